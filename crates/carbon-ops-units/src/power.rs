@@ -1,0 +1,55 @@
+//! Power in watts.
+
+use std::ops::{Add, Mul};
+use std::time::Duration;
+
+use crate::{Microjoules, OutOfRange, finite_at_least};
+
+/// Power in W, a finite double that is not negative.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+pub struct Watts(pub(crate) f64);
+
+impl Watts {
+    /// No power.
+    pub const ZERO: Self = Self(0.0);
+
+    /// From W.
+    ///
+    /// # Errors
+    /// When the number is negative or not finite.
+    pub fn new(watts: f64) -> Result<Self, OutOfRange> {
+        finite_at_least(watts, 0.0, "power in W", "finite and not negative").map(Self)
+    }
+
+    /// In W.
+    pub fn as_watts(self) -> f64 {
+        self.0
+    }
+
+    /// Energy of this power over `elapsed`, rounded to the µJ, saturating at 18.4 TJ.
+    pub fn over(self, elapsed: Duration) -> Microjoules {
+        Microjoules::from_joules(self.0 * elapsed.as_secs_f64())
+            .unwrap_or(Microjoules::new(u64::MAX))
+    }
+
+    /// This power less `other`, and nothing when `other` is larger.
+    #[must_use]
+    pub fn saturating_sub(self, other: Self) -> Self {
+        Self((self.0 - other.0).max(0.0))
+    }
+}
+
+impl Add for Watts {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Mul<f64> for Watts {
+    type Output = Self;
+    /// Scales by a pure number; a factor that is negative or not finite yields no power.
+    fn mul(self, factor: f64) -> Self {
+        Self::new(self.0 * factor).unwrap_or(Self::ZERO)
+    }
+}
