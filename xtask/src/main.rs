@@ -1,1 +1,58 @@
-fn main() {}
+//! The project's own automation: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask tables`.
+//!
+//! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
+//! nothing of the machine but cargo and git.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers: what it prints is what it is for"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod ci;
+mod tables;
+mod tidy;
+
+const USAGE: &str = "usage: cargo xtask <command>
+
+  ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out the documentation and cargo deny,
+                             --tested leaves out the tests of the default members (`cargo test` ran before)
+  tidy [--bless]             the rules that no compiler checks; --bless renews the hashes in docs/formats
+  tables --wheel PATH [--check]
+                             rebuilds the data tables from the wheel of codecarbon 3.3.2; --check compares only";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = root();
+    let outcome = match words.as_slice() {
+        ["ci", flags @ ..] => ci::Options::parse(flags).and_then(|options| ci::run(&root, options)),
+        ["tidy"] => tidy::run(&root, tidy::Mode::Check),
+        ["tidy", "--bless"] => tidy::run(&root, tidy::Mode::Bless),
+        ["tables", "--wheel", wheel] => tables::run(&root, Path::new(wheel), tables::Mode::Write),
+        ["tables", "--wheel", wheel, "--check"] | ["tables", "--check", "--wheel", wheel] => {
+            tables::run(&root, Path::new(wheel), tables::Mode::Check)
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace: the parent of this package. Cargo says at run time where that is; what
+/// it said at build time is wrong when two checkouts share a target directory.
+fn root() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    package.parent().unwrap_or(&package).to_owned()
+}

@@ -1,0 +1,418 @@
+//! One domain over one window: its total, what is missing from it, and how sharp its ends are.
+//!
+//! A window is the time between two instants at which the caller looked. Counters step about once
+//! per millisecond, so a reading tells the energy up to the last step, not up to the instant. The
+//! accumulator keeps both sides of that: energy of the window lies between
+//!
+//! * `total(end) − total(first step seen after the start)`, and
+//! * `total(first step seen after the end) − total(start)`,
+//!
+//! which holds without any assumption on power, because totals only grow. When at least two steps
+//! fall into the window, `total(end) − total(start)` is the measured energy. When fewer do, the
+//! window is shorter than the counter can resolve, and its energy is interpolated between the steps
+//! around it: an estimate, flagged as one, with the same rigorous bounds.
+//!
+//! Energy that no reading carries (a reset, a zone that vanished or stopped moving) is a [`Gap`].
+//! It is filled with the domain's own mean power over the rest of the window, and the fill is kept
+//! apart from what was measured.
+//!
+//! Deliberately absent: files and clocks; the caller brings each reading with its instant.
+
+use std::time::{Duration, Instant};
+
+use carbon_ops_units::{Microjoules, Watts};
+
+use crate::counter::{Break, Counter, Step};
+use crate::sensor::ReadFault;
+
+/// A running counter moves every millisecond; one that rests this long is stuck.
+pub const STUCK_AFTER: Duration = Duration::from_secs(1);
+
+/// Failures in a row shorter than this, bridged by the next good reading, are no event.
+const GAP_MIN: Duration = Duration::from_millis(1500);
+
+/// Gaps kept one by one; more of them are folded into the last.
+const GAPS_MAX: usize = 16;
+
+/// Update period assumed until two steps were seen (Intel SDM vol. 3B, 16.10: about 1 ms).
+const NOMINAL_STEP: Duration = Duration::from_millis(1);
+
+/// Why a span of a domain is not covered by its counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapReason {
+    /// The counter was reset.
+    Reset,
+    /// The counter jumped by more than the domain can draw.
+    Jump,
+    /// The readings were so far apart that wraps could not be counted.
+    AmbiguousWrap,
+    /// Reading failed.
+    Unreadable,
+    /// The zone had gone.
+    Vanished,
+    /// The value did not move.
+    Stuck,
+}
+
+impl GapReason {
+    /// The word that stands in the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Jump => "jump",
+            Self::AmbiguousWrap => "ambiguous_wrap",
+            Self::Unreadable => "unreadable",
+            Self::Vanished => "vanished",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
+/// A span that the counter did not cover by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Why.
+    pub reason: GapReason,
+    /// Start, from the start of the window.
+    pub offset: Duration,
+    /// Length.
+    pub duration: Duration,
+    /// Whether a later reading carried the energy, so that none is missing.
+    pub bridged: bool,
+}
+
+/// What a domain used in the window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DomainEnergy {
+    /// Total at the start; the counter's own value then.
+    pub start: Microjoules,
+    /// Total at the end, wraps included; `end − start` is what the counter saw.
+    pub end: Microjoules,
+    /// The estimate for the window: `end − start`, plus filled gaps, or interpolated.
+    pub energy: Microjoules,
+    /// Least and most that is consistent with the readings around the window.
+    pub low: Microjoules,
+    /// See `low`.
+    pub high: Microjoules,
+    /// Whether `energy` rests on interpolation or a filled gap.
+    pub estimated: bool,
+    /// Wraps counted.
+    pub wraps: u64,
+    /// 1, and one more per break.
+    pub epoch: u64,
+    /// What was not covered.
+    pub gaps: Vec<Gap>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: Instant,
+    total: Microjoules,
+}
+
+/// Follows one counter from before a window to after it.
+#[derive(Debug)]
+pub struct Accumulator {
+    counter: Counter,
+    start: Mark,
+    /// The last reading inside the window; set once by `end_window`.
+    end: Option<Mark>,
+    /// Times at which the total was seen to have moved inside the window.
+    steps: u32,
+    first_step: Option<Mark>,
+    last_step: Instant,
+    /// Steps seen after the window.
+    after: Vec<Mark>,
+    /// Since when, and why, reading fails.
+    fault: Option<(Instant, GapReason)>,
+    gaps: Vec<Gap>,
+}
+
+impl Accumulator {
+    /// Opens the window with a first reading; `None` when the counter does not accept it.
+    pub fn open(mut counter: Counter, reading: Microjoules, at: Instant) -> Option<Self> {
+        (counter.observe(reading, at) == Step::Baseline).then(|| Self {
+            start: Mark { at, total: counter.total() },
+            counter,
+            end: None,
+            steps: 0,
+            first_step: None,
+            last_step: at,
+            after: Vec::new(),
+            fault: None,
+            gaps: Vec::new(),
+        })
+    }
+
+    /// How often to read so that no wrap can hide.
+    pub fn longest_interval(&self) -> Duration {
+        self.counter.longest_interval()
+    }
+
+    /// Takes a reading, or the failure to read.
+    pub fn observe(&mut self, reading: Result<Microjoules, ReadFault>, at: Instant) {
+        let before = self.counter.total();
+        match reading.map(|reading| self.counter.observe(reading, at)) {
+            Ok(Step::Baseline | Step::Advance { .. }) => self.recover(at, before),
+            Ok(Step::Rebased { why, lost }) => self.broke(why, lost, at),
+            Ok(Step::Skipped) | Err(ReadFault::Retry) => self.failing(GapReason::Unreadable, at),
+            Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished, at),
+        }
+    }
+
+    /// Ends the window at `at`, right after a reading was taken.
+    pub fn end_window(&mut self, at: Instant) {
+        self.end = Some(Mark { at, total: self.counter.total() });
+    }
+
+    /// Whether readings after the window would still sharpen the result: not before the counter
+    /// moved once, and for a window shorter than two steps not before it moved twice; and while a
+    /// suspicious reading waits for its confirmation.
+    pub fn wants_more(&self) -> bool {
+        let wanted = if self.steps < 2 { 2 } else { 1 };
+        self.after.len() < wanted || self.fault.is_some()
+    }
+
+    /// Whether the counter was ever seen to move.
+    pub fn moved(&self) -> bool {
+        self.steps > 0 || !self.after.is_empty()
+    }
+
+    /// The window's energy; `None` when the counter never moved, so that nothing is known.
+    pub fn close(mut self) -> Option<DomainEnergy> {
+        let end = self.end.unwrap_or(self.start);
+        if !self.moved() {
+            return None;
+        }
+        self.close_open_fault(end);
+        let seen = difference(end.total, self.start.total);
+        let window = end.at.saturating_duration_since(self.start.at);
+        let missing: Duration =
+            self.gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
+        let (mut energy, low, high) = self.ends(end, window);
+        let fill = fill(seen, window, missing);
+        energy = energy + fill;
+        Some(DomainEnergy {
+            start: self.start.total,
+            end: end.total,
+            energy,
+            low,
+            // A fill may be wrong by as much as itself.
+            high: high + fill + fill,
+            estimated: energy != seen,
+            wraps: self.counter.wraps(),
+            epoch: self.counter.epoch(),
+            gaps: self.gaps,
+        })
+    }
+
+    /// Energy before any fill, and its bounds, from the steps around the window's two ends.
+    fn ends(&self, end: Mark, window: Duration) -> (Microjoules, Microjoules, Microjoules) {
+        let seen = difference(end.total, self.start.total);
+        let low = self.first_step.map_or(Microjoules::ZERO, |s| difference(end.total, s.total));
+        let Some(after) = self.after.first() else {
+            return (seen, low, seen + difference(seen, low));
+        };
+        let high = difference(after.total, self.start.total);
+        if self.steps >= 2 {
+            return (seen, low, high);
+        }
+        // The steps that frame the window are whole periods apart; the first of them lies before
+        // its start, unseen.
+        let period = self.after.get(1).map_or(NOMINAL_STEP, |second| second.at - after.at);
+        let span = after.at.saturating_duration_since(self.start.at).as_secs_f64();
+        let periods = (span / period.as_secs_f64().max(1e-6)).ceil().max(1.0);
+        let framed = Duration::try_from_secs_f64(periods * period.as_secs_f64());
+        let power = framed.ok().and_then(|framed| high.over(framed)).unwrap_or(Watts::ZERO);
+        (power.over(window).clamp(low, high), low, high)
+    }
+
+    fn recover(&mut self, at: Instant, before: Microjoules) {
+        if let Some((since, reason)) = self.fault.take()
+            && at.saturating_duration_since(since) >= GAP_MIN
+        {
+            self.note(reason, since, at, true);
+        }
+        if self.counter.total() > before {
+            self.stepped(at);
+        }
+    }
+
+    fn stepped(&mut self, at: Instant) {
+        let mark = Mark { at, total: self.counter.total() };
+        if self.end.is_some() {
+            self.after.push(mark);
+            return;
+        }
+        self.steps = self.steps.saturating_add(1);
+        self.first_step.get_or_insert(mark);
+        self.last_step = at;
+    }
+
+    fn broke(&mut self, why: Break, lost: Duration, at: Instant) {
+        let reason = match why {
+            Break::Reset => GapReason::Reset,
+            Break::Jump => GapReason::Jump,
+            Break::AmbiguousWrap => GapReason::AmbiguousWrap,
+        };
+        let since = self.fault.take().map_or(at.checked_sub(lost).unwrap_or(at), |f| f.0);
+        let until = since + lost;
+        self.note(reason, since, until, false);
+        self.stepped(at);
+    }
+
+    fn failing(&mut self, reason: GapReason, at: Instant) {
+        let since = self.counter.last_good().unwrap_or(at);
+        let fault = self.fault.get_or_insert((since, reason));
+        if reason == GapReason::Vanished {
+            fault.1 = reason;
+        }
+    }
+
+    /// A fault that lasts to the end, or a counter that stopped moving, leaves its energy unknown.
+    fn close_open_fault(&mut self, end: Mark) {
+        let resting = end.at.saturating_duration_since(self.last_step);
+        if let Some((since, reason)) = self.fault.take() {
+            self.note(reason, since, end.at, false);
+        } else if resting >= STUCK_AFTER && self.after.is_empty() {
+            self.note(GapReason::Stuck, self.last_step, end.at, false);
+        }
+    }
+
+    fn note(&mut self, reason: GapReason, since: Instant, until: Instant, bridged: bool) {
+        let end = self.end.map_or(until, |end| end.at);
+        let (since, until) = (since.max(self.start.at).min(end), until.min(end));
+        let duration = until.saturating_duration_since(since);
+        if duration.is_zero() {
+            return;
+        }
+        let offset = since.saturating_duration_since(self.start.at);
+        let full = self.gaps.len() >= GAPS_MAX;
+        match self.gaps.last_mut().filter(|_| full) {
+            Some(last) => {
+                last.duration += duration;
+                last.bridged &= bridged;
+            }
+            None => self.gaps.push(Gap { reason, offset, duration, bridged }),
+        }
+    }
+}
+
+fn difference(later: Microjoules, earlier: Microjoules) -> Microjoules {
+    later.checked_sub(earlier).unwrap_or(Microjoules::ZERO)
+}
+
+/// Energy of the missing time at the mean power of the covered time.
+fn fill(seen: Microjoules, window: Duration, missing: Duration) -> Microjoules {
+    let covered = window.saturating_sub(missing);
+    seen.over(covered).map_or(Microjoules::ZERO, |mean| mean.over(missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays a script of (ms, reading) against a domain that steps as told, window `[0, end_ms]`.
+    fn play(script: &[(u64, Result<u64, ReadFault>)], end_ms: u64) -> Option<DomainEnergy> {
+        let base = Instant::now();
+        let at = |ms: u64| base + Duration::from_millis(ms);
+        let range = Microjoules::new(100_000_000_000);
+        let counter = Counter::new(range, Watts::new(400.0).unwrap()).unwrap();
+        let first = Microjoules::new(script[0].1.unwrap());
+        let mut acc = Accumulator::open(counter, first, at(0)).unwrap();
+        let mut ended = false;
+        for &(ms, reading) in &script[1..] {
+            if ms > end_ms && !ended {
+                acc.end_window(at(end_ms));
+                ended = true;
+            }
+            acc.observe(reading.map(Microjoules::new), at(ms));
+        }
+        if !ended {
+            acc.end_window(at(end_ms));
+        }
+        acc.close()
+    }
+
+    fn joules(energy: Microjoules) -> f64 {
+        energy.as_joules()
+    }
+
+    #[test]
+    fn a_long_window_is_measured_with_bounds_of_one_step_at_each_end() {
+        // 100 W, steps of 1 ms.
+        let mut script: Vec<_> =
+            (0..=100).map(|i| (i * 10, Ok(5_000_000 + i * 1_000_000))).collect();
+        script.push((1001, Ok(105_100_000)));
+        let domain = play(&script, 1000).unwrap();
+        assert_eq!(domain.energy, Microjoules::new(100_000_000));
+        assert!(!domain.estimated);
+        assert_eq!(domain.low, Microjoules::new(99_000_000)); // The first step was seen at 10 ms.
+        assert_eq!(domain.high, Microjoules::new(100_100_000));
+        assert!(domain.gaps.is_empty());
+    }
+
+    #[test]
+    fn a_window_shorter_than_a_step_is_never_zero() {
+        // 50 W, steps of 100 ms at 60, 160 and 260 ms; the window is 30 ms long.
+        let script = [(0, Ok(0)), (30, Ok(0)), (60, Ok(5_000_000)), (160, Ok(10_000_000))];
+        let domain = play(&script, 30).unwrap();
+        assert!(domain.estimated);
+        assert!((joules(domain.energy) - 1.5).abs() < 1e-6, "{domain:?}");
+        assert_eq!(domain.low, Microjoules::ZERO);
+        assert_eq!(domain.high, Microjoules::new(5_000_000));
+    }
+
+    #[test]
+    fn a_counter_that_never_moves_yields_nothing() {
+        assert_eq!(play(&[(0, Ok(7)), (2000, Ok(7)), (2500, Ok(7))], 2000), None);
+    }
+
+    #[test]
+    fn a_zone_that_vanishes_is_filled_with_its_own_mean_and_says_so() {
+        // 20 W for 5 s, then gone for 5 s.
+        let mut script: Vec<_> = (0..=50).map(|i| (i * 100, Ok(i * 2_000_000))).collect();
+        script.extend((51..=101).map(|i| (i * 100, Err(ReadFault::Gone))));
+        let domain = play(&script, 10_000).unwrap();
+        assert!((joules(domain.energy) - 200.0).abs() < 1e-3, "{domain:?}");
+        assert!(domain.estimated);
+        assert!(joules(domain.high) >= 299.9);
+        assert_eq!(domain.gaps.len(), 1);
+        assert_eq!(domain.gaps[0].reason, GapReason::Vanished);
+        assert_eq!(domain.gaps[0].duration, Duration::from_secs(5));
+        assert!(!domain.gaps[0].bridged);
+        assert_eq!(domain.end, Microjoules::new(100_000_000));
+    }
+
+    #[test]
+    fn failures_that_a_later_reading_bridges_lose_nothing() {
+        let mut script: Vec<_> = (0..=20).map(|i| (i * 100, Ok(i * 2_000_000))).collect();
+        script.extend((21..50).map(|i| (i * 100, Err(ReadFault::Retry))));
+        script.extend((50..=100).map(|i| (i * 100, Ok(i * 2_000_000))));
+        let domain = play(&script, 10_000).unwrap();
+        assert_eq!(domain.energy, Microjoules::new(200_000_000));
+        assert!(!domain.estimated);
+        assert!(domain.gaps[0].bridged);
+        assert_eq!(domain.gaps[0].reason, GapReason::Unreadable);
+    }
+
+    #[test]
+    fn a_reset_loses_only_the_interval_in_which_it_happened() {
+        let mut script: Vec<_> =
+            (0..=50).map(|i| (i * 100, Ok(50_000_000 + i * 2_000_000))).collect();
+        script.extend((51..=101).map(|i| (i * 100, Ok((i - 51) * 2_000_000))));
+        let domain = play(&script, 10_000).unwrap();
+        assert_eq!(domain.gaps[0].reason, GapReason::Reset);
+        assert!((joules(domain.energy) - 200.0).abs() < 1e-3, "{domain:?}");
+        assert_eq!(domain.epoch, 2);
+    }
+
+    #[test]
+    fn a_counter_that_stops_is_filled_from_its_last_step() {
+        let mut script: Vec<_> = (0..=50).map(|i| (i * 100, Ok(i * 2_000_000))).collect();
+        script.extend((51..=101).map(|i| (i * 100, Ok(100_000_000))));
+        let domain = play(&script, 10_000).unwrap();
+        assert_eq!(domain.gaps[0].reason, GapReason::Stuck);
+        assert!((joules(domain.energy) - 200.0).abs() < 1e-3, "{domain:?}");
+    }
+}

@@ -1,0 +1,216 @@
+//! Claims about the counter, against counters built from a true energy curve.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "test data: joules of a few hours"
+)]
+
+use super::*;
+use proptest::prelude::*;
+
+const RANGE_ESU14: u64 = 262_143_328_850;
+const RANGE_ESU14_OLD: u64 = 262_143_999_938;
+const RANGE_ESU16: u64 = 65_532_610_987;
+const RANGE_DRAM: u64 = 65_712_999_613;
+
+/// A register of 32 bits that counts 2^−esu J, printed as the kernel prints it.
+#[derive(Debug, Clone, Copy)]
+struct Register {
+    esu: u32,
+    num: u64,
+    den: u64,
+    start: u64,
+}
+
+impl Register {
+    fn ticks(self, joules: f64) -> u64 {
+        let ticks = (joules * (1u64 << self.esu) as f64).floor() as u64;
+        self.start + ticks
+    }
+    fn print(self, joules: f64) -> Microjoules {
+        let count = self.ticks(joules) % TICKS;
+        let printed = u128::from(count) * u128::from(self.num) / u128::from(self.den);
+        Microjoules::new(u64::try_from(printed).unwrap())
+    }
+    fn range(self) -> Microjoules {
+        let printed = u128::from(TICKS - 1) * u128::from(self.num) / u128::from(self.den);
+        Microjoules::new(u64::try_from(printed).unwrap())
+    }
+}
+
+fn esu14(start: u64) -> Register {
+    Register { esu: 14, num: 61_035, den: 1000, start }
+}
+
+fn watts(w: f64) -> Watts {
+    Watts::new(w).unwrap()
+}
+
+fn uj(n: u64) -> Microjoules {
+    Microjoules::new(n)
+}
+
+fn at(base: Instant, ms: u64) -> Instant {
+    base + Duration::from_millis(ms)
+}
+
+#[test]
+fn published_ranges_reveal_their_units() {
+    let ticks = |num, den, esu| Scale::Ticks { num, den, esu };
+    for (range, scale) in [
+        (RANGE_ESU14, ticks(61_035, 1000, 14)),
+        (RANGE_ESU14_OLD, ticks(1_000_000, 1 << 14, 14)),
+        (RANGE_ESU16, ticks(15_258, 1000, 16)),
+        (RANGE_DRAM, ticks(15_300, 1000, 16)),
+        (65_000_000, Scale::Reported { range: 65_000_000 }),
+    ] {
+        assert_eq!(Scale::from_range(range), scale, "{range}");
+    }
+}
+
+#[test]
+fn every_count_survives_printing() {
+    for range in [RANGE_ESU14, RANGE_ESU14_OLD, RANGE_ESU16, RANGE_DRAM] {
+        let scale = Scale::from_range(range);
+        let Scale::Ticks { num, den, .. } = scale else { panic!("{range}") };
+        for n in (0..TICKS).step_by(99_999_989).chain([0, 1, 2, TICKS - 2, TICKS - 1]) {
+            let printed = u128::from(n) * u128::from(num) / u128::from(den);
+            assert_eq!(scale.count(u64::try_from(printed).unwrap()), Some(n));
+        }
+    }
+}
+
+#[test]
+fn total_is_not_masked_to_32_bits() {
+    // 100 W at 1 Hz for an hour: the Python predecessor reported nothing at all here.
+    let register = esu14(0);
+    let base = Instant::now();
+    let mut counter = Counter::new(register.range(), watts(400.0)).unwrap();
+    for second in 0..=3600u32 {
+        let at = base + Duration::from_secs(second.into());
+        counter.observe(register.print(100.0 * f64::from(second)), at);
+    }
+    assert_eq!(counter.total().as_microjoules() / 1_000_000, 360_000);
+    assert_eq!(counter.wraps(), 1);
+    assert_eq!(counter.epoch(), 1);
+}
+
+#[test]
+fn a_reset_yields_no_energy_and_a_new_epoch() {
+    let base = Instant::now();
+    let mut counter = Counter::new(uj(1_000_000_000), watts(100.0)).unwrap();
+    let mut see = |ms, value| counter.observe(uj(value), at(base, ms));
+    assert_eq!(see(0, 500_000_000), Step::Baseline);
+    assert_eq!(see(100, 505_000_000), Step::Advance { delta: uj(5_000_000) });
+    assert_eq!(see(200, 0), Step::Skipped);
+    let lost = Duration::from_millis(100);
+    assert_eq!(see(300, 5_000_000), Step::Rebased { why: Break::Reset, lost });
+    assert_eq!(see(400, 10_000_000), Step::Advance { delta: uj(5_000_000) });
+    assert_eq!(counter.total(), uj(515_000_000));
+    assert_eq!(counter.epoch(), 2);
+    assert_eq!(counter.wraps(), 0);
+}
+
+#[test]
+fn a_transient_zero_loses_nothing() {
+    let base = Instant::now();
+    let mut counter = Counter::new(uj(1_000_000_000), watts(100.0)).unwrap();
+    counter.observe(uj(500_000_000), base);
+    assert_eq!(counter.observe(uj(0), at(base, 100)), Step::Skipped);
+    let step = counter.observe(uj(510_000_000), at(base, 200));
+    assert_eq!(step, Step::Advance { delta: uj(10_000_000) });
+    assert_eq!(counter.epoch(), 1);
+}
+
+#[test]
+fn a_gap_that_can_hide_two_wraps_is_not_bridged() {
+    let base = Instant::now();
+    let mut counter = Counter::new(uj(65_000_000), watts(260.0)).unwrap();
+    counter.observe(uj(1_000_000), base);
+    let step = counter.observe(uj(2_000_000), at(base, 1000));
+    let lost = Duration::from_secs(1);
+    assert_eq!(step, Step::Rebased { why: Break::AmbiguousWrap, lost });
+    assert_eq!(counter.total(), uj(1_000_000));
+}
+
+#[test]
+fn a_reading_off_the_lattice_is_skipped_and_its_energy_carried() {
+    let register = esu14(0);
+    let base = Instant::now();
+    let mut counter = Counter::new(register.range(), watts(400.0)).unwrap();
+    counter.observe(register.print(1000.0), base);
+    let good = register.print(1010.0);
+    let corrupt = uj(good.as_microjoules() - 3);
+    assert_eq!(counter.observe(corrupt, at(base, 100)), Step::Skipped);
+    counter.observe(register.print(1020.0), at(base, 200));
+    assert_eq!(counter.total().as_microjoules() / 1_000_000, 1020);
+}
+
+#[test]
+fn hardware_off_the_inferred_lattice_is_counted_as_printed() {
+    let base = Instant::now();
+    let mut counter = Counter::new(uj(RANGE_ESU14), watts(400.0)).unwrap();
+    for (ms, printed) in [(0, 1_000_003), (100, 2_000_003), (200, 3_000_003), (300, 4_000_003)] {
+        counter.observe(uj(printed), at(base, ms));
+    }
+    assert_eq!(counter.total(), uj(4_000_003));
+}
+
+proptest! {
+    /// For any power curve below the ceiling and any start, the total is the truth to one tick,
+    /// however often the register wraps, as long as it is read in time.
+    #[test]
+    fn total_is_the_truth(
+        start in 0u64..TICKS,
+        shape in prop::sample::select(vec![
+            (14, 61_035, 1000), (14, 1_000_000, 1 << 14), (16, 15_258, 1000), (16, 15_300, 1000),
+        ]),
+        steps in prop::collection::vec((0.0..1500.0f64, 0.05..0.45f64), 1..200),
+    ) {
+        let (esu, num, den) = shape;
+        let register = Register { esu, num, den, start };
+        let mut counter = Counter::new(register.range(), watts(1500.0)).unwrap();
+        let longest = counter.longest_interval();
+        let mut now = Instant::now();
+        let (mut joules, mut before) = (0.0, Microjoules::ZERO);
+        counter.observe(register.print(0.0), now);
+        let first = counter.total();
+        for (power, share) in steps {
+            let step = longest.mul_f64(share);
+            now += step;
+            joules += power * step.as_secs_f64();
+            counter.observe(register.print(joules), now);
+            prop_assert!(counter.total() >= before);
+            before = counter.total();
+        }
+        let ticks = register.ticks(joules) - register.start;
+        let truth = u64::try_from((u128::from(ticks) * 1_000_000) >> esu).unwrap();
+        let total = counter.total().checked_sub(first).unwrap().as_microjoules();
+        prop_assert!(total.abs_diff(truth) <= 1, "{total} {truth}");
+        prop_assert_eq!(counter.epoch(), 1);
+    }
+
+    /// No sequence of readings whatever makes the total fall or exceed what the ceiling allows.
+    #[test]
+    fn garbage_never_exceeds_the_ceiling(
+        readings in prop::collection::vec((0u64..300_000_000_000, 1u64..5_000), 1..100),
+    ) {
+        let base = Instant::now();
+        let mut counter = Counter::new(uj(RANGE_ESU14), watts(100.0)).unwrap();
+        let (mut ms, mut first, mut before) = (0, None, Microjoules::ZERO);
+        for (reading, gap) in readings {
+            ms += gap;
+            counter.observe(uj(reading), at(base, ms));
+            let total = counter.total();
+            prop_assert!(total >= before);
+            before = total;
+            if counter.last_good().is_some() {
+                let first = *first.get_or_insert(total);
+                let most = 100.0 * ms as f64 / 1e3 + 0.3 * 100.0;
+                prop_assert!(total.checked_sub(first).unwrap().as_joules() <= most);
+            }
+        }
+    }
+}

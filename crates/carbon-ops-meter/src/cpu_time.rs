@@ -1,0 +1,154 @@
+//! CPU time of the machine and of a tree of processes.
+//!
+//! Reaped descendants are counted by the kernel, to the microsecond, in our `RUSAGE_CHILDREN`;
+//! reading that is the caller's system call. Here is what is read from files: busy time of the
+//! whole machine, and the descendants that are still alive.
+//!
+//! Deliberately absent: system calls (this crate has none but file reads).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use crate::host_root::HostRoot;
+
+/// Busy CPU time of the whole machine since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Busy {
+    /// Time in user and kernel mode over all CPUs, interrupts included; idle, waiting for I/O and
+    /// stolen time are not.
+    pub time: Duration,
+    /// One tick: the resolution.
+    pub tick: Duration,
+    /// CPUs online.
+    pub cpus: u32,
+}
+
+impl Busy {
+    /// Reads `/proc/stat`; `None` when it is not there or holds no CPU line (some sandboxes).
+    /// `ticks_per_second` is `sysconf(_SC_CLK_TCK)`.
+    pub fn read(host: &HostRoot, ticks_per_second: u32) -> Option<Self> {
+        Self::parse(&host.text("/proc/stat").ok()?, ticks_per_second)
+    }
+
+    /// `cpu user nice system idle iowait irq softirq steal guest guest_nice`; guest time is already
+    /// part of user time (Linux `Documentation/filesystems/proc.rst`, section 1.7).
+    fn parse(stat: &str, ticks_per_second: u32) -> Option<Self> {
+        let mut lines = stat.lines();
+        let first = lines.find_map(|line| line.strip_prefix("cpu "))?;
+        let fields: Vec<u64> = first.split_whitespace().filter_map(|f| f.parse().ok()).collect();
+        let at = |index: usize| fields.get(index).copied().unwrap_or(0);
+        let ticks = [0, 1, 2, 5, 6].into_iter().map(at).fold(0, u64::saturating_add);
+        let cpus = lines.take_while(|line| line.starts_with("cpu")).count();
+        let tick = Duration::from_secs(1) / ticks_per_second.max(1);
+        Some(Self {
+            time: of_ticks(ticks, ticks_per_second),
+            tick,
+            cpus: u32::try_from(cpus).ok().filter(|&n| n > 0).unwrap_or(1),
+        })
+    }
+
+    /// Busy time since an earlier look.
+    pub fn since(&self, earlier: &Self) -> Duration {
+        self.time.saturating_sub(earlier.time)
+    }
+}
+
+/// Ticks as time, without the 32 bits that many CPUs fill within days.
+fn of_ticks(ticks: u64, per_second: u32) -> Duration {
+    let per_second = u64::from(per_second.max(1));
+    let rest = (ticks % per_second) * 1_000_000_000 / per_second;
+    Duration::from_secs(ticks / per_second) + Duration::from_nanos(rest)
+}
+
+/// A process that is still alive below another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Living {
+    /// Process id.
+    pub pid: i32,
+    /// CPU time of the process itself, in whole ticks.
+    pub own: Duration,
+    /// CPU time of those of its children that it has waited for, in whole ticks.
+    pub reaped: Duration,
+}
+
+/// All living descendants of `ancestor` (without itself), from `/proc/*/stat`.
+pub fn living_descendants(host: &HostRoot, ancestor: i32, ticks_per_second: u32) -> Vec<Living> {
+    let Ok(entries) = fs::read_dir(host.path("/proc")) else { return Vec::new() };
+    let mut children: BTreeMap<i32, Vec<Living>> = BTreeMap::new();
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        if let Some((parent, own, reaped)) = parse_stat(&stat) {
+            let living = Living {
+                pid,
+                own: of_ticks(own, ticks_per_second),
+                reaped: of_ticks(reaped, ticks_per_second),
+            };
+            children.entry(parent).or_default().push(living);
+        }
+    }
+    let mut found = Vec::new();
+    let mut ancestors = vec![ancestor];
+    while let Some(pid) = ancestors.pop() {
+        for child in children.remove(&pid).unwrap_or_default() {
+            ancestors.push(child.pid);
+            found.push(child);
+        }
+    }
+    found
+}
+
+/// Parent, own ticks and reaped children's ticks: fields 4, 14+15 and 16+17 of `/proc/PID/stat`.
+/// The name in field 2 may hold spaces and parentheses, so the rest starts at the last `)`.
+fn parse_stat(stat: &str) -> Option<(i32, u64, u64)> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let parent = fields.get(1)?.parse().ok()?;
+    Some((parent, number(14)?.saturating_add(number(15)?), number(16)?.saturating_add(number(17)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_time_leaves_out_idle_iowait_steal_and_guest() {
+        let stat = "cpu  100 10 50 9000 700 5 3 77 40 2\ncpu0 1 2 3 4\ncpu1 1 2 3 4\nintr 5\n";
+        let busy = Busy::parse(stat, 100).unwrap();
+        assert_eq!(busy.time, Duration::from_millis(1680));
+        assert_eq!(busy.cpus, 2);
+    }
+
+    #[test]
+    fn a_machine_up_for_years_does_not_overflow() {
+        let stat = "cpu  4000000000001 0 0 0 0 0 0 0 0 0\ncpu0 1\n";
+        let busy = Busy::parse(stat, 100).unwrap();
+        assert_eq!(busy.time, Duration::from_millis(40_000_000_000_010));
+    }
+
+    #[test]
+    fn a_process_name_may_hold_anything() {
+        let stat = "12 (a) b (c) S 7 12 12 0 -1 4194304 100 0 0 0 3 4 5 6 20 0 1 0 100 0 0";
+        assert_eq!(parse_stat(stat), Some((7, 7, 11)));
+    }
+
+    #[test]
+    fn descendants_are_found_over_generations() {
+        let dir = tempfile::tempdir().unwrap();
+        for (pid, parent) in [(10, 1), (11, 10), (12, 11), (13, 1)] {
+            let folder = dir.path().join(format!("proc/{pid}"));
+            fs::create_dir_all(&folder).unwrap();
+            let stat = format!("{pid} (x) S {parent} 0 0 0 0 0 0 0 0 0 1 2 3 4 0 0");
+            fs::write(folder.join("stat"), stat).unwrap();
+        }
+        let mut pids: Vec<_> = living_descendants(&HostRoot::at(dir.path()), 10, 100)
+            .iter()
+            .map(|living| living.pid)
+            .collect();
+        pids.sort_unstable();
+        assert_eq!(pids, [11, 12]);
+    }
+}

@@ -1,0 +1,533 @@
+//! Power of a machine without counters, from what it says of its processor: an estimate, and how
+//! far published models disagree about it.
+//!
+//! # Models
+//!
+//! With `u` the utilisation, `n` the CPUs that the kernel shows, and TDP the part of the chip's
+//! thermal design power that belongs to them:
+//!
+//! | name | power of the processor | source |
+//! |---|---|---|
+//! | `ccf_linear` | n · (min + u · (max − min)) | Cloud Carbon Footprint coefficients by family |
+//! | `tdp_linear` | TDP · u | Alumet's and CodeCarbon's process mode |
+//! | `tdp_cubic` | TDP · (0.1 + 0.9 u³) | CodeCarbon 3.3, machine mode |
+//! | `tdp_power` | TDP · (0.2 + 0.8 u^0.8) | carbon-ops 0.1.1 |
+//! | `teads` | TDP · (0.12, 0.32, 0.75, 1.02 at u = 0, 0.1, 0.5, 1) | Teads' EC2 power profiles |
+//!
+//! At half load they differ by a factor of about 4.5. None of them is measured on this machine, so
+//! the estimate is their mean, and their range is taken as an interval of 95 %: see
+//! [`Modelled::cv`]. Where only the family is known, the least TDP per thread of the family widens
+//! the range; large parts, which clouds buy, lie between it and the median.
+//!
+//! The tables are made by `cargo xtask tables`; their heads name source and licence.
+//!
+//! Deliberately absent: GPUs, disks, fans and power supplies, which no model here sees.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use carbon_ops_units::{Microjoules, Watts};
+
+use crate::attribution::{CpuUse, split};
+use crate::host_root::HostRoot;
+
+/// Version of the tables and curves; raised whenever they change.
+pub const TABLE: &str = "cpu-v1";
+
+/// Memory at rest: Cloud Carbon Footprint's 0.000392 kWh per GB and hour.
+const MEMORY_W_PER_GB: f64 = 0.392;
+
+/// TDP per thread of a processor that nobody knows: CodeCarbon's fallback.
+const UNKNOWN_TDP_W_PER_THREAD: f64 = 4.0;
+
+/// Half the width of a 95 % interval in standard deviations.
+const HALF_WIDTH_95: f64 = 1.96;
+
+/// The models share assumptions, so that their agreement proves little: never less than this.
+const CV_MIN: f64 = 0.2;
+
+const TDP: &str = include_str!("../../data/cpu-tdp.csv");
+const FAMILIES: &str = include_str!("../../data/cpu-families.csv");
+const IDENTS: &str = include_str!("../../data/cpu-idents.csv");
+
+/// What a user knows better than the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Overrides {
+    /// TDP of the processors that this machine has (`CPU_TDP_WATTS`).
+    pub tdp: Option<Watts>,
+    /// Idle power of what is measured (`IDLE_BASELINE_WATTS`).
+    pub idle: Option<Watts>,
+}
+
+/// The power model of one machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PowerModel {
+    /// The processor as it names itself; empty when it does not.
+    pub cpu: String,
+    /// Microarchitecture, when it could be told.
+    pub family: Option<String>,
+    /// CPUs that the kernel shows.
+    pub vcpus: u32,
+    /// Where the TDP comes from.
+    pub tdp_basis: TdpBasis,
+    /// Whether this is a guest.
+    pub virtual_machine: bool,
+    tdp: Watts,
+    /// The least that it may be, where only the family is known.
+    tdp_least: Watts,
+    /// Per CPU, idle and full.
+    linear: (Watts, Watts),
+    memory: Watts,
+    idle: Option<Watts>,
+}
+
+/// How well the TDP is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TdpBasis {
+    /// Given by the user.
+    Given,
+    /// Of this processor, by its name.
+    Name,
+    /// Median of its family.
+    Family,
+    /// Of no processor in particular.
+    Unknown,
+}
+
+/// A modelled window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Modelled {
+    /// Energy of the processor: mean over the models.
+    pub cpu: Microjoules,
+    /// Energy of the memory.
+    pub memory: Microjoules,
+    /// Idle power of both.
+    pub idle: Watts,
+    /// Each model's figures.
+    pub estimates: Vec<ModelEstimate>,
+    /// Coefficient of variation of the workload's energy: that of a lognormal of which the range
+    /// of the models is the central 95 %.
+    pub cv: f64,
+}
+
+/// One model's figures for a window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelEstimate {
+    /// Name of the model, see the table in this module's documentation.
+    pub name: &'static str,
+    /// Energy of the processor.
+    pub cpu: Microjoules,
+    /// The workload's part.
+    pub workload: Microjoules,
+}
+
+impl PowerModel {
+    /// Looks at `/proc/cpuinfo` and `/proc/meminfo`. Never fails: what cannot be told is unknown.
+    pub fn identify(host: &HostRoot, overrides: Overrides) -> Self {
+        let info = CpuInfo::parse(&host.text("/proc/cpuinfo").unwrap_or_default());
+        let memory_gb = memory_gigabytes(&host.text("/proc/meminfo").unwrap_or_default());
+        Self::of(&info, memory_gb, overrides)
+    }
+
+    fn of(info: &CpuInfo, memory_gb: f64, overrides: Overrides) -> Self {
+        let name = clean(&info.name);
+        let family = info.family(&name);
+        let row = Family::find(family.unwrap_or("average"));
+        let n = f64::from(info.vcpus);
+        let listed = listed_tdp(&name).and_then(|(tdp, threads)| {
+            if info.virtual_machine {
+                Some(tdp * n / f64::from(threads?))
+            } else {
+                Some(tdp * f64::from(info.packages))
+            }
+        });
+        let (tdp, least, tdp_basis) = match (overrides.tdp, listed, row.tdp_per_thread) {
+            (Some(given), _, _) => (given.as_watts(), given.as_watts(), TdpBasis::Given),
+            (None, Some(tdp), _) => (tdp, tdp, TdpBasis::Name),
+            (None, None, Some((least, median))) => (n * median, n * least, TdpBasis::Family),
+            _ => {
+                let tdp = n * UNKNOWN_TDP_W_PER_THREAD;
+                (tdp, tdp, TdpBasis::Unknown)
+            }
+        };
+        let average = Family::find("average").linear.unwrap_or((0.74, 3.5));
+        let (low, high) = row.linear.unwrap_or(average);
+        Self {
+            cpu: info.name.clone(),
+            family: family.map(str::to_owned),
+            vcpus: info.vcpus,
+            tdp_basis,
+            virtual_machine: info.virtual_machine,
+            tdp: watts(tdp),
+            tdp_least: watts(least),
+            linear: (watts(low), watts(high)),
+            memory: watts(MEMORY_W_PER_GB * memory_gb),
+            idle: overrides.idle,
+        }
+    }
+
+    /// Whether anything is known of the processor.
+    pub fn is_known(&self) -> bool {
+        self.tdp_basis != TdpBasis::Unknown || self.family.is_some()
+    }
+
+    /// Idle power of the processor, and of the memory if that is measured too: as given, else the
+    /// mean of the models.
+    pub fn idle_power(&self, with_memory: bool) -> Watts {
+        let memory = if with_memory { self.memory } else { Watts::ZERO };
+        self.idle.unwrap_or(mean(&self.curves(self.tdp), 0.0) + memory)
+    }
+
+    /// Whether the idle power was given by the user.
+    pub fn idle_is_given(&self) -> bool {
+        self.idle.is_some()
+    }
+
+    /// Power of the processor at utilisation `u` of 0 to 1, by each model.
+    pub fn powers(&self, u: f64) -> Vec<(&'static str, Watts)> {
+        self.curves(self.tdp).iter().map(|curve| (curve.name, curve.power(u))).collect()
+    }
+
+    /// Energy of a window in which the CPUs were used as given.
+    pub fn run(&self, elapsed: Duration, cpu: CpuUse) -> Modelled {
+        let u = cpu.utilisation();
+        let curves = self.curves(self.tdp);
+        let mut estimates: Vec<_> = curves.iter().map(|c| c.run(elapsed, cpu)).collect();
+        if self.tdp_least < self.tdp {
+            let least = self.curves(self.tdp_least);
+            let of_tdp = least.iter().filter(|curve| curve.name != "ccf_linear");
+            estimates.extend(of_tdp.map(|curve| ModelEstimate {
+                name: curve.name_at_least(),
+                ..curve.run(elapsed, cpu)
+            }));
+        }
+        Modelled {
+            cpu: mean(&curves, u).over(elapsed),
+            memory: self.memory.over(elapsed),
+            idle: self.idle_power(true),
+            cv: spread(&estimates),
+            estimates,
+        }
+    }
+
+    fn curves(&self, tdp: Watts) -> [Curve; 5] {
+        let n = f64::from(self.vcpus);
+        let (low, high) = (self.linear.0 * n, self.linear.1 * n);
+        let span = (high.as_watts() - low.as_watts()).max(0.0);
+        let of = |name, scale, shape| Curve { name, base: Watts::ZERO, scale, shape };
+        [
+            Curve { name: "ccf_linear", base: low, scale: watts(span), shape: |u| u },
+            of("tdp_linear", tdp, |u| u),
+            of("tdp_cubic", tdp, |u| 0.1 + 0.9 * u * u * u),
+            of("tdp_power", tdp, |u| 0.2 + 0.8 * u.powf(0.8)),
+            of("teads", tdp, teads),
+        ]
+    }
+}
+
+/// `base + scale · shape(u)`.
+struct Curve {
+    name: &'static str,
+    base: Watts,
+    scale: Watts,
+    shape: fn(f64) -> f64,
+}
+
+impl Curve {
+    fn power(&self, u: f64) -> Watts {
+        self.base + self.scale * (self.shape)(u)
+    }
+
+    fn run(&self, elapsed: Duration, cpu: CpuUse) -> ModelEstimate {
+        let energy = self.power(cpu.utilisation()).over(elapsed);
+        let workload = split(energy, self.power(0.0), elapsed, cpu).shares.workload;
+        ModelEstimate { name: self.name, cpu: energy, workload }
+    }
+
+    fn name_at_least(&self) -> &'static str {
+        match self.name {
+            "tdp_linear" => "tdp_linear_least",
+            "tdp_cubic" => "tdp_cubic_least",
+            "tdp_power" => "tdp_power_least",
+            "teads" => "teads_least",
+            other => other,
+        }
+    }
+}
+
+/// Teads' profile, linear between its four points.
+fn teads(u: f64) -> f64 {
+    let between = |(u0, p0): (f64, f64), (u1, p1)| p0 + (p1 - p0) * (u - u0) / (u1 - u0);
+    match u {
+        u if u <= 0.1 => between((0.0, 0.12), (0.1, 0.32)),
+        u if u <= 0.5 => between((0.1, 0.32), (0.5, 0.75)),
+        _ => between((0.5, 0.75), (1.0, 1.02)),
+    }
+}
+
+fn mean(curves: &[Curve], u: f64) -> Watts {
+    #[expect(clippy::cast_precision_loss, reason = "five")]
+    let share = 1.0 / curves.len().max(1) as f64;
+    curves.iter().fold(Watts::ZERO, |sum, curve| sum + curve.power(u) * share)
+}
+
+fn spread(estimates: &[ModelEstimate]) -> f64 {
+    let energies = || estimates.iter().map(|e| e.workload.as_joules()).filter(|&e| e > 0.0);
+    let (low, high) = (energies().fold(f64::MAX, f64::min), energies().fold(0.0, f64::max));
+    if low >= high {
+        return CV_MIN;
+    }
+    let s = (high / low).ln() / (2.0 * HALF_WIDTH_95);
+    (s * s).exp_m1().sqrt().max(CV_MIN)
+}
+
+fn watts(w: f64) -> Watts {
+    Watts::new(w).unwrap_or(Watts::ZERO)
+}
+
+/// What `/proc/cpuinfo` tells, of the first processor.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct CpuInfo {
+    vendor: String,
+    cpu_family: Option<u32>,
+    model: Option<u32>,
+    stepping: Option<u32>,
+    name: String,
+    vcpus: u32,
+    packages: u32,
+    virtual_machine: bool,
+}
+
+impl CpuInfo {
+    fn parse(text: &str) -> Self {
+        let pairs = || {
+            text.lines().filter_map(|line| {
+                let (key, value) = line.split_once(':')?;
+                Some((key.trim(), value.trim()))
+            })
+        };
+        let first = |wanted: &str| pairs().find(|(key, _)| *key == wanted).map(|(_, value)| value);
+        let number = |wanted: &str| first(wanted)?.parse().ok();
+        let part = |wanted| u32::from_str_radix(first(wanted)?.trim_start_matches("0x"), 16).ok();
+        let count = pairs().filter(|(key, _)| *key == "processor").count();
+        let sockets: BTreeSet<_> = pairs().filter(|(key, _)| *key == "physical id").collect();
+        let flags = first("flags").unwrap_or_default();
+        Self {
+            vendor: first("vendor_id").or(first("CPU implementer")).unwrap_or_default().into(),
+            cpu_family: number("cpu family"),
+            model: number("model").or_else(|| part("CPU part")),
+            stepping: number("stepping"),
+            name: first("model name").or(first("Model")).unwrap_or_default().into(),
+            vcpus: u32::try_from(count).unwrap_or(1).max(1),
+            packages: u32::try_from(sockets.len()).unwrap_or(1).max(1),
+            virtual_machine: flags.split(' ').any(|flag| flag == "hypervisor"),
+        }
+    }
+
+    /// The family by the first rule of `cpu-idents.csv` whose filled columns all match.
+    fn family(&self, cleaned: &str) -> Option<&'static str> {
+        let within = |value: Option<u32>, low: &str, high: &str| {
+            let bound = |text: &str| text.parse::<u32>().ok();
+            match (bound(low), bound(high)) {
+                (Some(low), Some(high)) => value.is_some_and(|v| (low..=high).contains(&v)),
+                _ => true,
+            }
+        };
+        rows(IDENTS).find_map(|line| {
+            let [vendor, family, model_lo, model_hi, step_lo, step_hi, name, result] =
+                columns(line)?;
+            let matches = vendor == self.vendor
+                && within(self.cpu_family, family, family)
+                && within(self.model, model_lo, model_hi)
+                && within(self.stepping, step_lo, step_hi)
+                && contains(cleaned, name);
+            matches.then_some(result)
+        })
+    }
+}
+
+/// A row of `cpu-families.csv`.
+#[derive(Debug, Default)]
+struct Family {
+    linear: Option<(f64, f64)>,
+    /// Least and median.
+    tdp_per_thread: Option<(f64, f64)>,
+}
+
+impl Family {
+    fn find(name: &str) -> Self {
+        let row = rows(FAMILIES).find_map(|line| {
+            let row: [&str; 11] = columns(line)?;
+            (row[0] == name).then_some(row)
+        });
+        let Some([_, _, low, high, _, _, least, median, ..]) = row else { return Self::default() };
+        let both = |a: &str, b: &str| Some((a.parse().ok()?, b.parse().ok()?));
+        Self { linear: both(low, high), tdp_per_thread: both(least, median) }
+    }
+}
+
+/// TDP and threads of the longest name of `cpu-tdp.csv` that stands in `name` on word boundaries.
+fn listed_tdp(name: &str) -> Option<(f64, Option<u32>)> {
+    let name = format!(" {} ", name.to_lowercase());
+    let stands = |listed: &str| name.contains(&format!(" {} ", listed.to_lowercase()));
+    let best = rows(TDP)
+        .filter_map(columns::<3>)
+        .filter(|[listed, ..]| stands(listed))
+        .max_by_key(|[listed, ..]| listed.len())?;
+    let [_, tdp, threads] = best;
+    Some((tdp.parse().ok()?, threads.parse().ok()))
+}
+
+/// The name as the tables have it.
+fn clean(name: &str) -> String {
+    let mut name = name.to_owned();
+    for mark in ["(R)", "(r)", "(TM)", "(tm)", "®", "™"] {
+        name = name.replace(mark, " ");
+    }
+    let noise = |word: &&str| !["cpu", "apu", "processor"].contains(&word.to_lowercase().as_str());
+    name.split_whitespace().filter(noise).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether `pattern` stands in `name`, without regard to case; `?` is one letter or digit.
+fn contains(name: &str, pattern: &str) -> bool {
+    let (name, pattern) = (name.to_lowercase(), pattern.to_lowercase());
+    let (name, pattern): (Vec<char>, Vec<char>) =
+        (name.chars().collect(), pattern.chars().collect());
+    let same = |(a, b): (&char, &char)| a == b || (*b == '?' && a.is_alphanumeric());
+    pattern.is_empty() || name.windows(pattern.len()).any(|w| w.iter().zip(&pattern).all(same))
+}
+
+fn memory_gigabytes(meminfo: &str) -> f64 {
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+    kib.unwrap_or(0.0) * 1024.0 / 1e9
+}
+
+/// Lines of a table without comments and its heading.
+fn rows(table: &'static str) -> impl Iterator<Item = &'static str> {
+    table.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).skip(1)
+}
+
+fn columns<const N: usize>(line: &'static str) -> Option<[&'static str; N]> {
+    let fields: Vec<_> = line.split(',').collect();
+    fields.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(vendor: &str, ids: [u32; 3], name: &str, vcpus: u32, virtual_machine: bool) -> CpuInfo {
+        CpuInfo {
+            vendor: vendor.into(),
+            cpu_family: Some(ids[0]),
+            model: Some(ids[1]),
+            stepping: Some(ids[2]),
+            name: name.into(),
+            vcpus,
+            packages: 1,
+            virtual_machine,
+        }
+    }
+
+    fn model(info: &CpuInfo) -> PowerModel {
+        PowerModel::of(info, 8.0, Overrides::default())
+    }
+
+    fn at(watts: Watts, expected: f64) {
+        assert!((watts.as_watts() - expected).abs() < 0.01, "{watts:?} is not {expected} W");
+    }
+
+    #[test]
+    fn a_guest_with_a_named_chip_gets_its_threads_share_of_the_tdp() {
+        let name = "AMD EPYC 7763 64-Core Processor"; // 280 W, 128 threads.
+        let model = model(&info("AuthenticAMD", [25, 1, 1], name, 4, true));
+        assert_eq!(model.family.as_deref(), Some("EPYC 3rd Gen"));
+        assert_eq!(model.tdp_basis, TdpBasis::Name);
+        at(model.tdp, 8.75);
+    }
+
+    #[test]
+    fn a_laptop_gets_the_whole_tdp() {
+        let name = "Intel(R) Core(TM) i7-8550U CPU @ 1.80GHz";
+        let model = model(&info("GenuineIntel", [6, 142, 10], name, 8, false));
+        assert_eq!(model.tdp_basis, TdpBasis::Name);
+        at(model.tdp, 15.0);
+    }
+
+    #[test]
+    fn a_guest_that_masks_its_name_is_known_by_its_numbers() {
+        let genoa = model(&info("AuthenticAMD", [25, 17, 1], "AMD EPYC", 2, true));
+        assert_eq!(genoa.family.as_deref(), Some("EPYC 4th Gen"));
+        assert_eq!(genoa.tdp_basis, TdpBasis::Family);
+        assert!(genoa.is_known());
+        let cloud = "Intel(R) Xeon(R) CPU @ 2.20GHz";
+        let broadwell = model(&info("GenuineIntel", [6, 79, 0], cloud, 2, true));
+        assert_eq!(broadwell.family.as_deref(), Some("Broadwell"));
+    }
+
+    #[test]
+    fn an_unknown_processor_is_said_to_be_unknown_and_draws_power() {
+        let model = model(&info("", [0, 0, 0], "", 2, true));
+        assert!(!model.is_known());
+        at(model.tdp, 8.0);
+        assert!(model.idle_power(false) > Watts::ZERO);
+    }
+
+    #[test]
+    fn the_given_tdp_wins() {
+        let given = Overrides { tdp: Some(watts(123.0)), idle: Some(watts(7.0)) };
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, true), 8.0, given);
+        at(model.tdp, 123.0);
+        at(model.idle_power(true), 7.0);
+    }
+
+    #[test]
+    fn published_models_give_their_published_powers() {
+        // TDP 100 W at half load: 21.25 W, 50 W and 66 W in the sources; Teads 0.75 × TDP.
+        let given = Overrides { tdp: Some(watts(100.0)), idle: None };
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 4, false), 8.0, given);
+        let powers: Vec<_> = model.powers(0.5).into_iter().map(|(_, power)| power).collect();
+        for (power, expected) in powers.iter().zip([8.48, 50.0, 21.25, 65.947, 75.0]) {
+            at(*power, expected);
+        }
+    }
+
+    #[test]
+    fn disagreement_becomes_an_interval() {
+        let given = Overrides { tdp: Some(watts(100.0)), idle: None };
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, false), 8.0, given);
+        let second = Duration::from_secs(1);
+        let cpu = CpuUse { workload: second, busy: second, capacity: 2 * second };
+        let run = model.run(second, cpu);
+        let of = |name| run.estimates.iter().find(|e| e.name == name).unwrap().workload.as_joules();
+        assert!((of("tdp_cubic") - 11.25).abs() < 1e-3);
+        assert!((of("teads") - 63.0).abs() < 1e-3);
+        // ln(63 / 2.76) / 3.92 = 0.798; the least is Cloud Carbon Footprint's 2 × 1.38 W.
+        assert!((run.cv - 0.943).abs() < 0.01, "{}", run.cv);
+    }
+
+    #[test]
+    fn arm_and_x86_cpuinfo_are_read() {
+        let x86 = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 85\n\
+                   model name\t: X\nstepping\t: 7\nphysical id\t: 0\nflags\t\t: fpu hypervisor\n\n\
+                   processor\t: 1\nphysical id\t: 1\n";
+        let x86 = CpuInfo::parse(x86);
+        assert_eq!((x86.vcpus, x86.packages, x86.model), (2, 2, Some(85)));
+        assert!(x86.virtual_machine);
+        assert_eq!(x86.family("X"), Some("Cascade Lake"));
+        let arm = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n";
+        assert_eq!(CpuInfo::parse(arm).family(""), Some("Neoverse N1"));
+        assert_eq!(CpuInfo::parse("").vcpus, 1);
+    }
+
+    #[test]
+    fn every_family_that_a_rule_names_has_a_row() {
+        for line in rows(IDENTS) {
+            let [.., family] = columns::<8>(line).unwrap_or_else(|| panic!("{line}"));
+            let named = |row: &str| row.split(',').next() == Some(family);
+            assert!(rows(FAMILIES).any(named), "{family}");
+        }
+        assert!(rows(TDP).all(|line| columns::<3>(line).is_some()));
+    }
+}

@@ -1,0 +1,239 @@
+//! Measures one window of time with the counters of a host: opens it, reads often enough that no
+//! wrap can hide, and closes it with the energy of each domain.
+//!
+//! Deliberately absent: who used the energy (see [`crate::attribution`]), waiting (the caller
+//! sleeps until [`Window::due`], among other things), and any model.
+
+use std::time::{Duration, Instant};
+
+use carbon_ops_units::{Microjoules, Watts};
+
+use crate::accumulator::{Accumulator, DomainEnergy};
+use crate::counter::Counter;
+use crate::host_root::HostRoot;
+use crate::sensor::Availability;
+use crate::sensor::powercap::{Excluded, Exclusion, Kind, Topology, Zone, mirrors};
+
+/// Slowest reading. Energy is in the totals, so that reading faster adds nothing but cost; this
+/// bounds what is lost when a zone vanishes.
+const INTERVAL_MAX: Duration = Duration::from_secs(1);
+
+/// Fastest reading: RAPL counters step every ms.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// The first reading after the start; the interval then doubles up to the regular one. The first
+/// step of each counter after the start is so found early, which sharpens the window's start.
+const INTERVAL_FIRST: Duration = Duration::from_micros(500);
+
+/// How long to look for the first step after the end: a hundred periods of a healthy counter.
+const SETTLE_MAX: Duration = Duration::from_millis(100);
+
+/// The same where no counter was seen to move at all yet: some step once a second.
+const SETTLE_MAX_UNMOVED: Duration = Duration::from_millis(2200);
+
+/// An instant at which to look again.
+type Clock<'a> = &'a dyn Fn() -> Instant;
+
+/// A window that is being measured.
+#[derive(Debug)]
+pub struct Window {
+    zones: Vec<(Zone, Accumulator)>,
+    excluded: Vec<Excluded>,
+    opened: Instant,
+    interval: Duration,
+    regular: Duration,
+    due: Instant,
+}
+
+/// Energy of one counted domain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Domain {
+    /// `package-0`, `dram-0`.
+    pub name: String,
+    /// Package or DRAM.
+    pub kind: Kind,
+    /// Name of the zone's directory.
+    pub zone: String,
+    /// What the counter said.
+    pub energy: DomainEnergy,
+}
+
+/// A measured window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counted {
+    /// Counted domains, sorted by name; never empty.
+    pub domains: Vec<Domain>,
+    /// Zones that were left out.
+    pub excluded: Vec<Excluded>,
+    /// Length of the window.
+    pub elapsed: Duration,
+}
+
+impl Counted {
+    /// Energy of the host: all counted domains.
+    pub fn host(&self) -> Microjoules {
+        self.domains.iter().map(|domain| domain.energy.energy).sum()
+    }
+
+    /// Least and most that the readings around the window allow.
+    pub fn bounds(&self) -> (Microjoules, Microjoules) {
+        let sum = |of: fn(&DomainEnergy) -> Microjoules| {
+            self.domains.iter().map(|domain| of(&domain.energy)).sum()
+        };
+        (sum(|energy| energy.low), sum(|energy| energy.high))
+    }
+
+    /// Mean power of the host; `None` for an empty window.
+    pub fn mean_power(&self) -> Option<Watts> {
+        self.host().over(self.elapsed)
+    }
+
+    /// Whether every domain that exists was measured, to its end.
+    pub fn is_measured(&self) -> bool {
+        !self.domains.iter().any(|domain| domain.energy.estimated)
+            && !self.excluded.iter().any(|zone| zone.reason.loses_energy())
+    }
+
+    /// Share of the domains' time that their counters covered, 0 to 1.
+    pub fn coverage(&self) -> f64 {
+        let window = self.elapsed.as_secs_f64();
+        let gaps = self.domains.iter().flat_map(|domain| &domain.energy.gaps);
+        let missing: Duration = gaps.filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a handful of domains")]
+        let whole = window * self.domains.len() as f64;
+        if whole > 0.0 { (1.0 - missing.as_secs_f64() / whole).clamp(0.0, 1.0) } else { 1.0 }
+    }
+}
+
+impl Window {
+    /// Finds the counters of a host and takes their first readings. `None` comes with the reason
+    /// and with the zones that were seen.
+    pub fn open(host: &HostRoot, clock: Clock<'_>) -> (Availability, Result<Self, Vec<Excluded>>) {
+        let (availability, topology) = Topology::discover(host);
+        if availability != Availability::Present {
+            return (availability, Err(topology.excluded));
+        }
+        let opened = clock();
+        let mut window = Self {
+            zones: Vec::new(),
+            excluded: topology.excluded,
+            opened,
+            interval: INTERVAL_FIRST,
+            regular: INTERVAL_MAX,
+            due: opened + INTERVAL_FIRST,
+        };
+        for zone in topology.counted {
+            window.start(zone, clock);
+        }
+        window.drop_mirrors();
+        if window.zones.is_empty() {
+            let why = Availability::Absent("no counter gave a first reading".into());
+            return (why, Err(window.excluded));
+        }
+        let longest = window.zones.iter().map(|(_, accumulator)| accumulator.longest_interval());
+        window.regular = longest.min().unwrap_or(INTERVAL_MAX).clamp(INTERVAL_MIN, INTERVAL_MAX);
+        (availability, Ok(window))
+    }
+
+    /// When the counters want to be read next.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Reads all counters.
+    pub fn sample(&mut self, clock: Clock<'_>) {
+        self.read(clock);
+        self.interval = (self.interval * 2).min(self.regular);
+        self.due = clock() + self.interval;
+    }
+
+    /// Ends the window now, looks on until the counters have stepped once more, and reports.
+    ///
+    /// # Errors
+    /// The excluded zones, when no counter ever moved: then nothing was measured.
+    pub fn close(
+        mut self,
+        clock: Clock<'_>,
+        sleep: &mut dyn FnMut(Duration),
+    ) -> Result<Counted, Vec<Excluded>> {
+        self.read(clock);
+        let ended = clock();
+        for (_, accumulator) in &mut self.zones {
+            accumulator.end_window(ended);
+        }
+        self.settle(ended, clock, sleep);
+        self.drop_mirrors();
+        let mut domains = Vec::new();
+        for (zone, accumulator) in self.zones {
+            match accumulator.close() {
+                Some(energy) => domains.push(Domain {
+                    name: zone.domain,
+                    kind: zone.kind,
+                    zone: zone.id,
+                    energy,
+                }),
+                None => self.excluded.push(exclude(&zone, Exclusion::Stuck)),
+            }
+        }
+        if domains.is_empty() {
+            return Err(self.excluded);
+        }
+        let elapsed = ended.saturating_duration_since(self.opened);
+        Ok(Counted { domains, excluded: self.excluded, elapsed })
+    }
+
+    fn start(&mut self, mut zone: Zone, clock: Clock<'_>) {
+        let opened = zone.read().ok().and_then(|reading| {
+            let counter = Counter::new(zone.range, zone.ceiling)?;
+            Accumulator::open(counter, reading, clock())
+        });
+        match opened {
+            Some(accumulator) => self.zones.push((zone, accumulator)),
+            None => self.excluded.push(exclude(&zone, Exclusion::Unreadable)),
+        }
+    }
+
+    fn read(&mut self, clock: Clock<'_>) {
+        for (zone, accumulator) in &mut self.zones {
+            let reading = zone.read();
+            accumulator.observe(reading, clock());
+        }
+    }
+
+    /// Reads on after the end until each counter has stepped, or until it is clear that one will
+    /// not. The pause grows with the time waited, so that the step is known to an eighth of it.
+    fn settle(&mut self, ended: Instant, clock: Clock<'_>, sleep: &mut dyn FnMut(Duration)) {
+        loop {
+            let waited = clock().saturating_duration_since(ended);
+            let moved = self.zones.iter().any(|(_, accumulator)| accumulator.moved());
+            let limit = if moved { SETTLE_MAX } else { SETTLE_MAX_UNMOVED };
+            let wanted = self.zones.iter().any(|(_, accumulator)| accumulator.wants_more());
+            if !wanted || waited >= limit {
+                return;
+            }
+            sleep((waited / 8).max(INTERVAL_FIRST / 2));
+            self.read(clock);
+        }
+    }
+
+    /// Leaves out dies that repeat another die's counter.
+    fn drop_mirrors(&mut self) {
+        if !self.zones.iter().any(|(zone, _)| zone.domain.contains("-die-")) {
+            return;
+        }
+        let mut values = Vec::new();
+        for (zone, _) in &mut self.zones {
+            let value = zone.read().ok();
+            values.push((zone.domain.clone(), value));
+        }
+        let readings: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        for index in mirrors(&readings).into_iter().rev() {
+            let (zone, _) = self.zones.remove(index);
+            self.excluded.push(exclude(&zone, Exclusion::MirroredDie));
+        }
+    }
+}
+
+fn exclude(zone: &Zone, reason: Exclusion) -> Excluded {
+    Excluded { name: zone.domain.clone(), id: zone.id.clone(), reason }
+}

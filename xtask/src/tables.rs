@@ -1,0 +1,133 @@
+//! Rebuilds the data tables of `carbon-ops-estimate` and `carbon-ops-meter` from the wheel of
+//! codecarbon 3.3.2 and the sources that are checked in beside them.
+//!
+//! Deterministic: the same wheel and sources give the same bytes, so that `--check` can compare. It
+//! fetches nothing; `pip download codecarbon==3.3.2 --no-deps` does.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::tidy::sha256_hex;
+
+mod families;
+mod grid;
+mod tdp;
+
+/// codecarbon-3.3.2-py3-none-any.whl as published on `PyPI`.
+pub(crate) const WHEEL_SHA256: &str =
+    "05b31dea9dd26ed1e90947973c9ef20c87d127ea71fc32b4cb55a3ec512b8897";
+
+const ESTIMATE: &str = "crates/carbon-ops-estimate/data";
+const METER: &str = "crates/carbon-ops-meter/data";
+
+/// Whether the tables are written or only compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Write,
+    Check,
+}
+
+pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
+    let bytes = std::fs::read(wheel).with_context(|| format!("reading {}", wheel.display()))?;
+    let hash = sha256_hex(&bytes);
+    ensure!(
+        hash == WHEEL_SHA256,
+        "{} has SHA-256 {hash}, the tables are of the wheel with {WHEEL_SHA256}",
+        wheel.display()
+    );
+    let mix = member(&bytes, "codecarbon/data/private_infra/global_energy_mix.json")?;
+    let power = member(&bytes, "codecarbon/data/hardware/cpu_power.csv")?;
+    let source = |path: String| {
+        std::fs::read_to_string(root.join(&path)).with_context(|| format!("reading {path}"))
+    };
+
+    let countries = grid::countries(&mix, &source(format!("{ESTIMATE}/iso-3166.csv"))?)?;
+    let processors = tdp::processors(&power, &source(format!("{METER}/sources/cpu-threads.csv"))?)?;
+    let families = families::table(
+        &source(format!("{METER}/sources/families.csv"))?,
+        &source(format!("{METER}/cpu-idents.csv"))?,
+        &processors.rows,
+    )?;
+    let mut files = BTreeMap::new();
+    files.insert(format!("{ESTIMATE}/grid-yearly.csv"), grid::yearly(&countries));
+    files.insert(format!("{ESTIMATE}/world.csv"), grid::world(&countries)?);
+    files.insert(format!("{METER}/cpu-tdp.csv"), tdp::table(&processors));
+    files.insert(format!("{METER}/cpu-families.csv"), families);
+
+    let mut stale = Vec::new();
+    for (path, text) in &files {
+        let at = root.join(path);
+        if std::fs::read_to_string(&at).is_ok_and(|old| old == *text) {
+            println!("{path}: unchanged");
+        } else if mode == Mode::Write {
+            std::fs::write(&at, text).with_context(|| format!("writing {path}"))?;
+            println!("{path}: written");
+        } else {
+            stale.push(path.as_str());
+        }
+    }
+    if !stale.is_empty() {
+        bail!("not what the wheel and the sources give: {}", stale.join(", "));
+    }
+    Ok(())
+}
+
+/// One text file out of the wheel.
+fn member(wheel: &[u8], name: &str) -> Result<String> {
+    let mut archive =
+        zip::ZipArchive::new(Cursor::new(wheel)).context("the wheel is no zip file")?;
+    let mut file = archive.by_name(name).with_context(|| format!("{name} in the wheel"))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).with_context(|| format!("{name} in the wheel"))?;
+    Ok(text)
+}
+
+/// The rows of one of our own tables, without comments and without the line of column names, each
+/// cut at its commas. Our tables hold no quotes: a cell never contains a comma.
+fn rows<const N: usize>(text: &str) -> Result<Vec<[&str; N]>> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines
+        .skip(1)
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            <[&str; N]>::try_from(cells).ok().with_context(|| format!("not {N} cells: {line}"))
+        })
+        .collect()
+}
+
+/// The smallest value that at least the share `p` of the weight lies at or below. `sorted` is in
+/// order of value.
+fn quantile(sorted: &[(f64, f64)], p: f64) -> Option<f64> {
+    let total: f64 = sorted.iter().map(|(_, weight)| weight).sum();
+    let mut below = 0.0;
+    for (value, weight) in sorted {
+        below += weight;
+        if below >= p * total {
+            return Some(*value);
+        }
+    }
+    sorted.last().map(|(value, _)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_refuse_a_line_with_another_number_of_cells() {
+        assert_eq!(rows::<2>("# c\na,b\n1,2\n").unwrap(), [["1", "2"]]);
+        assert!(rows::<2>("a,b\n1,2,3\n").is_err());
+    }
+
+    #[test]
+    fn quantile_follows_the_weights() {
+        let even = [(1.0, 1.0), (2.0, 1.0), (3.0, 1.0), (4.0, 1.0)];
+        assert_eq!(quantile(&even, 0.5), Some(2.0));
+        let heavy = [(1.0, 1.0), (2.0, 1.0), (3.0, 1.0), (4.0, 9.0)];
+        assert_eq!(quantile(&heavy, 0.5), Some(4.0));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+}

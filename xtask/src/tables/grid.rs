@@ -1,0 +1,192 @@
+//! The yearly average grid intensity of each country, and of the world as derived from it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{WHEEL_SHA256, quantile, rows};
+
+/// One country's newest year in the source.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Country {
+    pub(crate) iso3: String,
+    pub(crate) iso2: String,
+    pub(crate) name: String,
+    pub(crate) year: u64,
+    pub(crate) g_per_kwh: f64,
+    /// Terawatt hours generated in that year: the weight in the world's mean.
+    pub(crate) generation: f64,
+}
+
+/// The countries of `global_energy_mix.json`, in order of their three-letter codes.
+pub(crate) fn countries(mix: &str, iso_3166: &str) -> Result<Vec<Country>> {
+    let iso2: HashMap<&str, &str> =
+        rows::<3>(iso_3166)?.into_iter().map(|[iso2, iso3, _]| (iso3, iso2)).collect();
+    let mix: serde_json::Map<String, serde_json::Value> = serde_json::from_str(mix)?;
+    let mut countries = Vec::new();
+    for (iso3, entry) in &mix {
+        let number = |key: &str| {
+            let value = entry.get(key).and_then(serde_json::Value::as_f64);
+            value.with_context(|| format!("{iso3}: no number {key}"))
+        };
+        let name = entry.get("country_name").and_then(|name| name.as_str()).context("no name")?;
+        ensure!(!name.contains([',', '"', '\n']), "{iso3}: a name that needs quotes: {name}");
+        let g_per_kwh = number("carbon_intensity")?;
+        let generation = number("total_TWh")?;
+        ensure!(g_per_kwh >= 0.0 && generation > 0.0, "{iso3}: a negative number");
+        countries.push(Country {
+            iso3: iso3.clone(),
+            iso2: (*iso2.get(iso3.as_str()).with_context(|| format!("{iso3}: not in ISO 3166"))?)
+                .to_owned(),
+            name: name.to_owned(),
+            year: entry.get("year").and_then(serde_json::Value::as_u64).context("no year")?,
+            g_per_kwh,
+            generation,
+        });
+    }
+    countries.sort_by(|a, b| a.iso3.cmp(&b.iso3));
+    Ok(countries)
+}
+
+fn provenance(text: &mut String) {
+    let _ = write!(
+        text,
+        "# source: Our World in Data, Energy data (carbon intensity of electricity and generation, from Ember's Yearly
+#   Electricity Data), as carried by codecarbon 3.3.2 on PyPI, codecarbon/data/private_infra/global_energy_mix.json.
+# licence: data CC BY 4.0; the package MIT.
+# attribution: Our World in Data; Ember (2024); codecarbon contributors.
+# wheel: codecarbon-3.3.2-py3-none-any.whl, SHA-256 {WHEEL_SHA256}
+# rebuilt by: pip download codecarbon==3.3.2 --no-deps && cargo xtask tables --wheel codecarbon-3.3.2-py3-none-any.whl
+"
+    );
+}
+
+/// `grid-yearly.csv`.
+pub(crate) fn yearly(countries: &[Country]) -> String {
+    let mut text = String::from(
+        "# Yearly average carbon intensity of the electricity generated in a country, in grams of CO2 equivalent per kWh,
+# over the life cycle of the plants (fuel, building, methane). Production-based: imports and exports are not traded
+# through. Sorted by iso3.
+",
+    );
+    provenance(&mut text);
+    text.push_str("# vintage: the newest year that the source has for the country, column year:");
+    for (year, count) in vintages(countries) {
+        let _ = write!(text, " {year}: {count}");
+    }
+    text.push_str(
+        ".
+# The source rounds generation to 0.01 TWh: for the smallest grids the intensity is coarse (500, 1000), and the 0 of CAF
+# is what it publishes for a grid of 0.15 TWh that is all hydropower.
+iso3,iso2,name,year,g_per_kwh
+",
+    );
+    for Country { iso3, iso2, name, year, g_per_kwh, .. } in countries {
+        let _ = writeln!(text, "{iso3},{iso2},{name},{year},{g_per_kwh}");
+    }
+    text
+}
+
+/// How many countries have which year, newest first.
+fn vintages(countries: &[Country]) -> Vec<(u64, usize)> {
+    let mut years: Vec<u64> = countries.iter().map(|country| country.year).collect();
+    years.sort_unstable_by(|a, b| b.cmp(a));
+    years.chunk_by(|a, b| a == b).filter_map(|run| Some((*run.first()?, run.len()))).collect()
+}
+
+/// `world.csv`.
+pub(crate) fn world(countries: &[Country]) -> Result<String> {
+    let mut text = String::from(
+        "# The world's average grid intensity and its spread over countries, derived from the rows of grid-yearly.csv and the
+# generation (TWh) that the same source gives beside them; the source has no row for the world itself.
+",
+    );
+    provenance(&mut text);
+    text.push_str(
+        "# weights: w = total_TWh of the country's row (generation_weighted), or w = 1 (unweighted).
+# mean = sum(w*g)/sum(w). sd = sqrt(sum(w*(g-mean)^2)/sum(w)). cv = sd/mean. The spread is of countries around the mean:
+#   how wrong the world's figure may be for a machine whose country is not known, not how well the mean is known.
+# p2_5, p50, p97_5 = the smallest g at or below which that share of sum(w) lies.
+# year = the mean of the rows' years under the same weights. twh = the sum of generation.
+# units: g/kWh for mean, sd and percentiles; cv has none.
+# check: Ember's own world figure for 2024 is 472.94 g/kWh.
+statistic,generation_weighted,unweighted
+",
+    );
+    let weighted = Spread::of(countries, |country| country.generation)?;
+    let even = Spread::of(countries, |_| 1.0)?;
+    let _ = writeln!(text, "countries,{0},{0}", countries.len());
+    for ((name, weighted), (_, even)) in weighted.cells().iter().zip(even.cells()) {
+        let _ = writeln!(text, "{name},{weighted},{even}");
+    }
+    let twh: f64 = countries.iter().map(|country| country.generation).sum();
+    let _ = writeln!(text, "twh,{twh:.2},{twh:.2}");
+    Ok(text)
+}
+
+struct Spread {
+    mean: f64,
+    sd: f64,
+    percentiles: [f64; 3],
+    year: f64,
+}
+
+impl Spread {
+    fn of(countries: &[Country], weight: impl Fn(&Country) -> f64) -> Result<Self> {
+        let total: f64 = countries.iter().map(&weight).sum();
+        let mean_of = |value: &dyn Fn(&Country) -> f64| {
+            countries.iter().map(|country| weight(country) * value(country)).sum::<f64>() / total
+        };
+        let mean = mean_of(&|country| country.g_per_kwh);
+        let sd = mean_of(&|country| (country.g_per_kwh - mean).powi(2)).sqrt();
+        let mut sorted: Vec<(f64, f64)> =
+            countries.iter().map(|country| (country.g_per_kwh, weight(country))).collect();
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let at = |p| quantile(&sorted, p).context("no countries");
+        #[expect(clippy::cast_precision_loss, reason = "a year")]
+        let year = mean_of(&|country| country.year as f64);
+        Ok(Self { mean, sd, percentiles: [at(0.025)?, at(0.5)?, at(0.975)?], year })
+    }
+
+    fn cells(&self) -> [(&'static str, String); 7] {
+        let [low, middle, high] = self.percentiles;
+        [
+            ("mean", format!("{:.3}", self.mean)),
+            ("sd", format!("{:.3}", self.sd)),
+            ("cv", format!("{:.4}", self.sd / self.mean)),
+            ("p2_5", low.to_string()),
+            ("p50", middle.to_string()),
+            ("p97_5", high.to_string()),
+            ("year", format!("{:.1}", self.year)),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIX: &str = r#"{"FRA":{"carbon_intensity":56.039,"country_name":"France","total_TWh":3.0,"year":2023},
+        "DEU":{"carbon_intensity":400.0,"country_name":"Germany","total_TWh":1.0,"year":2022}}"#;
+    const ISO: &str = "iso2,iso3,name\nDE,DEU,Germany\nFR,FRA,France\n";
+
+    #[test]
+    fn countries_come_in_order_with_their_two_letter_codes() {
+        let text = yearly(&countries(MIX, ISO).unwrap());
+        assert!(text.contains("2023: 1 2022: 1."), "{text}");
+        assert!(text.ends_with("DEU,DE,Germany,2022,400\nFRA,FR,France,2023,56.039\n"), "{text}");
+    }
+
+    #[test]
+    fn a_country_without_a_two_letter_code_is_an_error() {
+        assert!(countries(MIX, "iso2,iso3,name\nDE,DEU,Germany\n").is_err());
+    }
+
+    #[test]
+    fn the_world_is_weighted_by_generation() {
+        let text = world(&countries(MIX, ISO).unwrap()).unwrap();
+        assert!(text.contains("\nmean,142.029,228.019\n"), "{text}");
+        assert!(text.contains("\np50,56.039,56.039\n"), "{text}");
+    }
+}

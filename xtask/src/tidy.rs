@@ -1,0 +1,369 @@
+//! The rules that no compiler checks: who may depend on whom, what a file must and must not hold,
+//! which document describes which code.
+//!
+//! Each rule is a small function from what it looks at to a list of complaints, with a test that
+//! shows that it can complain. Only `run` touches the disk.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+mod licences;
+
+/// Whether documents whose code has changed are complained of or blessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Check,
+    Bless,
+}
+
+/// Which of our crates may depend on which others of ours. A crate that is not named here may not
+/// exist: whoever adds one decides its arrows.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("carbon-ops-units", &[]),
+    ("carbon-ops-meter", &["carbon-ops-units"]),
+    ("carbon-ops-governor", &["carbon-ops-meter", "carbon-ops-units"]),
+    ("carbon-ops-estimate", &["carbon-ops-units"]),
+    ("carbon-ops-ledger", &[]),
+    (
+        "carbon-ops-cli",
+        &["carbon-ops-estimate", "carbon-ops-ledger", "carbon-ops-meter", "carbon-ops-units"],
+    ),
+    ("xtask", &[]),
+];
+
+/// A larger file belongs into a release or a package, not into every clone.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Written in two halves each, so that this file passes its own rule.
+const PRIVATE_PLACES: [&str; 9] = [
+    concat!("/wo", "rk/"),
+    concat!("/fa", "rm/"),
+    concat!("/tmp/", "bash_jobs"),
+    concat!("py", "pi.org"),
+    concat!("files.python", "hosted.org"),
+    concat!("registry.", "npmjs.org"),
+    concat!("index.", "crates.io"),
+    concat!("static.", "crates.io"),
+    concat!("proxy.", "golang.org"),
+];
+
+const UNFINISHED: [&str; 3] =
+    [concat!("to", "do!("), concat!("unim", "plemented!("), concat!("db", "g!(")];
+
+const MARK: &str = concat!("source-", "sha256:");
+
+/// A file of the repository.
+#[derive(Debug)]
+struct File {
+    path: String,
+    bytes: u64,
+    /// Nothing where the file is not UTF-8.
+    text: Option<String>,
+}
+
+pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
+    let files = files(root)?;
+    let metadata = metadata(root, &["--no-deps"])?;
+    let hash_of = |path: &str| std::fs::read(root.join(path)).ok().map(|bytes| sha256_hex(&bytes));
+    if mode == Mode::Bless {
+        bless_documents(root, &files, &hash_of)?;
+        return run(root, Mode::Check);
+    }
+    let mut complaints = arrows(&metadata);
+    complaints.extend(opening_comments(&files));
+    complaints.extend(private_places(&files));
+    complaints.extend(large_files(&files));
+    complaints.extend(unfinished_code(&files));
+    complaints.extend(changelog(&files, &version(&metadata)?));
+    complaints.extend(documents(&files, &hash_of));
+    let deny = text_of(&files, "deny.toml").context("deny.toml is missing")?;
+    complaints.extend(licences::complaints(&self::metadata(root, &["--locked"])?, deny)?);
+    if complaints.is_empty() {
+        println!("tidy: {} files, nothing to complain of", files.len());
+        return Ok(());
+    }
+    bail!("{} complaints\n  {}", complaints.len(), complaints.join("\n  "));
+}
+
+/// The SHA-256 of some bytes in lower-case hex.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// What `cargo metadata` says.
+pub(crate) fn metadata(root: &Path, flags: &[&str]) -> Result<Value> {
+    let mut command = Command::new("cargo");
+    command.args(["metadata", "--format-version", "1"]).args(flags).current_dir(root);
+    let output = command.output().context("running cargo metadata")?;
+    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).context("reading cargo metadata")
+}
+
+/// The files that git tracks or would track.
+fn files(root: &Path) -> Result<Vec<File>> {
+    let mut command = Command::new("git");
+    // The checkout may belong to another user than the one who runs this, as in a container.
+    command.args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others"]);
+    command.arg("--exclude-standard").current_dir(root);
+    let output = command.output().context("running git ls-files")?;
+    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+    let mut files = Vec::new();
+    for path in String::from_utf8_lossy(&output.stdout).split_terminator('\0') {
+        // A file that is deleted and not yet committed is listed and is not there.
+        let Ok(bytes) = std::fs::read(root.join(path)) else { continue };
+        let length = u64::try_from(bytes.len())?;
+        files.push(File {
+            path: path.to_owned(),
+            bytes: length,
+            text: String::from_utf8(bytes).ok(),
+        });
+    }
+    ensure!(!files.is_empty(), "git lists no files");
+    Ok(files)
+}
+
+fn text_of<'a>(files: &'a [File], path: &str) -> Option<&'a str> {
+    files.iter().find(|file| file.path == path).and_then(|file| file.text.as_deref())
+}
+
+/// The files of a kind, with their text.
+fn texts<'a>(files: &'a [File], ending: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    files.iter().filter_map(move |file| {
+        let text = file.text.as_deref()?;
+        file.path.ends_with(ending).then_some((file.path.as_str(), text))
+    })
+}
+
+/// The array under a key; empty where there is none.
+pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The text under a key; nothing where there is none, or null.
+pub(crate) fn string<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str)
+}
+
+fn version(metadata: &Value) -> Result<String> {
+    let ours = |package: &&Value| string(package, "name") == Some("carbon-ops-cli");
+    let cli = list(metadata, "packages").iter().find(ours).context("no carbon-ops-cli")?;
+    Ok(string(cli, "version").context("no version")?.to_owned())
+}
+
+/// Dependencies between our crates, of every kind, run along `ARROWS` only.
+fn arrows(metadata: &Value) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for package in list(metadata, "packages") {
+        let name = string(package, "name").unwrap_or_default();
+        let Some((_, allowed)) = ARROWS.iter().find(|(ours, _)| *ours == name) else {
+            complaints.push(format!("{name}: say in ARROWS of xtask/src/tidy.rs what it may use"));
+            continue;
+        };
+        for dependency in list(package, "dependencies") {
+            let target = string(dependency, "name").unwrap_or_default();
+            // Only our own crates are named by path.
+            if string(dependency, "path").is_some() && !allowed.contains(&target) {
+                complaints.push(format!("{name} must not depend on {target}"));
+            }
+        }
+    }
+    complaints
+}
+
+/// Every source file opens with what it is for.
+fn opening_comments(files: &[File]) -> Vec<String> {
+    texts(files, ".rs")
+        .filter(|(_, text)| !text.starts_with("//!"))
+        .map(|(path, _)| format!("{path}: opens without a `//!` comment"))
+        .collect()
+}
+
+/// No path of a developer's machine and no address of a package registry.
+fn private_places(files: &[File]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (path, text) in texts(files, "") {
+        for (number, line) in (1..).zip(text.lines()) {
+            for place in PRIVATE_PLACES.iter().filter(|place| line.contains(**place)) {
+                complaints.push(format!("{path}:{number}: mentions {place}"));
+            }
+        }
+    }
+    complaints
+}
+
+fn large_files(files: &[File]) -> Vec<String> {
+    files
+        .iter()
+        .filter(|file| file.bytes > FILE_BYTES_MAX)
+        .map(|file| format!("{}: {} bytes, over 1 MiB", file.path, file.bytes))
+        .collect()
+}
+
+/// No macro that stands for code to come.
+fn unfinished_code(files: &[File]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (path, text) in texts(files, ".rs") {
+        for (number, line) in (1..).zip(text.lines()) {
+            for name in UNFINISHED.iter().filter(|name| line.contains(**name)) {
+                complaints.push(format!("{path}:{number}: {name}"));
+            }
+        }
+    }
+    complaints
+}
+
+/// The change log, where there is one, has an entry for the current version.
+fn changelog(files: &[File], version: &str) -> Vec<String> {
+    match text_of(files, "CHANGELOG.md") {
+        Some(text) if !text.contains(version) => {
+            vec![format!("CHANGELOG.md: no entry for {version}")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A document of a format names the code that it describes, with the hash that the code had when
+/// someone last read the two side by side: `source-sha256: PATH HASH`.
+fn documents(files: &[File], hash_of: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (path, text) in texts(files, ".md").filter(|(path, _)| path.starts_with("docs/formats/")) {
+        for (number, line) in (1..).zip(text.lines()) {
+            let Some((source, hash)) = mark(line) else {
+                if line.contains(MARK) {
+                    complaints.push(format!("{path}:{number}: not `{MARK} PATH HASH`"));
+                }
+                continue;
+            };
+            match hash_of(source) {
+                None => complaints.push(format!("{path}:{number}: {source} does not exist")),
+                Some(now) if now != hash => complaints.push(format!(
+                    "{path}:{number}: {source} has changed since this document was read against it; \
+                     read it again, correct it, then run `cargo xtask tidy --bless`"
+                )),
+                Some(_) => {}
+            }
+        }
+    }
+    complaints
+}
+
+/// The path and the hash of a line that ties a document to a source.
+fn mark(line: &str) -> Option<(&str, &str)> {
+    let (_, rest) = line.split_once(MARK)?;
+    let mut words = rest.split_whitespace();
+    Some((words.next()?, words.next()?))
+}
+
+/// Writes the hashes that the sources have now.
+fn bless_documents(
+    root: &Path,
+    files: &[File],
+    hash_of: &dyn Fn(&str) -> Option<String>,
+) -> Result<()> {
+    for (path, text) in texts(files, ".md").filter(|(path, _)| path.starts_with("docs/formats/")) {
+        let blessed = blessed(text, hash_of);
+        if blessed != text {
+            std::fs::write(root.join(path), blessed).with_context(|| format!("writing {path}"))?;
+            println!("{path}: blessed");
+        }
+    }
+    Ok(())
+}
+
+fn blessed(text: &str, hash_of: &dyn Fn(&str) -> Option<String>) -> String {
+    let renewed = text.split_inclusive('\n').map(|line| {
+        let Some((source, hash)) = mark(line) else { return line.to_owned() };
+        hash_of(source).map_or_else(|| line.to_owned(), |now| line.replace(hash, &now))
+    });
+    renewed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn file(path: &str, text: &str) -> File {
+        File { path: path.to_owned(), bytes: text.len() as u64, text: Some(text.to_owned()) }
+    }
+
+    fn package(name: &str, dependency: &str) -> Value {
+        json!({ "packages": [{ "name": name, "dependencies": [
+            { "name": dependency, "path": "somewhere" },
+            { "name": "serde", "path": null },
+        ] }] })
+    }
+
+    #[test]
+    fn only_the_drawn_arrows_are_allowed() {
+        assert_eq!(arrows(&package("carbon-ops-meter", "carbon-ops-units")), [""; 0]);
+        assert_eq!(
+            arrows(&package("carbon-ops-ledger", "carbon-ops-units")),
+            ["carbon-ops-ledger must not depend on carbon-ops-units"]
+        );
+        assert_eq!(arrows(&package("carbon-ops-cli", "xtask")).len(), 1);
+        assert_eq!(arrows(&package("carbon-ops-common", "carbon-ops-units")).len(), 1);
+    }
+
+    #[test]
+    fn a_source_without_an_opening_comment_is_found() {
+        assert_eq!(opening_comments(&[file("a.rs", "//! A.\n"), file("b.md", "b")]), [""; 0]);
+        assert_eq!(opening_comments(&[file("a.rs", "// A.\nfn a() {}\n")]).len(), 1);
+    }
+
+    #[test]
+    fn private_places_are_found() {
+        assert_eq!(private_places(&[file("a.md", "codecarbon 3.3.2 on PyPI\n")]), [""; 0]);
+        for place in PRIVATE_PLACES {
+            let found = private_places(&[file("a.md", &format!("fine\nsee {place}x\n"))]);
+            assert_eq!(found, [format!("a.md:2: mentions {place}")]);
+        }
+    }
+
+    #[test]
+    fn large_files_are_found() {
+        let of = |bytes| [File { path: "a.bin".to_owned(), bytes, text: None }];
+        assert_eq!(large_files(&of(FILE_BYTES_MAX)), [""; 0]);
+        assert_eq!(large_files(&of(FILE_BYTES_MAX + 1)).len(), 1);
+    }
+
+    #[test]
+    fn unfinished_code_is_found() {
+        assert_eq!(unfinished_code(&[file("a.rs", "//! Does it all.\n")]), [""; 0]);
+        for name in UNFINISHED {
+            assert_eq!(unfinished_code(&[file("a.rs", &format!("fn a() {{ {name}) }}"))]).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_change_log_without_the_version_is_found() {
+        assert_eq!(changelog(&[], "0.2.0"), [""; 0]);
+        assert_eq!(changelog(&[file("CHANGELOG.md", "## 0.2.0\n")], "0.2.0"), [""; 0]);
+        assert_eq!(changelog(&[file("CHANGELOG.md", "## 0.1.1\n")], "0.2.0").len(), 1);
+    }
+
+    #[test]
+    fn a_document_of_changed_code_is_found_and_blessed() {
+        let hash_of = |path: &str| (path == "a.rs").then(|| "new".to_owned());
+        let check = |text: &str| documents(&[file("docs/formats/a.md", text)], &hash_of).len();
+        let stale = format!("# A\n<!-- {MARK} a.rs old -->\n");
+        assert_eq!(check(&stale), 1);
+        assert_eq!(check(&blessed(&stale, &hash_of)), 0);
+        assert_eq!(check(&format!("{MARK} gone.rs old\n")), 1);
+        assert_eq!(check(&format!("{MARK} a.rs\n")), 1);
+    }
+
+    #[test]
+    fn hashes_are_in_hex() {
+        assert!(sha256_hex(b"").starts_with("e3b0c44298fc1c14"));
+    }
+}
