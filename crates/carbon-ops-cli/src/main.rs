@@ -1,1 +1,72 @@
-fn main() {}
+//! The command `carbon-ops`: all wiring and all printing.
+//!
+//! The way of a run: [`edge`] takes the environment and the clocks, [`config`] settles what is
+//! wanted, [`store`] opens the ledger, [`supervise`] runs the command while [`measure`] reads the
+//! counters, [`compose`] makes the record, and [`render`] shows it.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::commands::run::FAILED;
+use crate::edge::Edge;
+
+mod args;
+mod commands;
+mod compose;
+mod config;
+mod edge;
+mod host;
+mod measure;
+mod render;
+mod sigchld;
+mod store;
+mod supervise;
+
+/// Exit code for what could not be done.
+const COULD_NOT: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let edge = Edge::real();
+    let config = cli.config.as_deref();
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+    let is_run = matches!(cli.command, Command::Run(_));
+    let result = match &cli.command {
+        Command::Run(args) => commands::run::run(args, &edge, config, &mut err),
+        Command::Ledger(command) => commands::ledger::run(command, &edge, config, &mut out),
+        Command::Keys(command) => commands::keys::run(command, &edge, config, &mut out),
+        Command::Config(command) => commands::config::run(command, &edge, config, &mut out),
+        Command::Schema => commands::schema::run(&mut out),
+    };
+    match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(err, "carbon-ops: {error:#}");
+            ExitCode::from(if is_run { FAILED } else { COULD_NOT })
+        }
+    }
+}
+
+/// Help and version are answers; a mistake is exit code 2, or 125 where the command's own exit code
+/// would be expected.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let is_run = std::env::args_os().nth(1).is_some_and(|verb| verb == "run");
+    ExitCode::from(if is_run { FAILED } else { COULD_NOT })
+}
+
+/// A reader that has seen enough is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,1 +1,49 @@
-//! placeholder
+//! An append-only ledger: one canonical JSON object a line, each signed, each carrying the hash of
+//! the one before, each durable before it is acknowledged.
+//!
+//! The file is the product. An auditor can read it with `sha256sum` and a hundred lines of any
+//! language; `docs/formats/ledger-v1.md` says how. This crate knows nothing of carbon: what an
+//! entry means is for the record layer, which [`verify::verify`] calls for each one.
+//!
+//! Left out: clocks, randomness, environment and printing, which are passed in or left to the
+//! binary; checkpoints and witnesses, without which lines cleanly cut off the end are not noticed.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use carbon_ops_ledger::append::{Ledger, WriterOptions};
+//! use carbon_ops_ledger::canonical::Object;
+//! use carbon_ops_ledger::keys::{SecretKey, Trust};
+//! use carbon_ops_ledger::storage::DirStorage;
+//! use carbon_ops_ledger::verify::{Status, verify};
+//!
+//! let dir = tempfile::tempdir().unwrap();
+//! let key = SecretKey::from_seed(&[7; 32]);
+//! let options = WriterOptions { tool: "example 1.0".into(), patience: Duration::from_secs(1) };
+//! let now = "2026-11-23T09:00:00.000000Z";
+//!
+//! let storage = DirStorage::new(dir.path());
+//! let mut ledger = Ledger::create(storage, &key, [1; 16], now, options).unwrap();
+//! let payload = Object::from_members([("kind", "greeting".into())]).unwrap();
+//! assert_eq!(ledger.append(payload, now).unwrap().seq, 1);
+//!
+//! let file = std::fs::File::open(dir.path().join("ledger.ndjson")).unwrap();
+//! let trust = Trust::from_iter([key.public_key()]);
+//! let report = verify(std::io::BufReader::new(file), &trust, &mut |_| Ok(())).unwrap();
+//! assert_eq!((report.status, report.entries), (Status::Valid, 2));
+//! ```
+
+pub mod append;
+pub mod canonical;
+mod durable;
+pub mod entry;
+mod error;
+mod hex;
+pub mod keys;
+mod lines;
+pub mod read;
+pub mod storage;
+mod tail;
+pub mod verify;
+
+pub use error::{Error, Result};

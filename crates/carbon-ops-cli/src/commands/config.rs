@@ -1,0 +1,73 @@
+//! `carbon-ops config show`: each setting, its value and its origin.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::args::Config;
+use crate::config::{Setting, Settings};
+use crate::edge::Edge;
+
+pub(crate) fn run(
+    command: &Config,
+    edge: &Edge,
+    config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let Config::Show(show) = command;
+    let settings = Settings::resolve(edge, config, None)?;
+    let rows = rows(&settings);
+    if show.json {
+        let object: serde_json::Map<_, _> = rows
+            .iter()
+            .map(|(name, value, origin)| {
+                ((*name).to_owned(), json!({ "value": value, "origin": origin }))
+            })
+            .collect();
+        let file = settings.file.as_ref().map(|path| path.display().to_string());
+        let report = json!({ "schema_version": 1, "file": file, "settings": object,
+            "without_effect": settings.without_effect });
+        writeln!(out, "{report:#}")?;
+        return Ok(0);
+    }
+    let width = rows.iter().map(|(_, value, _)| value.as_deref().unwrap_or("").len()).max();
+    for (name, value, origin) in &rows {
+        let value = value.as_deref().unwrap_or("(not set)");
+        writeln!(out, "{name:<24} {value:<width$}  {origin}", width = width.unwrap_or(0).max(9))?;
+    }
+    match &settings.file {
+        Some(path) => writeln!(out, "file read: {}", path.display())?,
+        None => writeln!(out, "no configuration file was found")?,
+    }
+    for key in &settings.without_effect {
+        writeln!(out, "{key}: known from carbon-ops 0.1, without effect in this version")?;
+    }
+    Ok(0)
+}
+
+type Row = (&'static str, Option<String>, String);
+
+fn rows(settings: &Settings) -> Vec<Row> {
+    let mut rows = vec![
+        row("region", &settings.region, String::clone),
+        row("pue", &settings.pue, ToString::to_string),
+        row("power.cpu_tdp_watts", &settings.cpu_tdp, |watts| watts.as_watts().to_string()),
+        row("power.idle_baseline_watts", &settings.idle, |watts| watts.as_watts().to_string()),
+        row("ledger.path", &settings.ledger, |path| path.display().to_string()),
+        row("ledger.key", &settings.key, |path| path.display().to_string()),
+        row("ledger.trust", &settings.trust, String::clone),
+    ];
+    let file = settings.file.as_ref().map(|path| format!("file {}", path.display()));
+    if !settings.pue_overrides.is_empty() {
+        let list = settings.pue_overrides.iter();
+        let list: Vec<_> = list.map(|(zone, pue)| format!("{zone}={}", pue.as_ratio())).collect();
+        rows.insert(2, ("pue.overrides", Some(list.join(" ")), file.unwrap_or_default()));
+    }
+    rows
+}
+
+fn row<T>(name: &'static str, setting: &Setting<Option<T>>, show: impl Fn(&T) -> String) -> Row {
+    (name, setting.value.as_ref().map(show), setting.origin.to_string())
+}

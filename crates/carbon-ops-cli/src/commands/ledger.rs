@@ -1,0 +1,195 @@
+//! `carbon-ops ledger`: make, verify and show ledgers.
+
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use carbon_ops_estimate::record::Record;
+use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
+use carbon_ops_ledger::keys::Trust;
+use carbon_ops_ledger::read::last;
+use carbon_ops_ledger::storage::LEDGER_FILE;
+use carbon_ops_ledger::verify::{Report, Status, verify};
+
+use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::render::si;
+use crate::store::Store;
+
+/// Faults that are printed; `--json` has up to a thousand.
+const FAULTS_SHOWN: usize = 20;
+
+/// Members that the ledger adds to a record.
+const LEDGER_MEMBERS: [&str; 6] =
+    ["ledger_id", "prev_hash", "seq", "signature", "signature_algorithm", "signing_key"];
+
+pub(crate) fn run(
+    command: &Ledger,
+    edge: &Edge,
+    config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let settings = Settings::resolve(edge, config, None)?;
+    match command {
+        Ledger::Init(LedgerInit { path }) => init(path.as_deref(), &settings, edge, out),
+        Ledger::Verify(args) => check(args, &settings, edge, out),
+        Ledger::Show(args) => show(args, &settings, out),
+    }
+}
+
+fn init(path: Option<&Path>, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(path);
+    let (key, _) = store.key(true)?;
+    match store.init(&key)? {
+        Some(notice) => writeln!(out, "{notice}")?,
+        None => bail!("there is a ledger in {} already", store.ledger.display()),
+    }
+    Ok(0)
+}
+
+fn check(
+    args: &LedgerVerify,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let path = file(args.path.as_deref(), settings)?;
+    let trust = match &args.trust {
+        Some(given) => Trust::from_file_or_hex(given)?,
+        None => Store::of(settings, edge).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None))?,
+    };
+    let reader = BufReader::with_capacity(1 << 20, open(&path)?);
+    let mut check = |object: &Object| check_record(object, args.recompute);
+    let report = verify(reader, &trust, &mut check)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        write_report(&report, &path, out)?;
+    }
+    Ok(report.exit_code())
+}
+
+/// Whether an entry is a record that this version understands, and adds up.
+fn check_record(object: &Object, recompute: bool) -> Result<(), String> {
+    let mut payload = object.clone();
+    for member in LEDGER_MEMBERS {
+        payload.remove(member);
+    }
+    let bytes = object_to_canonical(&payload);
+    let json = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let record = Record::from_json(json).map_err(|error| error.to_string())?;
+    if recompute {
+        record.recompute().map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()> {
+    let verdict = match report.status {
+        Status::Valid => "VALID",
+        Status::TornTail => "VALID UP TO A TORN LAST LINE",
+        Status::Tampered => "TAMPERED WITH",
+        Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
+        _ => "UNKNOWN VERDICT",
+    };
+    writeln!(out, "{}: {verdict}", path.display())?;
+    let records = report.entries.saturating_sub(1 + report.recoveries);
+    let created = report.created_ts.as_deref().unwrap_or("an unknown time");
+    writeln!(out, "  {records} records in {} lines, begun {created}", report.lines)?;
+    for key in &report.keys {
+        let trust = if key.trusted { "trusted" } else { "NOT trusted" };
+        writeln!(out, "  {} entries signed by {} ({trust})", key.entries, key.fingerprint)?;
+    }
+    if report.recoveries > 0 {
+        writeln!(out, "  {} recoveries from interrupted writes are recorded", report.recoveries)?;
+    }
+    for fault in report.faults.iter().take(FAULTS_SHOWN) {
+        let seq = fault.seq.map_or("unknown".into(), |seq| seq.to_string());
+        writeln!(out, "  line {}, seq {seq}: {}: {}", fault.line, fault.code, fault.reason)?;
+    }
+    let hidden = report.fault_count.saturating_sub(FAULTS_SHOWN as u64);
+    if hidden > 0 {
+        writeln!(out, "  and {hidden} more faults; --json lists up to a thousand")?;
+    }
+    if let Some(torn) = &report.torn_tail {
+        let what = if torn.complete_entry {
+            "is a whole entry that lacks only its newline; the next append adds it"
+        } else {
+            "is what an interrupted write left; the next append sets it aside and records that"
+        };
+        writeln!(out, "  line {} ({} bytes) {what}", torn.line, torn.bytes)?;
+    }
+    if report.status == Status::Untrusted {
+        let key = report.keys.iter().find(|key| key.genesis);
+        let public = key.map_or("PUBLIC_KEY", |key| key.public_key.as_str());
+        writeln!(out, "hint: ask the writer for the fingerprint of the key on another way; if it")?;
+        writeln!(out, "is the one above, verify with --trust {public}")?;
+    }
+    Ok(())
+}
+
+fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<u8> {
+    let path = file(args.path.as_deref(), settings)?;
+    let lines =
+        last(open(&path)?, args.last).with_context(|| format!("cannot read {}", path.display()))?;
+    for line in lines {
+        let (number, value) = line.with_context(|| format!("cannot show {}", path.display()))?;
+        match value {
+            Value::Object(object) if args.json => {
+                out.write_all(&object_to_canonical(&object))?;
+                writeln!(out)?;
+            }
+            Value::Object(object) => writeln!(out, "{}", row(&object))?,
+            _ => bail!("line {number} of {} is no entry", path.display()),
+        }
+    }
+    Ok(0)
+}
+
+/// One entry in one line: number, time, program, energy, carbon with its interval, quality, zone.
+fn row(object: &Object) -> String {
+    let text = |member: &str| object.get(member).and_then(Value::as_str).unwrap_or("?");
+    let number = |of: &Object, member: &str| of.get(member).and_then(Value::as_f64);
+    let inner = |member: &str| object.get(member).and_then(Value::as_object);
+    let seq = number(object, "seq").map_or("?".into(), |seq| seq.to_string());
+    if text("type") != "carbon_estimate" {
+        return format!("#{seq:<5} {}  {}", text("created_ts"), text("type"));
+    }
+    let program = inner("workload").and_then(|workload| workload.get("program"));
+    let program = program.and_then(Value::as_str).unwrap_or("?");
+    let joules = inner("energy").and_then(|energy| number(energy, "workload_uj"));
+    let joules = joules.map_or("?".into(), |uj| si(uj / 1e6, "J"));
+    let grams = |value: Option<f64>| value.map_or("?".into(), |grams| si(grams, "g"));
+    let bound = |member| grams(inner("meta").and_then(|meta| number(meta, member)));
+    let start = text("start_ts").get(..19).unwrap_or("?");
+    format!(
+        "#{seq:<5} {start}Z  {program:<16} {joules:>9}  {:>9} CO2e [{} to {}]  {}  {}",
+        grams(number(object, "grams")),
+        bound("ci_lower_g"),
+        bound("ci_upper_g"),
+        text("quality_flag"),
+        text("region"),
+    )
+}
+
+/// The ledger file that is meant by a directory, a file or nothing.
+fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
+    let path = match (path, &settings.ledger.value) {
+        (Some(path), _) => path.to_owned(),
+        (None, Some(path)) => path.clone(),
+        (None, None) => bail!("there is no default ledger without a HOME\nhint: give its path"),
+    };
+    Ok(if path.is_dir() { path.join(LEDGER_FILE) } else { path })
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).with_context(|| {
+        format!(
+            "cannot open the ledger {}\nhint: the first `carbon-ops run` makes the default one",
+            path.display()
+        )
+    })
+}

@@ -1,0 +1,7 @@
+//! One file per verb, each with one `run` that returns the exit code.
+
+pub(crate) mod config;
+pub(crate) mod keys;
+pub(crate) mod ledger;
+pub(crate) mod run;
+pub(crate) mod schema;

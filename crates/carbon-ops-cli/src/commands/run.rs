@@ -1,0 +1,222 @@
+//! `carbon-ops run`: prepares everything that can fail, runs the command, and tells what it cost.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use carbon_ops_estimate::intensity::table::world;
+use carbon_ops_estimate::record::Record;
+use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_estimate::zones::{self, Zone};
+use carbon_ops_ledger::canonical::object_to_canonical;
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
+
+use crate::args::Run;
+use crate::compose::{self, Asked, PueInput};
+use crate::config::{Origin, PueSetting, Settings};
+use crate::edge::Edge;
+use crate::host::Host;
+use crate::measure::Session;
+use crate::render::{Stored, summary};
+use crate::store::{Prepared, Store, payload};
+use crate::supervise::Supervisor;
+
+/// Exit code when carbon-ops itself failed, as of env(1) and timeout(1).
+pub(crate) const FAILED: u8 = 125;
+
+/// Longest label, as the record allows.
+const LABEL_BYTES_MAX: usize = 256;
+
+/// Everything that was settled before the command starts.
+struct Plan {
+    asked: Asked,
+    host_root: HostRoot,
+    model: PowerModel,
+    host: Host,
+    ledger: Option<Prepared>,
+    /// Where the JSON goes, if it was asked for.
+    json: Option<File>,
+}
+
+/// Runs the command. Whatever goes wrong before it starts is exit code 125.
+pub(crate) fn run(
+    args: &Run,
+    edge: &Edge,
+    config: Option<&Path>,
+    err: &mut impl Write,
+) -> Result<u8> {
+    let mut plan = plan(args, edge, config)?;
+    for notice in plan.ledger.iter().flat_map(|ledger| &ledger.notices) {
+        let _ = writeln!(err, "carbon-ops: {notice}");
+    }
+    let supervisor = Supervisor::new()?;
+    let mut session = Session::open(plan.host_root.clone(), edge);
+    let child = match supervisor.start(&args.command) {
+        Ok(child) => child,
+        Err(error) => {
+            let _ = writeln!(err, "carbon-ops: {error}");
+            return Ok(error.exit_code);
+        }
+    };
+    let exit_code = supervisor.wait(child, || session.tick())?;
+    let (host, ticks) = (plan.host_root.clone(), edge.ticks_per_second);
+    let (measurement, outcome) =
+        session.close(|| supervisor.outcome(exit_code, &host, ticks), &plan.model);
+    let record = compose::record(&measurement, outcome, &plan.asked, &plan.host, &plan.model)?;
+    let report = report(&mut plan, &record, err);
+    // The command's own failure is the more important one.
+    Ok(if exit_code == 0 && !report { FAILED } else { exit_code })
+}
+
+fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
+    let settings = Settings::resolve(edge, config, Some(args))?;
+    let mut host_root = HostRoot::real();
+    if let Some(root) = &args.powercap_root {
+        host_root = host_root.with_powercap(root);
+    }
+    let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
+    let model = PowerModel::identify(&host_root, overrides);
+    let host = Host::identify(&host_root, model.virtual_machine);
+    let (zone, region_given) = zone(&settings)?;
+    let asked = Asked {
+        pue: pue(&settings, &zone, &host),
+        zone,
+        region_given,
+        labels: labels(&args.labels)?,
+        program: program(args),
+        args: args.record_args.then(|| {
+            args.command.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect()
+        }),
+    };
+    let json = args.json.as_deref().map(json_target).transpose()?;
+    let ledger = if args.no_ledger { None } else { Some(Store::of(&settings, edge)?.prepare()?) };
+    Ok(Plan { asked, host_root, model, host, ledger, json })
+}
+
+/// The zone that is set, or the world with a note.
+fn zone(settings: &Settings) -> Result<(Zone, bool)> {
+    match &settings.region.value {
+        Some(region) => {
+            let zone = zones::resolve(region)
+                .with_context(|| format!("region from {}", settings.region.origin))?;
+            Ok((zone, true))
+        }
+        None => {
+            let yearly = world().context("the table of grid intensities has no world")?;
+            Ok((Zone { yearly, stands_for: None }, false))
+        }
+    }
+}
+
+/// The PUE as given, by the zone's override, or by the kind of machine.
+fn pue(settings: &Settings, zone: &Zone, host: &Host) -> PueInput {
+    let of_zone = [zone.stands_for.as_deref(), Some(zone.yearly.zone)];
+    let by_zone = of_zone.into_iter().flatten().find_map(|z| settings.pue_overrides.get(z));
+    let origin = &settings.pue.origin;
+    let explicit = matches!(origin, Origin::Flag | Origin::Environment(_));
+    let overridden = by_zone.filter(|_| !explicit).map(|&pue| PueSetting::Exact(pue));
+    if let Some(setting) = overridden.or(settings.pue.value) {
+        let origin = match (overridden, origin) {
+            (Some(_), _) => "file".to_owned(),
+            (None, Origin::File(_)) => "file".to_owned(),
+            (None, Origin::Environment(name)) => (*name).to_owned(),
+            (None, _) => "flag".to_owned(),
+        };
+        let source = match setting {
+            PueSetting::Exact(_) => origin.clone(),
+            profile => format!("{origin}: {profile}"),
+        };
+        let distribution = setting.distribution();
+        return PueInput { distribution, source, shared: format!("pue:{origin}") };
+    }
+    if host.personal {
+        let source = "default: 1 on a desktop or laptop".to_owned();
+        let distribution = Distribution::Point { mean: 1.0 };
+        return PueInput { distribution, source, shared: "pue:personal".into() };
+    }
+    let source = "default: servers, Uptime Institute 2020 to 2023; set --pue".to_owned();
+    let distribution = PueSetting::Enterprise.distribution();
+    PueInput { distribution, source, shared: "pue:default".into() }
+}
+
+fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    for label in given {
+        let Some((key, value)) = label.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            bail!("label {label:?} is not of the form KEY=VALUE");
+        };
+        if key.len().max(value.len()) > LABEL_BYTES_MAX {
+            bail!("label {key:?} is longer than {LABEL_BYTES_MAX} bytes");
+        }
+        if labels.insert(key.to_owned(), value.to_owned()).is_some() {
+            bail!("label {key:?} is given twice");
+        }
+    }
+    if labels.len() > 64 {
+        bail!("{} labels are given, and a record takes 64", labels.len());
+    }
+    Ok(labels)
+}
+
+/// Base name of the program: paths may tell more than anyone wants to publish.
+fn program(args: &Run) -> String {
+    let program = args.command.first().map(Path::new);
+    let name = program.and_then(Path::file_name).unwrap_or_default();
+    name.to_string_lossy().chars().take(LABEL_BYTES_MAX / 4).collect()
+}
+
+/// Opens the target before the command runs, so that a bad one costs nothing.
+fn json_target(target: &str) -> Result<File> {
+    if let Some(number) = target.strip_prefix("fd:") {
+        let fd: u32 = number.parse().with_context(|| format!("--json={target}"))?;
+        // Opening through /proc needs no unsafe code; appending keeps what is there.
+        let opened = OpenOptions::new().append(true).open(format!("/proc/self/fd/{fd}"));
+        return opened.with_context(|| format!("--json={target}: descriptor {fd} is not open"));
+    }
+    File::create(target).with_context(|| format!("--json={target}"))
+}
+
+/// Stores and shows the record; false when it should have been stored and was not.
+fn report(plan: &mut Plan, record: &Record, err: &mut impl Write) -> bool {
+    let appended = plan.ledger.as_ref().map(|ledger| (ledger, ledger.append(record)));
+    let fingerprint = plan.ledger.as_ref().map(|ledger| ledger.key.public_key().fingerprint());
+    let (stored, line) = match &appended {
+        None => (Stored::Nowhere, None),
+        Some((ledger, Ok(appended))) => {
+            let stored = Stored::Entry {
+                seq: appended.seq,
+                ledger: ledger.store.ledger.display().to_string(),
+                fingerprint: fingerprint.as_deref().unwrap_or_default(),
+            };
+            (stored, Some(appended.line.clone()))
+        }
+        Some((_, Err(error))) => {
+            let _ = writeln!(err, "carbon-ops: the record was not stored: {error:#}");
+            let _ = writeln!(err, "hint: it follows here unsigned; make room or mend the ledger");
+            let bytes = payload(record).map(|object| object_to_canonical(&object));
+            if let Ok(bytes) = bytes {
+                let _ = writeln!(err, "{}", String::from_utf8_lossy(&bytes));
+            }
+            (Stored::Failed, None)
+        }
+    };
+    let failed = matches!(stored, Stored::Failed);
+    match &mut plan.json {
+        Some(file) => {
+            let unsigned = || payload(record).map(|object| object_to_canonical(&object)).ok();
+            let mut line = line.or_else(unsigned).unwrap_or_default();
+            line.push(b'\n');
+            if let Err(error) = file.write_all(&line) {
+                let _ = writeln!(err, "carbon-ops: cannot write the JSON: {error}");
+                return false;
+            }
+        }
+        None => {
+            let _ = err.write_all(summary(record, &stored).as_bytes());
+        }
+    }
+    !failed
+}

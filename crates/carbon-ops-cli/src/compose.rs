@@ -1,0 +1,358 @@
+//! From a measurement to a record: names every input of the estimate with its distribution and
+//! source, and lets the estimate crate derive the numbers.
+//!
+//! The energy is a product of the reading and factors of mean 1, one per thing that is not known
+//! exactly. Each factor's coefficient of variation is relative to the active energy, which is what
+//! the workload has a share of; `docs/method.md` has the derivations.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use carbon_ops_estimate::intensity::table::SOURCE;
+use carbon_ops_estimate::record::{
+    self, AttributionMode, Cpu, Decimal, Domain, Energy, Gap, IdlePolicy, Input, Model, Quality,
+    Record, RecordKind, RecordType, SCHEMA_VERSION, SensorStatus, Workload, estimate,
+};
+use carbon_ops_estimate::uncertainty::{Distribution, round9};
+use carbon_ops_estimate::zones::Zone;
+use carbon_ops_meter::sensor::model::{Modelled, PowerModel, TABLE};
+use carbon_ops_meter::sensor::powercap::Kind;
+use carbon_ops_meter::window::Counted;
+use carbon_ops_units::Microjoules;
+
+use crate::host::Host;
+use crate::measure::{Measurement, Source};
+use crate::supervise::Outcome;
+
+/// Name and version, as records hold them.
+pub(crate) const TOOL: &str = concat!("carbon-ops ", env!("CARGO_PKG_VERSION"));
+
+/// Package energy since Haswell is measured at the voltage regulator; vendors publish no bound, and
+/// comparisons find a few percent (Desrochers, Paradis, Weaver, MEMSYS 2016). A prior.
+const PACKAGE_CV: f64 = 0.05;
+
+/// DRAM readings follow the truth with an offset that differs by platform, worst near idle (ibid.).
+/// A prior.
+const DRAM_CV: f64 = 0.2;
+
+/// The tables' idle power against a particular machine's: they hold whole servers on one side and
+/// bare fractions of the TDP on the other. A prior.
+const IDLE_CV: f64 = 0.5;
+
+/// An idle power that someone measured. A prior.
+const IDLE_GIVEN_CV: f64 = 0.1;
+
+/// CPU time is not energy: next to other work, a share by CPU time may be off by a factor of 2
+/// (Kepler, power attribution guide: 2 to 3 times for mixed workloads); alone, it cannot be.
+const SHARE_CV: f64 = 0.5;
+
+/// What remains of that where the workload was alone: kernel work done on its behalf.
+const SHARE_CV_MIN: f64 = 0.01;
+
+/// A factor known no better than this is not known at all.
+const CV_MAX: f64 = 2.0;
+
+/// What was asked for, next to what was measured.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) zone: Zone,
+    pub(crate) region_given: bool,
+    pub(crate) pue: PueInput,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) program: String,
+    pub(crate) args: Option<Vec<String>>,
+}
+
+/// The PUE as it enters the estimate.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PueInput {
+    pub(crate) distribution: Distribution,
+    pub(crate) source: String,
+    pub(crate) shared: String,
+}
+
+/// Makes the record.
+///
+/// # Errors
+/// When the estimate refuses the inputs; that is a defect.
+pub(crate) fn record(
+    measurement: &Measurement,
+    outcome: Outcome,
+    asked: &Asked,
+    host: &Host,
+    model: &PowerModel,
+) -> Result<Record> {
+    let shares = measurement.attribution.shares;
+    let mut inputs = match &measurement.source {
+        Source::Counted(counted) => counted_inputs(counted, measurement, host, model),
+        Source::Modelled(modelled) => vec![model_input(modelled, model)],
+    };
+    inputs.push(
+        Input::new("pue", asked.pue.distribution, &*asked.pue.source).shared(&*asked.pue.shared),
+    );
+    inputs.push(intensity_input(&asked.zone));
+    let workload_uj = shares.workload.as_microjoules();
+    let derived = estimate(workload_uj, &inputs).context("no estimate from these inputs")?;
+    let record = Record {
+        allocation_ratio: round9(measurement.attribution.ratio),
+        attribution_mode: match &measurement.source {
+            Source::Counted(_) => AttributionMode::CpuTime,
+            Source::Modelled(_) => AttributionMode::MonitorOnly,
+        },
+        boot_id: host.boot_id.clone(),
+        coverage_pct: round9(100.0 * coverage(&measurement.source)),
+        cpu: Cpu { busy_ns: nanoseconds(measurement.cpu.busy), count: measurement.cpus.into() },
+        domains: domains(&measurement.source),
+        elapsed_ns: nanoseconds(measurement.elapsed),
+        end_ts: record::timestamp(measurement.end_ts),
+        energy: Energy {
+            host_uj: shares.host.as_microjoules(),
+            idle_uj: shares.idle.as_microjoules(),
+            others_uj: shares.others.as_microjoules(),
+            workload_uj,
+        },
+        energy_kwh: derived.energy_kwh,
+        excluded: excluded(measurement),
+        gaps: gaps(&measurement.source),
+        grams: derived.grams,
+        host_id: host.id.clone(),
+        idle_policy: IdlePolicy::Residual,
+        inputs,
+        intensity_g_per_kwh: derived.intensity_g_per_kwh,
+        kind: RecordKind::CarbonOps,
+        labels: asked.labels.clone(),
+        meta: derived.meta,
+        model: model_used(&measurement.source, model),
+        notes: notes(measurement, asked, outcome, host),
+        pue_used: derived.pue,
+        quality_flag: quality(measurement, asked, model),
+        region: asked.zone.yearly.zone.to_owned(),
+        schema_version: SCHEMA_VERSION,
+        sensors: measurement.sensors.clone(),
+        signal: asked.zone.yearly.signal.as_str().to_owned(),
+        simulated: measurement.simulated.then_some(true),
+        source: format!("{SOURCE}-{}", asked.zone.yearly.year),
+        start_ts: record::timestamp(measurement.start_ts),
+        tool: TOOL.to_owned(),
+        total_energy_with_pue_kwh: derived.total_energy_with_pue_kwh,
+        record_type: RecordType::CarbonEstimate,
+        uncertainty_pct: derived.uncertainty_pct,
+        workload: Workload {
+            args: asked.args.clone(),
+            cpu_time_ns: nanoseconds(measurement.cpu.workload),
+            exit_code: outcome.exit_code.into(),
+            program: asked.program.clone(),
+            running: Some(outcome.running).filter(|&running| running > 0),
+        },
+    };
+    record.check().context("the record breaks its own rules; this is a defect of carbon-ops")?;
+    Ok(record)
+}
+
+fn nanoseconds(time: Duration) -> Decimal {
+    Decimal(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn factor(name: &str, cv: f64, source: impl Into<String>) -> Input {
+    let cv = cv.clamp(1e-9, CV_MAX);
+    Input::new(name, Distribution::Lognormal { mean: 1.0, cv }, source)
+}
+
+/// What is not known of counted energy: the meters, the idle power, the share, and the ends.
+fn counted_inputs(
+    counted: &Counted,
+    measurement: &Measurement,
+    host: &Host,
+    model: &PowerModel,
+) -> Vec<Input> {
+    let shares = measurement.attribution.shares;
+    let active = shares.host.checked_sub(shares.idle).unwrap_or(Microjoules::ZERO);
+    let of_active = |energy: Microjoules| energy.as_joules() / active.as_joules().max(1e-9);
+    let mut inputs = Vec::new();
+    for domain in &counted.domains {
+        let (cv, what) = match domain.kind {
+            Kind::Package => (PACKAGE_CV, "package"),
+            Kind::Dram => (DRAM_CV, "dram"),
+        };
+        let source = format!("prior: RAPL {what} within {} %", 100.0 * cv);
+        let key = format!("meter:{}:sysfs:{}", host.id, domain.name);
+        inputs.push(factor("meter", cv * of_active(domain.energy.energy), source).shared(key));
+    }
+    if shares.idle > Microjoules::ZERO {
+        let (cv, source) = if model.idle_is_given() {
+            (IDLE_GIVEN_CV, "configuration: idle baseline".to_owned())
+        } else {
+            (IDLE_CV, format!("table:{TABLE}"))
+        };
+        let key = format!("idle:{}", host.id);
+        inputs.push(factor("idle", cv * of_active(shares.idle), source).shared(key));
+    }
+    inputs.push(factor("attribution", share_cv(measurement), "prior: share by CPU time"));
+    // Any energy between the bounds is possible: a rectangular distribution (GUM 4.3.7).
+    let (low, high) = counted.bounds();
+    let width = high.checked_sub(low).unwrap_or(Microjoules::ZERO);
+    let source = "readings around the window";
+    inputs.push(factor("ends", of_active(width) / 12f64.sqrt(), source));
+    inputs
+}
+
+/// Ticks blur the busy time by one per CPU; sharing by CPU time is itself an approximation.
+fn share_cv(measurement: &Measurement) -> f64 {
+    let cpu = measurement.cpu;
+    let (workload, busy) = (cpu.workload, cpu.busy_at_least_workload());
+    let blur = measurement.tick * measurement.cpus;
+    let most = workload.max(busy.saturating_sub(blur)).as_secs_f64();
+    let ticks = ((busy + blur).as_secs_f64() / most.max(1e-9)).ln() / 12f64.sqrt();
+    let rule = SHARE_CV * (1.0 - measurement.attribution.ratio);
+    rule.hypot(ticks).max(SHARE_CV_MIN)
+}
+
+fn model_input(modelled: &Modelled, model: &PowerModel) -> Input {
+    let source = format!("range of {} published figures, table:{TABLE}", modelled.estimates.len());
+    let of = model.family.as_deref().unwrap_or(if model.cpu.is_empty() {
+        "unknown"
+    } else {
+        &model.cpu
+    });
+    factor("model", modelled.cv, source).shared(format!("model:{TABLE}:{of}"))
+}
+
+fn intensity_input(zone: &Zone) -> Input {
+    let yearly = zone.yearly;
+    let signal = yearly.signal.as_str();
+    let key = format!("grid:owid:{}:{signal}:{}", yearly.zone, yearly.year);
+    Input::new("intensity", yearly.distribution(), yearly.citation()).shared(key)
+}
+
+fn coverage(source: &Source) -> f64 {
+    match source {
+        Source::Counted(counted) => counted.coverage(),
+        Source::Modelled(_) => 1.0,
+    }
+}
+
+fn domains(source: &Source) -> Vec<Domain> {
+    match source {
+        Source::Counted(counted) => counted.domains.iter().map(counted_domain).collect(),
+        Source::Modelled(modelled) => {
+            [("cpu", modelled.cpu), ("memory", modelled.memory)].map(modelled_domain).into()
+        }
+    }
+}
+
+fn counted_domain(domain: &carbon_ops_meter::window::Domain) -> Domain {
+    let energy = &domain.energy;
+    let delta = energy.end.checked_sub(energy.start).unwrap_or(Microjoules::ZERO);
+    let adjust = i128::from(energy.energy.as_microjoules()) - i128::from(delta.as_microjoules());
+    Domain {
+        adjust_uj: i64::try_from(adjust).ok().filter(|&adjust| adjust != 0),
+        backend: "sysfs".into(),
+        delta_uj: delta.as_microjoules(),
+        end_uj: Some(Decimal(energy.end.as_microjoules())),
+        epoch: Some(Decimal(energy.epoch)),
+        name: domain.name.clone(),
+        start_uj: Some(Decimal(energy.start.as_microjoules())),
+        wraps: Some(energy.wraps),
+    }
+}
+
+fn modelled_domain((name, energy): (&str, Microjoules)) -> Domain {
+    Domain {
+        adjust_uj: None,
+        backend: "model".into(),
+        delta_uj: energy.as_microjoules(),
+        end_uj: None,
+        epoch: None,
+        name: name.into(),
+        start_uj: None,
+        wraps: None,
+    }
+}
+
+fn excluded(measurement: &Measurement) -> Vec<record::Excluded> {
+    let zones = measurement.excluded.iter();
+    zones
+        .map(|zone| record::Excluded {
+            name: zone.name.clone(),
+            reason: zone.reason.as_str().into(),
+            zone: zone.id.clone(),
+        })
+        .collect()
+}
+
+fn gaps(source: &Source) -> Vec<Gap> {
+    let Source::Counted(counted) = source else { return Vec::new() };
+    let of_domain = |domain: &carbon_ops_meter::window::Domain| {
+        let name = domain.name.clone();
+        let gap = move |gap: &carbon_ops_meter::accumulator::Gap| Gap {
+            bridged: gap.bridged,
+            domain: name.clone(),
+            duration_ns: nanoseconds(gap.duration),
+            offset_ns: nanoseconds(gap.offset),
+            reason: gap.reason.as_str().into(),
+        };
+        domain.energy.gaps.iter().map(gap).collect::<Vec<_>>()
+    };
+    counted.domains.iter().flat_map(of_domain).collect()
+}
+
+fn model_used(source: &Source, model: &PowerModel) -> Option<Model> {
+    let Source::Modelled(modelled) = source else { return None };
+    let estimates = modelled.estimates.iter().map(|estimate| record::ModelEstimate {
+        cpu_uj: estimate.cpu.as_microjoules(),
+        name: estimate.name.into(),
+        workload_uj: estimate.workload.as_microjoules(),
+    });
+    Some(Model {
+        cpu: model.cpu.clone(),
+        estimates: estimates.collect(),
+        family: model.family.clone(),
+        table: TABLE.into(),
+        vcpus: model.vcpus.into(),
+    })
+}
+
+/// What else a reader should know, in the words of `docs/formats/record-v1.md`, sorted.
+fn notes(measurement: &Measurement, asked: &Asked, outcome: Outcome, host: &Host) -> Vec<String> {
+    let interpolated = match &measurement.source {
+        Source::Counted(counted) => counted.domains.iter().any(|domain| {
+            domain.energy.estimated && domain.energy.gaps.iter().all(|gap| gap.bridged)
+        }),
+        Source::Modelled(_) => false,
+    };
+    let governor = measurement.sensors.iter().find(|sensor| sensor.name == "governor");
+    let mut notes: Vec<_> = [
+        ("busy_time_unknown", measurement.busy_unknown),
+        ("clock_stepped", measurement.clock_stepped),
+        ("cloud_region_by_country", asked.zone.stands_for.is_some()),
+        ("cpu_time_unresolved", measurement.cpu_time_unresolved),
+        ("descendants_running", outcome.running > 0),
+        ("governor_absent", governor.is_some_and(|s| s.status == SensorStatus::Absent)),
+        ("host_id_from_name", host.id_from_name),
+        ("idle_clamped", measurement.attribution.idle_clamped),
+        ("interpolated", interpolated),
+        ("region_unset", !asked.region_given),
+        ("unseen_disks", true),
+        ("unseen_fans", true),
+        ("unseen_gpu", true),
+        ("unseen_power_supply", true),
+        ("zone_unreadable", measurement.excluded.iter().any(|zone| zone.reason.loses_energy())),
+    ]
+    .into_iter()
+    .filter_map(|(note, holds)| holds.then(|| note.to_owned()))
+    .collect();
+    notes.sort();
+    notes
+}
+
+fn quality(measurement: &Measurement, asked: &Asked, model: &PowerModel) -> Quality {
+    let energy = match &measurement.source {
+        Source::Counted(counted) if counted.is_measured() => Quality::Measured,
+        Source::Counted(_) => Quality::Estimated,
+        Source::Modelled(_) if model.is_known() => Quality::Estimated,
+        Source::Modelled(_) => Quality::Fallback,
+    };
+    let grid = if asked.region_given { Quality::Measured } else { Quality::Fallback };
+    energy.max(grid)
+}

@@ -1,0 +1,448 @@
+//! Settings: flag over environment over file over default, resolved here to one struct in which
+//! each value knows where it comes from.
+//!
+//! Unknown keys are refused. A file that was named must exist; of those searched for, the first
+//! found is used alone. Names are those of carbon-ops 0.1; its sections for grid providers and
+//! labels are read and have no effect yet, which `config show` says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_units::{Pue, Watts};
+use serde::Deserialize;
+
+use crate::args::Run;
+use crate::edge::Edge;
+
+/// A configuration file is small; a larger one is something else.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A value and where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Flag,
+    Environment(&'static str),
+    File(PathBuf),
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) region: Setting<Option<String>>,
+    pub(crate) pue: Setting<Option<PueSetting>>,
+    pub(crate) pue_overrides: BTreeMap<String, Pue>,
+    pub(crate) cpu_tdp: Setting<Option<Watts>>,
+    pub(crate) idle: Setting<Option<Watts>>,
+    /// `None` when there is no home to put it in.
+    pub(crate) ledger: Setting<Option<PathBuf>>,
+    pub(crate) key: Setting<Option<PathBuf>>,
+    pub(crate) trust: Setting<Option<String>>,
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
+    /// Keys that were read and have no effect in this version.
+    pub(crate) without_effect: Vec<String>,
+}
+
+/// A PUE as a user gives it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum PueSetting {
+    Exact(Pue),
+    /// The fleets of the three large clouds publish 1.10 to 1.185 (Cloud Carbon Footprint).
+    CloudHyperscale,
+    /// The average of the Uptime Institute's yearly surveys 2020 to 2023: 1.55 to 1.59.
+    Enterprise,
+    /// The same; carbon-ops 0.1 had two names.
+    OnPremise,
+}
+
+impl PueSetting {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        match text.trim().to_lowercase().as_str() {
+            "cloud-hyperscale" => Ok(Self::CloudHyperscale),
+            "enterprise" => Ok(Self::Enterprise),
+            "on-premise" => Ok(Self::OnPremise),
+            number => {
+                let ratio = number.parse().map_err(|_| {
+                    anyhow!(
+                        "PUE {text:?} is neither a number nor cloud-hyperscale, enterprise or \
+                         on-premise"
+                    )
+                })?;
+                Ok(Self::Exact(Pue::new(ratio)?))
+            }
+        }
+    }
+
+    pub(crate) fn distribution(self) -> Distribution {
+        let truncated =
+            |mu, sigma| Distribution::TruncatedNormal { mu, sigma, min: 1.0, max: None };
+        match self {
+            Self::Exact(pue) => Distribution::Point { mean: pue.as_ratio() },
+            Self::CloudHyperscale => truncated(1.14, 0.05),
+            Self::Enterprise | Self::OnPremise => truncated(1.55, 0.2),
+        }
+    }
+}
+
+impl fmt::Display for PueSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(pue) => write!(f, "{}", pue.as_ratio()),
+            Self::CloudHyperscale => f.write_str("cloud-hyperscale"),
+            Self::Enterprise => f.write_str("enterprise"),
+            Self::OnPremise => f.write_str("on-premise"),
+        }
+    }
+}
+
+/// A configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    region: RegionSection,
+    pue: PueSection,
+    power: PowerSection,
+    ledger: LedgerSection,
+    interpolation: Option<Interpolation>,
+    providers: Option<Providers>,
+    labeling: Option<Labeling>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RegionSection {
+    default: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PueSection {
+    default: Option<NumberOrText>,
+    overrides: BTreeMap<String, f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PowerSection {
+    cpu_tdp_watts: Option<f64>,
+    idle_baseline_watts: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LedgerSection {
+    path: Option<PathBuf>,
+    key: Option<PathBuf>,
+    trust: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read so that a misspelt key is refused; without effect yet")]
+struct Interpolation {
+    bucket_minutes: Option<u32>,
+    missing_policy: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read so that a misspelt key is refused; without effect yet")]
+struct Providers {
+    order: Option<Vec<String>>,
+    ttl_seconds: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read so that a misspelt key is refused; without effect yet")]
+struct Labeling {
+    emit_ledger_events: Option<bool>,
+    salt_env: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(f64),
+    Text(String),
+}
+
+impl Settings {
+    /// Resolves everything. `flags` are those of `run`, when that is the command.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood; a value that is not possible, with its origin.
+    pub(crate) fn resolve(edge: &Edge, config: Option<&Path>, flags: Option<&Run>) -> Result<Self> {
+        let (path, file) = read_file(edge, config)?;
+        let of_file = || path.clone().map_or(Origin::Default, Origin::File);
+        let home = edge.data_home();
+        let below_home = |name: &str| home.as_ref().map(|home| home.join(name));
+        let sources = Sources { edge, file: of_file() };
+        let text = |number: f64| number.to_string();
+        let flag = |of: fn(&Run) -> Option<String>| flags.and_then(of);
+        let path_text = |path: PathBuf| path.to_string_lossy().into_owned();
+
+        let pue = file.pue.default.map(|pue| match pue {
+            NumberOrText::Number(number) => number.to_string(),
+            NumberOrText::Text(text) => text,
+        });
+        let mut overrides = BTreeMap::new();
+        for (region, ratio) in file.pue.overrides {
+            let pue = Pue::new(ratio).with_context(|| format!("pue.overrides.{region}"))?;
+            overrides.insert(region, pue);
+        }
+        let mut without_effect = Vec::new();
+        for (section, is_set) in [
+            ("interpolation", file.interpolation.is_some()),
+            ("providers", file.providers.is_some()),
+            ("labeling", file.labeling.is_some()),
+        ] {
+            if is_set {
+                without_effect.push(section.to_owned());
+            }
+        }
+        without_effect
+            .extend(edge.variable("DCL_BUCKET_MINUTES").map(|_| "DCL_BUCKET_MINUTES".into()));
+
+        Ok(Self {
+            region: sources.pick(
+                flag(|run| run.region.clone()),
+                "DCL_DEFAULT_REGION",
+                file.region.default,
+                |text| Ok(text.to_owned()),
+            )?,
+            pue: sources.pick(
+                flag(|run| run.pue.clone()),
+                "DCL_PUE_DEFAULT",
+                pue,
+                PueSetting::parse,
+            )?,
+            pue_overrides: overrides,
+            cpu_tdp: sources.pick(
+                None,
+                "CPU_TDP_WATTS",
+                file.power.cpu_tdp_watts.map(text),
+                positive_watts,
+            )?,
+            idle: sources.pick(
+                None,
+                "IDLE_BASELINE_WATTS",
+                file.power.idle_baseline_watts.map(text),
+                |text| Ok(Watts::new(text.trim().parse().context("not a number")?)?),
+            )?,
+            ledger: sources
+                .pick(
+                    flags.and_then(|run| run.ledger.clone()).map(path_text),
+                    "CARBON_OPS_LEDGER",
+                    file.ledger.path.map(path_text),
+                    |text| Ok(PathBuf::from(text)),
+                )?
+                .or(below_home("ledger")),
+            key: sources
+                .pick(None, "CARBON_OPS_KEY", file.ledger.key.map(path_text), |text| {
+                    Ok(PathBuf::from(text))
+                })?
+                .or(below_home("keys/default.pem")),
+            trust: sources
+                .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
+            file: path,
+            without_effect,
+        })
+    }
+}
+
+impl<T> Setting<Option<T>> {
+    fn or(self, default: Option<T>) -> Self {
+        match self.value {
+            Some(_) => self,
+            None => Self { value: default, origin: Origin::Default },
+        }
+    }
+}
+
+fn positive_watts(text: &str) -> Result<Watts> {
+    let watts = Watts::new(text.trim().parse().context("not a number")?)?;
+    if watts == Watts::ZERO {
+        bail!("power must be above 0 W");
+    }
+    Ok(watts)
+}
+
+struct Sources<'a> {
+    edge: &'a Edge,
+    file: Origin,
+}
+
+impl Sources<'_> {
+    /// The first of flag, environment and file that is set, parsed; an error names its origin.
+    fn pick<T>(
+        &self,
+        flag: Option<String>,
+        variable: &'static str,
+        file: Option<String>,
+        parse: impl Fn(&str) -> Result<T>,
+    ) -> Result<Setting<Option<T>>> {
+        let environment = self.edge.variable(variable).map(str::to_owned);
+        let found = flag
+            .map(|text| (text, Origin::Flag))
+            .or_else(|| environment.map(|text| (text, Origin::Environment(variable))))
+            .or_else(|| file.map(|text| (text, self.file.clone())));
+        let Some((text, origin)) = found else {
+            return Ok(Setting { value: None, origin: Origin::Default });
+        };
+        let value = parse(&text).with_context(|| format!("value {text:?} from {origin}"))?;
+        Ok(Setting { value: Some(value), origin })
+    }
+}
+
+fn read_file(edge: &Edge, flag: Option<&Path>) -> Result<(Option<PathBuf>, File)> {
+    let named = flag.map(Path::to_owned);
+    let named = named.or_else(|| edge.variable("CARBON_CONFIG_PATH").map(PathBuf::from));
+    if let Some(path) = named {
+        let file = parse_file(&path)?.ok_or_else(|| {
+            anyhow!(
+                "configuration file {} does not exist\nhint: create it, or leave out --config and \
+                 CARBON_CONFIG_PATH",
+                path.display()
+            )
+        })?;
+        return Ok((Some(path), file));
+    }
+    for path in searched(edge) {
+        if let Some(file) = parse_file(&path)? {
+            return Ok((Some(path), file));
+        }
+    }
+    Ok((None, File::default()))
+}
+
+/// Root never reads a file below the working directory, which anyone may have put there.
+fn searched(edge: &Edge) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    if !edge.is_root {
+        for folder in ["config", "configs"] {
+            for ending in ["toml", "yml", "json"] {
+                paths.push(Path::new(folder).join(format!("carbon.{ending}")));
+            }
+        }
+    }
+    paths.extend(edge.config_home().map(|home| home.join("config.toml")));
+    paths.push(PathBuf::from("/etc/carbon-ops/config.toml"));
+    paths
+}
+
+/// `None` when there is no such file.
+fn parse_file(path: &Path) -> Result<Option<File>> {
+    let text = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+            bail!("configuration file {} is larger than 1 MiB", path.display())
+        }
+        _ => std::fs::read_to_string(path)
+            .with_context(|| format!("configuration file {}", path.display()))?,
+    };
+    let parsed = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("json") => serde_json::from_str(&text).map_err(anyhow::Error::from),
+        Some("yml" | "yaml") => serde_saphyr::from_str(&text).map_err(anyhow::Error::from),
+        _ => toml::from_str(&text).map_err(anyhow::Error::from),
+    };
+    parsed.map(Some).with_context(|| format!("configuration file {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)], file: Option<(&str, &str)>) -> Result<Settings> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = file.map(|(name, text)| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        });
+        Settings::resolve(&Edge::fake(variables), path.as_deref(), None)
+    }
+
+    #[test]
+    fn environment_wins_over_file_and_file_over_default() {
+        let file = ("c.toml", "[region]\ndefault = 'FR'\n[pue]\ndefault = 1.3\n");
+        let got = settings(&[("DCL_DEFAULT_REGION", "DE"), ("HOME", "/h")], Some(file)).unwrap();
+        assert_eq!(got.region.value.as_deref(), Some("DE"));
+        assert_eq!(got.region.origin, Origin::Environment("DCL_DEFAULT_REGION"));
+        assert_eq!(got.pue.value, Some(PueSetting::Exact(Pue::new(1.3).unwrap())));
+        assert!(matches!(got.pue.origin, Origin::File(_)));
+        assert_eq!(got.ledger.value, Some("/h/.local/share/carbon-ops/ledger".into()));
+    }
+
+    #[test]
+    fn the_three_formats_mean_the_same() {
+        for (name, text) in [
+            ("c.toml", "[pue]\ndefault = 1.25\noverrides = { DE = 1.1 }\n"),
+            ("c.yml", "pue:\n  default: 1.25\n  overrides:\n    DE: 1.1\n"),
+            ("c.json", r#"{"pue":{"default":1.25,"overrides":{"DE":1.1}}}"#),
+        ] {
+            let got = settings(&[], Some((name, text))).unwrap();
+            assert_eq!(got.pue.value, Some(PueSetting::Exact(Pue::new(1.25).unwrap())), "{name}");
+            assert_eq!(got.pue_overrides["DE"].as_ratio().to_string(), "1.1", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_of_the_predecessor_is_read() {
+        let text = "region:\n  default: DE\npue:\n  default: enterprise\ninterpolation:\n  \
+                    bucket_minutes: 15\n  missing_policy: step\nproviders:\n  order: [static]\n  \
+                    ttl_seconds: 300\nlabeling:\n  emit_ledger_events: false\n";
+        let got = settings(&[], Some(("carbon.yml", text))).unwrap();
+        assert_eq!(got.pue.value, Some(PueSetting::Enterprise));
+        assert_eq!(got.without_effect, ["interpolation", "providers", "labeling"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_its_origin() {
+        for (variables, file, expected) in [
+            (&[("DCL_PUE_DEFAULT", "0.5")][..], None, "DCL_PUE_DEFAULT"),
+            (&[("DCL_PUE_DEFAULT", "cheap")], None, "cloud-hyperscale"),
+            (&[("CPU_TDP_WATTS", "-10")], None, "CPU_TDP_WATTS"),
+            (&[("CPU_TDP_WATTS", "nan")], None, "CPU_TDP_WATTS"),
+            (&[("CPU_TDP_WATTS", "0")], None, "above 0 W"),
+            (&[], Some(("c.toml", "[regoin]\ndefault='DE'\n")), "regoin"),
+            (&[], Some(("c.json", "{")), "c.json"),
+            (&[], Some(("c.yml", "pue: [")), "c.yml"),
+            (&[], Some(("c.toml", "[pue]\ndefault = 0.2\n")), "PUE"),
+            (&[("CARBON_CONFIG_PATH", "/nowhere/c.toml")], None, "does not exist"),
+        ] {
+            let error = format!("{:#}", settings(variables, file).unwrap_err());
+            assert!(error.contains(expected), "{error} lacks {expected}");
+        }
+    }
+
+    #[test]
+    fn relative_xdg_paths_are_ignored() {
+        let got = settings(&[("XDG_DATA_HOME", "data"), ("HOME", "/h")], None).unwrap();
+        assert_eq!(got.ledger.value, Some("/h/.local/share/carbon-ops/ledger".into()));
+        assert_eq!(settings(&[], None).unwrap().ledger.value, None);
+    }
+}

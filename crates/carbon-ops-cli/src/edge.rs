@@ -1,0 +1,80 @@
+//! The edge to the outside: environment variables, the wall clock, randomness and user ids enter
+//! the program here and nowhere else.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+/// All that the program takes from its surroundings, taken once.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge {
+    variables: BTreeMap<String, String>,
+    /// Effective user id 0.
+    pub(crate) is_root: bool,
+    /// `sysconf(_SC_CLK_TCK)`.
+    pub(crate) ticks_per_second: u32,
+}
+
+impl Edge {
+    /// Of this process. Variables that are no UTF-8 are left out, with their names.
+    pub(crate) fn real() -> Self {
+        let text = |value: std::ffi::OsString| value.into_string().ok();
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+        let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+        Self {
+            variables: variables.collect(),
+            is_root: nix::unistd::geteuid().is_root(),
+            ticks_per_second: ticks.and_then(|n| u32::try_from(n).ok()).unwrap_or(100),
+        }
+    }
+
+    /// An environment variable that is set and not empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// `$XDG_DATA_HOME/carbon-ops`.
+    pub(crate) fn data_home(&self) -> Option<PathBuf> {
+        Some(self.xdg("XDG_DATA_HOME", ".local/share")?.join("carbon-ops"))
+    }
+
+    /// `$XDG_CONFIG_HOME/carbon-ops`.
+    pub(crate) fn config_home(&self) -> Option<PathBuf> {
+        Some(self.xdg("XDG_CONFIG_HOME", ".config")?.join("carbon-ops"))
+    }
+
+    /// Relative paths in these variables are invalid and ignored (XDG Base Directory 0.8).
+    fn xdg(&self, name: &str, below_home: &str) -> Option<PathBuf> {
+        let absolute = |name| {
+            self.variable(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute())
+        };
+        absolute(name).or_else(|| Some(absolute("HOME")?.join(below_home)))
+    }
+
+    /// Random bytes from the operating system.
+    pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        getrandom::fill(&mut bytes).context("no randomness from the operating system")?;
+        Ok(bytes)
+    }
+
+    /// The wall clock.
+    #[expect(clippy::disallowed_methods, reason = "the one place where it is read")]
+    pub(crate) fn now() -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+}
+
+#[cfg(test)]
+impl Edge {
+    pub(crate) fn fake(variables: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            variables: variables.iter().map(owned).collect(),
+            is_root: false,
+            ticks_per_second: 100,
+        }
+    }
+}

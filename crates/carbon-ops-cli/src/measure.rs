@@ -1,0 +1,211 @@
+//! One measurement from start to end: picks the best sensor, keeps it read while the command runs,
+//! and says afterwards what was used and why nothing better was.
+//!
+//! Order: the governor's totals, then the counters of the kernel, then a model of the processor.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use carbon_ops_estimate::record::{Sensor, SensorStatus};
+use carbon_ops_meter::attribution::{Attribution, CpuUse, split};
+use carbon_ops_meter::cpu_time::Busy;
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::Availability;
+use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
+use carbon_ops_meter::sensor::powercap::{Excluded, Kind};
+use carbon_ops_meter::window::{Counted, Window};
+use carbon_ops_units::Microjoules;
+use jiff::Timestamp;
+
+use crate::edge::Edge;
+use crate::supervise::Outcome;
+
+/// Where the governor listens.
+const GOVERNOR_SOCKET: &str = "/run/carbon-ops.sock";
+
+/// A measurement that is under way.
+#[derive(Debug)]
+pub(crate) struct Session {
+    host: HostRoot,
+    ticks_per_second: u32,
+    sensors: Vec<Sensor>,
+    excluded: Vec<Excluded>,
+    busy: Option<Busy>,
+    start_ts: Timestamp,
+    started: Instant,
+    window: Option<Window>,
+}
+
+/// A measurement that is done.
+#[derive(Debug)]
+pub(crate) struct Measurement {
+    pub(crate) start_ts: Timestamp,
+    pub(crate) end_ts: Timestamp,
+    pub(crate) elapsed: Duration,
+    /// The wall clock moved against the monotonic one by more than a second.
+    pub(crate) clock_stepped: bool,
+    pub(crate) cpu: CpuUse,
+    pub(crate) cpus: u32,
+    /// One tick of the busy time's clock.
+    pub(crate) tick: Duration,
+    /// The kernel told nothing of the machine's busy time.
+    pub(crate) busy_unknown: bool,
+    /// The workload used less CPU time than can be told.
+    pub(crate) cpu_time_unresolved: bool,
+    pub(crate) source: Source,
+    pub(crate) attribution: Attribution,
+    pub(crate) sensors: Vec<Sensor>,
+    pub(crate) excluded: Vec<Excluded>,
+    pub(crate) simulated: bool,
+}
+
+/// What the energy comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Counted(Counted),
+    Modelled(Modelled),
+}
+
+impl Source {
+    fn host(&self) -> Microjoules {
+        match self {
+            Self::Counted(counted) => counted.host(),
+            Self::Modelled(modelled) => modelled.cpu + modelled.memory,
+        }
+    }
+}
+
+impl Session {
+    /// Takes the first readings. What is read is the machine of `host`.
+    pub(crate) fn open(host: HostRoot, edge: &Edge) -> Self {
+        let mut sensors = vec![governor()];
+        let ticks_per_second = edge.ticks_per_second;
+        let busy = Busy::read(&host, ticks_per_second);
+        let (availability, opened) = Window::open(&host, &Instant::now);
+        let (window, excluded) = match opened {
+            Ok(window) => (Some(window), Vec::new()),
+            Err(excluded) => (None, excluded),
+        };
+        sensors.push(sensor("sysfs", &availability));
+        // The window starts after the last of its first readings: what came before is not in it.
+        let (start_ts, started) = (Edge::now(), Instant::now());
+        Self { host, ticks_per_second, sensors, excluded, busy, start_ts, started, window }
+    }
+
+    /// Reads the counters; says when to come again. `None`: never.
+    pub(crate) fn tick(&mut self) -> Option<Instant> {
+        let window = self.window.as_mut()?;
+        if window.due() <= Instant::now() {
+            window.sample(&Instant::now);
+        }
+        Some(window.due())
+    }
+
+    /// Ends the measurement of the workload that `outcome` tells of.
+    pub(crate) fn close(
+        mut self,
+        outcome: impl FnOnce() -> Outcome,
+        model: &PowerModel,
+    ) -> (Measurement, Outcome) {
+        let busy_end = Busy::read(&self.host, self.ticks_per_second);
+        let (end_ts, ended) = (Edge::now(), Instant::now());
+        let elapsed = ended.saturating_duration_since(self.started);
+        let counted = self.window.take().map(|w| w.close(&Instant::now, &mut std::thread::sleep));
+        let outcome = outcome();
+        let mut excluded = std::mem::take(&mut self.excluded);
+        let counted = counted.and_then(|result| match result {
+            Ok(counted) => {
+                excluded.clone_from(&counted.excluded);
+                Some(counted)
+            }
+            Err(zones) => {
+                excluded = zones;
+                self.fail_counters();
+                None
+            }
+        });
+        let cpu = self.cpu_use(busy_end, elapsed, outcome.cpu_time);
+        let (source, attribution) = attribute(counted, model, elapsed, cpu);
+        let mut sensors = self.sensors;
+        let modelled = matches!(source, Source::Modelled(_));
+        sensors.push(Sensor {
+            name: "model".into(),
+            reason: None,
+            status: if modelled { SensorStatus::Used } else { SensorStatus::Available },
+        });
+        let wall = end_ts.duration_since(self.start_ts).as_secs_f64();
+        let measurement = Measurement {
+            start_ts: self.start_ts,
+            end_ts,
+            elapsed,
+            clock_stepped: (wall - elapsed.as_secs_f64()).abs() > 1.0,
+            cpu,
+            cpus: self.busy.map_or(model.vcpus, |busy| busy.cpus),
+            tick: Duration::from_secs(1) / self.ticks_per_second.max(1),
+            busy_unknown: self.busy.is_none() || busy_end.is_none(),
+            cpu_time_unresolved: outcome.cpu_time.is_zero(),
+            source,
+            attribution,
+            sensors,
+            excluded,
+            simulated: self.host.is_simulated(),
+        };
+        (measurement, outcome)
+    }
+
+    fn cpu_use(&self, end: Option<Busy>, elapsed: Duration, workload: Duration) -> CpuUse {
+        let busy = self.busy.zip(end).map(|(start, end)| end.since(&start));
+        let cpus = self.busy.map_or(1, |busy| busy.cpus);
+        // A process that ran used some time: where the kernel shows none, half a tick of it.
+        let half_tick = Duration::from_secs(1) / self.ticks_per_second.max(1) / 2;
+        let workload = if workload.is_zero() { elapsed.min(half_tick) } else { workload };
+        CpuUse { workload, busy: busy.unwrap_or(workload), capacity: elapsed * cpus }
+    }
+
+    fn fail_counters(&mut self) {
+        if let Some(sensor) = self.sensors.iter_mut().find(|sensor| sensor.name == "sysfs") {
+            sensor.status = SensorStatus::Failed;
+            sensor.reason = Some("no counter moved while the command ran".into());
+        }
+    }
+}
+
+fn attribute(
+    counted: Option<Counted>,
+    model: &PowerModel,
+    elapsed: Duration,
+    cpu: CpuUse,
+) -> (Source, Attribution) {
+    // Counters that show no energy over a window in which something ran are not believed.
+    let counted = counted.filter(|counted| counted.host() > Microjoules::ZERO);
+    let (source, idle) = if let Some(counted) = counted {
+        let with_memory = counted.domains.iter().any(|domain| domain.kind == Kind::Dram);
+        (Source::Counted(counted), model.idle_power(with_memory))
+    } else {
+        let modelled = model.run(elapsed, cpu);
+        let idle = modelled.idle;
+        (Source::Modelled(modelled), idle)
+    };
+    let attribution = split(source.host(), idle, elapsed, cpu);
+    (source, attribution)
+}
+
+/// The governor's socket is the first choice; reading it comes with the governor itself.
+fn governor() -> Sensor {
+    let exists = Path::new(GOVERNOR_SOCKET).exists();
+    let reason = if exists {
+        format!("this version does not read {GOVERNOR_SOCKET} yet")
+    } else {
+        format!("no socket at {GOVERNOR_SOCKET}")
+    };
+    Sensor { name: "governor".into(), reason: Some(reason), status: SensorStatus::Absent }
+}
+
+fn sensor(name: &str, availability: &Availability) -> Sensor {
+    let (status, reason) = match availability {
+        Availability::Present => (SensorStatus::Used, None),
+        Availability::Absent(reason) => (SensorStatus::Absent, Some(reason.clone())),
+        Availability::Denied(reason) => (SensorStatus::Denied, Some(reason.clone())),
+    };
+    Sensor { name: name.into(), reason, status }
+}

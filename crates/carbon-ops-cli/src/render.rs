@@ -1,0 +1,203 @@
+//! What people read: the summary of a run, and quantities with three digits and a fitting unit.
+//!
+//! No colour: nothing here needs it.
+
+use std::fmt::Write as _;
+
+use carbon_ops_estimate::record::{Quality, Record, SensorStatus};
+use carbon_ops_estimate::uncertainty::product;
+
+/// A number with an SI prefix and three significant digits; never `0` for what is not zero.
+pub(crate) fn si(value: f64, unit: &str) -> String {
+    const PREFIXES: [(f64, &str); 7] =
+        [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")];
+    if value == 0.0 {
+        return format!("0 {unit}");
+    }
+    // 999.6 rounds to 1000, which belongs to the next prefix.
+    let prefix = PREFIXES.iter().find(|(scale, _)| value.abs() >= 0.9995 * scale);
+    let Some((scale, prefix)) = prefix else { return format!("{value:.2e} {unit}") };
+    let value = value / scale;
+    let digits = match value.abs() {
+        v if v >= 99.95 => 0,
+        v if v >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$} {prefix}{unit}")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn joules(microjoules: u64) -> String {
+    si(microjoules as f64 / 1e6, "J")
+}
+
+/// Several quantities of one kind, with one prefix: that of the middle one.
+fn interval(low: f64, high: f64, unit: &str) -> String {
+    format!("{} to {}", si(low, unit), si(high, unit))
+}
+
+/// Where the record went.
+pub(crate) enum Stored<'a> {
+    /// Entry number, ledger, fingerprint of the key.
+    Entry { seq: u64, ledger: String, fingerprint: &'a str },
+    /// On request.
+    Nowhere,
+    /// It could not be written.
+    Failed,
+}
+
+/// The summary of a run, each line short enough for 100 columns.
+pub(crate) fn summary(record: &Record, stored: &Stored<'_>) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, rest: String| {
+        let _ = writeln!(text, "  {name:<8} {rest}");
+    };
+    line("energy", energy(record));
+    line("", host(record));
+    line("carbon", carbon(record));
+    line("source", source(record));
+    for reason in why_not_better(record) {
+        line("", reason);
+    }
+    line("grid", grid(record));
+    line("PUE", pue(record));
+    if !record.gaps.is_empty() || record.coverage_pct < 100.0 {
+        line("gaps", gaps(record));
+    }
+    match stored {
+        Stored::Entry { seq, ledger, fingerprint } => {
+            line("record", format!("#{seq} in {ledger}, signed by {fingerprint}"));
+        }
+        Stored::Nowhere => line("record", "none (--no-ledger)".into()),
+        Stored::Failed => line("record", "NOT STORED, see above".into()),
+    }
+    format!("{}\n{text}", heading(record))
+}
+
+fn heading(record: &Record) -> String {
+    let workload = &record.workload;
+    let simulated = if record.simulated == Some(true) { ", SIMULATED sensors" } else { "" };
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let seconds = |ns: u64| si(ns as f64 / 1e9, "s");
+    format!(
+        "carbon-ops: {} took {}, {} of CPU time, exit code {}{simulated}",
+        workload.program,
+        seconds(record.elapsed_ns.0),
+        seconds(workload.cpu_time_ns.0),
+        workload.exit_code,
+    )
+}
+
+fn energy(record: &Record) -> String {
+    let own = ["pue", "intensity"];
+    let factors: Option<Vec<_>> = record
+        .inputs
+        .iter()
+        .filter(|input| !own.contains(&input.name.as_str()))
+        .map(|input| input.distribution().ok())
+        .collect();
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let central = record.energy.workload_uj as f64 / 1e6;
+    let bounds = factors.and_then(|factors| product(central, &factors).ok());
+    let bounds = bounds.map(|b| format!("   [{}, 95 %]", interval(b.low, b.high, "J")));
+    format!("{}{}", si(central, "J"), bounds.unwrap_or_default())
+}
+
+fn host(record: &Record) -> String {
+    let energy = record.energy;
+    format!(
+        "of the host's {}: others {}, idle {}",
+        joules(energy.host_uj),
+        joules(energy.others_uj),
+        joules(energy.idle_uj)
+    )
+}
+
+fn carbon(record: &Record) -> String {
+    let meta = &record.meta;
+    let range = interval(meta.ci_lower_g, meta.ci_upper_g, "g");
+    format!("{}CO2e   [{range}, {} %]", si(record.grams, "g"), meta.confidence_level_pct)
+}
+
+fn source(record: &Record) -> String {
+    let word = match record.quality_flag {
+        Quality::Measured => "measured",
+        Quality::Estimated => "estimated",
+        Quality::Fallback => "fallback",
+    };
+    let names: Vec<_> = record.domains.iter().map(|domain| domain.name.as_str()).collect();
+    let what = match &record.model {
+        Some(model) => {
+            let family = model.family.as_deref().unwrap_or("unknown processor");
+            format!("model of {} CPUs of {family} ({})", model.vcpus, model.table)
+        }
+        None => format!("RAPL {}", names.join(" + ")),
+    };
+    format!("{word}: {what}")
+}
+
+/// One line per better sensor that was not used.
+fn why_not_better(record: &Record) -> Vec<String> {
+    let better = record.sensors.iter().take_while(|sensor| sensor.status != SensorStatus::Used);
+    // The governor is optional where counters can be read.
+    let used_counters = record.model.is_none();
+    better
+        .filter(|sensor| !(used_counters && sensor.name == "governor"))
+        .map(|sensor| {
+            let reason = sensor.reason.as_deref().unwrap_or("no reason given");
+            format!("no {}: {reason}", sensor.name)
+        })
+        .collect()
+}
+
+fn grid(record: &Record) -> String {
+    let intensity = record.intensity_g_per_kwh;
+    let cited = record.inputs.iter().find(|input| input.name == "intensity");
+    let cited = cited.map_or("", |input| input.source.as_str());
+    if record.notes.iter().any(|note| note == "region_unset") {
+        return format!(
+            "world average {intensity:.0} g/kWh ({cited}), since no region is set: use --region \
+             or DCL_DEFAULT_REGION"
+        );
+    }
+    format!("{} {intensity:.0} g/kWh, yearly average ({cited})", record.region)
+}
+
+fn pue(record: &Record) -> String {
+    let cited = record.inputs.iter().find(|input| input.name == "pue");
+    let cited = cited.map_or("", |input| input.source.as_str());
+    format!("{:.2} ({cited})", record.pue_used)
+}
+
+fn gaps(record: &Record) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for gap in &record.gaps {
+        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+        let length = si(gap.duration_ns.0 as f64 / 1e9, "s");
+        let fate = if gap.bridged { "bridged" } else { "filled in" };
+        parts.push(format!("{} {} for {length} ({fate})", gap.domain, gap.reason));
+    }
+    format!("{}; coverage {:.1} %", parts.join(", "), record.coverage_pct)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_keep_three_digits_and_never_vanish() {
+        for (value, expected) in [
+            (0.0, "0 J"),
+            (519.4, "519 J"),
+            (0.000_054_3, "54.3 µJ"),
+            (999.6, "1.00 kJ"),
+            (99.96, "100 J"),
+            (9.996, "10.0 J"),
+            (1.0, "1.00 J"),
+            (12_345_678.0, "12.3 MJ"),
+            (3e-13, "3.00e-13 J"),
+        ] {
+            assert_eq!(si(value, "J"), expected);
+        }
+    }
+}

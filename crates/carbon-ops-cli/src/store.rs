@@ -1,0 +1,210 @@
+//! The local ledger: where it is, which key signs, which keys are trusted; and how a record gets
+//! into it.
+//!
+//! A key or a ledger is made by its own command. Only the default ledger of a first `run` is made
+//! on the spot, and says so.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_estimate::record::{Record, timestamp};
+use carbon_ops_ledger::Error as LedgerError;
+use carbon_ops_ledger::append::{Appended, Ledger, Repair, WriterOptions};
+use carbon_ops_ledger::canonical::{Object, Value};
+use carbon_ops_ledger::keys::{KeyOrigin, SecretKey, Trust, create_secret, load_secret};
+use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
+
+use crate::compose::TOOL;
+use crate::config::{Origin, Setting, Settings};
+use crate::edge::Edge;
+
+/// Appends take milliseconds; a queue of a hundred on a slow disk still fits.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The file of trusted keys in the data home.
+const TRUST_FILE: &str = "trust";
+
+/// Where keys live in the data home.
+const KEYS_DIR: &str = "keys";
+
+/// Without a home there is no default place.
+const NO_HOME: &str = "neither HOME nor XDG_DATA_HOME is set, so there is no default ledger\nhint: \
+                       give --ledger DIR and CARBON_OPS_KEY, or --no-ledger";
+
+/// Places of the ledger and its key.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) ledger: PathBuf,
+    ledger_is_default: bool,
+    pub(crate) key: PathBuf,
+    key_is_default: bool,
+    trust: Option<String>,
+    data_home: Option<PathBuf>,
+}
+
+/// A key and a ledger that were found or made.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) store: Store,
+    pub(crate) key: SecretKey,
+    trust: Trust,
+    /// Lines for the user: what was made, what was repaired.
+    pub(crate) notices: Vec<String>,
+}
+
+impl Store {
+    pub(crate) fn of(settings: &Settings, edge: &Edge) -> Result<Self> {
+        let place = |setting: &Setting<Option<PathBuf>>| {
+            setting.value.clone().ok_or_else(|| anyhow!(NO_HOME))
+        };
+        Ok(Self {
+            ledger: place(&settings.ledger)?,
+            ledger_is_default: settings.ledger.origin == Origin::Default,
+            key: place(&settings.key)?,
+            key_is_default: settings.key.origin == Origin::Default,
+            trust: settings.trust.value.clone(),
+            data_home: edge.data_home(),
+        })
+    }
+
+    /// The same store with another ledger directory.
+    pub(crate) fn at(self, ledger: Option<&Path>) -> Self {
+        match ledger {
+            Some(path) => Self { ledger: path.to_owned(), ledger_is_default: false, ..self },
+            None => self,
+        }
+    }
+
+    /// Opens the ledger, or makes it if it is the default one and there is none; repairs what a
+    /// crash left.
+    pub(crate) fn prepare(self) -> Result<Prepared> {
+        let mut notices = Vec::new();
+        let exists = self.ledger.join(LEDGER_FILE).exists();
+        let may_make = self.ledger_is_default;
+        if !exists && !may_make {
+            bail!(
+                "there is no ledger in {}\nhint: make it with `carbon-ops ledger init {}`",
+                self.ledger.display(),
+                self.ledger.display()
+            );
+        }
+        let (key, _) = self.key(may_make)?;
+        let trust = self.trusted(Some(&key))?;
+        if !exists {
+            notices.extend(self.init(&key)?);
+        }
+        let prepared = Prepared { store: self, key, trust, notices };
+        let repairs = prepared.open()?.repairs().to_vec();
+        let told = repairs.iter().map(|repair| prepared.store.tell(repair)).collect::<Vec<_>>();
+        Ok(Prepared { notices: [prepared.notices, told].concat(), ..prepared })
+    }
+
+    /// Makes a ledger; a notice unless another process was faster.
+    pub(crate) fn init(&self, key: &SecretKey) -> Result<Option<String>> {
+        let storage = DirStorage::new(&self.ledger);
+        let now = timestamp(Edge::now());
+        match Ledger::create(storage, key, Edge::random()?, &now, options()) {
+            Ok(_) => Ok(Some(format!(
+                "made the ledger {}, signed by the key {} ({})",
+                self.ledger.display(),
+                self.key.display(),
+                key.public_key().fingerprint()
+            ))),
+            Err(LedgerError::LedgerExists { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The signing key; made when it is missing and may be made.
+    pub(crate) fn key(&self, may_make: bool) -> Result<(SecretKey, KeyOrigin)> {
+        if self.key.exists() {
+            return Ok((load_secret(&self.key)?, KeyOrigin::Existing));
+        }
+        if !(may_make && self.key_is_default) {
+            bail!(
+                "there is no key file {}\nhint: make one with `carbon-ops keys generate {}`",
+                self.key.display(),
+                self.key.display()
+            );
+        }
+        Ok(create_secret(&self.key, &Edge::random()?)?)
+    }
+
+    /// Keys that a verification accepts: those given, else those of the key store.
+    pub(crate) fn trusted(&self, own: Option<&SecretKey>) -> Result<Trust> {
+        if let Some(given) = &self.trust {
+            return Ok(Trust::from_file_or_hex(given)?);
+        }
+        let mut trust = Trust::new();
+        if let Some(home) = &self.data_home {
+            let file = home.join(TRUST_FILE);
+            if file.exists() {
+                trust = Trust::load(&file)?;
+            }
+            for path in key_files(&home.join(KEYS_DIR)) {
+                trust.insert(load_secret(&path)?.public_key());
+            }
+        }
+        if self.key.exists() {
+            trust.insert(load_secret(&self.key)?.public_key());
+        }
+        if let Some(own) = own {
+            trust.insert(own.public_key());
+        }
+        Ok(trust)
+    }
+
+    fn tell(&self, repair: &Repair) -> String {
+        let ledger = self.ledger.display();
+        match repair {
+            Repair::Completed { seq } => {
+                format!(
+                    "entry {seq} of {ledger} lacked its newline, which a crash had cut off; added"
+                )
+            }
+            Repair::SetAside { removed_bytes, evidence } => format!(
+                "an interrupted write at the end of {ledger} ({removed_bytes} bytes) was moved to \
+                 {evidence}; no acknowledged record is lost"
+            ),
+            Repair::Recorded { seq, evidence } => {
+                format!("entry {seq} of {ledger} now tells of {evidence}")
+            }
+            _ => format!("{ledger} was repaired"),
+        }
+    }
+}
+
+impl Prepared {
+    /// Appends a record; when this returns, it is on the disk.
+    pub(crate) fn append(&self, record: &Record) -> Result<Appended> {
+        let payload = payload(record)?;
+        let now = timestamp(Edge::now());
+        Ok(self.open()?.append(payload, &now)?)
+    }
+
+    fn open(&self) -> Result<Ledger<'_, DirStorage>> {
+        let storage = DirStorage::new(&self.store.ledger);
+        let now = timestamp(Edge::now());
+        Ok(Ledger::open_for_append(storage, &self.key, &self.trust, &now, options())?)
+    }
+}
+
+/// The record as the ledger takes it.
+pub(crate) fn payload(record: &Record) -> Result<Object> {
+    let json = serde_json::to_value(record).context("the record has no JSON form")?;
+    match Value::try_from(json).context("the record has no canonical form")? {
+        Value::Object(object) => Ok(object),
+        _ => bail!("the record is no JSON object"),
+    }
+}
+
+fn options() -> WriterOptions {
+    WriterOptions { tool: TOOL.to_owned(), patience: PATIENCE }
+}
+
+fn key_files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|ending| ending == "pem")).collect()
+}

@@ -1,0 +1,237 @@
+//! Runs a command as its own parent would: same terminal, same streams, signals passed on, exit
+//! code given back; and sees every process that it leaves behind.
+//!
+//! One thread and one `poll`: the signals arrive on a signalfd, and between them the caller's
+//! counters are read when they are due.
+//!
+//! # Whose CPU time is counted
+//!
+//! The kernel adds the CPU time of each reaped process, and of all that it had reaped itself, to
+//! its parent's `RUSAGE_CHILDREN`: exact to the microsecond, however short-lived the descendant. As
+//! a child subreaper we are also the parent of those that were orphaned. Descendants that outlive
+//! the command are read while they run. One hole remains: children of a process that ignores
+//! `SIGCHLD` are reaped by the kernel, and it adds them to nobody.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use carbon_ops_meter::cpu_time::living_descendants;
+use carbon_ops_meter::host_root::HostRoot;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeValLike as _;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::Pid;
+
+/// Signals that someone may send to us and mean the command. Those of the terminal's job control
+/// reach both of us anyway and are left alone.
+const FORWARDED: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+];
+
+/// `si_code` of a signal that the kernel itself sent, such as the terminal's on Ctrl-C, which the
+/// command in the same process group has got too (Linux `include/uapi/asm-generic/siginfo.h`).
+const SI_KERNEL: i32 = 0x80;
+
+/// Conventions of shells and of env(1).
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+const SIGNALLED: u8 = 128;
+
+/// What a command left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Its exit code, or 128 + n.
+    pub(crate) exit_code: u8,
+    /// CPU time of all its processes up to now.
+    pub(crate) cpu_time: Duration,
+    /// Descendants that are still alive.
+    pub(crate) running: u64,
+}
+
+/// A command that could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot run {program:?}: {source}")]
+pub(crate) struct NotStarted {
+    program: OsString,
+    /// 126 or 127.
+    pub(crate) exit_code: u8,
+    source: io::Error,
+}
+
+/// Ready to run one command: signals are blocked, and orphans will come to us.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    signals: SignalFd,
+    /// CPU time of children from before, which an `exec` into this program leaves behind.
+    before: Duration,
+}
+
+impl Supervisor {
+    /// Prepares this process.
+    ///
+    /// # Errors
+    /// When the kernel refuses a signalfd or the subreaper attribute.
+    pub(crate) fn new() -> Result<Self> {
+        crate::sigchld::reset();
+        let mut mask = SigSet::empty();
+        for signal in FORWARDED.into_iter().chain([Signal::SIGCHLD]) {
+            mask.add(signal);
+        }
+        mask.thread_block().context("cannot block signals")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&mask, flags).context("cannot open a signalfd")?;
+        nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
+        Ok(Self { signals, before: reaped_cpu_time() })
+    }
+
+    /// Starts the command; the standard library gives it an empty signal mask.
+    ///
+    /// # Errors
+    /// [`NotStarted`] with the exit code to give.
+    pub(crate) fn start(&self, command: &[OsString]) -> Result<Pid, NotStarted> {
+        let (program, arguments) =
+            command.split_first().unwrap_or((const { &OsString::new() }, &[]));
+        let spawned = Command::new(program).args(arguments).spawn();
+        let pid = spawned.and_then(|child| i32::try_from(child.id()).map_err(io::Error::other));
+        pid.map(Pid::from_raw).map_err(|source| NotStarted {
+            program: program.clone(),
+            exit_code: match source.kind() {
+                io::ErrorKind::NotFound => NOT_FOUND,
+                _ => NOT_EXECUTABLE,
+            },
+            source,
+        })
+    }
+
+    /// Waits for the command; calls `tick` whenever the instant that it gave last has come.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub(crate) fn wait(&self, child: Pid, mut tick: impl FnMut() -> Option<Instant>) -> Result<u8> {
+        let mut due = tick();
+        loop {
+            if let Some(exit_code) = reap(child)? {
+                return Ok(exit_code);
+            }
+            let pause = due.map(|due| due.saturating_duration_since(Instant::now()));
+            let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, timeout(pause)) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error).context("cannot wait for the command"),
+            }
+            self.forward(child);
+            if due.is_some_and(|due| due <= Instant::now()) {
+                due = tick();
+            }
+        }
+    }
+
+    /// What the command left, as of now.
+    pub(crate) fn outcome(&self, exit_code: u8, host: &HostRoot, ticks_per_second: u32) -> Outcome {
+        let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+        // A living descendant has a living ancestor among our children, orphans being ours.
+        let living = if has_children() {
+            living_descendants(host, ourselves, ticks_per_second)
+        } else {
+            Vec::new()
+        };
+        let alive: Duration = living
+            .iter()
+            .map(|process| process_cpu_time(process.pid).unwrap_or(process.own) + process.reaped)
+            .sum();
+        Outcome {
+            exit_code,
+            cpu_time: reaped_cpu_time().saturating_sub(self.before) + alive,
+            running: u64::try_from(living.len()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn forward(&self, child: Pid) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            let Ok(signal) = Signal::try_from(number) else { continue };
+            if signal != Signal::SIGCHLD && info.ssi_code != SI_KERNEL {
+                // It may have ended meanwhile, which the next round finds.
+                let _ = kill(child, signal);
+            }
+        }
+    }
+}
+
+/// Reaps all that can be reaped; the command's exit code when it is among them. It is reaped last,
+/// so that its orphans of the same instant are counted.
+fn reap(child: Pid) -> Result<Option<u8>> {
+    loop {
+        let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        match waitid(Id::All, peek) {
+            Ok(WaitStatus::StillAlive) => return Ok(None),
+            Ok(status) if status.pid() == Some(child) => {
+                let status = waitpid(child, None).context("cannot reap the command")?;
+                while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) =
+                    waitpid(None, Some(WaitPidFlag::WNOHANG))
+                {}
+                return Ok(Some(exit_code(status)));
+            }
+            Ok(status) => {
+                if let Some(pid) = status.pid() {
+                    let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("cannot wait for the command"),
+        }
+    }
+}
+
+fn has_children() -> bool {
+    let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, peek) != Err(Errno::ECHILD)
+}
+
+fn exit_code(status: WaitStatus) -> u8 {
+    match status {
+        WaitStatus::Exited(_, code) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
+        WaitStatus::Signaled(_, signal, _) => {
+            SIGNALLED.saturating_add(u8::try_from(signal as i32).unwrap_or(0))
+        }
+        _ => SIGNALLED,
+    }
+}
+
+fn reaped_cpu_time() -> Duration {
+    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(Duration::ZERO, |usage| {
+        let microseconds = |time: nix::sys::time::TimeVal| {
+            Duration::from_micros(u64::try_from(time.num_microseconds()).unwrap_or(0))
+        };
+        microseconds(usage.user_time()) + microseconds(usage.system_time())
+    })
+}
+
+/// CPU time of a living process, to the nanosecond.
+fn process_cpu_time(pid: i32) -> Option<Duration> {
+    let clock = nix::time::clock_getcpuclockid(Pid::from_raw(pid)).ok()?;
+    Some(Duration::from(clock.now().ok()?))
+}
+
+fn timeout(pause: Option<Duration>) -> PollTimeout {
+    // Rounded up, since waking early would read early and wait again.
+    let milliseconds = |pause: Duration| i32::try_from(pause.as_micros().div_ceil(1000));
+    pause.map_or(PollTimeout::NONE, |pause| {
+        let ms = milliseconds(pause).unwrap_or(i32::MAX);
+        PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+    })
+}

@@ -1,0 +1,423 @@
+//! Appending: an entry that was acknowledged is on the disk, and stays.
+//!
+//! One writer at a time holds the lock, and only for the time of one append: lock, look at the end,
+//! build the entry, write it in one piece, sync, unlock, acknowledge. After any crash the ledger is
+//! a prefix of what was submitted and contains every acknowledged entry; what a crash leaves at the
+//! end is set aside as evidence by whoever comes next, in `settle`, which is also the
+//! first step of every ordinary append.
+//!
+//! Left out: batching (one entry, one sync), and verifying more than the two ends of the file,
+//! which is `verify.rs`.
+//!
+//! Known gap: after a sync that failed, the kernel may keep pages that never reached the disk and
+//! show them to the next reader as if they had. We stop, never try again and never acknowledge, but
+//! a later open in the same boot may build on such a page. Sunlight's `internal/durable` documents
+//! the same gap.
+
+use std::io;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::canonical::Object;
+use crate::entry::{
+    self, Control, Entry, EntryHash, Fault, Head, LedgerId, MAX_LINE_BYTES, check_payload,
+    evidence_name, genesis_payload, parse_evidence_name, recovery_payload,
+};
+use crate::error::{Error, Result};
+use crate::keys::{PublicKey, Signer, Trust};
+use crate::storage::{LOCK_FILE, Storage};
+use crate::tail::{Tail, WINDOW_BYTES, Window};
+
+/// How a writer presents itself and how long it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriterOptions {
+    /// Name and version of the program, for records that the ledger writes about itself.
+    pub tool: String,
+    /// How long to wait for another writer before giving up with [`Error::Busy`].
+    pub patience: Duration,
+}
+
+/// What was done about the end of the file before anything was appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Repair {
+    /// The last entry was whole but for its newline, which was added.
+    Completed {
+        /// The entry's number.
+        seq: u64,
+    },
+    /// An interrupted write was set aside.
+    SetAside {
+        /// How many bytes were cut off.
+        removed_bytes: usize,
+        /// The file beside the ledger that holds them.
+        evidence: String,
+    },
+    /// A signed record now tells of evidence.
+    Recorded {
+        /// The number of the recovery record.
+        seq: u64,
+        /// The evidence that it names.
+        evidence: String,
+    },
+}
+
+/// An acknowledged entry: it is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Appended {
+    /// Its number.
+    pub seq: u64,
+    /// What the next entry will carry as `prev_hash`.
+    pub hash: EntryHash,
+    /// The line, without its newline.
+    pub line: Vec<u8>,
+    /// What had to be done first; usually nothing.
+    pub repairs: Vec<Repair>,
+}
+
+/// A ledger that can be appended to. It holds no lock between calls, so several processes may have
+/// one open; each append stands on whatever the others have written meanwhile.
+pub struct Ledger<'k, S> {
+    storage: S,
+    signer: &'k dyn Signer,
+    options: WriterOptions,
+    id: LedgerId,
+    roster: Vec<PublicKey>,
+    /// Where the ledger ended when this writer last looked.
+    head: Head,
+    /// What [`Ledger::open_for_append`] had to do.
+    repairs: Vec<Repair>,
+    /// Set by a fatal error, never unset.
+    poisoned: bool,
+}
+
+impl<S> std::fmt::Debug for Ledger<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger")
+            .field("id", &self.id)
+            .field("head", &self.head)
+            .field("poisoned", &self.poisoned)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'k, S: Storage> Ledger<'k, S> {
+    /// Makes a ledger that the signer's key may write to. `created_ts` is the time in UTC with six
+    /// decimals and a `Z`; `ledger_id` is 16 random bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LedgerExists`] or [`Error::EmptyLedger`] when there is a ledger file. After an
+    /// [`Error::Io`] there may be a complete ledger or none; nothing else is possible, and trying
+    /// again tells.
+    pub fn create(
+        mut storage: S,
+        signer: &'k dyn Signer,
+        ledger_id: [u8; 16],
+        created_ts: &str,
+        options: WriterOptions,
+    ) -> Result<Self> {
+        let id = LedgerId(ledger_id);
+        let key = signer.public_key();
+        let payload = genesis_payload(created_ts, &options.tool, key);
+        let (genesis, mut line) = entry::sign(payload, id, None, signer)?;
+        line.push(b'\n');
+        locked(&mut storage, options.patience, true, |storage| {
+            match storage.size() {
+                Ok(None) => {}
+                Ok(Some(0)) => return Err(Error::EmptyLedger { path: storage.path() }),
+                Ok(Some(_)) => return Err(Error::LedgerExists { path: storage.path() }),
+                Err(e) => return Err(io_error(storage, "look at", e)),
+            }
+            // Crash here: no ledger, perhaps a temporary file, which the next attempt overwrites.
+            storage.create(&line).map_err(|e| io_error(storage, "create", e))
+            // Crash here: a ledger with its genesis. Nothing was acknowledged, so if the name was
+            // not durable and is lost, nothing of worth is.
+        })?;
+        let (head, roster) = (genesis.head(), vec![key]);
+        let repairs = Vec::new();
+        Ok(Self { storage, signer, options, id, roster, head, repairs, poisoned: false })
+    }
+
+    /// Makes sure that appending will work, and recovers from a crash if there was one: takes the
+    /// lock, checks the genesis and the end of the file, repairs a torn end, gives the lock back.
+    /// To be called before a long job whose result is to be appended. Costs two reads however long
+    /// the ledger is. `now` is the time in UTC with six decimals and a `Z`, for a recovery record.
+    ///
+    /// # Errors
+    ///
+    /// When there is no ledger, it is damaged at one of its ends, its genesis key is not trusted,
+    /// the signer's key is not on its list, it is locked for too long, or the disk fails.
+    pub fn open_for_append(
+        mut storage: S,
+        signer: &'k dyn Signer,
+        trust: &Trust,
+        now: &str,
+        options: WriterOptions,
+    ) -> Result<Self> {
+        let (genesis, keys) =
+            locked(&mut storage, options.patience, false, |storage| read_genesis(storage))?;
+        let path = storage.path();
+        if !trust.contains(genesis.signing_key()) {
+            let fingerprint = genesis.signing_key().fingerprint();
+            return Err(Error::UntrustedLedger { path, fingerprint });
+        }
+        if !keys.contains(&signer.public_key()) {
+            let fingerprint = signer.public_key().fingerprint();
+            return Err(Error::KeyNotInRoster { path, fingerprint });
+        }
+        let mut ledger = Self {
+            storage,
+            signer,
+            options,
+            id: genesis.ledger_id(),
+            roster: keys,
+            head: genesis.head(),
+            repairs: Vec::new(),
+            poisoned: false,
+        };
+        ledger.repairs = ledger.check_writable(now)?;
+        Ok(ledger)
+    }
+
+    /// Looks at the end of the file again, and repairs it if a writer crashed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::append`].
+    pub fn check_writable(&mut self, now: &str) -> Result<Vec<Repair>> {
+        self.turn(|ledger| {
+            let mut repairs = Vec::new();
+            ledger.settle(now, &mut repairs)?;
+            Ok(repairs)
+        })
+    }
+
+    /// Appends one entry. When this returns `Ok`, the entry is durable. `now` is the time in UTC
+    /// with six decimals and a `Z`; it is only written if a recovery record has to be.
+    ///
+    /// # Errors
+    ///
+    /// After [`Error::Fatal`] the state is unknown and this writer refuses further work; after any
+    /// other error the entry is not in the ledger and the writer goes on.
+    pub fn append(&mut self, payload: Object, now: &str) -> Result<Appended> {
+        // Before the lock is taken: a bad payload shall not make others wait.
+        check_payload(&payload).map_err(Error::InvalidEntry)?;
+        self.turn(|ledger| {
+            let mut repairs = Vec::new();
+            // Crash here: nothing of this entry exists yet, and a repair can be repeated.
+            let len = ledger.settle(now, &mut repairs)?;
+            let (seq, line) = ledger.put(payload, len)?;
+            let hash = ledger.head.hash;
+            Ok(Appended { seq, hash, line, repairs })
+            // Crash here: the entry is durable and its submitter does not know. It stays.
+        })
+    }
+
+    /// The ledger's name.
+    #[must_use]
+    pub fn ledger_id(&self) -> LedgerId {
+        self.id
+    }
+
+    /// Where the ledger ended when this writer last looked.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// What opening the ledger had to repair.
+    #[must_use]
+    pub fn repairs(&self) -> &[Repair] {
+        &self.repairs
+    }
+
+    /// Runs `work` under the lock, unless this writer has met a fatal error; notes one if it does.
+    fn turn<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.poisoned {
+            return Err(Error::Poisoned { path: self.storage.path() });
+        }
+        // Crash here: the kernel drops the lock of a dead process, and nothing was changed.
+        take_lock(&mut self.storage, self.options.patience, false)?;
+        let result = work(self);
+        self.storage.unlock();
+        self.poisoned = result.as_ref().is_err_and(Error::is_fatal);
+        result
+    }
+
+    /// Brings the end of the file into order and returns the file's length. Idempotent: it begins
+    /// anew after each thing that it did, as another process would after a crash at that point.
+    fn settle(&mut self, now: &str, repairs: &mut Vec<Repair>) -> Result<u64> {
+        loop {
+            let (window, len) = read_end(&mut self.storage)?;
+            let tail = window
+                .examine(self.id, &self.roster)
+                .map_err(|fault| damaged(&self.storage, "the last line", fault))?;
+            match tail {
+                Tail::Whole(head) => {
+                    self.head = head;
+                    let Some((torn_seq, removed)) = self.unrecorded_evidence(&window)? else {
+                        return Ok(len);
+                    };
+                    // Crash here: the evidence is still there and this record is not: the next
+                    // writer finds the same.
+                    let payload = recovery_payload(now, &self.options.tool, torn_seq, &removed);
+                    let evidence = evidence_name(torn_seq, &Sha256::digest(&removed).into());
+                    let (seq, _) = self.put(payload, len)?;
+                    repairs.push(Repair::Recorded { seq, evidence });
+                }
+                Tail::Complete(head) => {
+                    // Crash here: still complete but for the newline, for the next writer to add.
+                    self.write(b"\n", len)?;
+                    repairs.push(Repair::Completed { seq: head.seq });
+                }
+                Tail::Torn { head, keep, removed } => {
+                    repairs.push(self.set_aside(&head, keep, &removed)?);
+                }
+            }
+        }
+    }
+
+    /// Moves what an interrupted write left to a file of its own.
+    fn set_aside(&mut self, head: &Head, keep: u64, removed: &[u8]) -> Result<Repair> {
+        let evidence = evidence_name(head.seq + 1, &Sha256::digest(removed).into());
+        // Crash here: the torn end is untouched.
+        self.storage
+            .write_evidence(&evidence, removed)
+            .map_err(|e| io_error(&self.storage, "keep the torn end of", e))?;
+        // Crash here: the torn end exists twice; the next writer writes the same evidence again,
+        // under the same name, which follows from the bytes.
+        self.storage.truncate(keep).map_err(|e| fatal(&self.storage, "truncate", e))?;
+        // Crash here: the ledger is whole, the evidence tells that a recovery record is owed.
+        Ok(Repair::SetAside { removed_bytes: removed.len(), evidence })
+    }
+
+    /// Evidence of an entry torn at the place where the ledger now ends, that no record tells of:
+    /// the entry's number and the bytes.
+    fn unrecorded_evidence(&mut self, window: &Window) -> Result<Option<(u64, Vec<u8>)>> {
+        let names = self
+            .storage
+            .evidence_names()
+            .map_err(|e| io_error(&self.storage, "list the files beside", e))?;
+        let next = self.head.seq + 1;
+        let (first, recorded) = window.trailing_recoveries(&self.head);
+        let mut owed: Vec<(u64, String)> = names
+            .into_iter()
+            .filter_map(|name| Some((parse_evidence_name(&name)?, name)))
+            .filter(|(seq, name)| (first..=next).contains(seq) && !recorded.contains(name))
+            .collect();
+        owed.sort();
+        for (seq, name) in owed {
+            let removed = self
+                .storage
+                .read_evidence(&name)
+                .map_err(|e| io_error(&self.storage, "read the evidence beside", e))?;
+            // A file that does not hash to its name is not what we wrote, and is left alone.
+            if !removed.is_empty() && evidence_name(seq, &Sha256::digest(&removed).into()) == name {
+                return Ok(Some((seq, removed)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Signs an entry and makes it durable at the end, which is at `len`.
+    fn put(&mut self, payload: Object, len: u64) -> Result<(u64, Vec<u8>)> {
+        let (entry, mut line) = entry::sign(payload, self.id, Some(&self.head), self.signer)?;
+        line.push(b'\n');
+        self.write(&line, len)?;
+        line.pop();
+        self.head = entry.head();
+        Ok((entry.seq(), line))
+    }
+
+    /// Writes at the end, which is at `len`, and makes it durable.
+    fn write(&mut self, bytes: &[u8], len: u64) -> Result<()> {
+        // Crash here: the ledger is as it was.
+        if let Err(source) = self.storage.append(bytes) {
+            // Crash here: part of the bytes may be there: a torn end for the next writer.
+            return Err(match self.storage.truncate(len) {
+                Ok(()) => Error::NotStored { path: self.storage.path(), source },
+                Err(e) => fatal(&self.storage, "undo a failed write to", e),
+            });
+        }
+        // Crash here: the bytes may reach the disk whole, in part, with holes of zeros, or not at
+        // all. Nobody was told that they are there.
+        //
+        // A failed sync is never tried again: the kernel forgets which pages failed and the second
+        // call would succeed without them (Rebello et al., "Can Applications Recover from fsync
+        // Failures?", USENIX ATC 2020).
+        self.storage.sync().map_err(|e| fatal(&self.storage, "sync", e))
+        // Crash here: the bytes are durable.
+    }
+}
+
+fn take_lock<S: Storage>(storage: &mut S, patience: Duration, create: bool) -> Result<()> {
+    let path = storage.path().with_file_name(LOCK_FILE);
+    match storage.lock(patience, create) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::Busy { path, waited: patience }),
+        Err(source) => Err(Error::Io { action: "lock", path, source }),
+    }
+}
+
+/// Runs `work` under the lock.
+fn locked<S: Storage, T>(
+    storage: &mut S,
+    patience: Duration,
+    create: bool,
+    work: impl FnOnce(&mut S) -> Result<T>,
+) -> Result<T> {
+    take_lock(storage, patience, create)?;
+    let result = work(storage);
+    storage.unlock();
+    result
+}
+
+fn io_error<S: Storage>(storage: &S, action: &'static str, source: io::Error) -> Error {
+    Error::Io { action, path: storage.path(), source }
+}
+
+fn fatal<S: Storage>(storage: &S, action: &'static str, source: io::Error) -> Error {
+    Error::Fatal { action, path: storage.path(), source }
+}
+
+fn damaged<S: Storage>(storage: &S, place: &str, fault: Fault) -> Error {
+    Error::Damaged { path: storage.path(), place: place.to_owned(), fault }
+}
+
+/// The length of a ledger that exists and is not empty.
+fn length<S: Storage>(storage: &mut S) -> Result<u64> {
+    match storage.size() {
+        Ok(None) => Err(Error::NoLedger { path: storage.path() }),
+        Ok(Some(0)) => Err(Error::EmptyLedger { path: storage.path() }),
+        Ok(Some(len)) => Ok(len),
+        Err(e) => Err(io_error(storage, "look at", e)),
+    }
+}
+
+/// The last bytes and the length of the file.
+fn read_end<S: Storage>(storage: &mut S) -> Result<(Window, u64)> {
+    let len = length(storage)?;
+    let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(WINDOW_BYTES);
+    let start = len - wanted as u64;
+    let bytes = storage.read(start, wanted).map_err(|e| io_error(storage, "read", e))?;
+    Ok((Window { bytes, start }, len))
+}
+
+/// The first line, verified with the keys that it lists, and those keys.
+fn read_genesis<S: Storage>(storage: &mut S) -> Result<(Entry, Vec<PublicKey>)> {
+    let len = length(storage)?;
+    let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(MAX_LINE_BYTES + 1);
+    let bytes = storage.read(0, wanted).map_err(|e| io_error(storage, "read", e))?;
+    check_genesis(&bytes).map_err(|fault| damaged(storage, "line 1", fault))
+}
+
+fn check_genesis(beginning: &[u8]) -> Result<(Entry, Vec<PublicKey>), Fault> {
+    let end = beginning.iter().position(|b| *b == b'\n').ok_or(Fault::Unterminated)?;
+    let entry = Entry::parse(beginning.get(..end).unwrap_or_default())?;
+    let Some(Control::Genesis(genesis)) = entry.control()? else { return Err(Fault::NoGenesis) };
+    entry.authenticate(entry.ledger_id(), &genesis.keys)?;
+    Ok((entry, genesis.keys))
+}

@@ -1,0 +1,180 @@
+//! What can go wrong, each with the file or entry that it concerns and, where there is one, a
+//! remedy on a second line that begins with `hint:`.
+//!
+//! Two of these decide what a caller may do next: after [`Error::NotStored`] the ledger is as it
+//! was and the next append may work; after [`Error::Fatal`] its state is unknown until it has been
+//! opened again. Left out: faults that a verification finds; those are results, not errors, and
+//! live in [`crate::entry::Fault`].
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::entry::Fault;
+
+/// A result with this crate's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or made; the ledger is unchanged.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb: "read", "lock".
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process held the lock for as long as we were ready to wait.
+    #[error(
+        "{} is locked by another process (waited {} ms)\nhint: wait for the other carbon-ops to finish, or find it with `fuser {}`",
+        path.display(), waited.as_millis(), path.display()
+    )]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// There is no ledger here.
+    #[error("there is no ledger at {}\nhint: `carbon-ops ledger init` makes one", path.display())]
+    NoLedger {
+        /// The ledger file that was looked for.
+        path: PathBuf,
+    },
+    /// There is a ledger file without a byte in it. It was never ours: a ledger is born complete.
+    #[error(
+        "{} is empty, and a ledger never is: it was truncated, or something else made the file\nhint: restore it from a copy, or move it away to begin a new ledger",
+        path.display()
+    )]
+    EmptyLedger {
+        /// The ledger file.
+        path: PathBuf,
+    },
+    /// A ledger was to be created where there is one.
+    #[error("there is a ledger at {} already", path.display())]
+    LedgerExists {
+        /// The ledger file.
+        path: PathBuf,
+    },
+    /// The ledger is damaged or was tampered with; nothing is appended to it.
+    #[error(
+        "{} is damaged at {place}: {fault}\nhint: run `carbon-ops ledger verify` to see every fault; nothing was changed",
+        path.display()
+    )]
+    Damaged {
+        /// The ledger file.
+        path: PathBuf,
+        /// "line 1", "the last line".
+        place: String,
+        /// What is wrong there.
+        fault: Fault,
+    },
+    /// The ledger's first line was signed with a key that is not trusted.
+    #[error(
+        "{} was begun with the key {fingerprint}, which is not trusted\nhint: if that key is yours, add it to the trusted keys",
+        path.display()
+    )]
+    UntrustedLedger {
+        /// The ledger file.
+        path: PathBuf,
+        /// Fingerprint of the key that signed the first line.
+        fingerprint: String,
+    },
+    /// The key to sign with is not on the ledger's list.
+    #[error(
+        "the key {fingerprint} may not write to {}\nhint: use the key that the ledger was created with",
+        path.display()
+    )]
+    KeyNotInRoster {
+        /// The ledger file.
+        path: PathBuf,
+        /// Fingerprint of the key to sign with.
+        fingerprint: String,
+    },
+    /// The entry to append breaks the format; nothing was written.
+    #[error("the entry cannot be written: {0}")]
+    InvalidEntry(#[source] Fault),
+    /// The entry was not stored and the ledger is as it was: the caller may try again.
+    #[error("the entry was not stored in {}, which is unchanged: {source}", path.display())]
+    NotStored {
+        /// The ledger file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The state of the file is unknown. The writer refuses further work; opening the ledger again
+    /// recovers it.
+    #[error(
+        "cannot {action} {}: {source}; what is on the disk is unknown\nhint: look for disk errors in the kernel log, then run `carbon-ops ledger verify`; the next run recovers the ledger",
+        path.display()
+    )]
+    Fatal {
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// The ledger file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An earlier [`Error::Fatal`] stopped this writer.
+    #[error("{} is closed for writing after an earlier failure\nhint: open it again", path.display())]
+    Poisoned {
+        /// The ledger file.
+        path: PathBuf,
+    },
+    /// A secret key file that others can read.
+    #[error(
+        "the key file {} can be read by others (mode {mode:04o})\nhint: chmod 600 {}",
+        path.display(), path.display()
+    )]
+    KeyExposed {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A key file that holds no key.
+    #[error("no Ed25519 key in {}: {reason}", path.display())]
+    KeyFile {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A text that is no key.
+    #[error("not an Ed25519 key: {reason}")]
+    InvalidKey {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A line of a list of trusted keys that cannot be read.
+    #[error("line {line} of {origin} names no key: {reason}")]
+    Trust {
+        /// The file, or what else the text came from.
+        origin: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The signer did not sign.
+    #[error("the signer failed: {reason}")]
+    Signer {
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether the state of the ledger file is unknown, so that it must be opened again before
+    /// anything else. After every other error the ledger is as it was.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Fatal { .. } | Self::Poisoned { .. })
+    }
+}

@@ -1,0 +1,14 @@
+//! The ledger from outside: attacks on the bytes, failing disks, crashes, and frozen files.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, also in its helpers"
+)]
+
+mod crash;
+mod disk;
+mod frozen;
+mod mutation;
+mod support;
+mod torn;
