@@ -21,7 +21,7 @@ mod edge;
 mod host;
 mod measure;
 mod render;
-mod sigchld;
+mod signals;
 mod store;
 mod supervise;
 

@@ -114,11 +114,12 @@ impl Session {
         let outcome = outcome();
         let mut excluded = std::mem::take(&mut self.excluded);
         let counted = counted.and_then(|result| match result {
-            Ok(counted) => {
+            // Counters that show no energy while something ran are not believed.
+            Ok(counted) if counted.host() > Microjoules::ZERO => {
                 excluded.clone_from(&counted.excluded);
                 Some(counted)
             }
-            Err(zones) => {
+            Ok(Counted { excluded: zones, .. }) | Err(zones) => {
                 excluded = zones;
                 self.fail_counters();
                 None
@@ -176,8 +177,6 @@ fn attribute(
     elapsed: Duration,
     cpu: CpuUse,
 ) -> (Source, Attribution) {
-    // Counters that show no energy over a window in which something ran are not believed.
-    let counted = counted.filter(|counted| counted.host() > Microjoules::ZERO);
     let (source, idle) = if let Some(counted) = counted {
         let with_memory = counted.domains.iter().any(|domain| domain.kind == Kind::Dram);
         (Source::Counted(counted), model.idle_power(with_memory))

@@ -24,11 +24,13 @@ use carbon_ops_meter::host_root::HostRoot;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeValLike as _;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
+
+use crate::signals;
 
 /// Signals that someone may send to us and mean the command. Those of the terminal's job control
 /// reach both of us anyway and are left alone.
@@ -75,7 +77,9 @@ pub(crate) struct NotStarted {
 /// Ready to run one command: signals are blocked, and orphans will come to us.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    signals: SignalFd,
+    arrived: SignalFd,
+    /// The mask that the command gets.
+    inherited: SigSet,
     /// CPU time of children from before, which an `exec` into this program leaves behind.
     before: Duration,
 }
@@ -86,26 +90,29 @@ impl Supervisor {
     /// # Errors
     /// When the kernel refuses a signalfd or the subreaper attribute.
     pub(crate) fn new() -> Result<Self> {
-        crate::sigchld::reset();
+        signals::default_sigchld();
         let mut mask = SigSet::empty();
         for signal in FORWARDED.into_iter().chain([Signal::SIGCHLD]) {
             mask.add(signal);
         }
-        mask.thread_block().context("cannot block signals")?;
+        let inherited =
+            mask.thread_swap_mask(SigmaskHow::SIG_BLOCK).context("cannot block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let signals = SignalFd::with_flags(&mask, flags).context("cannot open a signalfd")?;
+        let arrived = SignalFd::with_flags(&mask, flags).context("cannot open a signalfd")?;
         nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
-        Ok(Self { signals, before: reaped_cpu_time() })
+        Ok(Self { arrived, inherited, before: reaped_cpu_time() })
     }
 
-    /// Starts the command; the standard library gives it an empty signal mask.
+    /// Starts the command, with the signal mask that we were started with.
     ///
     /// # Errors
     /// [`NotStarted`] with the exit code to give.
     pub(crate) fn start(&self, command: &[OsString]) -> Result<Pid, NotStarted> {
         let (program, arguments) =
             command.split_first().unwrap_or((const { &OsString::new() }, &[]));
-        let spawned = Command::new(program).args(arguments).spawn();
+        let mut command = Command::new(program);
+        signals::start_with_mask(command.args(arguments), self.inherited);
+        let spawned = command.spawn();
         let pid = spawned.and_then(|child| i32::try_from(child.id()).map_err(io::Error::other));
         pid.map(Pid::from_raw).map_err(|source| NotStarted {
             program: program.clone(),
@@ -128,7 +135,7 @@ impl Supervisor {
                 return Ok(exit_code);
             }
             let pause = due.map(|due| due.saturating_duration_since(Instant::now()));
-            let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            let mut fds = [PollFd::new(self.arrived.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, timeout(pause)) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("cannot wait for the command"),
@@ -161,7 +168,7 @@ impl Supervisor {
     }
 
     fn forward(&self, child: Pid) {
-        while let Ok(Some(info)) = self.signals.read_signal() {
+        while let Ok(Some(info)) = self.arrived.read_signal() {
             let number = i32::try_from(info.ssi_signo).unwrap_or(0);
             let Ok(signal) = Signal::try_from(number) else { continue };
             if signal != Signal::SIGCHLD && info.ssi_code != SI_KERNEL {

@@ -34,6 +34,12 @@ const GAP_MIN: Duration = Duration::from_millis(1500);
 /// Gaps kept one by one; more of them are folded into the last.
 const GAPS_MAX: usize = 16;
 
+/// How long to look for the first step after the window: a hundred periods of a healthy counter.
+const SETTLE_MAX: Duration = Duration::from_millis(100);
+
+/// The same for a window shorter than two steps: two steps of a counter that steps once a second.
+const SETTLE_MAX_SHORT: Duration = Duration::from_millis(2200);
+
 /// Update period assumed until two steps were seen (Intel SDM vol. 3B, 16.10: about 1 ms).
 const NOMINAL_STEP: Duration = Duration::from_millis(1);
 
@@ -165,12 +171,18 @@ impl Accumulator {
         self.end = Some(Mark { at, total: self.counter.total() });
     }
 
-    /// Whether readings after the window would still sharpen the result: not before the counter
-    /// moved once, and for a window shorter than two steps not before it moved twice; and while a
-    /// suspicious reading waits for its confirmation.
-    pub fn wants_more(&self) -> bool {
-        let wanted = if self.steps < 2 { 2 } else { 1 };
-        self.after.len() < wanted || self.fault.is_some()
+    /// For how long after the window readings would still sharpen the result; `None` when they
+    /// would not. The first step after the end is wanted, and for a window shorter than two steps
+    /// the second, since their distance tells the counter's period. `any_moved`: whether some
+    /// counter of the host moves.
+    pub fn wants_more(&self, any_moved: bool) -> Option<Duration> {
+        let short = self.steps < 2;
+        let wanted = if short { 2 } else { 1 };
+        if self.after.len() >= wanted && self.fault.is_none() {
+            return None;
+        }
+        let alive = self.fault.is_none() && (self.moved() || !any_moved);
+        Some(if short && alive { SETTLE_MAX_SHORT } else { SETTLE_MAX })
     }
 
     /// Whether the counter was ever seen to move.

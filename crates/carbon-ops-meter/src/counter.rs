@@ -39,6 +39,10 @@ const ESU: std::ops::RangeInclusive<u32> = 3..=19;
 /// The kernel's DRAM unit of Haswell-EP to Ice Lake-X in nJ (`rapl_defaults`: 15300), for 2^−16 J.
 const DRAM_NANOJOULES: u64 = 15_300;
 
+/// The longest time between two steps of a working counter. Hardware steps every ms; the slowest
+/// simulations and firmware once a second.
+const STEP_MAX: Duration = Duration::from_secs(1);
+
 /// So many readings in a row off the lattice show that the lattice was wrongly inferred.
 const OFF_LATTICE_MAX: u8 = 3;
 
@@ -132,6 +136,9 @@ pub enum Step {
 struct Reading {
     count: u64,
     at: Instant,
+    /// When this count was first seen. The energy of the next step has gathered since then, not
+    /// only since the last look: counters that step rarely step far.
+    since: Instant,
 }
 
 /// One energy counter: raw readings in, a total that only grows out.
@@ -178,10 +185,10 @@ impl Counter {
     /// Takes a printed reading and the instant at which it was read.
     pub fn observe(&mut self, printed: Microjoules, at: Instant) -> Step {
         let Some(count) = self.count(printed.as_microjoules()) else { return Step::Skipped };
-        let now = Reading { count, at };
+        let now = Reading { count, at, since: at };
         let Some(good) = self.good else {
             self.total = count;
-            self.good = Some(now);
+            self.good = Some(self.of_unknown_age(now));
             return Step::Baseline;
         };
         if self.limit(good, now) >= self.scale.modulus() {
@@ -247,7 +254,7 @@ impl Counter {
 
     /// The most that the counter can have advanced between two readings, in its own unit.
     fn limit(&self, from: Reading, to: Reading) -> u64 {
-        let most = self.ceiling.over(to.at.saturating_duration_since(from.at)).as_microjoules();
+        let most = self.ceiling.over(to.at.saturating_duration_since(from.since)).as_microjoules();
         match self.scale {
             // One tick more than the energy, since a reading may fall on either side of a step.
             Scale::Ticks { esu, .. } => {
@@ -282,15 +289,23 @@ impl Counter {
     fn advance(&mut self, ticks: u64, now: Reading, wrapped: bool) -> Step {
         let before = self.total();
         self.total = self.total.saturating_add(ticks);
-        self.good = Some(now);
+        let since = self.good.filter(|_| ticks == 0).map_or(now.at, |good| good.since);
+        self.good = Some(Reading { since, ..now });
         self.wraps += u64::from(wrapped);
         let delta = self.total().checked_sub(before).unwrap_or(Microjoules::ZERO);
         Step::Advance { delta }
     }
 
+    /// A reading whose count may have stood there for a while: as long as a step takes at most, and
+    /// not so long that the next reading would be ambiguous.
+    fn of_unknown_age(&self, reading: Reading) -> Reading {
+        let age = STEP_MAX.min(self.longest_interval() / 2);
+        Reading { since: reading.at.checked_sub(age).unwrap_or(reading.at), ..reading }
+    }
+
     fn rebase(&mut self, why: Break, first: Reading, now: Reading, good: Reading) -> Step {
         self.total = self.total.saturating_add(self.plausible(first, now).unwrap_or(0));
-        self.good = Some(now);
+        self.good = Some(self.of_unknown_age(now));
         self.suspect = None;
         self.epoch += 1;
         Step::Rebased { why, lost: first.at.saturating_duration_since(good.at) }

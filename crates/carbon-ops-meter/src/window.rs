@@ -16,7 +16,7 @@ use crate::sensor::powercap::{Excluded, Exclusion, Kind, Topology, Zone, mirrors
 
 /// Slowest reading. Energy is in the totals, so that reading faster adds nothing but cost; this
 /// bounds what is lost when a zone vanishes.
-const INTERVAL_MAX: Duration = Duration::from_secs(1);
+const INTERVAL_MAX: Duration = Duration::from_millis(250);
 
 /// Fastest reading: RAPL counters step every ms.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -24,12 +24,6 @@ const INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// The first reading after the start; the interval then doubles up to the regular one. The first
 /// step of each counter after the start is so found early, which sharpens the window's start.
 const INTERVAL_FIRST: Duration = Duration::from_micros(500);
-
-/// How long to look for the first step after the end: a hundred periods of a healthy counter.
-const SETTLE_MAX: Duration = Duration::from_millis(100);
-
-/// The same where no counter was seen to move at all yet: some step once a second.
-const SETTLE_MAX_UNMOVED: Duration = Duration::from_millis(2200);
 
 /// An instant at which to look again.
 type Clock<'a> = &'a dyn Fn() -> Instant;
@@ -61,7 +55,7 @@ pub struct Domain {
 /// A measured window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counted {
-    /// Counted domains, sorted by name; never empty.
+    /// Counted domains, sorted by name; at least one package.
     pub domains: Vec<Domain>,
     /// Zones that were left out.
     pub excluded: Vec<Excluded>,
@@ -126,9 +120,10 @@ impl Window {
             window.start(zone, clock);
         }
         window.drop_mirrors();
-        if window.zones.is_empty() {
-            let why = Availability::Absent("no counter gave a first reading".into());
-            return (why, Err(window.excluded));
+        if !window.zones.iter().any(|(zone, _)| zone.kind == Kind::Package) {
+            // Memory alone is not the host.
+            let why = "no package counter can be read".into();
+            return (Availability::Absent(why), Err(window.excluded));
         }
         let longest = window.zones.iter().map(|(_, accumulator)| accumulator.longest_interval());
         window.regular = longest.min().unwrap_or(INTERVAL_MAX).clamp(INTERVAL_MIN, INTERVAL_MAX);
@@ -150,7 +145,7 @@ impl Window {
     /// Ends the window now, looks on until the counters have stepped once more, and reports.
     ///
     /// # Errors
-    /// The excluded zones, when no counter ever moved: then nothing was measured.
+    /// The excluded zones, when no package counter ever moved: then nothing was measured.
     pub fn close(
         mut self,
         clock: Clock<'_>,
@@ -175,7 +170,7 @@ impl Window {
                 None => self.excluded.push(exclude(&zone, Exclusion::Stuck)),
             }
         }
-        if domains.is_empty() {
+        if !domains.iter().any(|domain| domain.kind == Kind::Package) {
             return Err(self.excluded);
         }
         let elapsed = ended.saturating_duration_since(self.opened);
@@ -205,10 +200,9 @@ impl Window {
     fn settle(&mut self, ended: Instant, clock: Clock<'_>, sleep: &mut dyn FnMut(Duration)) {
         loop {
             let waited = clock().saturating_duration_since(ended);
-            let moved = self.zones.iter().any(|(_, accumulator)| accumulator.moved());
-            let limit = if moved { SETTLE_MAX } else { SETTLE_MAX_UNMOVED };
-            let wanted = self.zones.iter().any(|(_, accumulator)| accumulator.wants_more());
-            if !wanted || waited >= limit {
+            let any_moved = self.zones.iter().any(|(_, accumulator)| accumulator.moved());
+            let wanted = self.zones.iter().filter_map(|(_, a)| a.wants_more(any_moved)).max();
+            if wanted.is_none_or(|wanted| waited >= wanted) {
                 return;
             }
             sleep((waited / 8).max(INTERVAL_FIRST / 2));

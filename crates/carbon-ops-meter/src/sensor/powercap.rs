@@ -190,7 +190,7 @@ impl Topology {
     }
 
     fn availability(&self, class: &Path) -> Availability {
-        if !self.counted.is_empty() {
+        if self.counted.iter().any(|zone| zone.kind == Kind::Package) {
             return Availability::Present;
         }
         if self.excluded.iter().any(|zone| zone.reason == Exclusion::Denied) {
@@ -200,7 +200,7 @@ impl Topology {
                 class.join("*/energy_uj").display()
             ));
         }
-        Availability::Absent(format!("no readable package or dram zone in {}", class.display()))
+        Availability::Absent(format!("no readable package zone in {}", class.display()))
     }
 }
 
