@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use carbon_ops_estimate::intensity::table::SOURCE;
 use carbon_ops_estimate::record::{
     self, AttributionMode, Cpu, Decimal, Domain, Energy, Gap, IdlePolicy, Input, Model, Quality,
-    Record, RecordKind, RecordType, SCHEMA_VERSION, SensorStatus, Workload, estimate,
+    Record, RecordKind, RecordType, SCHEMA_VERSION, Workload, estimate,
 };
 use carbon_ops_estimate::uncertainty::{Distribution, round9};
 use carbon_ops_estimate::zones::Zone;
@@ -22,7 +22,7 @@ use carbon_ops_meter::window::Counted;
 use carbon_ops_units::Microjoules;
 
 use crate::host::Host;
-use crate::measure::{Measurement, Source};
+use crate::measure::{Measurement, Note, Source};
 use crate::supervise::Outcome;
 
 /// Name and version, as records hold them.
@@ -102,7 +102,10 @@ pub(crate) fn record(
         },
         boot_id: host.boot_id.clone(),
         coverage_pct: round9(100.0 * coverage(&measurement.source)),
-        cpu: Cpu { busy_ns: nanoseconds(measurement.cpu.busy), count: measurement.cpus.into() },
+        cpu: Some(Cpu {
+            busy_ns: nanoseconds(measurement.cpu.busy),
+            count: measurement.cpus.into(),
+        }),
         domains: domains(&measurement.source),
         elapsed_ns: nanoseconds(measurement.elapsed),
         end_ts: record::timestamp(measurement.end_ts),
@@ -112,20 +115,20 @@ pub(crate) fn record(
             others_uj: shares.others.as_microjoules(),
             workload_uj,
         },
-        energy_kwh: derived.energy_kwh,
+        energy_kwh: derived.prices.energy_kwh,
         excluded: excluded(measurement),
         gaps: gaps(&measurement.source),
-        grams: derived.grams,
+        grams: derived.prices.grams,
         host_id: host.id.clone(),
         idle_policy: IdlePolicy::Residual,
         inputs,
-        intensity_g_per_kwh: derived.intensity_g_per_kwh,
+        intensity_g_per_kwh: derived.prices.intensity_g_per_kwh,
         kind: RecordKind::CarbonOps,
         labels: asked.labels.clone(),
         meta: derived.meta,
         model: model_used(&measurement.source, model),
-        notes: notes(measurement, asked, outcome, host),
-        pue_used: derived.pue,
+        notes: notes(measurement, asked, host),
+        pue_used: derived.prices.pue_used,
         quality_flag: quality(measurement, asked, model),
         region: asked.zone.yearly.zone.to_owned(),
         schema_version: SCHEMA_VERSION,
@@ -135,7 +138,7 @@ pub(crate) fn record(
         source: format!("{SOURCE}-{}", asked.zone.yearly.year),
         start_ts: record::timestamp(measurement.start_ts),
         tool: TOOL.to_owned(),
-        total_energy_with_pue_kwh: derived.total_energy_with_pue_kwh,
+        total_energy_with_pue_kwh: derived.prices.total_energy_with_pue_kwh,
         record_type: RecordType::CarbonEstimate,
         uncertainty_pct: derived.uncertainty_pct,
         workload: Workload {
@@ -222,7 +225,11 @@ fn intensity_input(zone: &Zone) -> Input {
     let yearly = zone.yearly;
     let signal = yearly.signal.as_str();
     let key = format!("grid:owid:{}:{signal}:{}", yearly.zone, yearly.year);
-    Input::new("intensity", yearly.distribution(), yearly.citation()).shared(key)
+    let source = match &zone.stands_for {
+        Some(region) => format!("{}; {} for {region}", yearly.citation(), yearly.name),
+        None => yearly.citation(),
+    };
+    Input::new("intensity", yearly.distribution(), source).shared(key)
 }
 
 fn coverage(source: &Source) -> f64 {
@@ -314,36 +321,13 @@ fn model_used(source: &Source, model: &PowerModel) -> Option<Model> {
 }
 
 /// What else a reader should know, in the words of `docs/formats/record-v1.md`, sorted.
-fn notes(measurement: &Measurement, asked: &Asked, outcome: Outcome, host: &Host) -> Vec<String> {
-    let interpolated = match &measurement.source {
-        Source::Counted(counted) => counted.domains.iter().any(|domain| {
-            domain.energy.estimated && domain.energy.gaps.iter().all(|gap| gap.bridged)
-        }),
-        Source::Modelled(_) => false,
-    };
-    let governor = measurement.sensors.iter().find(|sensor| sensor.name == "governor");
-    let mut notes: Vec<_> = [
-        ("busy_time_unknown", measurement.busy_unknown),
-        ("clock_stepped", measurement.clock_stepped),
-        ("cloud_region_by_country", asked.zone.stands_for.is_some()),
-        ("cpu_time_unresolved", measurement.cpu_time_unresolved),
-        ("descendants_running", outcome.running > 0),
-        ("governor_absent", governor.is_some_and(|s| s.status == SensorStatus::Absent)),
-        ("host_id_from_name", host.id_from_name),
-        ("idle_clamped", measurement.attribution.idle_clamped),
-        ("interpolated", interpolated),
-        ("region_unset", !asked.region_given),
-        ("unseen_disks", true),
-        ("unseen_fans", true),
-        ("unseen_gpu", true),
-        ("unseen_power_supply", true),
-        ("zone_unreadable", measurement.excluded.iter().any(|zone| zone.reason.loses_energy())),
-    ]
-    .into_iter()
-    .filter_map(|(note, holds)| holds.then(|| note.to_owned()))
-    .collect();
+fn notes(measurement: &Measurement, asked: &Asked, host: &Host) -> Vec<String> {
+    let mut notes = measurement.notes.clone();
+    notes.extend(asked.zone.stands_for.is_some().then_some(Note::CloudRegionByCountry));
+    notes.extend((!asked.region_given).then_some(Note::RegionUnset));
+    notes.extend(host.id_from_name.then_some(Note::HostIdFromName));
     notes.sort();
-    notes
+    notes.into_iter().map(|note| note.as_str().to_owned()).collect()
 }
 
 fn quality(measurement: &Measurement, asked: &Asked, model: &PowerModel) -> Quality {

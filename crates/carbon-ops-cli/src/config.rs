@@ -129,6 +129,9 @@ struct File {
     interpolation: Option<Interpolation>,
     providers: Option<Providers>,
     labeling: Option<Labeling>,
+    /// Sections that are set and have no effect; filled in after reading.
+    #[serde(skip)]
+    without_effect: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -214,18 +217,9 @@ impl Settings {
             let pue = Pue::new(ratio).with_context(|| format!("pue.overrides.{region}"))?;
             overrides.insert(region, pue);
         }
-        let mut without_effect = Vec::new();
-        for (section, is_set) in [
-            ("interpolation", file.interpolation.is_some()),
-            ("providers", file.providers.is_some()),
-            ("labeling", file.labeling.is_some()),
-        ] {
-            if is_set {
-                without_effect.push(section.to_owned());
-            }
-        }
-        without_effect
-            .extend(edge.variable("DCL_BUCKET_MINUTES").map(|_| "DCL_BUCKET_MINUTES".into()));
+        let mut without_effect = file.without_effect;
+        let minutes = "DCL_BUCKET_MINUTES";
+        without_effect.extend(edge.variable(minutes).map(|_| minutes.to_owned()));
 
         Ok(Self {
             region: sources.pick(
@@ -369,7 +363,16 @@ fn parse_file(path: &Path) -> Result<Option<File>> {
         Some("yml" | "yaml") => serde_saphyr::from_str(&text).map_err(anyhow::Error::from),
         _ => toml::from_str(&text).map_err(anyhow::Error::from),
     };
-    parsed.map(Some).with_context(|| format!("configuration file {}", path.display()))
+    let mut file: File =
+        parsed.with_context(|| format!("configuration file {}", path.display()))?;
+    let sections = [
+        ("interpolation", file.interpolation.is_some()),
+        ("providers", file.providers.is_some()),
+        ("labeling", file.labeling.is_some()),
+    ];
+    let set = sections.into_iter().filter(|(_, is_set)| *is_set);
+    file.without_effect = set.map(|(section, _)| section.to_owned()).collect();
+    Ok(Some(file))
 }
 
 #[cfg(test)]

@@ -46,7 +46,8 @@ fn keyed_hash(secret: &str) -> String {
     };
     mac.update(PURPOSE);
     let bytes = mac.finalize().into_bytes();
-    bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let number = bytes.iter().take(8).fold(0u64, |number, &byte| (number << 8) | u64::from(byte));
+    format!("{number:016x}")
 }
 
 #[cfg(test)]

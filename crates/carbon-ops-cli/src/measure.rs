@@ -42,21 +42,75 @@ pub(crate) struct Measurement {
     pub(crate) start_ts: Timestamp,
     pub(crate) end_ts: Timestamp,
     pub(crate) elapsed: Duration,
-    /// The wall clock moved against the monotonic one by more than a second.
-    pub(crate) clock_stepped: bool,
     pub(crate) cpu: CpuUse,
     pub(crate) cpus: u32,
     /// One tick of the busy time's clock.
     pub(crate) tick: Duration,
-    /// The kernel told nothing of the machine's busy time.
-    pub(crate) busy_unknown: bool,
-    /// The workload used less CPU time than can be told.
-    pub(crate) cpu_time_unresolved: bool,
+    /// What went otherwise than it should.
+    pub(crate) notes: Vec<Note>,
     pub(crate) source: Source,
     pub(crate) attribution: Attribution,
     pub(crate) sensors: Vec<Sensor>,
     pub(crate) excluded: Vec<Excluded>,
     pub(crate) simulated: bool,
+}
+
+/// What a reader of the record should know besides the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Note {
+    /// The kernel told nothing of the machine's busy time; the workload counts as alone.
+    BusyTimeUnknown,
+    /// The wall clock moved against the monotonic one by more than a second.
+    ClockStepped,
+    /// The grid is that of the country in which the cloud region lies.
+    CloudRegionByCountry,
+    /// The workload used less CPU time than the kernel can tell.
+    CpuTimeUnresolved,
+    /// Some of the workload's processes are still alive.
+    DescendantsRunning,
+    /// No governor was there to ask.
+    GovernorAbsent,
+    /// The machine has no id, so that its name was hashed.
+    HostIdFromName,
+    /// The idle power exceeded the host's, and was replaced.
+    IdleClamped,
+    /// The window was shorter than two steps of a counter.
+    Interpolated,
+    /// No region is set.
+    RegionUnset,
+    /// Not measured and not modelled: disks.
+    UnseenDisks,
+    /// Not measured and not modelled: fans.
+    UnseenFans,
+    /// Not measured and not modelled: GPUs.
+    UnseenGpu,
+    /// Not measured and not modelled: losses of the power supply.
+    UnseenPowerSupply,
+    /// A zone that should be counted could not be read.
+    ZoneUnreadable,
+}
+
+impl Note {
+    /// The word that stands in records.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::BusyTimeUnknown => "busy_time_unknown",
+            Self::ClockStepped => "clock_stepped",
+            Self::CloudRegionByCountry => "cloud_region_by_country",
+            Self::CpuTimeUnresolved => "cpu_time_unresolved",
+            Self::DescendantsRunning => "descendants_running",
+            Self::GovernorAbsent => "governor_absent",
+            Self::HostIdFromName => "host_id_from_name",
+            Self::IdleClamped => "idle_clamped",
+            Self::Interpolated => "interpolated",
+            Self::RegionUnset => "region_unset",
+            Self::UnseenDisks => "unseen_disks",
+            Self::UnseenFans => "unseen_fans",
+            Self::UnseenGpu => "unseen_gpu",
+            Self::UnseenPowerSupply => "unseen_power_supply",
+            Self::ZoneUnreadable => "zone_unreadable",
+        }
+    }
 }
 
 /// What the energy comes from.
@@ -135,16 +189,32 @@ impl Session {
             status: if modelled { SensorStatus::Used } else { SensorStatus::Available },
         });
         let wall = end_ts.duration_since(self.start_ts).as_secs_f64();
+        let interpolated = match &source {
+            Source::Counted(counted) => counted.is_interpolated(),
+            Source::Modelled(_) => false,
+        };
+        let notes = [
+            (Note::BusyTimeUnknown, self.busy.is_none() || busy_end.is_none()),
+            (Note::ClockStepped, (wall - elapsed.as_secs_f64()).abs() > 1.0),
+            (Note::CpuTimeUnresolved, outcome.cpu_time.is_zero()),
+            (Note::DescendantsRunning, outcome.running > 0),
+            (Note::GovernorAbsent, sensors.iter().any(|sensor| sensor.name == "governor")),
+            (Note::IdleClamped, attribution.idle_clamped),
+            (Note::Interpolated, interpolated),
+            (Note::UnseenDisks, true),
+            (Note::UnseenFans, true),
+            (Note::UnseenGpu, true),
+            (Note::UnseenPowerSupply, true),
+            (Note::ZoneUnreadable, excluded.iter().any(|zone| zone.reason.loses_energy())),
+        ];
         let measurement = Measurement {
             start_ts: self.start_ts,
             end_ts,
             elapsed,
-            clock_stepped: (wall - elapsed.as_secs_f64()).abs() > 1.0,
             cpu,
             cpus: self.busy.map_or(model.vcpus, |busy| busy.cpus),
             tick: Duration::from_secs(1) / self.ticks_per_second.max(1),
-            busy_unknown: self.busy.is_none() || busy_end.is_none(),
-            cpu_time_unresolved: outcome.cpu_time.is_zero(),
+            notes: notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect(),
             source,
             attribution,
             sensors,

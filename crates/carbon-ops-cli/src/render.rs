@@ -4,8 +4,10 @@
 
 use std::fmt::Write as _;
 
-use carbon_ops_estimate::record::{Quality, Record, SensorStatus};
-use carbon_ops_estimate::uncertainty::product;
+use carbon_ops_estimate::record::{Record, SensorStatus};
+use carbon_ops_units::KilowattHours;
+
+use crate::measure::Note;
 
 /// A number with an SI prefix and three significant digits; never `0` for what is not zero.
 pub(crate) fn si(value: f64, unit: &str) -> String {
@@ -27,13 +29,8 @@ pub(crate) fn si(value: f64, unit: &str) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn joules(microjoules: u64) -> String {
+fn uj(microjoules: u64) -> String {
     si(microjoules as f64 / 1e6, "J")
-}
-
-/// Several quantities of one kind, with one prefix: that of the middle one.
-fn interval(low: f64, high: f64, unit: &str) -> String {
-    format!("{} to {}", si(low, unit), si(high, unit))
 }
 
 /// Where the record went.
@@ -46,27 +43,28 @@ pub(crate) enum Stored<'a> {
     Failed,
 }
 
-/// The summary of a run, each line short enough for 100 columns.
+/// The summary of a run.
 pub(crate) fn summary(record: &Record, stored: &Stored<'_>) -> String {
     let mut text = String::new();
     let mut line = |name: &str, rest: String| {
         let _ = writeln!(text, "  {name:<8} {rest}");
     };
     line("energy", energy(record));
-    line("", host(record));
     line("carbon", carbon(record));
-    line("source", source(record));
+    line("host", host(record));
+    line("quality", quality(record));
     for reason in why_not_better(record) {
         line("", reason);
     }
-    line("grid", grid(record));
-    line("PUE", pue(record));
     if !record.gaps.is_empty() || record.coverage_pct < 100.0 {
         line("gaps", gaps(record));
     }
+    line("grid", grid(record));
+    line("PUE", pue(record));
     match stored {
         Stored::Entry { seq, ledger, fingerprint } => {
-            line("record", format!("#{seq} in {ledger}, signed by {fingerprint}"));
+            line("record", format!("#{seq} in {ledger}"));
+            line("", format!("signed by {fingerprint}"));
         }
         Stored::Nowhere => line("record", "none (--no-ledger)".into()),
         Stored::Failed => line("record", "NOT STORED, see above".into()),
@@ -88,52 +86,55 @@ fn heading(record: &Record) -> String {
     )
 }
 
+/// A value in a column of its own, and its interval beside it.
+fn bounded(value: &str, interval: Option<(f64, f64, f64)>, unit: &str) -> String {
+    let interval = interval.map_or("no interval".into(), |(low, high, level)| {
+        format!("{:.0} % between {} and {}", 100.0 * level, si(low, unit), si(high, unit))
+    });
+    format!("{value:<15} {interval}")
+}
+
 fn energy(record: &Record) -> String {
-    let own = ["pue", "intensity"];
-    let factors: Option<Vec<_>> = record
-        .inputs
-        .iter()
-        .filter(|input| !own.contains(&input.name.as_str()))
-        .map(|input| input.distribution().ok())
-        .collect();
-    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let central = record.energy.workload_uj as f64 / 1e6;
-    let bounds = factors.and_then(|factors| product(central, &factors).ok());
-    let bounds = bounds.map(|b| format!("   [{}, 95 %]", interval(b.low, b.high, "J")));
-    format!("{}{}", si(central, "J"), bounds.unwrap_or_default())
+    let joules = |energy: KilowattHours| energy.as_kilowatt_hours() * 3.6e6;
+    let of = record.workload_energy();
+    let interval = of.map(|of| (joules(of.low()), joules(of.high()), of.level()));
+    bounded(&uj(record.energy.workload_uj), interval, "J")
+}
+
+fn carbon(record: &Record) -> String {
+    let of = record.carbon();
+    let interval = of.map(|of| (of.low().as_grams(), of.high().as_grams(), of.level()));
+    bounded(&si(record.grams, "gCO2e"), interval, "gCO2e")
 }
 
 fn host(record: &Record) -> String {
     let energy = record.energy;
     format!(
-        "of the host's {}: others {}, idle {}",
-        joules(energy.host_uj),
-        joules(energy.others_uj),
-        joules(energy.idle_uj)
+        "{} in all: {} {}, others {}, idle {}",
+        uj(energy.host_uj),
+        record.workload.program,
+        uj(energy.workload_uj),
+        uj(energy.others_uj),
+        uj(energy.idle_uj)
     )
 }
 
-fn carbon(record: &Record) -> String {
-    let meta = &record.meta;
-    let range = interval(meta.ci_lower_g, meta.ci_upper_g, "g");
-    format!("{}CO2e   [{range}, {} %]", si(record.grams, "g"), meta.confidence_level_pct)
+/// The flag, and what it rests on.
+fn quality(record: &Record) -> String {
+    let names: Vec<_> = record.domains.iter().map(|domain| domain.name.as_str()).collect();
+    let energy = match &record.model {
+        Some(model) => {
+            let family = model.family.as_deref().unwrap_or("an unknown processor");
+            format!("energy from a model of {} CPUs of {family}", model.vcpus)
+        }
+        None => format!("energy from RAPL {}", names.join(" + ")),
+    };
+    let unset = if is_noted(record, Note::RegionUnset) { ", no region set" } else { "" };
+    format!("{}: {energy}{unset}", record.quality_flag.as_str())
 }
 
-fn source(record: &Record) -> String {
-    let word = match record.quality_flag {
-        Quality::Measured => "measured",
-        Quality::Estimated => "estimated",
-        Quality::Fallback => "fallback",
-    };
-    let names: Vec<_> = record.domains.iter().map(|domain| domain.name.as_str()).collect();
-    let what = match &record.model {
-        Some(model) => {
-            let family = model.family.as_deref().unwrap_or("unknown processor");
-            format!("model of {} CPUs of {family} ({})", model.vcpus, model.table)
-        }
-        None => format!("RAPL {}", names.join(" + ")),
-    };
-    format!("{word}: {what}")
+fn is_noted(record: &Record, note: Note) -> bool {
+    record.notes.iter().any(|word| word == note.as_str())
 }
 
 /// One line per better sensor that was not used.
@@ -151,22 +152,20 @@ fn why_not_better(record: &Record) -> Vec<String> {
 }
 
 fn grid(record: &Record) -> String {
-    let intensity = record.intensity_g_per_kwh;
-    let cited = record.inputs.iter().find(|input| input.name == "intensity");
-    let cited = cited.map_or("", |input| input.source.as_str());
-    if record.notes.iter().any(|note| note == "region_unset") {
-        return format!(
-            "world average {intensity:.0} g/kWh ({cited}), since no region is set: use --region \
-             or DCL_DEFAULT_REGION"
-        );
+    let (intensity, cited) = (record.intensity_g_per_kwh, cited(record, "intensity"));
+    if is_noted(record, Note::RegionUnset) {
+        return format!("world average, {intensity:.0} g/kWh ({cited}); set --region, e.g. DE");
     }
-    format!("{} {intensity:.0} g/kWh, yearly average ({cited})", record.region)
+    format!("{}, yearly average, {intensity:.0} g/kWh ({cited})", record.region)
+}
+
+fn cited<'r>(record: &'r Record, name: &str) -> &'r str {
+    let input = record.inputs.iter().find(|input| input.name == name);
+    input.map_or("", |input| input.source.as_str())
 }
 
 fn pue(record: &Record) -> String {
-    let cited = record.inputs.iter().find(|input| input.name == "pue");
-    let cited = cited.map_or("", |input| input.source.as_str());
-    format!("{:.2} ({cited})", record.pue_used)
+    format!("{:.2} ({})", record.pue_used, cited(record, "pue"))
 }
 
 fn gaps(record: &Record) -> String {

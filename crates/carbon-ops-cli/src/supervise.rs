@@ -108,8 +108,8 @@ impl Supervisor {
     /// # Errors
     /// [`NotStarted`] with the exit code to give.
     pub(crate) fn start(&self, command: &[OsString]) -> Result<Pid, NotStarted> {
-        let (program, arguments) =
-            command.split_first().unwrap_or((const { &OsString::new() }, &[]));
+        let nothing = OsString::new();
+        let (program, arguments) = command.split_first().unwrap_or((&nothing, &[]));
         let mut command = Command::new(program);
         signals::start_with_mask(command.args(arguments), self.inherited);
         let spawned = command.spawn();

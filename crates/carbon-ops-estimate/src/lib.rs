@@ -17,7 +17,7 @@
 //!     Input::new("intensity", germany.distribution(), germany.citation()),
 //! ];
 //! let one_kilowatt_hour = estimate(3_600_000_000_000, &inputs)?;
-//! assert!(one_kilowatt_hour.meta.ci_lower_g < one_kilowatt_hour.grams);
+//! assert!(one_kilowatt_hour.meta.ci_lower_g < one_kilowatt_hour.prices.grams);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

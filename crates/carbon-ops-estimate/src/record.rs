@@ -4,20 +4,24 @@
 //! and an addition raises the version. Integers are measured, doubles are derived and rounded to
 //! nine significant digits; [`Record::check`] derives them again from the integers and the inputs.
 //!
-//! Order of evaluation, in IEEE-754 double arithmetic, each output rounded once by
-//! [`round9`](crate::uncertainty::round9):
+//! Order of evaluation, in IEEE-754 double arithmetic. Each line is rounded by
+//! [`round9`](crate::uncertainty::round9), and the next one starts from the rounded value, so that
+//! anyone can follow the arithmetic with the numbers that stand in the record:
 //!
 //! * `energy_kwh = workload_uj / 3.6e12`
 //! * `pue_used`, `intensity_g_per_kwh` = means of the inputs named so
-//! * `total_energy_with_pue_kwh = energy_kwh · pue`
-//! * `grams = energy_kwh · pue · intensity`, and the other factors have mean 1
-//! * `uncertainty_pct = 100 · u / grams` and the interval: see [`crate::uncertainty`]
+//! * `total_energy_with_pue_kwh = energy_kwh · pue_used`
+//! * `grams = total_energy_with_pue_kwh · intensity_g_per_kwh`; all other factors have mean 1
+//! * `uncertainty_pct = 100 · u / m`, `ci_lower_g = grams · q₁ / m`, `ci_upper_g = grams · q₂ / m`,
+//!   where m, u, q₁, q₂ are mean, standard uncertainty and quantiles of the product of all inputs:
+//!   see [`crate::uncertainty`]
 //!
 //! Deliberately absent: the ledger's own members (`ledger_id`, `seq`, `prev_hash`, the signature),
 //! which the ledger adds and takes away; bytes, hashes and keys.
 
 use std::collections::BTreeMap;
 
+use carbon_ops_units::{Bounded, GramsCo2e, KilowattHours, Microjoules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +54,9 @@ pub struct Record {
     pub boot_id: Option<String>,
     /// Share of the window that the counters covered, in percent, 0 to 100.
     pub coverage_pct: f64,
-    /// CPU time of the whole machine in the window.
-    pub cpu: Cpu,
+    /// CPU time of the whole machine in the window, when the share was found by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
     /// What was counted or modelled, sorted by name; their energies sum to the host's.
     pub domains: Vec<Domain>,
     /// Length of the window by the monotonic clock, in ns.
@@ -96,6 +101,7 @@ pub struct Record {
     /// 1.
     pub schema_version: u64,
     /// The sensors that were tried, best first; exactly one was used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sensors: Vec<Sensor>,
     /// What the intensity counts.
     pub signal: String,
@@ -456,20 +462,27 @@ fn rule(member: &'static str, rule: impl Into<String>) -> Error {
 /// What [`estimate`] derives; all rounded to nine digits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Derived {
+    /// What follows from means alone.
+    pub prices: Prices,
+    /// See [`Record::uncertainty_pct`].
+    pub uncertainty_pct: f64,
+    /// See [`Record::meta`].
+    pub meta: Meta,
+}
+
+/// The chain from energy to grams, each link rounded before the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prices {
     /// See [`Record::energy_kwh`].
     pub energy_kwh: f64,
     /// See [`Record::pue_used`].
-    pub pue: f64,
+    pub pue_used: f64,
     /// See [`Record::intensity_g_per_kwh`].
     pub intensity_g_per_kwh: f64,
     /// See [`Record::total_energy_with_pue_kwh`].
     pub total_energy_with_pue_kwh: f64,
     /// See [`Record::grams`].
     pub grams: f64,
-    /// See [`Record::uncertainty_pct`].
-    pub uncertainty_pct: f64,
-    /// See [`Record::meta`].
-    pub meta: Meta,
 }
 
 /// Prices the workload's energy with the inputs: the one place where a record's doubles are made.
@@ -498,25 +511,31 @@ pub fn estimate(workload_uj: u64, inputs: &[Input]) -> Result<Derived, Error> {
         }
         factors.push(factor);
     }
-    #[expect(clippy::cast_precision_loss, reason = "below 2^53 by Record::check")]
-    let energy = workload_uj as f64 / 3.6e12;
-    let Outcome { standard, low, high, .. } = product(energy, &factors)?;
-    let grams = energy * pue * intensity;
-    let uncertainty = if grams > 0.0 { 100.0 * standard / grams } else { 0.0 };
+    let prices = Prices::of(workload_uj, pue, intensity);
+    let Outcome { mean, standard, low, high } = product(1.0, &factors)?;
+    let relative = |quantile: f64| if mean > 0.0 { quantile / mean } else { 0.0 };
     Ok(Derived {
-        energy_kwh: round9(energy),
-        pue: round9(pue),
-        intensity_g_per_kwh: round9(intensity),
-        total_energy_with_pue_kwh: round9(energy * pue),
-        grams: round9(grams),
-        uncertainty_pct: round9(uncertainty),
+        prices,
+        uncertainty_pct: round9(100.0 * relative(standard)),
         meta: Meta {
-            ci_lower_g: round9(low),
-            ci_upper_g: round9(high),
+            ci_lower_g: round9(prices.grams * relative(low)),
+            ci_upper_g: round9(prices.grams * relative(high)),
             confidence_level_pct: round9(100.0 * LEVEL),
             method: METHOD.to_owned(),
         },
     })
+}
+
+impl Prices {
+    fn of(workload_uj: u64, pue: f64, intensity: f64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "below 2^53 by Record::check")]
+        let energy_kwh = round9(workload_uj as f64 / 3.6e12);
+        let pue_used = round9(pue);
+        let intensity_g_per_kwh = round9(intensity);
+        let total_energy_with_pue_kwh = round9(energy_kwh * pue_used);
+        let grams = round9(total_energy_with_pue_kwh * intensity_g_per_kwh);
+        Self { energy_kwh, pue_used, intensity_g_per_kwh, total_energy_with_pue_kwh, grams }
+    }
 }
 
 impl Input {
@@ -629,7 +648,7 @@ impl Record {
             return Err(rule("coverage_pct", "0 to 100"));
         }
         let used = self.sensors.iter().filter(|s| s.status == SensorStatus::Used).count();
-        if used != 1 {
+        if used != 1 && !self.sensors.is_empty() {
             return Err(rule("sensors", "exactly one was used"));
         }
         Ok(())
@@ -647,13 +666,32 @@ impl Record {
             ("uncertainty_pct", self.uncertainty_pct, derived.uncertainty_pct),
             ("ci_lower_g", self.meta.ci_lower_g, derived.meta.ci_lower_g),
             ("ci_upper_g", self.meta.ci_upper_g, derived.meta.ci_upper_g),
-            ("grams", self.grams, derived.grams),
+            ("grams", self.grams, derived.prices.grams),
         ] {
             if !same(stored, again) {
                 return Err(rule(member, format!("{again} by the record's own inputs")));
             }
         }
         Ok(())
+    }
+
+    /// Emissions with their coverage interval; `None` where they are zero.
+    pub fn carbon(&self) -> Option<Bounded<GramsCo2e>> {
+        let Meta { ci_lower_g, ci_upper_g, confidence_level_pct, .. } = self.meta;
+        let [low, mean, high] = [ci_lower_g, self.grams, ci_upper_g].map(GramsCo2e::new);
+        Bounded::new(mean.ok()?, low.ok()?, high.ok()?, confidence_level_pct / 100.0)
+    }
+
+    /// Energy of the workload with its coverage interval: the record's inputs without PUE and
+    /// intensity. `None` where it is zero.
+    pub fn workload_energy(&self) -> Option<Bounded<KilowattHours>> {
+        let grid = ["pue", "intensity"];
+        let own = self.inputs.iter().filter(|input| !grid.contains(&input.name.as_str()));
+        let factors: Option<Vec<_>> = own.map(|input| input.distribution().ok()).collect();
+        let mean = Microjoules::new(self.energy.workload_uj).to_kilowatt_hours();
+        let Outcome { low, high, .. } = product(mean.as_kilowatt_hours(), &factors?).ok()?;
+        let [low, high] = [low, high].map(KilowattHours::new);
+        Bounded::new(mean, low.ok()?, high.ok()?, LEVEL)
     }
 
     fn check_energy(&self) -> Result<(), Error> {
@@ -689,17 +727,23 @@ impl Record {
             let mut found = self.inputs.iter().filter(|input| input.name == name);
             found.next().ok_or_else(|| rule("inputs", format!("an input is named {name}")))
         };
+        for input in &self.inputs {
+            input.distribution()?;
+        }
         let pue = one("pue")?.distribution()?.mean();
         let intensity = one("intensity")?.distribution()?.mean();
-        #[expect(clippy::cast_precision_loss, reason = "below 2^53 by check_energy")]
-        let energy = self.energy.workload_uj as f64 / 3.6e12;
+        let again = Prices::of(self.energy.workload_uj, pue, intensity);
         let same = |a: f64, b: f64| a.to_bits() == b.to_bits();
         for (member, stored, again) in [
-            ("energy_kwh", self.energy_kwh, round9(energy)),
-            ("pue_used", self.pue_used, round9(pue)),
-            ("intensity_g_per_kwh", self.intensity_g_per_kwh, round9(intensity)),
-            ("total_energy_with_pue_kwh", self.total_energy_with_pue_kwh, round9(energy * pue)),
-            ("grams", self.grams, round9(energy * pue * intensity)),
+            ("energy_kwh", self.energy_kwh, again.energy_kwh),
+            ("pue_used", self.pue_used, again.pue_used),
+            ("intensity_g_per_kwh", self.intensity_g_per_kwh, again.intensity_g_per_kwh),
+            (
+                "total_energy_with_pue_kwh",
+                self.total_energy_with_pue_kwh,
+                again.total_energy_with_pue_kwh,
+            ),
+            ("grams", self.grams, again.grams),
         ] {
             if !same(stored, again) {
                 return Err(rule(member, format!("{again} by the record's own inputs")));
@@ -752,4 +796,114 @@ pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(Record);
     schema.insert("title".into(), "carbon-ops record, schema version 1".into());
     schema.to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// The example of the ledger format, signed with a published test key; its numbers were derived
+    /// without this code.
+    const EXAMPLE: &str = include_str!("../../../testdata/ledgers/v1/example-line.ndjson");
+
+    fn example() -> Value {
+        let mut value: Value = serde_json::from_str(EXAMPLE).unwrap();
+        let object = value.as_object_mut().unwrap();
+        for member in
+            ["ledger_id", "prev_hash", "seq", "signature", "signature_algorithm", "signing_key"]
+        {
+            object.remove(member).unwrap();
+        }
+        value
+    }
+
+    #[test]
+    fn the_example_of_the_format_holds_to_the_last_digit() {
+        let record = Record::from_json(example()).unwrap();
+        record.recompute().unwrap();
+        let again = serde_json::to_value(&record).unwrap();
+        assert_eq!(Record::from_json(again).unwrap(), record);
+    }
+
+    #[test]
+    fn any_number_that_does_not_follow_is_refused() {
+        for (pointer, value) in [
+            ("/energy_kwh", json!(0.000_144_277_779)),
+            ("/grams", json!(0.054_286_822_6)),
+            ("/total_energy_with_pue_kwh", json!(0.000_158_705_557)),
+            ("/pue_used", json!(1.2)),
+            ("/intensity_g_per_kwh", json!(342.07)),
+            ("/energy/idle_uj", json!(200_000_001)),
+            ("/energy/host_uj", json!(730_000_001)),
+            ("/domains/0/delta_uj", json!(650_000_001)),
+            ("/domains/0/end_uj", json!("773456790")),
+            ("/allocation_ratio", json!(1.01)),
+            ("/coverage_pct", json!(100.1)),
+            ("/schema_version", json!(2)),
+            ("/start_ts", json!("2026-11-23T09:00:00Z")),
+            ("/meta/ci_upper_g", json!(0.04)),
+            ("/meta/confidence_level_pct", json!(100)),
+            ("/inputs/0/cv", json!(-0.05)),
+            ("/inputs/1/name", json!("intensity")),
+            ("/elapsed_ns", json!("010")),
+            ("/elapsed_ns", json!(10)),
+            ("/quality_flag", json!("perfect")),
+        ] {
+            let mut changed = example();
+            *changed.pointer_mut(pointer).unwrap() = value.clone();
+            assert!(Record::from_json(changed).is_err(), "{pointer} = {value}");
+        }
+    }
+
+    #[test]
+    fn an_interval_that_does_not_follow_is_found_by_recomputing() {
+        for member in ["ci_lower_g", "ci_upper_g"] {
+            let mut changed = example();
+            let bound = changed.pointer_mut(&format!("/meta/{member}")).unwrap();
+            *bound = json!(bound.as_f64().unwrap() * 1.000_000_01);
+            let record = Record::from_json(changed).unwrap();
+            assert!(record.recompute().is_err(), "{member}");
+        }
+    }
+
+    #[test]
+    fn unknown_and_missing_members_are_refused() {
+        for (pointer, name) in [("", "extra"), ("/energy", "gpu_uj"), ("/inputs/0", "unit")] {
+            let mut changed = example();
+            let object = changed.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+            object.insert(name.into(), json!(1));
+            assert!(Record::from_json(changed).is_err(), "{pointer}/{name}");
+        }
+        let names: Vec<_> = example().as_object().unwrap().keys().cloned().collect();
+        for name in names {
+            let mut changed = example();
+            changed.as_object_mut().unwrap().remove(&name);
+            let optional = name == "boot_id";
+            assert_eq!(Record::from_json(changed).is_ok(), optional, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_schema_names_every_member() {
+        let schema = schema();
+        assert_eq!(schema["additionalProperties"], json!(false));
+        for name in example().as_object().unwrap().keys() {
+            assert!(schema["properties"].get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_estimate_needs_its_two_prices_and_factors_of_mean_one() {
+        let ln = |mean, cv| Distribution::Lognormal { mean, cv };
+        let pue = Input::new("pue", Distribution::Point { mean: 1.2 }, "test");
+        let grid = Input::new("intensity", ln(400.0, 0.1), "test");
+        assert!(estimate(1, &[pue.clone(), grid.clone()]).is_ok());
+        assert!(estimate(1, std::slice::from_ref(&pue)).is_err());
+        assert!(estimate(1, &[pue.clone(), grid.clone(), grid.clone()]).is_err());
+        let biased = Input::new("meter", ln(1.1, 0.1), "test");
+        assert!(estimate(1, &[pue, grid.clone(), biased]).is_err());
+        let half = Input::new("pue", Distribution::Point { mean: 0.5 }, "test");
+        assert!(estimate(1, &[half, grid]).is_err());
+    }
 }

@@ -88,6 +88,12 @@ impl Counted {
             && !self.excluded.iter().any(|zone| zone.reason.loses_energy())
     }
 
+    /// Whether the window was too short for a counter, whose energy was interpolated.
+    pub fn is_interpolated(&self) -> bool {
+        let filled = |energy: &DomainEnergy| energy.gaps.iter().any(|gap| !gap.bridged);
+        self.domains.iter().any(|domain| domain.energy.estimated && !filled(&domain.energy))
+    }
+
     /// Share of the domains' time that their counters covered, 0 to 1.
     pub fn coverage(&self) -> f64 {
         let window = self.elapsed.as_secs_f64();

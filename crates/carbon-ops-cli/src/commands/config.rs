@@ -35,7 +35,7 @@ pub(crate) fn run(
     let width = rows.iter().map(|(_, value, _)| value.as_deref().unwrap_or("").len()).max();
     for (name, value, origin) in &rows {
         let value = value.as_deref().unwrap_or("(not set)");
-        writeln!(out, "{name:<24} {value:<width$}  {origin}", width = width.unwrap_or(0).max(9))?;
+        writeln!(out, "{name:<26} {value:<width$}  {origin}", width = width.unwrap_or(0).max(9))?;
     }
     match &settings.file {
         Some(path) => writeln!(out, "file read: {}", path.display())?,

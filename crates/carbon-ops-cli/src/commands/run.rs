@@ -98,17 +98,13 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
 
 /// The zone that is set, or the world with a note.
 fn zone(settings: &Settings) -> Result<(Zone, bool)> {
-    match &settings.region.value {
-        Some(region) => {
-            let zone = zones::resolve(region)
-                .with_context(|| format!("region from {}", settings.region.origin))?;
-            Ok((zone, true))
-        }
-        None => {
-            let yearly = world().context("the table of grid intensities has no world")?;
-            Ok((Zone { yearly, stands_for: None }, false))
-        }
+    if let Some(region) = &settings.region.value {
+        let zone = zones::resolve(region)
+            .with_context(|| format!("region from {}", settings.region.origin))?;
+        return Ok((zone, true));
     }
+    let yearly = world().context("the table of grid intensities has no world")?;
+    Ok((Zone { yearly, stands_for: None }, false))
 }
 
 /// The PUE as given, by the zone's override, or by the kind of machine.
@@ -119,14 +115,14 @@ fn pue(settings: &Settings, zone: &Zone, host: &Host) -> PueInput {
     let explicit = matches!(origin, Origin::Flag | Origin::Environment(_));
     let overridden = by_zone.filter(|_| !explicit).map(|&pue| PueSetting::Exact(pue));
     if let Some(setting) = overridden.or(settings.pue.value) {
-        let origin = match (overridden, origin) {
-            (Some(_), _) => "file".to_owned(),
-            (None, Origin::File(_)) => "file".to_owned(),
-            (None, Origin::Environment(name)) => (*name).to_owned(),
-            (None, _) => "flag".to_owned(),
+        let origin = match origin {
+            Origin::File(_) => "file",
+            _ if overridden.is_some() => "file",
+            Origin::Environment(name) => name,
+            Origin::Flag | Origin::Default => "flag",
         };
         let source = match setting {
-            PueSetting::Exact(_) => origin.clone(),
+            PueSetting::Exact(_) => origin.to_owned(),
             profile => format!("{origin}: {profile}"),
         };
         let distribution = setting.distribution();

@@ -43,7 +43,8 @@ const UNKNOWN_TDP_W_PER_THREAD: f64 = 4.0;
 /// Half the width of a 95 % interval in standard deviations.
 const HALF_WIDTH_95: f64 = 1.96;
 
-/// The models share assumptions, so that their agreement proves little: never less than this.
+/// The models share assumptions, so that their agreement proves little. Against power meters a model
+/// of this kind was up to 40 % off (Fischer, arXiv 2509.22092), taken as two standard deviations.
 const CV_MIN: f64 = 0.2;
 
 const TDP: &str = include_str!("../../data/cpu-tdp.csv");
