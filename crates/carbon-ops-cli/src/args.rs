@@ -14,8 +14,8 @@ Start here:
   carbon-ops ledger verify                  check every record that was written
 
 Configuration: flag, then environment, then file, then default; `carbon-ops config show` prints each
-value and where it comes from. Exit codes: 0 yes, 1 no, 2 could not do it, 3 truncation or fork,
-4 valid up to a torn tail; `run` gives the command's own, or 125, 126, 127 as env(1) does.")]
+value and where it comes from. Exit codes: 0 yes, 1 no, 2 could not do it, 4 valid up to a torn tail;
+`run` gives the command's own, or 125, 126, 127 as env(1) does.")]
 pub(crate) struct Cli {
     /// Configuration file (TOML, YAML or JSON) instead of those searched for
     #[arg(long, global = true, value_name = "FILE")]
@@ -28,6 +28,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a command and report what it used and emitted
+    ///
+    /// Runs CMD with its own input, output and terminal, forwards signals to it, and exits as it
+    /// does. Afterwards a summary goes to standard error, so that pipes through the command stay
+    /// clean. Energy comes from the machine's counters where they can be read, else from a model of
+    /// its processor; the summary says which, and why.
     Run(Run),
     /// Verify and show the ledger of records
     #[command(subcommand)]
@@ -42,8 +47,6 @@ pub(crate) enum Command {
     Schema,
 }
 
-/// Runs CMD with its own input, output and terminal, forwards signals to it, and exits as it does.
-/// Afterwards a summary goes to standard error, so that pipes through the command stay clean.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit code: CMD's own; 128+n when signal n ended it; 127 not found; 126 not executable; 125 when
@@ -98,22 +101,24 @@ pub(crate) struct Run {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
     /// Make a new ledger in a directory
+    ///
+    /// Makes the directory, its first entry and, if there is none yet, the default signing key.
     Init(LedgerInit),
     /// Check every line of a ledger: form, order, hashes, signatures, and each record's arithmetic
+    ///
+    /// Trusts the keys given, else those of the local key store. A ledger signed by any other key is
+    /// not checked (exit code 2), and the key's fingerprint is shown.
     Verify(LedgerVerify),
-    /// Print records
+    /// Print records; does not verify them
     Show(LedgerShow),
 }
 
-/// Makes the directory, its first entry and, if there is none yet, the signing key.
 #[derive(Debug, Args)]
 pub(crate) struct LedgerInit {
     /// Directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
 }
 
-/// Trusts the keys given, else those of the local key store; a ledger signed by any other key is
-/// not checked (exit code 2) and its key's fingerprint is shown.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit code: 0 valid; 1 tampered with; 2 could not check (no such ledger, key not trusted);
@@ -135,7 +140,6 @@ pub(crate) struct LedgerVerify {
     pub(crate) json: bool,
 }
 
-/// Does not verify: see `ledger verify`.
 #[derive(Debug, Args)]
 pub(crate) struct LedgerShow {
     /// Ledger directory or file; the default ledger without it
@@ -152,13 +156,12 @@ pub(crate) struct LedgerShow {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
-    /// Make a signing key
+    /// Make a signing key; refuses to touch one that exists
     Generate(KeysGenerate),
     /// Print the public key and its fingerprint
     Show(KeysShow),
 }
 
-/// Refuses to touch a key that exists.
 #[derive(Debug, Args)]
 pub(crate) struct KeysGenerate {
     /// Where to store it; the default key without it

@@ -146,7 +146,8 @@ fn why_not_better(record: &Record) -> Vec<String> {
         .filter(|sensor| !(used_counters && sensor.name == "governor"))
         .map(|sensor| {
             let reason = sensor.reason.as_deref().unwrap_or("no reason given");
-            format!("no {}: {reason}", sensor.name)
+            let name = if sensor.name == "sysfs" { "RAPL" } else { &sensor.name };
+            format!("no {name}: {reason}")
         })
         .collect()
 }

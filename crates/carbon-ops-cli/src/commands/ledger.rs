@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::Record;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
@@ -186,9 +186,10 @@ fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
 }
 
 fn open(path: &Path) -> Result<File> {
-    File::open(path).with_context(|| {
-        format!(
-            "cannot open the ledger {}\nhint: the first `carbon-ops run` makes the default one",
+    File::open(path).map_err(|error| {
+        anyhow!(
+            "cannot open the ledger {}: {error}\nhint: give the path of a ledger, or make the \
+             default one with a first `carbon-ops run`",
             path.display()
         )
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -30,6 +30,9 @@ pub(crate) const FAILED: u8 = 125;
 /// Longest label, as the record allows.
 const LABEL_BYTES_MAX: usize = 256;
 
+/// What labels and arguments may take of a line, as JSON.
+const TEXT_BYTES_MAX: usize = 32_768;
+
 /// Everything that was settled before the command starts.
 struct Plan {
     asked: Asked,
@@ -38,7 +41,7 @@ struct Plan {
     host: Host,
     ledger: Option<Prepared>,
     /// Where the JSON goes, if it was asked for.
-    json: Option<File>,
+    json: Option<Box<dyn Write>>,
 }
 
 /// Runs the command. Whatever goes wrong before it starts is exit code 125.
@@ -91,6 +94,7 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
             args.command.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect()
         }),
     };
+    check_length(&asked)?;
     let json = args.json.as_deref().map(json_target).transpose()?;
     let ledger = if args.no_ledger { None } else { Some(Store::of(&settings, edge)?.prepare()?) };
     Ok(Plan { asked, host_root, model, host, ledger, json })
@@ -110,7 +114,11 @@ fn zone(settings: &Settings) -> Result<(Zone, bool)> {
 /// The PUE as given, by the zone's override, or by the kind of machine.
 fn pue(settings: &Settings, zone: &Zone, host: &Host) -> PueInput {
     let of_zone = [zone.stands_for.as_deref(), Some(zone.yearly.zone)];
-    let by_zone = of_zone.into_iter().flatten().find_map(|z| settings.pue_overrides.get(z));
+    let of_name = |zone: &str| {
+        let mut overrides = settings.pue_overrides.iter();
+        overrides.find(|(name, _)| name.eq_ignore_ascii_case(zone)).map(|(_, pue)| pue)
+    };
+    let by_zone = of_zone.into_iter().flatten().find_map(of_name);
     let origin = &settings.pue.origin;
     let explicit = matches!(origin, Origin::Flag | Origin::Environment(_));
     let overridden = by_zone.filter(|_| !explicit).map(|&pue| PueSetting::Exact(pue));
@@ -165,14 +173,36 @@ fn program(args: &Run) -> String {
 }
 
 /// Opens the target before the command runs, so that a bad one costs nothing.
-fn json_target(target: &str) -> Result<File> {
-    if let Some(number) = target.strip_prefix("fd:") {
-        let fd: u32 = number.parse().with_context(|| format!("--json={target}"))?;
+fn json_target(target: &str) -> Result<Box<dyn Write>> {
+    let Some(number) = target.strip_prefix("fd:") else {
+        let file = File::create(target).with_context(|| format!("--json={target}"))?;
+        return Ok(Box::new(file));
+    };
+    let fd: u32 = number.parse().with_context(|| format!("--json={target}"))?;
+    match fd {
+        1 => Ok(Box::new(io::stdout())),
+        2 => Ok(Box::new(io::stderr())),
         // Opening through /proc needs no unsafe code; appending keeps what is there.
-        let opened = OpenOptions::new().append(true).open(format!("/proc/self/fd/{fd}"));
-        return opened.with_context(|| format!("--json={target}: descriptor {fd} is not open"));
+        _ => match OpenOptions::new().append(true).open(format!("/proc/self/fd/{fd}")) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => bail!("--json={target}: cannot write to descriptor {fd}: {error}"),
+        },
     }
-    File::create(target).with_context(|| format!("--json={target}"))
+}
+
+/// A line of a ledger has 65,535 bytes at most, and the numbers need a part of them: what the user
+/// adds is checked before the command runs.
+fn check_length(asked: &Asked) -> Result<()> {
+    let length = |json: serde_json::Result<String>| json.map_or(usize::MAX, |json| json.len());
+    let labels = length(serde_json::to_string(&asked.labels));
+    let args = length(serde_json::to_string(&asked.args));
+    if labels.saturating_add(args) > TEXT_BYTES_MAX {
+        bail!(
+            "labels ({labels} bytes) and recorded arguments ({args} bytes) are longer than \
+             {TEXT_BYTES_MAX} bytes together\nhint: leave out --record-args, or shorten the labels"
+        );
+    }
+    Ok(())
 }
 
 /// Stores and shows the record; false when it should have been stored and was not.
@@ -205,7 +235,7 @@ fn report(plan: &mut Plan, record: &Record, err: &mut impl Write) -> bool {
             let unsigned = || payload(record).map(|object| object_to_canonical(&object)).ok();
             let mut line = line.or_else(unsigned).unwrap_or_default();
             line.push(b'\n');
-            if let Err(error) = file.write_all(&line) {
+            if let Err(error) = file.write_all(&line).and_then(|()| file.flush()) {
                 let _ = writeln!(err, "carbon-ops: cannot write the JSON: {error}");
                 return false;
             }
