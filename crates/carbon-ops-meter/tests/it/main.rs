@@ -1,0 +1,247 @@
+//! The meter on fake hosts: folders laid out as sysfs lays them out, with the class directory made of
+//! symlinks, and counters that the test moves.
+
+#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::Availability;
+use carbon_ops_meter::sensor::powercap::{Exclusion, Topology};
+use carbon_ops_meter::window::{Counted, Window};
+use carbon_ops_units::Microjoules;
+use tempfile::TempDir;
+
+const RANGE: &str = "262143328850";
+
+/// A host whose zones are named by their directory, such as `intel-rapl:0:1`.
+struct FakeHost {
+    dir: TempDir,
+}
+
+impl FakeHost {
+    /// Zones as (directory, name), parents before children.
+    fn new(zones: &[(&str, &str)]) -> Self {
+        let host = Self { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(host.class()).unwrap();
+        for (id, name) in zones {
+            let path = host.zone(id);
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("name"), format!("{name}\n")).unwrap();
+            fs::write(path.join("max_energy_range_uj"), format!("{RANGE}\n")).unwrap();
+            fs::write(path.join("constraint_0_max_power_uw"), "100000000\n").unwrap();
+            symlink(&path, host.class().join(id)).unwrap();
+            // The back-links that make a recursion over symlinks endless.
+            symlink(host.class(), path.join("subsystem")).unwrap();
+            symlink(path.parent().unwrap(), path.join("device")).unwrap();
+            host.set(id, 1_000_000);
+        }
+        // Control types stand in the class directory too, and have neither name nor counter.
+        for control in ["intel-rapl", "intel-rapl-mmio"] {
+            let path = host.dir.path().join("sys/devices/virtual/powercap").join(control);
+            fs::create_dir_all(&path).unwrap();
+            symlink(&path, host.class().join(control)).unwrap();
+        }
+        host
+    }
+
+    fn class(&self) -> PathBuf {
+        self.dir.path().join("sys/class/powercap")
+    }
+
+    fn zone(&self, id: &str) -> PathBuf {
+        let mut path = self.dir.path().join("sys/devices/virtual/powercap");
+        path.push(id.split(':').next().unwrap());
+        let mut colons = id.match_indices(':').map(|(at, _)| at).skip(1).collect::<Vec<_>>();
+        colons.push(id.len());
+        for end in colons {
+            path.push(id.get(..end).unwrap());
+        }
+        path
+    }
+
+    /// Sets a counter to the energy of so many ticks of 2^-14 J, as the kernel prints it.
+    fn set(&self, id: &str, ticks: u64) {
+        let printed = ticks * 61_035 / 1000;
+        fs::write(self.zone(id).join("energy_uj"), format!("{printed}\n")).unwrap();
+    }
+
+    fn root(&self) -> HostRoot {
+        HostRoot::at(self.dir.path())
+    }
+
+    fn excluded(&self) -> Vec<(String, Exclusion)> {
+        let (_, topology) = Topology::discover(&self.root());
+        topology.excluded.into_iter().map(|zone| (zone.name, zone.reason)).collect()
+    }
+
+    fn counted(&self) -> Vec<(String, String)> {
+        let (_, topology) = Topology::discover(&self.root());
+        topology.counted.into_iter().map(|zone| (zone.domain, zone.id)).collect()
+    }
+
+    /// A window of two seconds, read every 100 ms; `step` moves the counters before each reading.
+    /// What is left of the settling time after the end passes without a step.
+    fn window(&self, mut step: impl FnMut(u64)) -> Counted {
+        let base = Instant::now();
+        let elapsed = Cell::new(Duration::ZERO);
+        let clock = || base + elapsed.get();
+        let (availability, window) = Window::open(&self.root(), &clock);
+        assert_eq!(availability, Availability::Present);
+        let mut window = window.unwrap();
+        for tick in 1..20 {
+            elapsed.set(Duration::from_millis(100 * tick));
+            step(tick);
+            window.sample(&clock);
+        }
+        elapsed.set(Duration::from_secs(2));
+        step(20);
+        let mut sleep = |pause: Duration| {
+            elapsed.set(elapsed.get() + pause);
+            step(20 + elapsed.get().saturating_sub(Duration::from_secs(2)).as_millis() as u64);
+        };
+        window.close(&clock, &mut sleep).unwrap()
+    }
+}
+
+fn own(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+#[test]
+fn zones_are_found_through_symlinks_and_known_by_their_names() {
+    // psys takes index 1, so that the second package is intel-rapl:2.
+    let host = FakeHost::new(&[
+        ("intel-rapl:0", "package-0"),
+        ("intel-rapl:0:0", "core"),
+        ("intel-rapl:0:1", "dram"),
+        ("intel-rapl:1", "psys"),
+        ("intel-rapl:2", "package-1"),
+        ("intel-rapl:2:0", "uncore"),
+        ("intel-rapl:2:1", "dram"),
+        ("intel-rapl-mmio:0", "package-0"),
+        ("intel-rapl-mmio:0:0", "dram"),
+        ("dtpm:0", "soc"),
+    ]);
+    let expected = own(&[
+        ("dram-0", "intel-rapl:0:1"),
+        ("dram-1", "intel-rapl:2:1"),
+        ("package-0", "intel-rapl:0"),
+        ("package-1", "intel-rapl:2"),
+    ]);
+    assert_eq!(host.counted(), expected);
+    let mut excluded = host.excluded();
+    excluded.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected = [
+        ("core", Exclusion::InsidePackage),
+        ("dram", Exclusion::Duplicate),
+        ("package-0", Exclusion::Duplicate),
+        ("psys", Exclusion::OverlapsPackage),
+        ("soc", Exclusion::Unknown),
+        ("uncore", Exclusion::InsidePackage),
+    ];
+    assert_eq!(excluded, expected.map(|(name, reason)| (name.to_owned(), reason)));
+}
+
+#[test]
+fn mmio_is_counted_where_the_msr_zone_cannot_be_read() {
+    let zones = [("intel-rapl:0", "package-0"), ("intel-rapl-mmio:0", "package-0")];
+    let host = FakeHost::new(&zones);
+    fs::write(host.zone("intel-rapl:0").join("energy_uj"), "").unwrap();
+    assert_eq!(host.counted(), own(&[("package-0", "intel-rapl-mmio:0")]));
+    assert_eq!(host.excluded(), [("package-0".to_owned(), Exclusion::Unreadable)]);
+}
+
+#[test]
+fn memory_or_the_platform_alone_is_not_the_host() {
+    for zones in [
+        &[("intel-rapl:0", "psys")][..],
+        &[("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")],
+    ] {
+        let host = FakeHost::new(zones);
+        fs::write(host.zone("intel-rapl:0").join("energy_uj"), "<unsupported>\n").unwrap();
+        let (availability, _) = Topology::discover(&host.root());
+        assert!(matches!(availability, Availability::Absent(_)), "{availability:?}");
+    }
+}
+
+#[test]
+fn a_host_without_powercap_is_absent_with_a_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let (availability, topology) = Topology::discover(&HostRoot::at(dir.path()));
+    assert!(matches!(availability, Availability::Absent(why) if why.contains("powercap")));
+    assert!(topology.counted.is_empty() && topology.excluded.is_empty());
+}
+
+#[test]
+fn a_range_of_zero_or_garbage_excludes_the_zone() {
+    for range in ["0", "", "-5", "many"] {
+        let host = FakeHost::new(&[("intel-rapl:0", "package-0"), ("intel-rapl:1", "package-1")]);
+        fs::write(host.zone("intel-rapl:1").join("max_energy_range_uj"), range).unwrap();
+        assert_eq!(host.counted(), own(&[("package-0", "intel-rapl:0")]), "{range:?}");
+    }
+}
+
+#[test]
+fn package_and_dram_are_summed() {
+    let zones =
+        [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram"), ("intel-rapl:1", "psys")];
+    let host = FakeHost::new(&zones);
+    // 50 W and 5 W: 819200 and 81920 ticks a second.
+    let counted = host.window(|tick| {
+        host.set("intel-rapl:0", 1_000_000 + tick * 81_920);
+        host.set("intel-rapl:0:0", 1_000_000 + tick * 8_192);
+    });
+    assert_eq!(counted.host(), Microjoules::new(110_000_000));
+    assert!(counted.is_measured());
+    assert!((counted.coverage() - 1.0).abs() < f64::EPSILON);
+    let (low, high) = counted.bounds();
+    assert!(low <= counted.host() && counted.host() <= high);
+}
+
+#[test]
+fn dies_that_mirror_one_counter_are_counted_once() {
+    let zones = [("intel-rapl:0", "package-0-die-0"), ("intel-rapl:1", "package-0-die-1")];
+    let host = FakeHost::new(&zones);
+    let counted = host.window(|tick| {
+        host.set("intel-rapl:0", 1_000_000 + tick * 81_920);
+        host.set("intel-rapl:1", 1_000_000 + tick * 81_920);
+    });
+    assert_eq!(counted.host(), Microjoules::new(100_000_000));
+    assert_eq!(counted.excluded.len(), 1);
+    assert_eq!(counted.excluded.first().unwrap().reason, Exclusion::MirroredDie);
+}
+
+#[test]
+fn dies_with_counters_of_their_own_are_both_counted() {
+    let zones = [("intel-rapl:0", "package-0-die-0"), ("intel-rapl:1", "package-0-die-1")];
+    let host = FakeHost::new(&zones);
+    host.set("intel-rapl:1", 900_000_000);
+    let counted = host.window(|tick| {
+        host.set("intel-rapl:0", 1_000_000 + tick * 81_920);
+        host.set("intel-rapl:1", 900_000_000 + tick * 81_920);
+    });
+    assert_eq!(counted.host(), Microjoules::new(200_000_000));
+}
+
+#[test]
+fn a_package_that_vanishes_midway_is_filled_and_named() {
+    let host = FakeHost::new(&[("intel-rapl:0", "package-0"), ("intel-rapl:1", "package-1")]);
+    let counted = host.window(|tick| {
+        host.set("intel-rapl:0", 1_000_000 + tick * 81_920);
+        if tick < 10 {
+            host.set("intel-rapl:1", 1_000_000 + tick * 81_920);
+        } else {
+            // An unloaded driver: the file keeps its inode but holds nothing.
+            fs::write(host.zone("intel-rapl:1").join("energy_uj"), "").unwrap();
+        }
+    });
+    assert!(!counted.is_measured());
+    assert!((counted.host().as_joules() - 200.0).abs() < 0.01, "{counted:?}");
+    assert!(counted.coverage() < 0.75);
+    assert_eq!(counted.domains.get(1).unwrap().energy.gaps.len(), 1);
+}
