@@ -43,12 +43,17 @@ pub(crate) struct Store {
     data_home: Option<PathBuf>,
 }
 
-/// A key and a ledger that were found or made.
+/// The key to sign with, and the keys to believe.
 #[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) store: Store,
+pub(crate) struct Keyring {
     pub(crate) key: SecretKey,
     trust: Trust,
+}
+
+/// A ledger that is ready to be appended to.
+#[derive(Debug)]
+pub(crate) struct Opened<'k> {
+    ledger: Ledger<'k, DirStorage>,
     /// Lines for the user: what was made, what was repaired.
     pub(crate) notices: Vec<String>,
 }
@@ -76,28 +81,37 @@ impl Store {
         }
     }
 
-    /// Opens the ledger, or makes it if it is the default one and there is none; repairs what a
-    /// crash left.
-    pub(crate) fn prepare(self) -> Result<Prepared> {
-        let mut notices = Vec::new();
-        let exists = self.ledger.join(LEDGER_FILE).exists();
-        let may_make = self.ledger_is_default;
-        if !exists && !may_make {
+    /// The signing key and the trusted ones; the default key is made when it is missing, if the
+    /// ledger is the default one too.
+    pub(crate) fn keyring(&self) -> Result<Keyring> {
+        if !self.exists() && !self.ledger_is_default {
+            let ledger = self.ledger.display();
             bail!(
-                "there is no ledger in {}\nhint: make it with `carbon-ops ledger init {}`",
-                self.ledger.display(),
-                self.ledger.display()
+                "there is no ledger in {ledger}\nhint: make it with `carbon-ops ledger init {ledger}`"
             );
         }
-        let (key, _) = self.key(may_make)?;
+        let (key, _) = self.key(self.ledger_is_default)?;
         let trust = self.trusted(Some(&key))?;
-        if !exists {
-            notices.extend(self.init(&key)?);
+        Ok(Keyring { key, trust })
+    }
+
+    /// Opens the ledger, or makes it if it is the default one and there is none; repairs what a
+    /// crash left.
+    pub(crate) fn open<'k>(&self, keyring: &'k Keyring) -> Result<Opened<'k>> {
+        let mut notices = Vec::new();
+        if !self.exists() {
+            notices.extend(self.init(&keyring.key)?);
         }
-        let prepared = Prepared { store: self, key, trust, notices };
-        let repairs = prepared.open()?.repairs().to_vec();
-        let told = repairs.iter().map(|repair| prepared.store.tell(repair)).collect::<Vec<_>>();
-        Ok(Prepared { notices: [prepared.notices, told].concat(), ..prepared })
+        let storage = DirStorage::new(&self.ledger);
+        let now = timestamp(Edge::now());
+        let ledger =
+            Ledger::open_for_append(storage, &keyring.key, &keyring.trust, &now, options())?;
+        notices.extend(ledger.repairs().iter().map(|repair| self.tell(repair)));
+        Ok(Opened { ledger, notices })
+    }
+
+    fn exists(&self) -> bool {
+        self.ledger.join(LEDGER_FILE).exists()
     }
 
     /// Makes a ledger; a notice unless another process was faster.
@@ -175,18 +189,11 @@ impl Store {
     }
 }
 
-impl Prepared {
+impl Opened<'_> {
     /// Appends a record; when this returns, it is on the disk.
-    pub(crate) fn append(&self, record: &Record) -> Result<Appended> {
+    pub(crate) fn append(&mut self, record: &Record) -> Result<Appended> {
         let payload = payload(record)?;
-        let now = timestamp(Edge::now());
-        Ok(self.open()?.append(payload, &now)?)
-    }
-
-    fn open(&self) -> Result<Ledger<'_, DirStorage>> {
-        let storage = DirStorage::new(&self.store.ledger);
-        let now = timestamp(Edge::now());
-        Ok(Ledger::open_for_append(storage, &self.key, &self.trust, &now, options())?)
+        Ok(self.ledger.append(payload, &timestamp(Edge::now()))?)
     }
 }
 

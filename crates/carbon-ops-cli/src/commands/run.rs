@@ -10,6 +10,7 @@ use carbon_ops_estimate::intensity::table::world;
 use carbon_ops_estimate::record::Record;
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::zones::{self, Zone};
+use carbon_ops_ledger::append::Appended;
 use carbon_ops_ledger::canonical::object_to_canonical;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
@@ -21,7 +22,7 @@ use crate::edge::Edge;
 use crate::host::Host;
 use crate::measure::Session;
 use crate::render::{Stored, summary};
-use crate::store::{Prepared, Store, payload};
+use crate::store::{Store, payload};
 use crate::supervise::Supervisor;
 
 /// Exit code when carbon-ops itself failed, as of env(1) and timeout(1).
@@ -39,7 +40,7 @@ struct Plan {
     host_root: HostRoot,
     model: PowerModel,
     host: Host,
-    ledger: Option<Prepared>,
+    store: Option<Store>,
     /// Where the JSON goes, if it was asked for.
     json: Option<Box<dyn Write>>,
 }
@@ -52,7 +53,12 @@ pub(crate) fn run(
     err: &mut impl Write,
 ) -> Result<u8> {
     let mut plan = plan(args, edge, config)?;
-    for notice in plan.ledger.iter().flat_map(|ledger| &ledger.notices) {
+    let keyring = plan.store.as_ref().map(Store::keyring).transpose()?;
+    let mut ledger = match (&plan.store, &keyring) {
+        (Some(store), Some(keyring)) => Some(store.open(keyring)?),
+        _ => None,
+    };
+    for notice in ledger.iter().flat_map(|ledger| &ledger.notices) {
         let _ = writeln!(err, "carbon-ops: {notice}");
     }
     let supervisor = Supervisor::new()?;
@@ -69,7 +75,9 @@ pub(crate) fn run(
     let (measurement, outcome) =
         session.close(|| supervisor.outcome(exit_code, &host, ticks), &plan.model);
     let record = compose::record(&measurement, outcome, &plan.asked, &plan.host, &plan.model)?;
-    let report = report(&mut plan, &record, err);
+    let appended = ledger.as_mut().map(|ledger| ledger.append(&record));
+    let fingerprint = keyring.map(|keyring| keyring.key.public_key().fingerprint());
+    let report = report(&mut plan, &record, appended, fingerprint.as_deref(), err);
     // The command's own failure is the more important one.
     Ok(if exit_code == 0 && !report { FAILED } else { exit_code })
 }
@@ -96,8 +104,8 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
     };
     check_length(&asked)?;
     let json = args.json.as_deref().map(json_target).transpose()?;
-    let ledger = if args.no_ledger { None } else { Some(Store::of(&settings, edge)?.prepare()?) };
-    Ok(Plan { asked, host_root, model, host, ledger, json })
+    let store = if args.no_ledger { None } else { Some(Store::of(&settings, edge)?) };
+    Ok(Plan { asked, host_root, model, host, store, json })
 }
 
 /// The zone that is set, or the world with a note.
@@ -205,21 +213,26 @@ fn check_length(asked: &Asked) -> Result<()> {
     Ok(())
 }
 
-/// Stores and shows the record; false when it should have been stored and was not.
-fn report(plan: &mut Plan, record: &Record, err: &mut impl Write) -> bool {
-    let appended = plan.ledger.as_ref().map(|ledger| (ledger, ledger.append(record)));
-    let fingerprint = plan.ledger.as_ref().map(|ledger| ledger.key.public_key().fingerprint());
-    let (stored, line) = match &appended {
+/// Shows the record; false when it should have been stored and was not.
+fn report(
+    plan: &mut Plan,
+    record: &Record,
+    appended: Option<Result<Appended>>,
+    fingerprint: Option<&str>,
+    err: &mut impl Write,
+) -> bool {
+    let (stored, line) = match appended {
         None => (Stored::Nowhere, None),
-        Some((ledger, Ok(appended))) => {
+        Some(Ok(appended)) => {
+            let ledger = plan.store.as_ref().map(|store| store.ledger.display().to_string());
             let stored = Stored::Entry {
                 seq: appended.seq,
-                ledger: ledger.store.ledger.display().to_string(),
-                fingerprint: fingerprint.as_deref().unwrap_or_default(),
+                ledger: ledger.unwrap_or_default(),
+                fingerprint: fingerprint.unwrap_or_default(),
             };
-            (stored, Some(appended.line.clone()))
+            (stored, Some(appended.line))
         }
-        Some((_, Err(error))) => {
+        Some(Err(error)) => {
             let _ = writeln!(err, "carbon-ops: the record was not stored: {error:#}");
             let _ = writeln!(err, "hint: it follows here unsigned; make room or mend the ledger");
             let bytes = payload(record).map(|object| object_to_canonical(&object));

@@ -369,13 +369,21 @@ impl Family {
 
 /// TDP and threads of the longest name of `cpu-tdp.csv` that stands in `name` on word boundaries.
 fn listed_tdp(name: &str) -> Option<(f64, Option<u32>)> {
-    let name = format!(" {} ", name.to_lowercase());
-    let stands = |listed: &str| name.contains(&format!(" {} ", listed.to_lowercase()));
+    // Thousands of rows, at each start of a run: no row is copied for the comparison.
+    let starts: Vec<&str> = name
+        .char_indices()
+        .filter(|&(at, _)| at == 0 || name.get(..at).is_some_and(|before| before.ends_with(' ')))
+        .filter_map(|(at, _)| name.get(at..))
+        .collect();
+    let begins = |rest: &str, listed: &str| {
+        let word = rest.get(..listed.len()).is_some_and(|word| word.eq_ignore_ascii_case(listed));
+        word && matches!(rest.as_bytes().get(listed.len()), None | Some(b' '))
+    };
     let best = rows(TDP)
-        .filter_map(columns::<3>)
-        .filter(|[listed, ..]| stands(listed))
-        .max_by_key(|[listed, ..]| listed.len())?;
-    let [_, tdp, threads] = best;
+        .filter_map(|line| line.split_once(','))
+        .filter(|(listed, _)| starts.iter().any(|rest| begins(rest, listed)))
+        .max_by_key(|(listed, _)| listed.len())?;
+    let (tdp, threads) = best.1.split_once(',')?;
     Some((tdp.parse().ok()?, threads.parse().ok()))
 }
 
