@@ -14,8 +14,10 @@ Start here:
   carbon-ops ledger verify                  check every record that was written
 
 Configuration: flag, then environment, then file, then default; `carbon-ops config show` prints each
-value and where it comes from. Exit codes: 0 yes, 1 no, 2 could not do it, 4 valid up to a torn tail;
-`run` gives the command's own, or 125, 126, 127 as env(1) does.")]
+value and where it comes from.
+
+Exit codes: 0 yes, 1 no, 2 could not do it, 4 valid up to a torn tail; `run` gives the command's
+own, or 125, 126, 127 as env(1) does.")]
 pub(crate) struct Cli {
     /// Configuration file (TOML, YAML or JSON) instead of those searched for
     #[arg(long, global = true, value_name = "FILE")]
@@ -49,6 +51,10 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  carbon-ops run -- make -j8
+  carbon-ops run --region DE --label job=nightly --json=cost.json -- ./train.sh
+
 Exit code: CMD's own; 128+n when signal n ended it; 127 not found; 126 not executable; 125 when
 carbon-ops failed before CMD started, or when CMD succeeded and the record could not be stored.")]
 pub(crate) struct Run {
@@ -89,12 +95,7 @@ pub(crate) struct Run {
     pub(crate) powercap_root: Option<PathBuf>,
 
     /// The command and its arguments
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<std::ffi::OsString>,
 }
 

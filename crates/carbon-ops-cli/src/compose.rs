@@ -16,7 +16,8 @@ use carbon_ops_estimate::record::{
 };
 use carbon_ops_estimate::uncertainty::{Distribution, round9};
 use carbon_ops_estimate::zones::Zone;
-use carbon_ops_meter::sensor::model::{Modelled, PowerModel, TABLE};
+use carbon_ops_meter::attribution::IdleRule;
+use carbon_ops_meter::sensor::model::{Modelled, PowerModel, TABLE, TdpBasis};
 use carbon_ops_meter::sensor::powercap::Kind;
 use carbon_ops_meter::window::Counted;
 use carbon_ops_units::Microjoules;
@@ -35,13 +36,6 @@ const PACKAGE_CV: f64 = 0.05;
 /// DRAM readings follow the truth with an offset that differs by platform, worst near idle (ibid.).
 /// A prior.
 const DRAM_CV: f64 = 0.2;
-
-/// The tables' idle power against a particular machine's: they hold whole servers on one side and
-/// bare fractions of the TDP on the other. A prior.
-const IDLE_CV: f64 = 0.5;
-
-/// An idle power that someone measured. A prior.
-const IDLE_GIVEN_CV: f64 = 0.1;
 
 /// CPU time is not energy: next to other work, a share by CPU time may be off by a factor of 2
 /// (Kepler, power attribution guide: 2 to 3 times for mixed workloads); alone, it cannot be.
@@ -143,10 +137,11 @@ pub(crate) fn record(
         uncertainty_pct: derived.uncertainty_pct,
         workload: Workload {
             args: asked.args.clone(),
-            cpu_time_ns: nanoseconds(measurement.cpu.workload),
+            cpu_time_ns: nanoseconds(outcome.cpu_time),
             exit_code: outcome.exit_code.into(),
             program: asked.program.clone(),
             running: Some(outcome.running).filter(|&running| running > 0),
+            signal: outcome.signal.map(u64::from),
         },
     };
     record.check().context("the record breaks its own rules; this is a defect of carbon-ops")?;
@@ -169,9 +164,11 @@ fn counted_inputs(
     host: &Host,
     model: &PowerModel,
 ) -> Vec<Input> {
-    let shares = measurement.attribution.shares;
-    let active = shares.host.checked_sub(shares.idle).unwrap_or(Microjoules::ZERO);
-    let of_active = |energy: Microjoules| energy.as_joules() / active.as_joules().max(1e-9);
+    let attribution = measurement.attribution;
+    // Relative change of the active energy when this much of the host's is off.
+    let host_energy = attribution.shares.host.as_joules().max(1e-9);
+    let of_active =
+        |energy: Microjoules| energy.as_joules() / host_energy * attribution.host_sensitivity;
     let mut inputs = Vec::new();
     for domain in &counted.domains {
         let (cv, what) = match domain.kind {
@@ -182,14 +179,14 @@ fn counted_inputs(
         let key = format!("meter:{}:sysfs:{}", host.id, domain.name);
         inputs.push(factor("meter", cv * of_active(domain.energy.energy), source).shared(key));
     }
-    if shares.idle > Microjoules::ZERO {
-        let (cv, source) = if model.idle_is_given() {
-            (IDLE_GIVEN_CV, "configuration: idle baseline".to_owned())
-        } else {
-            (IDLE_CV, format!("table:{TABLE}"))
+    if attribution.idle_cv > 0.0 {
+        let source = match attribution.idle_rule {
+            IdleRule::BusyTime => "prior: at most the busy time at full power".to_owned(),
+            _ if model.idle_is_given() => "configuration: idle baseline".to_owned(),
+            _ => format!("table:{TABLE}"),
         };
         let key = format!("idle:{}", host.id);
-        inputs.push(factor("idle", cv * of_active(shares.idle), source).shared(key));
+        inputs.push(factor("idle", attribution.idle_cv, source).shared(key).opposed());
     }
     inputs.push(factor("attribution", share_cv(measurement), "prior: share by CPU time"));
     // Any energy between the bounds is possible: a rectangular distribution (GUM 4.3.7).
@@ -207,17 +204,20 @@ fn share_cv(measurement: &Measurement) -> f64 {
     let blur = measurement.tick * measurement.cpus;
     let most = workload.max(busy.saturating_sub(blur)).as_secs_f64();
     let ticks = ((busy + blur).as_secs_f64() / most.max(1e-9)).ln() / 12f64.sqrt();
-    let rule = SHARE_CV * (1.0 - measurement.attribution.ratio);
+    let unknown = measurement.notes.contains(&Note::BusyTimeUnknown);
+    let alone = if unknown { 0.0 } else { measurement.attribution.ratio };
+    let rule = SHARE_CV * (1.0 - alone);
     rule.hypot(ticks).max(SHARE_CV_MIN)
 }
 
 fn model_input(modelled: &Modelled, model: &PowerModel) -> Input {
     let source = format!("range of {} published figures, table:{TABLE}", modelled.estimates.len());
-    let of = model.family.as_deref().unwrap_or(if model.cpu.is_empty() {
-        "unknown"
-    } else {
-        &model.cpu
-    });
+    let of = model.family.as_deref().unwrap_or(&model.cpu);
+    let of = if of.is_empty() { "unknown" } else { of };
+    if model.tdp_basis == TdpBasis::Given {
+        let key = format!("model:{TABLE}:{of}:{} W", round9(model.tdp.as_watts()));
+        return factor("model", modelled.cv, format!("{source}, configured TDP")).shared(key);
+    }
     factor("model", modelled.cv, source).shared(format!("model:{TABLE}:{of}"))
 }
 
@@ -315,7 +315,10 @@ fn model_used(source: &Source, model: &PowerModel) -> Option<Model> {
         cpu: model.cpu.clone(),
         estimates: estimates.collect(),
         family: model.family.clone(),
+        memory_bytes: model.memory_bytes,
         table: TABLE.into(),
+        tdp_basis: model.tdp_basis.as_str().into(),
+        tdp_watts: round9(model.tdp.as_watts()),
         vcpus: model.vcpus.into(),
     })
 }
@@ -330,6 +333,7 @@ fn notes(measurement: &Measurement, asked: &Asked, host: &Host) -> Vec<String> {
     notes.into_iter().map(|note| note.as_str().to_owned()).collect()
 }
 
+/// What stands behind the energy and the grid; how well the share is known is for the notes.
 fn quality(measurement: &Measurement, asked: &Asked, model: &PowerModel) -> Quality {
     let energy = match &measurement.source {
         Source::Counted(counted) if counted.is_measured() => Quality::Measured,

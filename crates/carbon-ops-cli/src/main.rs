@@ -4,6 +4,7 @@
 //! wanted, [`store`] opens the ledger, [`supervise`] runs the command while [`measure`] reads the
 //! counters, [`compose`] makes the record, and [`render`] shows it.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 use crate::commands::run::FAILED;
 use crate::edge::Edge;
+use crate::render::describe;
 
 mod args;
 mod commands;
@@ -21,9 +23,9 @@ mod edge;
 mod host;
 mod measure;
 mod render;
-mod signals;
 mod store;
 mod supervise;
+mod unsafe_calls;
 
 /// Exit code for what could not be done.
 const COULD_NOT: u8 = 2;
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(err, "carbon-ops: {error:#}");
+            let _ = writeln!(err, "carbon-ops: {}", describe(&error));
             ExitCode::from(if is_run { FAILED } else { COULD_NOT })
         }
     }
@@ -61,8 +63,20 @@ fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let is_run = std::env::args_os().nth(1).is_some_and(|verb| verb == "run");
+    let is_run = verb(std::env::args_os().skip(1)).is_some_and(|verb| verb == "run");
     ExitCode::from(if is_run { FAILED } else { COULD_NOT })
+}
+
+/// The first word that is neither the global option nor its value.
+fn verb(mut words: impl Iterator<Item = OsString>) -> Option<OsString> {
+    loop {
+        let word = words.next()?;
+        if word == "--config" {
+            words.next();
+        } else if !word.to_string_lossy().starts_with('-') {
+            return Some(word);
+        }
+    }
 }
 
 /// A reader that has seen enough is no failure.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use carbon_ops_estimate::record::{Sensor, SensorStatus};
-use carbon_ops_meter::attribution::{Attribution, CpuUse, split};
+use carbon_ops_meter::attribution::{Attribution, CpuUse, Idle, IdleRule, split};
 use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Availability;
@@ -19,6 +19,13 @@ use jiff::Timestamp;
 
 use crate::edge::Edge;
 use crate::supervise::Outcome;
+
+/// The tables' idle power against a particular machine's: they hold whole servers on one side and
+/// bare fractions of the TDP on the other. A prior.
+const IDLE_CV: f64 = 0.5;
+
+/// An idle power that someone measured. A prior.
+const IDLE_GIVEN_CV: f64 = 0.1;
 
 /// Where the governor listens.
 const GOVERNOR_SOCKET: &str = "/run/carbon-ops.sock";
@@ -72,8 +79,12 @@ pub(crate) enum Note {
     GovernorAbsent,
     /// The machine has no id, so that its name was hashed.
     HostIdFromName,
-    /// The idle power exceeded the host's, and was replaced.
+    /// The machine had so little busy time that most of its energy was idle.
+    IdleBounded,
+    /// The idle power may exceed the host's; the mean excess was taken.
     IdleClamped,
+    /// The idle power was configured.
+    IdleGiven,
     /// The window was shorter than two steps of a counter.
     Interpolated,
     /// No region is set.
@@ -101,7 +112,9 @@ impl Note {
             Self::DescendantsRunning => "descendants_running",
             Self::GovernorAbsent => "governor_absent",
             Self::HostIdFromName => "host_id_from_name",
+            Self::IdleBounded => "idle_bounded",
             Self::IdleClamped => "idle_clamped",
+            Self::IdleGiven => "idle_given",
             Self::Interpolated => "interpolated",
             Self::RegionUnset => "region_unset",
             Self::UnseenDisks => "unseen_disks",
@@ -161,11 +174,17 @@ impl Session {
         outcome: impl FnOnce() -> Outcome,
         model: &PowerModel,
     ) -> (Measurement, Outcome) {
+        // Everything that tells of the window is read here, before looking on for the counters' next
+        // step: what runs on meanwhile is not part of it.
         let busy_end = Busy::read(&self.host, self.ticks_per_second);
         let (end_ts, ended) = (Edge::now(), Instant::now());
         let elapsed = ended.saturating_duration_since(self.started);
-        let counted = self.window.take().map(|w| w.close(&Instant::now, &mut std::thread::sleep));
+        if let Some(window) = &mut self.window {
+            window.end(&Instant::now);
+        }
         let outcome = outcome();
+        let window = self.window.take();
+        let counted = window.map(|w| w.close(elapsed, &Instant::now, &mut std::thread::sleep));
         let mut excluded = std::mem::take(&mut self.excluded);
         let counted = counted.and_then(|result| match result {
             // Counters that show no energy while something ran are not believed.
@@ -179,7 +198,8 @@ impl Session {
                 None
             }
         });
-        let cpu = self.cpu_use(busy_end, elapsed, outcome.cpu_time);
+        let cpus = self.busy.map_or(model.vcpus, |busy| busy.cpus);
+        let cpu = self.cpu_use(busy_end, cpus, elapsed, outcome.cpu_time);
         let (source, attribution) = attribute(counted, model, elapsed, cpu);
         let mut sensors = self.sensors;
         let modelled = matches!(source, Source::Modelled(_));
@@ -199,7 +219,9 @@ impl Session {
             (Note::CpuTimeUnresolved, outcome.cpu_time.is_zero()),
             (Note::DescendantsRunning, outcome.running > 0),
             (Note::GovernorAbsent, sensors.iter().any(|sensor| sensor.name == "governor")),
-            (Note::IdleClamped, attribution.idle_clamped),
+            (Note::IdleBounded, attribution.idle_rule == IdleRule::BusyTime),
+            (Note::IdleClamped, attribution.idle_rule == IdleRule::Excess),
+            (Note::IdleGiven, model.idle_is_given()),
             (Note::Interpolated, interpolated),
             (Note::UnseenDisks, true),
             (Note::UnseenFans, true),
@@ -212,7 +234,7 @@ impl Session {
             end_ts,
             elapsed,
             cpu,
-            cpus: self.busy.map_or(model.vcpus, |busy| busy.cpus),
+            cpus,
             tick: Duration::from_secs(1) / self.ticks_per_second.max(1),
             notes: notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect(),
             source,
@@ -224,9 +246,14 @@ impl Session {
         (measurement, outcome)
     }
 
-    fn cpu_use(&self, end: Option<Busy>, elapsed: Duration, workload: Duration) -> CpuUse {
+    fn cpu_use(
+        &self,
+        end: Option<Busy>,
+        cpus: u32,
+        elapsed: Duration,
+        workload: Duration,
+    ) -> CpuUse {
         let busy = self.busy.zip(end).map(|(start, end)| end.since(&start));
-        let cpus = self.busy.map_or(1, |busy| busy.cpus);
         // A process that ran used some time: where the kernel shows none, half a tick of it.
         let half_tick = Duration::from_secs(1) / self.ticks_per_second.max(1) / 2;
         let workload = if workload.is_zero() { elapsed.min(half_tick) } else { workload };
@@ -236,7 +263,7 @@ impl Session {
     fn fail_counters(&mut self) {
         if let Some(sensor) = self.sensors.iter_mut().find(|sensor| sensor.name == "sysfs") {
             sensor.status = SensorStatus::Failed;
-            sensor.reason = Some("no counter moved while the command ran".into());
+            sensor.reason = Some("no package counter moved while the command ran".into());
         }
     }
 }
@@ -247,15 +274,20 @@ fn attribute(
     elapsed: Duration,
     cpu: CpuUse,
 ) -> (Source, Attribution) {
-    let (source, idle) = if let Some(counted) = counted {
+    let cv = if model.idle_is_given() { IDLE_GIVEN_CV } else { IDLE_CV };
+    let (source, idle, most) = if let Some(counted) = counted {
         let with_memory = counted.domains.iter().any(|domain| domain.kind == Kind::Dram);
-        (Source::Counted(counted), model.idle_power(with_memory))
+        let idle = Idle { power: model.idle_power(with_memory), cv };
+        let most = counted.ceiling();
+        (Source::Counted(counted), idle, Some(most))
     } else {
         let modelled = model.run(elapsed, cpu);
-        let idle = modelled.idle;
-        (Source::Modelled(modelled), idle)
+        // The spread over models is one input for all of it.
+        let cv = if model.idle_is_given() { IDLE_GIVEN_CV } else { 0.0 };
+        let idle = Idle { power: modelled.idle, cv };
+        (Source::Modelled(modelled), idle, None)
     };
-    let attribution = split(source.host(), idle, elapsed, cpu);
+    let attribution = split(source.host(), idle, elapsed, cpu, most);
     (source, attribution)
 }
 

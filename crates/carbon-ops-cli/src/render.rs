@@ -33,6 +33,26 @@ fn uj(microjoules: u64) -> String {
     si(microjoules as f64 / 1e6, "J")
 }
 
+/// An error with its causes, none said twice, and its hints after everything else.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let (mut text, mut hints) = (String::new(), String::new());
+    for cause in error.chain().map(ToString::to_string) {
+        let (message, hint) = cause.split_once("\nhint:").map_or((&*cause, ""), |(m, h)| (m, h));
+        if !text.contains(message) {
+            let _ = write!(text, "{}{message}", if text.is_empty() { "" } else { ": " });
+        }
+        if !hint.is_empty() && !hints.contains(hint) {
+            let _ = write!(hints, "\nhint:{hint}");
+        }
+    }
+    text + &hints
+}
+
+/// Text of others, without the control characters that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Where the record went.
 pub(crate) enum Stored<'a> {
     /// Entry number, ledger, fingerprint of the key.
@@ -79,7 +99,7 @@ fn heading(record: &Record) -> String {
     let seconds = |ns: u64| si(ns as f64 / 1e9, "s");
     format!(
         "carbon-ops: {} took {}, {} of CPU time, exit code {}{simulated}",
-        workload.program,
+        plain(&workload.program),
         seconds(record.elapsed_ns.0),
         seconds(workload.cpu_time_ns.0),
         workload.exit_code,
@@ -112,7 +132,7 @@ fn host(record: &Record) -> String {
     format!(
         "{} in all: {} {}, others {}, idle {}",
         uj(energy.host_uj),
-        record.workload.program,
+        plain(&record.workload.program),
         uj(energy.workload_uj),
         uj(energy.others_uj),
         uj(energy.idle_uj)

@@ -90,7 +90,8 @@ impl Store {
                 "there is no ledger in {ledger}\nhint: make it with `carbon-ops ledger init {ledger}`"
             );
         }
-        let (key, _) = self.key(self.ledger_is_default)?;
+        // A ledger without its key has lost it; a new one would sign nothing that it accepts.
+        let (key, _) = self.key(self.ledger_is_default && !self.exists())?;
         let trust = self.trusted(Some(&key))?;
         Ok(Keyring { key, trust })
     }

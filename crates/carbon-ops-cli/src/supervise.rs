@@ -24,13 +24,13 @@ use carbon_ops_meter::host_root::HostRoot;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeValLike as _;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid, getpid, getsid};
 
-use crate::signals;
+use crate::unsafe_calls;
 
 /// Signals that someone may send to us and mean the command. Those of the terminal's job control
 /// reach both of us anyway and are left alone.
@@ -58,6 +58,8 @@ const SIGNALLED: u8 = 128;
 pub(crate) struct Outcome {
     /// Its exit code, or 128 + n.
     pub(crate) exit_code: u8,
+    /// The signal that ended it.
+    pub(crate) signal: Option<u8>,
     /// CPU time of all its processes up to now.
     pub(crate) cpu_time: Duration,
     /// Descendants that are still alive.
@@ -82,6 +84,18 @@ pub(crate) struct Supervisor {
     inherited: SigSet,
     /// CPU time of children from before, which an `exec` into this program leaves behind.
     before: Duration,
+    host: HostRoot,
+    ticks_per_second: u32,
+}
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) exit_code: u8,
+    pub(crate) signal: Option<u8>,
+    /// It died of the terminal's Ctrl-C, which we got too: a shell that waits for us wants to see
+    /// us die of it as well.
+    pub(crate) interrupted: bool,
 }
 
 impl Supervisor {
@@ -89,8 +103,8 @@ impl Supervisor {
     ///
     /// # Errors
     /// When the kernel refuses a signalfd or the subreaper attribute.
-    pub(crate) fn new() -> Result<Self> {
-        signals::default_sigchld();
+    pub(crate) fn new(host: HostRoot, ticks_per_second: u32) -> Result<Self> {
+        unsafe_calls::default_sigchld();
         let mut mask = SigSet::empty();
         for signal in FORWARDED.into_iter().chain([Signal::SIGCHLD]) {
             mask.add(signal);
@@ -100,7 +114,10 @@ impl Supervisor {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let arrived = SignalFd::with_flags(&mask, flags).context("cannot open a signalfd")?;
         nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
-        Ok(Self { arrived, inherited, before: reaped_cpu_time() })
+        let mut supervisor =
+            Self { arrived, inherited, before: Duration::ZERO, host, ticks_per_second };
+        supervisor.before = supervisor.cpu_time().0;
+        Ok(supervisor)
     }
 
     /// Starts the command, with the signal mask that we were started with.
@@ -111,7 +128,7 @@ impl Supervisor {
         let nothing = OsString::new();
         let (program, arguments) = command.split_first().unwrap_or((&nothing, &[]));
         let mut command = Command::new(program);
-        signals::start_with_mask(command.args(arguments), self.inherited);
+        unsafe_calls::start_with_mask(command.args(arguments), self.inherited);
         let spawned = command.spawn();
         let pid = spawned.and_then(|child| i32::try_from(child.id()).map_err(io::Error::other));
         pid.map(Pid::from_raw).map_err(|source| NotStarted {
@@ -128,11 +145,17 @@ impl Supervisor {
     ///
     /// # Errors
     /// When the kernel refuses to wait.
-    pub(crate) fn wait(&self, child: Pid, mut tick: impl FnMut() -> Option<Instant>) -> Result<u8> {
+    pub(crate) fn wait(
+        &self,
+        child: Pid,
+        mut tick: impl FnMut() -> Option<Instant>,
+    ) -> Result<Ended> {
         let mut due = tick();
+        let mut ctrl_c = false;
         loop {
-            if let Some(exit_code) = reap(child)? {
-                return Ok(exit_code);
+            if let Some(status) = reap(child)? {
+                ctrl_c |= self.forward(None);
+                return Ok(ended(status, ctrl_c));
             }
             let pause = due.map(|due| due.saturating_duration_since(Instant::now()));
             let mut fds = [PollFd::new(self.arrived.as_fd(), PollFlags::POLLIN)];
@@ -140,7 +163,7 @@ impl Supervisor {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("cannot wait for the command"),
             }
-            self.forward(child);
+            ctrl_c |= self.forward(Some(child));
             if due.is_some_and(|due| due <= Instant::now()) {
                 due = tick();
             }
@@ -148,11 +171,28 @@ impl Supervisor {
     }
 
     /// What the command left, as of now.
-    pub(crate) fn outcome(&self, exit_code: u8, host: &HostRoot, ticks_per_second: u32) -> Outcome {
+    pub(crate) fn outcome(&self, ended: Ended) -> Outcome {
+        let (cpu_time, running) = self.cpu_time();
+        Outcome {
+            exit_code: ended.exit_code,
+            signal: ended.signal,
+            cpu_time: cpu_time.saturating_sub(self.before),
+            running,
+        }
+    }
+
+    /// From here on signals mean this process again.
+    pub(crate) fn finish(&self) {
+        while let Ok(Some(_)) = self.arrived.read_signal() {}
+        let _ = self.inherited.thread_set_mask();
+    }
+
+    /// CPU time of all that was reaped and of all that lives below us, and how many those are.
+    fn cpu_time(&self) -> (Duration, u64) {
         let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
         // A living descendant has a living ancestor among our children, orphans being ours.
         let living = if has_children() {
-            living_descendants(host, ourselves, ticks_per_second)
+            living_descendants(&self.host, ourselves, self.ticks_per_second)
         } else {
             Vec::new()
         };
@@ -160,28 +200,41 @@ impl Supervisor {
             .iter()
             .map(|process| process_cpu_time(process.pid).unwrap_or(process.own) + process.reaped)
             .sum();
-        Outcome {
-            exit_code,
-            cpu_time: reaped_cpu_time().saturating_sub(self.before) + alive,
-            running: u64::try_from(living.len()).unwrap_or(u64::MAX),
-        }
+        (reaped_cpu_time() + alive, u64::try_from(living.len()).unwrap_or(u64::MAX))
     }
 
-    fn forward(&self, child: Pid) {
+    /// Passes on what someone sent to us. Of the kernel's own signals, which come from the terminal,
+    /// the command has got those that go to our process group, if it is still in it; but a hang-up
+    /// goes to the session leader alone. Says whether the terminal's Ctrl-C was among them.
+    fn forward(&self, child: Option<Pid>) -> bool {
+        let mut ctrl_c = false;
         while let Ok(Some(info)) = self.arrived.read_signal() {
             let number = i32::try_from(info.ssi_signo).unwrap_or(0);
             let Ok(signal) = Signal::try_from(number) else { continue };
-            if signal != Signal::SIGCHLD && info.ssi_code != SI_KERNEL {
+            let by_kernel = info.ssi_code == SI_KERNEL;
+            ctrl_c |= by_kernel && signal == Signal::SIGINT;
+            // Once it is reaped, its number may be another's.
+            let Some(child) = child else { continue };
+            let same_group = getpgid(Some(child)) == getpgid(None);
+            let leader = getsid(None) == Ok(getpid());
+            let has_got_it = by_kernel && same_group && !(signal == Signal::SIGHUP && leader);
+            if signal != Signal::SIGCHLD && !has_got_it {
                 // It may have ended meanwhile, which the next round finds.
                 let _ = kill(child, signal);
             }
         }
+        ctrl_c
     }
 }
 
-/// Reaps all that can be reaped; the command's exit code when it is among them. It is reaped last,
+/// Dies of SIGINT, if that is not ignored; no core is dumped for it.
+pub(crate) fn die_of_interrupt() {
+    let _ = raise(Signal::SIGINT);
+}
+
+/// Reaps all that can be reaped; how the command ended when it is among them. It is reaped last,
 /// so that its orphans of the same instant are counted.
-fn reap(child: Pid) -> Result<Option<u8>> {
+fn reap(child: Pid) -> Result<Option<WaitStatus>> {
     loop {
         let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         match waitid(Id::All, peek) {
@@ -191,7 +244,7 @@ fn reap(child: Pid) -> Result<Option<u8>> {
                 while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) =
                     waitpid(None, Some(WaitPidFlag::WNOHANG))
                 {}
-                return Ok(Some(exit_code(status)));
+                return Ok(Some(status));
             }
             Ok(status) => {
                 if let Some(pid) = status.pid() {
@@ -209,13 +262,19 @@ fn has_children() -> bool {
     waitid(Id::All, peek) != Err(Errno::ECHILD)
 }
 
-fn exit_code(status: WaitStatus) -> u8 {
+fn ended(status: WaitStatus, ctrl_c: bool) -> Ended {
     match status {
-        WaitStatus::Exited(_, code) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
-        WaitStatus::Signaled(_, signal, _) => {
-            SIGNALLED.saturating_add(u8::try_from(signal as i32).unwrap_or(0))
+        WaitStatus::Exited(_, code) => {
+            let exit_code = u8::try_from(code & 0xff).unwrap_or(u8::MAX);
+            Ended { exit_code, signal: None, interrupted: false }
         }
-        _ => SIGNALLED,
+        WaitStatus::Signaled(_, signal, _) => {
+            let number = u8::try_from(signal as i32).unwrap_or(0);
+            let interrupted = ctrl_c && signal == Signal::SIGINT;
+            let exit_code = SIGNALLED.saturating_add(number);
+            Ended { exit_code, signal: Some(number), interrupted }
+        }
+        _ => Ended { exit_code: SIGNALLED, signal: None, interrupted: false },
     }
 }
 

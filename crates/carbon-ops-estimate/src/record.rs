@@ -19,7 +19,7 @@
 //! Deliberately absent: the ledger's own members (`ledger_id`, `seq`, `prev_hash`, the signature),
 //! which the ledger adds and takes away; bytes, hashes and keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use carbon_ops_units::{Bounded, GramsCo2e, KilowattHours, Microjoules};
 use schemars::JsonSchema;
@@ -32,6 +32,9 @@ pub const SCHEMA_VERSION: u64 = 1;
 
 /// Method name of the interval in records.
 pub const METHOD: &str = "analytical_truncated";
+
+/// A time as records hold it.
+const TIME_PATTERN: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$";
 
 /// Largest integer that every JSON reader keeps exactly (RFC 8785, section 3.2.2.3).
 const INTEGER_MAX: u64 = (1 << 53) - 1;
@@ -57,11 +60,12 @@ pub struct Record {
     /// CPU time of the whole machine in the window, when the share was found by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
-    /// What was counted or modelled, sorted by name; their energies sum to the host's.
+    /// What was counted or modelled, each name once; their energies sum to the host's.
     pub domains: Vec<Domain>,
     /// Length of the window by the monotonic clock, in ns.
     pub elapsed_ns: Decimal,
     /// End of the window: UTC, six decimals.
+    #[schemars(extend("pattern" = TIME_PATTERN))]
     pub end_ts: String,
     /// Energy in µJ: `host = workload + others + idle`, exactly.
     pub energy: Energy,
@@ -99,6 +103,7 @@ pub struct Record {
     /// Grid zone: an ISO 3166-1 alpha-2 code, or `world`.
     pub region: String,
     /// 1.
+    #[schemars(extend("const" = 1))]
     pub schema_version: u64,
     /// The sensors that were tried, best first; exactly one was used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -111,6 +116,7 @@ pub struct Record {
     /// Where the intensity comes from.
     pub source: String,
     /// Start of the window: UTC, six decimals.
+    #[schemars(extend("pattern" = TIME_PATTERN))]
     pub start_ts: String,
     /// Program and version that wrote the record.
     pub tool: String,
@@ -351,12 +357,16 @@ pub struct Input {
     /// Standard deviation (`n`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sd: Option<f64>,
-    /// Inputs with the same key are one random variable, in this record and in others.
+    /// Inputs of different records with the same key depend on one random variable: they are off in
+    /// the same direction, each by its own amount. No key occurs twice in a record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<String>,
     /// Parent's standard deviation (`tn`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma: Option<f64>,
+    /// −1 where this factor falls when the variable named by `shared` rises; absent for +1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign: Option<i8>,
     /// Where it comes from.
     pub source: String,
 }
@@ -386,8 +396,14 @@ pub struct Model {
     /// Microarchitecture, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<String>,
+    /// Memory of the machine in bytes.
+    pub memory_bytes: u64,
     /// Version of the tables.
     pub table: String,
+    /// Where the TDP comes from: `given`, `name`, `family` or `unknown`.
+    pub tdp_basis: String,
+    /// Thermal design power of these CPUs, in W.
+    pub tdp_watts: f64,
     /// CPUs that the model was applied to.
     pub vcpus: u64,
 }
@@ -433,6 +449,9 @@ pub struct Workload {
     /// Descendants still alive at the end of the window; their CPU time so far is counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<u64>,
+    /// Number of the signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<u64>,
 }
 
 /// Why a record is not a valid record v1.
@@ -491,26 +510,7 @@ pub struct Prices {
 /// When `pue` or `intensity` is missing or doubled, when another factor's mean is not 1, or when
 /// the inputs admit no interval.
 pub fn estimate(workload_uj: u64, inputs: &[Input]) -> Result<Derived, Error> {
-    let mean_of = |name| -> Result<f64, Error> {
-        let mut found = inputs.iter().filter(|input| input.name == name);
-        match (found.next(), found.next()) {
-            (Some(input), None) => Ok(input.distribution()?.mean()),
-            _ => Err(rule("inputs", format!("exactly one input is named {name}"))),
-        }
-    };
-    let (pue, intensity) = (mean_of("pue")?, mean_of("intensity")?);
-    if pue < 1.0 {
-        return Err(rule("inputs", "the mean of pue is at least 1"));
-    }
-    let mut factors = Vec::new();
-    for input in inputs {
-        let factor = input.distribution()?;
-        let of_mean_one = !["pue", "intensity"].contains(&input.name.as_str());
-        if of_mean_one && (factor.mean() - 1.0).abs() > 1e-9 {
-            return Err(rule("inputs", format!("the mean of {} is 1", input.name)));
-        }
-        factors.push(factor);
-    }
+    let (pue, intensity, factors) = means(inputs)?;
     let prices = Prices::of(workload_uj, pue, intensity);
     let Outcome { mean, standard, low, high } = product(1.0, &factors)?;
     let relative = |quantile: f64| if mean > 0.0 { quantile / mean } else { 0.0 };
@@ -524,6 +524,35 @@ pub fn estimate(workload_uj: u64, inputs: &[Input]) -> Result<Derived, Error> {
             method: METHOD.to_owned(),
         },
     })
+}
+
+/// PUE and intensity, and all factors; every rule on the list of inputs.
+fn means(inputs: &[Input]) -> Result<(f64, f64, Vec<Distribution>), Error> {
+    let mean_of = |name| -> Result<f64, Error> {
+        let mut found = inputs.iter().filter(|input| input.name == name);
+        match (found.next(), found.next()) {
+            (Some(input), None) => Ok(input.distribution()?.mean()),
+            _ => Err(rule("inputs", format!("exactly one input is named {name}"))),
+        }
+    };
+    let (pue, intensity) = (mean_of("pue")?, mean_of("intensity")?);
+    if pue < 1.0 {
+        return Err(rule("inputs", "the mean of pue is at least 1"));
+    }
+    let mut factors = Vec::new();
+    let mut keys = BTreeSet::new();
+    for input in inputs {
+        let factor = input.distribution()?;
+        let of_mean_one = !["pue", "intensity"].contains(&input.name.as_str());
+        if of_mean_one && (factor.mean() - 1.0).abs() > 1e-9 {
+            return Err(rule("inputs", format!("the mean of {} is 1", input.name)));
+        }
+        if input.shared.as_ref().is_some_and(|key| !keys.insert(key)) {
+            return Err(rule("inputs", format!("the key of {} occurs once", input.name)));
+        }
+        factors.push(factor);
+    }
+    Ok((pue, intensity, factors))
 }
 
 impl Prices {
@@ -555,6 +584,7 @@ impl Input {
             sd: None,
             shared: None,
             sigma: None,
+            sign: None,
             source: source.into(),
         };
         match distribution {
@@ -580,6 +610,13 @@ impl Input {
     #[must_use]
     pub fn shared(mut self, key: impl Into<String>) -> Self {
         self.shared = Some(key.into());
+        self
+    }
+
+    /// The same input, falling where the shared variable rises.
+    #[must_use]
+    pub fn opposed(mut self) -> Self {
+        self.sign = Some(-1);
         self
     }
 
@@ -609,6 +646,9 @@ impl Input {
                 return Err(rule("inputs", format!("{name} has the parameters of {shape}")));
             }
         };
+        if self.sign.is_some_and(|sign| sign != -1 || self.shared.is_none()) {
+            return Err(rule("inputs", format!("the sign of {} is −1 or left out", self.name)));
+        }
         if max.is_some() && self.dist != Shape::TruncatedNormal {
             return Err(rule("inputs", format!("{} has no max", self.name)));
         }
@@ -641,9 +681,6 @@ impl Record {
         self.check_energy()?;
         self.check_derived()?;
         self.check_text()?;
-        if !(0.0..=1.0).contains(&self.allocation_ratio) {
-            return Err(rule("allocation_ratio", "0 to 1"));
-        }
         if !(0.0..=100.0).contains(&self.coverage_pct) {
             return Err(rule("coverage_pct", "0 to 100"));
         }
@@ -723,15 +760,7 @@ impl Record {
     }
 
     fn check_derived(&self) -> Result<(), Error> {
-        let one = |name: &str| {
-            let mut found = self.inputs.iter().filter(|input| input.name == name);
-            found.next().ok_or_else(|| rule("inputs", format!("an input is named {name}")))
-        };
-        for input in &self.inputs {
-            input.distribution()?;
-        }
-        let pue = one("pue")?.distribution()?.mean();
-        let intensity = one("intensity")?.distribution()?.mean();
+        let (pue, intensity, _) = means(&self.inputs)?;
         let again = Prices::of(self.energy.workload_uj, pue, intensity);
         let same = |a: f64, b: f64| a.to_bits() == b.to_bits();
         for (member, stored, again) in [
@@ -753,8 +782,30 @@ impl Record {
         if self.grams > 0.0 && !(0.0 <= low && low < high) {
             return Err(rule("meta", "an interval of some width"));
         }
-        if !(level > 0.0 && level < 100.0) {
-            return Err(rule("meta", "a confidence level between 0 and 100"));
+        if !same(level, round9(100.0 * LEVEL)) || self.meta.method != METHOD {
+            return Err(rule("meta", format!("method {METHOD} at 95 %")));
+        }
+        self.check_share()
+    }
+
+    /// The share follows from the CPU times, where both are known.
+    fn check_share(&self) -> Result<(), Error> {
+        if !(0.0..=1.0).contains(&self.allocation_ratio) {
+            return Err(rule("allocation_ratio", "0 to 1"));
+        }
+        let used = self.workload.cpu_time_ns.0;
+        let Some(cpu) = self.cpu.filter(|_| used > 0) else { return Ok(()) };
+        let busy = cpu.busy_ns.0.max(used);
+        #[expect(clippy::cast_precision_loss, reason = "compared to nine digits")]
+        let ratio = used as f64 / busy as f64;
+        if (self.allocation_ratio - ratio).abs() > 1e-8 {
+            return Err(rule("allocation_ratio", "CPU time of the workload over busy CPU time"));
+        }
+        let Energy { host_uj, idle_uj, workload_uj, .. } = self.energy;
+        let active = u128::from(host_uj.saturating_sub(idle_uj));
+        let share = (active * u128::from(used) + u128::from(busy) / 2) / u128::from(busy);
+        if share.abs_diff(workload_uj.into()) > 1 {
+            return Err(rule("energy", "workload = (host − idle) · allocation_ratio"));
         }
         Ok(())
     }
@@ -772,9 +823,39 @@ impl Record {
         {
             return Err(rule("labels", "at most 64, of at most 256 bytes"));
         }
-        let lists = [self.domains.len(), self.gaps.len(), self.excluded.len(), self.inputs.len()];
+        let lists = [
+            self.domains.len(),
+            self.gaps.len(),
+            self.excluded.len(),
+            self.inputs.len(),
+            self.notes.len(),
+            self.sensors.len(),
+        ];
         if lists.into_iter().any(|length| length > LIST_MAX) {
             return Err(rule("domains", "lists of at most 256 items"));
+        }
+        let mut names = BTreeSet::new();
+        if !self.domains.iter().all(|domain| names.insert(&domain.name)) {
+            return Err(rule("domains", "each name once"));
+        }
+        if !self.notes.is_sorted_by(|a, b| a < b) {
+            return Err(rule("notes", "sorted, each once"));
+        }
+        let known = |gap: &Gap| self.domains.iter().any(|domain| domain.name == gap.domain);
+        let inside = |gap: &Gap| {
+            let end = gap.offset_ns.0.checked_add(gap.duration_ns.0);
+            // A counter's own window may pass the host's by the time that its reading takes.
+            end.is_some_and(|end| end / 2 <= self.elapsed_ns.0)
+        };
+        if !self.gaps.iter().all(|gap| known(gap) && inside(gap)) {
+            return Err(rule("gaps", "of a domain of the record, inside the window"));
+        }
+        let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if self.host_id.is_empty() || !hex(&self.host_id) {
+            return Err(rule("host_id", "lower-case hex"));
+        }
+        if !self.boot_id.as_deref().is_none_or(hex) {
+            return Err(rule("boot_id", "lower-case hex"));
         }
         Ok(())
     }

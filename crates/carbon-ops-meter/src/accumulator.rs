@@ -25,8 +25,18 @@ use carbon_ops_units::{Microjoules, Watts};
 use crate::counter::{Break, Counter, Step};
 use crate::sensor::ReadFault;
 
-/// A running counter moves every millisecond; one that rests this long is stuck.
-pub const STUCK_AFTER: Duration = Duration::from_secs(1);
+/// A counter that rests this long is stuck, whatever it did before.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
+
+/// A counter is stuck sooner when it rests this many times longer than ever before.
+const STUCK_FACTOR: u32 = 3;
+
+/// Scheduling may delay a reading by as much.
+const STUCK_MIN: Duration = Duration::from_millis(20);
+
+/// Readings of one window may lie so far from its ends, relative to its length, before the energy
+/// is scaled to the window.
+const SKEW_MAX: f64 = 0.01;
 
 /// Failures in a row shorter than this, bridged by the next good reading, are no event.
 const GAP_MIN: Duration = Duration::from_millis(1500);
@@ -127,6 +137,14 @@ pub struct Accumulator {
     steps: u32,
     first_step: Option<Mark>,
     last_step: Instant,
+    /// The good reading before that one.
+    before_step: Mark,
+    /// The last good reading.
+    last: Mark,
+    /// The longest time between two steps that was seen in the window.
+    longest_rest: Duration,
+    /// When the counter was last looked at, successfully or not.
+    looked: Instant,
     /// Steps seen after the window.
     after: Vec<Mark>,
     /// Since when, and why, reading fails.
@@ -137,13 +155,19 @@ pub struct Accumulator {
 impl Accumulator {
     /// Opens the window with a first reading; `None` when the counter does not accept it.
     pub fn open(mut counter: Counter, reading: Microjoules, at: Instant) -> Option<Self> {
-        (counter.observe(reading, at) == Step::Baseline).then(|| Self {
-            start: Mark { at, total: counter.total() },
+        let opened = counter.observe(reading, at) == Step::Baseline;
+        let first = Mark { at, total: counter.total() };
+        opened.then(|| Self {
+            start: first,
             counter,
             end: None,
             steps: 0,
             first_step: None,
             last_step: at,
+            before_step: first,
+            last: first,
+            longest_rest: Duration::ZERO,
+            looked: at,
             after: Vec::new(),
             fault: None,
             gaps: Vec::new(),
@@ -158,6 +182,7 @@ impl Accumulator {
     /// Takes a reading, or the failure to read.
     pub fn observe(&mut self, reading: Result<Microjoules, ReadFault>, at: Instant) {
         let before = self.counter.total();
+        self.looked = at;
         match reading.map(|reading| self.counter.observe(reading, at)) {
             Ok(Step::Baseline | Step::Advance { .. }) => self.recover(at, before),
             Ok(Step::Rebased { why, lost }) => self.broke(why, lost, at),
@@ -166,9 +191,33 @@ impl Accumulator {
         }
     }
 
-    /// Ends the window at `at`, right after a reading was taken.
-    pub fn end_window(&mut self, at: Instant) {
+    /// Ends the window with the reading that was taken last. What that reading does not carry, since
+    /// it failed or the counter had stopped moving, is a gap even if the counter comes back later:
+    /// nobody knows then which part of its energy belongs to the window.
+    pub fn end_window(&mut self) {
+        let at = self.looked;
+        let resting = at.saturating_duration_since(self.last_step);
+        let patience = (self.longest_rest * STUCK_FACTOR).max(STUCK_MIN).min(STUCK_AFTER);
+        if let Some((since, reason)) = self.fault.take() {
+            self.note(reason, since, at, false);
+        } else if self.steps >= 2 && resting > patience || resting > STUCK_AFTER {
+            self.note(GapReason::Stuck, self.stopped(), at, false);
+        }
         self.end = Some(Mark { at, total: self.counter.total() });
+    }
+
+    /// When a counter that rests now stopped: some time between the reading that saw its last step
+    /// and the one before, by its mean power until then.
+    fn stopped(&self) -> Instant {
+        let covered = self.before_step.at.saturating_duration_since(self.start.at);
+        let step = difference(self.last.total, self.before_step.total).as_joules();
+        let power = difference(self.before_step.total, self.start.total).over(covered);
+        let power = power.map_or(0.0, Watts::as_watts);
+        if power <= 0.0 {
+            return self.last_step;
+        }
+        let moving = Duration::try_from_secs_f64(step / power).unwrap_or(Duration::MAX);
+        self.before_step.at.checked_add(moving).map_or(self.last_step, |at| at.min(self.last_step))
     }
 
     /// For how long after the window readings would still sharpen the result; `None` when they
@@ -190,27 +239,32 @@ impl Accumulator {
         self.steps > 0 || !self.after.is_empty()
     }
 
-    /// The window's energy; `None` when the counter never moved, so that nothing is known.
-    pub fn close(mut self) -> Option<DomainEnergy> {
+    /// The energy of a window of length `elapsed`; `None` when the counter never moved, so that
+    /// nothing is known.
+    pub fn close(self, elapsed: Duration) -> Option<DomainEnergy> {
         let end = self.end.unwrap_or(self.start);
         if !self.moved() {
             return None;
         }
-        self.close_open_fault(end);
         let seen = difference(end.total, self.start.total);
         let window = end.at.saturating_duration_since(self.start.at);
         let missing: Duration =
             self.gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
-        let (mut energy, low, high) = self.ends(end, window);
+        let (energy, low, high) = self.ends(end, window);
         let fill = fill(seen, window, missing);
-        energy = energy + fill;
+        // Reading takes time, so that this counter's window is not quite the host's.
+        let skew = window.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
+        let skewed = (skew - 1.0).abs();
+        let slack = scaled(energy, skewed);
+        let whole = energy + fill;
+        let energy = if skewed > SKEW_MAX { scaled(whole, 1.0 / skew) } else { whole };
         Some(DomainEnergy {
             start: self.start.total,
             end: end.total,
             energy,
-            low,
+            low: low.checked_sub(slack).unwrap_or(Microjoules::ZERO).min(energy),
             // A fill may be wrong by as much as itself.
-            high: high + fill + fill,
+            high: (high + slack + fill + fill).max(energy),
             estimated: energy != seen,
             wraps: self.counter.wraps(),
             epoch: self.counter.epoch(),
@@ -248,6 +302,7 @@ impl Accumulator {
         if self.counter.total() > before {
             self.stepped(at);
         }
+        self.last = Mark { at, total: self.counter.total() };
     }
 
     fn stepped(&mut self, at: Instant) {
@@ -256,8 +311,10 @@ impl Accumulator {
             self.after.push(mark);
             return;
         }
+        self.before_step = self.last;
         self.steps = self.steps.saturating_add(1);
         self.first_step.get_or_insert(mark);
+        self.longest_rest = self.longest_rest.max(at.saturating_duration_since(self.last_step));
         self.last_step = at;
     }
 
@@ -271,6 +328,7 @@ impl Accumulator {
         let until = since + lost;
         self.note(reason, since, until, false);
         self.stepped(at);
+        self.last = Mark { at, total: self.counter.total() };
     }
 
     fn failing(&mut self, reason: GapReason, at: Instant) {
@@ -278,16 +336,6 @@ impl Accumulator {
         let fault = self.fault.get_or_insert((since, reason));
         if reason == GapReason::Vanished {
             fault.1 = reason;
-        }
-    }
-
-    /// A fault that lasts to the end, or a counter that stopped moving, leaves its energy unknown.
-    fn close_open_fault(&mut self, end: Mark) {
-        let resting = end.at.saturating_duration_since(self.last_step);
-        if let Some((since, reason)) = self.fault.take() {
-            self.note(reason, since, end.at, false);
-        } else if resting >= STUCK_AFTER && self.after.is_empty() {
-            self.note(GapReason::Stuck, self.last_step, end.at, false);
         }
     }
 
@@ -314,6 +362,10 @@ fn difference(later: Microjoules, earlier: Microjoules) -> Microjoules {
     later.checked_sub(earlier).unwrap_or(Microjoules::ZERO)
 }
 
+fn scaled(energy: Microjoules, factor: f64) -> Microjoules {
+    Microjoules::from_joules(energy.as_joules() * factor).unwrap_or(energy)
+}
+
 /// Energy of the missing time at the mean power of the covered time.
 fn fill(seen: Microjoules, window: Duration, missing: Duration) -> Microjoules {
     let covered = window.saturating_sub(missing);
@@ -335,15 +387,15 @@ mod tests {
         let mut ended = false;
         for &(ms, reading) in &script[1..] {
             if ms > end_ms && !ended {
-                acc.end_window(at(end_ms));
+                acc.end_window();
                 ended = true;
             }
             acc.observe(reading.map(Microjoules::new), at(ms));
         }
         if !ended {
-            acc.end_window(at(end_ms));
+            acc.end_window();
         }
-        acc.close()
+        acc.close(Duration::from_millis(end_ms))
     }
 
     fn joules(energy: Microjoules) -> f64 {
@@ -417,6 +469,29 @@ mod tests {
         assert_eq!(domain.gaps[0].reason, GapReason::Reset);
         assert!((joules(domain.energy) - 200.0).abs() < 1e-3, "{domain:?}");
         assert_eq!(domain.epoch, 2);
+    }
+
+    #[test]
+    fn a_counter_that_comes_back_after_the_end_leaves_a_gap() {
+        // 20 W; reading fails from 800 ms on and succeeds again after the end at 1000 ms.
+        let mut script: Vec<_> = (0..=8).map(|i| (i * 100, Ok(i * 2_000_000))).collect();
+        script.extend([(900, Err(ReadFault::Retry)), (1000, Err(ReadFault::Retry))]);
+        script.push((1050, Ok(21_000_000)));
+        let domain = play(&script, 1000).unwrap();
+        assert!((joules(domain.energy) - 20.0).abs() < 1e-3, "{domain:?}");
+        assert!(domain.estimated && !domain.gaps[0].bridged);
+        assert_eq!(domain.gaps[0].duration, Duration::from_millis(200));
+    }
+
+    #[test]
+    fn a_counter_that_rests_much_longer_than_before_is_stuck() {
+        // 20 W in steps of 10 ms, resting from 300 ms to 900 ms, moving again at 905 ms.
+        let mut script: Vec<_> = (0..=30).map(|i| (i * 10, Ok(i * 200_000))).collect();
+        script.extend((31..=90).map(|i| (i * 10, Ok(6_000_000))));
+        script.push((905, Ok(18_100_000)));
+        let domain = play(&script, 900).unwrap();
+        assert_eq!(domain.gaps[0].reason, GapReason::Stuck);
+        assert!((joules(domain.energy) - 18.0).abs() < 1e-3, "{domain:?}");
     }
 
     #[test]

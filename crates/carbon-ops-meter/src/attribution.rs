@@ -4,6 +4,11 @@
 //! Rule 1, policy `residual`: `active = host − P_idle · Δt`, and the workload gets
 //! `active · CPU_workload / CPU_busy`. Idle energy is the machine's, not the job's. All in integers
 //! of µJ: `host = workload + others + idle`, exactly, always.
+//!
+//! Two things bound `active`. The idle power is known badly; where it may well exceed what the host
+//! drew, the difference is replaced by its mean over what the idle power may be, which is positive
+//! and continuous. And while no process ran the machine was idle, so that no more can be active than
+//! the busy CPU time at the most power that the host can draw.
 
 use std::time::Duration;
 
@@ -29,9 +34,32 @@ pub struct Attribution {
     pub shares: Shares,
     /// CPU time of the workload over busy CPU time of the machine, 0 to 1.
     pub ratio: f64,
-    /// Whether the idle power that was given exceeds what the host drew. It cannot then be this
-    /// machine's idle power; the idle share of CPU time was taken instead.
-    pub idle_clamped: bool,
+    /// Coefficient of variation of the active energy, for what is not known of the idle power.
+    pub idle_cv: f64,
+    /// Relative change of the active energy for one of the host's.
+    pub host_sensitivity: f64,
+    /// Whether `active` is not simply `host − idle`.
+    pub idle_rule: IdleRule,
+}
+
+/// How the active energy was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdleRule {
+    /// `host − idle`.
+    Difference,
+    /// The mean of what exceeds an idle power that may be larger than the host's.
+    Excess,
+    /// Half of what the busy CPU time can have used at most.
+    BusyTime,
+}
+
+/// Idle power and how well it is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Idle {
+    /// Its mean.
+    pub power: Watts,
+    /// Its coefficient of variation; it is taken as lognormal.
+    pub cv: f64,
 }
 
 /// CPU time in a window, by who used it.
@@ -46,9 +74,15 @@ pub struct CpuUse {
 }
 
 impl CpuUse {
-    /// Busy time, made no smaller than the workload's and no larger than what exists.
+    /// Busy time, made no smaller than the workload's.
     pub fn busy_at_least_workload(&self) -> Duration {
-        self.busy.min(self.capacity).max(self.workload)
+        self.busy.max(self.workload)
+    }
+
+    /// The workload's part of the busy time, 0 to 1.
+    pub fn share(&self) -> f64 {
+        let busy = self.busy_at_least_workload().as_secs_f64();
+        if busy > 0.0 { self.workload.as_secs_f64() / busy } else { 0.0 }
     }
 
     /// Busy over capacity, 0 to 1.
@@ -62,17 +96,77 @@ impl CpuUse {
     }
 }
 
-/// Splits the host's energy of a window of length `elapsed` by rule 1.
-pub fn split(host: Microjoules, idle: Watts, elapsed: Duration, cpu: CpuUse) -> Attribution {
-    let asked = idle.over(elapsed);
-    let idle_clamped = asked >= host && host > Microjoules::ZERO;
-    let idle = if idle_clamped { scale(host, 1.0 - cpu.utilisation()) } else { asked.min(host) };
-    let active = host.checked_sub(idle).unwrap_or(Microjoules::ZERO);
+/// Splits the host's energy of a window of length `elapsed` by rule 1. `most` is the power that the
+/// host cannot exceed, when known.
+pub fn split(
+    host: Microjoules,
+    idle: Idle,
+    elapsed: Duration,
+    cpu: CpuUse,
+    most: Option<Watts>,
+) -> Attribution {
+    let excess = Excess::of(host.as_joules(), idle.power.over(elapsed).as_joules(), idle.cv);
     let busy = cpu.busy_at_least_workload();
+    let bound = most.map(|most| most.over(busy).as_joules()).filter(|&bound| bound < excess.mean);
+    let (active, idle_cv, host_sensitivity, idle_rule) = match bound {
+        // Anything between nothing and the bound: a rectangular distribution (GUM 4.3.7).
+        Some(bound) => (bound / 2.0, 1.0 / 3f64.sqrt(), 0.0, IdleRule::BusyTime),
+        None => (excess.mean, excess.cv, excess.sensitivity, excess.rule),
+    };
+    let active = Microjoules::from_joules(active).unwrap_or(host).min(host);
+    // The plain difference is taken in integers.
+    let active = match idle_rule {
+        IdleRule::Difference => host.checked_sub(idle.power.over(elapsed)).unwrap_or(active),
+        IdleRule::Excess | IdleRule::BusyTime => active,
+    };
+    let idle = host.checked_sub(active).unwrap_or(Microjoules::ZERO);
     let workload = proportion(active, cpu.workload, busy);
     let others = active.checked_sub(workload).unwrap_or(Microjoules::ZERO);
-    let ratio = if busy.is_zero() { 0.0 } else { cpu.workload.as_secs_f64() / busy.as_secs_f64() };
-    Attribution { shares: Shares { host, workload, others, idle }, ratio, idle_clamped }
+    let shares = Shares { host, workload, others, idle };
+    Attribution { shares, ratio: cpu.share(), idle_cv, host_sensitivity, idle_rule }
+}
+
+/// `max(0, H − I)` for a known H and a lognormal I.
+struct Excess {
+    mean: f64,
+    cv: f64,
+    /// d ln mean / d ln H.
+    sensitivity: f64,
+    rule: IdleRule,
+}
+
+impl Excess {
+    /// Below this probability that I exceeds H, the plain difference is within 0.3 % of the mean.
+    const NEGLIGIBLE: f64 = 0.01;
+
+    /// Partial expectations of the lognormal, as in option pricing (Black, Scholes, J. Polit. Econ.
+    /// 81, 1973): with a = (ln H − μ)/s, E[(H−I)⁺] = H Φ(a) − m Φ(a−s) and
+    /// E[((H−I)⁺)²] = H² Φ(a) − 2 H m Φ(a−s) + m² e^{s²} Φ(a−2s).
+    fn of(host: f64, mean: f64, cv: f64) -> Self {
+        if mean <= 0.0 || cv <= 0.0 || host <= 0.0 {
+            let mean = (host - mean).max(0.0);
+            return Self { mean, cv: 0.0, sensitivity: 1.0, rule: IdleRule::Difference };
+        }
+        let variance = libm::log1p(cv * cv);
+        let s = variance.sqrt();
+        let a = (libm::log(host / mean) + variance / 2.0) / s;
+        let phi = |z: f64| libm::erfc(-z / 2f64.sqrt()) / 2.0;
+        if phi(-a) < Self::NEGLIGIBLE {
+            let active = host - mean;
+            let (cv, sensitivity) = (mean * cv / active, host / active);
+            return Self { mean: active, cv, sensitivity, rule: IdleRule::Difference };
+        }
+        let first = host * phi(a) - mean * phi(a - s);
+        let square = libm::exp(variance) * mean * mean * phi(a - 2.0 * s);
+        let second = host * host * phi(a) - 2.0 * host * mean * phi(a - s) + square;
+        // An idle power far above the host's leaves nothing that doubles could resolve.
+        let floor = host * 1e-6;
+        if first <= floor {
+            return Self { mean: floor, cv: 1e3, sensitivity: 1.0, rule: IdleRule::Excess };
+        }
+        let cv = (second / (first * first) - 1.0).max(0.0).sqrt();
+        Self { mean: first, cv, sensitivity: host * phi(a) / first, rule: IdleRule::Excess }
+    }
 }
 
 /// `energy · part / whole`, rounded to the nearest µJ: with two parts this is the largest-remainder
@@ -88,10 +182,6 @@ fn proportion(energy: Microjoules, part: Duration, whole: Duration) -> Microjoul
     Microjoules::new(u64::try_from(rounded).unwrap_or(u64::MAX)).min(energy)
 }
 
-fn scale(energy: Microjoules, factor: f64) -> Microjoules {
-    Microjoules::from_joules(energy.as_joules() * factor.clamp(0.0, 1.0)).unwrap_or(energy)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +192,8 @@ mod tests {
         let cpu =
             CpuUse { workload: time(workload), busy: time(busy), capacity: time(2.0 * seconds) };
         let host = Microjoules::from_joules(host_j).unwrap();
-        split(host, Watts::new(idle_w).unwrap(), time(seconds), cpu)
+        let idle = Idle { power: Watts::new(idle_w).unwrap(), cv: 0.1 };
+        split(host, idle, time(seconds), cpu, Some(Watts::new(1000.0).unwrap()))
     }
 
     #[test]
@@ -123,11 +214,26 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_power_above_the_hosts_is_replaced_and_noted() {
-        let attribution = check(10.0, 50.0, 1.0, 1.0, 1.0);
-        assert!(attribution.idle_clamped);
-        assert_eq!(attribution.shares.idle, Microjoules::new(5_000_000));
-        assert_eq!(attribution.shares.workload, Microjoules::new(5_000_000));
+    fn the_active_energy_is_continuous_where_idle_meets_the_host() {
+        let active = |idle_w: f64| {
+            let shares = check(10.0, idle_w, 1.0, 1.0, 1.0).shares;
+            shares.workload.as_joules() + shares.others.as_joules()
+        };
+        for step in 0..2000 {
+            let idle = 0.01 * f64::from(step);
+            let (here, next) = (active(idle), active(idle + 0.01));
+            assert!(here > 0.0 && next <= here && here - next < 0.06, "{idle}: {here} {next}");
+        }
+        // Integrated numerically with SciPy: E[max(0, 10 − I)], I lognormal, mean 10, cv 0.1.
+        assert!((active(10.0) - 0.397_785).abs() < 1e-5, "{}", active(10.0));
+    }
+
+    #[test]
+    fn a_machine_without_busy_time_was_idle() {
+        // 65 W for 3 s and 30 ms of busy time: at most 30 J can have been active, not 195.
+        let attribution = check(195.0, 1.0, 3.0, 0.002, 0.03);
+        assert_eq!(attribution.idle_rule, IdleRule::BusyTime);
+        assert!((attribution.shares.workload.as_joules() - 1.0).abs() < 1e-6);
     }
 
     proptest! {
@@ -141,7 +247,8 @@ mod tests {
                 workload: time(workload), busy: time(busy), capacity: time(capacity),
             };
             let host = Microjoules::new(host);
-            let result = split(host, Watts::new(idle).unwrap(), time(ns), cpu);
+            let idle = Idle { power: Watts::new(idle).unwrap(), cv: 0.5 };
+            let result = split(host, idle, time(ns), cpu, Some(Watts::new(500.0).unwrap()));
             let shares = result.shares;
             let sum = [shares.workload, shares.others, shares.idle]
                 .iter().map(|part| u128::from(part.as_microjoules())).sum::<u128>();

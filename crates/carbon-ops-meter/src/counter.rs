@@ -232,7 +232,7 @@ impl Counter {
             self.off_lattice = 0;
             return Some(count);
         }
-        self.off_lattice += 1;
+        self.off_lattice = self.off_lattice.saturating_add(1);
         let inferred = matches!(self.scale, Scale::Ticks { .. });
         if inferred && (self.good.is_none() || self.off_lattice >= OFF_LATTICE_MAX) {
             self.distrust_lattice();

@@ -33,7 +33,6 @@ type Clock<'a> = &'a dyn Fn() -> Instant;
 pub struct Window {
     zones: Vec<(Zone, Accumulator)>,
     excluded: Vec<Excluded>,
-    opened: Instant,
     interval: Duration,
     regular: Duration,
     due: Instant,
@@ -48,6 +47,8 @@ pub struct Domain {
     pub kind: Kind,
     /// Name of the zone's directory.
     pub zone: String,
+    /// Power that the domain cannot exceed.
+    pub ceiling: Watts,
     /// What the counter said.
     pub energy: DomainEnergy,
 }
@@ -75,6 +76,11 @@ impl Counted {
             self.domains.iter().map(|domain| of(&domain.energy)).sum()
         };
         (sum(|energy| energy.low), sum(|energy| energy.high))
+    }
+
+    /// Power that the host cannot exceed.
+    pub fn ceiling(&self) -> Watts {
+        self.domains.iter().fold(Watts::ZERO, |sum, domain| sum + domain.ceiling)
     }
 
     /// Mean power of the host; `None` for an empty window.
@@ -111,13 +117,14 @@ impl Window {
     pub fn open(host: &HostRoot, clock: Clock<'_>) -> (Availability, Result<Self, Vec<Excluded>>) {
         let (availability, topology) = Topology::discover(host);
         if availability != Availability::Present {
-            return (availability, Err(topology.excluded));
+            let left = topology.counted.iter();
+            let left = left.map(|zone| exclude(zone, Exclusion::WithoutPackage));
+            return (availability, Err(topology.excluded.into_iter().chain(left).collect()));
         }
         let opened = clock();
         let mut window = Self {
             zones: Vec::new(),
             excluded: topology.excluded,
-            opened,
             interval: INTERVAL_FIRST,
             regular: INTERVAL_MAX,
             due: opened + INTERVAL_FIRST,
@@ -129,6 +136,9 @@ impl Window {
         if !window.zones.iter().any(|(zone, _)| zone.kind == Kind::Package) {
             // Memory alone is not the host.
             let why = "no package counter can be read".into();
+            let left = window.zones.iter();
+            let left = left.map(|(zone, _)| exclude(zone, Exclusion::WithoutPackage));
+            window.excluded.extend(left.collect::<Vec<_>>());
             return (Availability::Absent(why), Err(window.excluded));
         }
         let longest = window.zones.iter().map(|(_, accumulator)| accumulator.longest_interval());
@@ -148,39 +158,49 @@ impl Window {
         self.due = clock() + self.interval;
     }
 
-    /// Ends the window now, looks on until the counters have stepped once more, and reports.
+    /// Ends the window now. What remains is to look on for a moment, in [`Window::close`].
+    pub fn end(&mut self, clock: Clock<'_>) {
+        self.read(clock);
+        for (_, accumulator) in &mut self.zones {
+            accumulator.end_window();
+        }
+    }
+
+    /// Looks on until the counters have stepped once more after the end, and reports on a window of
+    /// length `elapsed`.
     ///
     /// # Errors
     /// The excluded zones, when no package counter ever moved: then nothing was measured.
     pub fn close(
         mut self,
+        elapsed: Duration,
         clock: Clock<'_>,
         sleep: &mut dyn FnMut(Duration),
     ) -> Result<Counted, Vec<Excluded>> {
-        self.read(clock);
-        let ended = clock();
-        for (_, accumulator) in &mut self.zones {
-            accumulator.end_window(ended);
-        }
-        self.settle(ended, clock, sleep);
+        self.settle(clock(), clock, sleep);
         self.drop_mirrors();
         let mut domains = Vec::new();
         for (zone, accumulator) in self.zones {
-            match accumulator.close() {
+            match accumulator.close(elapsed) {
                 Some(energy) => domains.push(Domain {
                     name: zone.domain,
                     kind: zone.kind,
                     zone: zone.id,
+                    ceiling: zone.ceiling,
                     energy,
                 }),
                 None => self.excluded.push(exclude(&zone, Exclusion::Stuck)),
             }
         }
-        if !domains.iter().any(|domain| domain.kind == Kind::Package) {
-            return Err(self.excluded);
+        if domains.iter().any(|domain| domain.kind == Kind::Package) {
+            return Ok(Counted { domains, excluded: self.excluded, elapsed });
         }
-        let elapsed = ended.saturating_duration_since(self.opened);
-        Ok(Counted { domains, excluded: self.excluded, elapsed })
+        self.excluded.extend(domains.into_iter().map(|domain| Excluded {
+            name: domain.name,
+            id: domain.zone,
+            reason: Exclusion::WithoutPackage,
+        }));
+        Err(self.excluded)
     }
 
     fn start(&mut self, mut zone: Zone, clock: Clock<'_>) {

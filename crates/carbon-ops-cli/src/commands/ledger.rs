@@ -5,7 +5,7 @@ use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::Record;
+use carbon_ops_estimate::record::{Record, RecordKind, SCHEMA_VERSION};
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
@@ -15,11 +15,17 @@ use carbon_ops_ledger::verify::{Report, Status, verify};
 use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify};
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::render::si;
+use crate::render::{plain, si};
 use crate::store::Store;
 
 /// Faults that are printed; `--json` has up to a thousand.
 const FAULTS_SHOWN: usize = 20;
+
+/// The verifier's word for a fault that this program found in a record.
+const PAYLOAD_FAULT: &str = "record";
+
+/// Exit code for what could not be checked.
+const COULD_NOT: u8 = 2;
 
 /// Members that the ledger adds to a record.
 const LEDGER_MEMBERS: [&str; 6] =
@@ -61,15 +67,62 @@ fn check(
         None => Store::of(settings, edge).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None))?,
     };
     let reader = BufReader::with_capacity(1 << 20, open(&path)?);
-    let mut check = |object: &Object| check_record(object, args.recompute);
+    let mut others = Others::default();
+    let mut check = |object: &Object| match Payload::of(object) {
+        Payload::Record => check_record(object, args.recompute),
+        Payload::Newer => {
+            others.newer += 1;
+            Ok(())
+        }
+        Payload::Foreign => {
+            others.foreign += 1;
+            Ok(())
+        }
+    };
     let report = verify(reader, &trust, &mut check)
         .with_context(|| format!("cannot read {}", path.display()))?;
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+        let mut json = serde_json::to_value(&report)?;
+        if let Some(object) = json.as_object_mut() {
+            object.insert("newer_records".into(), others.newer.into());
+            object.insert("foreign_records".into(), others.foreign.into());
+        }
+        writeln!(out, "{json:#}")?;
     } else {
-        write_report(&report, &path, out)?;
+        write_report(&report, &others, &path, out)?;
     }
-    Ok(report.exit_code())
+    // What this version cannot read, it has not checked.
+    let unread = others.newer > 0 && matches!(report.status, Status::Valid | Status::TornTail);
+    Ok(if unread { COULD_NOT } else { report.exit_code() })
+}
+
+/// Signed entries whose content was not checked.
+#[derive(Default)]
+struct Others {
+    newer: u64,
+    foreign: u64,
+}
+
+/// Whose entry it is.
+enum Payload {
+    Record,
+    /// Of this program, in a schema that this version does not know.
+    Newer,
+    /// Of another program.
+    Foreign,
+}
+
+impl Payload {
+    fn of(object: &Object) -> Self {
+        let ours = RecordKind::CarbonOps.as_str();
+        if object.get("kind").and_then(Value::as_str) != Some(ours) {
+            return Self::Foreign;
+        }
+        match object.get("schema_version").and_then(Value::as_u64) {
+            Some(version) if version > SCHEMA_VERSION => Self::Newer,
+            _ => Self::Record,
+        }
+    }
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
@@ -87,8 +140,11 @@ fn check_record(object: &Object, recompute: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()> {
+fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {
+    let invalid = report.faults.iter().all(|fault| fault.code == PAYLOAD_FAULT);
     let verdict = match report.status {
+        Status::Tampered if invalid => "INVALID RECORDS, signed by the holder of the key",
+        Status::Valid if others.newer > 0 => "NOT CHECKED: records of a newer version",
         Status::Valid => "VALID",
         Status::TornTail => "VALID UP TO A TORN LAST LINE",
         Status::Tampered => "TAMPERED WITH",
@@ -102,6 +158,12 @@ fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()
     for key in &report.keys {
         let trust = if key.trusted { "trusted" } else { "NOT trusted" };
         writeln!(out, "  {} entries signed by {} ({trust})", key.entries, key.fingerprint)?;
+    }
+    if others.newer > 0 {
+        writeln!(out, "  {} records of a newer schema: use a newer carbon-ops", others.newer)?;
+    }
+    if others.foreign > 0 {
+        writeln!(out, "  {} signed entries of other programs, not looked into", others.foreign)?;
     }
     if report.recoveries > 0 {
         writeln!(out, "  {} recoveries from interrupted writes are recorded", report.recoveries)?;
@@ -151,7 +213,7 @@ fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<
 
 /// One entry in one line: number, time, program, energy, carbon with its interval, quality, zone.
 fn row(object: &Object) -> String {
-    let text = |member: &str| object.get(member).and_then(Value::as_str).unwrap_or("?");
+    let text = |member: &str| plain(object.get(member).and_then(Value::as_str).unwrap_or("?"));
     let number = |of: &Object, member: &str| of.get(member).and_then(Value::as_f64);
     let inner = |member: &str| object.get(member).and_then(Value::as_object);
     let seq = number(object, "seq").map_or("?".into(), |seq| seq.to_string());
@@ -159,12 +221,13 @@ fn row(object: &Object) -> String {
         return format!("#{seq:<5} {}  {}", text("created_ts"), text("type"));
     }
     let program = inner("workload").and_then(|workload| workload.get("program"));
-    let program = program.and_then(Value::as_str).unwrap_or("?");
+    let program = plain(program.and_then(Value::as_str).unwrap_or("?"));
     let joules = inner("energy").and_then(|energy| number(energy, "workload_uj"));
     let joules = joules.map_or("?".into(), |uj| si(uj / 1e6, "J"));
     let grams = |value: Option<f64>| value.map_or("?".into(), |grams| si(grams, "g"));
     let bound = |member| grams(inner("meta").and_then(|meta| number(meta, member)));
-    let start = text("start_ts").get(..19).unwrap_or("?");
+    let start = text("start_ts");
+    let start = start.get(..19).unwrap_or("?");
     format!(
         "#{seq:<5} {start}Z  {program:<16} {joules:>9}  {:>9} CO2e [{} to {}]  {}  {}",
         grams(number(object, "grams")),

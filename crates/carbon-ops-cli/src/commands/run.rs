@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::intensity::table::world;
 use carbon_ops_estimate::record::Record;
 use carbon_ops_estimate::uncertainty::Distribution;
@@ -21,9 +21,10 @@ use crate::config::{Origin, PueSetting, Settings};
 use crate::edge::Edge;
 use crate::host::Host;
 use crate::measure::Session;
-use crate::render::{Stored, summary};
+use crate::render::{Stored, describe, summary};
 use crate::store::{Store, payload};
-use crate::supervise::Supervisor;
+use crate::supervise::{self, Supervisor};
+use crate::unsafe_calls;
 
 /// Exit code when carbon-ops itself failed, as of env(1) and timeout(1).
 pub(crate) const FAILED: u8 = 125;
@@ -42,7 +43,7 @@ struct Plan {
     host: Host,
     store: Option<Store>,
     /// Where the JSON goes, if it was asked for.
-    json: Option<Box<dyn Write>>,
+    json: Option<Target>,
 }
 
 /// Runs the command. Whatever goes wrong before it starts is exit code 125.
@@ -61,25 +62,44 @@ pub(crate) fn run(
     for notice in ledger.iter().flat_map(|ledger| &ledger.notices) {
         let _ = writeln!(err, "carbon-ops: {notice}");
     }
-    let supervisor = Supervisor::new()?;
+    let supervisor = Supervisor::new(plan.host_root.clone(), edge.ticks_per_second)?;
     let mut session = Session::open(plan.host_root.clone(), edge);
     let child = match supervisor.start(&args.command) {
         Ok(child) => child,
         Err(error) => {
             let _ = writeln!(err, "carbon-ops: {error}");
+            hint_at_json(args, err);
             return Ok(error.exit_code);
         }
     };
-    let exit_code = supervisor.wait(child, || session.tick())?;
-    let (host, ticks) = (plan.host_root.clone(), edge.ticks_per_second);
-    let (measurement, outcome) =
-        session.close(|| supervisor.outcome(exit_code, &host, ticks), &plan.model);
-    let record = compose::record(&measurement, outcome, &plan.asked, &plan.host, &plan.model)?;
-    let appended = ledger.as_mut().map(|ledger| ledger.append(&record));
-    let fingerprint = keyring.map(|keyring| keyring.key.public_key().fingerprint());
-    let report = report(&mut plan, &record, appended, fingerprint.as_deref(), err);
+    let ended = supervisor.wait(child, || session.tick())?;
+    let (measurement, outcome) = session.close(|| supervisor.outcome(ended), &plan.model);
+    supervisor.finish();
+    let record = compose::record(&measurement, outcome, &plan.asked, &plan.host, &plan.model);
+    let reported = match record {
+        Ok(record) => {
+            let appended = ledger.as_mut().map(|ledger| ledger.append(&record));
+            let fingerprint = keyring.map(|keyring| keyring.key.public_key().fingerprint());
+            report(&mut plan, &record, appended, fingerprint.as_deref(), err)
+        }
+        Err(error) => {
+            let _ = writeln!(err, "carbon-ops: {}", describe(&error));
+            false
+        }
+    };
+    if ended.interrupted {
+        supervise::die_of_interrupt();
+    }
     // The command's own failure is the more important one.
-    Ok(if exit_code == 0 && !report { FAILED } else { exit_code })
+    Ok(if ended.exit_code == 0 && !reported { FAILED } else { ended.exit_code })
+}
+
+/// `--json out.json -- CMD` takes `out.json` for the command.
+fn hint_at_json(args: &Run, err: &mut impl Write) {
+    let separated = args.command.get(1).is_some_and(|word| word == "--");
+    if separated && args.json.is_some() {
+        let _ = writeln!(err, "hint: write --json=PATH, with an equals sign");
+    }
 }
 
 fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
@@ -103,7 +123,7 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
         }),
     };
     check_length(&asked)?;
-    let json = args.json.as_deref().map(json_target).transpose()?;
+    let json = args.json.as_deref().map(Target::open).transpose()?;
     let store = if args.no_ledger { None } else { Some(Store::of(&settings, edge)?) };
     Ok(Plan { asked, host_root, model, host, store, json })
 }
@@ -180,21 +200,41 @@ fn program(args: &Run) -> String {
     name.to_string_lossy().chars().take(LABEL_BYTES_MAX / 4).collect()
 }
 
-/// Opens the target before the command runs, so that a bad one costs nothing.
-fn json_target(target: &str) -> Result<Box<dyn Write>> {
-    let Some(number) = target.strip_prefix("fd:") else {
-        let file = File::create(target).with_context(|| format!("--json={target}"))?;
-        return Ok(Box::new(file));
-    };
-    let fd: u32 = number.parse().with_context(|| format!("--json={target}"))?;
-    match fd {
-        1 => Ok(Box::new(io::stdout())),
-        2 => Ok(Box::new(io::stderr())),
-        // Opening through /proc needs no unsafe code; appending keeps what is there.
-        _ => match OpenOptions::new().append(true).open(format!("/proc/self/fd/{fd}")) {
-            Ok(file) => Ok(Box::new(file)),
-            Err(error) => bail!("--json={target}: cannot write to descriptor {fd}: {error}"),
-        },
+/// Where JSON goes.
+enum Target {
+    Stream(Box<dyn Write>),
+    /// What it held before goes only when there is something to put there.
+    File(File),
+}
+
+impl Target {
+    /// Opens it before the command runs, so that a bad one costs nothing.
+    fn open(target: &str) -> Result<Self> {
+        let Some(number) = target.strip_prefix("fd:") else {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(target);
+            return Ok(Self::File(file.with_context(|| format!("--json={target}"))?));
+        };
+        let fd: i32 = number.parse().with_context(|| format!("--json={target}"))?;
+        Ok(Self::Stream(match fd {
+            1 => Box::new(io::stdout()),
+            2 => Box::new(io::stderr()),
+            _ => Box::new(unsafe_calls::writable(fd).map_err(|error| {
+                anyhow!("--json={target}: cannot write to descriptor {fd}: {error}")
+            })?),
+        }))
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.write_all(line).and_then(|()| stream.flush()),
+            Self::File(file) => {
+                // A pipe or device named by a path has no length to cut.
+                if file.metadata()?.is_file() {
+                    file.set_len(0)?;
+                }
+                file.write_all(line)
+            }
+        }
     }
 }
 
@@ -233,7 +273,7 @@ fn report(
             (stored, Some(appended.line))
         }
         Some(Err(error)) => {
-            let _ = writeln!(err, "carbon-ops: the record was not stored: {error:#}");
+            let _ = writeln!(err, "carbon-ops: the record was not stored: {}", describe(&error));
             let _ = writeln!(err, "hint: it follows here unsigned; make room or mend the ledger");
             let bytes = payload(record).map(|object| object_to_canonical(&object));
             if let Ok(bytes) = bytes {
@@ -244,11 +284,11 @@ fn report(
     };
     let failed = matches!(stored, Stored::Failed);
     match &mut plan.json {
-        Some(file) => {
+        Some(target) => {
             let unsigned = || payload(record).map(|object| object_to_canonical(&object)).ok();
             let mut line = line.or_else(unsigned).unwrap_or_default();
             line.push(b'\n');
-            if let Err(error) = file.write_all(&line).and_then(|()| file.flush()) {
+            if let Err(error) = target.write(&line) {
                 let _ = writeln!(err, "carbon-ops: cannot write the JSON: {error}");
                 return false;
             }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::attribution::{CpuUse, split};
+use crate::attribution::{CpuUse, Idle, split};
 use crate::host_root::HostRoot;
 
 /// Version of the tables and curves; raised whenever they change.
@@ -73,12 +73,14 @@ pub struct PowerModel {
     pub tdp_basis: TdpBasis,
     /// Whether this is a guest.
     pub virtual_machine: bool,
-    tdp: Watts,
+    /// Thermal design power of the CPUs that the kernel shows.
+    pub tdp: Watts,
     /// The least that it may be, where only the family is known.
     tdp_least: Watts,
     /// Per CPU, idle and full.
     linear: (Watts, Watts),
-    memory: Watts,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
     idle: Option<Watts>,
 }
 
@@ -93,6 +95,18 @@ pub enum TdpBasis {
     Family,
     /// Of no processor in particular.
     Unknown,
+}
+
+impl TdpBasis {
+    /// The word that stands in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::Name => "name",
+            Self::Family => "family",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// A modelled window.
@@ -126,11 +140,11 @@ impl PowerModel {
     /// Looks at `/proc/cpuinfo` and `/proc/meminfo`. Never fails: what cannot be told is unknown.
     pub fn identify(host: &HostRoot, overrides: Overrides) -> Self {
         let info = CpuInfo::parse(&host.text("/proc/cpuinfo").unwrap_or_default());
-        let memory_gb = memory_gigabytes(&host.text("/proc/meminfo").unwrap_or_default());
-        Self::of(&info, memory_gb, overrides)
+        let memory = memory_bytes(&host.text("/proc/meminfo").unwrap_or_default());
+        Self::of(&info, memory, overrides)
     }
 
-    fn of(info: &CpuInfo, memory_gb: f64, overrides: Overrides) -> Self {
+    fn of(info: &CpuInfo, memory_bytes: u64, overrides: Overrides) -> Self {
         let name = clean(&info.name);
         let family = info.family(&name);
         let row = Family::find(family.unwrap_or("average"));
@@ -162,7 +176,7 @@ impl PowerModel {
             tdp: watts(tdp),
             tdp_least: watts(least),
             linear: (watts(low), watts(high)),
-            memory: watts(MEMORY_W_PER_GB * memory_gb),
+            memory_bytes,
             idle: overrides.idle,
         }
     }
@@ -175,8 +189,13 @@ impl PowerModel {
     /// Idle power of the processor, and of the memory if that is measured too: as given, else the
     /// mean of the models.
     pub fn idle_power(&self, with_memory: bool) -> Watts {
-        let memory = if with_memory { self.memory } else { Watts::ZERO };
+        let memory = if with_memory { self.memory_power() } else { Watts::ZERO };
         self.idle.unwrap_or(mean(&self.curves(self.tdp), 0.0) + memory)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "an estimate needs no sixteenth digit")]
+    fn memory_power(&self) -> Watts {
+        watts(MEMORY_W_PER_GB * self.memory_bytes as f64 / 1e9)
     }
 
     /// Whether the idle power was given by the user.
@@ -204,7 +223,7 @@ impl PowerModel {
         }
         Modelled {
             cpu: mean(&curves, u).over(elapsed),
-            memory: self.memory.over(elapsed),
+            memory: self.memory_power().over(elapsed),
             idle: self.idle_power(true),
             cv: spread(&estimates),
             estimates,
@@ -241,7 +260,9 @@ impl Curve {
 
     fn run(&self, elapsed: Duration, cpu: CpuUse) -> ModelEstimate {
         let energy = self.power(cpu.utilisation()).over(elapsed);
-        let workload = split(energy, self.power(0.0), elapsed, cpu).shares.workload;
+        // A model's own idle power is exact by definition.
+        let idle = Idle { power: self.power(0.0), cv: 0.0 };
+        let workload = split(energy, idle, elapsed, cpu, None).shares.workload;
         ModelEstimate { name: self.name, cpu: energy, workload }
     }
 
@@ -406,10 +427,10 @@ fn contains(name: &str, pattern: &str) -> bool {
     pattern.is_empty() || name.windows(pattern.len()).any(|w| w.iter().zip(&pattern).all(same))
 }
 
-fn memory_gigabytes(meminfo: &str) -> f64 {
+fn memory_bytes(meminfo: &str) -> u64 {
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
-    kib.unwrap_or(0.0) * 1024.0 / 1e9
+    let kib = total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
 }
 
 /// Lines of a table without comments and its heading.
@@ -440,7 +461,7 @@ mod tests {
     }
 
     fn model(info: &CpuInfo) -> PowerModel {
-        PowerModel::of(info, 8.0, Overrides::default())
+        PowerModel::of(info, 8_000_000_000, Overrides::default())
     }
 
     fn at(watts: Watts, expected: f64) {
@@ -486,7 +507,7 @@ mod tests {
     #[test]
     fn the_given_tdp_wins() {
         let given = Overrides { tdp: Some(watts(123.0)), idle: Some(watts(7.0)) };
-        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, true), 8.0, given);
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, true), 8_000_000_000, given);
         at(model.tdp, 123.0);
         at(model.idle_power(true), 7.0);
     }
@@ -495,7 +516,7 @@ mod tests {
     fn published_models_give_their_published_powers() {
         // TDP 100 W at half load: 21.25 W, 50 W and 66 W in the sources; Teads 0.75 × TDP.
         let given = Overrides { tdp: Some(watts(100.0)), idle: None };
-        let model = PowerModel::of(&info("", [0, 0, 0], "", 4, false), 8.0, given);
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 4, false), 8_000_000_000, given);
         let powers: Vec<_> = model.powers(0.5).into_iter().map(|(_, power)| power).collect();
         for (power, expected) in powers.iter().zip([8.48, 50.0, 21.25, 65.947, 75.0]) {
             at(*power, expected);
@@ -505,7 +526,7 @@ mod tests {
     #[test]
     fn disagreement_becomes_an_interval() {
         let given = Overrides { tdp: Some(watts(100.0)), idle: None };
-        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, false), 8.0, given);
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, false), 8_000_000_000, given);
         let second = Duration::from_secs(1);
         let cpu = CpuUse { workload: second, busy: second, capacity: 2 * second };
         let run = model.run(second, cpu);

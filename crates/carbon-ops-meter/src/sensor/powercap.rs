@@ -96,6 +96,8 @@ pub enum Exclusion {
     Stuck,
     /// A name that we do not know.
     Unknown,
+    /// Memory whose package cannot be read: not the host's energy.
+    WithoutPackage,
 }
 
 impl Exclusion {
@@ -110,6 +112,7 @@ impl Exclusion {
             Self::Unreadable => "unreadable",
             Self::Stuck => "stuck",
             Self::Unknown => "unknown_domain",
+            Self::WithoutPackage => "without_package",
         }
     }
 
@@ -218,7 +221,7 @@ fn find(class: &Path) -> io::Result<Vec<Found>> {
             let parent = read_text(&path.parent()?.join("name")).ok()?;
             package_number(&parent)
         });
-        // `:` sorts before `-`, so that zones of `intel-rapl` precede those of `intel-rapl-mmio`.
+        // The shorter control type first: zones of `intel-rapl` precede those of `intel-rapl-mmio`.
         let order = (id.split(':').next().unwrap_or_default().len(), id.clone());
         zones.insert(order, Found { id, name, package, path });
     }

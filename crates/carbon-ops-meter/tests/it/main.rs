@@ -104,7 +104,8 @@ impl FakeHost {
             elapsed.set(elapsed.get() + pause);
             step(20 + elapsed.get().saturating_sub(Duration::from_secs(2)).as_millis() as u64);
         };
-        window.close(&clock, &mut sleep).unwrap()
+        window.end(&clock);
+        window.close(Duration::from_secs(2), &clock, &mut sleep).unwrap()
     }
 }
 

@@ -1,10 +1,13 @@
-//! The two signal calls that only unsafe functions offer, each with its proof.
-#![expect(unsafe_code, reason = "signal(2) and pre_exec have no safe form")]
+//! The three calls that only unsafe functions offer, each with its proof.
+#![expect(unsafe_code, reason = "signal(2), pre_exec and borrowing a numbered descriptor")]
 
+use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
 /// Gives `SIGCHLD` its default disposition. A parent may have left it ignored, and then the kernel
@@ -22,4 +25,21 @@ pub(crate) fn start_with_mask(command: &mut Command, mask: SigSet) {
     // pthread_sigmask, which is one (signal-safety(7)), on a copied mask, and allocates nothing:
     // `io::Error` of an errno is a plain number.
     unsafe { command.pre_exec(set) };
+}
+
+/// A handle of our own to a descriptor that this process was started with, closed for the command.
+///
+/// # Errors
+/// When the descriptor is not open, or not for writing.
+pub(crate) fn writable(fd: i32) -> io::Result<File> {
+    let listed = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+    listed.map_err(|_| io::Error::from(nix::errno::Errno::EBADF))?;
+    // SAFETY: a descriptor may be borrowed while it is open. It is listed as open, this process has
+    // one thread, and the borrow ends with this function, which closes nothing.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let flags = OFlag::from_bits_truncate(fcntl(borrowed, FcntlArg::F_GETFL)?);
+    if (flags & OFlag::O_ACCMODE) == OFlag::O_RDONLY {
+        return Err(io::Error::other("it is open for reading only"));
+    }
+    borrowed.try_clone_to_owned().map(File::from)
 }

@@ -1,0 +1,264 @@
+//! A powercap folder made of plain files, laid out as the kernel does it: a flat class directory of
+//! links into the tree of devices. The command under test moves the counters, so that the energy
+//! is known to the microjoule, on any machine and without privilege.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::home::{CARBON_OPS, Home, done, has, recorded};
+use crate::skip::{can, is_root, skip};
+
+/// A range that is no multiple of any energy unit, so that µJ are taken as they are printed.
+const RANGE: u64 = 200_000_000_000;
+
+/// Adds a zone and returns its folder.
+fn zone(home: &Home, id: &str, name: &str, energy: u64) -> PathBuf {
+    let parts: Vec<&str> = id.split(':').collect();
+    let parents: Vec<String> = (1..=parts.len()).map(|n| parts[..n].join(":")).collect();
+    let place = parents.join("/");
+    let class = home.path("sys/class/powercap");
+    let folder = home.path("sys/devices/virtual/powercap").join(&place);
+    fs::create_dir_all(&class).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    let link = |of: &str, place: &str| {
+        let target = Path::new("../../devices/virtual/powercap").join(place);
+        let _ = symlink(target, class.join(of));
+    };
+    link(parts[0], parts[0]);
+    link(id, &place);
+    for (file, text) in [
+        ("name", name.to_owned()),
+        ("energy_uj", energy.to_string()),
+        ("max_energy_range_uj", RANGE.to_string()),
+        ("constraint_0_name", "long_term".into()),
+        ("constraint_0_max_power_uw", "65000000".into()),
+        ("enabled", "1".into()),
+    ] {
+        fs::write(folder.join(file), text + "\n").unwrap();
+    }
+    folder
+}
+
+fn class(home: &Home) -> String {
+    home.path("sys/class/powercap").display().to_string()
+}
+
+/// A shell function that writes a counter ten times, `step` apart, half a second in all.
+fn moving(counters: &[(&Path, u64, u64)]) -> String {
+    let mut script = String::from("for i in 1 2 3 4 5 6 7 8 9 10; do\n");
+    for (zone, start, step) in counters {
+        let file = zone.join("energy_uj");
+        writeln!(script, "echo $(({start} + i * {step})) > {}", file.display()).unwrap();
+    }
+    script + "sleep 0.05; done"
+}
+
+fn sensor<'r>(record: &'r Value, name: &str) -> &'r Value {
+    let sensors = record["sensors"].as_array().unwrap();
+    sensors.iter().find(|sensor| sensor["name"] == name).unwrap()
+}
+
+#[test]
+fn counters_that_move_are_measured_to_the_microjoule() {
+    let home = Home::new();
+    let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
+    let core = zone(&home, "intel-rapl:0:0", "core", 5_000_000);
+    let dram = zone(&home, "intel-rapl:0:1", "dram", 7_000_000);
+    // An index says nothing: on this machine the second zone is the platform, the third a package.
+    let psys = zone(&home, "intel-rapl:1", "psys", 1);
+    let second = zone(&home, "intel-rapl:2", "package-1", 0);
+    zone(&home, "intel-rapl-mmio:0", "package-0", 100_000_000);
+    let script = moving(&[
+        (&package, 100_000_000, 1_000_000),
+        (&core, 5_000_000, 500_000),
+        (&dram, 7_000_000, 123_456),
+        (&psys, 1, 3_000_000),
+        (&second, 0, 700_001),
+    ]);
+    let record = home.record(&[
+        "--region",
+        "DE",
+        "--powercap-root",
+        &class(&home),
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
+    assert_eq!(record["energy"]["host_uj"], 10_000_000 + 1_234_560 + 7_000_010);
+    let of = |domain: &Value| {
+        (domain["name"].as_str().unwrap().to_owned(), domain["delta_uj"].as_u64().unwrap())
+    };
+    let domains: Vec<_> = record["domains"].as_array().unwrap().iter().map(of).collect();
+    let expected = [("dram-0", 1_234_560), ("package-0", 10_000_000), ("package-1", 7_000_010)];
+    assert_eq!(domains, expected.map(|(name, energy)| (name.to_owned(), energy)));
+    let mut excluded: Vec<String> = record["excluded"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|zone| {
+            format!("{} {}", zone["zone"].as_str().unwrap(), zone["reason"].as_str().unwrap())
+        })
+        .collect();
+    excluded.sort();
+    assert_eq!(
+        excluded,
+        [
+            "intel-rapl-mmio:0 duplicate",
+            "intel-rapl:0:0 inside_package",
+            "intel-rapl:1 overlaps_package"
+        ]
+    );
+    assert_eq!((&record["simulated"], &record["quality_flag"]), (&true.into(), &"measured".into()));
+    assert_eq!(sensor(&record, "sysfs")["status"], "used");
+    assert_eq!((&record["gaps"], &record["coverage_pct"]), (&serde_json::json!([]), &100.into()));
+    assert_eq!(record["attribution_mode"], "cpu_time");
+    assert_eq!(home.does(&["ledger", "verify", "--recompute"]).code(), 0);
+}
+
+/// From a few joules below the range to a few above zero.
+#[test]
+fn a_wrap_is_counted_once() {
+    let home = Home::new();
+    let start = RANGE - 4_500_000;
+    let package = zone(&home, "intel-rapl:0", "package-0", start);
+    let file = package.join("energy_uj").display().to_string();
+    let script = format!(
+        "for i in 1 2 3 4 5 6 7 8 9 10; do echo $((({start} + i * 1000000) % {RANGE})) > {file}
+         sleep 0.05; done"
+    );
+    let record = home.record(&["--powercap-root", &class(&home), "--", "sh", "-c", &script]);
+    assert_eq!(record["energy"]["host_uj"], 10_000_000, "{record:#}");
+    assert_eq!(record["domains"][0]["wraps"], 1);
+}
+
+#[test]
+fn counters_that_rest_are_not_believed() {
+    let home = Home::new();
+    zone(&home, "intel-rapl:0", "package-0", 123_456_789);
+    zone(&home, "intel-rapl:0:0", "dram", 1_000_000);
+    let run = home.does(&[
+        "run",
+        "--region",
+        "DE",
+        "--powercap-root",
+        &class(&home),
+        "--",
+        "sleep",
+        "0.1",
+    ]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let record = &home.records()[0];
+    crate::home::conserves_energy(record);
+    assert!(record["energy"]["host_uj"].as_u64().unwrap() > 0);
+    assert!(record["model"].is_object() && record["attribution_mode"] == "monitor_only");
+    let sysfs = sensor(record, "sysfs");
+    assert_eq!(sysfs["status"], "failed");
+    let reason = sysfs["reason"].as_str().unwrap();
+    assert!(!reason.is_empty() && run.stderr.contains(reason), "{}", run.stderr);
+    assert_eq!(sensor(record, "model")["status"], "used");
+    assert_ne!(record["quality_flag"], "measured");
+    assert!(has(record, "notes", "zone_unreadable"), "{record:#}");
+}
+
+#[test]
+fn a_folder_without_zones_is_told_as_the_reason() {
+    let home = Home::new();
+    fs::create_dir_all(home.path("sys/class/powercap")).unwrap();
+    for folder in [class(&home), home.path("nowhere").display().to_string()] {
+        let run = home.does(&["run", "--powercap-root", &folder, "--", "true"]);
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        let record = home.records().pop().unwrap();
+        assert_eq!(sensor(&record, "sysfs")["status"], "absent");
+        assert!(run.stderr.contains(&folder), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn garbage_in_every_file_of_a_zone_stops_nothing() {
+    for file in ["name", "energy_uj", "max_energy_range_uj", "constraint_0_max_power_uw"] {
+        for text in ["", "-1\n", "<unsupported>\n", "99999999999999999999999999\n", "\u{0}\u{0}\n"]
+        {
+            let home = Home::new();
+            let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
+            fs::write(package.join(file), text).unwrap();
+            // A limit that cannot be read is no reason not to count.
+            let counts = file.starts_with("constraint");
+            let script = moving(&[(&package, 100_000_000, 1_000_000)]);
+            let script = if counts { &script } else { "true" };
+            let record = home.record(&["--powercap-root", &class(&home), "--", "sh", "-c", script]);
+            assert_eq!(record.get("model").is_none(), counts, "{file} {text:?}: {record:#}");
+        }
+    }
+}
+
+/// As an ordinary user, from whom the kernel keeps the counters (CVE-2020-8694).
+#[test]
+fn counters_that_only_root_may_read_are_denied_with_the_remedy() {
+    let home = Home::new();
+    let package = zone(&home, "intel-rapl:0", "package-0", 1_000_000);
+    let class = class(&home);
+    let record = if is_root() {
+        let secret = package.join("energy_uj");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o400)).unwrap();
+        let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+        let copy = home.path("carbon-ops");
+        fs::copy(CARBON_OPS, &copy).unwrap();
+        let everybody = format!(
+            "chmod -R go+rX {0} && chown -R 65534:65534 {0} && chown 0:0 {1} && chmod 400 {1} && \
+             {nobody} test -x {2}",
+            home.path("").display(),
+            secret.display(),
+            copy.display()
+        );
+        if !can(&everybody) {
+            return skip("nobody", "no setpriv(1), or no way into the temporary folder");
+        }
+        let mut command = home.program("setpriv");
+        command.args(nobody.split_whitespace().skip(1)).arg(copy);
+        recorded(&home, command.args(["run", "--powercap-root", &class, "--", "true"]))
+    } else {
+        let secret = fs::Permissions::from_mode(0o000);
+        fs::set_permissions(package.join("energy_uj"), secret).unwrap();
+        home.record(&["--powercap-root", &class, "--", "true"])
+    };
+    let sysfs = sensor(&record, "sysfs");
+    assert_eq!(sysfs["status"], "denied", "{record:#}");
+    assert!(sysfs["reason"].as_str().unwrap().contains("root"), "{sysfs}");
+    let excluded = &record["excluded"][0];
+    assert_eq!(excluded["reason"], "permission_denied", "{record:#}");
+    assert!(has(&record, "notes", "zone_unreadable"), "{record:#}");
+    assert_ne!(record["quality_flag"], "measured");
+}
+
+/// Read after the window has begun, the counter of a zone that vanishes is filled and named.
+#[test]
+fn a_zone_that_vanishes_is_a_gap() {
+    let home = Home::new();
+    let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
+    let dram = zone(&home, "intel-rapl:0:0", "dram", 7_000_000);
+    let script = moving(&[(&package, 100_000_000, 1_000_000), (&dram, 7_000_000, 500_000)]);
+    // Files that stay open survive their removal, unlike those of sysfs: an empty one tells no more.
+    let script = format!("{script}; : > {0}; sleep 0.6", dram.join("energy_uj").display());
+    let record = home.record(&[
+        "--region",
+        "DE",
+        "--powercap-root",
+        &class(&home),
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ]);
+    let gaps = record["gaps"].as_array().unwrap();
+    assert_eq!(gaps.len(), 1, "{record:#}");
+    assert_eq!((&gaps[0]["domain"], &gaps[0]["bridged"]), (&"dram-0".into(), &false.into()));
+    assert!(record["coverage_pct"].as_f64().unwrap() < 100.0, "{record:#}");
+    assert_eq!(record["quality_flag"], "estimated");
+    let done = done(&mut home.carbon_ops(&["ledger", "verify", "--recompute"]));
+    assert_eq!(done.code(), 0, "{}", done.text());
+}

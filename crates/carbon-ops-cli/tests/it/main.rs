@@ -1,0 +1,20 @@
+//! The command from outside: what a user, a script and a crash make of it.
+//!
+//! Each test has a home of its own. What a machine cannot show is skipped aloud, and
+//! `CARBON_OPS_REQUIRE` (a list of `sim`, `namespaces`, `nobody`) turns the skip into a failure.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, also in its helpers"
+)]
+
+mod accounting;
+mod fake_host;
+mod home;
+mod ledger;
+mod record;
+mod run;
+mod simulated_rapl;
+mod simulator;
+mod skip;
