@@ -326,7 +326,16 @@ fn read_file(edge: &Edge, flag: Option<&Path>) -> Result<(Option<PathBuf>, File)
         return Ok((Some(path), file));
     }
     for path in searched(edge) {
-        if let Some(file) = parse_file(&path)? {
+        let hint = "hint: this file was found, not named; name another one with --config";
+        // The hint is no cause of its own: it goes below the message.
+        let parsed = parse_file(&path).map_err(|error| {
+            if path.is_relative() {
+                error.context(format!("a configuration file was found here\n{hint}"))
+            } else {
+                error
+            }
+        });
+        if let Some(file) = parsed? {
             return Ok((Some(path), file));
         }
     }

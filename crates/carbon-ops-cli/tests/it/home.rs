@@ -145,6 +145,10 @@ pub(crate) fn conserves_energy(record: &Value) {
     };
     let domains: i64 = record["domains"].as_array().unwrap().iter().map(of).sum();
     assert_eq!(i64::try_from(part("host_uj")).unwrap(), domains, "{record:#}");
+    // No more CPU time than there was: what runs on after the end is not counted. Ticks and the
+    // moment of looking leave some slack.
+    let existed = decimal(&record["elapsed_ns"]) * record["cpu"]["count"].as_u64().unwrap();
+    assert!(decimal(&record["workload"]["cpu_time_ns"]) <= existed + 50_000_000, "{record:#}");
 }
 
 impl Done {

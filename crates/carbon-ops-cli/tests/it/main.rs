@@ -11,6 +11,7 @@
 
 mod accounting;
 mod fake_host;
+mod frozen;
 mod home;
 mod ledger;
 mod record;

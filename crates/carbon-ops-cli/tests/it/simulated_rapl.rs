@@ -308,3 +308,17 @@ fn signals_pass_while_counters_are_slow() {
     let run = done(&mut home.carbon_ops(&["run", &powercap, "--", "sh", "-c", script]));
     assert_eq!(run.code(), 9, "{}", run.stderr);
 }
+
+/// The counter steps once a second, so that carbon-ops looks on for it after the command has ended,
+/// while a daemon of the command burns CPU time.
+#[test]
+fn what_runs_on_after_the_end_is_not_counted() {
+    let Some(simulator) = Simulator::start(&["--quantum-us", "1000000", "-d", "0=package-0@65"])
+    else {
+        return;
+    };
+    let burn = "(timeout 3 sh -c 'while :; do :; done' &) ; sleep 0.05";
+    let record = measure(&Home::new(), &simulator, burn);
+    crate::home::conserves_energy(&record);
+    assert!(has(&record, "notes", "descendants_running"), "{record:#}");
+}

@@ -1,0 +1,40 @@
+//! Ledgers that were written once and are never touched: every later version verifies them.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::home::Home;
+
+/// The public test key of all frozen ledgers: its secret is the bytes 00 to 1f.
+const KEY: &str = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
+
+fn verified(name: &str, more: &[&str]) -> (i32, Value) {
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/ledgers/v1").join(name);
+    let path = path.to_str().unwrap().to_owned();
+    let done =
+        Home::new().does(&[&["ledger", "verify", &path, "--trust", KEY, "--json"], more].concat());
+    (done.code(), serde_json::from_str(&done.text()).unwrap())
+}
+
+/// Modelled, counted, wrapped, interpolated, filled and killed: what the first version wrote.
+#[test]
+fn the_first_records_verify_and_their_intervals_are_derived_again() {
+    let (code, report) = verified("records.ndjson", &["--recompute"]);
+    assert_eq!((code, &report["status"]), (0, &"valid".into()), "{report:#}");
+    assert_eq!((&report["entries"], &report["foreign_records"]), (&10.into(), &0.into()));
+}
+
+#[test]
+fn entries_of_other_programs_are_neither_checked_nor_called_tampered_with() {
+    let (code, report) = verified("basic.ndjson", &[]);
+    assert_eq!((code, &report["status"]), (0, &"valid".into()), "{report:#}");
+    assert_eq!(report["foreign_records"], 6);
+}
+
+#[test]
+fn recovered_and_torn_ledgers_keep_their_verdicts() {
+    assert_eq!(verified("recovered.ndjson", &[]).0, 0);
+    assert_eq!(verified("torn.ndjson", &[]).0, 4);
+}
