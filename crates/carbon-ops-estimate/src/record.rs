@@ -5,7 +5,7 @@
 //! nine significant digits; [`Record::check`] derives them again from the integers and the inputs.
 //!
 //! Order of evaluation, in IEEE-754 double arithmetic. Each line is rounded by
-//! [`round9`](crate::uncertainty::round9), and the next one starts from the rounded value, so that
+//! [`round9`], and the next one starts from the rounded value, so that
 //! anyone can follow the arithmetic with the numbers that stand in the record:
 //!
 //! * `energy_kwh = workload_uj / 3.6e12`
