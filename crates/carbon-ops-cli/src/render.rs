@@ -129,12 +129,14 @@ fn carbon(record: &Record) -> String {
 
 fn host(record: &Record) -> String {
     let energy = record.energy;
+    // Other processes that used less than the kernel's ticks can tell are not nothing.
+    let others =
+        if energy.others_uj == 0 { "too little to tell".into() } else { uj(energy.others_uj) };
     format!(
-        "{} in all: {} {}, others {}, idle {}",
+        "{} in all: {} {}, others {others}, idle {}",
         uj(energy.host_uj),
         plain(&record.workload.program),
         uj(energy.workload_uj),
-        uj(energy.others_uj),
         uj(energy.idle_uj)
     )
 }
