@@ -4,6 +4,7 @@
 //! A key or a ledger is made by its own command. Only the default ledger of a first `run` is made
 //! on the spot, and says so.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -106,7 +107,8 @@ impl Store {
         let storage = DirStorage::new(&self.ledger);
         let now = timestamp(Edge::now());
         let ledger =
-            Ledger::open_for_append(storage, &keyring.key, &keyring.trust, &now, options())?;
+            Ledger::open_for_append(storage, &keyring.key, &keyring.trust, &now, options())
+                .map_err(with_remedy)?;
         notices.extend(ledger.repairs().iter().map(|repair| self.tell(repair)));
         Ok(Opened { ledger, notices })
     }
@@ -127,7 +129,7 @@ impl Store {
                 key.public_key().fingerprint()
             ))),
             Err(LedgerError::LedgerExists { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(with_remedy(error)),
         }
     }
 
@@ -205,6 +207,21 @@ pub(crate) fn payload(record: &Record) -> Result<Object> {
         Value::Object(object) => Ok(object),
         _ => bail!("the record is no JSON object"),
     }
+}
+
+/// What the ledger cannot know: that there are other places, or none at all.
+fn with_remedy(error: LedgerError) -> anyhow::Error {
+    let hint = match &error {
+        LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. } => {
+            match source.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "make it writable",
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room there",
+                _ => return error.into(),
+            }
+        }
+        _ => return error.into(),
+    };
+    anyhow!("{error}\nhint: {hint}, name another ledger with --ledger, or give --no-ledger")
 }
 
 fn options() -> WriterOptions {
