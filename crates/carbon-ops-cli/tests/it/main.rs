@@ -19,3 +19,4 @@ mod run;
 mod simulated_rapl;
 mod simulator;
 mod skip;
+mod terminal;
