@@ -39,6 +39,9 @@ const TIME_PATTERN: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]
 /// Largest integer that every JSON reader keeps exactly (RFC 8785, section 3.2.2.3).
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 
+/// A quantity that cannot be negative may be called normal from so many standard deviations above 0.
+const NORMAL_MIN: f64 = 6.0;
+
 /// Limits that keep a record far below the ledger's 65,535 bytes.
 const LABELS_MAX: usize = 64;
 const LABEL_BYTES_MAX: usize = 256;
@@ -220,7 +223,7 @@ words! {
     Shape {
         /// Exact.
         Point = "point",
-        /// Normal: `mean`, `sd`.
+        /// Normal: `mean`, `sd`; the mean at least 6 standard deviations above 0.
         Normal = "n",
         /// Truncated normal: the parent's `mu` and `sigma`, `min`, `max`.
         TruncatedNormal = "tn",
@@ -633,6 +636,12 @@ impl Input {
             (Shape::Lognormal, [Some(mean), Some(cv), None, None, None, None, None, None]) => {
                 Distribution::Lognormal { mean, cv }
             }
+            // Cutting it off at 0 changes nothing that doubles could show.
+            (Shape::Normal, [Some(mean), None, None, None, None, None, None, Some(sd)])
+                if mean >= NORMAL_MIN * sd =>
+            {
+                Distribution::TruncatedNormal { mu: mean, sigma: sd, min: 0.0, max: None }
+            }
             (
                 Shape::TruncatedNormal,
                 [None, None, Some(mu), Some(sigma), min, None, None, None],
@@ -962,6 +971,30 @@ mod tests {
             changed.as_object_mut().unwrap().remove(&name);
             let optional = name == "boot_id";
             assert_eq!(Record::from_json(changed).is_ok(), optional, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_shape_can_be_read_and_a_normal_stays_positive() {
+        let input = |json: Value| serde_json::from_value::<Input>(json).unwrap().distribution();
+        let ok = |json| input(json).unwrap().mean();
+        assert!(
+            (ok(json!({"name":"x","source":"","dist":"n","mean":1,"sd":0.1})) - 1.0).abs() < 1e-9
+        );
+        assert!(
+            (ok(json!({"name":"x","source":"","dist":"u","low":0,"high":3})) - 1.5).abs() < 1e-12
+        );
+        assert!(
+            (ok(json!({"name":"x","source":"","dist":"tn","mu":1,"sigma":0.1})) - 1.0).abs() < 1e-9
+        );
+        for wrong in [
+            json!({"name":"x","source":"","dist":"n","mean":1,"sd":0.2}),
+            json!({"name":"x","source":"","dist":"n","mean":1,"cv":0.1}),
+            json!({"name":"x","source":"","dist":"ln","mean":1,"cv":0.1,"max":2}),
+            json!({"name":"x","source":"","dist":"ln","mean":1,"cv":0.1,"sign":-1}),
+            json!({"name":"x","source":"","dist":"ln","mean":1,"cv":0.1,"shared":"k","sign":1}),
+        ] {
+            assert!(input(wrong.clone()).is_err(), "{wrong}");
         }
     }
 
