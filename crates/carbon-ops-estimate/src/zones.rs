@@ -122,7 +122,12 @@ fn unknown(input: &str) -> Error {
         .filter(|(similarity, _)| *similarity >= 0.8)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    let mut names = Vec::new();
+    // `US-CA` and its like: grids below a country are not in the table, the country is.
+    let country = wanted
+        .split_once('-')
+        .and_then(|(code, _)| countries().find(|country| key(country.zone) == code));
+    let mut names: Vec<_> =
+        country.iter().map(|country| format!("{} ({})", country.name, country.zone)).collect();
     for (_, name) in near {
         if !names.contains(&name) && names.len() < NEAR_MAX {
             names.push(name);
@@ -184,7 +189,11 @@ mod tests {
 
     #[test]
     fn unknown_zones_are_errors_with_near_matches() {
-        for (input, expected) in [("Germny", "Germany (DE)"), ("eu-north", "eu-north-1")] {
+        for (input, expected) in [
+            ("Germny", "Germany (DE)"),
+            ("eu-north", "eu-north-1"),
+            ("US-CA", "United States (US)"),
+        ] {
             let error = resolve(input).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         }
