@@ -17,8 +17,8 @@ use carbon_ops_estimate::record::{
 use carbon_ops_estimate::uncertainty::{Distribution, round9};
 use carbon_ops_estimate::zones::Zone;
 use carbon_ops_meter::attribution::IdleRule;
+use carbon_ops_meter::sensor::Kind;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel, TABLE, TdpBasis};
-use carbon_ops_meter::sensor::powercap::Kind;
 use carbon_ops_meter::window::Counted;
 use carbon_ops_units::Microjoules;
 
@@ -36,6 +36,10 @@ const PACKAGE_CV: f64 = 0.05;
 /// DRAM readings follow the truth with an offset that differs by platform, worst near idle (ibid.).
 /// A prior.
 const DRAM_CV: f64 = 0.2;
+
+/// NVML states its power readings within 5 % (NVML API reference, `nvmlDeviceGetPowerUsage`); that of
+/// the energy counter is not stated. A prior.
+const GPU_CV: f64 = 0.05;
 
 /// CPU time is not energy: next to other work, a share by CPU time may be off by a factor of 2
 /// (Kepler, power attribution guide: 2 to 3 times for mixed workloads); alone, it cannot be.
@@ -171,11 +175,14 @@ fn counted_inputs(
         |energy: Microjoules| energy.as_joules() / host_energy * attribution.host_sensitivity;
     let mut inputs = Vec::new();
     for domain in &counted.domains {
-        let (cv, what) = match domain.kind {
-            Kind::Package => (PACKAGE_CV, "package"),
-            Kind::Dram => (DRAM_CV, "dram"),
+        let cv = match domain.kind {
+            Kind::Package | Kind::Core | Kind::Uncore | Kind::Psys => PACKAGE_CV,
+            Kind::Dram => DRAM_CV,
+            Kind::Gpu => GPU_CV,
         };
-        let source = format!("prior: RAPL {what} within {} %", 100.0 * cv);
+        let meter = if domain.kind == Kind::Gpu { "NVML" } else { "RAPL" };
+        let what = domain.kind.as_str();
+        let source = format!("prior: {meter} {what} within {} %", 100.0 * cv);
         let key = format!("meter:{}:sysfs:{}", host.id, domain.name);
         inputs.push(factor("meter", cv * of_active(domain.energy.energy), source).shared(key));
     }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use carbon_ops_units::{Microjoules, Watts};
 
+use crate::clock::Moment;
 use crate::counter::{Break, Counter, Step};
 use crate::sensor::ReadFault;
 
@@ -52,6 +53,10 @@ const SETTLE_MAX_SHORT: Duration = Duration::from_millis(2200);
 
 /// Update period assumed until two steps were seen (Intel SDM vol. 3B, 16.10: about 1 ms).
 const NOMINAL_STEP: Duration = Duration::from_millis(1);
+
+/// Where the counter's clock stands at the first reading: far enough from its start that the age of
+/// that reading can be subtracted.
+const ORIGIN: Moment = Moment::from_nanos(1 << 60);
 
 /// Why a span of a domain is not covered by its counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +135,8 @@ struct Mark {
 #[derive(Debug)]
 pub struct Accumulator {
     counter: Counter,
+    /// The instant of the counter's clock at which [`ORIGIN`] stands.
+    opened: Instant,
     start: Mark,
     /// The last reading inside the window; set once by `end_window`.
     end: Option<Mark>,
@@ -154,12 +161,13 @@ pub struct Accumulator {
 
 impl Accumulator {
     /// Opens the window with a first reading; `None` when the counter does not accept it.
-    pub fn open(mut counter: Counter, reading: Microjoules, at: Instant) -> Option<Self> {
-        let opened = counter.observe(reading, at) == Step::Baseline;
+    pub fn open(mut counter: Counter, reading: u64, at: Instant) -> Option<Self> {
+        let opened = counter.observe(reading, ORIGIN) == Step::Baseline;
         let first = Mark { at, total: counter.total() };
         opened.then(|| Self {
             start: first,
             counter,
+            opened: at,
             end: None,
             steps: 0,
             first_step: None,
@@ -180,14 +188,15 @@ impl Accumulator {
     }
 
     /// Takes a reading, or the failure to read.
-    pub fn observe(&mut self, reading: Result<Microjoules, ReadFault>, at: Instant) {
+    pub fn observe(&mut self, reading: Result<u64, ReadFault>, at: Instant) {
         let before = self.counter.total();
         self.looked = at;
-        match reading.map(|reading| self.counter.observe(reading, at)) {
-            Ok(Step::Baseline | Step::Advance { .. }) => self.recover(at, before),
-            Ok(Step::Rebased { why, lost }) => self.broke(why, lost, at),
-            Ok(Step::Skipped) | Err(ReadFault::Retry) => self.failing(GapReason::Unreadable, at),
-            Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished, at),
+        let moment = ORIGIN.after(at.saturating_duration_since(self.opened));
+        match reading.map(|reading| self.counter.observe(reading, moment)) {
+            Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => self.recover(at, before),
+            Ok(Step::Rebased { why, lost, .. }) => self.broke(why, lost, at),
+            Ok(Step::Skipped) | Err(ReadFault::Retry) => self.failing(GapReason::Unreadable),
+            Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished),
         }
     }
 
@@ -331,8 +340,9 @@ impl Accumulator {
         self.last = Mark { at, total: self.counter.total() };
     }
 
-    fn failing(&mut self, reason: GapReason, at: Instant) {
-        let since = self.counter.last_good().unwrap_or(at);
+    fn failing(&mut self, reason: GapReason) {
+        let good = self.counter.last_good().unwrap_or(ORIGIN);
+        let since = self.opened + good.since(ORIGIN);
         let fault = self.fault.get_or_insert((since, reason));
         if reason == GapReason::Vanished {
             fault.1 = reason;
@@ -375,22 +385,22 @@ fn fill(seen: Microjoules, window: Duration, missing: Duration) -> Microjoules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counter::Scale;
 
     /// Plays a script of (ms, reading) against a domain that steps as told, window `[0, end_ms]`.
     fn play(script: &[(u64, Result<u64, ReadFault>)], end_ms: u64) -> Option<DomainEnergy> {
         let base = Instant::now();
         let at = |ms: u64| base + Duration::from_millis(ms);
-        let range = Microjoules::new(100_000_000_000);
-        let counter = Counter::new(range, Watts::new(400.0).unwrap()).unwrap();
-        let first = Microjoules::new(script[0].1.unwrap());
-        let mut acc = Accumulator::open(counter, first, at(0)).unwrap();
+        let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
+        let counter = Counter::new(scale, Watts::new(400.0).unwrap());
+        let mut acc = Accumulator::open(counter, script[0].1.unwrap(), at(0)).unwrap();
         let mut ended = false;
         for &(ms, reading) in &script[1..] {
             if ms > end_ms && !ended {
                 acc.end_window();
                 ended = true;
             }
-            acc.observe(reading.map(Microjoules::new), at(ms));
+            acc.observe(reading, at(ms));
         }
         if !ended {
             acc.end_window();

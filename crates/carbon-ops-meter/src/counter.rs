@@ -2,8 +2,8 @@
 //!
 //! # Derivation
 //!
-//! The hardware counts ticks of 2^−ESU J in a register of 32 bits. The kernel prints
-//! `v = ⌊n · unit⌋` µJ for the count `n`, and publishes `max_energy_range_uj = ⌊(2³²−1) · unit⌋`,
+//! The hardware counts ticks of 2^−ESU J in a register of 32 bits (64 on newer EPYC). The kernel
+//! prints `v = ⌊n · unit⌋` µJ for the count `n`, and publishes `max_energy_range_uj = ⌊(2³²−1) · unit⌋`,
 //! where `unit` is either exactly 10⁶/2^ESU µJ (older kernels) or that value truncated to whole nJ
 //! (newer ones: 61.035 for 61.03515625 µJ), or 15.3 µJ for the DRAM of some servers, whose true
 //! unit is 2^−16 J. From the published range alone the unit follows, and from it:
@@ -14,27 +14,37 @@
 //! * the modulus: 2³² ticks, which is `range + unit` and neither `range` nor `range + 1`;
 //! * energy: ticks times 2^−ESU J, free of the truncation (2.56 ppm at ESU 14, 51.7 ppm at 16).
 //!
-//! A range of another shape tells no unit. Then µJ are counted as the kernel prints them, the
-//! modulus is the range, and each wrap counts at most one unit (61 µJ) too little.
+//! A range of another shape tells no unit. Where a register of the processor does, the modulus is
+//! the range in such ticks and one more; else µJ are counted as the kernel prints them, the modulus
+//! is the range, and each wrap counts at most one unit (61 µJ) too little.
 //!
 //! Between two readings `Δt` apart the counter may have wrapped several times. With `P` a power
 //! that the domain cannot exceed, at most `P·Δt` joules passed. While `P·Δt` is below the modulus,
 //! at most one wrap is possible and the difference modulo the range is the energy; a difference
 //! above `P·Δt` is then no energy at all but a reset, a jump or a bad reading. A longer gap is
-//! ambiguous: its energy is unknown and said to be so.
+//! ambiguous: its energy is unknown, and lies between nothing and `P·Δt`.
+//!
+//! # What one bad reading can do
+//!
+//! Nothing that lasts. A reading that no energy explains is skipped until a second one confirms it.
+//! A zero is never believed alone, since counters show one while they are being set up, and near the
+//! end of the range it would pass for a wrap. A bad reading that passes every test (on the lattice,
+//! and within the ceiling) is found out when the next one fits the reading before it but not the bad
+//! one: then the total stands still until the true one has caught up, so that it never falls and no
+//! energy is invented.
 //!
 //! Deliberately absent: reading files, clocks, and any guess at the energy that was lost.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-/// Counter width in ticks: Linux reads every RAPL energy register with a mask of 32 bits.
-const TICKS: u64 = 1 << 32;
+use crate::clock::Moment;
 
-/// Energy status units that exist: 2^−3 J to 2^−19 J bounds every published one (Intel SDM vol. 4,
-/// MSR 0x606 bits 12:8; usual values are 14 and 16).
-const ESU: std::ops::RangeInclusive<u32> = 3..=19;
+/// Energy status units that exist: 2^0 J (the platform domain of Sapphire Rapids, Linux
+/// `intel_rapl_common.c`, `psys_domain_energy_unit`) to 2^−19 J (Intel SDM vol. 4, MSR 0x606 bits
+/// 12:8; usual values are 14 and 16).
+const ESU: std::ops::RangeInclusive<u32> = 0..=19;
 
 /// The kernel's DRAM unit of Haswell-EP to Ice Lake-X in nJ (`rapl_defaults`: 15300), for 2^−16 J.
 const DRAM_NANOJOULES: u64 = 15_300;
@@ -46,58 +56,171 @@ const STEP_MAX: Duration = Duration::from_secs(1);
 /// So many readings in a row off the lattice show that the lattice was wrongly inferred.
 const OFF_LATTICE_MAX: u8 = 3;
 
-/// How readings relate to energy, inferred from the published range.
+/// A positive fraction in µJ per tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scale {
-    /// `v = ⌊n · num/den⌋` µJ for `n` ticks of 2^−esu J.
-    Ticks { num: u64, den: u64, esu: u32 },
-    /// Unit unknown: µJ as printed, wrapping after `range`.
-    Reported { range: u64 },
+struct Ratio {
+    num: u64,
+    den: u64,
+}
+
+impl Ratio {
+    /// 2^−esu J in µJ.
+    fn of_esu(esu: u32) -> Self {
+        Self { num: 1_000_000, den: 1 << esu.min(63) }
+    }
+
+    fn floor(self, ticks: u128) -> u128 {
+        ticks.saturating_mul(self.num.into()) / u128::from(self.den)
+    }
+
+    fn ceil(self, ticks: u128) -> u128 {
+        ticks.saturating_mul(self.num.into()).div_ceil(self.den.into())
+    }
+
+    fn inverse(self) -> Self {
+        Self { num: self.den, den: self.num }
+    }
+}
+
+/// How the readings of a counter relate to energy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scale {
+    /// How a count is printed, when it is: the lattice of possible readings.
+    printed: Option<Ratio>,
+    /// What a tick is worth.
+    unit: Ratio,
+    /// Ticks after which the counter starts again.
+    modulus: u128,
+    /// A tick is a true unit of the hardware, and not a µJ as somebody printed it.
+    exact: bool,
+    /// What to fall back to when the lattice proves wrong: the range in µJ.
+    range: u64,
 }
 
 impl Scale {
-    fn from_range(range: u64) -> Self {
-        let top = u128::from(TICKS - 1);
-        let fits = |num: u64, den: u64| top * u128::from(num) / u128::from(den) == range.into();
-        let known =
-            ESU.flat_map(|esu| [(1_000_000, 1u64 << esu, esu), (1_000_000_000 >> esu, 1000, esu)]);
-        known
-            .chain([(DRAM_NANOJOULES, 1000, 16)])
-            .find(|&(num, den, _)| num >= den && fits(num, den))
-            .map_or(Self::Reported { range }, |(num, den, esu)| Self::Ticks { num, den, esu })
+    /// Of readings in µJ that wrap after `range`, the kernel's `max_energy_range_uj`. `None` for a
+    /// range of zero, with which nothing can be told.
+    pub fn printed(range: Microjoules) -> Option<Self> {
+        let range = range.as_microjoules();
+        (range > 0).then(|| {
+            let known = ESU.flat_map(|esu| [(exact(esu), esu), (truncated(esu), esu)]);
+            let dram = (Ratio { num: DRAM_NANOJOULES, den: 1000 }, 16);
+            let top = (1u128 << 32) - 1;
+            known
+                .chain([dram])
+                .find(|(printed, _)| {
+                    printed.num >= printed.den && printed.floor(top) == range.into()
+                })
+                .map_or(Self::reported(range), |(printed, esu)| Self {
+                    printed: Some(printed),
+                    unit: Ratio::of_esu(esu),
+                    modulus: 1 << 32,
+                    exact: true,
+                    range,
+                })
+        })
     }
 
-    /// The count behind a printed value; `None` when no count prints so.
-    fn count(self, printed: u64) -> Option<u64> {
-        match self {
-            Self::Ticks { num, den, .. } => {
-                let (num, den) = (u128::from(num), u128::from(den));
-                let count = (u128::from(printed) * den).div_ceil(num);
-                (count < TICKS.into() && count * num / den == printed.into())
-                    .then(|| u64::try_from(count).ok())
-                    .flatten()
+    /// As [`Scale::printed`], for a range that tells no unit when a register says 2^−esu J. A range
+    /// that does tell its unit is believed rather than the register.
+    pub fn printed_in_units(range: Microjoules, esu: u32) -> Option<Self> {
+        let scale = Self::printed(range)?;
+        let printed = truncated(esu);
+        if scale.exact || !ESU.contains(&esu) || printed.num < printed.den {
+            return Some(scale);
+        }
+        // Rounded, since such a range is not a multiple of the unit.
+        let ticks = (u128::from(range.as_microjoules()) * u128::from(printed.den)
+            + u128::from(printed.num / 2))
+            / u128::from(printed.num);
+        let unit = Ratio::of_esu(esu);
+        Some(Self { printed: Some(printed), unit, modulus: ticks + 1, exact: true, ..scale })
+    }
+
+    /// Of a register that counts 2^−esu J in `bits` bits.
+    pub fn register(esu: u32, bits: u32) -> Self {
+        Self::ticks(Ratio::of_esu(esu), bits)
+    }
+
+    /// Of a register of `bits` bits that counts `microjoules` each, a whole number of at least 1.
+    pub fn register_of_microjoules(microjoules: u64, bits: u32) -> Self {
+        Self::ticks(Ratio { num: microjoules.max(1), den: 1 }, bits)
+    }
+
+    fn ticks(unit: Ratio, bits: u32) -> Self {
+        let modulus = 1u128 << bits.clamp(1, 64);
+        let range = u64::try_from(unit.floor(modulus)).unwrap_or(u64::MAX);
+        Self { printed: None, unit, modulus, exact: true, range }
+    }
+
+    /// Unit unknown: µJ as printed, wrapping after `range`.
+    fn reported(range: u64) -> Self {
+        let unit = Ratio { num: 1, den: 1 };
+        Self { printed: None, unit, modulus: range.into(), exact: false, range }
+    }
+
+    /// Whether ticks are true units of the hardware, so that totals are free of the kernel's rounding.
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Whether a corrupt reading can be told from a good one by its value alone.
+    pub fn has_lattice(&self) -> bool {
+        self.printed.is_some()
+    }
+
+    /// Whether a counter of this scale can show `reading`.
+    pub fn can_show(&self, reading: u64) -> bool {
+        self.count(reading).is_some()
+    }
+
+    /// Energy after which the counter starts again.
+    pub fn range(&self) -> Microjoules {
+        Microjoules::new(self.range)
+    }
+
+    /// What a tick is worth, in µJ.
+    pub fn unit_microjoules(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "powers of two and small numbers")]
+        let unit = self.unit.num as f64 / self.unit.den as f64;
+        unit
+    }
+
+    /// The count behind a reading; `None` when no count shows so.
+    fn count(&self, reading: u64) -> Option<u64> {
+        let count = match self.printed {
+            None if self.exact => u128::from(reading),
+            // The largest value is the range itself.
+            None => return (u128::from(reading) <= self.modulus).then_some(reading),
+            Some(printed) => {
+                let count = printed.inverse().ceil(reading.into());
+                if printed.floor(count) != reading.into() {
+                    return None;
+                }
+                count
             }
-            Self::Reported { range } => (printed <= range).then_some(printed),
-        }
-    }
-
-    fn modulus(self) -> u64 {
-        match self {
-            Self::Ticks { .. } => TICKS,
-            Self::Reported { range } => range,
-        }
+        };
+        u64::try_from(count).ok().filter(|&count| u128::from(count) < self.modulus)
     }
 
     /// Energy of a running total, in whole µJ; the remainder stays in the total.
-    fn energy(self, total: u64) -> Microjoules {
-        match self {
-            Self::Ticks { esu, .. } => {
-                let microjoules = (u128::from(total) * 1_000_000) >> esu;
-                Microjoules::new(u64::try_from(microjoules).unwrap_or(u64::MAX))
-            }
-            Self::Reported { .. } => Microjoules::new(total),
-        }
+    fn energy(&self, total: u128) -> Microjoules {
+        Microjoules::new(u64::try_from(self.unit.floor(total)).unwrap_or(u64::MAX))
     }
+
+    /// Ticks in an energy, rounded down.
+    fn of_energy(&self, energy: Microjoules) -> u128 {
+        self.unit.inverse().floor(energy.as_microjoules().into())
+    }
+}
+
+fn exact(esu: u32) -> Ratio {
+    Ratio::of_esu(esu)
+}
+
+/// The kernel's unit in whole nJ.
+fn truncated(esu: u32) -> Ratio {
+    Ratio { num: 1_000_000_000 >> esu, den: 1000 }
 }
 
 /// Why the energy of a span is unknown.
@@ -121,6 +244,9 @@ pub enum Step {
         /// Energy since the last good reading.
         delta: Microjoules,
     },
+    /// The reading shows that the one before it was bad. The total stands still until it is true
+    /// again.
+    Corrected,
     /// The reading is not believed; the next good one carries the energy.
     Skipped,
     /// Counting begins anew; the energy of the last `lost` is unknown.
@@ -129,27 +255,52 @@ pub enum Step {
         why: Break,
         /// From the last good reading to the first one after the break.
         lost: Duration,
+        /// The energy that is not in the total lies between nothing and this.
+        most: Microjoules,
     },
 }
 
-#[derive(Debug, Clone, Copy)]
+/// A believed reading and what was counted up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reading {
     count: u64,
-    at: Instant,
+    at: Moment,
     /// When this count was first seen. The energy of the next step has gathered since then, not
     /// only since the last look: counters that step rarely step far.
-    since: Instant,
+    since: Moment,
+}
+
+/// Where a counter stands, for another process of the same boot to go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Saved {
+    /// Ticks, or µJ where no unit is known.
+    pub total: u128,
+    /// The highest total that was ever shown, in the same unit.
+    pub shown: u128,
+    /// The last believed count.
+    pub count: u64,
+    /// When it was read.
+    pub at: Moment,
+    /// When it was first seen.
+    pub since: Moment,
+    /// Wraps counted.
+    pub wraps: u64,
+    /// 1, and one more per break.
+    pub epoch: u64,
 }
 
 /// One energy counter: raw readings in, a total that only grows out.
 #[derive(Debug, Clone)]
 pub struct Counter {
     scale: Scale,
-    range: u64,
     ceiling: Watts,
-    /// In units of `scale`; starts at the first reading's count. Written by `observe` alone.
-    total: u64,
+    /// In ticks; starts at the first reading's count.
+    total: u128,
+    /// The highest total that was shown; above `total` only while a bad reading is made up for.
+    shown: u128,
     good: Option<Reading>,
+    /// The believed reading before `good`, with the total and the wraps up to it.
+    previous: Option<(Reading, u128, u64)>,
     suspect: Option<Reading>,
     off_lattice: u8,
     wraps: u64,
@@ -157,46 +308,88 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// A counter that wraps after `range` (the kernel's `max_energy_range_uj`) and whose domain
-    /// draws at most `ceiling`. `None` for a range of zero, with which nothing can be told.
-    pub fn new(range: Microjoules, ceiling: Watts) -> Option<Self> {
-        let range = range.as_microjoules();
-        (range > 0).then(|| Self {
-            scale: Scale::from_range(range),
-            range,
+    /// A counter of this scale whose domain draws at most `ceiling`.
+    pub fn new(scale: Scale, ceiling: Watts) -> Self {
+        Self {
+            scale,
             ceiling,
             total: 0,
+            shown: 0,
             good: None,
+            previous: None,
             suspect: None,
             off_lattice: 0,
             wraps: 0,
             epoch: 1,
+        }
+    }
+
+    /// A counter that goes on where another one stopped, of the same scale and in the same boot. Its
+    /// next reading closes the gap, if that can be proven, like any other gap.
+    pub fn resume(scale: Scale, ceiling: Watts, saved: &Saved) -> Option<Self> {
+        let good = Reading { count: saved.count, at: saved.at, since: saved.since.min(saved.at) };
+        let fits = u128::from(saved.count) <= scale.modulus && saved.epoch > 0;
+        fits.then(|| Self {
+            total: saved.total,
+            shown: saved.shown.max(saved.total),
+            good: Some(good),
+            wraps: saved.wraps,
+            epoch: saved.epoch,
+            ..Self::new(scale, ceiling)
+        })
+    }
+
+    /// What [`Counter::resume`] needs; `None` before the first reading.
+    pub fn save(&self) -> Option<Saved> {
+        let good = self.good?;
+        Some(Saved {
+            total: self.total,
+            shown: self.shown.max(self.total),
+            count: good.count,
+            at: good.at,
+            since: good.since,
+            wraps: self.wraps,
+            epoch: self.epoch,
         })
     }
 
     /// The longest time between readings that keeps every wrap provable with a factor of two to
     /// spare: half the range at the ceiling.
     pub fn longest_interval(&self) -> Duration {
-        let half = Microjoules::new(self.range / 2).as_joules();
+        let half = Microjoules::new(self.scale.range / 2).as_joules();
         let seconds = half / self.ceiling.as_watts().max(1e-3);
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
-    /// Takes a printed reading and the instant at which it was read.
-    pub fn observe(&mut self, printed: Microjoules, at: Instant) -> Step {
-        let Some(count) = self.count(printed.as_microjoules()) else { return Step::Skipped };
+    /// Takes a reading, in the terms of its scale, and when it was taken.
+    pub fn observe(&mut self, reading: u64, at: Moment) -> Step {
+        let Some(count) = self.count(reading) else { return Step::Skipped };
         let now = Reading { count, at, since: at };
         let Some(good) = self.good else {
-            self.total = count;
+            self.total = count.into();
             self.good = Some(self.of_unknown_age(now));
             return Step::Baseline;
         };
-        if self.limit(good, now) >= self.scale.modulus() {
+        if count == good.count
+            && self.limit(Reading { since: good.at, ..good }, now) < self.scale.modulus
+        {
+            // At rest. Since when matters once it moves again.
+            self.suspect = None;
+            self.good = Some(Reading { at, ..good });
+            return Step::Advance { delta: Microjoules::ZERO };
+        }
+        if self.limit(good, now) >= self.scale.modulus {
             return self.rebase(Break::AmbiguousWrap, now, now, good);
         }
+        if count == 0 && self.suspect.is_none_or(|suspect| suspect.count != 0) {
+            self.suspect = Some(now);
+            return Step::Skipped;
+        }
         if let Some(ticks) = self.plausible(good, now) {
-            self.suspect = None;
-            return self.advance(ticks, now, now.count < good.count);
+            return self.advance(good, ticks, now);
+        }
+        if let Some((previous, ticks)) = self.bad_before(now) {
+            return self.correct(previous, ticks, now);
         }
         match self.suspect.replace(now) {
             Some(suspect) if self.plausible(suspect, now).is_some() => {
@@ -209,7 +402,7 @@ impl Counter {
 
     /// The total in µJ. It starts at the first reading's value and never falls or wraps.
     pub fn total(&self) -> Microjoules {
-        self.scale.energy(self.total)
+        self.scale.energy(self.total.max(self.shown))
     }
 
     /// Wraps that were proven and counted.
@@ -223,20 +416,35 @@ impl Counter {
     }
 
     /// When the counter was last believed.
-    pub fn last_good(&self) -> Option<Instant> {
+    pub fn last_good(&self) -> Option<Moment> {
         self.good.map(|good| good.at)
     }
 
-    fn count(&mut self, printed: u64) -> Option<u64> {
-        if let Some(count) = self.scale.count(printed) {
+    /// Since when the counter has shown the value that it shows.
+    pub fn resting_since(&self) -> Option<Moment> {
+        self.good.map(|good| good.since)
+    }
+
+    /// How readings are understood now; the lattice is given up when readings keep missing it.
+    pub fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// Power that the domain cannot exceed.
+    pub fn ceiling(&self) -> Watts {
+        self.ceiling
+    }
+
+    fn count(&mut self, reading: u64) -> Option<u64> {
+        if let Some(count) = self.scale.count(reading) {
             self.off_lattice = 0;
             return Some(count);
         }
         self.off_lattice = self.off_lattice.saturating_add(1);
-        let inferred = matches!(self.scale, Scale::Ticks { .. });
-        if inferred && (self.good.is_none() || self.off_lattice >= OFF_LATTICE_MAX) {
+        if self.scale.has_lattice() && (self.good.is_none() || self.off_lattice >= OFF_LATTICE_MAX)
+        {
             self.distrust_lattice();
-            return self.scale.count(printed);
+            return self.scale.count(reading);
         }
         None
     }
@@ -244,71 +452,86 @@ impl Counter {
     /// Goes on in µJ as printed, from the same total and the same last reading.
     fn distrust_lattice(&mut self) {
         let old = self.scale;
-        let modulus = old.energy(old.modulus()).as_microjoules();
-        self.scale = Scale::Reported { range: self.range };
-        self.total = old.energy(self.total).as_microjoules();
+        let microjoules = |ticks: u128| u128::from(old.energy(ticks).as_microjoules());
+        self.scale = Scale::reported(old.range);
+        self.total = microjoules(self.total);
+        self.shown = microjoules(self.shown);
+        self.previous = None;
         for reading in [&mut self.good, &mut self.suspect].into_iter().flatten() {
-            reading.count = old.energy(reading.count).as_microjoules().min(modulus);
+            reading.count = old.energy(reading.count.into()).as_microjoules().min(old.range);
         }
     }
 
-    /// The most that the counter can have advanced between two readings, in its own unit.
-    fn limit(&self, from: Reading, to: Reading) -> u64 {
-        let most = self.ceiling.over(to.at.saturating_duration_since(from.since)).as_microjoules();
-        match self.scale {
-            // One tick more than the energy, since a reading may fall on either side of a step.
-            Scale::Ticks { esu, .. } => {
-                u64::try_from((u128::from(most) << esu) / 1_000_000 + 1).unwrap_or(u64::MAX)
-            }
-            Scale::Reported { .. } => most.saturating_add(1),
-        }
+    /// The most that the counter can have advanced between two readings, in ticks: one tick more
+    /// than the energy, since a reading may fall on either side of a step.
+    fn limit(&self, from: Reading, to: Reading) -> u128 {
+        self.scale.of_energy(self.ceiling.over(to.at.since(from.since))) + 1
     }
 
     /// The advance from one reading to another when at most one wrap lies between them, unless it
     /// exceeds the ceiling.
-    fn plausible(&self, from: Reading, to: Reading) -> Option<u64> {
-        let ticks = match to.count.checked_sub(from.count) {
+    fn plausible(&self, from: Reading, to: Reading) -> Option<u128> {
+        let (from_count, to_count) = (u128::from(from.count), u128::from(to.count));
+        let ticks = match to_count.checked_sub(from_count) {
             Some(ticks) => ticks,
-            None => self.scale.modulus() - from.count + to.count,
+            None => self.scale.modulus - from_count + to_count,
         };
         (ticks <= self.limit(from, to) + self.slack()).then_some(ticks)
     }
 
     /// Counters step about once per ms (Intel SDM vol. 3B, 16.10), so that two readings an instant
     /// apart may differ by a whole step: 2 ms at the ceiling.
-    fn slack(&self) -> u64 {
-        let step = self.ceiling.over(Duration::from_millis(2)).as_microjoules();
-        match self.scale {
-            Scale::Ticks { esu, .. } => {
-                u64::try_from((u128::from(step) << esu) / 1_000_000).unwrap_or(0)
-            }
-            Scale::Reported { .. } => step,
-        }
+    fn slack(&self) -> u128 {
+        self.scale.of_energy(self.ceiling.over(Duration::from_millis(2)))
     }
 
-    fn advance(&mut self, ticks: u64, now: Reading, wrapped: bool) -> Step {
+    fn advance(&mut self, good: Reading, ticks: u128, now: Reading) -> Step {
         let before = self.total();
+        self.previous = Some((good, self.total, self.wraps));
         self.total = self.total.saturating_add(ticks);
-        let since = self.good.filter(|_| ticks == 0).map_or(now.at, |good| good.since);
-        self.good = Some(Reading { since, ..now });
-        self.wraps += u64::from(wrapped);
+        self.shown = self.shown.max(self.total);
+        self.good = Some(now);
+        self.suspect = None;
+        self.wraps += u64::from(now.count < good.count);
         let delta = self.total().checked_sub(before).unwrap_or(Microjoules::ZERO);
         Step::Advance { delta }
+    }
+
+    /// Whether this reading fits the one before the last, so that the last was bad: it lies behind
+    /// it, and close to where the counter was.
+    fn bad_before(&self, now: Reading) -> Option<((Reading, u128, u64), u128)> {
+        let previous = self.previous?;
+        let provable = self.limit(previous.0, now) < self.scale.modulus;
+        let ticks = self.plausible(previous.0, now).filter(|_| provable)?;
+        Some((previous, ticks))
+    }
+
+    fn correct(&mut self, previous: (Reading, u128, u64), ticks: u128, now: Reading) -> Step {
+        let (reading, total, wraps) = previous;
+        self.total = total.saturating_add(ticks);
+        self.wraps = wraps + u64::from(now.count < reading.count);
+        self.good = Some(now);
+        self.previous = None;
+        self.suspect = None;
+        Step::Corrected
     }
 
     /// A reading whose count may have stood there for a while: as long as a step takes at most, and
     /// not so long that the next reading would be ambiguous.
     fn of_unknown_age(&self, reading: Reading) -> Reading {
         let age = STEP_MAX.min(self.longest_interval() / 2);
-        Reading { since: reading.at.checked_sub(age).unwrap_or(reading.at), ..reading }
+        Reading { since: reading.at.before(age), ..reading }
     }
 
     fn rebase(&mut self, why: Break, first: Reading, now: Reading, good: Reading) -> Step {
+        let most = self.scale.energy(self.limit(good, first));
+        self.total = self.total.max(self.shown);
         self.total = self.total.saturating_add(self.plausible(first, now).unwrap_or(0));
         self.good = Some(self.of_unknown_age(now));
+        self.previous = None;
         self.suspect = None;
         self.epoch += 1;
-        Step::Rebased { why, lost: first.at.saturating_duration_since(good.at) }
+        Step::Rebased { why, lost: first.at.since(good.at), most }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! * [`host_root`]: where kernel files are read from; a folder can stand in for a machine.
 //! * [`sensor`]: what can be read here: powercap counters, or else a model of the processor.
+//! * [`clock`]: points in time that processes of one boot share.
 //! * [`counter`]: the only subtraction of raw counters, with its derivation.
 //! * [`accumulator`]: one domain over one window, its gaps and how sharp its ends are.
 //! * [`window`]: all counted domains of a host over one window.
@@ -14,6 +15,7 @@
 
 pub mod accumulator;
 pub mod attribution;
+pub mod clock;
 pub mod counter;
 pub mod cpu_time;
 pub mod host_root;

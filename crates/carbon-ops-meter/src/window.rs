@@ -11,8 +11,8 @@ use carbon_ops_units::{Microjoules, Watts};
 use crate::accumulator::{Accumulator, DomainEnergy};
 use crate::counter::Counter;
 use crate::host_root::HostRoot;
-use crate::sensor::Availability;
-use crate::sensor::powercap::{Excluded, Exclusion, Kind, Topology, Zone, mirrors};
+use crate::sensor::powercap::{Topology, Zone, mirrors};
+use crate::sensor::{Availability, Excluded, Exclusion, Kind};
 
 /// Slowest reading. Energy is in the totals, so that reading faster adds nothing but cost; this
 /// bounds what is lost when a zone vanishes.
@@ -133,7 +133,7 @@ impl Window {
             window.start(zone, clock);
         }
         window.drop_mirrors();
-        if !window.zones.iter().any(|(zone, _)| zone.kind == Kind::Package) {
+        if !window.zones.iter().any(|(zone, _)| zone.domain.kind == Kind::Package) {
             // Memory alone is not the host.
             let why = "no package counter can be read".into();
             let left = window.zones.iter();
@@ -183,10 +183,10 @@ impl Window {
         for (zone, accumulator) in self.zones {
             match accumulator.close(elapsed) {
                 Some(energy) => domains.push(Domain {
-                    name: zone.domain,
-                    kind: zone.kind,
-                    zone: zone.id,
-                    ceiling: zone.ceiling,
+                    name: zone.domain.name,
+                    kind: zone.domain.kind,
+                    zone: zone.domain.source,
+                    ceiling: zone.domain.ceiling,
                     energy,
                 }),
                 None => self.excluded.push(exclude(&zone, Exclusion::Stuck)),
@@ -205,7 +205,7 @@ impl Window {
 
     fn start(&mut self, mut zone: Zone, clock: Clock<'_>) {
         let opened = zone.read().ok().and_then(|reading| {
-            let counter = Counter::new(zone.range, zone.ceiling)?;
+            let counter = Counter::new(zone.domain.scale, zone.domain.ceiling);
             Accumulator::open(counter, reading, clock())
         });
         match opened {
@@ -238,13 +238,13 @@ impl Window {
 
     /// Leaves out dies that repeat another die's counter.
     fn drop_mirrors(&mut self) {
-        if !self.zones.iter().any(|(zone, _)| zone.domain.contains("-die-")) {
+        if !self.zones.iter().any(|(zone, _)| zone.domain.name.contains("-die-")) {
             return;
         }
         let mut values = Vec::new();
         for (zone, _) in &mut self.zones {
             let value = zone.read().ok();
-            values.push((zone.domain.clone(), value));
+            values.push((zone.domain.name.clone(), value));
         }
         let readings: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         for index in mirrors(&readings).into_iter().rev() {
@@ -255,5 +255,5 @@ impl Window {
 }
 
 fn exclude(zone: &Zone, reason: Exclusion) -> Excluded {
-    Excluded { name: zone.domain.clone(), id: zone.id.clone(), reason }
+    Excluded { name: zone.domain.name.clone(), id: zone.domain.source.clone(), reason }
 }

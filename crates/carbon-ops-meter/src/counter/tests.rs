@@ -10,6 +10,8 @@
 use super::*;
 use proptest::prelude::*;
 
+const TICKS: u64 = 1 << 32;
+
 const RANGE_ESU14: u64 = 262_143_328_850;
 const RANGE_ESU14_OLD: u64 = 262_143_999_938;
 const RANGE_ESU16: u64 = 65_532_610_987;
@@ -29,14 +31,14 @@ impl Register {
         let ticks = (joules * (1u64 << self.esu) as f64).floor() as u64;
         self.start + ticks
     }
-    fn print(self, joules: f64) -> Microjoules {
+    fn print(self, joules: f64) -> u64 {
         let count = self.ticks(joules) % TICKS;
         let printed = u128::from(count) * u128::from(self.num) / u128::from(self.den);
-        Microjoules::new(u64::try_from(printed).unwrap())
+        u64::try_from(printed).unwrap()
     }
-    fn range(self) -> Microjoules {
+    fn range(self) -> u64 {
         let printed = u128::from(TICKS - 1) * u128::from(self.num) / u128::from(self.den);
-        Microjoules::new(u64::try_from(printed).unwrap())
+        u64::try_from(printed).unwrap()
     }
 }
 
@@ -52,29 +54,42 @@ fn uj(n: u64) -> Microjoules {
     Microjoules::new(n)
 }
 
-fn at(base: Instant, ms: u64) -> Instant {
-    base + Duration::from_millis(ms)
+fn at(base: Moment, ms: u64) -> Moment {
+    base.after(Duration::from_millis(ms))
+}
+
+/// Some time after the boot.
+const BASE: Moment = Moment::from_nanos(3_600_000_000_000);
+
+/// A counter of readings in µJ, as the kernel prints them.
+fn counter(range: u64, ceiling: f64) -> Counter {
+    Counter::new(Scale::printed(uj(range)).unwrap(), watts(ceiling))
 }
 
 #[test]
 fn published_ranges_reveal_their_units() {
-    let ticks = |num, den, esu| Scale::Ticks { num, den, esu };
-    for (range, scale) in [
-        (RANGE_ESU14, ticks(61_035, 1000, 14)),
-        (RANGE_ESU14_OLD, ticks(1_000_000, 1 << 14, 14)),
-        (RANGE_ESU16, ticks(15_258, 1000, 16)),
-        (RANGE_DRAM, ticks(15_300, 1000, 16)),
-        (65_000_000, Scale::Reported { range: 65_000_000 }),
+    for (range, printed, esu) in [
+        (RANGE_ESU14, (61_035, 1000), 14),
+        (RANGE_ESU14_OLD, (1_000_000, 1 << 14), 14),
+        (RANGE_ESU16, (15_258, 1000), 16),
+        (RANGE_DRAM, (15_300, 1000), 16),
+        (4_294_967_295_000_000, (1_000_000, 1), 0),
     ] {
-        assert_eq!(Scale::from_range(range), scale, "{range}");
+        let scale = Scale::printed(uj(range)).unwrap();
+        let (num, den) = printed;
+        assert_eq!(scale.printed, Some(Ratio { num, den }), "{range}");
+        assert_eq!(scale.unit, Ratio::of_esu(esu), "{range}");
+        assert_eq!(scale.modulus, 1 << 32, "{range}");
     }
+    assert_eq!(Scale::printed(uj(65_000_000)), Some(Scale::reported(65_000_000)));
+    assert_eq!(Scale::printed(uj(0)), None);
 }
 
 #[test]
 fn every_count_survives_printing() {
     for range in [RANGE_ESU14, RANGE_ESU14_OLD, RANGE_ESU16, RANGE_DRAM] {
-        let scale = Scale::from_range(range);
-        let Scale::Ticks { num, den, .. } = scale else { panic!("{range}") };
+        let scale = Scale::printed(uj(range)).unwrap();
+        let Ratio { num, den } = scale.printed.unwrap();
         for n in (0..TICKS).step_by(99_999_989).chain([0, 1, 2, TICKS - 2, TICKS - 1]) {
             let printed = u128::from(n) * u128::from(num) / u128::from(den);
             assert_eq!(scale.count(u64::try_from(printed).unwrap()), Some(n));
@@ -86,10 +101,10 @@ fn every_count_survives_printing() {
 fn total_is_not_masked_to_32_bits() {
     // 100 W at 1 Hz for an hour: the Python predecessor reported nothing at all here.
     let register = esu14(0);
-    let base = Instant::now();
-    let mut counter = Counter::new(register.range(), watts(400.0)).unwrap();
+    let base = BASE;
+    let mut counter = counter(register.range(), 400.0);
     for second in 0..=3600u32 {
-        let at = base + Duration::from_secs(second.into());
+        let at = base.after(Duration::from_secs(second.into()));
         counter.observe(register.print(100.0 * f64::from(second)), at);
     }
     assert_eq!(counter.total().as_microjoules() / 1_000_000, 360_000);
@@ -99,14 +114,16 @@ fn total_is_not_masked_to_32_bits() {
 
 #[test]
 fn a_reset_yields_no_energy_and_a_new_epoch() {
-    let base = Instant::now();
-    let mut counter = Counter::new(uj(1_000_000_000), watts(100.0)).unwrap();
-    let mut see = |ms, value| counter.observe(uj(value), at(base, ms));
+    let base = BASE;
+    let mut counter = counter(1_000_000_000, 100.0);
+    let mut see = |ms, value| counter.observe(value, at(base, ms));
     assert_eq!(see(0, 500_000_000), Step::Baseline);
     assert_eq!(see(100, 505_000_000), Step::Advance { delta: uj(5_000_000) });
     assert_eq!(see(200, 0), Step::Skipped);
     let lost = Duration::from_millis(100);
-    assert_eq!(see(300, 5_000_000), Step::Rebased { why: Break::Reset, lost });
+    // 100 W for 0.1 s, and a tick.
+    let most = uj(10_000_001);
+    assert_eq!(see(300, 5_000_000), Step::Rebased { why: Break::Reset, lost, most });
     assert_eq!(see(400, 10_000_000), Step::Advance { delta: uj(5_000_000) });
     assert_eq!(counter.total(), uj(515_000_000));
     assert_eq!(counter.epoch(), 2);
@@ -115,11 +132,11 @@ fn a_reset_yields_no_energy_and_a_new_epoch() {
 
 #[test]
 fn a_transient_zero_loses_nothing() {
-    let base = Instant::now();
-    let mut counter = Counter::new(uj(1_000_000_000), watts(100.0)).unwrap();
-    counter.observe(uj(500_000_000), base);
-    assert_eq!(counter.observe(uj(0), at(base, 100)), Step::Skipped);
-    let step = counter.observe(uj(510_000_000), at(base, 200));
+    let base = BASE;
+    let mut counter = counter(1_000_000_000, 100.0);
+    counter.observe(500_000_000, base);
+    assert_eq!(counter.observe(0, at(base, 100)), Step::Skipped);
+    let step = counter.observe(510_000_000, at(base, 200));
     assert_eq!(step, Step::Advance { delta: uj(10_000_000) });
     assert_eq!(counter.epoch(), 1);
 }
@@ -127,10 +144,10 @@ fn a_transient_zero_loses_nothing() {
 #[test]
 fn a_counter_that_steps_rarely_may_step_far() {
     // 65 W in steps of half a second, read every ms.
-    let base = Instant::now();
-    let mut counter = Counter::new(uj(1_000_000_000), watts(260.0)).unwrap();
+    let base = BASE;
+    let mut counter = counter(1_000_000_000, 260.0);
     for ms in 0..=1200 {
-        let step = counter.observe(uj((ms + 480) / 500 * 32_500_000), at(base, ms));
+        let step = counter.observe((ms + 480) / 500 * 32_500_000, at(base, ms));
         assert!(!matches!(step, Step::Skipped | Step::Rebased { .. }), "{ms} {step:?}");
     }
     assert_eq!(counter.total(), uj(97_500_000));
@@ -138,23 +155,92 @@ fn a_counter_that_steps_rarely_may_step_far() {
 
 #[test]
 fn a_gap_that_can_hide_two_wraps_is_not_bridged() {
-    let base = Instant::now();
-    let mut counter = Counter::new(uj(65_000_000), watts(260.0)).unwrap();
-    counter.observe(uj(1_000_000), base);
-    let step = counter.observe(uj(2_000_000), at(base, 1000));
+    let base = BASE;
+    let mut counter = counter(65_000_000, 260.0);
+    counter.observe(1_000_000, base);
+    let step = counter.observe(2_000_000, at(base, 1000));
     let lost = Duration::from_secs(1);
-    assert_eq!(step, Step::Rebased { why: Break::AmbiguousWrap, lost });
+    // 260 W for 1 s, and for the quarter of it that the first value may have stood there.
+    let most = uj(276_250_001);
+    assert_eq!(step, Step::Rebased { why: Break::AmbiguousWrap, lost, most });
     assert_eq!(counter.total(), uj(1_000_000));
+}
+
+#[test]
+fn a_bad_reading_that_passes_every_test_invents_nothing() {
+    // 20 W; at 300 ms a value that is on the lattice and within the ceiling, but wrong by 7 J.
+    let register = esu14(0);
+    let mut counter = counter(register.range(), 400.0);
+    let truth = |ms: u64| 1000.0 + 0.02 * ms as f64;
+    let mut before = Microjoules::ZERO;
+    for ms in (0..=2000).step_by(100) {
+        let wrong = if ms == 300 { 7.0 } else { 0.0 };
+        counter.observe(register.print(truth(ms) + wrong), at(BASE, ms));
+        assert!(counter.total() >= before);
+        before = counter.total();
+    }
+    assert!((counter.total().as_joules() - truth(2000)).abs() < 1e-3, "{:?}", counter.total());
+    assert_eq!((counter.epoch(), counter.wraps()), (1, 0));
+}
+
+#[test]
+fn a_zero_near_the_end_of_the_range_is_not_a_wrap() {
+    let register = esu14(TICKS - 50_000);
+    let mut counter = counter(register.range(), 400.0);
+    counter.observe(register.print(0.0), BASE);
+    let first = counter.total();
+    counter.observe(register.print(1.0), at(BASE, 100));
+    counter.observe(0, at(BASE, 200));
+    counter.observe(register.print(2.0), at(BASE, 300));
+    let total = counter.total().checked_sub(first).unwrap();
+    assert_eq!((total.as_microjoules(), counter.wraps()), (2_000_000, 0));
+}
+
+#[test]
+fn a_counter_resumes_where_it_stopped_when_the_gap_is_provable() {
+    let register = esu14(TICKS - 50_000);
+    let mut first = counter(register.range(), 400.0);
+    first.observe(register.print(0.0), BASE);
+    first.observe(register.print(1.0), at(BASE, 100));
+    let saved = first.save().unwrap();
+    // 262 kJ at 400 W are 655 s.
+    for (ms, joules, epoch) in [(10_000, 5.0, 1), (700_000, 6.0, 2)] {
+        let mut second = Counter::resume(first.scale(), watts(400.0), &saved).unwrap();
+        assert_eq!(second.total(), first.total());
+        second.observe(register.print(joules), at(BASE, ms));
+        assert_eq!(second.epoch(), epoch, "{ms}");
+        let grown = second.total().checked_sub(first.total()).unwrap().as_microjoules();
+        assert_eq!(grown, if epoch == 1 { 4_000_000 } else { 0 });
+    }
+}
+
+#[test]
+fn a_register_tells_the_unit_that_an_odd_range_does_not() {
+    // As the simulated host prints it: 65 J of ESU 16, truncated to 15.258 µJ.
+    let scale = Scale::printed_in_units(uj(65_000_000), 16).unwrap();
+    assert!(scale.is_exact() && scale.has_lattice());
+    assert_eq!(scale.modulus, 4_260_061); // 65 000 000 / 15.258 = 4 260 060.3
+    assert_eq!(scale.energy(1 << 16), uj(1_000_000));
+    assert_eq!(Scale::printed_in_units(uj(RANGE_ESU14), 16), Scale::printed(uj(RANGE_ESU14)));
+}
+
+#[test]
+fn a_register_of_64_bits_counts_beyond_64_bits() {
+    let mut counter = Counter::new(Scale::register(32, 64), watts(500.0));
+    counter.observe(u64::MAX - 10, BASE);
+    counter.observe((1 << 32) - 11, at(BASE, 10_000));
+    assert_eq!((counter.wraps(), counter.epoch()), (1, 1));
+    assert_eq!(counter.total().as_microjoules(), 4_294_967_297_000_000 - 1_000_000 + 1_000_000 - 1);
 }
 
 #[test]
 fn a_reading_off_the_lattice_is_skipped_and_its_energy_carried() {
     let register = esu14(0);
-    let base = Instant::now();
-    let mut counter = Counter::new(register.range(), watts(400.0)).unwrap();
+    let base = BASE;
+    let mut counter = counter(register.range(), 400.0);
     counter.observe(register.print(1000.0), base);
     let good = register.print(1010.0);
-    let corrupt = uj(good.as_microjoules() - 3);
+    let corrupt = good - 3;
     assert_eq!(counter.observe(corrupt, at(base, 100)), Step::Skipped);
     counter.observe(register.print(1020.0), at(base, 200));
     assert_eq!(counter.total().as_microjoules() / 1_000_000, 1020);
@@ -162,10 +248,10 @@ fn a_reading_off_the_lattice_is_skipped_and_its_energy_carried() {
 
 #[test]
 fn hardware_off_the_inferred_lattice_is_counted_as_printed() {
-    let base = Instant::now();
-    let mut counter = Counter::new(uj(RANGE_ESU14), watts(400.0)).unwrap();
+    let base = BASE;
+    let mut counter = counter(RANGE_ESU14, 400.0);
     for (ms, printed) in [(0, 1_000_003), (100, 2_000_003), (200, 3_000_003), (300, 4_000_003)] {
-        counter.observe(uj(printed), at(base, ms));
+        counter.observe(printed, at(base, ms));
     }
     assert_eq!(counter.total(), uj(4_000_003));
 }
@@ -183,15 +269,15 @@ proptest! {
     ) {
         let (esu, num, den) = shape;
         let register = Register { esu, num, den, start };
-        let mut counter = Counter::new(register.range(), watts(1500.0)).unwrap();
+        let mut counter = counter(register.range(), 1500.0);
         let longest = counter.longest_interval();
-        let mut now = Instant::now();
+        let mut now = BASE;
         let (mut joules, mut before) = (0.0, Microjoules::ZERO);
         counter.observe(register.print(0.0), now);
         let first = counter.total();
         for (power, share) in steps {
             let step = longest.mul_f64(share);
-            now += step;
+            now = now.after(step);
             joules += power * step.as_secs_f64();
             counter.observe(register.print(joules), now);
             prop_assert!(counter.total() >= before);
@@ -209,12 +295,12 @@ proptest! {
     fn garbage_never_exceeds_the_ceiling(
         readings in prop::collection::vec((0u64..300_000_000_000, 1u64..5_000), 1..100),
     ) {
-        let base = Instant::now();
-        let mut counter = Counter::new(uj(RANGE_ESU14), watts(100.0)).unwrap();
+        let base = BASE;
+        let mut counter = counter(RANGE_ESU14, 100.0);
         let (mut ms, mut first, mut before) = (0, None, Microjoules::ZERO);
         for (reading, gap) in readings {
             ms += gap;
-            counter.observe(uj(reading), at(base, ms));
+            counter.observe(reading, at(base, ms));
             let total = counter.total();
             prop_assert!(total >= before);
             before = total;

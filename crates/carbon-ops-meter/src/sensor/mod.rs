@@ -1,12 +1,161 @@
 //! Sensors: what can be read on this machine, and what to do when it cannot.
 //!
-//! Absence is a state, not an error: [`Availability`] says why, and for a refusal what to do.
+//! Absence is a state, not an error: [`Availability`] says why, and for a refusal what to do. All
+//! energy counters stand behind one trait, [`Backend`]: a list of [`Domain`]s, and a reading of each.
+//! What a reading means is the domain's [`Scale`]; no backend subtracts anything.
 
 use std::fmt;
 use std::io;
 
+use carbon_ops_units::Watts;
+
+use crate::counter::Scale;
+
 pub mod model;
 pub mod powercap;
+
+/// Energy counters of one kind on one machine.
+pub trait Backend: fmt::Debug + Send {
+    /// `sysfs`, `msr`, `perf` or `nvml`.
+    fn name(&self) -> &'static str;
+
+    /// What can be read, counted or not, in an order that stays.
+    fn domains(&self) -> &[Domain];
+
+    /// Reads the counter of one domain, by its place in [`Backend::domains`], in the terms of its
+    /// scale.
+    ///
+    /// # Errors
+    /// By what to do next; see [`ReadFault`].
+    fn read(&mut self, index: usize) -> Result<u64, ReadFault>;
+}
+
+/// One energy counter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Domain {
+    /// What it measures, unique within a backend: `package-0`, `dram-0`, `core-0`, `uncore-0`,
+    /// `psys`, `gpu-0`. The same domain has the same name in every backend.
+    pub name: String,
+    /// The same with its source, as carbon-ops 0.1 named it: `package-0:intel-rapl:0`, `core:intel-rapl:0:0`.
+    pub key: String,
+    /// What kind of thing that is.
+    pub kind: Kind,
+    /// Where it is read: the zone `intel-rapl:0:1`, the register `msr:0x611`, the event
+    /// `energy-pkg`, the device `GPU-…`.
+    pub source: String,
+    /// What its readings mean.
+    pub scale: Scale,
+    /// Power that it cannot exceed.
+    pub ceiling: Watts,
+    /// Why it is not part of the host's sum; `None` when it is.
+    pub excluded: Option<Exclusion>,
+}
+
+/// What a domain measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A processor package (or one die of it).
+    Package,
+    /// The memory of a package.
+    Dram,
+    /// A graphics processor or another accelerator, with its memory.
+    Gpu,
+    /// The cores of a package.
+    Core,
+    /// What a package holds beside its cores, such as its graphics.
+    Uncore,
+    /// The platform, as its firmware defines it.
+    Psys,
+}
+
+impl Kind {
+    /// The word that stands in messages and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Package => "package",
+            Self::Dram => "dram",
+            Self::Gpu => "gpu",
+            Self::Core => "core",
+            Self::Uncore => "uncore",
+            Self::Psys => "psys",
+        }
+    }
+
+    /// Why a domain of this kind is no part of the host's sum: it lies in another one, or around it.
+    pub fn exclusion(self) -> Option<Exclusion> {
+        match self {
+            Self::Package | Self::Dram | Self::Gpu => None,
+            Self::Core | Self::Uncore => Some(Exclusion::InsidePackage),
+            Self::Psys => Some(Exclusion::OverlapsPackage),
+        }
+    }
+
+    /// A power that no such domain of one socket or device reaches, for where no limit is published.
+    pub fn ceiling(self) -> Watts {
+        let watts = match self {
+            Self::Package | Self::Core | Self::Gpu => 2000.0,
+            Self::Dram | Self::Uncore => 500.0,
+            Self::Psys => 8000.0,
+        };
+        Watts::new(watts).unwrap_or(Watts::ZERO)
+    }
+}
+
+/// Why a domain is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exclusion {
+    /// Contained in the package (`core`, `uncore`).
+    InsidePackage,
+    /// Contains the package (`psys`).
+    OverlapsPackage,
+    /// Another zone shows the same counter (`intel-rapl-mmio`).
+    Duplicate,
+    /// A die that repeats the counter of its package's first die.
+    MirroredDie,
+    /// May not be read.
+    Denied,
+    /// Cannot be read, or not as a counter.
+    Unreadable,
+    /// Its value did not move while others did.
+    Stuck,
+    /// A name that we do not know.
+    Unknown,
+    /// Memory whose package cannot be read: not the host's energy.
+    WithoutPackage,
+}
+
+impl Exclusion {
+    /// The word that stands in the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InsidePackage => "inside_package",
+            Self::OverlapsPackage => "overlaps_package",
+            Self::Duplicate => "duplicate",
+            Self::MirroredDie => "mirrored_die",
+            Self::Denied => "permission_denied",
+            Self::Unreadable => "unreadable",
+            Self::Stuck => "stuck",
+            Self::Unknown => "unknown_domain",
+            Self::WithoutPackage => "without_package",
+        }
+    }
+
+    /// Whether energy that should have been counted is missing because of it.
+    pub fn loses_energy(self) -> bool {
+        matches!(self, Self::Denied | Self::Unreadable | Self::Stuck)
+    }
+}
+
+/// A zone that is not counted, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excluded {
+    /// The zone's own name, such as `psys`.
+    pub name: String,
+    /// Name of the zone's directory.
+    pub id: String,
+    /// Why.
+    pub reason: Exclusion,
+}
 
 /// Whether a sensor can be used on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@
 //!
 //! Deliberately absent: subtraction (see [`crate::counter`]), MSR and perf, which are other sensors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use super::{Availability, ReadFault};
+use super::{Availability, Backend, Domain, Excluded, Exclusion, Kind, ReadFault};
+use crate::counter::Scale;
 use crate::host_root::{HostRoot, read_text};
 
 /// What a reading of 64 bits and its newline take, with room to spare.
@@ -36,90 +37,13 @@ const ZONES_MAX: usize = 4096;
 /// and short peaks pass them.
 const CEILING_OVER_LIMIT: f64 = 4.0;
 
-/// Ceilings where no limit is published: above any socket and any DRAM of a socket sold so far.
-const PACKAGE_CEILING_W: f64 = 2000.0;
-const DRAM_CEILING_W: f64 = 500.0;
-
-/// A zone that is counted.
+/// A zone that can be read.
 #[derive(Debug)]
 pub struct Zone {
-    /// `package-0`, `package-0-die-1`, `dram-0`.
-    pub domain: String,
-    /// Package or DRAM.
-    pub kind: Kind,
-    /// Name of the zone's directory, such as `intel-rapl:0:1`.
-    pub id: String,
-    /// `max_energy_range_uj`.
-    pub range: Microjoules,
-    /// Power that the domain cannot exceed.
-    pub ceiling: Watts,
+    /// What it measures.
+    pub domain: Domain,
     path: PathBuf,
     file: Option<File>,
-}
-
-/// What a counted zone measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A processor package (or one die of it).
-    Package,
-    /// The memory of a package.
-    Dram,
-}
-
-/// A zone that is not counted, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Excluded {
-    /// The zone's own name, such as `psys`.
-    pub name: String,
-    /// Name of the zone's directory.
-    pub id: String,
-    /// Why.
-    pub reason: Exclusion,
-}
-
-/// Why a zone is not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exclusion {
-    /// Contained in the package (`core`, `uncore`).
-    InsidePackage,
-    /// Contains the package (`psys`).
-    OverlapsPackage,
-    /// Another zone shows the same counter (`intel-rapl-mmio`).
-    Duplicate,
-    /// A die that repeats the counter of its package's first die.
-    MirroredDie,
-    /// May not be read.
-    Denied,
-    /// Cannot be read, or not as a counter.
-    Unreadable,
-    /// Its value did not move while others did.
-    Stuck,
-    /// A name that we do not know.
-    Unknown,
-    /// Memory whose package cannot be read: not the host's energy.
-    WithoutPackage,
-}
-
-impl Exclusion {
-    /// The word that stands in the record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InsidePackage => "inside_package",
-            Self::OverlapsPackage => "overlaps_package",
-            Self::Duplicate => "duplicate",
-            Self::MirroredDie => "mirrored_die",
-            Self::Denied => "permission_denied",
-            Self::Unreadable => "unreadable",
-            Self::Stuck => "stuck",
-            Self::Unknown => "unknown_domain",
-            Self::WithoutPackage => "without_package",
-        }
-    }
-
-    /// Whether energy that should have been counted is missing because of it.
-    pub fn loses_energy(self) -> bool {
-        matches!(self, Self::Denied | Self::Unreadable | Self::Stuck)
-    }
 }
 
 /// The zones of a host, sorted by domain name.
@@ -127,8 +51,17 @@ impl Exclusion {
 pub struct Topology {
     /// To be summed.
     pub counted: Vec<Zone>,
-    /// Not to be summed.
+    /// Readable and not to be summed; only after [`Topology::discover_all`].
+    pub beside: Vec<Zone>,
+    /// Not to be summed, those of `beside` included.
     pub excluded: Vec<Excluded>,
+}
+
+/// What to open beside the zones that are summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Also {
+    Nothing,
+    Beside,
 }
 
 /// A zone as found, before it is judged.
@@ -143,6 +76,15 @@ struct Found {
 impl Topology {
     /// Looks at the powercap class of a host, without reading a counter twice.
     pub fn discover(host: &HostRoot) -> (Availability, Self) {
+        Self::look(host, Also::Nothing)
+    }
+
+    /// The same, and opens what can be read without being summed.
+    pub fn discover_all(host: &HostRoot) -> (Availability, Self) {
+        Self::look(host, Also::Beside)
+    }
+
+    fn look(host: &HostRoot, also: Also) -> (Availability, Self) {
         let class = host.powercap_class();
         let found = match find(&class) {
             Ok(found) if found.is_empty() => {
@@ -156,44 +98,51 @@ impl Topology {
             }
         };
         let mut topology = Self::default();
-        let mut taken = BTreeMap::new();
+        let mut taken = BTreeSet::new();
         // `intel-rapl` before `intel-rapl-mmio`, so that the latter is the duplicate.
         for zone in found {
-            topology.judge(zone, &mut taken);
+            topology.judge(&zone, &mut taken, also);
         }
-        topology.counted.sort_by(|a, b| a.domain.cmp(&b.domain));
+        topology.counted.sort_by(|a, b| a.domain.name.cmp(&b.domain.name));
+        topology.beside.sort_by(|a, b| a.domain.name.cmp(&b.domain.name));
         (topology.availability(&class), topology)
     }
 
-    fn judge(&mut self, zone: Found, taken: &mut BTreeMap<String, String>) {
-        let exclude = |reason, zone: &Found| Excluded {
-            name: zone.name.clone(),
-            id: zone.id.clone(),
-            reason,
+    fn judge(&mut self, zone: &Found, taken: &mut BTreeSet<String>, also: Also) {
+        let mut exclude = |reason| {
+            let (name, id) = (zone.name.clone(), zone.id.clone());
+            self.excluded.push(Excluded { name, id, reason });
         };
-        let (kind, domain) = match (zone.name.as_str(), &zone.package) {
-            (name, _) if name.starts_with("package-") => (Kind::Package, name.to_owned()),
-            ("dram", Some(package)) => (Kind::Dram, format!("dram-{package}")),
-            ("core" | "uncore", _) => {
-                return self.excluded.push(exclude(Exclusion::InsidePackage, &zone));
-            }
-            ("psys", _) => return self.excluded.push(exclude(Exclusion::OverlapsPackage, &zone)),
-            _ => return self.excluded.push(exclude(Exclusion::Unknown, &zone)),
+        let of_package = |what| Some(format!("{what}-{}", zone.package.as_deref()?));
+        let (kind, name) = match zone.name.as_str() {
+            name if name.starts_with("package-") => (Kind::Package, Some(name.to_owned())),
+            "dram" => (Kind::Dram, of_package("dram")),
+            "core" => (Kind::Core, of_package("core")),
+            "uncore" => (Kind::Uncore, of_package("uncore")),
+            "psys" => (Kind::Psys, Some("psys".to_owned())),
+            _ => return exclude(Exclusion::Unknown),
         };
-        if taken.contains_key(&domain) {
-            return self.excluded.push(exclude(Exclusion::Duplicate, &zone));
+        let Some(name) = name else { return exclude(Exclusion::Unknown) };
+        if kind.exclusion().is_none() && taken.contains(&name) {
+            return exclude(Exclusion::Duplicate);
         }
-        match Zone::open(&zone, kind, &domain) {
-            Ok(opened) => {
-                taken.insert(domain, zone.id);
-                self.counted.push(opened);
+        if let Some(reason) = kind.exclusion() {
+            exclude(reason);
+            if also == Also::Nothing || taken.contains(&name) {
+                return;
             }
-            Err(reason) => self.excluded.push(exclude(reason, &zone)),
         }
+        match Zone::open(zone, kind, &name) {
+            Ok(opened) if kind.exclusion().is_some() => self.beside.push(opened),
+            Ok(opened) => self.counted.push(opened),
+            Err(_) if kind.exclusion().is_some() => return,
+            Err(reason) => return exclude(reason),
+        }
+        taken.insert(name);
     }
 
     fn availability(&self, class: &Path) -> Availability {
-        if self.counted.iter().any(|zone| zone.kind == Kind::Package) {
+        if self.counted.iter().any(|zone| zone.domain.kind == Kind::Package) {
             return Availability::Present;
         }
         if self.excluded.iter().any(|zone| zone.reason == Exclusion::Denied) {
@@ -234,15 +183,19 @@ fn package_number(name: &str) -> Option<String> {
 }
 
 impl Zone {
-    fn open(found: &Found, kind: Kind, domain: &str) -> Result<Self, Exclusion> {
+    fn open(found: &Found, kind: Kind, name: &str) -> Result<Self, Exclusion> {
         let range = read_text(&found.path.join("max_energy_range_uj")).ok();
-        let range = range.and_then(|text| text.parse().ok()).filter(|&range| range > 0);
+        let range = range.and_then(|text| text.parse().ok()).map(Microjoules::new);
         let mut zone = Self {
-            domain: domain.to_owned(),
-            kind,
-            id: found.id.clone(),
-            range: Microjoules::new(range.ok_or(Exclusion::Unreadable)?),
-            ceiling: ceiling(&found.path, kind),
+            domain: Domain {
+                name: name.to_owned(),
+                key: format!("{}:{}", found.name, found.id),
+                kind,
+                source: found.id.clone(),
+                scale: range.and_then(Scale::printed).ok_or(Exclusion::Unreadable)?,
+                ceiling: ceiling(&found.path, kind),
+                excluded: kind.exclusion(),
+            },
             path: found.path.join("energy_uj"),
             file: None,
         };
@@ -257,7 +210,7 @@ impl Zone {
     ///
     /// # Errors
     /// By what to do next; see [`ReadFault`].
-    pub fn read(&mut self) -> Result<Microjoules, ReadFault> {
+    pub fn read(&mut self) -> Result<u64, ReadFault> {
         let value = self.try_read();
         if value.is_err() {
             self.file = None;
@@ -265,7 +218,7 @@ impl Zone {
         value
     }
 
-    fn try_read(&mut self) -> Result<Microjoules, ReadFault> {
+    fn try_read(&mut self) -> Result<u64, ReadFault> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(File::open(&self.path).map_err(|error| ReadFault::of(&error))?),
@@ -274,7 +227,7 @@ impl Zone {
         let length = file.read_at(&mut text, 0).map_err(|error| ReadFault::of(&error))?;
         let digits = text.get(..length).unwrap_or_default().trim_ascii();
         let value = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-        value.map(Microjoules::new).ok_or(ReadFault::Retry)
+        value.ok_or(ReadFault::Retry)
     }
 }
 
@@ -286,34 +239,57 @@ fn ceiling(zone: &Path, kind: Kind) -> Watts {
     };
     let largest = (0..3).filter_map(limit).max();
     #[expect(clippy::cast_precision_loss, reason = "a bound needs no sixteenth digit")]
-    let watts = match (largest, kind) {
-        (Some(microwatts), _) => CEILING_OVER_LIMIT * microwatts as f64 / 1e6,
-        (None, Kind::Package) => PACKAGE_CEILING_W,
-        (None, Kind::Dram) => DRAM_CEILING_W,
-    };
-    Watts::new(watts).unwrap_or(Watts::ZERO)
+    let watts = largest.map(|microwatts| CEILING_OVER_LIMIT * microwatts as f64 / 1e6);
+    watts.and_then(|watts| Watts::new(watts).ok()).unwrap_or(kind.ceiling())
 }
 
-/// Which of several counters, read one right after the other, repeat an earlier one: dies of one
+/// Which of several zones, read one right after the other, repeat an earlier one: dies of one
 /// package whose readings differ by less than the package can use while two files are read.
 ///
 /// Takes the domains and their readings (`None` where reading failed); yields indices.
-pub fn mirrors(readings: &[(&str, Option<Microjoules>)]) -> Vec<usize> {
+pub fn mirrors(readings: &[(&str, Option<u64>)]) -> Vec<usize> {
     // 2 kW for 5 ms: two reads and a step of the counter.
     const SAME: u64 = 10_000_000;
     let socket = |domain: &str| Some(domain.split_once("-die-")?.0.to_owned());
-    let repeats = |(index, (domain, value)): (usize, &(&str, Option<Microjoules>))| {
+    let repeats = |(index, (domain, value)): (usize, &(&str, Option<u64>))| {
         let (of, value) = (socket(domain)?, (*value)?);
         let earlier = readings.get(..index)?.iter();
-        let same = |(other, theirs): &(&str, Option<Microjoules>)| {
-            let near = |theirs: Microjoules| {
-                theirs.as_microjoules().abs_diff(value.as_microjoules()) <= SAME
-            };
+        let same = |(other, theirs): &(&str, Option<u64>)| {
+            let near = |theirs: u64| theirs.abs_diff(value) <= SAME;
             socket(other).as_ref() == Some(&of) && theirs.is_some_and(near)
         };
         earlier.into_iter().any(same).then_some(index)
     };
     readings.iter().enumerate().filter_map(repeats).collect()
+}
+
+/// The zones of a host as a backend: counted ones first, then those beside them.
+#[derive(Debug)]
+pub struct Powercap {
+    domains: Vec<Domain>,
+    zones: Vec<Zone>,
+}
+
+impl Powercap {
+    /// Takes the zones over.
+    pub fn new(topology: Topology) -> Self {
+        let zones: Vec<_> = topology.counted.into_iter().chain(topology.beside).collect();
+        Self { domains: zones.iter().map(|zone| zone.domain.clone()).collect(), zones }
+    }
+}
+
+impl Backend for Powercap {
+    fn name(&self) -> &'static str {
+        "sysfs"
+    }
+
+    fn domains(&self) -> &[Domain] {
+        &self.domains
+    }
+
+    fn read(&mut self, index: usize) -> Result<u64, ReadFault> {
+        self.zones.get_mut(index).ok_or(ReadFault::Gone)?.read()
+    }
 }
 
 fn describe(error: &io::Error) -> String {

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Availability;
-use carbon_ops_meter::sensor::powercap::{Exclusion, Topology};
+use carbon_ops_meter::sensor::Exclusion;
+use carbon_ops_meter::sensor::powercap::Topology;
 use carbon_ops_meter::window::{Counted, Window};
 use carbon_ops_units::Microjoules;
 use tempfile::TempDir;
@@ -81,7 +82,7 @@ impl FakeHost {
 
     fn counted(&self) -> Vec<(String, String)> {
         let (_, topology) = Topology::discover(&self.root());
-        topology.counted.into_iter().map(|zone| (zone.domain, zone.id)).collect()
+        topology.counted.into_iter().map(|zone| (zone.domain.name, zone.domain.source)).collect()
     }
 
     /// A window of two seconds, read every 100 ms; `step` moves the counters before each reading.
