@@ -73,6 +73,10 @@ pub enum GapReason {
     Vanished,
     /// The value did not move.
     Stuck,
+    /// The machine was suspended, and the counter came back with another value.
+    Suspend,
+    /// The governor was restarted and could not go on from where it had stopped.
+    Restart,
 }
 
 impl GapReason {
@@ -85,6 +89,8 @@ impl GapReason {
             Self::Unreadable => "unreadable",
             Self::Vanished => "vanished",
             Self::Stuck => "stuck",
+            Self::Suspend => "suspend",
+            Self::Restart => "restart",
         }
     }
 }

@@ -381,7 +381,9 @@ impl Counter {
         if self.limit(good, now) >= self.scale.modulus {
             return self.rebase(Break::AmbiguousWrap, now, now, good);
         }
-        if count == 0 && self.suspect.is_none_or(|suspect| suspect.count != 0) {
+        // While there is time to look again, a zero waits for a second one.
+        let hurry = self.limit(good, now).saturating_mul(4) >= self.scale.modulus;
+        if count == 0 && !hurry && self.suspect.is_none_or(|suspect| suspect.count != 0) {
             self.suspect = Some(now);
             return Step::Skipped;
         }
@@ -503,7 +505,7 @@ impl Counter {
         let previous = self.previous?;
         let provable = self.limit(previous.0, now) < self.scale.modulus;
         let ticks = self.plausible(previous.0, now).filter(|_| provable)?;
-        Some((previous, ticks))
+        (previous.1.saturating_add(ticks) < self.total).then_some((previous, ticks))
     }
 
     fn correct(&mut self, previous: (Reading, u128, u64), ticks: u128, now: Reading) -> Step {

@@ -15,9 +15,15 @@
 
 pub mod accumulator;
 pub mod attribution;
+pub mod client;
 pub mod clock;
 pub mod counter;
 pub mod cpu_time;
 pub mod host_root;
+mod mapped;
+pub mod page;
+pub mod protocol;
 pub mod sensor;
+pub mod snapshot;
+pub mod totals;
 pub mod window;

@@ -1,0 +1,537 @@
+//! All domains of a host over the life of a daemon: readings in, a snapshot of totals out.
+//!
+//! Each domain has its [`Counter`]; this is what stands around it: what was lost and how much that
+//! can have been, which counters fail or stand still, what a suspend did, and how all of it is
+//! carried over a restart. Continuity is proven and never assumed: a restart is a gap like any
+//! other, which the counter bridges when at most one wrap fits into it.
+//!
+//! Deliberately absent: files, clocks and threads; the caller brings each reading with its moment.
+
+use std::time::Duration;
+
+use carbon_ops_units::{Microjoules, Watts};
+
+use crate::accumulator::GapReason;
+use crate::clock::Moment;
+use crate::counter::{Break, Counter, Saved, Step};
+use crate::page::{SavedDomain, digest};
+use crate::sensor::{Domain, Exclusion, Kind, ReadFault};
+use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text};
+
+/// A domain without a good reading for this long is stale.
+const STALE_AFTER: Duration = Duration::from_secs(1);
+
+/// A package, its memory and a GPU always draw power, and their counters step at least once a
+/// second: one that rests for longer is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
+
+/// The clock that runs on in suspend gains this on the other one only when there was a suspend.
+const SUSPEND_MIN: Duration = Duration::from_millis(20);
+
+/// Events kept until they are taken; more of them are counted and dropped.
+const EVENTS_MAX: usize = 256;
+
+/// The clocks at a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Times {
+    /// Boot time.
+    pub at: Moment,
+    /// Monotonic time.
+    pub monotonic: Duration,
+    /// Unix time.
+    pub unix: Duration,
+}
+
+/// What is known of the machine from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Host {
+    /// The kernel's boot id.
+    pub boot_id: [u8; 16],
+    /// When this daemon was started.
+    pub started: Moment,
+    /// Whether the processor blurs its counters.
+    pub filtering: Known,
+    /// The counters belong to no real machine.
+    pub simulated: bool,
+}
+
+/// Something that happened to a domain, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Moment,
+    /// To which domain.
+    pub domain: Text<3>,
+    /// What.
+    pub what: Happened,
+}
+
+/// What can happen to a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happened {
+    /// Counting went on from where an earlier process of this boot stopped.
+    Resumed {
+        /// Time between the two.
+        gap: Duration,
+    },
+    /// Energy was lost, and a new epoch began.
+    Lost {
+        /// Why.
+        reason: GapReason,
+        /// For how long nothing was counted.
+        gap: Duration,
+        /// At most so much was lost, and at least nothing.
+        most: Microjoules,
+    },
+    /// It could not be read, or did not move, for a while; a later reading carried the energy.
+    Bridged {
+        /// Why.
+        reason: GapReason,
+        /// For how long.
+        gap: Duration,
+    },
+    /// It cannot be read.
+    Failing {
+        /// Why.
+        reason: GapReason,
+    },
+    /// It does not move.
+    Stuck,
+    /// The machine was suspended.
+    Suspended {
+        /// For how long.
+        length: Duration,
+    },
+    /// Its readings do not fit the unit that its range tells; from here on they are taken as µJ, and
+    /// corrupt ones cannot be told by their value.
+    LatticeGivenUp,
+}
+
+/// One domain.
+#[derive(Debug)]
+struct Track {
+    domain: Domain,
+    /// Name, key and everything that is published.
+    total: DomainTotal,
+    counter: Counter,
+    /// Digest of the counter's scale.
+    scale: u64,
+    /// The published total at which this counter began, and the counter's total then.
+    base: Microjoules,
+    zero: Microjoules,
+    /// What an earlier process published of this domain, when its counter cannot be resumed.
+    earlier: Option<SavedDomain>,
+    /// Since when, and why, reading fails.
+    fault: Option<(Moment, GapReason)>,
+    /// Since the counter was resumed and not yet read.
+    resumed: bool,
+}
+
+/// All domains.
+#[derive(Debug)]
+pub struct Totals {
+    host: Host,
+    tracks: Vec<Track>,
+    snapshot: Snapshot,
+    times: Times,
+    /// Boot time minus monotonic time, at the last sample.
+    asleep: Option<Duration>,
+    /// The last suspend that was seen.
+    suspended_at: Option<Moment>,
+    /// Saved domains that are not there now; they may come back.
+    dormant: Vec<SavedDomain>,
+    max_power: Option<Watts>,
+    events: Vec<Event>,
+}
+
+impl Totals {
+    /// Of no domain yet. `saved` is what an earlier process left; that of another boot is ignored.
+    pub fn new(host: Host, saved: Option<(Snapshot, Vec<SavedDomain>)>) -> Self {
+        let saved = saved.filter(|(snapshot, _)| snapshot.boot_id == host.boot_id);
+        let (earlier, dormant) = saved.unwrap_or_default();
+        let snapshot = Snapshot {
+            boot_id: host.boot_id,
+            started: host.started,
+            filtering: host.filtering,
+            simulated: host.simulated,
+            seq: earlier.seq,
+            missed: earlier.missed,
+            suspends: earlier.suspends,
+            quantum: Microjoules::new(1),
+            ..Snapshot::default()
+        };
+        let asleep = (earlier.seq > 0).then(|| asleep(earlier.at, earlier.monotonic));
+        Self {
+            host,
+            tracks: Vec::new(),
+            snapshot,
+            times: Times::default(),
+            asleep,
+            suspended_at: None,
+            dormant,
+            max_power: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// A power that no domain exceeds, in the place of what is known of each; for domains that are
+    /// added from here on.
+    #[must_use]
+    pub fn with_max_power(mut self, max_power: Option<Watts>) -> Self {
+        self.max_power = max_power;
+        self
+    }
+
+    /// Adds a domain; its index, for [`Totals::observe`]. `None` beyond [`DOMAINS_MAX`].
+    pub fn add(&mut self, source: Source, mut domain: Domain) -> Option<usize> {
+        if self.tracks.len() >= DOMAINS_MAX {
+            return None;
+        }
+        domain.ceiling = self.max_power.unwrap_or(domain.ceiling);
+        let key = Text::new(&domain.key);
+        let earlier = self.dormant.iter().position(|saved| saved.total.key == key);
+        let earlier = earlier.map(|place| self.dormant.swap_remove(place));
+        self.tracks.push(Track::new(source, domain, earlier));
+        Some(self.tracks.len() - 1)
+    }
+
+    /// The domains, by index.
+    pub fn domains(&self) -> impl Iterator<Item = &Domain> {
+        self.tracks.iter().map(|track| &track.domain)
+    }
+
+    /// Says that a domain is no part of the host's sum after all.
+    pub fn exclude(&mut self, index: usize, reason: Exclusion) {
+        if let Some(track) = self.tracks.get_mut(index) {
+            track.domain.excluded = Some(reason);
+            track.total.excluded = Some(reason);
+        }
+    }
+
+    /// The longest time between samples that keeps every wrap provable with a factor of two to
+    /// spare.
+    pub fn longest_interval(&self) -> Duration {
+        let longest = self.tracks.iter().map(|track| track.counter.longest_interval());
+        longest.min().unwrap_or(Duration::MAX)
+    }
+
+    /// Begins a sample.
+    pub fn begin(&mut self, times: Times) {
+        let now = asleep(times.at, times.monotonic);
+        let length = self.asleep.map(|before| now.saturating_sub(before));
+        self.asleep = Some(now);
+        self.times = times;
+        if let Some(length) = length.filter(|length| *length >= SUSPEND_MIN) {
+            self.snapshot.suspends += 1;
+            self.suspended_at = Some(times.at);
+            self.note(Text::new("host"), Happened::Suspended { length });
+        }
+    }
+
+    /// Takes the reading of one domain, or the failure to read it.
+    pub fn observe(&mut self, index: usize, reading: Result<u64, ReadFault>, at: Moment) {
+        let slept = |since: Moment| self.suspended_at.is_some_and(|suspend| suspend > since);
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        let (name, lattice) = (track.total.name, track.total.lattice);
+        let happened = track.observe(reading, at, &slept);
+        let given_up = (lattice && !track.total.lattice).then_some(Happened::LatticeGivenUp);
+        for what in given_up.into_iter().chain(happened) {
+            self.note(name, what);
+        }
+    }
+
+    /// Ends the sample. `missed` is how many were not taken in time since the one before.
+    pub fn end(&mut self, interval: Duration, missed: u64) -> &Snapshot {
+        let snapshot = &mut self.snapshot;
+        snapshot.seq += 1;
+        snapshot.at = self.times.at;
+        snapshot.monotonic = self.times.monotonic;
+        snapshot.unix = self.times.unix;
+        snapshot.interval = interval;
+        snapshot.missed += missed;
+        snapshot.domains.clear();
+        for track in &self.tracks {
+            // What was never read has no total.
+            if track.counter.last_good().is_some() {
+                snapshot.domains.push(track.total);
+            }
+        }
+        &self.snapshot
+    }
+
+    /// The last sample, exact to the µJ.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Where the counters of the snapshot's domains stand, in its order, and the digests of their
+    /// scales.
+    pub fn counters(&self) -> impl Iterator<Item = (Saved, u64)> {
+        self.tracks.iter().filter_map(|track| Some((track.counter.save()?, track.scale)))
+    }
+
+    /// What happened since this was last called.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn note(&mut self, domain: Text<3>, what: Happened) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(Event { at: self.times.at, domain, what });
+        }
+    }
+
+    /// What is known of the machine.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+}
+
+/// Time spent in suspend since boot.
+fn asleep(at: Moment, monotonic: Duration) -> Duration {
+    Duration::from_nanos(at.as_nanos()).saturating_sub(monotonic)
+}
+
+fn scale_digest(counter: &Counter) -> u64 {
+    digest(&format!("{:?}", counter.scale()))
+}
+
+impl Track {
+    fn new(source: Source, domain: Domain, earlier: Option<SavedDomain>) -> Self {
+        let fresh = Counter::new(domain.scale, domain.ceiling);
+        let as_before = earlier.filter(|saved| saved.scale == scale_digest(&fresh));
+        let resumed = as_before
+            .and_then(|saved| Counter::resume(domain.scale, domain.ceiling, &saved.counter));
+        let counter = resumed.clone().unwrap_or(fresh);
+        let mut total = DomainTotal {
+            name: Text::new(&domain.name),
+            key: Text::new(&domain.key),
+            kind: domain.kind,
+            source,
+            excluded: domain.excluded,
+            total: Microjoules::ZERO,
+            delta: Microjoules::ZERO,
+            epoch: 0,
+            wraps: 0,
+            gaps: 0,
+            gap_most: Microjoules::ZERO,
+            gap_time: Duration::ZERO,
+            skipped: 0,
+            read_at: Moment::default(),
+            stale: false,
+            stuck: false,
+            exact: domain.scale.is_exact(),
+            lattice: domain.scale.has_lattice(),
+            ceiling: domain.ceiling,
+        };
+        if let Some(saved) = &earlier {
+            let saved = &saved.total;
+            total.total = saved.total;
+            total.epoch = saved.epoch;
+            total.wraps = saved.wraps;
+            total.gaps = saved.gaps;
+            total.gap_most = saved.gap_most;
+            total.gap_time = saved.gap_time;
+            total.skipped = saved.skipped;
+            total.read_at = saved.read_at;
+        }
+        let resumes = resumed.is_some();
+        Self {
+            domain,
+            scale: scale_digest(&counter),
+            base: total.total,
+            zero: counter.total(),
+            total,
+            counter,
+            earlier: earlier.filter(|_| !resumes),
+            fault: None,
+            resumed: resumes,
+        }
+    }
+
+    fn observe(
+        &mut self,
+        reading: Result<u64, ReadFault>,
+        at: Moment,
+        slept: &dyn Fn(Moment) -> bool,
+    ) -> Option<Happened> {
+        let good = self.counter.last_good();
+        self.total.delta = Microjoules::ZERO;
+        let happened = match reading.map(|reading| self.counter.observe(reading, at)) {
+            Ok(Step::Baseline) => self.begin(at),
+            Ok(Step::Advance { .. } | Step::Corrected) => self.advance(good.unwrap_or(at), at),
+            Ok(Step::Skipped) | Err(ReadFault::Retry) => {
+                self.failing(GapReason::Unreadable, good, at)
+            }
+            Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished, good, at),
+            Ok(Step::Rebased { why, lost, most }) => {
+                let reason = match why {
+                    _ if good.is_some_and(slept) => GapReason::Suspend,
+                    Break::Reset => GapReason::Reset,
+                    Break::Jump => GapReason::Jump,
+                    Break::AmbiguousWrap => GapReason::AmbiguousWrap,
+                };
+                Some(self.lose(reason, lost, most, at))
+            }
+        };
+        let scale = self.counter.scale();
+        if scale.has_lattice() != self.total.lattice {
+            self.total.exact = scale.is_exact();
+            self.total.lattice = scale.has_lattice();
+            self.scale = scale_digest(&self.counter);
+        }
+        happened
+    }
+
+    /// The first reading of a new counter.
+    fn begin(&mut self, at: Moment) -> Option<Happened> {
+        self.zero = self.counter.total();
+        self.fault = None;
+        self.resumed = false;
+        let Some(earlier) = self.earlier.take() else {
+            self.base = self.zero;
+            self.total.epoch = milliseconds(at);
+            self.publish(at);
+            self.total.delta = Microjoules::ZERO;
+            return None;
+        };
+        // The same domain, counted otherwise: its total goes on, and what passed meanwhile is lost.
+        self.base = earlier.total.total;
+        let gap = at.since(earlier.counter.since);
+        Some(self.lose(GapReason::Restart, gap, self.domain.ceiling.over(gap), at))
+    }
+
+    fn advance(&mut self, good: Moment, at: Moment) -> Option<Happened> {
+        let moved = self.published() > self.total.total;
+        self.publish(at);
+        let gap = at.since(good);
+        if std::mem::take(&mut self.resumed) {
+            self.fault = None;
+            return Some(Happened::Resumed { gap });
+        }
+        if let Some((since, reason)) = self.fault.take()
+            && std::mem::take(&mut self.total.stale)
+        {
+            return Some(Happened::Bridged { reason, gap: at.since(since) });
+        }
+        let rest = self.counter.resting_since().map_or(Duration::ZERO, |since| at.since(since));
+        let never_rests = matches!(self.domain.kind, Kind::Package | Kind::Dram | Kind::Gpu);
+        let was_stuck = self.total.stuck;
+        self.total.stuck = never_rests && !moved && rest >= STUCK_AFTER;
+        match (was_stuck, self.total.stuck) {
+            (false, true) => Some(Happened::Stuck),
+            (true, false) => Some(Happened::Bridged { reason: GapReason::Stuck, gap }),
+            _ => None,
+        }
+    }
+
+    fn failing(&mut self, reason: GapReason, good: Option<Moment>, at: Moment) -> Option<Happened> {
+        self.total.skipped += 1;
+        let since = good.unwrap_or(at);
+        let fault = self.fault.get_or_insert((since, reason));
+        if reason == GapReason::Vanished {
+            fault.1 = reason;
+        }
+        let reason = fault.1;
+        let stale = at.since(since) >= STALE_AFTER || good.is_none();
+        let first = stale && !self.total.stale;
+        self.total.stale = stale;
+        first.then_some(Happened::Failing { reason })
+    }
+
+    fn lose(
+        &mut self,
+        reason: GapReason,
+        gap: Duration,
+        most: Microjoules,
+        at: Moment,
+    ) -> Happened {
+        self.fault = None;
+        self.resumed = false;
+        self.total.stale = false;
+        self.total.stuck = false;
+        self.total.gaps += 1;
+        self.total.gap_time += gap;
+        self.total.gap_most = self.total.gap_most + most;
+        self.total.epoch = milliseconds(at).max(self.total.epoch + 1);
+        self.publish(at);
+        Happened::Lost { reason, gap, most }
+    }
+
+    fn published(&self) -> Microjoules {
+        let grown = self.counter.total().checked_sub(self.zero).unwrap_or(Microjoules::ZERO);
+        self.base + grown
+    }
+
+    fn publish(&mut self, at: Moment) {
+        let total = self.published();
+        self.total.delta = total.checked_sub(self.total.total).unwrap_or(Microjoules::ZERO);
+        // Invariant: a total never falls.
+        self.total.total = self.total.total.max(total);
+        self.total.wraps = self.total.wraps.max(self.counter.wraps());
+        self.total.read_at = at;
+    }
+}
+
+fn milliseconds(at: Moment) -> u64 {
+    at.as_nanos() / 1_000_000
+}
+
+/// What clients outside root see: the same totals, rounded down and not more often than a policy
+/// allows, since fine steps of energy reveal what other processes compute (CVE-2020-8694).
+#[derive(Debug, Default)]
+pub struct Publication {
+    snapshot: Snapshot,
+    seq: u64,
+}
+
+impl Publication {
+    /// A publication that goes on counting after `seq`.
+    pub fn after(seq: u64) -> Self {
+        Self { snapshot: Snapshot::default(), seq }
+    }
+
+    /// Whether the next one is due. `slack`: how much earlier than its time it may come.
+    pub fn is_due(&self, at: Moment, interval: Duration, slack: Duration) -> bool {
+        self.snapshot.domains.is_empty() || at.since(self.snapshot.at) + slack >= interval
+    }
+
+    /// Makes the next one.
+    pub fn make(
+        &mut self,
+        exact: &Snapshot,
+        quantum: Microjoules,
+        interval: Duration,
+    ) -> &Snapshot {
+        let quantum = quantum.max(Microjoules::new(1));
+        let step = quantum.as_microjoules();
+        let mut domains = std::mem::take(&mut self.snapshot.domains);
+        domains.truncate(exact.domains.len());
+        for (place, domain) in exact.domains.iter().enumerate() {
+            let rounded = domain.total.as_microjoules() / step * step;
+            let last = domains.get(place).filter(|last| last.key == domain.key);
+            let delta = last.map_or(0, |last| rounded.saturating_sub(last.total.as_microjoules()));
+            let published = DomainTotal {
+                total: Microjoules::new(rounded),
+                delta: Microjoules::new(delta),
+                ..*domain
+            };
+            match domains.get_mut(place) {
+                Some(last) => *last = published,
+                None => domains.push(published),
+            }
+        }
+        self.seq += 1;
+        self.snapshot = Snapshot {
+            seq: self.seq,
+            quantum,
+            interval: interval.max(exact.interval),
+            domains,
+            ..exact.without_domains()
+        };
+        &self.snapshot
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,418 @@
+//! Claims about totals, in virtual time, against registers whose every tick is known.
+
+use super::*;
+use crate::counter::Scale;
+
+/// splitmix64 (Steele, Lea, Flood, OOPSLA 2014): tests need numbers, not surprises.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// How a register shows its count.
+#[derive(Debug, Clone, Copy)]
+enum Shown {
+    /// As it is.
+    Raw,
+    /// In µJ, by a unit in nJ that the kernel truncated.
+    Nanojoules(u64),
+}
+
+/// A register of the hardware: every tick that it ever counted.
+#[derive(Debug, Clone, Copy)]
+struct Register {
+    esu: u32,
+    modulus: u64,
+    shown: Shown,
+    ticks: u128,
+}
+
+impl Register {
+    fn random(random: &mut Random) -> (Self, Scale) {
+        let esu = [14, 16][usize::try_from(random.below(2)).unwrap()];
+        let nanojoules = 1_000_000_000u64 >> esu;
+        let start = random.next();
+        let (modulus, shown, scale) = match random.below(3) {
+            0 => {
+                let bits = 16 + u32::try_from(random.below(9)).unwrap();
+                (1 << bits, Shown::Raw, Scale::register(esu, bits))
+            }
+            1 => {
+                let range = 10_000_000 + random.below(200_000_000);
+                // The modulus in ticks as the simulated host has it: the range in units, and one more.
+                let modulus = (range * 1000 + nanojoules / 2) / nanojoules + 1;
+                let scale = Scale::printed_in_units(Microjoules::new(range), esu).unwrap();
+                (modulus, Shown::Nanojoules(nanojoules), scale)
+            }
+            _ => {
+                let range = ((1u64 << 32) - 1) * nanojoules / 1000;
+                let scale = Scale::printed(Microjoules::new(range)).unwrap();
+                (1 << 32, Shown::Nanojoules(nanojoules), scale)
+            }
+        };
+        (Self { esu, modulus, shown, ticks: u128::from(start % modulus) }, scale)
+    }
+
+    fn read(&self) -> u64 {
+        let count = u64::try_from(self.ticks % u128::from(self.modulus)).unwrap();
+        match self.shown {
+            Shown::Raw => count,
+            Shown::Nanojoules(unit) => count * unit / 1000,
+        }
+    }
+
+    /// All that it counted, in µJ of the true unit.
+    fn truth(&self) -> u64 {
+        u64::try_from((self.ticks * 1_000_000) >> self.esu).unwrap()
+    }
+}
+
+fn domain(name: &str, scale: Scale, watts: f64) -> Domain {
+    Domain {
+        name: name.into(),
+        key: format!("{name}:test"),
+        kind: Kind::Package,
+        source: "test".into(),
+        scale,
+        ceiling: Watts::new(watts).unwrap(),
+        excluded: None,
+    }
+}
+
+const BOOT: Host = Host {
+    boot_id: [7; 16],
+    started: Moment::from_nanos(1),
+    filtering: Known::No,
+    simulated: true,
+};
+
+/// A simulated host whose clocks and registers are moved by hand.
+struct Simulation {
+    totals: Totals,
+    registers: Vec<Register>,
+    now: u64,
+    slept: u64,
+}
+
+const CEILING: u64 = 500;
+
+impl Simulation {
+    fn new(random: &mut Random, domains: usize) -> Self {
+        let mut totals = Totals::new(BOOT, None);
+        let mut registers = Vec::new();
+        for index in 0..domains {
+            let (register, scale) = Register::random(random);
+            let name = format!("package-{index}");
+            totals.add(Source::Sysfs, domain(&name, scale, 500.0)).unwrap();
+            registers.push(register);
+        }
+        Self { totals, registers, now: 5_000_000_000, slept: 0 }
+    }
+
+    /// Lets time pass at a power in mW per domain.
+    fn pass(&mut self, nanoseconds: u64, milliwatts: impl Fn(usize) -> u64) {
+        self.now += nanoseconds;
+        for (index, register) in self.registers.iter_mut().enumerate() {
+            // mW · ns = pJ; ticks of 2^-esu J.
+            let picojoules = u128::from(milliwatts(index)) * u128::from(nanoseconds);
+            register.ticks += (picojoules << register.esu) / 1_000_000_000_000;
+        }
+    }
+
+    fn sample(&mut self, mut alter: impl FnMut(usize, u64) -> Result<u64, ReadFault>) {
+        let at = Moment::from_nanos(self.now);
+        let monotonic = Duration::from_nanos(self.now - self.slept);
+        self.totals.begin(Times { at, monotonic, unix: Duration::ZERO });
+        for (index, register) in self.registers.iter().enumerate() {
+            self.totals.observe(index, alter(index, register.read()), at);
+        }
+        self.totals.end(Duration::from_millis(100), 0);
+    }
+
+    fn total(&self, index: usize) -> DomainTotal {
+        self.totals.snapshot().domains[index]
+    }
+
+    /// Of the total at the first sample, which is the register's own value then.
+    fn first(&self) -> Vec<(u64, u64)> {
+        let totals = self.totals.snapshot().domains.iter();
+        totals.zip(&self.registers).map(|(d, r)| (d.total.as_microjoules(), r.truth())).collect()
+    }
+
+    /// The process dies and another one goes on from what it had kept.
+    fn restart(&mut self) {
+        let counters: Vec<_> = self.totals.counters().collect();
+        let snapshot = self.totals.snapshot().clone();
+        let saved = snapshot.domains.iter().zip(counters);
+        let saved =
+            saved.map(|(total, (counter, scale))| SavedDomain { total: *total, counter, scale });
+        let saved: Vec<_> = saved.collect();
+        let domains: Vec<_> = self.totals.domains().cloned().collect();
+        self.totals = Totals::new(BOOT, Some((snapshot, saved)));
+        for domain in domains {
+            self.totals.add(Source::Sysfs, domain).unwrap();
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as the readings that fail")]
+fn good(_: usize, reading: u64) -> Result<u64, ReadFault> {
+    Ok(reading)
+}
+
+#[test]
+fn a_million_wraps_over_random_hosts_lose_not_one_microjoule() {
+    let mut random = Random(1);
+    let mut wraps = 0u64;
+    while wraps < 1_000_000 {
+        let domains = 1 + usize::try_from(random.below(6)).unwrap();
+        let mut host = Simulation::new(&mut random, domains);
+        host.sample(good);
+        let first = host.first();
+        let longest = host.totals.longest_interval().as_nanos();
+        let longest = u64::try_from(longest).unwrap().min(20_000_000_000);
+        for _ in 0..2_000 {
+            // Jitter from nothing to the longest interval, and now and then a restart in between.
+            let gap = 1 + random.below(longest);
+            let salt = random.next();
+            host.pass(gap, |index| (salt >> index) % (CEILING * 1000));
+            if random.one_in(50) {
+                host.restart();
+            }
+            host.sample(good);
+        }
+        // A zero waits for the reading after it.
+        host.pass(1, |_| 0);
+        host.sample(good);
+        for (index, register) in host.registers.iter().enumerate() {
+            let total = host.total(index);
+            let (first_total, first_truth) = first[index];
+            let counted = total.total.as_microjoules() - first_total;
+            let truth = register.truth() - first_truth;
+            assert!(counted.abs_diff(truth) <= 1, "{register:?} {counted} {truth} {total:?}");
+            assert_eq!((total.gaps, total.stale), (0, false));
+            wraps += total.wraps;
+        }
+    }
+}
+
+#[test]
+fn corrupt_failing_and_zero_readings_invent_nothing() {
+    let mut random = Random(2);
+    for _ in 0..200 {
+        let mut host = Simulation::new(&mut random, 3);
+        if host.totals.longest_interval() < Duration::from_millis(200) {
+            continue;
+        }
+        host.sample(good);
+        let first = host.first();
+        // A lattice tells corrupt values, so that even several in a row do no harm; a raw register
+        // gets them one at a time.
+        for round in 0..500 {
+            let power = random.below(CEILING * 200);
+            host.pass(100_000_000, |_| power);
+            let (kind, value, hit) = (random.below(6), random.next(), round % 3 == 1);
+            host.sample(|_, reading| match kind {
+                0 if hit => Ok(0),
+                1 if hit => Ok(value % 300_000_000_000),
+                2 if hit => Err(ReadFault::Retry),
+                3 if hit => Err(ReadFault::Gone),
+                4 if hit => Ok(reading ^ (1 << (value % 38))),
+                _ => Ok(reading),
+            });
+        }
+        for _ in 0..3 {
+            host.pass(100_000_000, |_| CEILING * 100);
+            host.sample(good);
+        }
+        for (index, register) in host.registers.iter().enumerate() {
+            let total = host.total(index);
+            let counted = total.total.as_microjoules() - first[index].0;
+            let truth = register.truth() - first[index].1;
+            let most = total.gap_most.as_microjoules();
+            assert!(counted <= truth + 1, "invented: {total:?} {counted} {truth}");
+            assert!(
+                counted + most + 1 >= truth,
+                "lost without a word: {total:?} {counted} {truth}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_gap_that_may_hide_a_wrap_is_flagged_and_bounded() {
+    let mut random = Random(3);
+    let mut flagged = 0;
+    for _ in 0..2_000 {
+        let mut host = Simulation::new(&mut random, 2);
+        host.sample(good);
+        let first = host.first();
+        let epochs = [host.total(0).epoch, host.total(1).epoch];
+        host.pass(100_000_000, |_| CEILING * 500);
+        host.sample(good);
+        let gap = 1 + random.below(400_000_000_000);
+        let power = random.below(CEILING * 1000);
+        host.pass(gap, |_| power);
+        if random.one_in(2) {
+            host.restart();
+        }
+        host.sample(good);
+        for (index, register) in host.registers.iter().enumerate() {
+            let total = host.total(index);
+            let range = (u128::from(register.modulus) * 1_000_000) >> register.esu;
+            let provable = u128::from(CEILING) * u128::from(gap) / 1000 + 2_000_000 < range;
+            let counted = total.total.as_microjoules() - first[index].0;
+            let truth = register.truth() - first[index].1;
+            if provable {
+                assert_eq!(total.gaps, 0);
+            }
+            if total.gaps == 0 {
+                assert!(counted.abs_diff(truth) <= 1);
+                assert_eq!(total.epoch, epochs[index]);
+            } else {
+                flagged += 1;
+                assert!(total.epoch > epochs[index]);
+                assert!(counted <= truth + 1);
+                assert!(counted + total.gap_most.as_microjoules() + 1 >= truth);
+            }
+        }
+    }
+    assert!(flagged > 500, "{flagged}");
+}
+
+#[test]
+fn a_stuck_counter_is_told_and_its_energy_carried_when_it_moves_again() {
+    let mut host = Simulation::new(&mut Random(4), 1);
+    host.registers[0] = Register { esu: 14, modulus: 1 << 32, shown: Shown::Raw, ticks: 77 };
+    host.totals = Totals::new(BOOT, None);
+    host.totals.add(Source::Msr, domain("package-0", Scale::register(14, 32), 500.0));
+    host.sample(good);
+    let frozen = host.registers[0].read();
+    for _ in 0..40 {
+        host.pass(100_000_000, |_| 65_000);
+        host.sample(|_, _| Ok(frozen));
+    }
+    assert!(host.total(0).stuck);
+    host.pass(100_000_000, |_| 65_000);
+    host.sample(good);
+    let total = host.total(0);
+    assert!(!total.stuck);
+    // 65 W for 4.1 s.
+    assert!(total.total.as_joules() > 266.4 && total.gaps == 0, "{total:?}");
+    let events = host.totals.take_events();
+    assert_eq!(events[0].what, Happened::Stuck);
+    assert!(matches!(events[1].what, Happened::Bridged { reason: GapReason::Stuck, .. }));
+}
+
+#[test]
+fn a_suspend_in_which_the_counter_was_reset_is_told_from_a_reset() {
+    for slept in [0, 3_600_000_000_000] {
+        let mut host = Simulation::new(&mut Random(5), 1);
+        let scale = Scale::printed(Microjoules::new(262_143_328_850)).unwrap();
+        host.totals = Totals::new(BOOT, None);
+        host.totals.add(Source::Sysfs, domain("package-0", scale, 500.0));
+        let register = Register {
+            esu: 14,
+            modulus: 1 << 32,
+            shown: Shown::Nanojoules(61_035),
+            ticks: 1 << 31,
+        };
+        host.registers[0] = register;
+        for _ in 0..5 {
+            host.pass(100_000_000, |_| 65_000);
+            host.sample(good);
+        }
+        host.now += slept;
+        host.slept += slept;
+        host.registers[0].ticks = 1000;
+        for _ in 0..5 {
+            host.pass(100_000_000, |_| 65_000);
+            host.sample(good);
+        }
+        let total = host.total(0);
+        assert_eq!(total.gaps, 1);
+        // 131 072 J before it, 0.4 s at 65 W, and the four intervals after it.
+        assert!((total.total.as_joules() - 131_072.0 - 58.5).abs() < 7.0, "{total:?}");
+        let reasons: Vec<_> = host.totals.take_events().iter().map(|event| event.what).collect();
+        let lost = reasons.iter().find_map(|what| match what {
+            Happened::Lost { reason, .. } => Some(*reason),
+            _ => None,
+        });
+        let suspended = reasons.iter().any(|what| matches!(what, Happened::Suspended { .. }));
+        assert_eq!(lost, Some(if slept > 0 { GapReason::Suspend } else { GapReason::Reset }));
+        assert_eq!(suspended, slept > 0);
+        assert_eq!(host.totals.snapshot().suspends, u64::from(slept > 0));
+    }
+}
+
+#[test]
+fn a_domain_that_cannot_be_resumed_goes_on_from_its_old_total_in_a_new_epoch() {
+    let mut host = Simulation::new(&mut Random(6), 1);
+    host.totals = Totals::new(BOOT, None);
+    host.totals.add(Source::Sysfs, domain("package-0", Scale::register(14, 32), 500.0));
+    host.registers[0] = Register { esu: 14, modulus: 1 << 32, shown: Shown::Raw, ticks: 77 };
+    host.sample(good);
+    host.pass(1_000_000_000, |_| 65_000);
+    host.sample(good);
+    let before = host.total(0);
+    let counters: Vec<_> = host.totals.counters().collect();
+    let snapshot = host.totals.snapshot().clone();
+    let saved = vec![SavedDomain { total: before, counter: counters[0].0, scale: 1 }];
+    host.totals = Totals::new(BOOT, Some((snapshot, saved)));
+    host.totals.add(Source::Sysfs, domain("package-0", Scale::register(10, 64), 500.0));
+    host.now += 2_000_000_000;
+    host.sample(|_, _| Ok(123_456));
+    let after = host.total(0);
+    assert_eq!((after.total, after.gaps), (before.total, 1));
+    assert!(after.epoch > before.epoch);
+    assert!(after.gap_most.as_joules() >= 1000.0);
+    assert_eq!(host.totals.snapshot().seq, 3);
+}
+
+#[test]
+fn another_boot_starts_anew() {
+    let mut host = Simulation::new(&mut Random(7), 1);
+    host.sample(good);
+    let saved = (host.totals.snapshot().clone(), Vec::new());
+    let other = Host { boot_id: [8; 16], ..BOOT };
+    assert_eq!(Totals::new(other, Some(saved)).snapshot().seq, 0);
+}
+
+#[test]
+fn a_publication_is_rounded_down_and_telescopes() {
+    let mut host = Simulation::new(&mut Random(8), 2);
+    host.sample(good);
+    let mut publication = Publication::default();
+    let quantum = Microjoules::new(10_000);
+    let first =
+        publication.make(host.totals.snapshot(), quantum, Duration::from_millis(100)).clone();
+    let mut deltas = 0;
+    let mut last = first.clone();
+    for round in 0..50 {
+        host.pass(100_000_000, |index| 1000 + round * index as u64);
+        host.sample(good);
+        let exact = host.totals.snapshot();
+        last = publication.make(exact, quantum, Duration::from_millis(100)).clone();
+        for (public, exact) in last.domains.iter().zip(&exact.domains) {
+            let (public, exact) = (public.total.as_microjoules(), exact.total.as_microjoules());
+            assert!(public % 10_000 == 0 && public <= exact && exact - public < 10_000);
+        }
+        deltas += last.domains[1].delta.as_microjoules();
+    }
+    let grown = last.domains[1].total.checked_sub(first.domains[1].total).unwrap();
+    assert_eq!(grown.as_microjoules(), deltas);
+    assert_eq!(last.seq, 51);
+}
