@@ -138,7 +138,7 @@ fn a_writer_that_dies_at_any_store_leaves_the_old_snapshot_or_the_new_one() {
         assert_eq!(read(&cells), Some(expected), "stopped after {stop} stores");
         // And the next writer is not disturbed by what it left.
         write(&cells, &encoded(&snapshot(4)), 4, &mut |cell, value, order| {
-            cell.store(value, order)
+            cell.store(value, order);
         });
         assert_eq!(read(&cells), Some(snapshot(4)), "stopped after {stop} stores");
     }

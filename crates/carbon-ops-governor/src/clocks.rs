@@ -1,0 +1,36 @@
+//! The clocks of the host: they are read here and nowhere else.
+
+use std::time::Duration;
+
+use carbon_ops_meter::clock::Moment;
+use carbon_ops_meter::totals::Times;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
+
+/// All three, one after the other.
+pub(crate) fn now() -> Times {
+    Times { at: boot_time(), monotonic: monotonic(), unix: read(ClockId::CLOCK_REALTIME) }
+}
+
+/// Time since boot, suspend included.
+pub(crate) fn boot_time() -> Moment {
+    Moment::from_nanos(u64::try_from(read(ClockId::CLOCK_BOOTTIME).as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Time since boot, suspend left out.
+pub(crate) fn monotonic() -> Duration {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// Sleeps until the monotonic clock shows this; a signal ends it early.
+pub(crate) fn sleep_until(deadline: Duration) {
+    let _ = clock_nanosleep(
+        ClockId::CLOCK_MONOTONIC,
+        ClockNanosleepFlags::TIMER_ABSTIME,
+        &deadline.into(),
+    );
+}
+
+fn read(clock: ClockId) -> Duration {
+    // These clocks exist on every Linux that has powercap; a clock that is refused shows nothing.
+    clock.now().map_or(Duration::ZERO, Duration::from)
+}

@@ -1,0 +1,255 @@
+//! `carbon-governor`: the only process of carbon-ops that needs privilege. It opens the energy
+//! counters, gives up what it no longer needs, samples them in one thread and serves clients in
+//! another. It speaks no HTTP, reads no ledger and does not know what carbon is.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use carbon_ops_meter::page::{PageReader, PageWriter};
+use carbon_ops_meter::snapshot::{Known, parse_boot_id};
+use carbon_ops_meter::totals::{Host, Totals};
+use clap::Parser as _;
+use nix::unistd::Gid;
+
+use crate::privileges::Needs;
+use crate::sampler::{Sampler, open_state};
+use crate::server::{Parts, Server, Wish};
+use crate::settings::{Flags, Settings};
+use crate::shared::Shared;
+use crate::socket::Socket;
+
+mod clocks;
+mod cross_check;
+mod privileges;
+mod sampler;
+mod sensors;
+mod server;
+mod settings;
+mod shared;
+mod socket;
+
+/// Exit codes: what could not be started, and what had to stop.
+const COULD_NOT: u8 = 2;
+const HAD_TO_STOP: u8 = 1;
+
+fn main() -> ExitCode {
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(COULD_NOT) } else { ExitCode::SUCCESS };
+        }
+    };
+    let (server, settings) = match start(&flags) {
+        Ok(started) => started,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "carbon-governor: {}", chain(&error));
+            return ExitCode::from(COULD_NOT);
+        }
+    };
+    match serve(server, &flags, settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{}", chain(&error));
+            ExitCode::from(HAD_TO_STOP)
+        }
+    }
+}
+
+/// The causes of an error, with its hint last.
+fn chain(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    match text.split_once("\nhint: ") {
+        Some((what, rest)) => match rest.split_once(": ") {
+            Some((hint, cause)) if error.chain().count() > 1 => {
+                format!("{what}: {cause}\nhint: {hint}")
+            }
+            _ => text,
+        },
+        None => text,
+    }
+}
+
+/// Opens everything, gives up what is no longer needed, and starts the sampler.
+fn start(flags: &Flags) -> Result<(Server, Settings)> {
+    let mut settings = Settings::resolve(flags)?;
+    log_to_stderr(&settings);
+    let mask = server::block_signals()?;
+    let host = sensors::host(&settings);
+    let found = sensors::find(&settings, &host)?;
+    let group = if settings.disable_ipc { None } else { socket::group(&mut settings)? };
+    make_directory(&settings.state_dir)?;
+    let state = open_state(&settings.state_dir)?;
+    let boot_id = host.text("/proc/sys/kernel/random/boot_id").ok();
+    let known = Host {
+        boot_id: boot_id
+            .and_then(|id| parse_boot_id(&id))
+            .context("this machine has no boot id")?,
+        started: clocks::boot_time(),
+        filtering: Known::of(found.filtering),
+        simulated: host.is_simulated(),
+    };
+    let totals = Totals::new(known, state.saved()).with_max_power(settings.max_power);
+    let public = if settings.disable_ipc { None } else { Some(public_page(&settings, group)?) };
+    let shared = Arc::new(Shared::new(
+        settings.poll_interval,
+        settings.client_interval,
+        settings.client_quantum,
+    ));
+    let needs = needs(&settings, &found);
+    let mut sampler = Sampler::new(found, totals, state, public, Arc::clone(&shared));
+    sampler.first();
+    let socket = if settings.disable_ipc { None } else { Some(Socket::open(&settings, group)?) };
+    let page = settings.state_dir.join("snapshot");
+    let public = match settings.disable_ipc {
+        true => None,
+        false => Some((page.clone(), PageReader::open(&page)?)),
+    };
+    let exact = PageReader::open(&settings.state_dir.join("state"))?;
+    let mut about = privileges::drop_capabilities(&needs, nix::unistd::geteuid().is_root());
+    let landlock = privileges::landlock(&needs);
+    spawn(sampler)?;
+    let parts = Parts {
+        socket,
+        exact,
+        public,
+        shared,
+        trusted: settings.trusted_uids.clone(),
+        watchdog: sd_notify::watchdog_enabled(),
+    };
+    let mut server = Server::new(parts, &mask)?;
+    let seccomp = privileges::seccomp(&needs);
+    if let Some(about) = about.as_object_mut() {
+        about.insert("landlock".into(), landlock.into());
+        about.insert("seccomp".into(), seccomp.into());
+    }
+    log::info!("sampling every {:?}; {about}", settings.poll_interval);
+    server.tell_about(about);
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    Ok((server, settings))
+}
+
+/// The sampler's thread, which runs when this returns: what a new thread calls is not among the
+/// system calls that stay allowed. Should it ever end, so does the process: silence is worse than a
+/// restart.
+fn spawn(sampler: Sampler) -> Result<()> {
+    struct Abort;
+    impl Drop for Abort {
+        fn drop(&mut self) {
+            std::process::abort();
+        }
+    }
+    let (alive, is_alive) = std::sync::mpsc::sync_channel(1);
+    let body = move || {
+        let _abort = Abort;
+        let _ = alive.send(());
+        sampler.run()
+    };
+    let builder = std::thread::Builder::new().name("sampler".into()).stack_size(256 << 10);
+    let _: std::thread::JoinHandle<()> = builder.spawn(body).context("cannot start a thread")?;
+    is_alive.recv().context("the sampler did not start")
+}
+
+fn serve(mut server: Server, flags: &Flags, mut settings: Settings) -> Result<()> {
+    loop {
+        match server.serve()? {
+            Wish::Stop(signal) => {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                // The state is what the last sample left, and the sampler needs no farewell.
+                drop(server);
+                log::info!("ended by {signal}");
+                return Ok(());
+            }
+            Wish::Reload => settings = reload(&mut server, flags, settings),
+        }
+    }
+}
+
+/// Reads the configuration again; keeps the old one when the new one cannot be used.
+fn reload(server: &mut Server, flags: &Flags, old: Settings) -> Settings {
+    let mut new = match Settings::resolve(flags) {
+        Ok(new) => new,
+        Err(error) => {
+            log::error!("the configuration stays as it was: {}", chain(&error));
+            return old;
+        }
+    };
+    // The default group may have been missing at the start.
+    if new.socket_group == old.socket_group {
+        new.socket_mode = old.socket_mode;
+    }
+    let late = old.needs_restart(&new);
+    if !late.is_empty() {
+        log::warn!("{} take effect with a restart only", late.join(", "));
+    }
+    server.apply(&new);
+    log::set_max_level(new.log_level.filter());
+    log::info!("configuration read again; sampling every {:?}", new.poll_interval);
+    new
+}
+
+/// What is needed once everything is open.
+fn needs(settings: &Settings, found: &sensors::Found) -> Needs {
+    let parent = |path: &Path| {
+        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        parent.unwrap_or(Path::new(".")).to_owned()
+    };
+    let mut read = vec!["/sys".into(), "/dev/cpu".into(), "/etc/carbon-ops".into()];
+    read.extend(settings.powercap_root.clone());
+    // Zones behind links of a powercap root of one's own lie beside it.
+    read.extend(
+        settings.powercap_root.as_deref().and_then(|root| root.ancestors().nth(2)).map(Into::into),
+    );
+    read.extend(settings.file.as_deref().map(parent));
+    Needs {
+        capability: found.capability,
+        read,
+        write: vec![settings.state_dir.clone()],
+        remove: vec![parent(&settings.socket_path)],
+        driver: found.driver,
+    }
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir(path).with_context(|| {
+        format!("cannot make {}\nhint: run as root, or name another --state-dir", path.display())
+    })
+}
+
+/// The page that the socket's group may map, with the socket's permissions less writing.
+fn public_page(settings: &Settings, group: Option<Gid>) -> Result<PageWriter> {
+    let path = settings.state_dir.join("snapshot");
+    let page = PageWriter::open(&path, settings.socket_mode & 0o444 | 0o200)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    if group.is_some() {
+        nix::unistd::fchown(page.file(), None, group).context("group of the snapshot page")?;
+    }
+    Ok(page)
+}
+
+/// One line per event, with the level as the service manager reads it (sd-daemon(3)).
+fn log_to_stderr(settings: &Settings) {
+    let managed = std::env::var_os("JOURNAL_STREAM").is_some();
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(log::LevelFilter::Trace).format(move |out, record| {
+        let (number, word) = match record.level() {
+            log::Level::Error => (3, "error"),
+            log::Level::Warn => (4, "warning"),
+            log::Level::Info => (6, "info"),
+            log::Level::Debug | log::Level::Trace => (7, "debug"),
+        };
+        if managed {
+            writeln!(out, "<{number}>{}", record.args())
+        } else {
+            writeln!(out, "carbon-governor: {word}: {}", record.args())
+        }
+    });
+    builder.init();
+    log::set_max_level(settings.log_level.filter());
+}

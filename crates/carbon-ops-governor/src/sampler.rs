@@ -1,0 +1,269 @@
+//! The sampler: one thread that reads every counter at its own pace and publishes what it finds. It
+//! waits for nothing but time, so that no client can delay it.
+//!
+//! The arithmetic is in `carbon_ops_meter::totals`; here are the pace, the reading, and what to do
+//! when the set of counters changes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use carbon_ops_meter::clock::Moment;
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::page::PageWriter;
+use carbon_ops_meter::sensor::{Backend, Excluded, Exclusion};
+use carbon_ops_meter::snapshot::Source;
+use carbon_ops_meter::totals::{Event, Happened, Publication, Totals};
+use serde_json::{Value, json};
+
+use crate::clocks;
+use crate::cross_check::CrossCheck;
+use crate::sensors;
+use crate::shared::Shared;
+
+/// How often to look for zones that appeared.
+const RESCAN: Duration = Duration::from_secs(60);
+
+/// The same while something that was there is gone.
+const RESCAN_AFTER_LOSS: Duration = Duration::from_secs(5);
+
+/// No sampler is faster, whatever a range and a ceiling ask for.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// A publication may come early by this, so that equal intervals do not miss each other.
+const SLACK_DIVISOR: u32 = 10;
+
+/// Everything that is sampled.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    backends: Vec<Box<dyn Backend>>,
+    /// For each domain of `totals`: its backend and its place there.
+    places: Vec<(usize, usize)>,
+    totals: Totals,
+    excluded: Vec<Excluded>,
+    cross_check: Option<CrossCheck>,
+    state: PageWriter,
+    public: Option<(PageWriter, Publication)>,
+    shared: Arc<Shared>,
+    /// Where zones are looked for again; nothing where zones cannot appear.
+    host: Option<HostRoot>,
+    next_scan: Moment,
+    topology_told: bool,
+    pending: Vec<Event>,
+}
+
+impl Sampler {
+    pub(crate) fn new(
+        found: sensors::Found,
+        totals: Totals,
+        state: PageWriter,
+        public: Option<PageWriter>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let seq = totals.snapshot().seq;
+        let mut sampler = Self {
+            backends: Vec::new(),
+            places: Vec::new(),
+            totals,
+            excluded: found.excluded,
+            cross_check: found.second.map(CrossCheck::new),
+            state,
+            public: public.map(|page| (page, Publication::after(seq))),
+            shared,
+            host: found.rescan,
+            next_scan: clocks::boot_time().after(RESCAN),
+            topology_told: false,
+            pending: Vec::new(),
+        };
+        for backend in found.backends {
+            sampler.add(backend);
+        }
+        for (name, reason) in found.not_counted {
+            let place = sampler.totals.domains().position(|domain| domain.name == name);
+            if let Some(place) = place {
+                sampler.totals.exclude(place, reason);
+            }
+        }
+        sampler
+    }
+
+    /// Takes a first sample, so that clients never see an empty page.
+    pub(crate) fn first(&mut self) {
+        self.sample(self.pace(), 0);
+    }
+
+    /// Samples for ever.
+    pub(crate) fn run(mut self) -> ! {
+        let mut deadline = clocks::monotonic();
+        loop {
+            let pace = self.pace();
+            deadline += pace;
+            let now = clocks::monotonic();
+            if now < deadline {
+                clocks::sleep_until(deadline);
+            }
+            let late = clocks::monotonic().saturating_sub(deadline);
+            let missed = u64::try_from(late.as_nanos() / pace.as_nanos().max(1)).unwrap_or(0);
+            // What was missed is left out, and the pace kept.
+            deadline += pace * u32::try_from(missed).unwrap_or(u32::MAX);
+            self.shared.tick(late, missed);
+            self.sample(pace, missed);
+        }
+    }
+
+    /// The interval that is wanted, or a shorter one that keeps every wrap provable.
+    fn pace(&self) -> Duration {
+        let second = self.cross_check.as_ref().map_or(Duration::MAX, CrossCheck::longest_interval);
+        let provable = self.totals.longest_interval().min(second).max(INTERVAL_MIN);
+        self.shared.interval().min(provable)
+    }
+
+    fn sample(&mut self, pace: Duration, missed: u64) {
+        let times = clocks::now();
+        self.totals.begin(times);
+        for (index, &(backend, place)) in self.places.iter().enumerate() {
+            let Some(backend) = self.backends.get_mut(backend) else { continue };
+            let reading = backend.read(place);
+            self.totals.observe(index, reading, clocks::boot_time());
+        }
+        let snapshot = self.totals.end(pace, missed);
+        if let Some((page, publication)) = &mut self.public {
+            let interval = self.shared.client_interval();
+            if publication.is_due(snapshot.at, interval, pace / SLACK_DIVISOR) {
+                let quantum = self.shared.client_quantum();
+                page.publish(publication.make(snapshot, quantum, interval));
+            }
+        }
+        self.state.keep(self.totals.snapshot(), self.totals.counters());
+        if let Some(check) = &mut self.cross_check
+            && let Some(report) = check.look(self.totals.snapshot())
+        {
+            self.shared.set_cross_check(report);
+        }
+        self.tell();
+        if times.at >= self.next_scan {
+            self.rescan(times.at);
+        }
+    }
+
+    /// Logs what happened, once, and keeps it for those who ask.
+    fn tell(&mut self) {
+        let events = self.totals.take_events();
+        if !events.is_empty() {
+            events.iter().for_each(log_event);
+            self.pending.extend(events);
+            if self.host.is_some() && self.is_something_missing() {
+                let soon = self.totals.snapshot().at.after(RESCAN_AFTER_LOSS);
+                self.next_scan = self.next_scan.min(soon);
+            }
+        }
+        if !self.pending.is_empty() {
+            self.pending = self.shared.add_events(std::mem::take(&mut self.pending));
+        }
+        if !self.topology_told {
+            self.topology_told = self.shared.set_topology(&self.topology());
+        }
+    }
+
+    fn is_something_missing(&self) -> bool {
+        self.totals.snapshot().domains.iter().any(|domain| domain.stale)
+    }
+
+    fn add(&mut self, backend: Box<dyn Backend>) {
+        let source = Source::of(backend.name());
+        for (place, domain) in backend.domains().iter().enumerate() {
+            match self.totals.add(source, domain.clone()) {
+                Some(_) => self.places.push((self.backends.len(), place)),
+                None => log::error!("too many domains; {} is not read", domain.key),
+            }
+        }
+        self.backends.push(backend);
+        self.topology_told = false;
+    }
+
+    /// Adds zones that appeared since: a processor that was plugged in, a driver that was loaded.
+    fn rescan(&mut self, now: Moment) {
+        let missing = self.is_something_missing();
+        self.next_scan = now.after(if missing { RESCAN_AFTER_LOSS } else { RESCAN });
+        let Some(host) = &self.host else { return };
+        let known: Vec<String> = self.totals.domains().map(|domain| domain.key.clone()).collect();
+        if let Some((backend, excluded)) = sensors::appeared(host, &known) {
+            for domain in backend.domains() {
+                log::info!("{} appeared ({})", domain.name, domain.source);
+            }
+            self.excluded = excluded;
+            self.add(backend);
+        }
+    }
+
+    /// What is counted, what is not, and why.
+    fn topology(&self) -> Value {
+        let domain = |domain: &carbon_ops_meter::sensor::Domain| {
+            json!({
+                "name": domain.name, "key": domain.key, "kind": domain.kind.as_str(),
+                "zone": domain.source, "counted": domain.excluded.is_none(),
+                "reason": domain.excluded.map(Exclusion::as_str),
+                "unit_uj": domain.scale.is_exact().then(|| domain.scale.unit_microjoules()),
+                "range_uj": domain.scale.range().as_microjoules(),
+                "ceiling_w": domain.ceiling.as_watts(),
+            })
+        };
+        let excluded = self.excluded.iter().map(
+            |zone| json!({ "name": zone.name, "zone": zone.id, "reason": zone.reason.as_str() }),
+        );
+        json!({
+            "backends": self.backends.iter().map(|backend| backend.name()).collect::<Vec<_>>(),
+            "cross_check": self.cross_check.as_ref().map(CrossCheck::name),
+            "domains": self.totals.domains().map(domain).collect::<Vec<_>>(),
+            "not_counted": excluded.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The state page of `dir`, locked so that no second governor uses it.
+pub(crate) fn open_state(dir: &Path) -> Result<PageWriter> {
+    let path = dir.join("state");
+    let page = PageWriter::open(&path, 0o600).with_context(|| {
+        format!("cannot open {}\nhint: name another directory with --state-dir", path.display())
+    })?;
+    match page.file().try_lock() {
+        Ok(()) => Ok(page),
+        Err(std::fs::TryLockError::WouldBlock) => Err(anyhow::anyhow!(
+            "another governor runs with {}\nhint: stop it, or give this one its own --state-dir and \
+             --socket-path",
+            path.display()
+        )),
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+fn log_event(event: &Event) {
+    let domain = event.domain;
+    let seconds = |time: Duration| time.as_secs_f64();
+    match event.what {
+        Happened::Resumed { gap } => {
+            log::info!("{domain}: went on after {:.3} s without a sample", seconds(gap));
+        }
+        Happened::Lost { reason, gap, most } => log::warn!(
+            "{domain}: {} after {:.3} s; between 0 and {:.3} J are lost, a new epoch begins",
+            reason.as_str(),
+            seconds(gap),
+            most.as_joules()
+        ),
+        Happened::Bridged { reason, gap } => {
+            log::info!("{domain}: {} for {:.3} s, nothing is lost", reason.as_str(), seconds(gap));
+        }
+        Happened::Failing { reason } => log::warn!("{domain}: {}", reason.as_str()),
+        Happened::Stuck => log::warn!("{domain}: the counter does not move"),
+        Happened::Suspended { length } => {
+            log::info!("the machine was suspended for {:.3} s", seconds(length));
+        }
+        Happened::LatticeGivenUp => log::warn!(
+            "{domain}: its readings do not fit the unit that its range tells; they are taken as uJ, \
+             and corrupt ones cannot be told by their value"
+        ),
+    }
+}

@@ -1,0 +1,138 @@
+//! Which counters this machine has, and which of them are read.
+
+use anyhow::{Result, bail};
+use caps::Capability;
+use carbon_ops_meter::counter::Scale;
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::powercap::{Powercap, Topology, mirrors};
+use carbon_ops_meter::sensor::{Availability, Backend, Excluded, Exclusion};
+
+use crate::settings::{RaplMode, Settings, SysfsBits};
+
+/// Readings that tell a mirrored die, and the pause between them: several updates of a counter.
+const MIRROR_READINGS: usize = 3;
+const MIRROR_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// To be read, the first one for the host's sum.
+    pub(crate) backends: Vec<Box<dyn Backend>>,
+    /// To be held against the first.
+    pub(crate) second: Option<Box<dyn Backend>>,
+    /// Zones that are not read, or not summed.
+    pub(crate) excluded: Vec<Excluded>,
+    /// Domains of `backends` that are not summed after all.
+    pub(crate) not_counted: Vec<(String, Exclusion)>,
+    /// Whether the processor blurs its counters.
+    pub(crate) filtering: Option<bool>,
+    /// What opens the counters again, for a user that is not root.
+    pub(crate) capability: Option<Capability>,
+    /// A driver's library is loaded.
+    pub(crate) driver: bool,
+    /// Where to look for zones that appear later.
+    pub(crate) rescan: Option<HostRoot>,
+}
+
+/// The host whose files are read.
+pub(crate) fn host(settings: &Settings) -> HostRoot {
+    let host = HostRoot::real();
+    match &settings.powercap_root {
+        Some(root) => host.with_powercap(root),
+        None => host,
+    }
+}
+
+/// Looks for counters as the settings say.
+///
+/// # Errors
+/// When there are none: a governor of nothing would serve silence.
+pub(crate) fn find(settings: &Settings, host: &HostRoot) -> Result<Found> {
+    let mut found = Found::default();
+    let mut why_not = Vec::new();
+    if matches!(settings.rapl_mode, RaplMode::Auto | RaplMode::Sysfs) {
+        match sysfs(settings, host, &mut found) {
+            Availability::Present => {
+                found.rescan = Some(host.clone());
+                found.capability = Some(Capability::CAP_DAC_READ_SEARCH);
+            }
+            other => why_not.push(format!("sysfs: {other}")),
+        }
+    }
+    if found.backends.is_empty() {
+        bail!(
+            "no energy counter can be read\n  {}\nhint: `carbon-ops doctor` tells what is missing; in a \
+             virtual machine there is nothing to read, and `carbon-ops run` estimates without a governor",
+            why_not.join("\n  ")
+        );
+    }
+    Ok(found)
+}
+
+fn sysfs(settings: &Settings, host: &HostRoot, found: &mut Found) -> Availability {
+    let (availability, mut topology) = Topology::discover_all(host);
+    found.excluded.append(&mut topology.excluded.clone());
+    if availability != Availability::Present {
+        return availability;
+    }
+    widen(&mut topology, settings.sysfs_bits);
+    let mut backend = Powercap::new(topology);
+    for name in mirrored(&mut backend) {
+        found.not_counted.push((name, Exclusion::MirroredDie));
+    }
+    found.backends.push(Box::new(backend));
+    Availability::Present
+}
+
+/// `--sysfs-bits`: values that wrap otherwise than the kernel says.
+fn widen(topology: &mut Topology, bits: SysfsBits) {
+    let bits = match bits {
+        SysfsBits::Auto => return,
+        SysfsBits::Bits32 => 32,
+        SysfsBits::Bits64 => 64,
+    };
+    for zone in topology.counted.iter_mut().chain(&mut topology.beside) {
+        zone.domain.scale = Scale::register_of_microjoules(1, bits);
+    }
+}
+
+/// Dies that show the same counter at every look.
+fn mirrored(backend: &mut Powercap) -> Vec<String> {
+    let names: Vec<String> = backend.domains().iter().map(|domain| domain.name.clone()).collect();
+    let mut always: Option<Vec<usize>> = None;
+    for _ in 0..MIRROR_READINGS {
+        if !names.iter().any(|name| name.contains("-die-")) {
+            return Vec::new();
+        }
+        let readings: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (name.as_str(), backend.read(index).ok()))
+            .collect();
+        let now = mirrors(&readings);
+        always = Some(match always {
+            Some(before) => before.into_iter().filter(|index| now.contains(index)).collect(),
+            None => now,
+        });
+        std::thread::sleep(MIRROR_PAUSE);
+    }
+    let always = always.unwrap_or_default();
+    always.into_iter().filter_map(|index| names.get(index).cloned()).collect()
+}
+
+/// Zones that are not among the known ones, as a backend of their own.
+pub(crate) fn appeared(
+    host: &HostRoot,
+    known: &[String],
+) -> Option<(Box<dyn Backend>, Vec<Excluded>)> {
+    let (_, mut topology) = Topology::discover_all(host);
+    let is_new =
+        |zone: &carbon_ops_meter::sensor::powercap::Zone| !known.contains(&zone.domain.key);
+    topology.counted.retain(is_new);
+    topology.beside.retain(is_new);
+    if topology.counted.is_empty() && topology.beside.is_empty() {
+        return None;
+    }
+    let excluded = topology.excluded.clone();
+    Some((Box::new(Powercap::new(topology)), excluded))
+}

@@ -1,0 +1,589 @@
+//! The server: one thread that answers clients from the published pages and minds the signals.
+//!
+//! A client costs a fixed amount of memory and never makes anyone wait: requests are short, answers
+//! are shared between clients, a client that does not read gets nothing more and is closed, and
+//! there is a limit on clients in all and of one user. The sampler does not know that clients exist.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use carbon_ops_meter::page::PageReader;
+use carbon_ops_meter::protocol::{REQUEST_BYTES_MAX, Request, error_line, snapshot_line};
+use carbon_ops_meter::snapshot::Snapshot;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use serde_json::{Value, json};
+
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::socket::Socket;
+
+/// Clients at a time. Each holds a descriptor, and a request buffer while it sends.
+const CLIENTS_MAX: usize = 256;
+
+/// Clients of one user that is not root, so that one cannot keep out the others.
+const CLIENTS_PER_USER_MAX: usize = 64;
+
+/// Connections taken from the queue before the others get their turn again.
+const ACCEPTS_AT_ONCE: usize = 16;
+
+/// How long a request may take to arrive, and an answer to be read.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a client may rest between requests.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// Users that are logged by name once; no host has so many that matter.
+const USERS_LOGGED_MAX: usize = 1024;
+
+const LISTENER: u64 = 0;
+const SIGNALS: u64 = 1;
+const FIRST_CLIENT: u64 = 2;
+
+/// What a signal asks of the caller.
+pub(crate) enum Wish {
+    /// End.
+    Stop(Signal),
+    /// Read the configuration again.
+    Reload,
+}
+
+/// A page, and its snapshot as the line that is sent.
+#[derive(Debug)]
+struct View {
+    page: PageReader,
+    snapshot: Snapshot,
+    stamp: u64,
+    line: Rc<[u8]>,
+}
+
+impl View {
+    fn new(page: PageReader) -> Self {
+        Self { page, snapshot: Snapshot::default(), stamp: 0, line: Rc::from([]) }
+    }
+
+    /// The newest snapshot; made once for all clients that ask for it.
+    fn line(&mut self, place: Option<&PathBuf>) -> Rc<[u8]> {
+        let stamp = self.page.stamp();
+        if (stamp != self.stamp || self.line.is_empty())
+            && self.page.read(&mut self.snapshot).is_ok()
+        {
+            self.stamp = stamp;
+            self.line = snapshot_line(&self.snapshot, place.map(PathBuf::as_path)).into();
+        }
+        Rc::clone(&self.line)
+    }
+}
+
+/// What a client subscribed to.
+#[derive(Debug, Clone, Copy)]
+struct Subscription {
+    interval: Duration,
+    next: Instant,
+    left: Option<u64>,
+    /// The sample that was sent last.
+    seq: u64,
+}
+
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    uid: u32,
+    /// Root, or someone who is trusted with exact values.
+    exact: bool,
+    input: Vec<u8>,
+    /// The answer that is being sent, and how much of it has been.
+    output: Option<(Rc<[u8]>, usize)>,
+    subscription: Option<Subscription>,
+    answered: u64,
+    /// It will send no more.
+    ended: bool,
+    /// It is closed once the answer is out.
+    closing: bool,
+    /// It is closed now, unless something happens; nothing for a subscriber that reads.
+    deadline: Option<Instant>,
+    /// What epoll waits for.
+    interest: EpollFlags,
+}
+
+/// What the server counts of itself.
+#[derive(Debug, Default)]
+struct Counts {
+    connections: u64,
+    refused: u64,
+    requests: u64,
+    bad_requests: u64,
+    timeouts: u64,
+}
+
+/// Everything that is served.
+#[derive(Debug)]
+pub(crate) struct Server {
+    epoll: Epoll,
+    signals: SignalFd,
+    socket: Option<Socket>,
+    exact: View,
+    public: Option<View>,
+    page: Option<PathBuf>,
+    shared: Arc<Shared>,
+    clients: Vec<Option<Client>>,
+    trusted: Vec<u32>,
+    seen: BTreeSet<u32>,
+    counts: Counts,
+    about: Value,
+    started: Instant,
+    /// How often the service manager wants to hear that the sampler lives.
+    watchdog: Option<Duration>,
+    watched: (Instant, u64),
+}
+
+/// What the server needs to start.
+pub(crate) struct Parts {
+    pub(crate) socket: Option<Socket>,
+    pub(crate) exact: PageReader,
+    pub(crate) public: Option<(PathBuf, PageReader)>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) trusted: Vec<u32>,
+    pub(crate) watchdog: Option<Duration>,
+}
+
+/// Blocks the signals that the server handles; before any thread is started.
+pub(crate) fn block_signals() -> Result<SigSet> {
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
+        mask.add(signal);
+    }
+    mask.thread_block().context("cannot block signals")?;
+    Ok(mask)
+}
+
+impl Server {
+    pub(crate) fn new(parts: Parts, mask: &SigSet) -> Result<Self> {
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(mask, flags).context("cannot open a signalfd")?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("cannot open an epoll")?;
+        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).context("epoll")?;
+        if let Some(socket) = &parts.socket {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
+            epoll.add(&socket.listener, event).context("epoll")?;
+        }
+        let (page, public) = parts.public.unzip();
+        let now = Instant::now();
+        Ok(Self {
+            epoll,
+            signals,
+            socket: parts.socket,
+            exact: View::new(parts.exact),
+            public: public.map(View::new),
+            page,
+            shared: parts.shared,
+            clients: Vec::new(),
+            trusted: parts.trusted,
+            seen: BTreeSet::new(),
+            counts: Counts::default(),
+            about: Value::Null,
+            started: now,
+            watchdog: parts.watchdog.map(|period| period / 2),
+            watched: (now, 0),
+        })
+    }
+
+    /// Serves until a signal comes.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub(crate) fn serve(&mut self) -> Result<Wish> {
+        let mut events = [EpollEvent::empty(); 64];
+        loop {
+            let ready = match self.epoll.wait(&mut events, self.timeout(Instant::now())) {
+                Ok(ready) => ready,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(error) => return Err(error).context("cannot wait for clients"),
+            };
+            let mut wish = None;
+            for event in events.get(..ready).unwrap_or_default() {
+                match event.data() {
+                    LISTENER => self.accept(),
+                    SIGNALS => wish = wish.or(self.signal()),
+                    client => self.client(client - FIRST_CLIENT, event.events()),
+                }
+            }
+            self.mind_time(Instant::now());
+            if let Some(wish) = wish {
+                return Ok(wish);
+            }
+        }
+    }
+
+    /// Uses other settings from here on, as far as they can change.
+    pub(crate) fn apply(&mut self, settings: &Settings) {
+        let (interval, quantum) = (settings.client_interval, settings.client_quantum);
+        self.shared.set(settings.poll_interval, interval, quantum);
+        self.trusted.clone_from(&settings.trusted_uids);
+    }
+
+    /// What `health` tells of the process.
+    pub(crate) fn tell_about(&mut self, about: Value) {
+        self.about = about;
+    }
+
+    fn signal(&mut self) -> Option<Wish> {
+        let info = self.signals.read_signal().ok().flatten()?;
+        let signal = Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()?;
+        match signal {
+            Signal::SIGHUP => Some(Wish::Reload),
+            Signal::SIGTERM | Signal::SIGINT => Some(Wish::Stop(signal)),
+            _ => None,
+        }
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS_AT_ONCE {
+            let Some(socket) = &self.socket else { return };
+            match socket.listener.accept() {
+                Ok((stream, _)) => self.admit(stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    // Out of descriptors, most likely: those who wait will be served later.
+                    log::debug!("accept: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes a client on, or says why not.
+    fn admit(&mut self, stream: UnixStream) {
+        self.counts.connections += 1;
+        let Ok(peer) = getsockopt(&stream, PeerCredentials) else { return };
+        let (uid, pid) = (peer.uid(), peer.pid());
+        log::debug!("client: user {uid}, process {pid}");
+        if self.seen.len() < USERS_LOGGED_MAX && self.seen.insert(uid) {
+            log::info!("first client of user {uid} (process {pid})");
+        }
+        let exact = uid == 0 || self.trusted.contains(&uid);
+        let theirs = self.clients.iter().flatten().filter(|client| client.uid == uid).count();
+        let all = self.clients.iter().flatten().count();
+        // The last places are for root.
+        let (full, full_for_user) = if uid == 0 {
+            (all >= CLIENTS_MAX, theirs >= CLIENTS_MAX - CLIENTS_PER_USER_MAX)
+        } else {
+            (all >= CLIENTS_MAX - CLIENTS_PER_USER_MAX, theirs >= CLIENTS_PER_USER_MAX)
+        };
+        // By fcntl: the standard library's way is an ioctl, which is among the calls given up.
+        if fcntl(&stream, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_err() {
+            return;
+        }
+        if full || full_for_user {
+            self.counts.refused += 1;
+            let whose = if full { "too many clients" } else { "too many clients of this user" };
+            // It fits the socket's buffer, or it is lost.
+            let _ = (&stream).write(&error_line(whose));
+            return;
+        }
+        let free = self.clients.iter().position(Option::is_none);
+        let place = free.unwrap_or_else(|| {
+            self.clients.push(None);
+            self.clients.len() - 1
+        });
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
+        let event = EpollEvent::new(interest, FIRST_CLIENT + place as u64);
+        if self.epoll.add(&stream, event).is_err() {
+            return;
+        }
+        let client = Client {
+            stream,
+            uid,
+            exact,
+            input: Vec::new(),
+            output: None,
+            subscription: None,
+            answered: 0,
+            ended: false,
+            closing: false,
+            deadline: Some(Instant::now() + PATIENCE),
+            interest,
+        };
+        if let Some(slot) = self.clients.get_mut(place) {
+            *slot = Some(client);
+        }
+    }
+
+    fn client(&mut self, place: u64, ready: EpollFlags) {
+        let Ok(place) = usize::try_from(place) else { return };
+        let Some(mut client) = self.clients.get_mut(place).and_then(Option::take) else { return };
+        let broken = ready.contains(EpollFlags::EPOLLERR)
+            || (ready.contains(EpollFlags::EPOLLHUP) && client.output.is_some());
+        let alive = !broken && client.receive() && self.answer(&mut client);
+        if alive {
+            self.keep(place, client);
+        }
+        // Else it is dropped, which closes it.
+    }
+
+    /// Puts a client back, waiting for what it can do next.
+    fn keep(&mut self, place: usize, mut client: Client) {
+        let mut wanted = EpollFlags::empty();
+        if client.output.is_some() {
+            wanted |= EpollFlags::EPOLLOUT;
+        } else if !client.ended {
+            wanted |= EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
+        }
+        if wanted != client.interest {
+            let mut event = EpollEvent::new(wanted, FIRST_CLIENT + place as u64);
+            if self.epoll.modify(client.stream.as_fd(), &mut event).is_err() {
+                return;
+            }
+            client.interest = wanted;
+        }
+        if let Some(slot) = self.clients.get_mut(place) {
+            *slot = Some(client);
+        }
+    }
+
+    /// Sends what is to be sent and takes the next request, until the client must be waited for.
+    /// False when it is done with.
+    fn answer(&mut self, client: &mut Client) -> bool {
+        loop {
+            if !client.send() {
+                return false;
+            }
+            if client.output.is_some() {
+                return true;
+            }
+            if client.closing {
+                return false;
+            }
+            let Some(line) = client.next_line() else {
+                return client.subscription.is_some() || !client.ended;
+            };
+            self.counts.requests += 1;
+            client.answered += 1;
+            client.deadline = Some(Instant::now() + REST_MAX);
+            let answer = match line.and_then(|line| Request::parse(&line)) {
+                Ok(request) => self.reply(client, &request),
+                Err(reason) => {
+                    self.counts.bad_requests += 1;
+                    client.closing = true;
+                    error_line(&reason).into()
+                }
+            };
+            client.begin(answer);
+        }
+    }
+
+    fn reply(&mut self, client: &mut Client, request: &Request) -> Rc<[u8]> {
+        match request {
+            Request::Snapshot => self.line(client.exact),
+            Request::Subscribe { interval, count } => {
+                let shortest = if client.exact {
+                    self.shared.interval()
+                } else {
+                    self.shared.client_interval()
+                };
+                let interval = interval.unwrap_or(shortest).max(shortest);
+                let line = self.line(client.exact);
+                client.subscription = Some(Subscription {
+                    interval,
+                    next: Instant::now() + interval,
+                    left: count.map(|count| count.saturating_sub(1)),
+                    seq: self.view(client.exact).snapshot.seq,
+                });
+                if *count == Some(1) || *count == Some(0) {
+                    client.subscription = None;
+                }
+                line
+            }
+            Request::Topology => json_line(json!({
+                "status": "ok", "protocol": 1, "topology": self.shared.topology(),
+            })),
+            Request::Health => json_line(self.health()),
+        }
+    }
+
+    fn view(&mut self, exact: bool) -> &mut View {
+        match &mut self.public {
+            Some(public) if !exact => public,
+            _ => &mut self.exact,
+        }
+    }
+
+    fn line(&mut self, exact: bool) -> Rc<[u8]> {
+        let page = self.page.clone();
+        self.view(exact).line(page.as_ref())
+    }
+
+    fn health(&self) -> Value {
+        let counts = &self.counts;
+        json!({
+            "status": "ok",
+            "protocol": 1,
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "uptime_s": self.started.elapsed().as_secs(),
+            "clients": {
+                "now": self.clients.iter().flatten().count(), "most": CLIENTS_MAX,
+                "connections": counts.connections, "refused": counts.refused,
+                "requests": counts.requests, "bad_requests": counts.bad_requests,
+                "timeouts": counts.timeouts,
+            },
+            "sampler": self.shared.health(),
+            "privileges": self.about,
+        })
+    }
+
+    /// When to wake even if nobody calls; never, when nobody is there.
+    fn timeout(&self, now: Instant) -> EpollTimeout {
+        let clients = self.clients.iter().flatten();
+        let times = clients.flat_map(|client| {
+            let sending = client.output.is_some();
+            let next = client.subscription.filter(|_| !sending).map(|subscribed| subscribed.next);
+            [client.deadline, next]
+        });
+        let watchdog = self.watchdog.map(|period| self.watched.0 + period);
+        let next = times.chain([watchdog]).flatten().min();
+        next.map_or(EpollTimeout::NONE, |next| {
+            // Rounded up, since waking early would wait again.
+            let ms = next.saturating_duration_since(now).as_micros().div_ceil(1000);
+            EpollTimeout::try_from(ms.min(60_000)).unwrap_or(EpollTimeout::ZERO)
+        })
+    }
+
+    /// Serves subscribers whose time has come, and closes those who were waited for in vain.
+    fn mind_time(&mut self, now: Instant) {
+        for place in 0..self.clients.len() {
+            let Some(mut client) = self.clients.get_mut(place).and_then(Option::take) else {
+                continue;
+            };
+            if client.deadline.is_some_and(|deadline| deadline <= now) {
+                self.counts.timeouts += 1;
+                continue;
+            }
+            let due = client.subscription.is_some_and(|subscribed| subscribed.next <= now);
+            if !due || client.output.is_some() || self.publish(&mut client, now) {
+                self.keep(place, client);
+            }
+        }
+        if let Some(period) = self.watchdog
+            && now.saturating_duration_since(self.watched.0) >= period
+        {
+            let ticks = self.shared.ticks();
+            // Only a sampler that samples is alive.
+            if ticks > self.watched.1 || self.shared.interval() > period {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            }
+            self.watched = (now, ticks);
+        }
+    }
+
+    /// The next line for a subscriber; false when it has got its last one, or is gone.
+    fn publish(&mut self, client: &mut Client, now: Instant) -> bool {
+        let Some(mut subscribed) = client.subscription else { return true };
+        let line = self.line(client.exact);
+        let seq = self.view(client.exact).snapshot.seq;
+        if seq == subscribed.seq {
+            // The sample is late; look again soon.
+            subscribed.next = now + subscribed.interval / 8;
+            client.subscription = Some(subscribed);
+            return true;
+        }
+        subscribed.seq = seq;
+        subscribed.next += subscribed.interval;
+        if subscribed.next <= now {
+            subscribed.next = now + subscribed.interval;
+        }
+        subscribed.left = subscribed.left.map(|left| left.saturating_sub(1));
+        client.subscription = Some(subscribed).filter(|subscribed| subscribed.left != Some(0));
+        client.begin(line);
+        self.answer(client)
+    }
+}
+
+impl Client {
+    /// Takes what has come; false when the client is gone.
+    fn receive(&mut self) -> bool {
+        let mut chunk = [0; REQUEST_BYTES_MAX];
+        while !self.ended && self.output.is_none() && self.input.len() <= REQUEST_BYTES_MAX {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => self.ended = true,
+                Ok(length) => {
+                    self.input.extend_from_slice(chunk.get(..length).unwrap_or_default());
+                    if self.input.contains(&b'\n') {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// The next whole request. The end of a client's writing ends a request too, and a client that
+    /// sends nothing at all asks for a snapshot, as in carbon-ops 0.1.
+    fn next_line(&mut self) -> Option<Result<Vec<u8>, String>> {
+        if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
+            if end >= REQUEST_BYTES_MAX {
+                return Some(Err(too_long()));
+            }
+            let rest = self.input.split_off(end + 1);
+            let mut line = std::mem::replace(&mut self.input, rest);
+            line.truncate(end);
+            return Some(Ok(line));
+        }
+        if self.input.len() >= REQUEST_BYTES_MAX {
+            return Some(Err(too_long()));
+        }
+        let last = self.ended && (self.answered == 0 || !self.input.is_empty());
+        last.then(|| Ok(std::mem::take(&mut self.input)))
+    }
+
+    fn begin(&mut self, answer: Rc<[u8]>) {
+        self.output = Some((answer, 0));
+    }
+
+    /// Sends as much as goes; false when the client is gone.
+    fn send(&mut self) -> bool {
+        let Some((answer, sent)) = &mut self.output else { return true };
+        while let Some(rest) = answer.get(*sent..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest) {
+                Ok(0) => return false,
+                Ok(length) => *sent += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // From the first refusal on, it has so long to read.
+                    let limit = Instant::now() + PATIENCE;
+                    self.deadline = Some(self.deadline.map_or(limit, |before| before.min(limit)));
+                    return true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        self.output = None;
+        let rests = self.subscription.is_none();
+        self.deadline = rests.then(|| Instant::now() + REST_MAX);
+        true
+    }
+}
+
+fn too_long() -> String {
+    format!("a request has at most {REQUEST_BYTES_MAX} bytes")
+}
+
+fn json_line(value: Value) -> Rc<[u8]> {
+    let mut line = value.to_string().into_bytes();
+    line.push(b'\n');
+    line.into()
+}

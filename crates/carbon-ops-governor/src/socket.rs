@@ -1,0 +1,132 @@
+//! The listening socket: taken from the service manager, or made here.
+//!
+//! Nothing is ever deleted that is not a dead socket of this user. Whoever listens already is left
+//! alone, and this governor refuses to start.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use listenfd::ListenFd;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Group as UnixGroup, chown, geteuid};
+
+use crate::settings::{Group, Settings};
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) listener: UnixListener,
+    /// The path to remove at the end, with the inode that was made; nothing where the service
+    /// manager made it.
+    made: Option<(PathBuf, u64)>,
+}
+
+impl Socket {
+    /// Takes the socket that a service manager passes, or makes one.
+    pub(crate) fn open(settings: &Settings, group: Option<Gid>) -> Result<Self> {
+        let mut passed = ListenFd::from_env();
+        if passed.len() > 1 {
+            bail!("{} sockets were passed, and one is wanted", passed.len());
+        }
+        let listener = passed.take_unix_listener(0).context("the socket that was passed")?;
+        let socket = match listener {
+            Some(listener) => {
+                log::info!("listening at the socket that was passed");
+                Self { listener, made: None }
+            }
+            None => Self::make(&settings.socket_path, group, settings.socket_mode)?,
+        };
+        socket.listener.set_nonblocking(true).context("the socket")?;
+        Ok(socket)
+    }
+
+    fn make(path: &Path, group: Option<Gid>, mode: u32) -> Result<Self> {
+        clear(path)?;
+        // Nobody may connect before the group is set.
+        let before = umask(Mode::from_bits_truncate(0o177));
+        let bound = UnixListener::bind(path);
+        umask(before);
+        let listener = bound.map_err(|error| {
+            let hint = match error.kind() {
+                ErrorKind::NotFound => "its directory is missing",
+                ErrorKind::PermissionDenied => "run as root, or name another path",
+                _ => "name another path with --socket-path",
+            };
+            anyhow!("cannot listen at {}: {error}\nhint: {hint}", path.display())
+        })?;
+        let made = fs::symlink_metadata(path).context("the new socket")?.ino();
+        let socket = Self { listener, made: Some((path.to_owned(), made)) };
+        if group.is_some() {
+            chown(path, None, group).with_context(|| format!("group of {}", path.display()))?;
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .with_context(|| format!("permissions of {}", path.display()))?;
+        log::info!("listening at {} (mode {mode:o})", path.display());
+        Ok(socket)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let Some((path, inode)) = &self.made else { return };
+        // Another governor may have taken the place meanwhile.
+        if fs::symlink_metadata(path).is_ok_and(|now| now.ino() == *inode) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Removes what a dead governor left; refuses anything else.
+fn clear(path: &Path) -> Result<()> {
+    let there = match fs::symlink_metadata(path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
+    let shown = path.display();
+    if !there.file_type().is_socket() {
+        bail!(
+            "{shown} is no socket and is left alone\nhint: move it, or name another --socket-path"
+        );
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => bail!("someone listens at {shown} already\nhint: stop the other governor first"),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+        Err(error) => bail!("{shown} is a socket that cannot be asked: {error}"),
+    }
+    if there.uid() != geteuid().as_raw() {
+        bail!("{shown} is a dead socket of user {}\nhint: remove it yourself", there.uid());
+    }
+    fs::remove_file(path).with_context(|| format!("cannot remove the dead socket {shown}"))?;
+    log::info!("removed the dead socket {shown}");
+    Ok(())
+}
+
+/// The group of the socket. `None` with a mode for its owner alone when the default group is absent.
+///
+/// # Errors
+/// When a group that was asked for does not exist.
+pub(crate) fn group(settings: &mut Settings) -> Result<Option<Gid>> {
+    let (name, asked) = match &settings.socket_group {
+        Group::Named(name) => (name.as_str(), true),
+        Group::Default(name) => (*name, false),
+    };
+    let by_number = || name.parse().ok().filter(|_| asked).map(Gid::from_raw);
+    let found = UnixGroup::from_name(name).with_context(|| format!("looking for group {name}"))?;
+    if let Some(gid) = found.map(|group| group.gid).or_else(by_number) {
+        return Ok(Some(gid));
+    }
+    if asked {
+        bail!("there is no group {name}\nhint: make it with `groupadd --system {name}`");
+    }
+    settings.socket_mode = 0o600;
+    log::warn!(
+        "there is no group {name}, so that only this user may connect; make it with `groupadd --system \
+         {name}` and restart"
+    );
+    Ok(None)
+}
