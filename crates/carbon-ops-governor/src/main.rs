@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_meter::page::{PageReader, PageWriter};
+use carbon_ops_meter::page::PageWriter;
 use carbon_ops_meter::snapshot::{Known, parse_boot_id};
 use carbon_ops_meter::totals::{Host, Totals};
 use clap::Parser as _;
@@ -94,6 +94,9 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
     };
     let totals = Totals::new(known, state.saved()).with_max_power(settings.max_power);
     let public = if settings.disable_ipc { None } else { Some(public_page(&settings, group)?) };
+    let exact = state.reader();
+    let page = settings.state_dir.join("snapshot");
+    let served = public.as_ref().map(|public| (page, public.reader()));
     let shared = Arc::new(Shared::new(
         settings.poll_interval,
         settings.client_interval,
@@ -103,19 +106,13 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
     let mut sampler = Sampler::new(found, totals, state, public, Arc::clone(&shared));
     sampler.first();
     let socket = if settings.disable_ipc { None } else { Some(Socket::open(&settings, group)?) };
-    let page = settings.state_dir.join("snapshot");
-    let public = match settings.disable_ipc {
-        true => None,
-        false => Some((page.clone(), PageReader::open(&page)?)),
-    };
-    let exact = PageReader::open(&settings.state_dir.join("state"))?;
     let mut about = privileges::drop_capabilities(&needs, nix::unistd::geteuid().is_root());
     let landlock = privileges::landlock(&needs);
     spawn(sampler)?;
     let parts = Parts {
         socket,
         exact,
-        public,
+        public: served,
         shared,
         trusted: settings.trusted_uids.clone(),
         watchdog: sd_notify::watchdog_enabled(),

@@ -189,7 +189,6 @@ pub(crate) fn seccomp(needs: &Needs) -> &'static str {
     let driver = if needs.driver { DRIVER_CALLS } else { &[] };
     let calls = CALLS.iter().chain(OLDER_CALLS).chain(driver);
     let rules: BTreeMap<i64, Vec<_>> = calls.map(|&call| (call, Vec::new())).collect();
-    #[expect(clippy::cast_sign_loss, reason = "a small positive constant")]
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
     let applied = SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)
         .and_then(BpfProgram::try_from)

@@ -405,10 +405,10 @@ impl Server {
                 }
                 line
             }
-            Request::Topology => json_line(json!({
+            Request::Topology => json_line(&json!({
                 "status": "ok", "protocol": 1, "topology": self.shared.topology(),
             })),
-            Request::Health => json_line(self.health()),
+            Request::Health => json_line(&self.health()),
         }
     }
 
@@ -582,7 +582,7 @@ fn too_long() -> String {
     format!("a request has at most {REQUEST_BYTES_MAX} bytes")
 }
 
-fn json_line(value: Value) -> Rc<[u8]> {
+fn json_line(value: &Value) -> Rc<[u8]> {
     let mut line = value.to_string().into_bytes();
     line.push(b'\n');
     line.into()

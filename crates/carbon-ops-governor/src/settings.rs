@@ -63,7 +63,7 @@ struct Values {
     #[arg(long, value_name = "DIR")]
     powercap_root: Option<PathBuf>,
 
-    /// Width of the values in energy_uj, for odd hardware
+    /// Width of the values in `energy_uj`, for odd hardware
     #[arg(long, value_enum, value_name = "BITS")]
     sysfs_bits: Option<SysfsBits>,
 

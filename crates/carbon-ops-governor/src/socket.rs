@@ -115,12 +115,17 @@ pub(crate) fn group(settings: &mut Settings) -> Result<Option<Gid>> {
         Group::Named(name) => (name.as_str(), true),
         Group::Default(name) => (*name, false),
     };
-    let by_number = || name.parse().ok().filter(|_| asked).map(Gid::from_raw);
-    let found = UnixGroup::from_name(name).with_context(|| format!("looking for group {name}"))?;
-    if let Some(gid) = found.map(|group| group.gid).or_else(by_number) {
+    // The file of local groups first: asking the name service loads libraries that stay in memory.
+    if let Some(gid) = local_group(&fs::read_to_string("/etc/group").unwrap_or_default(), name) {
         return Ok(Some(gid));
     }
     if asked {
+        let by_number = || name.parse().ok().map(Gid::from_raw);
+        let found =
+            UnixGroup::from_name(name).with_context(|| format!("looking for group {name}"))?;
+        if let Some(gid) = found.map(|group| group.gid).or_else(by_number) {
+            return Ok(Some(gid));
+        }
         bail!("there is no group {name}\nhint: make it with `groupadd --system {name}`");
     }
     settings.socket_mode = 0o600;
@@ -129,4 +134,26 @@ pub(crate) fn group(settings: &mut Settings) -> Result<Option<Gid>> {
          {name}` and restart"
     );
     Ok(None)
+}
+
+/// The number of a group in the text of `/etc/group` (group(5)).
+fn local_group(text: &str, name: &str) -> Option<Gid> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (found, _password, gid) = (fields.next()?, fields.next()?, fields.next()?);
+        (found == name).then(|| gid.parse().ok().map(Gid::from_raw))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_groups_are_found_by_their_whole_name() {
+        let text = "root:x:0:\ncarbon-users-x:x:7:\ncarbon-users:x:998:alice,bob\nbroken\n";
+        assert_eq!(local_group(text, "carbon-users"), Some(Gid::from_raw(998)));
+        assert_eq!(local_group(text, "carbon"), None);
+        assert_eq!(local_group(text, "broken"), None);
+    }
 }

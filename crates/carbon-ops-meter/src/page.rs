@@ -15,6 +15,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
@@ -96,7 +97,7 @@ pub struct SavedDomain {
 /// Writes one page.
 #[derive(Debug)]
 pub struct PageWriter {
-    cells: Mapped,
+    cells: Arc<Mapped>,
     words: Vec<u64>,
     stamp: u64,
     file: File,
@@ -115,17 +116,21 @@ impl PageWriter {
             None => create(path)?,
         };
         file.set_permissions(Permissions::from_mode(mode))?;
-        let cells = Mapped::writable(&file, FILE_WORDS)?;
+        let cells = Arc::new(Mapped::writable(&file, FILE_WORDS)?);
         initialise(&cells);
         let stamp = [0, 1].map(|slot| cell(&cells, slot_start(slot)).load(Ordering::Relaxed));
         let stamp = stamp.into_iter().max().unwrap_or(0);
-        let words = Vec::with_capacity(SLOT_WORDS);
-        Ok(Self { cells, words, stamp, file })
+        Ok(Self { cells, words: Vec::new(), stamp, file })
     }
 
     /// The file, for its owner, its group and its lock.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// A reader of the same mapping, for this process.
+    pub fn reader(&self) -> PageReader {
+        PageReader { cells: Arc::clone(&self.cells), words: Vec::new() }
     }
 
     /// The last state that was written and is whole, by whomever.
@@ -167,7 +172,7 @@ impl PageWriter {
 /// Reads one page, again and again, without a system call.
 #[derive(Debug)]
 pub struct PageReader {
-    cells: Mapped,
+    cells: Arc<Mapped>,
     words: Vec<u64>,
 }
 
@@ -189,7 +194,7 @@ impl PageReader {
         if head != [MAGIC, VERSION] {
             return Err(PageError::Foreign { path: path.to_owned() });
         }
-        Ok(Self { cells, words: Vec::with_capacity(SLOT_WORDS) })
+        Ok(Self { cells: Arc::new(cells), words: Vec::new() })
     }
 
     /// The newest snapshot, into one that is used again.
