@@ -16,6 +16,7 @@ use crate::edge::Edge;
 use crate::render::describe;
 
 mod args;
+mod cgroup;
 mod commands;
 mod compose;
 mod config;
@@ -23,6 +24,7 @@ mod edge;
 mod host;
 mod measure;
 mod render;
+mod spawn_in_cgroup;
 mod store;
 mod supervise;
 mod unsafe_calls;

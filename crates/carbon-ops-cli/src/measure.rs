@@ -70,6 +70,8 @@ pub(crate) enum Note {
     ClockStepped,
     /// The grid is that of the country in which the cloud region lies.
     CloudRegionByCountry,
+    /// The command had a cgroup of its own, which counts also what no process reaped.
+    CpuTimeByCgroup,
     /// The workload used less CPU time than the kernel can tell.
     CpuTimeUnresolved,
     /// Some of the workload's processes are still alive.
@@ -107,6 +109,7 @@ impl Note {
             Self::BusyTimeUnknown => "busy_time_unknown",
             Self::ClockStepped => "clock_stepped",
             Self::CloudRegionByCountry => "cloud_region_by_country",
+            Self::CpuTimeByCgroup => "cpu_time_by_cgroup",
             Self::CpuTimeUnresolved => "cpu_time_unresolved",
             Self::DescendantsRunning => "descendants_running",
             Self::GovernorAbsent => "governor_absent",
@@ -215,6 +218,7 @@ impl Session {
         let notes = [
             (Note::BusyTimeUnknown, self.busy.is_none() || busy_end.is_none()),
             (Note::ClockStepped, (wall - elapsed.as_secs_f64()).abs() > 1.0),
+            (Note::CpuTimeByCgroup, outcome.by_cgroup),
             (Note::CpuTimeUnresolved, outcome.cpu_time.is_zero()),
             (Note::DescendantsRunning, outcome.running > 0),
             (Note::GovernorAbsent, sensors.iter().any(|sensor| sensor.name == "governor")),

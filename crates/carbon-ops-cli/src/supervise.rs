@@ -6,11 +6,19 @@
 //!
 //! # Whose CPU time is counted
 //!
-//! The kernel adds the CPU time of each reaped process, and of all that it had reaped itself, to
-//! its parent's `RUSAGE_CHILDREN`: exact to the microsecond, however short-lived the descendant. As
-//! a child subreaper we are also the parent of those that were orphaned. Descendants that outlive
-//! the command are read while they run. One hole remains: children of a process that ignores
-//! `SIGCHLD` are reaped by the kernel, and it adds them to nobody.
+//! Two accounts are kept, each of which can only be too small, and the larger one is taken:
+//!
+//! - By descent. The kernel adds the CPU time of each reaped process, and of all that it had reaped
+//!   itself, to its parent's `RUSAGE_CHILDREN`: exact to the microsecond, however short-lived the
+//!   descendant. As a child subreaper we are also the parent of those that were orphaned.
+//!   Descendants that outlive the command are read while they run. Missing are children of a process
+//!   that ignores `SIGCHLD`: the kernel reaps them, and adds them to nobody.
+//! - By cgroup, where the command got one of its own ([`Cgroup`]): all that ever ran in it, whoever
+//!   reaped it. Missing are those that someone moved to another cgroup, as container engines and
+//!   service managers do with what they start; and what a living one did since its last tick.
+//!
+//! Which processes are in both accounts is not known, so that they cannot be joined: a command with
+//! processes of both kinds is undercounted by the lesser of the two.
 
 use std::ffi::OsString;
 use std::io;
@@ -30,7 +38,8 @@ use nix::sys::time::TimeValLike as _;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpgid, getpid, getsid};
 
-use crate::unsafe_calls;
+use crate::cgroup::Cgroup;
+use crate::{spawn_in_cgroup, unsafe_calls};
 
 /// Signals that someone may send to us and mean the command. Those of the terminal's job control
 /// reach both of us anyway and are left alone.
@@ -64,6 +73,8 @@ pub(crate) struct Outcome {
     pub(crate) cpu_time: Duration,
     /// Descendants that are still alive.
     pub(crate) running: u64,
+    /// The command had a cgroup of its own, so that no process was missed for want of a reaper.
+    pub(crate) by_cgroup: bool,
 }
 
 /// A command that could not be started.
@@ -86,6 +97,8 @@ pub(crate) struct Supervisor {
     before: Duration,
     host: HostRoot,
     ticks_per_second: u32,
+    /// Where the command runs, if the kernel lets us.
+    cgroup: Option<Cgroup>,
 }
 
 /// How the command ended.
@@ -114,9 +127,10 @@ impl Supervisor {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let arrived = SignalFd::with_flags(&mask, flags).context("cannot open a signalfd")?;
         nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
-        let mut supervisor =
-            Self { arrived, inherited, before: Duration::ZERO, host, ticks_per_second };
-        supervisor.before = supervisor.cpu_time().0;
+        let cgroup = Cgroup::make(&host);
+        let before = Duration::ZERO;
+        let mut supervisor = Self { arrived, inherited, before, host, ticks_per_second, cgroup };
+        supervisor.before = supervisor.by_descent().0;
         Ok(supervisor)
     }
 
@@ -124,21 +138,32 @@ impl Supervisor {
     ///
     /// # Errors
     /// [`NotStarted`] with the exit code to give.
-    pub(crate) fn start(&self, command: &[OsString]) -> Result<Pid, NotStarted> {
-        let nothing = OsString::new();
-        let (program, arguments) = command.split_first().unwrap_or((&nothing, &[]));
-        let mut command = Command::new(program);
-        unsafe_calls::start_with_mask(command.args(arguments), self.inherited);
-        let spawned = command.spawn();
-        let pid = spawned.and_then(|child| i32::try_from(child.id()).map_err(io::Error::other));
-        pid.map(Pid::from_raw).map_err(|source| NotStarted {
-            program: program.clone(),
+    pub(crate) fn start(&mut self, command: &[OsString]) -> Result<Pid, NotStarted> {
+        let in_cgroup = self
+            .cgroup
+            .as_ref()
+            .and_then(|cgroup| spawn_in_cgroup::start(command, self.inherited, cgroup.directory()));
+        let started = in_cgroup.unwrap_or_else(|| {
+            self.cgroup = None;
+            self.start_without_cgroup(command)
+        });
+        started.map_err(|source| NotStarted {
+            program: command.first().cloned().unwrap_or_default(),
             exit_code: match source.kind() {
                 io::ErrorKind::NotFound => NOT_FOUND,
                 _ => NOT_EXECUTABLE,
             },
             source,
         })
+    }
+
+    fn start_without_cgroup(&self, command: &[OsString]) -> io::Result<Pid> {
+        let nothing = OsString::new();
+        let (program, arguments) = command.split_first().unwrap_or((&nothing, &[]));
+        let mut command = Command::new(program);
+        unsafe_calls::start_with_mask(command.args(arguments), self.inherited);
+        let child = command.spawn()?;
+        i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)
     }
 
     /// Waits for the command; calls `tick` whenever the instant that it gave last has come.
@@ -172,23 +197,29 @@ impl Supervisor {
 
     /// What the command left, as of now.
     pub(crate) fn outcome(&self, ended: Ended) -> Outcome {
-        let (cpu_time, running) = self.cpu_time();
+        let (by_descent, descendants) = self.by_descent();
+        let by_descent = by_descent.saturating_sub(self.before);
+        let by_cgroup = self.cgroup.as_ref().and_then(Cgroup::cpu_time);
+        let in_cgroup = self.cgroup.as_ref().map_or(0, Cgroup::processes);
         Outcome {
             exit_code: ended.exit_code,
             signal: ended.signal,
-            cpu_time: cpu_time.saturating_sub(self.before),
-            running,
+            cpu_time: by_descent.max(by_cgroup.unwrap_or_default()),
+            running: descendants.max(in_cgroup),
+            by_cgroup: by_cgroup.is_some(),
         }
     }
 
-    /// From here on signals mean this process again.
-    pub(crate) fn finish(&self) {
+    /// From here on signals mean this process again. The command's cgroup goes, unless processes
+    /// still live in it.
+    pub(crate) fn finish(&mut self) {
+        self.cgroup = None;
         while let Ok(Some(_)) = self.arrived.read_signal() {}
         let _ = self.inherited.thread_set_mask();
     }
 
     /// CPU time of all that was reaped and of all that lives below us, and how many those are.
-    fn cpu_time(&self) -> (Duration, u64) {
+    fn by_descent(&self) -> (Duration, u64) {
         let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
         // A living descendant has a living ancestor among our children, orphans being ours.
         let living = if has_children() {

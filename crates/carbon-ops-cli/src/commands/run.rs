@@ -62,7 +62,7 @@ pub(crate) fn run(
     for notice in ledger.iter().flat_map(|ledger| &ledger.notices) {
         let _ = writeln!(err, "carbon-ops: {notice}");
     }
-    let supervisor = Supervisor::new(plan.host_root.clone(), edge.ticks_per_second)?;
+    let mut supervisor = Supervisor::new(plan.host_root.clone(), edge.ticks_per_second)?;
     let mut session = Session::open(plan.host_root.clone(), edge);
     let child = match supervisor.start(&args.command) {
         Ok(child) => child,

@@ -1,7 +1,7 @@
 //! The command from outside: what a user, a script and a crash make of it.
 //!
 //! Each test has a home of its own. What a machine cannot show is skipped aloud, and
-//! `CARBON_OPS_REQUIRE` (a list of `sim`, `namespaces`, `nobody`) turns the skip into a failure.
+//! `CARBON_OPS_REQUIRE` (a list of `sim`, `namespaces`, `nobody`, `cgroup`) turns the skip into a failure.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 )]
 
 mod accounting;
+mod cgroup;
 mod fake_host;
 mod frozen;
 mod home;
