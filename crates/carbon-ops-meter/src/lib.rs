@@ -19,6 +19,7 @@ pub mod client;
 pub mod clock;
 pub mod counter;
 pub mod cpu_time;
+pub mod governed;
 pub mod host_root;
 mod mapped;
 pub mod page;
