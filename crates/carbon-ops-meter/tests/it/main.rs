@@ -9,6 +9,7 @@
 )]
 
 mod msr;
+mod refine;
 mod simulated_msr;
 mod skip;
 

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use carbon_ops_meter::clock::Moment;
 use carbon_ops_meter::counter::{Counter, Step};
 use carbon_ops_meter::host_root::HostRoot;
-use carbon_ops_meter::sensor::msr::Msr;
+use carbon_ops_meter::sensor::msr::{Msr, units};
+use carbon_ops_meter::sensor::powercap::{Powercap, Topology, refine};
 use carbon_ops_meter::sensor::{Availability, Backend};
 use tempfile::TempDir;
 
@@ -245,6 +246,23 @@ fn a_register_that_wraps_counts_the_truth() {
     #[expect(clippy::cast_precision_loss, reason = "a few joules")]
     let found = counter.total().checked_sub(before).unwrap().as_microjoules() as f64;
     assert!(low - 17.0 <= found && found <= high + 17.0, "{found} µJ, not {low} to {high}");
+}
+
+/// A range of 6.5 kJ tells no unit; the register does, and the live readings confirm it.
+#[test]
+fn sysfs_zones_of_odd_range_take_the_registers_unit_and_count_the_truth() {
+    let odd = ["--max", "6500000000", "-d", "0=package-0@65", "-d", "0:1=dram@8"];
+    let Some(simulator) = Simulator::start(&odd) else { return };
+    // As on this machine, the vendor's own register may say something else.
+    for vendor in [("GenuineIntel", 6, 0x9E), ("AuthenticAMD", 0x17, 0x31)] {
+        let host = simulator.host(vendor, &[]);
+        let (_, mut topology) = Topology::discover(&host.root());
+        let found = units(&host.root(), None);
+        assert_eq!(refine(&mut topology, &found, &mut std::thread::sleep), 2);
+        let mut sysfs = Powercap::new(topology);
+        assert!(sysfs.domains().iter().all(|domain| domain.scale.is_exact()));
+        is_true(simulator.mount.path(), &mut sysfs, "package-0", ("intel-rapl:0", 65.0));
+    }
 }
 
 /// In the place of the real registers, by their own path and under this machine's own processor and
