@@ -13,6 +13,7 @@ use crate::counter::Scale;
 
 pub mod model;
 pub mod msr;
+pub mod perf;
 pub mod powercap;
 mod socket;
 

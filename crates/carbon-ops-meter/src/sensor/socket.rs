@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Kind;
 use crate::host_root::HostRoot;
 
+/// No machine has more; a list that claims so is not one of CPUs.
+const CPUS_MAX: u32 = 1 << 16;
+
 /// What one set of counters belongs to. Sorted by package, then die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Socket {
@@ -59,6 +62,20 @@ pub(crate) fn group(host: &HostRoot, cpus: &[u32], scope: Scope) -> BTreeMap<Soc
     sockets
 }
 
+/// The CPUs of a kernel list such as `0,18` or `0-3,8`; `None` for anything else.
+pub(crate) fn parse_list(text: &str) -> Option<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for part in text.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        if first > last || last >= CPUS_MAX {
+            return None;
+        }
+        cpus.extend(first..=last);
+    }
+    Some(cpus)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -97,5 +114,15 @@ mod tests {
         let found: Vec<_> =
             sockets.into_iter().map(|(s, cpus)| (s.name(Kind::Package), cpus)).collect();
         assert_eq!(found, [("package-0".to_owned(), vec![0, 1, 2, 3])]);
+    }
+
+    #[test]
+    fn cpu_lists_are_read_as_the_kernel_writes_them() {
+        assert_eq!(parse_list("0\n"), Some(vec![0]));
+        assert_eq!(parse_list("0,18"), Some(vec![0, 18]));
+        assert_eq!(parse_list("0-2,8"), Some(vec![0, 1, 2, 8]));
+        for wrong in ["", "a", "3-1", "0-4294967295", "1,,2"] {
+            assert_eq!(parse_list(wrong), None, "{wrong}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod msr;
+mod perf;
 mod refine;
 mod simulated_msr;
 mod skip;
