@@ -13,6 +13,8 @@ use crate::counter::Scale;
 
 pub mod model;
 pub mod msr;
+#[cfg(feature = "nvml")]
+pub mod nvml;
 pub mod perf;
 pub mod powercap;
 mod socket;

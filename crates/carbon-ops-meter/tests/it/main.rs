@@ -9,6 +9,8 @@
 )]
 
 mod msr;
+#[cfg(feature = "nvml")]
+mod nvml;
 mod perf;
 mod refine;
 mod simulated_msr;
