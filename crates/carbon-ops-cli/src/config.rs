@@ -276,22 +276,8 @@ impl Settings {
                 .or(below_home("keys/default.pem")),
             trust: sources
                 .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
-            governor_socket: sources
-                .pick(
-                    None,
-                    "CARBON_OPS_GOVERNOR_SOCKET",
-                    file.governor.socket.map(path_text),
-                    |text| Ok(PathBuf::from(text)),
-                )?
-                .or(Some(client::SOCKET.into())),
-            governor_timeout: sources
-                .pick(
-                    None,
-                    "CARBON_OPS_GOVERNOR_TIMEOUT",
-                    file.governor.timeout_seconds.map(text),
-                    timeout,
-                )?
-                .or(Some(client::TIMEOUT)),
+            governor_socket: sources.governor_socket(file.governor.socket)?,
+            governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
             file: path,
             without_effect,
         })
@@ -332,6 +318,18 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
+    fn governor_socket(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {
+        let file = file.map(|path| path.to_string_lossy().into_owned());
+        let found =
+            self.pick(None, "CARBON_OPS_GOVERNOR_SOCKET", file, |text| Ok(PathBuf::from(text)))?;
+        Ok(found.or(Some(client::SOCKET.into())))
+    }
+
+    fn governor_timeout(&self, file: Option<f64>) -> Result<Setting<Option<Duration>>> {
+        let file = file.map(|seconds| seconds.to_string());
+        Ok(self.pick(None, "CARBON_OPS_GOVERNOR_TIMEOUT", file, timeout)?.or(Some(client::TIMEOUT)))
+    }
+
     /// The first of flag, environment and file that is set, parsed; an error names its origin.
     fn pick<T>(
         &self,

@@ -159,6 +159,62 @@ impl Source {
     }
 }
 
+impl Measuring {
+    fn end(&mut self) -> Result<(), ClientError> {
+        match self {
+            Self::Counters(window) => {
+                window.end(&Instant::now);
+                Ok(())
+            }
+            Self::Governed(window) => window.end(Edge::monotonic()),
+        }
+    }
+
+    fn is_simulated(&self) -> bool {
+        match self {
+            Self::Counters(_) => false,
+            Self::Governed(window) => window.is_simulated(),
+        }
+    }
+
+    fn close(self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
+        let sleep = &mut std::thread::sleep;
+        match self {
+            Self::Counters(window) => window.close(elapsed, &Instant::now, sleep),
+            Self::Governed(window) => window.close(sleep),
+        }
+    }
+}
+
+/// What no sensor of this version sees.
+const UNSEEN: [Note; 4] =
+    [Note::UnseenDisks, Note::UnseenFans, Note::UnseenGpu, Note::UnseenPowerSupply];
+
+fn notes_of_attribution(
+    source: &Source,
+    attribution: Attribution,
+    model: &PowerModel,
+) -> [(Note, bool); 4] {
+    let interpolated = match source {
+        Source::Counted(counted) => counted.is_interpolated(),
+        Source::Modelled(_) => false,
+    };
+    [
+        (Note::IdleBounded, attribution.idle_rule == IdleRule::BusyTime),
+        (Note::IdleClamped, attribution.idle_rule == IdleRule::Excess),
+        (Note::IdleGiven, model.idle_is_given()),
+        (Note::Interpolated, interpolated),
+    ]
+}
+
+fn notes_of_outcome(outcome: Outcome) -> [(Note, bool); 3] {
+    [
+        (Note::CpuTimeByCgroup, outcome.by_cgroup),
+        (Note::CpuTimeUnresolved, outcome.cpu_time.is_zero()),
+        (Note::DescendantsRunning, outcome.running > 0),
+    ]
+}
+
 impl Session {
     /// Takes the first readings. What is read is the machine of `host`.
     pub(crate) fn open(host: HostRoot, edge: &Edge, ask: Option<&AskGovernor>) -> Self {
@@ -200,27 +256,14 @@ impl Session {
         let busy_end = Busy::read(&self.host, self.ticks_per_second);
         let (end_ts, ended) = (Edge::now(), Instant::now());
         let elapsed = ended.saturating_duration_since(self.started);
-        let ended_well = match &mut self.window {
-            Some(Measuring::Counters(window)) => {
-                window.end(&Instant::now);
-                Ok(())
-            }
-            Some(Measuring::Governed(window)) => window.end(Edge::monotonic()),
-            None => Ok(()),
-        };
+        let ended_well = self.window.as_mut().map_or(Ok(()), Measuring::end);
         let outcome = outcome();
         let window = self.window.take();
         let governed = matches!(window, Some(Measuring::Governed(_)));
-        let simulated = self.host.is_simulated()
-            || matches!(&window, Some(Measuring::Governed(window)) if window.is_simulated());
-        let counted = window.map(|window| match window {
-            Measuring::Counters(window) => {
-                window.close(elapsed, &Instant::now, &mut std::thread::sleep)
-            }
-            Measuring::Governed(window) => window.close(&mut std::thread::sleep),
-        });
+        let simulated =
+            self.host.is_simulated() || window.as_ref().is_some_and(Measuring::is_simulated);
         let mut excluded = std::mem::take(&mut self.excluded);
-        let counted = counted.and_then(|result| match result {
+        let counted = window.and_then(|window| match window.close(elapsed) {
             // Counters that show no energy while something ran are not believed.
             Ok(counted) if counted.host() > Microjoules::ZERO => {
                 excluded.clone_from(&counted.excluded);
@@ -243,27 +286,17 @@ impl Session {
             status: if modelled { SensorStatus::Used } else { SensorStatus::Available },
         });
         let wall = end_ts.duration_since(self.start_ts).as_secs_f64();
-        let interpolated = match &source {
-            Source::Counted(counted) => counted.is_interpolated(),
-            Source::Modelled(_) => false,
-        };
-        let notes = [
-            (Note::BusyTimeUnknown, self.busy.is_none() || busy_end.is_none()),
+        let busy_known = self.busy.is_some() && busy_end.is_some();
+        let unread = excluded.iter().any(|zone| zone.reason.loses_energy());
+        let mut notes = vec![
+            (Note::BusyTimeUnknown, !busy_known),
             (Note::ClockStepped, (wall - elapsed.as_secs_f64()).abs() > 1.0),
-            (Note::CpuTimeByCgroup, outcome.by_cgroup),
-            (Note::CpuTimeUnresolved, outcome.cpu_time.is_zero()),
-            (Note::DescendantsRunning, outcome.running > 0),
             (Note::GovernorAbsent, !governed),
-            (Note::IdleBounded, attribution.idle_rule == IdleRule::BusyTime),
-            (Note::IdleClamped, attribution.idle_rule == IdleRule::Excess),
-            (Note::IdleGiven, model.idle_is_given()),
-            (Note::Interpolated, interpolated),
-            (Note::UnseenDisks, true),
-            (Note::UnseenFans, true),
-            (Note::UnseenGpu, true),
-            (Note::UnseenPowerSupply, true),
-            (Note::ZoneUnreadable, excluded.iter().any(|zone| zone.reason.loses_energy())),
+            (Note::ZoneUnreadable, unread),
         ];
+        notes.extend(notes_of_attribution(&source, attribution, model));
+        notes.extend(notes_of_outcome(outcome));
+        notes.extend(UNSEEN.map(|note| (note, true)));
         let measurement = Measurement {
             start_ts: self.start_ts,
             end_ts,
