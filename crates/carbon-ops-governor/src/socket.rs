@@ -5,12 +5,15 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use listenfd::ListenFd;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Group as UnixGroup, chown, geteuid};
 
@@ -85,7 +88,11 @@ fn clear(path: &Path) -> Result<()> {
     let there = match fs::symlink_metadata(path) {
         Ok(there) => there,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("cannot look at {}\nhint: name another --socket-path", path.display())
+            });
+        }
     };
     let shown = path.display();
     if !there.file_type().is_socket() {
@@ -93,10 +100,15 @@ fn clear(path: &Path) -> Result<()> {
             "{shown} is no socket and is left alone\nhint: move it, or name another --socket-path"
         );
     }
-    match UnixStream::connect(path) {
-        Ok(_) => bail!("someone listens at {shown} already\nhint: stop the other governor first"),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-        Err(error) => bail!("{shown} is a socket that cannot be asked: {error}"),
+    match probe(path) {
+        // Its queue may be full, and a socket that waited for a place would wait for ever.
+        Ok(()) | Err(Errno::EAGAIN) => {
+            bail!("someone listens at {shown} already\nhint: stop the other governor first")
+        }
+        Err(Errno::ECONNREFUSED) => {}
+        Err(error) => bail!(
+            "{shown} is a socket that cannot be asked: {error}\nhint: name another --socket-path"
+        ),
     }
     if there.uid() != geteuid().as_raw() {
         bail!("{shown} is a dead socket of user {}\nhint: remove it yourself", there.uid());
@@ -104,6 +116,13 @@ fn clear(path: &Path) -> Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot remove the dead socket {shown}"))?;
     log::info!("removed the dead socket {shown}");
     Ok(())
+}
+
+/// Connects and hangs up, without waiting.
+fn probe(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
 }
 
 /// The group of the socket. `None` with a mode for its owner alone when the default group is absent.
