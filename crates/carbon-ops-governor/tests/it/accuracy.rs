@@ -15,45 +15,29 @@ use crate::skip::is_long;
 /// Snapshots at each end, of which the least delayed counts.
 const LOOKS: usize = 12;
 
-/// A host that is measured.
-struct Case {
-    name: String,
-    watts: u64,
-    simulator: Simulator,
-    place: Place,
-    options: Vec<String>,
+/// A governor on a host whose truth is known.
+pub(crate) struct Case<'c> {
+    pub(crate) name: String,
+    pub(crate) simulator: &'c Simulator,
+    pub(crate) place: &'c Place,
+    /// The zone and the power behind a domain's key.
+    pub(crate) truth: &'c dyn Fn(&str) -> (&'static str, u64),
 }
 
 /// Excess of a total over the truth at the moment of its reading, in µJ; the least delayed of some.
-struct End {
-    snapshot: Value,
+pub(crate) struct End {
+    pub(crate) snapshot: Value,
     excess: Vec<(String, f64)>,
 }
 
-impl Case {
-    fn new(watts: u64, esu: u32, range: u64) -> Option<Self> {
-        let (esu, range) = (esu.to_string(), range.to_string());
-        let package = format!("0=package-0@{watts}");
-        let memory = format!("0:1=dram@{}", watts / 8);
-        let zones = ["--esu", &esu, "--max", &range, "-d", &package, "-d", &memory];
-        let simulator = Simulator::start(&zones)?;
-        // Four times what is drawn: what a published limit would give, and wraps stay provable at 10 Hz.
-        let options = vec![simulator.powercap(), format!("--max-power={}", 4 * watts)];
-        let name = format!("{watts} W, 2^-{esu} J, range {range} uJ");
-        Some(Self { name, watts, simulator, place: Place::new(), options })
-    }
-
-    fn start(&self) -> Governor<'_> {
-        self.place.start(&self.options.iter().map(String::as_str).collect::<Vec<_>>())
-    }
-
-    fn end(&self, governor: &Governor<'_>) -> End {
+impl Case<'_> {
+    pub(crate) fn end(&self, governor: &Governor<'_>) -> End {
         let mut end = End { snapshot: Value::Null, excess: Vec::new() };
         for _ in 0..LOOKS {
             let snapshot = governor.snapshot();
             let ahead = number(&snapshot["unix_ns"]) - number(&snapshot["boottime_ns"]);
             for (key, domain) in snapshot["domains"].as_object().unwrap() {
-                let (_, zone) = key.split_once(':').unwrap();
+                let (zone, _) = (self.truth)(key);
                 let truth = self.simulator.truth(zone, number(&domain["read_ns"]) + ahead);
                 let excess = double(&snapshot["totals_uj"][key]) - truth;
                 match end.excess.iter_mut().find(|(known, _)| known == key) {
@@ -71,21 +55,56 @@ impl Case {
     fn errors(&self, from: &End, to: &End) -> Vec<(String, f64, f64)> {
         let one = |((key, before), (same, after)): (&(String, f64), &(String, f64))| {
             assert_eq!(key, same);
-            let watts = if key.starts_with("dram") { self.watts / 8 } else { self.watts };
+            let (_, watts) = (self.truth)(key);
             (key.clone(), after - before, double(&Value::from(watts)) * 1000.0)
         };
-        assert_eq!(from.excess.len(), 2, "{}", self.name);
+        assert_eq!(from.excess.len(), to.excess.len(), "{}", self.name);
         from.excess.iter().zip(&to.excess).map(one).collect()
     }
+}
 
-    fn assert_exact(&self, from: &End, to: &End) {
-        for (key, error, update) in self.errors(from, to) {
-            let log = self.place.log();
-            let name = &self.name;
-            assert!(error.abs() <= 2.0 * update, "{name}: {key} is off by {error} uJ\n{log}");
-            let domain = &to.snapshot["domains"][&key];
-            assert_eq!(domain["epoch"], from.snapshot["domains"][&key]["epoch"], "{name}\n{log}");
-            assert_eq!((&domain["gaps"], &domain["stale"]), (&0.into(), &false.into()), "{name}");
+/// Every domain's energy is the truth to one update at each end, and nothing else happened to it.
+pub(crate) fn assert_exact(case: &Case<'_>, from: &End, to: &End) {
+    for (key, error, update) in case.errors(from, to) {
+        let (name, log) = (&case.name, case.place.log());
+        assert!(error.abs() <= 2.0 * update, "{name}: {key} is off by {error} uJ\n{log}");
+        let domain = &to.snapshot["domains"][&key];
+        assert_eq!(domain["epoch"], from.snapshot["domains"][&key]["epoch"], "{name}\n{log}");
+        assert_eq!((&domain["gaps"], &domain["stale"]), (&0.into(), &false.into()), "{name}");
+    }
+}
+
+/// A host that is measured.
+struct Host {
+    name: String,
+    watts: u64,
+    simulator: Simulator,
+    place: Place,
+    options: Vec<String>,
+}
+
+impl Host {
+    fn new(watts: u64, esu: u32, range: u64) -> Option<Self> {
+        let (esu, range) = (esu.to_string(), range.to_string());
+        let package = format!("0=package-0@{watts}");
+        let memory = format!("0:1=dram@{}", watts / 8);
+        let zones = ["--esu", &esu, "--max", &range, "-d", &package, "-d", &memory];
+        let simulator = Simulator::start(&zones)?;
+        // Four times what is drawn, as a published limit would give: wraps stay provable at 10 Hz.
+        let options = vec![simulator.powercap(), format!("--max-power={}", 4 * watts)];
+        let name = format!("{watts} W, 2^-{esu} J, range {range} uJ");
+        Some(Self { name, watts, simulator, place: Place::new(), options })
+    }
+
+    fn start(&self) -> Governor<'_> {
+        self.place.start(&self.options.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn zone(&self, key: &str) -> (&'static str, u64) {
+        match key {
+            "package-0:intel-rapl:0" => ("intel-rapl:0", self.watts),
+            "dram:intel-rapl:0:1" => ("intel-rapl:0:1", self.watts / 8),
+            other => panic!("{other}"),
         }
     }
 }
@@ -98,12 +117,19 @@ fn run_time() -> Duration {
     Duration::from_secs(if is_long() { 60 } else { 7 })
 }
 
-/// Runs all cases at once: they mostly sleep.
-fn all_at_once(cases: Vec<Option<Case>>, run: impl Fn(&Case) + Sync) {
-    let cases: Vec<Case> = cases.into_iter().flatten().collect();
+/// Runs all hosts at once: they mostly sleep.
+fn all_at_once(hosts: impl Iterator<Item = Option<Host>>, run: impl Fn(&Host, &Case<'_>) + Sync) {
+    let hosts: Vec<Host> = hosts.flatten().collect();
+    let run = &run;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = cases.iter().map(|case| scope.spawn(|| run(case))).collect();
-        for thread in threads {
+        let measured = hosts.iter().map(|host| {
+            scope.spawn(move || {
+                let (name, truth) = (host.name.clone(), |key: &str| host.zone(key));
+                let (simulator, place) = (&host.simulator, &host.place);
+                run(host, &Case { name, simulator, place, truth: &truth });
+            })
+        });
+        for thread in measured.collect::<Vec<_>>() {
             thread.join().unwrap();
         }
     });
@@ -114,28 +140,30 @@ const RANGES: [(u32, u64); 2] = [(14, 262_143_328_850), (16, 65_532_610_987)];
 
 #[test]
 fn every_joule_is_counted_at_any_power_in_either_unit() {
-    let cases = [65, 400, 1000].into_iter().flat_map(|watts| {
-        RANGES.map(|(esu, range)| Case::new(watts, esu, range))
-    });
-    all_at_once(cases.collect(), |case| {
-        let governor = case.start();
+    let hosts = [65, 400, 1000].into_iter();
+    let hosts = hosts.flat_map(|watts| RANGES.map(|(esu, range)| Host::new(watts, esu, range)));
+    all_at_once(hosts, |host, case| {
+        let governor = host.start();
         let from = case.end(&governor);
         std::thread::sleep(run_time());
-        case.assert_exact(&from, &case.end(&governor));
+        assert_exact(case, &from, &case.end(&governor));
     });
 }
 
+/// A range that is no power of two of units tells no unit, so that totals carry the kernel's
+/// rounding, 2.56 or 51.7 ppm of the energy, here less than one update of the counter; with a
+/// register beside it, none (see `registers`).
 #[test]
 fn wraps_of_every_second_lose_nothing() {
-    let cases = [65, 400, 1000].into_iter().flat_map(|watts| {
-        [14, 16].map(|esu| Case::new(watts, esu, watts * 1_000_000))
-    });
-    all_at_once(cases.collect(), |case| {
-        let governor = case.start();
+    let hosts = [65, 400, 1000].into_iter();
+    let hosts =
+        hosts.flat_map(|watts| [14, 16].map(|esu| Host::new(watts, esu, watts * 1_000_000)));
+    all_at_once(hosts, |host, case| {
+        let governor = host.start();
         let from = case.end(&governor);
         std::thread::sleep(run_time());
         let to = case.end(&governor);
-        case.assert_exact(&from, &to);
+        assert_exact(case, &from, &to);
         let key = "package-0:intel-rapl:0";
         let wraps = |end: &End| number(&end.snapshot["domains"][key]["wraps"]);
         let seconds = run_time().as_secs();
@@ -145,54 +173,49 @@ fn wraps_of_every_second_lose_nothing() {
 
 #[test]
 fn a_crash_every_three_seconds_loses_nothing() {
-    let cases = [65, 1000].into_iter().flat_map(|watts| {
-        RANGES.map(|(esu, range)| Case::new(watts, esu, range))
-    });
-    all_at_once(cases.collect(), |case| {
-        let mut governor = case.start();
+    let hosts = [65, 1000].into_iter();
+    let hosts = hosts.flat_map(|watts| RANGES.map(|(esu, range)| Host::new(watts, esu, range)));
+    all_at_once(hosts, |host, case| {
+        let mut governor = host.start();
         let from = case.end(&governor);
         let begun = Instant::now();
         let mut seq = number(&from.snapshot["seq"]);
         while begun.elapsed() < run_time() {
             std::thread::sleep(Duration::from_secs(3));
             governor.crash();
-            governor = case.start();
+            governor = host.start();
             let next = number(&governor.snapshot()["seq"]);
             assert!(next > seq, "{}: samples {seq} and then {next}", case.name);
             seq = next;
         }
         let to = case.end(&governor);
-        case.assert_exact(&from, &to);
+        assert_exact(case, &from, &to);
         assert_ne!(from.snapshot["started_ns"], to.snapshot["started_ns"]);
-        assert!(case.place.log().contains("went on after"), "{}", case.place.log());
+        assert!(host.place.log().contains("went on after"), "{}", host.place.log());
     });
 }
 
 /// With a range of one second, nobody can know how often the counter wrapped while nobody looked.
 #[test]
 fn a_crash_longer_than_a_range_is_a_bounded_gap() {
-    let cases = [65, 1000].map(|watts| Case::new(watts, 14, watts * 1_000_000)).into_iter();
-    all_at_once(cases.collect(), |case| {
-        let mut governor = case.start();
+    let hosts = [65, 1000].into_iter().map(|watts| Host::new(watts, 14, watts * 1_000_000));
+    all_at_once(hosts, |host, case| {
+        let mut governor = host.start();
         let from = case.end(&governor);
         governor.crash();
         std::thread::sleep(Duration::from_millis(1200));
-        governor = case.start();
+        governor = host.start();
         let to = case.end(&governor);
         for (key, error, update) in case.errors(&from, &to) {
+            let (name, log) = (&case.name, host.place.log());
             let (before, after) = (&from.snapshot["domains"][&key], &to.snapshot["domains"][&key]);
-            let name = &case.name;
-            if key.starts_with("dram") {
-                // An eighth of the power, of which the same ceiling is 32 times as much.
-                assert!(number(&after["gaps"]) <= 1, "{name}");
-            } else {
-                assert_eq!(number(&after["gaps"]), 1, "{name}: {}", case.place.log());
-                assert!(number(&after["epoch"]) > number(&before["epoch"]), "{name}");
-            }
+            assert_eq!((&before["gaps"], &after["gaps"]), (&0.into(), &1.into()), "{name}: {log}");
+            assert!(number(&after["epoch"]) > number(&before["epoch"]), "{name}");
             let most = double(&after["gap_most_uj"]);
             assert!(error <= 2.0 * update, "{name}: {key} has {error} uJ too much");
             assert!(-error <= most + 2.0 * update, "{name}: {key} lacks {error} of {most} uJ");
-            assert!(number(&to.snapshot["totals_uj"][&key]) >= number(&from.snapshot["totals_uj"][&key]));
+            let total = |end: &End| number(&end.snapshot["totals_uj"][&key]);
+            assert!(total(&to) >= total(&from), "{name}: {key} fell");
         }
         let health = governor.health();
         let events = health["sampler"]["events"].as_array().unwrap();

@@ -185,7 +185,7 @@ impl Governor<'_> {
         line.unwrap().trim().to_owned()
     }
 
-    /// CPU time that all its threads have used (fields 14 and 15 of proc_pid_stat(5)).
+    /// CPU time that all its threads have used (fields 14 and 15 of `proc_pid_stat(5)`).
     pub(crate) fn cpu_time(&self) -> Duration {
         let stat = self.proc("stat");
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();

@@ -18,6 +18,7 @@ mod hostile;
 mod predecessor;
 mod privileges;
 mod protocol;
+mod registers;
 mod service;
 mod simulator;
 mod skip;

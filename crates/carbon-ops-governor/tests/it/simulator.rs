@@ -61,6 +61,11 @@ fn compile() -> Result<PathBuf, String> {
     Ok(path)
 }
 
+/// The script that puts the simulated host in the place of the real one, for `bash`.
+pub(crate) fn with_sim() -> String {
+    format!("{FOLDER}/with-sim.sh")
+}
+
 impl Simulator {
     /// Mounts a simulator with the options at the head of `raplsim.rs`.
     pub(crate) fn start(options: &[&str]) -> Option<Self> {
