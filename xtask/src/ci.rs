@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::tidy;
+use crate::{fuzz, tidy};
+
+/// How long each fuzz target runs here; `cargo xtask fuzz-smoke` is for more.
+const FUZZ_SECONDS: u32 = 10;
 
 /// What to leave out.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
-    /// No documentation and no cargo deny: for the minutes before a commit.
+    /// No documentation, no fuzzing and no cargo deny: for the minutes before a commit.
     fast: bool,
     /// The default members were tested by a plain `cargo test` just before.
     tested: bool,
@@ -81,6 +84,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
                 .env("RUSTDOCFLAGS", "-D warnings");
             execute(root, &mut command)
         });
+        step("fuzz", &|| fuzz(root));
         step("deny", &|| deny(root));
         step("advisories", &|| advisories(root));
     }
@@ -112,6 +116,20 @@ fn test(root: &Path, options: Options) -> Outcome {
         }
     }
     cargo(root, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Each fuzz target for a moment: that it builds, and that its seeds find nothing.
+fn fuzz(root: &Path) -> Outcome {
+    if let Some(why) = fuzz::missing() {
+        return Outcome::NotChecked(format!("fuzz targets: {why}"));
+    }
+    match fuzz::run(root, FUZZ_SECONDS) {
+        Ok(()) => Outcome::Passed,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Outcome::Failed
+        }
+    }
 }
 
 /// Licences, bans and sources. (`tidy` checks licences too, on machines without cargo deny.)
