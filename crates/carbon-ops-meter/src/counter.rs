@@ -153,6 +153,13 @@ impl Scale {
         Self { printed: None, unit, modulus, exact: true, range }
     }
 
+    /// The same counter with readings taken as µJ: what it becomes when its readings keep missing the
+    /// lattice.
+    #[must_use]
+    pub fn without_lattice(self) -> Self {
+        if self.has_lattice() { Self::reported(self.range) } else { self }
+    }
+
     /// Unit unknown: µJ as printed, wrapping after `range`.
     fn reported(range: u64) -> Self {
         let unit = Ratio { num: 1, den: 1 };
@@ -455,7 +462,7 @@ impl Counter {
     fn distrust_lattice(&mut self) {
         let old = self.scale;
         let microjoules = |ticks: u128| u128::from(old.energy(ticks).as_microjoules());
-        self.scale = Scale::reported(old.range);
+        self.scale = old.without_lattice();
         self.total = microjoules(self.total);
         self.shown = microjoules(self.shown);
         self.previous = None;

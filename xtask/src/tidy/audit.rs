@@ -32,7 +32,8 @@ pub(crate) fn tree(root: &Path) -> Result<Tree> {
 fn names(root: &Path, edges: &str) -> Result<Vec<String>> {
     let mut command = Command::new("cargo");
     command.args(["tree", "--locked", "--package", "carbon-ops-governor", "--prefix", "none"]);
-    let output = command.args(["--edges", edges]).current_dir(root).output().context("cargo tree")?;
+    let output =
+        command.args(["--edges", edges]).current_dir(root).output().context("cargo tree")?;
     ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut names: Vec<String> =

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod governed;
 mod msr;
 #[cfg(feature = "nvml")]
 mod nvml;
