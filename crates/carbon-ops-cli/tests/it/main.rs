@@ -10,6 +10,8 @@
 )]
 
 mod accounting;
+mod demo;
+mod doctor;
 mod fake_host;
 mod frozen;
 mod home;
