@@ -5,8 +5,11 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use carbon_ops_meter::diagnosis::{Remedy, Report, Source, Touch, ZoneView, examine};
@@ -28,7 +31,7 @@ pub(crate) fn run(args: &Doctor, out: &mut impl Write) -> Result<u8> {
         None => HostRoot::real(),
     };
     let open = |path: &Path| File::open(path);
-    let report = examine(&host, Touch { open: &open, connect: &knock });
+    let report = examine(&host, Touch { open: &open, ask: &ask });
     let code = match report.source {
         Source::Governor | Source::Powercap => 0,
         Source::Model if report.could_check => 1,
@@ -42,12 +45,33 @@ pub(crate) fn run(args: &Doctor, out: &mut impl Write) -> Result<u8> {
     Ok(code)
 }
 
-/// Connects without waiting for a place in the queue, and hangs up.
-fn knock(path: &Path) -> io::Result<()> {
+/// How long a governor that listens may take: it answers in a millisecond, and a service manager
+/// starts one in a tenth of a second.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The first line that is answered to an empty request.
+fn ask(path: &Path) -> io::Result<String> {
+    // Without waiting for a place in the queue, which a governor that hangs never frees.
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let knocking = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    Ok(connect(std::os::fd::AsRawFd::as_raw_fd(&knocking), &UnixAddr::new(path)?)?)
+    let asking = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(asking.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let mut stream = UnixStream::from(asking);
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    // One that answers at once and hangs up, as 0.1 did, need not hear the question.
+    let _ = stream.write_all(b"{}\n");
+    let mut line = Vec::new();
+    match BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_until(b'\n', &mut line) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+        Err(error) => Err(error),
+        Ok(_) => Ok(String::from_utf8_lossy(&line).into_owned()),
+    }
 }
+
+/// A hundred domains fit; what is longer is no answer of a governor.
+const ANSWER_BYTES_MAX: u64 = 1 << 18;
 
 fn to_text(report: &Report) -> String {
     let mut text = format!("{}\n\n", plain(&report.verdict));

@@ -1,6 +1,7 @@
 //! `carbon-ops doctor` on hand-made hosts: its exit codes, its report and its order.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 
 use serde_json::Value;
@@ -51,18 +52,28 @@ fn the_exit_code_says_whether_anything_is_measured() {
 }
 
 #[test]
-fn a_governor_that_listens_is_used_and_one_that_left_is_told() {
+fn a_governor_that_answers_is_used_and_one_that_left_is_told() {
     let home = Home::new();
     host(&home, false);
     fs::create_dir(home.work("host/run")).unwrap();
     let listener = UnixListener::bind(home.work("host/run/carbon-ops.sock")).unwrap();
+    let answering = listener.try_clone().unwrap();
+    let governor = std::thread::spawn(move || {
+        let (mut client, _) = answering.accept().unwrap();
+        client.write_all(b"{\"status\":\"ok\",\"totals_uj\":{}}\n").unwrap();
+    });
     let run = doctor(&home, &[]);
+    governor.join().unwrap();
     assert_eq!(run.code(), 0, "{}", run.text());
     assert!(
         run.text().starts_with("measured: `carbon-ops run` asks the governor"),
         "{}",
         run.text()
     );
+    // The queue takes the question, and nobody answers: a service that fails behind its socket unit.
+    let run = doctor(&home, &[]);
+    assert_eq!(run.code(), 1, "{}", run.text());
+    assert!(run.text().contains("takes the question, but nobody"), "{}", run.text());
     drop(listener);
     let run = doctor(&home, &[]);
     assert_eq!(run.code(), 1);

@@ -1,6 +1,6 @@
 //! The governor from outside: is its socket there, does somebody listen, may this user come in?
 //!
-//! Deliberately absent: what is said over the socket.
+//! Deliberately absent: what the answer says.
 
 use std::fs;
 use std::io;
@@ -21,6 +21,9 @@ const START: &str = "start the governor: systemctl enable --now carbon-governor.
 
 const RESTART: &str = "start the governor again: systemctl restart carbon-governor.socket \
                        carbon-governor.service; it replaces a stale socket";
+
+const SEE: &str = "see why the governor does not run: systemctl status carbon-governor, journalctl -u \
+                   carbon-governor";
 
 /// `useful`: there are counters that a governor could read.
 pub(super) fn socket(
@@ -47,8 +50,14 @@ pub(super) fn socket(
         );
     }
     let mode = owned(host, &file);
-    match (touch.connect)(&path) {
-        Ok(()) => check(Status::Ok, format!("listens at {SOCKET} ({mode}), and lets you in")),
+    match (touch.ask)(&path) {
+        Ok(answer) if answer.starts_with('{') && answer.contains("\"status\"") => {
+            check(Status::Ok, format!("answers at {SOCKET} ({mode})"))
+        }
+        Ok(_) => {
+            let detail = format!("something answers at {SOCKET}, but no governor");
+            check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
+        }
         Err(error) => match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 let user = who.map_or("this user", |who| &who.user);
@@ -63,7 +72,12 @@ pub(super) fn socket(
                 let detail = format!("{SOCKET} does not answer: its queue is full");
                 check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
             }
-            _ => check(Status::Problem, format!("{SOCKET}: {error}")),
+            // A service manager holds the socket also while the service fails.
+            io::ErrorKind::TimedOut => {
+                let detail = format!("{SOCKET} takes the question, but nobody answers");
+                check(Status::Problem, detail).remedy(Cost::Governor, SEE)
+            }
+            _ => check(Status::Problem, format!("{SOCKET}: {error}")).remedy(Cost::Governor, SEE),
         },
     }
 }

@@ -183,8 +183,9 @@ impl Report {
 pub struct Touch<'a> {
     /// Opens a device for reading, and lets it be.
     pub open: &'a dyn Fn(&Path) -> io::Result<File>,
-    /// Connects to a Unix stream socket without waiting, and hangs up.
-    pub connect: &'a dyn Fn(&Path) -> io::Result<()>,
+    /// Asks at a Unix stream socket: connects without waiting for a place in its queue, sends an empty
+    /// request and yields the first line of the answer; `TimedOut` when none comes.
+    pub ask: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
 /// Looks at everything.
@@ -207,10 +208,13 @@ pub fn examine(host: &HostRoot, touch: Touch<'_>) -> Report {
             powercap.counted().join(" + "),
             socket.detail
         ),
-        Source::Model => format!(
-            "estimated: `carbon-ops run` uses a model of the processor; {}",
-            powercap.why_not(&machine)
-        ),
+        Source::Model => {
+            let why = match socket.status {
+                Status::Denied | Status::Problem => socket.detail.clone(),
+                _ => powercap.why_not(&machine),
+            };
+            format!("estimated: `carbon-ops run` uses a model of the processor; {why}")
+        }
     };
     let mut checks = vec![socket, governor::group(host, who.as_ref())];
     checks.extend(powercap.checks(host, &machine, who.as_ref()));

@@ -76,9 +76,9 @@ impl Host {
     fn touched(
         &self,
         open: &dyn Fn(&Path) -> io::Result<File>,
-        connect: &dyn Fn(&Path) -> io::Result<()>,
+        ask: &dyn Fn(&Path) -> io::Result<String>,
     ) -> Report {
-        examine(&HostRoot::at(self.0.path()), Touch { open, connect })
+        examine(&HostRoot::at(self.0.path()), Touch { open, ask })
     }
 
     /// As a user whom the modes of files concern, also when root runs the tests. The file-system ids
@@ -340,21 +340,24 @@ fn the_governor_is_absent_stale_shut_full_or_there() {
     let _listener =
         std::os::unix::net::UnixListener::bind(host.path("run/carbon-ops.sock")).unwrap();
     let open = |path: &Path| File::open(path);
-    let knock = |answer: Option<i32>| {
+    let ask = |answer: Result<&'static str, i32>| {
         host.touched(&open, &move |path| {
             assert!(path.ends_with("run/carbon-ops.sock"));
-            answer.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+            answer.map(str::to_owned).map_err(io::Error::from_raw_os_error)
         })
     };
-    let report = knock(None);
-    says(&report, "governor", Fine, "lets you in");
+    let report = ask(Ok("{\"status\":\"ok\"}"));
+    says(&report, "governor", Fine, "answers at");
     assert_eq!(report.source, Source::Governor);
     assert!(report.verdict.starts_with("measured: `carbon-ops run` asks the governor"));
-    // EACCES, ECONNREFUSED, EAGAIN.
-    says(&knock(Some(13)), "governor", Denied, "refuses ada");
-    assert!(advice(&knock(Some(13))).contains("usermod -aG carbon-users ada"));
-    says(&knock(Some(111)), "governor", Problem, "nobody listens");
-    says(&knock(Some(11)), "governor", Problem, "queue is full");
+    says(&ask(Ok("220 ready")), "governor", Problem, "but no governor");
+    // EACCES, ECONNREFUSED, EAGAIN, ETIMEDOUT.
+    says(&ask(Err(13)), "governor", Denied, "refuses ada");
+    assert!(advice(&ask(Err(13))).contains("usermod -aG carbon-users ada"));
+    says(&ask(Err(111)), "governor", Problem, "nobody listens");
+    says(&ask(Err(11)), "governor", Problem, "queue is full");
+    says(&ask(Err(110)), "governor", Problem, "nobody answers");
+    assert!(ask(Err(13)).verdict.starts_with("estimated:") && ask(Err(13)).verdict.contains("ada"));
 }
 
 #[test]
