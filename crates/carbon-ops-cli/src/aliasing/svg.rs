@@ -67,7 +67,9 @@ fn draw(observed: &Observed, title: &str, root: &Area<'_>) -> Drawn {
 
 fn heading(observed: &Observed, title: &str, area: &Area<'_>) -> Drawn {
     let text = |size: u32| (FONT, size).into_font().color(&INK);
-    area.draw(&Text::new(title.to_owned(), (80, 16), text(20)))?;
+    // 890 pixels, at about half an em per letter.
+    let size = if title.chars().count() > 85 { 15 } else { 20 };
+    area.draw(&Text::new(title.to_owned(), (80, 16), text(size)))?;
     let left = text(14).pos(Pos::new(HPos::Left, VPos::Center));
     let write = |entry: String, x: i32| area.draw(&Text::new(entry, (x, ROW), left.clone()));
     let line = |x: i32, colour: RGBColor, width: u32| {
