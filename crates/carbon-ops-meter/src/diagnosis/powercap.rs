@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: choosing zones, which is [`crate::sensor::powercap`]; it is asked here.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 
@@ -217,14 +218,17 @@ impl Powercap {
 
     /// Who may read which zone.
     fn access(&self, who: Option<&Process>) -> Check {
-        let unreadable = self.zones.iter().filter(|zone| zone.unreadable.is_some());
-        let list: Vec<_> = unreadable
-            .map(|zone| {
+        // Zones that are refused alike stand together; the tree has each of them.
+        let mut alike: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+        for zone in &self.zones {
+            if let Some(why) = &zone.unreadable {
                 let mode = zone.mode.as_deref().unwrap_or("no energy_uj");
-                let why = zone.unreadable.as_deref().unwrap_or_default();
-                format!("{} ({}, {mode}): {why}", zone.id, zone.name)
-            })
-            .collect();
+                alike.entry((mode, why)).or_default().push(&zone.id);
+            }
+        }
+        let list =
+            alike.iter().map(|((mode, why), ids)| format!("{mode}: {why}: {}", ids.join(", ")));
+        let list: Vec<_> = list.collect();
         if list.is_empty() {
             return Check::new("access", Status::Ok, "every zone can be read");
         }
@@ -301,10 +305,13 @@ impl Powercap {
         let twins: Vec<_> = twins.map(|zone| zone.id.as_str()).collect();
         let mut found = Vec::new();
         if !twins.is_empty() {
-            found.push(format!("{} show a package a second time", twins.join(", ")));
+            found.push(format!("a second time: {}", twins.join(", ")));
         }
         if !self.mirrors.is_empty() {
-            found.push(format!("{} repeat the counter of their package", self.mirrors.join(", ")));
+            found.push(format!(
+                "dies that repeat their package's counter: {}",
+                self.mirrors.join(", ")
+            ));
         }
         if found.is_empty() {
             return Check::new("duplicates", Status::Absent, "no counter shows twice");

@@ -143,7 +143,7 @@ fn counters_of_root_are_denied_and_the_governor_comes_first() {
     assert!(report.verdict.contains("for root only"), "{}", report.verdict);
     let mode = if geteuid().is_root() { "0400 root:root" } else { "0000" };
     says(&report, "access", Denied, mode);
-    says(&report, "access", Denied, "intel-rapl:0:0 (dram");
+    says(&report, "access", Denied, "intel-rapl:0, intel-rapl:0:0");
     says(&report, "sum", Denied, "nothing; not: package-0 permission_denied");
     says(&report, "capabilities", Denied, "ada (1000) without CAP_DAC_READ_SEARCH");
     let costs: Vec<_> = report.remedies().iter().map(|remedy| remedy.cost).collect();
@@ -225,7 +225,7 @@ fn what_is_left_out_of_the_sum_is_named_with_its_reason() {
     for words in ["core inside_package", "psys overlaps_package", "package-0 duplicate"] {
         says(&report, "sum", Fine, words);
     }
-    says(&report, "duplicates", Fine, "intel-rapl-mmio:0 show a package a second time");
+    says(&report, "duplicates", Fine, "a second time: intel-rapl-mmio:0");
     let ids: Vec<_> = report.zones.iter().map(|zone| zone.id.as_str()).collect();
     assert_eq!(ids, ["intel-rapl:0", "intel-rapl:0:0", "intel-rapl:1", "intel-rapl-mmio:0"]);
 }
@@ -234,7 +234,7 @@ fn what_is_left_out_of_the_sum_is_named_with_its_reason() {
 fn dies_that_repeat_one_counter_are_named() {
     let host =
         Host::new().zone("intel-rapl:0", "package-0-die-0").zone("intel-rapl:1", "package-0-die-1");
-    host.says("duplicates", Fine, "package-0-die-1 repeat the counter");
+    host.says("duplicates", Fine, "counter: package-0-die-1");
 }
 
 #[test]
