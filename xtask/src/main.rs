@@ -14,6 +14,7 @@ use std::process::ExitCode;
 mod ci;
 mod tables;
 mod tidy;
+mod units;
 
 const USAGE: &str = "usage: cargo xtask <command>
 

@@ -11,6 +11,8 @@
 
 mod accounting;
 mod cgroup;
+mod demo;
+mod doctor;
 mod fake_host;
 mod frozen;
 mod home;

@@ -31,6 +31,8 @@ use carbon_ops_meter::window::{Counted, Window};
 use carbon_ops_units::Microjoules;
 use tempfile::TempDir;
 
+mod diagnosis;
+
 const RANGE: &str = "262143328850";
 
 /// A host whose zones are named by their directory, such as `intel-rapl:0:1`.
