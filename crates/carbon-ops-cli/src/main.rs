@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         Command::Keys(command) => commands::keys::run(command, &edge, config, &mut out),
         Command::Config(command) => commands::config::run(command, &edge, config, &mut out),
         Command::Schema => commands::schema::run(&mut out),
-        Command::Doctor(args) => commands::doctor::run(args, &mut out),
+        Command::Doctor(args) => commands::doctor::run(args, &edge, config, &mut out),
         Command::Demo(command) => commands::demo::run(command, &mut out),
     };
     match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use carbon_ops_meter::client::SOCKET;
 use carbon_ops_meter::diagnosis::{Remedy, Report, Source, Touch, ZoneView, examine};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Exclusion;
@@ -20,9 +21,19 @@ use serde_json::{Value, json};
 
 use crate::COULD_NOT;
 use crate::args::Doctor;
+use crate::config::Settings;
+use crate::edge::Edge;
 use crate::render::plain;
 
-pub(crate) fn run(args: &Doctor, out: &mut impl Write) -> Result<u8> {
+pub(crate) fn run(
+    args: &Doctor,
+    edge: &Edge,
+    config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let settings = Settings::resolve(edge, config, None)?;
+    let socket = settings.governor_socket.value.unwrap_or_else(|| SOCKET.into());
+    let socket = socket.to_string_lossy();
     let host = match &args.host_root {
         Some(folder) if !folder.is_dir() => {
             bail!("{} is no folder\nhint: name one that holds proc, sys and dev", folder.display())
@@ -31,7 +42,7 @@ pub(crate) fn run(args: &Doctor, out: &mut impl Write) -> Result<u8> {
         None => HostRoot::real(),
     };
     let open = |path: &Path| File::open(path);
-    let report = examine(&host, Touch { open: &open, ask: &ask });
+    let report = examine(&host, Touch { socket: &socket, open: &open, ask: &ask });
     let code = match report.source {
         Source::Governor | Source::Powercap => 0,
         Source::Model if report.could_check => 1,

@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod fake_host;
 mod frozen;
+mod governed;
 mod home;
 mod ledger;
 mod record;

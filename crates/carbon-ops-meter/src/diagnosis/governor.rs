@@ -10,9 +10,6 @@ use super::process::{Process, owned};
 use super::{Check, Cost, Status, Touch};
 use crate::host_root::HostRoot;
 
-/// Where the governor listens.
-pub const SOCKET: &str = "/run/carbon-ops.sock";
-
 /// Whose members it serves.
 pub const GROUP: &str = "carbon-users";
 
@@ -33,51 +30,52 @@ pub(super) fn socket(
     useful: bool,
 ) -> Check {
     let check = |status, detail: String| Check::new("governor", status, detail);
-    let path = host.path(SOCKET);
+    let socket = touch.socket;
+    let path = host.path(socket);
     let file = match fs::symlink_metadata(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let check = check(Status::Absent, format!("no governor listens at {SOCKET}"));
+            let check = check(Status::Absent, format!("no governor listens at {socket}"));
             return if useful { check.remedy(Cost::Governor, START) } else { check };
         }
-        Err(error) => return check(Status::Problem, format!("{SOCKET}: {error}")),
+        Err(error) => return check(Status::Problem, format!("{socket}: {error}")),
     };
     if !file.file_type().is_socket() {
-        let detail = format!("{SOCKET} is there, but is no socket");
+        let detail = format!("{socket} is there, but is no socket");
         return check(Status::Problem, detail).remedy(
             Cost::Machine,
-            format!("see what put {SOCKET} there; the governor does not delete it"),
+            format!("see what put {socket} there; the governor does not delete it"),
         );
     }
     let mode = owned(host, &file);
     match (touch.ask)(&path) {
         Ok(answer) if answer.starts_with('{') && answer.contains("\"status\"") => {
-            check(Status::Ok, format!("answers at {SOCKET} ({mode})"))
+            check(Status::Ok, format!("answers at {socket} ({mode})"))
         }
         Ok(_) => {
-            let detail = format!("something answers at {SOCKET}, but no governor");
+            let detail = format!("something answers at {socket}, but no governor");
             check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
         }
         Err(error) => match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 let user = who.map_or("this user", |who| &who.user);
-                let detail = format!("{SOCKET} is {mode}, and refuses {user}");
+                let detail = format!("{socket} is {mode}, and refuses {user}");
                 check(Status::Denied, detail).remedy(Cost::Governor, join(user))
             }
             io::ErrorKind::ConnectionRefused => {
-                let detail = format!("{SOCKET} is left over: nobody listens");
+                let detail = format!("{socket} is left over: nobody listens");
                 check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
             }
             io::ErrorKind::WouldBlock => {
-                let detail = format!("{SOCKET} does not answer: its queue is full");
+                let detail = format!("{socket} does not answer: its queue is full");
                 check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
             }
             // A service manager holds the socket also while the service fails.
             io::ErrorKind::TimedOut => {
-                let detail = format!("{SOCKET} takes the question, but nobody answers");
+                let detail = format!("{socket} takes the question, but nobody answers");
                 check(Status::Problem, detail).remedy(Cost::Governor, SEE)
             }
-            _ => check(Status::Problem, format!("{SOCKET}: {error}")).remedy(Cost::Governor, SEE),
+            _ => check(Status::Problem, format!("{socket}: {error}")).remedy(Cost::Governor, SEE),
         },
     }
 }

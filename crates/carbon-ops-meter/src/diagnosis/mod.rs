@@ -22,7 +22,7 @@ mod others;
 mod powercap;
 mod process;
 
-pub use governor::{GROUP, SOCKET};
+pub use governor::GROUP;
 pub use powercap::ZoneView;
 
 /// How a thing stands.
@@ -181,6 +181,8 @@ impl Report {
 #[expect(missing_debug_implementations, reason = "two functions")]
 #[derive(Clone, Copy)]
 pub struct Touch<'a> {
+    /// Where the governor listens.
+    pub socket: &'a str,
     /// Opens a device for reading, and lets it be.
     pub open: &'a dyn Fn(&Path) -> io::Result<File>,
     /// Asks at a Unix stream socket: connects without waiting for a place in its queue, sends an empty
@@ -201,7 +203,7 @@ pub fn examine(host: &HostRoot, touch: Touch<'_>) -> Report {
     };
     let verdict = match source {
         Source::Governor => {
-            format!("measured: `carbon-ops run` asks the governor at {SOCKET}")
+            format!("measured: `carbon-ops run` asks the governor at {}", touch.socket)
         }
         Source::Powercap => format!(
             "measured: `carbon-ops run` reads RAPL {} itself; {}",

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use carbon_ops_meter::client::SOCKET;
 use carbon_ops_meter::diagnosis::Status::{Absent, Denied, Ok as Fine, Problem};
 use carbon_ops_meter::diagnosis::{Cost, Report, Source, Status, Touch, examine};
 use carbon_ops_meter::host_root::HostRoot;
@@ -78,7 +79,7 @@ impl Host {
         open: &dyn Fn(&Path) -> io::Result<File>,
         ask: &dyn Fn(&Path) -> io::Result<String>,
     ) -> Report {
-        examine(&HostRoot::at(self.0.path()), Touch { open, ask })
+        examine(&HostRoot::at(self.0.path()), Touch { socket: SOCKET, open, ask })
     }
 
     /// As a user whom the modes of files concern, also when root runs the tests. The file-system ids
