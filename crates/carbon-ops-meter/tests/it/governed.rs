@@ -83,7 +83,7 @@ fn governor(snapshots: Vec<Snapshot>) -> (tempfile::TempDir, Governor, Snapshot)
 
 /// Measures from `start` to `end` (ms) with a governor that shows `before` first, then `first` when
 /// it is looked at in between, `last` at the end, and `after` from then on.
-fn measure(start: u64, end: u64, snapshots: [Snapshot; 4]) -> Result<Counted, Vec<Excluded>> {
+fn measure(start: u64, end: u64, snapshots: &[Snapshot; 4]) -> Result<Counted, Vec<Excluded>> {
     let (_dir, governor, before) = governor(snapshots.to_vec());
     let mut window = GovernedWindow::open(governor, before, ms(start)).unwrap();
     assert!(window.due().unwrap() > ms(start));
@@ -101,7 +101,7 @@ fn package(counted: &Counted) -> &Domain {
 fn energy_is_taken_at_the_very_ends_of_the_window() {
     // 50 W; samples at 1000, 1100, 2900 and 3000 ms; the window is 1030 to 2970 ms.
     let at = |ms: u64| sample(ms, 7_000_000 + ms * 50_000);
-    let counted = measure(1030, 2970, [at(1000), at(1100), at(2900), at(3000)]).unwrap();
+    let counted = measure(1030, 2970, &[at(1000), at(1100), at(2900), at(3000)]).unwrap();
     let package = package(&counted);
     assert_eq!(counted.elapsed, ms(1940));
     assert_eq!(package.energy.energy, Microjoules::new(97_000_000));
@@ -137,7 +137,7 @@ fn bounds_hold_whatever_the_power_does_between_samples() {
         sample(2000, 30_000_000),
         sample(2100, 55_000_000),
     ];
-    let energy = package(&measure(1099, 2001, samples).unwrap()).energy.clone();
+    let energy = package(&measure(1099, 2001, &samples).unwrap()).energy.clone();
     for truth in [10_000_000, 30_000_000, 35_000_000, 55_000_000] {
         assert!(
             (energy.low..=energy.high).contains(&Microjoules::new(truth)),
@@ -165,7 +165,7 @@ fn what_the_governor_lost_is_a_gap_with_its_bound() {
         lossy(3000, 60_000_000),
         lossy(3100, 64_000_000),
     ];
-    let counted = measure(1000, 3000, samples).unwrap();
+    let counted = measure(1000, 3000, &samples).unwrap();
     let energy = &package(&counted).energy;
     assert_eq!(energy.energy, Microjoules::new(80_000_000));
     assert!(energy.estimated);
@@ -182,10 +182,11 @@ fn what_the_governor_lost_is_a_gap_with_its_bound() {
 fn a_governor_that_forgot_the_start_measures_nothing() {
     let forgot = |at| Snapshot { boot_id: [2; 16], ..sample(at, 100_000_000) };
     assert!(
-        measure(1000, 3000, [sample(950, 0), sample(1010, 1), forgot(3000), forgot(3100)]).is_err()
+        measure(1000, 3000, &[sample(950, 0), sample(1010, 1), forgot(3000), forgot(3100)])
+            .is_err()
     );
     let fell = [sample(950, 5_000_000), sample(1010, 5_000_001), sample(3000, 1), sample(3100, 2)];
-    assert!(measure(1000, 3000, fell).is_err());
+    assert!(measure(1000, 3000, &fell).is_err());
 }
 
 #[test]
