@@ -25,11 +25,11 @@ use crate::shared::Shared;
 /// How often to look for zones that appeared.
 const RESCAN: Duration = Duration::from_secs(60);
 
-/// How often to tell how well powers are integrated.
-const INTEGRALS: Duration = Duration::from_secs(10);
-
 /// The same while something that was there is gone.
 const RESCAN_AFTER_LOSS: Duration = Duration::from_secs(5);
+
+/// How often to tell how well powers are integrated.
+const INTEGRALS: Duration = Duration::from_secs(10);
 
 /// No sampler is faster, whatever a range and a ceiling ask for.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);

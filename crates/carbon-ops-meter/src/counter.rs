@@ -312,6 +312,7 @@ pub struct Counter {
     off_lattice: u8,
     wraps: u64,
     epoch: u64,
+    may_rest: bool,
 }
 
 impl Counter {
@@ -328,7 +329,16 @@ impl Counter {
             off_lattice: 0,
             wraps: 0,
             epoch: 1,
+            may_rest: false,
         }
+    }
+
+    /// The same counter of a domain that may draw nothing for long, such as graphics that are switched
+    /// off: a value that stands still is then taken as no energy, and not as a counter that is stuck
+    /// and may hide some.
+    #[must_use]
+    pub fn that_may_rest(self) -> Self {
+        Self { may_rest: true, ..self }
     }
 
     /// A counter that goes on where another one stopped, of the same scale and in the same boot. Its
@@ -382,7 +392,8 @@ impl Counter {
         {
             // At rest. Since when matters once it moves again.
             self.suspect = None;
-            self.good = Some(Reading { at, ..good });
+            let live = if self.may_rest { at.before(STEP_MAX) } else { good.since };
+            self.good = Some(Reading { at, since: good.since.max(live), ..good });
             return Step::Advance { delta: Microjoules::ZERO };
         }
         if self.limit(good, now) >= self.scale.modulus {

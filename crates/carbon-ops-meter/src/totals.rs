@@ -308,6 +308,7 @@ impl Track {
         let resumed = as_before
             .and_then(|(scale, saved)| Counter::resume(scale, domain.ceiling, &saved.counter));
         let counter = resumed.clone().unwrap_or(fresh);
+        let counter = if never_rests(domain.kind) { counter } else { counter.that_may_rest() };
         let mut total = DomainTotal {
             name: Text::new(&domain.name),
             key: Text::new(&domain.key),
@@ -420,9 +421,8 @@ impl Track {
             return Some(Happened::Bridged { reason, gap: at.since(since) });
         }
         let rest = self.counter.resting_since().map_or(Duration::ZERO, |since| at.since(since));
-        let never_rests = matches!(self.domain.kind, Kind::Package | Kind::Dram | Kind::Gpu);
         let was_stuck = self.total.stuck;
-        self.total.stuck = never_rests && !moved && rest >= STUCK_AFTER;
+        self.total.stuck = never_rests(self.domain.kind) && !moved && rest >= STUCK_AFTER;
         match (was_stuck, self.total.stuck) {
             (false, true) => Some(Happened::Stuck),
             (true, false) => Some(Happened::Bridged { reason: GapReason::Stuck, gap }),
@@ -476,6 +476,11 @@ impl Track {
         self.total.wraps = self.total.wraps.max(self.counter.wraps());
         self.total.read_at = at;
     }
+}
+
+/// What always draws power.
+fn never_rests(kind: Kind) -> bool {
+    matches!(kind, Kind::Package | Kind::Dram | Kind::Gpu)
 }
 
 fn milliseconds(at: Moment) -> u64 {

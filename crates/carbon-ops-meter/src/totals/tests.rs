@@ -317,6 +317,25 @@ fn a_stuck_counter_is_told_and_its_energy_carried_when_it_moves_again() {
 }
 
 #[test]
+fn graphics_that_were_off_for_an_hour_lost_nothing_and_a_package_may_have() {
+    for (kind, gaps) in [(Kind::Uncore, 0), (Kind::Package, 1)] {
+        let mut host = Simulation::new(&mut Random(10), 1);
+        host.registers[0] = Register { esu: 14, modulus: 1 << 32, shown: Shown::Raw, ticks: 77 };
+        host.totals = Totals::new(BOOT, None);
+        let domain = Domain { kind, ..domain("x", Scale::register(14, 32), 500.0) };
+        host.totals.add(Source::Msr, domain);
+        for _ in 0..3600 {
+            host.pass(1_000_000_000, |_| 0);
+            host.sample(good);
+        }
+        host.pass(1_000_000_000, |_| 20_000);
+        host.sample(good);
+        assert_eq!(host.total(0).gaps, gaps, "{kind:?}");
+        assert_eq!(host.total(0).total.as_joules() > 20.0, gaps == 0);
+    }
+}
+
+#[test]
 fn a_suspend_in_which_the_counter_was_reset_is_told_from_a_reset() {
     for slept in [0, 3_600_000_000_000] {
         let mut host = Simulation::new(&mut Random(5), 1);
