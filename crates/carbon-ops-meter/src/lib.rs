@@ -7,6 +7,7 @@
 //! * [`accumulator`]: one domain over one window, its gaps and how sharp its ends are.
 //! * [`window`]: all counted domains of a host over one window.
 //! * [`cpu_time`] and [`attribution`]: who used the energy, so that the parts sum to the whole.
+//! * [`processes`], [`groups`] and [`shares`]: the same for every process of the host at once.
 //!
 //! Measured, modelled and unmeasurable are different types: [`window::Counted`],
 //! [`sensor::model::Modelled`] and [`sensor::Availability`].
@@ -18,6 +19,9 @@ pub mod attribution;
 pub mod clock;
 pub mod counter;
 pub mod cpu_time;
+pub mod groups;
 pub mod host_root;
+pub mod processes;
 pub mod sensor;
+pub mod shares;
 pub mod window;
