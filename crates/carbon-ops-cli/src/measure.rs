@@ -21,10 +21,10 @@ use crate::supervise::Outcome;
 
 /// The tables' idle power against a particular machine's: they hold whole servers on one side and
 /// bare fractions of the TDP on the other. A prior.
-const IDLE_CV: f64 = 0.5;
+pub(crate) const IDLE_CV: f64 = 0.5;
 
 /// An idle power that someone measured. A prior.
-const IDLE_GIVEN_CV: f64 = 0.1;
+pub(crate) const IDLE_GIVEN_CV: f64 = 0.1;
 
 /// Where the governor listens.
 const GOVERNOR_SOCKET: &str = "/run/carbon-ops.sock";

@@ -3,5 +3,6 @@
 pub(crate) mod config;
 pub(crate) mod keys;
 pub(crate) mod ledger;
+pub(crate) mod monitor;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -14,6 +14,7 @@ mod fake_host;
 mod frozen;
 mod home;
 mod ledger;
+mod monitor;
 mod record;
 mod run;
 mod simulated_rapl;
