@@ -147,7 +147,7 @@ impl Cgroup {
         if name.is_empty() || name.contains('/') {
             return Err(no_unit());
         }
-        let full = if is_unit(name) || name.ends_with(".slice") {
+        let full = if is_unit(name) || ends(name, ".slice") {
             name.to_owned()
         } else {
             format!("{name}.service")
@@ -226,7 +226,12 @@ fn is_within(path: &str, ancestor: &str) -> bool {
 
 /// Endings of units that hold processes; a slice only holds other units (systemd.unit(5)).
 fn is_unit(name: &str) -> bool {
-    [".service", ".scope", ".socket", ".mount", ".swap"].iter().any(|end| name.ends_with(end))
+    [".service", ".scope", ".socket", ".mount", ".swap"].iter().any(|end| ends(name, end))
+}
+
+/// Names of units are told apart by case.
+fn ends(name: &str, ending: &str) -> bool {
+    name.strip_suffix(ending).is_some_and(|stem| !stem.is_empty())
 }
 
 /// The systemd unit of a cgroup: the innermost part of its path that is one.

@@ -361,7 +361,7 @@ impl Processes {
             if let Some(process) = reaper.and_then(|at| self.table.get_mut(at)) {
                 let paid = one.counted.min(process.children);
                 process.children -= paid;
-                process.owed += one.counted - paid;
+                process.owed += one.counted.saturating_sub(paid);
                 continue;
             }
             vanished += usize::from(one.looks == 0);

@@ -283,8 +283,11 @@ mod tests {
         let division = divide(&interval(60.0, 20.0, 1000, 0), IdlePolicy::Proportional, rows);
         assert_eq!(energies(&division), [30_000_000, 18_000_000]);
         assert_eq!(division.residuals.idle, Microjoules::ZERO);
-        let nobody =
-            divide(&interval(60.0, 20.0, 0, 0), IdlePolicy::Proportional, vec![("a", MS * 0)]);
+        let nobody = divide(
+            &interval(60.0, 20.0, 0, 0),
+            IdlePolicy::Proportional,
+            vec![("a", Duration::ZERO)],
+        );
         assert_eq!(nobody.residuals.idle, Microjoules::new(60_000_000));
     }
 

@@ -11,6 +11,11 @@ use serde_json::Value;
 
 use crate::home::{Done, Home, assert_near, decimal, done, double, finish};
 
+/// Nanoseconds of a decimal string.
+fn ns(value: &Value) -> f64 {
+    Duration::from_nanos(decimal(value)).as_secs_f64() * 1e9
+}
+
 fn samples(done: &Done) -> Vec<Value> {
     let text = done.text();
     let samples: Vec<Value> =
@@ -57,10 +62,10 @@ fn a_busy_process_is_seen_to_use_its_cpu_and_its_share() {
         // Other tests share the machine.
         let percent = double(&row["cpu_percent"]);
         assert!(percent > 20.0 && percent < 105.0, "{sample:#}");
-        let ratio = decimal(&row["cpu_time_ns"]) as f64 / decimal(&sample["cpu"]["busy_ns"]) as f64;
+        let ratio = ns(&row["cpu_time_ns"]) / ns(&sample["cpu"]["busy_ns"]);
         assert_near(double(&row["allocation_ratio"]), ratio, 1e-6, "share");
         assert!(row["energy_uj"].as_u64().unwrap() > 0, "{sample:#}");
-        assert_near(decimal(&sample["elapsed_ns"]) as f64, 5e8, 0.2, "interval");
+        assert_near(ns(&sample["elapsed_ns"]), 5e8, 0.2, "interval");
     }
     let rows = everything[0]["rows"].as_array().unwrap();
     assert!(rows.iter().any(|row| row["pid"] == busy.id()), "{everything:#?}");
@@ -230,9 +235,8 @@ fn on_a_machine_of_known_times_shares_are_those_times() {
             }
         }
         let residuals = &sample["residuals"];
-        let active =
-            sample["host"]["energy_uj"].as_u64().unwrap() - residuals["idle_uj"].as_u64().unwrap();
-        assert_near(double(&residuals["kernel_uj"]), active as f64 / 12.0, 1e-4, "kernel");
+        let active = double(&sample["host"]["energy_uj"]) - double(&residuals["idle_uj"]);
+        assert_near(double(&residuals["kernel_uj"]), active / 12.0, 1e-4, "kernel");
         assert!(residuals[rest].as_u64().unwrap() > 0, "{sample:#}");
     }
 }

@@ -86,6 +86,7 @@ pub(crate) struct Cpu {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the unit ends the name")]
 pub(crate) struct Memory {
     pub(crate) used_bytes: u64,
     pub(crate) available_bytes: u64,
@@ -119,6 +120,7 @@ pub(crate) struct Row {
 
 /// Energy that no row has.
 #[derive(Debug, Default, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the unit ends the name")]
 pub(crate) struct Residuals {
     pub(crate) idle_uj: u64,
     pub(crate) kernel_uj: u64,
@@ -289,7 +291,7 @@ impl Watch {
         let mut notes = self.notes(&seen, &division, partial);
         notes.extend((missed > 0).then_some("deadlines_missed"));
         notes.sort_unstable();
-        let sample = self.compose(timestamp(wall), &seen, energy, (rows, residuals), notes, whole);
+        let sample = self.compose(timestamp(wall), &seen, &energy, (rows, residuals), notes, whole);
         (self.busy, self.at) = (seen.busy.or(self.busy), now);
         Ok((sample, watching))
     }
@@ -389,7 +391,7 @@ impl Watch {
         &self,
         timestamp: String,
         seen: &Seen,
-        energy: HostEnergy,
+        energy: &HostEnergy,
         (rows, residuals): (Vec<Row>, Residuals),
         notes: Vec<&'static str>,
         whole: Duration,
