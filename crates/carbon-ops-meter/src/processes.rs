@@ -38,12 +38,10 @@ use crate::host_root::HostRoot;
 /// Stat files that are kept open; the usual limit is 1024 per process.
 const OPEN_MAX: usize = 256;
 
-/// `/proc/PID/stat` has 52 numbers of up to 20 digits and a name of up to 15 bytes (64 for kernel
-/// threads).
-const STAT_BYTES: usize = 1280;
-
-/// A `/proc/PID/cgroup` has a line per hierarchy, with a path each.
-const CGROUP_BYTES_MAX: usize = 64 << 10;
+/// `/proc/PID/stat` has 52 numbers of up to 20 digits and a name of up to 64 bytes. A
+/// `/proc/PID/cgroup` has up to 14 lines with a path each; what is
+/// beyond a page is not read.
+const FILE_BYTES: usize = 4096;
 
 /// A process whose clock stands still is read anyway every so many looks: the memory of a sleeping
 /// process can change.
@@ -176,7 +174,7 @@ impl Processes {
             newest: 0,
             open: 0,
             listed: Vec::new(),
-            buffer: vec![0; STAT_BYTES],
+            buffer: vec![0; FILE_BYTES],
         }
     }
 
@@ -395,8 +393,10 @@ impl Processes {
     /// Reads the cgroup; equal paths of parent and child are one string.
     fn update_cgroup(&mut self, process: &mut Process) {
         let path = self.root.join(process.pid.to_string()).join("cgroup");
-        let Ok(text) = fs::read(path) else { return };
-        let text = String::from_utf8_lossy(text.get(..CGROUP_BYTES_MAX).unwrap_or(&text));
+        let read = File::open(&path).and_then(|file| file.read_at(&mut self.buffer, 0));
+        let Ok(length) = read else { return };
+        let text = self.buffer.get(..length).unwrap_or_default();
+        let text = String::from_utf8_lossy(text);
         let found = cgroup_path(&text);
         if *process.cgroup == *found {
             return;

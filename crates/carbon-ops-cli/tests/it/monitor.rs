@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::home::{Done, Home, assert_near, decimal, done, double, finish};
+use crate::simulator::Simulator;
 
 /// Nanoseconds of a decimal string.
 fn ns(value: &Value) -> f64 {
@@ -239,4 +240,46 @@ fn on_a_machine_of_known_times_shares_are_those_times() {
         assert_near(double(&residuals["kernel_uj"]), active / 12.0, 1e-4, "kernel");
         assert!(residuals[rest].as_u64().unwrap() > 0, "{sample:#}");
     }
+}
+
+/// 65 W and 8 W, on counters that wrap about every second, seen through intervals of two seconds.
+#[test]
+fn counters_that_wrap_between_samples_are_counted_in_full() {
+    let options = ["--max", "65000000", "-d", "0=package-0@65", "-d", "0:0=dram@8"];
+    let Some(simulator) = Simulator::start(&options) else { return };
+    let home = Home::new();
+    let powercap = simulator.powercap();
+    let samples = watched(&home, &["--all", &powercap, "--interval", "2s", "--count", "2"]);
+    assert_eq!(samples.len(), 2);
+    for sample in &samples {
+        assert_eq!(sample["attribution_mode"], "cpu_time", "{sample:#}");
+        assert_eq!(
+            (&sample["host"]["source"], &sample["quality"]),
+            (&"sysfs".into(), &"measured".into())
+        );
+        assert_near(double(&sample["host"]["power_w"]), 73.0, 0.01, "power");
+    }
+}
+
+#[test]
+fn a_counter_that_fails_is_a_gap_and_its_energy_comes_later() {
+    let Some(simulator) = Simulator::start(&["-d", "0=package-0@50"]) else { return };
+    let home = Home::new();
+    let powercap = simulator.powercap();
+    let arguments =
+        ["monitor", "--json", "--all", &powercap, "--interval", "500ms", "--count", "6"];
+    let child = home.carbon_ops(&arguments).spawn().unwrap();
+    sleep(Duration::from_millis(800));
+    simulator.order("fail package-0 eio");
+    sleep(Duration::from_millis(1000));
+    simulator.order("fail package-0 ok");
+    let samples = samples(&finish(child));
+    let gaps = samples.iter().filter(|sample| sample["gaps"] != serde_json::json!([]));
+    let gaps: Vec<_> = gaps.collect();
+    assert!(!gaps.is_empty() && gaps.len() < samples.len(), "{samples:#?}");
+    assert!(gaps.iter().all(|sample| sample["quality"] == "estimated"), "{gaps:#?}");
+    let sum = |member: fn(&Value) -> f64| samples.iter().map(member).sum::<f64>();
+    let energy = sum(|sample| double(&sample["host"]["energy_uj"])) / 1e6;
+    let seconds = sum(|sample| ns(&sample["elapsed_ns"])) / 1e9;
+    assert_near(energy, 50.0 * seconds, 0.02, "energy over the gap");
 }
