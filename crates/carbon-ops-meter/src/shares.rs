@@ -4,7 +4,9 @@
 //! As in [`crate::attribution`], active energy is shared by CPU time. The whole that it is shared over
 //! is the busy time of the machine, or the sum of what is known where ticks make that larger:
 //!
-//!     whole = max(busy, Σ rows + kernel)        energy of a row = active · CPU of the row / whole
+//! ```text
+//! whole = max(busy, Σ rows + kernel)        energy of a row = active · CPU of the row / whole
+//! ```
 //!
 //! `kernel` is time in interrupts, which no process shows. The rest of the busy time has one name,
 //! [`Rest`], that the caller knows: processes that ended unseen, or other processes, or unknown. All

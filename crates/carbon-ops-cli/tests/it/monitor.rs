@@ -271,7 +271,7 @@ fn a_counter_that_fails_is_a_gap_and_its_energy_comes_later() {
     let child = home.carbon_ops(&arguments).spawn().unwrap();
     sleep(Duration::from_millis(800));
     simulator.order("fail package-0 eio");
-    sleep(Duration::from_millis(1000));
+    sleep(Duration::from_secs(1));
     simulator.order("fail package-0 ok");
     let samples = samples(&finish(child));
     let gaps = samples.iter().filter(|sample| sample["gaps"] != serde_json::json!([]));

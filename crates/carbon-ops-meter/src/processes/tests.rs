@@ -1,3 +1,5 @@
+//! The account of processes on folders that stand in for machines, with times made by hand.
+
 use super::*;
 use crate::groups::{Cgroup, Tree};
 
