@@ -373,7 +373,7 @@ impl Watch {
         let notes = [
             (Note::BusyTimeUnknown.as_str(), seen.busy.is_none() || self.busy.is_none()),
             ("cgroup_summed", summed),
-            (Note::GovernorAbsent.as_str(), true),
+            (Note::GovernorAbsent.as_str(), !self.meter.is_governed()),
             (Note::IdleBounded.as_str(), division.idle_rule == IdleRule::BusyTime),
             (Note::IdleClamped.as_str(), division.idle_rule == IdleRule::Excess),
             (Note::IdleGiven.as_str(), self.meter.model().idle_is_given()),
@@ -383,6 +383,7 @@ impl Watch {
             (Note::UnseenFans.as_str(), true),
             (Note::UnseenGpu.as_str(), true),
             (Note::UnseenPowerSupply.as_str(), true),
+            (Note::ZoneUnreadable.as_str(), self.meter.is_incomplete()),
         ];
         notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect()
     }
@@ -425,7 +426,7 @@ impl Watch {
             attribution_mode: energy.mode,
             idle_policy: self.policy.as_str(),
             quality: energy.quality,
-            simulated: self.host.is_simulated(),
+            simulated: self.host.is_simulated() || self.meter.is_simulated(),
             host: Host {
                 energy_uj: uj(host),
                 power_w: power(uj(host), seen.elapsed),

@@ -17,7 +17,7 @@ use carbon_ops_meter::counter::{Break, Counter, Step};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::powercap::{Topology, Zone, mirrors};
-use carbon_ops_meter::sensor::{Availability, Kind, ReadFault};
+use carbon_ops_meter::sensor::{Availability, Exclusion, Kind, ReadFault};
 use carbon_ops_meter::snapshot::{DomainTotal, Snapshot, Text};
 use carbon_ops_units::{Microjoules, Watts};
 use nix::time::{ClockId, clock_gettime};
@@ -51,6 +51,14 @@ pub(crate) trait Totals: fmt::Debug {
 
     /// The totals now, in an order that stays.
     fn read(&mut self) -> Vec<Total>;
+
+    /// Whether a domain that belongs to the host cannot be read at all.
+    fn is_incomplete(&self) -> bool;
+
+    /// Whether they are those of no real machine.
+    fn is_simulated(&self) -> bool {
+        false
+    }
 }
 
 /// One domain's total.
@@ -73,6 +81,7 @@ pub(crate) struct Total {
 #[derive(Debug)]
 pub(crate) struct Counters {
     zones: Vec<Counted>,
+    incomplete: bool,
     regular: Duration,
     due: Instant,
 }
@@ -93,16 +102,19 @@ impl Counters {
             Availability::Present => {}
             Availability::Absent(why) | Availability::Denied(why) => return Err(why),
         }
+        let mut incomplete = topology.excluded.iter().any(|zone| zone.reason.loses_energy());
         let mut zones: Vec<_> = topology.counted.into_iter().map(Counted::new).collect();
         drop_mirrors(&mut zones);
         zones.iter_mut().for_each(Counted::read);
+        let found = zones.len();
         zones.retain(|counted| counted.counter.last_good().is_some());
+        incomplete |= zones.len() < found;
         if !zones.iter().any(|counted| counted.zone.domain.kind == Kind::Package) {
             return Err("no package counter can be read".into());
         }
         let longest = zones.iter().map(|counted| counted.counter.longest_interval()).min();
         let regular = longest.unwrap_or(INTERVAL_MAX).clamp(INTERVAL_MIN, INTERVAL_MAX);
-        Ok(Self { zones, regular, due: Instant::now() + regular })
+        Ok(Self { zones, incomplete, regular, due: Instant::now() + regular })
     }
 }
 
@@ -128,6 +140,10 @@ impl Totals for Counters {
         self.poll();
         let now = boottime();
         self.zones.iter_mut().map(|counted| counted.total(now)).collect()
+    }
+
+    fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 }
 
@@ -267,6 +283,15 @@ impl Totals for Governed {
         };
         self.domains.iter_mut().map(read).collect()
     }
+
+    fn is_incomplete(&self) -> bool {
+        let lost = |domain: &DomainTotal| domain.excluded.is_some_and(Exclusion::loses_energy);
+        self.snapshot.domains.iter().any(lost)
+    }
+
+    fn is_simulated(&self) -> bool {
+        self.snapshot.simulated
+    }
 }
 
 /// Leaves out dies that repeat another die's counter.
@@ -372,6 +397,22 @@ impl Meter {
         }
     }
 
+    /// Whether the governor is asked.
+    pub(crate) fn is_governed(&self) -> bool {
+        let mode = self.totals.as_ref().map(|totals| totals.mode());
+        mode == Some(AttributionMode::GovernorCpuTime)
+    }
+
+    /// Whether a domain that belongs to the host cannot be read at all.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.totals.as_ref().is_some_and(|totals| totals.is_incomplete())
+    }
+
+    /// Whether the totals are those of no real machine.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.totals.as_ref().is_some_and(|totals| totals.is_simulated())
+    }
+
     pub(crate) fn model(&self) -> &PowerModel {
         &self.model
     }
@@ -405,7 +446,8 @@ impl Meter {
             let idle = Idle { power: self.model.idle_power(with_memory), cv: idle_cv };
             let ceilings = self.last.iter().filter(|last| last.total.kind != Kind::Gpu);
             let most = ceilings.fold(Watts::ZERO, |sum, last| sum + last.total.ceiling);
-            let whole = gaps.is_empty() && domains.len() == self.last.len();
+            let whole =
+                gaps.is_empty() && domains.len() == self.last.len() && !totals.is_incomplete();
             let quality = if whole { Quality::Measured } else { Quality::Estimated };
             let (source, mode) = (totals.source(), totals.mode());
             return HostEnergy { domains, source, mode, quality, idle, most: Some(most), gaps };
@@ -480,6 +522,9 @@ mod tests {
             None
         }
         fn poll(&mut self) {}
+        fn is_incomplete(&self) -> bool {
+            false
+        }
         fn read(&mut self) -> Vec<Total> {
             let next = if self.0.is_empty() { None } else { self.0.remove(0) };
             self.1 = next.unwrap_or(self.1);
