@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, tidy};
+use crate::{fuzz, tidy, units};
 
 /// How long each fuzz target runs here; `cargo xtask fuzz-smoke` is for more.
 const FUZZ_SECONDS: u32 = 10;
@@ -71,6 +71,14 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
     step("test", &|| test(root, options));
     step("tidy", &|| match tidy::run(root, tidy::Mode::Check) {
         Ok(()) => Outcome::Passed,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Outcome::Failed
+        }
+    });
+    step("units", &|| match units::run(root) {
+        Ok(units::Units::Fine) => Outcome::Passed,
+        Ok(units::Units::NotChecked(what)) => Outcome::NotChecked(what),
         Err(error) => {
             eprintln!("error: {error:#}");
             Outcome::Failed

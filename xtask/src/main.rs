@@ -15,6 +15,7 @@ mod ci;
 mod fuzz;
 mod tables;
 mod tidy;
+mod units;
 
 const USAGE: &str = "usage: cargo xtask <command>
 

@@ -15,6 +15,7 @@ use crate::commands::run::FAILED;
 use crate::edge::Edge;
 use crate::render::describe;
 
+mod aliasing;
 mod args;
 mod cgroup;
 mod commands;
@@ -43,10 +44,13 @@ fn main() -> ExitCode {
     let is_run = matches!(cli.command, Command::Run(_));
     let result = match &cli.command {
         Command::Run(args) => commands::run::run(args, &edge, config, &mut err),
+        Command::Monitor(args) => commands::monitor::run(args, &edge, config, &mut out),
         Command::Ledger(command) => commands::ledger::run(command, &edge, config, &mut out),
         Command::Keys(command) => commands::keys::run(command, &edge, config, &mut out),
         Command::Config(command) => commands::config::run(command, &edge, config, &mut out),
         Command::Schema => commands::schema::run(&mut out),
+        Command::Doctor(args) => commands::doctor::run(args, &edge, config, &mut out),
+        Command::Demo(command) => commands::demo::run(command, &mut out),
     };
     match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => ExitCode::from(code),

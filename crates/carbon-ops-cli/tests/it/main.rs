@@ -11,10 +11,14 @@
 
 mod accounting;
 mod cgroup;
+mod demo;
+mod doctor;
 mod fake_host;
 mod frozen;
+mod governed;
 mod home;
 mod ledger;
+mod monitor;
 mod record;
 mod run;
 mod simulated_rapl;

@@ -212,7 +212,7 @@ fn the_page_has_the_permissions_and_the_values_of_the_socket() {
         let mut mapped = Snapshot::default();
         // Until no publication came in between.
         let same = (0..50).any(|_| {
-            client.read(&mut mapped).unwrap();
+            client.read(&mut mapped, Duration::ZERO).unwrap();
             let line = client.ask(&carbon_ops_meter::protocol::Request::Snapshot).unwrap();
             // An object has its members by name, the page in the order of discovery.
             mapped.domains.sort_by_key(|domain| domain.key.to_string());

@@ -12,18 +12,21 @@ use crate::governor::{BINARY, Governor, Place};
 use crate::simulator::{Simulator, with_sim};
 use crate::skip::{can, skip};
 
-/// Vendor, family and model of a Xeon of the fourth generation, whose memory counts in the same unit as
-/// its package, and of an EPYC 7702.
-const PROCESSORS: [(&str, &str); 2] =
-    [("GenuineIntel", "6\nmodel\t\t: 143"), ("AuthenticAMD", "23\nmodel\t\t: 49")];
+/// Vendor, family and model, as `/proc/cpuinfo` has them.
+pub(crate) type Processor = (&'static str, u32, u32);
+
+/// A Xeon of the fourth generation, whose memory counts in the same unit as its package.
+pub(crate) const INTEL: Processor = ("GenuineIntel", 6, 143);
+
+/// An EPYC 7702.
+pub(crate) const AMD: Processor = ("AuthenticAMD", 23, 49);
 
 /// Two logical CPUs, as the simulator is told to have.
-fn cpu_info(place: &Place, processor: (&str, &str)) -> String {
+fn cpu_info(place: &Place, (vendor, family, model): Processor) -> String {
     let cpu = |number: u32| {
         format!(
-            "processor\t: {number}\nvendor_id\t: {}\ncpu family\t: {}\nmodel name\t: a simulation\n\
-             physical id\t: 0\ncore id\t\t: {number}\n\n",
-            processor.0, processor.1
+            "processor\t: {number}\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}\n\
+             model name\t: a simulation\nphysical id\t: 0\ncore id\t\t: {number}\n\n"
         )
     };
     let file = place.path("cpuinfo");
@@ -32,10 +35,10 @@ fn cpu_info(place: &Place, processor: (&str, &str)) -> String {
 }
 
 /// Starts a governor on the simulated host.
-fn start<'p>(
+pub(crate) fn start<'p>(
     place: &'p Place,
     simulator: &Simulator,
-    processor: (&str, &str),
+    processor: Processor,
     options: &[&str],
 ) -> Governor<'p> {
     let script = "mount --bind \"$0\" /proc/cpuinfo && exec \"$@\"";
@@ -46,7 +49,7 @@ fn start<'p>(
     place.started(&mut command)
 }
 
-fn may_mount() -> bool {
+pub(crate) fn may_mount() -> bool {
     let may = can("unshare -m --propagation private true");
     if !may {
         skip("namespaces", "mounting takes root and unshare(1)");
@@ -62,19 +65,20 @@ fn a_register_and_the_kernels_file_count_the_same_joules() {
     let zones = ["--cpus", "2", "-d", "0=package-0@65", "-d", "0:1=dram@8"];
     let Some(simulator) = Simulator::start(&zones) else { return };
     let (files, registers) = (Place::new(), Place::new());
-    let [intel, amd] = PROCESSORS;
-    let by_files = start(&files, &simulator, intel, &[]);
-    let by_registers = start(&registers, &simulator, intel, &["--rapl-mode=msr"]);
+    let by_files = start(&files, &simulator, INTEL, &[]);
+    let by_registers = start(&registers, &simulator, INTEL, &["--rapl-mode=msr"]);
     let third = Place::new();
-    let of_amd = start(&third, &simulator, amd, &["--rapl-mode=msr"]);
+    let of_amd = start(&third, &simulator, AMD, &["--rapl-mode=msr"]);
     let truth = |key: &str| match key.split(':').next().unwrap() {
         "package-0" => ("intel-rapl:0", 65),
         "dram-0" | "dram" => ("intel-rapl:0:1", 8),
         other => panic!("{other} in {key}"),
     };
     let hosts = [(&by_files, &files), (&by_registers, &registers), (&of_amd, &third)];
-    let case =
-        |place| Case { name: "registers".into(), simulator: &simulator, place, truth: &truth };
+    let case = |place| {
+        let name = "registers".to_owned();
+        Case { name, simulator: &simulator, place, rounding_ppm: 0.0, truth: &truth }
+    };
     let from = hosts.map(|(governor, place)| case(place).end(governor));
     let begun = Instant::now();
     // The comparison begins with the first sample and tells after ten seconds.
@@ -117,7 +121,7 @@ fn a_register_tells_the_unit_of_an_odd_range() {
         return;
     }
     let place = Place::new();
-    for (processor, esu) in PROCESSORS.into_iter().zip(["14", "16"]) {
+    for (processor, esu) in [(INTEL, "14"), (AMD, "16")] {
         let zones = ["--cpus", "2", "--esu", esu, "--max", "400000000", "-d", "0=package-0@400"];
         let Some(simulator) = Simulator::start(&zones) else { return };
         let governor = start(&place, &simulator, processor, &["--max-power=1000"]);
