@@ -44,6 +44,33 @@ fn a_user_who_may_not_read_the_counters_is_told_so() {
     );
 }
 
+/// Nobody may give a file to a group that he is not in: he is told so where he asked for that group,
+/// and serves himself alone where it is the default one, whether or not this machine has it.
+#[test]
+fn a_user_outside_the_group_is_told_so_or_serves_himself() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let with = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let capable = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"];
+    if !can(&format!("setpriv {} {} true", with.join(" "), capable.join(" "))) {
+        return skip("root", "setpriv cannot become nobody");
+    }
+    let place = Place::new();
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    let copy = public_binary(&place);
+    let command = |option: &str| {
+        let mut command = std::process::Command::new("setpriv");
+        command.args(with).args(capable).arg(&copy).args(place.options());
+        command.args([&simulator.powercap(), option]).stderr(place.log_file());
+        command
+    };
+    let refusal = place.refusal(&mut command("--socket-group=0"));
+    assert_refused(&refusal, &["not in group 0", "hint: "]);
+    let governor = place.started(&mut command("--log-level=info"));
+    assert!(place.log().contains("only this user may connect"), "{}", place.log());
+    let mode = fs::metadata(place.socket()).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode, governor.snapshot()["status"].as_str()), (0o600, Some("ok")));
+}
+
 #[test]
 fn without_counters_there_is_no_governor() {
     let place = Place::new();
