@@ -141,6 +141,8 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     clients: Vec<Option<Client>>,
     trusted: Vec<u32>,
+    /// Who runs the governor sees what it sees.
+    own_uid: u32,
     seen: BTreeSet<u32>,
     counts: Counts,
     about: Value,
@@ -196,6 +198,7 @@ impl Server {
             shared: parts.shared,
             clients: Vec::new(),
             trusted: parts.trusted,
+            own_uid: nix::unistd::geteuid().as_raw(),
             seen: BTreeSet::new(),
             counts: Counts::default(),
             about: Value::Null,
@@ -296,7 +299,7 @@ impl Server {
         if self.seen.len() < USERS_LOGGED_MAX && self.seen.insert(uid) {
             log::info!("first client of user {uid} (process {pid})");
         }
-        let exact = uid == 0 || self.trusted.contains(&uid);
+        let exact = uid == 0 || uid == self.own_uid || self.trusted.contains(&uid);
         let theirs = self.clients.iter().flatten().filter(|client| client.uid == uid).count();
         let all = self.clients.iter().flatten().count();
         // The last places are for root.

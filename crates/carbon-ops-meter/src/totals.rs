@@ -520,7 +520,10 @@ impl Publication {
         for (place, domain) in exact.domains.iter().enumerate() {
             let rounded = domain.total.as_microjoules() / step * step;
             let last = domains.get(place).filter(|last| last.key == domain.key);
-            let delta = last.map_or(0, |last| rounded.saturating_sub(last.total.as_microjoules()));
+            let last = last.map(|last| last.total.as_microjoules());
+            // A total never falls, even when the quantum was raised meanwhile.
+            let rounded = rounded.max(last.unwrap_or(0));
+            let delta = last.map_or(0, |last| rounded - last);
             let published = DomainTotal {
                 total: Microjoules::new(rounded),
                 delta: Microjoules::new(delta),
