@@ -62,7 +62,8 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
     };
     step("fmt", &|| cargo(root, &["fmt", "--all", "--check"]));
     step("clippy", &|| {
-        cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        let all = ["clippy", "--workspace", "--all-targets", "--all-features"];
+        cargo(root, &[&all[..], &["--", "-D", "warnings"]].concat())
     });
     step("test", &|| test(root, options));
     step("tidy", &|| match tidy::run(root, tidy::Mode::Check) {
@@ -75,7 +76,9 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
     if !options.fast {
         step("doc", &|| {
             let mut command = Command::new("cargo");
-            command.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+            command
+                .args(["doc", "--workspace", "--no-deps", "--all-features"])
+                .env("RUSTDOCFLAGS", "-D warnings");
             execute(root, &mut command)
         });
         step("deny", &|| deny(root));
@@ -91,7 +94,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
 
 /// Unit, integration and documentation tests.
 fn test(root: &Path, options: Options) -> Outcome {
-    let mut arguments = vec!["test".to_owned(), "--workspace".to_owned()];
+    let mut arguments = ["test", "--workspace", "--all-features"].map(str::to_owned).to_vec();
     if options.tested {
         let metadata = match tidy::metadata(root, &["--no-deps"]) {
             Ok(metadata) => metadata,

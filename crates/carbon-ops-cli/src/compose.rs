@@ -95,6 +95,7 @@ pub(crate) fn record(
     let record = Record {
         allocation_ratio: round9(measurement.attribution.ratio),
         attribution_mode: match &measurement.source {
+            Source::Counted(_) if measurement.governed => AttributionMode::GovernorCpuTime,
             Source::Counted(_) => AttributionMode::CpuTime,
             Source::Modelled(_) => AttributionMode::MonitorOnly,
         },
@@ -183,7 +184,7 @@ fn counted_inputs(
         let meter = if domain.kind == Kind::Gpu { "NVML" } else { "RAPL" };
         let what = domain.kind.as_str();
         let source = format!("prior: {meter} {what} within {} %", 100.0 * cv);
-        let key = format!("meter:{}:sysfs:{}", host.id, domain.name);
+        let key = format!("meter:{}:{}:{}", host.id, domain.backend, domain.name);
         inputs.push(factor("meter", cv * of_active(domain.energy.energy), source).shared(key));
     }
     if attribution.idle_cv > 0.0 {
@@ -261,7 +262,7 @@ fn counted_domain(domain: &carbon_ops_meter::window::Domain) -> Domain {
     let adjust = i128::from(energy.energy.as_microjoules()) - i128::from(delta.as_microjoules());
     Domain {
         adjust_uj: i64::try_from(adjust).ok().filter(|&adjust| adjust != 0),
-        backend: "sysfs".into(),
+        backend: domain.backend.into(),
         delta_uj: delta.as_microjoules(),
         end_uj: Some(Decimal(energy.end.as_microjoules())),
         epoch: Some(Decimal(energy.epoch)),

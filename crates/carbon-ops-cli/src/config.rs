@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_meter::client;
 use carbon_ops_units::{Pue, Watts};
 use serde::Deserialize;
 
@@ -60,6 +62,10 @@ pub(crate) struct Settings {
     pub(crate) ledger: Setting<Option<PathBuf>>,
     pub(crate) key: Setting<Option<PathBuf>>,
     pub(crate) trust: Setting<Option<String>>,
+    /// Where the governor listens.
+    pub(crate) governor_socket: Setting<Option<PathBuf>>,
+    /// How long to wait for its answer.
+    pub(crate) governor_timeout: Setting<Option<Duration>>,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
     /// Keys that were read and have no effect in this version.
@@ -126,6 +132,7 @@ struct File {
     pue: PueSection,
     power: PowerSection,
     ledger: LedgerSection,
+    governor: GovernorSection,
     interpolation: Option<Interpolation>,
     providers: Option<Providers>,
     labeling: Option<Labeling>,
@@ -160,6 +167,13 @@ struct LedgerSection {
     path: Option<PathBuf>,
     key: Option<PathBuf>,
     trust: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GovernorSection {
+    socket: Option<PathBuf>,
+    timeout_seconds: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -262,6 +276,8 @@ impl Settings {
                 .or(below_home("keys/default.pem")),
             trust: sources
                 .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
+            governor_socket: sources.governor_socket(file.governor.socket)?,
+            governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
             file: path,
             without_effect,
         })
@@ -285,12 +301,35 @@ fn positive_watts(text: &str) -> Result<Watts> {
     Ok(watts)
 }
 
+/// Long enough for a loaded machine; a governor that takes longer is none.
+const TIMEOUT_MAX: f64 = 60.0;
+
+fn timeout(text: &str) -> Result<Duration> {
+    let seconds: f64 = text.trim().parse().context("not a number of seconds")?;
+    if !(seconds > 0.0 && seconds <= TIMEOUT_MAX) {
+        bail!("a time of more than 0 and at most {TIMEOUT_MAX} seconds is needed");
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
 struct Sources<'a> {
     edge: &'a Edge,
     file: Origin,
 }
 
 impl Sources<'_> {
+    fn governor_socket(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {
+        let file = file.map(|path| path.to_string_lossy().into_owned());
+        let found =
+            self.pick(None, "CARBON_OPS_GOVERNOR_SOCKET", file, |text| Ok(PathBuf::from(text)))?;
+        Ok(found.or(Some(client::SOCKET.into())))
+    }
+
+    fn governor_timeout(&self, file: Option<f64>) -> Result<Setting<Option<Duration>>> {
+        let file = file.map(|seconds| seconds.to_string());
+        Ok(self.pick(None, "CARBON_OPS_GOVERNOR_TIMEOUT", file, timeout)?.or(Some(client::TIMEOUT)))
+    }
+
     /// The first of flag, environment and file that is set, parsed; an error names its origin.
     fn pick<T>(
         &self,

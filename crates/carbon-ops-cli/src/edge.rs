@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -58,6 +59,12 @@ impl Edge {
         let mut bytes = [0; N];
         getrandom::fill(&mut bytes).context("no randomness from the operating system")?;
         Ok(bytes)
+    }
+
+    /// `CLOCK_MONOTONIC`, which the governor's samples are stamped with.
+    pub(crate) fn monotonic() -> Duration {
+        let clock = nix::time::ClockId::CLOCK_MONOTONIC;
+        clock.now().map_or(Duration::ZERO, Duration::from)
     }
 
     /// The wall clock.

@@ -3,12 +3,14 @@
 //!
 //! Order: the governor's totals, then the counters of the kernel, then a model of the processor.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use carbon_ops_estimate::record::{Sensor, SensorStatus};
 use carbon_ops_meter::attribution::{Attribution, CpuUse, Idle, IdleRule, split};
+use carbon_ops_meter::client::{ClientError, Governor};
 use carbon_ops_meter::cpu_time::Busy;
+use carbon_ops_meter::governed::GovernedWindow;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
 use carbon_ops_meter::sensor::{Availability, Excluded, Kind};
@@ -26,8 +28,12 @@ const IDLE_CV: f64 = 0.5;
 /// An idle power that someone measured. A prior.
 const IDLE_GIVEN_CV: f64 = 0.1;
 
-/// Where the governor listens.
-const GOVERNOR_SOCKET: &str = "/run/carbon-ops.sock";
+/// Where and how to ask for the governor; it is not asked where other counters were named.
+#[derive(Debug, Clone)]
+pub(crate) struct AskGovernor {
+    pub(crate) socket: PathBuf,
+    pub(crate) timeout: Duration,
+}
 
 /// A measurement that is under way.
 #[derive(Debug)]
@@ -39,7 +45,14 @@ pub(crate) struct Session {
     busy: Option<Busy>,
     start_ts: Timestamp,
     started: Instant,
-    window: Option<Window>,
+    window: Option<Measuring>,
+}
+
+/// A window over one of the two kinds of totals.
+#[derive(Debug)]
+enum Measuring {
+    Governed(Box<GovernedWindow>),
+    Counters(Window),
 }
 
 /// A measurement that is done.
@@ -59,6 +72,8 @@ pub(crate) struct Measurement {
     pub(crate) sensors: Vec<Sensor>,
     pub(crate) excluded: Vec<Excluded>,
     pub(crate) simulated: bool,
+    /// The totals were the governor's.
+    pub(crate) governed: bool,
 }
 
 /// What a reader of the record should know besides the numbers.
@@ -144,18 +159,68 @@ impl Source {
     }
 }
 
+impl Measuring {
+    fn end(&mut self) -> Result<(), ClientError> {
+        match self {
+            Self::Counters(window) => {
+                window.end(&Instant::now);
+                Ok(())
+            }
+            Self::Governed(window) => window.end(Edge::monotonic()),
+        }
+    }
+
+    fn is_simulated(&self) -> bool {
+        match self {
+            Self::Counters(_) => false,
+            Self::Governed(window) => window.is_simulated(),
+        }
+    }
+
+    fn close(self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
+        let sleep = &mut std::thread::sleep;
+        match self {
+            Self::Counters(window) => window.close(elapsed, &Instant::now, sleep),
+            Self::Governed(window) => window.close(sleep),
+        }
+    }
+}
+
+/// What no sensor of this version sees.
+const UNSEEN: [Note; 4] =
+    [Note::UnseenDisks, Note::UnseenFans, Note::UnseenGpu, Note::UnseenPowerSupply];
+
+fn notes_of_attribution(
+    source: &Source,
+    attribution: Attribution,
+    model: &PowerModel,
+) -> [(Note, bool); 4] {
+    let interpolated = match source {
+        Source::Counted(counted) => counted.is_interpolated(),
+        Source::Modelled(_) => false,
+    };
+    [
+        (Note::IdleBounded, attribution.idle_rule == IdleRule::BusyTime),
+        (Note::IdleClamped, attribution.idle_rule == IdleRule::Excess),
+        (Note::IdleGiven, model.idle_is_given()),
+        (Note::Interpolated, interpolated),
+    ]
+}
+
+fn notes_of_outcome(outcome: Outcome) -> [(Note, bool); 3] {
+    [
+        (Note::CpuTimeByCgroup, outcome.by_cgroup),
+        (Note::CpuTimeUnresolved, outcome.cpu_time.is_zero()),
+        (Note::DescendantsRunning, outcome.running > 0),
+    ]
+}
+
 impl Session {
     /// Takes the first readings. What is read is the machine of `host`.
-    pub(crate) fn open(host: HostRoot, edge: &Edge) -> Self {
-        let mut sensors = vec![governor()];
+    pub(crate) fn open(host: HostRoot, edge: &Edge, ask: Option<&AskGovernor>) -> Self {
         let ticks_per_second = edge.ticks_per_second;
         let busy = Busy::read(&host, ticks_per_second);
-        let (availability, opened) = Window::open(&host, &Instant::now);
-        let (window, excluded) = match opened {
-            Ok(window) => (Some(window), Vec::new()),
-            Err(excluded) => (None, excluded),
-        };
-        sensors.push(sensor("sysfs", &availability));
+        let (window, excluded, sensors) = open_window(&host, ask);
         // The window starts after the last of its first readings: what came before is not in it.
         let (start_ts, started) = (Edge::now(), Instant::now());
         Self { host, ticks_per_second, sensors, excluded, busy, start_ts, started, window }
@@ -163,11 +228,21 @@ impl Session {
 
     /// Reads the counters; says when to come again. `None`: never.
     pub(crate) fn tick(&mut self) -> Option<Instant> {
-        let window = self.window.as_mut()?;
-        if window.due() <= Instant::now() {
-            window.sample(&Instant::now);
+        match self.window.as_mut()? {
+            Measuring::Counters(window) => {
+                if window.due() <= Instant::now() {
+                    window.sample(&Instant::now);
+                }
+                Some(window.due())
+            }
+            Measuring::Governed(window) => {
+                let now = Edge::monotonic();
+                if window.due().is_some_and(|due| due <= now) {
+                    window.sample(now);
+                }
+                Some(Instant::now() + window.due()?.saturating_sub(now))
+            }
         }
-        Some(window.due())
     }
 
     /// Ends the measurement of the workload that `outcome` tells of.
@@ -181,14 +256,14 @@ impl Session {
         let busy_end = Busy::read(&self.host, self.ticks_per_second);
         let (end_ts, ended) = (Edge::now(), Instant::now());
         let elapsed = ended.saturating_duration_since(self.started);
-        if let Some(window) = &mut self.window {
-            window.end(&Instant::now);
-        }
+        let ended_well = self.window.as_mut().map_or(Ok(()), Measuring::end);
         let outcome = outcome();
         let window = self.window.take();
-        let counted = window.map(|w| w.close(elapsed, &Instant::now, &mut std::thread::sleep));
+        let governed = matches!(window, Some(Measuring::Governed(_)));
+        let simulated =
+            self.host.is_simulated() || window.as_ref().is_some_and(Measuring::is_simulated);
         let mut excluded = std::mem::take(&mut self.excluded);
-        let counted = counted.and_then(|result| match result {
+        let counted = window.and_then(|window| match window.close(elapsed) {
             // Counters that show no energy while something ran are not believed.
             Ok(counted) if counted.host() > Microjoules::ZERO => {
                 excluded.clone_from(&counted.excluded);
@@ -196,7 +271,7 @@ impl Session {
             }
             Ok(Counted { excluded: zones, .. }) | Err(zones) => {
                 excluded = zones;
-                self.fail_counters();
+                self.fail_counters(ended_well.as_ref().err().map(ToString::to_string));
                 None
             }
         });
@@ -211,27 +286,17 @@ impl Session {
             status: if modelled { SensorStatus::Used } else { SensorStatus::Available },
         });
         let wall = end_ts.duration_since(self.start_ts).as_secs_f64();
-        let interpolated = match &source {
-            Source::Counted(counted) => counted.is_interpolated(),
-            Source::Modelled(_) => false,
-        };
-        let notes = [
-            (Note::BusyTimeUnknown, self.busy.is_none() || busy_end.is_none()),
+        let busy_known = self.busy.is_some() && busy_end.is_some();
+        let unread = excluded.iter().any(|zone| zone.reason.loses_energy());
+        let mut notes = vec![
+            (Note::BusyTimeUnknown, !busy_known),
             (Note::ClockStepped, (wall - elapsed.as_secs_f64()).abs() > 1.0),
-            (Note::CpuTimeByCgroup, outcome.by_cgroup),
-            (Note::CpuTimeUnresolved, outcome.cpu_time.is_zero()),
-            (Note::DescendantsRunning, outcome.running > 0),
-            (Note::GovernorAbsent, sensors.iter().any(|sensor| sensor.name == "governor")),
-            (Note::IdleBounded, attribution.idle_rule == IdleRule::BusyTime),
-            (Note::IdleClamped, attribution.idle_rule == IdleRule::Excess),
-            (Note::IdleGiven, model.idle_is_given()),
-            (Note::Interpolated, interpolated),
-            (Note::UnseenDisks, true),
-            (Note::UnseenFans, true),
-            (Note::UnseenGpu, true),
-            (Note::UnseenPowerSupply, true),
-            (Note::ZoneUnreadable, excluded.iter().any(|zone| zone.reason.loses_energy())),
+            (Note::GovernorAbsent, !governed),
+            (Note::ZoneUnreadable, unread),
         ];
+        notes.extend(notes_of_attribution(&source, attribution, model));
+        notes.extend(notes_of_outcome(outcome));
+        notes.extend(UNSEEN.map(|note| (note, true)));
         let measurement = Measurement {
             start_ts: self.start_ts,
             end_ts,
@@ -244,7 +309,8 @@ impl Session {
             attribution,
             sensors,
             excluded,
-            simulated: self.host.is_simulated(),
+            simulated,
+            governed: governed && !modelled,
         };
         (measurement, outcome)
     }
@@ -263,10 +329,12 @@ impl Session {
         CpuUse { workload, busy: busy.unwrap_or(workload), capacity: elapsed * cpus }
     }
 
-    fn fail_counters(&mut self) {
-        if let Some(sensor) = self.sensors.iter_mut().find(|sensor| sensor.name == "sysfs") {
+    fn fail_counters(&mut self, why: Option<String>) {
+        let used = |sensor: &&mut Sensor| sensor.status == SensorStatus::Used;
+        if let Some(sensor) = self.sensors.iter_mut().find(used) {
             sensor.status = SensorStatus::Failed;
-            sensor.reason = Some("no package counter moved while the command ran".into());
+            let still = "no package counter moved while the command ran";
+            sensor.reason = Some(why.unwrap_or_else(|| still.into()));
         }
     }
 }
@@ -294,15 +362,37 @@ fn attribute(
     (source, attribution)
 }
 
-/// The governor's socket is the first choice; reading it comes with the governor itself.
-fn governor() -> Sensor {
-    let exists = Path::new(GOVERNOR_SOCKET).exists();
-    let reason = if exists {
-        format!("this version does not read {GOVERNOR_SOCKET} yet")
-    } else {
-        format!("no socket at {GOVERNOR_SOCKET}")
-    };
-    Sensor { name: "governor".into(), reason: Some(reason), status: SensorStatus::Absent }
+/// The best totals that can be had, what was left out of them, and what was tried.
+fn open_window(
+    host: &HostRoot,
+    ask: Option<&AskGovernor>,
+) -> (Option<Measuring>, Vec<Excluded>, Vec<Sensor>) {
+    let mut sensors = Vec::new();
+    if let Some(ask) = ask {
+        let opened = Governor::connect(&ask.socket, ask.timeout).map(|(governor, snapshot)| {
+            GovernedWindow::open(governor, snapshot, Edge::monotonic())
+        });
+        let (status, reason) = match opened {
+            Ok(Ok(window)) => {
+                sensors.push(sensor("governor", &Availability::Present));
+                return (Some(Measuring::Governed(Box::new(window))), Vec::new(), sensors);
+            }
+            Ok(Err(_)) => (SensorStatus::Absent, "the governor serves no package".to_owned()),
+            Err(error @ ClientError::Denied { .. }) => (SensorStatus::Denied, error.to_string()),
+            Err(ClientError::Absent { socket, .. }) if !socket.exists() => {
+                (SensorStatus::Absent, format!("no socket at {}", socket.display()))
+            }
+            Err(error @ ClientError::Absent { .. }) => (SensorStatus::Absent, error.to_string()),
+            Err(error) => (SensorStatus::Failed, error.to_string()),
+        };
+        sensors.push(Sensor { name: "governor".into(), reason: Some(reason), status });
+    }
+    let (availability, opened) = Window::open(host, &Instant::now);
+    sensors.push(sensor("sysfs", &availability));
+    match opened {
+        Ok(window) => (Some(Measuring::Counters(window)), Vec::new(), sensors),
+        Err(excluded) => (None, excluded, sensors),
+    }
 }
 
 fn sensor(name: &str, availability: &Availability) -> Sensor {

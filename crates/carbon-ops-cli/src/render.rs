@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use carbon_ops_estimate::record::{Record, SensorStatus};
+use carbon_ops_estimate::record::{AttributionMode, Record, SensorStatus};
 use carbon_ops_units::KilowattHours;
 
 use crate::measure::Note;
@@ -148,6 +148,9 @@ fn quality(record: &Record) -> String {
         Some(model) => {
             let family = model.family.as_deref().unwrap_or("an unknown processor");
             format!("energy from a model of {} CPUs of {family}", model.vcpus)
+        }
+        None if record.attribution_mode == AttributionMode::GovernorCpuTime => {
+            format!("energy from the governor's totals of {}", names.join(" + "))
         }
         None => format!("energy from RAPL {}", names.join(" + ")),
     };

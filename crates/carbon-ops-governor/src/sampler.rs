@@ -88,6 +88,32 @@ impl Sampler {
         sampler
     }
 
+    /// Says once what is read and how well.
+    pub(crate) fn introduce(&self) {
+        let of = |counted: bool| {
+            let domains =
+                self.totals.domains().filter(|domain| domain.excluded.is_none() == counted);
+            domains.map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let names: Vec<_> = self.backends.iter().map(|backend| backend.name()).collect();
+        let check = self.cross_check.as_ref();
+        let check = check.map_or(String::new(), |check| format!(", held against {}", check.name()));
+        log::info!(
+            "counting {} by {}{check}; beside them: {}",
+            of(true),
+            names.join(" and "),
+            of(false)
+        );
+        for domain in self.totals.domains().filter(|domain| !domain.scale.is_exact()) {
+            log::warn!(
+                "{}: its range of {} uJ does not tell the unit; totals are as the kernel prints them, \
+                 and corrupt readings cannot be told by their value",
+                domain.name,
+                domain.scale.range().as_microjoules()
+            );
+        }
+    }
+
     /// Takes a first sample, so that clients never see an empty page.
     pub(crate) fn first(&mut self) {
         self.sample(self.pace(), 0);

@@ -1,12 +1,18 @@
 //! Which counters this machine has, and which of them are read.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use caps::Capability;
 use carbon_ops_meter::counter::Scale;
 use carbon_ops_meter::host_root::HostRoot;
-use carbon_ops_meter::sensor::powercap::{Powercap, Topology, mirrors};
+use carbon_ops_meter::sensor::msr::{self, Msr};
+use carbon_ops_meter::sensor::nvml::{self, Nvml};
+use carbon_ops_meter::sensor::perf::{self, Perf};
+use carbon_ops_meter::sensor::powercap::{Powercap, Topology, mirrors, refine};
 use carbon_ops_meter::sensor::{Availability, Backend, Excluded, Exclusion};
 
+use crate::clocks;
 use crate::settings::{RaplMode, Settings, SysfsBits};
 
 /// Readings that tell a mirrored die, and the pause between them: several updates of a counter.
@@ -50,13 +56,52 @@ pub(crate) fn host(settings: &Settings) -> HostRoot {
 pub(crate) fn find(settings: &Settings, host: &HostRoot) -> Result<Found> {
     let mut found = Found::default();
     let mut why_not = Vec::new();
-    if matches!(settings.rapl_mode, RaplMode::Auto | RaplMode::Sysfs) {
+    let mode = settings.rapl_mode;
+    let is = |wanted| mode == wanted || mode == RaplMode::Auto;
+    if is(RaplMode::Sysfs) {
         match sysfs(settings, host, &mut found) {
             Availability::Present => {
                 found.rescan = Some(host.clone());
                 found.capability = Some(Capability::CAP_DAC_READ_SEARCH);
             }
             other => why_not.push(format!("sysfs: {other}")),
+        }
+    }
+    // Registers are the host's, whatever folder stands in for its powercap files.
+    let real = settings.powercap_root.is_none();
+    if is(RaplMode::Msr) && real {
+        match Msr::discover(host, settings.msr_cpus.as_deref()) {
+            (Availability::Present, Some(msr)) if found.backends.is_empty() => {
+                found.excluded.extend_from_slice(msr.excluded());
+                found.capability = Some(Capability::CAP_SYS_RAWIO);
+                found.backends.push(Box::new(msr));
+            }
+            (Availability::Present, Some(msr)) => found.second = Some(Box::new(msr)),
+            (other, _) => why_not.push(format!("msr: {other}")),
+        }
+        found.filtering = msr::energy_filtering(host, settings.msr_cpus.as_deref());
+    }
+    if is(RaplMode::Perf) && real && found.backends.is_empty() {
+        match Perf::discover(host, &perf::Kernel) {
+            (Availability::Present, Some(perf)) => {
+                found.excluded.extend_from_slice(perf.excluded());
+                found.capability = Some(Capability::CAP_PERFMON);
+                found.backends.push(Box::new(perf));
+            }
+            (other, _) => why_not.push(format!("perf: {other}")),
+        }
+    }
+    if settings.nvml {
+        let library = settings.nvml_library.as_deref().unwrap_or(Path::new(nvml::LIBRARY));
+        match Nvml::discover(library, Box::new(clocks::boot_time)) {
+            (Availability::Present, Some(nvml)) => {
+                found.excluded.extend_from_slice(nvml.excluded());
+                found.driver = true;
+                found.backends.push(Box::new(nvml));
+            }
+            // Most machines have none; one that was named should be there.
+            (other, _) if settings.nvml_library.is_some() => bail!("nvml: {other}"),
+            (other, _) => log::debug!("nvml: {other}"),
         }
     }
     if found.backends.is_empty() {
@@ -74,6 +119,11 @@ fn sysfs(settings: &Settings, host: &HostRoot, found: &mut Found) -> Availabilit
     found.excluded.append(&mut topology.excluded.clone());
     if availability != Availability::Present {
         return availability;
+    }
+    if settings.powercap_root.is_none() {
+        // A range of an odd shape does not tell the unit; a register may.
+        let units = msr::units(host, settings.msr_cpus.as_deref());
+        refine(&mut topology, &units, &mut std::thread::sleep);
     }
     widen(&mut topology, settings.sysfs_bits);
     let mut backend = Powercap::new(topology);

@@ -75,6 +75,8 @@ pub enum GapReason {
     Stuck,
     /// The machine was suspended, and the counter came back with another value.
     Suspend,
+    /// The governor lost count; its log says why.
+    NewEpoch,
     /// The governor was restarted and could not go on from where it had stopped.
     Restart,
 }
@@ -90,6 +92,7 @@ impl GapReason {
             Self::Vanished => "vanished",
             Self::Stuck => "stuck",
             Self::Suspend => "suspend",
+            Self::NewEpoch => "new_epoch",
             Self::Restart => "restart",
         }
     }

@@ -1,7 +1,8 @@
 //! Energy of a Linux host and of a workload on it: from kernel files to monotone totals and shares.
 //!
 //! * [`host_root`]: where kernel files are read from; a folder can stand in for a machine.
-//! * [`sensor`]: what can be read here: powercap counters, or else a model of the processor.
+//! * [`sensor`]: what can be read here: counters by powercap, registers, perf or NVML, or else a model
+//!   of the processor.
 //! * [`clock`]: points in time that processes of one boot share.
 //! * [`counter`]: the only subtraction of raw counters, with its derivation.
 //! * [`accumulator`]: one domain over one window, its gaps and how sharp its ends are.
@@ -11,7 +12,8 @@
 //! Measured, modelled and unmeasurable are different types: [`window::Counted`],
 //! [`sensor::model::Modelled`] and [`sensor::Availability`].
 //!
-//! Deliberately absent: carbon, records, system calls other than file reads, wall clocks, threads.
+//! Deliberately absent: carbon, records, wall clocks, threads, and system calls other than file reads,
+//! but for opening a perf event and, with the feature `nvml`, calling NVIDIA's library.
 
 pub mod accumulator;
 pub mod attribution;
@@ -19,6 +21,7 @@ pub mod client;
 pub mod clock;
 pub mod counter;
 pub mod cpu_time;
+pub mod governed;
 pub mod host_root;
 mod mapped;
 pub mod page;

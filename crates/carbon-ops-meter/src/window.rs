@@ -47,6 +47,8 @@ pub struct Domain {
     pub kind: Kind,
     /// Name of the zone's directory.
     pub zone: String,
+    /// Which backend read it: `sysfs`, `msr`, `perf`, `nvml`.
+    pub backend: &'static str,
     /// Power that the domain cannot exceed.
     pub ceiling: Watts,
     /// What the counter said.
@@ -186,6 +188,7 @@ impl Window {
                     name: zone.domain.name,
                     kind: zone.domain.kind,
                     zone: zone.domain.source,
+                    backend: "sysfs",
                     ceiling: zone.domain.ceiling,
                     energy,
                 }),

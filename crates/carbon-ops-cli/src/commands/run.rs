@@ -20,7 +20,7 @@ use crate::compose::{self, Asked, PueInput};
 use crate::config::{Origin, PueSetting, Settings};
 use crate::edge::Edge;
 use crate::host::Host;
-use crate::measure::Session;
+use crate::measure::{AskGovernor, Session};
 use crate::render::{Stored, describe, summary};
 use crate::store::{Store, payload};
 use crate::supervise::{self, Supervisor};
@@ -42,6 +42,8 @@ struct Plan {
     model: PowerModel,
     host: Host,
     store: Option<Store>,
+    /// Whom to ask first.
+    governor: Option<AskGovernor>,
     /// Where the JSON goes, if it was asked for.
     json: Option<Target>,
 }
@@ -63,7 +65,7 @@ pub(crate) fn run(
         let _ = writeln!(err, "carbon-ops: {notice}");
     }
     let mut supervisor = Supervisor::new(plan.host_root.clone(), edge.ticks_per_second)?;
-    let mut session = Session::open(plan.host_root.clone(), edge);
+    let mut session = Session::open(plan.host_root.clone(), edge, plan.governor.as_ref());
     let child = match supervisor.start(&args.command) {
         Ok(child) => child,
         Err(error) => {
@@ -125,7 +127,14 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
     check_length(&asked)?;
     let json = args.json.as_deref().map(Target::open).transpose()?;
     let store = if args.no_ledger { None } else { Some(Store::of(&settings, edge)?) };
-    Ok(Plan { asked, host_root, model, host, store, json })
+    let governor = args.powercap_root.is_none().then(|| governor(&settings)).flatten();
+    Ok(Plan { asked, host_root, model, host, store, governor, json })
+}
+
+/// Where the governor is, if anywhere.
+fn governor(settings: &Settings) -> Option<AskGovernor> {
+    let socket = settings.governor_socket.value.clone()?;
+    Some(AskGovernor { socket, timeout: settings.governor_timeout.value? })
 }
 
 /// The zone that is set, or the world with a note.

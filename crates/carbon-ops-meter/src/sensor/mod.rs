@@ -12,7 +12,12 @@ use carbon_ops_units::Watts;
 use crate::counter::Scale;
 
 pub mod model;
+pub mod msr;
+#[cfg(feature = "nvml")]
+pub mod nvml;
+pub mod perf;
 pub mod powercap;
+mod socket;
 
 /// Energy counters of one kind on one machine.
 pub trait Backend: fmt::Debug + Send {
@@ -40,8 +45,8 @@ pub struct Domain {
     pub key: String,
     /// What kind of thing that is.
     pub kind: Kind,
-    /// Where it is read: the zone `intel-rapl:0:1`, the register `msr:0x611`, the event
-    /// `energy-pkg`, the device `GPU-…`.
+    /// Where it is read: the zone `intel-rapl:0:1`, the register `msr:0x611@cpu0`, the event
+    /// `energy-pkg@cpu0`, the device `GPU-…`.
     pub source: String,
     /// What its readings mean.
     pub scale: Scale,

@@ -20,9 +20,11 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
+use super::msr::Units;
 use super::{Availability, Backend, Domain, Excluded, Exclusion, Kind, ReadFault};
 use crate::counter::Scale;
 use crate::host_root::{HostRoot, read_text};
@@ -36,6 +38,16 @@ const ZONES_MAX: usize = 4096;
 /// A factor on the largest power limit that a zone publishes: limits are averages over a window,
 /// and short peaks pass them.
 const CEILING_OVER_LIMIT: f64 = 4.0;
+
+/// Looks at a zone of unknown unit.
+const REFINE_READS: u32 = 8;
+
+/// Between two looks: counters step about every ms (Intel SDM vol. 3B, 16.10).
+const REFINE_PAUSE: Duration = Duration::from_millis(2);
+
+/// A chance that is as good as none. A value that knows nothing of a lattice of `unit` µJ lies on it
+/// with the chance 1/unit.
+const REFINE_CHANCE: f64 = 1e-6;
 
 /// A zone that can be read.
 #[derive(Debug)]
@@ -241,6 +253,49 @@ fn ceiling(zone: &Path, kind: Kind) -> Watts {
     #[expect(clippy::cast_precision_loss, reason = "a bound needs no sixteenth digit")]
     let watts = largest.map(|microwatts| CEILING_OVER_LIMIT * microwatts as f64 / 1e6);
     watts.and_then(|watts| Watts::new(watts).ok()).unwrap_or(kind.ceiling())
+}
+
+/// Gives zones whose range tells no unit the unit of a register (see [`super::msr::units`]), where
+/// their readings show it: the first candidate on whose lattice all of up to 8 readings lie, when there
+/// are enough distinct ones among them that chance is out of the question (a millionth). Else a zone
+/// stays as it is, as do zones whose range tells their unit, and kinds that have one of their own.
+///
+/// `sleep` is called between readings, so that the counters move; yields how many zones were refined.
+pub fn refine(topology: &mut Topology, units: &Units, sleep: &mut dyn FnMut(Duration)) -> usize {
+    let mut refined = 0;
+    for zone in topology.counted.iter_mut().chain(&mut topology.beside) {
+        let candidates = units.candidates(zone.domain.kind);
+        if zone.domain.scale.is_exact() || candidates.is_empty() {
+            continue;
+        }
+        let range = zone.domain.scale.range();
+        let readings = live_readings(zone, sleep);
+        let scales = candidates.iter().filter_map(|&esu| Scale::printed_in_units(range, esu));
+        if let Some(scale) = scales.into_iter().find(|scale| shows(scale, &readings)) {
+            zone.domain.scale = scale;
+            refined += 1;
+        }
+    }
+    refined
+}
+
+fn live_readings(zone: &mut Zone, sleep: &mut dyn FnMut(Duration)) -> BTreeSet<u64> {
+    let mut readings = BTreeSet::new();
+    for look in 0..REFINE_READS {
+        if look > 0 {
+            sleep(REFINE_PAUSE);
+        }
+        readings.extend(zone.read().ok());
+    }
+    readings
+}
+
+/// Whether these distinct readings lie on the lattice of a scale, and not by chance.
+fn shows(scale: &Scale, readings: &BTreeSet<u64>) -> bool {
+    let chance = readings.iter().fold(1.0, |chance, _| chance / scale.unit_microjoules());
+    scale.has_lattice()
+        && chance <= REFINE_CHANCE
+        && readings.iter().all(|&reading| scale.can_show(reading))
 }
 
 /// Which of several zones, read one right after the other, repeat an earlier one: dies of one

@@ -1,7 +1,20 @@
 //! The meter on fake hosts: folders laid out as sysfs lays them out, with the class directory made of
 //! symlinks, and counters that the test moves.
 
-#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
+
+mod msr;
+#[cfg(feature = "nvml")]
+mod nvml;
+mod perf;
+mod refine;
+mod simulated_msr;
+mod skip;
 
 use std::cell::Cell;
 use std::fs;
