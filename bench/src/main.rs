@@ -117,6 +117,8 @@ fn run(words: &[String]) -> Result<bool> {
         }
         // The job of `own-cpu`, which carbon-ops starts.
         spin::COMMAND => return spin::run(rest).map(|()| true),
+        // The other server of `socket-latency`.
+        socket::COMMAND => return socket::echo(rest).map(|()| true),
         _ => {}
     }
     let wanted = |name: &str| command == "all" || command == name;

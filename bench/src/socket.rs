@@ -1,21 +1,29 @@
 //! `socket-latency`: how long a client waits for a snapshot over the socket, against a server that
 //! does nothing but send as many bytes back.
 //!
-//! Both are asked by the same code over one connection each, in turns of a few hundred requests, so
-//! that what changes on the machine meets both alike. Deliberately absent: many clients at a time,
-//! for which there are limits and not figures.
+//! Both are processes of their own, asked by the same code over one connection each, in turns of a
+//! few hundred requests, so that what changes on the machine meets both alike.
+//!
+//! The limit holds where client and servers share one CPU. Where they may run on any, the scheduler
+//! decides whether a request wakes another CPU, which takes longer than all the rest in a virtual
+//! machine; that is told without a limit. Deliberately absent: many clients at a time, for which there
+//! are limits and not figures.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use carbon_ops_meter::protocol::{REPLY_BYTES_MAX, Request};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 use crate::Options;
+use crate::daemon::Daemon;
 use crate::figure::Figure;
 use crate::governor::{SIX_ZONES, Serving};
+use crate::process;
 use crate::sim::{self, Sim};
 use crate::stats::Summary;
 use crate::subject::{Room, Subject};
@@ -27,6 +35,12 @@ const LIMIT: f64 = 1.5;
 const REQUESTS: usize = 200;
 const TURNS: usize = 50;
 
+/// How this program is asked to be the echo: `echo SOCKET LENGTH`.
+pub(crate) const COMMAND: &str = "echo";
+
+/// This thread, for the scheduler.
+const OURSELVES: Pid = Pid::from_raw(0);
+
 /// Turns that are not counted.
 const WARM_UP: usize = 5;
 
@@ -37,10 +51,33 @@ pub(crate) fn measure(
     sim::demand()?;
     let room = Room::new()?;
     let sim = Sim::mount(&room, "sim", &SIX_ZONES)?;
-    let serving = Serving::start(&sim, &room, subject, 10)?;
+    let everywhere = sched_getaffinity(OURSELVES).context("which CPUs are ours")?;
+    let mut figures = Vec::new();
+    let mut one = CpuSet::new();
+    let first = (0..CpuSet::count()).find(|cpu| everywhere.is_set(*cpu).unwrap_or(false));
+    one.set(first.context("no CPU is ours")?)?;
+    for (cpus, variant, limit) in
+        [(one, "one CPU for all", Some(LIMIT)), (everywhere, "any CPU", None)]
+    {
+        // Those who are started from here inherit it.
+        sched_setaffinity(OURSELVES, &cpus).context("choosing CPUs")?;
+        figures.extend(compare(subject, &room, &sim, variant, limit)?);
+    }
+    Ok(("socket-latency", figures))
+}
+
+fn compare(
+    subject: &Subject,
+    room: &Room,
+    sim: &Sim,
+    variant: &str,
+    limit: Option<f64>,
+) -> Result<Vec<Figure>> {
+    let serving = Serving::start(sim, room, subject, 10)?;
     let mut governor = Client::connect(&serving.socket)?;
     let length = governor.ask()?.1;
-    let mut echo = Client::connect(&serve_echo(&room, length)?)?;
+    let (_process, path) = serve_echo(room, length)?;
+    let mut echo = Client::connect(&path)?;
 
     let mut turns = Vec::new();
     for turn in 0..WARM_UP + TURNS {
@@ -50,25 +87,21 @@ pub(crate) fn measure(
         }
     }
     let figure = |what: &str, unit, limit, of: &dyn Fn(&(Turn, Turn)) -> f64| Figure {
-        name: format!("{what} [a reply of {length} bytes]"),
-        baseline: format!("turns of {REQUESTS} requests over one connection"),
+        name: format!("{what} [{variant}]"),
+        baseline: format!("turns of {REQUESTS} requests, replies of {length} bytes"),
         unit,
         summary: Summary::of(turns.iter().map(of)),
         limit,
     };
-    let figures = vec![
+    Ok(vec![
         figure("echo: round trip, p50", "us", None, &|(_, echo)| echo.p50),
         figure("governor: round trip, p50", "us", None, &|(governor, _)| governor.p50),
-        figure("governor: round trip over the echo's, p50", "x", Some(LIMIT), &|(
-            governor,
-            echo,
-        )| {
+        figure("governor: round trip over the echo's, p50", "x", limit, &|(governor, echo)| {
             governor.p50 / echo.p50
         }),
         figure("echo: round trip, p99", "us", None, &|(_, echo)| echo.p99),
         figure("governor: round trip, p99", "us", None, &|(governor, _)| governor.p99),
-    ];
-    Ok(("socket-latency", figures))
+    ])
 }
 
 /// A turn's round trips, in µs.
@@ -118,21 +151,33 @@ impl Client {
     }
 }
 
-/// A thread that answers every line with so many bytes, until its client hangs up.
-fn serve_echo(room: &Room, length: usize) -> Result<std::path::PathBuf> {
+/// Starts the echo; its process, and where it listens.
+fn serve_echo(room: &Room, length: usize) -> Result<(Daemon, PathBuf)> {
     let path = room.path.join("echo");
-    let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
-    let mut reply = vec![b'x'; length.saturating_sub(1)];
+    let _ = std::fs::remove_file(&path);
+    let ourselves = std::env::current_exe().context("where is this program")?;
+    let mut command = process::command(&ourselves, &room.path);
+    command.arg(COMMAND).arg(&path).arg(length.to_string());
+    let mut daemon = Daemon::start(&mut command, &ourselves)?;
+    while !path.exists() {
+        daemon.must_run(&ourselves)?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok((daemon, path))
+}
+
+/// The echo itself: answers every request with so many bytes, until its client hangs up.
+pub(crate) fn echo(words: &[String]) -> Result<()> {
+    let [path, length] = words else { bail!("usage: {COMMAND} SOCKET LENGTH") };
+    let listener = UnixListener::bind(path).with_context(|| path.clone())?;
+    let mut reply = vec![b'x'; length.parse::<usize>()?.saturating_sub(1)];
     reply.push(b'\n');
-    std::thread::spawn(move || -> Result<()> {
-        let (mut stream, _) = listener.accept()?;
-        let mut request = [0; 1024];
-        while stream.read(&mut request)? > 0 {
-            stream.write_all(&reply)?;
-        }
-        Ok(())
-    });
-    Ok(path)
+    let (mut stream, _) = listener.accept()?;
+    let mut request = [0; 1024];
+    while stream.read(&mut request)? > 0 {
+        stream.write_all(&reply)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -142,11 +187,19 @@ mod tests {
     #[test]
     fn the_echo_sends_lines_of_the_length_that_is_asked_for() {
         let room = Room::new().unwrap();
-        let mut client = Client::connect(&serve_echo(&room, 3000).unwrap()).unwrap();
+        let path = room.path.join("echo");
+        let words = [path.to_string_lossy().into_owned(), "3000".to_owned()];
+        let server = std::thread::spawn(move || echo(&words));
+        while !path.exists() {
+            std::thread::yield_now();
+        }
+        let mut client = Client::connect(&path).unwrap();
         for _ in 0..3 {
             assert_eq!(client.ask().unwrap().1, 3000);
         }
         let turn = client.turn().unwrap();
         assert!(turn.p50 > 0.0 && turn.p50 <= turn.p99);
+        drop(client);
+        server.join().unwrap().unwrap();
     }
 }
