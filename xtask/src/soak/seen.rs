@@ -141,8 +141,9 @@ fn decode(words: &[u64], slot: u64) -> Option<Snapshot> {
         return None;
     }
     let head = |place: usize| words.get(place).copied().unwrap_or(0);
-    let hex = |word: u64| word.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let boot_id = [head(0), head(1)].map(hex).concat();
+    // The bytes in their order, in lower-case hex.
+    let [low, high] = [head(0), head(1)].map(u64::swap_bytes);
+    let boot_id = format!("{low:016x}{high:016x}");
     let mut domains = BTreeMap::new();
     for domain in words.get(HEAD..)?.chunks_exact(usize::try_from(head(13)).ok()?) {
         let at = |place: usize| domain.get(place).copied().unwrap_or(0);
