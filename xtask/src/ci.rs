@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::tidy;
+use crate::{tidy, units};
 
 /// What to leave out.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,6 +68,14 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
     step("test", &|| test(root, options));
     step("tidy", &|| match tidy::run(root, tidy::Mode::Check) {
         Ok(()) => Outcome::Passed,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Outcome::Failed
+        }
+    });
+    step("units", &|| match units::run(root) {
+        Ok(units::Units::Fine) => Outcome::Passed,
+        Ok(units::Units::NotChecked(what)) => Outcome::NotChecked(what),
         Err(error) => {
             eprintln!("error: {error:#}");
             Outcome::Failed

@@ -16,6 +16,7 @@ mod ci;
 mod soak;
 mod tables;
 mod tidy;
+mod units;
 
 const USAGE: &str = "usage: cargo xtask <command>
 

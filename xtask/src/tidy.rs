@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+mod audit;
 mod licences;
 
 /// Whether documents whose code has changed are complained of or blessed.
@@ -72,6 +73,8 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     let hash_of = |path: &str| std::fs::read(root.join(path)).ok().map(|bytes| sha256_hex(&bytes));
     if mode == Mode::Bless {
         bless_documents(root, &files, &hash_of)?;
+        std::fs::write(root.join(audit::LIST), audit::list(&audit::tree(root)?))
+            .with_context(|| format!("writing {}", audit::LIST))?;
         return run(root, Mode::Check);
     }
     let mut complaints = arrows(&metadata);
@@ -81,6 +84,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     complaints.extend(unfinished_code(&files));
     complaints.extend(changelog(&files, &version(&metadata)?));
     complaints.extend(documents(&files, &hash_of));
+    complaints.extend(audit::complaints(&audit::tree(root)?, text_of(&files, audit::LIST)));
     let deny = text_of(&files, "deny.toml").context("deny.toml is missing")?;
     complaints.extend(licences::complaints(&self::metadata(root, &["--locked"])?, deny)?);
     if complaints.is_empty() {

@@ -1,8 +1,12 @@
 //! What the user typed: types only, no decisions.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use carbon_ops_units::Microjoules;
 use clap::{Args, Parser, Subcommand};
+
+use crate::aliasing::{curve::Curve, duration, register::parse_range};
 
 /// Energy and carbon of a command, as a signed record.
 #[derive(Debug, Parser)]
@@ -47,6 +51,11 @@ pub(crate) enum Command {
     Config(Config),
     /// Print the JSON Schema of a record
     Schema,
+    /// Say what can be measured on this machine, why not more, and what would allow it
+    Doctor(Doctor),
+    /// Show how an energy counter misleads
+    #[command(subcommand)]
+    Demo(Demo),
 }
 
 #[derive(Debug, Args)]
@@ -188,6 +197,70 @@ pub(crate) enum Config {
 #[derive(Debug, Args)]
 pub(crate) struct ConfigShow {
     /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit code: 0 when something measured can be read; 1 when only an estimate is possible; 2 could not
+check.")]
+pub(crate) struct Doctor {
+    /// Look at a folder laid out as a host (with its proc, sys, dev, etc and run) instead of this
+    /// machine
+    #[arg(long, value_name = "DIR")]
+    pub(crate) host_root: Option<PathBuf>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Demo {
+    /// The same counter read ten times a second and by a slow scraper: who misses what
+    ///
+    /// Simulates a register that anyone can run, in virtual time, and holds carbon-ops and three usual
+    /// scrapers against the true energy. Without --range it shows two: that of an AMD package, and the
+    /// 4295 J of software that keeps microjoules in 32 bits, which start anew every 11 s at 390 W.
+    Aliasing(DemoAliasing),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoAliasing {
+    /// Power: W, square:HIGH:LOW:PERIOD or sine:MEAN:AMPLITUDE:PERIOD
+    #[arg(long, value_name = "CURVE", default_value = "square:600:180:14s")]
+    pub(crate) watts: Curve,
+
+    /// Energy after which the register starts anew, such as 65.5kJ, 262kJ, 4295J, or in µJ
+    #[arg(long, value_name = "ENERGY", value_parser = parse_range)]
+    pub(crate) range: Option<Microjoules>,
+
+    /// How often the scraper looks
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
+    pub(crate) scrape: Duration,
+
+    /// How often carbon-ops looks
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration)]
+    pub(crate) poll: Duration,
+
+    /// For how long: 10m simulated, 60s live
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// Read this machine's counters in real time where they can be read
+    #[arg(long, conflicts_with_all = ["watts", "range"])]
+    pub(crate) live: bool,
+
+    /// Powercap class directory to read instead of the host's
+    #[arg(long, value_name = "DIR", requires = "live")]
+    pub(crate) powercap_root: Option<PathBuf>,
+
+    /// Draw the picture to this file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+
+    /// Print the figures as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -15,6 +15,7 @@ use crate::commands::run::FAILED;
 use crate::edge::Edge;
 use crate::render::describe;
 
+mod aliasing;
 mod args;
 mod cgroup;
 mod commands;
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
         Command::Keys(command) => commands::keys::run(command, &edge, config, &mut out),
         Command::Config(command) => commands::config::run(command, &edge, config, &mut out),
         Command::Schema => commands::schema::run(&mut out),
+        Command::Doctor(args) => commands::doctor::run(args, &edge, config, &mut out),
+        Command::Demo(command) => commands::demo::run(command, &mut out),
     };
     match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => ExitCode::from(code),

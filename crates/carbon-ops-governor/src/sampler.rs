@@ -28,6 +28,9 @@ const RESCAN: Duration = Duration::from_secs(60);
 /// The same while something that was there is gone.
 const RESCAN_AFTER_LOSS: Duration = Duration::from_secs(5);
 
+/// How often to tell how well powers are integrated.
+const INTEGRALS: Duration = Duration::from_secs(10);
+
 /// No sampler is faster, whatever a range and a ceiling ask for.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
@@ -49,6 +52,7 @@ pub(crate) struct Sampler {
     /// Where zones are looked for again; nothing where zones cannot appear.
     host: Option<HostRoot>,
     next_scan: Moment,
+    next_integrals: Moment,
     topology_told: bool,
     pending: Vec<Event>,
 }
@@ -73,6 +77,7 @@ impl Sampler {
             shared,
             host: found.rescan,
             next_scan: clocks::boot_time().after(RESCAN),
+            next_integrals: Moment::default(),
             topology_told: false,
             pending: Vec::new(),
         };
@@ -168,6 +173,10 @@ impl Sampler {
             self.shared.set_cross_check(report);
         }
         self.tell();
+        if times.at >= self.next_integrals {
+            self.next_integrals = times.at.after(INTEGRALS);
+            self.tell_integrals();
+        }
         if times.at >= self.next_scan {
             self.rescan(times.at);
         }
@@ -189,6 +198,23 @@ impl Sampler {
         }
         if !self.topology_told {
             self.topology_told = self.shared.set_topology(&self.topology());
+        }
+    }
+
+    /// Says what energies that are integrated from powers may be off by.
+    fn tell_integrals(&self) {
+        let domains = self.totals.domains().zip(&self.places);
+        let integrals = domains.filter_map(|(domain, &(backend, place))| {
+            let integral = self.backends.get(backend)?.integral(place)?;
+            Some(json!({
+                "name": domain.name,
+                "bound_uj": integral.bound.as_microjoules(),
+                "longest_gap_s": integral.longest_gap.as_secs_f64(),
+            }))
+        });
+        let integrals: Vec<_> = integrals.collect();
+        if !integrals.is_empty() {
+            self.shared.set_integrals(integrals.into());
         }
     }
 

@@ -41,6 +41,7 @@ struct Facts {
     events: VecDeque<Event>,
     topology: Value,
     cross_check: Value,
+    integrals: Value,
 }
 
 impl Shared {
@@ -114,6 +115,12 @@ impl Shared {
         }
     }
 
+    pub(crate) fn set_integrals(&self, integrals: Value) {
+        if let Ok(mut facts) = self.facts.try_lock() {
+            facts.integrals = integrals;
+        }
+    }
+
     pub(crate) fn topology(&self) -> Value {
         self.facts.lock().map_or(Value::Null, |facts| facts.topology.clone())
     }
@@ -121,9 +128,13 @@ impl Shared {
     /// How the sampler does, and what happened lately.
     pub(crate) fn health(&self) -> Value {
         let facts = self.facts.lock();
-        let (events, cross_check) = facts.map_or((Vec::new(), Value::Null), |facts| {
-            (facts.events.iter().map(describe).collect(), facts.cross_check.clone())
-        });
+        let (events, cross_check, integrals) = facts.map_or_else(
+            |_| (Vec::new(), Value::Null, Value::Null),
+            |facts| {
+                let events = facts.events.iter().map(describe).collect();
+                (events, facts.cross_check.clone(), facts.integrals.clone())
+            },
+        );
         let quantile = |q: f64| self.lateness_at(q).map(|ns| ns / 1000);
         json!({
             "interval_ns": nanos(self.interval()).to_string(),
@@ -131,6 +142,7 @@ impl Shared {
             "missed": self.missed.load(Ordering::Relaxed),
             "late_us": { "p50": quantile(0.5), "p99": quantile(0.99), "max": quantile(1.0) },
             "cross_check": cross_check,
+            "integrated": integrals,
             "events": events,
         })
     }

@@ -18,6 +18,10 @@ pub const SOCKET: &str = "/run/carbon-ops.sock";
 /// How long to wait for an answer, unless told otherwise; as carbon-ops 0.1.
 pub const TIMEOUT: Duration = Duration::from_millis(200);
 
+/// A governor that has published nothing for this long, and four of its intervals, is asked whether
+/// it lives.
+const STALE_AFTER: Duration = Duration::from_millis(500);
+
 /// Why the governor could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -77,18 +81,25 @@ impl Governor {
         })?;
         let mut governor =
             Self { socket: socket.to_owned(), timeout, stream, page: None, rest: Vec::new() };
-        let (snapshot, page) = governor.ask_snapshot()?;
-        governor.page = page.and_then(|path| of_the_same(&path, &snapshot));
+        let (mut snapshot, page) = governor.ask_snapshot()?;
+        // From here on all snapshots come from one of the two: root sees exact totals over the
+        // socket, and rounded ones in the page.
+        if let Some((page, seen)) = page.and_then(|path| of_the_same(&path, &snapshot)) {
+            governor.page = Some(page);
+            snapshot = seen;
+        }
         Ok((governor, snapshot))
     }
 
-    /// The newest snapshot, into one that is used again.
+    /// The newest snapshot, into one that is used again. `now` is the time on `CLOCK_MONOTONIC`: a
+    /// page outlives its governor, and one that is old is not believed.
     ///
     /// # Errors
     /// When the governor is gone or does not answer in time.
-    pub fn read(&mut self, snapshot: &mut Snapshot) -> Result<(), ClientError> {
+    pub fn read(&mut self, snapshot: &mut Snapshot, now: Duration) -> Result<(), ClientError> {
         if let Some(page) = &mut self.page
             && page.read(snapshot).is_ok()
+            && now.saturating_sub(snapshot.monotonic) <= STALE_AFTER + snapshot.interval * 4
         {
             return Ok(());
         }
@@ -162,9 +173,10 @@ impl Governor {
 
 /// The page, if it is this governor's. Another one's may lie there, of another state directory or
 /// seen from inside a container.
-fn of_the_same(path: &Path, snapshot: &Snapshot) -> Option<PageReader> {
+fn of_the_same(path: &Path, snapshot: &Snapshot) -> Option<(PageReader, Snapshot)> {
     let mut page = PageReader::open(path).ok()?;
     let mut seen = Snapshot::default();
     page.read(&mut seen).ok()?;
-    (seen.boot_id == snapshot.boot_id && seen.started == snapshot.started).then_some(page)
+    let same = seen.boot_id == snapshot.boot_id && seen.started == snapshot.started;
+    same.then_some((page, seen))
 }

@@ -153,6 +153,13 @@ impl Scale {
         Self { printed: None, unit, modulus, exact: true, range }
     }
 
+    /// The same counter with readings taken as µJ: what it becomes when its readings keep missing the
+    /// lattice.
+    #[must_use]
+    pub fn without_lattice(self) -> Self {
+        if self.has_lattice() { Self::reported(self.range) } else { self }
+    }
+
     /// Unit unknown: µJ as printed, wrapping after `range`.
     fn reported(range: u64) -> Self {
         let unit = Ratio { num: 1, den: 1 };
@@ -305,6 +312,7 @@ pub struct Counter {
     off_lattice: u8,
     wraps: u64,
     epoch: u64,
+    may_rest: bool,
 }
 
 impl Counter {
@@ -321,7 +329,16 @@ impl Counter {
             off_lattice: 0,
             wraps: 0,
             epoch: 1,
+            may_rest: false,
         }
+    }
+
+    /// The same counter of a domain that may draw nothing for long, such as graphics that are switched
+    /// off: a value that stands still is then taken as no energy, and not as a counter that is stuck
+    /// and may hide some.
+    #[must_use]
+    pub fn that_may_rest(self) -> Self {
+        Self { may_rest: true, ..self }
     }
 
     /// A counter that goes on where another one stopped, of the same scale and in the same boot. Its
@@ -375,7 +392,8 @@ impl Counter {
         {
             // At rest. Since when matters once it moves again.
             self.suspect = None;
-            self.good = Some(Reading { at, ..good });
+            let live = if self.may_rest { at.before(STEP_MAX) } else { good.since };
+            self.good = Some(Reading { at, since: good.since.max(live), ..good });
             return Step::Advance { delta: Microjoules::ZERO };
         }
         if self.limit(good, now) >= self.scale.modulus {
@@ -455,7 +473,7 @@ impl Counter {
     fn distrust_lattice(&mut self) {
         let old = self.scale;
         let microjoules = |ticks: u128| u128::from(old.energy(ticks).as_microjoules());
-        self.scale = Scale::reported(old.range);
+        self.scale = old.without_lattice();
         self.total = microjoules(self.total);
         self.shown = microjoules(self.shown);
         self.previous = None;

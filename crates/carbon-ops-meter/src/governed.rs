@@ -84,7 +84,7 @@ impl GovernedWindow {
     /// at the end.
     pub fn sample(&mut self, now: Duration) {
         self.looked = now;
-        if self.first.is_none() && self.read().is_ok() && self.now.monotonic > self.started {
+        if self.first.is_none() && self.read(now).is_ok() && self.now.monotonic > self.started {
             self.first = Some(self.now.clone());
         }
     }
@@ -95,7 +95,7 @@ impl GovernedWindow {
     /// # Errors
     /// When the governor does not answer.
     pub fn end(&mut self, now: Duration) -> Result<(), ClientError> {
-        self.read()?;
+        self.read(now)?;
         self.last = Some((self.now.clone(), now));
         Ok(())
     }
@@ -106,11 +106,12 @@ impl GovernedWindow {
     /// The zones, when no package can be told: the governor is gone, or has forgotten the start.
     pub fn close(mut self, sleep: &mut dyn FnMut(Duration)) -> Result<Counted, Vec<Excluded>> {
         let Some((last, ended)) = self.last.take() else { return Err(excluded(&self.before)) };
-        for _ in 0..8 * PATIENCE {
-            if self.read().is_ok() && self.now.monotonic > ended {
+        let step = self.period() / 8;
+        for waited in 0..8 * PATIENCE {
+            if self.read(ended + step * waited).is_ok() && self.now.monotonic > ended {
                 break;
             }
-            sleep(self.period() / 8);
+            sleep(step);
         }
         let after = std::mem::take(&mut self.now);
         let first = self.first.take().unwrap_or_else(|| {
@@ -135,8 +136,8 @@ impl GovernedWindow {
         Err(left_out)
     }
 
-    fn read(&mut self) -> Result<(), ClientError> {
-        self.governor.read(&mut self.now)
+    fn read(&mut self, now: Duration) -> Result<(), ClientError> {
+        self.governor.read(&mut self.now, now)
     }
 
     /// Time between two samples, as the governor publishes them.
@@ -165,7 +166,10 @@ impl Frame<'_> {
         let [_, first, last, after] = self.samples;
         let (first, last, after) = (of(first)?, of(last)?, of(after)?);
         let same_boot = self.samples.iter().all(|sample| sample.boot_id == self.samples[0].boot_id);
-        let grows = before.total <= last.total && last.total <= after.total;
+        // The page's totals are rounded down, and those over the socket may be exact.
+        let quantum =
+            self.samples.map(|sample| sample.quantum).into_iter().max().unwrap_or_default();
+        let grows = before.total <= last.total + quantum && last.total <= after.total + quantum;
         if !same_boot || !grows {
             return None;
         }
@@ -181,8 +185,7 @@ impl Frame<'_> {
         let fill = seen.over(covered).map_or(Microjoules::ZERO, |mean| mean.over(missing));
         let lost = minus(after.gap_most, before.gap_most);
         let energy = seen + fill;
-        // Published totals are rounded down, so that a difference is off by a quantum at most.
-        let quantum = self.samples[3].quantum;
+        // Rounded totals make a difference that is off by a quantum at most.
         let (low, high) = (minus(last.total, first.total), minus(after.total, before.total));
         let period = self.samples[0].interval;
         Some(Domain {
@@ -223,6 +226,12 @@ impl Frame<'_> {
                 .saturating_sub(self.samples[0].monotonic);
             let ended = began.saturating_sub(boot_offset).saturating_sub(self.started);
             note(GapReason::NewEpoch, lost, ended.saturating_sub(lost));
+        }
+        let newest = self.samples[3].monotonic;
+        if newest < self.ended {
+            // It fell silent just then.
+            let offset = newest.saturating_sub(self.started);
+            note(GapReason::Unreadable, window.saturating_sub(offset), offset);
         }
         if last.stale && after.stale {
             let good = Duration::from_nanos(last.read_at.as_nanos());

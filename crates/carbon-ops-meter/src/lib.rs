@@ -6,6 +6,7 @@
 //! * [`clock`]: points in time that processes of one boot share.
 //! * [`counter`]: the only subtraction of raw counters, with its derivation.
 //! * [`accumulator`]: one domain over one window, its gaps and how sharp its ends are.
+//! * [`diagnosis`]: what can be read here, why not more, and what would allow it.
 //! * [`window`]: all counted domains of a host over one window.
 //! * [`cpu_time`] and [`attribution`]: who used the energy, so that the parts sum to the whole.
 //!
@@ -21,6 +22,7 @@ pub mod client;
 pub mod clock;
 pub mod counter;
 pub mod cpu_time;
+pub mod diagnosis;
 pub mod governed;
 pub mod host_root;
 mod mapped;

@@ -13,7 +13,7 @@ use carbon_ops_units::{Microjoules, Watts};
 
 use crate::accumulator::GapReason;
 use crate::clock::Moment;
-use crate::counter::{Break, Counter, Saved, Step};
+use crate::counter::{Break, Counter, Saved, Scale, Step};
 use crate::page::{SavedDomain, digest};
 use crate::sensor::{Domain, Exclusion, Kind, ReadFault};
 use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text};
@@ -292,17 +292,23 @@ fn asleep(at: Moment, monotonic: Duration) -> Duration {
     Duration::from_nanos(at.as_nanos()).saturating_sub(monotonic)
 }
 
-fn scale_digest(counter: &Counter) -> u64 {
-    digest(&format!("{:?}", counter.scale()))
+fn scale_digest(scale: Scale) -> u64 {
+    digest(&format!("{scale:?}"))
 }
 
 impl Track {
     fn new(source: Source, domain: Domain, earlier: Option<SavedDomain>) -> Self {
         let fresh = Counter::new(domain.scale, domain.ceiling);
-        let as_before = earlier.filter(|saved| saved.scale == scale_digest(&fresh));
+        // The lattice may have been given up before, which the readings would show again.
+        let as_before = earlier.and_then(|saved| {
+            let scales = [domain.scale, domain.scale.without_lattice()];
+            let scale = scales.into_iter().find(|scale| scale_digest(*scale) == saved.scale)?;
+            Some((scale, saved))
+        });
         let resumed = as_before
-            .and_then(|saved| Counter::resume(domain.scale, domain.ceiling, &saved.counter));
+            .and_then(|(scale, saved)| Counter::resume(scale, domain.ceiling, &saved.counter));
         let counter = resumed.clone().unwrap_or(fresh);
+        let counter = if never_rests(domain.kind) { counter } else { counter.that_may_rest() };
         let mut total = DomainTotal {
             name: Text::new(&domain.name),
             key: Text::new(&domain.key),
@@ -320,8 +326,8 @@ impl Track {
             read_at: Moment::default(),
             stale: false,
             stuck: false,
-            exact: domain.scale.is_exact(),
-            lattice: domain.scale.has_lattice(),
+            exact: counter.scale().is_exact(),
+            lattice: counter.scale().has_lattice(),
             ceiling: domain.ceiling,
         };
         if let Some(saved) = &earlier {
@@ -338,7 +344,7 @@ impl Track {
         let resumes = resumed.is_some();
         Self {
             domain,
-            scale: scale_digest(&counter),
+            scale: scale_digest(counter.scale()),
             base: total.total,
             zero: counter.total(),
             total,
@@ -378,7 +384,7 @@ impl Track {
         if scale.has_lattice() != self.total.lattice {
             self.total.exact = scale.is_exact();
             self.total.lattice = scale.has_lattice();
-            self.scale = scale_digest(&self.counter);
+            self.scale = scale_digest(scale);
         }
         happened
     }
@@ -415,9 +421,8 @@ impl Track {
             return Some(Happened::Bridged { reason, gap: at.since(since) });
         }
         let rest = self.counter.resting_since().map_or(Duration::ZERO, |since| at.since(since));
-        let never_rests = matches!(self.domain.kind, Kind::Package | Kind::Dram | Kind::Gpu);
         let was_stuck = self.total.stuck;
-        self.total.stuck = never_rests && !moved && rest >= STUCK_AFTER;
+        self.total.stuck = never_rests(self.domain.kind) && !moved && rest >= STUCK_AFTER;
         match (was_stuck, self.total.stuck) {
             (false, true) => Some(Happened::Stuck),
             (true, false) => Some(Happened::Bridged { reason: GapReason::Stuck, gap }),
@@ -471,6 +476,11 @@ impl Track {
         self.total.wraps = self.total.wraps.max(self.counter.wraps());
         self.total.read_at = at;
     }
+}
+
+/// What always draws power.
+fn never_rests(kind: Kind) -> bool {
+    matches!(kind, Kind::Package | Kind::Dram | Kind::Gpu)
 }
 
 fn milliseconds(at: Moment) -> u64 {

@@ -1,6 +1,8 @@
 //! One file per verb, each with one `run` that returns the exit code.
 
 pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod run;

@@ -11,8 +11,11 @@
 
 mod accounting;
 mod cgroup;
+mod demo;
+mod doctor;
 mod fake_host;
 mod frozen;
+mod governed;
 mod home;
 mod ledger;
 mod record;

@@ -6,8 +6,9 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
-use carbon_ops_units::Watts;
+use carbon_ops_units::{Microjoules, Watts};
 
 use crate::counter::Scale;
 
@@ -33,6 +34,26 @@ pub trait Backend: fmt::Debug + Send {
     /// # Errors
     /// By what to do next; see [`ReadFault`].
     fn read(&mut self, index: usize) -> Result<u64, ReadFault>;
+
+    /// Whether a domain's energy is integrated from its power, and how well; `None` for one that
+    /// has a counter.
+    fn integral(&self, index: usize) -> Option<Integral> {
+        let _ = index;
+        None
+    }
+}
+
+/// What an energy that was integrated from powers may be off by, beside the meter's own error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Integral {
+    /// Energy since the backend was made, as [`Backend::read`] shows it.
+    pub energy: Microjoules,
+    /// The truth lies within this much of it. Between readings up to a second apart the power is
+    /// taken to lie between its values at both ends, which is an assumption; between readings
+    /// further apart, anywhere between nothing and the domain's ceiling, which is none.
+    pub bound: Microjoules,
+    /// The longest time between two readings.
+    pub longest_gap: Duration,
 }
 
 /// One energy counter.

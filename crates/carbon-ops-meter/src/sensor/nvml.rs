@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use super::{Availability, Backend, Domain, Excluded, Exclusion, Kind, ReadFault};
+use super::{Availability, Backend, Domain, Excluded, Exclusion, Integral, Kind, ReadFault};
 use crate::clock::Moment;
 use crate::counter::Scale;
 
@@ -64,19 +64,6 @@ struct Gpu {
 enum Source {
     Counter,
     Power(Trapezoid),
-}
-
-/// What an energy that was integrated from powers may be off by, beside the meter's own error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Integral {
-    /// Energy since the backend was made, as [`Backend::read`] shows it.
-    pub energy: Microjoules,
-    /// The truth lies within this much of it. Between readings up to a second apart the power is
-    /// taken to lie between its values at both ends, which is an assumption; between readings
-    /// further apart, anywhere between nothing and the domain's ceiling, which is none.
-    pub bound: Microjoules,
-    /// The longest time between two readings.
-    pub longest_gap: Duration,
 }
 
 /// The part of a GPU's time that a process used.
@@ -157,15 +144,6 @@ impl Nvml {
         &self.excluded
     }
 
-    /// Whether a domain's energy is integrated from its power, and how well; `None` for one that
-    /// has a counter.
-    pub fn integral(&self, index: usize) -> Option<Integral> {
-        match &self.gpus.get(index)?.source {
-            Source::Counter => None,
-            Source::Power(trapezoid) => Some(trapezoid.integral()),
-        }
-    }
-
     /// The processes on a GPU, by its place in [`Backend::domains`], with their shares since the last
     /// call; the first call looks as far back as the driver remembers. A process that used nothing
     /// is not among those with a share. The numbers are those of the host's PID namespace.
@@ -213,6 +191,13 @@ impl Backend for Nvml {
 
     fn domains(&self) -> &[Domain] {
         &self.domains
+    }
+
+    fn integral(&self, index: usize) -> Option<Integral> {
+        match &self.gpus.get(index)?.source {
+            Source::Counter => None,
+            Source::Power(trapezoid) => Some(trapezoid.integral()),
+        }
     }
 
     fn read(&mut self, index: usize) -> Result<u64, ReadFault> {

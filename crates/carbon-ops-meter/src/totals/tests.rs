@@ -1,7 +1,6 @@
 //! Claims about totals, in virtual time, against registers whose every tick is known.
 
 use super::*;
-use crate::counter::Scale;
 
 /// splitmix64 (Steele, Lea, Flood, OOPSLA 2014): tests need numbers, not surprises.
 struct Random(u64);
@@ -318,6 +317,25 @@ fn a_stuck_counter_is_told_and_its_energy_carried_when_it_moves_again() {
 }
 
 #[test]
+fn graphics_that_were_off_for_an_hour_lost_nothing_and_a_package_may_have() {
+    for (kind, gaps) in [(Kind::Uncore, 0), (Kind::Package, 1)] {
+        let mut host = Simulation::new(&mut Random(10), 1);
+        host.registers[0] = Register { esu: 14, modulus: 1 << 32, shown: Shown::Raw, ticks: 77 };
+        host.totals = Totals::new(BOOT, None);
+        let domain = Domain { kind, ..domain("x", Scale::register(14, 32), 500.0) };
+        host.totals.add(Source::Msr, domain);
+        for _ in 0..3600 {
+            host.pass(1_000_000_000, |_| 0);
+            host.sample(good);
+        }
+        host.pass(1_000_000_000, |_| 20_000);
+        host.sample(good);
+        assert_eq!(host.total(0).gaps, gaps, "{kind:?}");
+        assert_eq!(host.total(0).total.as_joules() > 20.0, gaps == 0);
+    }
+}
+
+#[test]
 fn a_suspend_in_which_the_counter_was_reset_is_told_from_a_reset() {
     for slept in [0, 3_600_000_000_000] {
         let mut host = Simulation::new(&mut Random(5), 1);
@@ -380,6 +398,25 @@ fn a_domain_that_cannot_be_resumed_goes_on_from_its_old_total_in_a_new_epoch() {
     assert!(after.epoch > before.epoch);
     assert!(after.gap_most.as_joules() >= 1000.0);
     assert_eq!(host.totals.snapshot().seq, 3);
+}
+
+#[test]
+fn a_counter_whose_lattice_was_given_up_is_resumed_all_the_same() {
+    let mut host = Simulation::new(&mut Random(9), 1);
+    let scale = Scale::printed(Microjoules::new(262_143_328_850)).unwrap();
+    host.totals = Totals::new(BOOT, None);
+    host.totals.add(Source::Sysfs, domain("package-0", scale, 500.0));
+    // 65 W, in values that are off the lattice of 61.035 uJ more often than not.
+    for round in 0..20 {
+        host.now += 100_000_000;
+        if round == 10 {
+            assert!(!host.total(0).lattice);
+            host.restart();
+        }
+        host.sample(|_, _| Ok(1_000_003 + round * 6_500_000));
+    }
+    let total = host.total(0);
+    assert_eq!((total.gaps, total.total.as_microjoules()), (0, 1_000_003 + 19 * 6_500_000));
 }
 
 #[test]

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod governed;
 mod msr;
 #[cfg(feature = "nvml")]
 mod nvml;
@@ -29,6 +30,8 @@ use carbon_ops_meter::sensor::powercap::Topology;
 use carbon_ops_meter::window::{Counted, Window};
 use carbon_ops_units::Microjoules;
 use tempfile::TempDir;
+
+mod diagnosis;
 
 const RANGE: &str = "262143328850";
 

@@ -1,0 +1,188 @@
+//! `carbon-ops doctor`: what can be measured here, why not more, and the least that would allow it.
+//!
+//! The verdict first, then each check, then the remedies by what they cost. What is found is
+//! [`carbon_ops_meter::diagnosis`]; here it is printed.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use carbon_ops_meter::client::SOCKET;
+use carbon_ops_meter::diagnosis::{Remedy, Report, Source, Touch, ZoneView, examine};
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::Exclusion;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use serde_json::{Value, json};
+
+use crate::COULD_NOT;
+use crate::args::Doctor;
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::render::plain;
+
+pub(crate) fn run(
+    args: &Doctor,
+    edge: &Edge,
+    config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let settings = Settings::resolve(edge, config, None)?;
+    let socket = settings.governor_socket.value.unwrap_or_else(|| SOCKET.into());
+    let socket = socket.to_string_lossy();
+    let host = match &args.host_root {
+        Some(folder) if !folder.is_dir() => {
+            bail!("{} is no folder\nhint: name one that holds proc, sys and dev", folder.display())
+        }
+        Some(folder) => HostRoot::at(folder),
+        None => HostRoot::real(),
+    };
+    let open = |path: &Path| File::open(path);
+    let report = examine(&host, Touch { socket: &socket, open: &open, ask: &ask });
+    let code = match report.source {
+        Source::Governor | Source::Powercap => 0,
+        Source::Model if report.could_check => 1,
+        Source::Model => COULD_NOT,
+    };
+    if args.json {
+        writeln!(out, "{:#}", to_json(&report, code))?;
+    } else {
+        write!(out, "{}", to_text(&report))?;
+    }
+    Ok(code)
+}
+
+/// How long a governor that listens may take: it answers in a millisecond, and a service manager
+/// starts one in a tenth of a second.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The first line that is answered to an empty request.
+fn ask(path: &Path) -> io::Result<String> {
+    // Without waiting for a place in the queue, which a governor that hangs never frees.
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let asking = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(asking.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let mut stream = UnixStream::from(asking);
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    // One that answers at once and hangs up, as 0.1 did, need not hear the question.
+    let _ = stream.write_all(b"{}\n");
+    let mut line = Vec::new();
+    match BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_until(b'\n', &mut line) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+        Err(error) => Err(error),
+        Ok(_) => Ok(String::from_utf8_lossy(&line).into_owned()),
+    }
+}
+
+/// A hundred domains fit; what is longer is no answer of a governor.
+const ANSWER_BYTES_MAX: u64 = 1 << 18;
+
+fn to_text(report: &Report) -> String {
+    let mut text = format!("{}\n\n", plain(&report.verdict));
+    for check in &report.checks {
+        text += &row(check.name, check.status.as_str(), &check.detail);
+    }
+    if !report.zones.is_empty() {
+        text += "\nzones\n";
+        for zone in &report.zones {
+            text += &leaf(zone);
+        }
+    }
+    let remedies = report.remedies();
+    if !remedies.is_empty() {
+        text += "\nwhat would help, the least privilege first\n";
+        for (number, remedy) in (1..).zip(remedies) {
+            let words = plain(&remedy.text);
+            text += &wrapped(&format!("  {number}. "), &words);
+        }
+    }
+    let denied = |zone: &ZoneView| zone.excluded == Some(Exclusion::Denied);
+    if report.zones.iter().any(denied) {
+        text += "\nNot: chmod of energy_uj, which reopens CVE-2020-8694 for every process here.\n";
+    }
+    text
+}
+
+fn row(name: &str, status: &str, detail: &str) -> String {
+    wrapped(&format!("  {name:<17} {status:<8} "), &plain(detail))
+}
+
+/// `head`, then the words in a column beside it.
+fn wrapped(head: &str, words: &str) -> String {
+    const WIDTH: usize = 100;
+    let indent = head.chars().count();
+    let (mut text, mut length) = (head.to_owned(), indent);
+    for (index, word) in words.split_whitespace().enumerate() {
+        let more = word.chars().count();
+        if index > 0 && length + 1 + more > WIDTH {
+            let _ = write!(text, "\n{}", " ".repeat(indent));
+            length = indent;
+        } else if index > 0 {
+            text.push(' ');
+            length += 1;
+        }
+        text += word;
+        length += more;
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+/// One zone of the tree.
+fn leaf(zone: &ZoneView) -> String {
+    let depth = zone.id.matches(':').count().max(1);
+    let name = format!("{}{} {}", "  ".repeat(depth), zone.id, zone.name);
+    let fate = match (zone.excluded, &zone.domain) {
+        (None, Some(domain)) => format!("counted as {}", domain.name),
+        (None, None) => "counted".into(),
+        (Some(reason), _) => format!("not counted: {}", reason.as_str()),
+    };
+    let mode = zone.mode.as_deref().unwrap_or("no energy_uj");
+    let access = if zone.unreadable.is_none() { "readable" } else { "not readable" };
+    format!("{:<34} {fate}; {mode}, {access}\n", plain(&name))
+}
+
+fn to_json(report: &Report, code: u8) -> Value {
+    let remedy = |remedy: &Remedy| json!({ "cost": remedy.cost.as_str(), "text": remedy.text });
+    let checks = report.checks.iter().map(|check| {
+        json!({
+            "name": check.name,
+            "status": check.status.as_str(),
+            "detail": check.detail,
+            "remedies": check.remedies.iter().map(remedy).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "schema_version": 1,
+        "kind": "doctor",
+        "source": report.source.as_str(),
+        "verdict": report.verdict,
+        "exit_code": code,
+        "checks": checks.collect::<Vec<_>>(),
+        "zones": report.zones.iter().map(zone_json).collect::<Vec<_>>(),
+        "remedies": report.remedies().into_iter().map(remedy).collect::<Vec<_>>(),
+    })
+}
+
+fn zone_json(zone: &ZoneView) -> Value {
+    let domain = zone.domain.as_ref();
+    json!({
+        "zone": zone.id,
+        "name": zone.name,
+        "domain": domain.map(|domain| &domain.name),
+        "counted": zone.excluded.is_none(),
+        "excluded": zone.excluded.map(Exclusion::as_str),
+        "mode": zone.mode,
+        "unreadable": zone.unreadable,
+        "unit_uj": domain.map(|domain| domain.scale.unit_microjoules()),
+        "unit_is_exact": domain.map(|domain| domain.scale.is_exact()),
+        "range_uj": domain.map(|domain| domain.scale.range().as_microjoules()),
+        "ceiling_w": domain.map(|domain| domain.ceiling.as_watts()),
+    })
+}

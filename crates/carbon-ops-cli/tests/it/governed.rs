@@ -1,0 +1,170 @@
+//! Runs that are measured with the totals of a governor, on simulated counters whose truth is known.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::home::{Home, decimal, done, recorded};
+use crate::simulator::{Simulator, host};
+use crate::skip::can;
+
+/// The governor, built once beside the binary under test.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let ours = Path::new(env!("CARGO_BIN_EXE_carbon-ops"));
+        let profile = ours.parent().unwrap();
+        let target = profile.parent().unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "carbon-ops-governor", "--target-dir"]);
+        build.arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+        profile.join("carbon-governor")
+    })
+}
+
+/// A governor at work in a folder of its own.
+struct Governor {
+    process: Child,
+    folder: TempDir,
+    powercap: String,
+}
+
+impl Governor {
+    fn start(simulator: &Simulator) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let powercap = simulator.powercap();
+        let process = Self::spawn(folder.path(), &powercap);
+        let governor = Self { process, folder, powercap };
+        governor.wait();
+        governor
+    }
+
+    fn spawn(folder: &Path, powercap: &str) -> Child {
+        let at = |name: &str| folder.join(name).display().to_string();
+        let mut command = Command::new(binary());
+        command.args([powercap, "--no-nvml", "--log-level", "error"]);
+        command.args(["--socket-path", &at("socket"), "--state-dir", &at("state")]);
+        command.stdin(Stdio::null()).spawn().unwrap()
+    }
+
+    fn wait(&self) {
+        let start = Instant::now();
+        while !can(&format!("test -S '{}'", self.socket().display())) {
+            assert!(start.elapsed() < Duration::from_secs(10), "the governor did not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Dies without a word, and another one takes its place.
+    fn replace(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = Self::spawn(self.folder.path(), &self.powercap);
+    }
+
+    fn run(&self, home: &Home, script: &str) -> Value {
+        let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sh", "-c", script]);
+        recorded(home, command.env("CARBON_OPS_GOVERNOR_SOCKET", self.socket()))
+    }
+}
+
+impl Drop for Governor {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap());
+        let _ = kill(pid, Signal::SIGTERM);
+        let _ = self.process.wait();
+    }
+}
+
+const USUAL: [&str; 8] =
+    ["-d", "0=package-0@65", "-d", "0:0=core@40", "-d", "0:1=dram@8", "-d", "1=psys@90"];
+
+fn notes(record: &Value) -> Vec<&str> {
+    record["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_run_takes_the_governors_totals_and_they_are_the_truth() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let governor = Governor::start(&simulator);
+    let home = Home::new();
+    for (script, quality) in [("sleep 3", "measured"), ("exit 0", "estimated")] {
+        let record = governor.run(&home, script);
+        assert_eq!(record["attribution_mode"], "governor_cpu_time");
+        assert_eq!(record["quality_flag"], quality, "{script}");
+        assert_eq!(record["simulated"], true);
+        assert_eq!(record["sensors"][0]["name"], "governor");
+        assert_eq!(record["sensors"][0]["status"], "used");
+        assert!(!notes(&record).contains(&"governor_absent"));
+        let names: Vec<_> =
+            record["domains"].as_array().unwrap().iter().map(|domain| &domain["name"]).collect();
+        assert_eq!(names, ["dram-0", "package-0"]);
+        // Between two samples the power is constant here, so that the straight line is the truth.
+        let truth = simulator.truth(&["package-0", "dram"], &record);
+        let error = (host(&record) - truth).abs();
+        // The wall clock and the monotonic one are read a moment apart; one quantum per domain.
+        assert!(error <= 73.0 * 3000.0 + 20_000.0, "{script}: {} {truth}", host(&record));
+    }
+}
+
+#[test]
+fn a_governor_that_is_killed_and_replaced_during_a_run_loses_nothing() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let mut governor = Governor::start(&simulator);
+    let home = Home::new();
+    let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sleep", "3"]);
+    command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket());
+    let running = command.stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    governor.replace();
+    assert!(running.wait_with_output().unwrap().status.success());
+    let shown = done(&mut home.carbon_ops(&["ledger", "show", "--json", "--last", "1"]));
+    let record: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(record["attribution_mode"], "governor_cpu_time");
+    let truth = simulator.truth(&["package-0", "dram"], &record);
+    assert!((host(&record) - truth).abs() <= 73.0 * 3000.0 + 20_000.0, "{}", host(&record));
+    assert_eq!(record["gaps"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn totals_of_two_runs_telescope() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let governor = Governor::start(&simulator);
+    let home = Home::new();
+    let [first, second] = ["sleep 0.5", "sleep 0.5"].map(|script| governor.run(&home, script));
+    let of = |record: &Value, member: &str| decimal(&record["domains"][1][member]);
+    assert_eq!(of(&first, "epoch"), of(&second, "epoch"));
+    assert!(of(&first, "end_uj") <= of(&second, "start_uj"));
+}
+
+#[test]
+fn a_governor_that_dies_during_a_run_leaves_an_estimate_with_the_reason() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let governor = Governor::start(&simulator);
+    let home = Home::new();
+    let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sleep", "3"]);
+    command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket());
+    let running = command.stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    drop(governor);
+    assert!(running.wait_with_output().unwrap().status.success());
+    let shown = done(&mut home.carbon_ops(&["ledger", "show", "--json", "--last", "1"]));
+    let record: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(record["attribution_mode"], "monitor_only");
+    assert_eq!(record["sensors"][0]["status"], "failed");
+    assert!(record["sensors"][0]["reason"].as_str().unwrap().contains("governor"));
+}

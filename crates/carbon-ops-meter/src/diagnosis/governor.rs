@@ -1,0 +1,113 @@
+//! The governor from outside: is its socket there, does somebody listen, may this user come in?
+//!
+//! Deliberately absent: what the answer says.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+
+use super::process::{Process, owned};
+use super::{Check, Cost, Status, Touch};
+use crate::host_root::HostRoot;
+
+/// Whose members it serves.
+pub const GROUP: &str = "carbon-users";
+
+const START: &str = "start the governor: systemctl enable --now carbon-governor.socket (install it as \
+                     docs/operations.md says); it reads the counters and serves its group";
+
+const RESTART: &str = "start the governor again: systemctl restart carbon-governor.socket \
+                       carbon-governor.service; it replaces a stale socket";
+
+const SEE: &str = "see why the governor does not run: systemctl status carbon-governor, journalctl -u \
+                   carbon-governor";
+
+/// `useful`: there are counters that a governor could read.
+pub(super) fn socket(
+    host: &HostRoot,
+    who: Option<&Process>,
+    touch: Touch<'_>,
+    useful: bool,
+) -> Check {
+    let check = |status, detail: String| Check::new("governor", status, detail);
+    let socket = touch.socket;
+    let path = host.path(socket);
+    let file = match fs::symlink_metadata(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let check = check(Status::Absent, format!("no governor listens at {socket}"));
+            return if useful { check.remedy(Cost::Governor, START) } else { check };
+        }
+        Err(error) => return check(Status::Problem, format!("{socket}: {error}")),
+    };
+    if !file.file_type().is_socket() {
+        let detail = format!("{socket} is there, but is no socket");
+        return check(Status::Problem, detail).remedy(
+            Cost::Machine,
+            format!("see what put {socket} there; the governor does not delete it"),
+        );
+    }
+    let mode = owned(host, &file);
+    match (touch.ask)(&path) {
+        Ok(answer) if answer.starts_with('{') && answer.contains("\"status\"") => {
+            check(Status::Ok, format!("answers at {socket} ({mode})"))
+        }
+        Ok(_) => {
+            let detail = format!("something answers at {socket}, but no governor");
+            check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
+        }
+        Err(error) => match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                let user = who.map_or("this user", |who| &who.user);
+                let detail = format!("{socket} is {mode}, and refuses {user}");
+                check(Status::Denied, detail).remedy(Cost::Governor, join(user))
+            }
+            io::ErrorKind::ConnectionRefused => {
+                let detail = format!("{socket} is left over: nobody listens");
+                check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
+            }
+            io::ErrorKind::WouldBlock => {
+                let detail = format!("{socket} does not answer: its queue is full");
+                check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
+            }
+            // A service manager holds the socket also while the service fails.
+            io::ErrorKind::TimedOut => {
+                let detail = format!("{socket} takes the question, but nobody answers");
+                check(Status::Problem, detail).remedy(Cost::Governor, SEE)
+            }
+            _ => check(Status::Problem, format!("{socket}: {error}")).remedy(Cost::Governor, SEE),
+        },
+    }
+}
+
+fn join(user: &str) -> String {
+    format!("join its group: sudo usermod -aG {GROUP} {user}, and log in again")
+}
+
+pub(super) fn group(host: &HostRoot, who: Option<&Process>) -> Check {
+    let check = |status, detail: String| Check::new("group", status, detail);
+    let table = host.text("/etc/group").unwrap_or_default();
+    let row = table.lines().find_map(|line| line.strip_prefix(GROUP)?.strip_prefix(':'));
+    let Some(row) = row else {
+        return check(Status::Absent, format!("no group {GROUP}, which the governor serves"));
+    };
+    let mut fields = row.split(':').skip(1);
+    let gid = fields.next().and_then(|gid| gid.parse::<u32>().ok());
+    let mut members = fields.next().unwrap_or_default().split(',');
+    let Some(who) = who else {
+        return check(Status::Problem, "who asks cannot be told without /proc/self/status".into());
+    };
+    if who.uid == 0 {
+        return check(Status::Ok, format!("root needs no membership of {GROUP}"));
+    }
+    if gid.is_some_and(|gid| who.groups.contains(&gid)) {
+        return check(Status::Ok, format!("{} is in {GROUP}", who.user));
+    }
+    if members.any(|member| member == who.user) {
+        let detail = format!("{} is in {GROUP}, but this session began before that", who.user);
+        return check(Status::Problem, detail)
+            .remedy(Cost::Nothing, format!("log in again, or newgrp {GROUP}"));
+    }
+    check(Status::Denied, format!("{} is not in {GROUP}", who.user))
+        .remedy(Cost::Governor, join(&who.user))
+}

@@ -1,0 +1,241 @@
+//! What can be measured on this machine, why not more, and the least privilege that would allow it.
+//!
+//! Each [`Check`] looks at one thing through [`HostRoot`], so that a folder can stand in for a machine
+//! with any ailment. Nothing is changed: no module loaded, no mode touched, no event opened.
+//!
+//! Remedies come in the order of the privilege that they cost. None of them makes `energy_uj` readable
+//! for everybody, which reopens CVE-2020-8694 for every process of the machine.
+//!
+//! Deliberately absent: printing, and system calls other than opening files; the two that a diagnosis
+//! needs ([`Touch`]) are passed in.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use crate::host_root::HostRoot;
+
+mod governor;
+mod machine;
+mod others;
+mod powercap;
+mod process;
+
+pub use governor::GROUP;
+pub use powercap::ZoneView;
+
+/// How a thing stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// Not there, which may be as it should be.
+    Absent,
+    /// There, and refused to this process.
+    Denied,
+    /// There, and in a state that needs somebody.
+    Problem,
+}
+
+impl Status {
+    /// The word that stands in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Absent => "absent",
+            Self::Denied => "denied",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a remedy costs, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cost {
+    /// Nothing but a setting or a new login.
+    Nothing,
+    /// One privileged process that serves a group: the governor.
+    Governor,
+    /// One capability for one service.
+    Capability,
+    /// Root for one command.
+    Root,
+    /// A change of the machine: a module, a kernel, a mount.
+    Machine,
+    /// Nothing either, but it betters an estimate only.
+    Estimate,
+}
+
+impl Cost {
+    /// The word that stands in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Governor => "governor",
+            Self::Capability => "capability",
+            Self::Root => "root",
+            Self::Machine => "machine",
+            Self::Estimate => "estimate",
+        }
+    }
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Remedy {
+    /// What it costs.
+    pub cost: Cost,
+    /// What to do, as a sentence with a command.
+    pub text: String,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Its name: a word that stays.
+    pub name: &'static str,
+    /// How it stands.
+    pub status: Status,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it; empty where nothing is to be done.
+    pub remedies: Vec<Remedy>,
+}
+
+impl Check {
+    fn new(name: &'static str, status: Status, detail: impl Into<String>) -> Self {
+        Self { name, status, detail: detail.into(), remedies: Vec::new() }
+    }
+
+    fn remedy(mut self, cost: Cost, text: impl Into<String>) -> Self {
+        self.remedies.push(Remedy { cost, text: text.into() });
+        self
+    }
+}
+
+/// Where `carbon-ops run` gets its energy on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Totals that the governor serves.
+    Governor,
+    /// Counters of powercap, read by the process itself.
+    Powercap,
+    /// No counter: a model of the processor.
+    Model,
+}
+
+impl Source {
+    /// The word that stands in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Governor => "governor",
+            Self::Powercap => "sysfs",
+            Self::Model => "model",
+        }
+    }
+}
+
+/// All that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// What will be used.
+    pub source: Source,
+    /// The same in one line, with the reason.
+    pub verdict: String,
+    /// Whether enough could be seen to say so: `/proc` is there.
+    pub could_check: bool,
+    /// In the order in which sensors are tried.
+    pub checks: Vec<Check>,
+    /// The zones of powercap, parents before children.
+    pub zones: Vec<ZoneView>,
+}
+
+impl Report {
+    /// What to do, the least costly first, nothing twice.
+    pub fn remedies(&self) -> Vec<&Remedy> {
+        let mut all: Vec<_> = self.checks.iter().flat_map(|check| &check.remedies).collect();
+        all.sort_by_key(|remedy| remedy.cost);
+        let mut seen = Vec::new();
+        all.retain(|remedy| {
+            let new = !seen.contains(&remedy.text);
+            seen.push(remedy.text.clone());
+            new
+        });
+        all
+    }
+
+    /// A check by its name.
+    pub fn check(&self, name: &str) -> Option<&Check> {
+        self.checks.iter().find(|check| check.name == name)
+    }
+}
+
+/// The two ways in which a diagnosis touches more than text.
+#[expect(missing_debug_implementations, reason = "two functions")]
+#[derive(Clone, Copy)]
+pub struct Touch<'a> {
+    /// Where the governor listens.
+    pub socket: &'a str,
+    /// Opens a device for reading, and lets it be.
+    pub open: &'a dyn Fn(&Path) -> io::Result<File>,
+    /// Asks at a Unix stream socket: connects without waiting for a place in its queue, sends an empty
+    /// request and yields the first line of the answer; `TimedOut` when none comes.
+    pub ask: &'a dyn Fn(&Path) -> io::Result<String>,
+}
+
+/// Looks at everything.
+pub fn examine(host: &HostRoot, touch: Touch<'_>) -> Report {
+    let who = process::Process::read(host);
+    let machine = machine::Machine::look(host);
+    let powercap = powercap::Powercap::look(host);
+    let socket = governor::socket(host, who.as_ref(), touch, powercap.is_there(host));
+    let source = match (socket.status, powercap.is_present()) {
+        (Status::Ok, _) => Source::Governor,
+        (_, true) => Source::Powercap,
+        _ => Source::Model,
+    };
+    let verdict = match source {
+        Source::Governor => {
+            format!("measured: `carbon-ops run` asks the governor at {}", touch.socket)
+        }
+        Source::Powercap => format!(
+            "measured: `carbon-ops run` reads RAPL {} itself; {}",
+            powercap.counted().join(" + "),
+            socket.detail
+        ),
+        Source::Model => {
+            let why = match socket.status {
+                Status::Denied | Status::Problem => socket.detail.clone(),
+                _ => powercap.why_not(&machine),
+            };
+            format!("estimated: `carbon-ops run` uses a model of the processor; {why}")
+        }
+    };
+    let mut checks = vec![socket, governor::group(host, who.as_ref())];
+    checks.extend(powercap.checks(host, &machine, who.as_ref()));
+    checks.extend([
+        process::capabilities(who.as_ref(), powercap.is_denied()),
+        machine.container(powercap.is_present(), powercap.is_masked()),
+        machine.virtual_machine(powercap.is_present()),
+    ]);
+    let msr = others::msr(host, who.as_ref(), touch);
+    let lockdown = others::lockdown(host, msr.status);
+    checks.extend([msr, lockdown]);
+    checks.extend([others::perf(host, who.as_ref()), others::nvml(host)]);
+    checks.extend([machine.energy_filtering(host, touch), machine::cgroup(host, who.as_ref())]);
+    if source == Source::Model
+        && let Some(first) = checks.first_mut()
+    {
+        let text = "for a closer estimate: set CPU_TDP_WATTS, if you know the processor better than the \
+                    table of the model";
+        first.remedies.push(Remedy { cost: Cost::Estimate, text: text.into() });
+    }
+    Report { source, verdict, could_check: who.is_some(), checks, zones: powercap.zones }
+}

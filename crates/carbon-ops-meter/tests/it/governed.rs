@@ -1,0 +1,210 @@
+//! Windows measured with a governor's totals, against a governor whose every snapshot is written by
+//! hand.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use carbon_ops_meter::accumulator::GapReason;
+use carbon_ops_meter::client::{ClientError, Governor};
+use carbon_ops_meter::clock::Moment;
+use carbon_ops_meter::governed::GovernedWindow;
+use carbon_ops_meter::protocol::snapshot_line;
+use carbon_ops_meter::sensor::{Excluded, Exclusion, Kind};
+use carbon_ops_meter::snapshot::{DomainTotal, Snapshot, Source, Text};
+use carbon_ops_meter::window::{Counted, Domain};
+use carbon_ops_units::{Microjoules, Watts};
+
+const PERIOD: u64 = 100;
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn domain(name: &str, microjoules: u64) -> DomainTotal {
+    let kind = if name == "psys" { Kind::Psys } else { Kind::Package };
+    DomainTotal {
+        name: Text::new(name),
+        key: Text::new(&format!("{name}:intel-rapl:0")),
+        kind,
+        source: Source::Sysfs,
+        excluded: (name == "psys").then_some(Exclusion::OverlapsPackage),
+        total: Microjoules::new(microjoules),
+        delta: Microjoules::ZERO,
+        epoch: 500,
+        wraps: 0,
+        gaps: 0,
+        gap_most: Microjoules::ZERO,
+        gap_time: Duration::ZERO,
+        skipped: 0,
+        read_at: Moment::default(),
+        stale: false,
+        stuck: false,
+        exact: true,
+        lattice: true,
+        ceiling: Watts::new(260.0).unwrap(),
+    }
+}
+
+/// A sample at a time in ms, of a package with so many µJ and a platform with twice as many. The
+/// machine was suspended for a second before.
+fn sample(at: u64, microjoules: u64) -> Snapshot {
+    Snapshot {
+        boot_id: [1; 16],
+        seq: at / PERIOD,
+        at: Moment::from_nanos((at + 1000) * 1_000_000),
+        monotonic: ms(at),
+        unix: Duration::from_secs(1_800_000_000) + ms(at),
+        interval: ms(PERIOD),
+        quantum: Microjoules::new(10_000),
+        domains: vec![domain("package-0", microjoules), domain("psys", 2 * microjoules)],
+        ..Snapshot::default()
+    }
+}
+
+/// A governor that answers with these, one per request, and then hangs up.
+fn governor(snapshots: Vec<Snapshot>) -> (tempfile::TempDir, Governor, Snapshot) {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut requests = BufReader::new(stream.try_clone().unwrap()).lines();
+        for snapshot in snapshots {
+            if requests.next().is_none() {
+                return;
+            }
+            (&stream).write_all(&snapshot_line(&snapshot, None)).unwrap();
+        }
+    });
+    let (governor, first) = Governor::connect(&socket, Duration::from_secs(5)).unwrap();
+    (dir, governor, first)
+}
+
+/// Measures from `start` to `end` (ms) with a governor that shows `before` first, then `first` when
+/// it is looked at in between, `last` at the end, and `after` from then on.
+fn measure(start: u64, end: u64, snapshots: &[Snapshot; 4]) -> Result<Counted, Vec<Excluded>> {
+    let (_dir, governor, before) = governor(snapshots.to_vec());
+    let mut window = GovernedWindow::open(governor, before, ms(start)).unwrap();
+    assert!(window.due().unwrap() > ms(start));
+    window.sample(ms(start + PERIOD));
+    window.end(ms(end)).unwrap();
+    window.close(&mut |_| {})
+}
+
+fn package(counted: &Counted) -> &Domain {
+    assert_eq!(counted.domains.len(), 1, "psys must not be summed");
+    &counted.domains[0]
+}
+
+#[test]
+fn energy_is_taken_at_the_very_ends_of_the_window() {
+    // 50 W; samples at 1000, 1100, 2900 and 3000 ms; the window is 1030 to 2970 ms.
+    let at = |ms: u64| sample(ms, 7_000_000 + ms * 50_000);
+    let counted = measure(1030, 2970, &[at(1000), at(1100), at(2900), at(3000)]).unwrap();
+    let package = package(&counted);
+    assert_eq!(counted.elapsed, ms(1940));
+    assert_eq!(package.energy.energy, Microjoules::new(97_000_000));
+    // Between the inner two samples and the outer two, and a quantum.
+    assert_eq!(package.energy.low, Microjoules::new(90_000_000 - 10_000));
+    assert_eq!(package.energy.high, Microjoules::new(100_000_000 + 10_000));
+    assert_eq!(package.energy.start, Microjoules::new(57_000_000));
+    assert_eq!(package.energy.end, Microjoules::new(152_000_000));
+    assert!(!package.energy.estimated && package.energy.gaps.is_empty());
+    assert_eq!((package.backend, package.zone.as_str()), ("sysfs", "intel-rapl:0"));
+    assert_eq!(counted.excluded[0].reason, Exclusion::OverlapsPackage);
+}
+
+#[test]
+fn a_window_between_two_samples_is_interpolated_and_says_so() {
+    let (before, after) = (sample(1000, 0), sample(1100, 5_000_000));
+    let (_dir, governor, first) = governor(vec![before.clone(), before, after]);
+    let mut window = GovernedWindow::open(governor, first, ms(1020)).unwrap();
+    window.end(ms(1050)).unwrap();
+    let counted = window.close(&mut |_| {}).unwrap();
+    let energy = &package(&counted).energy;
+    assert_eq!(energy.energy, Microjoules::new(1_500_000));
+    assert!(energy.estimated);
+    assert_eq!((energy.low, energy.high), (Microjoules::ZERO, Microjoules::new(5_010_000)));
+}
+
+#[test]
+fn bounds_hold_whatever_the_power_does_between_samples() {
+    // All of the first interval's energy falls before the window, all of the last one's after it.
+    let samples = [
+        sample(1000, 0),
+        sample(1100, 20_000_000),
+        sample(2000, 30_000_000),
+        sample(2100, 55_000_000),
+    ];
+    let energy = package(&measure(1099, 2001, &samples).unwrap()).energy.clone();
+    for truth in [10_000_000, 30_000_000, 35_000_000, 55_000_000] {
+        assert!(
+            (energy.low..=energy.high).contains(&Microjoules::new(truth)),
+            "{truth} {energy:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_governor_lost_is_a_gap_with_its_bound() {
+    let lossy = |at: u64, microjoules: u64| {
+        let mut sample = sample(at, microjoules);
+        let domain = &mut sample.domains[0];
+        // From 1500 to 2000 ms nothing was counted; boot time is a second ahead.
+        domain.epoch = 3000;
+        domain.gaps = 1;
+        domain.gap_time = ms(500);
+        domain.gap_most = Microjoules::new(130_000_000);
+        sample
+    };
+    // 40 W for half a second before and one second after.
+    let samples = [
+        sample(1000, 0),
+        sample(1100, 4_000_000),
+        lossy(3000, 60_000_000),
+        lossy(3100, 64_000_000),
+    ];
+    let counted = measure(1000, 3000, &samples).unwrap();
+    let energy = &package(&counted).energy;
+    assert_eq!(energy.energy, Microjoules::new(80_000_000));
+    assert!(energy.estimated);
+    assert!(
+        energy.high >= Microjoules::new(190_000_000) && energy.low <= Microjoules::new(60_000_000)
+    );
+    let gap = energy.gaps[0];
+    assert_eq!(gap.reason, GapReason::NewEpoch);
+    assert_eq!((gap.offset, gap.duration, gap.bridged), (ms(500), ms(500), false));
+    assert!((counted.coverage() - 0.75).abs() < 1e-9);
+}
+
+#[test]
+fn a_governor_that_forgot_the_start_measures_nothing() {
+    let forgot = |at| Snapshot { boot_id: [2; 16], ..sample(at, 100_000_000) };
+    assert!(
+        measure(1000, 3000, &[sample(950, 0), sample(1010, 1), forgot(3000), forgot(3100)])
+            .is_err()
+    );
+    let fell = [sample(950, 5_000_000), sample(1010, 5_000_001), sample(3000, 1), sample(3100, 2)];
+    assert!(measure(1000, 3000, &fell).is_err());
+}
+
+#[test]
+fn a_governor_that_is_gone_at_the_end_is_told() {
+    let (_dir, governor, first) = governor(vec![sample(1000, 0)]);
+    let mut window = GovernedWindow::open(governor, first, ms(1020)).unwrap();
+    assert!(matches!(
+        window.end(ms(2000)),
+        Err(ClientError::Absent { .. } | ClientError::Broken { .. })
+    ));
+    assert!(window.close(&mut |_| {}).is_err());
+}
+
+#[test]
+fn a_governor_without_a_package_does_not_know_the_host() {
+    let mut only_psys = sample(1000, 0);
+    only_psys.domains.remove(0);
+    let (_dir, governor, first) = governor(vec![only_psys]);
+    let zones = GovernedWindow::open(governor, first, ms(1020)).unwrap_err();
+    assert_eq!(zones[0].name, "psys");
+}
