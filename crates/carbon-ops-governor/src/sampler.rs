@@ -153,12 +153,18 @@ impl Sampler {
     fn sample(&mut self, pace: Duration, missed: u64) {
         let times = clocks::now();
         self.totals.begin(times);
+        let mut from = times.at;
         for (index, &(backend, place)) in self.places.iter().enumerate() {
             let Some(backend) = self.backends.get_mut(backend) else { continue };
             let reading = backend.read(place);
-            self.totals.observe(index, reading, clocks::boot_time());
+            let at = clocks::boot_time();
+            self.totals.observe_between(index, reading, from, at);
+            from = at;
         }
-        let snapshot = self.totals.end(pace, missed);
+        self.totals.end(pace, missed);
+        // Crash here, or anywhere: what is published was kept before, so that no successor tells less.
+        self.state.keep(self.totals.snapshot(), self.totals.counters());
+        let snapshot = self.totals.snapshot();
         if let Some((page, publication)) = &mut self.public {
             let interval = self.shared.client_interval();
             if publication.is_due(snapshot.at, interval, pace / SLACK_DIVISOR) {
@@ -166,7 +172,6 @@ impl Sampler {
                 page.publish(publication.make(snapshot, quantum, interval));
             }
         }
-        self.state.keep(self.totals.snapshot(), self.totals.counters());
         if let Some(check) = &mut self.cross_check
             && let Some(report) = check.look(self.totals.snapshot())
         {

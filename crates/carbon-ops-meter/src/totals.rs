@@ -230,10 +230,22 @@ impl Totals {
 
     /// Takes the reading of one domain, or the failure to read it.
     pub fn observe(&mut self, index: usize, reading: Result<u64, ReadFault>, at: Moment) {
+        self.observe_between(index, reading, at, at);
+    }
+
+    /// The same, of a reading that was taken at an unknown moment from `from` to `at`; see
+    /// [`Counter::observe_between`].
+    pub fn observe_between(
+        &mut self,
+        index: usize,
+        reading: Result<u64, ReadFault>,
+        from: Moment,
+        at: Moment,
+    ) {
         let slept = |since: Moment| self.suspended_at.is_some_and(|suspend| suspend > since);
         let Some(track) = self.tracks.get_mut(index) else { return };
         let (name, lattice) = (track.total.name, track.total.lattice);
-        let happened = track.observe(reading, at, &slept);
+        let happened = track.observe(reading, (from, at), &slept);
         let given_up = (lattice && !track.total.lattice).then_some(Happened::LatticeGivenUp);
         for what in given_up.into_iter().chain(happened) {
             self.note(name, what);
@@ -358,12 +370,13 @@ impl Track {
     fn observe(
         &mut self,
         reading: Result<u64, ReadFault>,
-        at: Moment,
+        (from, at): (Moment, Moment),
         slept: &dyn Fn(Moment) -> bool,
     ) -> Option<Happened> {
         let good = self.counter.last_good();
         self.total.delta = Microjoules::ZERO;
-        let happened = match reading.map(|reading| self.counter.observe(reading, at)) {
+        let step = reading.map(|reading| self.counter.observe_between(reading, from, at));
+        let happened = match step {
             Ok(Step::Baseline) => self.begin(at),
             Ok(Step::Advance { .. } | Step::Corrected) => self.advance(good.unwrap_or(at), at),
             Ok(Step::Skipped) | Err(ReadFault::Retry) => {
