@@ -20,7 +20,7 @@ mod units;
 
 const USAGE: &str = "usage: cargo xtask <command>
 
-  ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out the documentation and cargo deny,
+  ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out soak, documentation and cargo deny,
                              --tested leaves out the tests of the default members (`cargo test` ran before)
   tidy [--bless]             the rules that no compiler checks; --bless renews the hashes in docs/formats
   tables --wheel PATH [--check]

@@ -51,6 +51,11 @@ impl Attack {
         Instant::now() < self.until
     }
 
+    /// Waits, and not beyond the end.
+    fn rest(&self, time: Duration) {
+        std::thread::sleep(time.min(self.until.saturating_duration_since(Instant::now())));
+    }
+
     fn connect(&self) -> Option<UnixStream> {
         let stream = connect(&self.socket);
         if stream.is_none() {
@@ -75,7 +80,7 @@ fn silent(attack: &Attack, mut random: Random) {
         while held.len() < attack.connections && attack.is_on() {
             held.extend(attack.connect());
         }
-        std::thread::sleep(random.ms(500, 2000));
+        attack.rest(random.ms(500, 2000));
     }
 }
 
@@ -88,7 +93,7 @@ fn deaf(attack: &Attack, mut random: Random) {
             let _ = stream.write_all(b"{\"request\":\"subscribe\",\"interval_ms\":1}\n");
             held.push(stream);
         }
-        std::thread::sleep(random.ms(2000, 8000));
+        attack.rest(random.ms(2000, 8000));
     }
 }
 
