@@ -15,6 +15,8 @@ pub(crate) struct Edge {
     pub(crate) is_root: bool,
     /// `sysconf(_SC_CLK_TCK)`.
     pub(crate) ticks_per_second: u32,
+    /// `sysconf(_SC_PAGESIZE)`.
+    pub(crate) page_bytes: u64,
 }
 
 impl Edge {
@@ -24,10 +26,12 @@ impl Edge {
         let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
         let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+        let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
         Self {
             variables: variables.collect(),
             is_root: nix::unistd::geteuid().is_root(),
             ticks_per_second: ticks.and_then(|n| u32::try_from(n).ok()).unwrap_or(100),
+            page_bytes: page.and_then(|n| u64::try_from(n).ok()).unwrap_or(4096),
         }
     }
 
@@ -82,6 +86,7 @@ impl Edge {
             variables: variables.iter().map(owned).collect(),
             is_root: false,
             ticks_per_second: 100,
+            page_bytes: 4096,
         }
     }
 }

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     let is_run = matches!(cli.command, Command::Run(_));
     let result = match &cli.command {
         Command::Run(args) => commands::run::run(args, &edge, config, &mut err),
+        Command::Monitor(args) => commands::monitor::run(args, &edge, config, &mut out),
         Command::Ledger(command) => commands::ledger::run(command, &edge, config, &mut out),
         Command::Keys(command) => commands::keys::run(command, &edge, config, &mut out),
         Command::Config(command) => commands::config::run(command, &edge, config, &mut out),

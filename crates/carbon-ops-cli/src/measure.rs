@@ -18,21 +18,29 @@ use carbon_ops_meter::window::{Counted, Window};
 use carbon_ops_units::Microjoules;
 use jiff::Timestamp;
 
+use crate::config::Settings;
 use crate::edge::Edge;
 use crate::supervise::Outcome;
 
 /// The tables' idle power against a particular machine's: they hold whole servers on one side and
 /// bare fractions of the TDP on the other. A prior.
-const IDLE_CV: f64 = 0.5;
+pub(crate) const IDLE_CV: f64 = 0.5;
 
 /// An idle power that someone measured. A prior.
-const IDLE_GIVEN_CV: f64 = 0.1;
+pub(crate) const IDLE_GIVEN_CV: f64 = 0.1;
 
 /// Where and how to ask for the governor; it is not asked where other counters were named.
 #[derive(Debug, Clone)]
 pub(crate) struct AskGovernor {
     pub(crate) socket: PathBuf,
     pub(crate) timeout: Duration,
+}
+
+impl AskGovernor {
+    pub(crate) fn of(settings: &Settings) -> Option<Self> {
+        let socket = settings.governor_socket.value.clone()?;
+        Some(Self { socket, timeout: settings.governor_timeout.value? })
+    }
 }
 
 /// A measurement that is under way.

@@ -319,7 +319,7 @@ fn reaped_cpu_time() -> Duration {
 }
 
 /// CPU time of a living process, to the nanosecond.
-fn process_cpu_time(pid: i32) -> Option<Duration> {
+pub(crate) fn process_cpu_time(pid: i32) -> Option<Duration> {
     let clock = nix::time::clock_getcpuclockid(Pid::from_raw(pid)).ok()?;
     Some(Duration::from(clock.now().ok()?))
 }

@@ -18,6 +18,8 @@ pub struct Busy {
     /// Time in user and kernel mode over all CPUs, interrupts included; idle, waiting for I/O and
     /// stolen time are not.
     pub time: Duration,
+    /// Of that, time in interrupts and their deferred work, which is no process' own.
+    pub interrupts: Duration,
     /// One tick: the resolution.
     pub tick: Duration,
     /// CPUs online.
@@ -43,6 +45,7 @@ impl Busy {
         let tick = Duration::from_secs(1) / ticks_per_second.max(1);
         Some(Self {
             time: of_ticks(ticks, ticks_per_second),
+            interrupts: of_ticks(at(5).saturating_add(at(6)), ticks_per_second),
             tick,
             cpus: u32::try_from(cpus).ok().filter(|&n| n > 0).unwrap_or(1),
         })
@@ -55,7 +58,7 @@ impl Busy {
 }
 
 /// Ticks as time, without the 32 bits that many CPUs fill within days.
-fn of_ticks(ticks: u64, per_second: u32) -> Duration {
+pub(crate) fn of_ticks(ticks: u64, per_second: u32) -> Duration {
     let per_second = u64::from(per_second.max(1));
     let rest = (ticks % per_second) * 1_000_000_000 / per_second;
     Duration::from_secs(ticks / per_second) + Duration::from_nanos(rest)
@@ -119,6 +122,7 @@ mod tests {
         let stat = "cpu  100 10 50 9000 700 5 3 77 40 2\ncpu0 1 2 3 4\ncpu1 1 2 3 4\nintr 5\n";
         let busy = Busy::parse(stat, 100).unwrap();
         assert_eq!(busy.time, Duration::from_millis(1680));
+        assert_eq!(busy.interrupts, Duration::from_millis(80));
         assert_eq!(busy.cpus, 2);
     }
 

@@ -9,6 +9,7 @@
 //! * [`diagnosis`]: what can be read here, why not more, and what would allow it.
 //! * [`window`]: all counted domains of a host over one window.
 //! * [`cpu_time`] and [`attribution`]: who used the energy, so that the parts sum to the whole.
+//! * [`processes`], [`groups`] and [`shares`]: the same for every process of the host at once.
 //!
 //! Measured, modelled and unmeasurable are different types: [`window::Counted`],
 //! [`sensor::model::Modelled`] and [`sensor::Availability`].
@@ -24,11 +25,14 @@ pub mod counter;
 pub mod cpu_time;
 pub mod diagnosis;
 pub mod governed;
+pub mod groups;
 pub mod host_root;
 mod mapped;
 pub mod page;
+pub mod processes;
 pub mod protocol;
 pub mod sensor;
+pub mod shares;
 pub mod snapshot;
 pub mod totals;
 pub mod window;

@@ -5,5 +5,6 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod ledger;
+pub(crate) mod monitor;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -127,14 +127,8 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
     check_length(&asked)?;
     let json = args.json.as_deref().map(Target::open).transpose()?;
     let store = if args.no_ledger { None } else { Some(Store::of(&settings, edge)?) };
-    let governor = args.powercap_root.is_none().then(|| governor(&settings)).flatten();
+    let governor = args.powercap_root.is_none().then(|| AskGovernor::of(&settings)).flatten();
     Ok(Plan { asked, host_root, model, host, store, governor, json })
-}
-
-/// Where the governor is, if anywhere.
-fn governor(settings: &Settings) -> Option<AskGovernor> {
-    let socket = settings.governor_socket.value.clone()?;
-    Some(AskGovernor { socket, timeout: settings.governor_timeout.value? })
 }
 
 /// The zone that is set, or the world with a note.

@@ -141,6 +141,29 @@ fn a_governor_that_is_killed_and_replaced_during_a_run_loses_nothing() {
 }
 
 #[test]
+fn monitor_shares_the_governors_totals() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let governor = Governor::start(&simulator);
+    let home = Home::new();
+    let arguments = ["monitor", "--all", "--interval", "500ms", "--count", "4", "--json"];
+    let mut command = home.carbon_ops(&arguments);
+    let watched = done(command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket()));
+    assert_eq!(watched.code(), 0, "{}", watched.text());
+    let mut joules = 0.0;
+    let mut seconds = 0.0;
+    for line in watched.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let sample: Value = serde_json::from_slice(line).unwrap();
+        assert_eq!(sample["attribution_mode"], "governor_cpu_time");
+        assert_eq!(sample["quality"], "measured");
+        assert_eq!(sample["simulated"], true);
+        joules += sample["host"]["energy_uj"].as_f64().unwrap() / 1e6;
+        seconds += Duration::from_nanos(decimal(&sample["elapsed_ns"])).as_secs_f64();
+    }
+    // 73 W, to a tenth of a period of the governor at either end.
+    assert!((joules / seconds - 73.0).abs() < 1.0, "{joules} J in {seconds} s");
+}
+
+#[test]
 fn totals_of_two_runs_telescope() {
     let Some(simulator) = Simulator::start(&USUAL) else { return };
     let governor = Governor::start(&simulator);

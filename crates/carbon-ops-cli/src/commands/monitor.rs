@@ -1,0 +1,102 @@
+//! `carbon-ops monitor`: what processes use, sample by sample, until it is enough.
+//!
+//! [`totals`] says what the host uses, [`sample`] whose it is, [`pace`] when to look, [`table`] how it
+//! is shown to people. Nothing is recorded: that is what `run` is for.
+
+use std::io::{IsTerminal as _, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
+
+use crate::args::Monitor;
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::measure::AskGovernor;
+
+mod pace;
+mod sample;
+mod table;
+mod totals;
+
+use pace::{Pace, Signals};
+use sample::Watch;
+use totals::Meter;
+
+/// How late it may be noticed that what is watched has ended.
+const NOTICED_WITHIN: Duration = Duration::from_millis(250);
+
+pub(crate) fn run(
+    args: &Monitor,
+    edge: &Edge,
+    config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let settings = Settings::resolve(edge, config, None)?;
+    let mut host = args.host_root.as_ref().map_or_else(HostRoot::real, HostRoot::at);
+    if let Some(root) = &args.powercap_root {
+        host = host.with_powercap(root);
+    }
+    let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
+    // Whoever names other files wants those to be read.
+    let other = args.host_root.is_some() || args.powercap_root.is_some();
+    let ask = if other { None } else { AskGovernor::of(&settings) };
+    let meter = Meter::open(&host, PowerModel::identify(&host, overrides), ask.as_ref());
+    let mut watch = Watch::open(args, host, edge, meter)?;
+    let signals = Signals::block()?;
+    let start = watch.begun();
+    let mut pace = Pace::new(start, args.interval);
+    let end = args.duration.and_then(|duration| start.checked_add(duration));
+    let mut table = table::Table::new(args.all, std::io::stdout().is_terminal());
+    let (mut taken, mut line) = (0, Vec::new());
+    loop {
+        let deadline = pace.deadline().unwrap_or(start);
+        let until = end.map_or(deadline, |end| end.min(deadline));
+        let stop = wait(&signals, &mut watch, until)?;
+        let now = Instant::now();
+        if !stop && now < until {
+            continue;
+        }
+        let missed = pace.advance(now);
+        let (sample, watching) = watch.sample(missed, now < deadline)?;
+        line.clear();
+        if args.json {
+            serde_json::to_writer(&mut line, &sample)?;
+            line.push(b'\n');
+        } else {
+            table.write(&sample, &mut line)?;
+        }
+        out.write_all(&line)?;
+        out.flush()?;
+        taken += 1;
+        let enough = args.count.is_some_and(|count| taken >= count);
+        if stop || !watching || enough || end.is_some_and(|end| now >= end) {
+            return Ok(0);
+        }
+    }
+}
+
+/// Waits for an instant and reads meanwhile what must be read often. True when there is nothing more
+/// to wait for: a signal came, or what is watched has ended.
+fn wait(signals: &Signals, watch: &mut Watch, until: Instant) -> Result<bool> {
+    loop {
+        let now = Instant::now();
+        let due = watch.meter().due();
+        let mut wake = due.map_or(until, |due| due.min(until));
+        if watch.can_end() {
+            wake = wake.min(now + NOTICED_WITHIN);
+        }
+        if signals.wait_until(wake)? || watch.has_ended() {
+            return Ok(true);
+        }
+        let now = Instant::now();
+        if now >= until {
+            return Ok(false);
+        }
+        if due.is_some_and(|due| now >= due) {
+            watch.meter().poll();
+        }
+    }
+}

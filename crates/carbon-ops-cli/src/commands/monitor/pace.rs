@@ -1,0 +1,87 @@
+//! When to look: absolute deadlines, so that lateness does not add up, and signals that end it.
+//!
+//! Deliberately absent: what is done then.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+
+/// Deadlines a fixed interval apart, from a start.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    start: Instant,
+    interval: Duration,
+    /// Number of the next one.
+    next: u32,
+}
+
+impl Pace {
+    pub(crate) fn new(start: Instant, interval: Duration) -> Self {
+        Self { start, interval, next: 1 }
+    }
+
+    /// The next deadline; `None` beyond all time.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.start.checked_add(self.interval.checked_mul(self.next)?)
+    }
+
+    /// Goes on to the first deadline after `now`; how many were missed.
+    pub(crate) fn advance(&mut self, now: Instant) -> u32 {
+        let passed = now.saturating_duration_since(self.start).as_nanos();
+        let passed = passed / self.interval.as_nanos().max(1);
+        let due = self.next;
+        self.next = u32::try_from(passed).unwrap_or(u32::MAX).max(due).saturating_add(1);
+        self.next - due - 1
+    }
+}
+
+/// Signals that end the watch: they arrive here instead of killing us.
+#[derive(Debug)]
+pub(crate) struct Signals(SignalFd);
+
+impl Signals {
+    pub(crate) fn block() -> Result<Self> {
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            mask.add(signal);
+        }
+        mask.thread_swap_mask(SigmaskHow::SIG_BLOCK).context("cannot block signals")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self(SignalFd::with_flags(&mask, flags).context("cannot open a signalfd")?))
+    }
+
+    /// Waits until an instant; true when a signal came before.
+    pub(crate) fn wait_until(&self, until: Instant) -> Result<bool> {
+        loop {
+            let pause = until.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match ppoll(&mut fds, Some(TimeSpec::from_duration(pause)), None) {
+                Ok(0) => return Ok(false),
+                Ok(_) => return Ok(true),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error).context("cannot wait"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lateness_does_not_add_up_and_missed_deadlines_are_counted() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, Duration::from_millis(100));
+        assert_eq!(pace.advance(start + Duration::from_millis(104)), 0);
+        assert_eq!(pace.deadline(), Some(start + Duration::from_millis(200)));
+        assert_eq!(pace.advance(start + Duration::from_millis(534)), 3);
+        assert_eq!(pace.deadline(), Some(start + Duration::from_millis(600)));
+    }
+}

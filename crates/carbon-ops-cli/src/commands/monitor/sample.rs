@@ -1,0 +1,555 @@
+//! A sample: what the host used in an interval, and whose it was.
+//!
+//! The names of its members are those of carbon-ops 0.1 where it had them. Units end the names;
+//! `_ns` and running totals are decimal strings, as in records.
+//!
+//! Deliberately absent: waiting, and carbon.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use carbon_ops_estimate::record::{AttributionMode, Decimal, Quality, timestamp};
+use carbon_ops_estimate::uncertainty::round9;
+use carbon_ops_meter::attribution::{CpuUse, IdleRule};
+use carbon_ops_meter::cpu_time::Busy;
+use carbon_ops_meter::groups::{Cgroup, Tree, Usage, unit_of};
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::processes::{Look, Processes, Units};
+use carbon_ops_meter::sensor::Kind;
+use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide, divide_gpu};
+use carbon_ops_units::Microjoules;
+use serde::Serialize;
+
+use super::totals::{HostEnergy, Meter};
+use crate::args::{By, Idle, Monitor, Sort};
+use crate::edge::Edge;
+use crate::measure::Note;
+use crate::supervise::process_cpu_time;
+
+/// Raised when a member changes its meaning or goes.
+const SCHEMA_VERSION: u32 = 1;
+
+/// One sample, as JSON has it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sample {
+    pub(crate) schema_version: u32,
+    pub(crate) kind: &'static str,
+    pub(crate) timestamp: String,
+    pub(crate) elapsed_ns: Decimal,
+    pub(crate) attribution_mode: AttributionMode,
+    pub(crate) idle_policy: &'static str,
+    pub(crate) quality: Quality,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) simulated: bool,
+    pub(crate) host: Host,
+    pub(crate) cpu: Cpu,
+    pub(crate) memory: Memory,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gpu: Option<Gpu>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) residuals: Residuals,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) notes: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Host {
+    /// All that rows and residuals sum to.
+    pub(crate) energy_uj: u64,
+    pub(crate) power_w: f64,
+    pub(crate) source: &'static str,
+    pub(crate) domains: Vec<Domain>,
+    /// Why no better source is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Domain {
+    pub(crate) name: String,
+    pub(crate) energy_uj: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) filled_uj: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) total_uj: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) epoch: Option<Decimal>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Cpu {
+    pub(crate) busy_ns: Decimal,
+    /// 0 to 1.
+    pub(crate) utilisation: f64,
+    pub(crate) count: u32,
+}
+
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the unit ends the name")]
+pub(crate) struct Memory {
+    pub(crate) used_bytes: u64,
+    pub(crate) available_bytes: u64,
+    pub(crate) total_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Gpu {
+    pub(crate) energy_uj: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pid: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cgroup: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<String>,
+    pub(crate) processes: usize,
+    pub(crate) cpu_time_ns: Decimal,
+    /// Of one CPU.
+    pub(crate) cpu_percent: f64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) energy_uj: u64,
+    pub(crate) power_w: f64,
+    /// CPU time over that of the whole host.
+    pub(crate) allocation_ratio: f64,
+}
+
+/// Energy that no row has.
+#[derive(Debug, Default, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the unit ends the name")]
+pub(crate) struct Residuals {
+    pub(crate) idle_uj: u64,
+    pub(crate) kernel_uj: u64,
+    pub(crate) ended_uj: u64,
+    pub(crate) others_uj: u64,
+    pub(crate) unattributed_uj: u64,
+    pub(crate) gpu_unattributed_uj: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Gap {
+    pub(crate) domain: String,
+    pub(crate) reason: &'static str,
+    pub(crate) duration_ns: Decimal,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn decimal(time: Duration) -> Decimal {
+    Decimal(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// What is watched.
+#[derive(Debug)]
+enum Target {
+    All,
+    Tree(i32, Tree),
+    Cgroup(Cgroup, Option<String>),
+}
+
+/// A host that is being watched.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    host: HostRoot,
+    ticks_per_second: u32,
+    /// Whether processes are this machine's, so that their clocks can be asked.
+    has_clocks: bool,
+    meter: Meter,
+    processes: Processes,
+    target: Target,
+    by: By,
+    sort: Sort,
+    limit: usize,
+    policy: IdlePolicy,
+    busy: Option<Busy>,
+    at: Instant,
+}
+
+/// What one look told, before it is shared.
+struct Seen {
+    elapsed: Duration,
+    busy: Option<Busy>,
+    /// In the interval.
+    busy_time: Duration,
+    interrupts: Duration,
+    look: Look,
+}
+
+impl Watch {
+    /// Takes the first readings.
+    ///
+    /// # Errors
+    /// When there is no such process, cgroup or unit, or no `/proc`.
+    pub(crate) fn open(args: &Monitor, host: HostRoot, edge: &Edge, meter: Meter) -> Result<Self> {
+        let ticks_per_second = edge.ticks_per_second;
+        let units = Units { ticks_per_second, page_bytes: edge.page_bytes };
+        let mut watch = Self {
+            processes: Processes::new(&host, units),
+            host,
+            ticks_per_second,
+            has_clocks: args.host_root.is_none(),
+            meter,
+            target: Target::All,
+            by: args.by,
+            sort: args.sort,
+            limit: args.limit,
+            policy: match args.idle_policy {
+                Idle::Residual => IdlePolicy::Residual,
+                Idle::Proportional => IdlePolicy::Proportional,
+            },
+            busy: None,
+            at: Instant::now(),
+        };
+        watch.look()?;
+        let (host, processes) = (&watch.host, &watch.processes);
+        watch.target = match (args.pid, &args.cgroup, &args.unit) {
+            (Some(pid), ..) => {
+                let tree = Tree::below(pid, processes).ok_or_else(|| {
+                    anyhow!("no process {pid} runs\nhint: `pgrep -f NAME` finds its number")
+                })?;
+                Target::Tree(pid, tree)
+            }
+            (None, Some(path), _) => Target::Cgroup(Cgroup::find(host, path, processes)?, None),
+            (None, None, Some(name)) => {
+                let cgroup = Cgroup::unit(host, name, processes)?;
+                let unit = unit_of(cgroup.path()).map_or_else(|| name.clone(), str::to_owned);
+                Target::Cgroup(cgroup, Some(unit))
+            }
+            _ => Target::All,
+        };
+        watch.meter.read();
+        watch.busy = Busy::read(&watch.host, ticks_per_second);
+        watch.at = Instant::now();
+        Ok(watch)
+    }
+
+    /// When watching began.
+    pub(crate) fn begun(&self) -> Instant {
+        self.at
+    }
+
+    pub(crate) fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
+    /// Whether what is watched can end.
+    pub(crate) fn can_end(&self) -> bool {
+        !matches!(self.target, Target::All)
+    }
+
+    /// Whether it has, at a glance.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.target {
+            Target::All => false,
+            Target::Tree(pid, _) => {
+                let stat = self.host.text(&format!("/proc/{pid}/stat"));
+                let state = |stat: &str| Some(stat.rsplit_once(") ")?.1.starts_with(['Z', 'X']));
+                stat.ok().and_then(|stat| state(&stat)).unwrap_or(true)
+            }
+            Target::Cgroup(cgroup, _) => cgroup.is_accounted() && !cgroup.exists(),
+        }
+    }
+
+    fn look(&mut self) -> Result<Look> {
+        let clock: &dyn Fn(i32) -> Option<Duration> = &process_cpu_time;
+        self.processes.look(self.has_clocks.then_some(clock)).context("cannot list /proc")
+    }
+
+    /// A sample since the one before, and whether there is more to watch. `missed` deadlines have
+    /// passed without one; `partial`: it comes before its time.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be listed.
+    pub(crate) fn sample(&mut self, missed: u32, partial: bool) -> Result<(Sample, bool)> {
+        let totals = self.meter.read();
+        let busy = Busy::read(&self.host, self.ticks_per_second);
+        let (now, wall) = (Instant::now(), Edge::now());
+        let elapsed = now.saturating_duration_since(self.at);
+        let look = self.look()?;
+        let between = |of: fn(&Busy) -> Duration| {
+            let both = self.busy.as_ref().zip(busy.as_ref());
+            both.map_or(Duration::ZERO, |(a, b)| of(b).saturating_sub(of(a)))
+        };
+        let (busy_time, interrupts) = (between(|b| b.time), between(|b| b.interrupts));
+        let seen = Seen { elapsed, busy, busy_time, interrupts, look };
+        let (mut rows, usages, watching) = self.candidates();
+        let known: Duration = usages.iter().map(|usage| usage.cpu).sum();
+        let whole = seen.busy_time.max(known + seen.interrupts);
+        let capacity = elapsed * self.cpus(&seen);
+        let energy =
+            self.meter.energy(totals, elapsed, CpuUse { workload: whole, busy: whole, capacity });
+        let (division, gpu) = share(&energy, &seen, capacity, self.policy, &usages);
+        fill_rows(&mut rows, &division, &usages, elapsed);
+        let residuals = self.residuals(&mut rows, &division, &seen, gpu);
+        let mut notes = self.notes(&seen, &division, partial);
+        notes.extend((missed > 0).then_some("deadlines_missed"));
+        notes.sort_unstable();
+        let sample = self.compose(timestamp(wall), &seen, &energy, (rows, residuals), notes, whole);
+        (self.busy, self.at) = (seen.busy.or(self.busy), now);
+        Ok((sample, watching))
+    }
+
+    fn cpus(&self, seen: &Seen) -> u32 {
+        seen.busy.map_or(self.meter.model().vcpus, |busy| busy.cpus)
+    }
+
+    /// The rows without their shares, what each used, and whether there is more to watch.
+    fn candidates(&mut self) -> (Vec<Row>, Vec<Usage>, bool) {
+        let processes = &self.processes;
+        match &mut self.target {
+            Target::All => {
+                let (rows, usages) = all(processes, self.by);
+                (rows, usages, true)
+            }
+            Target::Tree(pid, tree) => {
+                let usage = tree.usage(processes);
+                let name = processes.find(*pid).map_or("(ended)", |process| &process.name);
+                let row = Row { pid: Some(*pid), ..empty(name) };
+                (vec![row], vec![usage], tree.is_alive(processes))
+            }
+            Target::Cgroup(cgroup, unit) => {
+                let usage = cgroup.usage(processes);
+                let path = cgroup.path().to_owned();
+                let name = unit.clone().unwrap_or_else(|| path.clone());
+                let row = Row { cgroup: Some(path), unit: unit.clone(), ..empty(&name) };
+                let there = cgroup.exists() || usage.processes > 0;
+                (vec![row], vec![usage], there)
+            }
+        }
+    }
+
+    /// Sorts and cuts the rows; what is cut joins the residuals.
+    fn residuals(
+        &self,
+        rows: &mut Vec<Row>,
+        division: &Division<usize>,
+        seen: &Seen,
+        gpu: Microjoules,
+    ) -> Residuals {
+        let uj = Microjoules::as_microjoules;
+        let mut residuals = Residuals {
+            idle_uj: uj(division.residuals.idle),
+            kernel_uj: uj(division.residuals.kernel),
+            gpu_unattributed_uj: uj(gpu),
+            ..Residuals::default()
+        };
+        let rest = match self.target {
+            Target::All if seen.look.vanished > 0 => Rest::Ended,
+            Target::All => Rest::Unattributed,
+            Target::Tree(..) | Target::Cgroup(..) => Rest::Others,
+        };
+        *match rest {
+            Rest::Ended => &mut residuals.ended_uj,
+            Rest::Unattributed => &mut residuals.unattributed_uj,
+            Rest::Others => &mut residuals.others_uj,
+        } = uj(division.residuals.rest);
+        rows.sort_by(|a, b| {
+            let by = match self.sort {
+                Sort::Energy => b.energy_uj.cmp(&a.energy_uj),
+                Sort::Cpu => b.cpu_time_ns.cmp(&a.cpu_time_ns),
+                Sort::Memory => b.memory_bytes.cmp(&a.memory_bytes),
+                Sort::Name => a.name.cmp(&b.name),
+            };
+            by.then(b.cpu_time_ns.cmp(&a.cpu_time_ns)).then(a.pid.cmp(&b.pid))
+        });
+        let cut = rows.get(self.limit..).unwrap_or_default();
+        residuals.others_uj += cut.iter().map(|row| row.energy_uj).sum::<u64>();
+        rows.truncate(self.limit);
+        residuals
+    }
+
+    fn notes(&self, seen: &Seen, division: &Division<usize>, partial: bool) -> Vec<&'static str> {
+        let summed = match &self.target {
+            Target::Cgroup(cgroup, _) => !cgroup.is_accounted(),
+            Target::All | Target::Tree(..) => false,
+        };
+        let notes = [
+            (Note::BusyTimeUnknown.as_str(), seen.busy.is_none() || self.busy.is_none()),
+            ("cgroup_summed", summed),
+            (Note::GovernorAbsent.as_str(), !self.meter.is_governed()),
+            (Note::IdleBounded.as_str(), division.idle_rule == IdleRule::BusyTime),
+            (Note::IdleClamped.as_str(), division.idle_rule == IdleRule::Excess),
+            (Note::IdleGiven.as_str(), self.meter.model().idle_is_given()),
+            ("partial", partial),
+            ("processes_unreadable", seen.look.unreadable > 0),
+            (Note::UnseenDisks.as_str(), true),
+            (Note::UnseenFans.as_str(), true),
+            (Note::UnseenGpu.as_str(), true),
+            (Note::UnseenPowerSupply.as_str(), true),
+            (Note::ZoneUnreadable.as_str(), self.meter.is_incomplete()),
+        ];
+        notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect()
+    }
+
+    fn compose(
+        &self,
+        timestamp: String,
+        seen: &Seen,
+        energy: &HostEnergy,
+        (rows, residuals): (Vec<Row>, Residuals),
+        notes: Vec<&'static str>,
+        whole: Duration,
+    ) -> Sample {
+        let count = self.cpus(seen);
+        let capacity = (seen.elapsed * count).as_secs_f64();
+        let utilisation = if capacity > 0.0 { whole.as_secs_f64() / capacity } else { 0.0 };
+        let of = |wanted: fn(Kind) -> bool| -> Microjoules {
+            let domains = energy.domains.iter().filter(|domain| wanted(domain.kind));
+            domains.map(|domain| domain.energy).sum()
+        };
+        let (host, gpu) = (of(|_| true), of(|kind| kind == Kind::Gpu));
+        let uj = Microjoules::as_microjoules;
+        let domains = energy.domains.iter().map(|domain| Domain {
+            name: domain.name.clone(),
+            energy_uj: uj(domain.energy),
+            filled_uj: uj(domain.filled),
+            total_uj: domain.total.map(|(total, _)| Decimal(uj(total))),
+            epoch: domain.total.map(|(_, epoch)| Decimal(epoch)),
+        });
+        let gaps = energy.gaps.iter().map(|gap| Gap {
+            domain: gap.domain.clone(),
+            reason: gap.reason.as_str(),
+            duration_ns: decimal(gap.duration),
+        });
+        Sample {
+            schema_version: SCHEMA_VERSION,
+            kind: "monitor_sample",
+            timestamp,
+            elapsed_ns: decimal(seen.elapsed),
+            attribution_mode: energy.mode,
+            idle_policy: self.policy.as_str(),
+            quality: energy.quality,
+            simulated: self.host.is_simulated() || self.meter.is_simulated(),
+            host: Host {
+                energy_uj: uj(host),
+                power_w: power(uj(host), seen.elapsed),
+                source: energy.source,
+                domains: domains.collect(),
+                reason: self.meter.why_not.clone(),
+            },
+            cpu: Cpu { busy_ns: decimal(whole), utilisation: round9(utilisation.min(1.0)), count },
+            memory: memory(&self.host),
+            gpu: (gpu > Microjoules::ZERO).then(|| Gpu { energy_uj: uj(gpu) }),
+            rows,
+            residuals,
+            gaps: gaps.collect(),
+            notes,
+        }
+    }
+}
+
+/// Shares the energy of processors and memory; the GPUs' is nobody's until their time is known.
+fn share(
+    energy: &HostEnergy,
+    seen: &Seen,
+    capacity: Duration,
+    policy: IdlePolicy,
+    usages: &[Usage],
+) -> (Division<usize>, Microjoules) {
+    let of = |gpu: bool| -> Microjoules {
+        let domains = energy.domains.iter().filter(|domain| (domain.kind == Kind::Gpu) == gpu);
+        domains.map(|domain| domain.energy).sum()
+    };
+    let interval = Interval {
+        host: of(false),
+        idle: energy.idle,
+        most: energy.most,
+        elapsed: seen.elapsed,
+        busy: seen.busy_time,
+        interrupts: seen.interrupts,
+        capacity,
+    };
+    let rows = usages.iter().enumerate().map(|(index, usage)| (index, usage.cpu)).collect();
+    let (_, gpu) = divide_gpu::<i32>(of(true), &[]);
+    (divide(&interval, policy, rows), gpu)
+}
+
+fn all(processes: &Processes, by: By) -> (Vec<Row>, Vec<Usage>) {
+    if by == By::Process {
+        let row = |process: &carbon_ops_meter::processes::Process| Row {
+            pid: Some(process.pid),
+            cgroup: Some(process.cgroup.to_string()).filter(|path| !path.is_empty()),
+            unit: unit_of(&process.cgroup).map(str::to_owned),
+            ..empty(&process.name)
+        };
+        let usage = |process: &carbon_ops_meter::processes::Process| Usage {
+            cpu: process.cpu(),
+            memory_bytes: process.memory_bytes,
+            processes: 1,
+        };
+        return (processes.iter().map(row).collect(), processes.iter().map(usage).collect());
+    }
+    let mut groups: BTreeMap<&str, Usage> = BTreeMap::new();
+    for process in processes.iter() {
+        let key = match by {
+            By::Unit => unit_of(&process.cgroup).unwrap_or_default(),
+            By::Cgroup | By::Process => &process.cgroup,
+        };
+        let group = groups.entry(key).or_default();
+        group.cpu += process.cpu();
+        group.memory_bytes = group.memory_bytes.saturating_add(process.memory_bytes);
+        group.processes += 1;
+    }
+    let row = |key: &str| {
+        let of = |wanted| (by == wanted && !key.is_empty()).then(|| key.to_owned());
+        let name = if key.is_empty() { "(none)" } else { key };
+        Row { cgroup: of(By::Cgroup), unit: of(By::Unit), ..empty(name) }
+    };
+    (groups.keys().map(|key| row(key)).collect(), groups.into_values().collect())
+}
+
+fn empty(name: &str) -> Row {
+    Row {
+        name: name.to_owned(),
+        pid: None,
+        cgroup: None,
+        unit: None,
+        processes: 0,
+        cpu_time_ns: Decimal(0),
+        cpu_percent: 0.0,
+        memory_bytes: 0,
+        energy_uj: 0,
+        power_w: 0.0,
+        allocation_ratio: 0.0,
+    }
+}
+
+fn fill_rows(rows: &mut [Row], division: &Division<usize>, usages: &[Usage], elapsed: Duration) {
+    for ((row, share), usage) in rows.iter_mut().zip(&division.rows).zip(usages) {
+        row.processes = usage.processes;
+        row.memory_bytes = usage.memory_bytes;
+        row.cpu_time_ns = decimal(usage.cpu);
+        row.cpu_percent = round9(100.0 * usage.cpu.as_secs_f64() / elapsed.as_secs_f64().max(1e-9));
+        row.energy_uj = share.energy.as_microjoules();
+        row.power_w = power(row.energy_uj, elapsed);
+        row.allocation_ratio = round9(share.ratio);
+    }
+}
+
+fn power(microjoules: u64, elapsed: Duration) -> f64 {
+    let power = Microjoules::new(microjoules).over(elapsed);
+    power.map_or(0.0, |power| round9(power.as_watts()))
+}
+
+/// `/proc/meminfo` counts in KiB (Linux `Documentation/filesystems/proc.rst`).
+fn memory(host: &HostRoot) -> Memory {
+    let text = host.text("/proc/meminfo").unwrap_or_default();
+    let of = |name: &str| -> u64 {
+        let rest = text.lines().find_map(|line| line.strip_prefix(name));
+        let kib = rest.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.unwrap_or(0).saturating_mul(1024)
+    };
+    let (total, available) = (of("MemTotal:"), of("MemAvailable:"));
+    Memory {
+        used_bytes: total.saturating_sub(available),
+        available_bytes: available,
+        total_bytes: total,
+    }
+}

@@ -1,0 +1,142 @@
+//! Samples as people read them: a line per row, in 80 columns, without colour.
+//!
+//! Deliberately absent: anything that JSON does not have.
+
+use std::io::{self, Write};
+
+use super::sample::{Row, Sample};
+use crate::render::{plain, si};
+
+/// Samples of one row each after which the heading is repeated.
+const HEADING_EVERY: u32 = 20;
+
+/// Clears the screen and goes to its top (ECMA-48, ED and CUP).
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Prints samples.
+#[derive(Debug)]
+pub(crate) struct Table {
+    all: bool,
+    is_terminal: bool,
+    printed: u32,
+}
+
+impl Table {
+    pub(crate) fn new(all: bool, is_terminal: bool) -> Self {
+        Self { all, is_terminal, printed: 0 }
+    }
+
+    pub(crate) fn write(&mut self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
+        if self.all {
+            self.write_all(sample, out)?;
+        } else {
+            self.write_one(sample, out)?;
+        }
+        self.printed = self.printed.saturating_add(1);
+        Ok(())
+    }
+
+    fn write_all(&self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
+        match (self.is_terminal, self.printed) {
+            (true, _) => write!(out, "{CLEAR}")?,
+            (false, 0) => {}
+            (false, _) => writeln!(out)?,
+        }
+        writeln!(out, "{}  {}", clock(sample), host(sample))?;
+        writeln!(out, "{}", source(sample))?;
+        writeln!(out, "    PID NAME                  CPU   MEMORY    ENERGY     POWER   SHARE")?;
+        for row in &sample.rows {
+            let pid = row.pid.map_or(String::new(), |pid| pid.to_string());
+            writeln!(out, "{pid:>7} {:<20} {}", short(&row.name, 20), figures(row))?;
+        }
+        let residuals = &sample.residuals;
+        for (name, energy) in [
+            ("others", residuals.others_uj),
+            ("ended", residuals.ended_uj),
+            ("kernel", residuals.kernel_uj),
+            ("unattributed", residuals.unattributed_uj),
+            ("gpu unattributed", residuals.gpu_unattributed_uj),
+            ("idle", residuals.idle_uj),
+        ] {
+            if energy > 0 {
+                writeln!(out, "        ({name}){:>pad$}", uj(energy), pad = 43 - name.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_one(&self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
+        let Some(row) = sample.rows.first() else { return Ok(()) };
+        if self.printed == 0 {
+            writeln!(out, "{}: {}", plain(&row.name), source(sample))?;
+        }
+        if self.printed.is_multiple_of(HEADING_EVERY) {
+            let heading = "TIME           CPU   MEMORY    ENERGY     POWER   SHARE      HOST PROCS";
+            writeln!(out, "{heading}")?;
+        }
+        let host = si(sample.host.power_w, "W");
+        writeln!(out, "{:<10} {} {host:>9} {:>5}", clock(sample), figures(row), row.processes)
+    }
+}
+
+/// The time of day of a timestamp.
+fn clock(sample: &Sample) -> String {
+    let time = sample.timestamp.get(11..19).unwrap_or(&sample.timestamp);
+    format!("{time}Z")
+}
+
+fn host(sample: &Sample) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let memory = si(sample.memory.used_bytes as f64, "B");
+    format!(
+        "host {} ({}), CPU {:.0} % of {}, memory {memory}",
+        si(sample.host.power_w, "W"),
+        uj(sample.host.energy_uj),
+        100.0 * sample.cpu.utilisation,
+        sample.cpu.count,
+    )
+}
+
+/// The flag, and what it rests on.
+fn source(sample: &Sample) -> String {
+    let names: Vec<_> = sample.host.domains.iter().map(|domain| domain.name.as_str()).collect();
+    let simulated = if sample.simulated { ", SIMULATED" } else { "" };
+    let reason = match (sample.host.source, &sample.host.reason) {
+        ("model", Some(reason)) => format!("; no RAPL: {reason}"),
+        _ => String::new(),
+    };
+    format!(
+        "{}: energy of {} from {}{simulated}{reason}",
+        sample.quality.as_str(),
+        names.join(" + "),
+        sample.host.source,
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn figures(row: &Row) -> String {
+    format!(
+        "{:>4.0} % {:>8} {:>9} {:>9} {:>5.1} %",
+        row.cpu_percent,
+        si(row.memory_bytes as f64, "B"),
+        uj(row.energy_uj),
+        si(row.power_w, "W"),
+        100.0 * row.allocation_ratio,
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn uj(microjoules: u64) -> String {
+    si(microjoules as f64 / 1e6, "J")
+}
+
+/// At most `width` characters of a name, its end where it is longer: paths differ there.
+fn short(name: &str, width: usize) -> String {
+    let name = plain(name);
+    let length = name.chars().count();
+    if length <= width {
+        return name;
+    }
+    let end: String = name.chars().skip(length + 1 - width).collect();
+    format!("…{end}")
+}
