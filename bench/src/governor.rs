@@ -217,7 +217,7 @@ pub(crate) fn attribution(
     }
     let of = |what: &str, unit, limit, value: &dyn Fn(&(Seen, Seen)) -> f64| Figure {
         name: format!("{what} [10 Hz, 6 zones; attribution every second]"),
-        baseline: format!("{} s", length.as_secs_f64()),
+        baseline: format!("{} s, {} processes", length.as_secs_f64(), processes()),
         unit,
         summary: Summary::of(seen.iter().map(value)),
         limit,
@@ -236,9 +236,19 @@ pub(crate) fn attribution(
     Ok(("governor-attribution", figures))
 }
 
+/// Processes of this machine: the more there are, the more attribution costs.
+fn processes() -> usize {
+    let is_number = |name: std::ffi::OsString| {
+        name.to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter(|entry| is_number(entry.file_name())).count()
+}
+
 /// `carbon-ops monitor` of all that runs, once a second, asking this governor.
 fn monitor(sim: &Sim, carbon_ops: &Subject, room: &Room, socket: &Path) -> Result<Command> {
     let mut command = sim.inside(&carbon_ops.binary, &room.path)?;
-    command.args(["monitor", "--all", "--interval", "1s", "--socket"]).arg(socket);
+    command.args(["monitor", "--all", "--interval", "1s"]);
+    command.env("CARBON_OPS_GOVERNOR_SOCKET", socket);
     Ok(command)
 }

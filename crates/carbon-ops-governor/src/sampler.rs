@@ -122,6 +122,11 @@ impl Sampler {
     /// Takes a first sample, so that clients never see an empty page.
     pub(crate) fn first(&mut self) {
         self.sample(self.pace(), 0);
+        // What an earlier governor counted and this one has not found is looked for soon.
+        if self.host.is_some() && self.is_something_missing() {
+            let soon = self.totals.snapshot().at.after(RESCAN_AFTER_LOSS);
+            self.next_scan = self.next_scan.min(soon);
+        }
     }
 
     /// Samples for ever.
@@ -224,7 +229,10 @@ impl Sampler {
     }
 
     fn is_something_missing(&self) -> bool {
-        self.totals.snapshot().domains.iter().any(|domain| domain.stale)
+        // What another source counts now is not missed.
+        let replaced = Some(Exclusion::Duplicate);
+        let mut domains = self.totals.snapshot().domains.iter();
+        domains.any(|domain| domain.stale && domain.excluded != replaced)
     }
 
     fn add(&mut self, backend: Box<dyn Backend>) {

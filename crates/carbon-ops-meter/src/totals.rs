@@ -268,6 +268,10 @@ impl Totals {
                 snapshot.domains.push(track.total);
             }
         }
+        let left = DOMAINS_MAX.saturating_sub(snapshot.domains.len());
+        for saved in absent(&self.tracks, &self.dormant).take(left) {
+            snapshot.domains.push(of_absent(saved, &self.tracks));
+        }
         &self.snapshot
     }
 
@@ -279,7 +283,10 @@ impl Totals {
     /// Where the counters of the snapshot's domains stand, in its order, and the digests of their
     /// scales.
     pub fn counters(&self) -> impl Iterator<Item = (Saved, u64)> {
-        self.tracks.iter().filter_map(|track| Some((track.counter.save()?, track.scale)))
+        let there =
+            self.tracks.iter().filter_map(|track| Some((track.counter.save()?, track.scale)));
+        let absent = absent(&self.tracks, &self.dormant);
+        there.chain(absent.map(|saved| (saved.counter, saved.scale)))
     }
 
     /// What happened since this was last called.
@@ -306,6 +313,31 @@ fn asleep(at: Moment, monotonic: Duration) -> Duration {
 
 fn scale_digest(scale: Scale) -> u64 {
     digest(&format!("{scale:?}"))
+}
+
+/// What an earlier process counted and this one has not read yet: it is shown and kept, so that its
+/// total never falls, however often the governor is restarted before the counter can be read again.
+fn absent<'t>(
+    tracks: &'t [Track],
+    dormant: &'t [SavedDomain],
+) -> impl Iterator<Item = &'t SavedDomain> {
+    let unread = tracks.iter().filter(|track| track.counter.last_good().is_none());
+    unread.filter_map(|track| track.earlier.as_ref()).chain(dormant)
+}
+
+/// Its total, which stands still. Where another source counts the same domain now, it is no part of
+/// the host's sum.
+fn of_absent(saved: &SavedDomain, tracks: &[Track]) -> DomainTotal {
+    let total = saved.total;
+    let replaced =
+        tracks.iter().any(|track| track.total.name == total.name && track.total.key != total.key);
+    DomainTotal {
+        delta: Microjoules::ZERO,
+        stale: true,
+        stuck: false,
+        excluded: if replaced { Some(Exclusion::Duplicate) } else { total.excluded },
+        ..total
+    }
 }
 
 impl Track {

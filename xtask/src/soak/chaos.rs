@@ -50,7 +50,8 @@ impl Chaos<'_> {
             std::thread::sleep(self.random.ms(100, 800));
             let done = match self.random.below(100) {
                 0..20 => self.kill(),
-                20..45 => self.stop(),
+                20..40 => self.stop(),
+                40..45 => self.restarts_in_fault(),
                 45..70 => self.fault(),
                 70..80 => self.reset(),
                 _ => self.power(),
@@ -163,6 +164,41 @@ impl Chaos<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A governor that is restarted, twice, while a counter cannot be opened at all: what was counted
+    /// stays to be seen, and goes on when the counter is back.
+    fn restarts_in_fault(&mut self) -> Result<()> {
+        let zone = self.zone()?;
+        if self.plan.zones.first().is_some_and(|(first, _)| *first == zone) {
+            // Without any package it does not start.
+            return Ok(());
+        }
+        self.governor.snapshot_after(boottime_ns()?)?;
+        self.tally.faults += 1;
+        self.sim.ctl(&format!("fail intel-rapl:{zone} eio"))?;
+        for _ in 0..2 {
+            self.tally.kills += 1;
+            self.governor.kill()?;
+            self.governor.run()?;
+            let during = self.governor.snapshot()?;
+            let mut domains = during.domains.iter();
+            let found = domains.find(|(key, _)| key.ends_with(&format!(":intel-rapl:{zone}")));
+            match found {
+                None => {
+                    self.blame(&format!("{zone} is forgotten when it cannot be read at a start"));
+                }
+                Some((key, domain)) if !domain.stale => {
+                    self.blame(&format!(
+                        "{key} was not read since the start and is not called stale"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        self.sim.ctl(&format!("fail intel-rapl:{zone} ok"))?;
+        // It is looked for every five seconds, and must be there again.
+        self.governor.snapshot_after(boottime_ns()?).map(drop)
     }
 
     /// To where neither a wrap nor a power explains it.
