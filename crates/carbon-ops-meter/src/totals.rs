@@ -222,7 +222,7 @@ impl Totals {
         self.asleep = Some(now);
         self.times = times;
         if let Some(length) = length.filter(|length| *length >= SUSPEND_MIN) {
-            self.snapshot.suspends += 1;
+            self.snapshot.suspends = self.snapshot.suspends.saturating_add(1);
             self.suspended_at = Some(times.at);
             self.note(Text::new("host"), Happened::Suspended { length });
         }
@@ -255,12 +255,12 @@ impl Totals {
     /// Ends the sample. `missed` is how many were not taken in time since the one before.
     pub fn end(&mut self, interval: Duration, missed: u64) -> &Snapshot {
         let snapshot = &mut self.snapshot;
-        snapshot.seq += 1;
+        snapshot.seq = snapshot.seq.saturating_add(1);
         snapshot.at = self.times.at;
         snapshot.monotonic = self.times.monotonic;
         snapshot.unix = self.times.unix;
         snapshot.interval = interval;
-        snapshot.missed += missed;
+        snapshot.missed = snapshot.missed.saturating_add(missed);
         snapshot.domains.clear();
         for track in &self.tracks {
             // What was never read has no total.
@@ -476,7 +476,7 @@ impl Track {
     }
 
     fn failing(&mut self, reason: GapReason, good: Option<Moment>, at: Moment) -> Option<Happened> {
-        self.total.skipped += 1;
+        self.total.skipped = self.total.skipped.saturating_add(1);
         let since = good.unwrap_or(at);
         let fault = self.fault.get_or_insert((since, reason));
         if reason == GapReason::Vanished {
@@ -500,10 +500,10 @@ impl Track {
         self.resumed = false;
         self.total.stale = false;
         self.total.stuck = false;
-        self.total.gaps += 1;
-        self.total.gap_time += gap;
+        self.total.gaps = self.total.gaps.saturating_add(1);
+        self.total.gap_time = self.total.gap_time.saturating_add(gap);
         self.total.gap_most = self.total.gap_most + most;
-        self.total.epoch = milliseconds(at).max(self.total.epoch + 1);
+        self.total.epoch = milliseconds(at).max(self.total.epoch.saturating_add(1));
         self.publish(at);
         Happened::Lost { reason, gap, most }
     }
@@ -565,7 +565,10 @@ impl Publication {
         for (place, domain) in exact.domains.iter().enumerate() {
             let rounded = domain.total.as_microjoules() / step * step;
             let last = domains.get(place).filter(|last| last.key == domain.key);
-            let delta = last.map_or(0, |last| rounded.saturating_sub(last.total.as_microjoules()));
+            let last = last.map(|last| last.total.as_microjoules());
+            // A total never falls, even when the quantum was raised meanwhile.
+            let rounded = rounded.max(last.unwrap_or(0));
+            let delta = last.map_or(0, |last| rounded - last);
             let published = DomainTotal {
                 total: Microjoules::new(rounded),
                 delta: Microjoules::new(delta),
@@ -576,7 +579,7 @@ impl Publication {
                 None => domains.push(published),
             }
         }
-        self.seq += 1;
+        self.seq = self.seq.saturating_add(1);
         self.snapshot = Snapshot {
             seq: self.seq,
             quantum,

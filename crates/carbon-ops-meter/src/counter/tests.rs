@@ -256,6 +256,31 @@ fn hardware_off_the_inferred_lattice_is_counted_as_printed() {
     assert_eq!(counter.total(), uj(4_000_003));
 }
 
+/// A memory's lattice is 0.27 % off its energies: a reading of 40 kJ that lies on it by chance must
+/// not become another one when the lattice is given up.
+#[test]
+fn giving_up_the_lattice_loses_and_invents_nothing() {
+    let base = BASE;
+    let mut counter = counter(RANGE_DRAM, 2000.0);
+    let on_lattice = 2_600_000_000 * 153 / 10;
+    counter.observe(on_lattice, base);
+    let first = counter.total();
+    // Ten ticks of 15.3 µJ are 153 µJ, and none of them ends at 7 µJ.
+    for (ms, tens) in [(100, 13_072), (200, 26_144), (300, 39_216), (400, 52_288)] {
+        counter.observe(on_lattice + 153 * tens + 7, at(base, ms));
+    }
+    assert!(!counter.scale().has_lattice());
+    assert_eq!((counter.total().checked_sub(first), counter.epoch()), (Some(uj(8_000_071)), 1));
+}
+
+#[test]
+fn no_unit_that_a_register_can_claim_breaks_a_scale() {
+    for esu in [20, 31, 64, u32::MAX] {
+        let range = uj(65_000_000);
+        assert_eq!(Scale::printed_in_units(range, esu), Scale::printed(range), "{esu}");
+    }
+}
+
 proptest! {
     /// For any power curve below the ceiling and any start, the total is the truth to one tick,
     /// however often the register wraps, as long as it is read in time.

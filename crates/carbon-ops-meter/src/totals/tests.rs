@@ -500,6 +500,12 @@ fn a_publication_is_rounded_down_and_telescopes() {
         }
         deltas += last.domains[1].delta.as_microjoules();
     }
+    let coarse =
+        publication.make(host.totals.snapshot(), Microjoules::new(50_000_000), Duration::ZERO);
+    assert!(
+        coarse.domains[1].total >= last.domains[1].total,
+        "a total fell with a coarser quantum"
+    );
     let grown = last.domains[1].total.checked_sub(first.domains[1].total).unwrap();
     assert_eq!(grown.as_microjoules(), deltas);
     assert_eq!(last.seq, 51);
