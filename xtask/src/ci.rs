@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, tidy, units};
+use crate::{fuzz, soak, tidy, units};
 
 /// How long each fuzz target runs here; `cargo xtask fuzz-smoke` is for more.
 const FUZZ_SECONDS: u32 = 10;
@@ -85,6 +85,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
         }
     });
     if !options.fast {
+        step("soak", &|| short_soak(root));
         step("doc", &|| {
             let mut command = Command::new("cargo");
             command
@@ -124,6 +125,22 @@ fn test(root: &Path, options: Options) -> Outcome {
         }
     }
     cargo(root, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// A minute of the soak.
+fn short_soak(root: &Path) -> Outcome {
+    if let Some(why) = soak::obstacle() {
+        return Outcome::NotChecked(format!("the governor against the truth: {why}"));
+    }
+    let soaked =
+        soak::Options::parse(&["--seconds", "60"]).and_then(|options| soak::run(root, &options));
+    match soaked {
+        Ok(()) => Outcome::Passed,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Outcome::Failed
+        }
+    }
 }
 
 /// Each fuzz target for a moment: that it builds, and that its seeds find nothing.

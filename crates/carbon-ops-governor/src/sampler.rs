@@ -119,6 +119,11 @@ impl Sampler {
     /// Takes a first sample, so that clients never see an empty page.
     pub(crate) fn first(&mut self) {
         self.sample(self.pace(), 0);
+        // What an earlier governor counted and this one has not found is looked for soon.
+        if self.rescan.is_some() && self.is_something_missing() {
+            let soon = self.totals.snapshot().at.after(RESCAN_AFTER_LOSS);
+            self.next_scan = self.next_scan.min(soon);
+        }
     }
 
     /// Samples for ever.
@@ -163,12 +168,18 @@ impl Sampler {
     fn sample(&mut self, pace: Duration, missed: u64) {
         let times = clocks::now();
         self.totals.begin(times);
+        let mut from = times.at;
         for (index, &(backend, place)) in self.places.iter().enumerate() {
             let Some(backend) = self.backends.get_mut(backend) else { continue };
             let reading = backend.read(place);
-            self.totals.observe(index, reading, clocks::boot_time());
+            let at = clocks::boot_time();
+            self.totals.observe_between(index, reading, from, at);
+            from = at;
         }
-        let snapshot = self.totals.end(pace, missed);
+        self.totals.end(pace, missed);
+        // Crash here, or anywhere: what is published was kept before, so that no successor tells less.
+        self.state.keep(self.totals.snapshot(), self.totals.counters());
+        let snapshot = self.totals.snapshot();
         if let Some((page, publication)) = &mut self.public {
             let interval = self.shared.client_interval();
             if publication.is_due(snapshot.at, interval, pace / SLACK_DIVISOR) {
@@ -176,7 +187,6 @@ impl Sampler {
                 page.publish(publication.make(snapshot, quantum, interval));
             }
         }
-        self.state.keep(self.totals.snapshot(), self.totals.counters());
         if let Some(check) = &mut self.cross_check
             && let Some(report) = check.look(self.totals.snapshot())
         {
@@ -229,7 +239,10 @@ impl Sampler {
     }
 
     fn is_something_missing(&self) -> bool {
-        self.totals.snapshot().domains.iter().any(|domain| domain.stale)
+        // What another source counts now is not missed.
+        let replaced = Some(Exclusion::Duplicate);
+        let mut domains = self.totals.snapshot().domains.iter();
+        domains.any(|domain| domain.stale && domain.excluded != replaced)
     }
 
     fn add(&mut self, backend: Box<dyn Backend>) {

@@ -278,8 +278,8 @@ pub enum Step {
 struct Reading {
     count: u64,
     at: Moment,
-    /// When this count was first seen. The energy of the next step has gathered since then, not
-    /// only since the last look: counters that step rarely step far.
+    /// When this count can first have been there. The energy of the next step has gathered since
+    /// then, not only since the last look: counters that step rarely step far.
     since: Moment,
 }
 
@@ -386,8 +386,15 @@ impl Counter {
 
     /// Takes a reading, in the terms of its scale, and when it was taken.
     pub fn observe(&mut self, reading: u64, at: Moment) -> Step {
+        self.observe_between(reading, at, at)
+    }
+
+    /// Takes a reading that was taken at an unknown moment from `from` to `at`. A process that is
+    /// stopped after it has read and before it looks at the clock has an old reading with a new time;
+    /// what the counter does in between must not be taken for the step of an instant.
+    pub fn observe_between(&mut self, reading: u64, from: Moment, at: Moment) -> Step {
         let Some(count) = self.count(reading) else { return Step::Skipped };
-        let now = Reading { count, at, since: at };
+        let now = Reading { count, at, since: from.min(at) };
         let Some(good) = self.good else {
             self.total = count.into();
             self.good = Some(self.of_unknown_age(now));
@@ -546,7 +553,7 @@ impl Counter {
     /// not so long that the next reading would be ambiguous.
     fn of_unknown_age(&self, reading: Reading) -> Reading {
         let age = STEP_MAX.min(self.longest_interval() / 2);
-        Reading { since: reading.at.before(age), ..reading }
+        Reading { since: reading.since.min(reading.at.before(age)), ..reading }
     }
 
     fn rebase(&mut self, why: Break, first: Reading, now: Reading, good: Reading) -> Step {

@@ -230,10 +230,22 @@ impl Totals {
 
     /// Takes the reading of one domain, or the failure to read it.
     pub fn observe(&mut self, index: usize, reading: Result<u64, ReadFault>, at: Moment) {
+        self.observe_between(index, reading, at, at);
+    }
+
+    /// The same, of a reading that was taken at an unknown moment from `from` to `at`; see
+    /// [`Counter::observe_between`].
+    pub fn observe_between(
+        &mut self,
+        index: usize,
+        reading: Result<u64, ReadFault>,
+        from: Moment,
+        at: Moment,
+    ) {
         let slept = |since: Moment| self.suspended_at.is_some_and(|suspend| suspend > since);
         let Some(track) = self.tracks.get_mut(index) else { return };
         let (name, lattice) = (track.total.name, track.total.lattice);
-        let happened = track.observe(reading, at, &slept);
+        let happened = track.observe(reading, (from, at), &slept);
         let given_up = (lattice && !track.total.lattice).then_some(Happened::LatticeGivenUp);
         for what in given_up.into_iter().chain(happened) {
             self.note(name, what);
@@ -256,6 +268,10 @@ impl Totals {
                 snapshot.domains.push(track.total);
             }
         }
+        let left = DOMAINS_MAX.saturating_sub(snapshot.domains.len());
+        for saved in absent(&self.tracks, &self.dormant).take(left) {
+            snapshot.domains.push(of_absent(saved, &self.tracks));
+        }
         &self.snapshot
     }
 
@@ -267,7 +283,10 @@ impl Totals {
     /// Where the counters of the snapshot's domains stand, in its order, and the digests of their
     /// scales.
     pub fn counters(&self) -> impl Iterator<Item = (Saved, u64)> {
-        self.tracks.iter().filter_map(|track| Some((track.counter.save()?, track.scale)))
+        let there =
+            self.tracks.iter().filter_map(|track| Some((track.counter.save()?, track.scale)));
+        let absent = absent(&self.tracks, &self.dormant);
+        there.chain(absent.map(|saved| (saved.counter, saved.scale)))
     }
 
     /// What happened since this was last called.
@@ -294,6 +313,31 @@ fn asleep(at: Moment, monotonic: Duration) -> Duration {
 
 fn scale_digest(scale: Scale) -> u64 {
     digest(&format!("{scale:?}"))
+}
+
+/// What an earlier process counted and this one has not read yet: it is shown and kept, so that its
+/// total never falls, however often the governor is restarted before the counter can be read again.
+fn absent<'t>(
+    tracks: &'t [Track],
+    dormant: &'t [SavedDomain],
+) -> impl Iterator<Item = &'t SavedDomain> {
+    let unread = tracks.iter().filter(|track| track.counter.last_good().is_none());
+    unread.filter_map(|track| track.earlier.as_ref()).chain(dormant)
+}
+
+/// Its total, which stands still. Where another source counts the same domain now, it is no part of
+/// the host's sum.
+fn of_absent(saved: &SavedDomain, tracks: &[Track]) -> DomainTotal {
+    let total = saved.total;
+    let replaced =
+        tracks.iter().any(|track| track.total.name == total.name && track.total.key != total.key);
+    DomainTotal {
+        delta: Microjoules::ZERO,
+        stale: true,
+        stuck: false,
+        excluded: if replaced { Some(Exclusion::Duplicate) } else { total.excluded },
+        ..total
+    }
 }
 
 impl Track {
@@ -358,12 +402,13 @@ impl Track {
     fn observe(
         &mut self,
         reading: Result<u64, ReadFault>,
-        at: Moment,
+        (from, at): (Moment, Moment),
         slept: &dyn Fn(Moment) -> bool,
     ) -> Option<Happened> {
         let good = self.counter.last_good();
         self.total.delta = Microjoules::ZERO;
-        let happened = match reading.map(|reading| self.counter.observe(reading, at)) {
+        let step = reading.map(|reading| self.counter.observe_between(reading, from, at));
+        let happened = match step {
             Ok(Step::Baseline) => self.begin(at),
             Ok(Step::Advance { .. } | Step::Corrected) => self.advance(good.unwrap_or(at), at),
             Ok(Step::Skipped) | Err(ReadFault::Retry) => {

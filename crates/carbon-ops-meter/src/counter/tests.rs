@@ -337,3 +337,35 @@ proptest! {
         }
     }
 }
+
+/// A process that is stopped for 1.4 s between reading and looking at the clock, at 100 W: 150 J are in
+/// the next reading, which no 100 ms below a ceiling of 400 W explain. They are counted all the same.
+#[test]
+fn a_stop_between_reading_and_clock_loses_nothing() {
+    let start = Moment::from_nanos(1_000_000_000_000);
+    let mut counter = Counter::new(Scale::printed(uj(650_000_000)).unwrap(), watts(400.0));
+    for tenth in 0..20 {
+        counter.observe(tenth * 10_000_000, at(start, tenth * 100));
+    }
+    let (read, woken) = (at(start, 2000), at(start, 3400));
+    counter.observe_between(200_000_000, read, woken);
+    counter.observe_between(350_000_000, at(start, 3499), at(start, 3500));
+    assert_eq!((counter.total(), counter.epoch()), (uj(350_000_000), 1));
+}
+
+/// The same for 5 s: how often the counter wrapped is unknown, and so much is said.
+#[test]
+fn a_long_stop_between_reading_and_clock_hides_no_wrap() {
+    let start = Moment::from_nanos(1_000_000_000_000);
+    let mut counter = Counter::new(Scale::printed(uj(650_000_000)).unwrap(), watts(400.0));
+    for tenth in 0..20 {
+        counter.observe(tenth * 10_000_000, at(start, tenth * 100));
+    }
+    let (read, woken) = (at(start, 2000), at(start, 7000));
+    let step = counter.observe_between(200_000_000, read, woken);
+    assert!(matches!(step, Step::Rebased { why: Break::AmbiguousWrap, .. }), "{step:?}");
+    // 660 J later it shows 10 J more.
+    let step = counter.observe_between(210_000_000, at(start, 7099), at(start, 7100));
+    let Step::Rebased { why: Break::AmbiguousWrap, most, .. } = step else { panic!("{step:?}") };
+    assert!(most >= uj(660_000_000), "{most:?}");
+}
