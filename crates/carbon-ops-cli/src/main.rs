@@ -21,6 +21,7 @@ mod commands;
 mod compose;
 mod config;
 mod edge;
+mod gpus;
 mod host;
 mod measure;
 mod render;

@@ -7,6 +7,7 @@
 //! * [`counter`]: the only subtraction of raw counters, with its derivation.
 //! * [`accumulator`]: one domain over one window, its gaps and how sharp its ends are.
 //! * [`window`]: all counted domains of a host over one window.
+//! * `gpu` (feature `nvml`): the GPUs of a host over one window, and whose processes used them.
 //! * [`cpu_time`] and [`attribution`]: who used the energy, so that the parts sum to the whole.
 //!
 //! Measured, modelled and unmeasurable are different types: [`window::Counted`],
@@ -22,6 +23,8 @@ pub mod clock;
 pub mod counter;
 pub mod cpu_time;
 pub mod governed;
+#[cfg(feature = "nvml")]
+pub mod gpu;
 pub mod host_root;
 mod mapped;
 pub mod page;
