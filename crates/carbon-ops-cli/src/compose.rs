@@ -245,7 +245,7 @@ fn gpu_inputs(measurement: &Measurement, host: &Host) -> Vec<Input> {
         }
         let weight = weight(measurement, gpu.shares.workload);
         inputs.push(meter_input(&gpu.domain, host, weight));
-        let by = if gpu.used.whole { "processes seen" } else { "GPU time" };
+        let by = if gpu.used.by_process { "processes seen" } else { "GPU time" };
         let source = format!("prior: share of {name} by {by}, {part} of {whole} µJ");
         inputs.push(factor("gpu_attribution", gpu_share_cv(gpu.used) * weight, source));
         let width = energy.high.checked_sub(energy.low).unwrap_or(Microjoules::ZERO);
@@ -263,7 +263,7 @@ fn gpu_inputs(measurement: &Measurement, host: &Host) -> Vec<Input> {
 /// among that of which nobody could say whose it is (the latter two rectangular, GUM 4.3.7).
 fn gpu_share_cv(used: GpuUse) -> f64 {
     let all = used.used().clamp(1e-9, 1.0);
-    let rule = if used.whole { 1.0 } else { 1.0 - used.workload / all };
+    let rule = if used.by_process { 1.0 } else { 1.0 - used.workload / all };
     let idle = (1.0 / all - 1.0) / 12f64.sqrt();
     let unknown = used.unknown / used.workload.max(1e-9) / 12f64.sqrt();
     (GPU_SHARE_CV * rule).hypot(idle).hypot(unknown).max(SHARE_CV_MIN)

@@ -216,8 +216,8 @@ fn notes_of_gpus(gpus: &[Gpu], excluded: &[Excluded]) -> [(Note, bool); 4] {
     let any = |of: fn(&GpuUse) -> bool| gpus.iter().any(|gpu| of(&gpu.used));
     let left_out = excluded.iter().any(|zone| zone.name.starts_with(Kind::Gpu.as_str()));
     [
-        (Note::GpuByProcess, any(|used| used.whole)),
-        (Note::GpuByTime, any(|used| !used.whole && used.unknown < 1.0)),
+        (Note::GpuByProcess, any(|used| used.by_process)),
+        (Note::GpuByTime, any(|used| used.by_time)),
         (Note::GpuUnattributed, any(|used| used.unknown > 0.0)),
         (Note::UnseenGpu, gpus.is_empty() || left_out),
     ]
@@ -413,6 +413,8 @@ impl Session {
         let Some(window) = window else { return Vec::new() };
         let sleep = &mut std::thread::sleep;
         let (measured, left_out) = window.close(elapsed, &Instant::now, sleep, who);
+        // What the governor could not read may be readable from here.
+        excluded.retain(|zone| !measured.iter().any(|gpu| gpu.domain.name == zone.name));
         excluded.extend(left_out);
         if let Some(sensor) = self.nvml.as_mut().filter(|_| measured.is_empty()) {
             sensor.status = SensorStatus::Failed;

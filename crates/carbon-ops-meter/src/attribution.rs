@@ -108,14 +108,17 @@ pub struct GpuUse {
     pub others: f64,
     /// Somebody's, or perhaps nobody's: it could not be told whose.
     pub unknown: f64,
+    /// The driver told GPU time, by which a part of it was shared.
+    pub by_time: bool,
     /// The driver told no GPU time for a part of it, which was given whole to the workload, or to the
     /// others, because no one else was seen on the GPU.
-    pub whole: bool,
+    pub by_process: bool,
 }
 
 impl GpuUse {
     /// Nothing is known.
-    pub const UNKNOWN: Self = Self { workload: 0.0, others: 0.0, unknown: 1.0, whole: false };
+    pub const UNKNOWN: Self =
+        Self { workload: 0.0, others: 0.0, unknown: 1.0, by_time: false, by_process: false };
 
     /// The part of the energy that somebody used.
     pub fn used(&self) -> f64 {
@@ -131,8 +134,9 @@ pub fn split_gpu(energy: Microjoules, used: GpuUse) -> Shares {
     };
     let workload = part(used.workload).min(energy);
     let rest = energy.checked_sub(workload).unwrap_or(Microjoules::ZERO);
-    // All that was used is taken at once, so that nothing is idle by rounding.
-    let others = if used.used() >= 1.0 { rest } else { part(used.others + used.unknown).min(rest) };
+    // Where all was used, nothing is idle by rounding.
+    let others =
+        if used.used() > 1.0 - 1e-9 { rest } else { part(used.others + used.unknown).min(rest) };
     let idle = rest.checked_sub(others).unwrap_or(Microjoules::ZERO);
     Shares { host: energy, workload, others, idle }
 }
@@ -279,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_gpu_is_shared_by_its_time_and_the_rest_is_idle() {
-        let used = GpuUse { workload: 0.5, others: 0.125, unknown: 0.125, whole: false };
+        let used = GpuUse { workload: 0.5, others: 0.125, unknown: 0.125, ..GpuUse::UNKNOWN };
         let shares = split_gpu(Microjoules::new(801), used);
         let parts = [shares.workload, shares.others, shares.idle].map(Microjoules::as_microjoules);
         assert_eq!(parts, [401, 200, 200]);
@@ -292,7 +296,7 @@ mod tests {
         fn energy_of_a_gpu_is_conserved(
             energy in 0u64..1 << 60, workload in 0.0..1.5f64, others in 0.0..1.5f64, unknown in 0.0..1.5f64,
         ) {
-            let used = GpuUse { workload, others, unknown, whole: false };
+            let used = GpuUse { workload, others, unknown, ..GpuUse::UNKNOWN };
             let shares = split_gpu(Microjoules::new(energy), used);
             let sum = [shares.workload, shares.others, shares.idle]
                 .iter().map(|part| u128::from(part.as_microjoules())).sum::<u128>();

@@ -112,10 +112,11 @@ struct Gpu {
     /// Energy in J by who used it, and all of it.
     sums: Parts,
     all: f64,
-    /// See [`GpuUse::whole`].
-    whole: bool,
-    /// What was last told, and whether that was who was there, without times.
-    last: Option<(Parts, bool)>,
+    /// See [`GpuUse`].
+    by_time: bool,
+    by_process: bool,
+    /// What was last told.
+    last: Option<(Parts, By)>,
     /// Who held a context at any time, and since energy was last given.
     ever: Seen,
     lately: Seen,
@@ -200,6 +201,14 @@ impl Seen {
     }
 }
 
+/// What energy was given by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Time,
+    Process,
+    Nothing,
+}
+
 /// What the driver told of a GPU at one look.
 enum Told {
     /// Parts of the time since the last sample.
@@ -240,7 +249,8 @@ impl GpuWindow {
                 read_at: now,
                 end: None,
                 sums: Parts::default(),
-                whole: false,
+                by_time: false,
+                by_process: false,
                 all: 0.0,
                 last: None,
                 ever: Seen::default(),
@@ -400,18 +410,18 @@ impl Gpu {
     fn give(&mut self, told: &Told, now: Seen) {
         self.ever = self.ever.and(now);
         let meanwhile = self.lately.and(now);
-        let (parts, whole) = match told {
-            Told::Times(parts) => (*parts, false),
-            Told::Names => (meanwhile.all(), true),
-            Told::Refused => (Parts { unknown: 1.0, ..Parts::default() }, false),
+        let (parts, by) = match told {
+            Told::Times(parts) => (*parts, By::Time),
+            Told::Names => (meanwhile.all(), By::Process),
+            Told::Refused => (Parts { unknown: 1.0, ..Parts::default() }, By::Nothing),
             Told::Nothing if self.open().1 < SAMPLED_WITHIN => {
                 self.lately = meanwhile;
                 return;
             }
-            Told::Nothing => (Parts::default(), false),
+            Told::Nothing => (Parts::default(), By::Nothing),
         };
-        self.settle(parts, whole);
-        self.last = Some((parts, whole));
+        self.settle(parts, by);
+        self.last = Some((parts, by));
         self.lately = now;
     }
 
@@ -425,24 +435,28 @@ impl Gpu {
         self.end.unwrap_or((self.accumulator.total(), self.read_at))
     }
 
-    fn settle(&mut self, parts: Parts, whole: bool) {
+    fn settle(&mut self, parts: Parts, by: By) {
         let (energy, time) = self.open();
         let weight = energy.as_joules() + REST * time.as_secs_f64();
         self.sums = self.sums.plus(parts.times(weight));
-        self.whole |= whole && parts.workload + parts.others > 0.0 && weight > 0.0;
+        if weight > 0.0 {
+            self.by_time |= by == By::Time;
+            self.by_process |= by == By::Process && parts.workload + parts.others > 0.0;
+        }
         self.all += weight;
         self.given = self.until();
     }
 
     /// Who used it, when everything was told that will be.
     fn used(&mut self) -> GpuUse {
-        let (parts, whole) = self.last.unwrap_or((self.ever.all(), true));
-        self.settle(parts, whole);
+        let (parts, by) = self.last.unwrap_or((self.ever.all(), By::Process));
+        self.settle(parts, by);
         if self.all <= 0.0 {
             return GpuUse::UNKNOWN;
         }
         let Parts { workload, others, unknown } = self.sums.times(1.0 / self.all);
-        GpuUse { workload, others, unknown, whole: self.whole }
+        let (by_time, by_process) = (self.by_time, self.by_process);
+        GpuUse { workload, others, unknown, by_time, by_process }
     }
 }
 

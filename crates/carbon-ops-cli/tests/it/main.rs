@@ -13,6 +13,7 @@ mod accounting;
 mod cgroup;
 mod fake_host;
 mod frozen;
+mod gpu;
 mod home;
 mod ledger;
 mod record;

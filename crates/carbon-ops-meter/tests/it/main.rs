@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "nvml")]
+mod gpu;
 mod msr;
 #[cfg(feature = "nvml")]
 mod nvml;
