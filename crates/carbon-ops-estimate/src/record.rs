@@ -968,6 +968,64 @@ mod tests {
         }
     }
 
+    /// The example with a GPU that used 100 J beside its package and memory.
+    fn with_gpu(workload_uj: u64, idle_uj: u64) -> Record {
+        let mut record = Record::from_json(example()).unwrap();
+        record.domains.push(Domain {
+            adjust_uj: None,
+            backend: "nvml".into(),
+            delta_uj: 100_000_000,
+            end_uj: Some(Decimal(100_000_007)),
+            epoch: Some(Decimal(1)),
+            name: "gpu-0".into(),
+            start_uj: Some(Decimal(7)),
+            wraps: Some(0),
+        });
+        record.cpu = Some(Cpu { busy_ns: Decimal(10_000_000_000), count: 1 });
+        let host_uj = 830_000_000;
+        let others_uj = host_uj - workload_uj - idle_uj;
+        record.energy = Energy { host_uj, idle_uj, others_uj, workload_uj };
+        let derived = estimate(workload_uj, &record.inputs).unwrap();
+        record.energy_kwh = derived.prices.energy_kwh;
+        record.total_energy_with_pue_kwh = derived.prices.total_energy_with_pue_kwh;
+        record.grams = derived.prices.grams;
+        record.meta = derived.meta;
+        record
+    }
+
+    /// Without the GPU, 519.4 J are the workload's, 10.6 J the others' and 200 J idle.
+    #[test]
+    fn a_gpus_energy_may_be_anyones_and_that_of_processors_may_not() {
+        // Whoever used it, or nobody.
+        assert_eq!(with_gpu(619_400_000, 200_000_000).check(), Ok(()));
+        assert_eq!(with_gpu(519_400_000, 200_000_000).check(), Ok(()));
+        assert_eq!(with_gpu(519_400_000, 300_000_000).check(), Ok(()));
+        assert_eq!(with_gpu(559_400_000, 230_000_000).check(), Ok(()));
+        for (workload, idle) in [
+            // More than all of the GPU's, and less than the share by CPU time.
+            (619_400_002, 200_000_000),
+            (519_399_998, 200_000_000),
+            // Idle beyond what both can have been.
+            (619_400_000, 210_000_000),
+        ] {
+            let error = with_gpu(workload, idle).check().unwrap_err().to_string();
+            assert!(error.contains("allocation_ratio"), "{workload} {idle}: {error}");
+        }
+    }
+
+    #[test]
+    fn gpus_are_read_beside_the_one_sensor_that_was_used() {
+        let used =
+            |name: &str| Sensor { name: name.into(), reason: None, status: SensorStatus::Used };
+        let mut record = Record::from_json(example()).unwrap();
+        record.sensors = vec![used("sysfs"), used("nvml")];
+        assert_eq!(record.check(), Ok(()));
+        record.sensors.push(used("model"));
+        assert!(record.check().is_err());
+        record.sensors = vec![used("nvml")];
+        assert!(record.check().is_err());
+    }
+
     #[test]
     fn an_interval_that_does_not_follow_is_found_by_recomputing() {
         for member in ["ci_lower_g", "ci_upper_g"] {
