@@ -161,10 +161,14 @@ fn a_job_alone_on_a_gpu_has_all_of_its_energy() {
     }
     let id = record["host_id"].as_str().unwrap();
     let meters = inputs(&record, "meter");
-    let key = |meter: &&Value| meter["shared"] == format!("meter:{id}:nvml:gpu-0");
-    let meter = meters.into_iter().find(key).unwrap();
+    let of = |domain: &str| {
+        let key = format!("meter:{id}:{domain}");
+        *meters.iter().find(|meter| meter["shared"] == key).unwrap()
+    };
+    let meter = of("nvml:gpu-0");
     // Nearly all of the workload's energy is the GPU's, and so nearly all of the meter's 5 % count.
     assert!((0.045..=0.05).contains(&double(&meter["cv"])), "{meter}");
+    assert!(double(&of("sysfs:package-0")["cv"]) < 0.005, "{record:#}");
     assert_eq!(inputs(&record, "gpu_ends").len(), 1);
     assert_eq!(
         (&sensor(&record, "nvml")["status"], &record["simulated"]),
@@ -272,7 +276,8 @@ fn the_summary_names_the_gpu_and_what_of_it_was_used() {
     let run = done(command.env("CARBON_OPS_NVML", &library));
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let line = run.stderr.lines().find(|line| line.trim_start().starts_with("GPU")).unwrap();
-    assert!(line.contains("gpu-0 3") && line.contains("sh 1") && line.contains("idle 1"), "{line}");
+    assert!(line.contains("gpu-0 ") && line.contains(": sh 1"), "{line}");
+    assert!(line.contains("others 0 J, idle 1"), "{line}");
     assert!(run.stderr.contains(", NVML gpu-0"), "{}", run.stderr);
 }
 
@@ -368,4 +373,25 @@ fn the_governors_gpus_are_shared_by_gpu_time_and_not_by_cpu_time() {
         let verified = home.does(&["ledger", "verify", "--recompute"]);
         assert_eq!(verified.code(), 0, "{}{}", verified.text(), verified.stderr);
     }
+}
+
+/// It is not nothing, but not known.
+#[test]
+fn a_gpu_that_the_governor_cannot_read_any_more_is_left_out_and_said() {
+    let text = answers("0.samples -\n0.processes -\n");
+    let (home, library) = with_library(&first(&text));
+    let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
+    let (_daemon, socket) = governed(&home, &library);
+    let broken = first(&text).replace("0.energy 5000", "0.energy !15");
+    fs::write(home.path("sys/libnvidia-ml.so.1.txt"), broken).unwrap();
+    // The governor waits for a second before it calls a domain stale.
+    std::thread::sleep(Duration::from_millis(1500));
+    let script = moving(&[(&package, 100_000_000, 1_000_000)]);
+    let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sh", "-c", &script]);
+    command.env("CARBON_OPS_GOVERNOR_SOCKET", &socket).env("CARBON_OPS_NVML", "off");
+    let record = recorded(&home, &mut command);
+    let excluded = &record["excluded"][0];
+    assert_eq!((&excluded["name"], &excluded["reason"]), (&"gpu-0".into(), &"unreadable".into()));
+    assert!(has(&record, "notes", "unseen_gpu") && has(&record, "notes", "zone_unreadable"));
+    assert_eq!(record["quality_flag"], "estimated");
 }
