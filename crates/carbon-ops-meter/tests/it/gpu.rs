@@ -41,8 +41,13 @@ impl Script {
         self
     }
 
-    /// Plays it as a window, with one step more after the end.
+    /// Plays it as a window, with one step more after the end, in which nobody uses the GPU.
     fn play(&self) -> GpuEnergy {
+        self.play_then("0.samples -\n0.processes -\n")
+    }
+
+    /// The same, with these answers after the end.
+    fn play_then(&self, after: &str) -> GpuEnergy {
         let fake = Fake::new(&answers(0, 0, self.steps.first().map_or("", |step| &step.1)));
         let base = Instant::now();
         let now = Cell::new(Duration::from_secs(1));
@@ -62,7 +67,8 @@ impl Script {
                 window.sample(&clock, &mut who);
             }
         }
-        window.end(&clock, &mut who);
+        // A process of the workload's is gone by now, and all others may be.
+        window.end(&clock, &mut |_| Whose::Unseen);
         let elapsed = now.get() - Duration::from_secs(1);
         let last = self.steps.last().map_or(0, |(watts, _)| *watts);
         let mut slept = Duration::ZERO;
@@ -70,10 +76,9 @@ impl Script {
             slept += pause;
             now.set(now.get() + pause);
             if slept >= Duration::from_millis(100) {
-                fake.answers(&answers(energy + last * 100, 1, "0.samples -\n0.processes -\n"));
+                fake.answers(&answers(energy + last * 100, u64::MAX, after));
             }
         };
-        // A process of the workload's is gone by now.
         let (mut gpus, excluded) =
             window.close(elapsed, &clock, &mut sleep, &mut |_| Whose::Unseen);
         assert!(excluded.is_empty(), "{excluded:?}");
@@ -261,4 +266,50 @@ fn a_gpu_without_a_counter_is_estimated_within_what_its_power_leaves_open() {
     let energy = &gpus[0].domain.energy;
     let found = [energy.low, energy.energy, energy.high].map(joules);
     assert_eq!((found, energy.estimated), ([200.0, 300.0, 400.0], true));
+}
+
+#[test]
+fn what_comes_after_the_end_is_nobodys() {
+    let script = Script::new().then(20, 300, "0.samples 100:@:100\n0.processes 100\n");
+    let gpu = script.play_then("0.samples 200:@:100\n0.processes 200\n");
+    assert_used(&gpu, [1.0, 0.0, 0.0]);
+}
+
+/// The driver tells of the command's first process when it has gone.
+#[test]
+fn a_process_that_was_announced_need_not_be_seen_alive() {
+    let fake = Fake::new(&answers(0, 0, "0.samples -\n"));
+    let base = Instant::now();
+    let now = Cell::new(Duration::ZERO);
+    let clock = || base + now.get();
+    let gone = &mut |_| Whose::Unseen;
+    let mut window = GpuWindow::open(fake.present(), &clock, gone);
+    window.expect(OURS);
+    now.set(Duration::from_millis(500));
+    fake.answers(&answers(150_000, 1, "0.samples 100:@:100\n"));
+    window.end(&clock, gone);
+    let uses = window.uses(gone);
+    assert!((uses["gpu-0"].workload - 1.0).abs() < 1e-9, "{uses:?}");
+}
+
+/// 30 ms at 300 W, of which the counter shows nothing until its step of 30 J at 80 ms.
+#[test]
+fn a_window_shorter_than_a_step_is_interpolated_over_the_counters_period() {
+    let fake = Fake::new(&answers(0, 0, "0.samples -\n"));
+    let base = Instant::now();
+    let now = Cell::new(Duration::ZERO);
+    let clock = || base + now.get();
+    let mut window = GpuWindow::open(fake.present(), &clock, &mut who);
+    now.set(Duration::from_millis(30));
+    window.end(&clock, &mut who);
+    let mut sleep = |pause| {
+        now.set(now.get() + pause);
+        if now.get() >= Duration::from_millis(80) {
+            fake.answers(&answers(30_000, 0, "0.samples -\n"));
+        }
+    };
+    let (gpus, _) = window.close(Duration::from_millis(30), &clock, &mut sleep, &mut who);
+    let energy = &gpus[0].domain.energy;
+    assert!((joules(energy.energy) - 9.0).abs() < 1e-6 && energy.estimated, "{energy:?}");
+    assert_eq!((energy.low, energy.high), (Microjoules::ZERO, Microjoules::new(30_000_000)));
 }
