@@ -69,7 +69,7 @@ impl Script {
         }
         // A process of the workload's is gone by now, and all others may be.
         window.end(&clock, &mut |_| Whose::Unseen);
-        let elapsed = now.get() - Duration::from_secs(1);
+        let elapsed = now.get().saturating_sub(Duration::from_secs(1));
         let last = self.steps.last().map_or(0, |(watts, _)| *watts);
         let mut slept = Duration::ZERO;
         let mut sleep = |pause| {
@@ -122,7 +122,7 @@ fn energy_is_given_to_those_who_used_the_gpu_while_it_passed() {
         .then(100, 60, "0.samples -\n0.processes 100\n")
         .then(100, 400, "0.samples 100:@:100\n0.processes 100\n")
         .play();
-    assert_eq!(joules(gpu.domain.energy.energy), 4600.0);
+    assert_eq!(gpu.domain.energy.energy, Microjoules::new(4_600_000_000));
     // Nobody was named in the last two seconds of rest at most, which may be given to who came then.
     let joules = gpu.used.workload * 4600.0;
     assert!((4000.0..=4120.0).contains(&joules), "{joules} J of 4000 J");
