@@ -42,8 +42,8 @@ const INTERVAL_MAX_POWER: Duration = Duration::from_millis(100);
 /// step, which sharpens the start, and processes that live for a moment.
 const INTERVAL_FIRST: Duration = Duration::from_millis(20);
 
-/// Steps of the energy counter are 20 to 100 ms apart by GPU (Yang, Adamek, Armour, "Part-time power
-/// measurements", SC 2024, of the sensor that is behind it): taken until two were seen.
+/// Steps of the energy counter are 20 to 100 ms apart by GPU (Yang, Adamek, Armour, arXiv 2312.02741,
+/// of the power sensor; of the counter a prior): taken until two were seen.
 const STEP: Duration = Duration::from_millis(100);
 
 /// How long to look for the counter's next step after the end.
@@ -52,8 +52,8 @@ const SETTLE_MAX: Duration = Duration::from_millis(250);
 /// Pause between two looks meanwhile.
 const SETTLE_PAUSE: Duration = Duration::from_millis(5);
 
-/// The driver samples processes every 1/6 s to 1 s, by product (NVML API reference, utilisation
-/// samples): where nobody is named for twice as long, nobody was there.
+/// The driver samples processes every 1/6 s to 1 s, by product (NVML API reference,
+/// `nvmlUtilization_t`): where nobody is named for twice as long, nobody was there.
 const SAMPLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Energy that a second weighs beside the counted one, in J: nothing, unless the counter rests.
