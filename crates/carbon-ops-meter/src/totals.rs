@@ -21,7 +21,7 @@ use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text};
 /// A domain without a good reading for this long is stale.
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
-/// A package, its memory and a GPU always draw power, and their counters step at least once a
+/// All but a package's graphics always draw power, and their counters step at least once a
 /// second: one that rests for longer is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
 
@@ -523,9 +523,9 @@ impl Track {
     }
 }
 
-/// What always draws power.
+/// What always draws power: all but a package's graphics, which are switched off when unused.
 fn never_rests(kind: Kind) -> bool {
-    matches!(kind, Kind::Package | Kind::Dram | Kind::Gpu)
+    kind != Kind::Uncore
 }
 
 fn milliseconds(at: Moment) -> u64 {
