@@ -9,6 +9,7 @@
 mod crash;
 mod disk;
 mod frozen;
+mod legacy;
 mod mutation;
 mod support;
 mod torn;
