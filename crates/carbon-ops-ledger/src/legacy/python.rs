@@ -107,14 +107,40 @@ pub(super) fn float_repr(double: f64) -> String {
     if double.is_infinite() {
         return if double > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
     }
-    // The standard library's digits are the shortest too, and of those the nearest.
-    let scientific = format!("{double:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..16).contains(&exponent) {
-        let fixed = format!("{double}");
-        return if fixed.contains('.') { fixed } else { fixed + ".0" };
+    let (digits, exponent) = shortest_digits(double.abs());
+    let minus = if double.is_sign_negative() { "-" } else { "" };
+    let (first, rest) = digits.split_at(1);
+    if !(-4..16).contains(&exponent) {
+        let point = if rest.is_empty() { "" } else { "." };
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{minus}{first}{point}{rest}e{sign}{:02}", exponent.unsigned_abs());
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
+    let Ok(whole) = usize::try_from(exponent) else {
+        let zeros = "0".repeat(usize::try_from(-exponent - 1).unwrap_or_default());
+        return format!("{minus}0.{zeros}{digits}");
+    };
+    let padded = format!("{digits:0<width$}", width = whole + 2);
+    let (before, after) = padded.split_at(whole + 1);
+    format!("{minus}{before}.{after}")
+}
+
+/// The shortest digits, without zeros at their end, and the power of ten of the first one. Where
+/// two of that length are equally near, CPython takes the even one, and so does `ryu`; the standard
+/// library does not (24209776726088.8125).
+fn shortest_digits(double: f64) -> (String, i32) {
+    let mut buffer = ryu_js::Buffer::new();
+    let text = buffer.format_finite(double);
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{before}{after}");
+    let digits = all.trim_start_matches('0');
+    let zeros = all.len() - digits.len();
+    let digits = digits.trim_end_matches('0');
+    if digits.is_empty() {
+        return ("0".to_owned(), 0);
+    }
+    // Of a double's text both are below 400.
+    let place = |n: usize| i32::try_from(n).unwrap_or_default();
+    (digits.to_owned(), exponent + place(before.len()) - 1 - place(zeros))
 }

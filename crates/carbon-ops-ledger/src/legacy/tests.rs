@@ -9,7 +9,7 @@ use crate::canonical::Reason;
 use crate::keys::Trust;
 
 /// `repr` of each double, by Python 3.11.
-const REPRS: [(f64, &str); 22] = [
+const REPRS: [(f64, &str); 25] = [
     (1e16, "1e+16"),
     (1e15, "1000000000000000.0"),
     (9_999_999_999_999_998.0, "9999999999999998.0"),
@@ -28,6 +28,10 @@ const REPRS: [(f64, &str); 22] = [
     (0.0, "0.0"),
     (100.0, "100.0"),
     (0.1, "0.1"),
+    (1230.0, "1230.0"),
+    (0.00123, "0.00123"),
+    // Halfway between two texts of this length: the even one.
+    (193_678_213_808_710.5 / 8.0, "24209776726088.812"),
     (-1.5, "-1.5"),
     (f64::NAN, "NaN"),
     (f64::INFINITY, "Infinity"),

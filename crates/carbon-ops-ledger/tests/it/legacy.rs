@@ -83,59 +83,94 @@ fn replaced(file: &[u8], from: &str, to: &str) -> Vec<u8> {
     text.replacen(from, to, 1).into_bytes()
 }
 
-/// What is done to a ledger, and each fault that it has then.
-pub(crate) fn attacks() -> Vec<(&'static str, Vec<u8>, Vec<(u64, &'static str, bool)>)> {
-    let (all, lines) = (frozen("audit.ndjson"), lines());
-    let public = key().public_key().to_hex();
+/// Line and code of a fault, and whether Python accepts it.
+type Expected = (u64, &'static str, bool);
+
+/// What is done to a ledger: a name, the file that results, and each fault that it has then.
+pub(crate) type Attack = (&'static str, Vec<u8>, Vec<Expected>);
+
+pub(crate) fn attacks() -> Vec<Attack> {
+    [attacks_on_order(), attacks_on_spelling(), attacks_on_lines(), attacks_on_members()].concat()
+}
+
+fn attacks_on_order() -> Vec<Attack> {
+    let lines = lines();
+    let of = |numbers: &[usize]| -> Vec<u8> {
+        numbers.iter().flat_map(|number| lines[*number].clone()).collect()
+    };
     let other = SecretKey::from_seed(&[9; 32]);
     let foreign = Record::parse(br#"{"i": 0}"#).unwrap().sign(None, &other).unwrap().line;
-    let signature = std::str::from_utf8(&lines[0]).unwrap().split("\"signature\": \"").nth(1);
-    let signature = signature.unwrap()[..128].to_owned();
+    let bad_link = |line| (line, "prev_hash", false);
     vec![
         ("nothing at all", Vec::new(), vec![(1, "empty_file", true)]),
-        ("head cut", lines[2..].concat(), vec![(1, "head_missing", true)]),
-        ("first line cut", lines[1..].concat(), vec![(1, "head_missing", true)]),
-        ("middle cut", [&lines[..1], &lines[2..]].concat().concat(), vec![(2, "prev_hash", false)]),
+        ("two cut off the head", of(&[2, 3, 4]), vec![(1, "head_missing", true)]),
+        ("one cut off the head", of(&[1, 2, 3, 4]), vec![(1, "head_missing", true)]),
+        ("cut in the middle", of(&[0, 2, 3]), vec![bad_link(2)]),
+        ("swapped", of(&[0, 2, 1, 3]), vec![bad_link(2), bad_link(3), bad_link(4)]),
+        ("first doubled", of(&[0, 0]), vec![(2, "chain_restart", false)]),
+        ("second doubled", of(&[0, 1, 1, 2]), vec![bad_link(3)]),
         (
-            "swapped",
-            [&lines[0], &lines[2], &lines[1], &lines[3]].map(|line| line.clone()).concat(),
-            vec![(2, "prev_hash", false), (3, "prev_hash", false), (4, "prev_hash", false)],
+            "line of another key",
+            [&lines[0][..], &foreign, &lines[1]].concat(),
+            vec![(2, "chain_restart", false), (2, "untrusted_key", false), bad_link(3)],
         ),
-        (
-            "doubled",
-            [&lines[0], &lines[0]].map(|line| line.clone()).concat(),
-            vec![(2, "chain_restart", false)],
-        ),
+    ]
+}
+
+fn attacks_on_spelling() -> Vec<Attack> {
+    let all = frozen("audit.ndjson");
+    let respelt = |line| vec![(line, "respelled", true)];
+    vec![
         ("changed", replaced(&all, "212.0", "112.0"), vec![(3, "signature", false)]),
         ("integer for double", replaced(&all, "210.0", "210"), vec![(1, "signature", false)]),
+        ("double respelt", replaced(&all, "210.0", "2.1e2"), respelt(1)),
+        ("space left out", replaced(&all, ", \"type\"", ",\"type\""), respelt(1)),
+        ("text not escaped", replaced(&all, "\\u00e9", "é"), respelt(1)),
+        ("capitals in an escape", replaced(&all, "\\u00e9", "\\u00E9"), respelt(1)),
         (
-            "duplicate before",
+            "member before its double",
             replaced(&all, "\"grams\": 212.0", "\"grams\": 0, \"grams\": 212.0"),
             vec![(3, "duplicate_member", true)],
         ),
         (
-            "duplicate after",
+            "member after its double",
             replaced(&all, "\"grams\": 212.0", "\"grams\": 212.0, \"grams\": 0"),
             vec![(3, "duplicate_member", true), (3, "signature", false)],
         ),
-        ("respelt number", replaced(&all, "210.0", "2.1e2"), vec![(1, "respelled", true)]),
-        ("respelt space", replaced(&all, ", \"type\"", ",\"type\""), vec![(1, "respelled", true)]),
-        ("raw text", replaced(&all, "\\u00e9", "é"), vec![(1, "respelled", true)]),
-        ("blank line", [&lines[0][..], b"\n", &lines[1]].concat(), vec![(2, "blank_line", true)]),
-        (
-            "line of spaces",
-            [&lines[0][..], b" \t\n", &lines[1]].concat(),
-            vec![(2, "blank_line", true)],
-        ),
+    ]
+}
+
+fn attacks_on_lines() -> Vec<Attack> {
+    let (all, lines) = (frozen("audit.ndjson"), lines());
+    let after_first = |more: &[u8]| [&lines[0], more].concat();
+    let between = |more: &[u8]| [&lines[0], more, &lines[1]].concat();
+    let bad = |fault| vec![(2, fault, false)];
+    vec![
+        ("blank line", between(b"\n"), vec![(2, "blank_line", true)]),
+        ("line of spaces", between(b" \t\n"), vec![(2, "blank_line", true)]),
         ("carriage return", replaced(&all, "}\n", "}\r\n"), vec![(1, "surrounding_space", true)]),
+        ("wide space", replaced(&all, "}\n", "}\u{3000}\n"), vec![(1, "surrounding_space", true)]),
         ("carriage return within", replaced(&all, ", ", ",\r"), vec![(1, "not_a_record", false)]),
-        ("no JSON", [&lines[0][..], b"{\n"].concat(), vec![(2, "not_a_record", false)]),
-        ("array", [&lines[0][..], b"[]\n"].concat(), vec![(2, "not_an_object", false)]),
+        ("no JSON", after_first(b"{\n"), bad("not_a_record")),
+        ("an array", after_first(b"[]\n"), bad("not_an_object")),
+        ("no UTF-8", after_first(b"{\"\xff\": 1}\n"), bad("not_a_record")),
         (
-            "bad bytes",
-            [&lines[0][..], b"{\"\xff\": 1}\n"].concat(),
-            vec![(2, "not_a_record", false)],
+            "half a surrogate pair",
+            after_first(b"{\"signature\": \"\", \"\\ud800\": 1}\n"),
+            bad("not_a_record"),
         ),
+        ("a zero byte", replaced(&all, "}\n", "}\0\n"), vec![(1, "not_a_record", false)]),
+    ]
+}
+
+fn attacks_on_members() -> Vec<Attack> {
+    let all = frozen("audit.ndjson");
+    let public = key().public_key().to_hex();
+    let other = SecretKey::from_seed(&[9; 32]).public_key().to_hex();
+    let text = std::str::from_utf8(&all).unwrap();
+    let signature = text.split("\"signature\": \"").nth(1).unwrap()[..128].to_owned();
+    let algorithm = "\"signature_algorithm\": \"ed25519\"";
+    vec![
         ("no signature", b"{\"a\": 1}\n".to_vec(), vec![(1, "signature_form", false)]),
         (
             "signature in capitals",
@@ -144,27 +179,14 @@ pub(crate) fn attacks() -> Vec<(&'static str, Vec<u8>, Vec<(u64, &'static str, b
         ),
         (
             "other algorithm",
-            replaced(
-                &all,
-                "\"signature_algorithm\": \"ed25519\"",
-                "\"signature_algorithm\": \"none\"",
-            ),
+            replaced(&all, algorithm, "\"signature_algorithm\": \"none\""),
             vec![(1, "signature_algorithm", true)],
         ),
-        (
-            "other key named",
-            replaced(&all, &public, &other.public_key().to_hex()),
-            vec![(1, "signing_key", true)],
-        ),
+        ("other key named", replaced(&all, &public, &other), vec![(1, "signing_key", true)]),
         (
             "no key named",
             replaced(&all, &format!("\"signing_key\": \"{public}\", "), ""),
             vec![(1, "signing_key", true)],
-        ),
-        (
-            "line of another key",
-            [&lines[0][..], &foreign, &lines[1]].concat(),
-            vec![(2, "chain_restart", false), (2, "untrusted_key", false), (3, "prev_hash", false)],
         ),
     ]
 }

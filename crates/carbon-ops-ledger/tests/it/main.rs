@@ -11,5 +11,6 @@ mod disk;
 mod frozen;
 mod legacy;
 mod mutation;
+mod python;
 mod support;
 mod torn;
