@@ -239,6 +239,11 @@ pub(crate) enum Ledger {
     Verify(LedgerVerify),
     /// Print records; does not verify them
     Show(LedgerShow),
+    /// Append a record of your own, read from standard input, to a ledger of the Python program
+    ///
+    /// The file is locked, and stays one that the Python package carbon-ops 0.1.1 validates. It is
+    /// made if there is none. `run` writes to ledgers of this program.
+    Append(LedgerAppend),
 }
 
 #[derive(Debug, Args)]
@@ -253,7 +258,12 @@ Exit code: 0 valid; 1 tampered with; 2 could not check (no such ledger, key not 
 4 valid up to a torn last line, which the next append repairs.")]
 pub(crate) struct LedgerVerify {
     /// Ledger directory or file; the default ledger without it
+    #[arg(required_if_eq("profile", "0.1"))]
     pub(crate) path: Option<PathBuf>,
+
+    /// Format of the ledger: 0.1 is that of the Python package carbon-ops 0.1
+    #[arg(long, value_name = "FORMAT", default_value = "v1")]
+    pub(crate) profile: Profile,
 
     /// Trusted keys: a file with one public key in hex per line, or a public key in hex
     #[arg(long, value_name = "FILE|HEX")]
@@ -266,6 +276,35 @@ pub(crate) struct LedgerVerify {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A ledger format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    V1,
+    #[value(name = "0.1")]
+    Legacy,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: echo '{\"grams\": 1.5}' | carbon-ops ledger append --profile 0.1 old.ndjson
+
+Exit code: 0 appended and on the disk; 2 not appended.")]
+pub(crate) struct LedgerAppend {
+    /// The ledger file
+    pub(crate) path: PathBuf,
+
+    /// Format of the ledger; 0.1 is the only one that takes records of others
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) profile: AppendProfile,
+}
+
+/// A ledger format that takes a user's own records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AppendProfile {
+    #[value(name = "0.1")]
+    Legacy,
 }
 
 #[derive(Debug, Args)]

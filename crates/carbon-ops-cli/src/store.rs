@@ -21,7 +21,7 @@ use crate::config::{Origin, Setting, Settings};
 use crate::edge::Edge;
 
 /// Appends take milliseconds; a queue of a hundred on a slow disk still fits.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The file of trusted keys in the data home.
 const TRUST_FILE: &str = "trust";

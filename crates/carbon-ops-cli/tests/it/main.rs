@@ -18,6 +18,7 @@ mod frozen;
 mod governed;
 mod home;
 mod ledger;
+mod legacy;
 mod monitor;
 mod record;
 mod run;
