@@ -39,7 +39,7 @@ pub struct Report {
     /// What a record after the last of those would carry as `prev_hash`, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_hash: Option<String>,
-    /// The keys that signed, at most 64.
+    /// The keys that signed: the trusted ones, and up to 64 in all of the others.
     pub keys: Vec<KeyReport>,
     /// How many faults there are.
     pub fault_count: u64,
@@ -264,7 +264,7 @@ impl<'t> State<'t> {
         tally.head = Some(hash);
         if let Some((_, records)) = self.keys.iter_mut().find(|(known, _)| *known == key) {
             *records += 1;
-        } else if self.keys.len() < MAX_KEYS {
+        } else if is_trusted || self.keys.len() < MAX_KEYS {
             self.keys.push((key, 1));
         }
         if !is_trusted && self.foreign.len() < MAX_FAULTS {

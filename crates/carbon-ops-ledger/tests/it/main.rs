@@ -9,6 +9,7 @@
 mod crash;
 mod disk;
 mod frozen;
+mod import;
 mod legacy;
 mod mutation;
 mod python;
