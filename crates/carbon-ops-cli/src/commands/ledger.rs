@@ -44,6 +44,7 @@ pub(crate) fn run(
         Ledger::Verify(args) => check(args, &settings, edge, out),
         Ledger::Show(args) => show(args, &settings, out),
         Ledger::Append(args) => legacy::append(args, &settings, edge, out),
+        Ledger::Import(args) => legacy::import(args, &settings, edge, out),
     }
 }
 
@@ -83,15 +84,23 @@ fn check(
     };
     let report = verify(reader, &trust, &mut check)
         .with_context(|| format!("cannot read {}", path.display()))?;
+    let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
     if args.json {
         let mut json = serde_json::to_value(&report)?;
         if let Some(object) = json.as_object_mut() {
             object.insert("newer_records".into(), others.newer.into());
             object.insert("foreign_records".into(), others.foreign.into());
+            if let Some(pinned) = &pinned {
+                object.insert("imported_differences".into(), pinned.differences.clone().into());
+            }
         }
         writeln!(out, "{json:#}")?;
     } else {
         write_report(&report, &others, &path, out)?;
+        legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
+    }
+    if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
+        return Ok(Status::Tampered.exit_code());
     }
     // What this version cannot read, it has not checked.
     let unread = others.newer > 0 && matches!(report.status, Status::Valid | Status::TornTail);

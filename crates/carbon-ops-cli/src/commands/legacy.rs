@@ -1,4 +1,5 @@
-//! Ledgers of the Python package carbon-ops 0.1: verifying them and appending to them.
+//! Ledgers of the Python package carbon-ops 0.1: verifying them, appending to them, and continuing
+//! them in a ledger of this program.
 //!
 //! Left out: what their records mean.
 
@@ -6,12 +7,13 @@ use std::io::{BufReader, Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use carbon_ops_ledger::entry::Imported;
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::legacy::{self, LIMITS, MAX_LINE_BYTES, Record, Report};
 use carbon_ops_ledger::verify::Status;
 
-use super::ledger::{FAULTS_SHOWN, open, write_trust_hint};
-use crate::args::{LedgerAppend, LedgerVerify};
+use super::ledger::{FAULTS_SHOWN, open, trust, write_trust_hint};
+use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::store::{PATIENCE, Store};
@@ -43,16 +45,20 @@ fn verified(path: &Path, trust: &Trust) -> Result<Report> {
     legacy::verify(reader, trust).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()> {
+fn words(report: &Report) -> &'static str {
     let lax = report.fault_count == report.python_accepts_count;
-    let verdict = match report.status {
+    match report.status {
         Status::Valid => "VALID",
         Status::TornTail => "VALID UP TO A TORN LAST LINE",
         Status::Tampered if lax => "FAULTY, though the Python package accepts it",
         Status::Tampered => "TAMPERED WITH",
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
         _ => "UNKNOWN VERDICT",
-    };
+    }
+}
+
+fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()> {
+    let verdict = words(report);
     writeln!(out, "{}: {verdict}", path.display())?;
     writeln!(out, "  {} records of version 0.1 in {} lines", report.records, report.lines)?;
     writeln!(out, "  {} bytes, SHA-256 {}", report.file_bytes, report.file_sha256)?;
@@ -103,4 +109,102 @@ pub(super) fn append(
     let signer = key.public_key().fingerprint();
     writeln!(out, "appended a record to {}, signed by {signer}", args.path.display())?;
     Ok(0)
+}
+
+/// `ledger import`: a new ledger whose genesis pins the old one.
+pub(super) fn import(
+    args: &LedgerImport,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let trust = trust(args.trust.as_deref(), settings, edge)?;
+    let report = verified(&args.old, &trust)?;
+    let old = args.old.display();
+    if report.status != Status::Valid && !args.accept_unverified {
+        if args.json {
+            writeln!(out, "{:#}", serde_json::to_value(&report)?)?;
+        } else {
+            write_report(&report, &args.old, out)?;
+            writeln!(out, "nothing was imported: {old} does not verify")?;
+            writeln!(
+                out,
+                "hint: --accept-unverified imports it, and records what is wrong with it"
+            )?;
+        }
+        return Ok(report.exit_code());
+    }
+    let pin = Imported::of(&report);
+    let store = Store::of(settings, edge)?.at(Some(&args.into));
+    let (key, _) = store.key(true)?;
+    let Some(notice) = store.make(&key, Some(&pin))? else {
+        bail!("there is a ledger in {} already\nhint: name a new directory", args.into.display());
+    };
+    if args.json {
+        writeln!(out, "{:#}", serde_json::to_value(&pin)?)?;
+        return Ok(0);
+    }
+    writeln!(out, "{notice}")?;
+    writeln!(out, "  it continues {old}: {}", words(&report))?;
+    writeln!(
+        out,
+        "  {} records, {} bytes, SHA-256 {}",
+        pin.records, pin.file_bytes, pin.file_sha256
+    )?;
+    writeln!(out, "hint: keep {old} as it is, and check both with")?;
+    writeln!(out, "carbon-ops ledger verify {} --imported {old}", args.into.display())?;
+    Ok(0)
+}
+
+/// What became of the file that a genesis pins.
+pub(super) struct Pinned {
+    /// The members of the pin in which the file differs; none for the file that was imported.
+    pub(super) differences: Vec<&'static str>,
+}
+
+/// Holds a file against the pin; nothing when none was given.
+pub(super) fn check_pinned(file: Option<&Path>, pin: Option<&Imported>) -> Result<Option<Pinned>> {
+    let Some(file) = file else { return Ok(None) };
+    let Some(pin) = pin else {
+        bail!(
+            "the ledger's first entry pins no imported file\n\
+             hint: verify without --imported; for the old file alone, use --profile 0.1"
+        );
+    };
+    // The keys of the pin, not the user's: the same question as at the import.
+    let trust = Trust::parse(&pin.keys.join("\n"), "the first entry")?;
+    let found = Imported::of(&verified(file, &trust)?);
+    Ok(Some(Pinned { differences: pin.differences(&found) }))
+}
+
+/// Of the ledger that a verified one continues.
+pub(super) fn write_imported(
+    pin: Option<&Imported>,
+    pinned: Option<&Pinned>,
+    out: &mut impl Write,
+) -> Result<()> {
+    let Some(pin) = pin else { return Ok(()) };
+    let verdict = match pin.verdict {
+        Status::Valid => "valid",
+        Status::TornTail => "valid up to a torn last line",
+        Status::Tampered => "TAMPERED WITH OR FAULTY",
+        _ => "NOT CHECKED, its key was not trusted",
+    };
+    let Imported { records, file_bytes, file_sha256, .. } = pin;
+    writeln!(out, "  continues a ledger of version 0.1 that was {verdict} when it was imported")?;
+    writeln!(out, "  that ledger: {records} records, {file_bytes} bytes, SHA-256 {file_sha256}")?;
+    match pinned {
+        None => writeln!(out, "hint: --imported FILE checks whether a file is that ledger")?,
+        Some(Pinned { differences }) if differences.is_empty() => {
+            writeln!(out, "  the given file is that ledger, byte for byte")?;
+        }
+        Some(Pinned { differences }) => {
+            writeln!(
+                out,
+                "  THE GIVEN FILE IS NOT THAT LEDGER: {} differ",
+                differences.join(", ")
+            )?;
+        }
+    }
+    Ok(())
 }

@@ -105,3 +105,77 @@ fn appended_records_verify_with_the_local_key() {
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!((done.code(), &report["records"]), (0, &2.into()), "{report:#}");
 }
+
+/// A home with a copy of a frozen ledger as `old`, changed.
+fn with_old(name: &str, change: impl FnOnce(String) -> String) -> Home {
+    let home = Home::new();
+    let text = fs::read_to_string(frozen(name)).unwrap();
+    fs::write(home.work("old"), change(text)).unwrap();
+    home
+}
+
+fn imported(home: &Home, more: &[&str]) -> Done {
+    home.does(&[&["ledger", "import", "old", "--into", "new"], more].concat())
+}
+
+#[test]
+fn an_imported_ledger_is_pinned_continued_and_checked() {
+    let home = with_old("audit.ndjson", |text| text);
+    let done = imported(&home, &["--trust", KEY]);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert!(done.text().contains("--imported old"), "{}", done.text());
+    let again = imported(&home, &["--trust", KEY]);
+    assert!(again.code() == 2 && again.stderr.contains("already"), "{}", again.stderr);
+    let run = home.does(&["run", "--ledger", "new", "--", "true"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+
+    let plain = home.does(&["ledger", "verify", "new"]);
+    assert_eq!(plain.code(), 0, "{}", plain.stderr);
+    let text = plain.text();
+    assert!(text.contains("continues a ledger of version 0.1 that was valid"), "{text}");
+    let both = home.does(&["ledger", "verify", "new", "--imported", "old"]);
+    assert_eq!(both.code(), 0, "{}", both.stderr);
+    assert!(both.text().contains("is that ledger, byte for byte"), "{}", both.text());
+
+    // Its last record cut off: by itself it is still valid, with the pin it is not.
+    let text = fs::read_to_string(home.work("old")).unwrap();
+    let end = text.trim_end().rfind('\n').unwrap() + 1;
+    fs::write(home.work("old"), &text[..end]).unwrap();
+    let old = home.does(&["ledger", "verify", "--profile", "0.1", "old", "--trust", KEY]);
+    assert_eq!(old.code(), 0, "{}", old.stderr);
+    let both = home.does(&["ledger", "verify", "new", "--imported", "old", "--json"]);
+    let report: Value = serde_json::from_slice(&both.stdout).unwrap();
+    let differences = ["file_bytes", "file_sha256", "head_hash", "records"];
+    assert_eq!((both.code(), &report["imported_differences"]), (1, &differences.as_slice().into()));
+}
+
+#[test]
+fn what_does_not_verify_is_imported_only_when_asked_and_recorded_so() {
+    let trusting: &[&str] = &["--trust", KEY];
+    for (verdict, code) in [("tampered", 1), ("torn_tail", 4), ("untrusted", 2)] {
+        let home = with_old("audit.ndjson", |text| match verdict {
+            "tampered" => text.replace("212.0", "112.0"),
+            "torn_tail" => text[..text.len() - 40].to_owned(),
+            _ => text,
+        });
+        let trust = if verdict == "untrusted" { &[] } else { trusting };
+        let refused = imported(&home, trust);
+        assert_eq!(refused.code(), code, "{}", refused.stderr);
+        assert!(refused.text().contains("nothing was imported"), "{}", refused.text());
+        assert!(!home.work("new").exists());
+        let done = imported(&home, &[trust, &["--accept-unverified", "--json"]].concat());
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        let pin: Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert_eq!(pin["verdict"], verdict);
+        let both = home.does(&["ledger", "verify", "new", "--imported", "old"]);
+        assert_eq!(both.code(), 0, "{} {}", both.text(), both.stderr);
+    }
+}
+
+#[test]
+fn a_ledger_that_imported_nothing_has_no_file_to_be_held_against() {
+    let home = with_old("audit.ndjson", |text| text);
+    assert_eq!(home.does(&["ledger", "init", "new"]).code(), 0);
+    let done = home.does(&["ledger", "verify", "new", "--imported", "old"]);
+    assert!(done.code() == 2 && done.stderr.contains("hint:"), "{}", done.stderr);
+}
