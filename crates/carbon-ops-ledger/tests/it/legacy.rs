@@ -1,12 +1,15 @@
 //! Ledgers of version 0.1: those that the Python package wrote verify, and what it lets pass is
 //! named. The frozen files were written by the package with `testdata/ledgers/0.1/make.py`.
 
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use carbon_ops_ledger::keys::{SecretKey, Trust};
-use carbon_ops_ledger::legacy::{Record, Report, append, verify};
+use carbon_ops_ledger::legacy::{MAX_LINE_BYTES, Record, Report, append, verify};
 use carbon_ops_ledger::verify::Status;
+
+use proptest::prelude::*;
 
 use crate::support::{key, trust};
 
@@ -242,6 +245,44 @@ fn no_flipped_bit_goes_unnoticed() {
             let expected = if at + 1 == file.len() { 4 } else { 1 };
             assert_eq!(checked(&file).exit_code(), expected, "bit {bit} of byte {at}");
         }
+    }
+}
+
+#[test]
+fn the_digest_of_the_file_does_not_depend_on_how_it_is_read() {
+    let file = frozen("texts.ndjson");
+    let whole = checked(&file);
+    for capacity in [1, 2, 3, 1000] {
+        let reader = BufReader::with_capacity(capacity, &file[..]);
+        assert_eq!(verify(reader, &trust()).unwrap(), whole);
+    }
+}
+
+#[test]
+fn a_line_beyond_the_limit_is_named_and_passed_over() {
+    let lines = lines();
+    let long = [&b"{\"x\": \""[..], &vec![b'x'; MAX_LINE_BYTES], b"\"}\n"].concat();
+    let report = checked(&[&lines[0][..], &long, &lines[1], &long[..MAX_LINE_BYTES + 5]].concat());
+    assert_eq!(faults(&report), [(2, "too_long", false), (4, "too_long", false)]);
+    let record = Record::parse(long.trim_ascii()).unwrap();
+    assert!(record.sign(None, &key()).unwrap_err().to_string().contains("longer than"));
+}
+
+proptest! {
+    /// Anything cut out of a ledger and anything put in its place, but whole lines off its end.
+    #[test]
+    fn no_edit_goes_unnoticed_and_none_makes_the_reader_panic(
+        at in any::<prop::sample::Index>(),
+        cut in 0_usize..900,
+        put in prop_oneof![prop::collection::vec(any::<u8>(), 0..40), ".{0,20}".prop_map(String::into_bytes)],
+    ) {
+        let file = frozen("audit.ndjson");
+        let at = at.index(file.len());
+        let cut = cut.min(file.len() - at);
+        let edited = [&file[..at], &put, &file[at + cut..]].concat();
+        let report = checked(&edited);
+        let is_cut = file.starts_with(&edited) && (edited.ends_with(b"\n"));
+        prop_assert_eq!(report.status == Status::Valid, is_cut, "{:#?}", report);
     }
 }
 
