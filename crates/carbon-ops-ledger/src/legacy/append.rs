@@ -44,6 +44,11 @@ pub fn append(
     }
     let is_new = !path.exists();
     let file = options.open(path).map_err(io("open"))?;
+    // Versions of the package after 0.1.1 lock the ledger itself. 0.1.1 replaces the file while it
+    // holds the other lock, so the file has to be opened under that one.
+    if !lock_within(&file, patience).map_err(io("lock"))? {
+        return Err(Error::Busy { path: path.to_owned(), waited: patience });
+    }
     if is_new {
         // Crash here: an empty file, which the next append fills.
         durable::sync_dir(durable::parent_of(path)).map_err(io("make durable"))?;
