@@ -82,7 +82,8 @@ impl Record {
     /// # Errors
     ///
     /// [`Error::LegacyRecord`] when it is no JSON object, or one that this program would find
-    /// fault with when reading it: a name twice, a number that is not finite. When it has
+    /// fault with when reading it, or that Python would not read: a name twice, a number that is
+    /// not finite, an integer of more than 4300 digits. When it has
     /// one of the ledger's own members, [`Error::InvalidEntry`].
     pub fn parse(json: &[u8]) -> Result<Self> {
         let (value, oddities) =
@@ -92,6 +93,9 @@ impl Record {
         };
         if let Some(oddity) = oddities.into_iter().next() {
             return Err(Error::LegacyRecord(oddity.into()));
+        }
+        if members.iter().any(|(_, value)| has_huge_integer(value)) {
+            return Err(Error::LegacyRecord(Fault::HugeInteger));
         }
         let own = SIGNATURE_MEMBERS.into_iter().chain([PREV_HASH]);
         for name in own {
@@ -140,6 +144,16 @@ impl From<Oddity> for Fault {
             Oddity::Duplicate(name) => Self::DuplicateMember(name),
             Oddity::NonFinite => Self::NonFinite,
         }
+    }
+}
+
+/// Whether Python would refuse to read an integer in a value.
+fn has_huge_integer(value: &Value) -> bool {
+    match value {
+        Value::Integer(digits) => digits.trim_start_matches('-').len() > fault::MAX_DIGITS,
+        Value::Array(items) => items.iter().any(has_huge_integer),
+        Value::Object(members) => members.iter().any(|(_, value)| has_huge_integer(value)),
+        _ => false,
     }
 }
 

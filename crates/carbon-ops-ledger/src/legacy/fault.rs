@@ -9,6 +9,10 @@ use crate::canonical::ParseError;
 /// 830 bytes, and without one a line could fill the memory.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
+/// The most digits of an integer that Python reads unless it is told otherwise (CPython 3.10.7 and
+/// later, `sys.int_info.default_max_str_digits`).
+pub(super) const MAX_DIGITS: usize = 4300;
+
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -40,6 +44,10 @@ pub enum Fault {
     /// `NaN`, `Infinity` or a number beyond all doubles. Python signs them; they are not JSON.
     #[error("a number is not finite, for which JSON has no text")]
     NonFinite,
+    /// An integer that Python refuses to read. Of records to be written only: an older Python may
+    /// have written one, and its digits are all there.
+    #[error("an integer has more than {MAX_DIGITS} digits, which Python does not read")]
+    HugeInteger,
     /// Other bytes than Python writes for the same content: spaces, escapes, spelling of numbers.
     #[error("the line is not spelt as the writer spells it; its content is as signed")]
     Respelled,
@@ -86,6 +94,7 @@ impl Fault {
             Self::NotAnObject => "not_an_object",
             Self::DuplicateMember(_) => "duplicate_member",
             Self::NonFinite => "non_finite",
+            Self::HugeInteger => "huge_integer",
             Self::Respelled => "respelled",
             Self::SignatureForm => "signature_form",
             Self::SignatureCase => "signature_case",

@@ -117,6 +117,10 @@ fn a_payload_with_a_member_of_the_ledgers_own_is_not_signed() {
     for json in ["[]", "{", r#"{"a": 1, "a": 1}"#, r#"{"a": NaN}"#, r#"{"a": 1e999}"#] {
         assert!(Record::parse(json.as_bytes()).is_err(), "{json}");
     }
+    // What `sys.int_info.default_max_str_digits` of Python 3.11 allows, and one more.
+    let of_digits = |digits: usize| format!("{{\"a\": [{{\"b\": -{}}}]}}", "1".repeat(digits));
+    assert!(Record::parse(of_digits(4300).as_bytes()).is_ok());
+    assert!(Record::parse(of_digits(4301).as_bytes()).is_err());
 }
 
 proptest! {

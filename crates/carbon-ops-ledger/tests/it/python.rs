@@ -107,7 +107,7 @@ fn the_package_validates_what_we_write() {
     for record in RECORDS {
         append(&path, &Record::parse(record.as_bytes()).unwrap(), &key(), PATIENCE).unwrap();
     }
-    let big = format!("{{\"big\":1{}}}", "0".repeat(400));
+    let big = format!("{{\"big\":1{}}}", "0".repeat(4299));
     append(&path, &Record::parse(big.as_bytes()).unwrap(), &key(), PATIENCE).unwrap();
     assert_eq!(verify(&std::fs::read(&path).unwrap()[..], &trust()).unwrap().records, 8);
     assert_eq!(verdicts(wheel, dir.path())["ours"], Some(true));
