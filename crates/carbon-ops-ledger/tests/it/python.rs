@@ -2,7 +2,7 @@
 //! writes, and it accepts just those of our faults that we say it accepts.
 //!
 //! Needs python3 (3.10 or later) with `cryptography`, pip, and the network once; skipped aloud
-//! without, and `CARBON_OPS_REQUIRE=python` turns that into a failure.
+//! without, and `CARBON_OPS_REQUIRE=python` (or `pip`) turns that into a failure.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -56,6 +56,7 @@ fn fetch() -> Result<PathBuf, String> {
     }
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--no-deps", "--require-hashes", "--quiet"]);
+    pip.args(["--only-binary", ":all:"]);
     pip.args(["--disable-pip-version-check", "--retries", "0", "--timeout", "10", "--dest"]);
     output(pip.arg(&dir).arg("-r").arg(data("requirements.txt")))?;
     if is_the_package(&wheel) { Ok(wheel) } else { Err(format!("no {}", wheel.display())) }
@@ -68,7 +69,7 @@ fn wheel() -> Option<&'static Path> {
         Ok(path) => Some(path),
         Err(why) => {
             let required = std::env::var("CARBON_OPS_REQUIRE").unwrap_or_default();
-            let required = required.split(',').any(|word| word.trim() == "python");
+            let required = required.split(',').any(|word| ["python", "pip"].contains(&word.trim()));
             assert!(!required, "python is required: {why}");
             let test = std::thread::current().name().unwrap_or("a test").to_owned();
             // To the stream itself, which the test harness does not capture.
