@@ -239,6 +239,17 @@ pub(crate) enum Ledger {
     Verify(LedgerVerify),
     /// Print records; does not verify them
     Show(LedgerShow),
+    /// Append a record of your own, read from standard input, to a ledger of the Python program
+    ///
+    /// The file is locked, and stays one that the Python package carbon-ops 0.1.1 validates. It is
+    /// made if there is none. `run` writes to ledgers of this program.
+    Append(LedgerAppend),
+    /// Continue a ledger of the Python program in a new one of this program
+    ///
+    /// Verifies the old file and makes a new ledger whose first entry pins it: its size, SHA-256, last
+    /// link, number of records, keys and verdict. The old file stays where it is, unchanged; keep
+    /// it, and check the two together with `ledger verify DIR --imported OLD`.
+    Import(LedgerImport),
 }
 
 #[derive(Debug, Args)]
@@ -253,11 +264,20 @@ Exit code: 0 valid; 1 tampered with; 2 could not check (no such ledger, key not 
 4 valid up to a torn last line, which the next append repairs.")]
 pub(crate) struct LedgerVerify {
     /// Ledger directory or file; the default ledger without it
+    #[arg(required_if_eq("profile", "0.1"))]
     pub(crate) path: Option<PathBuf>,
+
+    /// Format of the ledger: 0.1 is that of the Python package carbon-ops 0.1
+    #[arg(long, value_name = "FORMAT", default_value = "v1")]
+    pub(crate) profile: Profile,
 
     /// Trusted keys: a file with one public key in hex per line, or a public key in hex
     #[arg(long, value_name = "FILE|HEX")]
     pub(crate) trust: Option<String>,
+
+    /// The ledger file of version 0.1 that this ledger continues: is it the one that was imported?
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    pub(crate) imported: Option<PathBuf>,
 
     /// Derive every interval again from the record's inputs and compare all digits
     #[arg(long)]
@@ -266,6 +286,63 @@ pub(crate) struct LedgerVerify {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A ledger format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    V1,
+    #[value(name = "0.1")]
+    Legacy,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: echo '{\"grams\": 1.5}' | carbon-ops ledger append --profile 0.1 old.ndjson
+
+Exit code: 0 appended and on the disk; 2 not appended.")]
+pub(crate) struct LedgerAppend {
+    /// The ledger file
+    pub(crate) path: PathBuf,
+
+    /// Format of the ledger; 0.1 is the only one that takes records of others
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) profile: AppendProfile,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: carbon-ops ledger import old.ndjson --into ledger --trust PUBLIC_KEY
+
+Exit code: 0 imported; else the old ledger's, and nothing was made: 1 tampered with; 2 could not
+check (no such file, key not trusted); 4 valid up to a torn last line.")]
+pub(crate) struct LedgerImport {
+    /// The old ledger file
+    pub(crate) old: PathBuf,
+
+    /// Directory of the new ledger
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
+
+    /// Trusted keys of the old ledger: a file with one public key in hex per line, or a public key
+    /// in hex
+    #[arg(long, value_name = "FILE|HEX")]
+    pub(crate) trust: Option<String>,
+
+    /// Import even what does not verify; the new ledger says so for ever
+    #[arg(long)]
+    pub(crate) accept_unverified: bool,
+
+    /// Print what was pinned, or the report on the old ledger, as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A ledger format that takes a user's own records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AppendProfile {
+    #[value(name = "0.1")]
+    Legacy,
 }
 
 #[derive(Debug, Args)]

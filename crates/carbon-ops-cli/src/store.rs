@@ -13,6 +13,7 @@ use carbon_ops_estimate::record::{Record, timestamp};
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::{Appended, Ledger, Repair, WriterOptions};
 use carbon_ops_ledger::canonical::{Object, Value};
+use carbon_ops_ledger::entry::Imported;
 use carbon_ops_ledger::keys::{KeyOrigin, SecretKey, Trust, create_secret, load_secret};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
 
@@ -21,7 +22,7 @@ use crate::config::{Origin, Setting, Settings};
 use crate::edge::Edge;
 
 /// Appends take milliseconds; a queue of a hundred on a slow disk still fits.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The file of trusted keys in the data home.
 const TRUST_FILE: &str = "trust";
@@ -119,9 +120,22 @@ impl Store {
 
     /// Makes a ledger; a notice unless another process was faster.
     pub(crate) fn init(&self, key: &SecretKey) -> Result<Option<String>> {
+        self.make(key, None)
+    }
+
+    /// Makes a ledger that may continue an older one; a notice unless there is one already.
+    pub(crate) fn make(
+        &self,
+        key: &SecretKey,
+        imported: Option<&Imported>,
+    ) -> Result<Option<String>> {
         let storage = DirStorage::new(&self.ledger);
-        let now = timestamp(Edge::now());
-        match Ledger::create(storage, key, Edge::random()?, &now, options()) {
+        let (id, now) = (Edge::random()?, timestamp(Edge::now()));
+        let made = match imported {
+            None => Ledger::create(storage, key, id, &now, options()),
+            Some(imported) => Ledger::create_importing(storage, key, id, &now, options(), imported),
+        };
+        match made {
             Ok(_) => Ok(Some(format!(
                 "made the ledger {}, signed by the key {} ({})",
                 self.ledger.display(),

@@ -21,8 +21,9 @@ use sha2::{Digest, Sha256};
 
 use crate::canonical::Object;
 use crate::entry::{
-    self, Control, Entry, EntryHash, Fault, Head, LedgerId, MAX_LINE_BYTES, check_payload,
-    evidence_name, genesis_payload, parse_evidence_name, recovery_payload,
+    self, Control, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
+    check_payload, evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
+    recovery_payload,
 };
 use crate::error::{Error, Result};
 use crate::keys::{PublicKey, Signer, Trust};
@@ -113,15 +114,45 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// [`Error::Io`] there may be a complete ledger or none; nothing else is possible, and trying
     /// again tells.
     pub fn create(
-        mut storage: S,
+        storage: S,
         signer: &'k dyn Signer,
         ledger_id: [u8; 16],
         created_ts: &str,
         options: WriterOptions,
     ) -> Result<Self> {
-        let id = LedgerId(ledger_id);
+        let payload = genesis_payload(created_ts, &options.tool, signer.public_key());
+        Self::create_with(storage, signer, ledger_id, payload, options)
+    }
+
+    /// As [`Ledger::create`], for a ledger that continues one of version 0.1: its genesis says
+    /// which.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::create`], and [`Error::InvalidEntry`] when `imported` names more keys than a
+    /// genesis may.
+    pub fn create_importing(
+        storage: S,
+        signer: &'k dyn Signer,
+        ledger_id: [u8; 16],
+        created_ts: &str,
+        options: WriterOptions,
+        imported: &Imported,
+    ) -> Result<Self> {
         let key = signer.public_key();
-        let payload = genesis_payload(created_ts, &options.tool, key);
+        let payload = importing_genesis_payload(created_ts, &options.tool, key, imported)
+            .map_err(Error::InvalidEntry)?;
+        Self::create_with(storage, signer, ledger_id, payload, options)
+    }
+
+    fn create_with(
+        mut storage: S,
+        signer: &'k dyn Signer,
+        ledger_id: [u8; 16],
+        payload: Object,
+        options: WriterOptions,
+    ) -> Result<Self> {
+        let id = LedgerId(ledger_id);
         let (genesis, mut line) = entry::sign(payload, id, None, signer)?;
         line.push(b'\n');
         locked(&mut storage, options.patience, true, |storage| {
@@ -136,7 +167,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
             // Crash here: a ledger with its genesis. Nothing was acknowledged, so if the name was
             // not durable and is lost, nothing of worth is.
         })?;
-        let (head, roster) = (genesis.head(), vec![key]);
+        let (head, roster) = (genesis.head(), vec![signer.public_key()]);
         let repairs = Vec::new();
         Ok(Self { storage, signer, options, id, roster, head, repairs, poisoned: false })
     }

@@ -16,6 +16,7 @@ mod write;
 
 pub(crate) use convert::check_object_numbers;
 pub use convert::{ConvertError, NumberOutOfRange, check_record_numbers};
+pub(crate) use parse::Reader;
 pub use parse::{ParseError, Reason, parse, parse_canonical};
 pub(crate) use write::object_to_canonical_without;
 pub use write::{object_to_canonical, to_canonical};

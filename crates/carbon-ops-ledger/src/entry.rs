@@ -18,11 +18,16 @@ use crate::hex;
 use crate::keys::{PublicKey, Signer};
 
 mod control;
+mod imported;
 #[cfg(test)]
 mod tests;
 
 pub use control::{Control, Genesis, Recovery};
-pub(crate) use control::{evidence_name, genesis_payload, parse_evidence_name, recovery_payload};
+pub(crate) use control::{
+    evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
+    recovery_payload,
+};
+pub use imported::Imported;
 
 /// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit
 /// length (C2SP tlog-tiles v0.1.0, "Log entries"), and a ledger shall fit there one day.

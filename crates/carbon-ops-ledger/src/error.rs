@@ -99,6 +99,20 @@ pub enum Error {
     /// The entry to append breaks the format; nothing was written.
     #[error("the entry cannot be written: {0}")]
     InvalidEntry(#[source] Fault),
+    /// A record that cannot become a line of version 0.1; nothing was written.
+    #[error("the record cannot be written: {0}")]
+    LegacyRecord(#[source] crate::legacy::Fault),
+    /// A ledger of version 0.1 whose last line cannot be followed; nothing was written.
+    #[error(
+        "{} cannot be appended to: {fault} (its last line)\nhint: run `carbon-ops ledger verify --profile 0.1 {}` to see every fault; nothing was changed",
+        path.display(), path.display()
+    )]
+    LegacyTail {
+        /// The ledger file.
+        path: PathBuf,
+        /// What is wrong with its last line.
+        fault: crate::legacy::Fault,
+    },
     /// The entry was not stored and the ledger is as it was: the caller may try again.
     #[error("the entry was not stored in {}, which is unchanged: {source}", path.display())]
     NotStored {

@@ -40,6 +40,7 @@ pub mod entry;
 mod error;
 mod hex;
 pub mod keys;
+pub mod legacy;
 mod lines;
 pub mod read;
 pub mod storage;

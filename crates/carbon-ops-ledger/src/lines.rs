@@ -19,6 +19,15 @@ pub(crate) struct Line {
 
 /// Reads the next line into `line`; false at the end of the input.
 pub(crate) fn next_line(reader: &mut impl BufRead, line: &mut Line) -> io::Result<bool> {
+    next_line_within(reader, line, MAX_LINE_BYTES)
+}
+
+/// As [`next_line`] for a format whose lines may have `limit` bytes.
+pub(crate) fn next_line_within(
+    reader: &mut impl BufRead,
+    line: &mut Line,
+    limit: usize,
+) -> io::Result<bool> {
     line.bytes.clear();
     (line.len, line.terminated, line.last) = (0, false, false);
     loop {
@@ -36,7 +45,7 @@ pub(crate) fn next_line(reader: &mut impl BufRead, line: &mut Line) -> io::Resul
         }
         let newline = buffer.iter().position(|b| *b == b'\n');
         let content = buffer.get(..newline.unwrap_or(buffer.len())).unwrap_or_default();
-        let room = (MAX_LINE_BYTES + 1).saturating_sub(line.bytes.len());
+        let room = (limit + 1).saturating_sub(line.bytes.len());
         line.bytes.extend(content.iter().take(room));
         line.len += content.len() as u64;
         line.terminated = newline.is_some();

@@ -17,7 +17,7 @@ pub const LEDGER_FILE: &str = "ledger.ndjson";
 pub const LOCK_FILE: &str = "lock";
 
 /// Auditors read ledgers: everybody may.
-const FILE_MODE: u32 = 0o644;
+pub(crate) const FILE_MODE: u32 = 0o644;
 /// So may they look into the directory.
 const DIR_MODE: u32 = 0o755;
 /// How long to sleep between attempts to lock. An append holds the lock for milliseconds.
@@ -66,6 +66,24 @@ pub trait Storage {
 
     /// The names of all files beside the ledger that may be evidence.
     fn evidence_names(&mut self) -> io::Result<Vec<String>>;
+}
+
+/// Takes the lock of a file, waiting up to `patience`; false when somebody else holds it for that
+/// long.
+pub(crate) fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
+    // Sleeps are added up rather than a clock read.
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if waited < patience => {
+                std::thread::sleep(LOCK_POLL);
+                waited += LOCK_POLL;
+            }
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+    }
 }
 
 /// A ledger in a directory: `ledger.ndjson`, `lock`, and evidence of torn writes.
@@ -144,18 +162,8 @@ impl Storage for DirStorage {
             .truncate(false)
             .mode(FILE_MODE)
             .open(self.lock_path())?;
-        // Sleeps are added up rather than a clock read.
-        let mut waited = Duration::ZERO;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if waited < patience => {
-                    std::thread::sleep(LOCK_POLL);
-                    waited += LOCK_POLL;
-                }
-                Err(TryLockError::WouldBlock) => return Ok(false),
-                Err(TryLockError::Error(e)) => return Err(e),
-            }
+        if !lock_within(&lock, patience)? {
+            return Ok(false);
         }
         self.ledger = self.open_ledger()?;
         self.lock = Some(lock);

@@ -9,7 +9,7 @@ use std::io::{self, BufRead};
 use serde::Serialize;
 
 use crate::canonical::Object;
-use crate::entry::{Control, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES};
+use crate::entry::{Control, Entry, EntryHash, Fault, Imported, LedgerId, MAX_LINE_BYTES};
 use crate::keys::{PublicKey, Trust};
 use crate::lines::{Line, next_line};
 
@@ -63,6 +63,9 @@ pub struct Report {
     /// When the ledger was made, from its genesis.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_ts: Option<String>,
+    /// The older ledger that this one continues, from its genesis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// The number of the last authentic entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seq: Option<u64>,
@@ -184,6 +187,7 @@ struct State<'t> {
     /// From the genesis, once it has been verified.
     roster: Option<Roster>,
     created_ts: Option<String>,
+    imported: Option<Imported>,
     next_seq: NextSeq,
     /// The hash of the line before, unless that line was not authentic and has reported so.
     prev_hash: Option<EntryHash>,
@@ -211,6 +215,7 @@ impl<'t> State<'t> {
             ledger_id: None,
             roster: None,
             created_ts: None,
+            imported: None,
             next_seq: NextSeq::Is(0),
             prev_hash: None,
             last: None,
@@ -279,6 +284,7 @@ impl<'t> State<'t> {
         {
             entry.authenticate(entry.ledger_id(), &genesis.keys)?;
             self.created_ts = Some(genesis.created_ts);
+            self.imported = genesis.imported;
             self.roster = Some(Roster { genesis_key: entry.signing_key(), keys: genesis.keys });
         }
         // Without a genesis only what is trusted directly can tell an authentic line from another.
@@ -377,6 +383,7 @@ impl<'t> State<'t> {
             keys: self.key_reports(),
             ledger_id: self.ledger_id.map(|id| id.to_string()),
             created_ts: self.created_ts,
+            imported: self.imported,
             last_seq: self.last.map(|(seq, _)| seq),
             head_hash: self.last.map(|(_, hash)| hash.to_string()),
             recoveries: self.recoveries,

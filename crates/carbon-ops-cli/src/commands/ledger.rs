@@ -12,14 +12,15 @@ use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{Report, Status, verify};
 
-use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify};
+use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
+use crate::commands::legacy;
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::render::{plain, si};
 use crate::store::Store;
 
 /// Faults that are printed; `--json` has up to a thousand.
-const FAULTS_SHOWN: usize = 20;
+pub(super) const FAULTS_SHOWN: usize = 20;
 
 /// The verifier's word for a fault that this program found in a record.
 const PAYLOAD_FAULT: &str = "record";
@@ -42,6 +43,8 @@ pub(crate) fn run(
         Ledger::Init(LedgerInit { path }) => init(path.as_deref(), &settings, edge, out),
         Ledger::Verify(args) => check(args, &settings, edge, out),
         Ledger::Show(args) => show(args, &settings, out),
+        Ledger::Append(args) => legacy::append(args, &settings, edge, out),
+        Ledger::Import(args) => legacy::import(args, &settings, edge, out),
     }
 }
 
@@ -62,10 +65,10 @@ fn check(
     out: &mut impl Write,
 ) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
-    let trust = match &args.trust {
-        Some(given) => Trust::from_file_or_hex(given)?,
-        None => Store::of(settings, edge).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None))?,
-    };
+    let trust = trust(args.trust.as_deref(), settings, edge)?;
+    if args.profile == Profile::Legacy {
+        return legacy::check(args, &path, &trust, out);
+    }
     let reader = BufReader::with_capacity(1 << 20, open(&path)?);
     let mut others = Others::default();
     let mut check = |object: &Object| match Payload::of(object) {
@@ -81,19 +84,35 @@ fn check(
     };
     let report = verify(reader, &trust, &mut check)
         .with_context(|| format!("cannot read {}", path.display()))?;
+    let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
     if args.json {
         let mut json = serde_json::to_value(&report)?;
         if let Some(object) = json.as_object_mut() {
             object.insert("newer_records".into(), others.newer.into());
             object.insert("foreign_records".into(), others.foreign.into());
+            if let Some(pinned) = &pinned {
+                object.insert("imported_differences".into(), pinned.differences.clone().into());
+            }
         }
         writeln!(out, "{json:#}")?;
     } else {
         write_report(&report, &others, &path, out)?;
+        legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
+    }
+    if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
+        return Ok(Status::Tampered.exit_code());
     }
     // What this version cannot read, it has not checked.
     let unread = others.newer > 0 && matches!(report.status, Status::Valid | Status::TornTail);
     Ok(if unread { COULD_NOT } else { report.exit_code() })
+}
+
+/// The keys given, else those of the local key store, else none.
+pub(super) fn trust(given: Option<&str>, settings: &Settings, edge: &Edge) -> Result<Trust> {
+    match given {
+        Some(given) => Ok(Trust::from_file_or_hex(given)?),
+        None => Store::of(settings, edge).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None)),
+    }
 }
 
 /// Signed entries whose content was not checked.
@@ -187,9 +206,14 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     if report.status == Status::Untrusted {
         let key = report.keys.iter().find(|key| key.genesis);
         let public = key.map_or("PUBLIC_KEY", |key| key.public_key.as_str());
-        writeln!(out, "hint: ask the writer for the fingerprint of the key on another way; if it")?;
-        writeln!(out, "is the one above, verify with --trust {public}")?;
+        write_trust_hint(public, out)?;
     }
+    Ok(())
+}
+
+pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "hint: ask the writer for the fingerprint of the key on another way; if it")?;
+    writeln!(out, "is the one above, verify with --trust {public_key}")?;
     Ok(())
 }
 
@@ -248,7 +272,7 @@ fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     Ok(if path.is_dir() { path.join(LEDGER_FILE) } else { path })
 }
 
-fn open(path: &Path) -> Result<File> {
+pub(super) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| {
         anyhow!(
             "cannot open the ledger {}: {error}\nhint: give the path of a ledger, or make the \

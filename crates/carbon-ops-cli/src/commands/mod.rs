@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod ledger;
+mod legacy;
 pub(crate) mod monitor;
 pub(crate) mod run;
 pub(crate) mod schema;

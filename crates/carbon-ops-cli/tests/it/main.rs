@@ -19,6 +19,7 @@ mod governed;
 mod gpu;
 mod home;
 mod ledger;
+mod legacy;
 mod monitor;
 mod record;
 mod run;

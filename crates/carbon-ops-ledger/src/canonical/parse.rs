@@ -75,19 +75,10 @@ pub enum Reason {
 /// assert_eq!((error.offset, error.reason), (7, Reason::DuplicateMember("a".into())));
 /// ```
 pub fn parse(bytes: &[u8]) -> Result<Value, ParseError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| ParseError { offset: e.valid_up_to(), reason: Reason::InvalidUtf8 })?;
-    if text.starts_with('\u{feff}') {
-        return Err(ParseError { offset: 0, reason: Reason::ByteOrderMark });
-    }
-    let mut reader = Reader { text, at: 0 };
-    reader.skip_space();
+    let mut reader = Reader::new(bytes)?;
     let value = reader.value(0)?;
-    reader.skip_space();
-    match reader.peek() {
-        None => Ok(value),
-        Some(_) => Err(reader.error(Reason::TrailingBytes)),
-    }
+    reader.finish()?;
+    Ok(value)
 }
 
 /// Reads a value and insists that the bytes are its canonical form.
@@ -112,33 +103,60 @@ pub fn parse_canonical(bytes: &[u8]) -> Result<Value, ParseError> {
     Err(ParseError { offset: same, reason: Reason::NotCanonical })
 }
 
-struct Reader<'t> {
+/// The tokens of JSON, strictly; also for the reader of version 0.1 (`crate::legacy`), whose values
+/// are others.
+pub(crate) struct Reader<'t> {
     text: &'t str,
     // Invariant: a character boundary of `text`, at most its length.
     at: usize,
 }
 
-impl Reader<'_> {
-    fn error(&self, reason: Reason) -> ParseError {
+impl<'t> Reader<'t> {
+    /// Stands before the first value of some bytes.
+    pub(crate) fn new(bytes: &'t [u8]) -> Result<Self, ParseError> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|e| ParseError { offset: e.valid_up_to(), reason: Reason::InvalidUtf8 })?;
+        if text.starts_with('\u{feff}') {
+            return Err(ParseError { offset: 0, reason: Reason::ByteOrderMark });
+        }
+        let mut reader = Self { text, at: 0 };
+        reader.skip_space();
+        Ok(reader)
+    }
+
+    /// Insists that nothing but space follows.
+    pub(crate) fn finish(mut self) -> Result<(), ParseError> {
+        self.skip_space();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.error(Reason::TrailingBytes)),
+        }
+    }
+
+    pub(crate) fn error(&self, reason: Reason) -> ParseError {
         ParseError { offset: self.at, reason }
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    pub(crate) fn peek_second(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at + 1).copied()
+    }
+
     /// What is wrong when the next byte is not the wanted one.
-    fn unexpected(&self) -> ParseError {
+    pub(crate) fn unexpected(&self) -> ParseError {
         self.error(self.peek().map_or(Reason::UnexpectedEnd, Reason::UnexpectedByte))
     }
 
-    fn skip_space(&mut self) {
+    pub(crate) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), ParseError> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), ParseError> {
         if self.peek() != Some(byte) {
             return Err(self.unexpected());
         }
@@ -160,7 +178,7 @@ impl Reader<'_> {
         }
     }
 
-    fn literal(&mut self, word: &str, value: Value) -> Result<Value, ParseError> {
+    pub(crate) fn literal<V>(&mut self, word: &str, value: V) -> Result<V, ParseError> {
         for byte in word.bytes() {
             self.expect(byte)?;
         }
@@ -205,7 +223,7 @@ impl Reader<'_> {
         }
     }
 
-    fn enter(&mut self, bracket: u8, depth: usize) -> Result<(), ParseError> {
+    pub(crate) fn enter(&mut self, bracket: u8, depth: usize) -> Result<(), ParseError> {
         if depth > MAX_DEPTH {
             return Err(self.error(Reason::TooDeep));
         }
@@ -215,7 +233,7 @@ impl Reader<'_> {
     }
 
     /// Passes a comma (false) or the closing bracket (true).
-    fn next_or_close(&mut self, close: u8) -> Result<bool, ParseError> {
+    pub(crate) fn next_or_close(&mut self, close: u8) -> Result<bool, ParseError> {
         self.skip_space();
         if self.peek() == Some(close) {
             self.at += 1;
@@ -226,6 +244,24 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> Result<Number, ParseError> {
+        let start = self.at;
+        // The standard library rounds correctly (to the nearest double, ties to even), which
+        // RFC 8785 section 3.2.2.3 builds on.
+        let double: f64 = self
+            .number_text()?
+            .parse()
+            .map_err(|_| ParseError { offset: start, reason: Reason::InvalidNumber })?;
+        Number::new(double).map_err(|why| ParseError {
+            offset: start,
+            reason: match why {
+                NumberError::NegativeZero => Reason::NegativeZero,
+                _ => Reason::NumberOverflow,
+            },
+        })
+    }
+
+    /// The text of a number, by the grammar of RFC 8259 section 6.
+    pub(crate) fn number_text(&mut self) -> Result<&'t str, ParseError> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -249,19 +285,7 @@ impl Reader<'_> {
             }
             self.digits()?;
         }
-        // The standard library rounds correctly (to the nearest double, ties to even), which
-        // RFC 8785 section 3.2.2.3 builds on.
-        let text = self.text.get(start..self.at).unwrap_or_default();
-        let double: f64 = text
-            .parse()
-            .map_err(|_| ParseError { offset: start, reason: Reason::InvalidNumber })?;
-        Number::new(double).map_err(|why| ParseError {
-            offset: start,
-            reason: match why {
-                NumberError::NegativeZero => Reason::NegativeZero,
-                _ => Reason::NumberOverflow,
-            },
-        })
+        Ok(self.text.get(start..self.at).unwrap_or_default())
     }
 
     /// One digit or more.
@@ -278,7 +302,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<String, ParseError> {
+    pub(crate) fn string(&mut self) -> Result<String, ParseError> {
         self.expect(b'"')?;
         let mut out = String::new();
         loop {

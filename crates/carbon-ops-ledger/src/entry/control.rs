@@ -1,18 +1,22 @@
 //! The records that a ledger writes about itself: genesis and recovery. For `schema_version` 1
-//! their members are fixed, and a member that is not listed here is refused.
+//! their members are fixed, and a member that is not listed here is refused. A genesis with
+//! `schema_version` 2 says in one member more which older ledger it continues.
 //!
 //! Left out, and room left for it in `docs/formats/ledger-v1.md`: key rotation, checkpoints and
 //! corrections, which come as new types with a new schema version.
 
 use sha2::{Digest, Sha256};
 
-use super::{ALGORITHM, CONTROL_KIND, Entry, Fault, text};
+use super::{ALGORITHM, CONTROL_KIND, Entry, Fault, Imported, text};
 use crate::canonical::{Object, Value};
 use crate::hex;
 use crate::keys::PublicKey;
 
 /// The version of the control records that this code writes and reads.
 const SCHEMA_VERSION: u32 = 1;
+
+/// The version of a genesis that continues a ledger of version 0.1.
+const IMPORT_SCHEMA_VERSION: u32 = 2;
 
 /// The only durability class so far: acknowledged after fdatasync.
 const DURABILITY: &str = "sync";
@@ -60,6 +64,8 @@ pub struct Genesis {
     pub tool: String,
     /// The keys that may sign entries.
     pub keys: Vec<PublicKey>,
+    /// The older ledger that this one continues.
+    pub imported: Option<Imported>,
 }
 
 /// What was cut off after an interrupted write.
@@ -83,8 +89,11 @@ pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
     if text(object, "kind") != Some(CONTROL_KIND) {
         return Ok(None);
     }
-    if object.get("schema_version").and_then(Value::as_u64) != Some(u64::from(SCHEMA_VERSION)) {
-        return Err(Fault::Member { name: "schema_version", expected: "1" });
+    let version = object.get("schema_version").and_then(Value::as_u64);
+    let imports = version == Some(u64::from(IMPORT_SCHEMA_VERSION))
+        && text(object, "type") == Some("genesis");
+    if version != Some(u64::from(SCHEMA_VERSION)) && !imports {
+        return Err(Fault::Member { name: "schema_version", expected: "1, or 2 in a genesis" });
     }
     let created_ts = text(object, "created_ts")
         .filter(|ts| is_timestamp(ts))
@@ -95,15 +104,8 @@ pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
     let (created_ts, tool) = (created_ts.to_owned(), tool.to_owned());
     match text(object, "type") {
         Some("genesis") => {
-            only(object, &["durability", "keys"])?;
-            if text(object, "durability") != Some(DURABILITY) {
-                return Err(Fault::Member { name: "durability", expected: "\"sync\"" });
-            }
-            let keys = roster(object.get("keys"))?;
-            if !keys.contains(&entry.signing_key) {
-                return Err(Fault::KeyNotInRoster(entry.signing_key.to_hex()));
-            }
-            Ok(Some(Control::Genesis(Genesis { created_ts, tool, keys })))
+            let (keys, imported) = genesis(entry, imports)?;
+            Ok(Some(Control::Genesis(Genesis { created_ts, tool, keys, imported })))
         }
         Some("recovery") => {
             only(object, &["evidence", "prev_hash", "removed_bytes", "removed_sha256"])?;
@@ -120,6 +122,23 @@ pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
         Some(other) => Err(Fault::UnknownType(other.to_owned())),
         None => Err(Fault::Member { name: "type", expected: "a text" }),
     }
+}
+
+/// The members of a genesis's own: who may write, and what it continues.
+fn genesis(entry: &Entry, imports: bool) -> Result<(Vec<PublicKey>, Option<Imported>), Fault> {
+    let object = &entry.object;
+    let own: &[&str] =
+        if imports { &["durability", "imported", "keys"] } else { &["durability", "keys"] };
+    only(object, own)?;
+    if text(object, "durability") != Some(DURABILITY) {
+        return Err(Fault::Member { name: "durability", expected: "\"sync\"" });
+    }
+    let keys = roster(object.get("keys"))?;
+    if !keys.contains(&entry.signing_key) {
+        return Err(Fault::KeyNotInRoster(entry.signing_key.to_hex()));
+    }
+    let imported = imports.then(|| Imported::read(object.get("imported"))).transpose()?;
+    Ok((keys, imported))
 }
 
 /// Refuses members beyond the common ones and `more`.
@@ -201,6 +220,23 @@ pub(crate) fn genesis_payload(created_ts: &str, tool: &str, key: PublicKey) -> O
     object.insert("durability", DURABILITY);
     object.insert("keys", vec![Value::Object(listed)]);
     object
+}
+
+/// A genesis that continues an older ledger.
+///
+/// # Errors
+///
+/// When a number of `imported` is beyond what an entry may carry.
+pub(crate) fn importing_genesis_payload(
+    created_ts: &str,
+    tool: &str,
+    key: PublicKey,
+    imported: &Imported,
+) -> Result<Object, Fault> {
+    let mut object = genesis_payload(created_ts, tool, key);
+    object.insert("schema_version", IMPORT_SCHEMA_VERSION);
+    object.insert("imported", imported.to_value()?);
+    Ok(object)
 }
 
 /// `seq` is the number that the torn entry would have had; `removed` are its bytes, of which there

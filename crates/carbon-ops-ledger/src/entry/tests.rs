@@ -115,6 +115,41 @@ fn a_genesis_has_exactly_its_members() {
     assert!(matches!(fault, Err(Fault::KeyNotInRoster(_))));
 }
 
+/// A genesis that continues an older ledger, changed and signed again.
+fn changed_import(change: impl FnOnce(&mut Object, &mut Object)) -> Result<Entry, Fault> {
+    let report = crate::legacy::verify(&b""[..], &crate::keys::Trust::new()).unwrap();
+    let imported = Imported::of(&report);
+    changed(|genesis| {
+        let payload = importing_genesis_payload(NOW, "t", key().public_key(), &imported).unwrap();
+        let mut about = payload.get("imported").and_then(Value::as_object).unwrap().clone();
+        genesis.insert("schema_version", 2);
+        change(genesis, &mut about);
+        genesis.insert("imported", about);
+    })
+}
+
+#[test]
+fn an_importing_genesis_has_exactly_its_members_and_a_version_of_its_own() {
+    assert!(changed_import(|_, _| {}).is_ok());
+    for name in ["file_bytes", "file_sha256", "format", "keys", "records", "verdict"] {
+        assert!(changed_import(|_, about| drop(about.remove(name))).is_err(), "without {name}");
+        let null = changed_import(|_, about| drop(about.insert(name, Value::Null)));
+        assert!(null.is_err(), "null {name}");
+    }
+    let fault = changed_import(|_, about| drop(about.insert("note", "x"))).unwrap_err();
+    assert_eq!(fault, Fault::UnknownMember("note".into()));
+    let fault = changed_import(|genesis, _| drop(genesis.insert("schema_version", 1))).unwrap_err();
+    assert_eq!(fault, Fault::UnknownMember("imported".into()));
+    assert!(changed_import(|_, about| drop(about.insert("head_hash", "00".repeat(31)))).is_err());
+    assert!(changed_import(|_, about| drop(about.insert("head_hash", "00".repeat(32)))).is_ok());
+    assert!(changed_import(|_, about| drop(about.insert("verdict", "good"))).is_err());
+    assert!(changed_import(|_, about| drop(about.insert("format", "carbon-ops-0.2"))).is_err());
+    let one = Value::from(key().public_key().to_hex());
+    assert!(changed_import(|_, about| drop(about.insert("keys", vec![one.clone()]))).is_ok());
+    let twice = vec![one.clone(), one];
+    assert!(changed_import(|_, about| drop(about.insert("keys", twice))).is_err());
+}
+
 #[test]
 fn a_recovery_names_its_evidence_by_hash() {
     let head = genesis().0.head();

@@ -1,6 +1,6 @@
 //! Keys against published vectors. The vectors of RFC 8032 section 7.1; the twelve of
 //! ed25519-speccheck (<https://github.com/novifinancial/ed25519-speccheck>, `cases.txt`,
-//! Apache-2.0), typed here as data.
+//! Apache-2.0), typed here as data; those of Project Wycheproof, in `testdata/vectors`.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -142,6 +142,27 @@ fn speccheck_vectors_have_the_published_strict_verdicts() {
             .is_ok_and(|key| key.verify_strict(&message, &(&signature).into()).is_ok());
         assert_eq!(strict, accepted, "case {number}");
     }
+}
+
+/// All 151 of `ed25519_test.json`, as the crate wycheproof 0.7.0 carries it; the expected results are
+/// Wycheproof's own, without exception. A signature that has not 64 bytes is no signature.
+#[test]
+fn wycheproof_vectors_have_their_published_verdicts() {
+    let path =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/vectors/ed25519-wycheproof.ndjson");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut counted = [0, 0];
+    for line in text.lines() {
+        let vector: serde_json::Value = serde_json::from_str(line).unwrap();
+        let member = |name: &str| vector[name].as_str().unwrap();
+        let (message, valid) = (bytes(member("message")), vector["valid"].as_bool().unwrap());
+        let key = PublicKey::from_hex(member("key"));
+        let verified = hex::decode(member("signature"))
+            .is_some_and(|signature| key.is_ok_and(|key| key.verifies(&message, &signature)));
+        assert_eq!(verified, valid, "{}: {}", vector["id"], member("comment"));
+        counted[usize::from(valid)] += 1;
+    }
+    assert_eq!(counted, [63, 88]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn path(name: &str) -> PathBuf {
 
 /// Compares with a frozen file. `CARBON_OPS_FREEZE=1` writes a file that is missing, and only that:
 /// what is frozen stays.
-fn frozen(name: &str, now: &[u8]) -> Vec<u8> {
+pub(crate) fn frozen(name: &str, now: &[u8]) -> Vec<u8> {
     let path = path(name);
     if !path.exists() && std::env::var_os("CARBON_OPS_FREEZE").is_some() {
         std::fs::write(&path, now).unwrap();

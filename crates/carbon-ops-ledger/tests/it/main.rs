@@ -9,6 +9,9 @@
 mod crash;
 mod disk;
 mod frozen;
+mod import;
+mod legacy;
 mod mutation;
+mod python;
 mod support;
 mod torn;

@@ -1,0 +1,210 @@
+//! Ledgers of the Python package carbon-ops 0.1: verifying them, appending to them, and continuing
+//! them in a ledger of this program.
+//!
+//! Left out: what their records mean.
+
+use std::io::{BufReader, Read as _, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use carbon_ops_ledger::entry::Imported;
+use carbon_ops_ledger::keys::Trust;
+use carbon_ops_ledger::legacy::{self, LIMITS, MAX_LINE_BYTES, Record, Report};
+use carbon_ops_ledger::verify::Status;
+
+use super::ledger::{FAULTS_SHOWN, open, trust, write_trust_hint};
+use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::store::{PATIENCE, Store};
+
+/// `ledger verify --profile 0.1`: form, order, hashes and signatures.
+pub(super) fn check(
+    args: &LedgerVerify,
+    path: &Path,
+    trust: &Trust,
+    out: &mut impl Write,
+) -> Result<u8> {
+    if args.recompute {
+        bail!(
+            "records of version 0.1 do not carry the inputs that --recompute needs\n\
+             hint: verify without it"
+        );
+    }
+    let report = verified(path, trust)?;
+    if args.json {
+        writeln!(out, "{:#}", serde_json::to_value(&report)?)?;
+    } else {
+        write_report(&report, path, out)?;
+    }
+    Ok(report.exit_code())
+}
+
+fn verified(path: &Path, trust: &Trust) -> Result<Report> {
+    let reader = BufReader::with_capacity(1 << 20, open(path)?);
+    legacy::verify(reader, trust).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn words(report: &Report) -> &'static str {
+    let lax = report.fault_count == report.python_accepts_count;
+    match report.status {
+        Status::Valid => "VALID",
+        Status::TornTail => "VALID UP TO A TORN LAST LINE",
+        Status::Tampered if lax => "FAULTY, though the Python package accepts it",
+        Status::Tampered => "TAMPERED WITH",
+        Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
+        _ => "UNKNOWN VERDICT",
+    }
+}
+
+fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()> {
+    let verdict = words(report);
+    writeln!(out, "{}: {verdict}", path.display())?;
+    writeln!(out, "  {} records of version 0.1 in {} lines", report.records, report.lines)?;
+    writeln!(out, "  {} bytes, SHA-256 {}", report.file_bytes, report.file_sha256)?;
+    for key in &report.keys {
+        let trust = if key.trusted { "trusted" } else { "NOT trusted" };
+        writeln!(out, "  {} records signed by {} ({trust})", key.records, key.fingerprint)?;
+    }
+    for fault in report.faults.iter().take(FAULTS_SHOWN) {
+        let note = if fault.python_accepts { " (the Python package accepts this)" } else { "" };
+        writeln!(out, "  line {}: {}: {}{note}", fault.line, fault.code, fault.reason)?;
+    }
+    let hidden = report.fault_count.saturating_sub(FAULTS_SHOWN as u64);
+    if hidden > 0 {
+        writeln!(out, "  and {hidden} more faults; --json lists up to a thousand")?;
+    }
+    if let Some(torn) = &report.torn_tail {
+        let what = if torn.complete_entry {
+            "is a whole record that lacks only its newline"
+        } else {
+            "has no newline and does not verify, as an interrupted write leaves it"
+        };
+        writeln!(out, "  line {} ({} bytes) {what}", torn.line, torn.bytes)?;
+    }
+    for limit in LIMITS {
+        writeln!(out, "  not shown by this format: {limit}")?;
+    }
+    if report.status == Status::Untrusted {
+        let key = report.keys.first().map_or("PUBLIC_KEY", |key| key.public_key.as_str());
+        write_trust_hint(key, out)?;
+    }
+    Ok(())
+}
+
+/// `ledger append --profile 0.1`: one record from standard input.
+pub(super) fn append(
+    args: &LedgerAppend,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let crate::args::AppendProfile::Legacy = args.profile;
+    let (key, _) = Store::of(settings, edge)?.key(false)?;
+    let mut json = Vec::new();
+    let limit = MAX_LINE_BYTES as u64 + 1;
+    std::io::stdin().lock().take(limit).read_to_end(&mut json).context("cannot read the record")?;
+    let record = Record::parse(&json)?;
+    legacy::append(&args.path, &record, &key, PATIENCE)?;
+    let signer = key.public_key().fingerprint();
+    writeln!(out, "appended a record to {}, signed by {signer}", args.path.display())?;
+    Ok(0)
+}
+
+/// `ledger import`: a new ledger whose genesis pins the old one.
+pub(super) fn import(
+    args: &LedgerImport,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let trust = trust(args.trust.as_deref(), settings, edge)?;
+    let report = verified(&args.old, &trust)?;
+    let old = args.old.display();
+    if report.status != Status::Valid && !args.accept_unverified {
+        if args.json {
+            writeln!(out, "{:#}", serde_json::to_value(&report)?)?;
+        } else {
+            write_report(&report, &args.old, out)?;
+            writeln!(out, "nothing was imported: {old} does not verify")?;
+            writeln!(
+                out,
+                "hint: --accept-unverified imports it, and records what is wrong with it"
+            )?;
+        }
+        return Ok(report.exit_code());
+    }
+    let pin = Imported::of(&report);
+    let store = Store::of(settings, edge)?.at(Some(&args.into));
+    let (key, _) = store.key(true)?;
+    let Some(notice) = store.make(&key, Some(&pin))? else {
+        bail!("there is a ledger in {} already\nhint: name a new directory", args.into.display());
+    };
+    if args.json {
+        writeln!(out, "{:#}", serde_json::to_value(&pin)?)?;
+        return Ok(0);
+    }
+    writeln!(out, "{notice}")?;
+    writeln!(out, "  it continues {old}: {}", words(&report))?;
+    writeln!(
+        out,
+        "  {} records, {} bytes, SHA-256 {}",
+        pin.records, pin.file_bytes, pin.file_sha256
+    )?;
+    writeln!(out, "hint: keep {old} as it is, and check both with")?;
+    writeln!(out, "carbon-ops ledger verify {} --imported {old}", args.into.display())?;
+    Ok(0)
+}
+
+/// What became of the file that a genesis pins.
+pub(super) struct Pinned {
+    /// The members of the pin in which the file differs; none for the file that was imported.
+    pub(super) differences: Vec<&'static str>,
+}
+
+/// Holds a file against the pin; nothing when none was given.
+pub(super) fn check_pinned(file: Option<&Path>, pin: Option<&Imported>) -> Result<Option<Pinned>> {
+    let Some(file) = file else { return Ok(None) };
+    let Some(pin) = pin else {
+        bail!(
+            "the ledger's first entry pins no imported file\n\
+             hint: verify without --imported; for the old file alone, use --profile 0.1"
+        );
+    };
+    // The keys of the pin, not the user's: the same question as at the import.
+    let trust = Trust::parse(&pin.keys.join("\n"), "the first entry")?;
+    let found = Imported::of(&verified(file, &trust)?);
+    Ok(Some(Pinned { differences: pin.differences(&found) }))
+}
+
+/// Of the ledger that a verified one continues.
+pub(super) fn write_imported(
+    pin: Option<&Imported>,
+    pinned: Option<&Pinned>,
+    out: &mut impl Write,
+) -> Result<()> {
+    let Some(pin) = pin else { return Ok(()) };
+    let verdict = match pin.verdict {
+        Status::Valid => "valid",
+        Status::TornTail => "valid up to a torn last line",
+        Status::Tampered => "TAMPERED WITH OR FAULTY",
+        _ => "NOT CHECKED, its key was not trusted",
+    };
+    let Imported { records, file_bytes, file_sha256, .. } = pin;
+    writeln!(out, "  continues a ledger of version 0.1 that was {verdict} when it was imported")?;
+    writeln!(out, "  that ledger: {records} records, {file_bytes} bytes, SHA-256 {file_sha256}")?;
+    match pinned {
+        None => writeln!(out, "hint: --imported FILE checks whether a file is that ledger")?,
+        Some(Pinned { differences }) if differences.is_empty() => {
+            writeln!(out, "  the given file is that ledger, byte for byte")?;
+        }
+        Some(Pinned { differences }) => {
+            writeln!(
+                out,
+                "  THE GIVEN FILE IS NOT THAT LEDGER: {} differ",
+                differences.join(", ")
+            )?;
+        }
+    }
+    Ok(())
+}
