@@ -35,15 +35,21 @@
 
 pub mod append;
 pub mod canonical;
+pub mod checkpoint;
 mod durable;
 pub mod entry;
 mod error;
 mod hex;
 pub mod keys;
 mod lines;
+pub mod merkle;
+pub mod note;
+pub mod proof;
 pub mod read;
+mod seek;
 pub mod storage;
 mod tail;
+pub mod tile;
 pub mod verify;
 
 pub use error::{Error, Result};
