@@ -12,3 +12,4 @@ mod frozen;
 mod mutation;
 mod support;
 mod torn;
+mod tree;
