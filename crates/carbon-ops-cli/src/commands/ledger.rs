@@ -10,13 +10,15 @@ use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{Report, Status, verify};
+use carbon_ops_ledger::verify::{Report, Status, verify_against};
 
 use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::render::{plain, si};
 use crate::store::Store;
+
+mod tree;
 
 /// Faults that are printed; `--json` has up to a thousand.
 const FAULTS_SHOWN: usize = 20;
@@ -42,6 +44,10 @@ pub(crate) fn run(
         Ledger::Init(LedgerInit { path }) => init(path.as_deref(), &settings, edge, out),
         Ledger::Verify(args) => check(args, &settings, edge, out),
         Ledger::Show(args) => show(args, &settings, out),
+        Ledger::Checkpoint(args) => tree::checkpoint(args, &settings, edge, out),
+        Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
+        Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
+        Ledger::Consistency(args) => tree::consistency(args, &settings, edge, out),
     }
 }
 
@@ -62,10 +68,8 @@ fn check(
     out: &mut impl Write,
 ) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
-    let trust = match &args.trust {
-        Some(given) => Trust::from_file_or_hex(given)?,
-        None => Store::of(settings, edge).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None))?,
-    };
+    let trust = trusted(args.trust.as_deref(), settings, edge)?;
+    let (anchors, since) = tree::anchors(&path, args.since.as_deref())?;
     let reader = BufReader::with_capacity(1 << 20, open(&path)?);
     let mut others = Others::default();
     let mut check = |object: &Object| match Payload::of(object) {
@@ -79,7 +83,7 @@ fn check(
             Ok(())
         }
     };
-    let report = verify(reader, &trust, &mut check)
+    let report = verify_against(reader, &trust, &anchors, since, &mut check)
         .with_context(|| format!("cannot read {}", path.display()))?;
     if args.json {
         let mut json = serde_json::to_value(&report)?;
@@ -94,6 +98,14 @@ fn check(
     // What this version cannot read, it has not checked.
     let unread = others.newer > 0 && matches!(report.status, Status::Valid | Status::TornTail);
     Ok(if unread { COULD_NOT } else { report.exit_code() })
+}
+
+/// The keys given, else those of the local key store.
+fn trusted(given: Option<&str>, settings: &Settings, edge: &Edge) -> Result<Trust> {
+    match given {
+        Some(given) => Ok(Trust::from_file_or_hex(given)?),
+        None => Store::of(settings, edge).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None)),
+    }
 }
 
 /// Signed entries whose content was not checked.
@@ -143,16 +155,19 @@ fn check_record(object: &Object, recompute: bool) -> Result<(), String> {
 fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {
     let invalid = report.faults.iter().all(|fault| fault.code == PAYLOAD_FAULT);
     let verdict = match report.status {
-        Status::Tampered if invalid => "INVALID RECORDS, signed by the holder of the key",
+        Status::Tampered if invalid && report.fault_count > 0 => {
+            "INVALID RECORDS, signed by the holder of the key"
+        }
         Status::Valid if others.newer > 0 => "NOT CHECKED: records of a newer version",
         Status::Valid => "VALID",
         Status::TornTail => "VALID UP TO A TORN LAST LINE",
         Status::Tampered => "TAMPERED WITH",
+        Status::Rewritten => "CUT OFF OR REWRITTEN since it was signed for",
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
         _ => "UNKNOWN VERDICT",
     };
     writeln!(out, "{}: {verdict}", path.display())?;
-    let records = report.entries.saturating_sub(1 + report.recoveries);
+    let records = report.entries.saturating_sub(1 + report.recoveries) + report.compared;
     let created = report.created_ts.as_deref().unwrap_or("an unknown time");
     writeln!(out, "  {records} records in {} lines, begun {created}", report.lines)?;
     for key in &report.keys {
@@ -176,6 +191,7 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     if hidden > 0 {
         writeln!(out, "  and {hidden} more faults; --json lists up to a thousand")?;
     }
+    tree::write_anchors(report, out)?;
     if let Some(torn) = &report.torn_tail {
         let what = if torn.complete_entry {
             "is a whole entry that lacks only its newline; the next append adds it"
