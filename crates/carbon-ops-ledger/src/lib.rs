@@ -6,7 +6,7 @@
 //! entry means is for the record layer, which [`verify::verify`] calls for each one.
 //!
 //! Left out: clocks, randomness, environment and printing, which are passed in or left to the
-//! binary; checkpoints and witnesses, without which lines cleanly cut off the end are not noticed.
+//! binary; witnesses, who would keep checkpoints for everybody.
 //!
 //! ```
 //! use std::time::Duration;
