@@ -163,3 +163,60 @@ impl fmt::Display for Proof {
         write!(f, "\n{}", self.checkpoint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keys::SecretKey;
+
+    fn proof(extra: Option<Vec<u8>>, index: u64, path: Vec<[u8; 32]>) -> Proof {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let checkpoint = Note::sign("log\n1\nroot\n".into(), "log", &key).unwrap();
+        Proof { extra, index, path: path.into_iter().map(TreeHash).collect(), checkpoint }
+    }
+
+    #[test]
+    fn only_the_one_spelling_is_read() {
+        let good = proof(Some(b"ab".to_vec()), 7, vec![[9; 32]]).to_string();
+        assert!(Proof::parse(good.as_bytes()).is_ok());
+        for bad in [
+            good.replace("@v1", "@v2"),
+            good.replace("index 7", "index 07"),
+            good.replace("index 7", "index +7"),
+            good.replace("index 7\n", ""),
+            good.replace("extra YWI=", "extra YWJ="),
+            good.replace("extra YWI=", "extra  YWI="),
+            good.replace("extra YWI=\nindex 7", "index 7\nextra YWI="),
+            good.replace("extra YWI=\n", "extra YWI=\nextra YWI=\n"),
+            good.replace("\n\nlog", "\nlog"),
+            good.replace('\n', "\r\n"),
+            format!("{good}\n"),
+            format!("\n{good}"),
+            proof(None, 7, vec![[9; 32]; MAX_PROOF_HASHES + 1]).to_string(),
+        ] {
+            assert_ne!(bad, good);
+            assert!(Proof::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_proof_is_read_as_it_was_written(
+            extra: Option<Vec<u8>>, index: u64,
+            path in prop::collection::vec(any::<[u8; 32]>(), 0..=MAX_PROOF_HASHES),
+        ) {
+            let proof = proof(extra, index, path);
+            prop_assert_eq!(Proof::parse(proof.to_string().as_bytes()), Ok(proof));
+        }
+
+        #[test]
+        fn hostile_proof_files_never_panic(
+            head in "(c2sp.org/tlog-proof@v1\n)?(extra [A-Za-z=]{0,8}\n)?(index [0-9]{0,22}\n)?",
+            rest in "[ -~\n\u{2014}]{0,80}",
+        ) {
+            let _ = Proof::parse(format!("{head}{rest}").as_bytes());
+        }
+    }
+}

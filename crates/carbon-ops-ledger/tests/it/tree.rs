@@ -14,7 +14,7 @@ use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::merkle::{TreeHash, inclusion_proof, leaf_hash, node_hash};
 use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::proof::{Proof, ProofFault};
-use carbon_ops_ledger::storage::DirStorage;
+use carbon_ops_ledger::storage::{DirStorage, Storage as _};
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_ledger::verify::{
     Anchor, AnchorKind, AnchorVerdict, Report, Status, verify_against,
@@ -262,6 +262,7 @@ fn another_history_by_the_same_key_is_a_fork() {
     assert_eq!((report.status, report.fault_count), (Status::Rewritten, 0));
     let verdicts: Vec<_> = report.anchors.iter().map(|anchor| anchor.verdict).collect();
     assert_eq!(verdicts, [AnchorVerdict::Forked; 2]);
+    let mut taken_up = 0;
     for lost in ["", "tile/0/000.p/13", CHECKPOINT_FILE, SIGNER_STATE_FILE] {
         let mut content = content.clone();
         content.beside.remove(lost);
@@ -274,6 +275,7 @@ fn another_history_by_the_same_key_is_a_fork() {
             Err(Error::Forked { size: 13, .. }) => assert_eq!(disk.content().beside, before),
             Ok(signed) => {
                 assert_ne!(lost, "tile/0/000.p/13");
+                taken_up += 1;
                 // Consistent with what was signed, and so not with the file.
                 let report = held(&disk.file(), &anchors(&disk.content()), 0);
                 assert_eq!(report.exit_code(), 3);
@@ -282,6 +284,22 @@ fn another_history_by_the_same_key_is_a_fork() {
             Err(other) => panic!("{other}"),
         }
     }
+    assert_eq!(taken_up, 3, "old lines are not read again where the edge is there");
+}
+
+#[test]
+fn a_writer_that_was_open_before_another_signed_does_not_sign_a_cut_ledger() {
+    let mut disk = MemoryDisk::of_file(&ledger_of(2, &key(), LEDGER_ID));
+    let key = key();
+    let mut early = opened(&disk, &key);
+    let len = disk.file().len() as u64;
+    append(&disk, 2, 3);
+    sign(&disk).unwrap();
+    disk.truncate(len).unwrap();
+    let before = disk.content();
+    let error = early.checkpoint(NOW).unwrap_err();
+    assert!(matches!(error, Error::Truncated { entries: 3, signed: 6, .. }), "{error}");
+    assert_eq!(disk.content(), before);
 }
 
 #[test]
