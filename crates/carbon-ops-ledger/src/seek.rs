@@ -13,6 +13,8 @@ use crate::entry::MAX_LINE_BYTES;
 const CHUNK_BYTES: usize = 1 << 18;
 /// A stretch of the file that is read rather than searched, and the first attempt at reading a line.
 const STRETCH_BYTES: u64 = 1 << 13;
+/// So many lines are read one after the other rather than searched.
+const NEAR_LINES: u64 = 16;
 
 /// Reads exactly so many bytes from an offset.
 pub(crate) type ReadAt<'r> = dyn FnMut(u64, usize) -> io::Result<Vec<u8>> + 'r;
@@ -37,24 +39,34 @@ pub(crate) fn offset_of(seq: u64, len: u64, read: &mut ReadAt<'_>) -> io::Result
     Ok(found)
 }
 
-/// Binary search; none when something on the way is not as an honest writer leaves it.
+/// Search by proportion and by halves in turn; none when something on the way is not as an honest
+/// writer leaves it.
 fn search(seq: u64, len: u64, read: &mut ReadAt<'_>) -> io::Result<Option<u64>> {
-    // The line at `low` has the number `low_seq`, not above the wanted one; that at `high` is beyond.
-    let (mut low, mut low_seq, mut high) = (0, 0, len);
-    while high - low > STRETCH_BYTES {
-        let middle = low + (high - low) / 2;
-        let Some((start, line)) = first_line_after(middle, high, len, read)? else {
-            high = middle;
-            continue;
-        };
-        match number(&line) {
-            None => return Ok(None),
-            Some(found) if found <= seq => (low, low_seq) = (start, found),
-            // The line before `start` may be the wanted one, or one that begins before `middle`.
-            Some(_) => high = start,
+    // The line at `low` has the number `low_seq`, not above the wanted one; lines from `high` on are
+    // beyond it, and the first of them has the number `high_seq` if that is known.
+    let (mut low, mut low_seq, mut high, mut high_seq) = (0, 0, len, None);
+    // The end first: what it says makes proportions possible.
+    let mut probe = len.saturating_sub(STRETCH_BYTES);
+    let mut halve = true;
+    while high - low > STRETCH_BYTES && seq - low_seq > NEAR_LINES {
+        match first_line_after(probe, high, len, read)? {
+            None => high = probe.max(low),
+            Some((start, line)) => match number(&line) {
+                None => return Ok(None),
+                Some(found) if found <= seq => (low, low_seq) = (start, found),
+                // The line before `start` may be the wanted one, or one that begins before `probe`.
+                Some(found) => (high, high_seq) = (start, Some(found)),
+            },
         }
+        halve = !halve;
+        let half = low + (high - low) / 2;
+        probe = if halve {
+            half
+        } else {
+            proportional(seq, low, low_seq, high, high_seq).unwrap_or(half)
+        };
     }
-    let Some(mut skip) = seq.checked_sub(low_seq) else { return Ok(None) };
+    let mut skip = seq - low_seq;
     let mut offset = low;
     let mut found = None;
     lines_from(low, len, read, &mut |line| {
@@ -67,6 +79,15 @@ fn search(seq: u64, len: u64, read: &mut ReadAt<'_>) -> io::Result<Option<u64>> 
         if offset > high { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok(found)
+}
+
+/// Somewhat before where the wanted line would be if all lines in between were of one length.
+fn proportional(seq: u64, low: u64, low_seq: u64, high: u64, high_seq: Option<u64>) -> Option<u64> {
+    let lines = high_seq?.checked_sub(low_seq).filter(|lines| *lines > 0)?;
+    let before = seq.checked_sub(low_seq)?.saturating_sub(NEAR_LINES / 2);
+    // In 128 bits: the product of two lengths of files does not fit in 64.
+    let along = u128::from(high - low) * u128::from(before) / u128::from(lines);
+    Some(low + u64::try_from(along).ok()?.min((high - low).saturating_sub(1)))
 }
 
 /// The first complete line that begins after `from` and before `before`, with its offset.
@@ -101,8 +122,11 @@ pub(crate) fn lines_from(
     each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> io::Result<()> {
     let mut rest = Vec::new();
+    // Few lines may be wanted, so the first pieces are small.
+    let mut chunk = CHUNK_BYTES / 16;
     while offset < len {
-        let wanted = usize::try_from(len - offset).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        let wanted = usize::try_from(len - offset).unwrap_or(usize::MAX).min(chunk);
+        chunk = CHUNK_BYTES.min(chunk * 2);
         rest.extend(read(offset, wanted)?);
         offset += wanted as u64;
         let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -177,7 +201,21 @@ mod tests {
         };
         let found = offset_of(1234, file.len() as u64, &mut read).unwrap();
         assert_eq!(found, Some(offsets[1234]));
-        assert!(bytes < file.len() / 2, "{bytes} of {}", file.len());
+        assert!(bytes < file.len() / 4, "{bytes} of {}", file.len());
+    }
+
+    #[test]
+    fn whatever_a_file_says_the_search_ends_and_does_not_panic() {
+        let seqs = [3, u64::MAX >> 11, 0, 7, 5_000, 1, 2_000_000, 4];
+        for shift in 0..8 {
+            let line = |n: usize| format!("{{\"seq\":{}}}\n", seqs[(n + shift) % 8]);
+            let mut file: Vec<u8> = (0..3000).flat_map(|n| line(n).into_bytes()).collect();
+            file.extend(b"x".repeat(20_000 * shift));
+            for seq in [0, 1, 4, 1999, 2999, 3000, u64::MAX] {
+                let found = offset_of(seq, file.len() as u64, &mut reader(&file));
+                assert!(found.is_err() || seq < 3000 || found.unwrap().is_none());
+            }
+        }
     }
 
     #[test]
