@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::machine::Machine;
 use crate::stats::Summary;
-use crate::subject::Subject;
 
 /// One measured quantity.
 #[derive(Debug)]
@@ -64,6 +63,8 @@ impl Figure {
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) name: &'static str,
+    /// `carbon-ops 0.2.0`.
+    pub(crate) subject: String,
     pub(crate) before: Machine,
     pub(crate) after: Machine,
     pub(crate) figures: Vec<Figure>,
@@ -75,9 +76,9 @@ impl Report {
         self.figures.iter().all(Figure::passed)
     }
 
-    pub(crate) fn text(&self, subject: &Subject) -> String {
+    pub(crate) fn text(&self) -> String {
         let name = self.name;
-        let mut text = format!("{name}: {} on {}\n", subject.version, self.before.text());
+        let mut text = format!("{name}: {} on {}\n", self.subject, self.before.text());
         for figure in &self.figures {
             text.push_str(&figure.line(name));
         }
@@ -89,6 +90,7 @@ impl Report {
     fn json(&self) -> Value {
         json!({
             "name": self.name,
+            "subject": self.subject,
             "figures": self.figures.iter().map(Figure::json).collect::<Vec<_>>(),
             "load_at_start": self.before.load_json(),
             "load_at_end": self.after.load_json(),
@@ -98,9 +100,8 @@ impl Report {
     }
 }
 
-pub(crate) fn json(reports: &[Report], subject: &Subject) -> Value {
+pub(crate) fn json(reports: &[Report]) -> Value {
     json!({
-        "subject": subject.version,
         "passed": reports.iter().all(Report::passed),
         "reports": reports.iter().map(Report::json).collect::<Vec<_>>(),
     })

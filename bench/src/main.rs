@@ -1,5 +1,6 @@
-//! What carbon-ops itself costs: the time that it adds to a short command, and the CPU time that it
-//! takes next to a long one. Each figure comes with its baseline and, where there is one, its limit.
+//! What carbon-ops itself costs: the time that it adds to a short command, the CPU time that it takes
+//! next to a long one, and what its governor takes and holds and how fast it answers. Each figure
+//! comes with its baseline and, where there is one, its limit.
 //!
 //! Deliberately absent: how accurate the measured energy is; and the cost of a single function, for
 //! which there are profilers.
@@ -14,12 +15,16 @@ use crate::figure::Report;
 use crate::machine::Machine;
 use crate::subject::Subject;
 
+mod daemon;
 mod figure;
+mod governor;
 mod machine;
 mod overhead;
 mod own_cpu;
+mod page;
 mod process;
 mod sim;
+mod socket;
 mod spin;
 mod stats;
 mod subject;
@@ -28,25 +33,64 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
 
   run-overhead   time and CPU time that `carbon-ops run` adds to `true`
   own-cpu        CPU time of `carbon-ops run` itself next to a busy job
-  all            both
+  governor-cost  CPU time and memory of the governor at 10 Hz, against the cheapest correct reader
+  governor-1khz  the same at 1000 Hz, and how punctual it is
+  governor-attribution
+                 both of the governor at 10 Hz and `carbon-ops monitor` of all processes
+  socket-latency round trip of a snapshot over the socket, against an echo of as many bytes
+  snapshot-read  reading a snapshot from the mapped page
+  all            all of them
 
   --binary PATH  the carbon-ops to measure; without it, a release build of this checkout
+  --governor PATH
+                 the carbon-governor to measure; likewise
   --pairs N      pairs of runs in run-overhead, after 5 for warm-up (50)
-  --seconds S    length of the job in own-cpu (10)
-  --rounds N     jobs per variant in own-cpu (3)
+  --seconds S    length of the job in own-cpu (10), of each watch over a governor (120)
+  --rounds N     jobs per variant in own-cpu (3), watches over a governor (2)
+  --quick        watches over a governor of 10 s
   --json         the figures as JSON
 
 Exit code: 0 within the limits, 1 a limit is exceeded, 2 could not measure.";
 
+/// The short watch.
+const QUICK: Duration = Duration::from_secs(10);
+
 /// What was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    binary: Option<PathBuf>,
+    carbon_ops: Option<PathBuf>,
+    governor: Option<PathBuf>,
     pairs: usize,
-    job: Duration,
-    rounds: usize,
+    length: Option<Duration>,
+    rounds: Option<usize>,
     json: bool,
 }
+
+impl Options {
+    fn rounds_or(&self, default: usize) -> usize {
+        self.rounds.unwrap_or(default)
+    }
+}
+
+/// Which program a benchmark measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Measures {
+    CarbonOps,
+    Governor,
+}
+
+type Measure = fn(&Options, &Subject) -> Result<(&'static str, Vec<figure::Figure>)>;
+
+/// All benchmarks, by the words that ask for them.
+const BENCHMARKS: [(&str, Measures, Measure); 7] = [
+    ("run-overhead", Measures::CarbonOps, overhead::measure),
+    ("own-cpu", Measures::CarbonOps, own_cpu::measure),
+    ("governor-cost", Measures::Governor, governor::cost),
+    ("governor-1khz", Measures::Governor, governor::fast),
+    ("governor-attribution", Measures::Governor, governor::attribution),
+    ("socket-latency", Measures::Governor, socket::measure),
+    ("snapshot-read", Measures::Governor, page::measure),
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -66,52 +110,62 @@ fn run(words: &[String]) -> Result<bool> {
         [] => bail!("no command\n{USAGE}"),
         [command, rest @ ..] => (command.as_str(), rest),
     };
-    let (overhead, own_cpu) = match command {
-        "run-overhead" => (true, false),
-        "own-cpu" => (false, true),
-        "all" => (true, true),
+    match command {
         "--help" | "-h" | "help" => {
             println!("{USAGE}");
             return Ok(true);
         }
         // The job of `own-cpu`, which carbon-ops starts.
         spin::COMMAND => return spin::run(rest).map(|()| true),
-        other => bail!("no command {other:?}\n{USAGE}"),
-    };
+        // The other server of `socket-latency`.
+        socket::COMMAND => return socket::echo(rest).map(|()| true),
+        _ => {}
+    }
+    let wanted = |name: &str| command == "all" || command == name;
+    if !BENCHMARKS.iter().any(|(name, _, _)| wanted(name)) {
+        bail!("no command {command:?}\n{USAGE}");
+    }
     let options = parse(rest)?;
-    let subject = Subject::find(options.binary.as_deref())?;
     let mut reports = Vec::new();
-    for (wanted, measure) in [(overhead, overhead::measure as Measure), (own_cpu, own_cpu::measure)]
-    {
-        if wanted {
-            let before = Machine::look()?;
-            let (name, figures) = measure(&options, &subject)?;
-            let report = Report { name, before, after: Machine::look()?, figures };
-            if !options.json {
-                print!("{}", report.text(&subject));
-            }
-            reports.push(report);
+    for (_, measures, measure) in BENCHMARKS.iter().filter(|(name, _, _)| wanted(name)) {
+        let subject = match measures {
+            Measures::CarbonOps => Subject::find("carbon-ops", options.carbon_ops.as_deref())?,
+            Measures::Governor => Subject::find("carbon-governor", options.governor.as_deref())?,
+        };
+        let before = Machine::look()?;
+        let (name, figures) = measure(&options, &subject)?;
+        let after = Machine::look()?;
+        let report = Report { name, subject: subject.version, before, after, figures };
+        if !options.json {
+            print!("{}", report.text());
         }
+        reports.push(report);
     }
     if options.json {
-        println!("{:#}", figure::json(&reports, &subject));
+        println!("{:#}", figure::json(&reports));
     }
     Ok(reports.iter().all(Report::passed))
 }
 
-type Measure = fn(&Options, &Subject) -> Result<(&'static str, Vec<figure::Figure>)>;
-
 fn parse(words: &[String]) -> Result<Options> {
-    let mut options =
-        Options { binary: None, pairs: 50, job: Duration::from_secs(10), rounds: 3, json: false };
+    let mut options = Options {
+        carbon_ops: None,
+        governor: None,
+        pairs: 50,
+        length: None,
+        rounds: None,
+        json: false,
+    };
     let mut words = words.iter();
     while let Some(flag) = words.next() {
         let mut value = || words.next().with_context(|| format!("{flag} needs a value"));
         match flag.as_str() {
-            "--binary" => options.binary = Some(PathBuf::from(value()?)),
+            "--binary" => options.carbon_ops = Some(PathBuf::from(value()?)),
+            "--governor" => options.governor = Some(PathBuf::from(value()?)),
             "--pairs" => options.pairs = at_least_one(flag, value()?)?,
-            "--rounds" => options.rounds = at_least_one(flag, value()?)?,
-            "--seconds" => options.job = spin::seconds(value()?)?,
+            "--rounds" => options.rounds = Some(at_least_one(flag, value()?)?),
+            "--seconds" => options.length = Some(spin::seconds(value()?)?),
+            "--quick" => options.length = Some(QUICK),
             "--json" => options.json = true,
             other => bail!("no option {other:?}\n{USAGE}"),
         }
@@ -135,8 +189,10 @@ mod tests {
     #[test]
     fn options_are_read_and_mistakes_are_refused() {
         let options = parse(&words("--pairs 7 --seconds 0.5 --rounds 2 --json")).unwrap();
-        assert_eq!((options.pairs, options.rounds, options.json), (7, 2, true));
-        assert_eq!(options.job, Duration::from_millis(500));
+        assert_eq!((options.pairs, options.rounds_or(3), options.json), (7, 2, true));
+        assert_eq!(options.length, Some(Duration::from_millis(500)));
+        let options = parse(&words("--quick")).unwrap();
+        assert_eq!((options.length, options.rounds_or(3)), (Some(QUICK), 3));
         for wrong in ["--pairs 0", "--pairs", "--rounds x", "--seconds -1", "--fast"] {
             assert!(parse(&words(wrong)).is_err(), "{wrong}");
         }

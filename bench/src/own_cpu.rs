@@ -4,6 +4,8 @@
 //! took itself; the difference is carbon-ops, from its first instruction to its last, with the job's
 //! way out (some microseconds) on top.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 
 use crate::figure::Figure;
@@ -15,6 +17,9 @@ use crate::{Options, spin};
 
 /// Most that carbon-ops may take, in percent of the job's CPU time.
 const LIMIT_PCT: f64 = 0.3;
+
+/// Length of the job unless told otherwise.
+const JOB: Duration = Duration::from_secs(10);
 
 /// One socket with memory.
 const ONE_SOCKET: [&str; 4] = ["-d", "0=package-0@65", "-d", "0:0=dram@8"];
@@ -76,9 +81,9 @@ fn variant_figures(
 ) -> Result<[Figure; 2]> {
     let ourselves = std::env::current_exe().context("where is this program")?;
     let file = room.path.join("job");
-    let seconds = options.job.as_secs_f64();
+    let seconds = options.length.unwrap_or(JOB).as_secs_f64();
     let mut own = Vec::new();
-    for _ in 0..options.rounds {
+    for _ in 0..options.rounds_or(3) {
         let mut command = subject.run(room, arguments);
         command.arg("--").arg(&ourselves).args([spin::COMMAND, &seconds.to_string()]).arg(&file);
         let all = process::time(&mut command)?.cpu;

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
+use crate::process;
 use crate::subject::{Room, Subject, root};
 
 /// Time to mount; it takes milliseconds.
@@ -23,6 +24,16 @@ pub(crate) fn obstacle() -> Option<&'static str> {
         return Some("not root");
     }
     (!Path::new("/dev/fuse").exists()).then_some("no /dev/fuse")
+}
+
+/// An error where there is none, for what cannot be measured without.
+pub(crate) fn demand() -> Result<()> {
+    match obstacle() {
+        Some(why) => {
+            bail!("there is no simulated RAPL host here: {why}\nhint: run it as root on Linux")
+        }
+        None => Ok(()),
+    }
 }
 
 /// A simulated host that is mounted.
@@ -40,7 +51,18 @@ impl Sim {
         name: &str,
         options: &[&str],
     ) -> Result<Self> {
-        let program = compiled()?;
+        let sim = Self::mount(room, name, options)?;
+        let sensor = subject.sensor(room, &[&sim.option()])?;
+        ensure!(
+            sensor == "sysfs",
+            "carbon-ops takes its energy from the {sensor}, not from raplsim"
+        );
+        Ok(sim)
+    }
+
+    /// Mounts a host with these options of `raplsim.rs`.
+    pub(crate) fn mount(room: &Room, name: &str, options: &[&str]) -> Result<Self> {
+        let program = compiled("raplsim")?;
         let mount = room.folder(name)?;
         let mut command = Command::new(&program);
         command.arg(&mount).args(options).stdin(Stdio::null()).stdout(Stdio::null());
@@ -55,12 +77,16 @@ impl Sim {
             ensure!(start.elapsed() < PATIENCE, "raplsim mounts nothing");
             std::thread::sleep(Duration::from_millis(10));
         }
-        let sensor = subject.sensor(room, &[&sim.option()])?;
-        ensure!(
-            sensor == "sysfs",
-            "carbon-ops takes its energy from the {sensor}, not from raplsim"
-        );
         Ok(sim)
+    }
+
+    /// A command in a mount namespace of its own, where this host's counters stand at their usual
+    /// places. The process that is started becomes the program, so that its id is the program's.
+    pub(crate) fn inside(&self, program: &Path, home: &Path) -> Result<Command> {
+        let script = root().join("testdata/sim/with-sim.sh");
+        let mut command = process::command(script, home);
+        command.env("SIM_DIR", &self.mount).env("RAPLSIM", compiled("raplsim")?).arg(program);
+        Ok(command)
     }
 
     /// The option that makes carbon-ops read it.
@@ -79,11 +105,11 @@ impl Drop for Sim {
     }
 }
 
-/// The simulator beside this program, compiled anew when its source is newer.
-fn compiled() -> Result<PathBuf> {
-    let source = root().join("testdata/sim/raplsim.rs");
+/// A program of `testdata/sim` beside this one, compiled anew when its source is newer.
+pub(crate) fn compiled(name: &str) -> Result<PathBuf> {
+    let source = root().join("testdata/sim").join(name).with_extension("rs");
     let program = std::env::current_exe().context("where is this program")?;
-    let program = program.with_file_name("raplsim");
+    let program = program.with_file_name(name);
     let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     if changed(&program).is_none_or(|built| changed(&source).is_some_and(|new| new > built)) {
         let mut command = Command::new("rustc");

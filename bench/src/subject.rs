@@ -8,20 +8,20 @@ use serde_json::Value;
 
 use crate::process;
 
-/// A carbon-ops that runs.
+/// A program of ours that runs.
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) binary: PathBuf,
-    /// `carbon-ops 0.2.0`.
+    /// `carbon-ops 0.2.0`, `carbon-governor 0.2.0`.
     pub(crate) version: String,
 }
 
 impl Subject {
     /// The binary that was given, else a release build of the workspace that this one lies in.
-    pub(crate) fn find(given: Option<&Path>) -> Result<Self> {
+    pub(crate) fn find(name: &str, given: Option<&Path>) -> Result<Self> {
         let binary = match given {
             Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
-            None => build()?,
+            None => build(name)?,
         };
         let output = Command::new(&binary).arg("--version").output();
         let output = output.with_context(|| binary.display().to_string())?;
@@ -60,21 +60,21 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// Cargo's messages say where it put the binary, wherever the target directory is.
-fn build() -> Result<PathBuf> {
+fn build(name: &str) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--release", "--locked", "--bin", "carbon-ops"];
+    let arguments = ["build", "--release", "--locked", "--bin", name];
     let mut command = Command::new(cargo);
     command.args(arguments).arg("--message-format=json-render-diagnostics").current_dir(root());
     let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
     ensure!(output.status.success(), "cargo {} failed", arguments.join(" "));
     let messages = String::from_utf8_lossy(&output.stdout);
-    let binary = messages.lines().filter_map(executable).next_back();
-    binary.context("cargo named no binary carbon-ops")
+    let binary = messages.lines().filter_map(|message| executable(message, name)).next_back();
+    binary.with_context(|| format!("cargo named no binary {name}"))
 }
 
-fn executable(message: &str) -> Option<PathBuf> {
+fn executable(message: &str, name: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
-    let is_ours = message.pointer("/target/name")? == "carbon-ops";
+    let is_ours = message.pointer("/target/name")? == name;
     let path = message.get("executable")?.as_str()?;
     is_ours.then(|| PathBuf::from(path))
 }
@@ -122,9 +122,10 @@ mod tests {
         let of = |name: &str, path: &str| {
             format!(r#"{{"reason":"a","target":{{"name":"{name}"}},"executable":{path}}}"#)
         };
+        let executable = |message: &str| executable(message, "carbon-ops");
         assert_eq!(executable(&of("carbon-ops", "\"/t/x\"")), Some(PathBuf::from("/t/x")));
         assert_eq!(executable(&of("carbon-ops", "null")), None);
-        assert_eq!(executable(&of("xtask", "\"/t/x\"")), None);
+        assert_eq!(executable(&of("carbon-governor", "\"/t/x\"")), None);
         assert_eq!(executable("not json"), None);
     }
 

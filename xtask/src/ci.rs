@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{tidy, units};
+use crate::{fuzz, soak, tidy, units};
+
+/// How long each fuzz target runs here; `cargo xtask fuzz-smoke` is for more.
+const FUZZ_SECONDS: u32 = 10;
 
 /// What to leave out.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
-    /// No documentation and no cargo deny: for the minutes before a commit.
+    /// No documentation, no fuzzing and no cargo deny: for the minutes before a commit.
     fast: bool,
     /// The default members were tested by a plain `cargo test` just before.
     tested: bool,
@@ -82,6 +85,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
         }
     });
     if !options.fast {
+        step("soak", &|| short_soak(root));
         step("doc", &|| {
             let mut command = Command::new("cargo");
             command
@@ -89,6 +93,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
                 .env("RUSTDOCFLAGS", "-D warnings");
             execute(root, &mut command)
         });
+        step("fuzz", &|| fuzz(root));
         step("deny", &|| deny(root));
         step("advisories", &|| advisories(root));
     }
@@ -120,6 +125,36 @@ fn test(root: &Path, options: Options) -> Outcome {
         }
     }
     cargo(root, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// A minute of the soak.
+fn short_soak(root: &Path) -> Outcome {
+    if let Some(why) = soak::obstacle() {
+        return Outcome::NotChecked(format!("the governor against the truth: {why}"));
+    }
+    let soaked =
+        soak::Options::parse(&["--seconds", "60"]).and_then(|options| soak::run(root, &options));
+    match soaked {
+        Ok(()) => Outcome::Passed,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Outcome::Failed
+        }
+    }
+}
+
+/// Each fuzz target for a moment: that it builds, and that its seeds find nothing.
+fn fuzz(root: &Path) -> Outcome {
+    if let Some(why) = fuzz::missing() {
+        return Outcome::NotChecked(format!("fuzz targets: {why}"));
+    }
+    match fuzz::run(root, FUZZ_SECONDS) {
+        Ok(()) => Outcome::Passed,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Outcome::Failed
+        }
+    }
 }
 
 /// Licences, bans and sources. (`tidy` checks licences too, on machines without cargo deny.)

@@ -1,4 +1,4 @@
-//! The project's own automation: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask tables`.
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `fuzz-smoke` and `soak`.
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
 //! nothing of the machine but cargo and git.
@@ -12,17 +12,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod ci;
+mod fuzz;
+mod soak;
 mod tables;
 mod tidy;
 mod units;
 
 const USAGE: &str = "usage: cargo xtask <command>
 
-  ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out the documentation and cargo deny,
-                             --tested leaves out the tests of the default members (`cargo test` ran before)
+  ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out the documentation, fuzzing,
+                             soak and cargo deny, --tested leaves out the tests of the default members (`cargo test` ran before)
   tidy [--bless]             the rules that no compiler checks; --bless renews the hashes in docs/formats
   tables --wheel PATH [--check]
-                             rebuilds the data tables from the wheel of codecarbon 3.3.2; --check compares only";
+                             rebuilds the data tables from the wheel of codecarbon 3.3.2; --check compares only
+  fuzz-smoke [--seconds N]   runs each fuzz target for a minute, or for N seconds
+
+  soak [--seconds N] [--seed N] [--binary PATH]
+                             the governor on simulated hosts, with kills, stops, faults and hostile clients, against
+                             the truth (600 s; needs root and /dev/fuse)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,8 +37,16 @@ fn main() -> ExitCode {
     let root = root();
     let outcome = match words.as_slice() {
         ["ci", flags @ ..] => ci::Options::parse(flags).and_then(|options| ci::run(&root, options)),
+        ["soak", flags @ ..] => {
+            soak::Options::parse(flags).and_then(|options| soak::run(&root, &options))
+        }
+        // The clients of a soak.
+        [soak::hostile::COMMAND, words @ ..] => soak::hostile::run(words),
         ["tidy"] => tidy::run(&root, tidy::Mode::Check),
         ["tidy", "--bless"] => tidy::run(&root, tidy::Mode::Bless),
+        ["fuzz-smoke", flags @ ..] => {
+            fuzz::parse(flags).and_then(|seconds| fuzz::run(&root, seconds))
+        }
         ["tables", "--wheel", wheel] => tables::run(&root, Path::new(wheel), tables::Mode::Write),
         ["tables", "--wheel", wheel, "--check"] | ["tables", "--check", "--wheel", wheel] => {
             tables::run(&root, Path::new(wheel), tables::Mode::Check)

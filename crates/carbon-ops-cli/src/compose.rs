@@ -2,8 +2,9 @@
 //! source, and lets the estimate crate derive the numbers.
 //!
 //! The energy is a product of the reading and factors of mean 1, one per thing that is not known
-//! exactly. Each factor's coefficient of variation is relative to the active energy, which is what
-//! the workload has a share of; `docs/method.md` has the derivations.
+//! exactly. Each factor's coefficient of variation is relative to the workload's energy: what is not
+//! known of processors weighs by the part that they have in it, and so with each GPU.
+//! `docs/method.md` has the derivations.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,10 +17,10 @@ use carbon_ops_estimate::record::{
 };
 use carbon_ops_estimate::uncertainty::{Distribution, round9};
 use carbon_ops_estimate::zones::Zone;
-use carbon_ops_meter::attribution::IdleRule;
+use carbon_ops_meter::attribution::{GpuUse, IdleRule};
 use carbon_ops_meter::sensor::Kind;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel, TABLE, TdpBasis};
-use carbon_ops_meter::window::Counted;
+use carbon_ops_meter::window::{self as counted, Counted};
 use carbon_ops_units::Microjoules;
 
 use crate::host::Host;
@@ -47,6 +48,10 @@ const SHARE_CV: f64 = 0.5;
 
 /// What remains of that where the workload was alone: kernel work done on its behalf.
 const SHARE_CV_MIN: f64 = 0.01;
+
+/// GPU time is not energy either: kernels of one GPU differ in power, from waiting for memory to
+/// multiplying matrices, by a factor of 2 and more. A prior, as for CPU time.
+const GPU_SHARE_CV: f64 = 0.5;
 
 /// A factor known no better than this is not known at all.
 const CV_MAX: f64 = 2.0;
@@ -81,15 +86,8 @@ pub(crate) fn record(
     host: &Host,
     model: &PowerModel,
 ) -> Result<Record> {
-    let shares = measurement.attribution.shares;
-    let mut inputs = match &measurement.source {
-        Source::Counted(counted) => counted_inputs(counted, measurement, host, model),
-        Source::Modelled(modelled) => vec![model_input(modelled, model)],
-    };
-    inputs.push(
-        Input::new("pue", asked.pue.distribution, &*asked.pue.source).shared(&*asked.pue.shared),
-    );
-    inputs.push(intensity_input(&asked.zone));
+    let shares = measurement.shares();
+    let inputs = inputs(measurement, asked, host, model);
     let workload_uj = shares.workload.as_microjoules();
     let derived = estimate(workload_uj, &inputs).context("no estimate from these inputs")?;
     let record = Record {
@@ -100,12 +98,12 @@ pub(crate) fn record(
             Source::Modelled(_) => AttributionMode::MonitorOnly,
         },
         boot_id: host.boot_id.clone(),
-        coverage_pct: round9(100.0 * coverage(&measurement.source)),
+        coverage_pct: round9(100.0 * coverage(measurement)),
         cpu: Some(Cpu {
             busy_ns: nanoseconds(measurement.cpu.busy),
             count: measurement.cpus.into(),
         }),
-        domains: domains(&measurement.source),
+        domains: domains(measurement),
         elapsed_ns: nanoseconds(measurement.elapsed),
         end_ts: record::timestamp(measurement.end_ts),
         energy: Energy {
@@ -116,7 +114,7 @@ pub(crate) fn record(
         },
         energy_kwh: derived.prices.energy_kwh,
         excluded: excluded(measurement),
-        gaps: gaps(&measurement.source),
+        gaps: gaps(measurement),
         grams: derived.prices.grams,
         host_id: host.id.clone(),
         idle_policy: IdlePolicy::Residual,
@@ -153,6 +151,21 @@ pub(crate) fn record(
     Ok(record)
 }
 
+/// Every input, the energy's first.
+fn inputs(measurement: &Measurement, asked: &Asked, host: &Host, model: &PowerModel) -> Vec<Input> {
+    let weight = weight(measurement, measurement.attribution.shares.workload);
+    let mut inputs = match &measurement.source {
+        Source::Counted(counted) => counted_inputs(counted, measurement, host, model, weight),
+        Source::Modelled(modelled) => vec![model_input(modelled, model, weight)],
+    };
+    inputs.extend(gpu_inputs(measurement, host));
+    inputs.push(
+        Input::new("pue", asked.pue.distribution, &*asked.pue.source).shared(&*asked.pue.shared),
+    );
+    inputs.push(intensity_input(&asked.zone));
+    inputs
+}
+
 fn nanoseconds(time: Duration) -> Decimal {
     Decimal(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
@@ -168,24 +181,17 @@ fn counted_inputs(
     measurement: &Measurement,
     host: &Host,
     model: &PowerModel,
+    weight: f64,
 ) -> Vec<Input> {
     let attribution = measurement.attribution;
-    // Relative change of the active energy when this much of the host's is off.
+    // Relative change of the workload's energy when this much of the host's is off.
     let host_energy = attribution.shares.host.as_joules().max(1e-9);
-    let of_active =
-        |energy: Microjoules| energy.as_joules() / host_energy * attribution.host_sensitivity;
+    let of_active = |energy: Microjoules| {
+        energy.as_joules() / host_energy * attribution.host_sensitivity * weight
+    };
     let mut inputs = Vec::new();
     for domain in &counted.domains {
-        let cv = match domain.kind {
-            Kind::Package | Kind::Core | Kind::Uncore | Kind::Psys => PACKAGE_CV,
-            Kind::Dram => DRAM_CV,
-            Kind::Gpu => GPU_CV,
-        };
-        let meter = if domain.kind == Kind::Gpu { "NVML" } else { "RAPL" };
-        let what = domain.kind.as_str();
-        let source = format!("prior: {meter} {what} within {} %", 100.0 * cv);
-        let key = format!("meter:{}:{}:{}", host.id, domain.backend, domain.name);
-        inputs.push(factor("meter", cv * of_active(domain.energy.energy), source).shared(key));
+        inputs.push(meter_input(domain, host, of_active(domain.energy.energy)));
     }
     if attribution.idle_cv > 0.0 {
         let source = match attribution.idle_rule {
@@ -194,15 +200,73 @@ fn counted_inputs(
             _ => format!("table:{TABLE}"),
         };
         let key = format!("idle:{}", host.id);
-        inputs.push(factor("idle", attribution.idle_cv, source).shared(key).opposed());
+        inputs.push(factor("idle", attribution.idle_cv * weight, source).shared(key).opposed());
     }
-    inputs.push(factor("attribution", share_cv(measurement), "prior: share by CPU time"));
+    let share = share_cv(measurement) * weight;
+    inputs.push(factor("attribution", share, "prior: share by CPU time"));
     // Any energy between the bounds is possible: a rectangular distribution (GUM 4.3.7).
     let (low, high) = counted.bounds();
     let width = high.checked_sub(low).unwrap_or(Microjoules::ZERO);
     let source = "readings around the window";
     inputs.push(factor("ends", of_active(width) / 12f64.sqrt(), source));
     inputs
+}
+
+/// What is not known of a meter, for a domain that has this weight in the workload's energy.
+fn meter_input(domain: &counted::Domain, host: &Host, weight: f64) -> Input {
+    let cv = match domain.kind {
+        Kind::Package | Kind::Core | Kind::Uncore | Kind::Psys => PACKAGE_CV,
+        Kind::Dram => DRAM_CV,
+        Kind::Gpu => GPU_CV,
+    };
+    let meter = if domain.kind == Kind::Gpu { "NVML" } else { "RAPL" };
+    let what = domain.kind.as_str();
+    let source = format!("prior: {meter} {what} within {} %", 100.0 * cv);
+    let key = format!("meter:{}:{}:{}", host.id, domain.backend, domain.name);
+    factor("meter", cv * weight, source).shared(key)
+}
+
+/// The part of the workload's energy that this energy is.
+fn weight(measurement: &Measurement, part: Microjoules) -> f64 {
+    let whole = measurement.shares().workload;
+    // Without GPUs it is all of it, also where that is nothing.
+    if part == whole { 1.0 } else { part.as_joules() / whole.as_joules().max(1e-9) }
+}
+
+/// What is not known of the GPUs that the workload used: their meters, the shares, and the ends.
+fn gpu_inputs(measurement: &Measurement, host: &Host) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    let mut ends = 0.0f64;
+    for gpu in &measurement.gpus {
+        let (name, energy) = (&gpu.domain.name, &gpu.domain.energy);
+        let [part, whole] = [gpu.shares.workload, gpu.shares.host].map(Microjoules::as_microjoules);
+        if part == 0 {
+            continue;
+        }
+        let weight = weight(measurement, gpu.shares.workload);
+        inputs.push(meter_input(&gpu.domain, host, weight));
+        let by = if gpu.used.by_process { "processes seen" } else { "GPU time" };
+        let source = format!("prior: share of {name} by {by}, {part} of {whole} µJ");
+        inputs.push(factor("gpu_attribution", gpu_share_cv(gpu.used) * weight, source));
+        let width = energy.high.checked_sub(energy.low).unwrap_or(Microjoules::ZERO);
+        let width = width.as_joules() / gpu.shares.host.as_joules().max(1e-9);
+        ends = ends.hypot(width / 12f64.sqrt() * weight);
+    }
+    if !inputs.is_empty() {
+        inputs.push(factor("gpu_ends", ends, "readings of the GPUs around the window"));
+    }
+    inputs
+}
+
+/// Of a share by GPU time: what kernels differ in power; that the GPU drew power also while nobody used
+/// it, which counts as idle and which a policy may give to its users; and what may be the workload's
+/// among that of which nobody could say whose it is (the latter two rectangular, GUM 4.3.7).
+fn gpu_share_cv(used: GpuUse) -> f64 {
+    let all = used.used().clamp(1e-9, 1.0);
+    let rule = if used.by_process { 1.0 } else { 1.0 - used.workload / all };
+    let idle = (1.0 / all - 1.0) / 12f64.sqrt();
+    let unknown = used.unknown / used.workload.max(1e-9) / 12f64.sqrt();
+    (GPU_SHARE_CV * rule).hypot(idle).hypot(unknown).max(SHARE_CV_MIN)
 }
 
 /// Ticks blur the busy time by one per CPU; sharing by CPU time is itself an approximation.
@@ -218,15 +282,16 @@ fn share_cv(measurement: &Measurement) -> f64 {
     rule.hypot(ticks).max(SHARE_CV_MIN)
 }
 
-fn model_input(modelled: &Modelled, model: &PowerModel) -> Input {
+fn model_input(modelled: &Modelled, model: &PowerModel, weight: f64) -> Input {
+    let cv = modelled.cv * weight;
     let source = format!("range of {} published figures, table:{TABLE}", modelled.estimates.len());
     let of = model.family.as_deref().unwrap_or(&model.cpu);
     let of = if of.is_empty() { "unknown" } else { of };
     if model.tdp_basis == TdpBasis::Given {
         let key = format!("model:{TABLE}:{of}:{} W", round9(model.tdp.as_watts()));
-        return factor("model", modelled.cv, format!("{source}, configured TDP")).shared(key);
+        return factor("model", cv, format!("{source}, configured TDP")).shared(key);
     }
-    factor("model", modelled.cv, source).shared(format!("model:{TABLE}:{of}"))
+    factor("model", cv, source).shared(format!("model:{TABLE}:{of}"))
 }
 
 fn intensity_input(zone: &Zone) -> Input {
@@ -240,23 +305,31 @@ fn intensity_input(zone: &Zone) -> Input {
     Input::new("intensity", yearly.distribution(), source).shared(key)
 }
 
-fn coverage(source: &Source) -> f64 {
-    match source {
-        Source::Counted(counted) => counted.coverage(),
-        Source::Modelled(_) => 1.0,
-    }
+/// All that was counted, GPUs last.
+fn all_counted(measurement: &Measurement) -> impl Iterator<Item = &counted::Domain> {
+    let counted = match &measurement.source {
+        Source::Counted(counted) => &*counted.domains,
+        Source::Modelled(_) => &[],
+    };
+    counted.iter().chain(measurement.gpus.iter().map(|gpu| &gpu.domain))
 }
 
-fn domains(source: &Source) -> Vec<Domain> {
-    match source {
-        Source::Counted(counted) => counted.domains.iter().map(counted_domain).collect(),
+/// Of the domains that are counted; what is modelled has no time without coverage.
+fn coverage(measurement: &Measurement) -> f64 {
+    counted::coverage(all_counted(measurement), measurement.elapsed)
+}
+
+fn domains(measurement: &Measurement) -> Vec<Domain> {
+    let modelled = match &measurement.source {
+        Source::Counted(_) => Vec::new(),
         Source::Modelled(modelled) => {
             [("cpu", modelled.cpu), ("memory", modelled.memory)].map(modelled_domain).into()
         }
-    }
+    };
+    modelled.into_iter().chain(all_counted(measurement).map(counted_domain)).collect()
 }
 
-fn counted_domain(domain: &carbon_ops_meter::window::Domain) -> Domain {
+fn counted_domain(domain: &counted::Domain) -> Domain {
     let energy = &domain.energy;
     let delta = energy.end.checked_sub(energy.start).unwrap_or(Microjoules::ZERO);
     let adjust = i128::from(energy.energy.as_microjoules()) - i128::from(delta.as_microjoules());
@@ -296,9 +369,8 @@ fn excluded(measurement: &Measurement) -> Vec<record::Excluded> {
         .collect()
 }
 
-fn gaps(source: &Source) -> Vec<Gap> {
-    let Source::Counted(counted) = source else { return Vec::new() };
-    let of_domain = |domain: &carbon_ops_meter::window::Domain| {
+fn gaps(measurement: &Measurement) -> Vec<Gap> {
+    let of_domain = |domain: &counted::Domain| {
         let name = domain.name.clone();
         let gap = move |gap: &carbon_ops_meter::accumulator::Gap| Gap {
             bridged: gap.bridged,
@@ -309,7 +381,7 @@ fn gaps(source: &Source) -> Vec<Gap> {
         };
         domain.energy.gaps.iter().map(gap).collect::<Vec<_>>()
     };
-    counted.domains.iter().flat_map(of_domain).collect()
+    all_counted(measurement).flat_map(of_domain).collect()
 }
 
 fn model_used(source: &Source, model: &PowerModel) -> Option<Model> {
@@ -343,8 +415,10 @@ fn notes(measurement: &Measurement, asked: &Asked, host: &Host) -> Vec<String> {
 
 /// What stands behind the energy and the grid; how well the share is known is for the notes.
 fn quality(measurement: &Measurement, asked: &Asked, model: &PowerModel) -> Quality {
+    let gpus_measured = !measurement.gpus.iter().any(|gpu| gpu.domain.energy.estimated)
+        && !measurement.excluded.iter().any(|zone| zone.reason.loses_energy());
     let energy = match &measurement.source {
-        Source::Counted(counted) if counted.is_measured() => Quality::Measured,
+        Source::Counted(counted) if counted.is_measured() && gpus_measured => Quality::Measured,
         Source::Counted(_) => Quality::Estimated,
         Source::Modelled(_) if model.is_known() => Quality::Estimated,
         Source::Modelled(_) => Quality::Fallback,

@@ -19,6 +19,7 @@ use serde::Deserialize;
 
 use crate::args::Run;
 use crate::edge::Edge;
+use crate::gpus::NvmlLibrary;
 
 /// A configuration file is small; a larger one is something else.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -58,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) pue_overrides: BTreeMap<String, Pue>,
     pub(crate) cpu_tdp: Setting<Option<Watts>>,
     pub(crate) idle: Setting<Option<Watts>>,
+    /// `None`: the system's own, if there is a driver.
+    pub(crate) nvml: Setting<Option<NvmlLibrary>>,
     /// `None` when there is no home to put it in.
     pub(crate) ledger: Setting<Option<PathBuf>>,
     pub(crate) key: Setting<Option<PathBuf>>,
@@ -159,6 +162,7 @@ struct PueSection {
 struct PowerSection {
     cpu_tdp_watts: Option<f64>,
     idle_baseline_watts: Option<f64>,
+    nvml_library: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -261,6 +265,7 @@ impl Settings {
                 file.power.idle_baseline_watts.map(text),
                 |text| Ok(Watts::new(text.trim().parse().context("not a number")?)?),
             )?,
+            nvml: sources.nvml(file.power.nvml_library)?,
             ledger: sources
                 .pick(
                     flags.and_then(|run| run.ledger.clone()).map(path_text),
@@ -301,6 +306,15 @@ fn positive_watts(text: &str) -> Result<Watts> {
     Ok(watts)
 }
 
+/// Loading runs the library's code: what it is shall not hang on the working directory.
+fn nvml_library(text: &str) -> Result<NvmlLibrary> {
+    match text.trim() {
+        "off" => Ok(NvmlLibrary::Off),
+        path if Path::new(path).is_absolute() => Ok(NvmlLibrary::At(path.into())),
+        _ => bail!("neither an absolute path nor off"),
+    }
+}
+
 /// Long enough for a loaded machine; a governor that takes longer is none.
 const TIMEOUT_MAX: f64 = 60.0;
 
@@ -318,6 +332,11 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
+    fn nvml(&self, file: Option<PathBuf>) -> Result<Setting<Option<NvmlLibrary>>> {
+        let file = file.map(|path| path.to_string_lossy().into_owned());
+        self.pick(None, "CARBON_OPS_NVML", file, nvml_library)
+    }
+
     fn governor_socket(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {
         let file = file.map(|path| path.to_string_lossy().into_owned());
         let found =
@@ -479,6 +498,7 @@ mod tests {
             (&[("CPU_TDP_WATTS", "-10")], None, "CPU_TDP_WATTS"),
             (&[("CPU_TDP_WATTS", "nan")], None, "CPU_TDP_WATTS"),
             (&[("CPU_TDP_WATTS", "0")], None, "above 0 W"),
+            (&[("CARBON_OPS_NVML", "libnvidia-ml.so.1")], None, "absolute path"),
             (&[], Some(("c.toml", "[regoin]\ndefault='DE'\n")), "regoin"),
             (&[], Some(("c.json", "{")), "c.json"),
             (&[], Some(("c.yml", "pue: [")), "c.yml"),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use carbon_ops_meter::clock::Moment;
 
 /// All that the program takes from its surroundings, taken once.
 #[derive(Debug, Clone)]
@@ -69,6 +70,13 @@ impl Edge {
     pub(crate) fn monotonic() -> Duration {
         let clock = nix::time::ClockId::CLOCK_MONOTONIC;
         clock.now().map_or(Duration::ZERO, Duration::from)
+    }
+
+    /// `CLOCK_BOOTTIME`, by which energy is integrated where a GPU tells its power only.
+    pub(crate) fn boot_time() -> Moment {
+        let since_boot = nix::time::ClockId::CLOCK_BOOTTIME.now().map(Duration::from);
+        let nanoseconds = since_boot.map_or(0, |time| time.as_nanos());
+        Moment::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 
     /// The wall clock.

@@ -22,6 +22,7 @@ mod commands;
 mod compose;
 mod config;
 mod edge;
+mod gpus;
 mod host;
 mod measure;
 mod render;

@@ -1,25 +1,30 @@
 //! One measurement from start to end: picks the best sensor, keeps it read while the command runs,
 //! and says afterwards what was used and why nothing better was.
 //!
-//! Order: the governor's totals, then the counters of the kernel, then a model of the processor.
+//! Order: the governor's totals, then the counters of the kernel, then a model of the processor. GPUs are
+//! measured beside each of these: by the governor where it serves them, else by NVIDIA's library, which
+//! alone tells whose processes used them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use carbon_ops_estimate::record::{Sensor, SensorStatus};
-use carbon_ops_meter::attribution::{Attribution, CpuUse, Idle, IdleRule, split};
+use carbon_ops_meter::attribution::{Attribution, CpuUse, GpuUse, Idle, IdleRule, Shares, split};
 use carbon_ops_meter::client::{ClientError, Governor};
 use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::governed::GovernedWindow;
+use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
 use carbon_ops_meter::sensor::{Availability, Excluded, Kind};
-use carbon_ops_meter::window::{Counted, Window};
+use carbon_ops_meter::window::{Counted, Domain, Window};
 use carbon_ops_units::Microjoules;
 use jiff::Timestamp;
 
 use crate::config::Settings;
 use crate::edge::Edge;
+use crate::gpus::{Gpu, Gpus, whose};
 use crate::supervise::Outcome;
 
 /// The tables' idle power against a particular machine's: they hold whole servers on one side and
@@ -54,6 +59,11 @@ pub(crate) struct Session {
     start_ts: Timestamp,
     started: Instant,
     window: Option<Measuring>,
+    gpus: Option<GpuWindow>,
+    /// What became of NVIDIA's library.
+    nvml: Option<Sensor>,
+    /// It was not the system's own.
+    simulated_gpus: bool,
 }
 
 /// A window over one of the two kinds of totals.
@@ -75,8 +85,12 @@ pub(crate) struct Measurement {
     pub(crate) tick: Duration,
     /// What went otherwise than it should.
     pub(crate) notes: Vec<Note>,
+    /// Energy of processors and memory.
     pub(crate) source: Source,
+    /// Who used that.
     pub(crate) attribution: Attribution,
+    /// Energy of GPUs, and who used it.
+    pub(crate) gpus: Vec<Gpu>,
     pub(crate) sensors: Vec<Sensor>,
     pub(crate) excluded: Vec<Excluded>,
     pub(crate) simulated: bool,
@@ -101,6 +115,12 @@ pub(crate) enum Note {
     DescendantsRunning,
     /// No governor was there to ask.
     GovernorAbsent,
+    /// The driver told no GPU time; all of a GPU's energy was given to the only ones seen on it.
+    GpuByProcess,
+    /// Energy of a GPU was shared by GPU time.
+    GpuByTime,
+    /// Nobody could say who used some of a GPU's energy; it is among the others'.
+    GpuUnattributed,
     /// The machine has no id, so that its name was hashed.
     HostIdFromName,
     /// The machine had so little busy time that most of its energy was idle.
@@ -117,7 +137,7 @@ pub(crate) enum Note {
     UnseenDisks,
     /// Not measured and not modelled: fans.
     UnseenFans,
-    /// Not measured and not modelled: GPUs.
+    /// Not measured and not modelled: GPUs, all or some.
     UnseenGpu,
     /// Not measured and not modelled: losses of the power supply.
     UnseenPowerSupply,
@@ -136,6 +156,9 @@ impl Note {
             Self::CpuTimeUnresolved => "cpu_time_unresolved",
             Self::DescendantsRunning => "descendants_running",
             Self::GovernorAbsent => "governor_absent",
+            Self::GpuByProcess => "gpu_by_process",
+            Self::GpuByTime => "gpu_by_time",
+            Self::GpuUnattributed => "gpu_unattributed",
             Self::HostIdFromName => "host_id_from_name",
             Self::IdleBounded => "idle_bounded",
             Self::IdleClamped => "idle_clamped",
@@ -195,18 +218,30 @@ impl Measuring {
 }
 
 /// What no sensor of this version sees.
-const UNSEEN: [Note; 4] =
-    [Note::UnseenDisks, Note::UnseenFans, Note::UnseenGpu, Note::UnseenPowerSupply];
+const UNSEEN: [Note; 3] = [Note::UnseenDisks, Note::UnseenFans, Note::UnseenPowerSupply];
+
+fn notes_of_gpus(gpus: &[Gpu], excluded: &[Excluded]) -> [(Note, bool); 4] {
+    let any = |of: fn(&GpuUse) -> bool| gpus.iter().any(|gpu| of(&gpu.used));
+    let left_out = excluded.iter().any(|zone| zone.name.starts_with(Kind::Gpu.as_str()));
+    [
+        (Note::GpuByProcess, any(|used| used.by_process)),
+        (Note::GpuByTime, any(|used| used.by_time)),
+        (Note::GpuUnattributed, any(|used| used.unknown > 0.0)),
+        (Note::UnseenGpu, gpus.is_empty() || left_out),
+    ]
+}
 
 fn notes_of_attribution(
     source: &Source,
+    gpus: &[Gpu],
     attribution: Attribution,
     model: &PowerModel,
 ) -> [(Note, bool); 4] {
-    let interpolated = match source {
-        Source::Counted(counted) => counted.is_interpolated(),
-        Source::Modelled(_) => false,
-    };
+    let interpolated = gpus.iter().any(|gpu| gpu.domain.energy.is_interpolated())
+        || match source {
+            Source::Counted(counted) => counted.is_interpolated(),
+            Source::Modelled(_) => false,
+        };
     [
         (Note::IdleBounded, attribution.idle_rule == IdleRule::BusyTime),
         (Note::IdleClamped, attribution.idle_rule == IdleRule::Excess),
@@ -225,17 +260,49 @@ fn notes_of_outcome(outcome: Outcome) -> [(Note, bool); 3] {
 
 impl Session {
     /// Takes the first readings. What is read is the machine of `host`.
-    pub(crate) fn open(host: HostRoot, edge: &Edge, ask: Option<&AskGovernor>) -> Self {
+    pub(crate) fn open(host: HostRoot, edge: &Edge, ask: Option<&AskGovernor>, gpus: Gpus) -> Self {
         let ticks_per_second = edge.ticks_per_second;
+        let Gpus { nvml, sensor, simulated } = gpus;
+        // First, since this takes longest, and the others' windows are the shorter for it.
+        let gpus =
+            nvml.map(|nvml| GpuWindow::open(nvml, &Instant::now, &mut |pid| whose(&host, pid)));
         let busy = Busy::read(&host, ticks_per_second);
         let (window, excluded, sensors) = open_window(&host, ask);
         // The window starts after the last of its first readings: what came before is not in it.
         let (start_ts, started) = (Edge::now(), Instant::now());
-        Self { host, ticks_per_second, sensors, excluded, busy, start_ts, started, window }
+        Self {
+            host,
+            ticks_per_second,
+            sensors,
+            excluded,
+            busy,
+            start_ts,
+            started,
+            window,
+            gpus,
+            nvml: sensor,
+            simulated_gpus: simulated,
+        }
+    }
+
+    /// The command runs as this process.
+    pub(crate) fn started(&mut self, pid: u32) {
+        if let Some(gpus) = &mut self.gpus {
+            gpus.expect(pid);
+        }
     }
 
     /// Reads the counters; says when to come again. `None`: never.
     pub(crate) fn tick(&mut self) -> Option<Instant> {
+        let due = self.tick_window();
+        let Some(gpus) = &mut self.gpus else { return due };
+        if gpus.due() <= Instant::now() {
+            gpus.sample(&Instant::now, &mut |pid| whose(&self.host, pid));
+        }
+        Some(due.map_or(gpus.due(), |due| due.min(gpus.due())))
+    }
+
+    fn tick_window(&mut self) -> Option<Instant> {
         match self.window.as_mut()? {
             Measuring::Counters(window) => {
                 if window.due() <= Instant::now() {
@@ -266,14 +333,18 @@ impl Session {
         let elapsed = ended.saturating_duration_since(self.started);
         let ended_well = self.window.as_mut().map_or(Ok(()), Measuring::end);
         let outcome = outcome();
+        if let Some(gpus) = &mut self.gpus {
+            gpus.end(&Instant::now, &mut |pid| whose(&self.host, pid));
+        }
         let window = self.window.take();
         let governed = matches!(window, Some(Measuring::Governed(_)));
-        let simulated =
-            self.host.is_simulated() || window.as_ref().is_some_and(Measuring::is_simulated);
+        let simulated = self.host.is_simulated()
+            || self.simulated_gpus
+            || window.as_ref().is_some_and(Measuring::is_simulated);
         let mut excluded = std::mem::take(&mut self.excluded);
         let counted = window.and_then(|window| match window.close(elapsed) {
             // Counters that show no energy while something ran are not believed.
-            Ok(counted) if counted.host() > Microjoules::ZERO => {
+            Ok(counted) if of_processors(&counted) > Microjoules::ZERO => {
                 excluded.clone_from(&counted.excluded);
                 Some(counted)
             }
@@ -283,6 +354,8 @@ impl Session {
                 None
             }
         });
+        let (counted, served) = counted.map_or((None, Vec::new()), without_gpus);
+        let gpus = self.close_gpus(served, elapsed, &mut excluded);
         let cpus = self.busy.map_or(model.vcpus, |busy| busy.cpus);
         let cpu = self.cpu_use(busy_end, cpus, elapsed, outcome.cpu_time);
         let (source, attribution) = attribute(counted, model, elapsed, cpu);
@@ -293,6 +366,7 @@ impl Session {
             reason: None,
             status: if modelled { SensorStatus::Used } else { SensorStatus::Available },
         });
+        sensors.extend(self.nvml);
         let wall = end_ts.duration_since(self.start_ts).as_secs_f64();
         let busy_known = self.busy.is_some() && busy_end.is_some();
         let unread = excluded.iter().any(|zone| zone.reason.loses_energy());
@@ -302,7 +376,8 @@ impl Session {
             (Note::GovernorAbsent, !governed),
             (Note::ZoneUnreadable, unread),
         ];
-        notes.extend(notes_of_attribution(&source, attribution, model));
+        notes.extend(notes_of_attribution(&source, &gpus, attribution, model));
+        notes.extend(notes_of_gpus(&gpus, &excluded));
         notes.extend(notes_of_outcome(outcome));
         notes.extend(UNSEEN.map(|note| (note, true)));
         let measurement = Measurement {
@@ -315,12 +390,45 @@ impl Session {
             notes: notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect(),
             source,
             attribution,
+            gpus,
             sensors,
             excluded,
             simulated,
             governed: governed && !modelled,
         };
         (measurement, outcome)
+    }
+
+    /// The GPUs that the governor served, or else those that the library shows, with who used them.
+    fn close_gpus(
+        &mut self,
+        served: Vec<Domain>,
+        elapsed: Duration,
+        excluded: &mut Vec<Excluded>,
+    ) -> Vec<Gpu> {
+        let host = &self.host;
+        let who = &mut |pid| whose(host, pid);
+        let window = self.gpus.take();
+        if !served.is_empty() {
+            let uses = window.map(|window| window.uses(who)).unwrap_or_default();
+            if let Some(sensor) = &mut self.nvml
+                && sensor.status == SensorStatus::Used
+            {
+                sensor.status = SensorStatus::Available;
+            }
+            return attributed(served, &uses);
+        }
+        let Some(window) = window else { return Vec::new() };
+        let sleep = &mut std::thread::sleep;
+        let (measured, left_out) = window.close(elapsed, &Instant::now, sleep, who);
+        // What the governor could not read may be readable from here.
+        excluded.retain(|zone| !measured.iter().any(|gpu| gpu.domain.name == zone.name));
+        excluded.extend(left_out);
+        if let Some(sensor) = self.nvml.as_mut().filter(|_| measured.is_empty()) {
+            sensor.status = SensorStatus::Failed;
+            sensor.reason = Some("no GPU could be measured while the command ran".into());
+        }
+        measured.into_iter().map(|GpuEnergy { domain, used }| Gpu::new(domain, used)).collect()
     }
 
     fn cpu_use(
@@ -344,6 +452,48 @@ impl Session {
             let still = "no package counter moved while the command ran";
             sensor.reason = Some(why.unwrap_or_else(|| still.into()));
         }
+    }
+}
+
+fn is_gpu(domain: &Domain) -> bool {
+    domain.kind == Kind::Gpu
+}
+
+fn of_processors(counted: &Counted) -> Microjoules {
+    let domains = counted.domains.iter().filter(|domain| !is_gpu(domain));
+    domains.map(|domain| domain.energy.energy).sum()
+}
+
+/// GPUs are not shared by CPU time.
+fn without_gpus(mut counted: Counted) -> (Option<Counted>, Vec<Domain>) {
+    let (gpus, others) = counted.domains.into_iter().partition(is_gpu);
+    counted.domains = others;
+    (Some(counted), gpus)
+}
+
+/// The governor's GPUs with what the library says of them. Both call them by their place on the bus,
+/// which is the same where both see all of them: in a container that sees a part, it is not.
+fn attributed(served: Vec<Domain>, uses: &BTreeMap<String, GpuUse>) -> Vec<Gpu> {
+    let same = served.len() == uses.len() && served.iter().all(|gpu| uses.contains_key(&gpu.name));
+    let used = |gpu: &Domain| uses.get(&gpu.name).filter(|_| same).copied();
+    served
+        .into_iter()
+        .map(|gpu| {
+            let used = used(&gpu).unwrap_or(GpuUse::UNKNOWN);
+            Gpu::new(gpu, used)
+        })
+        .collect()
+}
+
+impl Measurement {
+    /// The parts of all energy, that of GPUs included.
+    pub(crate) fn shares(&self) -> Shares {
+        self.gpus.iter().fold(self.attribution.shares, |sum, gpu| Shares {
+            host: sum.host + gpu.shares.host,
+            workload: sum.workload + gpu.shares.workload,
+            others: sum.others + gpu.shares.others,
+            idle: sum.idle + gpu.shares.idle,
+        })
     }
 }
 

@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
-use carbon_ops_estimate::record::{AttributionMode, Record, SensorStatus};
-use carbon_ops_units::KilowattHours;
+use carbon_ops_estimate::record::{AttributionMode, Record, Sensor, SensorStatus};
+use carbon_ops_units::{KilowattHours, Microjoules};
 
+use crate::gpus::Gpu;
 use crate::measure::Note;
 
 /// A number with an SI prefix and three significant digits; never `0` for what is not zero.
@@ -64,7 +65,7 @@ pub(crate) enum Stored<'a> {
 }
 
 /// The summary of a run.
-pub(crate) fn summary(record: &Record, stored: &Stored<'_>) -> String {
+pub(crate) fn summary(record: &Record, gpus: &[Gpu], stored: &Stored<'_>) -> String {
     let mut text = String::new();
     let mut line = |name: &str, rest: String| {
         let _ = writeln!(text, "  {name:<8} {rest}");
@@ -72,6 +73,9 @@ pub(crate) fn summary(record: &Record, stored: &Stored<'_>) -> String {
     line("energy", energy(record));
     line("carbon", carbon(record));
     line("host", host(record));
+    if !gpus.is_empty() {
+        line("GPU", of_gpus(record, gpus));
+    }
     line("quality", quality(record));
     for reason in why_not_better(record) {
         line("", reason);
@@ -141,21 +145,54 @@ fn host(record: &Record) -> String {
     )
 }
 
+/// What the workload used of each GPU; of many, those that it used.
+fn of_gpus(record: &Record, gpus: &[Gpu]) -> String {
+    let program = plain(&record.workload.program);
+    let energy = |energy: Microjoules| uj(energy.as_microjoules());
+    let (used, unused): (Vec<_>, Vec<_>) =
+        gpus.iter().partition(|gpu| gpu.shares.workload > Microjoules::ZERO || gpus.len() == 1);
+    let mut parts: Vec<_> = used
+        .into_iter()
+        .map(|gpu| {
+            let (shares, name) = (gpu.shares, &gpu.domain.name);
+            let [host, workload, others, idle] =
+                [shares.host, shares.workload, shares.others, shares.idle].map(energy);
+            format!("{name} {host}: {program} {workload}, others {others}, idle {idle}")
+        })
+        .collect();
+    if !unused.is_empty() {
+        let whole: Microjoules = unused.iter().map(|gpu| gpu.shares.host).sum();
+        parts.push(format!("{} that {program} did not use {}", unused.len(), energy(whole)));
+    }
+    let unknown = if is_noted(record, Note::GpuUnattributed) {
+        " (whose it was is not known of some, which is among the others)"
+    } else {
+        ""
+    };
+    parts.join("; ") + unknown
+}
+
 /// The flag, and what it rests on.
 fn quality(record: &Record) -> String {
-    let names: Vec<_> = record.domains.iter().map(|domain| domain.name.as_str()).collect();
+    let names = |of_gpu: bool| {
+        let domains = record.domains.iter();
+        let domains = domains.filter(|domain| (domain.backend == "nvml") == of_gpu);
+        domains.map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(" + ")
+    };
+    let gpus = names(true);
+    let gpus = if gpus.is_empty() { gpus } else { format!(", NVML {gpus}") };
     let energy = match &record.model {
         Some(model) => {
             let family = model.family.as_deref().unwrap_or("an unknown processor");
             format!("energy from a model of {} CPUs of {family}", model.vcpus)
         }
         None if record.attribution_mode == AttributionMode::GovernorCpuTime => {
-            format!("energy from the governor's totals of {}", names.join(" + "))
+            format!("energy from the governor's totals of {}", names(false))
         }
-        None => format!("energy from RAPL {}", names.join(" + ")),
+        None => format!("energy from RAPL {}", names(false)),
     };
     let unset = if is_noted(record, Note::RegionUnset) { ", no region set" } else { "" };
-    format!("{}: {energy}{unset}", record.quality_flag.as_str())
+    format!("{}: {energy}{gpus}{unset}", record.quality_flag.as_str())
 }
 
 fn is_noted(record: &Record, note: Note) -> bool {
@@ -167,11 +204,19 @@ fn why_not_better(record: &Record) -> Vec<String> {
     let better = record.sensors.iter().take_while(|sensor| sensor.status != SensorStatus::Used);
     // The governor is optional where counters can be read.
     let used_counters = record.model.is_none();
+    // A GPU that could not be read is missing, whatever else was.
+    let unread = |sensor: &&Sensor| sensor.name == "nvml" && sensor.reason.is_some();
+    let gpus = record.sensors.iter().filter(unread);
     better
+        .chain(gpus)
         .filter(|sensor| !(used_counters && sensor.name == "governor"))
         .map(|sensor| {
             let reason = sensor.reason.as_deref().unwrap_or("no reason given");
-            let name = if sensor.name == "sysfs" { "RAPL" } else { &sensor.name };
+            let name = match sensor.name.as_str() {
+                "sysfs" => "RAPL",
+                "nvml" => "GPU",
+                name => name,
+            };
             format!("no {name}: {reason}")
         })
         .collect()

@@ -42,6 +42,9 @@ const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// A quantity that cannot be negative may be called normal from so many standard deviations above 0.
 const NORMAL_MIN: f64 = 6.0;
 
+/// Backend, and sensor, of what is not shared by CPU time.
+const GPUS: &str = "nvml";
+
 /// Limits that keep a record far below the ledger's 65,535 bytes.
 const LABELS_MAX: usize = 64;
 const LABEL_BYTES_MAX: usize = 256;
@@ -693,9 +696,11 @@ impl Record {
         if !(0.0..=100.0).contains(&self.coverage_pct) {
             return Err(rule("coverage_pct", "0 to 100"));
         }
-        let used = self.sensors.iter().filter(|s| s.status == SensorStatus::Used).count();
+        // GPUs are measured beside everything else.
+        let of_host = self.sensors.iter().filter(|sensor| sensor.name != GPUS);
+        let used = of_host.filter(|sensor| sensor.status == SensorStatus::Used).count();
         if used != 1 && !self.sensors.is_empty() {
-            return Err(rule("sensors", "exactly one was used"));
+            return Err(rule("sensors", "exactly one was used, beside that of GPUs"));
         }
         Ok(())
     }
@@ -810,10 +815,27 @@ impl Record {
         if (self.allocation_ratio - ratio).abs() > 1e-8 {
             return Err(rule("allocation_ratio", "CPU time of the workload over busy CPU time"));
         }
+        self.check_parts(used, busy)
+    }
+
+    /// The workload has its share by CPU time of the active energy. That of GPUs is shared otherwise, and
+    /// how much of it is idle does not stand in the record: then the workload has at least its share of
+    /// what the rest of the host used if as much as possible of the idle energy was the rest's, and at
+    /// most all that the GPUs used besides. Both bounds are loosest so.
+    fn check_parts(&self, used: u64, busy: u64) -> Result<(), Error> {
         let Energy { host_uj, idle_uj, workload_uj, .. } = self.energy;
-        let active = u128::from(host_uj.saturating_sub(idle_uj));
+        let of_gpu = self.domains.iter().filter(|domain| domain.backend == GPUS);
+        let energy = |domain: &Domain| {
+            i128::from(domain.delta_uj) + i128::from(domain.adjust_uj.unwrap_or(0))
+        };
+        let of_gpus = u64::try_from(of_gpu.map(energy).sum::<i128>().max(0)).unwrap_or(u64::MAX);
+        let of_rest = host_uj.saturating_sub(of_gpus);
+        let idle_of_rest = idle_uj.min(of_rest);
+        let active = u128::from(of_rest - idle_of_rest);
         let share = (active * u128::from(used) + u128::from(busy) / 2) / u128::from(busy);
-        if share.abs_diff(workload_uj.into()) > 1 {
+        let of_gpus = u128::from(host_uj.saturating_sub(idle_uj)) - active;
+        let workload = u128::from(workload_uj);
+        if workload + 1 < share || workload > share + of_gpus + 1 {
             return Err(rule("energy", "workload = (host − idle) · allocation_ratio"));
         }
         Ok(())
@@ -944,6 +966,64 @@ mod tests {
             *changed.pointer_mut(pointer).unwrap() = value.clone();
             assert!(Record::from_json(changed).is_err(), "{pointer} = {value}");
         }
+    }
+
+    /// The example with a GPU that used 100 J beside its package and memory.
+    fn with_gpu(workload_uj: u64, idle_uj: u64) -> Record {
+        let mut record = Record::from_json(example()).unwrap();
+        record.domains.push(Domain {
+            adjust_uj: None,
+            backend: "nvml".into(),
+            delta_uj: 100_000_000,
+            end_uj: Some(Decimal(100_000_007)),
+            epoch: Some(Decimal(1)),
+            name: "gpu-0".into(),
+            start_uj: Some(Decimal(7)),
+            wraps: Some(0),
+        });
+        record.cpu = Some(Cpu { busy_ns: Decimal(10_000_000_000), count: 1 });
+        let host_uj = 830_000_000;
+        let others_uj = host_uj - workload_uj - idle_uj;
+        record.energy = Energy { host_uj, idle_uj, others_uj, workload_uj };
+        let derived = estimate(workload_uj, &record.inputs).unwrap();
+        record.energy_kwh = derived.prices.energy_kwh;
+        record.total_energy_with_pue_kwh = derived.prices.total_energy_with_pue_kwh;
+        record.grams = derived.prices.grams;
+        record.meta = derived.meta;
+        record
+    }
+
+    /// Without the GPU, 519.4 J are the workload's, 10.6 J the others' and 200 J idle.
+    #[test]
+    fn a_gpus_energy_may_be_anyones_and_that_of_processors_may_not() {
+        // Whoever used it, or nobody.
+        assert_eq!(with_gpu(619_400_000, 200_000_000).check(), Ok(()));
+        assert_eq!(with_gpu(519_400_000, 200_000_000).check(), Ok(()));
+        assert_eq!(with_gpu(519_400_000, 300_000_000).check(), Ok(()));
+        assert_eq!(with_gpu(559_400_000, 230_000_000).check(), Ok(()));
+        for (workload, idle) in [
+            // More than all of the GPU's, and less than the share by CPU time.
+            (619_400_002, 200_000_000),
+            (519_399_998, 200_000_000),
+            // Idle beyond what both can have been.
+            (619_400_000, 210_000_000),
+        ] {
+            let error = with_gpu(workload, idle).check().unwrap_err().to_string();
+            assert!(error.contains("allocation_ratio"), "{workload} {idle}: {error}");
+        }
+    }
+
+    #[test]
+    fn gpus_are_read_beside_the_one_sensor_that_was_used() {
+        let used =
+            |name: &str| Sensor { name: name.into(), reason: None, status: SensorStatus::Used };
+        let mut record = Record::from_json(example()).unwrap();
+        record.sensors = vec![used("sysfs"), used("nvml")];
+        assert_eq!(record.check(), Ok(()));
+        record.sensors.push(used("model"));
+        assert!(record.check().is_err());
+        record.sensors = vec![used("nvml")];
+        assert!(record.check().is_err());
     }
 
     #[test]

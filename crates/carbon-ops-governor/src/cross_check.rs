@@ -112,7 +112,8 @@ impl Pair {
             );
         }
         Some(json!({
-            "name": self.name, "energy_j": first, "drift_ppm": drift,
+            // Whole joules: any client may ask for this.
+            "name": self.name, "energy_j": first.floor(), "drift_ppm": drift,
             "resolution_ppm": resolution,
         }))
     }

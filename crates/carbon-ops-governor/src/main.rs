@@ -65,7 +65,7 @@ fn chain(error: &anyhow::Error) -> String {
     match text.split_once("\nhint: ") {
         Some((what, rest)) => match rest.split_once(": ") {
             Some((hint, cause)) if error.chain().count() > 1 => {
-                format!("{what}: {cause}\nhint: {hint}")
+                format!("{what}: {}\nhint: {hint}", cause.trim_end())
             }
             _ => text,
         },
@@ -80,6 +80,7 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
     let mask = server::block_signals()?;
     let host = sensors::host(&settings);
     let found = sensors::find(&settings, &host)?;
+    let asked_mode = settings.socket_mode;
     let group = if settings.disable_ipc { None } else { socket::group(&mut settings)? };
     make_directory(&settings.state_dir)?;
     let state = open_state(&settings.state_dir)?;
@@ -127,6 +128,8 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
     log::info!("sampling every {:?}; {about}", settings.poll_interval);
     server.tell_about(about);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    // What a reload is compared with.
+    settings.socket_mode = asked_mode;
     Ok((server, settings))
 }
 
@@ -168,17 +171,13 @@ fn serve(mut server: Server, flags: &Flags, mut settings: Settings) -> Result<()
 
 /// Reads the configuration again; keeps the old one when the new one cannot be used.
 fn reload(server: &mut Server, flags: &Flags, old: Settings) -> Settings {
-    let mut new = match Settings::resolve(flags) {
+    let new = match Settings::resolve(flags) {
         Ok(new) => new,
         Err(error) => {
             log::error!("the configuration stays as it was: {}", chain(&error));
             return old;
         }
     };
-    // The default group may have been missing at the start.
-    if new.socket_group == old.socket_group {
-        new.socket_mode = old.socket_mode;
-    }
     let late = old.needs_restart(&new);
     if !late.is_empty() {
         log::warn!("{} take effect with a restart only", late.join(", "));
@@ -201,7 +200,11 @@ fn needs(settings: &Settings, found: &sensors::Found) -> Needs {
     read.extend(
         settings.powercap_root.as_deref().and_then(|root| root.ancestors().nth(2)).map(Into::into),
     );
-    read.extend(settings.file.as_deref().map(parent));
+    if let Some(file) = &settings.file {
+        read.push(parent(file));
+        // It may be a link into a folder of configurations; a later one leads there too.
+        read.extend(file.canonicalize().ok().as_deref().map(parent));
+    }
     Needs {
         capability: found.capability,
         read,

@@ -115,6 +115,7 @@ const CALLS: &[i64] = &[
     libc::SYS_fcntl,
     libc::SYS_fstat,
     libc::SYS_futex,
+    libc::SYS_getcwd,
     libc::SYS_getdents64,
     libc::SYS_getpid,
     libc::SYS_getrandom,

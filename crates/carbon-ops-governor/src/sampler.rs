@@ -10,16 +10,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use carbon_ops_meter::clock::Moment;
-use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::page::PageWriter;
-use carbon_ops_meter::sensor::{Backend, Excluded, Exclusion};
+use carbon_ops_meter::sensor::{Backend, Domain, Excluded, Exclusion};
 use carbon_ops_meter::snapshot::Source;
 use carbon_ops_meter::totals::{Event, Happened, Publication, Totals};
 use serde_json::{Value, json};
 
 use crate::clocks;
 use crate::cross_check::CrossCheck;
-use crate::sensors;
+use crate::sensors::{self, Rescan};
 use crate::shared::Shared;
 
 /// How often to look for zones that appeared.
@@ -33,6 +32,9 @@ const INTEGRALS: Duration = Duration::from_secs(10);
 
 /// No sampler is faster, whatever a range and a ceiling ask for.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// A slow sampler looks up so often whether it is to be faster.
+const NEW_PACE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A publication may come early by this, so that equal intervals do not miss each other.
 const SLACK_DIVISOR: u32 = 10;
@@ -49,8 +51,8 @@ pub(crate) struct Sampler {
     state: PageWriter,
     public: Option<(PageWriter, Publication)>,
     shared: Arc<Shared>,
-    /// Where zones are looked for again; nothing where zones cannot appear.
-    host: Option<HostRoot>,
+    /// How zones are looked for again; nothing where zones cannot appear.
+    rescan: Option<Rescan>,
     next_scan: Moment,
     next_integrals: Moment,
     topology_told: bool,
@@ -75,7 +77,7 @@ impl Sampler {
             state,
             public: public.map(|page| (page, Publication::after(seq))),
             shared,
-            host: found.rescan,
+            rescan: found.rescan,
             next_scan: clocks::boot_time().after(RESCAN),
             next_integrals: Moment::default(),
             topology_told: false,
@@ -84,12 +86,7 @@ impl Sampler {
         for backend in found.backends {
             sampler.add(backend);
         }
-        for (name, reason) in found.not_counted {
-            let place = sampler.totals.domains().position(|domain| domain.name == name);
-            if let Some(place) = place {
-                sampler.totals.exclude(place, reason);
-            }
-        }
+        sampler.leave_out(found.not_counted);
         sampler
     }
 
@@ -122,24 +119,42 @@ impl Sampler {
     /// Takes a first sample, so that clients never see an empty page.
     pub(crate) fn first(&mut self) {
         self.sample(self.pace(), 0);
+        // What an earlier governor counted and this one has not found is looked for soon.
+        if self.rescan.is_some() && self.is_something_missing() {
+            let soon = self.totals.snapshot().at.after(RESCAN_AFTER_LOSS);
+            self.next_scan = self.next_scan.min(soon);
+        }
     }
 
     /// Samples for ever.
     pub(crate) fn run(mut self) -> ! {
-        let mut deadline = clocks::monotonic();
+        let mut last = clocks::monotonic();
         loop {
-            let pace = self.pace();
-            deadline += pace;
-            let now = clocks::monotonic();
-            if now < deadline {
-                clocks::sleep_until(deadline);
-            }
+            let (pace, deadline) = self.wait(last);
             let late = clocks::monotonic().saturating_sub(deadline);
             let missed = u64::try_from(late.as_nanos() / pace.as_nanos().max(1)).unwrap_or(0);
             // What was missed is left out, and the pace kept.
-            deadline += pace * u32::try_from(missed).unwrap_or(u32::MAX);
+            last = deadline + pace * u32::try_from(missed).unwrap_or(u32::MAX);
             self.shared.tick(late, missed);
             self.sample(pace, missed);
+        }
+    }
+
+    /// Sleeps until the next sample is due; the pace, and when that was.
+    fn wait(&self, last: Duration) -> (Duration, Duration) {
+        let mut pace = self.pace();
+        let mut deadline = last + pace;
+        loop {
+            let now = clocks::monotonic();
+            if now >= deadline {
+                return (pace, deadline);
+            }
+            clocks::sleep_until(deadline.min(now + NEW_PACE_WITHIN));
+            let wanted = self.pace();
+            if wanted != pace {
+                pace = wanted;
+                deadline = clocks::monotonic().max(last + pace);
+            }
         }
     }
 
@@ -153,12 +168,18 @@ impl Sampler {
     fn sample(&mut self, pace: Duration, missed: u64) {
         let times = clocks::now();
         self.totals.begin(times);
+        let mut from = times.at;
         for (index, &(backend, place)) in self.places.iter().enumerate() {
             let Some(backend) = self.backends.get_mut(backend) else { continue };
             let reading = backend.read(place);
-            self.totals.observe(index, reading, clocks::boot_time());
+            let at = clocks::boot_time();
+            self.totals.observe_between(index, reading, from, at);
+            from = at;
         }
-        let snapshot = self.totals.end(pace, missed);
+        self.totals.end(pace, missed);
+        // Crash here, or anywhere: what is published was kept before, so that no successor tells less.
+        self.state.keep(self.totals.snapshot(), self.totals.counters());
+        let snapshot = self.totals.snapshot();
         if let Some((page, publication)) = &mut self.public {
             let interval = self.shared.client_interval();
             if publication.is_due(snapshot.at, interval, pace / SLACK_DIVISOR) {
@@ -166,7 +187,6 @@ impl Sampler {
                 page.publish(publication.make(snapshot, quantum, interval));
             }
         }
-        self.state.keep(self.totals.snapshot(), self.totals.counters());
         if let Some(check) = &mut self.cross_check
             && let Some(report) = check.look(self.totals.snapshot())
         {
@@ -188,7 +208,7 @@ impl Sampler {
         if !events.is_empty() {
             events.iter().for_each(log_event);
             self.pending.extend(events);
-            if self.host.is_some() && self.is_something_missing() {
+            if self.rescan.is_some() && self.is_something_missing() {
                 let soon = self.totals.snapshot().at.after(RESCAN_AFTER_LOSS);
                 self.next_scan = self.next_scan.min(soon);
             }
@@ -219,7 +239,10 @@ impl Sampler {
     }
 
     fn is_something_missing(&self) -> bool {
-        self.totals.snapshot().domains.iter().any(|domain| domain.stale)
+        // What another source counts now is not missed.
+        let replaced = Some(Exclusion::Duplicate);
+        let mut domains = self.totals.snapshot().domains.iter();
+        domains.any(|domain| domain.stale && domain.excluded != replaced)
     }
 
     fn add(&mut self, backend: Box<dyn Backend>) {
@@ -238,20 +261,30 @@ impl Sampler {
     fn rescan(&mut self, now: Moment) {
         let missing = self.is_something_missing();
         self.next_scan = now.after(if missing { RESCAN_AFTER_LOSS } else { RESCAN });
-        let Some(host) = &self.host else { return };
-        let known: Vec<String> = self.totals.domains().map(|domain| domain.key.clone()).collect();
-        if let Some((backend, excluded)) = sensors::appeared(host, &known) {
-            for domain in backend.domains() {
-                log::info!("{} appeared ({})", domain.name, domain.source);
+        let Some(rescan) = &self.rescan else { return };
+        let known: Vec<Domain> = self.totals.domains().cloned().collect();
+        let Some(appeared) = rescan.appeared(&known) else { return };
+        for domain in appeared.backend.domains() {
+            log::info!("{} appeared ({})", domain.name, domain.source);
+        }
+        self.excluded = appeared.excluded;
+        self.add(appeared.backend);
+        self.leave_out(appeared.not_counted);
+    }
+
+    /// Takes domains out of the host's sum.
+    fn leave_out(&mut self, not_counted: Vec<(String, Exclusion)>) {
+        for (name, reason) in not_counted {
+            let place = self.totals.domains().position(|domain| domain.name == name);
+            if let Some(place) = place {
+                self.totals.exclude(place, reason);
             }
-            self.excluded = excluded;
-            self.add(backend);
         }
     }
 
     /// What is counted, what is not, and why.
     fn topology(&self) -> Value {
-        let domain = |domain: &carbon_ops_meter::sensor::Domain| {
+        let domain = |domain: &Domain| {
             json!({
                 "name": domain.name, "key": domain.key, "kind": domain.kind.as_str(),
                 "zone": domain.source, "counted": domain.excluded.is_none(),

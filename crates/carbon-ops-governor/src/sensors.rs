@@ -6,11 +6,11 @@ use anyhow::{Result, bail};
 use caps::Capability;
 use carbon_ops_meter::counter::Scale;
 use carbon_ops_meter::host_root::HostRoot;
-use carbon_ops_meter::sensor::msr::{self, Msr};
+use carbon_ops_meter::sensor::msr::{self, Msr, Units};
 use carbon_ops_meter::sensor::nvml::{self, Nvml};
 use carbon_ops_meter::sensor::perf::{self, Perf};
-use carbon_ops_meter::sensor::powercap::{Powercap, Topology, mirrors, refine};
-use carbon_ops_meter::sensor::{Availability, Backend, Excluded, Exclusion};
+use carbon_ops_meter::sensor::powercap::{Powercap, Topology, Zone, mirrors, refine};
+use carbon_ops_meter::sensor::{Availability, Backend, Domain, Excluded, Exclusion};
 
 use crate::clocks;
 use crate::settings::{RaplMode, Settings, SysfsBits};
@@ -36,8 +36,17 @@ pub(crate) struct Found {
     pub(crate) capability: Option<Capability>,
     /// A driver's library is loaded.
     pub(crate) driver: bool,
-    /// Where to look for zones that appear later.
-    pub(crate) rescan: Option<HostRoot>,
+    /// How to look for zones that appear later.
+    pub(crate) rescan: Option<Rescan>,
+}
+
+/// How powercap zones are looked for, and what is made of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Rescan {
+    host: HostRoot,
+    bits: SysfsBits,
+    /// What registers say of units that ranges do not tell; they can be read at the start alone.
+    units: Units,
 }
 
 /// The host whose files are read.
@@ -61,7 +70,6 @@ pub(crate) fn find(settings: &Settings, host: &HostRoot) -> Result<Found> {
     if is(RaplMode::Sysfs) {
         match sysfs(settings, host, &mut found) {
             Availability::Present => {
-                found.rescan = Some(host.clone());
                 found.capability = Some(Capability::CAP_DAC_READ_SEARCH);
             }
             other => why_not.push(format!("sysfs: {other}")),
@@ -115,22 +123,22 @@ pub(crate) fn find(settings: &Settings, host: &HostRoot) -> Result<Found> {
 }
 
 fn sysfs(settings: &Settings, host: &HostRoot, found: &mut Found) -> Availability {
-    let (availability, mut topology) = Topology::discover_all(host);
+    let (availability, topology) = Topology::discover_all(host);
     found.excluded.append(&mut topology.excluded.clone());
     if availability != Availability::Present {
         return availability;
     }
-    if settings.powercap_root.is_none() {
-        // A range of an odd shape does not tell the unit; a register may.
-        let units = msr::units(host, settings.msr_cpus.as_deref());
-        refine(&mut topology, &units, &mut std::thread::sleep);
-    }
-    widen(&mut topology, settings.sysfs_bits);
-    let mut backend = Powercap::new(topology);
+    // Registers are the host's, whatever folder stands in for its powercap files.
+    let real = settings.powercap_root.is_none();
+    let units =
+        if real { msr::units(host, settings.msr_cpus.as_deref()) } else { Units::default() };
+    let rescan = Rescan { host: host.clone(), bits: settings.sysfs_bits, units };
+    let mut backend = Powercap::new(rescan.understood(topology));
     for name in mirrored(&mut backend) {
         found.not_counted.push((name, Exclusion::MirroredDie));
     }
     found.backends.push(Box::new(backend));
+    found.rescan = Some(rescan);
     Availability::Present
 }
 
@@ -170,19 +178,54 @@ fn mirrored(backend: &mut Powercap) -> Vec<String> {
     always.into_iter().filter_map(|index| names.get(index).cloned()).collect()
 }
 
-/// Zones that are not among the known ones, as a backend of their own.
-pub(crate) fn appeared(
-    host: &HostRoot,
-    known: &[String],
-) -> Option<(Box<dyn Backend>, Vec<Excluded>)> {
-    let (_, mut topology) = Topology::discover_all(host);
-    let is_new =
-        |zone: &carbon_ops_meter::sensor::powercap::Zone| !known.contains(&zone.domain.key);
-    topology.counted.retain(is_new);
-    topology.beside.retain(is_new);
-    if topology.counted.is_empty() && topology.beside.is_empty() {
-        return None;
+/// Zones that were not there before.
+pub(crate) struct Appeared {
+    pub(crate) backend: Box<dyn Backend>,
+    /// All zones that are not summed, the old ones included.
+    pub(crate) excluded: Vec<Excluded>,
+    /// New ones that are not summed after all.
+    pub(crate) not_counted: Vec<(String, Exclusion)>,
+}
+
+impl Rescan {
+    /// The zones with the scales that their readings have.
+    fn understood(&self, mut topology: Topology) -> Topology {
+        // A range of an odd shape does not tell the unit; a register may.
+        refine(&mut topology, &self.units, &mut std::thread::sleep);
+        widen(&mut topology, self.bits);
+        topology
     }
-    let excluded = topology.excluded.clone();
-    Some((Box::new(Powercap::new(topology)), excluded))
+
+    /// Zones that are not among `known`, as a backend of their own. A zone of a known name is the
+    /// same domain seen otherwise (such as its copy in `intel-rapl-mmio` while the zone itself is
+    /// gone), and would be counted twice.
+    pub(crate) fn appeared(&self, known: &[Domain]) -> Option<Appeared> {
+        let (_, mut topology) = Topology::discover_all(&self.host);
+        let is_new = |zone: &Zone| {
+            known.iter().all(|old| old.key != zone.domain.key && old.name != zone.domain.name)
+        };
+        if !topology.counted.iter().chain(&topology.beside).any(is_new) {
+            return None;
+        }
+        // A new die may repeat an old one.
+        let (_, all) = Topology::discover_all(&self.host);
+        let mirrored = mirrored(&mut Powercap::new(all));
+        let mut excluded = std::mem::take(&mut topology.excluded);
+        let copies = topology
+            .counted
+            .iter()
+            .filter(|zone| !is_new(zone) && known.iter().all(|old| old.key != zone.domain.key));
+        excluded.extend(copies.map(|zone| Excluded {
+            name: zone.domain.name.clone(),
+            id: zone.domain.source.clone(),
+            reason: Exclusion::Duplicate,
+        }));
+        topology.counted.retain(is_new);
+        topology.beside.retain(is_new);
+        let backend = Powercap::new(self.understood(topology));
+        let ours = |name: &String| backend.domains().iter().any(|domain| domain.name == *name);
+        let not_counted = mirrored.into_iter().filter(ours);
+        let not_counted = not_counted.map(|name| (name, Exclusion::MirroredDie)).collect();
+        Some(Appeared { backend: Box::new(backend), excluded, not_counted })
+    }
 }

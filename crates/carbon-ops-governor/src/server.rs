@@ -43,6 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client may rest between requests.
 const REST_MAX: Duration = Duration::from_secs(60);
 
+/// How long new clients wait when the kernel has none to give.
+const DEAF: Duration = Duration::from_millis(100);
+
 /// Users that are logged by name once; no host has so many that matter.
 const USERS_LOGGED_MAX: usize = 1024;
 
@@ -138,13 +141,19 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     clients: Vec<Option<Client>>,
     trusted: Vec<u32>,
+    /// Who runs the governor sees what it sees.
+    own_uid: u32,
     seen: BTreeSet<u32>,
     counts: Counts,
     about: Value,
     started: Instant,
     /// How often the service manager wants to hear that the sampler lives.
     watchdog: Option<Duration>,
-    watched: (Instant, u64),
+    watched: Instant,
+    /// How many samples there were, and when that was first seen.
+    ticks: (u64, Instant),
+    /// Until when no client is accepted.
+    deaf_until: Option<Instant>,
 }
 
 /// What the server needs to start.
@@ -189,12 +198,15 @@ impl Server {
             shared: parts.shared,
             clients: Vec::new(),
             trusted: parts.trusted,
+            own_uid: nix::unistd::geteuid().as_raw(),
             seen: BTreeSet::new(),
             counts: Counts::default(),
             about: Value::Null,
             started: now,
             watchdog: parts.watchdog.map(|period| period / 2),
-            watched: (now, 0),
+            watched: now,
+            ticks: (0, now),
+            deaf_until: None,
         })
     }
 
@@ -253,13 +265,28 @@ impl Server {
             match socket.listener.accept() {
                 Ok((stream, _)) => self.admit(stream),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) => {}
                 Err(error) => {
-                    // Out of descriptors, most likely: those who wait will be served later.
+                    // Out of descriptors, most likely: those who wait will be served later. The
+                    // listener stays ready all the time, so it is not listened to for a while.
                     log::debug!("accept: {error}");
+                    self.deaf_until = Some(Instant::now() + DEAF);
+                    self.listen_for(EpollFlags::empty());
                     return;
                 }
             }
+        }
+    }
+
+    fn listen_for(&self, events: EpollFlags) {
+        let Some(socket) = &self.socket else { return };
+        let mut event = EpollEvent::new(events, LISTENER);
+        if let Err(error) = self.epoll.modify(&socket.listener, &mut event) {
+            log::error!("the listening socket: {error}");
         }
     }
 
@@ -272,7 +299,7 @@ impl Server {
         if self.seen.len() < USERS_LOGGED_MAX && self.seen.insert(uid) {
             log::info!("first client of user {uid} (process {pid})");
         }
-        let exact = uid == 0 || self.trusted.contains(&uid);
+        let exact = uid == 0 || uid == self.own_uid || self.trusted.contains(&uid);
         let theirs = self.clients.iter().flatten().filter(|client| client.uid == uid).count();
         let all = self.clients.iter().flatten().count();
         // The last places are for root.
@@ -323,8 +350,9 @@ impl Server {
     fn client(&mut self, place: u64, ready: EpollFlags) {
         let Ok(place) = usize::try_from(place) else { return };
         let Some(mut client) = self.clients.get_mut(place).and_then(Option::take) else { return };
-        let broken = ready.contains(EpollFlags::EPOLLERR)
-            || (ready.contains(EpollFlags::EPOLLHUP) && client.output.is_some());
+        // Closed in both directions: whatever it asked for, nobody will read it. A level that stays
+        // must end here, or epoll would report it for ever.
+        let broken = ready.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
         let alive = !broken && client.receive() && self.answer(&mut client);
         if alive {
             self.keep(place, client);
@@ -433,7 +461,8 @@ impl Server {
             "pid": std::process::id(),
             "uptime_s": self.started.elapsed().as_secs(),
             "clients": {
-                "now": self.clients.iter().flatten().count(), "most": CLIENTS_MAX,
+                // The one that asks is in hand, and in no place.
+                "now": 1 + self.clients.iter().flatten().count(), "most": CLIENTS_MAX,
                 "connections": counts.connections, "refused": counts.refused,
                 "requests": counts.requests, "bad_requests": counts.bad_requests,
                 "timeouts": counts.timeouts,
@@ -451,8 +480,8 @@ impl Server {
             let next = client.subscription.filter(|_| !sending).map(|subscribed| subscribed.next);
             [client.deadline, next]
         });
-        let watchdog = self.watchdog.map(|period| self.watched.0 + period);
-        let next = times.chain([watchdog]).flatten().min();
+        let watchdog = self.watchdog.map(|period| self.watched + period);
+        let next = times.chain([watchdog, self.deaf_until]).flatten().min();
         next.map_or(EpollTimeout::NONE, |next| {
             // Rounded up, since waking early would wait again.
             let ms = next.saturating_duration_since(now).as_micros().div_ceil(1000);
@@ -475,16 +504,28 @@ impl Server {
                 self.keep(place, client);
             }
         }
+        if self.deaf_until.is_some_and(|until| until <= now) {
+            self.deaf_until = None;
+            self.listen_for(EpollFlags::EPOLLIN);
+        }
         if let Some(period) = self.watchdog
-            && now.saturating_duration_since(self.watched.0) >= period
+            && now.saturating_duration_since(self.watched) >= period
         {
-            let ticks = self.shared.ticks();
-            // Only a sampler that samples is alive.
-            if ticks > self.watched.1 || self.shared.interval() > period {
+            self.watched = now;
+            if self.is_sampling(period, now) {
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
             }
-            self.watched = (now, ticks);
         }
+    }
+
+    /// Whether the sampler lives: it does while samples come, of which one may be late by a period.
+    fn is_sampling(&mut self, looked_every: Duration, now: Instant) -> bool {
+        let ticks = self.shared.ticks();
+        if ticks != self.ticks.0 {
+            self.ticks = (ticks, now);
+        }
+        let patience = looked_every + 2 * self.shared.interval();
+        now.saturating_duration_since(self.ticks.1) < patience
     }
 
     /// The next line for a subscriber; false when it has got its last one, or is gone.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_units::{Microjoules, Watts};
 use clap::{Parser, ValueEnum};
 use serde::Deserialize;
@@ -311,12 +311,14 @@ impl Settings {
     pub(crate) fn resolve(flags: &Flags) -> Result<Self> {
         let default = Path::new(FILE);
         let file = match &flags.config {
-            Some(path) => Some(path.clone()),
+            Some(path) => Some(absolute(path)?),
             None => default.exists().then(|| default.to_owned()),
         };
         let values = match &file {
             Some(path) => {
-                read(path).with_context(|| format!("configuration {}", path.display()))?
+                let hint = "correct it, or name another one with --config";
+                read(path)
+                    .with_context(|| format!("configuration {}\nhint: {hint}", path.display()))?
             }
             None => Values::default(),
         };
@@ -362,8 +364,15 @@ impl Settings {
             trusted_uids: flags.trusted_uids.or(file.trusted_uids).unwrap_or_default(),
             log_level: flags.log_level.or(file.log_level).unwrap_or_default(),
         };
-        settings.check()?;
-        Ok(settings)
+        let hint = "`carbon-governor --help` tells what it takes";
+        settings.check().map_err(|error| anyhow!("{error}\nhint: {hint}"))?;
+        // Clients, who are told some of these, have other working directories.
+        Ok(Self {
+            powercap_root: settings.powercap_root.as_deref().map(absolute).transpose()?,
+            socket_path: absolute(&settings.socket_path)?,
+            state_dir: absolute(&settings.state_dir)?,
+            ..settings
+        })
     }
 
     fn check(&self) -> Result<()> {
@@ -404,6 +413,10 @@ impl Settings {
         .filter_map(|(name, differs)| differs.then_some(name))
         .collect()
     }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| path.display().to_string())
 }
 
 fn read(path: &Path) -> Result<Values> {

@@ -5,14 +5,18 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use caps::{CapSet, Capability};
 use listenfd::ListenFd;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Group as UnixGroup, chown, geteuid};
+use nix::unistd::{Gid, Group as UnixGroup, chown, getegid, geteuid, getgroups};
 
 use crate::settings::{Group, Settings};
 
@@ -85,7 +89,11 @@ fn clear(path: &Path) -> Result<()> {
     let there = match fs::symlink_metadata(path) {
         Ok(there) => there,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("cannot look at {}\nhint: name another --socket-path", path.display())
+            });
+        }
     };
     let shown = path.display();
     if !there.file_type().is_socket() {
@@ -93,10 +101,15 @@ fn clear(path: &Path) -> Result<()> {
             "{shown} is no socket and is left alone\nhint: move it, or name another --socket-path"
         );
     }
-    match UnixStream::connect(path) {
-        Ok(_) => bail!("someone listens at {shown} already\nhint: stop the other governor first"),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-        Err(error) => bail!("{shown} is a socket that cannot be asked: {error}"),
+    match probe(path) {
+        // Its queue may be full, and a socket that waited for a place would wait for ever.
+        Ok(()) | Err(Errno::EAGAIN) => {
+            bail!("someone listens at {shown} already\nhint: stop the other governor first")
+        }
+        Err(Errno::ECONNREFUSED) => {}
+        Err(error) => bail!(
+            "{shown} is a socket that cannot be asked: {error}\nhint: name another --socket-path"
+        ),
     }
     if there.uid() != geteuid().as_raw() {
         bail!("{shown} is a dead socket of user {}\nhint: remove it yourself", there.uid());
@@ -104,6 +117,13 @@ fn clear(path: &Path) -> Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot remove the dead socket {shown}"))?;
     log::info!("removed the dead socket {shown}");
     Ok(())
+}
+
+/// Connects and hangs up, without waiting.
+fn probe(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
 }
 
 /// The group of the socket. `None` with a mode for its owner alone when the default group is absent.
@@ -116,24 +136,37 @@ pub(crate) fn group(settings: &mut Settings) -> Result<Option<Gid>> {
         Group::Default(name) => (*name, false),
     };
     // The file of local groups first: asking the name service loads libraries that stay in memory.
-    if let Some(gid) = local_group(&fs::read_to_string("/etc/group").unwrap_or_default(), name) {
-        return Ok(Some(gid));
-    }
-    if asked {
-        let by_number = || name.parse().ok().map(Gid::from_raw);
-        let found =
-            UnixGroup::from_name(name).with_context(|| format!("looking for group {name}"))?;
-        if let Some(gid) = found.map(|group| group.gid).or_else(by_number) {
-            return Ok(Some(gid));
+    let local = local_group(&fs::read_to_string("/etc/group").unwrap_or_default(), name);
+    let found = match local {
+        None if asked => {
+            let by_number = || name.parse().ok().map(Gid::from_raw);
+            let known =
+                UnixGroup::from_name(name).with_context(|| format!("looking for group {name}"))?;
+            known.map(|group| group.gid).or_else(by_number)
         }
-        bail!("there is no group {name}\nhint: make it with `groupadd --system {name}`");
+        local => local,
+    };
+    let problem = match found {
+        Some(gid) if may_give(gid) => return Ok(Some(gid)),
+        Some(_) => format!(
+            "this user is not in group {name}\nhint: start it in that group (`Group={name}` of a unit), or as root"
+        ),
+        None => format!("there is no group {name}\nhint: make it with `groupadd --system {name}`"),
+    };
+    if asked {
+        bail!("{problem}");
     }
     settings.socket_mode = 0o600;
-    log::warn!(
-        "there is no group {name}, so that only this user may connect; make it with `groupadd --system \
-         {name}` and restart"
-    );
+    // An event is one line.
+    log::warn!("{}; until then only this user may connect", problem.replace("\nhint: ", ": "));
     Ok(None)
+}
+
+/// Whether the kernel lets this process give a file of its own to a group (chown(2)).
+fn may_give(gid: Gid) -> bool {
+    getegid() == gid
+        || caps::has_cap(None, CapSet::Effective, Capability::CAP_CHOWN).unwrap_or(false)
+        || getgroups().is_ok_and(|groups| groups.contains(&gid))
 }
 
 /// The number of a group in the text of `/etc/group` (group(5)).

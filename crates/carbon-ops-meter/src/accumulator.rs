@@ -51,7 +51,8 @@ const SETTLE_MAX: Duration = Duration::from_millis(100);
 /// The same for a window shorter than two steps: two steps of a counter that steps once a second.
 const SETTLE_MAX_SHORT: Duration = Duration::from_millis(2200);
 
-/// Update period assumed until two steps were seen (Intel SDM vol. 3B, 16.10: about 1 ms).
+/// Update period assumed until two steps were seen (Intel SDM vol. 3B, 16.10: about 1 ms), unless
+/// another one is named.
 const NOMINAL_STEP: Duration = Duration::from_millis(1);
 
 /// Where the counter's clock stands at the first reading: far enough from its start that the age of
@@ -134,6 +135,18 @@ pub struct DomainEnergy {
     pub gaps: Vec<Gap>,
 }
 
+impl DomainEnergy {
+    /// Whether the window was too short for the counter, whose energy was interpolated.
+    pub fn is_interpolated(&self) -> bool {
+        self.estimated && !self.gaps.iter().any(|gap| !gap.bridged)
+    }
+
+    /// Time in gaps that nothing bridged.
+    pub fn missing(&self) -> Duration {
+        self.gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     at: Instant,
@@ -166,6 +179,8 @@ pub struct Accumulator {
     /// Since when, and why, reading fails.
     fault: Option<(Instant, GapReason)>,
     gaps: Vec<Gap>,
+    /// Time between two steps, until it was seen.
+    nominal_step: Duration,
 }
 
 impl Accumulator {
@@ -188,7 +203,20 @@ impl Accumulator {
             after: Vec::new(),
             fault: None,
             gaps: Vec::new(),
+            nominal_step: NOMINAL_STEP,
         })
+    }
+
+    /// The same for a counter whose steps are `step` apart, until two of them were seen.
+    #[must_use]
+    pub fn stepping(mut self, step: Duration) -> Self {
+        self.nominal_step = step;
+        self
+    }
+
+    /// The total as of the last good reading.
+    pub fn total(&self) -> Microjoules {
+        self.counter.total()
     }
 
     /// How often to read so that no wrap can hide.
@@ -303,7 +331,7 @@ impl Accumulator {
         }
         // The steps that frame the window are whole periods apart; the first of them lies before
         // its start, unseen.
-        let period = self.after.get(1).map_or(NOMINAL_STEP, |second| second.at - after.at);
+        let period = self.after.get(1).map_or(self.nominal_step, |second| second.at - after.at);
         let span = after.at.saturating_duration_since(self.start.at).as_secs_f64();
         let periods = (span / period.as_secs_f64().max(1e-6)).ceil().max(1.0);
         let framed = Duration::try_from_secs_f64(periods * period.as_secs_f64());

@@ -9,6 +9,9 @@
 //! drew, the difference is replaced by its mean over what the idle power may be, which is positive
 //! and continuous. And while no process ran the machine was idle, so that no more can be active than
 //! the busy CPU time at the most power that the host can draw.
+//!
+//! Energy of a GPU is shared by GPU time instead ([`split_gpu`]): what no process used is idle, and so
+//! the parts sum again to the whole.
 
 use std::time::Duration;
 
@@ -94,6 +97,48 @@ impl CpuUse {
             1.0
         }
     }
+}
+
+/// Who used a GPU: parts of its energy, each 0 to 1 and 1 together at most. The rest is idle.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GpuUse {
+    /// Of the processes that are measured.
+    pub workload: f64,
+    /// Of others.
+    pub others: f64,
+    /// Somebody's, or perhaps nobody's: it could not be told whose.
+    pub unknown: f64,
+    /// The driver told GPU time, by which a part of it was shared.
+    pub by_time: bool,
+    /// The driver told no GPU time for a part of it, which was given whole to the workload, or to the
+    /// others, because no one else was seen on the GPU.
+    pub by_process: bool,
+}
+
+impl GpuUse {
+    /// Nothing is known.
+    pub const UNKNOWN: Self =
+        Self { workload: 0.0, others: 0.0, unknown: 1.0, by_time: false, by_process: false };
+
+    /// The part of the energy that somebody used.
+    pub fn used(&self) -> f64 {
+        self.workload + self.others + self.unknown
+    }
+}
+
+/// Splits the energy of a GPU. What nobody can be named for goes to the others.
+pub fn split_gpu(energy: Microjoules, used: GpuUse) -> Shares {
+    let part = |share: f64| {
+        let joules = energy.as_joules() * share.clamp(0.0, 1.0);
+        Microjoules::from_joules(joules).unwrap_or(Microjoules::ZERO)
+    };
+    let workload = part(used.workload).min(energy);
+    let rest = energy.checked_sub(workload).unwrap_or(Microjoules::ZERO);
+    // Where all was used, nothing is idle by rounding.
+    let others =
+        if used.used() > 1.0 - 1e-9 { rest } else { part(used.others + used.unknown).min(rest) };
+    let idle = rest.checked_sub(others).unwrap_or(Microjoules::ZERO);
+    Shares { host: energy, workload, others, idle }
 }
 
 /// Splits the host's energy of a window of length `elapsed` by rule 1. `most` is the power that the
@@ -236,7 +281,28 @@ mod tests {
         assert!((attribution.shares.workload.as_joules() - 1.0).abs() < 1e-6);
     }
 
+    #[test]
+    fn a_gpu_is_shared_by_its_time_and_the_rest_is_idle() {
+        let used = GpuUse { workload: 0.5, others: 0.125, unknown: 0.125, ..GpuUse::UNKNOWN };
+        let shares = split_gpu(Microjoules::new(801), used);
+        let parts = [shares.workload, shares.others, shares.idle].map(Microjoules::as_microjoules);
+        assert_eq!(parts, [401, 200, 200]);
+        let none = split_gpu(Microjoules::new(801), GpuUse::UNKNOWN);
+        assert_eq!((none.others, none.idle), (Microjoules::new(801), Microjoules::ZERO));
+    }
+
     proptest! {
+        #[test]
+        fn energy_of_a_gpu_is_conserved(
+            energy in 0u64..1 << 60, workload in 0.0..1.5f64, others in 0.0..1.5f64, unknown in 0.0..1.5f64,
+        ) {
+            let used = GpuUse { workload, others, unknown, ..GpuUse::UNKNOWN };
+            let shares = split_gpu(Microjoules::new(energy), used);
+            let sum = [shares.workload, shares.others, shares.idle]
+                .iter().map(|part| u128::from(part.as_microjoules())).sum::<u128>();
+            prop_assert_eq!(sum, u128::from(energy));
+        }
+
         #[test]
         fn energy_is_conserved(
             host in 0u64..1 << 60, idle in 0.0..2000.0f64, ns in 1u64..1 << 50,

@@ -210,6 +210,12 @@ impl Scale {
         u64::try_from(count).ok().filter(|&count| u128::from(count) < self.modulus)
     }
 
+    /// The reading behind a count: what it is in µJ as printed, which is not its energy.
+    fn reading(&self, count: u64) -> u64 {
+        let printed = self.printed.unwrap_or(self.unit);
+        u64::try_from(printed.floor(count.into())).unwrap_or(u64::MAX)
+    }
+
     /// Energy of a running total, in whole µJ; the remainder stays in the total.
     fn energy(&self, total: u128) -> Microjoules {
         Microjoules::new(u64::try_from(self.unit.floor(total)).unwrap_or(u64::MAX))
@@ -227,7 +233,7 @@ fn exact(esu: u32) -> Ratio {
 
 /// The kernel's unit in whole nJ.
 fn truncated(esu: u32) -> Ratio {
-    Ratio { num: 1_000_000_000 >> esu, den: 1000 }
+    Ratio { num: 1_000_000_000 >> esu.min(63), den: 1000 }
 }
 
 /// Why the energy of a span is unknown.
@@ -272,8 +278,8 @@ pub enum Step {
 struct Reading {
     count: u64,
     at: Moment,
-    /// When this count was first seen. The energy of the next step has gathered since then, not
-    /// only since the last look: counters that step rarely step far.
+    /// When this count can first have been there. The energy of the next step has gathered since
+    /// then, not only since the last look: counters that step rarely step far.
     since: Moment,
 }
 
@@ -380,8 +386,15 @@ impl Counter {
 
     /// Takes a reading, in the terms of its scale, and when it was taken.
     pub fn observe(&mut self, reading: u64, at: Moment) -> Step {
+        self.observe_between(reading, at, at)
+    }
+
+    /// Takes a reading that was taken at an unknown moment from `from` to `at`. A process that is
+    /// stopped after it has read and before it looks at the clock has an old reading with a new time;
+    /// what the counter does in between must not be taken for the step of an instant.
+    pub fn observe_between(&mut self, reading: u64, from: Moment, at: Moment) -> Step {
         let Some(count) = self.count(reading) else { return Step::Skipped };
-        let now = Reading { count, at, since: at };
+        let now = Reading { count, at, since: from.min(at) };
         let Some(good) = self.good else {
             self.total = count.into();
             self.good = Some(self.of_unknown_age(now));
@@ -478,7 +491,7 @@ impl Counter {
         self.shown = microjoules(self.shown);
         self.previous = None;
         for reading in [&mut self.good, &mut self.suspect].into_iter().flatten() {
-            reading.count = old.energy(reading.count.into()).as_microjoules().min(old.range);
+            reading.count = old.reading(reading.count).min(old.range);
         }
     }
 
@@ -512,7 +525,7 @@ impl Counter {
         self.shown = self.shown.max(self.total);
         self.good = Some(now);
         self.suspect = None;
-        self.wraps += u64::from(now.count < good.count);
+        self.wraps = self.wraps.saturating_add(u64::from(now.count < good.count));
         let delta = self.total().checked_sub(before).unwrap_or(Microjoules::ZERO);
         Step::Advance { delta }
     }
@@ -529,7 +542,7 @@ impl Counter {
     fn correct(&mut self, previous: (Reading, u128, u64), ticks: u128, now: Reading) -> Step {
         let (reading, total, wraps) = previous;
         self.total = total.saturating_add(ticks);
-        self.wraps = wraps + u64::from(now.count < reading.count);
+        self.wraps = wraps.saturating_add(u64::from(now.count < reading.count));
         self.good = Some(now);
         self.previous = None;
         self.suspect = None;
@@ -540,7 +553,7 @@ impl Counter {
     /// not so long that the next reading would be ambiguous.
     fn of_unknown_age(&self, reading: Reading) -> Reading {
         let age = STEP_MAX.min(self.longest_interval() / 2);
-        Reading { since: reading.at.before(age), ..reading }
+        Reading { since: reading.since.min(reading.at.before(age)), ..reading }
     }
 
     fn rebase(&mut self, why: Break, first: Reading, now: Reading, good: Reading) -> Step {
@@ -550,7 +563,7 @@ impl Counter {
         self.good = Some(self.of_unknown_age(now));
         self.previous = None;
         self.suspect = None;
-        self.epoch += 1;
+        self.epoch = self.epoch.saturating_add(1);
         Step::Rebased { why, lost: first.at.since(good.at), most }
     }
 }

@@ -104,6 +104,26 @@ pub fn living_descendants(host: &HostRoot, ancestor: i32, ticks_per_second: u32)
     found
 }
 
+/// Longer chains of parents are not followed; a process may end and its number be used again meanwhile.
+const GENERATIONS_MAX: usize = 4096;
+
+/// Whether a living process, or one that nobody has reaped yet, descends from `ancestor`; `None` when
+/// that cannot be told, because there is no such process that we can see.
+pub fn descends(host: &HostRoot, pid: i32, ancestor: i32) -> Option<bool> {
+    let parent = |pid: i32| {
+        let stat = fs::read_to_string(host.path(&format!("/proc/{pid}/stat"))).ok()?;
+        parse_stat(&stat).map(|(parent, ..)| parent)
+    };
+    let mut pid = parent(pid)?;
+    for _ in 0..GENERATIONS_MAX {
+        if pid == ancestor || pid <= 1 {
+            return Some(pid == ancestor);
+        }
+        pid = parent(pid)?;
+    }
+    None
+}
+
 /// Parent, own ticks and reaped children's ticks: fields 4, 14+15 and 16+17 of `/proc/PID/stat`.
 /// The name in field 2 may hold spaces and parentheses, so the rest starts at the last `)`.
 fn parse_stat(stat: &str) -> Option<(i32, u64, u64)> {
@@ -154,5 +174,8 @@ mod tests {
             .collect();
         pids.sort_unstable();
         assert_eq!(pids, [11, 12]);
+        let descends = |pid| descends(&HostRoot::at(dir.path()), pid, 10);
+        let expected = [Some(false), Some(true), Some(true), Some(false), None];
+        assert_eq!([10, 11, 12, 13, 14].map(descends), expected);
     }
 }

@@ -182,6 +182,10 @@ impl Frame<'_> {
         let missing: Duration =
             gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
         let covered = window.saturating_sub(missing);
+        if covered.is_zero() && seen == Microjoules::ZERO && !window.is_zero() {
+            // Nothing is known of it, which is not the same as nothing.
+            return None;
+        }
         let fill = seen.over(covered).map_or(Microjoules::ZERO, |mean| mean.over(missing));
         let lost = minus(after.gap_most, before.gap_most);
         let energy = seen + fill;
@@ -200,7 +204,7 @@ impl Frame<'_> {
                 energy,
                 low: minus(low, quantum).min(energy),
                 high: (high + quantum + lost.max(fill + fill)).max(energy),
-                estimated: !fill.as_microjoules().eq(&0) || window < period * SAMPLES_MIN,
+                estimated: !missing.is_zero() || window < period * SAMPLES_MIN,
                 wraps: last.wraps.saturating_sub(before.wraps),
                 epoch: last.epoch,
                 gaps,

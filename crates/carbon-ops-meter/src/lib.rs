@@ -8,6 +8,7 @@
 //! * [`accumulator`]: one domain over one window, its gaps and how sharp its ends are.
 //! * [`diagnosis`]: what can be read here, why not more, and what would allow it.
 //! * [`window`]: all counted domains of a host over one window.
+//! * `gpu` (feature `nvml`): the GPUs of a host over one window, and whose processes used them.
 //! * [`cpu_time`] and [`attribution`]: who used the energy, so that the parts sum to the whole.
 //! * [`processes`], [`groups`] and [`shares`]: the same for every process of the host at once.
 //!
@@ -25,6 +26,8 @@ pub mod counter;
 pub mod cpu_time;
 pub mod diagnosis;
 pub mod governed;
+#[cfg(feature = "nvml")]
+pub mod gpu;
 pub mod groups;
 pub mod host_root;
 mod mapped;

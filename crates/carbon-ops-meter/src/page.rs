@@ -162,7 +162,8 @@ impl PageWriter {
     }
 
     fn write(&mut self) {
-        self.stamp += 1;
+        // Never zero, which means an invalid slot; a file of nonsense may hold any stamp.
+        self.stamp = self.stamp.checked_add(1).unwrap_or(1);
         write(&self.cells, &self.words, self.stamp, &mut |cell, value, order| {
             cell.store(value, order);
         });

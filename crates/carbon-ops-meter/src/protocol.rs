@@ -307,12 +307,17 @@ pub fn parse_snapshot(line: &[u8]) -> Result<(Snapshot, Option<PathBuf>), String
         return Err(format!("it speaks version {} of the protocol, not 1", message.protocol));
     }
     let nanos = |text: &str| text.parse::<u64>().map_err(|_| "a time is no number".to_owned());
-    let mut domains = Vec::new();
+    let mut domains: Vec<DomainTotal> = Vec::new();
     for (key, domain) in message.domains.iter().take(DOMAINS_MAX) {
         let energy = |map: &BTreeMap<String, u64>| map.get(key).copied().map(Microjoules::new);
         let total = energy(&message.totals_uj).ok_or_else(|| format!("{key} has no total"))?;
         let delta = energy(&message.deltas_uj).unwrap_or_default();
-        domains.push(domain.read(key, total, delta).ok_or_else(|| format!("{key} is unknown"))?);
+        let domain = domain.read(key, total, delta).ok_or_else(|| format!("{key} is unknown"))?;
+        // Keys are cut to what a text holds.
+        if domains.iter().any(|other| other.key == domain.key) {
+            return Err(format!("there are two domains {key}"));
+        }
+        domains.push(domain);
     }
     let filtering = [Known::Unknown, Known::No, Known::Yes];
     let filtering = filtering.into_iter().find(|known| known.as_str() == message.energy_filtering);
@@ -464,6 +469,18 @@ mod tests {
         assert_eq!(json["counters_uj"].as_object().unwrap().len(), 1);
         assert_eq!(json["totals_uj"].as_object().unwrap().len(), 2);
         assert_eq!(json["timestamp"], 1_795_471_946.722);
+        // Keys are cut to 48 bytes, and two that are the same then are not told apart.
+        let long = "k".repeat(48);
+        let twice = Snapshot {
+            domains: vec![domain(&long, None), domain("b", None)],
+            ..Snapshot::default()
+        };
+        let line = String::from_utf8(snapshot_line(&twice, None)).unwrap();
+        let line = line.replace("\"b\":", &format!("\"{long}x\":"));
+        assert!(parse_snapshot(line.as_bytes()).unwrap_err().contains("two domains"), "{line}");
+        let line = line.replace(&format!("{long}x"), "b\\u0000c");
+        let read = parse_snapshot(line.as_bytes()).unwrap();
+        assert_eq!(parse_snapshot(&snapshot_line(&read.0, None)), Ok(read));
         assert!(parse_snapshot(&error_line("too many clients")).unwrap_err().contains("too many"));
     }
 }

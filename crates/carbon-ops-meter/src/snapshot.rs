@@ -18,13 +18,15 @@ use crate::sensor::{Exclusion, Kind};
 /// More domains than any machine has: eight sockets with all their domains, and 64 GPUs.
 pub const DOMAINS_MAX: usize = 128;
 
-/// A short text that needs no allocation: at most `8 · WORDS` bytes, cut at a character.
+/// A short text that needs no allocation: at most `8 · WORDS` bytes, cut at a character, and at a NUL,
+/// which marks its end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Text<const WORDS: usize>([u64; WORDS]);
 
 impl<const WORDS: usize> Text<WORDS> {
     /// The text, cut to what fits.
     pub fn new(text: &str) -> Self {
+        let text = text.split('\0').next().unwrap_or_default();
         let mut words = [0u64; WORDS];
         let mut end = text.len().min(8 * WORDS);
         while !text.is_char_boundary(end) {

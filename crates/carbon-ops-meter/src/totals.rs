@@ -21,7 +21,7 @@ use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text};
 /// A domain without a good reading for this long is stale.
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
-/// A package, its memory and a GPU always draw power, and their counters step at least once a
+/// All but a package's graphics always draw power, and their counters step at least once a
 /// second: one that rests for longer is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
 
@@ -222,7 +222,7 @@ impl Totals {
         self.asleep = Some(now);
         self.times = times;
         if let Some(length) = length.filter(|length| *length >= SUSPEND_MIN) {
-            self.snapshot.suspends += 1;
+            self.snapshot.suspends = self.snapshot.suspends.saturating_add(1);
             self.suspended_at = Some(times.at);
             self.note(Text::new("host"), Happened::Suspended { length });
         }
@@ -230,10 +230,22 @@ impl Totals {
 
     /// Takes the reading of one domain, or the failure to read it.
     pub fn observe(&mut self, index: usize, reading: Result<u64, ReadFault>, at: Moment) {
+        self.observe_between(index, reading, at, at);
+    }
+
+    /// The same, of a reading that was taken at an unknown moment from `from` to `at`; see
+    /// [`Counter::observe_between`].
+    pub fn observe_between(
+        &mut self,
+        index: usize,
+        reading: Result<u64, ReadFault>,
+        from: Moment,
+        at: Moment,
+    ) {
         let slept = |since: Moment| self.suspended_at.is_some_and(|suspend| suspend > since);
         let Some(track) = self.tracks.get_mut(index) else { return };
         let (name, lattice) = (track.total.name, track.total.lattice);
-        let happened = track.observe(reading, at, &slept);
+        let happened = track.observe(reading, (from, at), &slept);
         let given_up = (lattice && !track.total.lattice).then_some(Happened::LatticeGivenUp);
         for what in given_up.into_iter().chain(happened) {
             self.note(name, what);
@@ -243,18 +255,22 @@ impl Totals {
     /// Ends the sample. `missed` is how many were not taken in time since the one before.
     pub fn end(&mut self, interval: Duration, missed: u64) -> &Snapshot {
         let snapshot = &mut self.snapshot;
-        snapshot.seq += 1;
+        snapshot.seq = snapshot.seq.saturating_add(1);
         snapshot.at = self.times.at;
         snapshot.monotonic = self.times.monotonic;
         snapshot.unix = self.times.unix;
         snapshot.interval = interval;
-        snapshot.missed += missed;
+        snapshot.missed = snapshot.missed.saturating_add(missed);
         snapshot.domains.clear();
         for track in &self.tracks {
             // What was never read has no total.
             if track.counter.last_good().is_some() {
                 snapshot.domains.push(track.total);
             }
+        }
+        let left = DOMAINS_MAX.saturating_sub(snapshot.domains.len());
+        for saved in absent(&self.tracks, &self.dormant).take(left) {
+            snapshot.domains.push(of_absent(saved, &self.tracks));
         }
         &self.snapshot
     }
@@ -267,7 +283,10 @@ impl Totals {
     /// Where the counters of the snapshot's domains stand, in its order, and the digests of their
     /// scales.
     pub fn counters(&self) -> impl Iterator<Item = (Saved, u64)> {
-        self.tracks.iter().filter_map(|track| Some((track.counter.save()?, track.scale)))
+        let there =
+            self.tracks.iter().filter_map(|track| Some((track.counter.save()?, track.scale)));
+        let absent = absent(&self.tracks, &self.dormant);
+        there.chain(absent.map(|saved| (saved.counter, saved.scale)))
     }
 
     /// What happened since this was last called.
@@ -294,6 +313,31 @@ fn asleep(at: Moment, monotonic: Duration) -> Duration {
 
 fn scale_digest(scale: Scale) -> u64 {
     digest(&format!("{scale:?}"))
+}
+
+/// What an earlier process counted and this one has not read yet: it is shown and kept, so that its
+/// total never falls, however often the governor is restarted before the counter can be read again.
+fn absent<'t>(
+    tracks: &'t [Track],
+    dormant: &'t [SavedDomain],
+) -> impl Iterator<Item = &'t SavedDomain> {
+    let unread = tracks.iter().filter(|track| track.counter.last_good().is_none());
+    unread.filter_map(|track| track.earlier.as_ref()).chain(dormant)
+}
+
+/// Its total, which stands still. Where another source counts the same domain now, it is no part of
+/// the host's sum.
+fn of_absent(saved: &SavedDomain, tracks: &[Track]) -> DomainTotal {
+    let total = saved.total;
+    let replaced =
+        tracks.iter().any(|track| track.total.name == total.name && track.total.key != total.key);
+    DomainTotal {
+        delta: Microjoules::ZERO,
+        stale: true,
+        stuck: false,
+        excluded: if replaced { Some(Exclusion::Duplicate) } else { total.excluded },
+        ..total
+    }
 }
 
 impl Track {
@@ -358,12 +402,13 @@ impl Track {
     fn observe(
         &mut self,
         reading: Result<u64, ReadFault>,
-        at: Moment,
+        (from, at): (Moment, Moment),
         slept: &dyn Fn(Moment) -> bool,
     ) -> Option<Happened> {
         let good = self.counter.last_good();
         self.total.delta = Microjoules::ZERO;
-        let happened = match reading.map(|reading| self.counter.observe(reading, at)) {
+        let step = reading.map(|reading| self.counter.observe_between(reading, from, at));
+        let happened = match step {
             Ok(Step::Baseline) => self.begin(at),
             Ok(Step::Advance { .. } | Step::Corrected) => self.advance(good.unwrap_or(at), at),
             Ok(Step::Skipped) | Err(ReadFault::Retry) => {
@@ -431,7 +476,7 @@ impl Track {
     }
 
     fn failing(&mut self, reason: GapReason, good: Option<Moment>, at: Moment) -> Option<Happened> {
-        self.total.skipped += 1;
+        self.total.skipped = self.total.skipped.saturating_add(1);
         let since = good.unwrap_or(at);
         let fault = self.fault.get_or_insert((since, reason));
         if reason == GapReason::Vanished {
@@ -455,10 +500,10 @@ impl Track {
         self.resumed = false;
         self.total.stale = false;
         self.total.stuck = false;
-        self.total.gaps += 1;
-        self.total.gap_time += gap;
+        self.total.gaps = self.total.gaps.saturating_add(1);
+        self.total.gap_time = self.total.gap_time.saturating_add(gap);
         self.total.gap_most = self.total.gap_most + most;
-        self.total.epoch = milliseconds(at).max(self.total.epoch + 1);
+        self.total.epoch = milliseconds(at).max(self.total.epoch.saturating_add(1));
         self.publish(at);
         Happened::Lost { reason, gap, most }
     }
@@ -478,9 +523,9 @@ impl Track {
     }
 }
 
-/// What always draws power.
+/// What always draws power: all but a package's graphics, which are switched off when unused.
 fn never_rests(kind: Kind) -> bool {
-    matches!(kind, Kind::Package | Kind::Dram | Kind::Gpu)
+    kind != Kind::Uncore
 }
 
 fn milliseconds(at: Moment) -> u64 {
@@ -520,7 +565,10 @@ impl Publication {
         for (place, domain) in exact.domains.iter().enumerate() {
             let rounded = domain.total.as_microjoules() / step * step;
             let last = domains.get(place).filter(|last| last.key == domain.key);
-            let delta = last.map_or(0, |last| rounded.saturating_sub(last.total.as_microjoules()));
+            let last = last.map(|last| last.total.as_microjoules());
+            // A total never falls, even when the quantum was raised meanwhile.
+            let rounded = rounded.max(last.unwrap_or(0));
+            let delta = last.map_or(0, |last| rounded - last);
             let published = DomainTotal {
                 total: Microjoules::new(rounded),
                 delta: Microjoules::new(delta),
@@ -531,7 +579,7 @@ impl Publication {
                 None => domains.push(published),
             }
         }
-        self.seq += 1;
+        self.seq = self.seq.saturating_add(1);
         self.snapshot = Snapshot {
             seq: self.seq,
             quantum,

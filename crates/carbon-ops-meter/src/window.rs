@@ -98,18 +98,12 @@ impl Counted {
 
     /// Whether the window was too short for a counter, whose energy was interpolated.
     pub fn is_interpolated(&self) -> bool {
-        let filled = |energy: &DomainEnergy| energy.gaps.iter().any(|gap| !gap.bridged);
-        self.domains.iter().any(|domain| domain.energy.estimated && !filled(&domain.energy))
+        self.domains.iter().any(|domain| domain.energy.is_interpolated())
     }
 
     /// Share of the domains' time that their counters covered, 0 to 1.
     pub fn coverage(&self) -> f64 {
-        let window = self.elapsed.as_secs_f64();
-        let gaps = self.domains.iter().flat_map(|domain| &domain.energy.gaps);
-        let missing: Duration = gaps.filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
-        #[expect(clippy::cast_precision_loss, reason = "a handful of domains")]
-        let whole = window * self.domains.len() as f64;
-        if whole > 0.0 { (1.0 - missing.as_secs_f64() / whole).clamp(0.0, 1.0) } else { 1.0 }
+        coverage(&self.domains, self.elapsed)
     }
 }
 
@@ -255,6 +249,17 @@ impl Window {
             self.excluded.push(exclude(&zone, Exclusion::MirroredDie));
         }
     }
+}
+
+/// Share of the domains' time in a window of length `elapsed` that their counters covered, 0 to 1.
+pub fn coverage<'d>(domains: impl IntoIterator<Item = &'d Domain>, elapsed: Duration) -> f64 {
+    let (mut count, mut missing) = (0.0, Duration::ZERO);
+    for domain in domains {
+        count += 1.0;
+        missing += domain.energy.missing();
+    }
+    let whole = elapsed.as_secs_f64() * count;
+    if whole > 0.0 { (1.0 - missing.as_secs_f64() / whole).clamp(0.0, 1.0) } else { 1.0 }
 }
 
 fn exclude(zone: &Zone, reason: Exclusion) -> Excluded {

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::args::Config;
 use crate::config::{Setting, Settings};
 use crate::edge::Edge;
+use crate::gpus::NvmlLibrary;
 
 pub(crate) fn run(
     command: &Config,
@@ -55,6 +56,10 @@ fn rows(settings: &Settings) -> Vec<Row> {
         row("pue", &settings.pue, ToString::to_string),
         row("power.cpu_tdp_watts", &settings.cpu_tdp, |watts| watts.as_watts().to_string()),
         row("power.idle_baseline_watts", &settings.idle, |watts| watts.as_watts().to_string()),
+        row("power.nvml_library", &settings.nvml, |library| match library {
+            NvmlLibrary::At(path) => path.display().to_string(),
+            NvmlLibrary::Off => "off".to_owned(),
+        }),
         row("ledger.path", &settings.ledger, |path| path.display().to_string()),
         row("ledger.key", &settings.key, |path| path.display().to_string()),
         row("ledger.trust", &settings.trust, String::clone),

@@ -19,6 +19,7 @@ use crate::args::Run;
 use crate::compose::{self, Asked, PueInput};
 use crate::config::{Origin, PueSetting, Settings};
 use crate::edge::Edge;
+use crate::gpus::{Gpu, Gpus, NvmlLibrary};
 use crate::host::Host;
 use crate::measure::{AskGovernor, Session};
 use crate::render::{Stored, describe, summary};
@@ -44,6 +45,8 @@ struct Plan {
     store: Option<Store>,
     /// Whom to ask first.
     governor: Option<AskGovernor>,
+    /// By which library GPUs are read.
+    nvml: Option<NvmlLibrary>,
     /// Where the JSON goes, if it was asked for.
     json: Option<Target>,
 }
@@ -64,8 +67,10 @@ pub(crate) fn run(
     for notice in ledger.iter().flat_map(|ledger| &ledger.notices) {
         let _ = writeln!(err, "carbon-ops: {notice}");
     }
+    // A helper of the driver's that this may start is reaped before the command's time begins.
+    let gpus = Gpus::find(&plan.host_root, plan.nvml.as_ref());
     let mut supervisor = Supervisor::new(plan.host_root.clone(), edge.ticks_per_second)?;
-    let mut session = Session::open(plan.host_root.clone(), edge, plan.governor.as_ref());
+    let mut session = Session::open(plan.host_root.clone(), edge, plan.governor.as_ref(), gpus);
     let child = match supervisor.start(&args.command) {
         Ok(child) => child,
         Err(error) => {
@@ -74,6 +79,7 @@ pub(crate) fn run(
             return Ok(error.exit_code);
         }
     };
+    session.started(child.as_raw().unsigned_abs());
     let ended = supervisor.wait(child, || session.tick())?;
     let (measurement, outcome) = session.close(|| supervisor.outcome(ended), &plan.model);
     supervisor.finish();
@@ -83,7 +89,8 @@ pub(crate) fn run(
             let appended = ledger.as_mut().map(|ledger| ledger.append(&record));
             let fingerprint =
                 keyring.as_ref().map(|keyring| keyring.key.public_key().fingerprint());
-            report(&mut plan, &record, appended, fingerprint.as_deref(), err)
+            let told = Told { record: &record, gpus: &measurement.gpus, appended };
+            report(&mut plan, told, fingerprint.as_deref(), err)
         }
         Err(error) => {
             let _ = writeln!(err, "carbon-ops: {}", describe(&error));
@@ -132,7 +139,10 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
     let json = args.json.as_deref().map(Target::open).transpose()?;
     let store = if args.no_ledger { None } else { Some(Store::of(&settings, edge)?) };
     let governor = args.powercap_root.is_none().then(|| AskGovernor::of(&settings)).flatten();
-    Ok(Plan { asked, host_root, model, host, store, governor, json })
+    let nvml = settings.nvml.value.clone();
+    // Next to counters of a folder, the GPUs of this machine are as foreign as its governor.
+    let nvml = nvml.or(args.powercap_root.is_some().then_some(NvmlLibrary::Off));
+    Ok(Plan { asked, host_root, model, host, store, governor, nvml, json })
 }
 
 /// The zone that is set, or the world with a note.
@@ -260,11 +270,17 @@ fn check_length(asked: &Asked) -> Result<()> {
     Ok(())
 }
 
+/// What there is to tell.
+struct Told<'a> {
+    record: &'a Record,
+    gpus: &'a [Gpu],
+    appended: Option<Result<Appended>>,
+}
+
 /// Shows the record; false when it should have been stored and was not.
 fn report(
     plan: &mut Plan,
-    record: &Record,
-    appended: Option<Result<Appended>>,
+    Told { record, gpus, appended }: Told<'_>,
     fingerprint: Option<&str>,
     err: &mut impl Write,
 ) -> bool {
@@ -301,7 +317,7 @@ fn report(
             }
         }
         None => {
-            let _ = err.write_all(summary(record, &stored).as_bytes());
+            let _ = err.write_all(summary(record, gpus, &stored).as_bytes());
         }
     }
     !failed

@@ -16,7 +16,7 @@ use crate::skip::{can, is_root, skip};
 const RANGE: u64 = 200_000_000_000;
 
 /// Adds a zone and returns its folder.
-fn zone(home: &Home, id: &str, name: &str, energy: u64) -> PathBuf {
+pub(crate) fn zone(home: &Home, id: &str, name: &str, energy: u64) -> PathBuf {
     let parts: Vec<&str> = id.split(':').collect();
     let parents: Vec<String> = (1..=parts.len()).map(|n| parts[..n].join(":")).collect();
     let place = parents.join("/");
@@ -43,12 +43,12 @@ fn zone(home: &Home, id: &str, name: &str, energy: u64) -> PathBuf {
     folder
 }
 
-fn class(home: &Home) -> String {
+pub(crate) fn class(home: &Home) -> String {
     home.path("sys/class/powercap").display().to_string()
 }
 
 /// A shell function that writes a counter ten times, `step` apart, half a second in all.
-fn moving(counters: &[(&Path, u64, u64)]) -> String {
+pub(crate) fn moving(counters: &[(&Path, u64, u64)]) -> String {
     let mut script = String::from("for i in 1 2 3 4 5 6 7 8 9 10; do\n");
     for (zone, start, step) in counters {
         let file = zone.join("energy_uj");
@@ -57,7 +57,7 @@ fn moving(counters: &[(&Path, u64, u64)]) -> String {
     script + "sleep 0.05; done"
 }
 
-fn sensor<'r>(record: &'r Value, name: &str) -> &'r Value {
+pub(crate) fn sensor<'r>(record: &'r Value, name: &str) -> &'r Value {
     let sensors = record["sensors"].as_array().unwrap();
     sensors.iter().find(|sensor| sensor["name"] == name).unwrap()
 }

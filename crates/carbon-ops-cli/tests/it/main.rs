@@ -17,6 +17,7 @@ mod doctor;
 mod fake_host;
 mod frozen;
 mod governed;
+mod gpu;
 mod home;
 mod ledger;
 mod monitor;

@@ -256,6 +256,31 @@ fn hardware_off_the_inferred_lattice_is_counted_as_printed() {
     assert_eq!(counter.total(), uj(4_000_003));
 }
 
+/// A memory's lattice is 0.27 % off its energies: a reading of 40 kJ that lies on it by chance must
+/// not become another one when the lattice is given up.
+#[test]
+fn giving_up_the_lattice_loses_and_invents_nothing() {
+    let base = BASE;
+    let mut counter = counter(RANGE_DRAM, 2000.0);
+    let on_lattice = 2_600_000_000 * 153 / 10;
+    counter.observe(on_lattice, base);
+    let first = counter.total();
+    // Ten ticks of 15.3 µJ are 153 µJ, and none of them ends at 7 µJ.
+    for (ms, tens) in [(100, 13_072), (200, 26_144), (300, 39_216), (400, 52_288)] {
+        counter.observe(on_lattice + 153 * tens + 7, at(base, ms));
+    }
+    assert!(!counter.scale().has_lattice());
+    assert_eq!((counter.total().checked_sub(first), counter.epoch()), (Some(uj(8_000_071)), 1));
+}
+
+#[test]
+fn no_unit_that_a_register_can_claim_breaks_a_scale() {
+    for esu in [20, 31, 64, u32::MAX] {
+        let range = uj(65_000_000);
+        assert_eq!(Scale::printed_in_units(range, esu), Scale::printed(range), "{esu}");
+    }
+}
+
 proptest! {
     /// For any power curve below the ceiling and any start, the total is the truth to one tick,
     /// however often the register wraps, as long as it is read in time.
@@ -311,4 +336,36 @@ proptest! {
             }
         }
     }
+}
+
+/// A process that is stopped for 1.4 s between reading and looking at the clock, at 100 W: 150 J are in
+/// the next reading, which no 100 ms below a ceiling of 400 W explain. They are counted all the same.
+#[test]
+fn a_stop_between_reading_and_clock_loses_nothing() {
+    let start = Moment::from_nanos(1_000_000_000_000);
+    let mut counter = Counter::new(Scale::printed(uj(650_000_000)).unwrap(), watts(400.0));
+    for tenth in 0..20 {
+        counter.observe(tenth * 10_000_000, at(start, tenth * 100));
+    }
+    let (read, woken) = (at(start, 2000), at(start, 3400));
+    counter.observe_between(200_000_000, read, woken);
+    counter.observe_between(350_000_000, at(start, 3499), at(start, 3500));
+    assert_eq!((counter.total(), counter.epoch()), (uj(350_000_000), 1));
+}
+
+/// The same for 5 s: how often the counter wrapped is unknown, and so much is said.
+#[test]
+fn a_long_stop_between_reading_and_clock_hides_no_wrap() {
+    let start = Moment::from_nanos(1_000_000_000_000);
+    let mut counter = Counter::new(Scale::printed(uj(650_000_000)).unwrap(), watts(400.0));
+    for tenth in 0..20 {
+        counter.observe(tenth * 10_000_000, at(start, tenth * 100));
+    }
+    let (read, woken) = (at(start, 2000), at(start, 7000));
+    let step = counter.observe_between(200_000_000, read, woken);
+    assert!(matches!(step, Step::Rebased { why: Break::AmbiguousWrap, .. }), "{step:?}");
+    // 660 J later it shows 10 J more.
+    let step = counter.observe_between(210_000_000, at(start, 7099), at(start, 7100));
+    let Step::Rebased { why: Break::AmbiguousWrap, most, .. } = step else { panic!("{step:?}") };
+    assert!(most >= uj(660_000_000), "{most:?}");
 }

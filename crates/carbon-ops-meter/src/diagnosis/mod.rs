@@ -158,8 +158,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// What to do, the least costly first, nothing twice.
+    /// What to do, the least costly first, nothing twice; nothing at all where the governor serves.
     pub fn remedies(&self) -> Vec<&Remedy> {
+        if self.source == Source::Governor {
+            return Vec::new();
+        }
         let mut all: Vec<_> = self.checks.iter().flat_map(|check| &check.remedies).collect();
         all.sort_by_key(|remedy| remedy.cost);
         let mut seen = Vec::new();

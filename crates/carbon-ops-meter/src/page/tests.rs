@@ -97,6 +97,26 @@ fn a_reader_goes_on_when_the_writer_is_restarted() {
 }
 
 #[test]
+fn a_file_with_the_last_stamp_of_all_can_be_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    drop(PageWriter::open(&path, 0o600).unwrap());
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    for slot in [0, 1] {
+        let place = 8 * slot_start(slot) as u64;
+        std::os::unix::fs::FileExt::write_all_at(&file, &u64::MAX.to_le_bytes(), place).unwrap();
+    }
+    let mut writer = PageWriter::open(&path, 0o600).unwrap();
+    let mut reader = PageReader::open(&path).unwrap();
+    for seq in 1..4 {
+        writer.publish(&snapshot(seq));
+        let mut seen = Snapshot::default();
+        reader.read(&mut seen).unwrap();
+        assert_eq!(seen.seq, seq);
+    }
+}
+
+#[test]
 fn a_state_carries_the_counters() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");

@@ -144,6 +144,16 @@ impl Nvml {
         &self.excluded
     }
 
+    /// The processes that hold a compute context on a GPU, by its place in [`Backend::domains`], whether
+    /// they use it or not. The numbers are those of the host's PID namespace.
+    ///
+    /// # Errors
+    /// By what to do next; see [`ReadFault`].
+    pub fn holders(&self, index: usize) -> Result<Vec<u32>, ReadFault> {
+        let gpu = self.gpus.get(index).ok_or(ReadFault::Gone)?;
+        self.library.compute_processes(gpu.device).map_err(Code::fault)
+    }
+
     /// The processes on a GPU, by its place in [`Backend::domains`], with their shares since the last
     /// call; the first call looks as far back as the driver remembers. A process that used nothing
     /// is not among those with a share. The numbers are those of the host's PID namespace.

@@ -419,6 +419,57 @@ fn a_counter_whose_lattice_was_given_up_is_resumed_all_the_same() {
     assert_eq!((total.gaps, total.total.as_microjoules()), (0, 1_000_003 + 19 * 6_500_000));
 }
 
+/// What the next process finds.
+fn saved(totals: &Totals) -> (Snapshot, Vec<SavedDomain>) {
+    let snapshot = totals.snapshot().clone();
+    let counters = totals.counters();
+    let saved = snapshot
+        .domains
+        .iter()
+        .zip(counters)
+        .map(|(total, (counter, scale))| SavedDomain { total: *total, counter, scale });
+    let saved = saved.collect();
+    (snapshot, saved)
+}
+
+/// A governor that is restarted twice while the memory's counter cannot be read at all.
+#[test]
+fn a_domain_that_is_absent_over_restarts_keeps_its_total() {
+    let second = |number: u64| Times {
+        at: Moment::from_nanos(number * 1_000_000_000),
+        monotonic: Duration::from_secs(number),
+        unix: Duration::from_secs(number),
+    };
+    let scale = Scale::register_of_microjoules(1, 32);
+    let names = ["package-0", "dram-0"];
+    let mut left = None;
+    // Readings of the memory by the second; 8 W all the while.
+    let lives = [
+        (10, Some(5_000_000)),
+        (11, Some(13_000_000)),
+        (12, None),
+        (13, None),
+        (14, Some(37_000_000)),
+    ];
+    for (life, (now, memory)) in lives.into_iter().enumerate() {
+        let mut totals = Totals::new(BOOT, left.take());
+        for name in names.into_iter().take(1 + usize::from(memory.is_some())) {
+            totals.add(Source::Sysfs, domain(name, scale, 100.0));
+        }
+        totals.begin(second(now));
+        totals.observe(0, Ok(now * 10_000_000), second(now).at);
+        if let Some(reading) = memory {
+            totals.observe(1, Ok(reading), second(now).at);
+        }
+        let snapshot = totals.end(Duration::from_secs(1), 0).clone();
+        let memory = snapshot.domains.iter().find(|domain| domain.name.to_string() == "dram-0");
+        let seen = memory.map(|it| (it.total.as_microjoules(), it.gaps, it.stale)).unwrap();
+        let expected = [5, 13, 13, 13, 37].map(|joules| joules * 1_000_000)[life];
+        assert_eq!(seen, (expected, 0, life == 2 || life == 3), "life {life}");
+        left = Some(saved(&totals));
+    }
+}
+
 #[test]
 fn another_boot_starts_anew() {
     let mut host = Simulation::new(&mut Random(7), 1);
@@ -449,6 +500,12 @@ fn a_publication_is_rounded_down_and_telescopes() {
         }
         deltas += last.domains[1].delta.as_microjoules();
     }
+    let coarse =
+        publication.make(host.totals.snapshot(), Microjoules::new(50_000_000), Duration::ZERO);
+    assert!(
+        coarse.domains[1].total >= last.domains[1].total,
+        "a total fell with a coarser quantum"
+    );
     let grown = last.domains[1].total.checked_sub(first.domains[1].total).unwrap();
     assert_eq!(grown.as_microjoules(), deltas);
     assert_eq!(last.seq, 51);

@@ -9,6 +9,8 @@
 )]
 
 mod governed;
+#[cfg(feature = "nvml")]
+mod gpu;
 mod msr;
 #[cfg(feature = "nvml")]
 mod nvml;

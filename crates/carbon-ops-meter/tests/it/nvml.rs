@@ -38,13 +38,13 @@ fn compiled() -> &'static Path {
 }
 
 /// A machine with the fake library and a clock of its own.
-struct Fake {
+pub(crate) struct Fake {
     dir: TempDir,
     now: Arc<AtomicU64>,
 }
 
 impl Fake {
-    fn new(answers: &str) -> Self {
+    pub(crate) fn new(answers: &str) -> Self {
         let fake = Self { dir: tempfile::tempdir().unwrap(), now: Arc::default() };
         fs::copy(compiled(), fake.library()).unwrap();
         fake.answers(answers);
@@ -55,7 +55,7 @@ impl Fake {
         self.dir.path().join("libnvidia-ml.so.1")
     }
 
-    fn answers(&self, answers: &str) {
+    pub(crate) fn answers(&self, answers: &str) {
         fs::write(self.dir.path().join("libnvidia-ml.so.1.txt"), answers).unwrap();
     }
 
@@ -64,7 +64,7 @@ impl Fake {
         Box::new(move || Moment::from_nanos(now.load(Ordering::Relaxed)))
     }
 
-    fn passes(&self, time: Duration) {
+    pub(crate) fn passes(&self, time: Duration) {
         self.now.fetch_add(u64::try_from(time.as_nanos()).unwrap(), Ordering::Relaxed);
     }
 
@@ -72,7 +72,7 @@ impl Fake {
         Nvml::discover(&self.library(), self.clock())
     }
 
-    fn present(&self) -> Nvml {
+    pub(crate) fn present(&self) -> Nvml {
         let (availability, nvml) = self.discover();
         assert_eq!(availability, Availability::Present);
         nvml.unwrap()
@@ -232,4 +232,7 @@ fn where_use_is_not_sampled_processes_are_listed_with_an_unknown_share() {
     fake.answers(&format!("{COUNTER}0.samples !3\n0.processes !3\n"));
     assert_eq!(nvml.processes(0), Err(ReadFault::Fatal));
     assert_eq!(nvml.processes(7), Err(ReadFault::Gone));
+    // Who holds a context is told where use is sampled, too.
+    fake.answers(&format!("{COUNTER}0.samples 100:5:40\n0.processes 100,200\n"));
+    assert_eq!((nvml.holders(0), nvml.holders(7)), (Ok(vec![100, 200]), Err(ReadFault::Gone)));
 }

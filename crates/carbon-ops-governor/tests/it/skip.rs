@@ -1,0 +1,40 @@
+//! Skipping what this machine cannot show: aloud, and never where it was required.
+
+use std::io::Write as _;
+
+/// Says that something is skipped, or fails when `CARBON_OPS_REQUIRE` names it. Written to the
+/// stream itself, which the test harness does not capture.
+pub(crate) fn skip(what: &str, why: &str) {
+    let required = std::env::var("CARBON_OPS_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|word| word.trim() == what), "{what} is required: {why}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test} needs {what}: {why}");
+}
+
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Whether a shell line succeeds; how a test asks for what it needs.
+pub(crate) fn can(line: &str) -> bool {
+    let status = std::process::Command::new("sh")
+        .args(["-c", line])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Whether tests may take their time; the default is a run of about a minute.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("CARBON_OPS_LONG").is_some_and(|value| value != "0")
+}
+
+/// Whether we are root; says so if not.
+pub(crate) fn root() -> bool {
+    if !is_root() {
+        skip("root", "it starts programs as other users");
+    }
+    is_root()
+}
