@@ -221,6 +221,29 @@ fn shortened_and_lengthened_proofs_are_refused() {
 }
 
 #[test]
+fn a_proof_is_for_these_roots_and_no_others() {
+    let other = leaf_hash(b"other");
+    for size in 2..=40 {
+        let mut leaves = leaves(size);
+        let new = root(&mut leaves, size);
+        for m in 1..size {
+            let old = root(&mut leaves, m);
+            let proof = consistency_proof(m, size, &mut leaves).unwrap().unwrap();
+            let verdict = |old, new| verify_consistency(m, old, size, new, &proof);
+            assert_eq!(verdict(old, new), Ok(()));
+            for (old, new) in [(other, new), (old, other), (new, new), (old, old)] {
+                assert_eq!(verdict(old, new), Err(ProofError::Root), "{m} to {size}");
+            }
+            let path = inclusion_proof(m, size, &mut leaves).unwrap().unwrap();
+            let leaf = leaves.leaf(m);
+            assert_eq!(verify_inclusion(leaf, m, size, other, &path), Err(ProofError::Root));
+            assert_eq!(verify_inclusion(other, m, size, new, &path), Err(ProofError::Root));
+            assert!(verify_inclusion(leaf, m - 1, size, new, &path).is_err());
+        }
+    }
+}
+
+#[test]
 fn impossible_sizes_are_refused() {
     let (a, b) = (leaf_hash(b"a"), leaf_hash(b"b"));
     assert_eq!(

@@ -9,7 +9,7 @@ use carbon_ops_ledger::append::{CHECKPOINT_EVERY, Ledger, SignedCheckpoint};
 use carbon_ops_ledger::checkpoint::{
     CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
 };
-use carbon_ops_ledger::entry::LedgerId;
+use carbon_ops_ledger::entry::{Fault, LedgerId};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::merkle::{TreeHash, inclusion_proof, leaf_hash, node_hash};
 use carbon_ops_ledger::note::Note;
@@ -411,6 +411,34 @@ fn one_entry_is_proven_by_a_file_and_no_flipped_bit_of_it_passes() {
         assert!(verdict.is_err(), "byte {at}");
         assert!(Proof::parse(&text[..at]).is_err() || at == 0, "cut at {at}");
     }
+}
+
+/// A holder of the key can sign a tree over anything; what it is over has to be an entry all the same.
+#[test]
+fn a_signed_tree_does_not_make_an_entry_of_something_else() {
+    let verdict = |line: &[u8], id: [u8; 16], index: u64| {
+        let leaves = [leaf_hash(b"a"), leaf_hash(line), leaf_hash(b"b"), leaf_hash(line)];
+        let checkpoint = Checkpoint { ledger_id: LedgerId(id), size: 4, root: root(&leaves) };
+        let name = format!("carbon-ops/ledger/{}", LedgerId(id));
+        let note = Note::sign(checkpoint.to_string(), &name, &key()).unwrap();
+        let path = match index {
+            1 => vec![leaves[0], node_hash(leaves[2], leaves[3])],
+            _ => vec![leaves[2], node_hash(leaves[0], leaves[1])],
+        };
+        let proof = Proof { extra: Some(line.to_vec()), index, path, checkpoint: note };
+        proof.check(&trust()).map(|proven| proven.entry.seq())
+    };
+    let line = |file: &[u8]| lines(file)[1].strip_suffix(b"\n").unwrap().to_vec();
+    let good = line(&ledger_of(1, &key(), LEDGER_ID));
+    assert_eq!(verdict(&good, LEDGER_ID, 1), Ok(1));
+    assert_eq!(verdict(&good, LEDGER_ID, 3), Err(ProofFault::OtherEntry));
+    assert_eq!(verdict(&good, [9; 16], 1), Err(ProofFault::OtherEntry));
+    let text = String::from_utf8(good).unwrap();
+    let forged = text.replace("\"n\":0", "\"n\":1");
+    assert_eq!(verdict(forged.as_bytes(), LEDGER_ID, 1), Err(ProofFault::Entry(Fault::Signature)));
+    let strange = line(&ledger_of(1, &other_key(), LEDGER_ID));
+    assert!(matches!(verdict(&strange, LEDGER_ID, 1), Err(ProofFault::UntrustedEntry(_))));
+    assert!(matches!(verdict(b"rubbish", LEDGER_ID, 1), Err(ProofFault::Entry(_))));
 }
 
 #[test]
