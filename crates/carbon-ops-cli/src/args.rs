@@ -21,7 +21,7 @@ Start here:
 Configuration: flag, then environment, then file, then default; `carbon-ops config show` prints each
 value and where it comes from.
 
-Exit codes: 0 yes, 1 no, 2 could not do it, 4 valid up to a torn tail; `run` gives the command's
+Exit codes: 0 yes, 1 no, 2 could not do it, 3 cut off or rewritten, 4 valid up to a torn tail; `run` gives the command's
 own, or 125, 126, 127 as env(1) does.")]
 pub(crate) struct Cli {
     /// Configuration file (TOML, YAML or JSON) instead of those searched for
@@ -250,6 +250,17 @@ pub(crate) enum Ledger {
     /// link, number of records, keys and verdict. The old file stays where it is, unchanged; keep
     /// it, and check the two together with `ledger verify DIR --imported OLD`.
     Import(LedgerImport),
+    /// Sign a checkpoint: size and root of the ledger as it is now
+    ///
+    /// Stores it in the ledger's directory and prints it. Whoever keeps a copy elsewhere can tell later
+    /// that the ledger was cut off or rewritten below it. `run` signs one every 1,024 records.
+    Checkpoint(LedgerCheckpoint),
+    /// Write a proof that one record is in the ledger, for somebody who does not have the ledger
+    Prove(LedgerProve),
+    /// Check a proof that `ledger prove` wrote, and print its record
+    CheckProof(LedgerCheckProof),
+    /// Prove that the ledger at one size extends the ledger at a smaller size
+    Consistency(LedgerConsistency),
 }
 
 #[derive(Debug, Args)]
@@ -261,7 +272,8 @@ pub(crate) struct LedgerInit {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit code: 0 valid; 1 tampered with; 2 could not check (no such ledger, key not trusted);
-4 valid up to a torn last line, which the next append repairs.")]
+3 cut off or rewritten below a checkpoint; 4 valid up to a torn last line, which the next append
+repairs.")]
 pub(crate) struct LedgerVerify {
     /// Ledger directory or file; the default ledger without it
     #[arg(required_if_eq("profile", "0.1"))]
@@ -278,6 +290,11 @@ pub(crate) struct LedgerVerify {
     /// The ledger file of version 0.1 that this ledger continues: is it the one that was imported?
     #[arg(long, value_name = "FILE", conflicts_with = "profile")]
     pub(crate) imported: Option<PathBuf>,
+
+    /// A checkpoint that was kept elsewhere: lines below it are compared as a whole, and only newer ones
+    /// looked into
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) since: Option<PathBuf>,
 
     /// Derive every interval again from the record's inputs and compare all digits
     #[arg(long)]
@@ -357,6 +374,64 @@ pub(crate) struct LedgerShow {
     /// Print the stored lines as they are
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerCheckpoint {
+    /// Ledger directory; the default ledger without it
+    pub(crate) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  carbon-ops ledger prove 17 --out 17.tlog-proof
+  carbon-ops ledger check-proof 17.tlog-proof --trust 03a107bf…   # by somebody else, offline")]
+pub(crate) struct LedgerProve {
+    /// The record's number, its `seq`
+    pub(crate) seq: u64,
+
+    /// Ledger directory; the default ledger without it
+    pub(crate) path: Option<PathBuf>,
+
+    /// File for the proof; standard output without it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit code: 0 proven; 1 the proof does not hold; 2 could not check (key not trusted, no such file).")]
+pub(crate) struct LedgerCheckProof {
+    /// The proof
+    pub(crate) file: PathBuf,
+
+    /// Trusted keys: a file with one public key in hex per line, or a public key in hex
+    #[arg(long, value_name = "FILE|HEX")]
+    pub(crate) trust: Option<String>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints `old SIZE`, `new SIZE` and the hashes of the proof (RFC 9162, 2.1.4), one a line in base64.
+Exit code: 0 consistent; 2 could not check; 3 the ledger is not what one of the checkpoints says.")]
+pub(crate) struct LedgerConsistency {
+    /// The smaller: a number of lines, or the file of a checkpoint
+    pub(crate) old: String,
+
+    /// The larger: a number of lines, or the file of a checkpoint
+    pub(crate) new: String,
+
+    /// Ledger directory; the default ledger without it
+    pub(crate) path: Option<PathBuf>,
+
+    /// Trusted keys for checkpoints: a file with one public key in hex per line, or a public key in hex
+    #[arg(long, value_name = "FILE|HEX")]
+    pub(crate) trust: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

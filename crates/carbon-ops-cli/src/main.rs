@@ -33,6 +33,8 @@ mod unsafe_calls;
 
 /// Exit code for what could not be done.
 const COULD_NOT: u8 = 2;
+/// Exit code for a ledger that was cut off or rewritten below a checkpoint.
+const REWRITTEN: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -58,8 +60,18 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(err, "carbon-ops: {}", describe(&error));
-            ExitCode::from(if is_run { FAILED } else { COULD_NOT })
+            ExitCode::from(if is_run { FAILED } else { exit_code(&error) })
         }
+    }
+}
+
+/// That a ledger was cut off or rewritten is an answer with a code of its own.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let ledger = error.downcast_ref::<carbon_ops_ledger::Error>();
+    if ledger.is_some_and(carbon_ops_ledger::Error::proves_rewriting) {
+        REWRITTEN
+    } else {
+        COULD_NOT
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, timestamp};
 use carbon_ops_ledger::Error as LedgerError;
-use carbon_ops_ledger::append::{Appended, Ledger, Repair, WriterOptions};
+use carbon_ops_ledger::append::{Appended, Ledger, Repair, SignedCheckpoint, WriterOptions};
 use carbon_ops_ledger::canonical::{Object, Value};
 use carbon_ops_ledger::entry::Imported;
 use carbon_ops_ledger::keys::{KeyOrigin, SecretKey, Trust, create_secret, load_secret};
@@ -211,6 +211,19 @@ impl Opened<'_> {
     pub(crate) fn append(&mut self, record: &Record) -> Result<Appended> {
         let payload = payload(record)?;
         Ok(self.ledger.append(payload, &timestamp(Edge::now()))?)
+    }
+
+    /// Signs a checkpoint if there has been none for long.
+    pub(crate) fn checkpoint_if_due(&mut self) -> Result<()> {
+        if self.ledger.checkpoint_due() {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Signs a checkpoint of the ledger as it is.
+    pub(crate) fn checkpoint(&mut self) -> Result<SignedCheckpoint> {
+        self.ledger.checkpoint(&timestamp(Edge::now())).map_err(with_remedy)
     }
 }
 

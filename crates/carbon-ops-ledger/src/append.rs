@@ -7,7 +7,7 @@
 //! first step of every ordinary append.
 //!
 //! Left out: batching (one entry, one sync), and verifying more than the two ends of the file,
-//! which is `verify.rs`.
+//! which is `verify.rs`. Checkpoints are signed in `append/sign.rs`, apart from appends.
 //!
 //! Known gap: after a sync that failed, the kernel may keep pages that never reached the disk and
 //! show them to the next reader as if they had. We stop, never try again and never acknowledge, but
@@ -29,6 +29,10 @@ use crate::error::{Error, Result};
 use crate::keys::{PublicKey, Signer, Trust};
 use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
+
+mod sign;
+
+pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};
 
 /// How a writer presents itself and how long it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +92,8 @@ pub struct Ledger<'k, S> {
     roster: Vec<PublicKey>,
     /// Where the ledger ended when this writer last looked.
     head: Head,
+    /// How many entries were signed for when this writer last looked: the ledger has at least these.
+    signed_size: u64,
     /// What [`Ledger::open_for_append`] had to do.
     repairs: Vec<Repair>,
     /// Set by a fatal error, never unset.
@@ -168,8 +174,18 @@ impl<'k, S: Storage> Ledger<'k, S> {
             // not durable and is lost, nothing of worth is.
         })?;
         let (head, roster) = (genesis.head(), vec![signer.public_key()]);
-        let repairs = Vec::new();
-        Ok(Self { storage, signer, options, id, roster, head, repairs, poisoned: false })
+        let (signed_size, repairs) = (0, Vec::new());
+        Ok(Self {
+            storage,
+            signer,
+            options,
+            id,
+            roster,
+            head,
+            signed_size,
+            repairs,
+            poisoned: false,
+        })
     }
 
     /// Makes sure that appending will work, and recovers from a crash if there was one: takes the
@@ -179,8 +195,8 @@ impl<'k, S: Storage> Ledger<'k, S> {
     ///
     /// # Errors
     ///
-    /// When there is no ledger, it is damaged at one of its ends, its genesis key is not trusted,
-    /// the signer's key is not on its list, it is locked for too long, or the disk fails.
+    /// When there is no ledger, it is damaged at one of its ends or shorter than what was signed
+    /// for, its genesis key is not trusted, the signer's key is not on its list, it is locked for too long, or the disk fails.
     pub fn open_for_append(
         mut storage: S,
         signer: &'k dyn Signer,
@@ -188,8 +204,12 @@ impl<'k, S: Storage> Ledger<'k, S> {
         now: &str,
         options: WriterOptions,
     ) -> Result<Self> {
-        let (genesis, keys) =
-            locked(&mut storage, options.patience, false, |storage| read_genesis(storage))?;
+        let (genesis, keys, signed_size) =
+            locked(&mut storage, options.patience, false, |storage| {
+                let (genesis, keys) = read_genesis(storage)?;
+                let signed_size = sign::signed_size(storage, genesis.ledger_id())?;
+                Ok((genesis, keys, signed_size))
+            })?;
         let path = storage.path();
         if !trust.contains(genesis.signing_key()) {
             let fingerprint = genesis.signing_key().fingerprint();
@@ -206,6 +226,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
             id: genesis.ledger_id(),
             roster: keys,
             head: genesis.head(),
+            signed_size,
             repairs: Vec::new(),
             poisoned: false,
         };
@@ -286,6 +307,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
             let tail = window
                 .examine(self.id, &self.roster)
                 .map_err(|fault| damaged(&self.storage, "the last line", fault))?;
+            self.refuse_if_cut(&tail)?;
             match tail {
                 Tail::Whole(head) => {
                     self.head = head;
@@ -309,6 +331,17 @@ impl<'k, S: Storage> Ledger<'k, S> {
                 }
             }
         }
+    }
+
+    /// A ledger that is shorter than what was signed for is evidence: nothing is written to it, no
+    /// recovery record either.
+    fn refuse_if_cut(&self, tail: &Tail) -> Result<()> {
+        let (Tail::Whole(head) | Tail::Complete(head) | Tail::Torn { head, .. }) = tail;
+        let entries = head.seq + 1;
+        if entries < self.signed_size {
+            return Err(self.truncated(entries, self.signed_size));
+        }
+        Ok(())
     }
 
     /// Moves what an interrupted write left to a file of its own.

@@ -141,6 +141,41 @@ pub enum Error {
         /// The ledger file.
         path: PathBuf,
     },
+    /// The ledger has fewer entries than were signed for.
+    #[error(
+        "{} has {entries} entries, and {signed} were signed for: its end was cut off\nhint: restore it from a copy; nothing was changed",
+        path.display()
+    )]
+    Truncated {
+        /// The ledger file.
+        path: PathBuf,
+        /// How many entries there are.
+        entries: u64,
+        /// How many there were when the last checkpoint was signed.
+        signed: u64,
+    },
+    /// The ledger is another one than was signed for.
+    #[error(
+        "the first {size} lines of {} are not those that were signed for\nhint: restore it from a copy; nothing was signed",
+        path.display()
+    )]
+    Forked {
+        /// The ledger file.
+        path: PathBuf,
+        /// How many lines the checkpoint covers that they contradict.
+        size: u64,
+    },
+    /// A file beside the ledger, or the ledger as a whole, is not what it has to be.
+    #[error(
+        "{} is damaged: {reason}\nhint: run `carbon-ops ledger verify` to see what holds; nothing was signed",
+        path.display()
+    )]
+    Beside {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A secret key file that others can read.
     #[error(
         "the key file {} can be read by others (mode {mode:04o})\nhint: chmod 600 {}",
@@ -190,5 +225,11 @@ impl Error {
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Fatal { .. } | Self::Poisoned { .. })
+    }
+
+    /// Whether this proves that the ledger was cut off or replaced by another: exit code 3.
+    #[must_use]
+    pub fn proves_rewriting(&self) -> bool {
+        matches!(self, Self::Truncated { .. } | Self::Forked { .. })
     }
 }

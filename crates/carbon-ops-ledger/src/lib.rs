@@ -6,7 +6,7 @@
 //! entry means is for the record layer, which [`verify::verify`] calls for each one.
 //!
 //! Left out: clocks, randomness, environment and printing, which are passed in or left to the
-//! binary; checkpoints and witnesses, without which lines cleanly cut off the end are not noticed.
+//! binary; witnesses, who would keep checkpoints for everybody.
 //!
 //! ```
 //! use std::time::Duration;
@@ -35,6 +35,7 @@
 
 pub mod append;
 pub mod canonical;
+pub mod checkpoint;
 mod durable;
 pub mod entry;
 mod error;
@@ -42,9 +43,14 @@ mod hex;
 pub mod keys;
 pub mod legacy;
 mod lines;
+pub mod merkle;
+pub mod note;
+pub mod proof;
 pub mod read;
+mod seek;
 pub mod storage;
 mod tail;
+pub mod tile;
 pub mod verify;
 
 pub use error::{Error, Result};

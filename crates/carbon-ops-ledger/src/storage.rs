@@ -20,6 +20,9 @@ pub const LOCK_FILE: &str = "lock";
 pub(crate) const FILE_MODE: u32 = 0o644;
 /// So may they look into the directory.
 const DIR_MODE: u32 = 0o755;
+/// Evidence is at most two lines long, a tile 8 KiB, a checkpoint a few signatures; the limit is for
+/// a file that is none of these.
+const MAX_BESIDE_BYTES: u64 = 1 << 20;
 /// How long to sleep between attempts to lock. An append holds the lock for milliseconds.
 const LOCK_POLL: Duration = Duration::from_millis(5);
 
@@ -66,6 +69,16 @@ pub trait Storage {
 
     /// The names of all files beside the ledger that may be evidence.
     fn evidence_names(&mut self) -> io::Result<Vec<String>>;
+
+    /// Reads a file beside the ledger, of up to a megabyte; none when there is none.
+    fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
+
+    /// Makes or replaces a file beside the ledger, durably, and so that a crash leaves the old or the
+    /// new one. The name may lead through directories, which are made.
+    fn replace_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Appends to a file beside the ledger, durably; makes it when there is none.
+    fn append_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 }
 
 /// Takes the lock of a file, waiting up to `patience`; false when somebody else holds it for that
@@ -86,7 +99,7 @@ pub(crate) fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
     }
 }
 
-/// A ledger in a directory: `ledger.ndjson`, `lock`, and evidence of torn writes.
+/// A ledger in a directory: `ledger.ndjson`, `lock`, evidence of torn writes, checkpoints and tiles.
 ///
 /// The lock is flock(2) on a file of its own, so that it survives the replacement of the ledger
 /// file, and is released by the kernel when the process dies. Known gap: network file systems that
@@ -135,10 +148,13 @@ impl DirStorage {
     /// A file that appears under its name complete or not at all.
     fn write_whole(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         // Only the holder of the lock writes here, so a left-over under this name is a dead one's.
-        let temp = self.dir.join(format!(".{name}.tmp"));
+        let path = self.dir.join(name);
+        let parent = durable::parent_of(&path);
+        let last = name.rsplit('/').next().unwrap_or(name);
+        let temp = parent.join(format!(".{last}.tmp"));
         durable::write_synced(&temp, bytes, FILE_MODE, Fresh::Overwrite)?;
-        std::fs::rename(&temp, self.dir.join(name))?;
-        durable::sync_dir(&self.dir)
+        std::fs::rename(&temp, &path)?;
+        durable::sync_dir(parent)
     }
 }
 
@@ -217,10 +233,8 @@ impl Storage for DirStorage {
     }
 
     fn read_evidence(&mut self, name: &str) -> io::Result<Vec<u8>> {
-        // Evidence is at most two lines long; the limit is for a file that is none.
-        const MAX_EVIDENCE_BYTES: u64 = 1 << 20;
         let mut bytes = Vec::new();
-        File::open(self.dir.join(name))?.take(MAX_EVIDENCE_BYTES).read_to_end(&mut bytes)?;
+        File::open(self.dir.join(name))?.take(MAX_BESIDE_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -234,5 +248,28 @@ impl Storage for DirStorage {
             }
         }
         Ok(names)
+    }
+    fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        match File::open(self.dir.join(name)) {
+            Ok(file) => file.take(MAX_BESIDE_BYTES).read_to_end(&mut bytes)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        Ok(Some(bytes))
+    }
+
+    fn replace_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        durable::create_dirs(durable::parent_of(&self.dir.join(name)), DIR_MODE)?;
+        self.write_whole(name, bytes)
+    }
+
+    fn append_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.append(true).create(true).mode(FILE_MODE).open(self.dir.join(name))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        durable::sync_dir(&self.dir)
     }
 }

@@ -13,6 +13,11 @@ use crate::entry::{Control, Entry, EntryHash, Fault, Imported, LedgerId, MAX_LIN
 use crate::keys::{PublicKey, Trust};
 use crate::lines::{Line, next_line};
 
+mod anchor;
+
+use anchor::Tree;
+pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
+
 /// How many faults a report lists; the rest is only counted.
 pub const MAX_FAULTS: usize = 1000;
 
@@ -29,17 +34,21 @@ pub enum Status {
     TornTail,
     /// Something was changed, removed, added or damaged.
     Tampered,
+    /// The lines fit each other and not what was signed for earlier: lines were cut off the end, or
+    /// another history was written with the key.
+    Rewritten,
 }
 
 impl Status {
     /// The exit code of a verification: 0 valid, 1 tampered, 2 could not be checked for want of a
-    /// trusted key, 4 valid up to a torn end.
+    /// trusted key, 3 cut off or rewritten since it was signed for, 4 valid up to a torn end.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Valid => 0,
             Self::Tampered => 1,
             Self::Untrusted => 2,
+            Self::Rewritten => 3,
             Self::TornTail => 4,
         }
     }
@@ -86,6 +95,16 @@ pub struct Report {
     /// What an interrupted write left at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub torn_tail: Option<TornTail>,
+    /// How many whole lines the tree has.
+    pub tree_size: u64,
+    /// The root of the tree over them, in base64.
+    pub root: String,
+    /// What the ledger was held against.
+    pub anchors: Vec<AnchorReport>,
+    /// How many lines the latest confirmed checkpoint covers; 0 without one.
+    pub covered: u64,
+    /// How many lines were only compared with a checkpoint, as wholes, and not looked into.
+    pub compared: u64,
 }
 
 impl Report {
@@ -155,11 +174,36 @@ pub struct TornTail {
 /// assert_eq!((report.status, report.exit_code()), (Status::Tampered, 1));
 /// ```
 pub fn verify(
-    mut reader: impl BufRead,
+    reader: impl BufRead,
     trust: &Trust,
     check: &mut dyn FnMut(&Object) -> Result<(), String>,
 ) -> io::Result<Report> {
-    let mut state = State::new(trust);
+    verify_against(reader, trust, &[], 0, check)
+}
+
+/// Verifies a ledger and holds it against what was signed for earlier.
+///
+/// The first `since` lines, which one of the anchors has to cover, are only hashed and compared with
+/// it as wholes (and the genesis is verified as ever): who verified them when that anchor was made need
+/// not do it again. A ledger that is shorter than an anchor, or fits together and not with an anchor, is
+/// [`Status::Rewritten`].
+///
+/// # Errors
+///
+/// Only when reading fails. Everything else is in the report.
+pub fn verify_against(
+    mut reader: impl BufRead,
+    trust: &Trust,
+    anchors: &[Anchor],
+    since: u64,
+    check: &mut dyn FnMut(&Object) -> Result<(), String>,
+) -> io::Result<Report> {
+    let since = if anchors.iter().any(|a| a.checkpoint().is_some_and(|c| c.size == since)) {
+        since
+    } else {
+        0
+    };
+    let mut state = State::new(trust, anchors, since);
     let mut line = Line::default();
     while next_line(&mut reader, &mut line)? {
         state.line_number += 1;
@@ -198,6 +242,10 @@ struct State<'t> {
     fault_count: u64,
     faults: Vec<FaultReport>,
     torn_tail: Option<TornTail>,
+    tree: Tree<'t>,
+    /// Up to which line only the tree is looked at.
+    since: u64,
+    compared: u64,
 }
 
 struct Roster {
@@ -208,7 +256,7 @@ struct Roster {
 }
 
 impl<'t> State<'t> {
-    fn new(trust: &'t Trust) -> Self {
+    fn new(trust: &'t Trust, anchors: &'t [Anchor], since: u64) -> Self {
         Self {
             trust,
             line_number: 0,
@@ -225,12 +273,21 @@ impl<'t> State<'t> {
             fault_count: 0,
             faults: Vec::new(),
             torn_tail: None,
+            tree: Tree::new(anchors),
+            since,
+            compared: 0,
         }
     }
 
     fn line(&mut self, line: &Line, check: &mut dyn FnMut(&Object) -> Result<(), String>) {
         if self.could_be_torn(line) {
             self.torn(line);
+            return;
+        }
+        if line.terminated {
+            self.tree.push(&line.bytes);
+        }
+        if self.only_compare(line) {
             return;
         }
         let parsed = if line.terminated { Entry::parse(&line.bytes) } else { unterminated(line) };
@@ -255,6 +312,22 @@ impl<'t> State<'t> {
             Ok(()) => self.count(&entry),
             Err(fault) => self.fault(Some(entry.seq()), &fault),
         }
+    }
+
+    /// Whether a line has only to be what an anchor covers. Of the last such line the number and hash are
+    /// taken, for the next one to follow.
+    fn only_compare(&mut self, line: &Line) -> bool {
+        if self.line_number == 1 || self.line_number > self.since {
+            return false;
+        }
+        self.compared += 1;
+        if self.line_number == self.since {
+            match Entry::parse(&line.bytes) {
+                Ok(entry) => self.follow(&entry),
+                Err(fault) => self.fault(None, &fault),
+            }
+        }
+        true
     }
 
     /// Whether a line is what an interrupted write of one entry leaves. The genesis is never
@@ -366,8 +439,13 @@ impl<'t> State<'t> {
 
     fn finish(self) -> Report {
         let trusted = self.roster.as_ref().is_some_and(|r| self.trust.contains(r.genesis_key));
-        let status = if self.fault_count > 0 {
+        let anchors = self.tree.judge(self.ledger_id, &self.known_keys());
+        let status = if self.was_cut_off(&anchors) {
+            Status::Rewritten
+        } else if self.fault_count > 0 || has(&anchors, AnchorVerdict::Refused) {
             Status::Tampered
+        } else if has(&anchors, AnchorVerdict::Forked) {
+            Status::Rewritten
         } else if !trusted {
             Status::Untrusted
         } else if self.torn_tail.is_some() {
@@ -391,7 +469,25 @@ impl<'t> State<'t> {
             first_fault: self.faults.first().cloned(),
             faults: self.faults,
             torn_tail: self.torn_tail,
+            tree_size: self.tree.size(),
+            root: self.tree.root().to_string(),
+            covered: covered(&anchors),
+            anchors,
+            compared: self.compared,
         }
+    }
+
+    /// Whether whole lines are gone, and nothing else is wrong than what a cut leaves at the end.
+    fn was_cut_off(&self, anchors: &[AnchorReport]) -> bool {
+        let by_cut = [Fault::EmptyFile.code(), Fault::Unterminated.code()];
+        has(anchors, AnchorVerdict::Truncated)
+            && self.faults.iter().all(|fault| by_cut.contains(&fault.code))
+    }
+
+    /// The keys that may sign checkpoints of this ledger.
+    fn known_keys(&self) -> Vec<PublicKey> {
+        let roster = self.roster.iter().flat_map(|roster| roster.keys.iter().copied());
+        roster.chain(self.trust.iter()).collect()
     }
 
     fn key_reports(&self) -> Vec<KeyReport> {
@@ -410,6 +506,17 @@ impl<'t> State<'t> {
             })
             .collect()
     }
+}
+
+fn has(anchors: &[AnchorReport], verdict: AnchorVerdict) -> bool {
+    anchors.iter().any(|anchor| anchor.verdict == verdict)
+}
+
+/// How many lines a confirmed checkpoint covers.
+fn covered(anchors: &[AnchorReport]) -> u64 {
+    let confirmed = |anchor: &&AnchorReport| anchor.verdict == AnchorVerdict::Confirmed;
+    let signed = anchors.iter().filter(|anchor| anchor.signed).filter(confirmed);
+    signed.filter_map(|anchor| anchor.size).max().unwrap_or_default()
 }
 
 /// The fault of a line without a newline that no interrupted write can have left.

@@ -10,7 +10,7 @@ use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{Report, Status, verify};
+use carbon_ops_ledger::verify::{Report, Status, verify_against};
 
 use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
@@ -18,6 +18,8 @@ use crate::config::Settings;
 use crate::edge::Edge;
 use crate::render::{plain, si};
 use crate::store::Store;
+
+mod tree;
 
 /// Faults that are printed; `--json` has up to a thousand.
 pub(super) const FAULTS_SHOWN: usize = 20;
@@ -45,6 +47,10 @@ pub(crate) fn run(
         Ledger::Show(args) => show(args, &settings, out),
         Ledger::Append(args) => legacy::append(args, &settings, edge, out),
         Ledger::Import(args) => legacy::import(args, &settings, edge, out),
+        Ledger::Checkpoint(args) => tree::checkpoint(args, &settings, edge, out),
+        Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
+        Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
+        Ledger::Consistency(args) => tree::consistency(args, &settings, edge, out),
     }
 }
 
@@ -69,6 +75,7 @@ fn check(
     if args.profile == Profile::Legacy {
         return legacy::check(args, &path, &trust, out);
     }
+    let (anchors, since) = tree::anchors(&path, args.since.as_deref())?;
     let reader = BufReader::with_capacity(1 << 20, open(&path)?);
     let mut others = Others::default();
     let mut check = |object: &Object| match Payload::of(object) {
@@ -82,7 +89,7 @@ fn check(
             Ok(())
         }
     };
-    let report = verify(reader, &trust, &mut check)
+    let report = verify_against(reader, &trust, &anchors, since, &mut check)
         .with_context(|| format!("cannot read {}", path.display()))?;
     let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
     if args.json {
@@ -162,16 +169,19 @@ fn check_record(object: &Object, recompute: bool) -> Result<(), String> {
 fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {
     let invalid = report.faults.iter().all(|fault| fault.code == PAYLOAD_FAULT);
     let verdict = match report.status {
-        Status::Tampered if invalid => "INVALID RECORDS, signed by the holder of the key",
+        Status::Tampered if invalid && report.fault_count > 0 => {
+            "INVALID RECORDS, signed by the holder of the key"
+        }
         Status::Valid if others.newer > 0 => "NOT CHECKED: records of a newer version",
         Status::Valid => "VALID",
         Status::TornTail => "VALID UP TO A TORN LAST LINE",
         Status::Tampered => "TAMPERED WITH",
+        Status::Rewritten => "CUT OFF OR REWRITTEN since it was signed for",
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
         _ => "UNKNOWN VERDICT",
     };
     writeln!(out, "{}: {verdict}", path.display())?;
-    let records = report.entries.saturating_sub(1 + report.recoveries);
+    let records = report.entries.saturating_sub(1 + report.recoveries) + report.compared;
     let created = report.created_ts.as_deref().unwrap_or("an unknown time");
     writeln!(out, "  {records} records in {} lines, begun {created}", report.lines)?;
     for key in &report.keys {
@@ -195,6 +205,7 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     if hidden > 0 {
         writeln!(out, "  and {hidden} more faults; --json lists up to a thousand")?;
     }
+    tree::write_anchors(report, out)?;
     if let Some(torn) = &report.torn_tail {
         let what = if torn.complete_entry {
             "is a whole entry that lacks only its newline; the next append adds it"

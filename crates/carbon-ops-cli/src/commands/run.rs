@@ -23,7 +23,7 @@ use crate::gpus::{Gpu, Gpus, NvmlLibrary};
 use crate::host::Host;
 use crate::measure::{AskGovernor, Session};
 use crate::render::{Stored, describe, summary};
-use crate::store::{Store, payload};
+use crate::store::{Opened, Store, payload};
 use crate::supervise::{self, Supervisor};
 use crate::unsafe_calls;
 
@@ -87,7 +87,8 @@ pub(crate) fn run(
     let reported = match record {
         Ok(record) => {
             let appended = ledger.as_mut().map(|ledger| ledger.append(&record));
-            let fingerprint = keyring.map(|keyring| keyring.key.public_key().fingerprint());
+            let fingerprint =
+                keyring.as_ref().map(|keyring| keyring.key.public_key().fingerprint());
             let told = Told { record: &record, gpus: &measurement.gpus, appended };
             report(&mut plan, told, fingerprint.as_deref(), err)
         }
@@ -96,6 +97,9 @@ pub(crate) fn run(
             false
         }
     };
+    if let Some(Err(error)) = ledger.as_mut().filter(|_| reported).map(Opened::checkpoint_if_due) {
+        let _ = writeln!(err, "carbon-ops: no checkpoint was signed: {}", describe(&error));
+    }
     if ended.interrupted {
         supervise::die_of_interrupt();
     }

@@ -11,6 +11,7 @@
 
 mod accounting;
 mod cgroup;
+mod checkpoint;
 mod demo;
 mod doctor;
 mod fake_host;

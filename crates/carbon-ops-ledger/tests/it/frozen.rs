@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use carbon_ops_ledger::append::Ledger;
 use carbon_ops_ledger::canonical::{Object, Value, parse, parse_canonical};
 use carbon_ops_ledger::entry::{Entry, LedgerId};
+use carbon_ops_ledger::merkle::inclusion_proof;
+use carbon_ops_ledger::proof::Proof;
+use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_ledger::verify::Status;
 
 use crate::support::{LATER, LEDGER_ID, MemoryDisk, NOW, key, options, report, trust};
@@ -69,6 +72,25 @@ fn a_recovered_ledger_verifies_and_is_written_the_same_again() {
     let file = frozen("recovered.ndjson", &disk.file());
     let after = report(&file);
     assert_eq!((after.status, after.entries, after.recoveries), (Status::Valid, 8, 1));
+}
+
+/// Both files were made by another program (Python's hashlib for the tree, OpenSSL for the signature),
+/// from the format's document.
+#[test]
+fn the_frozen_checkpoint_and_proof_hold_and_are_written_the_same_again() {
+    let (disk, key) = (basic(), key());
+    let mut ledger =
+        Ledger::open_for_append(disk.clone(), &key, &trust(), LATER, options()).unwrap();
+    let signed = ledger.checkpoint(LATER).unwrap();
+    frozen("basic.checkpoint", signed.note.to_string().as_bytes());
+    let bytes = std::fs::read(path("basic-2.tlog-proof")).unwrap();
+    let proof = Proof::parse(&bytes).unwrap();
+    let proven = proof.check(&trust()).unwrap();
+    assert_eq!((proven.entry.seq(), proven.checkpoint), (2, signed.checkpoint));
+    let file = path("basic.ndjson");
+    let mut tree = TileTree::new(DirTiles::open(None, &file).unwrap(), 7);
+    assert_eq!(inclusion_proof(2, 7, &mut tree).unwrap().unwrap(), proof.path);
+    assert_eq!(DirTiles::open(None, &file).unwrap().line(2).unwrap(), proof.extra);
 }
 
 /// The line that the design of the record was agreed on with.

@@ -15,3 +15,4 @@ mod mutation;
 mod python;
 mod support;
 mod torn;
+mod tree;

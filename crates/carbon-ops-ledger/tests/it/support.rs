@@ -118,6 +118,8 @@ pub(crate) const ALL_UNSYNCED: [Unsynced; 7] = [
 pub(crate) struct Content {
     pub(crate) file: Option<Vec<u8>>,
     pub(crate) evidence: BTreeMap<String, Vec<u8>>,
+    /// Checkpoints, tiles, the signer's state.
+    pub(crate) beside: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
@@ -141,7 +143,7 @@ impl MemoryDisk {
     }
 
     pub(crate) fn of_file(file: &[u8]) -> Self {
-        Self::holding(Content { file: Some(file.to_vec()), evidence: BTreeMap::new() })
+        Self::holding(Content { file: Some(file.to_vec()), ..Content::default() })
     }
 
     pub(crate) fn fail(&self, failure: Failure) {
@@ -279,5 +281,25 @@ impl Storage for MemoryDisk {
 
     fn evidence_names(&mut self) -> io::Result<Vec<String>> {
         self.call(|state, _| Ok(state.content.evidence.keys().cloned().collect()))
+    }
+    fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.call(|state, _| Ok(state.content.beside.get(name).cloned()))
+    }
+
+    fn replace_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.call(|state, quarters| {
+            if quarters == 4 {
+                state.content.beside.insert(name.to_owned(), bytes.to_vec());
+            }
+            Ok(())
+        })
+    }
+
+    fn append_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.call(|state, quarters| {
+            let file = state.content.beside.entry(name.to_owned()).or_default();
+            file.extend(&bytes[..bytes.len() * quarters / 4]);
+            Ok(())
+        })
     }
 }

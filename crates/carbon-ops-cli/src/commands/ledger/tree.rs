@@ -1,0 +1,277 @@
+//! Checkpoints and proofs on the command line: sign, prove, check, and what `verify` says of them.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint, SIGNER_STATE_FILE};
+use carbon_ops_ledger::merkle::{
+    TreeHash, consistency_proof, inclusion_proof, leaf_hash, root_at, verify_consistency,
+    verify_inclusion,
+};
+use carbon_ops_ledger::note::{MAX_NOTE_BYTES, Note};
+use carbon_ops_ledger::proof::{MAX_PROOF_BYTES, Proof};
+use carbon_ops_ledger::storage::LEDGER_FILE;
+use carbon_ops_ledger::tile::{DirTiles, TileTree};
+use carbon_ops_ledger::verify::{Anchor, AnchorKind, AnchorVerdict, Report};
+use serde_json::json;
+
+use super::{COULD_NOT, file, row, trust};
+use crate::args::{LedgerCheckProof, LedgerCheckpoint, LedgerConsistency, LedgerProve};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::store::Store;
+use crate::{REWRITTEN, render::plain};
+
+pub(super) fn checkpoint(
+    args: &LedgerCheckpoint,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    if !file(Some(&store.ledger), settings)?.exists() {
+        bail!("there is no ledger in {}", store.ledger.display());
+    }
+    let keyring = store.keyring()?;
+    let signed = store.open(&keyring)?.checkpoint()?;
+    write!(out, "{}", signed.note)?;
+    Ok(0)
+}
+
+pub(super) fn prove(
+    args: &LedgerProve,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let path = file(args.path.as_deref(), settings)?;
+    let (seq, cannot) = (args.seq, || format!("cannot read {}", path.display()));
+    let none = || {
+        anyhow!(
+            "no checkpoint covers entry {seq} of {}\nhint: `carbon-ops ledger checkpoint` signs one",
+            path.display()
+        )
+    };
+    let stored = path.with_file_name(CHECKPOINT_FILE);
+    let bytes = read_limited(&stored, MAX_NOTE_BYTES).map_err(|_| none())?;
+    let note = Note::parse(&bytes).with_context(|| format!("cannot use {}", stored.display()))?;
+    let checkpoint =
+        Checkpoint::of_note(&note).with_context(|| format!("cannot use {}", stored.display()))?;
+    let mut tree = TileTree::new(tiles(&path)?, checkpoint.size);
+    let proof = inclusion_proof(seq, checkpoint.size, &mut tree).with_context(cannot)?;
+    let proof = proof.ok_or_else(none)?;
+    let line = tiles(&path)?.line(seq).with_context(cannot)?.ok_or_else(none)?;
+    // What is handed out holds: tiles are derived, and the line may have been changed since.
+    verify_inclusion(leaf_hash(&line), seq, checkpoint.size, checkpoint.root, &proof).map_err(
+        |e| {
+            anyhow!(
+                "entry {seq} of {} is not the one that was signed for: {e}\nhint: run `carbon-ops \
+                 ledger verify`; if that is well, remove the directory `tile` beside it",
+                path.display()
+            )
+        },
+    )?;
+    let proof = Proof { extra: Some(line), index: seq, path: proof, checkpoint: note };
+    if let Err(fault) = proof.check(&trust(None, settings, edge)?)
+        && !fault.is_untrusted()
+    {
+        bail!("entry {seq} of {} cannot be proven: {fault}", path.display());
+    }
+    match &args.out {
+        Some(file) => fs::write(file, proof.to_string())
+            .with_context(|| format!("cannot write {}", file.display()))?,
+        None => write!(out, "{proof}")?,
+    }
+    Ok(0)
+}
+
+pub(super) fn check_proof(
+    args: &LedgerCheckProof,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let trust = trust(args.trust.as_deref(), settings, edge)?;
+    let name = args.file.display();
+    let bytes =
+        read_limited(&args.file, MAX_PROOF_BYTES).with_context(|| format!("cannot read {name}"))?;
+    let (code, status, reason, proven) = match Proof::parse(&bytes).and_then(|p| p.check(&trust)) {
+        Ok(proven) => (0, "proven", None, Some(proven)),
+        Err(e) if e.is_untrusted() => (COULD_NOT, "untrusted", Some(e.to_string()), None),
+        Err(e) => (1, "not_proven", Some(e.to_string()), None),
+    };
+    if args.json {
+        let mut report = json!({ "schema_version": 1, "status": status, "reason": reason });
+        if let (Some(proven), Some(report)) = (&proven, report.as_object_mut()) {
+            report.insert("ledger_id".into(), proven.checkpoint.ledger_id.to_string().into());
+            report.insert("seq".into(), proven.entry.seq().into());
+            report.insert("tree_size".into(), proven.checkpoint.size.into());
+            report.insert("root".into(), proven.checkpoint.root.to_string().into());
+            report.insert("signed_by".into(), proven.checkpoint_key.fingerprint().into());
+            let line = carbon_ops_ledger::canonical::object_to_canonical(proven.entry.object());
+            report.insert("entry".into(), serde_json::from_slice(&line)?);
+        }
+        writeln!(out, "{report:#}")?;
+        return Ok(code);
+    }
+    let verdict = if code == COULD_NOT { "NOT CHECKED" } else { "NOT PROVEN" };
+    match (&proven, reason) {
+        (Some(proven), _) => {
+            let Checkpoint { ledger_id, size, .. } = proven.checkpoint;
+            writeln!(out, "{name}: PROVEN")?;
+            writeln!(out, "  entry {} of {size} in the ledger {ledger_id}", proven.entry.seq())?;
+            writeln!(out, "  signed by {}", proven.checkpoint_key.fingerprint())?;
+            writeln!(out, "  {}", row(proven.entry.object()))?;
+        }
+        (None, reason) => writeln!(out, "{name}: {verdict}: {}", reason.unwrap_or_default())?,
+    }
+    Ok(code)
+}
+
+pub(super) fn consistency(
+    args: &LedgerConsistency,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let path = file(args.path.as_deref(), settings)?;
+    let cannot = || format!("cannot read {}", path.display());
+    let (old, new) = (Size::read(&args.old)?, Size::read(&args.new)?);
+    let there = tiles(&path)?.size().with_context(cannot)?;
+    let trust: Vec<_> = trust(args.trust.as_deref(), settings, edge)?.iter().collect();
+    let mut roots = Vec::new();
+    for (size, given) in [(&old, &args.old), (&new, &args.new)] {
+        if let Some((checkpoint, note)) = &size.signed {
+            let signed = checkpoint.signed_by(note, &trust);
+            signed.with_context(|| format!("cannot use the checkpoint {given}"))?;
+        }
+        if size.lines > there {
+            writeln!(out, "{} has {there} lines, fewer than {}", path.display(), size.lines)?;
+            return Ok(if size.signed.is_some() { REWRITTEN } else { COULD_NOT });
+        }
+        let mut tree = TileTree::new(tiles(&path)?, size.lines);
+        let root = root_at(size.lines, &mut tree).with_context(cannot)?;
+        if size.signed.as_ref().is_some_and(|(checkpoint, _)| checkpoint.root != root) {
+            writeln!(out, "{} does not begin with the lines of {given}", path.display())?;
+            return Ok(REWRITTEN);
+        }
+        roots.push(root);
+    }
+    let mut tree = TileTree::new(tiles(&path)?, new.lines);
+    let proof = consistency_proof(old.lines, new.lines, &mut tree).with_context(cannot)?;
+    let proof = proof.ok_or_else(|| {
+        anyhow!(
+            "{} is not between 1 and {}\nhint: the smaller size comes first",
+            old.lines,
+            new.lines
+        )
+    })?;
+    let [old_root, new_root]: [TreeHash; 2] =
+        roots.try_into().map_err(|_| anyhow!("two roots were expected"))?;
+    verify_consistency(old.lines, old_root, new.lines, new_root, &proof)
+        .with_context(|| format!("the tiles beside {} contradict each other", path.display()))?;
+    writeln!(out, "old {}\nnew {}", old.lines, new.lines)?;
+    for hash in proof {
+        writeln!(out, "{hash}")?;
+    }
+    Ok(0)
+}
+
+/// A size of the ledger, perhaps with the checkpoint that told it.
+struct Size {
+    lines: u64,
+    signed: Option<(Checkpoint, Note)>,
+}
+
+impl Size {
+    fn read(given: &str) -> Result<Self> {
+        if let Ok(lines) = given.parse() {
+            return Ok(Self { lines, signed: None });
+        }
+        let bytes = read_limited(Path::new(given), MAX_NOTE_BYTES)
+            .with_context(|| format!("cannot read the checkpoint {given}"))?;
+        let note = Note::parse(&bytes).and_then(|note| Ok((Checkpoint::of_note(&note)?, note)));
+        let (checkpoint, note) =
+            note.with_context(|| format!("cannot use the checkpoint {given}"))?;
+        Ok(Self { lines: checkpoint.size, signed: Some((checkpoint, note)) })
+    }
+}
+
+/// What a ledger is held against: what stands beside it, and a checkpoint that the user kept; and how
+/// many lines the latter covers.
+pub(super) fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor>, u64)> {
+    let mut anchors = Vec::new();
+    let beside =
+        [(CHECKPOINT_FILE, AnchorKind::Checkpoint), (SIGNER_STATE_FILE, AnchorKind::SignerState)];
+    // A copy under another name has nothing beside it that is its own.
+    let own = ledger.file_name().is_some_and(|name| name == LEDGER_FILE);
+    for (name, kind) in beside.into_iter().filter(|_| own) {
+        let path = ledger.with_file_name(name);
+        match read_limited(&path, MAX_NOTE_BYTES) {
+            Ok(bytes) => anchors.push(Anchor { source: name.to_owned(), bytes, kind }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+    let Some(path) = since else { return Ok((anchors, 0)) };
+    let bytes = read_limited(path, MAX_NOTE_BYTES)
+        .with_context(|| format!("cannot read the checkpoint {}", path.display()))?;
+    let source = path.display().to_string();
+    let anchor = Anchor { source, bytes, kind: AnchorKind::Checkpoint };
+    let Some(checkpoint) = anchor.checkpoint() else {
+        bail!("{} is not the checkpoint of a ledger", path.display());
+    };
+    anchors.push(anchor);
+    Ok((anchors, checkpoint.size))
+}
+
+/// What `verify` says of checkpoints: what does not fit, and what none covers.
+pub(super) fn write_anchors(report: &Report, out: &mut impl Write) -> Result<()> {
+    for anchor in &report.anchors {
+        let source = plain(&anchor.source);
+        match (anchor.verdict, &anchor.reason, anchor.size) {
+            (AnchorVerdict::Confirmed, _, Some(size)) if anchor.signed => {
+                writeln!(
+                    out,
+                    "  {source} is confirmed: {size} lines are those that were signed for"
+                )?;
+            }
+            (AnchorVerdict::Confirmed, ..) => {}
+            (_, reason, _) => {
+                writeln!(out, "  {source} is NOT confirmed: {}", reason.as_deref().unwrap_or("?"))?;
+            }
+        }
+    }
+    if report.compared > 0 {
+        writeln!(out, "  {} of these records were compared as a whole only", report.compared)?;
+    }
+    let tail = report.tree_size.saturating_sub(report.covered);
+    match (report.covered, tail) {
+        (_, 0) => {}
+        (0, _) => writeln!(
+            out,
+            "  no checkpoint covers it: lines cut cleanly off its end would not be noticed"
+        )?,
+        (covered, tail) => writeln!(
+            out,
+            "  the last {tail} lines, from seq {covered} on, are covered by no checkpoint yet"
+        )?,
+    }
+    Ok(())
+}
+
+fn tiles(ledger: &Path) -> Result<DirTiles> {
+    let dir: Option<PathBuf> = ledger.parent().map(Path::to_owned);
+    DirTiles::open(dir.as_deref(), ledger)
+        .with_context(|| format!("cannot open the ledger {}", ledger.display()))
+}
+
+/// A whole file, of which one byte more than `limit` is read at most: too long is for others to say.
+fn read_limited(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

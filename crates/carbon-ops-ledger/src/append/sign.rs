@@ -1,0 +1,249 @@
+//! Signing a checkpoint: only of a ledger that extends everything that was signed before.
+//!
+//! Order: the lines are durable; the tiles are durable; the signer's state is durable; only then is
+//! anything signed. So no two signed checkpoints contradict each other, whatever fails in between,
+//! and a state or a checkpoint that is ahead of the ledger proves that lines are gone. A checkpoint
+//! says what the file holds, not that each line is valid: that is what a verification is for.
+//!
+//! Costs what was appended since the last checkpoint: the stored edge of the tree (`tile.rs`) is
+//! taken up if it has the root that was signed, and made again from all lines if not. Left out:
+//! witnesses, and deleting incomplete tiles that later ones replace.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use super::{Ledger, fatal, io_error};
+use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE};
+use crate::entry::LedgerId;
+use crate::error::{Error, Result};
+use crate::keys::PublicKey;
+use crate::merkle::leaf_hash;
+use crate::note::Note;
+use crate::seek::{lines_from, offset_of};
+use crate::storage::Storage;
+use crate::tile::{Edge, Tile};
+
+/// After how many entries without one a writer signs a checkpoint.
+pub const CHECKPOINT_EVERY: u64 = 1024;
+/// How many lines are hashed before the tiles over them are written: at most 2 MiB of tiles at a time.
+const BATCH_LINES: u64 = 1 << 16;
+
+/// A checkpoint of the ledger as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignedCheckpoint {
+    /// Size and root.
+    pub checkpoint: Checkpoint,
+    /// What was signed, with the signature.
+    pub note: Note,
+    /// Whether it was signed now; otherwise nothing was appended since it was.
+    pub new: bool,
+}
+
+impl<S: Storage> Ledger<'_, S> {
+    /// Whether there are [`CHECKPOINT_EVERY`] entries or more that no checkpoint covers, as far as
+    /// this writer knows.
+    #[must_use]
+    pub fn checkpoint_due(&self) -> bool {
+        self.head.seq + 1 >= self.signed_size.saturating_add(CHECKPOINT_EVERY)
+    }
+
+    /// Signs a checkpoint of the ledger as it is now, with everything durable before. `now` is the
+    /// time in UTC with six decimals and a `Z`, for a recovery record if one is owed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`] and [`Error::Forked`] when the ledger is not what was signed before;
+    /// nothing is signed then. As [`Ledger::append`] otherwise.
+    pub fn checkpoint(&mut self, now: &str) -> Result<SignedCheckpoint> {
+        self.turn(|ledger| {
+            let len = ledger.settle(now, &mut Vec::new())?;
+            let signed = ledger.sign_checkpoint(len)?;
+            ledger.signed_size = signed.checkpoint.size;
+            Ok(signed)
+        })
+    }
+
+    fn sign_checkpoint(&mut self, len: u64) -> Result<SignedCheckpoint> {
+        let size = self.head.seq + 1;
+        let stored = stored_checkpoint(&mut self.storage, self.id, &self.roster)?;
+        let state = stored_state(&mut self.storage, self.id)?;
+        let base = last(&self.storage, stored.as_ref().map(|(checkpoint, _)| *checkpoint), state)?;
+        if let Some(base) = base
+            && base.size > size
+        {
+            return Err(self.truncated(size, base.size));
+        }
+        // Another writer may have died between writing and syncing what we see.
+        self.storage.sync().map_err(|e| fatal(&self.storage, "sync", e))?;
+        // Crash here, and at every step up to the state: nothing was signed, tiles are derived.
+        let edge = self.grow(base, size, len)?;
+        let checkpoint = Checkpoint { ledger_id: self.id, size, root: edge.root() };
+        if let Some((last, note)) = stored
+            && last == checkpoint
+        {
+            return Ok(SignedCheckpoint { checkpoint, note, new: false });
+        }
+        for tile in edge.partial() {
+            self.store_tile(&tile)?;
+        }
+        self.replace(SIGNER_STATE_FILE, checkpoint.to_string().as_bytes())?;
+        // Crash here: the state is ahead of the last checkpoint. The next one extends it.
+        let note = checkpoint.sign(self.signer)?;
+        let text = note.to_string();
+        self.replace(CHECKPOINT_FILE, text.as_bytes())?;
+        // Crash here: the checkpoint stands, and the history of checkpoints lacks it.
+        self.storage
+            .append_beside(CHECKPOINT_LOG, text.as_bytes())
+            .map_err(|e| beside(&self.storage, "append to", CHECKPOINT_LOG, e))?;
+        Ok(SignedCheckpoint { checkpoint, note, new: true })
+    }
+
+    /// The edge of the tree over all `size` lines, which begins with what was signed; the tiles that
+    /// are complete are stored.
+    fn grow(&mut self, base: Option<Checkpoint>, size: u64, len: u64) -> Result<Edge> {
+        let mut edge = self.stored_edge(base)?;
+        if edge.size() == size {
+            return Ok(edge);
+        }
+        let storage = &mut self.storage;
+        let mut read = |offset, len| storage.read(offset, len);
+        let offset =
+            offset_of(edge.size(), len, &mut read).map_err(|e| io_error(storage, "read", e))?;
+        let mut offset = offset.unwrap_or(len);
+        loop {
+            let start = offset;
+            let (mut full, mut matches, end) = (Vec::new(), true, edge.size() + BATCH_LINES);
+            let mut take = |line: &[u8]| {
+                edge.push(leaf_hash(line), &mut full);
+                offset += line.len() as u64 + 1;
+                if let Some(base) = base.filter(|base| base.size == edge.size()) {
+                    matches = base.root == edge.root();
+                }
+                if edge.size() < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            let storage = &mut self.storage;
+            let mut read = |offset, len| storage.read(offset, len);
+            lines_from(start, len, &mut read, &mut take)
+                .map_err(|e| io_error(&self.storage, "read", e))?;
+            if !matches {
+                let size = base.map_or(0, |base| base.size);
+                return Err(Error::Forked { path: self.storage.path(), size });
+            }
+            for tile in full {
+                self.store_tile(&tile)?;
+            }
+            if edge.size() < end {
+                break;
+            }
+        }
+        if edge.size() != size {
+            let reason = format!("it has {} lines and its last one says {size}", edge.size());
+            return Err(Error::Beside { path: self.storage.path(), reason });
+        }
+        Ok(edge)
+    }
+
+    /// The edge that was stored for the last checkpoint, if it has the root that was signed; else
+    /// that of an empty tree, to begin anew.
+    fn stored_edge(&mut self, base: Option<Checkpoint>) -> Result<Edge> {
+        let Some(base) = base else { return Ok(Edge::new()) };
+        let storage = &mut self.storage;
+        let edge = Edge::load(base.size, &mut |path| storage.read_beside(&path.to_string()));
+        let edge = edge.map_err(|e| beside(&self.storage, "read", "tile", e))?;
+        Ok(edge.filter(|edge| edge.root() == base.root).unwrap_or_default())
+    }
+
+    /// Tiles never change: one that is there already has to be the same.
+    fn store_tile(&mut self, tile: &Tile) -> Result<()> {
+        let name = tile.path.to_string();
+        let there = self.storage.read_beside(&name);
+        match there.map_err(|e| beside(&self.storage, "read", &name, e))? {
+            None => self.replace(&name, &tile.bytes),
+            Some(bytes) if bytes == tile.bytes => Ok(()),
+            Some(_) => Err(Error::Beside {
+                path: self.storage.path().with_file_name(name),
+                reason: "it is not what the lines hash to; remove the directory `tile`, which is \
+                         made again from the lines"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let replaced = self.storage.replace_beside(name, bytes);
+        replaced.map_err(|e| beside(&self.storage, "write", name, e))
+    }
+
+    pub(super) fn truncated(&self, entries: u64, signed: u64) -> Error {
+        Error::Truncated { path: self.storage.path(), entries, signed }
+    }
+}
+
+/// How many entries were signed for, by what stands beside the ledger; what cannot be read says 0. A
+/// cheap look for a writer, which proves nothing but that the ledger is too short.
+pub(super) fn signed_size<S: Storage>(storage: &mut S, id: LedgerId) -> Result<u64> {
+    let mut size = 0;
+    for name in [SIGNER_STATE_FILE, CHECKPOINT_FILE] {
+        let bytes = storage.read_beside(name).map_err(|e| beside(storage, "read", name, e))?;
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let text = text.split_once("\n\n").map_or(text.clone(), |(text, _)| format!("{text}\n"));
+        let claim = Checkpoint::parse(&text).filter(|claim| claim.ledger_id == id);
+        size = size.max(claim.map_or(0, |claim| claim.size));
+    }
+    Ok(size)
+}
+
+fn stored_checkpoint<S: Storage>(
+    storage: &mut S,
+    id: LedgerId,
+    roster: &[PublicKey],
+) -> Result<Option<(Checkpoint, Note)>> {
+    let name = CHECKPOINT_FILE;
+    let bytes = storage.read_beside(name).map_err(|e| beside(storage, "read", name, e))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let read = Note::parse(&bytes).and_then(|note| {
+        let checkpoint = Checkpoint::of_note(&note)?;
+        checkpoint.signed_by(&note, roster)?;
+        Ok((checkpoint, note))
+    });
+    let refuse = |reason| Error::Beside { path: storage.path().with_file_name(name), reason };
+    match read {
+        Ok((checkpoint, note)) if checkpoint.ledger_id == id => Ok(Some((checkpoint, note))),
+        Ok((checkpoint, _)) => Err(refuse(format!("it is of the ledger {}", checkpoint.ledger_id))),
+        Err(e) => Err(refuse(e.to_string())),
+    }
+}
+
+fn stored_state<S: Storage>(storage: &mut S, id: LedgerId) -> Result<Option<Checkpoint>> {
+    let name = SIGNER_STATE_FILE;
+    let bytes = storage.read_beside(name).map_err(|e| beside(storage, "read", name, e))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let state = str::from_utf8(&bytes).ok().and_then(Checkpoint::parse);
+    match state.filter(|state| state.ledger_id == id) {
+        Some(state) => Ok(Some(state)),
+        None => Err(Error::Beside {
+            path: storage.path().with_file_name(name),
+            reason: "it is not the state of this ledger's signer".to_owned(),
+        }),
+    }
+}
+
+/// The later of the last checkpoint and the state: what the next checkpoint has to extend.
+fn last<S: Storage>(
+    storage: &S,
+    checkpoint: Option<Checkpoint>,
+    state: Option<Checkpoint>,
+) -> Result<Option<Checkpoint>> {
+    match (checkpoint, state) {
+        (Some(a), Some(b)) if a.size == b.size && a.root != b.root => {
+            Err(Error::Forked { path: storage.path(), size: a.size })
+        }
+        (Some(a), Some(b)) => Ok(Some(if a.size > b.size { a } else { b })),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+fn beside<S: Storage>(storage: &S, action: &'static str, name: &str, source: io::Error) -> Error {
+    Error::Io { action, path: storage.path().with_file_name(name), source }
+}

@@ -1,0 +1,222 @@
+//! A proof that one entry is in a ledger, as a file that needs nothing else but the keys one trusts
+//! (C2SP tlog-proof v1).
+//!
+//! The file carries the entry's line as its `extra`, the path to the root, and the signed checkpoint.
+//! Left out: building the tree, and saying what the entry means.
+
+use std::fmt;
+
+use base64ct::{Base64, Encoding};
+
+use crate::checkpoint::Checkpoint;
+use crate::entry::{Entry, Fault, MAX_LINE_BYTES};
+use crate::keys::{PublicKey, Trust};
+use crate::merkle::{MAX_PROOF_HASHES, ProofError, TreeHash, leaf_hash, verify_inclusion};
+use crate::note::{MAX_NOTE_BYTES, Note, NoteError};
+
+/// The first line of the file.
+const MAGIC: &str = "c2sp.org/tlog-proof@v1";
+/// The longest file that is read: a line in base64, a path, a checkpoint.
+pub const MAX_PROOF_BYTES: usize = MAX_NOTE_BYTES + 2 * MAX_LINE_BYTES;
+
+/// Why a proof file proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProofFault {
+    /// It does not have the form of a proof file.
+    #[error("not a proof: {0}")]
+    Form(&'static str),
+    /// Its checkpoint is not to be believed.
+    #[error("the checkpoint in the proof: {0}")]
+    Checkpoint(#[from] NoteError),
+    /// No trusted key signed the checkpoint.
+    #[error("no trusted key signed the checkpoint in the proof")]
+    UntrustedCheckpoint,
+    /// It does not carry the entry, so there is nothing to show.
+    #[error("the proof does not carry the entry")]
+    NoEntry,
+    /// The line in it is no entry.
+    #[error("the entry in the proof: {0}")]
+    Entry(#[from] Fault),
+    /// The entry belongs to another ledger or place than the proof says.
+    #[error("the entry is not the one that the proof is about")]
+    OtherEntry,
+    /// The entry was signed by a key that is not trusted.
+    #[error("the entry in the proof was signed by the key {0}, which is not trusted")]
+    UntrustedEntry(String),
+    /// The path does not lead from the entry to the root.
+    #[error(transparent)]
+    Path(#[from] ProofError),
+}
+
+impl ProofFault {
+    /// Whether only trust is missing: with another list of keys the proof may hold.
+    #[must_use]
+    pub fn is_untrusted(&self) -> bool {
+        matches!(self, Self::UntrustedCheckpoint | Self::UntrustedEntry(_))
+    }
+}
+
+/// The content of a proof file, not yet checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The line without its newline, or other data that came along.
+    pub extra: Option<Vec<u8>>,
+    /// The entry's index, which is its `seq`.
+    pub index: u64,
+    /// The path from the leaf's sibling to the root's child.
+    pub path: Vec<TreeHash>,
+    /// The signed checkpoint.
+    pub checkpoint: Note,
+}
+
+/// What a proof has shown.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Proven {
+    /// The entry.
+    pub entry: Entry,
+    /// The tree that it is in.
+    pub checkpoint: Checkpoint,
+    /// The trusted key that signed the checkpoint.
+    pub checkpoint_key: PublicKey,
+}
+
+impl Proof {
+    /// Reads a proof file, strictly: what is accepted is printed as the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ProofFault::Form`], or [`ProofFault::Checkpoint`] for the note at its end.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProofFault> {
+        let refuse = ProofFault::Form;
+        if bytes.len() > MAX_PROOF_BYTES {
+            return Err(refuse("it is too long"));
+        }
+        let text = str::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8"))?;
+        let (head, note) = text.split_once("\n\n").ok_or(refuse("it has no checkpoint"))?;
+        let mut lines = head.split('\n').peekable();
+        if lines.next() != Some(MAGIC) {
+            return Err(refuse("its first line is not c2sp.org/tlog-proof@v1"));
+        }
+        let extra = lines.peek().and_then(|line| line.strip_prefix("extra "));
+        let extra = extra.map(|extra| Base64::decode_vec(extra).map_err(|_| refuse("bad extra")));
+        let extra = extra.transpose()?;
+        if extra.is_some() {
+            lines.next();
+        }
+        let index = lines.next().and_then(|line| line.strip_prefix("index "));
+        let index = index.and_then(|index| index.parse().ok()).ok_or(refuse("it has no index"))?;
+        let path: Option<Vec<_>> = lines.map(TreeHash::from_base64).collect();
+        let path = path.ok_or(refuse("a line of its path is not a hash"))?;
+        if path.len() > MAX_PROOF_HASHES {
+            return Err(refuse("its path is too long"));
+        }
+        let proof = Self { extra, index, path, checkpoint: Note::parse(note.as_bytes())? };
+        // One spelling for all: no leading zeroes, no stray bits in the base64.
+        if proof.to_string() == text { Ok(proof) } else { Err(refuse("it is not in its one form")) }
+    }
+
+    /// Checks everything: the checkpoint was signed by a trusted key, the entry that the file carries
+    /// is in its tree at `index`, is a valid entry of the same ledger, and was signed by a trusted key.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn check(&self, trust: &Trust) -> Result<Proven, ProofFault> {
+        let checkpoint = Checkpoint::of_note(&self.checkpoint)?;
+        let line = self.extra.as_deref().ok_or(ProofFault::NoEntry)?;
+        verify_inclusion(
+            leaf_hash(line),
+            self.index,
+            checkpoint.size,
+            checkpoint.root,
+            &self.path,
+        )?;
+        let keys: Vec<PublicKey> = trust.iter().collect();
+        let checkpoint_key = match checkpoint.signed_by(&self.checkpoint, &keys) {
+            Err(NoteError::Unsigned) => return Err(ProofFault::UntrustedCheckpoint),
+            other => other?,
+        };
+        let entry = Entry::parse(line)?;
+        if entry.ledger_id() != checkpoint.ledger_id || entry.seq() != self.index {
+            return Err(ProofFault::OtherEntry);
+        }
+        entry.verify_signature()?;
+        if !trust.contains(entry.signing_key()) {
+            return Err(ProofFault::UntrustedEntry(entry.signing_key().fingerprint()));
+        }
+        Ok(Proven { entry, checkpoint, checkpoint_key })
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{MAGIC}")?;
+        if let Some(extra) = &self.extra {
+            writeln!(f, "extra {}", Base64::encode_string(extra))?;
+        }
+        writeln!(f, "index {}", self.index)?;
+        for hash in &self.path {
+            writeln!(f, "{hash}")?;
+        }
+        write!(f, "\n{}", self.checkpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keys::SecretKey;
+
+    fn proof(extra: Option<Vec<u8>>, index: u64, path: Vec<[u8; 32]>) -> Proof {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let checkpoint = Note::sign("log\n1\nroot\n".into(), "log", &key).unwrap();
+        Proof { extra, index, path: path.into_iter().map(TreeHash).collect(), checkpoint }
+    }
+
+    #[test]
+    fn only_the_one_spelling_is_read() {
+        let good = proof(Some(b"ab".to_vec()), 7, vec![[9; 32]]).to_string();
+        assert!(Proof::parse(good.as_bytes()).is_ok());
+        for bad in [
+            good.replace("@v1", "@v2"),
+            good.replace("index 7", "index 07"),
+            good.replace("index 7", "index +7"),
+            good.replace("index 7\n", ""),
+            good.replace("extra YWI=", "extra YWJ="),
+            good.replace("extra YWI=", "extra  YWI="),
+            good.replace("extra YWI=\nindex 7", "index 7\nextra YWI="),
+            good.replace("extra YWI=\n", "extra YWI=\nextra YWI=\n"),
+            good.replace("\n\nlog", "\nlog"),
+            good.replace('\n', "\r\n"),
+            format!("{good}\n"),
+            format!("\n{good}"),
+            proof(None, 7, vec![[9; 32]; MAX_PROOF_HASHES + 1]).to_string(),
+        ] {
+            assert_ne!(bad, good);
+            assert!(Proof::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_proof_is_read_as_it_was_written(
+            extra: Option<Vec<u8>>, index: u64,
+            path in prop::collection::vec(any::<[u8; 32]>(), 0..=MAX_PROOF_HASHES),
+        ) {
+            let proof = proof(extra, index, path);
+            prop_assert_eq!(Proof::parse(proof.to_string().as_bytes()), Ok(proof));
+        }
+
+        #[test]
+        fn hostile_proof_files_never_panic(
+            head in "(c2sp.org/tlog-proof@v1\n)?(extra [A-Za-z=]{0,8}\n)?(index [0-9]{0,22}\n)?",
+            rest in "[ -~\n\u{2014}]{0,80}",
+        ) {
+            let _ = Proof::parse(format!("{head}{rest}").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Holding a ledger against what was signed for earlier: its own last checkpoint, the signer's
+//! state, a checkpoint that somebody kept.
+//!
+//! While lines pass, the tree grows over them, and its root is noted at each size that an anchor
+//! names. Left out: reading files, and everything about single lines.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::checkpoint::Checkpoint;
+use crate::entry::LedgerId;
+use crate::keys::PublicKey;
+use crate::merkle::{Frontier, TreeHash, leaf_hash};
+use crate::note::Note;
+
+/// Something that tells a size and root which the ledger must have had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Where it comes from, for the report: a file name.
+    pub source: String,
+    /// The content of that file.
+    pub bytes: Vec<u8>,
+    /// What it is.
+    pub kind: AnchorKind,
+}
+
+/// What an anchor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnchorKind {
+    /// A checkpoint: a signed note.
+    Checkpoint,
+    /// The state of the signer, which is not signed: as good as the folder that it lies in.
+    SignerState,
+}
+
+/// What became of an anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AnchorVerdict {
+    /// The ledger begins with exactly these lines.
+    Confirmed,
+    /// The ledger has fewer lines: its end was cut off.
+    Truncated,
+    /// The ledger has other lines.
+    Forked,
+    /// Not to be believed: malformed, not signed by a key of this ledger, or of another ledger.
+    Refused,
+}
+
+/// An anchor in a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AnchorReport {
+    /// Where it comes from.
+    pub source: String,
+    /// How many lines it covers, when it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Whether the ledger fits.
+    pub verdict: AnchorVerdict,
+    /// Why not, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether it is signed, and so counts for what is covered.
+    pub signed: bool,
+}
+
+/// The tree over the lines so far, and the roots that anchors ask for.
+#[derive(Debug)]
+pub(super) struct Tree<'a> {
+    anchors: &'a [Anchor],
+    frontier: Frontier,
+    wanted: BTreeMap<u64, Option<TreeHash>>,
+}
+
+impl<'a> Tree<'a> {
+    pub(super) fn new(anchors: &'a [Anchor]) -> Self {
+        let wanted = anchors.iter().filter_map(Anchor::checkpoint).map(|c| (c.size, None));
+        let mut tree = Self { anchors, frontier: Frontier::new(), wanted: wanted.collect() };
+        tree.note_root();
+        tree
+    }
+
+    pub(super) fn push(&mut self, line: &[u8]) {
+        self.frontier.push(leaf_hash(line));
+        self.note_root();
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    pub(super) fn root(&self) -> TreeHash {
+        self.frontier.root()
+    }
+
+    fn note_root(&mut self) {
+        if let Some(root) = self.wanted.get_mut(&self.frontier.size()) {
+            *root = Some(self.frontier.root());
+        }
+    }
+
+    /// The verdict on each anchor, once all lines have passed. `keys` may sign for this ledger.
+    pub(super) fn judge(&self, id: Option<LedgerId>, keys: &[PublicKey]) -> Vec<AnchorReport> {
+        self.anchors.iter().map(|anchor| self.judge_one(anchor, id, keys)).collect()
+    }
+
+    fn judge_one(&self, anchor: &Anchor, id: Option<LedgerId>, keys: &[PublicKey]) -> AnchorReport {
+        let checkpoint = anchor.checkpoint();
+        let report = |verdict, reason: Option<String>| AnchorReport {
+            source: anchor.source.clone(),
+            size: checkpoint.map(|checkpoint| checkpoint.size),
+            verdict,
+            reason,
+            signed: anchor.kind == AnchorKind::Checkpoint,
+        };
+        let refuse = |reason: String| report(AnchorVerdict::Refused, Some(reason));
+        let Some(checkpoint) = checkpoint else {
+            return refuse("it is not the checkpoint of a ledger".to_owned());
+        };
+        if id.is_some_and(|id| id != checkpoint.ledger_id) {
+            return refuse(format!("it is of the ledger {}", checkpoint.ledger_id));
+        }
+        if let Some(Err(error)) = anchor.note().map(|note| checkpoint.signed_by(&note, keys)) {
+            return refuse(error.to_string());
+        }
+        match self.wanted.get(&checkpoint.size).copied().flatten() {
+            Some(root) if root == checkpoint.root => report(AnchorVerdict::Confirmed, None),
+            Some(_) => {
+                let reason = format!("the first {} lines are not those of then", checkpoint.size);
+                report(AnchorVerdict::Forked, Some(reason))
+            }
+            None => {
+                let (now, then) = (self.size(), checkpoint.size);
+                let reason = format!("there are {now} whole lines, and there were {then}");
+                report(AnchorVerdict::Truncated, Some(reason))
+            }
+        }
+    }
+}
+
+impl Anchor {
+    /// The size and root that it tells; none when it cannot be read.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        match self.kind {
+            AnchorKind::Checkpoint => Checkpoint::of_note(&self.note()?).ok(),
+            AnchorKind::SignerState => Checkpoint::parse(str::from_utf8(&self.bytes).ok()?),
+        }
+    }
+
+    fn note(&self) -> Option<Note> {
+        let note = || Note::parse(&self.bytes).ok();
+        if self.kind == AnchorKind::Checkpoint { note() } else { None }
+    }
+}
