@@ -86,7 +86,7 @@ impl Table {
         }
         let gpus = sample.gpu.is_some();
         if self.printed.is_multiple_of(HEADING_EVERY) || gpus != self.gpus {
-            let heading = "TIME           CPU   MEMORY    ENERGY     POWER   SHARE      HOST PROCS";
+            let heading = "TIME          CPU   MEMORY    ENERGY     POWER   SHARE      HOST PROCS";
             writeln!(out, "{heading}{}", if gpus { "      GPU" } else { "" })?;
         }
         self.gpus = gpus;
