@@ -584,3 +584,31 @@ fn sensor(name: &str, availability: &Availability) -> Sensor {
     };
     Sensor { name: name.into(), reason, status }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Intel: bit 11 of register 0x10A says that bit 0 of 0xBC exists, which says that filtering is on.
+    #[test]
+    fn the_register_tells_of_the_hosts_own_counters_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, bytes: &[u8]| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        let host = HostRoot::at(dir.path());
+        write("proc/cpuinfo", b"vendor_id : GenuineIntel\ncpu family : 6\nmodel : 158\n");
+        assert!(!is_filtered(&host), "no access, no knowledge");
+        let mut registers = vec![0; 0x200];
+        registers[0x10B] = 1 << 3;
+        write("dev/cpu/0/msr", &registers);
+        assert!(!is_filtered(&host));
+        registers[0xBC] = 1;
+        write("dev/cpu/0/msr", &registers);
+        assert!(is_filtered(&host));
+        assert!(!is_filtered(&host.with_powercap("/elsewhere")));
+    }
+}

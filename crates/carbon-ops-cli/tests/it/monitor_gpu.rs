@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::fake_host::{class, zone};
 use crate::gpu::{governed, with_library};
-use crate::home::{Home, done, finish, has};
+use crate::home::{Home, assert_near, decimal, done, double, finish, has};
 use crate::monitor::{adds_up, machine};
 
 /// What the library answers: a GPU that has counted so many J, and who used it.
@@ -158,6 +158,37 @@ fn counters_of_a_folder_turn_the_gpus_of_this_machine_off() {
         let told = sample["host"].get("gpu_reason").map(|told| told.as_str().unwrap());
         assert_eq!(told.is_some(), reason.is_some(), "{sample:#}");
         assert!(told.unwrap_or_default().contains(reason.unwrap_or_default()), "{sample:#}");
+    }
+}
+
+/// 10 J of a package and 30 J of a GPU; or a GPU that tells its power only, which is integrated.
+#[test]
+fn gpus_are_counted_beside_counters_and_integrated_where_they_have_none() {
+    let counter = answers(0, NOBODY);
+    let power = "count 1\n0.uuid GPU-1\n0.power 100000\n0.samples -\n0.processes -\n";
+    for (text, quality) in [(counter.as_str(), "measured"), (power, "estimated")] {
+        let (home, library) = with_library(text);
+        let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
+        let folder = class(&home);
+        let arguments = ["--all", "--count", "1", "--powercap-root", &folder];
+        let child = started(&mut monitor(&home, &library, &arguments));
+        fs::write(package.join("energy_uj"), "110000000\n").unwrap();
+        if quality == "measured" {
+            answer(&home, &answers(30, NOBODY));
+        }
+        let done = finish(child);
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        let sample: Value = serde_json::from_slice(&done.stdout).unwrap();
+        adds_up(&sample);
+        assert_eq!(
+            (&sample["quality"], &sample["attribution_mode"]),
+            (&quality.into(), &"cpu_time".into())
+        );
+        let gpu = sample["gpu"]["energy_uj"].as_u64().unwrap();
+        assert_eq!(sample["host"]["energy_uj"], gpu + 10_000_000, "{sample:#}");
+        let seconds = Duration::from_nanos(decimal(&sample["elapsed_ns"])).as_secs_f64();
+        let expected = if quality == "measured" { 30e6 } else { 100e6 * seconds };
+        assert_near(double(&sample["gpu"]["energy_uj"]), expected, 0.02, "GPU");
     }
 }
 
