@@ -312,9 +312,10 @@ impl Watch {
         let division = share(&energy, &seen, capacity, self.policy, &usages);
         let gpus = self.share_gpus(&energy, &rows);
         fill_rows(&mut rows, &division, &usages, gpus.as_ref(), elapsed);
-        let measured_gpus = gpus.is_some();
+        let of_gpus = energy.domains.iter().filter(|domain| domain.kind == Kind::Gpu).count();
+        let all_gpus = of_gpus > 0 && !self.meter.misses_gpus(of_gpus);
         let residuals = self.residuals(&mut rows, &division, &seen, &gpus.unwrap_or_default());
-        let mut notes = self.notes(&seen, &division, measured_gpus, partial);
+        let mut notes = self.notes(&seen, &division, all_gpus, partial);
         notes.extend((missed > 0).then_some("deadlines_missed"));
         notes.sort_unstable();
         let sample = self.compose(timestamp(wall), &seen, &energy, (rows, residuals), notes, whole);
@@ -446,7 +447,7 @@ impl Watch {
         &self,
         seen: &Seen,
         division: &Division<usize>,
-        measured_gpus: bool,
+        all_gpus: bool,
         partial: bool,
     ) -> Vec<&'static str> {
         let summed = match &self.target {
@@ -465,7 +466,7 @@ impl Watch {
             ("processes_unreadable", seen.look.unreadable > 0),
             (Note::UnseenDisks.as_str(), true),
             (Note::UnseenFans.as_str(), true),
-            (Note::UnseenGpu.as_str(), !measured_gpus || self.meter.misses_gpus()),
+            (Note::UnseenGpu.as_str(), !all_gpus),
             (Note::UnseenPowerSupply.as_str(), true),
             (Note::ZoneUnreadable.as_str(), self.meter.is_incomplete()),
         ];

@@ -450,9 +450,10 @@ impl Meter {
             || self.own_gpus().is_some_and(GpuWatch::is_incomplete)
     }
 
-    /// Whether a GPU is there that cannot be read.
-    pub(crate) fn misses_gpus(&self) -> bool {
-        self.own_gpus().is_some_and(GpuWatch::is_incomplete)
+    /// Whether there are more GPUs than these, of which an interval had energy.
+    pub(crate) fn misses_gpus(&self, measured: usize) -> bool {
+        let known = self.last.iter().filter(|last| last.total.kind == Kind::Gpu).count();
+        measured < known || self.own_gpus().is_some_and(GpuWatch::is_incomplete)
     }
 
     /// Whether the processor is known to blur the totals.
