@@ -7,6 +7,7 @@
 //! `docs/method.md` has the derivations.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -33,6 +34,14 @@ pub(crate) const TOOL: &str = concat!("carbon-ops ", env!("CARGO_PKG_VERSION"));
 /// Package energy since Haswell is measured at the voltage regulator; vendors publish no bound, and
 /// comparisons find a few percent (Desrochers, Paradis, Weaver, MEMSYS 2016). A prior.
 const PACKAGE_CV: f64 = 0.05;
+
+/// Intel says that energies which microcode blurs may be off by up to a half (as quoted by Green Coding,
+/// "RAPL, SGX and energy filtering"): a rectangular distribution of that half-width (GUM 4.3.7).
+const FILTERED_CV: f64 = 0.5 * 0.577_350_269_189_625_8;
+
+/// For how long the blur is taken to be the same; over longer windows it averages out as independent
+/// errors do. Intel publishes no such time. A prior.
+const FILTERED_SPAN: Duration = Duration::from_secs(1);
 
 /// DRAM readings follow the truth with an offset that differs by platform, worst near idle (ibid.).
 /// A prior.
@@ -191,7 +200,8 @@ fn counted_inputs(
     };
     let mut inputs = Vec::new();
     for domain in &counted.domains {
-        inputs.push(meter_input(domain, host, of_active(domain.energy.energy)));
+        let blur = blur_cv(domain.kind, measurement);
+        inputs.push(meter_input(domain, host, blur, of_active(domain.energy.energy)));
     }
     if attribution.idle_cv > 0.0 {
         let source = match attribution.idle_rule {
@@ -212,8 +222,17 @@ fn counted_inputs(
     inputs
 }
 
+/// What the filtering of energies may add to a package's meter in this window.
+fn blur_cv(kind: Kind, measurement: &Measurement) -> f64 {
+    if kind != Kind::Package || !measurement.notes.contains(&Note::EnergyFiltered) {
+        return 0.0;
+    }
+    let spans = measurement.elapsed.as_secs_f64() / FILTERED_SPAN.as_secs_f64();
+    FILTERED_CV / spans.max(1.0).sqrt()
+}
+
 /// What is not known of a meter, for a domain that has this weight in the workload's energy.
-fn meter_input(domain: &counted::Domain, host: &Host, weight: f64) -> Input {
+fn meter_input(domain: &counted::Domain, host: &Host, blur: f64, weight: f64) -> Input {
     let cv = match domain.kind {
         Kind::Package | Kind::Core | Kind::Uncore | Kind::Psys => PACKAGE_CV,
         Kind::Dram => DRAM_CV,
@@ -221,9 +240,12 @@ fn meter_input(domain: &counted::Domain, host: &Host, weight: f64) -> Input {
     };
     let meter = if domain.kind == Kind::Gpu { "NVML" } else { "RAPL" };
     let what = domain.kind.as_str();
-    let source = format!("prior: {meter} {what} within {} %", 100.0 * cv);
+    let mut source = format!("prior: {meter} {what} within {} %", 100.0 * cv);
+    if blur > 0.0 {
+        let _ = write!(source, ", and {:.3} % for energy filtering", 100.0 * blur);
+    }
     let key = format!("meter:{}:{}:{}", host.id, domain.backend, domain.name);
-    factor("meter", cv * weight, source).shared(key)
+    factor("meter", cv.hypot(blur) * weight, source).shared(key)
 }
 
 /// The part of the workload's energy that this energy is.
@@ -244,7 +266,7 @@ fn gpu_inputs(measurement: &Measurement, host: &Host) -> Vec<Input> {
             continue;
         }
         let weight = weight(measurement, gpu.shares.workload);
-        inputs.push(meter_input(&gpu.domain, host, weight));
+        inputs.push(meter_input(&gpu.domain, host, 0.0, weight));
         let by = if gpu.used.by_process { "processes seen" } else { "GPU time" };
         let source = format!("prior: share of {name} by {by}, {part} of {whole} µJ");
         inputs.push(factor("gpu_attribution", gpu_share_cv(gpu.used) * weight, source));

@@ -6,6 +6,7 @@
 //! alone tells whose processes used them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use carbon_ops_meter::governed::GovernedWindow;
 use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
-use carbon_ops_meter::sensor::{Availability, Excluded, Kind};
+use carbon_ops_meter::sensor::{Availability, Excluded, Kind, msr};
 use carbon_ops_meter::window::{Counted, Domain, Window};
 use carbon_ops_units::Microjoules;
 use jiff::Timestamp;
@@ -113,6 +114,8 @@ pub(crate) enum Note {
     CpuTimeUnresolved,
     /// Some of the workload's processes are still alive.
     DescendantsRunning,
+    /// The processor blurs its energies against side channels: those of short spans may be far off.
+    EnergyFiltered,
     /// No governor was there to ask.
     GovernorAbsent,
     /// The driver told no GPU time; all of a GPU's energy was given to the only ones seen on it.
@@ -155,6 +158,7 @@ impl Note {
             Self::CpuTimeByCgroup => "cpu_time_by_cgroup",
             Self::CpuTimeUnresolved => "cpu_time_unresolved",
             Self::DescendantsRunning => "descendants_running",
+            Self::EnergyFiltered => "energy_filtered",
             Self::GovernorAbsent => "governor_absent",
             Self::GpuByProcess => "gpu_by_process",
             Self::GpuByTime => "gpu_by_time",
@@ -208,6 +212,14 @@ impl Measuring {
         }
     }
 
+    /// Whether the processor is known to blur these energies.
+    fn is_filtered(&self, host: &HostRoot) -> bool {
+        match self {
+            Self::Counters(_) => is_filtered(host),
+            Self::Governed(window) => window.is_filtered(),
+        }
+    }
+
     fn close(self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
         let sleep = &mut std::thread::sleep;
         match self {
@@ -215,6 +227,15 @@ impl Measuring {
             Self::Governed(window) => window.close(sleep),
         }
     }
+}
+
+/// Whether the processor of a host's own counters is known to blur them. Only root may know; for all
+/// others this costs a look at one file.
+pub(crate) fn is_filtered(host: &HostRoot) -> bool {
+    // Registers tell nothing of counters from elsewhere.
+    let own = host.powercap_class() == host.path("/sys/class/powercap");
+    own && File::open(host.path("/dev/cpu/0/msr")).is_ok()
+        && msr::energy_filtering(host, Some(&[0])) == Some(true)
 }
 
 /// What no sensor of this version sees.
@@ -341,6 +362,7 @@ impl Session {
         let simulated = self.host.is_simulated()
             || self.simulated_gpus
             || window.as_ref().is_some_and(Measuring::is_simulated);
+        let filtered = window.as_ref().is_some_and(|window| window.is_filtered(&self.host));
         let mut excluded = std::mem::take(&mut self.excluded);
         let counted = window.and_then(|window| match window.close(elapsed) {
             // Counters that show no energy while something ran are not believed.
@@ -372,6 +394,7 @@ impl Session {
         let unread = excluded.iter().any(|zone| zone.reason.loses_energy());
         let mut notes = vec![
             (Note::BusyTimeUnknown, !busy_known),
+            (Note::EnergyFiltered, filtered && !modelled),
             (Note::ClockStepped, (wall - elapsed.as_secs_f64()).abs() > 1.0),
             (Note::GovernorAbsent, !governed),
             (Note::ZoneUnreadable, unread),
@@ -560,4 +583,32 @@ fn sensor(name: &str, availability: &Availability) -> Sensor {
         Availability::Denied(reason) => (SensorStatus::Denied, Some(reason.clone())),
     };
     Sensor { name: name.into(), reason, status }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Intel: bit 11 of register 0x10A says that bit 0 of 0xBC exists, which says that filtering is on.
+    #[test]
+    fn the_register_tells_of_the_hosts_own_counters_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, bytes: &[u8]| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        let host = HostRoot::at(dir.path());
+        write("proc/cpuinfo", b"vendor_id : GenuineIntel\ncpu family : 6\nmodel : 158\n");
+        assert!(!is_filtered(&host), "no access, no knowledge");
+        let mut registers = vec![0; 0x200];
+        registers[0x10B] = 1 << 3;
+        write("dev/cpu/0/msr", &registers);
+        assert!(!is_filtered(&host));
+        registers[0xBC] = 1;
+        write("dev/cpu/0/msr", &registers);
+        assert!(is_filtered(&host));
+        assert!(!is_filtered(&host.with_powercap("/elsewhere")));
+    }
 }

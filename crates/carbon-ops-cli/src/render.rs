@@ -80,6 +80,12 @@ pub(crate) fn summary(record: &Record, gpus: &[Gpu], stored: &Stored<'_>) -> Str
     for reason in why_not_better(record) {
         line("", reason);
     }
+    if is_noted(record, Note::EnergyFiltered) {
+        line(
+            "",
+            "the processor blurs its energies (filtering is on); short spans may be far off".into(),
+        );
+    }
     if !record.gaps.is_empty() || record.coverage_pct < 100.0 {
         line("gaps", gaps(record));
     }

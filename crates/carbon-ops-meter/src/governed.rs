@@ -18,7 +18,7 @@ use carbon_ops_units::Microjoules;
 use crate::accumulator::{DomainEnergy, Gap, GapReason};
 use crate::client::{ClientError, Governor};
 use crate::sensor::{Excluded, Exclusion, Kind};
-use crate::snapshot::{DomainTotal, Snapshot};
+use crate::snapshot::{DomainTotal, Known, Snapshot};
 use crate::window::{Counted, Domain};
 
 /// A window shorter than so many samples is interpolated rather than measured.
@@ -72,6 +72,14 @@ impl GovernedWindow {
     /// Whether the governor's counters are simulated.
     pub fn is_simulated(&self) -> bool {
         self.before.simulated
+    }
+
+    /// Whether the processor is known to blur its energies ([`Snapshot::filtering`]), by any sample so
+    /// far.
+    pub fn is_filtered(&self) -> bool {
+        let last = self.last.as_ref().map(|(last, _)| last);
+        let samples = [Some(&self.before), self.first.as_ref(), last];
+        samples.into_iter().flatten().any(|sample| sample.filtering == Known::Yes)
     }
 
     /// When to look next; never, once the first sample after the start was seen.

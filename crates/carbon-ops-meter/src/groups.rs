@@ -50,6 +50,11 @@ impl Tree {
         Some(tree)
     }
 
+    /// Whether a process of the last look was found in the tree.
+    pub fn contains(&self, process: &Process) -> bool {
+        self.members.contains(&process.identity())
+    }
+
     /// Whether the process at the root still runs.
     pub fn is_alive(&self, processes: &Processes) -> bool {
         let root = processes.find(self.root.0);
@@ -186,8 +191,13 @@ impl Cgroup {
         })
     }
 
+    /// Whether a process is in it or below it.
+    pub fn contains(&self, process: &Process) -> bool {
+        is_within(&process.cgroup, &self.path)
+    }
+
     fn members<'a>(&'a self, processes: &'a Processes) -> impl Iterator<Item = &'a Process> {
-        processes.iter().filter(|process| is_within(&process.cgroup, &self.path))
+        processes.iter().filter(|process| self.contains(process))
     }
 
     /// What it used since the last call.

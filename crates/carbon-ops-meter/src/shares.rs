@@ -93,7 +93,7 @@ pub struct Residuals {
     pub idle: Microjoules,
     /// Of interrupts and their deferred work.
     pub kernel: Microjoules,
-    /// Of the rest, [`Division::rest`].
+    /// Of the rest, [`Rest`].
     pub rest: Microjoules,
 }
 

@@ -1,7 +1,7 @@
 //! `carbon-ops monitor`: what processes use, sample by sample, until it is enough.
 //!
-//! [`totals`] says what the host uses, [`sample`] whose it is, [`pace`] when to look, [`table`] how it
-//! is shown to people. Nothing is recorded: that is what `run` is for.
+//! [`totals`] says what the host uses, [`gpus`] what its GPUs do and who uses them, [`sample`] whose it
+//! is, [`pace`] when to look, [`table`] how it is shown to people. Nothing is recorded: that is what `run` is for.
 
 use std::io::{IsTerminal as _, Write};
 use std::path::Path;
@@ -14,11 +14,15 @@ use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
 use crate::args::Monitor;
 use crate::config::Settings;
 use crate::edge::Edge;
+use crate::gpus::{Gpus, NvmlLibrary};
 use crate::measure::AskGovernor;
 
+mod gpus;
 mod pace;
 mod sample;
+mod share;
 mod table;
+mod tally;
 mod totals;
 
 use pace::{Pace, Signals};
@@ -43,7 +47,10 @@ pub(crate) fn run(
     // Whoever names other files wants those to be read.
     let other = args.host_root.is_some() || args.powercap_root.is_some();
     let ask = if other { None } else { AskGovernor::of(&settings) };
-    let meter = Meter::open(&host, PowerModel::identify(&host, overrides), ask.as_ref());
+    // As for `run`: next to counters of a folder, the GPUs of this machine are foreign.
+    let nvml = settings.nvml.value.clone().or(other.then_some(NvmlLibrary::Off));
+    let gpus = Gpus::find(&host, nvml.as_ref());
+    let meter = Meter::open(&host, PowerModel::identify(&host, overrides), ask.as_ref(), gpus);
     let mut watch = Watch::open(args, host, edge, meter)?;
     let signals = Signals::block()?;
     let start = watch.begun();

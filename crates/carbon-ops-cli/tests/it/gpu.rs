@@ -43,7 +43,7 @@ fn compiled() -> &'static Path {
 }
 
 /// A home with the fake library, whose answers are `text` at first.
-fn with_library(text: &str) -> (Home, PathBuf) {
+pub(crate) fn with_library(text: &str) -> (Home, PathBuf) {
     let home = Home::new();
     // Below the folder of the counters, which is what a governor may still read when it runs.
     let library = home.path("sys/libnvidia-ml.so.1");
@@ -315,7 +315,7 @@ fn governor() -> PathBuf {
     folder.join("carbon-governor")
 }
 
-struct Daemon(std::process::Child);
+pub(crate) struct Daemon(std::process::Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -325,7 +325,7 @@ impl Drop for Daemon {
 }
 
 /// Starts a governor over the folder's counters and the fake library.
-fn governed(home: &Home, library: &Path) -> (Daemon, PathBuf) {
+pub(crate) fn governed(home: &Home, library: &Path) -> (Daemon, PathBuf) {
     let socket = home.path("governor.sock");
     let mut command = home.program(governor());
     command

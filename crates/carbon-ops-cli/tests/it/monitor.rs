@@ -26,7 +26,7 @@ fn samples(done: &Done) -> Vec<Value> {
 }
 
 /// Rows and residuals are the host's energy, and so are its domains.
-fn adds_up(sample: &Value) {
+pub(crate) fn adds_up(sample: &Value) {
     let of = |list: &Value| -> u64 {
         list.as_array().unwrap().iter().map(|one| one["energy_uj"].as_u64().unwrap()).sum()
     };
@@ -179,7 +179,7 @@ fn the_table_fits_eighty_columns_and_has_no_control_characters() {
 }
 
 /// A machine in a folder: 2 CPUs, a service of two processes, another process.
-fn machine(home: &Home) -> String {
+pub(crate) fn machine(home: &Home) -> String {
     let write = |path: &str, text: &str| {
         let path = home.path("machine").join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -34,7 +34,7 @@
 //! of [`Kind::ceiling`].
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -74,9 +74,16 @@ struct Processor {
     model: u32,
 }
 
+/// What is wanted of `/proc/cpuinfo` stands in the first lines on the first CPU; the kernel makes its text
+/// anew for each reader, CPU by CPU.
+const CPUINFO_BYTES: u64 = 4096;
+
 impl Processor {
     fn identify(host: &HostRoot) -> Result<Self, String> {
-        let text = host.text("/proc/cpuinfo").unwrap_or_default();
+        let mut bytes = Vec::new();
+        let file = File::open(host.path("/proc/cpuinfo"));
+        let _ = file.and_then(|file| file.take(CPUINFO_BYTES).read_to_end(&mut bytes));
+        let text = String::from_utf8_lossy(&bytes);
         let first = |wanted: &str| {
             let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
             pairs.find(|(key, _)| key.trim() == wanted).map(|(_, value)| value.trim())

@@ -11,7 +11,7 @@ use carbon_ops_meter::clock::Moment;
 use carbon_ops_meter::governed::GovernedWindow;
 use carbon_ops_meter::protocol::snapshot_line;
 use carbon_ops_meter::sensor::{Excluded, Exclusion, Kind};
-use carbon_ops_meter::snapshot::{DomainTotal, Snapshot, Source, Text};
+use carbon_ops_meter::snapshot::{DomainTotal, Known, Snapshot, Source, Text};
 use carbon_ops_meter::window::{Counted, Domain};
 use carbon_ops_units::{Microjoules, Watts};
 
@@ -126,6 +126,25 @@ fn a_window_between_two_samples_is_interpolated_and_says_so() {
     assert_eq!(energy.energy, Microjoules::new(1_500_000));
     assert!(energy.estimated);
     assert_eq!((energy.low, energy.high), (Microjoules::ZERO, Microjoules::new(5_010_000)));
+}
+
+#[test]
+fn filtering_is_told_when_a_sample_says_yes_and_only_then() {
+    for (at_start, at_end, expected) in [
+        (Known::Yes, Known::Yes, true),
+        // Software may set the register meanwhile.
+        (Known::No, Known::Yes, true),
+        (Known::No, Known::No, false),
+        (Known::Unknown, Known::Unknown, false),
+    ] {
+        let before = Snapshot { filtering: at_start, ..sample(1000, 0) };
+        let last = Snapshot { filtering: at_end, ..sample(1100, 5_000_000) };
+        let (_dir, governor, first) = governor(vec![before, last]);
+        let mut window = GovernedWindow::open(governor, first, ms(1020)).unwrap();
+        assert_eq!(window.is_filtered(), at_start == Known::Yes);
+        window.end(ms(1150)).unwrap();
+        assert_eq!(window.is_filtered(), expected, "{at_start:?} {at_end:?}");
+    }
 }
 
 #[test]

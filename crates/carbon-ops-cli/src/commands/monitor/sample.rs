@@ -17,10 +17,11 @@ use carbon_ops_meter::groups::{Cgroup, Tree, Usage, unit_of};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::processes::{Look, Processes, Units};
 use carbon_ops_meter::sensor::Kind;
-use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide, divide_gpu};
+use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide};
 use carbon_ops_units::Microjoules;
 use serde::Serialize;
 
+use super::share::{GpuShares, Owner};
 use super::totals::{HostEnergy, Meter};
 use crate::args::{By, Idle, Monitor, Sort};
 use crate::edge::Edge;
@@ -55,7 +56,7 @@ pub(crate) struct Sample {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Host {
-    /// All that rows and residuals sum to.
+    /// All that rows and residuals sum to, GPUs included.
     pub(crate) energy_uj: u64,
     pub(crate) power_w: f64,
     pub(crate) source: &'static str,
@@ -63,11 +64,16 @@ pub(crate) struct Host {
     /// Why no better source is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    /// Why no GPU is measured, where there was something to find.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gpu_reason: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Domain {
     pub(crate) name: String,
+    /// `sysfs`, `governor`, `nvml`, `model`.
+    pub(crate) source: &'static str,
     pub(crate) energy_uj: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) filled_uj: u64,
@@ -112,13 +118,17 @@ pub(crate) struct Row {
     /// Of one CPU.
     pub(crate) cpu_percent: f64,
     pub(crate) memory_bytes: u64,
+    /// Of processors, memory and GPUs.
     pub(crate) energy_uj: u64,
+    /// What of that is of GPUs, where one was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gpu_energy_uj: Option<u64>,
     pub(crate) power_w: f64,
     /// CPU time over that of the whole host.
     pub(crate) allocation_ratio: f64,
 }
 
-/// Energy that no row has.
+/// Energy that no row has, of processors, memory and GPUs; the last is of GPUs alone.
 #[derive(Debug, Default, Serialize)]
 #[expect(clippy::struct_field_names, reason = "the unit ends the name")]
 pub(crate) struct Residuals {
@@ -154,6 +164,17 @@ enum Target {
     Cgroup(Cgroup, Option<String>),
 }
 
+/// What a process on a GPU belongs to; remembered, since it may have ended when its GPU time is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Key {
+    /// A row of its own.
+    Process,
+    /// The row of its cgroup or unit.
+    Group(Option<String>),
+    /// Whether it is in the group that is watched.
+    Member(bool),
+}
+
 /// A host that is being watched.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -170,6 +191,8 @@ pub(crate) struct Watch {
     policy: IdlePolicy,
     busy: Option<Busy>,
     at: Instant,
+    /// Processes that were seen alive and on a GPU.
+    on_gpus: BTreeMap<i32, Key>,
 }
 
 /// What one look told, before it is shared.
@@ -206,6 +229,7 @@ impl Watch {
             },
             busy: None,
             at: Instant::now(),
+            on_gpus: BTreeMap::new(),
         };
         watch.look()?;
         let (host, processes) = (&watch.host, &watch.processes);
@@ -224,7 +248,7 @@ impl Watch {
             }
             _ => Target::All,
         };
-        watch.meter.read();
+        watch.meter.restart();
         watch.busy = Busy::read(&watch.host, ticks_per_second);
         watch.at = Instant::now();
         Ok(watch)
@@ -285,15 +309,67 @@ impl Watch {
         let capacity = elapsed * self.cpus(&seen);
         let energy =
             self.meter.energy(totals, elapsed, CpuUse { workload: whole, busy: whole, capacity });
-        let (division, gpu) = share(&energy, &seen, capacity, self.policy, &usages);
-        fill_rows(&mut rows, &division, &usages, elapsed);
-        let residuals = self.residuals(&mut rows, &division, &seen, gpu);
-        let mut notes = self.notes(&seen, &division, partial);
+        let division = share(&energy, &seen, capacity, self.policy, &usages);
+        let gpus = self.share_gpus(&energy, &rows);
+        fill_rows(&mut rows, &division, &usages, gpus.as_ref(), elapsed);
+        let of_gpus = energy.domains.iter().filter(|domain| domain.kind == Kind::Gpu).count();
+        let all_gpus = of_gpus > 0 && !self.meter.misses_gpus(of_gpus);
+        let residuals = self.residuals(&mut rows, &division, &seen, &gpus.unwrap_or_default());
+        let mut notes = self.notes(&seen, &division, all_gpus, partial);
         notes.extend((missed > 0).then_some("deadlines_missed"));
         notes.sort_unstable();
         let sample = self.compose(timestamp(wall), &seen, &energy, (rows, residuals), notes, whole);
         (self.busy, self.at) = (seen.busy.or(self.busy), now);
         Ok((sample, watching))
+    }
+
+    /// Shares the energy of GPUs among the rows; `None` when none was measured.
+    fn share_gpus(&mut self, energy: &HostEnergy, rows: &[Row]) -> Option<GpuShares> {
+        let (used, policy) = (self.meter.take_used(), self.policy);
+        let mut shares = None;
+        for domain in energy.domains.iter().filter(|domain| domain.kind == Kind::Gpu) {
+            let used = used.as_ref().and_then(|used| used.get(&domain.name));
+            let owner = &mut |pid| self.owner(pid, rows);
+            let shares = shares.get_or_insert_with(GpuShares::default);
+            shares.add(domain.energy, used, policy, owner);
+        }
+        let processes = &self.processes;
+        let told = |pid: i32| {
+            let mut told = used.iter().flat_map(BTreeMap::values);
+            told.any(|used| used.by_pid.contains_key(&pid.unsigned_abs()))
+        };
+        self.on_gpus.retain(|&pid, _| processes.find(pid).is_some() || told(pid));
+        shares
+    }
+
+    /// Whose a process on a GPU is. The numbers are those of the driver, which are ours outside of
+    /// containers.
+    fn owner(&mut self, pid: u32, rows: &[Row]) -> Owner {
+        let Ok(pid) = i32::try_from(pid) else { return Owner::Unknown };
+        if let Some(process) = self.processes.find(pid) {
+            let key = match &self.target {
+                Target::All if self.by == By::Process => Key::Process,
+                Target::All => {
+                    let cgroup = Some(&*process.cgroup).filter(|path| !path.is_empty());
+                    let name = if self.by == By::Unit { cgroup.and_then(unit_of) } else { cgroup };
+                    Key::Group(name.map(str::to_owned))
+                }
+                Target::Tree(_, tree) => Key::Member(tree.contains(process)),
+                Target::Cgroup(cgroup, _) => Key::Member(cgroup.contains(process)),
+            };
+            self.on_gpus.insert(pid, key);
+        }
+        let row = match self.on_gpus.get(&pid) {
+            None => return Owner::Unknown,
+            Some(Key::Member(true)) => Some(0),
+            Some(Key::Member(false)) => return Owner::Others,
+            Some(Key::Process) => rows.iter().position(|row| row.pid == Some(pid)),
+            Some(Key::Group(name)) if self.by == By::Unit => {
+                rows.iter().position(|row| row.unit == *name)
+            }
+            Some(Key::Group(name)) => rows.iter().position(|row| row.cgroup == *name),
+        };
+        row.map_or(Owner::Ended, Owner::Row)
     }
 
     fn cpus(&self, seen: &Seen) -> u32 {
@@ -331,14 +407,16 @@ impl Watch {
         rows: &mut Vec<Row>,
         division: &Division<usize>,
         seen: &Seen,
-        gpu: Microjoules,
+        gpus: &GpuShares,
     ) -> Residuals {
         let uj = Microjoules::as_microjoules;
         let mut residuals = Residuals {
-            idle_uj: uj(division.residuals.idle),
+            idle_uj: uj(division.residuals.idle + gpus.idle),
             kernel_uj: uj(division.residuals.kernel),
-            gpu_unattributed_uj: uj(gpu),
-            ..Residuals::default()
+            ended_uj: uj(gpus.ended),
+            others_uj: uj(gpus.others),
+            unattributed_uj: 0,
+            gpu_unattributed_uj: uj(gpus.unattributed),
         };
         let rest = match self.target {
             Target::All if seen.look.vanished > 0 => Rest::Ended,
@@ -349,7 +427,7 @@ impl Watch {
             Rest::Ended => &mut residuals.ended_uj,
             Rest::Unattributed => &mut residuals.unattributed_uj,
             Rest::Others => &mut residuals.others_uj,
-        } = uj(division.residuals.rest);
+        } += uj(division.residuals.rest);
         rows.sort_by(|a, b| {
             let by = match self.sort {
                 Sort::Energy => b.energy_uj.cmp(&a.energy_uj),
@@ -365,7 +443,13 @@ impl Watch {
         residuals
     }
 
-    fn notes(&self, seen: &Seen, division: &Division<usize>, partial: bool) -> Vec<&'static str> {
+    fn notes(
+        &self,
+        seen: &Seen,
+        division: &Division<usize>,
+        all_gpus: bool,
+        partial: bool,
+    ) -> Vec<&'static str> {
         let summed = match &self.target {
             Target::Cgroup(cgroup, _) => !cgroup.is_accounted(),
             Target::All | Target::Tree(..) => false,
@@ -373,6 +457,7 @@ impl Watch {
         let notes = [
             (Note::BusyTimeUnknown.as_str(), seen.busy.is_none() || self.busy.is_none()),
             ("cgroup_summed", summed),
+            (Note::EnergyFiltered.as_str(), self.meter.is_filtered()),
             (Note::GovernorAbsent.as_str(), !self.meter.is_governed()),
             (Note::IdleBounded.as_str(), division.idle_rule == IdleRule::BusyTime),
             (Note::IdleClamped.as_str(), division.idle_rule == IdleRule::Excess),
@@ -381,7 +466,7 @@ impl Watch {
             ("processes_unreadable", seen.look.unreadable > 0),
             (Note::UnseenDisks.as_str(), true),
             (Note::UnseenFans.as_str(), true),
-            (Note::UnseenGpu.as_str(), true),
+            (Note::UnseenGpu.as_str(), !all_gpus),
             (Note::UnseenPowerSupply.as_str(), true),
             (Note::ZoneUnreadable.as_str(), self.meter.is_incomplete()),
         ];
@@ -406,8 +491,10 @@ impl Watch {
         };
         let (host, gpu) = (of(|_| true), of(|kind| kind == Kind::Gpu));
         let uj = Microjoules::as_microjoules;
+        let measured_gpu = energy.domains.iter().any(|domain| domain.kind == Kind::Gpu);
         let domains = energy.domains.iter().map(|domain| Domain {
             name: domain.name.clone(),
+            source: domain.source,
             energy_uj: uj(domain.energy),
             filled_uj: uj(domain.filled),
             total_uj: domain.total.map(|(total, _)| Decimal(uj(total))),
@@ -433,10 +520,11 @@ impl Watch {
                 source: energy.source,
                 domains: domains.collect(),
                 reason: self.meter.why_not.clone(),
+                gpu_reason: self.meter.why_no_gpu.clone(),
             },
             cpu: Cpu { busy_ns: decimal(whole), utilisation: round9(utilisation.min(1.0)), count },
             memory: memory(&self.host),
-            gpu: (gpu > Microjoules::ZERO).then(|| Gpu { energy_uj: uj(gpu) }),
+            gpu: measured_gpu.then(|| Gpu { energy_uj: uj(gpu) }),
             rows,
             residuals,
             gaps: gaps.collect(),
@@ -445,20 +533,17 @@ impl Watch {
     }
 }
 
-/// Shares the energy of processors and memory; the GPUs' is nobody's until their time is known.
+/// Shares the energy of processors and memory.
 fn share(
     energy: &HostEnergy,
     seen: &Seen,
     capacity: Duration,
     policy: IdlePolicy,
     usages: &[Usage],
-) -> (Division<usize>, Microjoules) {
-    let of = |gpu: bool| -> Microjoules {
-        let domains = energy.domains.iter().filter(|domain| (domain.kind == Kind::Gpu) == gpu);
-        domains.map(|domain| domain.energy).sum()
-    };
+) -> Division<usize> {
+    let domains = energy.domains.iter().filter(|domain| domain.kind != Kind::Gpu);
     let interval = Interval {
-        host: of(false),
+        host: domains.map(|domain| domain.energy).sum(),
         idle: energy.idle,
         most: energy.most,
         elapsed: seen.elapsed,
@@ -467,8 +552,7 @@ fn share(
         capacity,
     };
     let rows = usages.iter().enumerate().map(|(index, usage)| (index, usage.cpu)).collect();
-    let (_, gpu) = divide_gpu::<i32>(of(true), &[]);
-    (divide(&interval, policy, rows), gpu)
+    divide(&interval, policy, rows)
 }
 
 fn all(processes: &Processes, by: By) -> (Vec<Row>, Vec<Usage>) {
@@ -516,18 +600,30 @@ fn empty(name: &str) -> Row {
         cpu_percent: 0.0,
         memory_bytes: 0,
         energy_uj: 0,
+        gpu_energy_uj: None,
         power_w: 0.0,
         allocation_ratio: 0.0,
     }
 }
 
-fn fill_rows(rows: &mut [Row], division: &Division<usize>, usages: &[Usage], elapsed: Duration) {
-    for ((row, share), usage) in rows.iter_mut().zip(&division.rows).zip(usages) {
+fn fill_rows(
+    rows: &mut [Row],
+    division: &Division<usize>,
+    usages: &[Usage],
+    gpus: Option<&GpuShares>,
+    elapsed: Duration,
+) {
+    let of_gpus = |place| gpus.map(|gpus| gpus.rows.get(&place).copied().unwrap_or_default());
+    for (place, ((row, share), usage)) in
+        rows.iter_mut().zip(&division.rows).zip(usages).enumerate()
+    {
+        let gpu = of_gpus(place);
         row.processes = usage.processes;
         row.memory_bytes = usage.memory_bytes;
         row.cpu_time_ns = decimal(usage.cpu);
         row.cpu_percent = round9(100.0 * usage.cpu.as_secs_f64() / elapsed.as_secs_f64().max(1e-9));
-        row.energy_uj = share.energy.as_microjoules();
+        row.energy_uj = (share.energy + gpu.unwrap_or_default()).as_microjoules();
+        row.gpu_energy_uj = gpu.map(Microjoules::as_microjoules);
         row.power_w = power(row.energy_uj, elapsed);
         row.allocation_ratio = round9(share.ratio);
     }

@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 
 use super::sample::{Row, Sample};
+use crate::measure::Note;
 use crate::render::{plain, si};
 
 /// Samples of one row each after which the heading is repeated.
@@ -19,11 +20,13 @@ pub(crate) struct Table {
     all: bool,
     is_terminal: bool,
     printed: u32,
+    /// Whether the last heading had a column for GPUs.
+    gpus: bool,
 }
 
 impl Table {
     pub(crate) fn new(all: bool, is_terminal: bool) -> Self {
-        Self { all, is_terminal, printed: 0 }
+        Self { all, is_terminal, printed: 0, gpus: false }
     }
 
     pub(crate) fn write(&mut self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
@@ -44,10 +47,16 @@ impl Table {
         }
         writeln!(out, "{}  {}", clock(sample), host(sample))?;
         writeln!(out, "{}", source(sample))?;
-        writeln!(out, "    PID NAME                  CPU   MEMORY    ENERGY     POWER   SHARE")?;
+        let gpus = sample.gpu.is_some();
+        // With a column for GPUs, the names' is narrower, so that both fit 80.
+        let (width, heading) = if gpus { (17, "      GPU") } else { (20, "") };
+        let name = "NAME";
+        let figures_of = "   CPU   MEMORY    ENERGY     POWER   SHARE";
+        writeln!(out, "    PID {name:<width$} {figures_of}{heading}")?;
         for row in &sample.rows {
             let pid = row.pid.map_or(String::new(), |pid| pid.to_string());
-            writeln!(out, "{pid:>7} {:<20} {}", short(&row.name, 20), figures(row))?;
+            let (name, gpu) = (short(&row.name, width), of_gpus(row, gpus));
+            writeln!(out, "{pid:>7} {name:<width$} {}{gpu}", figures(row))?;
         }
         let residuals = &sample.residuals;
         for (name, energy) in [
@@ -59,23 +68,31 @@ impl Table {
             ("idle", residuals.idle_uj),
         ] {
             if energy > 0 {
-                writeln!(out, "        ({name}){:>pad$}", uj(energy), pad = 43 - name.len())?;
+                writeln!(
+                    out,
+                    "        ({name}){:>pad$}",
+                    uj(energy),
+                    pad = 23 + width - name.len()
+                )?;
             }
         }
         Ok(())
     }
 
-    fn write_one(&self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
+    fn write_one(&mut self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
         let Some(row) = sample.rows.first() else { return Ok(()) };
         if self.printed == 0 {
             writeln!(out, "{}: {}", plain(&row.name), source(sample))?;
         }
-        if self.printed.is_multiple_of(HEADING_EVERY) {
-            let heading = "TIME           CPU   MEMORY    ENERGY     POWER   SHARE      HOST PROCS";
-            writeln!(out, "{heading}")?;
+        let gpus = sample.gpu.is_some();
+        if self.printed.is_multiple_of(HEADING_EVERY) || gpus != self.gpus {
+            let heading = "TIME          CPU   MEMORY    ENERGY     POWER   SHARE      HOST PROCS";
+            writeln!(out, "{heading}{}", if gpus { "      GPU" } else { "" })?;
         }
-        let host = si(sample.host.power_w, "W");
-        writeln!(out, "{:<10} {} {host:>9} {:>5}", clock(sample), figures(row), row.processes)
+        self.gpus = gpus;
+        let (host, gpu) = (si(sample.host.power_w, "W"), of_gpus(row, gpus));
+        let (clock, figures) = (clock(sample), figures(row));
+        writeln!(out, "{clock:<10} {figures} {host:>9} {:>5}{gpu}", row.processes)
     }
 }
 
@@ -99,18 +116,37 @@ fn host(sample: &Sample) -> String {
 
 /// The flag, and what it rests on.
 fn source(sample: &Sample) -> String {
-    let names: Vec<_> = sample.host.domains.iter().map(|domain| domain.name.as_str()).collect();
+    let names = |of_gpus: bool| {
+        let domains = sample.host.domains.iter();
+        let domains = domains.filter(|domain| (domain.source == "nvml") == of_gpus);
+        domains.map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(" + ")
+    };
+    let gpus = names(true);
+    let gpus = if gpus.is_empty() { gpus } else { format!(", NVML {gpus}") };
     let simulated = if sample.simulated { ", SIMULATED" } else { "" };
+    let filtered = if sample.notes.contains(&Note::EnergyFiltered.as_str()) {
+        "; the processor blurs its energies, short spans may be far off"
+    } else {
+        ""
+    };
     let reason = match (sample.host.source, &sample.host.reason) {
         ("model", Some(reason)) => format!("; no RAPL: {reason}"),
         _ => String::new(),
     };
+    let no_gpu = sample.host.gpu_reason.as_ref();
+    let no_gpu = no_gpu.map_or(String::new(), |reason| format!("; no GPU: {reason}"));
     format!(
-        "{}: energy of {} from {}{simulated}{reason}",
+        "{}: energy of {} from {}{gpus}{simulated}{filtered}{reason}{no_gpu}",
         sample.quality.as_str(),
-        names.join(" + "),
+        names(false),
         sample.host.source,
     )
+}
+
+/// The cell of GPUs, where there is such a column.
+fn of_gpus(row: &Row, is_shown: bool) -> String {
+    let energy = uj(row.gpu_energy_uj.unwrap_or(0));
+    if is_shown { format!(" {energy:>8}") } else { String::new() }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]

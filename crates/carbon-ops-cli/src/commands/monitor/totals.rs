@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: who used the energy.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -12,28 +13,24 @@ use carbon_ops_estimate::record::{AttributionMode, Quality};
 use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::attribution::{CpuUse, Idle};
 use carbon_ops_meter::client::Governor;
-use carbon_ops_meter::clock::Moment;
-use carbon_ops_meter::counter::{Break, Counter, Step};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::powercap::{Topology, Zone, mirrors};
-use carbon_ops_meter::sensor::{Availability, Exclusion, Kind, ReadFault};
-use carbon_ops_meter::snapshot::{DomainTotal, Snapshot, Text};
+use carbon_ops_meter::sensor::{Availability, Exclusion, Kind};
+use carbon_ops_meter::snapshot::{DomainTotal, Known, Snapshot, Text};
 use carbon_ops_units::{Microjoules, Watts};
-use nix::time::{ClockId, clock_gettime};
 
+use super::gpus::{GpuWatch, Used};
+use super::tally::Tally;
 use crate::edge::Edge;
-use crate::measure::{AskGovernor, IDLE_CV, IDLE_GIVEN_CV};
+use crate::gpus::Gpus;
+use crate::measure::{AskGovernor, IDLE_CV, IDLE_GIVEN_CV, is_filtered};
 
 /// Slowest reading of counters, as in the meter's own windows.
 const INTERVAL_MAX: Duration = Duration::from_millis(250);
 
 /// Counters step about every ms.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
-
-/// A counter that rests this long is stuck: the meter's 1 s, and one more since the age of its first
-/// reading is not known.
-const STUCK_AFTER: Duration = Duration::from_secs(2);
 
 /// Totals of energy, by domain.
 pub(crate) trait Totals: fmt::Debug {
@@ -59,6 +56,11 @@ pub(crate) trait Totals: fmt::Debug {
     fn is_simulated(&self) -> bool {
         false
     }
+
+    /// Whether the processor is known to blur them.
+    fn is_filtered(&self) -> bool {
+        false
+    }
 }
 
 /// One domain's total.
@@ -66,6 +68,8 @@ pub(crate) trait Totals: fmt::Debug {
 pub(crate) struct Total {
     pub(crate) name: String,
     pub(crate) kind: Kind,
+    /// Who told it: `sysfs`, `governor`, `nvml`.
+    pub(crate) source: &'static str,
     /// Power that it cannot exceed.
     pub(crate) ceiling: Watts,
     pub(crate) energy: Microjoules,
@@ -82,6 +86,7 @@ pub(crate) struct Total {
 pub(crate) struct Counters {
     zones: Vec<Counted>,
     incomplete: bool,
+    filtered: bool,
     regular: Duration,
     due: Instant,
 }
@@ -89,9 +94,7 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 struct Counted {
     zone: Zone,
-    counter: Counter,
-    fault: Option<GapReason>,
-    breaks: Vec<(GapReason, Duration)>,
+    tally: Tally,
 }
 
 impl Counters {
@@ -107,14 +110,15 @@ impl Counters {
         drop_mirrors(&mut zones);
         zones.iter_mut().for_each(Counted::read);
         let found = zones.len();
-        zones.retain(|counted| counted.counter.last_good().is_some());
+        zones.retain(|counted| counted.tally.counter().last_good().is_some());
         incomplete |= zones.len() < found;
         if !zones.iter().any(|counted| counted.zone.domain.kind == Kind::Package) {
             return Err("no package counter can be read".into());
         }
-        let longest = zones.iter().map(|counted| counted.counter.longest_interval()).min();
+        let longest = zones.iter().map(|counted| counted.tally.counter().longest_interval()).min();
         let regular = longest.unwrap_or(INTERVAL_MAX).clamp(INTERVAL_MIN, INTERVAL_MAX);
-        Ok(Self { zones, incomplete, regular, due: Instant::now() + regular })
+        let (filtered, due) = (is_filtered(host), Instant::now() + regular);
+        Ok(Self { zones, incomplete, filtered, regular, due })
     }
 }
 
@@ -138,51 +142,26 @@ impl Totals for Counters {
 
     fn read(&mut self) -> Vec<Total> {
         self.poll();
-        let now = boottime();
-        self.zones.iter_mut().map(|counted| counted.total(now)).collect()
+        self.zones.iter_mut().map(|counted| counted.tally.total()).collect()
     }
 
     fn is_incomplete(&self) -> bool {
         self.incomplete
     }
+
+    fn is_filtered(&self) -> bool {
+        self.filtered
+    }
 }
 
 impl Counted {
     fn new(zone: Zone) -> Self {
-        let counter = Counter::new(zone.domain.scale, zone.domain.ceiling);
-        Self { zone, counter, fault: None, breaks: Vec::new() }
+        let tally = Tally::new(&zone.domain, "sysfs");
+        Self { zone, tally }
     }
 
     fn read(&mut self) {
-        let reading = self.zone.read();
-        self.fault = match reading.map(|reading| self.counter.observe(reading, boottime())) {
-            Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => None,
-            Ok(Step::Rebased { why, lost, .. }) => {
-                let reason = match why {
-                    Break::Reset => GapReason::Reset,
-                    Break::Jump => GapReason::Jump,
-                    Break::AmbiguousWrap => GapReason::AmbiguousWrap,
-                };
-                self.breaks.push((reason, lost));
-                None
-            }
-            Ok(Step::Skipped) | Err(ReadFault::Retry) => Some(GapReason::Unreadable),
-            Err(ReadFault::Gone | ReadFault::Fatal) => Some(GapReason::Vanished),
-        };
-    }
-
-    fn total(&mut self, now: Moment) -> Total {
-        let resting = self.counter.resting_since().map(|since| now.since(since));
-        let stuck = resting.is_some_and(|resting| resting > STUCK_AFTER);
-        Total {
-            name: self.zone.domain.name.clone(),
-            kind: self.zone.domain.kind,
-            ceiling: self.zone.domain.ceiling,
-            energy: self.counter.total(),
-            epoch: self.counter.epoch(),
-            fault: self.fault.or_else(|| stuck.then_some(GapReason::Stuck)),
-            breaks: std::mem::take(&mut self.breaks),
-        }
+        self.tally.observe(self.zone.read());
     }
 }
 
@@ -218,6 +197,7 @@ impl Governed {
             total: Total {
                 name: domain.name.to_string(),
                 kind: domain.kind,
+                source: "governor",
                 ceiling: domain.ceiling,
                 energy: domain.total,
                 epoch: domain.epoch,
@@ -292,6 +272,10 @@ impl Totals for Governed {
     fn is_simulated(&self) -> bool {
         self.snapshot.simulated
     }
+
+    fn is_filtered(&self) -> bool {
+        self.snapshot.filtering == Known::Yes
+    }
 }
 
 /// Leaves out dies that repeat another die's counter.
@@ -305,12 +289,6 @@ fn drop_mirrors(zones: &mut Vec<Counted>) {
     for index in mirrors(&readings).into_iter().rev() {
         zones.remove(index);
     }
-}
-
-/// A clock that runs while the machine is suspended: counters do, too.
-fn boottime() -> Moment {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
-    Moment::from_nanos(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Energy of the host in an interval.
@@ -331,6 +309,8 @@ pub(crate) struct HostEnergy {
 pub(crate) struct DomainEnergy {
     pub(crate) name: String,
     pub(crate) kind: Kind,
+    /// `sysfs`, `governor`, `nvml`, `model`.
+    pub(crate) source: &'static str,
     pub(crate) energy: Microjoules,
     /// What of it no reading carries yet: filled in with the domain's mean power.
     pub(crate) filled: Microjoules,
@@ -351,9 +331,14 @@ pub(crate) struct Gap {
 pub(crate) struct Meter {
     totals: Option<Box<dyn Totals>>,
     model: PowerModel,
+    /// NVIDIA's library: for who used the GPUs, and for their energy where `totals` has none.
+    gpus: Option<GpuWatch>,
+    simulated_gpus: bool,
     last: Vec<Last>,
     /// Why there are no totals.
     pub(crate) why_not: Option<String>,
+    /// Why no GPU is read, where there was something to find.
+    pub(crate) why_no_gpu: Option<String>,
 }
 
 #[derive(Debug)]
@@ -366,35 +351,91 @@ struct Last {
 }
 
 impl Meter {
-    /// The best source of a host: the governor, then its counters, then the model.
-    pub(crate) fn open(host: &HostRoot, model: PowerModel, ask: Option<&AskGovernor>) -> Self {
-        if let Some(Ok(governed)) = ask.map(Governed::open) {
-            return Self::of(Some(Box::new(governed)), model, None);
-        }
-        match Counters::open(host) {
-            Ok(counters) => Self::of(Some(Box::new(counters)), model, None),
-            Err(why) => Self::of(None, model, Some(why)),
-        }
+    /// The best source of a host: the governor, then its counters, then the model. GPUs are the
+    /// governor's where it serves any, else those that the library shows.
+    pub(crate) fn open(
+        host: &HostRoot,
+        model: PowerModel,
+        ask: Option<&AskGovernor>,
+        gpus: Gpus,
+    ) -> Self {
+        let (totals, why_not): (Option<Box<dyn Totals>>, _) = match ask.map(Governed::open) {
+            Some(Ok(governed)) => (Some(Box::new(governed)), None),
+            _ => match Counters::open(host) {
+                Ok(counters) => (Some(Box::new(counters)), None),
+                Err(why) => (None, Some(why)),
+            },
+        };
+        let Gpus { nvml, sensor, simulated } = gpus;
+        let found = nvml.is_some();
+        let watch = nvml.and_then(|nvml| GpuWatch::open(nvml, Instant::now()));
+        let unread = (found && watch.is_none()).then(|| "no GPU can be read".to_owned());
+        let why_no_gpu = sensor.and_then(|sensor| sensor.reason).or(unread);
+        let meter = Self::of(totals, model, watch);
+        let why_no_gpu = why_no_gpu.filter(|_| !meter.serves_gpus());
+        Self { simulated_gpus: simulated, why_not, why_no_gpu, ..meter }
     }
 
-    fn of(mut totals: Option<Box<dyn Totals>>, model: PowerModel, why_not: Option<String>) -> Self {
+    fn of(mut totals: Option<Box<dyn Totals>>, model: PowerModel, gpus: Option<GpuWatch>) -> Self {
         let first = totals.as_mut().map(|totals| totals.read()).unwrap_or_default();
         let last = |total| Last {
             total,
             seen: (Microjoules::ZERO, Duration::ZERO),
             filled: Microjoules::ZERO,
         };
-        Self { totals, model, last: first.into_iter().map(last).collect(), why_not }
+        let mut meter = Self {
+            totals,
+            model,
+            gpus,
+            simulated_gpus: false,
+            last: first.into_iter().map(last).collect(),
+            why_not: None,
+            why_no_gpu: None,
+        };
+        if !meter.serves_gpus() {
+            let direct = meter.gpus.as_mut().map(GpuWatch::totals).unwrap_or_default();
+            meter.last.extend(direct.into_iter().map(last));
+        }
+        meter
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.totals.as_ref().and_then(|totals| totals.due())
+        let totals = self.totals.as_ref().and_then(|totals| totals.due());
+        totals.into_iter().chain(self.gpus.as_ref().map(GpuWatch::due)).min()
     }
 
+    /// Reads what is due.
     pub(crate) fn poll(&mut self) {
-        if let Some(totals) = &mut self.totals {
+        let now = Instant::now();
+        if let Some(totals) = &mut self.totals
+            && totals.due().is_some_and(|due| due <= now)
+        {
             totals.poll();
         }
+        if let Some(gpus) = self.gpus.as_mut().filter(|gpus| gpus.due() <= now) {
+            gpus.poll(now);
+        }
+    }
+
+    /// Whether the totals, which come first, have GPUs of their own.
+    fn serves_gpus(&self) -> bool {
+        self.last.iter().any(|last| last.total.kind == Kind::Gpu && last.total.source != "nvml")
+    }
+
+    /// The GPUs whose energy is read here.
+    fn own_gpus(&self) -> Option<&GpuWatch> {
+        self.gpus.as_ref().filter(|_| !self.serves_gpus())
+    }
+
+    /// Who used each GPU since the last call, by its name. `None` where that cannot be told: both call
+    /// GPUs by their place on the bus, which is the same where the governor and the library see all
+    /// of them, as in `run`.
+    pub(crate) fn take_used(&mut self) -> Option<BTreeMap<String, Used>> {
+        let used = self.gpus.as_mut()?.take_used();
+        let mut counted = self.last.iter().filter(|last| last.total.kind == Kind::Gpu);
+        let same = counted.clone().count() == used.len()
+            && counted.all(|last| used.contains_key(&last.total.name));
+        same.then_some(used)
     }
 
     /// Whether the governor is asked.
@@ -406,21 +447,47 @@ impl Meter {
     /// Whether a domain that belongs to the host cannot be read at all.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.totals.as_ref().is_some_and(|totals| totals.is_incomplete())
+            || self.own_gpus().is_some_and(GpuWatch::is_incomplete)
+    }
+
+    /// Whether there are more GPUs than these, of which an interval had energy.
+    pub(crate) fn misses_gpus(&self, measured: usize) -> bool {
+        let known = self.last.iter().filter(|last| last.total.kind == Kind::Gpu).count();
+        measured < known || self.own_gpus().is_some_and(GpuWatch::is_incomplete)
+    }
+
+    /// Whether the processor is known to blur the totals.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.totals.as_ref().is_some_and(|totals| totals.is_filtered())
     }
 
     /// Whether the totals are those of no real machine.
     pub(crate) fn is_simulated(&self) -> bool {
-        self.totals.as_ref().is_some_and(|totals| totals.is_simulated())
+        self.simulated_gpus || self.totals.as_ref().is_some_and(|totals| totals.is_simulated())
     }
 
     pub(crate) fn model(&self) -> &PowerModel {
         &self.model
     }
 
+    /// Intervals begin now.
+    pub(crate) fn restart(&mut self) {
+        self.read();
+        self.take_used();
+    }
+
     /// Reads the totals of now; their energies follow in [`Meter::energy`], once it is known how long
     /// the interval was.
     pub(crate) fn read(&mut self) -> Vec<Total> {
-        self.totals.as_mut().map(|totals| totals.read()).unwrap_or_default()
+        let mut totals = self.totals.as_mut().map(|totals| totals.read()).unwrap_or_default();
+        let served = self.serves_gpus();
+        if let Some(gpus) = &mut self.gpus {
+            gpus.poll(Instant::now());
+            if !served {
+                totals.extend(gpus.totals());
+            }
+        }
+        totals
     }
 
     /// Energy from the last reading to this one.
@@ -446,26 +513,26 @@ impl Meter {
             let idle = Idle { power: self.model.idle_power(with_memory), cv: idle_cv };
             let ceilings = self.last.iter().filter(|last| last.total.kind != Kind::Gpu);
             let most = ceilings.fold(Watts::ZERO, |sum, last| sum + last.total.ceiling);
-            let whole =
-                gaps.is_empty() && domains.len() == self.last.len() && !totals.is_incomplete();
+            let integrated = self.own_gpus().is_some_and(GpuWatch::is_integrated);
+            let whole = gaps.is_empty() && domains.len() == self.last.len();
+            let whole = whole && !integrated && !self.is_incomplete();
             let quality = if whole { Quality::Measured } else { Quality::Estimated };
             let (source, mode) = (totals.source(), totals.mode());
             return HostEnergy { domains, source, mode, quality, idle, most: Some(most), gaps };
         }
         let modelled = self.model.run(elapsed, cpu);
         let cv = if self.model.idle_is_given() { IDLE_GIVEN_CV } else { 0.0 };
+        let modelled_domain = |name: &str, kind, energy| DomainEnergy {
+            name: name.into(),
+            kind,
+            source: "model",
+            energy,
+            filled: Microjoules::ZERO,
+            total: None,
+        };
         domains.retain(|domain| domain.kind == Kind::Gpu);
-        domains.extend(
-            [("cpu", Kind::Package, modelled.cpu), ("memory", Kind::Dram, modelled.memory)].map(
-                |(name, kind, energy)| DomainEnergy {
-                    name: name.into(),
-                    kind,
-                    energy,
-                    filled: Microjoules::ZERO,
-                    total: None,
-                },
-            ),
-        );
+        domains.insert(0, modelled_domain("cpu", Kind::Package, modelled.cpu));
+        domains.insert(1, modelled_domain("memory", Kind::Dram, modelled.memory));
         let known = self.model.is_known();
         HostEnergy {
             domains,
@@ -495,11 +562,11 @@ impl Last {
         if total.fault.is_none() && total.breaks.is_empty() {
             self.seen = (self.seen.0 + delta, self.seen.1 + elapsed);
         }
-        let (name, kind) = (total.name.clone(), total.kind);
+        let (name, kind, source) = (total.name.clone(), total.kind, total.source);
         let energy = arrived + fill;
         let shown = Some((total.energy, total.epoch));
         self.total = total;
-        Some(DomainEnergy { name, kind, energy, filled: fill, total: shown })
+        Some(DomainEnergy { name, kind, source, energy, filled: fill, total: shown })
     }
 }
 
@@ -531,6 +598,7 @@ mod tests {
             vec![Total {
                 name: "package-0".into(),
                 kind: Kind::Package,
+                source: "script",
                 ceiling: Watts::new(500.0).unwrap(),
                 energy: Microjoules::new(self.1 * 1_000_000),
                 epoch: 1,
