@@ -21,8 +21,8 @@ Start here:
 Configuration: flag, then environment, then file, then default; `carbon-ops config show` prints each
 value and where it comes from.
 
-Exit codes: 0 yes, 1 no, 2 could not do it, 3 cut off or rewritten, 4 valid up to a torn tail; `run` gives the command's
-own, or 125, 126, 127 as env(1) does.")]
+Exit codes: 0 yes, 1 no, 2 could not do it, 3 cut off or rewritten, 4 valid up to a torn tail; `run`
+gives the command's own, or 125, 126, 127 as env(1) does.")]
 pub(crate) struct Cli {
     /// Configuration file (TOML, YAML or JSON) instead of those searched for
     #[arg(long, global = true, value_name = "FILE")]

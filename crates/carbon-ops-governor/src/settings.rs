@@ -39,7 +39,7 @@ trusted-uids and log-level take effect; the others need a restart).
 
 Exit codes: 0 ended by a signal, 2 could not start, 1 had to stop.")]
 pub(crate) struct Flags {
-    /// Configuration file
+    /// Configuration file [default: /etc/carbon-ops/governor.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
