@@ -10,7 +10,9 @@ use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{Report, Settings as VerifySettings, Status, verify_records};
+use carbon_ops_ledger::verify::{
+    Payload, Report, Settings as VerifySettings, Status, verify_records,
+};
 
 use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
@@ -29,10 +31,6 @@ const PAYLOAD_FAULT: &str = "record";
 
 /// Exit code for what could not be checked.
 const COULD_NOT: u8 = 2;
-
-/// Members that the ledger adds to a record.
-const LEDGER_MEMBERS: [&str; 6] =
-    ["ledger_id", "prev_hash", "seq", "signature", "signature_algorithm", "signing_key"];
 
 pub(crate) fn run(
     command: &Ledger,
@@ -77,16 +75,16 @@ fn check(
     }
     let (anchors, since) = tree::anchors(&path, args.since.as_deref())?;
     let reader = BufReader::with_capacity(1 << 20, open(&path)?);
-    let check = |object| {
-        let payload = Payload::of(&object);
-        match payload {
-            Payload::Record => check_record(object, args.recompute).map(|()| payload),
-            Payload::Newer | Payload::Foreign => Ok(payload),
+    let check = |payload: &Payload<'_>| {
+        let owner = Owner::of(payload);
+        match owner {
+            Owner::Us => check_record(payload, args.recompute).map(|()| owner),
+            Owner::Newer | Owner::Foreign => Ok(owner),
         }
     };
     let mut others = Others::default();
-    let mut accept = |_, payload| {
-        others.count(payload);
+    let mut accept = |_, owner| {
+        others.count(owner);
         Ok(())
     };
     let threads = Edge::threads();
@@ -133,44 +131,47 @@ struct Others {
 }
 
 impl Others {
-    fn count(&mut self, payload: Payload) {
-        match payload {
-            Payload::Record => {}
-            Payload::Newer => self.newer += 1,
-            Payload::Foreign => self.foreign += 1,
+    fn count(&mut self, owner: Owner) {
+        match owner {
+            Owner::Us => {}
+            Owner::Newer => self.newer += 1,
+            Owner::Foreign => self.foreign += 1,
         }
     }
 }
 
 /// Whose entry it is.
 #[derive(Clone, Copy)]
-enum Payload {
-    Record,
+enum Owner {
+    Us,
     /// Of this program, in a schema that this version does not know.
     Newer,
     /// Of another program.
     Foreign,
 }
 
-impl Payload {
-    fn of(object: &Object) -> Self {
+impl Owner {
+    fn of(payload: &Payload<'_>) -> Self {
         let ours = RecordKind::CarbonOps.as_str();
-        if object.get("kind").and_then(Value::as_str) != Some(ours) {
+        if payload.member("kind").as_ref().and_then(Value::as_str) != Some(ours) {
             return Self::Foreign;
         }
-        match object.get("schema_version").and_then(Value::as_u64) {
+        match payload.member("schema_version").as_ref().and_then(Value::as_u64) {
             Some(version) if version > SCHEMA_VERSION => Self::Newer,
-            _ => Self::Record,
+            _ => Self::Us,
         }
     }
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
-fn check_record(mut payload: Object, recompute: bool) -> Result<(), String> {
-    for member in LEDGER_MEMBERS {
-        payload.remove(member);
-    }
-    let record = Record::from_json(payload.into()).map_err(|error| error.to_string())?;
+fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<(), String> {
+    let bytes = payload.to_canonical();
+    let record = match serde_json::from_slice::<Record>(&bytes) {
+        Ok(record) => record.check().map(|()| record),
+        // The other reader says what is wrong without a place that is not the line's.
+        Err(_) => Record::from_json(serde_json::from_slice(&bytes).map_err(|e| e.to_string())?),
+    };
+    let record = record.map_err(|error| error.to_string())?;
     if recompute {
         record.recompute().map_err(|error| error.to_string())?;
     }

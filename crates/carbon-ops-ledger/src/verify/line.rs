@@ -5,8 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::canonical::Object;
-use crate::entry::{Control, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES};
+use crate::entry::{Control, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES, Payload, read};
 use crate::keys::PublicKey;
 use crate::merkle::{TreeHash, leaf_hash};
 
@@ -45,9 +44,12 @@ impl StoredLine<'_> {
     }
 }
 
+/// What is made of a record, or why it is refused.
+pub type Check<'c, T> = dyn Fn(&Payload<'_>) -> Result<T, String> + Sync + 'c;
+
 /// Examines lines one by one; remembers the keys that it has met, and nothing else.
 pub struct Examiner<'c, T> {
-    check: &'c (dyn Fn(Object) -> Result<T, String> + Sync),
+    check: &'c Check<'c, T>,
     /// Up to which line only the tree is looked at.
     since: u64,
     keys: HashMap<String, Option<PublicKey>>,
@@ -94,16 +96,16 @@ pub(super) struct Facts<T> {
     pub(super) signing_key: PublicKey,
     /// Whether the signature fits the key that the entry names.
     pub(super) signed: bool,
-    pub(super) payload: Payload<T>,
+    pub(super) record: Record<T>,
 }
 
 /// Whose record an entry carries.
 #[derive(Clone, Debug)]
-pub(super) enum Payload<T> {
+pub(super) enum Record<T> {
     /// One of the ledger's own.
     Control(Box<Control>),
     /// Another one, and what the caller's check says.
-    Record(Result<T, String>),
+    Other(Result<T, String>),
     /// Not looked at, because nobody signed it.
     Unsigned,
 }
@@ -132,7 +134,7 @@ impl<'c, T> Examiner<'c, T> {
     /// `check` is called for each signed entry that is not one of the ledger's own records. The
     /// lines up to `since` but the first are not looked into.
     #[must_use]
-    pub fn new(check: &'c (dyn Fn(Object) -> Result<T, String> + Sync), since: u64) -> Self {
+    pub fn new(check: &'c Check<'c, T>, since: u64) -> Self {
         Self { check, since, keys: HashMap::new() }
     }
 
@@ -159,35 +161,38 @@ impl<'c, T> Examiner<'c, T> {
     }
 
     fn facts(&mut self, line: &[u8]) -> Result<Box<Facts<T>>, Fault> {
-        let entry = self.parse(line)?;
-        let signed = entry.verify_signature().is_ok();
+        let check = self.check;
+        let (read, checked) =
+            read(line, &mut |text| known(&mut self.keys, text), |payload| check(&payload))?;
         Ok(Box::new(Facts {
-            seq: entry.seq(),
-            ledger_id: entry.ledger_id(),
-            prev_hash: entry.prev_hash(),
-            hash: entry.hash(),
-            signing_key: entry.signing_key(),
-            signed,
-            payload: match entry.control()? {
-                Some(control) => Payload::Control(Box::new(control)),
-                None if signed => Payload::Record((self.check)(entry.into_object())),
-                None => Payload::Unsigned,
+            seq: read.seq,
+            ledger_id: read.ledger_id,
+            prev_hash: read.prev_hash,
+            hash: read.hash,
+            signing_key: read.signing_key,
+            signed: read.signed,
+            record: match (read.control, checked) {
+                (Some(control), _) => Record::Control(Box::new(control)),
+                (None, Some(checked)) => Record::Other(checked),
+                (None, None) => Record::Unsigned,
             },
         }))
     }
 
     fn parse(&mut self, line: &[u8]) -> Result<Entry, Fault> {
-        let keys = &mut self.keys;
-        Entry::parse_with(line, &mut |text| {
-            if let Some(key) = keys.get(text) {
-                return *key;
-            }
-            if keys.len() >= MAX_KNOWN_KEYS {
-                keys.clear();
-            }
-            let key = PublicKey::from_hex(text).ok();
-            keys.insert(text.to_owned(), key);
-            key
-        })
+        Entry::parse_with(line, &mut |text| known(&mut self.keys, text))
     }
+}
+
+/// The key of 64 hexadecimal digits, decompressed only when it is met for the first time.
+fn known(keys: &mut HashMap<String, Option<PublicKey>>, text: &str) -> Option<PublicKey> {
+    if let Some(key) = keys.get(text) {
+        return *key;
+    }
+    if keys.len() >= MAX_KNOWN_KEYS {
+        keys.clear();
+    }
+    let key = PublicKey::from_hex(text).ok();
+    keys.insert(text.to_owned(), key);
+    key
 }

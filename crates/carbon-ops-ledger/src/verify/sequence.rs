@@ -4,7 +4,7 @@
 //! Left out: what a line tells by itself, which is `line.rs`, and where lines come from.
 
 use super::anchor::{AnchorReport, AnchorVerdict, Tree};
-use super::line::{Content, Examined, Facts, Payload};
+use super::line::{Content, Examined, Facts, Record};
 use super::{FaultReport, KeyReport, MAX_FAULTS, Report, Settings, Status, TornTail};
 use crate::entry::{Control, EntryHash, Fault, Imported, LedgerId};
 use crate::keys::{PublicKey, Trust};
@@ -129,7 +129,7 @@ impl<'t> Sequence<'t> {
     /// Whether a key that may do so signed this entry, for this ledger.
     fn authenticate<T>(&mut self, entry: &Facts<T>) -> Result<(), Fault> {
         if self.line_number == 1
-            && let Payload::Control(control) = &entry.payload
+            && let Record::Control(control) = &entry.record
             && let Control::Genesis(genesis) = &**control
         {
             entry.authenticate(entry.ledger_id, &genesis.keys)?;
@@ -174,17 +174,17 @@ impl<'t> Sequence<'t> {
         entry: Facts<T>,
         accept: &mut Accept<'_, T>,
     ) -> Result<(), Fault> {
-        match entry.payload {
-            Payload::Record(checked) => {
+        match entry.record {
+            Record::Other(checked) => {
                 checked.and_then(|record| accept(entry.seq, record)).map_err(Fault::Record)
             }
-            Payload::Control(control) => {
+            Record::Control(control) => {
                 if let Control::Recovery(_) = *control {
                     self.recoveries += 1;
                 }
                 Ok(())
             }
-            Payload::Unsigned => Err(Fault::Signature),
+            Record::Unsigned => Err(Fault::Signature),
         }
     }
 
