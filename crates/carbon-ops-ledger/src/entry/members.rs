@@ -65,8 +65,12 @@ impl<'l> Members<'l> {
 
 /// Whether a member has a name that needs no escapes.
 fn is(member: &[u8], name: &str) -> bool {
-    let rest = member.strip_prefix(b"\"").and_then(|rest| rest.strip_prefix(name.as_bytes()));
-    rest.is_some_and(|rest| rest.starts_with(b"\":"))
+    // The first letter is nearly always enough to say no.
+    member.get(1) == name.as_bytes().first()
+        && member
+            .get(1..)
+            .and_then(|rest| rest.strip_prefix(name.as_bytes()))
+            .is_some_and(|rest| rest.starts_with(b"\":"))
 }
 
 /// A record in a line of a ledger, as the caller's check gets it.
