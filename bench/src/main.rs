@@ -18,6 +18,7 @@ use crate::subject::Subject;
 mod daemon;
 mod figure;
 mod governor;
+mod ledger;
 mod machine;
 mod overhead;
 mod own_cpu;
@@ -39,6 +40,8 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
                  both of the governor at 10 Hz and `carbon-ops monitor` of all processes
   socket-latency round trip of a snapshot over the socket, against an echo of as many bytes
   snapshot-read  reading a snapshot from the mapped page
+  ledger-verify  verifying a ledger, against its signatures alone and against carbon-ops 0.1.1
+  ledger-prove   building the proof of one record of a million
   all            all of them
 
   --binary PATH  the carbon-ops to measure; without it, a release build of this checkout
@@ -47,7 +50,7 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
   --pairs N      pairs of runs in run-overhead, after 5 for warm-up (50)
   --seconds S    length of the job in own-cpu (10), of each watch over a governor (120)
   --rounds N     jobs per variant in own-cpu (3), watches over a governor (2)
-  --quick        watches over a governor of 10 s
+  --quick        watches over a governor of 10 s, smaller ledgers
   --json         the figures as JSON
 
 Exit code: 0 within the limits, 1 a limit is exceeded, 2 could not measure.";
@@ -82,7 +85,7 @@ enum Measures {
 type Measure = fn(&Options, &Subject) -> Result<(&'static str, Vec<figure::Figure>)>;
 
 /// All benchmarks, by the words that ask for them.
-const BENCHMARKS: [(&str, Measures, Measure); 7] = [
+const BENCHMARKS: [(&str, Measures, Measure); 9] = [
     ("run-overhead", Measures::CarbonOps, overhead::measure),
     ("own-cpu", Measures::CarbonOps, own_cpu::measure),
     ("governor-cost", Measures::Governor, governor::cost),
@@ -90,6 +93,8 @@ const BENCHMARKS: [(&str, Measures, Measure); 7] = [
     ("governor-attribution", Measures::Governor, governor::attribution),
     ("socket-latency", Measures::Governor, socket::measure),
     ("snapshot-read", Measures::Governor, page::measure),
+    ("ledger-verify", Measures::CarbonOps, ledger::verify::measure),
+    ("ledger-prove", Measures::CarbonOps, ledger::prove::measure),
 ];
 
 fn main() -> ExitCode {
@@ -119,6 +124,8 @@ fn run(words: &[String]) -> Result<bool> {
         spin::COMMAND => return spin::run(rest).map(|()| true),
         // The other server of `socket-latency`.
         socket::COMMAND => return socket::echo(rest).map(|()| true),
+        // What `ledger-verify` weighs a command with.
+        ledger::verify::COMMAND => return ledger::verify::print_peak(rest).map(|()| true),
         _ => {}
     }
     let wanted = |name: &str| command == "all" || command == name;

@@ -11,6 +11,7 @@ mod disk;
 mod frozen;
 mod import;
 mod legacy;
+mod mutants;
 mod mutation;
 mod parallel;
 mod python;
