@@ -13,6 +13,7 @@ mod import;
 mod legacy;
 mod mutation;
 mod python;
+mod segments;
 mod support;
 mod torn;
 mod tree;
