@@ -47,6 +47,7 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 pub mod read;
+pub mod roster;
 mod seek;
 pub mod storage;
 mod tail;

@@ -399,7 +399,7 @@ impl<'t> State<'t> {
                 self.recoveries += 1;
                 Ok(())
             }
-            Some(Control::Genesis(_)) => Ok(()),
+            Some(_) => Ok(()),
         }
     }
 
