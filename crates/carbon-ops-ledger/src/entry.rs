@@ -38,7 +38,7 @@ pub use durability::Durability;
 pub use imported::Imported;
 pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
 pub use silence::{Gap, Heartbeat, MAX_INTERVAL_S};
-pub(crate) use time::{later, time, time_text};
+use time::time;
 pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
 
 /// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit
@@ -219,6 +219,9 @@ impl fmt::Debug for EntryHash {
     }
 }
 
+/// The key that a text of 64 hexadecimal digits stands for.
+pub(crate) type KeyOf<'k> = dyn FnMut(&str) -> Option<PublicKey> + 'k;
+
 /// The end of a chain: what the next entry has to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -249,6 +252,12 @@ impl Entry {
     /// When it is not the canonical form of an object with the members of an entry. For the
     /// ledger's own records that includes all their members.
     pub fn parse(line: &[u8]) -> Result<Self, Fault> {
+        Self::parse_with(line, &mut |key| PublicKey::from_hex(key).ok())
+    }
+
+    /// As [`Entry::parse`], with the caller's way from the text of a key to the key: who reads many
+    /// lines by few keys need not decompress each key again.
+    pub(crate) fn parse_with(line: &[u8], key_of: &mut KeyOf<'_>) -> Result<Self, Fault> {
         if line.is_empty() {
             return Err(Fault::EmptyLine);
         }
@@ -264,18 +273,18 @@ impl Entry {
         let Value::Object(object) = canonical::parse_canonical(line).map_err(Fault::Json)? else {
             return Err(Fault::NotAnObject);
         };
-        Self::from_object(object)
+        Self::from_object(object, key_of)
     }
 
-    fn from_object(object: Object) -> Result<Self, Fault> {
+    fn from_object(object: Object, key_of: &mut KeyOf<'_>) -> Result<Self, Fault> {
         check_object_numbers(&object).map_err(Fault::Number)?;
         if text(&object, "signature_algorithm") != Some(ALGORITHM) {
             return Err(Fault::Member { name: "signature_algorithm", expected: "\"ed25519\"" });
         }
-        let signing_key =
-            text(&object, "signing_key").and_then(|key| PublicKey::from_hex(key).ok()).ok_or(
-                Fault::Member { name: "signing_key", expected: "an Ed25519 key, 64 hex digits" },
-            )?;
+        let signing_key = text(&object, "signing_key").and_then(key_of).ok_or(Fault::Member {
+            name: "signing_key",
+            expected: "an Ed25519 key, 64 hex digits",
+        })?;
         let seq = object
             .get("seq")
             .and_then(Value::as_u64)
@@ -401,6 +410,16 @@ impl Entry {
     /// Checks the hash of the entry before.
     pub(crate) fn has_prev_hash(&self, hash: EntryHash) -> Result<(), Fault> {
         if self.prev_hash == Some(hash) { Ok(()) } else { Err(Fault::PrevHash) }
+    }
+
+    /// The hash that the entry names as that of the one before; none in a genesis.
+    pub(crate) fn prev_hash(&self) -> Option<EntryHash> {
+        self.prev_hash
+    }
+
+    /// All members, for who needs nothing else of the entry.
+    pub(crate) fn into_object(self) -> Object {
+        self.object
     }
 }
 

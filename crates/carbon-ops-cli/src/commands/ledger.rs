@@ -11,7 +11,7 @@ use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{Report, Status, verify_against};
+use carbon_ops_ledger::verify::{Report, Settings as VerifySettings, Status, verify_records};
 
 use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
@@ -79,19 +79,22 @@ fn check(
     }
     let (anchors, since) = tree::anchors(&path, args.since.as_deref())?;
     let reader = BufReader::with_capacity(1 << 20, open(&path)?);
-    let mut others = Others::default();
-    let mut check = |object: &Object| match Payload::of(object) {
-        Payload::Record => check_record(object, args.recompute),
-        Payload::Newer => {
-            others.newer += 1;
-            Ok(())
-        }
-        Payload::Foreign => {
-            others.foreign += 1;
-            Ok(())
+    let check = |object| {
+        let payload = Payload::of(&object);
+        match payload {
+            Payload::Record => check_record(object, args.recompute).map(|()| payload),
+            Payload::Newer | Payload::Foreign => Ok(payload),
         }
     };
-    let report = verify_against(reader, &trust, &anchors, since, &mut check)
+    let mut others = Others::default();
+    let mut accept = |_, payload| {
+        others.count(payload);
+        Ok(())
+    };
+    let threads = Edge::threads();
+    let settings =
+        VerifySettings { anchors: &anchors, since, threads, ..VerifySettings::new(&trust) };
+    let report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| format!("cannot read {}", path.display()))?;
     let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
     if args.json {
@@ -131,7 +134,18 @@ struct Others {
     foreign: u64,
 }
 
+impl Others {
+    fn count(&mut self, payload: Payload) {
+        match payload {
+            Payload::Record => {}
+            Payload::Newer => self.newer += 1,
+            Payload::Foreign => self.foreign += 1,
+        }
+    }
+}
+
 /// Whose entry it is.
+#[derive(Clone, Copy)]
 enum Payload {
     Record,
     /// Of this program, in a schema that this version does not know.
@@ -154,14 +168,11 @@ impl Payload {
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
-fn check_record(object: &Object, recompute: bool) -> Result<(), String> {
-    let mut payload = object.clone();
+fn check_record(mut payload: Object, recompute: bool) -> Result<(), String> {
     for member in LEDGER_MEMBERS {
         payload.remove(member);
     }
-    let bytes = object_to_canonical(&payload);
-    let json = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    let record = Record::from_json(json).map_err(|error| error.to_string())?;
+    let record = Record::from_json(payload.into()).map_err(|error| error.to_string())?;
     if recompute {
         record.recompute().map_err(|error| error.to_string())?;
     }
