@@ -11,9 +11,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, timestamp};
 use carbon_ops_ledger::Error as LedgerError;
-use carbon_ops_ledger::append::{Appended, Ledger, Repair, SignedCheckpoint, WriterOptions};
+use carbon_ops_ledger::append::{
+    Appended, Founding, Ledger, Repair, SignedCheckpoint, WriterOptions,
+};
 use carbon_ops_ledger::canonical::{Object, Value};
-use carbon_ops_ledger::entry::Imported;
 use carbon_ops_ledger::keys::{KeyOrigin, SecretKey, Trust, create_secret, load_secret};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
 
@@ -120,21 +121,15 @@ impl Store {
 
     /// Makes a ledger; a notice unless another process was faster.
     pub(crate) fn init(&self, key: &SecretKey) -> Result<Option<String>> {
-        self.make(key, None)
+        self.make(key, &Founding::default())
     }
 
-    /// Makes a ledger that may continue an older one; a notice unless there is one already.
-    pub(crate) fn make(
-        &self,
-        key: &SecretKey,
-        imported: Option<&Imported>,
-    ) -> Result<Option<String>> {
+    /// Makes a ledger that may promise another durability or continue an older one; a notice unless
+    /// there is one already.
+    pub(crate) fn make(&self, key: &SecretKey, founding: &Founding) -> Result<Option<String>> {
         let storage = DirStorage::new(&self.ledger);
         let (id, now) = (Edge::random()?, timestamp(Edge::now()));
-        let made = match imported {
-            None => Ledger::create(storage, key, id, &now, options()),
-            Some(imported) => Ledger::create_importing(storage, key, id, &now, options(), imported),
-        };
+        let made = Ledger::create_as(storage, key, id, &now, options(), founding);
         match made {
             Ok(_) => Ok(Some(format!(
                 "made the ledger {}, signed by the key {} ({})",

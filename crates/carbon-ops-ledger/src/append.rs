@@ -21,9 +21,9 @@ use sha2::{Digest, Sha256};
 
 use crate::canonical::Object;
 use crate::entry::{
-    self, Control, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
+    self, Control, Durability, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
     check_payload, evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
-    recovery_payload,
+    promise, recovery_payload,
 };
 use crate::error::{Error, Result};
 use crate::keys::{PublicKey, Signer, Trust};
@@ -41,6 +41,15 @@ pub struct WriterOptions {
     pub tool: String,
     /// How long to wait for another writer before giving up with [`Error::Busy`].
     pub patience: Duration,
+}
+
+/// What a genesis settles for the life of its ledger, beside the key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Founding {
+    /// When an entry counts as acknowledged.
+    pub durability: Durability,
+    /// The ledger of version 0.1 that this one continues.
+    pub imported: Option<Imported>,
 }
 
 /// What was done about the end of the file before anything was appended.
@@ -126,28 +135,32 @@ impl<'k, S: Storage> Ledger<'k, S> {
         created_ts: &str,
         options: WriterOptions,
     ) -> Result<Self> {
-        let payload = genesis_payload(created_ts, &options.tool, signer.public_key());
-        Self::create_with(storage, signer, ledger_id, payload, options)
+        let founding = Founding::default();
+        Self::create_as(storage, signer, ledger_id, created_ts, options, &founding)
     }
 
-    /// As [`Ledger::create`], for a ledger that continues one of version 0.1: its genesis says
-    /// which.
+    /// As [`Ledger::create`], for a ledger that promises another class of durability than `sync`,
+    /// continues one of version 0.1, or both: its genesis says so.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::create`], and [`Error::InvalidEntry`] when `imported` names more keys than a
-    /// genesis may.
-    pub fn create_importing(
+    /// As [`Ledger::create`], and [`Error::InvalidEntry`] when what is imported has more keys than a
+    /// genesis may name.
+    pub fn create_as(
         storage: S,
         signer: &'k dyn Signer,
         ledger_id: [u8; 16],
         created_ts: &str,
         options: WriterOptions,
-        imported: &Imported,
+        founding: &Founding,
     ) -> Result<Self> {
-        let key = signer.public_key();
-        let payload = importing_genesis_payload(created_ts, &options.tool, key, imported)
-            .map_err(Error::InvalidEntry)?;
+        let (tool, key) = (&options.tool, signer.public_key());
+        let mut payload = match &founding.imported {
+            None => genesis_payload(created_ts, tool, key),
+            Some(imported) => importing_genesis_payload(created_ts, tool, key, imported)
+                .map_err(Error::InvalidEntry)?,
+        };
+        promise(&mut payload, founding.durability);
         Self::create_with(storage, signer, ledger_id, payload, options)
     }
 

@@ -18,15 +18,17 @@ use crate::hex;
 use crate::keys::{PublicKey, Signer};
 
 mod control;
+mod durability;
 mod imported;
 #[cfg(test)]
 mod tests;
 
 pub use control::{Control, Genesis, Recovery};
 pub(crate) use control::{
-    evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
+    evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name, promise,
     recovery_payload,
 };
+pub use durability::Durability;
 pub use imported::Imported;
 
 /// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit

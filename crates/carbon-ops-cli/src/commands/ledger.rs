@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, RecordKind, SCHEMA_VERSION};
+use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
@@ -42,7 +43,7 @@ pub(crate) fn run(
 ) -> Result<u8> {
     let settings = Settings::resolve(edge, config, None)?;
     match command {
-        Ledger::Init(LedgerInit { path }) => init(path.as_deref(), &settings, edge, out),
+        Ledger::Init(args) => init(args, &settings, edge, out),
         Ledger::Verify(args) => check(args, &settings, edge, out),
         Ledger::Show(args) => show(args, &settings, out),
         Ledger::Append(args) => legacy::append(args, &settings, edge, out),
@@ -54,10 +55,11 @@ pub(crate) fn run(
     }
 }
 
-fn init(path: Option<&Path>, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
-    let store = Store::of(settings, edge)?.at(path);
+fn init(args: &LedgerInit, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
     let (key, _) = store.key(true)?;
-    match store.init(&key)? {
+    let founding = Founding { durability: args.durability, ..Founding::default() };
+    match store.make(&key, &founding)? {
         Some(notice) => writeln!(out, "{notice}")?,
         None => bail!("there is a ledger in {} already", store.ledger.display()),
     }

@@ -1,13 +1,14 @@
 //! The records that a ledger writes about itself: genesis and recovery. For `schema_version` 1
 //! their members are fixed, and a member that is not listed here is refused. A genesis with
-//! `schema_version` 2 says in one member more which older ledger it continues.
+//! `schema_version` 2 says in one member more which older ledger it continues; one with 3 promises
+//! another class of durability than `sync`, and may say that too.
 //!
 //! Left out, and room left for it in `docs/formats/ledger-v1.md`: key rotation, checkpoints and
 //! corrections, which come as new types with a new schema version.
 
 use sha2::{Digest, Sha256};
 
-use super::{ALGORITHM, CONTROL_KIND, Entry, Fault, Imported, text};
+use super::{ALGORITHM, CONTROL_KIND, Durability, Entry, Fault, Imported, text};
 use crate::canonical::{Object, Value};
 use crate::hex;
 use crate::keys::PublicKey;
@@ -18,8 +19,8 @@ const SCHEMA_VERSION: u32 = 1;
 /// The version of a genesis that continues a ledger of version 0.1.
 const IMPORT_SCHEMA_VERSION: u32 = 2;
 
-/// The only durability class so far: acknowledged after fdatasync.
-const DURABILITY: &str = "sync";
+/// The version of a genesis whose class of durability is not `sync`.
+const DURABILITY_SCHEMA_VERSION: u32 = 3;
 
 /// How long a `tool` name may be. A name and a version, with a hundred times the room.
 const MAX_TOOL_BYTES: usize = 256;
@@ -64,6 +65,8 @@ pub struct Genesis {
     pub tool: String,
     /// The keys that may sign entries.
     pub keys: Vec<PublicKey>,
+    /// When an entry counts as acknowledged.
+    pub durability: Durability,
     /// The older ledger that this one continues.
     pub imported: Option<Imported>,
 }
@@ -90,10 +93,13 @@ pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
         return Ok(None);
     }
     let version = object.get("schema_version").and_then(Value::as_u64);
-    let imports = version == Some(u64::from(IMPORT_SCHEMA_VERSION))
-        && text(object, "type") == Some("genesis");
-    if version != Some(u64::from(SCHEMA_VERSION)) && !imports {
-        return Err(Fault::Member { name: "schema_version", expected: "1, or 2 in a genesis" });
+    let newer = [IMPORT_SCHEMA_VERSION, DURABILITY_SCHEMA_VERSION].map(|v| Some(u64::from(v)));
+    let newer_genesis = newer.contains(&version) && text(object, "type") == Some("genesis");
+    if version != Some(u64::from(SCHEMA_VERSION)) && !newer_genesis {
+        return Err(Fault::Member {
+            name: "schema_version",
+            expected: "1, or 2 or 3 in a genesis",
+        });
     }
     let created_ts = text(object, "created_ts")
         .filter(|ts| is_timestamp(ts))
@@ -104,8 +110,8 @@ pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
     let (created_ts, tool) = (created_ts.to_owned(), tool.to_owned());
     match text(object, "type") {
         Some("genesis") => {
-            let (keys, imported) = genesis(entry, imports)?;
-            Ok(Some(Control::Genesis(Genesis { created_ts, tool, keys, imported })))
+            let (keys, durability, imported) = genesis(entry, version)?;
+            Ok(Some(Control::Genesis(Genesis { created_ts, tool, keys, durability, imported })))
         }
         Some("recovery") => {
             only(object, &["evidence", "prev_hash", "removed_bytes", "removed_sha256"])?;
@@ -124,21 +130,32 @@ pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
     }
 }
 
-/// The members of a genesis's own: who may write, and what it continues.
-fn genesis(entry: &Entry, imports: bool) -> Result<(Vec<PublicKey>, Option<Imported>), Fault> {
+/// The members of a genesis's own: who may write, what is promised, and what it continues.
+fn genesis(
+    entry: &Entry,
+    version: Option<u64>,
+) -> Result<(Vec<PublicKey>, Durability, Option<Imported>), Fault> {
     let object = &entry.object;
+    let plain = version == Some(u64::from(SCHEMA_VERSION));
+    let relaxed = version == Some(u64::from(DURABILITY_SCHEMA_VERSION));
+    let imports = !plain && (!relaxed || object.contains("imported"));
     let own: &[&str] =
         if imports { &["durability", "imported", "keys"] } else { &["durability", "keys"] };
     only(object, own)?;
-    if text(object, "durability") != Some(DURABILITY) {
-        return Err(Fault::Member { name: "durability", expected: "\"sync\"" });
-    }
+    // One form for each ledger: `sync` has the versions that knew nothing else.
+    let durability = text(object, "durability")
+        .and_then(Durability::parse)
+        .filter(|class| relaxed != (*class == Durability::Sync))
+        .ok_or(Fault::Member {
+            name: "durability",
+            expected: if relaxed { "\"group:<ms>\" or \"async:<ms>\"" } else { "\"sync\"" },
+        })?;
     let keys = roster(object.get("keys"))?;
     if !keys.contains(&entry.signing_key) {
         return Err(Fault::KeyNotInRoster(entry.signing_key.to_hex()));
     }
     let imported = imports.then(|| Imported::read(object.get("imported"))).transpose()?;
-    Ok((keys, imported))
+    Ok((keys, durability, imported))
 }
 
 /// Refuses members beyond the common ones and `more`.
@@ -217,7 +234,7 @@ pub(crate) fn genesis_payload(created_ts: &str, tool: &str, key: PublicKey) -> O
     listed.insert("algorithm", ALGORITHM);
     listed.insert("public_key", key.to_hex());
     let mut object = payload("genesis", created_ts, tool);
-    object.insert("durability", DURABILITY);
+    object.insert("durability", Durability::Sync.to_string());
     object.insert("keys", vec![Value::Object(listed)]);
     object
 }
@@ -237,6 +254,14 @@ pub(crate) fn importing_genesis_payload(
     object.insert("schema_version", IMPORT_SCHEMA_VERSION);
     object.insert("imported", imported.to_value()?);
     Ok(object)
+}
+
+/// Lets a genesis promise a class of durability.
+pub(crate) fn promise(genesis: &mut Object, durability: Durability) {
+    if durability != Durability::Sync {
+        genesis.insert("schema_version", DURABILITY_SCHEMA_VERSION);
+        genesis.insert("durability", durability.to_string());
+    }
 }
 
 /// `seq` is the number that the torn entry would have had; `removed` are its bytes, of which there
