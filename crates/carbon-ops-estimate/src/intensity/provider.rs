@@ -97,7 +97,7 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// When it does not cover the place, or cannot be asked.
-    fn zone(&self, place: &Place) -> Result<String, Error>;
+    fn zone(&self, place: &Place, want: &Want) -> Result<String, Error>;
 
     /// The slots of a zone that overlap an interval, with gaps where there is none.
     ///
@@ -118,8 +118,8 @@ impl<P: Provider + ?Sized> Provider for Box<P> {
     fn offers(&self, want: &Want) -> Option<Signal> {
         (**self).offers(want)
     }
-    fn zone(&self, place: &Place) -> Result<String, Error> {
-        (**self).zone(place)
+    fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
+        (**self).zone(place, want)
     }
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
         (**self).slots(zone, interval, want)
