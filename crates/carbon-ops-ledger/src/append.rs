@@ -30,8 +30,10 @@ use crate::keys::{PublicKey, Signer, Trust};
 use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
+mod rotate;
 mod sign;
 
+pub use rotate::SEGMENT_BYTES;
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};
 
 /// How a writer presents itself and how long it waits.

@@ -14,6 +14,7 @@ mod legacy;
 mod mutation;
 mod parallel;
 mod python;
+mod segments;
 mod support;
 mod torn;
 mod tree;
