@@ -261,7 +261,7 @@ pub(crate) enum Ledger {
     /// Signs a checkpoint first. The lines stay where they are in the order: the files in `seg`, one
     /// after the other, and then `ledger.ndjson` are the ledger. `run` seals by itself when the active
     /// file has grown beyond `ledger.segment_bytes`.
-    Rotate(LedgerRotate),
+    Seal(LedgerSeal),
     /// Write a proof that one record is in the ledger, for somebody who does not have the ledger
     Prove(LedgerProve),
     /// Check a proof that `ledger prove` wrote, and print its record
@@ -395,7 +395,7 @@ pub(crate) struct LedgerShow {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct LedgerRotate {
+pub(crate) struct LedgerSeal {
     /// Ledger directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
 }

@@ -226,18 +226,18 @@ impl Opened<'_> {
     }
 
     /// Seals the active file if it has grown beyond a limit.
-    pub(crate) fn rotate_if_due(&mut self) -> Result<()> {
+    pub(crate) fn seal_if_due(&mut self) -> Result<()> {
         // A look without the lock, which only decides whether to look with it.
         if self.active.metadata().is_ok_and(|file| file.len() > self.segment_bytes) {
             let now = timestamp(Edge::now());
-            self.ledger.rotate(self.segment_bytes, &now).map_err(with_remedy)?;
+            self.ledger.seal(self.segment_bytes, &now).map_err(with_remedy)?;
         }
         Ok(())
     }
 
     /// Seals whatever is not sealed.
-    pub(crate) fn rotate(&mut self) -> Result<Option<SegmentName>> {
-        self.ledger.rotate(0, &timestamp(Edge::now())).map_err(with_remedy)
+    pub(crate) fn seal(&mut self) -> Result<Option<SegmentName>> {
+        self.ledger.seal(0, &timestamp(Edge::now())).map_err(with_remedy)
     }
 
     /// Signs a checkpoint of the ledger as it is.

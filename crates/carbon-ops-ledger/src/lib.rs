@@ -48,6 +48,7 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 pub mod read;
+pub mod roster;
 mod seek;
 pub mod segment;
 pub mod storage;

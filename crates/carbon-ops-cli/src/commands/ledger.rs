@@ -13,7 +13,7 @@ use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{Report, Settings as VerifySettings, Status, verify_records};
 
-use crate::args::{Ledger, LedgerInit, LedgerRotate, LedgerShow, LedgerVerify, Profile};
+use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
 use crate::config::Settings;
 use crate::edge::Edge;
@@ -49,7 +49,7 @@ pub(crate) fn run(
         Ledger::Append(args) => legacy::append(args, &settings, edge, out),
         Ledger::Import(args) => legacy::import(args, &settings, edge, out),
         Ledger::Checkpoint(args) => tree::checkpoint(args, &settings, edge, out),
-        Ledger::Rotate(args) => rotate(args, &settings, edge, out),
+        Ledger::Seal(args) => seal(args, &settings, edge, out),
         Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
         Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
         Ledger::Consistency(args) => tree::consistency(args, &settings, edge, out),
@@ -67,12 +67,7 @@ fn init(args: &LedgerInit, settings: &Settings, edge: &Edge, out: &mut impl Writ
     Ok(0)
 }
 
-fn rotate(
-    args: &LedgerRotate,
-    settings: &Settings,
-    edge: &Edge,
-    out: &mut impl Write,
-) -> Result<u8> {
+fn seal(args: &LedgerSeal, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
     let store = Store::of(settings, edge)?.at(args.path.as_deref());
     if !store.exists() {
         bail!("there is no ledger in {}", store.ledger.display());
@@ -81,7 +76,7 @@ fn rotate(
     let mut opened = store.open(&keyring)?;
     // What is sealed can be proven, and its loss is proven by the checkpoint.
     opened.checkpoint()?;
-    match opened.rotate()? {
+    match opened.seal()? {
         Some(segment) => writeln!(out, "sealed {}", store.ledger.join(segment.path()).display())?,
         None => writeln!(out, "nothing was appended since the last segment was sealed")?,
     }
