@@ -16,6 +16,23 @@ const INPUT_MAX: usize = 100;
 /// How many near matches an error names.
 const NEAR_MAX: usize = 5;
 
+/// A place as a user names it: what is known of it, so that each source can find its own name for it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Place {
+    /// What was typed.
+    pub asked: String,
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<String>,
+    /// ISO 3166-2, such as `US-CA`.
+    pub subdivision: Option<String>,
+    /// A cloud and its region, such as `aws` and `eu-west-1`.
+    pub cloud: Option<(String, String)>,
+    /// Latitude and longitude in degrees, WGS 84.
+    pub coordinates: Option<(f64, f64)>,
+    /// A source and its own id, given outright: `electricity_maps` and `DK-DK1`.
+    pub native: Option<(String, String)>,
+}
+
 /// A zone that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zone {

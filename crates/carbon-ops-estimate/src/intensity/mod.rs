@@ -1,20 +1,21 @@
-//! Grid carbon intensity. So far one source: a yearly table per country.
+//! Grid carbon intensity: what it counts, and where it comes from.
+//!
+//! * [`signal`]: average, marginal, residual and the other things that a number may mean.
+//! * [`slot`]: values with their intervals and provenance; what may enter an inventory figure.
+//! * [`provider`]: what every source is, and how it fails.
+//! * [`secret`]: tokens and passwords, which nothing shows.
+//! * [`table`]: yearly averages per country, compiled in.
 
+pub mod provider;
+pub mod secret;
+pub mod signal;
+pub mod slot;
 pub mod table;
 
-/// What an intensity counts. Signals are never mixed in one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Signal {
-    /// Average over all generation, over the life cycle of the plants.
-    AverageLifecycle,
-}
-
-impl Signal {
-    /// The word that stands in records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AverageLifecycle => "average_lifecycle",
-        }
-    }
-}
+pub use provider::{Error, Provider, Settling, Want};
+pub use secret::{Secret, UnusableSecret};
+pub use signal::{Accounting, Factor, Gases, Kind, Signal};
+pub use slot::{
+    AnySeries, Digest, Gap, GapReason, Impossible, Intensity, Interval, InventoryIntensity,
+    MarginalIntensity, Meta, NotForInventory, Series, Slot, Timeliness, UncertaintyClass,
+};

@@ -83,7 +83,14 @@ pub fn countries() -> impl Iterator<Item = Yearly> {
         let year = fields.next()?.parse().ok()?;
         let value = fields.next()?.parse().ok()?;
         let intensity = GramsCo2ePerKilowattHour::new(value).ok()?;
-        Some(Yearly { zone, iso3, name, year, intensity, signal: Signal::AverageLifecycle })
+        Some(Yearly {
+            zone,
+            iso3,
+            name,
+            year,
+            intensity,
+            signal: Signal::AVERAGE_LIFECYCLE_PRODUCTION,
+        })
     })
 }
 
@@ -98,7 +105,7 @@ pub fn world() -> Option<Yearly> {
         name: "World",
         year: year.round() as u16,
         intensity: GramsCo2ePerKilowattHour::new(mean).ok()?,
-        signal: Signal::AverageLifecycle,
+        signal: Signal::AVERAGE_LIFECYCLE_PRODUCTION,
     })
 }
 
