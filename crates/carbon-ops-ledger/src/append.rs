@@ -32,9 +32,11 @@ use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
 mod control;
+mod seal;
 mod sign;
 
 pub use control::Rotation;
+pub use seal::SEGMENT_BYTES;
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};
 
 /// How a writer presents itself and how long it waits.

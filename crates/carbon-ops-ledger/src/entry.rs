@@ -10,8 +10,8 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::canonical::{
-    self, NumberOutOfRange, Object, ParseError, Value, check_object_numbers, object_to_canonical,
-    object_to_canonical_without,
+    self, NumberOutOfRange, Object, ParseError, Value, canonical_object, check_object_numbers,
+    object_to_canonical,
 };
 use crate::error::{Error, Result};
 use crate::hex;
@@ -270,13 +270,23 @@ impl Entry {
         if line.ends_with(b"\r") {
             return Err(Fault::CarriageReturn);
         }
-        let Value::Object(object) = canonical::parse_canonical(line).map_err(Fault::Json)? else {
-            return Err(Fault::NotAnObject);
+        let mut starts = Vec::with_capacity(64);
+        let Some(object) = canonical_object(line, &mut starts) else {
+            // The thorough reader says what is wrong.
+            return Err(match canonical::parse_canonical(line) {
+                Err(error) => Fault::Json(error),
+                Ok(_) => Fault::NotAnObject,
+            });
         };
-        Self::from_object(object, key_of)
+        let signed_bytes = signed_bytes(line, &object, &starts);
+        Self::from_object(object, signed_bytes, key_of)
     }
 
-    fn from_object(object: Object, key_of: &mut KeyOf<'_>) -> Result<Self, Fault> {
+    fn from_object(
+        object: Object,
+        signed_bytes: Vec<u8>,
+        key_of: &mut KeyOf<'_>,
+    ) -> Result<Self, Fault> {
         check_object_numbers(&object).map_err(Fault::Number)?;
         if text(&object, "signature_algorithm") != Some(ALGORITHM) {
             return Err(Fault::Member { name: "signature_algorithm", expected: "\"ed25519\"" });
@@ -295,7 +305,7 @@ impl Entry {
             prev_hash: prev_hash(&object, seq)?,
             signing_key,
             signature: hex_member(&object, "signature", "128 lower-case hex digits")?,
-            signed_bytes: object_to_canonical_without(&object, &SIGNATURE_MEMBERS),
+            signed_bytes,
             object,
         };
         // Only here is a control record's form known to be checked, so nobody can forget it.
@@ -421,6 +431,25 @@ impl Entry {
     pub(crate) fn into_object(self) -> Object {
         self.object
     }
+}
+
+/// The stored line with the three signature members cut out. `starts` are the offsets at which the
+/// members of the object begin in it.
+fn signed_bytes(line: &[u8], object: &Object, starts: &[usize]) -> Vec<u8> {
+    let mut signed = Vec::with_capacity(line.len());
+    signed.push(b'{');
+    let ends = starts.iter().skip(1).copied().chain([line.len()]);
+    for (((name, _), start), end) in object.iter().zip(starts).zip(ends) {
+        if !SIGNATURE_MEMBERS.contains(&name) {
+            if signed.len() > 1 {
+                signed.push(b',');
+            }
+            // Without the comma or the bracket that follows.
+            signed.extend_from_slice(line.get(*start..end - 1).unwrap_or_default());
+        }
+    }
+    signed.push(b'}');
+    signed
 }
 
 fn text<'o>(object: &'o Object, name: &str) -> Option<&'o str> {

@@ -15,6 +15,7 @@ mod mutation;
 mod parallel;
 mod python;
 mod rotation;
+mod segments;
 mod support;
 mod torn;
 mod tree;
