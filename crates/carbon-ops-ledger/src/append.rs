@@ -35,7 +35,7 @@ mod control;
 mod seal;
 mod sign;
 
-pub use control::Rotation;
+pub use control::{Amendment, Rotation};
 pub use seal::SEGMENT_BYTES;
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};
 

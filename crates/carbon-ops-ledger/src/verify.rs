@@ -19,6 +19,8 @@ use crate::keys::Trust;
 
 mod anchor;
 mod chunk;
+mod leaves;
+mod life;
 mod line;
 mod parallel;
 mod sequence;
@@ -27,6 +29,8 @@ mod signers;
 mod tests;
 
 pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
+pub use leaves::ReadBack;
+pub use life::{DueReport, GapReport, Life, SilenceReport, TurnBackReport};
 pub use line::{Examined, Examiner, StoredLine};
 pub use sequence::Sequence;
 pub use signers::SuspectReport;
@@ -105,6 +109,9 @@ pub struct Report {
     /// Entries by keys that the ledger says were compromised: authentic, and not to be relied on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suspects: Vec<SuspectReport>,
+    /// What the records about records tell.
+    #[serde(flatten)]
+    pub life: Life,
     /// How many faults there are.
     pub fault_count: u64,
     /// The first fault.
@@ -202,6 +209,9 @@ pub struct Settings<'a> {
     pub threads: NonZeroUsize,
     /// Called now and then with how far the verification has come.
     pub progress: Option<&'a dyn Fn(Progress)>,
+    /// Reads the ledger again where a line names an earlier one. Without it, 32 bytes are kept of each
+    /// line.
+    pub read_back: Option<&'a ReadBack<'a>>,
 }
 
 /// How far a verification has come.
@@ -218,7 +228,14 @@ impl<'a> Settings<'a> {
     /// On the calling thread, against nothing that was signed for earlier.
     #[must_use]
     pub fn new(trust: &'a Trust) -> Self {
-        Self { trust, anchors: &[], since: 0, threads: NonZeroUsize::MIN, progress: None }
+        Self {
+            trust,
+            anchors: &[],
+            since: 0,
+            threads: NonZeroUsize::MIN,
+            progress: None,
+            read_back: None,
+        }
     }
 
     /// How many lines are only compared: none unless an anchor covers just these.
@@ -288,6 +305,8 @@ pub fn verify_against(
 /// signature and are not the ledger's own records; also with some that turn out not to belong here.
 /// What it returns for those that do is handed to `accept`, with the entry's number, on the calling
 /// thread and in the order of lines. What either returns as an error becomes a fault of that line.
+/// What a correction puts in the place of a record goes the same way, with the number of the correction;
+/// it is told from a record by the six members of every line, which it does not have.
 ///
 /// # Errors
 ///
@@ -313,5 +332,5 @@ pub fn verify_records<T: Send>(
 ) -> io::Result<Report> {
     let mut sequence = Sequence::new(settings);
     parallel::examine_all(reader, settings, check, &mut |line| sequence.push(line, accept))?;
-    Ok(sequence.finish())
+    sequence.failure().map_or_else(|| Ok(sequence.finish()), Err)
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use memchr::memmem;
 
 use crate::canonical::Object;
@@ -99,6 +100,8 @@ pub(super) struct Facts<T> {
     pub(super) signing_key: PublicKey,
     /// Whether the signature fits the key that the entry names.
     pub(super) signed: bool,
+    /// When it was made, as it says.
+    pub(super) time: Option<Timestamp>,
     pub(super) payload: Payload<T>,
 }
 
@@ -106,8 +109,8 @@ pub(super) struct Facts<T> {
 #[derive(Clone, Debug)]
 pub(super) enum Payload<T> {
     /// One of the ledger's own, and whether what it carries holds by itself: the proofs of keys that
-    /// join, the caller's check of a corrected record.
-    Control(Box<Control>, Result<(), Fault>),
+    /// join, or what the caller's check says of a corrected record.
+    Control(Box<Control>, Result<Option<T>, Fault>),
     /// Another one, and what the caller's check says.
     Record(Result<T, String>),
     /// Not looked at, because nobody signed it.
@@ -173,6 +176,7 @@ impl<'c, T> Examiner<'c, T> {
             hash: entry.hash(),
             signing_key: entry.signing_key(),
             signed,
+            time: entry.noted_at(),
             payload: match entry.control()? {
                 Some(control) if signed => {
                     let holds = self.carried(&control, &entry);
@@ -186,13 +190,13 @@ impl<'c, T> Examiner<'c, T> {
     }
 
     /// Whether what a record of the ledger's own carries holds by itself.
-    fn carried(&self, control: &Control, entry: &Entry) -> Result<(), Fault> {
+    fn carried(&self, control: &Control, entry: &Entry) -> Result<Option<T>, Fault> {
         match control {
-            Control::KeyRotation(rotation) => rotation.prove(entry),
+            Control::KeyRotation(rotation) => rotation.prove(entry).map(|()| None),
             Control::Correction(Correction { outcome: Outcome::Replaced(payload), .. }) => {
-                (self.check)(payload.clone()).map(drop).map_err(Fault::Record)
+                (self.check)(payload.clone()).map(Some).map_err(Fault::Record)
             }
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 

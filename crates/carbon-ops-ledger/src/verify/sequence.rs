@@ -3,12 +3,18 @@
 //!
 //! Left out: what a line tells by itself, which is `line.rs`, and where lines come from.
 
+use std::io;
+use std::sync::Arc;
+
 use super::anchor::{AnchorReport, AnchorVerdict, Tree};
+use super::leaves::Leaves;
+use super::life::Watch;
 use super::line::{Content, Examined, Facts, Payload};
 use super::signers::{Signers, SuspectReport};
 use super::{FaultReport, KeyReport, MAX_FAULTS, Report, Settings, Status, TornTail};
-use crate::entry::{Control, EntryHash, Fault, Imported, LedgerId};
+use crate::entry::{Control, Correction, EntryHash, Fault, Imported, LedgerId};
 use crate::keys::{PublicKey, Trust};
+use crate::merkle::TreeHash;
 use crate::roster::{Roster, Term};
 
 /// What the next entry's number has to be.
@@ -42,6 +48,10 @@ pub struct Sequence<'t> {
     faults: Vec<FaultReport>,
     torn_tail: Option<TornTail>,
     tree: Tree<'t>,
+    leaves: Leaves<'t>,
+    /// Why the ledger could not be read again.
+    failure: Option<Arc<io::Error>>,
+    watch: Watch,
     compared: u64,
 }
 
@@ -70,6 +80,9 @@ impl<'t> Sequence<'t> {
             faults: Vec::new(),
             torn_tail: None,
             tree: Tree::new(settings.anchors),
+            leaves: Leaves::new(settings.read_back),
+            failure: None,
+            watch: Watch::default(),
             compared: 0,
         }
     }
@@ -78,9 +91,19 @@ impl<'t> Sequence<'t> {
     /// where it belongs.
     pub fn push<T>(&mut self, line: Examined<T>, accept: &mut Accept<'_, T>) {
         self.line_number = line.number;
-        if let Some(leaf) = line.leaf {
+        let leaf = line.leaf;
+        if let Some(leaf) = leaf {
             self.tree.push(leaf);
         }
+        let bytes = line.bytes;
+        self.judge(line, accept);
+        // After it, so that no line can name itself.
+        if let Some(leaf) = leaf {
+            self.leaves.push(leaf, bytes);
+        }
+    }
+
+    fn judge<T>(&mut self, line: Examined<T>, accept: &mut Accept<'_, T>) {
         match line.content {
             Content::Torn(entry) => {
                 let complete_entry = !line.terminated
@@ -116,7 +139,7 @@ impl<'t> Sequence<'t> {
     }
 
     fn entry<T>(&mut self, entry: Facts<T>, accept: &mut Accept<'_, T>) {
-        let (seq, key) = (entry.seq, entry.signing_key);
+        let (seq, key, time) = (entry.seq, entry.signing_key, entry.time);
         if let Err(fault) = self.authenticate(&entry) {
             self.fault(Some(seq), &fault);
             self.lose_track();
@@ -127,9 +150,17 @@ impl<'t> Sequence<'t> {
         // Also when it stands in the wrong place: else every line after it would seem to be at fault.
         let change = self.change_roster(&entry);
         match order.and(change).and_then(|()| self.check_content(entry, accept)) {
-            Ok(()) => self.count(key, seq),
+            Ok(control) => {
+                self.count(key, seq);
+                self.watch.entry(seq, time, control.as_deref());
+            }
             Err(fault) => self.fault(Some(seq), &fault),
         }
+    }
+
+    /// Why the ledger could not be read again, where a line names an earlier one.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        self.failure.as_ref().map(|failure| io::Error::new(failure.kind(), failure.to_string()))
     }
 
     /// A change of keys among lines that are not looked into otherwise.
@@ -149,7 +180,9 @@ impl<'t> Sequence<'t> {
             && let Control::KeyRotation(rotation) = &**control
             && let Some(roster) = &mut self.roster
         {
-            holds.clone()?;
+            if let Err(fault) = holds {
+                return Err(fault.clone());
+            }
             roster.change(rotation, entry.seq)?;
             for key in &rotation.retired {
                 if let Some(since) = key.compromised_since {
@@ -210,18 +243,37 @@ impl<'t> Sequence<'t> {
         &mut self,
         entry: Facts<T>,
         accept: &mut Accept<'_, T>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Box<Control>>, Fault> {
         match entry.payload {
             Payload::Record(checked) => {
-                checked.and_then(|record| accept(entry.seq, record)).map_err(Fault::Record)
+                let accepted = checked.and_then(|record| accept(entry.seq, record));
+                accepted.map(|()| None).map_err(Fault::Record)
             }
             Payload::Control(control, holds) => {
-                if let Control::Recovery(_) = *control {
-                    self.recoveries += 1;
+                let replacement = holds?;
+                match &*control {
+                    Control::Recovery(_) => self.recoveries += 1,
+                    Control::Correction(correction) => self.check_reference(correction)?,
+                    _ => {}
                 }
-                holds
+                if let Some(replacement) = replacement {
+                    accept(entry.seq, replacement).map_err(Fault::Record)?;
+                }
+                Ok(Some(control))
             }
             Payload::Unsigned => Err(Fault::Signature),
+        }
+    }
+
+    /// Whether the line that a correction names has the leaf hash that it names.
+    fn check_reference(&mut self, correction: &Correction) -> Result<(), Fault> {
+        match self.leaves.leaf(correction.corrects) {
+            Ok(leaf) if leaf == Some(TreeHash(correction.corrects_leaf)) => Ok(()),
+            Ok(_) => Err(Fault::CorrectsLeaf(correction.corrects)),
+            Err(failure) => {
+                self.failure.get_or_insert(Arc::new(failure));
+                Ok(())
+            }
         }
     }
 
@@ -289,6 +341,7 @@ impl<'t> Sequence<'t> {
             recoveries: self.recoveries,
             rotations: self.roster.as_ref().map_or(0, Roster::rotations),
             suspects: self.suspects,
+            life: self.watch.finish(),
             fault_count: self.fault_count,
             first_fault: self.faults.first().cloned(),
             faults: self.faults,

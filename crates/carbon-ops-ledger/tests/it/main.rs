@@ -14,6 +14,7 @@ mod legacy;
 mod mutation;
 mod parallel;
 mod python;
+mod records;
 mod rotation;
 mod segments;
 mod support;
