@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::StateStore;
-use crate::durable::{self, Fresh};
+use crate::durable;
 use crate::hex;
 use crate::note::{MAX_NOTE_BYTES, Note, VerifierKey};
 
@@ -171,7 +171,12 @@ impl StateStore for DirState {
 /// A file that appears complete or not at all. Only the holder of the lock writes here.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temp = path.with_extension("tmp");
-    durable::write_synced(&temp, bytes, FILE_MODE, Fresh::Overwrite)?;
+    // Only the holder of the lock writes here, so a left-over under this name is a dead one's.
+    match std::fs::remove_file(&temp) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    durable::write_synced(&temp, bytes, FILE_MODE)?;
     std::fs::rename(&temp, path)?;
     durable::sync_dir(durable::parent_of(path))
 }
