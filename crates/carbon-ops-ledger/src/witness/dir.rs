@@ -171,7 +171,7 @@ impl StateStore for DirState {
 /// A file that appears complete or not at all. Only the holder of the lock writes here.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temp = path.with_extension("tmp");
-    // What a crash left under the name.
+    // Only the holder of the lock writes here, so a left-over under this name is a dead one's.
     match std::fs::remove_file(&temp) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
