@@ -93,7 +93,9 @@ impl Answers {
             hint: "",
         };
         let digest = meta.raw_digest.ok_or_else(|| unkept("a slot that names no answer"))?;
-        let (answer, kept) = self.read(digest)?;
+        let (mut answer, kept) = self.read(digest)?;
+        // The same bytes may have come more than once; the slot knows when its own came.
+        answer.fetched_at = meta.fetched_at.unwrap_or(answer.fetched_at);
         let (zone, signal) = (meta.zone_requested.as_str(), meta.signal);
         match kept.provider.as_str() {
             electricity_maps::ID => {
