@@ -28,7 +28,7 @@ fn cached(world: &World, store: &Arc<Store>) -> Cached<ElectricityMaps> {
 
 /// A file of one hour, 2026-03-01T00:00Z, with a value.
 fn one_hour(value: i64, updated: &str) -> Reply {
-    let mut row = em_row("DE", 1_772_323_200, value.into(), "lifecycle");
+    let mut row = em_row("DE", 1_772_323_200, &value.into(), "lifecycle");
     row["updatedAt"] = json!(updated);
     Reply::json(200, &json!({ "data": [row] }))
 }
@@ -280,7 +280,7 @@ fn the_folder_stays_within_its_limits() {
 fn a_wrong_zone_leaves_nothing_behind() {
     let world = world();
     let store = world.store(Mode::Online);
-    let row = em_row("FR", 1_772_323_200, 1.into(), "lifecycle");
+    let row = em_row("FR", 1_772_323_200, &1.into(), "lifecycle");
     world.then(Reply::json(200, &json!({ "data": [row] })));
     let error = cached(&world, &store).slots("DE", old_day(), &Want::AVERAGE).unwrap_err();
     assert!(matches!(error, Error::WrongZone { .. }), "{}", shown(&error));

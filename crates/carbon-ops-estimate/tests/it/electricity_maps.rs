@@ -49,7 +49,7 @@ fn each_request_forbids_the_callers_place_in_both_versions() {
 #[test]
 fn an_answer_for_another_zone_is_refused_whole() {
     let world = world();
-    let row = em_row("US-CAL-CISO", 1_843_430_400, 100.into(), "lifecycle");
+    let row = em_row("US-CAL-CISO", 1_843_430_400, &100.into(), "lifecycle");
     world.then(Reply::json(200, &json!({ "data": [row] })));
     let day = span("2028-06-01T00:00Z", "2028-06-02T00:00Z");
     let error = world.electricity_maps().slots("DE", day, &Want::AVERAGE).unwrap_err();
@@ -65,7 +65,7 @@ fn null_is_a_gap_and_zero_a_value() {
     let rows: Vec<Value> = [json!(0), Value::Null, json!(33.5)]
         .into_iter()
         .zip(0..)
-        .map(|(value, n)| em_row("DE", start + n * 3600, value, "lifecycle"))
+        .map(|(value, n)| em_row("DE", start + n * 3600, &value, "lifecycle"))
         .collect();
     world.then(Reply::json(200, &json!({ "data": rows })));
     let span = span("2028-06-01T00:00Z", "2028-06-01T04:00Z");
@@ -94,7 +94,7 @@ fn too_many_requests_are_waited_out_and_server_errors_repeated() {
 fn a_slow_a_cut_off_and_an_oversized_answer_are_no_answers() {
     let day = span("2028-06-01T00:00Z", "2028-06-02T00:00Z");
     let rows: Vec<Value> =
-        (0..24).map(|n| em_row("DE", 1_843_430_400 + n * 3600, 1.into(), "lifecycle")).collect();
+        (0..24).map(|n| em_row("DE", 1_843_430_400 + n * 3600, &1.into(), "lifecycle")).collect();
     let good = Reply::json(200, &json!({ "data": rows }));
     for (wire, reason) in [(Wire::Drip, "not complete within"), (Wire::CutOff, "no answer from")] {
         let world = world();
@@ -128,7 +128,7 @@ fn a_token_that_is_refused_is_not_shown_even_when_the_server_repeats_it() {
 #[test]
 fn values_of_another_factor_are_refused() {
     let world = world();
-    let row = em_row("DE", 1_843_430_400, 100.into(), "lifecycle");
+    let row = em_row("DE", 1_843_430_400, &100.into(), "lifecycle");
     world.then(Reply::json(200, &json!({ "data": [row] })));
     let day = span("2028-06-01T00:00Z", "2028-06-02T00:00Z");
     let direct = Want { factor: Some(Factor::Direct), ..Want::AVERAGE };

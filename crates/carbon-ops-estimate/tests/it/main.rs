@@ -1,12 +1,14 @@
-//! Integration tests, in one binary.
+//! Providers and their cache, over the wire, against servers of ours.
 
-#[cfg(feature = "http")]
+#![cfg(feature = "http")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, also in its helpers"
+)]
+
 mod cache;
-#[cfg(feature = "http")]
 mod electricity_maps;
-#[cfg(feature = "http")]
 mod fake;
-#[cfg(feature = "http")]
 mod gb;
-#[cfg(feature = "http")]
 mod watttime;

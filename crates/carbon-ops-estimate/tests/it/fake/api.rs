@@ -21,7 +21,7 @@ fn error(status: u16, message: &str) -> Reply {
 }
 
 /// One row of Electricity Maps, its `datetime` with milliseconds as there.
-pub(crate) fn em_row(zone: &str, second: i64, value: Value, factor: &str) -> Value {
+pub(crate) fn em_row(zone: &str, second: i64, value: &Value, factor: &str) -> Value {
     let at = Timestamp::from_second(second).unwrap().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string();
     json!({ "zone": zone, "carbonIntensity": value, "datetime": at, "updatedAt": at, "createdAt": at,
         "emissionFactorType": factor, "isEstimated": false, "estimationMethod": null })
@@ -39,12 +39,12 @@ pub(crate) fn electricity_maps(asked: &Asked, now: Timestamp) -> Reply {
         if off.iter().any(|(name, value)| asked.query(name) == *value) {
             return error(404, "No recent data for zone \"NOWHERE\"");
         }
-        zone = "US-CAL-CISO".to_owned();
+        "US-CAL-CISO".clone_into(&mut zone);
     }
     let factor = asked.query("emissionFactorType");
     let rows = |from: i64, to: i64| -> Vec<Value> {
         let step = usize::try_from(HOUR).unwrap();
-        (from..to).step_by(step).map(|at| em_row(&zone, at, of_hour(at).into(), factor)).collect()
+        (from..to).step_by(step).map(|at| em_row(&zone, at, &of_hour(at).into(), factor)).collect()
     };
     let this_hour = now.as_second().div_euclid(HOUR) * HOUR;
     match asked.path.rsplit_once('/').unwrap().1 {
@@ -167,6 +167,6 @@ pub(crate) fn gb(asked: &Asked, now: Timestamp) -> Reply {
     let id: u32 = parts.last().unwrap().parse().unwrap();
     let region = json!({ "regionid": id, "shortname": "x", "data": periods });
     // Documented as an array of one, seen as an object.
-    let data = if id % 2 == 0 { json!([region]) } else { region };
+    let data = if id.is_multiple_of(2) { json!([region]) } else { region };
     Reply::json(200, &json!({ "data": data }))
 }
