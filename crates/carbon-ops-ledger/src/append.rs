@@ -30,6 +30,7 @@ use crate::keys::{PublicKey, Signer, Trust};
 use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
+mod cosign;
 mod sign;
 
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};

@@ -16,3 +16,4 @@ mod python;
 mod support;
 mod torn;
 mod tree;
+mod witness;
