@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use carbon_ops_ledger::entry::Durability;
 use carbon_ops_units::Microjoules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -255,6 +256,12 @@ pub(crate) enum Ledger {
     /// Stores it in the ledger's directory and prints it. Whoever keeps a copy elsewhere can tell later
     /// that the ledger was cut off or rewritten below it. `run` signs one every 1,024 records.
     Checkpoint(LedgerCheckpoint),
+    /// Seal what was appended as a segment, which is never written to again
+    ///
+    /// Signs a checkpoint first. The lines stay where they are in the order: the files in `seg`, one
+    /// after the other, and then `ledger.ndjson` are the ledger. `run` seals by itself when the active
+    /// file has grown beyond `ledger.segment_bytes`.
+    Seal(LedgerSeal),
     /// Write a proof that one record is in the ledger, for somebody who does not have the ledger
     Prove(LedgerProve),
     /// Check a proof that `ledger prove` wrote, and print its record
@@ -267,6 +274,17 @@ pub(crate) enum Ledger {
 pub(crate) struct LedgerInit {
     /// Directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
+
+    /// When an entry counts as acknowledged: sync, after fdatasync; group:MS, after fdatasync, which
+    /// may wait so long for more entries; async:MS, after the write, with fdatasync so much later.
+    /// The ledger says so for ever; `run` always waits for fdatasync
+    #[arg(long, value_name = "CLASS", default_value = "sync", value_parser = durability)]
+    pub(crate) durability: Durability,
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    let expected = "it must be sync, group:MS or async:MS, with 1 to 60000 milliseconds";
+    Durability::parse(text).ok_or_else(|| expected.into())
 }
 
 #[derive(Debug, Args)]
@@ -374,6 +392,12 @@ pub(crate) struct LedgerShow {
     /// Print the stored lines as they are
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerSeal {
+    /// Ledger directory; the default ledger without it
+    pub(crate) path: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -16,9 +16,9 @@ use super::{Ledger, fatal, io_error};
 use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE};
 use crate::entry::LedgerId;
 use crate::error::{Error, Result};
-use crate::keys::PublicKey;
 use crate::merkle::leaf_hash;
 use crate::note::Note;
+use crate::roster::Roster;
 use crate::seek::{lines_from, offset_of};
 use crate::storage::Storage;
 use crate::tile::{Edge, Tile};
@@ -59,6 +59,7 @@ impl<S: Storage> Ledger<'_, S> {
         self.turn(|ledger| {
             let len = ledger.settle(now, &mut Vec::new())?;
             let signed = ledger.sign_checkpoint(len)?;
+            ledger.keep_roster();
             ledger.signed_size = signed.checkpoint.size;
             Ok(signed)
         })
@@ -66,7 +67,7 @@ impl<S: Storage> Ledger<'_, S> {
 
     fn sign_checkpoint(&mut self, len: u64) -> Result<SignedCheckpoint> {
         let size = self.head.seq + 1;
-        let stored = stored_checkpoint(&mut self.storage, self.id, &self.roster)?;
+        let stored = stored_checkpoint(&mut self.storage, self.id, self.known.roster())?;
         let state = stored_state(&mut self.storage, self.id)?;
         let base = last(&self.storage, stored.as_ref().map(|(checkpoint, _)| *checkpoint), state)?;
         if let Some(base) = base
@@ -204,14 +205,15 @@ pub(super) fn stored_note<S: Storage>(storage: &mut S) -> Result<Option<Note>> {
 fn stored_checkpoint<S: Storage>(
     storage: &mut S,
     id: LedgerId,
-    roster: &[PublicKey],
+    roster: &Roster,
 ) -> Result<Option<(Checkpoint, Note)>> {
     let name = CHECKPOINT_FILE;
     let bytes = storage.read_beside(name).map_err(|e| beside(storage, "read", name, e))?;
     let Some(bytes) = bytes else { return Ok(None) };
     let read = Note::parse(&bytes).and_then(|note| {
         let checkpoint = Checkpoint::of_note(&note)?;
-        checkpoint.signed_by(&note, roster)?;
+        // Its signer may have been retired since.
+        checkpoint.signed_by(&note, &roster.keys_at(checkpoint.size))?;
         Ok((checkpoint, note))
     });
     let refuse = |reason| Error::Beside { path: storage.path().with_file_name(name), reason };

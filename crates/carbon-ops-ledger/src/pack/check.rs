@@ -8,12 +8,13 @@ use sha2::{Digest, Sha256};
 use super::{Frame, MAX_FRAME_BYTES};
 use crate::canonical::Object;
 use crate::checkpoint::Checkpoint;
-use crate::entry::{Control, Entry, Fault, Head, MAX_LINE_BYTES};
+use crate::entry::{Entry, Fault, Head, MAX_LINE_BYTES};
 use crate::hex;
 use crate::keys::{PublicKey, Trust};
 use crate::lines::{Line, next_line_within};
 use crate::merkle::{TreeHash, leaf_hash, verify_consistency, verify_inclusion};
 use crate::note::Note;
+use crate::roster::Roster;
 use crate::verify::{Anchor, AnchorKind, Report, Status, verify_against};
 
 /// The verdict on a pack.
@@ -236,8 +237,9 @@ impl<R: BufRead> Checker<'_, R> {
             let (keys, trusted) = self.whole(&claims, check)?;
             (keys, trusted, self.pack.frame()?)
         } else {
-            let (seen, end) = self.selection(&claims, check)?;
-            (seen.keys, self.trust.contains(seen.genesis_key), end)
+            let (Seen { roster, .. }, end) = self.selection(&claims, check)?;
+            let trusted = self.trust.contains(roster.genesis_key());
+            (Keys::Roster(roster), trusted, end)
         };
         self.signatures(&claims, &keys)?;
         self.end(&end)?;
@@ -305,7 +307,7 @@ impl<R: BufRead> Checker<'_, R> {
         &mut self,
         claims: &Claims,
         check: &mut dyn FnMut(&Object) -> Result<(), String>,
-    ) -> Result<(Vec<PublicKey>, bool), Stop> {
+    ) -> Result<(Keys, bool), Stop> {
         let anchor = |note: &Note, source: &str| Anchor {
             source: source.to_owned(),
             bytes: note.to_string().into_bytes(),
@@ -335,7 +337,7 @@ impl<R: BufRead> Checker<'_, R> {
             return fault("the pack ends too early");
         }
         match status {
-            Status::Valid | Status::Untrusted => Ok((keys, status == Status::Valid)),
+            Status::Valid | Status::Untrusted => Ok((Keys::Judged(keys), status == Status::Valid)),
             _ => fault(anchor.unwrap_or_else(|| "the lines do not hold".to_owned())),
         }
     }
@@ -364,8 +366,9 @@ impl<R: BufRead> Checker<'_, R> {
             match &mut seen {
                 None => {
                     let genesis = Seen::genesis(&entry)?;
-                    self.report.genesis_key = Some(genesis.genesis_key.fingerprint());
-                    self.report.genesis_public_key = Some(genesis.genesis_key.to_hex());
+                    let key = genesis.roster.genesis_key();
+                    self.report.genesis_key = Some(key.fingerprint());
+                    self.report.genesis_public_key = Some(key.to_hex());
                     seen = Some(genesis);
                 }
                 Some(seen) => seen.entry(&entry)?,
@@ -382,17 +385,22 @@ impl<R: BufRead> Checker<'_, R> {
         }
     }
 
-    fn signatures(&mut self, claims: &Claims, keys: &[PublicKey]) -> Result<(), Stop> {
-        let known: Vec<PublicKey> = keys.iter().copied().chain(self.trust.iter()).collect();
-        match claims.checkpoint.signed_by(&claims.note, &known) {
-            Ok(key) => self.report.signed_by = Some(key.fingerprint()),
-            Err(e) => return fault(format!("the checkpoint: {e}")),
-        }
+    fn signatures(&mut self, claims: &Claims, keys: &Keys) -> Result<(), Stop> {
+        let known = |size| {
+            let keys = match keys {
+                Keys::Judged(keys) => keys.clone(),
+                Keys::Roster(roster) => roster.keys_at(size),
+            };
+            keys.into_iter().chain(self.trust.iter()).collect::<Vec<PublicKey>>()
+        };
+        let signed = claims.checkpoint.signed_by(&claims.note, &known(claims.checkpoint.size));
+        let signer = signed.map_err(|e| Stop::Fault(format!("the checkpoint: {e}")))?;
         if let Some((earlier, note)) = &claims.earlier
-            && let Err(e) = earlier.signed_by(note, &known)
+            && let Err(e) = earlier.signed_by(note, &known(earlier.size))
         {
             return fault(format!("the earlier checkpoint: {e}"));
         }
+        self.report.signed_by = Some(signer.fingerprint());
         Ok(())
     }
 
@@ -409,6 +417,13 @@ impl<R: BufRead> Checker<'_, R> {
     }
 }
 
+/// Who may sign checkpoints.
+enum Keys {
+    /// All keys that the ledger ever had, where each checkpoint was judged already.
+    Judged(Vec<PublicKey>),
+    Roster(Roster),
+}
+
 fn read_checkpoint(note: &str) -> Result<(Checkpoint, Note), Stop> {
     let note = Note::parse(note.as_bytes()).map_err(|e| Stop::Fault(e.to_string()))?;
     let checkpoint = Checkpoint::of_note(&note).map_err(|e| Stop::Fault(e.to_string()))?;
@@ -417,31 +432,27 @@ fn read_checkpoint(note: &str) -> Result<(Checkpoint, Note), Stop> {
 
 /// What the entries so far tell: who may sign, and what the next line has to follow.
 struct Seen {
-    genesis_key: PublicKey,
-    keys: Vec<PublicKey>,
+    roster: Roster,
     head: Head,
 }
 
 impl Seen {
     fn genesis(entry: &Entry) -> Result<Self, Stop> {
-        match entry.control()? {
-            Some(Control::Genesis(genesis)) if entry.seq() == 0 => {
-                entry.authenticate(entry.ledger_id(), &genesis.keys)?;
-                let genesis_key = entry.signing_key();
-                Ok(Self { genesis_key, keys: genesis.keys, head: entry.head() })
-            }
-            _ => fault("the first entry is not the genesis"),
+        if entry.seq() != 0 {
+            return fault("the first entry is not the genesis");
         }
+        Ok(Self { roster: Roster::of_genesis(entry)?, head: entry.head() })
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<(), Stop> {
-        entry.authenticate(entry.ledger_id(), &self.keys)?;
         if entry.seq() <= self.head.seq {
             return fault("the entries are not in ascending order");
         }
+        self.roster.authenticate(entry, entry.ledger_id())?;
         if entry.seq() == self.head.seq + 1 {
             entry.follows(&self.head)?;
         }
+        self.roster.apply(entry)?;
         self.head = entry.head();
         Ok(())
     }
