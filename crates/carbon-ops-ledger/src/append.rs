@@ -32,6 +32,7 @@ use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
 mod control;
+mod cosign;
 mod seal;
 mod sign;
 

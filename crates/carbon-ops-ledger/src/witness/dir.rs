@@ -5,7 +5,7 @@
 //! second process out. Left out: the secret key, which is a file of its own.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -171,12 +171,11 @@ impl StateStore for DirState {
 /// A file that appears complete or not at all. Only the holder of the lock writes here.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temp = path.with_extension("tmp");
-    // Only the holder of the lock writes here, so a left-over under this name is a dead one's.
-    match std::fs::remove_file(&temp) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    durable::write_synced(&temp, bytes, FILE_MODE)?;
+    let mut options = OpenOptions::new();
+    // What a crash left under this name is overwritten.
+    let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
     std::fs::rename(&temp, path)?;
     durable::sync_dir(durable::parent_of(path))
 }

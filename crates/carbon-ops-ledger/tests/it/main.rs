@@ -20,3 +20,4 @@ mod segments;
 mod support;
 mod torn;
 mod tree;
+mod witness;
