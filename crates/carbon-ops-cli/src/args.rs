@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use carbon_ops_ledger::entry::Durability;
 use carbon_ops_units::Microjoules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -260,7 +261,7 @@ pub(crate) enum Ledger {
     /// Signs a checkpoint first. The lines stay where they are in the order: the files in `seg`, one
     /// after the other, and then `ledger.ndjson` are the ledger. `run` seals by itself when the active
     /// file has grown beyond `ledger.segment_bytes`.
-    Rotate(LedgerRotate),
+    Seal(LedgerSeal),
     /// Write a proof that one record is in the ledger, for somebody who does not have the ledger
     Prove(LedgerProve),
     /// Check a proof that `ledger prove` wrote, and print its record
@@ -273,6 +274,17 @@ pub(crate) enum Ledger {
 pub(crate) struct LedgerInit {
     /// Directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
+
+    /// When an entry counts as acknowledged: sync, after fdatasync; group:MS, after fdatasync, which
+    /// may wait so long for more entries; async:MS, after the write, with fdatasync so much later.
+    /// The ledger says so for ever; `run` always waits for fdatasync
+    #[arg(long, value_name = "CLASS", default_value = "sync", value_parser = durability)]
+    pub(crate) durability: Durability,
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    let expected = "it must be sync, group:MS or async:MS, with 1 to 60000 milliseconds";
+    Durability::parse(text).ok_or_else(|| expected.into())
 }
 
 #[derive(Debug, Args)]
@@ -383,7 +395,7 @@ pub(crate) struct LedgerShow {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct LedgerRotate {
+pub(crate) struct LedgerSeal {
     /// Ledger directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
 }

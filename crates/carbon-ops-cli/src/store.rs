@@ -12,10 +12,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, timestamp};
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::{
-    Appended, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
+    Appended, Founding, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
 };
 use carbon_ops_ledger::canonical::{Object, Value};
-use carbon_ops_ledger::entry::Imported;
 use carbon_ops_ledger::keys::{KeyOrigin, SecretKey, Trust, create_secret, load_secret};
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
@@ -131,21 +130,15 @@ impl Store {
 
     /// Makes a ledger; a notice unless another process was faster.
     pub(crate) fn init(&self, key: &SecretKey) -> Result<Option<String>> {
-        self.make(key, None)
+        self.make(key, &Founding::default())
     }
 
-    /// Makes a ledger that may continue an older one; a notice unless there is one already.
-    pub(crate) fn make(
-        &self,
-        key: &SecretKey,
-        imported: Option<&Imported>,
-    ) -> Result<Option<String>> {
+    /// Makes a ledger that may promise another durability or continue an older one; a notice unless
+    /// there is one already.
+    pub(crate) fn make(&self, key: &SecretKey, founding: &Founding) -> Result<Option<String>> {
         let storage = DirStorage::new(&self.ledger);
         let (id, now) = (Edge::random()?, timestamp(Edge::now()));
-        let made = match imported {
-            None => Ledger::create(storage, key, id, &now, options()),
-            Some(imported) => Ledger::create_importing(storage, key, id, &now, options(), imported),
-        };
+        let made = Ledger::create_as(storage, key, id, &now, options(), founding);
         match made {
             Ok(_) => Ok(Some(format!(
                 "made the ledger {}, signed by the key {} ({})",
@@ -233,18 +226,18 @@ impl Opened<'_> {
     }
 
     /// Seals the active file if it has grown beyond a limit.
-    pub(crate) fn rotate_if_due(&mut self) -> Result<()> {
+    pub(crate) fn seal_if_due(&mut self) -> Result<()> {
         // A look without the lock, which only decides whether to look with it.
         if self.active.metadata().is_ok_and(|file| file.len() > self.segment_bytes) {
             let now = timestamp(Edge::now());
-            self.ledger.rotate(self.segment_bytes, &now).map_err(with_remedy)?;
+            self.ledger.seal(self.segment_bytes, &now).map_err(with_remedy)?;
         }
         Ok(())
     }
 
     /// Seals whatever is not sealed.
-    pub(crate) fn rotate(&mut self) -> Result<Option<SegmentName>> {
-        self.ledger.rotate(0, &timestamp(Edge::now())).map_err(with_remedy)
+    pub(crate) fn seal(&mut self) -> Result<Option<SegmentName>> {
+        self.ledger.seal(0, &timestamp(Edge::now())).map_err(with_remedy)
     }
 
     /// Signs a checkpoint of the ledger as it is.

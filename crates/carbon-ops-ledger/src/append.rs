@@ -21,19 +21,23 @@ use sha2::{Digest, Sha256};
 
 use crate::canonical::Object;
 use crate::entry::{
-    self, Control, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
+    self, Durability, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
     check_payload, evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
-    recovery_payload,
+    promise, recovery_payload,
 };
 use crate::error::{Error, Result};
-use crate::keys::{PublicKey, Signer, Trust};
+use crate::keys::{Signer, Trust};
+use crate::roster::{Known, ROSTER_STATE_FILE};
 use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
-mod rotate;
+mod control;
+mod cosign;
+mod seal;
 mod sign;
 
-pub use rotate::SEGMENT_BYTES;
+pub use control::{Amendment, Rotation};
+pub use seal::SEGMENT_BYTES;
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};
 
 /// How a writer presents itself and how long it waits.
@@ -43,6 +47,15 @@ pub struct WriterOptions {
     pub tool: String,
     /// How long to wait for another writer before giving up with [`Error::Busy`].
     pub patience: Duration,
+}
+
+/// What a genesis settles for the life of its ledger, beside the key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Founding {
+    /// When an entry counts as acknowledged.
+    pub durability: Durability,
+    /// The ledger of version 0.1 that this one continues.
+    pub imported: Option<Imported>,
 }
 
 /// What was done about the end of the file before anything was appended.
@@ -91,7 +104,8 @@ pub struct Ledger<'k, S> {
     signer: &'k dyn Signer,
     options: WriterOptions,
     id: LedgerId,
-    roster: Vec<PublicKey>,
+    /// Who may sign, as far as this writer has looked.
+    known: Known,
     /// Where the ledger ended when this writer last looked.
     head: Head,
     /// How many entries were signed for when this writer last looked: the ledger has at least these.
@@ -128,28 +142,32 @@ impl<'k, S: Storage> Ledger<'k, S> {
         created_ts: &str,
         options: WriterOptions,
     ) -> Result<Self> {
-        let payload = genesis_payload(created_ts, &options.tool, signer.public_key());
-        Self::create_with(storage, signer, ledger_id, payload, options)
+        let founding = Founding::default();
+        Self::create_as(storage, signer, ledger_id, created_ts, options, &founding)
     }
 
-    /// As [`Ledger::create`], for a ledger that continues one of version 0.1: its genesis says
-    /// which.
+    /// As [`Ledger::create`], for a ledger that promises another class of durability than `sync`,
+    /// continues one of version 0.1, or both: its genesis says so.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::create`], and [`Error::InvalidEntry`] when `imported` names more keys than a
-    /// genesis may.
-    pub fn create_importing(
+    /// As [`Ledger::create`], and [`Error::InvalidEntry`] when what is imported has more keys than a
+    /// genesis may name.
+    pub fn create_as(
         storage: S,
         signer: &'k dyn Signer,
         ledger_id: [u8; 16],
         created_ts: &str,
         options: WriterOptions,
-        imported: &Imported,
+        founding: &Founding,
     ) -> Result<Self> {
-        let key = signer.public_key();
-        let payload = importing_genesis_payload(created_ts, &options.tool, key, imported)
-            .map_err(Error::InvalidEntry)?;
+        let (tool, key) = (&options.tool, signer.public_key());
+        let mut payload = match &founding.imported {
+            None => genesis_payload(created_ts, tool, key),
+            Some(imported) => importing_genesis_payload(created_ts, tool, key, imported)
+                .map_err(Error::InvalidEntry)?,
+        };
+        promise(&mut payload, founding.durability);
         Self::create_with(storage, signer, ledger_id, payload, options)
     }
 
@@ -175,14 +193,14 @@ impl<'k, S: Storage> Ledger<'k, S> {
             // Crash here: a ledger with its genesis. Nothing was acknowledged, so if the name was
             // not durable and is lost, nothing of worth is.
         })?;
-        let (head, roster) = (genesis.head(), vec![signer.public_key()]);
-        let (signed_size, repairs) = (0, Vec::new());
+        let (head, (signed_size, repairs)) = (genesis.head(), (0, Vec::new()));
+        let known = Known::of_genesis(&genesis, line.len() as u64).map_err(Error::InvalidEntry)?;
         Ok(Self {
             storage,
             signer,
             options,
             id,
-            roster,
+            known,
             head,
             signed_size,
             repairs,
@@ -206,27 +224,23 @@ impl<'k, S: Storage> Ledger<'k, S> {
         now: &str,
         options: WriterOptions,
     ) -> Result<Self> {
-        let (genesis, keys, signed_size) =
+        let (genesis, known, signed_size) =
             locked(&mut storage, options.patience, false, |storage| {
-                let (genesis, keys) = read_genesis(storage)?;
+                let (genesis, known) = read_genesis(storage)?;
                 let signed_size = sign::signed_size(storage, genesis.ledger_id())?;
-                Ok((genesis, keys, signed_size))
+                Ok((genesis, known, signed_size))
             })?;
         let path = storage.path();
         if !trust.contains(genesis.signing_key()) {
             let fingerprint = genesis.signing_key().fingerprint();
             return Err(Error::UntrustedLedger { path, fingerprint });
         }
-        if !keys.contains(&signer.public_key()) {
-            let fingerprint = signer.public_key().fingerprint();
-            return Err(Error::KeyNotInRoster { path, fingerprint });
-        }
         let mut ledger = Self {
             storage,
             signer,
             options,
             id: genesis.ledger_id(),
-            roster: keys,
+            known,
             head: genesis.head(),
             signed_size,
             repairs: Vec::new(),
@@ -306,13 +320,12 @@ impl<'k, S: Storage> Ledger<'k, S> {
     fn settle(&mut self, now: &str, repairs: &mut Vec<Repair>) -> Result<u64> {
         loop {
             let (window, len) = read_end(&mut self.storage)?;
-            let tail = window
-                .examine(self.id, &self.roster)
-                .map_err(|fault| damaged(&self.storage, "the last line", fault))?;
+            let tail = self.examine(&window, len)?;
             self.refuse_if_cut(&tail)?;
             match tail {
                 Tail::Whole(head) => {
                     self.head = head;
+                    self.refuse_if_retired()?;
                     let Some((torn_seq, removed)) = self.unrecorded_evidence(&window)? else {
                         return Ok(len);
                     };
@@ -390,7 +403,14 @@ impl<'k, S: Storage> Ledger<'k, S> {
 
     /// Signs an entry and makes it durable at the end, which is at `len`.
     fn put(&mut self, payload: Object, len: u64) -> Result<(u64, Vec<u8>)> {
-        let (entry, mut line) = entry::sign(payload, self.id, Some(&self.head), self.signer)?;
+        let (entry, line) = entry::sign(payload, self.id, Some(&self.head), self.signer)?;
+        let (seq, line) = self.put_signed(&entry, line, len)?;
+        self.known.appended(len, len + line.len() as u64 + 1);
+        Ok((seq, line))
+    }
+
+    /// Makes a signed entry durable at the end, which is at `len`.
+    fn put_signed(&mut self, entry: &Entry, mut line: Vec<u8>, len: u64) -> Result<(u64, Vec<u8>)> {
         line.push(b'\n');
         self.write(&line, len)?;
         line.pop();
@@ -472,18 +492,25 @@ fn read_end<S: Storage>(storage: &mut S) -> Result<(Window, u64)> {
     Ok((Window { bytes, start }, len))
 }
 
-/// The first line, verified with the keys that it lists, and those keys.
-fn read_genesis<S: Storage>(storage: &mut S) -> Result<(Entry, Vec<PublicKey>)> {
+/// The first line, verified with the keys that it lists, and who may sign as far as it was kept.
+fn read_genesis<S: Storage>(storage: &mut S) -> Result<(Entry, Known)> {
     let len = length(storage)?;
     let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(MAX_LINE_BYTES + 1);
     let bytes = storage.read(0, wanted).map_err(|e| io_error(storage, "read", e))?;
-    check_genesis(&bytes).map_err(|fault| damaged(storage, "line 1", fault))
+    let (genesis, mut known) =
+        check_genesis(&bytes).map_err(|fault| damaged(storage, "line 1", fault))?;
+    // A file that cannot be read is as good as none: all is searched then.
+    if let Ok(Some(state)) = storage.read_beside(ROSTER_STATE_FILE) {
+        known
+            .take_up(&state, len, &mut |offset, len| storage.read(offset, len))
+            .map_err(|e| io_error(storage, "read", e))?;
+    }
+    Ok((genesis, known))
 }
 
-fn check_genesis(beginning: &[u8]) -> Result<(Entry, Vec<PublicKey>), Fault> {
+fn check_genesis(beginning: &[u8]) -> Result<(Entry, Known), Fault> {
     let end = beginning.iter().position(|b| *b == b'\n').ok_or(Fault::Unterminated)?;
     let entry = Entry::parse(beginning.get(..end).unwrap_or_default())?;
-    let Some(Control::Genesis(genesis)) = entry.control()? else { return Err(Fault::NoGenesis) };
-    entry.authenticate(entry.ledger_id(), &genesis.keys)?;
-    Ok((entry, genesis.keys))
+    let known = Known::of_genesis(&entry, end as u64 + 1)?;
+    Ok((entry, known))
 }

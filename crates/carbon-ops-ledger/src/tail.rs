@@ -4,7 +4,7 @@
 //! `append.rs`, and every line but the last two, which is `verify.rs`.
 
 use crate::entry::{Control, Entry, Fault, Head, LedgerId, MAX_LINE_BYTES};
-use crate::keys::PublicKey;
+use crate::roster::Roster;
 
 /// How much of the end is read: two of the longest lines with their newlines, and the newline
 /// before them, so that behind a torn line the whole line before it is always in view.
@@ -34,10 +34,10 @@ impl Window {
     /// Torn is only what an interrupted write of one line can leave: bytes without a newline, or a
     /// last line with zero bytes in it (sectors that were never written read as zeros). Any other
     /// bad line is damage or tampering, and not for us to repair.
-    pub(crate) fn examine(&self, id: LedgerId, roster: &[PublicKey]) -> Result<Tail, Fault> {
+    pub(crate) fn examine(&self, id: LedgerId, roster: &Roster) -> Result<Tail, Fault> {
         let authentic = |line| {
             let entry = Entry::parse(line)?;
-            entry.authenticate(id, roster)?;
+            roster.authenticate(&entry, id)?;
             Ok::<_, Fault>(entry)
         };
         let (body, rest) = split_after_last_newline(&self.bytes);

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, RecordKind, SCHEMA_VERSION};
+use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{Report, Status, verify_against};
+use carbon_ops_ledger::verify::{Report, Settings as VerifySettings, Status, verify_records};
 
-use crate::args::{Ledger, LedgerInit, LedgerRotate, LedgerShow, LedgerVerify, Profile};
+use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
 use crate::config::Settings;
 use crate::edge::Edge;
@@ -42,35 +43,31 @@ pub(crate) fn run(
 ) -> Result<u8> {
     let settings = Settings::resolve(edge, config, None)?;
     match command {
-        Ledger::Init(LedgerInit { path }) => init(path.as_deref(), &settings, edge, out),
+        Ledger::Init(args) => init(args, &settings, edge, out),
         Ledger::Verify(args) => check(args, &settings, edge, out),
         Ledger::Show(args) => show(args, &settings, out),
         Ledger::Append(args) => legacy::append(args, &settings, edge, out),
         Ledger::Import(args) => legacy::import(args, &settings, edge, out),
         Ledger::Checkpoint(args) => tree::checkpoint(args, &settings, edge, out),
-        Ledger::Rotate(args) => rotate(args, &settings, edge, out),
+        Ledger::Seal(args) => seal(args, &settings, edge, out),
         Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
         Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
         Ledger::Consistency(args) => tree::consistency(args, &settings, edge, out),
     }
 }
 
-fn init(path: Option<&Path>, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
-    let store = Store::of(settings, edge)?.at(path);
+fn init(args: &LedgerInit, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
     let (key, _) = store.key(true)?;
-    match store.init(&key)? {
+    let founding = Founding { durability: args.durability, ..Founding::default() };
+    match store.make(&key, &founding)? {
         Some(notice) => writeln!(out, "{notice}")?,
         None => bail!("there is a ledger in {} already", store.ledger.display()),
     }
     Ok(0)
 }
 
-fn rotate(
-    args: &LedgerRotate,
-    settings: &Settings,
-    edge: &Edge,
-    out: &mut impl Write,
-) -> Result<u8> {
+fn seal(args: &LedgerSeal, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
     let store = Store::of(settings, edge)?.at(args.path.as_deref());
     if !store.exists() {
         bail!("there is no ledger in {}", store.ledger.display());
@@ -79,7 +76,7 @@ fn rotate(
     let mut opened = store.open(&keyring)?;
     // What is sealed can be proven, and its loss is proven by the checkpoint.
     opened.checkpoint()?;
-    match opened.rotate()? {
+    match opened.seal()? {
         Some(segment) => writeln!(out, "sealed {}", store.ledger.join(segment.path()).display())?,
         None => writeln!(out, "nothing was appended since the last segment was sealed")?,
     }
@@ -101,19 +98,22 @@ fn check(
     let ledger = open(&path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(&path))?;
     let reader = BufReader::with_capacity(1 << 20, ledger);
-    let mut others = Others::default();
-    let mut check = |object: &Object| match Payload::of(object) {
-        Payload::Record => check_record(object, args.recompute),
-        Payload::Newer => {
-            others.newer += 1;
-            Ok(())
-        }
-        Payload::Foreign => {
-            others.foreign += 1;
-            Ok(())
+    let check = |object| {
+        let payload = Payload::of(&object);
+        match payload {
+            Payload::Record => check_record(object, args.recompute).map(|()| payload),
+            Payload::Newer | Payload::Foreign => Ok(payload),
         }
     };
-    let mut report = verify_against(reader, &trust, &anchors, since, &mut check)
+    let mut others = Others::default();
+    let mut accept = |_, payload| {
+        others.count(payload);
+        Ok(())
+    };
+    let threads = Edge::threads();
+    let settings =
+        VerifySettings { anchors: &anchors, since, threads, ..VerifySettings::new(&trust) };
+    let mut report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| cannot_read(&path))?;
     report.add_segment_faults(&segments);
     let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
@@ -154,7 +154,18 @@ struct Others {
     foreign: u64,
 }
 
+impl Others {
+    fn count(&mut self, payload: Payload) {
+        match payload {
+            Payload::Record => {}
+            Payload::Newer => self.newer += 1,
+            Payload::Foreign => self.foreign += 1,
+        }
+    }
+}
+
 /// Whose entry it is.
+#[derive(Clone, Copy)]
 enum Payload {
     Record,
     /// Of this program, in a schema that this version does not know.
@@ -177,14 +188,11 @@ impl Payload {
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
-fn check_record(object: &Object, recompute: bool) -> Result<(), String> {
-    let mut payload = object.clone();
+fn check_record(mut payload: Object, recompute: bool) -> Result<(), String> {
     for member in LEDGER_MEMBERS {
         payload.remove(member);
     }
-    let bytes = object_to_canonical(&payload);
-    let json = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    let record = Record::from_json(json).map_err(|error| error.to_string())?;
+    let record = Record::from_json(payload.into()).map_err(|error| error.to_string())?;
     if recompute {
         record.recompute().map_err(|error| error.to_string())?;
     }

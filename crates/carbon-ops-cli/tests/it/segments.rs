@@ -15,12 +15,12 @@ fn a_ledger_is_sealed_by_command_and_every_command_reads_it_as_one() {
     let home = Home::new();
     home.record(&["--", "true"]);
     home.record(&["--", "true"]);
-    let sealed = home.does(&["ledger", "rotate"]);
+    let sealed = home.does(&["ledger", "seal"]);
     assert_eq!(sealed.code(), 0, "{}", sealed.stderr);
     let segment = home.ledger().join("seg/0000000000-0000000002.ndjson");
     assert_eq!(sealed.text(), format!("sealed {}\n", segment.display()));
     assert_eq!(fs::read(home.ledger_file()).unwrap(), b"");
-    let again = home.does(&["ledger", "rotate"]);
+    let again = home.does(&["ledger", "seal"]);
     assert_eq!((again.code(), again.text().starts_with("nothing was appended")), (0, true));
     home.record(&["--", "true"]);
     assert_eq!(home.does(&["ledger", "checkpoint"]).code(), 0);

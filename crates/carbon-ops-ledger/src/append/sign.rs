@@ -7,7 +7,7 @@
 //!
 //! Costs what was appended since the last checkpoint: the stored edge of the tree (`tile.rs`) is
 //! taken up if it has the root that was signed, and made again from all lines if not. Left out:
-//! witnesses, and deleting incomplete tiles that later ones replace.
+//! witnesses (`cosign.rs`), and deleting incomplete tiles that later ones replace.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -16,9 +16,9 @@ use super::{Ledger, fatal, io_error};
 use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE};
 use crate::entry::LedgerId;
 use crate::error::{Error, Result};
-use crate::keys::PublicKey;
 use crate::merkle::leaf_hash;
 use crate::note::Note;
+use crate::roster::Roster;
 use crate::seek::{lines_from, offset_of};
 use crate::storage::Storage;
 use crate::tile::{Edge, Tile};
@@ -59,6 +59,7 @@ impl<S: Storage> Ledger<'_, S> {
         self.turn(|ledger| {
             let len = ledger.settle(now, &mut Vec::new())?;
             let signed = ledger.sign_checkpoint(len)?;
+            ledger.keep_roster();
             ledger.signed_size = signed.checkpoint.size;
             Ok(signed)
         })
@@ -66,7 +67,7 @@ impl<S: Storage> Ledger<'_, S> {
 
     fn sign_checkpoint(&mut self, len: u64) -> Result<SignedCheckpoint> {
         let size = self.head.seq + 1;
-        let stored = stored_checkpoint(&mut self.storage, self.id, &self.roster)?;
+        let stored = stored_checkpoint(&mut self.storage, self.id, self.known.roster())?;
         let state = stored_state(&mut self.storage, self.id)?;
         let base = last(&self.storage, stored.as_ref().map(|(checkpoint, _)| *checkpoint), state)?;
         if let Some(base) = base
@@ -170,7 +171,7 @@ impl<S: Storage> Ledger<'_, S> {
         }
     }
 
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(super) fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let replaced = self.storage.replace_beside(name, bytes);
         replaced.map_err(|e| beside(&self.storage, "write", name, e))
     }
@@ -194,17 +195,25 @@ pub(super) fn signed_size<S: Storage>(storage: &mut S, id: LedgerId) -> Result<u
     Ok(size)
 }
 
+/// The checkpoint as it stands, if it is a note at all; nothing is known of it.
+pub(super) fn stored_note<S: Storage>(storage: &mut S) -> Result<Option<Note>> {
+    let bytes = storage.read_beside(CHECKPOINT_FILE);
+    let bytes = bytes.map_err(|e| beside(storage, "read", CHECKPOINT_FILE, e))?;
+    Ok(bytes.and_then(|bytes| Note::parse(&bytes).ok()))
+}
+
 fn stored_checkpoint<S: Storage>(
     storage: &mut S,
     id: LedgerId,
-    roster: &[PublicKey],
+    roster: &Roster,
 ) -> Result<Option<(Checkpoint, Note)>> {
     let name = CHECKPOINT_FILE;
     let bytes = storage.read_beside(name).map_err(|e| beside(storage, "read", name, e))?;
     let Some(bytes) = bytes else { return Ok(None) };
     let read = Note::parse(&bytes).and_then(|note| {
         let checkpoint = Checkpoint::of_note(&note)?;
-        checkpoint.signed_by(&note, roster)?;
+        // Its signer may have been retired since.
+        checkpoint.signed_by(&note, &roster.keys_at(checkpoint.size))?;
         Ok((checkpoint, note))
     });
     let refuse = |reason| Error::Beside { path: storage.path().with_file_name(name), reason };
@@ -244,6 +253,11 @@ fn last<S: Storage>(
     }
 }
 
-fn beside<S: Storage>(storage: &S, action: &'static str, name: &str, source: io::Error) -> Error {
+pub(super) fn beside<S: Storage>(
+    storage: &S,
+    action: &'static str,
+    name: &str,
+    source: io::Error,
+) -> Error {
     Error::Io { action, path: storage.path().with_file_name(name), source }
 }

@@ -86,7 +86,7 @@ fn a_segmented_ledger_verifies_and_is_written_the_same_again() {
     for (seq, line) in (1..).zip(&lines(&basic().file())[1..]) {
         ledger.append(parsed_payload(line), LATER).unwrap();
         if seq == 2 || seq == 5 {
-            ledger.rotate(0, LATER).unwrap().unwrap();
+            ledger.seal(0, LATER).unwrap().unwrap();
         }
     }
     ledger.checkpoint(LATER).unwrap();

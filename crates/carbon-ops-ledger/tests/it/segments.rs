@@ -31,7 +31,7 @@ fn segmented(dir: &Path) {
     for n in 0..9 {
         ledger.append(payload(n), NOW).unwrap();
         if n == 2 || n == 5 {
-            ledger.rotate(0, NOW).unwrap().unwrap();
+            ledger.seal(0, NOW).unwrap().unwrap();
         }
     }
 }
@@ -118,9 +118,9 @@ fn a_ledger_whose_active_file_is_empty_or_missing_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         segmented(dir.path());
         let key = key();
-        let sealed = open(dir.path(), &key).rotate(0, NOW).unwrap().unwrap();
+        let sealed = open(dir.path(), &key).seal(0, NOW).unwrap().unwrap();
         assert_eq!(sealed.to_string(), "0000000007-0000000009.ndjson");
-        assert_eq!(open(dir.path(), &key).rotate(0, NOW).unwrap(), None);
+        assert_eq!(open(dir.path(), &key).seal(0, NOW).unwrap(), None);
         assert_eq!(dir.path().join("ledger.ndjson").metadata().unwrap().len(), 0);
         if missing {
             fs::remove_file(dir.path().join("ledger.ndjson")).unwrap();
@@ -245,7 +245,7 @@ fn a_writer_that_is_open_meets_the_rotation_of_another() {
     let (mut one, mut other) = (open(dir.path(), &key), open(dir.path(), &key));
     for n in 9..21 {
         one.append(payload(n), NOW).unwrap();
-        assert!(other.rotate(0, NOW).unwrap().is_some());
+        assert!(other.seal(0, NOW).unwrap().is_some());
     }
     assert_eq!(numbers(&whole(dir.path())), (0..21).collect::<Vec<_>>());
     assert_eq!(report(dir.path()).status, Status::Valid);
@@ -261,7 +261,7 @@ fn readers_see_a_whole_ledger_while_it_is_rotated() {
             let mut ledger = open(dir.path(), &key);
             for n in 9..60 {
                 ledger.append(payload(n), NOW).unwrap();
-                ledger.rotate(0, NOW).unwrap();
+                ledger.seal(0, NOW).unwrap();
             }
         });
         let mut seen = 0;

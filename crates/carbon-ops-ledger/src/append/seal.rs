@@ -20,7 +20,7 @@ impl<S: Storage> Ledger<'_, S> {
     ///
     /// As [`Ledger::append`]. After [`crate::Error::Fatal`] the file is sealed or not, and the next
     /// writer sees to it that it is not half so.
-    pub fn rotate(&mut self, max_bytes: u64, now: &str) -> Result<Option<SegmentName>> {
+    pub fn seal(&mut self, max_bytes: u64, now: &str) -> Result<Option<SegmentName>> {
         self.turn(|ledger| {
             let len = ledger.settle(now, &mut Vec::new())?;
             let sealed =
