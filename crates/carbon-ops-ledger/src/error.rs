@@ -206,6 +206,21 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A key file that needs a passphrase.
+    #[error(
+        "the key in {} is encrypted with a passphrase\nhint: put the passphrase into a file that only you can read, and set CARBON_OPS_KEY_PASSPHRASE_FILE to its path",
+        path.display()
+    )]
+    KeyEncrypted {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A passphrase that does not open a key.
+    #[error("the passphrase does not serve: {reason}")]
+    Passphrase {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A text that is no key.
     #[error("not an Ed25519 key: {reason}")]
     InvalidKey {
