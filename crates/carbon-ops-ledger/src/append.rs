@@ -21,17 +21,20 @@ use sha2::{Digest, Sha256};
 
 use crate::canonical::Object;
 use crate::entry::{
-    self, Control, Durability, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
-    check_payload, evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
-    promise, recovery_payload,
+    self, Control, Durability, Entry, EntryHash, Fault, Genesis, Head, Imported, LedgerId,
+    MAX_LINE_BYTES, check_payload, evidence_name, genesis_payload, importing_genesis_payload,
+    parse_evidence_name, promise, recovery_payload,
 };
 use crate::error::{Error, Result};
 use crate::keys::{PublicKey, Signer, Trust};
 use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
+pub mod pipeline;
 mod sign;
+mod template;
 
+use sign::Grown;
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};
 
 /// How a writer presents itself and how long it waits.
@@ -99,14 +102,29 @@ pub struct Ledger<'k, S> {
     options: WriterOptions,
     id: LedgerId,
     roster: Vec<PublicKey>,
+    /// When an entry counts as acknowledged, by the genesis.
+    durability: Durability,
     /// Where the ledger ended when this writer last looked.
     head: Head,
+    /// The end of the file as this writer left it.
+    seen: Option<Seen>,
+    /// The tree as this writer last signed it.
+    grown: Option<Grown>,
     /// How many entries were signed for when this writer last looked: the ledger has at least these.
     signed_size: u64,
     /// What [`Ledger::open_for_append`] had to do.
     repairs: Vec<Repair>,
     /// Set by a fatal error, never unset.
     poisoned: bool,
+}
+
+/// The end of a ledger of which a writer knows that it is in order and durable.
+#[derive(Debug)]
+struct Seen {
+    /// How long the file was.
+    len: u64,
+    /// Its last line, without the newline.
+    line: Vec<u8>,
 }
 
 impl<S> std::fmt::Debug for Ledger<'_, S> {
@@ -186,19 +204,35 @@ impl<'k, S: Storage> Ledger<'k, S> {
             // Crash here: a ledger with its genesis. Nothing was acknowledged, so if the name was
             // not durable and is lost, nothing of worth is.
         })?;
-        let (head, roster) = (genesis.head(), vec![signer.public_key()]);
-        let (signed_size, repairs) = (0, Vec::new());
-        Ok(Self {
+        let Some(Control::Genesis(promises)) = genesis.control().map_err(Error::InvalidEntry)?
+        else {
+            return Err(Error::InvalidEntry(Fault::NoGenesis));
+        };
+        Ok(Self::begun(storage, signer, options, &genesis, promises))
+    }
+
+    /// A ledger of which only the genesis is known.
+    fn begun(
+        storage: S,
+        signer: &'k dyn Signer,
+        options: WriterOptions,
+        genesis: &Entry,
+        promises: Genesis,
+    ) -> Self {
+        Self {
             storage,
             signer,
             options,
-            id,
-            roster,
-            head,
-            signed_size,
-            repairs,
+            id: genesis.ledger_id(),
+            roster: promises.keys,
+            durability: promises.durability,
+            head: genesis.head(),
+            seen: None,
+            grown: None,
+            signed_size: 0,
+            repairs: Vec::new(),
             poisoned: false,
-        })
+        }
     }
 
     /// Makes sure that appending will work, and recovers from a crash if there was one: takes the
@@ -217,32 +251,23 @@ impl<'k, S: Storage> Ledger<'k, S> {
         now: &str,
         options: WriterOptions,
     ) -> Result<Self> {
-        let (genesis, keys, signed_size) =
+        let (genesis, promises, signed_size) =
             locked(&mut storage, options.patience, false, |storage| {
-                let (genesis, keys) = read_genesis(storage)?;
+                let (genesis, promises) = read_genesis(storage)?;
                 let signed_size = sign::signed_size(storage, genesis.ledger_id())?;
-                Ok((genesis, keys, signed_size))
+                Ok((genesis, promises, signed_size))
             })?;
         let path = storage.path();
         if !trust.contains(genesis.signing_key()) {
             let fingerprint = genesis.signing_key().fingerprint();
             return Err(Error::UntrustedLedger { path, fingerprint });
         }
-        if !keys.contains(&signer.public_key()) {
+        if !promises.keys.contains(&signer.public_key()) {
             let fingerprint = signer.public_key().fingerprint();
             return Err(Error::KeyNotInRoster { path, fingerprint });
         }
-        let mut ledger = Self {
-            storage,
-            signer,
-            options,
-            id: genesis.ledger_id(),
-            roster: keys,
-            head: genesis.head(),
-            signed_size,
-            repairs: Vec::new(),
-            poisoned: false,
-        };
+        let mut ledger = Self::begun(storage, signer, options, &genesis, promises);
+        ledger.signed_size = signed_size;
         ledger.repairs = ledger.check_writable(now)?;
         Ok(ledger)
     }
@@ -316,15 +341,21 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// anew after each thing that it did, as another process would after a crash at that point.
     fn settle(&mut self, now: &str, repairs: &mut Vec<Repair>) -> Result<u64> {
         loop {
-            let (window, len) = read_end(&mut self.storage)?;
-            let tail = window
-                .examine(self.id, &self.roster)
-                .map_err(|fault| damaged(&self.storage, "the last line", fault))?;
+            let len = length(&mut self.storage)?;
+            let (tail, line) = if self.is_as_left(len)? {
+                (Tail::Whole(self.head), None)
+            } else {
+                let (tail, line) = self.examine(len)?;
+                (tail, Some(line))
+            };
             self.refuse_if_cut(&tail)?;
             match tail {
                 Tail::Whole(head) => {
                     self.head = head;
-                    let Some((torn_seq, removed)) = self.unrecorded_evidence(&window)? else {
+                    if let Some(line) = line {
+                        self.accept(len, line)?;
+                    }
+                    let Some((torn_seq, removed)) = self.unrecorded_evidence(len)? else {
                         return Ok(len);
                     };
                     // Crash here: the evidence is still there and this record is not: the next
@@ -344,6 +375,44 @@ impl<'k, S: Storage> Ledger<'k, S> {
                 }
             }
         }
+    }
+
+    /// Whether the file ends as this writer left it. The last line links to all before it, so nothing
+    /// else needs to be looked at again.
+    fn is_as_left(&mut self, len: u64) -> Result<bool> {
+        let left = self.seen.as_ref().map(|seen| seen.len);
+        Ok(left == Some(len) && self.holds_what_was_left(len)?)
+    }
+
+    /// Whether the last line that this writer saw still stands where it stood, in a file of `len` bytes.
+    fn holds_what_was_left(&mut self, len: u64) -> Result<bool> {
+        let Some(seen) = self.seen.as_ref().filter(|seen| seen.len <= len) else {
+            return Ok(false);
+        };
+        let wanted = seen.line.len() + 1;
+        let bytes = self.storage.read(seen.len.saturating_sub(wanted as u64), wanted);
+        let bytes = bytes.map_err(|e| io_error(&self.storage, "read", e))?;
+        Ok(bytes.strip_suffix(b"\n") == Some(&seen.line))
+    }
+
+    /// What the end says, and the last line if the file ends with one.
+    fn examine(&mut self, len: u64) -> Result<(Tail, Vec<u8>)> {
+        let window = read_end(&mut self.storage, len)?;
+        let tail = window.examine(self.id, &self.roster, self.signed_size);
+        let tail = tail.map_err(|fault| damaged(&self.storage, "the last line", fault))?;
+        Ok((tail, window.last().to_vec()))
+    }
+
+    /// Takes over an end that others wrote. Who wrote it may have died before syncing it, and what is
+    /// not durable must never be more than one batch.
+    fn accept(&mut self, len: u64, line: Vec<u8>) -> Result<()> {
+        self.storage.sync().map_err(|e| fatal(&self.storage, "sync", e))?;
+        if self.grown.is_some() && !self.holds_what_was_left(len)? {
+            // Another file under the same name, restored from a copy perhaps.
+            self.grown = None;
+        }
+        self.seen = Some(Seen { len, line });
+        Ok(())
     }
 
     /// A ledger that is shorter than what was signed for is evidence: nothing is written to it, no
@@ -373,18 +442,21 @@ impl<'k, S: Storage> Ledger<'k, S> {
 
     /// Evidence of an entry torn at the place where the ledger now ends, that no record tells of:
     /// the entry's number and the bytes.
-    fn unrecorded_evidence(&mut self, window: &Window) -> Result<Option<(u64, Vec<u8>)>> {
+    fn unrecorded_evidence(&mut self, len: u64) -> Result<Option<(u64, Vec<u8>)>> {
         let names = self
             .storage
             .evidence_names()
             .map_err(|e| io_error(&self.storage, "list the files beside", e))?;
-        let next = self.head.seq + 1;
-        let (first, recorded) = window.trailing_recoveries(&self.head);
         let mut owed: Vec<(u64, String)> = names
             .into_iter()
             .filter_map(|name| Some((parse_evidence_name(&name)?, name)))
-            .filter(|(seq, name)| (first..=next).contains(seq) && !recorded.contains(name))
             .collect();
+        if owed.is_empty() {
+            return Ok(None);
+        }
+        let next = self.head.seq + 1;
+        let (first, recorded) = read_end(&mut self.storage, len)?.trailing_recoveries(&self.head);
+        owed.retain(|(seq, name)| (first..=next).contains(seq) && !recorded.contains(name));
         owed.sort();
         for (seq, name) in owed {
             let removed = self
@@ -404,8 +476,10 @@ impl<'k, S: Storage> Ledger<'k, S> {
         let (entry, mut line) = entry::sign(payload, self.id, Some(&self.head), self.signer)?;
         line.push(b'\n');
         self.write(&line, len)?;
+        let len = len + line.len() as u64;
         line.pop();
         self.head = entry.head();
+        self.seen = Some(Seen { len, line: line.clone() });
         Ok((entry.seq(), line))
     }
 
@@ -474,27 +548,26 @@ fn length<S: Storage>(storage: &mut S) -> Result<u64> {
     }
 }
 
-/// The last bytes and the length of the file.
-fn read_end<S: Storage>(storage: &mut S) -> Result<(Window, u64)> {
-    let len = length(storage)?;
+/// The last bytes of a file of this length.
+fn read_end<S: Storage>(storage: &mut S, len: u64) -> Result<Window> {
     let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(WINDOW_BYTES);
     let start = len - wanted as u64;
     let bytes = storage.read(start, wanted).map_err(|e| io_error(storage, "read", e))?;
-    Ok((Window { bytes, start }, len))
+    Ok(Window { bytes, start })
 }
 
-/// The first line, verified with the keys that it lists, and those keys.
-fn read_genesis<S: Storage>(storage: &mut S) -> Result<(Entry, Vec<PublicKey>)> {
+/// The first line, verified with the keys that it lists, and what it says.
+fn read_genesis<S: Storage>(storage: &mut S) -> Result<(Entry, Genesis)> {
     let len = length(storage)?;
     let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(MAX_LINE_BYTES + 1);
     let bytes = storage.read(0, wanted).map_err(|e| io_error(storage, "read", e))?;
     check_genesis(&bytes).map_err(|fault| damaged(storage, "line 1", fault))
 }
 
-fn check_genesis(beginning: &[u8]) -> Result<(Entry, Vec<PublicKey>), Fault> {
+fn check_genesis(beginning: &[u8]) -> Result<(Entry, Genesis), Fault> {
     let end = beginning.iter().position(|b| *b == b'\n').ok_or(Fault::Unterminated)?;
     let entry = Entry::parse(beginning.get(..end).unwrap_or_default())?;
     let Some(Control::Genesis(genesis)) = entry.control()? else { return Err(Fault::NoGenesis) };
     entry.authenticate(entry.ledger_id(), &genesis.keys)?;
-    Ok((entry, genesis.keys))
+    Ok((entry, genesis))
 }

@@ -51,6 +51,7 @@ mod seek;
 pub mod storage;
 mod tail;
 pub mod tile;
+mod torn;
 pub mod verify;
 
 pub use error::{Error, Result};

@@ -20,9 +20,9 @@ pub const LOCK_FILE: &str = "lock";
 pub(crate) const FILE_MODE: u32 = 0o644;
 /// So may they look into the directory.
 const DIR_MODE: u32 = 0o755;
-/// Evidence is at most two lines long, a tile 8 KiB, a checkpoint a few signatures; the limit is for
-/// a file that is none of these.
-const MAX_BESIDE_BYTES: u64 = 1 << 20;
+/// Evidence is at most a batch and a line long, a tile 8 KiB, a checkpoint a few signatures; the limit
+/// is for a file that is none of these.
+const MAX_BESIDE_BYTES: u64 = 2 << 20;
 /// How long to sleep between attempts to lock. An append holds the lock for milliseconds.
 const LOCK_POLL: Duration = Duration::from_millis(5);
 
@@ -41,6 +41,16 @@ pub trait Storage {
 
     /// Gives the lock back. Called after every successful [`Storage::lock`].
     fn unlock(&mut self);
+
+    /// Whether somebody else waits for the lock. A writer with much to do then gives it up for a while;
+    /// a storage that cannot tell says yes.
+    ///
+    /// # Errors
+    ///
+    /// When looking fails.
+    fn others_wait(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
 
     /// How long the ledger is; none when there is no ledger file.
     fn size(&mut self) -> io::Result<Option<u64>>;
@@ -70,7 +80,7 @@ pub trait Storage {
     /// The names of all files beside the ledger that may be evidence.
     fn evidence_names(&mut self) -> io::Result<Vec<String>>;
 
-    /// Reads a file beside the ledger, of up to a megabyte; none when there is none.
+    /// Reads a file beside the ledger, of up to two megabytes; none when there is none.
     fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
     /// Makes or replaces a file beside the ledger, durably, and so that a crash leaves the old or the
@@ -84,14 +94,19 @@ pub trait Storage {
 /// Takes the lock of a file, waiting up to `patience`; false when somebody else holds it for that
 /// long.
 pub(crate) fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
-    // Sleeps are added up rather than a clock read.
     let mut waited = Duration::ZERO;
+    lock_after(file, &mut waited, patience)
+}
+
+/// As [`lock_within`], for who has `waited` already.
+fn lock_after(file: &File, waited: &mut Duration, patience: Duration) -> io::Result<bool> {
+    // Sleeps are added up rather than a clock read.
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) if waited < patience => {
+            Err(TryLockError::WouldBlock) if *waited < patience => {
                 std::thread::sleep(LOCK_POLL);
-                waited += LOCK_POLL;
+                *waited += LOCK_POLL;
             }
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(e)) => return Err(e),
@@ -102,8 +117,9 @@ pub(crate) fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
 /// A ledger in a directory: `ledger.ndjson`, `lock`, evidence of torn writes, checkpoints and tiles.
 ///
 /// The lock is flock(2) on a file of its own, so that it survives the replacement of the ledger
-/// file, and is released by the kernel when the process dies. Known gap: network file systems that
-/// do not pass flock on.
+/// file, and is released by the kernel when the process dies. Whoever waits for it holds the lock of
+/// the directory meanwhile: so waiters queue, the holder can tell that there are some, and who gives the
+/// lock up for their sake gets behind them. Known gap: network file systems that do not pass flock on.
 #[derive(Debug)]
 pub struct DirStorage {
     dir: PathBuf,
@@ -178,9 +194,13 @@ impl Storage for DirStorage {
             .truncate(false)
             .mode(FILE_MODE)
             .open(self.lock_path())?;
-        if !lock_within(&lock, patience)? {
+        let mut waited = Duration::ZERO;
+        let queue = File::open(&self.dir)?;
+        if !lock_after(&queue, &mut waited, patience)? || !lock_after(&lock, &mut waited, patience)?
+        {
             return Ok(false);
         }
+        drop(queue);
         self.ledger = self.open_ledger()?;
         self.lock = Some(lock);
         Ok(true)
@@ -189,6 +209,14 @@ impl Storage for DirStorage {
     fn unlock(&mut self) {
         self.ledger = None;
         self.lock = None;
+    }
+
+    fn others_wait(&mut self) -> io::Result<bool> {
+        match File::open(&self.dir)?.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
     }
 
     fn size(&mut self) -> io::Result<Option<u64>> {

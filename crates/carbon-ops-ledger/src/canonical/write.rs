@@ -32,6 +32,13 @@ pub(crate) fn object_to_canonical_without(object: &Object, omitted: &[&str]) -> 
     out
 }
 
+/// Appends one member: its name, a colon, its value.
+pub(crate) fn write_member(out: &mut Vec<u8>, name: &str, value: &Value) {
+    write_string(out, name);
+    out.push(b':');
+    write_value(out, value);
+}
+
 fn write_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
@@ -65,9 +72,7 @@ fn write_object(out: &mut Vec<u8>, object: &Object, omitted: &[&str]) {
             out.push(b',');
         }
         first = false;
-        write_string(out, name);
-        out.push(b':');
-        write_value(out, value);
+        write_member(out, name, value);
     }
     out.push(b'}');
 }

@@ -12,6 +12,7 @@ mod frozen;
 mod import;
 mod legacy;
 mod mutation;
+mod pipeline;
 mod python;
 mod support;
 mod torn;
