@@ -256,6 +256,12 @@ pub(crate) enum Ledger {
     /// Stores it in the ledger's directory and prints it. Whoever keeps a copy elsewhere can tell later
     /// that the ledger was cut off or rewritten below it. `run` signs one every 1,024 records.
     Checkpoint(LedgerCheckpoint),
+    /// Seal what was appended as a segment, which is never written to again
+    ///
+    /// Signs a checkpoint first. The lines stay where they are in the order: the files in `seg`, one
+    /// after the other, and then `ledger.ndjson` are the ledger. `run` seals by itself when the active
+    /// file has grown beyond `ledger.segment_bytes`.
+    Seal(LedgerSeal),
     /// Write a proof that one record is in the ledger, for somebody who does not have the ledger
     Prove(LedgerProve),
     /// Check a proof that `ledger prove` wrote, and print its record
@@ -386,6 +392,12 @@ pub(crate) struct LedgerShow {
     /// Print the stored lines as they are
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerSeal {
+    /// Ledger directory; the default ledger without it
+    pub(crate) path: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_ledger::append::SEGMENT_BYTES;
 use carbon_ops_meter::client;
 use carbon_ops_units::{Pue, Watts};
 use serde::Deserialize;
@@ -65,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) ledger: Setting<Option<PathBuf>>,
     pub(crate) key: Setting<Option<PathBuf>>,
     pub(crate) trust: Setting<Option<String>>,
+    /// How large the active file of a ledger grows before it is sealed.
+    pub(crate) segment_bytes: Setting<Option<u64>>,
     /// Where the governor listens.
     pub(crate) governor_socket: Setting<Option<PathBuf>>,
     /// How long to wait for its answer.
@@ -171,6 +174,7 @@ struct LedgerSection {
     path: Option<PathBuf>,
     key: Option<PathBuf>,
     trust: Option<String>,
+    segment_bytes: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -281,12 +285,24 @@ impl Settings {
                 .or(below_home("keys/default.pem")),
             trust: sources
                 .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
+            segment_bytes: sources.segment_bytes(file.ledger.segment_bytes)?,
             governor_socket: sources.governor_socket(file.governor.socket)?,
             governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
             file: path,
             without_effect,
         })
     }
+}
+
+/// Smaller segments than this are more files than they save work.
+const MIN_SEGMENT_BYTES: u64 = 1 << 20;
+
+fn segment_bytes(text: &str) -> Result<u64> {
+    let bytes = text.trim().parse().context("not a number of bytes")?;
+    if bytes < MIN_SEGMENT_BYTES {
+        bail!("{bytes} bytes are too few for a segment\nhint: give {MIN_SEGMENT_BYTES} or more");
+    }
+    Ok(bytes)
 }
 
 impl<T> Setting<Option<T>> {
@@ -342,6 +358,12 @@ impl Sources<'_> {
         let found =
             self.pick(None, "CARBON_OPS_GOVERNOR_SOCKET", file, |text| Ok(PathBuf::from(text)))?;
         Ok(found.or(Some(client::SOCKET.into())))
+    }
+
+    fn segment_bytes(&self, file: Option<u64>) -> Result<Setting<Option<u64>>> {
+        let file = file.map(|bytes| bytes.to_string());
+        let given = self.pick(None, "CARBON_OPS_SEGMENT_BYTES", file, segment_bytes)?;
+        Ok(given.or(Some(SEGMENT_BYTES)))
     }
 
     fn governor_timeout(&self, file: Option<f64>) -> Result<Setting<Option<Duration>>> {

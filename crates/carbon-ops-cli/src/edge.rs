@@ -2,6 +2,7 @@
 //! the program here and nowhere else.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,6 +58,11 @@ impl Edge {
             self.variable(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute())
         };
         absolute(name).or_else(|| Some(absolute("HOME")?.join(below_home)))
+    }
+
+    /// How many threads can run at once here; one when the system does not tell.
+    pub(crate) fn threads() -> NonZeroUsize {
+        std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
     }
 
     /// Random bytes from the operating system.

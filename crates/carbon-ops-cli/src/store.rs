@@ -12,10 +12,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, timestamp};
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::{
-    Appended, Founding, Ledger, Repair, SignedCheckpoint, WriterOptions,
+    Appended, Founding, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
 };
 use carbon_ops_ledger::canonical::{Object, Value};
 use carbon_ops_ledger::keys::{KeyOrigin, SecretKey, Trust, create_secret, load_secret};
+use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
 
 use crate::compose::TOOL;
@@ -43,6 +44,7 @@ pub(crate) struct Store {
     pub(crate) key: PathBuf,
     key_is_default: bool,
     trust: Option<String>,
+    segment_bytes: u64,
     data_home: Option<PathBuf>,
 }
 
@@ -57,6 +59,9 @@ pub(crate) struct Keyring {
 #[derive(Debug)]
 pub(crate) struct Opened<'k> {
     ledger: Ledger<'k, DirStorage>,
+    /// The file that is appended to.
+    active: PathBuf,
+    segment_bytes: u64,
     /// Lines for the user: what was made, what was repaired.
     pub(crate) notices: Vec<String>,
 }
@@ -72,6 +77,7 @@ impl Store {
             key: place(&settings.key)?,
             key_is_default: settings.key.origin == Origin::Default,
             trust: settings.trust.value.clone(),
+            segment_bytes: settings.segment_bytes.value.unwrap_or(SEGMENT_BYTES),
             data_home: edge.data_home(),
         })
     }
@@ -112,11 +118,14 @@ impl Store {
             Ledger::open_for_append(storage, &keyring.key, &keyring.trust, &now, options())
                 .map_err(with_remedy)?;
         notices.extend(ledger.repairs().iter().map(|repair| self.tell(repair)));
-        Ok(Opened { ledger, notices })
+        let (active, segment_bytes) = (self.ledger.join(LEDGER_FILE), self.segment_bytes);
+        Ok(Opened { ledger, active, segment_bytes, notices })
     }
 
-    fn exists(&self) -> bool {
-        self.ledger.join(LEDGER_FILE).exists()
+    /// Whether there is a ledger, of which at least a part is there.
+    pub(crate) fn exists(&self) -> bool {
+        let parts = [LEDGER_FILE, SEGMENT_DIR];
+        parts.iter().any(|part| self.ledger.join(part).exists())
     }
 
     /// Makes a ledger; a notice unless another process was faster.
@@ -214,6 +223,21 @@ impl Opened<'_> {
             self.checkpoint()?;
         }
         Ok(())
+    }
+
+    /// Seals the active file if it has grown beyond a limit.
+    pub(crate) fn seal_if_due(&mut self) -> Result<()> {
+        // A look without the lock, which only decides whether to look with it.
+        if self.active.metadata().is_ok_and(|file| file.len() > self.segment_bytes) {
+            let now = timestamp(Edge::now());
+            self.ledger.seal(self.segment_bytes, &now).map_err(with_remedy)?;
+        }
+        Ok(())
+    }
+
+    /// Seals whatever is not sealed.
+    pub(crate) fn seal(&mut self) -> Result<Option<SegmentName>> {
+        self.ledger.seal(0, &timestamp(Edge::now())).map_err(with_remedy)
     }
 
     /// Signs a checkpoint of the ledger as it is.

@@ -21,19 +21,24 @@ use sha2::{Digest, Sha256};
 
 use crate::canonical::Object;
 use crate::entry::{
-    self, Control, Durability, Entry, EntryHash, Fault, Genesis, Head, Imported, LedgerId,
-    MAX_LINE_BYTES, check_payload, evidence_name, genesis_payload, importing_genesis_payload,
-    parse_evidence_name, promise, recovery_payload,
+    self, Control, Durability, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
+    check_payload, evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
+    promise, recovery_payload,
 };
 use crate::error::{Error, Result};
-use crate::keys::{PublicKey, Signer, Trust};
+use crate::keys::{Signer, Trust};
+use crate::roster::{Known, ROSTER_STATE_FILE};
 use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
+mod control;
 pub mod pipeline;
+mod seal;
 mod sign;
 mod template;
 
+pub use control::Rotation;
+pub use seal::SEGMENT_BYTES;
 use sign::Grown;
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};
 
@@ -101,7 +106,8 @@ pub struct Ledger<'k, S> {
     signer: &'k dyn Signer,
     options: WriterOptions,
     id: LedgerId,
-    roster: Vec<PublicKey>,
+    /// Who may sign, as far as this writer has looked.
+    known: Known,
     /// When an entry counts as acknowledged, by the genesis.
     durability: Durability,
     /// Where the ledger ended when this writer last looked.
@@ -204,27 +210,28 @@ impl<'k, S: Storage> Ledger<'k, S> {
             // Crash here: a ledger with its genesis. Nothing was acknowledged, so if the name was
             // not durable and is lost, nothing of worth is.
         })?;
-        let Some(Control::Genesis(promises)) = genesis.control().map_err(Error::InvalidEntry)?
-        else {
-            return Err(Error::InvalidEntry(Fault::NoGenesis));
-        };
-        Ok(Self::begun(storage, signer, options, &genesis, promises))
+        let known = Known::of_genesis(&genesis, line.len() as u64).map_err(Error::InvalidEntry)?;
+        Self::begun(storage, signer, options, &genesis, known)
     }
 
-    /// A ledger of which only the genesis is known.
+    /// A ledger of which the genesis is known and where it was searched for keys.
     fn begun(
         storage: S,
         signer: &'k dyn Signer,
         options: WriterOptions,
         genesis: &Entry,
-        promises: Genesis,
-    ) -> Self {
-        Self {
+        known: Known,
+    ) -> Result<Self> {
+        let Some(Control::Genesis(promises)) = genesis.control().map_err(Error::InvalidEntry)?
+        else {
+            return Err(Error::InvalidEntry(Fault::NoGenesis));
+        };
+        Ok(Self {
             storage,
             signer,
             options,
             id: genesis.ledger_id(),
-            roster: promises.keys,
+            known,
             durability: promises.durability,
             head: genesis.head(),
             seen: None,
@@ -232,7 +239,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
             signed_size: 0,
             repairs: Vec::new(),
             poisoned: false,
-        }
+        })
     }
 
     /// Makes sure that appending will work, and recovers from a crash if there was one: takes the
@@ -251,22 +258,18 @@ impl<'k, S: Storage> Ledger<'k, S> {
         now: &str,
         options: WriterOptions,
     ) -> Result<Self> {
-        let (genesis, promises, signed_size) =
+        let (genesis, known, signed_size) =
             locked(&mut storage, options.patience, false, |storage| {
-                let (genesis, promises) = read_genesis(storage)?;
+                let (genesis, known) = read_genesis(storage)?;
                 let signed_size = sign::signed_size(storage, genesis.ledger_id())?;
-                Ok((genesis, promises, signed_size))
+                Ok((genesis, known, signed_size))
             })?;
         let path = storage.path();
         if !trust.contains(genesis.signing_key()) {
             let fingerprint = genesis.signing_key().fingerprint();
             return Err(Error::UntrustedLedger { path, fingerprint });
         }
-        if !promises.keys.contains(&signer.public_key()) {
-            let fingerprint = signer.public_key().fingerprint();
-            return Err(Error::KeyNotInRoster { path, fingerprint });
-        }
-        let mut ledger = Self::begun(storage, signer, options, &genesis, promises);
+        let mut ledger = Self::begun(storage, signer, options, &genesis, known)?;
         ledger.signed_size = signed_size;
         ledger.repairs = ledger.check_writable(now)?;
         Ok(ledger)
@@ -345,8 +348,8 @@ impl<'k, S: Storage> Ledger<'k, S> {
             let (tail, line) = if self.is_as_left(len)? {
                 (Tail::Whole(self.head), None)
             } else {
-                let (tail, line) = self.examine(len)?;
-                (tail, Some(line))
+                let window = read_end(&mut self.storage, len)?;
+                (self.examine(&window, len)?, Some(window.last().to_vec()))
             };
             self.refuse_if_cut(&tail)?;
             match tail {
@@ -355,6 +358,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
                     if let Some(line) = line {
                         self.accept(len, line)?;
                     }
+                    self.refuse_if_retired()?;
                     let Some((torn_seq, removed)) = self.unrecorded_evidence(len)? else {
                         return Ok(len);
                     };
@@ -393,14 +397,6 @@ impl<'k, S: Storage> Ledger<'k, S> {
         let bytes = self.storage.read(seen.len.saturating_sub(wanted as u64), wanted);
         let bytes = bytes.map_err(|e| io_error(&self.storage, "read", e))?;
         Ok(bytes.strip_suffix(b"\n") == Some(&seen.line))
-    }
-
-    /// What the end says, and the last line if the file ends with one.
-    fn examine(&mut self, len: u64) -> Result<(Tail, Vec<u8>)> {
-        let window = read_end(&mut self.storage, len)?;
-        let tail = window.examine(self.id, &self.roster, self.signed_size);
-        let tail = tail.map_err(|fault| damaged(&self.storage, "the last line", fault))?;
-        Ok((tail, window.last().to_vec()))
     }
 
     /// Takes over an end that others wrote. Who wrote it may have died before syncing it, and what is
@@ -473,7 +469,14 @@ impl<'k, S: Storage> Ledger<'k, S> {
 
     /// Signs an entry and makes it durable at the end, which is at `len`.
     fn put(&mut self, payload: Object, len: u64) -> Result<(u64, Vec<u8>)> {
-        let (entry, mut line) = entry::sign(payload, self.id, Some(&self.head), self.signer)?;
+        let (entry, line) = entry::sign(payload, self.id, Some(&self.head), self.signer)?;
+        let (seq, line) = self.put_signed(&entry, line, len)?;
+        self.known.appended(len, len + line.len() as u64 + 1);
+        Ok((seq, line))
+    }
+
+    /// Makes a signed entry durable at the end, which is at `len`.
+    fn put_signed(&mut self, entry: &Entry, mut line: Vec<u8>, len: u64) -> Result<(u64, Vec<u8>)> {
         line.push(b'\n');
         self.write(&line, len)?;
         let len = len + line.len() as u64;
@@ -556,18 +559,25 @@ fn read_end<S: Storage>(storage: &mut S, len: u64) -> Result<Window> {
     Ok(Window { bytes, start })
 }
 
-/// The first line, verified with the keys that it lists, and what it says.
-fn read_genesis<S: Storage>(storage: &mut S) -> Result<(Entry, Genesis)> {
+/// The first line, verified with the keys that it lists, and who may sign as far as it was kept.
+fn read_genesis<S: Storage>(storage: &mut S) -> Result<(Entry, Known)> {
     let len = length(storage)?;
     let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(MAX_LINE_BYTES + 1);
     let bytes = storage.read(0, wanted).map_err(|e| io_error(storage, "read", e))?;
-    check_genesis(&bytes).map_err(|fault| damaged(storage, "line 1", fault))
+    let (genesis, mut known) =
+        check_genesis(&bytes).map_err(|fault| damaged(storage, "line 1", fault))?;
+    // A file that cannot be read is as good as none: all is searched then.
+    if let Ok(Some(state)) = storage.read_beside(ROSTER_STATE_FILE) {
+        known
+            .take_up(&state, len, &mut |offset, len| storage.read(offset, len))
+            .map_err(|e| io_error(storage, "read", e))?;
+    }
+    Ok((genesis, known))
 }
 
-fn check_genesis(beginning: &[u8]) -> Result<(Entry, Genesis), Fault> {
+fn check_genesis(beginning: &[u8]) -> Result<(Entry, Known), Fault> {
     let end = beginning.iter().position(|b| *b == b'\n').ok_or(Fault::Unterminated)?;
     let entry = Entry::parse(beginning.get(..end).unwrap_or_default())?;
-    let Some(Control::Genesis(genesis)) = entry.control()? else { return Err(Fault::NoGenesis) };
-    entry.authenticate(entry.ledger_id(), &genesis.keys)?;
-    Ok((entry, genesis))
+    let known = Known::of_genesis(&entry, end as u64 + 1)?;
+    Ok((entry, known))
 }

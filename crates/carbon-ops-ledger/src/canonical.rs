@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 mod convert;
+mod direct;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,11 @@ mod write;
 
 pub(crate) use convert::check_object_numbers;
 pub use convert::{ConvertError, NumberOutOfRange, check_record_numbers};
+pub(crate) use direct::canonical_object;
 pub(crate) use parse::Reader;
 pub use parse::{ParseError, Reason, parse, parse_canonical};
+pub(crate) use write::write_member;
 pub use write::{object_to_canonical, to_canonical};
-pub(crate) use write::{object_to_canonical_without, write_member};
 
 /// How deep arrays and objects may nest. RFC 8785 sets no limit; a reader that recurses needs one,
 /// and records nest four levels.

@@ -10,26 +10,36 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::canonical::{
-    self, NumberOutOfRange, Object, ParseError, Value, check_object_numbers, object_to_canonical,
-    object_to_canonical_without,
+    self, NumberOutOfRange, Object, ParseError, Value, canonical_object, check_object_numbers,
+    object_to_canonical,
 };
 use crate::error::{Error, Result};
 use crate::hex;
 use crate::keys::{PublicKey, Signer};
 
 mod control;
+mod correction;
 mod durability;
 mod imported;
+mod rotation;
+mod silence;
 #[cfg(test)]
 mod tests;
+mod time;
+mod vocabulary;
 
 pub use control::{Control, Genesis, Recovery};
 pub(crate) use control::{
     evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name, promise,
     recovery_payload,
 };
+pub use correction::{Change, Correction, Outcome, Restatement, Scope, Totals};
 pub use durability::Durability;
 pub use imported::Imported;
+pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
+pub use silence::{Gap, Heartbeat, MAX_INTERVAL_S};
+pub(crate) use time::{later, time, time_text};
+pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
 
 /// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit
 /// length (C2SP tlog-tiles v0.1.0, "Log entries"), and a ledger shall fit there one day.
@@ -105,9 +115,23 @@ pub enum Fault {
     /// A genesis that is not the first line.
     #[error("a genesis stands after the first line")]
     LateGenesis,
-    /// The signing key, in hexadecimal, is not one that the genesis lists.
-    #[error("the key {0} is not listed in the genesis")]
+    /// The signing key, in hexadecimal, is not one that may sign here.
+    #[error("the key {0} is listed neither in the genesis nor in a key_rotation before")]
     KeyNotInRoster(String),
+    /// The signing key, in hexadecimal, may no longer sign.
+    #[error("the key {key} was retired by the entry {at}")]
+    KeyRetired {
+        /// The key.
+        key: String,
+        /// The number of the entry that retired it.
+        at: u64,
+    },
+    /// A change of keys that cannot be.
+    #[error("the change of keys is invalid: {0}")]
+    Rotation(&'static str),
+    /// A correction of a line that is another one than it says.
+    #[error("the entry {0} does not have the leaf hash that its correction names")]
+    CorrectsLeaf(u64),
     /// The signature does not fit the bytes.
     #[error("the signature does not verify")]
     Signature,
@@ -151,6 +175,9 @@ impl Fault {
             Self::NoGenesis => "no_genesis",
             Self::LateGenesis => "late_genesis",
             Self::KeyNotInRoster(_) => "key_not_in_roster",
+            Self::KeyRetired { .. } => "key_retired",
+            Self::Rotation(_) => "rotation",
+            Self::CorrectsLeaf(_) => "corrects_leaf",
             Self::Signature => "signature",
             Self::OtherLedger(_) => "other_ledger",
             Self::Seq { .. } => "seq",
@@ -192,6 +219,9 @@ impl fmt::Debug for EntryHash {
     }
 }
 
+/// The key that a text of 64 hexadecimal digits stands for.
+pub(crate) type KeyOf<'k> = dyn FnMut(&str) -> Option<PublicKey> + 'k;
+
 /// The end of a chain: what the next entry has to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -222,6 +252,12 @@ impl Entry {
     /// When it is not the canonical form of an object with the members of an entry. For the
     /// ledger's own records that includes all their members.
     pub fn parse(line: &[u8]) -> Result<Self, Fault> {
+        Self::parse_with(line, &mut |key| PublicKey::from_hex(key).ok())
+    }
+
+    /// As [`Entry::parse`], with the caller's way from the text of a key to the key: who reads many
+    /// lines by few keys need not decompress each key again.
+    pub(crate) fn parse_with(line: &[u8], key_of: &mut KeyOf<'_>) -> Result<Self, Fault> {
         if line.is_empty() {
             return Err(Fault::EmptyLine);
         }
@@ -234,21 +270,31 @@ impl Entry {
         if line.ends_with(b"\r") {
             return Err(Fault::CarriageReturn);
         }
-        let Value::Object(object) = canonical::parse_canonical(line).map_err(Fault::Json)? else {
-            return Err(Fault::NotAnObject);
+        let mut starts = Vec::with_capacity(64);
+        let Some(object) = canonical_object(line, &mut starts) else {
+            // The thorough reader says what is wrong.
+            return Err(match canonical::parse_canonical(line) {
+                Err(error) => Fault::Json(error),
+                Ok(_) => Fault::NotAnObject,
+            });
         };
-        Self::from_object(object)
+        let signed_bytes = signed_bytes(line, &object, &starts);
+        Self::from_object(object, signed_bytes, key_of)
     }
 
-    fn from_object(object: Object) -> Result<Self, Fault> {
+    fn from_object(
+        object: Object,
+        signed_bytes: Vec<u8>,
+        key_of: &mut KeyOf<'_>,
+    ) -> Result<Self, Fault> {
         check_object_numbers(&object).map_err(Fault::Number)?;
         if text(&object, "signature_algorithm") != Some(ALGORITHM) {
             return Err(Fault::Member { name: "signature_algorithm", expected: "\"ed25519\"" });
         }
-        let signing_key =
-            text(&object, "signing_key").and_then(|key| PublicKey::from_hex(key).ok()).ok_or(
-                Fault::Member { name: "signing_key", expected: "an Ed25519 key, 64 hex digits" },
-            )?;
+        let signing_key = text(&object, "signing_key").and_then(key_of).ok_or(Fault::Member {
+            name: "signing_key",
+            expected: "an Ed25519 key, 64 hex digits",
+        })?;
         let seq = object
             .get("seq")
             .and_then(Value::as_u64)
@@ -259,7 +305,7 @@ impl Entry {
             prev_hash: prev_hash(&object, seq)?,
             signing_key,
             signature: hex_member(&object, "signature", "128 lower-case hex digits")?,
-            signed_bytes: object_to_canonical_without(&object, &SIGNATURE_MEMBERS),
+            signed_bytes,
             object,
         };
         // Only here is a control record's form known to be checked, so nobody can forget it.
@@ -287,6 +333,13 @@ impl Entry {
     #[must_use]
     pub fn ledger_id(&self) -> LedgerId {
         self.ledger_id
+    }
+
+    /// When the entry was made, as its writer says: `created_ts`, or the end of what it records,
+    /// `end_ts`; none when it says neither, in the form of this ledger.
+    pub(crate) fn noted_at(&self) -> Option<jiff::Timestamp> {
+        let said = |name| text(&self.object, name).and_then(time);
+        said("created_ts").or_else(|| said("end_ts"))
     }
 
     /// The key that the entry says it was signed with.
@@ -368,6 +421,35 @@ impl Entry {
     pub(crate) fn has_prev_hash(&self, hash: EntryHash) -> Result<(), Fault> {
         if self.prev_hash == Some(hash) { Ok(()) } else { Err(Fault::PrevHash) }
     }
+
+    /// The hash that the entry names as that of the one before; none in a genesis.
+    pub(crate) fn prev_hash(&self) -> Option<EntryHash> {
+        self.prev_hash
+    }
+
+    /// All members, for who needs nothing else of the entry.
+    pub(crate) fn into_object(self) -> Object {
+        self.object
+    }
+}
+
+/// The stored line with the three signature members cut out. `starts` are the offsets at which the
+/// members of the object begin in it.
+fn signed_bytes(line: &[u8], object: &Object, starts: &[usize]) -> Vec<u8> {
+    let mut signed = Vec::with_capacity(line.len());
+    signed.push(b'{');
+    let ends = starts.iter().skip(1).copied().chain([line.len()]);
+    for (((name, _), start), end) in object.iter().zip(starts).zip(ends) {
+        if !SIGNATURE_MEMBERS.contains(&name) {
+            if signed.len() > 1 {
+                signed.push(b',');
+            }
+            // Without the comma or the bracket that follows.
+            signed.extend_from_slice(line.get(*start..end - 1).unwrap_or_default());
+        }
+    }
+    signed.push(b'}');
+    signed
 }
 
 fn text<'o>(object: &'o Object, name: &str) -> Option<&'o str> {

@@ -5,7 +5,7 @@
 //! which is `verify.rs`.
 
 use crate::entry::{Control, Entry, Fault, Head, LedgerId, MAX_LINE_BYTES};
-use crate::keys::PublicKey;
+use crate::roster::Roster;
 use crate::torn::{self, MAX_TORN_BYTES};
 
 /// How much of the end is read: what can be torn, and before it two of the longest lines with their
@@ -44,12 +44,12 @@ impl Window {
     pub(crate) fn examine(
         &self,
         id: LedgerId,
-        roster: &[PublicKey],
+        roster: &Roster,
         signed: u64,
     ) -> Result<Tail, Fault> {
         let authentic = |line: &[u8]| {
             let entry = Entry::parse(line)?;
-            entry.authenticate(id, roster)?;
+            roster.authenticate(&entry, id)?;
             Ok::<_, Fault>(entry)
         };
         let first = self.first_line();

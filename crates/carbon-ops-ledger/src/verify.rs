@@ -1,22 +1,33 @@
-//! Verifying a whole ledger in one pass, whatever its length, in bounded memory.
+//! Verifying a whole ledger in one pass, whatever its length, in bounded memory, on as many
+//! threads as wanted.
 //!
 //! Every line is looked at, also after a fault, so that a report tells how much is wrong and not
-//! only that something is. Left out: opening files, deciding whom to trust, and what a payload
+//! only that something is. What one line tells by itself (form, hashes, signature) is examined in
+//! `verify/line.rs`, in parallel; what follows from its place (who may sign, order, links, the tree)
+//! is judged in `verify/sequence.rs`, in the order of lines, so that the report does not depend on
+//! the number of threads. Left out: opening files, deciding whom to trust, and what a payload
 //! means, for which the caller passes a check.
 
 use std::io::{self, BufRead};
+use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
 use crate::canonical::Object;
-use crate::entry::{Control, Entry, EntryHash, Fault, Imported, LedgerId, MAX_LINE_BYTES};
-use crate::keys::{PublicKey, Trust};
-use crate::lines::{Line, next_line};
+use crate::entry::Imported;
+use crate::keys::Trust;
 
 mod anchor;
+mod chunk;
+mod line;
+mod parallel;
+mod sequence;
+#[cfg(test)]
+mod tests;
 
-use anchor::Tree;
 pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
+pub use line::{Examined, Examiner, StoredLine};
+pub use sequence::Sequence;
 
 /// How many faults a report lists; the rest is only counted.
 pub const MAX_FAULTS: usize = 1000;
@@ -158,6 +169,55 @@ pub struct TornTail {
     pub complete_entry: bool,
 }
 
+/// What to verify a ledger with.
+#[derive(Clone, Copy)]
+pub struct Settings<'a> {
+    /// Whom the user trusts.
+    pub trust: &'a Trust,
+    /// What was signed for earlier; see [`verify_against`].
+    pub anchors: &'a [Anchor],
+    /// How many lines to compare only; see [`verify_against`].
+    pub since: u64,
+    /// How many threads examine lines. With one, everything happens on the calling thread.
+    pub threads: NonZeroUsize,
+    /// Called now and then with how far the verification has come.
+    pub progress: Option<&'a dyn Fn(Progress)>,
+}
+
+/// How far a verification has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Lines judged so far.
+    pub lines: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl<'a> Settings<'a> {
+    /// On the calling thread, against nothing that was signed for earlier.
+    #[must_use]
+    pub fn new(trust: &'a Trust) -> Self {
+        Self { trust, anchors: &[], since: 0, threads: NonZeroUsize::MIN, progress: None }
+    }
+
+    /// How many lines are only compared: none unless an anchor covers just these.
+    fn compared(&self) -> u64 {
+        let covers = |a: &Anchor| a.checkpoint().is_some_and(|c| c.size == self.since);
+        if self.anchors.iter().any(covers) { self.since } else { 0 }
+    }
+}
+
+impl std::fmt::Debug for Settings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("anchors", &self.anchors)
+            .field("since", &self.since)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Verifies a ledger.
 ///
 /// `check` is called with all members of each authentic entry that is not one of the ledger's own
@@ -192,334 +252,46 @@ pub fn verify(
 ///
 /// Only when reading fails. Everything else is in the report.
 pub fn verify_against(
-    mut reader: impl BufRead,
+    reader: impl BufRead,
     trust: &Trust,
     anchors: &[Anchor],
     since: u64,
     check: &mut dyn FnMut(&Object) -> Result<(), String>,
 ) -> io::Result<Report> {
-    let since = if anchors.iter().any(|a| a.checkpoint().is_some_and(|c| c.size == since)) {
-        since
-    } else {
-        0
-    };
-    let mut state = State::new(trust, anchors, since);
-    let mut line = Line::default();
-    while next_line(&mut reader, &mut line)? {
-        state.line_number += 1;
-        state.line(&line, check);
-    }
-    if state.line_number == 0 {
-        state.fault(None, &Fault::EmptyFile);
-    }
-    Ok(state.finish())
+    let settings = Settings { anchors, since, ..Settings::new(trust) };
+    verify_records(reader, &settings, &Ok, &mut |_, object| check(&object))
 }
 
-/// What the next entry's number has to be.
-#[derive(Clone, Copy)]
-enum NextSeq {
-    /// Exactly this.
-    Is(u64),
-    /// This or more: unreadable lines came before, and nobody knows how many entries they were.
-    AtLeast(u64),
-}
-
-struct State<'t> {
-    trust: &'t Trust,
-    line_number: u64,
-    ledger_id: Option<LedgerId>,
-    /// From the genesis, once it has been verified.
-    roster: Option<Roster>,
-    created_ts: Option<String>,
-    imported: Option<Imported>,
-    next_seq: NextSeq,
-    /// The hash of the line before, unless that line was not authentic and has reported so.
-    prev_hash: Option<EntryHash>,
-    last: Option<(u64, EntryHash)>,
-    signed: Vec<(PublicKey, u64)>,
-    entries: u64,
-    recoveries: u64,
-    fault_count: u64,
-    faults: Vec<FaultReport>,
-    torn_tail: Option<TornTail>,
-    tree: Tree<'t>,
-    /// Up to which line only the tree is looked at.
-    since: u64,
-    compared: u64,
-}
-
-struct Roster {
-    /// The key that signed the genesis.
-    genesis_key: PublicKey,
-    /// All keys that the genesis lists.
-    keys: Vec<PublicKey>,
-}
-
-impl<'t> State<'t> {
-    fn new(trust: &'t Trust, anchors: &'t [Anchor], since: u64) -> Self {
-        Self {
-            trust,
-            line_number: 0,
-            ledger_id: None,
-            roster: None,
-            created_ts: None,
-            imported: None,
-            next_seq: NextSeq::Is(0),
-            prev_hash: None,
-            last: None,
-            signed: Vec::new(),
-            entries: 0,
-            recoveries: 0,
-            fault_count: 0,
-            faults: Vec::new(),
-            torn_tail: None,
-            tree: Tree::new(anchors),
-            since,
-            compared: 0,
-        }
-    }
-
-    fn line(&mut self, line: &Line, check: &mut dyn FnMut(&Object) -> Result<(), String>) {
-        if self.could_be_torn(line) {
-            self.torn(line);
-            return;
-        }
-        if line.terminated {
-            self.tree.push(&line.bytes);
-        }
-        if self.only_compare(line) {
-            return;
-        }
-        let parsed = if line.terminated { Entry::parse(&line.bytes) } else { unterminated(line) };
-        let entry = match parsed {
-            Ok(entry) => entry,
-            Err(fault) => {
-                // Without its text nobody knows which entry this was, or how many.
-                self.fault(None, &fault);
-                self.lose_track();
-                return;
-            }
-        };
-        if let Err(fault) = self.authenticate(&entry) {
-            self.fault(Some(entry.seq()), &fault);
-            self.lose_track();
-            return;
-        }
-        let order = self.check_order(&entry);
-        self.follow(&entry);
-        let result = order.and_then(|()| self.check_content(&entry, check));
-        match result {
-            Ok(()) => self.count(&entry),
-            Err(fault) => self.fault(Some(entry.seq()), &fault),
-        }
-    }
-
-    /// Whether a line has only to be what an anchor covers. Of the last such line the number and hash are
-    /// taken, for the next one to follow.
-    fn only_compare(&mut self, line: &Line) -> bool {
-        if self.line_number == 1 || self.line_number > self.since {
-            return false;
-        }
-        self.compared += 1;
-        if self.line_number == self.since {
-            match Entry::parse(&line.bytes) {
-                Ok(entry) => self.follow(&entry),
-                Err(fault) => self.fault(None, &fault),
-            }
-        }
-        true
-    }
-
-    /// Whether a line is what an interrupted write of one entry leaves. The genesis is never
-    /// written that way: it appears complete, by a rename.
-    fn could_be_torn(&self, line: &Line) -> bool {
-        line.last
-            && self.line_number > 1
-            && line.len <= MAX_LINE_BYTES as u64 + u64::from(!line.terminated)
-            && (!line.terminated || line.bytes.contains(&0))
-    }
-
-    fn torn(&mut self, line: &Line) {
-        let complete_entry = Entry::parse(&line.bytes).is_ok_and(|entry| {
-            self.authenticate(&entry).is_ok() && self.check_order(&entry).is_ok()
-        });
-        self.torn_tail = Some(TornTail {
-            line: self.line_number,
-            bytes: line.len + u64::from(line.terminated),
-            complete_entry: complete_entry && !line.terminated,
-        });
-    }
-
-    /// Whether a key that may do so signed this entry, for this ledger.
-    fn authenticate(&mut self, entry: &Entry) -> Result<(), Fault> {
-        if self.line_number == 1
-            && let Some(Control::Genesis(genesis)) = entry.control()?
-        {
-            entry.authenticate(entry.ledger_id(), &genesis.keys)?;
-            self.created_ts = Some(genesis.created_ts);
-            self.imported = genesis.imported;
-            self.roster = Some(Roster { genesis_key: entry.signing_key(), keys: genesis.keys });
-        }
-        // Without a genesis only what is trusted directly can tell an authentic line from another.
-        let ledger_id = self.ledger_id.unwrap_or(entry.ledger_id());
-        if let Some(roster) = &self.roster {
-            entry.authenticate(ledger_id, &roster.keys)?;
-        } else {
-            let trusted: Vec<PublicKey> = self.trust.iter().collect();
-            entry.authenticate(ledger_id, &trusted)?;
-        }
-        self.ledger_id = Some(ledger_id);
-        Ok(())
-    }
-
-    /// Whether the entry stands where it belongs.
-    fn check_order(&self, entry: &Entry) -> Result<(), Fault> {
-        let found = entry.seq();
-        if self.line_number == 1 && found != 0 {
-            return Err(Fault::NoGenesis);
-        }
-        if self.line_number > 1 && found == 0 {
-            return Err(Fault::LateGenesis);
-        }
-        match self.next_seq {
-            NextSeq::Is(expected) if found != expected => Err(Fault::Seq { expected, found }),
-            NextSeq::AtLeast(expected) if found < expected => Err(Fault::Seq { expected, found }),
-            _ => self.prev_hash.map_or(Ok(()), |hash| entry.has_prev_hash(hash)),
-        }
-    }
-
-    fn check_content(
-        &mut self,
-        entry: &Entry,
-        check: &mut dyn FnMut(&Object) -> Result<(), String>,
-    ) -> Result<(), Fault> {
-        match entry.control()? {
-            None => check(entry.object()).map_err(Fault::Record),
-            Some(Control::Recovery(_)) => {
-                self.recoveries += 1;
-                Ok(())
-            }
-            Some(Control::Genesis(_)) => Ok(()),
-        }
-    }
-
-    /// From here on, what comes next has to follow this authentic entry.
-    fn follow(&mut self, entry: &Entry) {
-        let hash = entry.hash();
-        self.next_seq = NextSeq::Is(entry.seq() + 1);
-        self.prev_hash = Some(hash);
-        self.last = Some((entry.seq(), hash));
-    }
-
-    /// After a line whose content is not to be relied on.
-    fn lose_track(&mut self) {
-        let (NextSeq::Is(next) | NextSeq::AtLeast(next)) = self.next_seq;
-        self.next_seq = NextSeq::AtLeast(next);
-        self.prev_hash = None;
-    }
-
-    fn count(&mut self, entry: &Entry) {
-        self.entries += 1;
-        let key = entry.signing_key();
-        match self.signed.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, entries)) => *entries += 1,
-            None => self.signed.push((key, 1)),
-        }
-    }
-
-    fn fault(&mut self, seq: Option<u64>, fault: &Fault) {
-        self.fault_count += 1;
-        if self.faults.len() < MAX_FAULTS {
-            // An empty file has no line; the fault stands where the first would be.
-            let line = self.line_number.max(1);
-            let (code, reason) = (fault.code(), fault.to_string());
-            self.faults.push(FaultReport { line, seq, code, reason });
-        }
-    }
-
-    fn finish(self) -> Report {
-        let trusted = self.roster.as_ref().is_some_and(|r| self.trust.contains(r.genesis_key));
-        let anchors = self.tree.judge(self.ledger_id, &self.known_keys());
-        let status = if self.was_cut_off(&anchors) {
-            Status::Rewritten
-        } else if self.fault_count > 0 || has(&anchors, AnchorVerdict::Refused) {
-            Status::Tampered
-        } else if has(&anchors, AnchorVerdict::Forked) {
-            Status::Rewritten
-        } else if !trusted {
-            Status::Untrusted
-        } else if self.torn_tail.is_some() {
-            Status::TornTail
-        } else {
-            Status::Valid
-        };
-        Report {
-            schema_version: 1,
-            status,
-            entries: self.entries,
-            lines: self.line_number,
-            keys: self.key_reports(),
-            ledger_id: self.ledger_id.map(|id| id.to_string()),
-            created_ts: self.created_ts,
-            imported: self.imported,
-            last_seq: self.last.map(|(seq, _)| seq),
-            head_hash: self.last.map(|(_, hash)| hash.to_string()),
-            recoveries: self.recoveries,
-            fault_count: self.fault_count,
-            first_fault: self.faults.first().cloned(),
-            faults: self.faults,
-            torn_tail: self.torn_tail,
-            tree_size: self.tree.size(),
-            root: self.tree.root().to_string(),
-            covered: covered(&anchors),
-            anchors,
-            compared: self.compared,
-        }
-    }
-
-    /// Whether whole lines are gone, and nothing else is wrong than what a cut leaves at the end.
-    fn was_cut_off(&self, anchors: &[AnchorReport]) -> bool {
-        let by_cut = [Fault::EmptyFile.code(), Fault::Unterminated.code()];
-        has(anchors, AnchorVerdict::Truncated)
-            && self.faults.iter().all(|fault| by_cut.contains(&fault.code))
-    }
-
-    /// The keys that may sign checkpoints of this ledger.
-    fn known_keys(&self) -> Vec<PublicKey> {
-        let roster = self.roster.iter().flat_map(|roster| roster.keys.iter().copied());
-        roster.chain(self.trust.iter()).collect()
-    }
-
-    fn key_reports(&self) -> Vec<KeyReport> {
-        let genesis_key = self.roster.as_ref().map(|roster| roster.genesis_key);
-        let keys = match &self.roster {
-            Some(roster) => roster.keys.clone(),
-            None => self.signed.iter().map(|(key, _)| *key).collect(),
-        };
-        keys.into_iter()
-            .map(|key| KeyReport {
-                public_key: key.to_hex(),
-                fingerprint: key.fingerprint(),
-                trusted: self.trust.contains(key),
-                genesis: genesis_key == Some(key),
-                entries: self.signed.iter().find(|(k, _)| *k == key).map_or(0, |(_, n)| *n),
-            })
-            .collect()
-    }
-}
-
-fn has(anchors: &[AnchorReport], verdict: AnchorVerdict) -> bool {
-    anchors.iter().any(|anchor| anchor.verdict == verdict)
-}
-
-/// How many lines a confirmed checkpoint covers.
-fn covered(anchors: &[AnchorReport]) -> u64 {
-    let confirmed = |anchor: &&AnchorReport| anchor.verdict == AnchorVerdict::Confirmed;
-    let signed = anchors.iter().filter(|anchor| anchor.signed).filter(confirmed);
-    signed.filter_map(|anchor| anchor.size).max().unwrap_or_default()
-}
-
-/// The fault of a line without a newline that no interrupted write can have left.
-fn unterminated(line: &Line) -> Result<Entry, Fault> {
-    Err(if line.len > MAX_LINE_BYTES as u64 { Fault::TooLong } else { Fault::Unterminated })
+/// Verifies a ledger on several threads, and what its records say in two steps.
+///
+/// `check` is called on any thread and in any order, with all members of entries that carry a valid
+/// signature and are not the ledger's own records; also with some that turn out not to belong here.
+/// What it returns for those that do is handed to `accept`, with the entry's number, on the calling
+/// thread and in the order of lines. What either returns as an error becomes a fault of that line.
+///
+/// # Errors
+///
+/// Only when reading fails. Everything else is in the report.
+///
+/// ```
+/// use carbon_ops_ledger::keys::Trust;
+/// use carbon_ops_ledger::verify::{Settings, Status, verify_records};
+/// let trust = Trust::new();
+/// let settings = Settings { threads: 2.try_into().unwrap(), ..Settings::new(&trust) };
+/// let mut records = Vec::new();
+/// let report = verify_records(&b""[..], &settings, &Ok, &mut |seq, record| {
+///     records.push((seq, record));
+///     Ok(())
+/// });
+/// assert_eq!((report.unwrap().status, records.len()), (Status::Tampered, 0));
+/// ```
+pub fn verify_records<T: Send>(
+    reader: impl BufRead,
+    settings: &Settings<'_>,
+    check: &(dyn Fn(Object) -> Result<T, String> + Sync),
+    accept: &mut dyn FnMut(u64, T) -> Result<(), String>,
+) -> io::Result<Report> {
+    let mut sequence = Sequence::new(settings);
+    parallel::examine_all(reader, settings, check, &mut |line| sequence.push(line, accept))?;
+    Ok(sequence.finish())
 }

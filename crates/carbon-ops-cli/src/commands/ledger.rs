@@ -1,6 +1,5 @@
 //! `carbon-ops ledger`: make, verify and show ledgers.
 
-use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,10 +9,11 @@ use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
+use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{Report, Status, verify_against};
+use carbon_ops_ledger::verify::{Report, Settings as VerifySettings, Status, verify_records};
 
-use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
+use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
 use crate::config::Settings;
 use crate::edge::Edge;
@@ -49,6 +49,7 @@ pub(crate) fn run(
         Ledger::Append(args) => legacy::append(args, &settings, edge, out),
         Ledger::Import(args) => legacy::import(args, &settings, edge, out),
         Ledger::Checkpoint(args) => tree::checkpoint(args, &settings, edge, out),
+        Ledger::Seal(args) => seal(args, &settings, edge, out),
         Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
         Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
         Ledger::Consistency(args) => tree::consistency(args, &settings, edge, out),
@@ -66,6 +67,22 @@ fn init(args: &LedgerInit, settings: &Settings, edge: &Edge, out: &mut impl Writ
     Ok(0)
 }
 
+fn seal(args: &LedgerSeal, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    if !store.exists() {
+        bail!("there is no ledger in {}", store.ledger.display());
+    }
+    let keyring = store.keyring()?;
+    let mut opened = store.open(&keyring)?;
+    // What is sealed can be proven, and its loss is proven by the checkpoint.
+    opened.checkpoint()?;
+    match opened.seal()? {
+        Some(segment) => writeln!(out, "sealed {}", store.ledger.join(segment.path()).display())?,
+        None => writeln!(out, "nothing was appended since the last segment was sealed")?,
+    }
+    Ok(0)
+}
+
 fn check(
     args: &LedgerVerify,
     settings: &Settings,
@@ -78,21 +95,27 @@ fn check(
         return legacy::check(args, &path, &trust, out);
     }
     let (anchors, since) = tree::anchors(&path, args.since.as_deref())?;
-    let reader = BufReader::with_capacity(1 << 20, open(&path)?);
-    let mut others = Others::default();
-    let mut check = |object: &Object| match Payload::of(object) {
-        Payload::Record => check_record(object, args.recompute),
-        Payload::Newer => {
-            others.newer += 1;
-            Ok(())
-        }
-        Payload::Foreign => {
-            others.foreign += 1;
-            Ok(())
+    let ledger = open(&path)?;
+    let segments = ledger.segment_faults().with_context(|| cannot_read(&path))?;
+    let reader = BufReader::with_capacity(1 << 20, ledger);
+    let check = |object| {
+        let payload = Payload::of(&object);
+        match payload {
+            Payload::Record => check_record(object, args.recompute).map(|()| payload),
+            Payload::Newer | Payload::Foreign => Ok(payload),
         }
     };
-    let report = verify_against(reader, &trust, &anchors, since, &mut check)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let mut others = Others::default();
+    let mut accept = |_, payload| {
+        others.count(payload);
+        Ok(())
+    };
+    let threads = Edge::threads();
+    let settings =
+        VerifySettings { anchors: &anchors, since, threads, ..VerifySettings::new(&trust) };
+    let mut report = verify_records(reader, &settings, &check, &mut accept)
+        .with_context(|| cannot_read(&path))?;
+    report.add_segment_faults(&segments);
     let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
     if args.json {
         let mut json = serde_json::to_value(&report)?;
@@ -131,7 +154,18 @@ struct Others {
     foreign: u64,
 }
 
+impl Others {
+    fn count(&mut self, payload: Payload) {
+        match payload {
+            Payload::Record => {}
+            Payload::Newer => self.newer += 1,
+            Payload::Foreign => self.foreign += 1,
+        }
+    }
+}
+
 /// Whose entry it is.
+#[derive(Clone, Copy)]
 enum Payload {
     Record,
     /// Of this program, in a schema that this version does not know.
@@ -154,14 +188,11 @@ impl Payload {
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
-fn check_record(object: &Object, recompute: bool) -> Result<(), String> {
-    let mut payload = object.clone();
+fn check_record(mut payload: Object, recompute: bool) -> Result<(), String> {
     for member in LEDGER_MEMBERS {
         payload.remove(member);
     }
-    let bytes = object_to_canonical(&payload);
-    let json = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    let record = Record::from_json(json).map_err(|error| error.to_string())?;
+    let record = Record::from_json(payload.into()).map_err(|error| error.to_string())?;
     if recompute {
         record.recompute().map_err(|error| error.to_string())?;
     }
@@ -232,8 +263,7 @@ pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result
 
 fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
-    let lines =
-        last(open(&path)?, args.last).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
     for line in lines {
         let (number, value) = line.with_context(|| format!("cannot show {}", path.display()))?;
         match value {
@@ -285,8 +315,12 @@ fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     Ok(if path.is_dir() { path.join(LEDGER_FILE) } else { path })
 }
 
-pub(super) fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| {
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
+}
+
+pub(super) fn open(path: &Path) -> Result<LedgerReader> {
+    LedgerReader::open(path).map_err(|error| {
         anyhow!(
             "cannot open the ledger {}: {error}\nhint: give the path of a ledger, or make the \
              default one with a first `carbon-ops run`",

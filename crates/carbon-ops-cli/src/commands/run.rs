@@ -100,6 +100,9 @@ pub(crate) fn run(
     if let Some(Err(error)) = ledger.as_mut().filter(|_| reported).map(Opened::checkpoint_if_due) {
         let _ = writeln!(err, "carbon-ops: no checkpoint was signed: {}", describe(&error));
     }
+    if let Some(Err(error)) = ledger.as_mut().filter(|_| reported).map(Opened::seal_if_due) {
+        let _ = writeln!(err, "carbon-ops: no segment was sealed: {}", describe(&error));
+    }
     if ended.interrupted {
         supervise::die_of_interrupt();
     }

@@ -26,6 +26,7 @@ mod monitor;
 mod monitor_gpu;
 mod record;
 mod run;
+mod segments;
 mod simulated_rapl;
 mod simulator;
 mod skip;

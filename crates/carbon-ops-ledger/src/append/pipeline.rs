@@ -64,7 +64,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Ledger, Repair, WriterOptions};
+use super::{Ledger, Repair, SEGMENT_BYTES, WriterOptions};
 use crate::entry::{Durability, LedgerId};
 use crate::error::{Error, Result};
 use crate::keys::{Signer, Trust};
@@ -110,13 +110,15 @@ pub struct PipelineOptions {
     /// How many entries of each submitter may be under way, at least one; a submitter waits beyond.
     /// 1,024 without another wish.
     pub in_flight: usize,
+    /// How large the active file grows before it is sealed; [`SEGMENT_BYTES`] without another wish.
+    pub segment_bytes: u64,
 }
 
 impl PipelineOptions {
     /// As many signers as processors, 1,024 entries in flight.
     #[must_use]
     pub fn new(writer: WriterOptions) -> Self {
-        Self { writer, signers: None, in_flight: IN_FLIGHT }
+        Self { writer, signers: None, in_flight: IN_FLIGHT, segment_bytes: SEGMENT_BYTES }
     }
 }
 
@@ -130,6 +132,8 @@ pub struct Stored {
     pub batches: u64,
     /// How many checkpoints were signed.
     pub checkpoints: u64,
+    /// How many segments were sealed.
+    pub segments: u64,
     /// What had to be repaired before this writer's entries could be appended, after the opening.
     pub repairs: Vec<Repair>,
 }
@@ -194,7 +198,7 @@ impl Pipeline {
                 let repairs = ledger.repairs.clone();
                 let _ = tell.send(Ok(Found { id, durability, repairs }));
                 let pen = Pen::new(Arc::clone(&signer));
-                Writer::new(ledger, intake, signers, pen, clock).run()
+                Writer::new(ledger, intake, signers, pen, clock, options.segment_bytes).run()
             }
         };
         let thread = std::thread::Builder::new().name("ledger-writer".to_owned());

@@ -16,9 +16,9 @@ use super::{Ledger, io_error};
 use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE};
 use crate::entry::LedgerId;
 use crate::error::{Error, Result};
-use crate::keys::PublicKey;
 use crate::merkle::{TreeHash, leaf_hash};
 use crate::note::Note;
+use crate::roster::Roster;
 use crate::seek::{lines_from, offset_of};
 use crate::storage::Storage;
 use crate::tile::{Edge, Tile};
@@ -106,7 +106,9 @@ impl<S: Storage> Ledger<'_, S> {
     pub fn checkpoint(&mut self, now: &str) -> Result<SignedCheckpoint> {
         self.turn(|ledger| {
             let len = ledger.settle(now, &mut Vec::new())?;
-            ledger.sign_checkpoint(len)
+            let signed = ledger.sign_checkpoint(len)?;
+            ledger.keep_roster();
+            Ok(signed)
         })
     }
 
@@ -114,7 +116,7 @@ impl<S: Storage> Ledger<'_, S> {
     /// is durable, and ends at `len`.
     pub(super) fn sign_checkpoint(&mut self, len: u64) -> Result<SignedCheckpoint> {
         let size = self.head.seq + 1;
-        let stored = stored_checkpoint(&mut self.storage, self.id, &self.roster)?;
+        let stored = stored_checkpoint(&mut self.storage, self.id, self.known.roster())?;
         let state = stored_state(&mut self.storage, self.id)?;
         let base = last(&self.storage, stored.as_ref().map(|(checkpoint, _)| *checkpoint), state)?;
         if let Some(base) = base
@@ -269,14 +271,15 @@ pub(super) fn signed_size<S: Storage>(storage: &mut S, id: LedgerId) -> Result<u
 fn stored_checkpoint<S: Storage>(
     storage: &mut S,
     id: LedgerId,
-    roster: &[PublicKey],
+    roster: &Roster,
 ) -> Result<Option<(Checkpoint, Note)>> {
     let name = CHECKPOINT_FILE;
     let bytes = storage.read_beside(name).map_err(|e| beside(storage, "read", name, e))?;
     let Some(bytes) = bytes else { return Ok(None) };
     let read = Note::parse(&bytes).and_then(|note| {
         let checkpoint = Checkpoint::of_note(&note)?;
-        checkpoint.signed_by(&note, roster)?;
+        // Its signer may have been retired since.
+        checkpoint.signed_by(&note, &roster.keys_at(checkpoint.size))?;
         Ok((checkpoint, note))
     });
     let refuse = |reason| Error::Beside { path: storage.path().with_file_name(name), reason };

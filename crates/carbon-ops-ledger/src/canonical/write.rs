@@ -22,13 +22,8 @@ pub fn to_canonical(value: &Value) -> Vec<u8> {
 /// The canonical bytes of an object; as [`to_canonical`] without wrapping it in a [`Value`].
 #[must_use]
 pub fn object_to_canonical(object: &Object) -> Vec<u8> {
-    object_to_canonical_without(object, &[])
-}
-
-/// The canonical bytes of an object as if it lacked the members named in `omitted`.
-pub(crate) fn object_to_canonical_without(object: &Object, omitted: &[&str]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    write_object(&mut out, object, omitted);
+    write_object(&mut out, object);
     out
 }
 
@@ -60,18 +55,16 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
             }
             out.push(b']');
         }
-        Value::Object(object) => write_object(out, object, &[]),
+        Value::Object(object) => write_object(out, object),
     }
 }
 
-fn write_object(out: &mut Vec<u8>, object: &Object, omitted: &[&str]) {
+fn write_object(out: &mut Vec<u8>, object: &Object) {
     out.push(b'{');
-    let mut first = true;
-    for (name, value) in object.iter().filter(|(name, _)| !omitted.contains(name)) {
-        if !first {
+    for (index, (name, value)) in object.iter().enumerate() {
+        if index > 0 {
             out.push(b',');
         }
-        first = false;
         write_member(out, name, value);
     }
     out.push(b'}');

@@ -92,8 +92,8 @@ fn a_genesis_has_exactly_its_members() {
     }
     let fault = changed(|object| drop(object.insert("note", "x"))).unwrap_err();
     assert_eq!(fault, Fault::UnknownMember("note".into()));
-    let fault = changed(|object| drop(object.insert("type", "key_rotation"))).unwrap_err();
-    assert_eq!(fault, Fault::UnknownType("key_rotation".into()));
+    let fault = changed(|object| drop(object.insert("type", "epoch"))).unwrap_err();
+    assert_eq!(fault, Fault::UnknownType("epoch".into()));
     assert!(changed(|object| drop(object.insert("schema_version", 2))).is_err());
     assert!(changed(|object| drop(object.insert("durability", "async"))).is_err());
     assert!(changed(|object| drop(object.insert("keys", Vec::new()))).is_err());

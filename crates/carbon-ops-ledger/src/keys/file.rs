@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
 
 use super::SecretKey;
-use crate::durable::{self, Fresh};
+use crate::durable;
 use crate::error::{Error, Result};
 
 /// More than any PKCS#8 PEM of an Ed25519 key (119 bytes in version 1, about 200 in version 2), so
@@ -107,7 +107,7 @@ fn write_temp(path: &Path, text: &str) -> io::Result<PathBuf> {
         // The process id and a counter; a left-over of a crashed process is stepped over.
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let temp = path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()));
-        match durable::write_synced(&temp, text.as_bytes(), KEY_FILE_MODE, Fresh::Required) {
+        match durable::write_synced(&temp, text.as_bytes(), KEY_FILE_MODE) {
             Ok(()) => return Ok(temp),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) => {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::checkpoint::Checkpoint;
 use crate::entry::LedgerId;
 use crate::keys::PublicKey;
-use crate::merkle::{Frontier, TreeHash, leaf_hash};
+use crate::merkle::{Frontier, TreeHash};
 use crate::note::Note;
 
 /// Something that tells a size and root which the ledger must have had.
@@ -68,7 +68,7 @@ pub struct AnchorReport {
 }
 
 /// The tree over the lines so far, and the roots that anchors ask for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tree<'a> {
     anchors: &'a [Anchor],
     frontier: Frontier,
@@ -83,8 +83,8 @@ impl<'a> Tree<'a> {
         tree
     }
 
-    pub(super) fn push(&mut self, line: &[u8]) {
-        self.frontier.push(leaf_hash(line));
+    pub(super) fn push(&mut self, leaf: TreeHash) {
+        self.frontier.push(leaf);
         self.note_root();
     }
 

@@ -462,7 +462,9 @@ fn files_of_a_signed_ledger_are_where_the_format_says() {
         [("tile/0/000", 8192), ("tile/0/001.p/45", 45 * 32), ("tile/1/000.p/1", 32)]
     );
     let rest: Vec<_> = names.keys().filter(|name| !name.starts_with("tile")).collect();
-    assert_eq!(rest, ["checkpoint", "checkpoints.log", "ledger.ndjson", "lock", "signer.state"]);
+    let beside =
+        ["checkpoint", "checkpoints.log", "ledger.ndjson", "lock", "roster.state", "signer.state"];
+    assert_eq!(rest, beside);
     let checkpoint = fs::read(dir.path().join("checkpoint")).unwrap();
     assert_eq!(checkpoint, fs::read(dir.path().join("checkpoints.log")).unwrap());
     let state = fs::read_to_string(dir.path().join("signer.state")).unwrap();

@@ -31,7 +31,7 @@ pub(super) fn checkpoint(
     out: &mut impl Write,
 ) -> Result<u8> {
     let store = Store::of(settings, edge)?.at(args.path.as_deref());
-    if !file(Some(&store.ledger), settings)?.exists() {
+    if !store.exists() {
         bail!("there is no ledger in {}", store.ledger.display());
     }
     let keyring = store.keyring()?;

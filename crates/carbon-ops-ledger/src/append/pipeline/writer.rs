@@ -48,6 +48,10 @@ const CHECKPOINT_SHARE: u32 = 10;
 /// What stops a pipeline, which all who wait are told.
 type Result<T, E = Arc<Error>> = std::result::Result<T, E>;
 
+/// After how many bytes it is noted how far the keys of the ledger are known: what has to be searched
+/// after a crash takes some milliseconds.
+const KEEP_ROSTER_EVERY: u64 = 16 << 20;
+
 /// A number that the ledger can still give: entries count below 2^53.
 const MAX_SEQ: u64 = (1 << 53) - 1;
 
@@ -79,6 +83,9 @@ pub(super) struct Writer<'k, S, C> {
     uncovered_since: Option<Duration>,
     last_checkpoint: Option<Duration>,
     spacing: Duration,
+    /// How long the ledger was when it was last noted how far the keys in it are known.
+    roster_kept: u64,
+    segment_bytes: u64,
     answers: Answers,
     stored: Stored,
 }
@@ -96,6 +103,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         signers: Signers,
         pen: Pen,
         clock: C,
+        segment_bytes: u64,
     ) -> Self {
         let next = ledger.head;
         Self {
@@ -117,6 +125,8 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             uncovered_since: None,
             last_checkpoint: None,
             spacing: CHECKPOINT_SPACING,
+            roster_kept: 0,
+            segment_bytes,
             answers: Answers::default(),
             stored: Stored::default(),
         }
@@ -195,6 +205,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             let hurry = ending || self.intake.is_closed();
             if self.worth_writing(hurry) {
                 self.write_batch()?;
+                self.seal_if_full()?;
             } else if !self.signing.is_empty() {
                 self.signers.wait(self.signing.start..=self.wait_for());
             } else if ending || !self.wait_in_turn(hurry)? {
@@ -404,11 +415,26 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         }
         let line = bytes.get(last_line..bytes.len().saturating_sub(1)).unwrap_or_default();
         self.ledger.seen = Some(Seen { len: self.len, line: line.to_vec() });
+        self.ledger.known.appended(at, self.len);
         if let Some(grown) = &mut self.ledger.grown {
             grown.append(at, entries.map(|entry| entry.leaf), length);
         }
         self.uncovered_since.get_or_insert_with(|| self.clock.monotonic());
         self.stored.batches += 1;
+    }
+
+    /// Seals what was appended once it is as large as a segment shall be.
+    fn seal_if_full(&mut self) -> Result<()> {
+        let storage = &mut self.ledger.storage;
+        let sealed = storage.sealed().map_err(|e| io_error(storage, "look at", e))?;
+        if self.len.saturating_sub(sealed) <= self.segment_bytes {
+            return Ok(());
+        }
+        self.sync_unsynced()?;
+        let (storage, last) = (&mut self.ledger.storage, self.ledger.head.seq);
+        let segment = storage.seal(last).map_err(|e| fatal(storage, "seal", e))?;
+        self.stored.segments += u64::from(segment.is_some());
+        Ok(())
     }
 
     fn acknowledge(&mut self, batch: Vec<SignedChunk>) {
@@ -461,6 +487,10 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         }
         self.sync_unsynced()?;
         self.ledger.sign_checkpoint(self.len)?;
+        if last || self.len.saturating_sub(self.roster_kept) >= KEEP_ROSTER_EVERY {
+            self.ledger.keep_roster();
+            self.roster_kept = self.len;
+        }
         self.stored.checkpoints += 1;
         self.uncovered_since = None;
         let after = self.clock.monotonic();

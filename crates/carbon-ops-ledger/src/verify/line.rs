@@ -1,0 +1,193 @@
+//! What one line tells by itself: its form, its hashes, whether its signature fits the key that it
+//! names, and what the caller's check makes of a record. Any thread can do it, in any order.
+//!
+//! Left out: everything that depends on the place of the line, which is `sequence.rs`.
+
+use std::collections::HashMap;
+
+use crate::canonical::Object;
+use crate::entry::{Control, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES};
+use crate::keys::PublicKey;
+use crate::merkle::{TreeHash, leaf_hash};
+
+/// More keys than an honest ledger has; whoever writes a new key on each line gains no memory.
+const MAX_KNOWN_KEYS: usize = 256;
+
+/// A line as it is stored, and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredLine<'b> {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its content without the newline; of one that is too long at least one byte more than is
+    /// allowed.
+    pub bytes: &'b [u8],
+    /// How long it really is, without the newline.
+    pub len: u64,
+    /// Whether a newline ends it.
+    pub terminated: bool,
+    /// Whether nothing follows it.
+    pub last: bool,
+}
+
+impl StoredLine<'_> {
+    /// Whether it is what an interrupted write of one entry leaves. The genesis is never written
+    /// that way: it appears complete, by a rename.
+    fn could_be_torn(&self) -> bool {
+        self.last
+            && self.number > 1
+            && self.len <= MAX_LINE_BYTES as u64 + u64::from(!self.terminated)
+            && (!self.terminated || self.bytes.contains(&0))
+    }
+
+    /// The fault of a line without a newline that no interrupted write can have left.
+    fn unterminated(&self) -> Fault {
+        if self.len > MAX_LINE_BYTES as u64 { Fault::TooLong } else { Fault::Unterminated }
+    }
+}
+
+/// Examines lines one by one; remembers the keys that it has met, and nothing else.
+pub struct Examiner<'c, T> {
+    check: &'c (dyn Fn(Object) -> Result<T, String> + Sync),
+    /// Up to which line only the tree is looked at.
+    since: u64,
+    keys: HashMap<String, Option<PublicKey>>,
+}
+
+impl<T> std::fmt::Debug for Examiner<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Examiner").field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+/// What a line told by itself.
+#[derive(Clone, Debug)]
+pub struct Examined<T> {
+    pub(super) number: u64,
+    /// Its length, with the newline.
+    pub(super) bytes: u64,
+    pub(super) terminated: bool,
+    /// None for what is no leaf of the tree.
+    pub(super) leaf: Option<TreeHash>,
+    pub(super) content: Content<T>,
+}
+
+/// What a line is.
+#[derive(Clone, Debug)]
+pub(super) enum Content<T> {
+    /// What an interrupted write left, and an entry if it is a whole one.
+    Torn(Option<Box<Facts<T>>>),
+    /// Not looked into.
+    Compared,
+    /// Not looked into, but for what the next line has to follow.
+    LastCompared(Result<(u64, EntryHash), Fault>),
+    /// An entry, or why it is none.
+    Entry(Result<Box<Facts<T>>, Fault>),
+}
+
+/// What an entry says and is.
+#[derive(Clone, Debug)]
+pub(super) struct Facts<T> {
+    pub(super) seq: u64,
+    pub(super) ledger_id: LedgerId,
+    pub(super) prev_hash: Option<EntryHash>,
+    pub(super) hash: EntryHash,
+    pub(super) signing_key: PublicKey,
+    /// Whether the signature fits the key that the entry names.
+    pub(super) signed: bool,
+    pub(super) payload: Payload<T>,
+}
+
+/// Whose record an entry carries.
+#[derive(Clone, Debug)]
+pub(super) enum Payload<T> {
+    /// One of the ledger's own.
+    Control(Box<Control>),
+    /// Another one, and what the caller's check says.
+    Record(Result<T, String>),
+    /// Not looked at, because nobody signed it.
+    Unsigned,
+}
+
+impl<T> Facts<T> {
+    /// See [`Entry::authenticate`].
+    pub(super) fn authenticate(
+        &self,
+        ledger_id: LedgerId,
+        roster: &[PublicKey],
+    ) -> Result<(), Fault> {
+        if !roster.contains(&self.signing_key) {
+            return Err(Fault::KeyNotInRoster(self.signing_key.to_hex()));
+        }
+        if !self.signed {
+            return Err(Fault::Signature);
+        }
+        if self.ledger_id != ledger_id {
+            return Err(Fault::OtherLedger(self.ledger_id));
+        }
+        Ok(())
+    }
+}
+
+impl<'c, T> Examiner<'c, T> {
+    /// `check` is called for each signed entry that is not one of the ledger's own records. The
+    /// lines up to `since` but the first are not looked into.
+    #[must_use]
+    pub fn new(check: &'c (dyn Fn(Object) -> Result<T, String> + Sync), since: u64) -> Self {
+        Self { check, since, keys: HashMap::new() }
+    }
+
+    /// Examines a line.
+    pub fn examine(&mut self, line: &StoredLine<'_>) -> Examined<T> {
+        let torn = line.could_be_torn();
+        Examined {
+            number: line.number,
+            bytes: line.len + u64::from(line.terminated),
+            terminated: line.terminated,
+            leaf: (line.terminated && !torn).then(|| leaf_hash(line.bytes)),
+            content: if torn {
+                Content::Torn(self.facts(line.bytes).ok())
+            } else if line.number > 1 && line.number < self.since {
+                Content::Compared
+            } else if line.number > 1 && line.number == self.since {
+                Content::LastCompared(self.parse(line.bytes).map(|e| (e.seq(), e.hash())))
+            } else if line.terminated {
+                Content::Entry(self.facts(line.bytes))
+            } else {
+                Content::Entry(Err(line.unterminated()))
+            },
+        }
+    }
+
+    fn facts(&mut self, line: &[u8]) -> Result<Box<Facts<T>>, Fault> {
+        let entry = self.parse(line)?;
+        let signed = entry.verify_signature().is_ok();
+        Ok(Box::new(Facts {
+            seq: entry.seq(),
+            ledger_id: entry.ledger_id(),
+            prev_hash: entry.prev_hash(),
+            hash: entry.hash(),
+            signing_key: entry.signing_key(),
+            signed,
+            payload: match entry.control()? {
+                Some(control) => Payload::Control(Box::new(control)),
+                None if signed => Payload::Record((self.check)(entry.into_object())),
+                None => Payload::Unsigned,
+            },
+        }))
+    }
+
+    fn parse(&mut self, line: &[u8]) -> Result<Entry, Fault> {
+        let keys = &mut self.keys;
+        Entry::parse_with(line, &mut |text| {
+            if let Some(key) = keys.get(text) {
+                return *key;
+            }
+            if keys.len() >= MAX_KNOWN_KEYS {
+                keys.clear();
+            }
+            let key = PublicKey::from_hex(text).ok();
+            keys.insert(text.to_owned(), key);
+            key
+        })
+    }
+}

@@ -1,0 +1,308 @@
+//! What the order of lines tells: who may sign, which number and link a line must have, what the
+//! ledger's own records say, and the tree over all lines; from it the report.
+//!
+//! Left out: what a line tells by itself, which is `line.rs`, and where lines come from.
+
+use super::anchor::{AnchorReport, AnchorVerdict, Tree};
+use super::line::{Content, Examined, Facts, Payload};
+use super::{FaultReport, KeyReport, MAX_FAULTS, Report, Settings, Status, TornTail};
+use crate::entry::{Control, EntryHash, Fault, Imported, LedgerId};
+use crate::keys::{PublicKey, Trust};
+
+/// What the next entry's number has to be.
+#[derive(Clone, Copy, Debug)]
+enum NextSeq {
+    /// Exactly this.
+    Is(u64),
+    /// This or more: unreadable lines came before, and nobody knows how many entries they were.
+    AtLeast(u64),
+}
+
+/// Judges lines in their order, from what an [`Examiner`](super::Examiner) found in each.
+#[derive(Clone, Debug)]
+pub struct Sequence<'t> {
+    trust: &'t Trust,
+    line_number: u64,
+    ledger_id: Option<LedgerId>,
+    /// From the genesis, once it has been verified.
+    roster: Option<Roster>,
+    created_ts: Option<String>,
+    imported: Option<Imported>,
+    next_seq: NextSeq,
+    /// The hash of the line before, unless that line was not authentic and has reported so.
+    prev_hash: Option<EntryHash>,
+    last: Option<(u64, EntryHash)>,
+    signed: Vec<(PublicKey, u64)>,
+    entries: u64,
+    recoveries: u64,
+    fault_count: u64,
+    faults: Vec<FaultReport>,
+    torn_tail: Option<TornTail>,
+    tree: Tree<'t>,
+    compared: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Roster {
+    /// The key that signed the genesis.
+    genesis_key: PublicKey,
+    /// All keys that the genesis lists.
+    keys: Vec<PublicKey>,
+}
+
+/// What is done with what the check made of a record, by the number of its entry.
+type Accept<'a, T> = dyn FnMut(u64, T) -> Result<(), String> + 'a;
+
+impl<'t> Sequence<'t> {
+    /// Before the first line.
+    #[must_use]
+    pub fn new(settings: &Settings<'t>) -> Self {
+        Self {
+            trust: settings.trust,
+            line_number: 0,
+            ledger_id: None,
+            roster: None,
+            created_ts: None,
+            imported: None,
+            next_seq: NextSeq::Is(0),
+            prev_hash: None,
+            last: None,
+            signed: Vec::new(),
+            entries: 0,
+            recoveries: 0,
+            fault_count: 0,
+            faults: Vec::new(),
+            torn_tail: None,
+            tree: Tree::new(settings.anchors),
+            compared: 0,
+        }
+    }
+
+    /// Judges the next line. `accept` is called with what the check made of a record, if the line stands
+    /// where it belongs.
+    pub fn push<T>(&mut self, line: Examined<T>, accept: &mut Accept<'_, T>) {
+        self.line_number = line.number;
+        if let Some(leaf) = line.leaf {
+            self.tree.push(leaf);
+        }
+        match line.content {
+            Content::Torn(entry) => {
+                let complete_entry = !line.terminated
+                    && entry.is_some_and(|entry| {
+                        self.authenticate(&entry).is_ok() && self.check_order(&entry).is_ok()
+                    });
+                let (line, bytes) = (line.number, line.bytes);
+                self.torn_tail = Some(TornTail { line, bytes, complete_entry });
+            }
+            Content::Compared => self.compared += 1,
+            Content::LastCompared(end) => {
+                self.compared += 1;
+                match end {
+                    Ok((seq, hash)) => self.follow(seq, hash),
+                    Err(fault) => self.fault(None, &fault),
+                }
+            }
+            Content::Entry(Ok(entry)) => self.entry(*entry, accept),
+            Content::Entry(Err(fault)) => {
+                // Without its text nobody knows which entry this was, or how many.
+                self.fault(None, &fault);
+                self.lose_track();
+            }
+        }
+    }
+
+    fn entry<T>(&mut self, entry: Facts<T>, accept: &mut Accept<'_, T>) {
+        let (seq, key) = (entry.seq, entry.signing_key);
+        if let Err(fault) = self.authenticate(&entry) {
+            self.fault(Some(seq), &fault);
+            self.lose_track();
+            return;
+        }
+        let order = self.check_order(&entry);
+        self.follow(seq, entry.hash);
+        match order.and_then(|()| self.check_content(entry, accept)) {
+            Ok(()) => self.count(key),
+            Err(fault) => self.fault(Some(seq), &fault),
+        }
+    }
+
+    /// Whether a key that may do so signed this entry, for this ledger.
+    fn authenticate<T>(&mut self, entry: &Facts<T>) -> Result<(), Fault> {
+        if self.line_number == 1
+            && let Payload::Control(control) = &entry.payload
+            && let Control::Genesis(genesis) = &**control
+        {
+            entry.authenticate(entry.ledger_id, &genesis.keys)?;
+            self.created_ts = Some(genesis.created_ts.clone());
+            self.imported.clone_from(&genesis.imported);
+            let keys = genesis.keys.clone();
+            self.roster = Some(Roster { genesis_key: entry.signing_key, keys });
+        }
+        // Without a genesis only what is trusted directly can tell an authentic line from another.
+        let ledger_id = self.ledger_id.unwrap_or(entry.ledger_id);
+        if let Some(roster) = &self.roster {
+            entry.authenticate(ledger_id, &roster.keys)?;
+        } else {
+            let trusted: Vec<PublicKey> = self.trust.iter().collect();
+            entry.authenticate(ledger_id, &trusted)?;
+        }
+        self.ledger_id = Some(ledger_id);
+        Ok(())
+    }
+
+    /// Whether the entry stands where it belongs.
+    fn check_order<T>(&self, entry: &Facts<T>) -> Result<(), Fault> {
+        let found = entry.seq;
+        if self.line_number == 1 && found != 0 {
+            return Err(Fault::NoGenesis);
+        }
+        if self.line_number > 1 && found == 0 {
+            return Err(Fault::LateGenesis);
+        }
+        match self.next_seq {
+            NextSeq::Is(expected) if found != expected => Err(Fault::Seq { expected, found }),
+            NextSeq::AtLeast(expected) if found < expected => Err(Fault::Seq { expected, found }),
+            _ if self.prev_hash.is_some() && entry.prev_hash != self.prev_hash => {
+                Err(Fault::PrevHash)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_content<T>(
+        &mut self,
+        entry: Facts<T>,
+        accept: &mut Accept<'_, T>,
+    ) -> Result<(), Fault> {
+        match entry.payload {
+            Payload::Record(checked) => {
+                checked.and_then(|record| accept(entry.seq, record)).map_err(Fault::Record)
+            }
+            Payload::Control(control) => {
+                if let Control::Recovery(_) = *control {
+                    self.recoveries += 1;
+                }
+                Ok(())
+            }
+            Payload::Unsigned => Err(Fault::Signature),
+        }
+    }
+
+    /// From here on, what comes next has to follow this authentic entry.
+    fn follow(&mut self, seq: u64, hash: EntryHash) {
+        self.next_seq = NextSeq::Is(seq + 1);
+        self.prev_hash = Some(hash);
+        self.last = Some((seq, hash));
+    }
+
+    /// After a line whose content is not to be relied on.
+    fn lose_track(&mut self) {
+        let (NextSeq::Is(next) | NextSeq::AtLeast(next)) = self.next_seq;
+        self.next_seq = NextSeq::AtLeast(next);
+        self.prev_hash = None;
+    }
+
+    fn count(&mut self, key: PublicKey) {
+        self.entries += 1;
+        match self.signed.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, entries)) => *entries += 1,
+            None => self.signed.push((key, 1)),
+        }
+    }
+
+    fn fault(&mut self, seq: Option<u64>, fault: &Fault) {
+        self.fault_count += 1;
+        if self.faults.len() < MAX_FAULTS {
+            // An empty file has no line; the fault stands where the first would be.
+            let line = self.line_number.max(1);
+            let (code, reason) = (fault.code(), fault.to_string());
+            self.faults.push(FaultReport { line, seq, code, reason });
+        }
+    }
+
+    /// The report, when there are no more lines.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        if self.line_number == 0 {
+            self.fault(None, &Fault::EmptyFile);
+        }
+        let trusted = self.roster.as_ref().is_some_and(|r| self.trust.contains(r.genesis_key));
+        let anchors = self.tree.judge(self.ledger_id, &self.known_keys());
+        let status = if self.was_cut_off(&anchors) {
+            Status::Rewritten
+        } else if self.fault_count > 0 || has(&anchors, AnchorVerdict::Refused) {
+            Status::Tampered
+        } else if has(&anchors, AnchorVerdict::Forked) {
+            Status::Rewritten
+        } else if !trusted {
+            Status::Untrusted
+        } else if self.torn_tail.is_some() {
+            Status::TornTail
+        } else {
+            Status::Valid
+        };
+        Report {
+            schema_version: 1,
+            status,
+            entries: self.entries,
+            lines: self.line_number,
+            keys: self.key_reports(),
+            ledger_id: self.ledger_id.map(|id| id.to_string()),
+            created_ts: self.created_ts,
+            imported: self.imported,
+            last_seq: self.last.map(|(seq, _)| seq),
+            head_hash: self.last.map(|(_, hash)| hash.to_string()),
+            recoveries: self.recoveries,
+            fault_count: self.fault_count,
+            first_fault: self.faults.first().cloned(),
+            faults: self.faults,
+            torn_tail: self.torn_tail,
+            tree_size: self.tree.size(),
+            root: self.tree.root().to_string(),
+            covered: covered(&anchors),
+            anchors,
+            compared: self.compared,
+        }
+    }
+
+    /// Whether whole lines are gone, and nothing else is wrong than what a cut leaves at the end.
+    fn was_cut_off(&self, anchors: &[AnchorReport]) -> bool {
+        let by_cut = [Fault::EmptyFile.code(), Fault::Unterminated.code()];
+        has(anchors, AnchorVerdict::Truncated)
+            && self.faults.iter().all(|fault| by_cut.contains(&fault.code))
+    }
+
+    /// The keys that may sign checkpoints of this ledger.
+    fn known_keys(&self) -> Vec<PublicKey> {
+        let roster = self.roster.iter().flat_map(|roster| roster.keys.iter().copied());
+        roster.chain(self.trust.iter()).collect()
+    }
+
+    fn key_reports(&self) -> Vec<KeyReport> {
+        let genesis_key = self.roster.as_ref().map(|roster| roster.genesis_key);
+        let keys = match &self.roster {
+            Some(roster) => roster.keys.clone(),
+            None => self.signed.iter().map(|(key, _)| *key).collect(),
+        };
+        keys.into_iter()
+            .map(|key| KeyReport {
+                public_key: key.to_hex(),
+                fingerprint: key.fingerprint(),
+                trusted: self.trust.contains(key),
+                genesis: genesis_key == Some(key),
+                entries: self.signed.iter().find(|(k, _)| *k == key).map_or(0, |(_, n)| *n),
+            })
+            .collect()
+    }
+}
+
+fn has(anchors: &[AnchorReport], verdict: AnchorVerdict) -> bool {
+    anchors.iter().any(|anchor| anchor.verdict == verdict)
+}
+
+/// How many lines a confirmed checkpoint covers.
+fn covered(anchors: &[AnchorReport]) -> u64 {
+    let confirmed = |anchor: &&AnchorReport| anchor.verdict == AnchorVerdict::Confirmed;
+    let signed = anchors.iter().filter(|anchor| anchor.signed).filter(confirmed);
+    signed.filter_map(|anchor| anchor.size).max().unwrap_or_default()
+}
