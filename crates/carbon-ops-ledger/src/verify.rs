@@ -24,10 +24,12 @@ mod parallel;
 mod sequence;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
 pub use line::{Examined, Examiner, StoredLine};
 pub use sequence::Sequence;
+use whole::Whole;
 
 /// How many faults a report lists; the rest is only counted.
 pub const MAX_FAULTS: usize = 1000;
@@ -157,13 +159,13 @@ pub struct FaultReport {
     pub reason: String,
 }
 
-/// A last line that an interrupted write left.
+/// What an interrupted write left: a last line, or more when several were written at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TornTail {
-    /// The line, from 1.
+    /// The line that it begins with, from 1.
     pub line: u64,
-    /// How many bytes, with a newline if there is one.
+    /// How many bytes to the end of the file.
     pub bytes: u64,
     /// Whether it is a valid entry that lacks only its newline.
     pub complete_entry: bool,
@@ -292,6 +294,11 @@ pub fn verify_records<T: Send>(
     accept: &mut dyn FnMut(u64, T) -> Result<(), String>,
 ) -> io::Result<Report> {
     let mut sequence = Sequence::new(settings);
-    parallel::examine_all(reader, settings, check, &mut |line| sequence.push(line, accept))?;
+    let mut whole = Whole::new(reader);
+    let judge = &mut |line| sequence.push(line, accept);
+    parallel::examine_all(&mut whole, settings, check, judge)?;
+    if let Some(bytes) = whole.torn_bytes() {
+        sequence.push_torn(bytes);
+    }
     Ok(sequence.finish())
 }
