@@ -13,6 +13,7 @@ mod import;
 mod legacy;
 mod mutation;
 mod parallel;
+mod pipeline;
 mod power;
 mod python;
 mod records;
