@@ -23,6 +23,7 @@ mod compose;
 mod config;
 mod edge;
 mod gpus;
+mod grid;
 mod host;
 mod measure;
 mod render;
