@@ -436,7 +436,7 @@ fn sign_twice(session: &Session) {
 fn seal_twice(session: &Session) {
     let Ok(mut ledger) = session.open() else { return };
     for n in session.found()..session.found() + 2 {
-        if session.append(&mut ledger, n, 200).is_err() || ledger.rotate(0, LATER).is_err() {
+        if session.append(&mut ledger, n, 200).is_err() || ledger.seal(0, LATER).is_err() {
             return;
         }
     }
