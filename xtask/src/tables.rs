@@ -14,6 +14,7 @@ use crate::tidy::sha256_hex;
 
 mod families;
 mod grid;
+mod states;
 mod tdp;
 
 /// codecarbon-3.3.2-py3-none-any.whl as published on `PyPI`.
@@ -39,6 +40,7 @@ pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
         wheel.display()
     );
     let mix = member(&bytes, "codecarbon/data/private_infra/global_energy_mix.json")?;
+    let states = member(&bytes, "codecarbon/data/private_infra/2023/usa_emissions.json")?;
     let power = member(&bytes, "codecarbon/data/hardware/cpu_power.csv")?;
     let source = |path: String| {
         std::fs::read_to_string(root.join(&path)).with_context(|| format!("reading {path}"))
@@ -54,6 +56,7 @@ pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
     let mut files = BTreeMap::new();
     files.insert(format!("{ESTIMATE}/grid-yearly.csv"), grid::yearly(&countries));
     files.insert(format!("{ESTIMATE}/world.csv"), grid::world(&countries)?);
+    files.insert(format!("{ESTIMATE}/us-states.csv"), states::table(&states)?);
     files.insert(format!("{METER}/cpu-tdp.csv"), tdp::table(&processors));
     files.insert(format!("{METER}/cpu-families.csv"), families);
 

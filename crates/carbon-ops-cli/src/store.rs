@@ -11,10 +11,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, timestamp};
 use carbon_ops_ledger::Error as LedgerError;
-use carbon_ops_ledger::append::{Appended, Ledger, Repair, SignedCheckpoint, WriterOptions};
+use carbon_ops_ledger::append::{
+    Appended, Founding, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
+};
 use carbon_ops_ledger::canonical::{Object, Value};
-use carbon_ops_ledger::entry::Imported;
-use carbon_ops_ledger::keys::{KeyOrigin, SecretKey, Trust, create_secret, load_secret};
+use carbon_ops_ledger::entry::LedgerId;
+use carbon_ops_ledger::keys::{KeyOrigin, PublicKey, SecretKey, Trust, create_secret, load_secret};
+use carbon_ops_ledger::note::{Note, NoteSignature};
+use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
 
 use crate::compose::TOOL;
@@ -42,6 +46,7 @@ pub(crate) struct Store {
     pub(crate) key: PathBuf,
     key_is_default: bool,
     trust: Option<String>,
+    segment_bytes: u64,
     data_home: Option<PathBuf>,
 }
 
@@ -56,6 +61,9 @@ pub(crate) struct Keyring {
 #[derive(Debug)]
 pub(crate) struct Opened<'k> {
     ledger: Ledger<'k, DirStorage>,
+    /// The file that is appended to.
+    active: PathBuf,
+    segment_bytes: u64,
     /// Lines for the user: what was made, what was repaired.
     pub(crate) notices: Vec<String>,
 }
@@ -71,6 +79,7 @@ impl Store {
             key: place(&settings.key)?,
             key_is_default: settings.key.origin == Origin::Default,
             trust: settings.trust.value.clone(),
+            segment_bytes: settings.segment_bytes.value.unwrap_or(SEGMENT_BYTES),
             data_home: edge.data_home(),
         })
     }
@@ -111,30 +120,27 @@ impl Store {
             Ledger::open_for_append(storage, &keyring.key, &keyring.trust, &now, options())
                 .map_err(with_remedy)?;
         notices.extend(ledger.repairs().iter().map(|repair| self.tell(repair)));
-        Ok(Opened { ledger, notices })
+        let (active, segment_bytes) = (self.ledger.join(LEDGER_FILE), self.segment_bytes);
+        Ok(Opened { ledger, active, segment_bytes, notices })
     }
 
-    fn exists(&self) -> bool {
-        self.ledger.join(LEDGER_FILE).exists()
+    /// Whether there is a ledger, of which at least a part is there.
+    pub(crate) fn exists(&self) -> bool {
+        let parts = [LEDGER_FILE, SEGMENT_DIR];
+        parts.iter().any(|part| self.ledger.join(part).exists())
     }
 
     /// Makes a ledger; a notice unless another process was faster.
     pub(crate) fn init(&self, key: &SecretKey) -> Result<Option<String>> {
-        self.make(key, None)
+        self.make(key, &Founding::default())
     }
 
-    /// Makes a ledger that may continue an older one; a notice unless there is one already.
-    pub(crate) fn make(
-        &self,
-        key: &SecretKey,
-        imported: Option<&Imported>,
-    ) -> Result<Option<String>> {
+    /// Makes a ledger that may promise another durability or continue an older one; a notice unless
+    /// there is one already.
+    pub(crate) fn make(&self, key: &SecretKey, founding: &Founding) -> Result<Option<String>> {
         let storage = DirStorage::new(&self.ledger);
         let (id, now) = (Edge::random()?, timestamp(Edge::now()));
-        let made = match imported {
-            None => Ledger::create(storage, key, id, &now, options()),
-            Some(imported) => Ledger::create_importing(storage, key, id, &now, options(), imported),
-        };
+        let made = Ledger::create_as(storage, key, id, &now, options(), founding);
         match made {
             Ok(_) => Ok(Some(format!(
                 "made the ledger {}, signed by the key {} ({})",
@@ -214,11 +220,42 @@ impl Opened<'_> {
     }
 
     /// Signs a checkpoint if there has been none for long.
-    pub(crate) fn checkpoint_if_due(&mut self) -> Result<()> {
-        if self.ledger.checkpoint_due() {
-            self.checkpoint()?;
+    pub(crate) fn checkpoint_if_due(&mut self) -> Result<Option<SignedCheckpoint>> {
+        if self.ledger.checkpoint_due() { self.checkpoint().map(Some) } else { Ok(None) }
+    }
+
+    /// Adds what witnesses answered to a checkpoint.
+    pub(crate) fn add_cosignatures(
+        &mut self,
+        checkpoint: &Note,
+        signatures: Vec<NoteSignature>,
+    ) -> Result<Note> {
+        self.ledger.add_cosignatures(checkpoint, signatures).map_err(with_remedy)
+    }
+
+    /// The ledger's name.
+    pub(crate) fn ledger_id(&self) -> LedgerId {
+        self.ledger.ledger_id()
+    }
+
+    /// The keys that may sign now.
+    pub(crate) fn keys(&self) -> &[PublicKey] {
+        self.ledger.roster().keys()
+    }
+
+    /// Seals the active file if it has grown beyond a limit.
+    pub(crate) fn seal_if_due(&mut self) -> Result<()> {
+        // A look without the lock, which only decides whether to look with it.
+        if self.active.metadata().is_ok_and(|file| file.len() > self.segment_bytes) {
+            let now = timestamp(Edge::now());
+            self.ledger.seal(self.segment_bytes, &now).map_err(with_remedy)?;
         }
         Ok(())
+    }
+
+    /// Seals whatever is not sealed.
+    pub(crate) fn seal(&mut self) -> Result<Option<SegmentName>> {
+        self.ledger.seal(0, &timestamp(Edge::now())).map_err(with_remedy)
     }
 
     /// Signs a checkpoint of the ledger as it is.

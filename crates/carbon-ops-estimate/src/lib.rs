@@ -23,7 +23,9 @@
 //!
 //! Deliberately absent: files, sockets, clocks and randomness; hashes, signatures and storage.
 
+pub mod decimal;
 pub mod intensity;
 pub mod record;
+pub mod span;
 pub mod uncertainty;
 pub mod zones;

@@ -1,13 +1,21 @@
 //! From what a user types to a zone with an intensity: ISO codes, names, aliases, cloud regions.
 //!
+//! * [`place`]: what is known of a place, so that each provider of intensities finds its own id for it.
+//! * [`resolve`]: its country in the built-in yearly table.
+//! * [`cloud_zone`], [`cloud_pue`]: the grid and the power usage effectiveness of a cloud region.
+//!
 //! An unknown zone is an error with near matches, never a world average.
 //!
-//! Deliberately absent: sub-national grids, coordinates, and the zone ids of providers.
+//! Deliberately absent: maps. Which of a provider's regions lies at coordinates only the provider knows.
+
+use carbon_ops_units::Pue;
 
 use crate::intensity::table::{Yearly, countries, rows, world};
+use crate::intensity::us_states;
 
 const ALIASES: &str = include_str!("../data/zone-aliases.csv");
 const CLOUD_REGIONS: &str = include_str!("../data/cloud-regions.csv");
+const CLOUD_ZONES: &str = include_str!("../data/cloud-zones.csv");
 const ISO: &str = include_str!("../data/iso-3166.csv");
 
 /// Longest text that is looked up.
@@ -15,6 +23,148 @@ const INPUT_MAX: usize = 100;
 
 /// How many near matches an error names.
 const NEAR_MAX: usize = 5;
+
+/// A place as a user names it: what is known of it, so that each source can find its own name for it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Place {
+    /// What was typed.
+    pub asked: String,
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<String>,
+    /// ISO 3166-2, such as `US-CA`.
+    pub subdivision: Option<String>,
+    /// A cloud and its region, such as `aws` and `eu-west-1`.
+    pub cloud: Option<(String, String)>,
+    /// Latitude and longitude in degrees, WGS 84.
+    pub coordinates: Option<(f64, f64)>,
+    /// A source and its own id, given outright: `electricity_maps` and `DK-DK1`.
+    pub native: Option<(String, String)>,
+}
+
+impl Place {
+    /// The id that was given outright, when it is one of this source.
+    pub fn native_to(&self, source: &str) -> Option<&str> {
+        self.native.as_ref().filter(|(of, _)| of == source).map(|(_, id)| id.as_str())
+    }
+}
+
+/// Sources whose own ids can be given outright, as `source:ID`, with the names that are understood.
+const NATIVE: [(&str, &str); 7] = [
+    ("electricity_maps", "electricity_maps"),
+    ("electricitymaps", "electricity_maps"),
+    ("watttime", "watttime"),
+    ("gb", "gb"),
+    ("static", "static"),
+    ("egrid", "egrid"),
+    ("file", "file"),
+];
+
+/// Longest id of a source.
+const NATIVE_MAX: usize = 60;
+
+/// Finds out what is meant: an ISO 3166-1 or -2 code, a name, a cloud region, coordinates (`52.5,13.4`), or
+/// a source's own id (`electricity_maps:DK-DK1`).
+///
+/// # Errors
+/// When nothing is called so, with near matches.
+///
+/// ```
+/// use carbon_ops_estimate::zones::place;
+/// assert_eq!(place("us-east-1")?.cloud, Some(("aws".into(), "us-east-1".into())));
+/// assert_eq!(place("US-CA")?.subdivision.as_deref(), Some("US-CA"));
+/// assert_eq!(place("42.372, -72.519")?.coordinates, Some((42.372, -72.519)));
+/// assert_eq!(place("gb:13")?.native_to("gb"), Some("13"));
+/// assert!(place("US-ZZ").is_err());
+/// # Ok::<(), carbon_ops_estimate::zones::Error>(())
+/// ```
+pub fn place(input: &str) -> Result<Place, Error> {
+    let asked: String = input.trim().chars().take(INPUT_MAX).collect();
+    let blank = Place { asked: asked.clone(), ..Place::default() };
+    if let Some((source, id)) = asked.split_once(':') {
+        let source = key(source).replace('-', "_");
+        let known = NATIVE.iter().find(|(name, _)| *name == source);
+        let usable = !id.is_empty()
+            && id.len() <= NATIVE_MAX
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte));
+        return match known.filter(|_| usable) {
+            Some((_, source)) => {
+                Ok(Place { native: Some(((*source).to_owned(), id.to_owned())), ..blank })
+            }
+            None => Err(unknown(input)),
+        };
+    }
+    if let Some(coordinates) = coordinates(&asked) {
+        return Ok(Place { coordinates: Some(coordinates), ..blank });
+    }
+    let wanted = key(&asked);
+    let cloud = cloud_rows().find(|[_, region, _]| key(region) == wanted);
+    if let Some([cloud, region, iso3]) = cloud {
+        let country = iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2.to_owned());
+        return Ok(Place { country, cloud: Some((cloud.to_owned(), region.to_owned())), ..blank });
+    }
+    if let Some(subdivision) = subdivision(&wanted) {
+        let country = subdivision.get(..2).map(str::to_owned);
+        return Ok(Place { country, subdivision: Some(subdivision), ..blank });
+    }
+    match resolve(&asked) {
+        Ok(zone) if zone.yearly.is_world() => Ok(blank),
+        Ok(zone) => Ok(Place { country: Some(zone.yearly.zone.to_owned()), ..blank }),
+        // A country without a yearly value may be known to another source.
+        Err(Error::NoData { code, .. }) => Ok(Place { country: Some(code), ..blank }),
+        Err(error) => Err(error),
+    }
+}
+
+/// `latitude,longitude` in degrees.
+fn coordinates(text: &str) -> Option<(f64, f64)> {
+    let (latitude, longitude) = text.split_once(',')?;
+    let latitude: f64 = latitude.trim().parse().ok()?;
+    let longitude: f64 = longitude.trim().parse().ok()?;
+    let on_earth = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
+    on_earth.then_some((latitude, longitude))
+}
+
+/// ISO 3166-2 of a country that exists; of the United States, a state that exists.
+fn subdivision(wanted: &str) -> Option<String> {
+    let (country, part) = wanted.split_once('-')?;
+    let formed = (1..=3).contains(&part.len())
+        && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && iso().any(|[iso2, ..]| key(iso2) == country);
+    let code = format!("{country}-{part}").to_uppercase();
+    let exists = country != "us" || us_states::states().any(|state| state.code == code);
+    (formed && exists).then_some(code)
+}
+
+/// The grid of a cloud region, in the words of the sources.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CloudZone {
+    /// Zone key of Electricity Maps.
+    pub electricity_maps: Option<&'static str>,
+    /// Region of `WattTime`.
+    pub watttime: Option<&'static str>,
+    /// Power usage effectiveness, and the year that it was published for.
+    pub pue: Option<(Pue, u16)>,
+}
+
+/// The grid of a cloud region; see the head of `data/cloud-zones.csv` for its sources.
+pub fn cloud_zone(cloud: &str, region: &str) -> Option<CloudZone> {
+    let row = rows(CLOUD_ZONES).find_map(|line| {
+        let mut fields = line.split(',');
+        (fields.next()? == cloud && fields.next()? == region).then_some(fields)
+    });
+    let mut fields = row?;
+    let some = |text: &'static str| Some(text).filter(|text| !text.is_empty());
+    let (electricity_maps, watttime) = (some(fields.next()?), some(fields.next()?));
+    let (year, pue) = (fields.next()?, fields.next()?);
+    let pue = pue.parse().ok().and_then(|ratio| Pue::new(ratio).ok());
+    Some(CloudZone { electricity_maps, watttime, pue: pue.zip(year.parse().ok()) })
+}
+
+/// The power usage effectiveness that the operator of a cloud region published, and for which year.
+pub fn cloud_pue(place: &Place) -> Option<(Pue, u16)> {
+    let (cloud, region) = place.cloud.as_ref()?;
+    cloud_zone(cloud, region)?.pue
+}
 
 /// A zone that was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +300,15 @@ fn pairs(table: &'static str) -> impl Iterator<Item = (&'static str, &'static st
 }
 
 fn cloud_regions() -> impl Iterator<Item = (&'static str, &'static str)> {
-    pairs(CLOUD_REGIONS).filter_map(|(_, rest)| rest.split_once(','))
+    cloud_rows().map(|[_, region, iso3]| (region, iso3))
+}
+
+/// Cloud, region and alpha-3 of its country.
+fn cloud_rows() -> impl Iterator<Item = [&'static str; 3]> {
+    rows(CLOUD_REGIONS).filter_map(|line| {
+        let mut fields = line.splitn(3, ',');
+        Some([fields.next()?, fields.next()?, fields.next()?])
+    })
 }
 
 /// Alpha-2, alpha-3 and name of every country.
@@ -201,6 +359,48 @@ mod tests {
         assert!(nonsense.contains("ISO country code"), "{nonsense}");
         assert!(resolve("").is_err());
         assert!(resolve(&"x".repeat(1 << 20)).unwrap_err().to_string().len() < 400);
+    }
+
+    #[test]
+    fn a_place_is_what_its_form_says() {
+        let of = |text: &str| place(text).unwrap();
+        assert_eq!(of("ca-on").subdivision.as_deref(), Some("CA-ON"));
+        assert_eq!(of("Deutschland").country.as_deref(), Some("DE"));
+        assert_eq!(of("europe-west4").country.as_deref(), Some("NL"));
+        assert_eq!(of("electricity-maps:DK-DK1").native_to("electricity_maps"), Some("DK-DK1"));
+        assert_eq!(of("world").country, None);
+        for nonsense in ["US-ZZ", "gb:", "gb:1/../2", "mars:1", "91,0", "ZZ-1", "x,y", ""] {
+            assert!(place(nonsense).is_err(), "{nonsense}");
+        }
+        let near = place("Germny").unwrap_err().to_string();
+        assert!(near.contains("Germany (DE)"), "{near}");
+    }
+
+    #[test]
+    fn cloud_zones_are_plausible() {
+        let mut count = 0;
+        for line in rows(CLOUD_ZONES) {
+            let fields: Vec<&str> = line.split(',').collect();
+            let found = cloud_zone(fields[0], fields[1]).unwrap();
+            let place = place(fields[1]).unwrap();
+            assert_eq!(place.cloud, Some((fields[0].to_owned(), fields[1].to_owned())), "{line}");
+            // The zone lies in the country of the region.
+            if let Some(zone) = found.electricity_maps {
+                assert_eq!(zone.get(..2), place.country.as_deref(), "{line}");
+            }
+            // A datacentre that loses nothing or half of its energy is a slip of the pen.
+            if let Some((pue, year)) = found.pue {
+                assert!((1.03..1.6).contains(&pue.as_ratio()), "{line}");
+                assert!((2023..=2024).contains(&year), "{line}");
+            }
+            count += 1;
+        }
+        assert_eq!(count, 90);
+        // Amazon's and Microsoft's figures as other collections quote them.
+        let pue = |region| cloud_pue(&place(region).unwrap()).unwrap().0.as_ratio();
+        assert_eq!(pue("eu-central-1").to_string(), "1.35");
+        assert_eq!(pue("northcentralus").to_string(), "1.35");
+        assert_eq!(pue("europe-west4").to_string(), "1.07");
     }
 
     #[test]

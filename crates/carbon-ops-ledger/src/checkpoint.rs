@@ -49,6 +49,44 @@ pub struct Checkpoint {
     pub root: TreeHash,
 }
 
+/// The size and root of any log's tree, as a witness sees it: it need not know what the log is.
+///
+/// ```
+/// use carbon_ops_ledger::checkpoint::TreeHead;
+/// let head = TreeHead::parse(
+///     "example.com/log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\nan extension\n",
+/// );
+/// assert_eq!(head.unwrap().origin, "example.com/log");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeHead {
+    /// The log's unique name.
+    pub origin: String,
+    /// How many leaves there are.
+    pub size: u64,
+    /// The root over them.
+    pub root: TreeHash,
+}
+
+impl TreeHead {
+    /// Reads the text of a log's checkpoint: origin, size and root, then lines of the log's own, of
+    /// which nothing is said. Size and root have one spelling, and no line is empty.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.strip_suffix('\n')?.split('\n');
+        let (origin, digits, root) = (lines.next()?, lines.next()?, lines.next()?);
+        let head = Self {
+            origin: origin.to_owned(),
+            size: digits.parse().ok()?,
+            root: TreeHash::from_base64(root)?,
+        };
+        let good = !origin.is_empty()
+            && head.size.to_string() == digits
+            && lines.all(|extension| !extension.is_empty());
+        good.then_some(head)
+    }
+}
+
 /// The name of a ledger in checkpoints, and of the key that signs them.
 #[must_use]
 pub fn origin(ledger_id: LedgerId) -> String {

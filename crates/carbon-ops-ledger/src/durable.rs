@@ -15,12 +15,17 @@ pub(crate) fn create_dirs(path: &Path, mode: u32) -> io::Result<()> {
     }
     let parent = parent_of(path);
     create_dirs(parent, mode)?;
+    make_dir(path, mode)?;
+    sync_dir(parent)
+}
+
+/// Makes one directory, whose name is durable only once its parent is synced.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         // Somebody else made it meanwhile.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-        other => other?,
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        other => other,
     }
-    sync_dir(parent)
 }
 
 /// The directory that holds `path`; the current one for a bare name.
@@ -36,25 +41,9 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Writes a whole file and makes its content, not yet its name, durable. `fresh` insists that the
-/// file is new; otherwise what a crash left under the name is overwritten.
-pub(crate) fn write_synced(path: &Path, bytes: &[u8], mode: u32, fresh: Fresh) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(mode);
-    match fresh {
-        Fresh::Required => options.create_new(true),
-        Fresh::Overwrite => options.create(true).truncate(true),
-    };
-    let mut file = options.open(path)?;
+/// Writes a new file and makes its content, not yet its name, durable.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).mode(mode).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-/// Whether a file to be written may be there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fresh {
-    /// It must not.
-    Required,
-    /// It may, as a left-over, and is replaced.
-    Overwrite,
 }

@@ -18,19 +18,32 @@ use crate::hex;
 use crate::keys::{PublicKey, Signer};
 
 mod control;
+mod correction;
+mod durability;
 mod imported;
 mod members;
+mod rotation;
+mod silence;
 #[cfg(test)]
 mod tests;
+mod time;
+mod vocabulary;
 
 pub use control::{Control, Genesis, Recovery};
 pub(crate) use control::{
-    evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
+    evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name, promise,
     recovery_payload,
 };
+pub use correction::{Change, Correction, Outcome, Restatement, Scope, Totals};
+pub use durability::Durability;
 pub use imported::Imported;
 pub use members::Payload;
-pub(crate) use members::{Members, read};
+pub(crate) use members::{Members, read_record};
+pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
+pub use silence::{Gap, Heartbeat, MAX_INTERVAL_S};
+use time::time;
+pub(crate) use time::time_text;
+pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
 
 /// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit
 /// length (C2SP tlog-tiles v0.1.0, "Log entries"), and a ledger shall fit there one day.
@@ -44,7 +57,7 @@ pub const RESERVED_MEMBERS: [&str; 6] =
 const SIGNATURE_MEMBERS: [&str; 3] = ["signature", "signature_algorithm", "signing_key"];
 
 /// The only value of `signature_algorithm`.
-const ALGORITHM: &str = "ed25519";
+pub(crate) const ALGORITHM: &str = "ed25519";
 
 /// The `kind` of the ledger's own records.
 pub(crate) const CONTROL_KIND: &str = "ledger";
@@ -106,9 +119,23 @@ pub enum Fault {
     /// A genesis that is not the first line.
     #[error("a genesis stands after the first line")]
     LateGenesis,
-    /// The signing key, in hexadecimal, is not one that the genesis lists.
-    #[error("the key {0} is not listed in the genesis")]
+    /// The signing key, in hexadecimal, is not one that may sign here.
+    #[error("the key {0} is listed neither in the genesis nor in a key_rotation before")]
     KeyNotInRoster(String),
+    /// The signing key, in hexadecimal, may no longer sign.
+    #[error("the key {key} was retired by the entry {at}")]
+    KeyRetired {
+        /// The key.
+        key: String,
+        /// The number of the entry that retired it.
+        at: u64,
+    },
+    /// A change of keys that cannot be.
+    #[error("the change of keys is invalid: {0}")]
+    Rotation(&'static str),
+    /// A correction of a line that is another one than it says.
+    #[error("the entry {0} does not have the leaf hash that its correction names")]
+    CorrectsLeaf(u64),
     /// The signature does not fit the bytes.
     #[error("the signature does not verify")]
     Signature,
@@ -152,6 +179,9 @@ impl Fault {
             Self::NoGenesis => "no_genesis",
             Self::LateGenesis => "late_genesis",
             Self::KeyNotInRoster(_) => "key_not_in_roster",
+            Self::KeyRetired { .. } => "key_retired",
+            Self::Rotation(_) => "rotation",
+            Self::CorrectsLeaf(_) => "corrects_leaf",
             Self::Signature => "signature",
             Self::OtherLedger(_) => "other_ledger",
             Self::Seq { .. } => "seq",
@@ -309,6 +339,18 @@ impl Entry {
     #[must_use]
     pub fn ledger_id(&self) -> LedgerId {
         self.ledger_id
+    }
+
+    /// The hash that the entry names as that of the one before; none in a genesis.
+    pub(crate) fn prev_hash(&self) -> Option<EntryHash> {
+        self.prev_hash
+    }
+
+    /// When the entry was made, as its writer says: `created_ts`, or the end of what it records,
+    /// `end_ts`; none when it says neither, in the form of this ledger.
+    pub(crate) fn noted_at(&self) -> Option<jiff::Timestamp> {
+        let said = |name| text(&self.object, name).and_then(time);
+        said("created_ts").or_else(|| said("end_ts"))
     }
 
     /// The key that the entry says it was signed with.

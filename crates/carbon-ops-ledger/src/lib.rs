@@ -6,7 +6,7 @@
 //! entry means is for the record layer, which [`verify::verify`] calls for each one.
 //!
 //! Left out: clocks, randomness, environment and printing, which are passed in or left to the
-//! binary; witnesses, who would keep checkpoints for everybody.
+//! binary; HTTP, by which witnesses are asked.
 //!
 //! ```
 //! use std::time::Duration;
@@ -36,21 +36,29 @@
 pub mod append;
 pub mod canonical;
 pub mod checkpoint;
+pub mod cosignature;
 mod durable;
 pub mod entry;
 mod error;
+pub mod files;
 mod hex;
 pub mod keys;
 pub mod legacy;
 mod lines;
 pub mod merkle;
 pub mod note;
+pub mod pack;
+pub mod policy;
 pub mod proof;
 pub mod read;
+pub mod roster;
 mod seek;
+pub mod segment;
 pub mod storage;
 mod tail;
 pub mod tile;
+mod torn;
 pub mod verify;
+pub mod witness;
 
 pub use error::{Error, Result};

@@ -144,7 +144,7 @@ pub(crate) fn lines_from(
 }
 
 /// The number that a line gives itself.
-fn number(line: &[u8]) -> Option<u64> {
+pub(crate) fn number(line: &[u8]) -> Option<u64> {
     match parse(line).ok()? {
         Value::Object(object) => object.get("seq")?.as_u64(),
         _ => None,

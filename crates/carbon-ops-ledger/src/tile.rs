@@ -10,12 +10,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::merkle::{Subtrees, TreeHash, empty_root, leaf_hash, node_hash};
 use crate::seek::{lines_from, offset_of};
+use crate::segment::LedgerReader;
 
 #[cfg(test)]
 mod tests;
@@ -327,20 +327,18 @@ impl<S: TileSource> Subtrees for TileTree<S> {
 #[derive(Debug)]
 pub struct DirTiles {
     dir: Option<PathBuf>,
-    file: File,
-    len: u64,
+    ledger: LedgerReader,
 }
 
 impl DirTiles {
-    /// The tiles in `dir`, if it is given, and the lines of the ledger file `file`.
+    /// The tiles in `dir`, if it is given, and the lines of the ledger `ledger`: see
+    /// [`LedgerReader::open`].
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened.
-    pub fn open(dir: Option<&Path>, file: &Path) -> io::Result<Self> {
-        let file = File::open(file)?;
-        let len = file.metadata()?.len();
-        Ok(Self { dir: dir.map(Path::to_owned), file, len })
+    /// When the ledger cannot be opened.
+    pub fn open(dir: Option<&Path>, ledger: &Path) -> io::Result<Self> {
+        Ok(Self { dir: dir.map(Path::to_owned), ledger: LedgerReader::open(ledger)? })
     }
 
     /// The line with this number, without its newline; none when the file has fewer.
@@ -364,22 +362,20 @@ impl DirTiles {
     /// When reading fails.
     pub fn size(&mut self) -> io::Result<u64> {
         let mut size = 0;
-        for line in crate::read::last(&self.file, 1)? {
+        for line in crate::read::last(&mut self.ledger, 1)? {
             size = line.map_or_else(|_| 0, |(number, _)| number);
         }
         Ok(size)
     }
 
-    fn lines(
+    /// Gives the lines from this number on, without their newlines.
+    pub(crate) fn lines(
         &mut self,
         seq: u64,
         each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> io::Result<()> {
-        let (file, len) = (&self.file, self.len);
-        let mut read = |offset, len| {
-            let mut bytes = vec![0; len];
-            file.read_exact_at(&mut bytes, offset).map(|()| bytes)
-        };
+        let len = self.ledger.size();
+        let mut read = |offset, len| self.ledger.read_at(offset, len);
         match offset_of(seq, len, &mut read)? {
             Some(offset) => lines_from(offset, len, &mut read, each),
             None => Ok(()),

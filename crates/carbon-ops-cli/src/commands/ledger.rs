@@ -1,27 +1,33 @@
 //! `carbon-ops ledger`: make, verify and show ledgers.
 
-use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, RecordKind, SCHEMA_VERSION};
+use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
+use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{
     Payload, Report, Settings as VerifySettings, Status, verify_records,
 };
 
-use crate::args::{Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
+use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::render::{plain, si};
 use crate::store::Store;
 
+mod pack;
 mod tree;
+mod witnessed;
+
+use witnessed::Witnessed;
+pub(crate) use witnessed::{Witnesses, notices};
 
 /// Faults that are printed; `--json` has up to a thousand.
 pub(super) const FAULTS_SHOWN: usize = 20;
@@ -40,24 +46,45 @@ pub(crate) fn run(
 ) -> Result<u8> {
     let settings = Settings::resolve(edge, config, None)?;
     match command {
-        Ledger::Init(LedgerInit { path }) => init(path.as_deref(), &settings, edge, out),
+        Ledger::Init(args) => init(args, &settings, edge, out),
         Ledger::Verify(args) => check(args, &settings, edge, out),
         Ledger::Show(args) => show(args, &settings, out),
         Ledger::Append(args) => legacy::append(args, &settings, edge, out),
         Ledger::Import(args) => legacy::import(args, &settings, edge, out),
-        Ledger::Checkpoint(args) => tree::checkpoint(args, &settings, edge, out),
+        Ledger::Checkpoint(args) => witnessed::checkpoint(args, &settings, edge, out),
+        Ledger::LogKey(args) => witnessed::log_key(args, &settings, edge, out),
+        Ledger::AuditPack(args) => pack::write(args, &settings, out),
+        Ledger::VerifyPack(args) => pack::check(args, &settings, edge, out),
+        Ledger::Seal(args) => seal(args, &settings, edge, out),
         Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
         Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
         Ledger::Consistency(args) => tree::consistency(args, &settings, edge, out),
     }
 }
 
-fn init(path: Option<&Path>, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
-    let store = Store::of(settings, edge)?.at(path);
+fn init(args: &LedgerInit, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
     let (key, _) = store.key(true)?;
-    match store.init(&key)? {
+    let founding = Founding { durability: args.durability, ..Founding::default() };
+    match store.make(&key, &founding)? {
         Some(notice) => writeln!(out, "{notice}")?,
         None => bail!("there is a ledger in {} already", store.ledger.display()),
+    }
+    Ok(0)
+}
+
+fn seal(args: &LedgerSeal, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    if !store.exists() {
+        bail!("there is no ledger in {}", store.ledger.display());
+    }
+    let keyring = store.keyring()?;
+    let mut opened = store.open(&keyring)?;
+    // What is sealed can be proven, and its loss is proven by the checkpoint.
+    opened.checkpoint()?;
+    match opened.seal()? {
+        Some(segment) => writeln!(out, "sealed {}", store.ledger.join(segment.path()).display())?,
+        None => writeln!(out, "nothing was appended since the last segment was sealed")?,
     }
     Ok(0)
 }
@@ -73,15 +100,13 @@ fn check(
     if args.profile == Profile::Legacy {
         return legacy::check(args, &path, &trust, out);
     }
-    let (anchors, since) = tree::anchors(&path, args.since.as_deref())?;
-    let reader = BufReader::with_capacity(1 << 20, open(&path)?);
-    let check = |payload: &Payload<'_>| {
-        let owner = Owner::of(payload);
-        match owner {
-            Owner::Us => check_record(payload, args.recompute).map(|()| owner),
-            Owner::Newer | Owner::Foreign => Ok(owner),
-        }
-    };
+    let policy = args.policy.as_deref().map(witnessed::read_policy).transpose()?;
+    let (mut anchors, since) = tree::anchors(&path, args.since.as_deref())?;
+    anchors.extend(policy.as_ref().and_then(|policy| witnessed::latest_cosigned(&path, policy)));
+    let ledger = open(&path)?;
+    let segments = ledger.segment_faults().with_context(|| cannot_read(&path))?;
+    let reader = BufReader::with_capacity(1 << 20, ledger);
+    let check = |payload: &Payload<'_>| check_payload(payload, args.recompute);
     let mut others = Others::default();
     let mut accept = |_, owner| {
         others.count(owner);
@@ -90,9 +115,11 @@ fn check(
     let threads = Edge::threads();
     let settings =
         VerifySettings { anchors: &anchors, since, threads, ..VerifySettings::new(&trust) };
-    let report = verify_records(reader, &settings, &check, &mut accept)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let mut report = verify_records(reader, &settings, &check, &mut accept)
+        .with_context(|| cannot_read(&path))?;
+    report.add_segment_faults(&segments);
     let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
+    let witnessed = policy.map(|policy| Witnessed::of_anchors(&policy, &anchors, &report));
     if args.json {
         let mut json = serde_json::to_value(&report)?;
         if let Some(object) = json.as_object_mut() {
@@ -102,9 +129,11 @@ fn check(
                 object.insert("imported_differences".into(), pinned.differences.clone().into());
             }
         }
+        witnessed.iter().for_each(|witnessed| witnessed.insert_into(&mut json));
         writeln!(out, "{json:#}")?;
     } else {
         write_report(&report, &others, &path, out)?;
+        witnessed.iter().try_for_each(|witnessed| witnessed.write(out))?;
         legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
     }
     if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
@@ -112,7 +141,8 @@ fn check(
     }
     // What this version cannot read, it has not checked.
     let unread = others.newer > 0 && matches!(report.status, Status::Valid | Status::TornTail);
-    Ok(if unread { COULD_NOT } else { report.exit_code() })
+    let code = if unread { COULD_NOT } else { report.exit_code() };
+    Ok(witnessed.map_or(code, |witnessed| witnessed.exit_code(code)))
 }
 
 /// The keys given, else those of the local key store, else none.
@@ -161,6 +191,15 @@ impl Owner {
             _ => Self::Us,
         }
     }
+}
+
+/// Whose record it is; one of ours has to be in order.
+fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, String> {
+    let owner = Owner::of(payload);
+    if matches!(owner, Owner::Us) {
+        check_record(payload, recompute)?;
+    }
+    Ok(owner)
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
@@ -242,8 +281,7 @@ pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result
 
 fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
-    let lines =
-        last(open(&path)?, args.last).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
     for line in lines {
         let (number, value) = line.with_context(|| format!("cannot show {}", path.display()))?;
         match value {
@@ -295,8 +333,12 @@ fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     Ok(if path.is_dir() { path.join(LEDGER_FILE) } else { path })
 }
 
-pub(super) fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| {
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
+}
+
+pub(super) fn open(path: &Path) -> Result<LedgerReader> {
+    LedgerReader::open(path).map_err(|error| {
         anyhow!(
             "cannot open the ledger {}: {error}\nhint: give the path of a ledger, or make the \
              default one with a first `carbon-ops run`",

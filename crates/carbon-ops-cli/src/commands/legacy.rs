@@ -7,6 +7,7 @@ use std::io::{BufReader, Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::entry::Imported;
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::legacy::{self, LIMITS, MAX_LINE_BYTES, Record, Report};
@@ -137,7 +138,8 @@ pub(super) fn import(
     let pin = Imported::of(&report);
     let store = Store::of(settings, edge)?.at(Some(&args.into));
     let (key, _) = store.key(true)?;
-    let Some(notice) = store.make(&key, Some(&pin))? else {
+    let founding = Founding { imported: Some(pin.clone()), ..Founding::default() };
+    let Some(notice) = store.make(&key, &founding)? else {
         bail!("there is a ledger in {} already\nhint: name a new directory", args.into.display());
     };
     if args.json {

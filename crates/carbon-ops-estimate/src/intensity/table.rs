@@ -12,10 +12,16 @@
 //!
 //! Where no country is known, the world's average is used with the spread over countries.
 
+use std::sync::Arc;
+
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
-use super::Signal;
+use super::assembly::Assembly;
+use super::provider::{Error, Provider, Settling, Want};
+use super::signal::Signal;
+use super::slot::{AnySeries, Interval, Meta, UncertaintyClass};
 use crate::uncertainty::Distribution;
+use crate::zones::{self, Place};
 
 /// Coefficient of variation of a yearly average used for one job: √(0.20² + 0.15²).
 pub const YEARLY_CV: f64 = 0.25;
@@ -23,6 +29,9 @@ pub const YEARLY_CV: f64 = 0.25;
 /// Life-cycle median of hydropower, for a country whose published average is 0: plants emit while
 /// they are built (IPCC AR5 WG3 Annex III, table A.III.2).
 const HYDROPOWER_G_PER_KWH: f64 = 24.0;
+
+/// Name in configurations, caches and records of the provider.
+pub const ID: &str = "static";
 
 /// How records cite the table.
 pub const SOURCE: &str = "static:owid";
@@ -83,7 +92,14 @@ pub fn countries() -> impl Iterator<Item = Yearly> {
         let year = fields.next()?.parse().ok()?;
         let value = fields.next()?.parse().ok()?;
         let intensity = GramsCo2ePerKilowattHour::new(value).ok()?;
-        Some(Yearly { zone, iso3, name, year, intensity, signal: Signal::AverageLifecycle })
+        Some(Yearly {
+            zone,
+            iso3,
+            name,
+            year,
+            intensity,
+            signal: Signal::AVERAGE_LIFECYCLE_PRODUCTION,
+        })
     })
 }
 
@@ -98,7 +114,7 @@ pub fn world() -> Option<Yearly> {
         name: "World",
         year: year.round() as u16,
         intensity: GramsCo2ePerKilowattHour::new(mean).ok()?,
-        signal: Signal::AverageLifecycle,
+        signal: Signal::AVERAGE_LIFECYCLE_PRODUCTION,
     })
 }
 
@@ -114,6 +130,69 @@ fn world_statistic(name: &str, weighting: Weighting) -> Option<f64> {
     match weighting {
         Weighting::Generation => weighted.parse().ok(),
         Weighting::Unweighted => unweighted.parse().ok(),
+    }
+}
+
+/// The table as a provider: one slot as long as what is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct YearlyTable;
+
+impl Provider for YearlyTable {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn offers(&self, want: &Want) -> Option<Signal> {
+        let signal = Signal::AVERAGE_LIFECYCLE_PRODUCTION;
+        want.admits(signal).then_some(signal)
+    }
+
+    /// A cloud region or a part of a country gets its country, `world` the world; the slots say so.
+    fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
+        let unknown = |near| Error::UnknownZone {
+            provider: ID,
+            zone: place.asked.clone(),
+            near,
+            hint: "name a country by its ISO 3166 code, or world",
+        };
+        let name = place.native_to(ID).or(place.country.as_deref()).unwrap_or(&place.asked);
+        match zones::resolve(name) {
+            Ok(zone) => Ok(zone.yearly.zone.to_owned()),
+            Err(zones::Error::Unknown { near, .. }) => Err(unknown(near)),
+            Err(zones::Error::NoData { .. }) => Err(unknown(Vec::new())),
+        }
+    }
+
+    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
+        let hint = "it has yearly averages, over the life cycle, by production";
+        let signal =
+            self.offers(want).ok_or(Error::NotOffered { provider: ID, want: *want, hint })?;
+        let found = if zone == "world" {
+            world()
+        } else {
+            countries().find(|country| country.zone == zone)
+        };
+        let found = found.ok_or_else(|| Error::UnknownZone {
+            provider: ID,
+            zone: zone.to_owned(),
+            near: Vec::new(),
+            hint: "",
+        })?;
+        let meta = Arc::new(Meta {
+            model_version: Some(found.year.to_string()),
+            licence: "CC-BY-4.0".to_owned(),
+            attribution: "Our World in Data; Ember".to_owned(),
+            uncertainty: UncertaintyClass::Yearly,
+            ..Meta::new(ID, zone, signal)
+        });
+        let mut whole = Assembly::new(ID, interval);
+        let value = found.intensity.as_grams_per_kilowatt_hour();
+        whole.add(interval, Some(value), None, &meta)?;
+        whole.finish(signal.kind)
+    }
+
+    fn settling(&self) -> Settling {
+        Settling::AT_ONCE
     }
 }
 

@@ -1,25 +1,32 @@
-//! The records that a ledger writes about itself: genesis and recovery. For `schema_version` 1
-//! their members are fixed, and a member that is not listed here is refused. A genesis with
-//! `schema_version` 2 says in one member more which older ledger it continues.
+//! The records that a ledger writes about itself. Each type has its own versions, members are fixed,
+//! and a member that is not listed is refused. Here are genesis and recovery, and what all have in
+//! common; `rotation.rs`, `correction.rs` and `silence.rs` have the others.
 //!
-//! Left out, and room left for it in `docs/formats/ledger-v1.md`: key rotation, checkpoints and
-//! corrections, which come as new types with a new schema version.
+//! Left out, and room left for it in `docs/formats/ledger-v1.md`: sums over records, samples,
+//! redaction, keys of an epoch and the time of others, which come as new types or versions.
 
 use sha2::{Digest, Sha256};
 
-use super::{ALGORITHM, CONTROL_KIND, Entry, Fault, Imported, text};
+use super::correction::{Correction, Restatement};
+use super::rotation::KeyRotation;
+use super::silence::{Gap, Heartbeat};
+use super::time::has_time_form;
+use super::{ALGORITHM, CONTROL_KIND, Durability, Entry, Fault, Imported, text};
 use crate::canonical::{Object, Value};
 use crate::hex;
 use crate::keys::PublicKey;
 
-/// The version of the control records that this code writes and reads.
+/// The version of a plain genesis and of a recovery record.
 const SCHEMA_VERSION: u32 = 1;
 
 /// The version of a genesis that continues a ledger of version 0.1.
 const IMPORT_SCHEMA_VERSION: u32 = 2;
 
-/// The only durability class so far: acknowledged after fdatasync.
-const DURABILITY: &str = "sync";
+/// The version of a genesis whose class of durability is not `sync`.
+const DURABILITY_SCHEMA_VERSION: u32 = 3;
+
+/// The version of the types that came after genesis and recovery.
+const LIFE_SCHEMA_VERSION: u32 = 2;
 
 /// How long a `tool` name may be. A name and a version, with a hundred times the room.
 const MAX_TOOL_BYTES: usize = 256;
@@ -27,10 +34,13 @@ const MAX_TOOL_BYTES: usize = 256;
 /// How many keys a genesis may list: every entry's key is looked up in the list.
 const MAX_ROSTER: usize = 64;
 
+/// How long a note may be: a paragraph.
+const MAX_NOTE_BYTES: usize = 1024;
+
 /// What the name of an evidence file begins with; its entry number and hash follow.
 const EVIDENCE_PREFIX: &str = "ledger.ndjson.torn-";
 
-/// Members of every control record of version 1.
+/// Members of every control record.
 const COMMON: [&str; 10] = [
     "created_ts",
     "kind",
@@ -45,13 +55,23 @@ const COMMON: [&str; 10] = [
 ];
 
 /// A record of the ledger's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Control {
     /// The first line.
     Genesis(Genesis),
     /// What was done about a torn line.
     Recovery(Recovery),
+    /// Who may write from here on.
+    KeyRotation(KeyRotation),
+    /// One record should have been another.
+    Correction(Correction),
+    /// Many records are calculated anew.
+    Restatement(Restatement),
+    /// Nothing was recorded for a time.
+    Gap(Gap),
+    /// More will come by a time.
+    Heartbeat(Heartbeat),
 }
 
 /// The first line: who may write.
@@ -64,6 +84,8 @@ pub struct Genesis {
     pub tool: String,
     /// The keys that may sign entries.
     pub keys: Vec<PublicKey>,
+    /// When an entry counts as acknowledged.
+    pub durability: Durability,
     /// The older ledger that this one continues.
     pub imported: Option<Imported>,
 }
@@ -84,68 +106,168 @@ pub struct Recovery {
     pub evidence: String,
 }
 
+impl Control {
+    /// The payload of a record that a writer may ask for at `created_ts`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::ReservedKind`] for a genesis and a recovery record, which have ways of their own; or
+    /// what is wrong with the record.
+    pub(crate) fn to_payload(&self, created_ts: &str, tool: &str) -> Result<Object, Fault> {
+        let named = |name| {
+            let mut object = payload(name, created_ts, tool);
+            object.insert("schema_version", LIFE_SCHEMA_VERSION);
+            object
+        };
+        let mut object;
+        match self {
+            Self::Genesis(_) | Self::Recovery(_) => return Err(Fault::ReservedKind),
+            Self::KeyRotation(rotation) => {
+                object = named("key_rotation");
+                rotation.add_to(&mut object);
+            }
+            Self::Correction(correction) => {
+                object = named("correction");
+                correction.add_to(&mut object)?;
+            }
+            Self::Restatement(restatement) => {
+                object = named("restatement");
+                restatement.add_to(&mut object)?;
+            }
+            Self::Gap(gap) => {
+                object = named("gap");
+                gap.add_to(&mut object)?;
+            }
+            Self::Heartbeat(heartbeat) => {
+                object = named("heartbeat");
+                heartbeat.add_to(&mut object)?;
+            }
+        }
+        Ok(object)
+    }
+}
+
 pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
     let object = &entry.object;
     if text(object, "kind") != Some(CONTROL_KIND) {
         return Ok(None);
     }
+    let record_type =
+        text(object, "type").ok_or(Fault::Member { name: "type", expected: "a text" })?;
     let version = object.get("schema_version").and_then(Value::as_u64);
-    let imports = version == Some(u64::from(IMPORT_SCHEMA_VERSION))
-        && text(object, "type") == Some("genesis");
-    if version != Some(u64::from(SCHEMA_VERSION)) && !imports {
-        return Err(Fault::Member { name: "schema_version", expected: "1, or 2 in a genesis" });
-    }
+    check_version(record_type, version)?;
     let created_ts = text(object, "created_ts")
-        .filter(|ts| is_timestamp(ts))
+        .filter(|ts| has_time_form(ts))
         .ok_or(Fault::Member { name: "created_ts", expected: "UTC with six decimals and a Z" })?;
     let tool = text(object, "tool")
         .filter(|tool| !tool.is_empty() && tool.len() <= MAX_TOOL_BYTES)
         .ok_or(Fault::Member { name: "tool", expected: "a text of 1 to 256 bytes" })?;
-    let (created_ts, tool) = (created_ts.to_owned(), tool.to_owned());
-    match text(object, "type") {
-        Some("genesis") => {
-            let (keys, imported) = genesis(entry, imports)?;
-            Ok(Some(Control::Genesis(Genesis { created_ts, tool, keys, imported })))
+    Ok(Some(match record_type {
+        "genesis" => {
+            let (keys, durability, imported) = genesis(entry, version)?;
+            let (created_ts, tool) = (created_ts.to_owned(), tool.to_owned());
+            Control::Genesis(Genesis { created_ts, tool, keys, durability, imported })
         }
-        Some("recovery") => {
-            only(object, &["evidence", "prev_hash", "removed_bytes", "removed_sha256"])?;
-            let (removed_bytes, removed_sha256) = removed(object)?;
-            let evidence = evidence(object, entry.seq, &removed_sha256)?;
-            Ok(Some(Control::Recovery(Recovery {
-                created_ts,
-                tool,
-                removed_bytes,
-                removed_sha256,
-                evidence,
-            })))
-        }
-        Some(other) => Err(Fault::UnknownType(other.to_owned())),
-        None => Err(Fault::Member { name: "type", expected: "a text" }),
-    }
+        "recovery" => Control::Recovery(recovery(entry, created_ts, tool)?),
+        "key_rotation" => Control::KeyRotation(KeyRotation::read(entry)?),
+        "correction" => Control::Correction(Correction::read(entry)?),
+        "restatement" => Control::Restatement(Restatement::read(entry)?),
+        "gap" => Control::Gap(Gap::read(entry, created_ts)?),
+        "heartbeat" => Control::Heartbeat(Heartbeat::read(entry, created_ts)?),
+        other => return Err(Fault::UnknownType(other.to_owned())),
+    }))
 }
 
-/// The members of a genesis's own: who may write, and what it continues.
-fn genesis(entry: &Entry, imports: bool) -> Result<(Vec<PublicKey>, Option<Imported>), Fault> {
+/// Each type has versions of its own; what this code does not know it does not pass over.
+fn check_version(record_type: &str, version: Option<u64>) -> Result<(), Fault> {
+    let (known, expected): (&[u32], _) = match record_type {
+        "genesis" => (
+            &[SCHEMA_VERSION, IMPORT_SCHEMA_VERSION, DURABILITY_SCHEMA_VERSION],
+            "1, 2 or 3 in a genesis",
+        ),
+        "recovery" => (&[SCHEMA_VERSION], "1 in a recovery record"),
+        "key_rotation" | "correction" | "restatement" | "gap" | "heartbeat" => {
+            (&[LIFE_SCHEMA_VERSION], "2 in a record of this type")
+        }
+        other => return Err(Fault::UnknownType(other.to_owned())),
+    };
+    if known.iter().any(|known| version == Some(u64::from(*known))) {
+        return Ok(());
+    }
+    Err(Fault::Member { name: "schema_version", expected })
+}
+
+fn recovery(entry: &Entry, created_ts: &str, tool: &str) -> Result<Recovery, Fault> {
     let object = &entry.object;
+    only(object, &["evidence", "prev_hash", "removed_bytes", "removed_sha256"])?;
+    let (removed_bytes, removed_sha256) = removed(object)?;
+    let evidence = evidence(object, entry.seq, &removed_sha256)?;
+    let (created_ts, tool) = (created_ts.to_owned(), tool.to_owned());
+    Ok(Recovery { created_ts, tool, removed_bytes, removed_sha256, evidence })
+}
+
+/// The members of a genesis's own: who may write, what is promised, and what it continues.
+fn genesis(
+    entry: &Entry,
+    version: Option<u64>,
+) -> Result<(Vec<PublicKey>, Durability, Option<Imported>), Fault> {
+    let object = &entry.object;
+    let plain = version == Some(u64::from(SCHEMA_VERSION));
+    let relaxed = version == Some(u64::from(DURABILITY_SCHEMA_VERSION));
+    let imports = !plain && (!relaxed || object.contains("imported"));
     let own: &[&str] =
         if imports { &["durability", "imported", "keys"] } else { &["durability", "keys"] };
     only(object, own)?;
-    if text(object, "durability") != Some(DURABILITY) {
-        return Err(Fault::Member { name: "durability", expected: "\"sync\"" });
-    }
+    // One form for each ledger: `sync` has the versions that knew nothing else.
+    let durability = text(object, "durability")
+        .and_then(Durability::parse)
+        .filter(|class| relaxed != (*class == Durability::Sync))
+        .ok_or(Fault::Member {
+            name: "durability",
+            expected: if relaxed { "\"group:<ms>\" or \"async:<ms>\"" } else { "\"sync\"" },
+        })?;
     let keys = roster(object.get("keys"))?;
     if !keys.contains(&entry.signing_key) {
         return Err(Fault::KeyNotInRoster(entry.signing_key.to_hex()));
     }
     let imported = imports.then(|| Imported::read(object.get("imported"))).transpose()?;
-    Ok((keys, imported))
+    Ok((keys, durability, imported))
 }
 
 /// Refuses members beyond the common ones and `more`.
-fn only(object: &Object, more: &[&str]) -> Result<(), Fault> {
+pub(super) fn only(object: &Object, more: &[&str]) -> Result<(), Fault> {
     match object.iter().find(|(name, _)| !COMMON.contains(name) && !more.contains(name)) {
         Some((name, _)) => Err(Fault::UnknownMember(name.to_owned())),
         None => Ok(()),
+    }
+}
+
+/// Refuses members beyond `own`, in an object within a record.
+pub(super) fn members(object: &Object, own: &[&str]) -> Result<(), Fault> {
+    match object.iter().find(|(name, _)| !own.contains(name)) {
+        Some((name, _)) => Err(Fault::UnknownMember(name.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Reads a member that may be absent.
+pub(super) fn optional<T>(
+    member: Option<&Value>,
+    read: impl FnOnce(&Value) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    member.map(read).transpose()
+}
+
+/// A text for people, which must be there when the reason alone says nothing.
+pub(super) fn note(object: &Object, required: bool) -> Result<Option<String>, Fault> {
+    let wrong = Fault::Member { name: "note", expected: "a text of 1 to 1024 bytes" };
+    match object.get("note") {
+        None if required => Err(wrong),
+        None => Ok(None),
+        Some(note) => {
+            let note = note.as_str().filter(|note| (1..=MAX_NOTE_BYTES).contains(&note.len()));
+            note.map(|note| Some(note.to_owned())).ok_or(wrong)
+        }
     }
 }
 
@@ -217,7 +339,7 @@ pub(crate) fn genesis_payload(created_ts: &str, tool: &str, key: PublicKey) -> O
     listed.insert("algorithm", ALGORITHM);
     listed.insert("public_key", key.to_hex());
     let mut object = payload("genesis", created_ts, tool);
-    object.insert("durability", DURABILITY);
+    object.insert("durability", Durability::Sync.to_string());
     object.insert("keys", vec![Value::Object(listed)]);
     object
 }
@@ -239,6 +361,14 @@ pub(crate) fn importing_genesis_payload(
     Ok(object)
 }
 
+/// Lets a genesis promise a class of durability.
+pub(crate) fn promise(genesis: &mut Object, durability: Durability) {
+    if durability != Durability::Sync {
+        genesis.insert("schema_version", DURABILITY_SCHEMA_VERSION);
+        genesis.insert("durability", durability.to_string());
+    }
+}
+
 /// `seq` is the number that the torn entry would have had; `removed` are its bytes, of which there
 /// are at most two lines, so that their number always fits.
 pub(crate) fn recovery_payload(created_ts: &str, tool: &str, seq: u64, removed: &[u8]) -> Object {
@@ -248,22 +378,4 @@ pub(crate) fn recovery_payload(created_ts: &str, tool: &str, seq: u64, removed: 
     object.insert("removed_bytes", u32::try_from(removed.len()).unwrap_or(u32::MAX));
     object.insert("removed_sha256", hex::encode(&sha256));
     object
-}
-
-/// `YYYY-MM-DDTHH:MM:SS.ffffffZ` with each part in its range. Days are not checked against months:
-/// the time is a statement of the writer, not something that is computed with here.
-fn is_timestamp(text: &str) -> bool {
-    const FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.ddddddZ";
-    let part = |from: usize, to: usize| text.get(from..to).and_then(|d| d.parse::<u32>().ok());
-    text.len() == FORM.len()
-        && text.bytes().zip(FORM).all(|(byte, form)| match form {
-            b'd' => byte.is_ascii_digit(),
-            _ => byte == *form,
-        })
-        && part(5, 7).is_some_and(|month| (1..=12).contains(&month))
-        && part(8, 10).is_some_and(|day| (1..=31).contains(&day))
-        && part(11, 13).is_some_and(|hour| hour < 24)
-        && part(14, 16).is_some_and(|minute| minute < 60)
-        // 60 is a leap second.
-        && part(17, 19).is_some_and(|second| second <= 60)
 }

@@ -1,16 +1,17 @@
 //! The members of a line, by their places in it: an entry is read without making values of what is
 //! only passed on, and the bytes of its parts are cut out of the stored line, never written again.
 //!
-//! Left out: why a line is no entry, which [`Entry::parse_with`] says.
+//! Left out: why a line is no entry, which `Entry::parse` says.
 
 use sha2::{Digest, Sha256};
 
 use super::{
-    ALGORITHM, CONTROL_KIND, Control, Entry, EntryHash, Fault, KeyOf, LedgerId, MAX_LINE_BYTES,
-    RESERVED_MEMBERS, SIGNATURE_MEMBERS,
+    ALGORITHM, CONTROL_KIND, EntryHash, KeyOf, LedgerId, MAX_LINE_BYTES, RESERVED_MEMBERS,
+    SIGNATURE_MEMBERS, time,
 };
 use crate::canonical::{
-    Object, Value, canonical_object, canonical_outline, canonical_value, to_canonical,
+    Object, Value, canonical_object, canonical_outline, canonical_value, object_to_canonical,
+    to_canonical,
 };
 use crate::hex;
 use crate::keys::PublicKey;
@@ -80,6 +81,13 @@ pub struct Payload<'l> {
 }
 
 impl Payload<'_> {
+    /// Shows `with` an object that stands in no line of its own.
+    pub fn of<R>(object: &Object, with: impl FnOnce(Payload<'_>) -> R) -> R {
+        let line = object_to_canonical(object);
+        let starts = canonical_outline(&line).map(|outline| outline.starts).unwrap_or_default();
+        with(Payload { members: Members { line: &line, starts: &starts } })
+    }
+
     /// A member, the ledger's or the record's.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<Value> {
@@ -102,83 +110,45 @@ impl Payload<'_> {
     }
 }
 
-/// What a line says of itself, as [`Entry`] has it, but for its members.
+/// What a line says of itself, as [`Entry`](super::Entry) has it.
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) seq: u64,
     pub(crate) ledger_id: LedgerId,
-    pub(crate) prev_hash: Option<EntryHash>,
+    pub(crate) prev_hash: EntryHash,
     pub(crate) signing_key: PublicKey,
     pub(crate) hash: EntryHash,
-    /// Whether the signature fits the key that the entry names.
-    pub(crate) signed: bool,
-    /// The record, if it is one of the ledger's own.
-    pub(crate) control: Option<Control>,
+    pub(crate) noted_at: Option<jiff::Timestamp>,
 }
 
-/// Reads an entry and checks its signature; what `with` makes of a record that is signed and not one
-/// of the ledger's own comes back too.
-///
-/// # Errors
-///
-/// As [`Entry::parse`].
-pub(crate) fn read<R>(
+/// Reads an entry that is not one of the ledger's own records, checks its signature, and returns also
+/// what `with` makes of the record, if it is signed. None for all other lines.
+pub(crate) fn read_record<R>(
     line: &[u8],
     key_of: &mut KeyOf<'_>,
     with: impl FnOnce(Payload<'_>) -> R,
-) -> Result<(Read, Option<R>), Fault> {
-    let outline = canonical_outline(line).filter(|outline| !outline.number_out_of_range);
-    if let Some(outline) = outline
-        && let members = (Members { line, starts: &outline.starts })
-        && let Some((read, signed)) = record(members, key_of)
-    {
-        let made = signed.then(|| with(Payload { members }));
-        return Ok((read, made));
+) -> Option<(Read, Option<R>)> {
+    if line.len() > MAX_LINE_BYTES {
+        return None;
     }
-    // One of the ledger's own records, or none at all.
-    let entry = Entry::parse_with(line, key_of)?;
-    let read = Read {
-        seq: entry.seq,
-        ledger_id: entry.ledger_id,
-        prev_hash: entry.prev_hash,
-        signing_key: entry.signing_key,
-        hash: entry.hash(),
-        signed: entry.verify_signature().is_ok(),
-        control: entry.control()?,
-    };
-    debug_assert!(read.control.is_some(), "the two readers differ");
-    let made = (read.signed && read.control.is_none()).then(|| {
-        let starts = canonical_outline(line).map(|outline| outline.starts).unwrap_or_default();
-        with(Payload { members: Members { line, starts: &starts } })
-    });
-    Ok((read, made))
-}
-
-/// An entry that is not one of the ledger's own records, and whether it is signed; none for all others.
-fn record(members: Members<'_>, key_of: &mut KeyOf<'_>) -> Option<(Read, bool)> {
-    let line = members.line;
-    if line.len() > MAX_LINE_BYTES
-        || line.contains(&0)
-        || members.text("kind") == Some(CONTROL_KIND)
+    let outline = canonical_outline(line).filter(|outline| !outline.number_out_of_range)?;
+    let members = Members { line, starts: &outline.starts };
+    if members.text("kind") == Some(CONTROL_KIND)
+        || members.text("signature_algorithm") != Some(ALGORITHM)
     {
         return None;
     }
-    if members.text("signature_algorithm") != Some(ALGORITHM) {
-        return None;
-    }
-    let seq = canonical_value(members.value("seq")?)?.as_u64().filter(|seq| *seq > 0)?;
-    let signing_key = key_of(members.text("signing_key")?)?;
     let signature = members.hex("signature")?;
     let signed_bytes = members.without(&SIGNATURE_MEMBERS);
-    let signed = signing_key.verifies(&signed_bytes, &signature);
+    let said = |name| members.text(name).and_then(time);
     let read = Read {
-        seq,
+        seq: canonical_value(members.value("seq")?)?.as_u64().filter(|seq| *seq > 0)?,
         ledger_id: LedgerId(members.hex("ledger_id")?),
-        prev_hash: Some(EntryHash(members.hex("prev_hash")?)),
-        signing_key,
+        prev_hash: EntryHash(members.hex("prev_hash")?),
+        signing_key: key_of(members.text("signing_key")?)?,
         hash: EntryHash(Sha256::digest(&signed_bytes).into()),
-        signed,
-        control: None,
+        noted_at: said("created_ts").or_else(|| said("end_ts")),
     };
-    Some((read, signed))
+    let signed = read.signing_key.verifies(&signed_bytes, &signature);
+    Some((read, signed.then(|| with(Payload { members }))))
 }

@@ -92,8 +92,8 @@ fn a_genesis_has_exactly_its_members() {
     }
     let fault = changed(|object| drop(object.insert("note", "x"))).unwrap_err();
     assert_eq!(fault, Fault::UnknownMember("note".into()));
-    let fault = changed(|object| drop(object.insert("type", "key_rotation"))).unwrap_err();
-    assert_eq!(fault, Fault::UnknownType("key_rotation".into()));
+    let fault = changed(|object| drop(object.insert("type", "epoch"))).unwrap_err();
+    assert_eq!(fault, Fault::UnknownType("epoch".into()));
     assert!(changed(|object| drop(object.insert("schema_version", 2))).is_err());
     assert!(changed(|object| drop(object.insert("durability", "async"))).is_err());
     assert!(changed(|object| drop(object.insert("keys", Vec::new()))).is_err());
@@ -148,6 +148,34 @@ fn an_importing_genesis_has_exactly_its_members_and_a_version_of_its_own() {
     assert!(changed_import(|_, about| drop(about.insert("keys", vec![one.clone()]))).is_ok());
     let twice = vec![one.clone(), one];
     assert!(changed_import(|_, about| drop(about.insert("keys", twice))).is_err());
+}
+
+#[test]
+fn a_class_of_durability_has_a_version_of_its_own() {
+    let importing = |durability: &str, version: u32| {
+        changed_import(|genesis, _| {
+            genesis.insert("durability", durability);
+            genesis.insert("schema_version", version);
+        })
+    };
+    let plain = |durability: &str, version: u32| {
+        changed(|genesis| {
+            genesis.insert("durability", durability);
+            genesis.insert("schema_version", version);
+        })
+    };
+    for class in ["group:20", "async:1000"] {
+        for entry in [plain(class, 3).unwrap(), importing(class, 3).unwrap()] {
+            let Some(Control::Genesis(genesis)) = entry.control().unwrap() else { panic!() };
+            assert_eq!(genesis.durability.to_string(), class);
+        }
+        assert!(plain(class, 1).is_err() && plain(class, 2).is_err());
+        assert!(importing(class, 2).is_err() && importing(class, 1).is_err());
+    }
+    // One form for each ledger.
+    assert!(plain("sync", 3).is_err() && importing("sync", 3).is_err());
+    assert!(plain("group:020", 3).is_err() && plain("group:0", 3).is_err());
+    assert!(plain("group:20", 4).is_err());
 }
 
 #[test]

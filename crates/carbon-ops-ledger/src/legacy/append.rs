@@ -16,8 +16,8 @@ use super::{Fault, Line, MAX_LINE_BYTES, Record, Signed};
 use crate::durable;
 use crate::entry::EntryHash;
 use crate::error::{Error, Result};
+use crate::files::{FILE_MODE, lock_within};
 use crate::keys::Signer;
-use crate::storage::{FILE_MODE, lock_within};
 
 /// Appends one record; makes the file when there is none. When this returns `Ok`, the record is
 /// durable. `patience` is how long to wait for another writer.

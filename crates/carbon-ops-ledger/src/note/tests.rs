@@ -16,7 +16,7 @@ const PETER_NOTE: &str = "If you think cryptography is the answer to your proble
 fn peter() -> PublicKey {
     let bytes = Base64::decode_vec(PETER_KEY).unwrap();
     let (kind, key) = bytes.split_first().unwrap();
-    assert_eq!(*kind, ED25519);
+    assert_eq!(*kind, KeyKind::Ed25519.byte());
     PublicKey::from_bytes(key.try_into().unwrap()).unwrap()
 }
 
@@ -24,7 +24,7 @@ fn peter() -> PublicKey {
 fn a_note_by_go_verifies_and_prints_as_it_was() {
     let note = Note::parse(PETER_NOTE.as_bytes()).unwrap();
     assert_eq!(note.verify(PETER, &[peter()]), Ok(peter()));
-    assert_eq!(key_id(PETER, peter()), [0xc7, 0x4f, 0x20, 0xa3]);
+    assert_eq!(key_id(PETER, KeyKind::Ed25519, peter()), [0xc7, 0x4f, 0x20, 0xa3]);
     assert_eq!(note.to_string(), PETER_NOTE);
 }
 

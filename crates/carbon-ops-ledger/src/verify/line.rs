@@ -5,9 +5,16 @@
 
 use std::collections::HashMap;
 
-use crate::entry::{Control, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES, Payload, read};
+use jiff::Timestamp;
+use memchr::memmem;
+
+use crate::entry::{
+    Control, Correction, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES, Outcome, Payload,
+    read_record,
+};
 use crate::keys::PublicKey;
 use crate::merkle::{TreeHash, leaf_hash};
+use crate::roster::MARK;
 
 /// More keys than an honest ledger has; whoever writes a new key on each line gains no memory.
 const MAX_KNOWN_KEYS: usize = 256;
@@ -78,10 +85,10 @@ pub struct Examined<T> {
 pub(super) enum Content<T> {
     /// What an interrupted write left, and an entry if it is a whole one.
     Torn(Option<Box<Facts<T>>>),
-    /// Not looked into.
-    Compared,
-    /// Not looked into, but for what the next line has to follow.
-    LastCompared(Result<(u64, EntryHash), Fault>),
+    /// Not looked into, but for what changes who may sign.
+    Compared(Option<Box<Facts<T>>>),
+    /// Not looked into, but for that and for what the next line has to follow.
+    LastCompared(Result<Box<Facts<T>>, Fault>),
     /// An entry, or why it is none.
     Entry(Result<Box<Facts<T>>, Fault>),
 }
@@ -96,14 +103,17 @@ pub(super) struct Facts<T> {
     pub(super) signing_key: PublicKey,
     /// Whether the signature fits the key that the entry names.
     pub(super) signed: bool,
+    /// When it was made, as it says.
+    pub(super) time: Option<Timestamp>,
     pub(super) record: Record<T>,
 }
 
 /// Whose record an entry carries.
 #[derive(Clone, Debug)]
 pub(super) enum Record<T> {
-    /// One of the ledger's own.
-    Control(Box<Control>),
+    /// One of the ledger's own, and whether what it carries holds by itself: the proofs of keys that
+    /// join, or what the caller's check says of a corrected record.
+    Control(Box<Control>, Result<Option<T>, Fault>),
     /// Another one, and what the caller's check says.
     Other(Result<T, String>),
     /// Not looked at, because nobody signed it.
@@ -115,11 +125,9 @@ impl<T> Facts<T> {
     pub(super) fn authenticate(
         &self,
         ledger_id: LedgerId,
-        roster: &[PublicKey],
+        permitted: Result<(), Fault>,
     ) -> Result<(), Fault> {
-        if !roster.contains(&self.signing_key) {
-            return Err(Fault::KeyNotInRoster(self.signing_key.to_hex()));
-        }
+        permitted?;
         if !self.signed {
             return Err(Fault::Signature);
         }
@@ -149,9 +157,10 @@ impl<'c, T> Examiner<'c, T> {
             content: if torn {
                 Content::Torn(self.facts(line.bytes).ok())
             } else if line.number > 1 && line.number < self.since {
-                Content::Compared
+                let changes = memmem::find(line.bytes, MARK).is_some();
+                Content::Compared(changes.then(|| self.facts(line.bytes).ok()).flatten())
             } else if line.number > 1 && line.number == self.since {
-                Content::LastCompared(self.parse(line.bytes).map(|e| (e.seq(), e.hash())))
+                Content::LastCompared(self.facts(line.bytes))
             } else if line.terminated {
                 Content::Entry(self.facts(line.bytes))
             } else {
@@ -161,22 +170,53 @@ impl<'c, T> Examiner<'c, T> {
     }
 
     fn facts(&mut self, line: &[u8]) -> Result<Box<Facts<T>>, Fault> {
-        let check = self.check;
-        let (read, checked) =
-            read(line, &mut |text| known(&mut self.keys, text), |payload| check(&payload))?;
+        let (keys, check) = (&mut self.keys, self.check);
+        let mut key_of = |text: &str| known(keys, text);
+        if let Some((read, checked)) = read_record(line, &mut key_of, |payload| check(&payload)) {
+            return Ok(Box::new(Facts {
+                seq: read.seq,
+                ledger_id: read.ledger_id,
+                prev_hash: Some(read.prev_hash),
+                hash: read.hash,
+                signing_key: read.signing_key,
+                signed: checked.is_some(),
+                time: read.noted_at,
+                record: checked.map_or(Record::Unsigned, Record::Other),
+            }));
+        }
+        // One of the ledger's own records, or no entry at all.
+        let entry = self.parse(line)?;
+        let signed = entry.verify_signature().is_ok();
         Ok(Box::new(Facts {
-            seq: read.seq,
-            ledger_id: read.ledger_id,
-            prev_hash: read.prev_hash,
-            hash: read.hash,
-            signing_key: read.signing_key,
-            signed: read.signed,
-            record: match (read.control, checked) {
-                (Some(control), _) => Record::Control(Box::new(control)),
-                (None, Some(checked)) => Record::Other(checked),
-                (None, None) => Record::Unsigned,
+            seq: entry.seq(),
+            ledger_id: entry.ledger_id(),
+            prev_hash: entry.prev_hash(),
+            hash: entry.hash(),
+            signing_key: entry.signing_key(),
+            signed,
+            time: entry.noted_at(),
+            record: match entry.control()? {
+                Some(control) if signed => {
+                    let holds = self.carried(&control, &entry);
+                    Record::Control(Box::new(control), holds)
+                }
+                Some(control) => Record::Control(Box::new(control), Err(Fault::Signature)),
+                None if signed => Record::Other(Payload::of(entry.object(), |p| check(&p))),
+                None => Record::Unsigned,
             },
         }))
+    }
+
+    /// Whether what a record of the ledger's own carries holds by itself.
+    fn carried(&self, control: &Control, entry: &Entry) -> Result<Option<T>, Fault> {
+        match control {
+            Control::KeyRotation(rotation) => rotation.prove(entry).map(|()| None),
+            Control::Correction(Correction { outcome: Outcome::Replaced(payload), .. }) => {
+                let checked = Payload::of(payload, |payload| (self.check)(&payload));
+                checked.map(Some).map_err(Fault::Record)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn parse(&mut self, line: &[u8]) -> Result<Entry, Fault> {

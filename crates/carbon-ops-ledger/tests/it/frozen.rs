@@ -1,5 +1,6 @@
 //! Ledgers that were written once and have to verify for ever, and be written the same again.
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use carbon_ops_ledger::append::Ledger;
@@ -7,10 +8,12 @@ use carbon_ops_ledger::canonical::{Object, Value, parse, parse_canonical};
 use carbon_ops_ledger::entry::{Entry, LedgerId};
 use carbon_ops_ledger::merkle::inclusion_proof;
 use carbon_ops_ledger::proof::Proof;
+use carbon_ops_ledger::segment::LedgerReader;
+use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_ledger::verify::Status;
 
-use crate::support::{LATER, LEDGER_ID, MemoryDisk, NOW, key, options, report, trust};
+use crate::support::{LATER, LEDGER_ID, MemoryDisk, NOW, key, lines, options, report, trust};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/ledgers/v1")).join(name)
@@ -72,6 +75,50 @@ fn a_recovered_ledger_verifies_and_is_written_the_same_again() {
     let file = frozen("recovered.ndjson", &disk.file());
     let after = report(&file);
     assert_eq!((after.status, after.entries, after.recoveries), (Status::Valid, 8, 1));
+}
+
+/// The lines of the basic ledger in two segments and an active file, with a checkpoint.
+#[test]
+fn a_segmented_ledger_verifies_and_is_written_the_same_again() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), key());
+    let storage = DirStorage::new(dir.path());
+    let mut ledger = Ledger::create(storage, &key, LEDGER_ID, NOW, options()).unwrap();
+    for (seq, line) in (1..).zip(&lines(&basic().file())[1..]) {
+        ledger.append(parsed_payload(line), LATER).unwrap();
+        if seq == 2 || seq == 5 {
+            ledger.seal(0, LATER).unwrap().unwrap();
+        }
+    }
+    ledger.checkpoint(LATER).unwrap();
+    for name in [
+        "seg/0000000000-0000000002.ndjson",
+        "seg/0000000003-0000000005.ndjson",
+        "ledger.ndjson",
+        "checkpoint",
+    ] {
+        frozen(&format!("segmented/{name}"), &std::fs::read(dir.path().join(name)).unwrap());
+    }
+    let mut reader = LedgerReader::open(&path("segmented")).unwrap();
+    assert_eq!(reader.segment_faults().unwrap(), []);
+    let mut file = Vec::new();
+    reader.read_to_end(&mut file).unwrap();
+    assert!(file == std::fs::read(path("basic.ndjson")).unwrap());
+    assert_eq!(
+        std::fs::read(path("segmented/checkpoint")).unwrap(),
+        std::fs::read(path("basic.checkpoint")).unwrap()
+    );
+    assert_eq!((report(&file).status, report(&file).entries), (Status::Valid, 7));
+}
+
+/// What was handed to the ledger for a line.
+fn parsed_payload(line: &[u8]) -> Object {
+    let mut object = record(str::from_utf8(line.strip_suffix(b"\n").unwrap()).unwrap());
+    for member in
+        ["ledger_id", "prev_hash", "seq", "signature", "signature_algorithm", "signing_key"]
+    {
+        object.remove(member);
+    }
+    object
 }
 
 /// Both files were made by another program (Python's hashlib for the tree, OpenSSL for the signature),

@@ -1,7 +1,7 @@
 //! A ledger that continues one of version 0.1 says which file, and a verifier can tell it from any
 //! other.
 
-use carbon_ops_ledger::append::Ledger;
+use carbon_ops_ledger::append::{Founding, Ledger};
 use carbon_ops_ledger::entry::Imported;
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::legacy;
@@ -17,10 +17,14 @@ fn imported(file: &[u8], trust: &Trust) -> Imported {
     Imported::of(&legacy::verify(file, trust).unwrap())
 }
 
+fn founding(imported: &Imported) -> Founding {
+    Founding { imported: Some(imported.clone()), ..Founding::default() }
+}
+
 fn continued(imported: &Imported) -> Vec<u8> {
     let (disk, key) = (MemoryDisk::default(), key());
     let storage = disk.clone();
-    let ledger = Ledger::create_importing(storage, &key, LEDGER_ID, NOW, options(), imported);
+    let ledger = Ledger::create_as(storage, &key, LEDGER_ID, NOW, options(), &founding(imported));
     ledger.unwrap().append(payload(0), NOW).unwrap();
     disk.file()
 }
@@ -94,6 +98,6 @@ fn more_keys_than_a_genesis_may_list_are_refused() {
     pin.keys = vec![other_key().public_key().to_hex(), other_key().public_key().to_hex()];
     let key = key();
     let storage = MemoryDisk::default();
-    let made = Ledger::create_importing(storage, &key, LEDGER_ID, NOW, options(), &pin);
+    let made = Ledger::create_as(storage, &key, LEDGER_ID, NOW, options(), &founding(&pin));
     assert!(made.unwrap_err().to_string().contains("keys must be"), "a key twice was accepted");
 }

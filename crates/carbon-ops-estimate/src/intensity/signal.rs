@@ -1,0 +1,208 @@
+//! What an intensity counts: average, marginal or residual; consumed or produced; over the life cycle
+//! or at the chimney; CO2 or all gases. Numbers that differ in one of these are never mixed silently.
+//!
+//! Deliberately absent: values and times.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which electricity the emissions belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// All electricity of a grid: what an inventory (GHG Protocol, Scope 2 location-based) counts.
+    Average,
+    /// The plant that would run less if a little less were used: for decisions, never for an inventory.
+    Marginal,
+    /// What is left of a grid's mix when contracted electricity is taken out (Scope 2 market-based).
+    Residual,
+}
+
+/// Whose electricity is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Accounting {
+    /// What is used in the zone, imports included.
+    Consumption,
+    /// What is generated in the zone.
+    Production,
+    /// The source does not say.
+    Unstated,
+}
+
+/// How far back the emissions of a plant are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Factor {
+    /// Fuel supply, building and waste included.
+    Lifecycle,
+    /// What leaves the chimney.
+    Direct,
+}
+
+/// Which gases are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Gases {
+    /// Carbon dioxide alone.
+    Co2,
+    /// All greenhouse gases, as carbon dioxide that warms as much.
+    Co2e,
+}
+
+/// What an intensity counts. Two are comparable only when they are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Signal {
+    /// Which electricity.
+    pub kind: Kind,
+    /// Whose.
+    pub accounting: Accounting,
+    /// How far back.
+    pub factor: Factor,
+    /// Which gases.
+    pub gases: Gases,
+}
+
+impl Signal {
+    /// Average of what a zone generates, life cycle, all gases: yearly statistics of Ember and OWID.
+    pub const AVERAGE_LIFECYCLE_PRODUCTION: Self = Self {
+        kind: Kind::Average,
+        accounting: Accounting::Production,
+        factor: Factor::Lifecycle,
+        gases: Gases::Co2e,
+    };
+
+    /// The word that stands in records: kind and factor, such as `average_lifecycle`.
+    pub fn as_str(self) -> &'static str {
+        match (self.kind, self.factor) {
+            (Kind::Average, Factor::Lifecycle) => "average_lifecycle",
+            (Kind::Average, Factor::Direct) => "average_direct",
+            (Kind::Marginal, Factor::Lifecycle) => "marginal_lifecycle",
+            (Kind::Marginal, Factor::Direct) => "marginal_direct",
+            (Kind::Residual, Factor::Lifecycle) => "residual_lifecycle",
+            (Kind::Residual, Factor::Direct) => "residual_direct",
+        }
+    }
+}
+
+/// `average lifecycle consumption CO2e`.
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.kind, self.factor, self.accounting, self.gases)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Average => "average",
+            Self::Marginal => "marginal",
+            Self::Residual => "residual",
+        })
+    }
+}
+
+impl fmt::Display for Accounting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Consumption => "consumption",
+            Self::Production => "production",
+            Self::Unstated => "unstated",
+        })
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lifecycle => "lifecycle",
+            Self::Direct => "direct",
+        })
+    }
+}
+
+impl fmt::Display for Gases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Co2 => "CO2",
+            Self::Co2e => "CO2e",
+        })
+    }
+}
+
+/// A text that names no signal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "unknown signal {0:?}\nhint: average, marginal or residual, then lifecycle or direct, joined by _: \
+     average_lifecycle"
+)]
+pub struct UnknownSignal(String);
+
+/// Parses `average_lifecycle` and its like into kind and factor.
+impl FromStr for Kind {
+    type Err = UnknownSignal;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSignal> {
+        match text {
+            "average" => Ok(Self::Average),
+            "marginal" => Ok(Self::Marginal),
+            "residual" => Ok(Self::Residual),
+            _ => Err(UnknownSignal(text.chars().take(60).collect())),
+        }
+    }
+}
+
+impl FromStr for Factor {
+    type Err = UnknownSignal;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSignal> {
+        match text {
+            "lifecycle" => Ok(Self::Lifecycle),
+            "direct" => Ok(Self::Direct),
+            _ => Err(UnknownSignal(text.chars().take(60).collect())),
+        }
+    }
+}
+
+/// Reads kind and, where it is given, factor: `average`, `average_direct`.
+///
+/// # Errors
+/// When the text names no signal.
+pub fn parse_kind_and_factor(text: &str) -> Result<(Kind, Option<Factor>), UnknownSignal> {
+    let whole = || UnknownSignal(text.chars().take(60).collect());
+    match text.split_once('_') {
+        Some((kind, factor)) => {
+            Ok((kind.parse().map_err(|_| whole())?, Some(factor.parse().map_err(|_| whole())?)))
+        }
+        None => Ok((text.parse()?, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for kind in [Kind::Average, Kind::Marginal, Kind::Residual] {
+            for factor in [Factor::Lifecycle, Factor::Direct] {
+                let signal = Signal { kind, factor, ..Signal::AVERAGE_LIFECYCLE_PRODUCTION };
+                assert_eq!(parse_kind_and_factor(signal.as_str()), Ok((kind, Some(factor))));
+            }
+        }
+        assert_eq!(parse_kind_and_factor("marginal"), Ok((Kind::Marginal, None)));
+        assert!(parse_kind_and_factor("moer").unwrap_err().to_string().contains("hint:"));
+        assert!(parse_kind_and_factor("average_").is_err());
+    }
+
+    #[test]
+    fn the_yearly_signal_has_its_name_of_record_version_1() {
+        assert_eq!(Signal::AVERAGE_LIFECYCLE_PRODUCTION.as_str(), "average_lifecycle");
+    }
+}

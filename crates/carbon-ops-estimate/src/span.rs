@@ -1,0 +1,717 @@
+//! Spans: energy over a time, priced by what a kilowatt hour emitted in each part of that time.
+//!
+//! The price is an overlap integral, `Σ eᵢ · Iᵢ / Σ eᵢ`, where `eᵢ` is the energy of the span within
+//! the `i`-th slot. Slots are aligned to the clock in UTC and have any length; a span begins and ends
+//! where it likes. Energy is a total, spread evenly, or a series of parts as it was measured, each
+//! spread evenly: then load and intensity are priced together, second by second if need be.
+//!
+//! ```
+//! use carbon_ops_estimate::span::{Class, Load, Missing, Rate, Span, price};
+//!
+//! // 1 kW from 00:20 to 00:50 UTC, and two half hours of the GB grid: 10 min at 263, 20 min at 300.
+//! let at = |text: &str| text.parse::<jiff::Timestamp>();
+//! let span = Span::new(at("2026-03-01T00:20Z")?, at("2026-03-01T00:50Z")?)?;
+//! let rate = |start, end, g| Ok::<_, Box<dyn std::error::Error>>(
+//!     Rate::new(Span::new(at(start)?, at(end)?)?, g, Class::Metered)?);
+//! let rates = [
+//!     rate("2026-03-01T00:00Z", "2026-03-01T00:30Z", 263.0)?,
+//!     rate("2026-03-01T00:30Z", "2026-03-01T01:00Z", 300.0)?,
+//! ];
+//! let priced = price(span, &Load::Even(0.5), &rates, Missing::Step)?;
+//! assert!((priced.grams() - 143.833_333).abs() < 1e-6); // (263·10 + 300·20)/60 g
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where there is no slot
+//!
+//! The total never shrinks: energy in a time without a slot is priced, too, and a [`Missing`] policy
+//! says with which value. Whatever the policy, that value is unknown, and the uncertainty of it
+//! ([`Priced::filled_cv`]) enters as an input of its own, so that the interval grows as the coverage
+//! falls.
+//!
+//! # What is shared
+//!
+//! The error of a provider's factors is one error over all slots ([`Priced::shared_cv`]); that of single
+//! values ([`Priced::noise_cv`]) is one error per clock hour, independent from hour to hour. Because
+//! hours and not slots carry it, splitting a slot in two, or taking other buckets, changes nothing.
+//!
+//! Deliberately absent: where slots come from, PUE and the uncertainty of energy, and the distribution
+//! of the result.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+mod sum;
+
+use sum::Sum;
+
+/// Microseconds of a clock hour, over which the noise of single values is one error.
+const HOUR_US: i64 = 3_600_000_000;
+
+/// Most parts of a series of energy: five-minute parts of ten years, or 10 Hz for a day.
+pub const PARTS_MAX: usize = 10 * 366 * 288;
+
+/// Most buckets of a report: minutes of a leap year.
+pub const BUCKETS_MAX: i64 = 366 * 1440;
+
+/// A value in a time without a slot is off by at least this much (cv): hours of a German year around
+/// their mean (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017; see `intensity::table`).
+/// A prior for other grids.
+pub const FILLED_CV_MIN: f64 = 0.20;
+
+/// A time from `start` (counted) to `end` (not counted), in whole microseconds, as records keep times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    start_us: i64,
+    end_us: i64,
+}
+
+/// Why there is no price.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The end is not after the start.
+    #[error("the span from {start} to {end} is empty\nhint: give an end after the start")]
+    Empty {
+        /// Its start.
+        start: Timestamp,
+        /// Its end.
+        end: Timestamp,
+    },
+    /// An energy or intensity that is negative or not finite.
+    #[error("{value} is not a possible {what}: it must be finite and not negative")]
+    Impossible {
+        /// Of what.
+        what: &'static str,
+        /// The number.
+        value: f64,
+    },
+    /// Parts of the energy that do not follow one another from the start to the end of the span.
+    #[error(
+        "the energy series does not fill its span without hole or overlap: {what} at {at}\nhint: give a part \
+         for each moment, or split the span where nothing was measured"
+    )]
+    Series {
+        /// What is wrong there.
+        what: &'static str,
+        /// Where.
+        at: Timestamp,
+    },
+    /// Slots that overlap.
+    #[error("two slots overlap at {at}")]
+    Slots {
+        /// Where.
+        at: Timestamp,
+    },
+    /// No slot meets the span.
+    #[error("no slot of grid intensity lies in the span from {start} to {end}")]
+    Uncovered {
+        /// Its start.
+        start: Timestamp,
+        /// Its end.
+        end: Timestamp,
+    },
+    /// Too much of something.
+    #[error("{count} {what} are more than the {max} that are taken")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// How many are taken.
+        max: usize,
+    },
+    /// A word that names no policy.
+    #[error("unknown missing policy {0:?}\nhint: step, drop or interpolate")]
+    UnknownPolicy(String),
+}
+
+impl Span {
+    /// Ends are cut to whole microseconds.
+    ///
+    /// # Errors
+    /// When the end is not after the start.
+    pub fn new(start: Timestamp, end: Timestamp) -> Result<Self, Error> {
+        let (start_us, end_us) = (start.as_microsecond(), end.as_microsecond());
+        if start_us < end_us {
+            Ok(Self { start_us, end_us })
+        } else {
+            Err(Error::Empty { start, end })
+        }
+    }
+
+    /// The first moment.
+    pub fn start(self) -> Timestamp {
+        time(self.start_us)
+    }
+
+    /// The first moment after it.
+    pub fn end(self) -> Timestamp {
+        time(self.end_us)
+    }
+
+    /// Length in seconds.
+    #[expect(clippy::cast_precision_loss, reason = "exact below 285 years")]
+    pub fn seconds(self) -> f64 {
+        self.microseconds() as f64 / 1e6
+    }
+
+    fn microseconds(self) -> i64 {
+        self.end_us - self.start_us
+    }
+}
+
+fn time(us: i64) -> Timestamp {
+    Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX)
+}
+
+/// How a value came to be, and so how far it may be off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Class {
+    /// From the measured generation of its own slot.
+    Metered,
+    /// Filled in by a model of its source.
+    Estimated,
+    /// Forecast.
+    Forecast,
+    /// The average of a year.
+    Yearly,
+    /// Declared by the user.
+    Declared,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Metered, Self::Estimated, Self::Forecast, Self::Yearly, Self::Declared];
+
+    /// The word that stands in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Metered => "metered",
+            Self::Estimated => "estimated",
+            Self::Forecast => "forecast",
+            Self::Yearly => "yearly",
+            Self::Declared => "declared",
+        }
+    }
+
+    /// Coefficient of variation of the error that all slots of a provider share. The factors of plants
+    /// are known to 15 % (IPCC AR5 WG3 Annex III: coal 740–820–910, gas 410–490–650 g/kWh); a yearly
+    /// average misses the hours of a job by 20 % besides (`intensity::table`). Priors.
+    pub fn shared_cv(self) -> f64 {
+        match self {
+            Self::Metered | Self::Estimated | Self::Forecast | Self::Declared => 0.15,
+            Self::Yearly => crate::intensity::table::YEARLY_CV,
+        }
+    }
+
+    /// Coefficient of variation of a single hour's own error. Forecast: the GB forecast's mean absolute
+    /// error was 7.1 % from 2017 to 2023 (nmpowell, carbon-intensity-forecast-tracking), which is
+    /// √(2/π) of a normal's standard deviation. Metered: 5 %, estimated: 15 %, priors.
+    pub fn noise_cv(self) -> f64 {
+        match self {
+            Self::Metered => 0.05,
+            Self::Estimated => 0.15,
+            Self::Forecast => 0.09,
+            Self::Yearly | Self::Declared => 0.0,
+        }
+    }
+}
+
+/// What a kilowatt hour emits in a time: a slot without its provenance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// When.
+    pub span: Span,
+    /// In g/kWh; zero is a legal value.
+    pub g_per_kwh: f64,
+    /// How it came to be.
+    pub class: Class,
+    /// Slots of one source have one number; their errors are shared.
+    pub source: u32,
+}
+
+impl Rate {
+    /// Of source 0.
+    ///
+    /// # Errors
+    /// When the value is negative or not finite.
+    pub fn new(span: Span, g_per_kwh: f64, class: Class) -> Result<Self, Error> {
+        possible("intensity in g/kWh", g_per_kwh)?;
+        Ok(Self { span, g_per_kwh: g_per_kwh + 0.0, class, source: 0 })
+    }
+}
+
+fn possible(what: &'static str, value: f64) -> Result<(), Error> {
+    if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(Error::Impossible { what, value }) }
+}
+
+/// Energy of a span, in kWh.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Load {
+    /// A total, spread evenly.
+    Even(f64),
+    /// Parts that follow one another from the start of the span to its end, each spread evenly.
+    Series(Vec<Part>),
+}
+
+/// Energy of a part of a span.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part {
+    /// When.
+    pub span: Span,
+    /// In kWh.
+    pub kwh: f64,
+}
+
+impl Load {
+    /// The total in kWh.
+    pub fn kwh(&self) -> f64 {
+        match self {
+            Self::Even(kwh) => *kwh,
+            Self::Series(parts) => parts.iter().map(|part| part.kwh).collect::<Sum>().value(),
+        }
+    }
+
+    fn check(&self, span: Span) -> Result<(), Error> {
+        let parts = match self {
+            Self::Even(kwh) => return possible("energy in kWh", *kwh),
+            Self::Series(parts) => parts,
+        };
+        if parts.len() > PARTS_MAX {
+            let (what, count) = ("parts of an energy series", parts.len());
+            return Err(Error::TooMany { what, count, max: PARTS_MAX });
+        }
+        let mut at = span.start_us;
+        for part in parts {
+            possible("energy in kWh", part.kwh)?;
+            let wrong = |what| Error::Series { what, at: time(at.min(part.span.start_us)) };
+            match part.span.start_us.cmp(&at) {
+                std::cmp::Ordering::Greater => return Err(wrong("a hole")),
+                std::cmp::Ordering::Less => return Err(wrong("an overlap")),
+                std::cmp::Ordering::Equal => at = part.span.end_us,
+            }
+        }
+        if at == span.end_us {
+            Ok(())
+        } else {
+            Err(Error::Series { what: "another end than the span's", at: time(at) })
+        }
+    }
+}
+
+/// With which value energy is priced in a time without a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Missing {
+    /// That of the slot before it, or of the one after it where there is none before.
+    #[default]
+    Step,
+    /// On the straight line from the slot before to the slot after; as `Step` where one of them is not.
+    Interpolate,
+    /// The mean of the rest of the span: the time is left out of the price, not of the total.
+    Drop,
+}
+
+impl Missing {
+    /// The word that stands in records and configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Interpolate => "interpolate",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Missing {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        [Self::Step, Self::Interpolate, Self::Drop]
+            .into_iter()
+            .find(|policy| policy.as_str() == text.trim())
+            .ok_or_else(|| Error::UnknownPolicy(text.chars().take(60).collect()))
+    }
+}
+
+/// A span with its price.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Priced {
+    /// Energy in kWh, all of it.
+    pub kwh: f64,
+    /// Energy-weighted mean intensity over the whole span, in g/kWh.
+    pub g_per_kwh: f64,
+    /// Part of the energy that a slot of its own time prices, 0 to 1.
+    pub coverage: f64,
+    /// Part of the energy that is priced with a value which its source had filled in.
+    pub estimated: f64,
+    /// Part of the energy that is priced with a forecast.
+    pub forecast: f64,
+    /// How many slots have a part in the price.
+    pub slots: usize,
+    /// Sources with their part in the grams and the coefficient of variation that they give the whole,
+    /// in the order of their numbers.
+    pub sources: Vec<SourceShare>,
+    /// Coefficient of variation of the grams from the errors of single hours.
+    pub noise_cv: f64,
+    /// Coefficient of variation of the grams from the times without a slot; 0 where there are none.
+    pub filled_cv: f64,
+    /// What was priced without a slot.
+    pub filled: Filled,
+}
+
+/// A source's part in a price.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SourceShare {
+    /// Its number.
+    pub source: u32,
+    /// Its part in the grams of the covered time, 0 to 1.
+    pub share: f64,
+    /// What its shared error means for the whole: a coefficient of variation.
+    pub cv: f64,
+}
+
+/// What was priced without a slot of its own time.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Filled {
+    /// For how long, in seconds.
+    pub seconds: f64,
+    /// Energy in kWh.
+    pub kwh: f64,
+    /// Mean of the values that it was priced with, in g/kWh.
+    pub g_per_kwh: f64,
+}
+
+impl Priced {
+    /// Emissions in gCO2e, before PUE.
+    pub fn grams(&self) -> f64 {
+        self.kwh * self.g_per_kwh
+    }
+
+    /// Coefficient of variation of the error that is shared over all slots, all sources together: they
+    /// are independent of one another.
+    pub fn shared_cv(&self) -> f64 {
+        self.sources.iter().map(|source| source.cv * source.cv).sum::<f64>().sqrt()
+    }
+}
+
+/// A stretch of time with one part of the load and one slot, or none.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    start_us: i64,
+    end_us: i64,
+    /// Energy; where the span has none, the time, so that its intensity has a weight.
+    weight: f64,
+    /// Index of the slot.
+    rate: Option<usize>,
+    /// With what it is priced.
+    g_per_kwh: f64,
+}
+
+/// Prices a span. Slots may come in any order, may lie outside of the span, and are best in order.
+///
+/// # Errors
+/// Energy that does not fill the span; slots that overlap; no slot at all.
+pub fn price(span: Span, load: &Load, rates: &[Rate], missing: Missing) -> Result<Priced, Error> {
+    let rates = in_order(rates)?;
+    let pieces = pieces(span, load, &rates, missing)?;
+    Ok(summed(load, &rates, &pieces))
+}
+
+fn in_order(rates: &[Rate]) -> Result<Cow<'_, [Rate]>, Error> {
+    let mut rates = Cow::Borrowed(rates);
+    if !rates.is_sorted_by_key(|rate| rate.span) {
+        rates.to_mut().sort_by_key(|rate| rate.span);
+    }
+    for pair in rates.windows(2) {
+        if let [first, second] = pair
+            && first.span.end_us > second.span.start_us
+        {
+            return Err(Error::Slots { at: second.span.start() });
+        }
+    }
+    Ok(rates)
+}
+
+/// One row of a report: a part of the span between two marks of the clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bucket {
+    /// When; the first and the last may be shorter than a bucket.
+    pub span: Span,
+    /// Energy in kWh.
+    pub kwh: f64,
+    /// Energy-weighted mean intensity in g/kWh.
+    pub g_per_kwh: f64,
+    /// Part of the energy that a slot of its own time prices.
+    pub coverage: f64,
+}
+
+/// The same price in buckets of so many minutes, aligned to the clock in UTC. Their grams sum to those of
+/// [`price`], whatever their size: buckets are rows to read, not a resolution to compute with.
+///
+/// # Errors
+/// As [`price`], and more than [`BUCKETS_MAX`] buckets.
+pub fn buckets(
+    span: Span,
+    load: &Load,
+    rates: &[Rate],
+    missing: Missing,
+    minutes: std::num::NonZeroU32,
+) -> Result<Vec<Bucket>, Error> {
+    let size = i64::from(minutes.get()) * 60_000_000;
+    let first = span.start_us.div_euclid(size);
+    let count = (span.end_us - 1).div_euclid(size) - first + 1;
+    if count > BUCKETS_MAX {
+        let max = usize::try_from(BUCKETS_MAX).unwrap_or(0);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        return Err(Error::TooMany { what: "buckets", count, max });
+    }
+    let has_energy = load.kwh() > 0.0;
+    let rates = in_order(rates)?;
+    let mut rows: Vec<(i64, [Sum; 3])> = Vec::new();
+    for piece in pieces(span, load, &rates, missing)? {
+        let mut at = piece.start_us;
+        while at < piece.end_us {
+            let bucket = at.div_euclid(size);
+            let end = piece.end_us.min((bucket + 1) * size);
+            if rows.last().is_none_or(|(last, _)| *last != bucket) {
+                rows.push((bucket, [Sum::default(); 3]));
+            }
+            let weight = piece.weight * ratio(end - at, piece.end_us - piece.start_us);
+            if let Some((_, [all, priced, covered])) = rows.last_mut() {
+                all.add(weight);
+                priced.add(weight * piece.g_per_kwh);
+                covered.add(if piece.rate.is_some() { weight } else { 0.0 });
+            }
+            at = end;
+        }
+    }
+    let rows = rows.into_iter().map(|(bucket, [all, priced, covered])| {
+        let start_us = span.start_us.max(bucket * size);
+        let end_us = span.end_us.min((bucket + 1) * size);
+        let weight = all.value();
+        // A bucket without energy has no mean to weigh.
+        let mean = if weight > 0.0 { priced.value() / weight } else { 0.0 };
+        Bucket {
+            span: Span { start_us, end_us },
+            kwh: if has_energy { weight } else { 0.0 },
+            g_per_kwh: mean,
+            coverage: if weight > 0.0 { (covered.value() / weight).min(1.0) } else { 1.0 },
+        }
+    });
+    Ok(rows.collect())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact below 285 years in microseconds")]
+fn ratio(part: i64, whole: i64) -> f64 {
+    part as f64 / whole as f64
+}
+
+/// Cuts the span at every end of a slot or a part.
+fn pieces(span: Span, load: &Load, rates: &[Rate], missing: Missing) -> Result<Vec<Piece>, Error> {
+    load.check(span)?;
+    let whole = [Part { span, kwh: load.kwh() }];
+    let parts = match load {
+        Load::Even(_) => &whole[..],
+        Load::Series(parts) => parts,
+    };
+    let has_energy = load.kwh() > 0.0;
+    let mut next = rates.partition_point(|rate| rate.span.end_us <= span.start_us);
+    let mut pieces =
+        Vec::with_capacity(parts.len() + rates.len().saturating_sub(next).min(1 << 16));
+    for part in parts {
+        let mut at = part.span.start_us;
+        while at < part.span.end_us {
+            while rates.get(next).is_some_and(|rate| rate.span.end_us <= at) {
+                next += 1;
+            }
+            let rate = rates.get(next);
+            let covering = rate.filter(|rate| rate.span.start_us <= at);
+            let until = match (covering, rate) {
+                (Some(rate), _) => rate.span.end_us,
+                (None, Some(rate)) => rate.span.start_us,
+                (None, None) => i64::MAX,
+            };
+            let end = until.min(part.span.end_us);
+            let length = part.span.microseconds();
+            let kwh = if has_energy { part.kwh } else { ratio(length, span.microseconds()) };
+            pieces.push(Piece {
+                start_us: at,
+                end_us: end,
+                weight: kwh * ratio(end - at, length),
+                rate: covering.map(|_| next),
+                g_per_kwh: covering.map_or(0.0, |rate| rate.g_per_kwh),
+            });
+            at = end;
+        }
+    }
+    fill(span, rates, missing, &mut pieces)?;
+    Ok(pieces)
+}
+
+/// Gives a value to what no slot covers.
+fn fill(span: Span, rates: &[Rate], missing: Missing, pieces: &mut [Piece]) -> Result<(), Error> {
+    if pieces.iter().all(|piece| piece.rate.is_some()) {
+        return Ok(());
+    }
+    if pieces.iter().all(|piece| piece.rate.is_none()) {
+        return Err(Error::Uncovered { start: span.start(), end: span.end() });
+    }
+    let mean = covered(pieces).mean;
+    for piece in pieces.iter_mut().filter(|piece| piece.rate.is_none()) {
+        let next = rates.partition_point(|rate| rate.span.end_us <= piece.start_us);
+        let after = rates.get(next);
+        let before = next.checked_sub(1).and_then(|last| rates.get(last));
+        piece.g_per_kwh = match (missing, before, after) {
+            (Missing::Interpolate, Some(before), Some(after)) => {
+                let (from, to) = (before.span.end_us, after.span.start_us);
+                let middle = ratio(piece.start_us - from + (piece.end_us - from), 2 * (to - from));
+                before.g_per_kwh + (after.g_per_kwh - before.g_per_kwh) * middle
+            }
+            (Missing::Drop, ..) | (_, None, None) => mean,
+            (_, Some(nearest), _) | (_, None, Some(nearest)) => nearest.g_per_kwh,
+        };
+    }
+    Ok(())
+}
+
+/// Of the pieces that a slot covers.
+struct Covered {
+    /// Weight, that is energy.
+    weight: f64,
+    /// Mean intensity, by weight or, where no covered piece has any, by time.
+    mean: f64,
+}
+
+fn covered(pieces: &[Piece]) -> Covered {
+    let of = || pieces.iter().filter(|piece| piece.rate.is_some());
+    let weight = of().map(|piece| piece.weight).collect::<Sum>().value();
+    #[expect(clippy::cast_precision_loss, reason = "a weight")]
+    let weighted = |piece: &Piece| {
+        if weight > 0.0 { piece.weight } else { (piece.end_us - piece.start_us) as f64 }
+    };
+    let all = of().map(weighted).collect::<Sum>().value();
+    let priced = of().map(|piece| weighted(piece) * piece.g_per_kwh).collect::<Sum>().value();
+    Covered { weight, mean: priced / all }
+}
+
+fn summed(load: &Load, rates: &[Rate], pieces: &[Piece]) -> Priced {
+    let sum = |of: &dyn Fn(&Piece) -> f64| pieces.iter().map(of).collect::<Sum>().value();
+    let class = |piece: &Piece| piece.rate.and_then(|rate| rates.get(rate)).map(|rate| rate.class);
+    let of_class =
+        |wanted| sum(&|piece| if class(piece) == Some(wanted) { piece.weight } else { 0.0 });
+    let weight = sum(&|piece| piece.weight);
+    let grams = sum(&|piece| piece.weight * piece.g_per_kwh);
+    let in_covered = covered(pieces);
+    let kwh = load.kwh();
+    let empty = if kwh > 0.0 { 0.0 } else { 1.0 };
+    let (filled, filled_cv) = filled(pieces, &in_covered, grams);
+    Priced {
+        kwh,
+        g_per_kwh: grams / weight,
+        coverage: (in_covered.weight / weight).min(1.0),
+        estimated: (of_class(Class::Estimated) / weight).min(1.0),
+        forecast: (of_class(Class::Forecast) / weight).min(1.0),
+        slots: pieces
+            .chunk_by(|a, b| a.rate == b.rate)
+            .filter(|same| same.first().is_some_and(|piece| piece.rate.is_some()))
+            .count(),
+        sources: sources(rates, pieces),
+        noise_cv: noise(rates, pieces, grams),
+        filled_cv,
+        filled: Filled { kwh: filled.kwh * (1.0 - empty), ..filled },
+    }
+}
+
+/// What no slot covers, and the coefficient of variation that this gives to the whole: the value there
+/// may be as far off as slots of this span lie around their mean, and 20 % at least; one error over all
+/// such times.
+fn filled(pieces: &[Piece], covered: &Covered, grams: f64) -> (Filled, f64) {
+    let gaps = || pieces.iter().filter(|piece| piece.rate.is_none());
+    let kwh = gaps().map(|piece| piece.weight).collect::<Sum>().value();
+    let length: i64 = gaps().map(|piece| piece.end_us - piece.start_us).sum();
+    if length == 0 {
+        return (Filled::default(), 0.0);
+    }
+    let priced = gaps().map(|piece| piece.weight * piece.g_per_kwh).collect::<Sum>().value();
+    let spread = pieces.iter().filter(|piece| piece.rate.is_some());
+    let spread = spread.map(|piece| {
+        let off = piece.g_per_kwh - covered.mean;
+        piece.weight * off * off
+    });
+    let spread = spread.collect::<Sum>().value();
+    let spread = if covered.weight > 0.0 { (spread / covered.weight).sqrt() } else { 0.0 };
+    let off = spread.max(FILLED_CV_MIN * covered.mean);
+    let filled = Filled {
+        #[expect(clippy::cast_precision_loss, reason = "exact below 285 years")]
+        seconds: length as f64 / 1e6,
+        kwh,
+        g_per_kwh: if kwh > 0.0 { priced / kwh } else { 0.0 },
+    };
+    (filled, if grams > 0.0 { kwh * off / grams } else { 0.0 })
+}
+
+/// Each source's part in the grams of the covered time; what is filled in has their errors, too.
+fn sources(rates: &[Rate], pieces: &[Piece]) -> Vec<SourceShare> {
+    let mut sums: Vec<(u32, Sum, Sum)> = Vec::new();
+    let mut all = Sum::default();
+    for piece in pieces {
+        let Some(rate) = piece.rate.and_then(|rate| rates.get(rate)) else { continue };
+        let grams = piece.weight * piece.g_per_kwh;
+        all.add(grams);
+        let index = sums.iter().position(|(source, ..)| *source == rate.source);
+        let index = index.unwrap_or_else(|| {
+            sums.push((rate.source, Sum::default(), Sum::default()));
+            sums.len() - 1
+        });
+        if let Some((_, share, cv)) = sums.get_mut(index) {
+            share.add(grams);
+            cv.add(grams * rate.class.shared_cv());
+        }
+    }
+    sums.sort_by_key(|(source, ..)| *source);
+    let all = all.value();
+    let part = |sum: Sum| if all > 0.0 { sum.value() / all } else { 0.0 };
+    let share = |(source, share, cv)| SourceShare { source, share: part(share), cv: part(cv) };
+    sums.into_iter().map(share).collect()
+}
+
+/// One error per clock hour: within it errors add, from hour to hour their squares do.
+fn noise(rates: &[Rate], pieces: &[Piece], grams: f64) -> f64 {
+    let (mut squares, mut hour, mut in_hour) = (Sum::default(), i64::MIN, Sum::default());
+    for piece in pieces {
+        let Some(rate) = piece.rate.and_then(|rate| rates.get(rate)) else { continue };
+        let cv = rate.class.noise_cv();
+        if cv <= 0.0 {
+            continue;
+        }
+        let mut at = piece.start_us;
+        while at < piece.end_us {
+            let this = at.div_euclid(HOUR_US);
+            let end = piece.end_us.min((this + 1) * HOUR_US);
+            if this != hour {
+                squares.add(in_hour.value() * in_hour.value());
+                (hour, in_hour) = (this, Sum::default());
+            }
+            let weight = piece.weight * ratio(end - at, piece.end_us - piece.start_us);
+            in_hour.add(weight * piece.g_per_kwh * cv);
+            at = end;
+        }
+    }
+    squares.add(in_hour.value() * in_hour.value());
+    if grams > 0.0 { squares.value().max(0.0).sqrt() / grams } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+use super::*;
+use proptest::prelude::*;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn span(start: &str, end: &str) -> Span {
+    Span::new(at(start), at(end)).unwrap()
+}
+
+/// Slots of so many minutes from a start, with these values; NaN leaves a hole.
+fn slots(start: &str, minutes: i64, values: &[f64]) -> Vec<Rate> {
+    let start = at(start).as_microsecond();
+    let mut rates = Vec::new();
+    for (index, &value) in values.iter().enumerate() {
+        let from = start + i64::try_from(index).unwrap() * minutes * 60_000_000;
+        let span = Span { start_us: from, end_us: from + minutes * 60_000_000 };
+        if !value.is_nan() {
+            rates.push(Rate::new(span, value, Class::Metered).unwrap());
+        }
+    }
+    rates
+}
+
+fn near(a: f64, b: f64) {
+    assert!((a - b).abs() <= 1e-12 * b.abs().max(1e-300), "{a} is not {b}");
+}
+
+/// (263·10 + 300·20)/60 = 8630/60 = 143.8333… g: by hand. Read at the start of buckets that begin with
+/// the span, as carbon-ops 0.1 did, it would be 140.75.
+#[test]
+fn two_half_hours_are_priced_by_their_overlap() {
+    let rates = slots("2026-03-01T00:00Z", 30, &[263.0, 300.0]);
+    let priced = price(
+        span("2026-03-01T00:20Z", "2026-03-01T00:50Z"),
+        &Load::Even(0.5),
+        &rates,
+        Missing::Step,
+    );
+    let priced = priced.unwrap();
+    near(priced.grams(), 8630.0 / 60.0);
+    near(priced.g_per_kwh, 8630.0 / 30.0);
+    near(priced.coverage, 1.0);
+    assert_eq!((priced.slots, priced.filled), (2, Filled::default()));
+}
+
+/// 52.5 minutes at 100 and 7.5 at 500 g/kWh, 1 kWh: (52.5·100 + 7.5·500)/60 = 150 g.
+#[test]
+fn a_slot_ends_at_the_clock_and_not_with_the_spans_own_buckets() {
+    let rates = slots("2026-03-01T09:00Z", 60, &[100.0, 500.0]);
+    let span = span("2026-03-01T09:07:30Z", "2026-03-01T10:07:30Z");
+    near(price(span, &Load::Even(1.0), &rates, Missing::Step).unwrap().grams(), 150.0);
+}
+
+/// 1 kWh at 100 and 3 kWh at 500 are 1600 g; spread evenly the 4 kWh would be 1200 g.
+#[test]
+fn energy_is_priced_when_it_was_used() {
+    let rates = slots("2026-03-01T00:00Z", 60, &[100.0, 500.0]);
+    let part = |start, end, kwh| Part { span: span(start, end), kwh };
+    let load = Load::Series(vec![
+        part("2026-03-01T00:00Z", "2026-03-01T01:00Z", 1.0),
+        part("2026-03-01T01:00Z", "2026-03-01T02:00Z", 3.0),
+    ]);
+    let span = span("2026-03-01T00:00Z", "2026-03-01T02:00Z");
+    let priced = price(span, &load, &rates, Missing::Step).unwrap();
+    near(priced.grams(), 1600.0);
+    near(priced.g_per_kwh, 400.0);
+    near(price(span, &Load::Even(4.0), &rates, Missing::Step).unwrap().grams(), 1200.0);
+}
+
+/// Hours of 100, two missing, 400 g/kWh, 1 kWh each. Around their mean of 250 the known ones lie by 150.
+#[test]
+fn missing_slots_widen_and_never_shrink() {
+    let rates = slots("2026-03-01T00:00Z", 60, &[100.0, f64::NAN, f64::NAN, 400.0]);
+    let span = span("2026-03-01T00:00Z", "2026-03-01T04:00Z");
+    for (missing, grams, filled) in [
+        (Missing::Step, 100.0 + 100.0 + 100.0 + 400.0, 100.0),
+        (Missing::Interpolate, 100.0 + 200.0 + 300.0 + 400.0, 250.0),
+        (Missing::Drop, 4.0 * 250.0, 250.0),
+    ] {
+        let priced = price(span, &Load::Even(4.0), &rates, missing).unwrap();
+        near(priced.grams(), grams);
+        near(priced.coverage, 0.5);
+        near(priced.filled_cv, 2.0 * 150.0 / grams);
+        near(priced.filled.kwh, 2.0);
+        near(priced.filled.seconds, 7200.0);
+        near(priced.filled.g_per_kwh, filled);
+        near(priced.kwh, 4.0);
+    }
+}
+
+/// With one known value the spread cannot be seen: 20 % of the half that is missing.
+#[test]
+fn a_single_slot_does_not_make_its_neighbours_certain() {
+    let rates = slots("2026-03-01T00:00Z", 60, &[300.0]);
+    for (start, end) in
+        [("2026-03-01T00:00Z", "2026-03-01T02:00Z"), ("2026-02-28T23:00Z", "2026-03-01T01:00Z")]
+    {
+        for missing in [Missing::Step, Missing::Interpolate, Missing::Drop] {
+            let priced = price(span(start, end), &Load::Even(1.0), &rates, missing).unwrap();
+            near(priced.grams(), 300.0);
+            near(priced.filled_cv, 0.1);
+        }
+    }
+    let elsewhere = span("2026-04-01T00:00Z", "2026-04-02T00:00Z");
+    let error = price(elsewhere, &Load::Even(1.0), &rates, Missing::Step).unwrap_err();
+    assert!(error.to_string().contains("no slot"), "{error}");
+}
+
+/// One hour's error is 5 %, independent of the next hour's: 5 %/√24 over an even day, however it is cut.
+#[test]
+fn noise_averages_out_over_hours_and_not_over_slots() {
+    let day = span("2026-03-01T00:00Z", "2026-03-02T00:00Z");
+    for minutes in [5, 15, 30, 60, 120] {
+        let rates = slots(
+            "2026-03-01T00:00Z",
+            minutes,
+            &vec![400.0; usize::try_from(1440 / minutes).unwrap()],
+        );
+        let priced = price(day, &Load::Even(24.0), &rates, Missing::Step).unwrap();
+        near(priced.noise_cv, 0.05 / 24f64.sqrt());
+        near(priced.shared_cv(), 0.15);
+    }
+}
+
+/// Weights ¼ and ¾: shared errors of one source add, those of two are independent.
+#[test]
+fn sources_are_independent_of_one_another_and_classes_of_one_source_are_not() {
+    let mut rates = slots("2026-03-01T00:00Z", 60, &[100.0, 300.0]);
+    rates[1].class = Class::Yearly;
+    let hours = span("2026-03-01T00:00Z", "2026-03-01T02:00Z");
+    let one = price(hours, &Load::Even(2.0), &rates, Missing::Step).unwrap();
+    near(one.shared_cv(), 0.25 * 0.15 + 0.75 * 0.25);
+    rates[1].source = 1;
+    let two = price(hours, &Load::Even(2.0), &rates, Missing::Step).unwrap();
+    near(two.shared_cv(), (0.25f64 * 0.15).hypot(0.75 * 0.25));
+    near(two.sources.iter().map(|source| source.share).sum(), 1.0);
+}
+
+#[test]
+fn days_of_23_and_25_hours_and_leap_days_are_what_utc_says() {
+    for (start, end, hours) in [
+        // Central European days on which clocks change, from local midnight to local midnight.
+        ("2026-03-29T00:00+01:00", "2026-03-30T00:00+02:00", 23),
+        ("2026-10-25T00:00+02:00", "2026-10-26T00:00+01:00", 25),
+        ("2028-02-28T00:00Z", "2028-03-01T00:00Z", 48),
+        ("2026-02-28T00:00Z", "2026-03-01T00:00Z", 24),
+    ] {
+        let day = span(start, end);
+        let mut values: Vec<f64> = (0..hours).map(|hour| 100.0 + f64::from(hour)).collect();
+        let rates = slots(start, 60, &values);
+        let load = Load::Even(f64::from(hours));
+        let priced = price(day, &load, &rates, Missing::Step).unwrap();
+        near(priced.coverage, 1.0);
+        near(priced.grams(), values.iter().sum());
+        assert_eq!(priced.slots, values.len());
+        values.pop();
+        let short = price(day, &load, &slots(start, 60, &values), Missing::Step).unwrap();
+        near(short.coverage, f64::from(hours - 1) / f64::from(hours));
+    }
+}
+
+#[test]
+fn buckets_are_aligned_to_the_clock_and_sum_to_the_whole() {
+    let rates = slots("2026-03-01T00:00Z", 30, &[263.0, 300.0]);
+    let part = span("2026-03-01T00:20Z", "2026-03-01T00:50Z");
+    let minutes = |n| std::num::NonZeroU32::new(n).unwrap();
+    let rows = buckets(part, &Load::Even(0.5), &rates, Missing::Step, minutes(15)).unwrap();
+    let starts: Vec<_> = rows.iter().map(|row| row.span.start().to_string()).collect();
+    assert_eq!(starts, ["2026-03-01T00:20:00Z", "2026-03-01T00:30:00Z", "2026-03-01T00:45:00Z"]);
+    near(rows.iter().map(|row| row.kwh * row.g_per_kwh).sum(), 8630.0 / 60.0);
+    let long = span("2000-01-01T00:00Z", "2026-01-01T00:00Z");
+    assert!(buckets(long, &Load::Even(1.0), &rates, Missing::Step, minutes(1)).is_err());
+}
+
+#[test]
+fn nothing_used_has_an_intensity_and_no_grams() {
+    let rates = slots("2026-03-01T00:00Z", 60, &[100.0, 300.0]);
+    let hours = span("2026-03-01T00:00Z", "2026-03-01T02:00Z");
+    let priced = price(hours, &Load::Even(0.0), &rates, Missing::Step).unwrap();
+    near(priced.g_per_kwh, 200.0);
+    assert!(priced.grams().abs() < 1e-300 && priced.kwh.abs() < 1e-300);
+    // And a grid that emits nothing.
+    let clean = slots("2026-03-01T00:00Z", 60, &[0.0, 0.0]);
+    let priced = price(hours, &Load::Even(1.0), &clean, Missing::Step).unwrap();
+    assert!(priced.grams().abs() < 1e-300 && priced.noise_cv.abs() < 1e-300);
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let hour = span("2026-03-01T00:00Z", "2026-03-01T01:00Z");
+    let rates = slots("2026-03-01T00:00Z", 60, &[100.0]);
+    let error = |load| price(hour, &load, &rates, Missing::Step).unwrap_err().to_string();
+    assert!(error(Load::Even(-1.0)).contains("energy in kWh"));
+    assert!(error(Load::Even(f64::NAN)).contains("NaN"));
+    let part = |start, end| Part { span: span(start, end), kwh: 1.0 };
+    let hole = part("2026-03-01T00:30Z", "2026-03-01T01:00Z");
+    assert!(error(Load::Series(vec![hole])).contains("a hole at 2026-03-01T00:00:00Z"));
+    let short = part("2026-03-01T00:00Z", "2026-03-01T00:30Z");
+    assert!(error(Load::Series(vec![short])).contains("another end"));
+    assert!(error(Load::Series(vec![short, short])).contains("an overlap"));
+    assert!(error(Load::Series(vec![])).contains("another end"));
+    assert!(Span::new(at("2026-03-01T01:00Z"), at("2026-03-01T01:00Z")).is_err());
+    assert!(Rate::new(hour, -1.0, Class::Metered).is_err());
+    assert!(Rate::new(hour, f64::INFINITY, Class::Metered).is_err());
+    let twice = [rates[0], rates[0]];
+    assert!(price(hour, &Load::Even(1.0), &twice, Missing::Step).is_err());
+    assert!("stepp".parse::<Missing>().unwrap_err().to_string().contains("interpolate"));
+}
+
+/// Values, which of them are missing, where the span begins and ends in minutes, and its policy.
+type Case = (Vec<f64>, usize, i64, i64, usize);
+
+fn case() -> impl Strategy<Value = Case> {
+    (prop::collection::vec(0.0..1200.0f64, 6..30), 0usize..6, 0i64..90, 0i64..90, 0usize..3)
+}
+
+fn of((values, hole, head, tail, policy): &Case) -> (Span, Vec<Rate>, Missing) {
+    let mut values = values.clone();
+    values[*hole] = f64::NAN;
+    let start = "2026-03-01T00:00Z";
+    let rates = slots(start, 30, &values);
+    let minutes = i64::try_from(values.len()).unwrap() * 30;
+    let from = at(start).as_microsecond();
+    let span = Span {
+        start_us: from + head * 60_000_000 + 1,
+        end_us: from + (minutes - tail.min(&(minutes - head - 31))) * 60_000_000,
+    };
+    let missing = [Missing::Step, Missing::Interpolate, Missing::Drop][*policy];
+    (span, rates, missing)
+}
+
+fn same(a: &Priced, b: &Priced) -> Result<(), TestCaseError> {
+    for (a, b) in [
+        (a.g_per_kwh, b.g_per_kwh),
+        (a.coverage, b.coverage),
+        (a.noise_cv, b.noise_cv),
+        (a.filled_cv, b.filled_cv),
+        (a.shared_cv(), b.shared_cv()),
+    ] {
+        prop_assert!((a - b).abs() <= 1e-13 * a.abs(), "{a} {b}");
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn splitting_slots_changes_nothing(case in case(), cut in 1i64..30 * 60_000_000) {
+        let (span, rates, missing) = of(&case);
+        let load = Load::Even(3.0);
+        let split: Vec<Rate> = rates
+            .iter()
+            .flat_map(|rate| {
+                let middle = rate.span.start_us + cut;
+                let first = Span { end_us: middle, ..rate.span };
+                let second = Span { start_us: middle, ..rate.span };
+                [Rate { span: first, ..*rate }, Rate { span: second, ..*rate }]
+            })
+            .collect();
+        let whole = price(span, &load, &rates, missing);
+        let parts = price(span, &load, &split, missing);
+        if let (Ok(whole), Ok(parts)) = (&whole, &parts) {
+            same(whole, parts)?;
+        } else {
+            prop_assert_eq!(whole.is_ok(), parts.is_ok());
+        }
+    }
+
+    #[test]
+    fn the_order_of_slots_and_the_unit_of_energy_change_nothing(case in case(), by in 0usize..30) {
+        let (span, rates, missing) = of(&case);
+        let mut turned = rates.clone();
+        turned.rotate_left(by % rates.len());
+        turned.reverse();
+        let whole = price(span, &Load::Even(3.0), &rates, missing);
+        let other = price(span, &Load::Even(3000.0), &turned, missing);
+        if let (Ok(whole), Ok(other)) = (&whole, &other) {
+            same(whole, other)?;
+        }
+    }
+
+    #[test]
+    fn cutting_the_energy_into_even_parts_changes_nothing(case in case(), count in 1i64..40) {
+        let (span, rates, missing) = of(&case);
+        let length = span.end_us - span.start_us;
+        let mark = |k| span.start_us + length * k / count;
+        let parts = (0..count).map(|k| {
+            let part = Span { start_us: mark(k), end_us: mark(k + 1) };
+            Part { span: part, kwh: 3.0 * ratio(part.microseconds(), length) }
+        });
+        let series = Load::Series(parts.collect());
+        let whole = price(span, &Load::Even(3.0), &rates, missing);
+        let other = price(span, &series, &rates, missing);
+        if let (Ok(whole), Ok(other)) = (&whole, &other) {
+            // Interpolation is linear in time, and each piece takes the value of its middle.
+            same(whole, other)?;
+        }
+    }
+
+    #[test]
+    fn buckets_of_any_size_sum_to_the_same(case in case(), minutes in 1u32..200) {
+        let (span, rates, missing) = of(&case);
+        let load = Load::Even(3.0);
+        let minutes = std::num::NonZeroU32::new(minutes).unwrap();
+        if let Ok(rows) = buckets(span, &load, &rates, missing, minutes) {
+            let grams: f64 = rows.iter().map(|row| row.kwh * row.g_per_kwh).sum();
+            let whole = price(span, &load, &rates, missing).unwrap().grams();
+            prop_assert!((grams - whole).abs() <= 1e-12 * whole, "{grams} {whole}");
+            let kwh: f64 = rows.iter().map(|row| row.kwh).sum();
+            prop_assert!((kwh - 3.0).abs() < 1e-12);
+        }
+    }
+}
