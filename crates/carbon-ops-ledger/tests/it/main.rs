@@ -17,6 +17,7 @@ mod parallel;
 mod pipeline;
 mod power;
 mod python;
+mod reader;
 mod records;
 mod rotation;
 mod segments;

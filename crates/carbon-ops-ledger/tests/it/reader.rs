@@ -1,0 +1,124 @@
+//! A reader of 150 lines in another language, written from the format's document alone, gives the
+//! verdicts that we give: on frozen ledgers, and on mutants of one.
+//!
+//! Needs python3 with `cryptography`; skipped aloud without, and `CARBON_OPS_REQUIRE=python` turns that
+//! into a failure.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use carbon_ops_ledger::verify::{Anchor, AnchorKind, verify_against};
+
+use crate::support::{LEDGER_ID, key, ledger_of, lines, other_key, trust};
+
+fn root(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(name)
+}
+
+/// Whether the reader can run here; said aloud if not.
+fn can_run() -> bool {
+    let python = Command::new("python3").args(["-c", "import cryptography"]).output();
+    let there = python.is_ok_and(|output| output.status.success());
+    let required = std::env::var("CARBON_OPS_REQUIRE").unwrap_or_default();
+    assert!(
+        there || !required.split(',').any(|word| word.trim() == "python"),
+        "python is required"
+    );
+    if !there {
+        // To the stream itself, which the test harness does not capture.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: the reader in Python needs cryptography");
+    }
+    there
+}
+
+/// The reader's exit code.
+fn theirs(ledger: &Path, checkpoint: Option<&Path>) -> i32 {
+    let mut python = Command::new("python3");
+    python.arg(root("docs/formats/verify_ledger.py")).arg(ledger).arg(key().public_key().to_hex());
+    python.args(checkpoint).output().unwrap().status.code().unwrap()
+}
+
+fn ours(file: &[u8], checkpoint: Option<&Path>) -> i32 {
+    let anchor = |path: &Path| Anchor {
+        source: "kept".into(),
+        bytes: std::fs::read(path).unwrap(),
+        kind: AnchorKind::Checkpoint,
+    };
+    let anchors: Vec<_> = checkpoint.map(anchor).into_iter().collect();
+    verify_against(file, &trust(), &anchors, 0, &mut |_| Ok(())).unwrap().exit_code().into()
+}
+
+#[test]
+fn the_reader_has_at_most_150_lines() {
+    let text = std::fs::read_to_string(root("docs/formats/verify_ledger.py")).unwrap();
+    assert!(text.lines().count() <= 150);
+}
+
+#[test]
+fn frozen_ledgers_get_the_same_verdict_from_the_reader() {
+    if !can_run() {
+        return;
+    }
+    let frozen = root("testdata/ledgers/v1");
+    for item in std::fs::read_dir(&frozen).unwrap() {
+        let path = item.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "ndjson") {
+            let file = std::fs::read(&path).unwrap();
+            assert_eq!(theirs(&path, None), ours(&file, None), "{}", path.display());
+        }
+    }
+    assert_eq!(theirs(&frozen.join("segmented"), Some(&frozen.join("basic.checkpoint"))), 0);
+}
+
+#[test]
+fn mutants_get_the_same_verdict_from_the_reader() {
+    if !can_run() {
+        return;
+    }
+    let frozen = root("testdata/ledgers/v1");
+    let checkpoint = frozen.join("basic.checkpoint");
+    let file = std::fs::read(frozen.join("basic.ndjson")).unwrap();
+    let good = lines(&file);
+    let mut mutants = vec![Vec::new(), file[..file.len() - 1].to_vec(), file[..100].to_vec()];
+    // A sixty-first of all bytes, each in one bit.
+    for at in (0..file.len()).step_by(61) {
+        let mut flipped = file.clone();
+        flipped[at] ^= 1 << (at % 8);
+        mutants.push(flipped);
+    }
+    for at in 0..good.len() {
+        let (mut deleted, mut doubled, mut moved) = (good.clone(), good.clone(), good.clone());
+        deleted.remove(at);
+        doubled.insert(at, good[at].clone());
+        moved.rotate_left(at);
+        mutants.extend([deleted.concat(), doubled.concat(), moved.concat()]);
+    }
+    mutants.push(ledger_of(6, &key(), LEDGER_ID));
+    mutants.push(ledger_of(6, &key(), [9; 16]));
+    mutants.push(ledger_of(6, &other_key(), LEDGER_ID));
+    let text = String::from_utf8(good[1].clone()).unwrap();
+    for (from, to) in [
+        ("\"n\":1", "\"n\":1.0"),
+        ("\"n\":1", "\"n\":-0"),
+        ("\"n\":1", "\"n\":1,\"n\":1"),
+        ("\"n\":1", "\"n\": 1"),
+        ("\"n\":1", "\"n\":9007199254740993"),
+        ("\"kind\"", "\"\\u006bind\""),
+        ("\n", "\r\n"),
+        ("\n", "\n\n"),
+    ] {
+        let mut bad = good.clone();
+        bad[1] = text.replacen(from, to, 1).into_bytes();
+        mutants.push(bad.concat());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mutant");
+    for (number, mutant) in mutants.iter().enumerate() {
+        std::fs::write(&path, mutant).unwrap();
+        for kept in [None, Some(&*checkpoint)] {
+            let what = format!("mutant {number}, checkpoint: {}", kept.is_some());
+            assert_eq!(theirs(&path, kept), ours(mutant, kept), "{what}");
+        }
+    }
+}
