@@ -294,12 +294,7 @@ impl Settings {
                 .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
             segment_bytes: sources.segment_bytes(file.ledger.segment_bytes)?,
             witnesses: sources.witnesses(file.ledger.witnesses)?,
-            policy: sources.pick(
-                None,
-                "CARBON_OPS_POLICY",
-                file.ledger.policy.map(path_text),
-                |text| Ok(PathBuf::from(text)),
-            )?,
+            policy: sources.policy(file.ledger.policy)?,
             governor_socket: sources.governor_socket(file.governor.socket)?,
             governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
             file: path,
@@ -376,6 +371,11 @@ impl Sources<'_> {
             witnesses.iter().try_for_each(|witness| Address::parse(witness).map(drop))?;
             Ok(witnesses)
         })
+    }
+
+    fn policy(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {
+        let file = file.map(|path| path.to_string_lossy().into_owned());
+        self.pick(None, "CARBON_OPS_POLICY", file, |text| Ok(PathBuf::from(text)))
     }
 
     fn governor_socket(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {

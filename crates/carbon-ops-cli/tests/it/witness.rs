@@ -264,8 +264,8 @@ fn what_is_no_request_is_refused_and_idle_clients_are_in_nobodys_way() {
     assert_eq!(status("POST /add-checkpoint/ HTTP/1.1", b""), 404);
     assert_eq!(witness.post(b"").unwrap().0, 400);
     assert_eq!(witness.post(b"old 0\n\nx\n").unwrap().0, 400);
-    assert_eq!(witness.post(&[b'x'; 1 << 18]).unwrap().0, 400);
-    assert_eq!(witness.post(&[b'x'; (1 << 18) + 1]).unwrap().0, 413);
+    assert_eq!(witness.post(&vec![b'x'; 1 << 18]).unwrap().0, 400);
+    assert_eq!(witness.post(&vec![b'x'; (1 << 18) + 1]).unwrap().0, 413);
     assert_eq!(home.does(&["ledger", "checkpoint", "--witness", &witness.spec()]).code(), 0);
     drop(idle);
 }
@@ -344,7 +344,7 @@ fn what_was_cosigned_is_remembered_however_often_the_witness_is_killed() {
         assert!(known >= seen, "{known} after {seen}");
         seen = known;
         let killer = std::thread::spawn(move || drop(witness));
-        while let Some((size, note)) = sizes.next() {
+        for (size, note) in sizes.by_ref() {
             if *size <= seen {
                 continue;
             }

@@ -13,6 +13,7 @@ mod import;
 mod legacy;
 mod mutation;
 mod parallel;
+mod pack;
 mod python;
 mod segments;
 mod support;

@@ -357,7 +357,8 @@ pub(super) fn write_whole(
     let temp = PathBuf::from(temp);
     let mut file = std::io::BufWriter::new(fs::File::create(&temp).with_context(cannot)?);
     let written = write(&mut file).and_then(|()| {
-        let file = file.into_inner().map_err(|e| e.into_error()).with_context(cannot)?;
+        let file =
+            file.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(cannot)?;
         file.sync_all().with_context(cannot)?;
         fs::rename(&temp, path).with_context(cannot)
     });
