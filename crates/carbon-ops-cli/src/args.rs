@@ -440,8 +440,12 @@ pub(crate) struct LedgerCheckpoint {
 
 #[derive(Debug, Args)]
 pub(crate) struct LedgerLogKey {
-    /// Ledger directory or file; the default ledger without it
+    /// Ledger directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

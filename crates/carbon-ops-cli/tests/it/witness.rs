@@ -270,6 +270,28 @@ fn what_is_no_request_is_refused_and_idle_clients_are_in_nobodys_way() {
     drop(idle);
 }
 
+#[test]
+fn a_witness_that_lost_its_memory_is_found_out() {
+    let home = with_records(2);
+    let witness = Served::start(&home, "w");
+    assert_eq!(home.does(&["ledger", "checkpoint", "--witness", &witness.spec()]).code(), 0);
+    copy(&home.work("w"), &home.work("backup"));
+    home.record(&["--", "true"]);
+    assert_eq!(home.does(&["ledger", "checkpoint", "--witness", &witness.spec()]).code(), 0);
+    drop(witness);
+    fs::remove_dir_all(home.work("w")).unwrap();
+    copy(&home.work("backup"), &home.work("w"));
+    home.record(&["--", "true"]);
+    let witness = Served::start(&home, "w");
+    let forgot = home.does(&["ledger", "checkpoint", "--witness", &witness.spec()]);
+    assert_eq!(forgot.code(), 1, "{}", forgot.stderr);
+    assert!(
+        forgot.stderr.contains("cosigned 4 lines of this ledger and now says 3"),
+        "{}",
+        forgot.stderr
+    );
+}
+
 /// A ledger of `lines` lines with a checkpoint at each of its sizes.
 fn checkpoints(home: &Home, lines: u64) -> BTreeMap<u64, Note> {
     home.record(&["--", "true"]);
