@@ -2,8 +2,8 @@
 //! each value knows where it comes from.
 //!
 //! Unknown keys are refused. A file that was named must exist; of those searched for, the first
-//! found is used alone. Names are those of carbon-ops 0.1; its sections for grid providers and
-//! labels are read and have no effect yet, which `config show` says.
+//! found is used alone. Names are those of carbon-ops 0.1; its sections for buckets and labels are read and
+//! have no effect yet, which `config show` says.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +21,7 @@ use serde::Deserialize;
 use crate::args::Run;
 use crate::edge::Edge;
 use crate::gpus::NvmlLibrary;
+use crate::grid;
 use crate::witnesses::Address;
 
 /// A configuration file is small; a larger one is something else.
@@ -77,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) governor_socket: Setting<Option<PathBuf>>,
     /// How long to wait for its answer.
     pub(crate) governor_timeout: Setting<Option<Duration>>,
+    /// Where intensities come from.
+    pub(crate) grid: grid::Settings,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
     /// Keys that were read and have no effect in this version.
@@ -145,7 +148,7 @@ struct File {
     ledger: LedgerSection,
     governor: GovernorSection,
     interpolation: Option<Interpolation>,
-    providers: Option<Providers>,
+    providers: grid::Section,
     labeling: Option<Labeling>,
     /// Sections that are set and have no effect; filled in after reading.
     #[serde(skip)]
@@ -197,14 +200,6 @@ struct GovernorSection {
 struct Interpolation {
     bucket_minutes: Option<u32>,
     missing_policy: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read so that a misspelt key is refused; without effect yet")]
-struct Providers {
-    order: Option<Vec<String>>,
-    ttl_seconds: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -297,6 +292,7 @@ impl Settings {
             policy: sources.policy(file.ledger.policy)?,
             governor_socket: sources.governor_socket(file.governor.socket)?,
             governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
+            grid: grid::Settings::resolve(edge, &of_file(), file.providers)?,
             file: path,
             without_effect,
         })
@@ -479,11 +475,8 @@ fn parse_file(path: &Path) -> Result<Option<File>> {
     };
     let mut file: File =
         parsed.with_context(|| format!("configuration file {}", path.display()))?;
-    let sections = [
-        ("interpolation", file.interpolation.is_some()),
-        ("providers", file.providers.is_some()),
-        ("labeling", file.labeling.is_some()),
-    ];
+    let sections =
+        [("interpolation", file.interpolation.is_some()), ("labeling", file.labeling.is_some())];
     let set = sections.into_iter().filter(|(_, is_set)| *is_set);
     file.without_effect = set.map(|(section, _)| section.to_owned()).collect();
     Ok(Some(file))
@@ -534,7 +527,7 @@ mod tests {
                     ttl_seconds: 300\nlabeling:\n  emit_ledger_events: false\n";
         let got = settings(&[], Some(("carbon.yml", text))).unwrap();
         assert_eq!(got.pue.value, Some(PueSetting::Enterprise));
-        assert_eq!(got.without_effect, ["interpolation", "providers", "labeling"]);
+        assert_eq!(got.without_effect, ["interpolation", "labeling"]);
     }
 
     #[test]

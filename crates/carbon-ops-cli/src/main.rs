@@ -23,6 +23,7 @@ mod compose;
 mod config;
 mod edge;
 mod gpus;
+mod grid;
 mod host;
 mod measure;
 mod render;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Keys(command) => commands::keys::run(command, &edge, config, &mut out),
         Command::Config(command) => commands::config::run(command, &edge, config, &mut out),
         Command::Schema => commands::schema::run(&mut out),
+        Command::Intensity(args) => commands::intensity::run(args, &edge, config, &mut out),
         Command::Doctor(args) => commands::doctor::run(args, &edge, config, &mut out),
         Command::Demo(command) => commands::demo::run(command, &mut out),
     };

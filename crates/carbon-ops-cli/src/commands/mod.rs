@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod intensity;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 mod legacy;

@@ -26,7 +26,7 @@ use crate::support::{
 };
 
 /// RFC 6962 section 2.1 as it is written there: the plainest tree.
-fn root(leaves: &[TreeHash]) -> TreeHash {
+pub(crate) fn root(leaves: &[TreeHash]) -> TreeHash {
     if let [leaf] = leaves {
         return *leaf;
     }
@@ -34,7 +34,7 @@ fn root(leaves: &[TreeHash]) -> TreeHash {
     node_hash(root(&leaves[..middle]), root(&leaves[middle..]))
 }
 
-fn root_of_file(file: &[u8], size: u64) -> TreeHash {
+pub(crate) fn root_of_file(file: &[u8], size: u64) -> TreeHash {
     let leaves: Vec<_> =
         lines(file).iter().map(|line| leaf_hash(line.strip_suffix(b"\n").unwrap())).collect();
     root(&leaves[..usize::try_from(size).unwrap()])
@@ -462,7 +462,9 @@ fn files_of_a_signed_ledger_are_where_the_format_says() {
         [("tile/0/000", 8192), ("tile/0/001.p/45", 45 * 32), ("tile/1/000.p/1", 32)]
     );
     let rest: Vec<_> = names.keys().filter(|name| !name.starts_with("tile")).collect();
-    assert_eq!(rest, ["checkpoint", "checkpoints.log", "ledger.ndjson", "lock", "signer.state"]);
+    let beside =
+        ["checkpoint", "checkpoints.log", "ledger.ndjson", "lock", "roster.state", "signer.state"];
+    assert_eq!(rest, beside);
     let checkpoint = fs::read(dir.path().join("checkpoint")).unwrap();
     assert_eq!(checkpoint, fs::read(dir.path().join("checkpoints.log")).unwrap());
     let state = fs::read_to_string(dir.path().join("signer.state")).unwrap();
