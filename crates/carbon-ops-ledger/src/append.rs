@@ -32,12 +32,13 @@ use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
 mod control;
+mod cosign;
 pub mod pipeline;
 mod seal;
 mod sign;
 mod template;
 
-pub use control::Rotation;
+pub use control::{Amendment, Rotation};
 pub use seal::SEGMENT_BYTES;
 use sign::Grown;
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};

@@ -38,7 +38,8 @@ pub use durability::Durability;
 pub use imported::Imported;
 pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
 pub use silence::{Gap, Heartbeat, MAX_INTERVAL_S};
-pub(crate) use time::{later, time, time_text};
+use time::time;
+pub(crate) use time::time_text;
 pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
 
 /// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit

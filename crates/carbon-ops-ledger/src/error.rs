@@ -88,7 +88,7 @@ pub enum Error {
     },
     /// The key to sign with is not on the ledger's list.
     #[error(
-        "the key {fingerprint} may not write to {}\nhint: use the key that the ledger was created with",
+        "the key {fingerprint} may not write to {}\nhint: use a key that may (`carbon-ops ledger verify` lists them); after an interrupted change of keys run `carbon-ops keys rotate` again",
         path.display()
     )]
     KeyNotInRoster {
@@ -96,6 +96,17 @@ pub enum Error {
         path: PathBuf,
         /// Fingerprint of the key to sign with.
         fingerprint: String,
+    },
+    /// There is no entry with this number.
+    #[error(
+        "{} has no entry {seq}\nhint: `carbon-ops ledger show` prints the numbers of the last ones",
+        path.display()
+    )]
+    NoEntry {
+        /// The ledger file.
+        path: PathBuf,
+        /// The number.
+        seq: u64,
     },
     /// The entry to append breaks the format; nothing was written.
     #[error("the entry cannot be written: {0}")]
@@ -218,6 +229,21 @@ pub enum Error {
     KeyFile {
         /// The key file.
         path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A key file that needs a passphrase.
+    #[error(
+        "the key in {} is encrypted with a passphrase\nhint: put the passphrase into a file that only you can read, and set CARBON_OPS_KEY_PASSPHRASE_FILE to its path",
+        path.display()
+    )]
+    KeyEncrypted {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A passphrase that does not open a key.
+    #[error("the passphrase does not serve: {reason}")]
+    Passphrase {
         /// What is wrong with it.
         reason: String,
     },

@@ -47,6 +47,7 @@ pub mod legacy;
 mod lines;
 pub mod merkle;
 pub mod note;
+pub mod pack;
 pub mod policy;
 pub mod proof;
 pub mod read;

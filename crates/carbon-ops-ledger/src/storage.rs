@@ -98,7 +98,8 @@ pub trait Storage {
         files.iter().try_for_each(|(name, bytes)| self.replace_beside(name, bytes))
     }
 
-    /// Appends to a file beside the ledger, durably; makes it when there is none.
+    /// Appends to a file of lines beside the ledger, durably; makes it when there is none. Begins on
+    /// a new line, whatever a crash left of the last one.
     fn append_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
     /// How many bytes at the beginning of the ledger are sealed: they never change.
@@ -136,8 +137,8 @@ pub struct DirStorage<F: Files = RealFiles> {
     /// The ledger while locked. One handle for write and sync, so that the sync reports what became
     /// of that write (fsync(2), "ERRORS").
     parts: Option<Parts<F::File>>,
-    /// The active file whose name this process knows to be durable.
-    durable_name: Option<(u64, u64)>,
+    /// The active file that this process knows to be durable, by its name and up to this length.
+    durable: Option<((u64, u64), u64)>,
 }
 
 impl DirStorage {
@@ -152,7 +153,7 @@ impl<F: Files> DirStorage<F> {
     /// A ledger in a directory of other files than those of this machine.
     #[must_use]
     pub fn over(files: F) -> Self {
-        Self { files, lock: None, parts: None, durable_name: None }
+        Self { files, lock: None, parts: None, durable: None }
     }
 
     /// The directory.
@@ -184,16 +185,25 @@ impl<F: Files> DirStorage<F> {
             parts = Parts::open(&self.files, Open::Append)?;
         }
         self.protect(&parts)?;
-        if let Some(active) = parts.active() {
-            let identity = Some(self.files.stat(active)?.identity);
-            if self.durable_name != identity {
-                // Who made it may have died before its name was durable, and what is appended to
-                // a file without a name is lost.
-                self.sync_names(&parts)?;
-                self.durable_name = identity;
-            }
-        }
         self.parts = Some(parts);
+        self.make_durable()
+    }
+
+    /// Makes durable what others left in the active file, before anything is built on it: they may
+    /// have died between writing and syncing. So at most one piece is ever in doubt, the last one.
+    fn make_durable(&mut self) -> io::Result<()> {
+        let Some(active) = self.parts()?.active() else { return Ok(()) };
+        let stat = self.files.stat(active)?;
+        let now = (stat.identity, stat.len);
+        if self.durable == Some(now) {
+            return Ok(());
+        }
+        if self.durable.is_none_or(|(identity, _)| identity != stat.identity) {
+            // Nor may the name be durable yet, and what is appended to a file without one is lost.
+            self.sync_names(self.parts()?)?;
+        }
+        self.files.sync_data(active).inspect_err(|_| self.doubt())?;
+        self.durable = Some(now);
         Ok(())
     }
 
@@ -391,7 +401,11 @@ impl<F: Files> Storage for DirStorage<F> {
 
     fn sync(&mut self) -> io::Result<()> {
         // fdatasync is enough: it makes a new length durable too (fdatasync(2)).
-        self.files.sync_data(self.active()?).inspect_err(|_| self.doubt())
+        let active = self.active()?;
+        let stat = self.files.stat(active)?;
+        self.files.sync_data(active).inspect_err(|_| self.doubt())?;
+        self.durable = Some((stat.identity, stat.len));
+        Ok(())
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
@@ -400,7 +414,9 @@ impl<F: Files> Storage for DirStorage<F> {
         };
         let active = self.active()?;
         self.files.set_len(active, len)?;
-        self.files.sync_all(active).inspect_err(|_| self.doubt())
+        self.files.sync_all(active).inspect_err(|_| self.doubt())?;
+        self.durable = Some((self.files.stat(active)?.identity, len));
+        Ok(())
     }
 
     fn create(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -437,7 +453,12 @@ impl<F: Files> Storage for DirStorage<F> {
     fn append_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let file = self.files.open(name, Open::AppendOrMake)?;
         let mut file = file.ok_or(io::ErrorKind::NotFound)?;
-        self.write_all(&mut file, bytes)?;
+        let (len, mut last) = (self.files.stat(&file)?.len, [b'\n']);
+        if let Some(at) = len.checked_sub(1) {
+            self.files.read_at(&file, at, &mut last)?;
+        }
+        let torn = if last == *b"\n" { "" } else { "\n" };
+        self.write_all(&mut file, &[torn.as_bytes(), bytes].concat())?;
         self.files.sync_all(&file)?;
         self.files.sync_dir("")
     }

@@ -7,7 +7,7 @@
 //!
 //! Costs what was appended since the last checkpoint: the stored edge of the tree (`tile.rs`) is
 //! taken up if it has the root that was signed, and made again from all lines if not. Left out:
-//! witnesses, and deleting incomplete tiles that later ones replace.
+//! witnesses (`cosign.rs`), and deleting incomplete tiles that later ones replace.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -246,7 +246,7 @@ impl<S: Storage> Ledger<'_, S> {
         stored.map_err(|e| beside(&self.storage, "write", "tile", e))
     }
 
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(super) fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let replaced = self.storage.replace_beside(name, bytes);
         replaced.map_err(|e| beside(&self.storage, "write", name, e))
     }
@@ -268,6 +268,13 @@ pub(super) fn signed_size<S: Storage>(storage: &mut S, id: LedgerId) -> Result<u
         size = size.max(claim.map_or(0, |claim| claim.size));
     }
     Ok(size)
+}
+
+/// The checkpoint as it stands, if it is a note at all; nothing is known of it.
+pub(super) fn stored_note<S: Storage>(storage: &mut S) -> Result<Option<Note>> {
+    let bytes = storage.read_beside(CHECKPOINT_FILE);
+    let bytes = bytes.map_err(|e| beside(storage, "read", CHECKPOINT_FILE, e))?;
+    Ok(bytes.and_then(|bytes| Note::parse(&bytes).ok()))
 }
 
 fn stored_checkpoint<S: Storage>(
@@ -321,6 +328,11 @@ fn last<S: Storage>(
     }
 }
 
-fn beside<S: Storage>(storage: &S, action: &'static str, name: &str, source: io::Error) -> Error {
+pub(super) fn beside<S: Storage>(
+    storage: &S,
+    action: &'static str,
+    name: &str,
+    source: io::Error,
+) -> Error {
     Error::Io { action, path: storage.path().with_file_name(name), source }
 }

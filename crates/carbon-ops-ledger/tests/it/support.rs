@@ -22,6 +22,11 @@ pub(crate) fn key() -> SecretKey {
     SecretKey::from_seed(&std::array::from_fn(|i| u8::try_from(i).unwrap()))
 }
 
+/// The second test key: seed bytes 20 to 3f.
+pub(crate) fn second_key() -> SecretKey {
+    SecretKey::from_seed(&std::array::from_fn(|i| u8::try_from(32 + i).unwrap()))
+}
+
 pub(crate) fn other_key() -> SecretKey {
     SecretKey::from_seed(&[0x5a; 32])
 }
