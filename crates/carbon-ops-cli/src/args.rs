@@ -249,10 +249,13 @@ pub(crate) enum Ledger {
     Verify(LedgerVerify),
     /// Print records; does not verify them
     Show(LedgerShow),
-    /// Append a record of your own, read from standard input, to a ledger of the Python program
+    /// Append records of your own, read from standard input, one JSON object a line
     ///
-    /// The file is locked, and stays one that the Python package carbon-ops 0.1.1 validates. It is
-    /// made if there is none. `run` writes to ledgers of this program.
+    /// Records are numbered in the order of lines, signed by several threads and written in batches;
+    /// each is acknowledged when the ledger's class of durability says so. Records of this program
+    /// (kind carbon_ops) are checked first. A line that is refused is named, and the others go on. With
+    /// --profile 0.1, standard input is one record for a ledger of the Python program, which stays one
+    /// that the Python package carbon-ops 0.1.1 validates.
     Append(LedgerAppend),
     /// Continue a ledger of the Python program in a new one of this program
     ///
@@ -356,16 +359,23 @@ pub(crate) enum Profile {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: echo '{\"grams\": 1.5}' | carbon-ops ledger append --profile 0.1 old.ndjson
+Examples:
+  tool --ndjson | carbon-ops ledger append --json ledger
+  echo '{\"grams\": 1.5}' | carbon-ops ledger append --profile 0.1 old.ndjson
 
-Exit code: 0 appended and on the disk; 2 not appended.")]
+Exit code: 0 all appended and on the disk; 2 something was not, each line by its number.")]
 pub(crate) struct LedgerAppend {
-    /// The ledger file
-    pub(crate) path: PathBuf,
+    /// Ledger directory, or with --profile 0.1 the ledger file; the default ledger without it
+    #[arg(required_if_eq("profile", "0.1"))]
+    pub(crate) path: Option<PathBuf>,
 
-    /// Format of the ledger; 0.1 is the only one that takes records of others
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) profile: AppendProfile,
+    /// Format of the ledger: 0.1 is that of the Python package carbon-ops 0.1
+    #[arg(long, value_name = "FORMAT", default_value = "v1")]
+    pub(crate) profile: Profile,
+
+    /// Print an acknowledgement per line as JSON: line, seq and hash
+    #[arg(long, conflicts_with = "profile")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -394,13 +404,6 @@ pub(crate) struct LedgerImport {
     /// Print what was pinned, or the report on the old ledger, as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// A ledger format that takes a user's own records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AppendProfile {
-    #[value(name = "0.1")]
-    Legacy,
 }
 
 #[derive(Debug, Args)]

@@ -6,11 +6,13 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, timestamp};
 use carbon_ops_ledger::Error as LedgerError;
+use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
     Appended, Founding, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
 };
@@ -124,6 +126,22 @@ impl Store {
         Ok(Opened { ledger, active, segment_bytes, notices })
     }
 
+    /// As [`Store::open`], for many records; with lines for the user.
+    pub(crate) fn pipeline(&self, keyring: Keyring) -> Result<(Pipeline, Vec<String>)> {
+        let mut notices = Vec::new();
+        if !self.exists() {
+            notices.extend(self.init(&keyring.key)?);
+        }
+        let storage = DirStorage::new(&self.ledger);
+        let segment_bytes = self.segment_bytes;
+        let options = PipelineOptions { segment_bytes, ..PipelineOptions::new(options()) };
+        let Keyring { key, trust } = keyring;
+        let pipeline = Pipeline::open(storage, Arc::new(key), trust, EdgeClock, options)
+            .map_err(with_remedy)?;
+        notices.extend(pipeline.repairs().iter().map(|repair| self.tell(repair)));
+        Ok((pipeline, notices))
+    }
+
     /// Whether there is a ledger, of which at least a part is there.
     pub(crate) fn exists(&self) -> bool {
         let parts = [LEDGER_FILE, SEGMENT_DIR];
@@ -209,6 +227,19 @@ impl Store {
             }
             _ => format!("{ledger} was repaired"),
         }
+    }
+}
+
+/// The clocks of the machine.
+struct EdgeClock;
+
+impl Clock for EdgeClock {
+    fn utc(&self) -> String {
+        timestamp(Edge::now())
+    }
+
+    fn monotonic(&self) -> Duration {
+        Edge::monotonic()
     }
 }
 

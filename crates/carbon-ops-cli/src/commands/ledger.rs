@@ -20,6 +20,7 @@ use crate::edge::Edge;
 use crate::render::{plain, si};
 use crate::store::Store;
 
+mod append;
 mod pack;
 mod tree;
 mod witnessed;
@@ -51,7 +52,10 @@ pub(crate) fn run(
         Ledger::Init(args) => init(args, &settings, edge, out),
         Ledger::Verify(args) => check(args, &settings, edge, out),
         Ledger::Show(args) => show(args, &settings, out),
-        Ledger::Append(args) => legacy::append(args, &settings, edge, out),
+        Ledger::Append(args) if args.profile == Profile::Legacy => {
+            legacy::append(args, &settings, edge, out)
+        }
+        Ledger::Append(args) => append::append(args, &settings, edge, out),
         Ledger::Import(args) => legacy::import(args, &settings, edge, out),
         Ledger::Checkpoint(args) => witnessed::checkpoint(args, &settings, edge, out),
         Ledger::LogKey(args) => witnessed::log_key(args, &settings, edge, out),

@@ -10,6 +10,7 @@
 )]
 
 mod accounting;
+mod append;
 mod cgroup;
 mod checkpoint;
 mod demo;
