@@ -9,6 +9,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::aliasing::{curve::Curve, duration, register::parse_range};
 
+mod keys;
+mod records;
+
+pub(crate) use keys::{Keys, KeysGenerate, KeysProve, KeysRotate, KeysShow, KeysTrust};
+pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
+
 /// Energy and carbon of a command, as a signed record.
 #[derive(Debug, Parser)]
 #[command(name = "carbon-ops", version, about, max_term_width = 100)]
@@ -268,6 +274,14 @@ pub(crate) enum Ledger {
     CheckProof(LedgerCheckProof),
     /// Prove that the ledger at one size extends the ledger at a smaller size
     Consistency(LedgerConsistency),
+    /// Say what one record should have been; the record stays, and this supersedes it
+    Correct(LedgerCorrect),
+    /// Say that many records are calculated anew, and by which change of method or factor
+    Restate(LedgerRestate),
+    /// Say that for a time nothing was recorded
+    Gap(LedgerGap),
+    /// Promise that there will be another entry by a time, so that silence can be seen
+    Heartbeat(LedgerHeartbeat),
 }
 
 #[derive(Debug, Args)]
@@ -456,30 +470,6 @@ pub(crate) struct LedgerConsistency {
     /// Trusted keys for checkpoints: a file with one public key in hex per line, or a public key in hex
     #[arg(long, value_name = "FILE|HEX")]
     pub(crate) trust: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Keys {
-    /// Make a signing key; refuses to touch one that exists
-    Generate(KeysGenerate),
-    /// Print the public key and its fingerprint
-    Show(KeysShow),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeysGenerate {
-    /// Where to store it; the default key without it
-    pub(crate) path: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeysShow {
-    /// Key file; the default key without it
-    pub(crate) path: Option<PathBuf>,
-
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -36,7 +36,7 @@ pub(crate) fn run(
     let width = rows.iter().map(|(_, value, _)| value.as_deref().unwrap_or("").len()).max();
     for (name, value, origin) in &rows {
         let value = value.as_deref().unwrap_or("(not set)");
-        writeln!(out, "{name:<26} {value:<width$}  {origin}", width = width.unwrap_or(0).max(9))?;
+        writeln!(out, "{name:<27} {value:<width$}  {origin}", width = width.unwrap_or(0).max(9))?;
     }
     match &settings.file {
         Some(path) => writeln!(out, "file read: {}", path.display())?,
@@ -62,6 +62,9 @@ fn rows(settings: &Settings) -> Vec<Row> {
         }),
         row("ledger.path", &settings.ledger, |path| path.display().to_string()),
         row("ledger.key", &settings.key, |path| path.display().to_string()),
+        row("ledger.key_passphrase_file", &settings.key_passphrase_file, |path| {
+            path.display().to_string()
+        }),
         row("ledger.trust", &settings.trust, String::clone),
         row("ledger.segment_bytes", &settings.segment_bytes, ToString::to_string),
         row("governor.socket", &settings.governor_socket, |path| path.display().to_string()),

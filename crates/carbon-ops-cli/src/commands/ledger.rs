@@ -1,6 +1,7 @@
 //! `carbon-ops ledger`: make, verify and show ledgers.
 
-use std::io::{BufReader, Write};
+use std::cell::RefCell;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -20,6 +21,7 @@ use crate::edge::Edge;
 use crate::render::{plain, si};
 use crate::store::Store;
 
+mod records;
 mod tree;
 
 /// Faults that are printed; `--json` has up to a thousand.
@@ -53,6 +55,10 @@ pub(crate) fn run(
         Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
         Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
         Ledger::Consistency(args) => tree::consistency(args, &settings, edge, out),
+        Ledger::Correct(args) => records::correct(args, &settings, edge, out),
+        Ledger::Restate(args) => records::restate(args, &settings, edge, out),
+        Ledger::Gap(args) => records::gap(args, &settings, edge, out),
+        Ledger::Heartbeat(args) => records::heartbeat(args, &settings, edge, out),
     }
 }
 
@@ -110,9 +116,20 @@ fn check(
         others.count(payload);
         Ok(())
     };
-    let threads = Edge::threads();
-    let settings =
-        VerifySettings { anchors: &anchors, since, threads, ..VerifySettings::new(&trust) };
+    let again = RefCell::new(open(&path)?);
+    let read_back = |offset, len| {
+        let (mut again, mut bytes) = (again.borrow_mut(), vec![0; len]);
+        again.seek(SeekFrom::Start(offset))?;
+        again.read_exact(&mut bytes)?;
+        Ok(bytes)
+    };
+    let settings = VerifySettings {
+        anchors: &anchors,
+        since,
+        threads: Edge::threads(),
+        read_back: Some(&read_back),
+        ..VerifySettings::new(&trust)
+    };
     let mut report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| cannot_read(&path))?;
     report.add_segment_faults(&segments);
@@ -214,12 +231,14 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         _ => "UNKNOWN VERDICT",
     };
     writeln!(out, "{}: {verdict}", path.display())?;
-    let records = report.entries.saturating_sub(1 + report.recoveries) + report.compared;
+    let own = 1 + report.recoveries + report.rotations + report.life.records();
+    let records = report.entries.saturating_sub(own) + report.compared;
     let created = report.created_ts.as_deref().unwrap_or("an unknown time");
     writeln!(out, "  {records} records in {} lines, begun {created}", report.lines)?;
     for key in &report.keys {
         let trust = if key.trusted { "trusted" } else { "NOT trusted" };
-        writeln!(out, "  {} entries signed by {} ({trust})", key.entries, key.fingerprint)?;
+        let until = key.retired_seq.map_or(String::new(), |seq| format!(", retired at {seq}"));
+        writeln!(out, "  {} entries signed by {} ({trust}{until})", key.entries, key.fingerprint)?;
     }
     if others.newer > 0 {
         writeln!(out, "  {} records of a newer schema: use a newer carbon-ops", others.newer)?;
@@ -230,6 +249,7 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     if report.recoveries > 0 {
         writeln!(out, "  {} recoveries from interrupted writes are recorded", report.recoveries)?;
     }
+    records::write_life(report, Edge::now(), out)?;
     for fault in report.faults.iter().take(FAULTS_SHOWN) {
         let seq = fault.seq.map_or("unknown".into(), |seq| seq.to_string());
         writeln!(out, "  line {}, seq {seq}: {}: {}", fault.line, fault.code, fault.reason)?;
@@ -264,6 +284,12 @@ pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result
 fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
     let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
+    let mut superseded = records::Superseded::default();
+    if !args.json {
+        for (_, value) in last(open(&path)?, args.last)?.flatten() {
+            superseded.note(&value);
+        }
+    }
     for line in lines {
         let (number, value) = line.with_context(|| format!("cannot show {}", path.display()))?;
         match value {
@@ -271,7 +297,12 @@ fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<
                 out.write_all(&object_to_canonical(&object))?;
                 writeln!(out)?;
             }
-            Value::Object(object) => writeln!(out, "{}", row(&object))?,
+            Value::Object(object) => {
+                let mark = object.get("seq").and_then(Value::as_u64);
+                let mark = mark.and_then(|seq| superseded.mark(seq));
+                let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
+                writeln!(out, "{}{mark}", row(&object))?;
+            }
             _ => bail!("line {number} of {} is no entry", path.display()),
         }
     }
@@ -285,7 +316,7 @@ fn row(object: &Object) -> String {
     let inner = |member: &str| object.get(member).and_then(Value::as_object);
     let seq = number(object, "seq").map_or("?".into(), |seq| seq.to_string());
     if text("type") != "carbon_estimate" {
-        return format!("#{seq:<5} {}  {}", text("created_ts"), text("type"));
+        return format!("#{seq:<5} {}  {}", text("created_ts"), records::summary(object));
     }
     let program = inner("workload").and_then(|workload| workload.get("program"));
     let program = plain(program.and_then(Value::as_str).unwrap_or("?"));

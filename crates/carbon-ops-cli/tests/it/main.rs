@@ -25,6 +25,7 @@ mod legacy;
 mod monitor;
 mod monitor_gpu;
 mod record;
+mod records;
 mod run;
 mod segments;
 mod simulated_rapl;
