@@ -121,7 +121,7 @@ pub(crate) struct LedgerHeartbeat {
     /// Ledger directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
 
-    /// The longest time between two entries from here on, up to 31 days; 0s ends the promise
+    /// The longest time between two entries from here on, up to 744h (31 days); 0s ends the promise
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) interval: Duration,
 }

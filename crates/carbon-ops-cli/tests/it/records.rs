@@ -93,7 +93,7 @@ fn what_verify_would_refuse_is_not_written() {
         &["ledger", "correct", "0", "--reason", "factor", "--retract"],
         &["ledger", "correct", "1", "--reason", "because", "--retract"],
         &["ledger", "correct", "1", "--reason", "factor"],
-        &["ledger", "heartbeat", "--interval", "32d"],
+        &["ledger", "heartbeat", "--interval", "745h"],
         &["ledger", "heartbeat", "--interval", "1500ms"],
         &[
             "ledger",
@@ -125,7 +125,7 @@ fn what_verify_would_refuse_is_not_written() {
 #[test]
 fn heartbeats_and_gaps_are_written_and_verify_tells_what_is_due() {
     let home = with_records(1);
-    let told = succeeds(&home, &["ledger", "heartbeat", "--interval", "31d"]);
+    let told = succeeds(&home, &["ledger", "heartbeat", "--interval", "744h"]);
     assert!(told.starts_with("entry 2: the next one is due by "), "{told}");
     let gap = [
         "ledger",
