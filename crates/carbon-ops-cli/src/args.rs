@@ -328,6 +328,11 @@ pub(crate) struct LedgerVerify {
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) since: Option<PathBuf>,
 
+    /// Insist that the governor's totals go on from record to record: energy that no record and no gap
+    /// covers is exit code 1, records that cannot be compared are 2
+    #[arg(long, conflicts_with_all = ["profile", "since"])]
+    pub(crate) complete: bool,
+
     /// Derive every interval again from the record's inputs and compare all digits
     #[arg(long)]
     pub(crate) recompute: bool,

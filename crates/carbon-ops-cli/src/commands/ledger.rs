@@ -5,6 +5,7 @@ use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_estimate::record::continuity::{Continuity, Passage};
 use carbon_ops_estimate::record::{Record, RecordKind, SCHEMA_VERSION};
 use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
@@ -104,17 +105,28 @@ fn check(
     let ledger = open(&path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(&path))?;
     let reader = BufReader::with_capacity(1 << 20, ledger);
-    let check = |object| {
+    let check = |object: Object| {
         let payload = Payload::of(&object);
-        match payload {
-            Payload::Record => check_record(object, args.recompute).map(|()| payload),
-            Payload::Newer | Payload::Foreign => Ok(payload),
-        }
+        // What a correction puts in the place of a record is no further passage of time.
+        let stands_in_line = object.contains("seq");
+        let read = |object| check_record(object, args.recompute);
+        let record = matches!(payload, Payload::Record).then(|| read(object)).transpose()?;
+        let passage = record.filter(|_| stands_in_line).map(|record| Passage::of(&record));
+        Ok((payload, passage))
     };
-    let mut others = Others::default();
-    let mut accept = |_, payload| {
+    let (mut others, mut continuity) = (Others::default(), Continuity::new());
+    let mut accept = |seq, (payload, passage): (Payload, Option<Option<Passage>>)| {
         others.count(payload);
-        Ok(())
+        match passage {
+            None => Ok(()),
+            Some(None) => {
+                continuity.pass_over();
+                Ok(())
+            }
+            Some(Some(passage)) => {
+                continuity.add(seq, &passage).map_err(|contradiction| contradiction.to_string())
+            }
+        }
     };
     let again = RefCell::new(open(&path)?);
     let read_back = |offset, len| {
@@ -133,12 +145,16 @@ fn check(
     let mut report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| cannot_read(&path))?;
     report.add_segment_faults(&segments);
+    let continuity = continuity.finish(&records::known_gaps(&report.life));
     let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
     if args.json {
         let mut json = serde_json::to_value(&report)?;
         if let Some(object) = json.as_object_mut() {
             object.insert("newer_records".into(), others.newer.into());
             object.insert("foreign_records".into(), others.foreign.into());
+            if continuity.records > 0 || args.complete {
+                object.insert("continuity".into(), records::continuity_json(&continuity)?);
+            }
             if let Some(pinned) = &pinned {
                 object.insert("imported_differences".into(), pinned.differences.clone().into());
             }
@@ -146,14 +162,21 @@ fn check(
         writeln!(out, "{json:#}")?;
     } else {
         write_report(&report, &others, &path, out)?;
+        records::write_continuity(&continuity, args.complete, out)?;
         legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
     }
     if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
         return Ok(Status::Tampered.exit_code());
     }
     // What this version cannot read, it has not checked.
-    let unread = others.newer > 0 && matches!(report.status, Status::Valid | Status::TornTail);
-    Ok(if unread { COULD_NOT } else { report.exit_code() })
+    let sound = matches!(report.status, Status::Valid | Status::TornTail);
+    Ok(if others.newer > 0 && sound {
+        COULD_NOT
+    } else if args.complete && sound {
+        records::completeness(&continuity).unwrap_or(report.exit_code())
+    } else {
+        report.exit_code()
+    })
 }
 
 /// The keys given, else those of the local key store, else none.
@@ -205,7 +228,7 @@ impl Payload {
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
-fn check_record(mut payload: Object, recompute: bool) -> Result<(), String> {
+fn check_record(mut payload: Object, recompute: bool) -> Result<Record, String> {
     for member in LEDGER_MEMBERS {
         payload.remove(member);
     }
@@ -213,7 +236,7 @@ fn check_record(mut payload: Object, recompute: bool) -> Result<(), String> {
     if recompute {
         record.recompute().map_err(|error| error.to_string())?;
     }
-    Ok(())
+    Ok(record)
 }
 
 fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {

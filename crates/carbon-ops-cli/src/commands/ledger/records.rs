@@ -7,15 +7,16 @@ use std::io::{Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_estimate::record::continuity::{self, KnownGap};
 use carbon_ops_estimate::record::timestamp;
 use carbon_ops_ledger::append::{Amendment, Appended};
 use carbon_ops_ledger::canonical::{Object, Value, parse};
 use carbon_ops_ledger::entry::{
     Change, Control, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, Restatement, Scope, Totals,
 };
-use carbon_ops_ledger::verify::{Life, Report};
+use carbon_ops_ledger::verify::{GapReport, Life, Report};
 
-use super::{LEDGER_MEMBERS, Payload, check_record};
+use super::{COULD_NOT, LEDGER_MEMBERS, Payload, check_record};
 use crate::args::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 use crate::config::Settings;
 use crate::edge::Edge;
@@ -242,6 +243,74 @@ fn write_silences(life: &Life, now: jiff::Timestamp, out: &mut impl Write) -> Re
         let silent = due.silent_from.parse().is_ok_and(|from: jiff::Timestamp| from < now);
         let word = if silent { "OVERDUE" } else { "due" };
         writeln!(out, "  the next entry is {word} by {}", due.next_by)?;
+    }
+    Ok(())
+}
+
+/// The gaps of a ledger, for what they say of energy.
+pub(super) fn known_gaps(life: &Life) -> Vec<KnownGap> {
+    let known = |gap: &GapReport| {
+        Some(KnownGap {
+            from: gap.from_ts.parse().ok()?,
+            to: gap.to_ts.parse().ok()?,
+            host_id: gap.host_id.clone(),
+            domains: gap.domains.clone(),
+        })
+    };
+    life.gaps.iter().filter_map(known).collect()
+}
+
+/// The exit code of a ledger that is not complete, or cannot be shown to be.
+pub(super) fn completeness(continuity: &continuity::Report) -> Option<u8> {
+    if continuity.uncovered_uj() > 0 {
+        Some(1)
+    } else {
+        (continuity.records == 0 || continuity.incomparable > 0).then_some(COULD_NOT)
+    }
+}
+
+pub(super) fn continuity_json(continuity: &continuity::Report) -> Result<serde_json::Value> {
+    let mut json = serde_json::to_value(continuity)?;
+    if let Some(object) = json.as_object_mut() {
+        object.insert("uncovered_uj".into(), continuity.uncovered_uj().into());
+    }
+    Ok(json)
+}
+
+/// One line on energy between records, when there are totals to compare.
+pub(super) fn write_continuity(
+    continuity: &continuity::Report,
+    complete: bool,
+    out: &mut impl Write,
+) -> Result<()> {
+    let uncovered = continuity.uncovered_uj();
+    if continuity.records > 0 {
+        let sum = |of: fn(&continuity::DomainReport) -> u64| {
+            continuity.domains.iter().fold(0, |sum: u64, domain| sum.saturating_add(of(domain)))
+        };
+        let (covered, in_gaps) = (sum(|domain| domain.covered_uj), sum(|domain| domain.gap_uj));
+        let gaps =
+            if in_gaps > 0 { format!(", {in_gaps} uJ in recorded gaps") } else { String::new() };
+        writeln!(
+            out,
+            "  {covered} uJ of the governor's totals in records, {uncovered} uJ between them{gaps}"
+        )?;
+    }
+    if complete && completeness(continuity) == Some(1) {
+        writeln!(out, "NOT COMPLETE: {uncovered} uJ are in no record and no gap")?;
+        for hole in continuity.holes.iter().take(SHOWN) {
+            writeln!(
+                out,
+                "  {} uJ of {} after entry {}, from {} to {}",
+                hole.uncovered_uj, hole.domain, hole.after_seq, hole.from_ts, hole.to_ts
+            )?;
+        }
+    } else if complete && completeness(continuity) == Some(COULD_NOT) {
+        let incomparable = continuity.incomparable;
+        writeln!(
+            out,
+            "COMPLETENESS NOT CHECKED: {incomparable} records have no totals that go on"
+        )?;
     }
     Ok(())
 }
