@@ -165,6 +165,12 @@ pub trait Signer: Send + Sync {
     /// [`Error::Signer`] when the signer cannot or will not sign. What is returned is verified
     /// before it is written, so a faulty signer cannot damage a ledger.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64]>;
+
+    /// Whether signing is a computation in this process, so that a writer of many entries may verify
+    /// a sample of the signatures instead of each. Never for a device or another program.
+    fn signs_here(&self) -> bool {
+        false
+    }
 }
 
 /// A key that signs. Its memory is wiped on drop, and nothing prints it but [`SecretKey::to_pem`].
@@ -240,6 +246,10 @@ impl Signer for SecretKey {
 
     fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
         Ok(self.0.sign(message).to_bytes())
+    }
+
+    fn signs_here(&self) -> bool {
+        true
     }
 }
 

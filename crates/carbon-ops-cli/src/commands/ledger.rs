@@ -5,7 +5,7 @@ use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::continuity::{Continuity, Passage};
+use carbon_ops_estimate::record::continuity::{self, Continuity, Passage};
 use carbon_ops_estimate::record::{Record, RecordKind, SCHEMA_VERSION};
 use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
@@ -13,7 +13,9 @@ use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{Report, Settings as VerifySettings, Status, verify_records};
+use carbon_ops_ledger::verify::{
+    Anchor, Report, Settings as VerifySettings, Status, verify_records,
+};
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
@@ -22,8 +24,13 @@ use crate::edge::Edge;
 use crate::render::{plain, si};
 use crate::store::Store;
 
+mod pack;
 mod records;
 mod tree;
+mod witnessed;
+
+use witnessed::Witnessed;
+pub(crate) use witnessed::{Witnesses, notices};
 
 /// Faults that are printed; `--json` has up to a thousand.
 pub(super) const FAULTS_SHOWN: usize = 20;
@@ -51,7 +58,10 @@ pub(crate) fn run(
         Ledger::Show(args) => show(args, &settings, out),
         Ledger::Append(args) => legacy::append(args, &settings, edge, out),
         Ledger::Import(args) => legacy::import(args, &settings, edge, out),
-        Ledger::Checkpoint(args) => tree::checkpoint(args, &settings, edge, out),
+        Ledger::Checkpoint(args) => witnessed::checkpoint(args, &settings, edge, out),
+        Ledger::LogKey(args) => witnessed::log_key(args, &settings, edge, out),
+        Ledger::AuditPack(args) => pack::write(args, &settings, out),
+        Ledger::VerifyPack(args) => pack::check(args, &settings, edge, out),
         Ledger::Seal(args) => seal(args, &settings, edge, out),
         Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
         Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
@@ -101,9 +111,64 @@ fn check(
     if args.profile == Profile::Legacy {
         return legacy::check(args, &path, &trust, out);
     }
-    let (anchors, since) = tree::anchors(&path, args.since.as_deref())?;
-    let ledger = open(&path)?;
-    let segments = ledger.segment_faults().with_context(|| cannot_read(&path))?;
+    let policy = args.policy.as_deref().map(witnessed::read_policy).transpose()?;
+    let (mut anchors, since) = tree::anchors(&path, args.since.as_deref())?;
+    anchors.extend(policy.as_ref().and_then(|policy| witnessed::latest_cosigned(&path, policy)));
+    let Verified { report, others, continuity } = inspect(args, &path, &trust, &anchors, since)?;
+    let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
+    let witnessed = policy.map(|policy| Witnessed::of_anchors(&policy, &anchors, &report));
+    if args.json {
+        let mut json = serde_json::to_value(&report)?;
+        if let Some(object) = json.as_object_mut() {
+            object.insert("newer_records".into(), others.newer.into());
+            object.insert("foreign_records".into(), others.foreign.into());
+            if continuity.records > 0 || args.complete {
+                object.insert("continuity".into(), records::continuity_json(&continuity)?);
+            }
+            if let Some(pinned) = &pinned {
+                object.insert("imported_differences".into(), pinned.differences.clone().into());
+            }
+        }
+        witnessed.iter().for_each(|witnessed| witnessed.insert_into(&mut json));
+        writeln!(out, "{json:#}")?;
+    } else {
+        write_report(&report, &others, &path, out)?;
+        records::write_continuity(&continuity, args.complete, out)?;
+        witnessed.iter().try_for_each(|witnessed| witnessed.write(out))?;
+        legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
+    }
+    if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
+        return Ok(Status::Tampered.exit_code());
+    }
+    // What this version cannot read, it has not checked.
+    let sound = matches!(report.status, Status::Valid | Status::TornTail);
+    let code = if others.newer > 0 && sound {
+        COULD_NOT
+    } else if args.complete && sound {
+        records::completeness(&continuity).unwrap_or(report.exit_code())
+    } else {
+        report.exit_code()
+    };
+    Ok(witnessed.map_or(code, |witnessed| witnessed.exit_code(code)))
+}
+
+/// What a verification found, in the lines and in what they say.
+struct Verified {
+    report: Report,
+    others: Others,
+    continuity: continuity::Report,
+}
+
+/// Reads the whole ledger.
+fn inspect(
+    args: &LedgerVerify,
+    path: &Path,
+    trust: &Trust,
+    anchors: &[Anchor],
+    since: u64,
+) -> Result<Verified> {
+    let ledger = open(path)?;
+    let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
     let reader = BufReader::with_capacity(1 << 20, ledger);
     let check = |object: Object| {
         let payload = Payload::of(&object);
@@ -128,7 +193,7 @@ fn check(
             }
         }
     };
-    let again = RefCell::new(open(&path)?);
+    let again = RefCell::new(open(path)?);
     let read_back = |offset, len| {
         let (mut again, mut bytes) = (again.borrow_mut(), vec![0; len]);
         again.seek(SeekFrom::Start(offset))?;
@@ -136,47 +201,17 @@ fn check(
         Ok(bytes)
     };
     let settings = VerifySettings {
-        anchors: &anchors,
+        anchors,
         since,
         threads: Edge::threads(),
         read_back: Some(&read_back),
-        ..VerifySettings::new(&trust)
+        ..VerifySettings::new(trust)
     };
     let mut report = verify_records(reader, &settings, &check, &mut accept)
-        .with_context(|| cannot_read(&path))?;
+        .with_context(|| cannot_read(path))?;
     report.add_segment_faults(&segments);
     let continuity = continuity.finish(&records::known_gaps(&report.life));
-    let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
-    if args.json {
-        let mut json = serde_json::to_value(&report)?;
-        if let Some(object) = json.as_object_mut() {
-            object.insert("newer_records".into(), others.newer.into());
-            object.insert("foreign_records".into(), others.foreign.into());
-            if continuity.records > 0 || args.complete {
-                object.insert("continuity".into(), records::continuity_json(&continuity)?);
-            }
-            if let Some(pinned) = &pinned {
-                object.insert("imported_differences".into(), pinned.differences.clone().into());
-            }
-        }
-        writeln!(out, "{json:#}")?;
-    } else {
-        write_report(&report, &others, &path, out)?;
-        records::write_continuity(&continuity, args.complete, out)?;
-        legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
-    }
-    if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
-        return Ok(Status::Tampered.exit_code());
-    }
-    // What this version cannot read, it has not checked.
-    let sound = matches!(report.status, Status::Valid | Status::TornTail);
-    Ok(if others.newer > 0 && sound {
-        COULD_NOT
-    } else if args.complete && sound {
-        records::completeness(&continuity).unwrap_or(report.exit_code())
-    } else {
-        report.exit_code()
-    })
+    Ok(Verified { report, others, continuity })
 }
 
 /// The keys given, else those of the local key store, else none.

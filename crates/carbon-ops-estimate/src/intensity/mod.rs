@@ -7,14 +7,20 @@
 //! * [`electricity_maps`], [`watttime`], [`gb`]: providers over HTTP.
 //! * [`table`], [`us_states`]: yearly averages, compiled in; [`file`]: a user's own.
 //!
+//! With the feature `http`: the transport `http`, and the `cache` on the disk with all answers as they came.
+//!
 //! A further provider is one file here that implements [`Provider`].
 
 mod assembly;
+#[cfg(feature = "http")]
+pub mod cache;
 pub mod chain;
 pub mod electricity_maps;
 pub mod fetch;
 pub mod file;
 pub mod gb;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod provider;
 pub mod secret;
 pub mod signal;
