@@ -10,6 +10,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::aliasing::{curve::Curve, duration, register::parse_range};
 
+mod keys;
+mod records;
+
+pub(crate) use keys::{Keys, KeysGenerate, KeysProve, KeysRotate, KeysShow, KeysTrust};
+pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
+
 /// Energy and carbon of a command, as a signed record.
 #[derive(Debug, Parser)]
 #[command(name = "carbon-ops", version, about, max_term_width = 100)]
@@ -289,6 +295,14 @@ pub(crate) enum Ledger {
     CheckProof(LedgerCheckProof),
     /// Prove that the ledger at one size extends the ledger at a smaller size
     Consistency(LedgerConsistency),
+    /// Say what one record should have been; the record stays, and this supersedes it
+    Correct(LedgerCorrect),
+    /// Say that many records are calculated anew, and by which change of method or factor
+    Restate(LedgerRestate),
+    /// Say that for a time nothing was recorded
+    Gap(LedgerGap),
+    /// Promise that there will be another entry by a time, so that silence can be seen
+    Heartbeat(LedgerHeartbeat),
 }
 
 #[derive(Debug, Args)]
@@ -335,6 +349,11 @@ pub(crate) struct LedgerVerify {
     /// looked into
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) since: Option<PathBuf>,
+
+    /// Insist that the governor's totals go on from record to record: energy that no record and no gap
+    /// covers is exit code 1, records that cannot be compared are 2
+    #[arg(long, conflicts_with_all = ["profile", "since"])]
+    pub(crate) complete: bool,
 
     /// Policy (C2SP tlog-policy) whose quorum of witnesses must have cosigned the checkpoint
     #[arg(long, value_name = "FILE", conflicts_with = "profile")]
@@ -640,30 +659,6 @@ pub(crate) struct WitnessServe {
     /// List of logs (C2SP tlog-list)
     #[arg(long, value_name = "FILE")]
     pub(crate) log_list: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Keys {
-    /// Make a signing key; refuses to touch one that exists
-    Generate(KeysGenerate),
-    /// Print the public key and its fingerprint
-    Show(KeysShow),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeysGenerate {
-    /// Where to store it; the default key without it
-    pub(crate) path: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeysShow {
-    /// Key file; the default key without it
-    pub(crate) path: Option<PathBuf>,
-
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

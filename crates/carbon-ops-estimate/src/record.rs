@@ -19,6 +19,8 @@
 //! Deliberately absent: the ledger's own members (`ledger_id`, `seq`, `prev_hash`, the signature),
 //! which the ledger adds and takes away; bytes, hashes and keys.
 
+pub mod continuity;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use carbon_ops_units::{Bounded, GramsCo2e, KilowattHours, Microjoules};

@@ -28,6 +28,7 @@ mod monitor;
 mod monitor_gpu;
 mod pack;
 mod record;
+mod records;
 mod run;
 mod segments;
 mod simulated_rapl;
