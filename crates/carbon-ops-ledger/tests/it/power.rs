@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use carbon_ops_ledger::append::Ledger;
 use carbon_ops_ledger::canonical::Object;
@@ -16,7 +16,7 @@ use carbon_ops_ledger::checkpoint::{
     CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
 };
 use carbon_ops_ledger::entry::LedgerId;
-use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer};
+use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
 use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_ledger::verify::{Anchor, AnchorKind, Report, Status, verify_against};
@@ -28,6 +28,10 @@ use crate::tree::root_of_file;
 
 /// The states that one normal run looks at, at the least.
 const DISTINCT_IMAGES: usize = 100_000;
+
+/// Made once: a hundred thousand sessions use them.
+static KEY: LazyLock<SecretKey> = LazyLock::new(key);
+static TRUST: LazyLock<Trust> = LazyLock::new(trust);
 
 /// SplitMix64 (Steele, Lea, Flood 2014): fixed, small, good enough to pick states.
 pub(crate) struct Random(pub(crate) u64);
@@ -55,7 +59,7 @@ pub(crate) struct World {
 
 /// A key that tells the world of each checkpoint that it signs.
 pub(crate) struct Notary {
-    key: SecretKey,
+    key: &'static SecretKey,
     world: Arc<Mutex<World>>,
 }
 
@@ -79,7 +83,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn on(files: SimulatedFiles, world: Arc<Mutex<World>>) -> Self {
-        Self { files, notary: Notary { key: key(), world } }
+        Self { files, notary: Notary { key: &KEY, world } }
     }
 
     pub(crate) fn world(&self) -> World {
@@ -88,7 +92,7 @@ impl Session {
 
     pub(crate) fn open(&self) -> carbon_ops_ledger::Result<Ledger<'_, DirStorage<SimulatedFiles>>> {
         let storage = DirStorage::over(self.files.clone());
-        Ledger::open_for_append(storage, &self.notary, &trust(), LATER, options())
+        Ledger::open_for_append(storage, &self.notary, &TRUST, LATER, options())
     }
 
     fn create(&self) -> carbon_ops_ledger::Result<Ledger<'_, DirStorage<SimulatedFiles>>> {
@@ -181,7 +185,7 @@ fn anchors(image: &Image, good: &[u8]) -> (Vec<Anchor>, u64) {
 
 fn verified(ledger: &[u8], image: &Image, good: &[u8]) -> Report {
     let (anchors, since) = anchors(image, good);
-    verify_against(ledger, &trust(), &anchors, since, &mut |_| Ok(())).unwrap()
+    verify_against(ledger, &TRUST, &anchors, since, &mut |_| Ok(())).unwrap()
 }
 
 /// The whole lines that two ledgers begin with alike.
@@ -436,7 +440,7 @@ fn sign_twice(session: &Session) {
 fn seal_twice(session: &Session) {
     let Ok(mut ledger) = session.open() else { return };
     for n in session.found()..session.found() + 2 {
-        if session.append(&mut ledger, n, 200).is_err() || ledger.rotate(0, LATER).is_err() {
+        if session.append(&mut ledger, n, 200).is_err() || ledger.seal(0, LATER).is_err() {
             return;
         }
     }
@@ -479,8 +483,14 @@ fn every_crash_leaves_a_ledger_that_recovers_to_a_prefix_with_all_that_was_ackno
     tell("checkpoints", &explorer);
     explorer.explore(&two, 4096, &mut random, seal_twice);
     tell("segments", &explorer);
-    let torn =
-        explorer.explore(&two, 16384, &mut random, |session| append_all(session, &[1000, 4800]));
+
+    let mut torn = Vec::new();
+    for bytes in [8, 200, 1000, 2000, 3000] {
+        torn.extend(
+            explorer
+                .explore(&two, 1 << 14, &mut random, |session| append_all(session, &[bytes, 8])),
+        );
+    }
     tell("appends", &explorer);
     let mut again = Vec::new();
     for _ in 0..40 {
@@ -488,18 +498,26 @@ fn every_crash_leaves_a_ledger_that_recovers_to_a_prefix_with_all_that_was_ackno
         again.extend(explorer.explore(from, 64, &mut random, |session| append_all(session, &[8])));
     }
     tell("recoveries", &explorer);
-    for _ in 0..100 {
+    for _ in 0..60 {
         let from = &again[random.below(again.len())];
-        explorer.explore(from, 16, &mut random, sign_twice);
+        explorer.explore(from, 8, &mut random, sign_twice);
     }
     tell("recoveries of recoveries", &explorer);
     for script in [sign_twice, seal_twice, |session: &Session| append_all(session, &[900, 8])] {
         for at in 0..100 {
             for effect in [Effect::None, Effect::Whole] {
-                let script = killed(at, effect, script, script);
-                explorer.explore(&two, 16, &mut random, script);
+                explorer.explore(&two, 8, &mut random, killed(at, effect, script, script));
             }
         }
     }
     tell("kills before a crash", &explorer);
+    // The rest is long writes: some eleven sectors each, all subsets of them.
+    for bytes in (4304..4900).step_by(8) {
+        if explorer.seen.len() >= DISTINCT_IMAGES {
+            break;
+        }
+        explorer.explore(&two, 1 << 14, &mut random, |session| append_all(session, &[bytes]));
+    }
+    tell("long writes", &explorer);
+    assert!(explorer.seen.len() >= DISTINCT_IMAGES);
 }
