@@ -2,8 +2,8 @@
 //! each value knows where it comes from.
 //!
 //! Unknown keys are refused. A file that was named must exist; of those searched for, the first
-//! found is used alone. Names are those of carbon-ops 0.1; its sections for grid providers and
-//! labels are read and have no effect yet, which `config show` says.
+//! found is used alone. Names are those of carbon-ops 0.1; its sections for buckets and labels are read and
+//! have no effect yet, which `config show` says.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +21,8 @@ use serde::Deserialize;
 use crate::args::Run;
 use crate::edge::Edge;
 use crate::gpus::NvmlLibrary;
+use crate::grid;
+use crate::witnesses::Address;
 
 /// A configuration file is small; a larger one is something else.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -68,10 +70,16 @@ pub(crate) struct Settings {
     pub(crate) trust: Setting<Option<String>>,
     /// How large the active file of a ledger grows before it is sealed.
     pub(crate) segment_bytes: Setting<Option<u64>>,
+    /// Witnesses to ask for cosignatures: address, plus sign, verifier key.
+    pub(crate) witnesses: Setting<Option<Vec<String>>>,
+    /// The policy whose witnesses are asked and whose quorum is wanted.
+    pub(crate) policy: Setting<Option<PathBuf>>,
     /// Where the governor listens.
     pub(crate) governor_socket: Setting<Option<PathBuf>>,
     /// How long to wait for its answer.
     pub(crate) governor_timeout: Setting<Option<Duration>>,
+    /// Where intensities come from.
+    pub(crate) grid: grid::Settings,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
     /// Keys that were read and have no effect in this version.
@@ -140,7 +148,7 @@ struct File {
     ledger: LedgerSection,
     governor: GovernorSection,
     interpolation: Option<Interpolation>,
-    providers: Option<Providers>,
+    providers: grid::Section,
     labeling: Option<Labeling>,
     /// Sections that are set and have no effect; filled in after reading.
     #[serde(skip)]
@@ -175,6 +183,8 @@ struct LedgerSection {
     key: Option<PathBuf>,
     trust: Option<String>,
     segment_bytes: Option<u64>,
+    witnesses: Option<Vec<String>>,
+    policy: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -190,14 +200,6 @@ struct GovernorSection {
 struct Interpolation {
     bucket_minutes: Option<u32>,
     missing_policy: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read so that a misspelt key is refused; without effect yet")]
-struct Providers {
-    order: Option<Vec<String>>,
-    ttl_seconds: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -286,8 +288,16 @@ impl Settings {
             trust: sources
                 .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
             segment_bytes: sources.segment_bytes(file.ledger.segment_bytes)?,
+            witnesses: sources.witnesses(file.ledger.witnesses)?,
+            policy: sources.pick(
+                None,
+                "CARBON_OPS_POLICY",
+                file.ledger.policy.map(path_text),
+                |text| Ok(PathBuf::from(text)),
+            )?,
             governor_socket: sources.governor_socket(file.governor.socket)?,
             governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
+            grid: grid::Settings::resolve(edge, &of_file(), file.providers)?,
             file: path,
             without_effect,
         })
@@ -351,6 +361,17 @@ impl Sources<'_> {
     fn nvml(&self, file: Option<PathBuf>) -> Result<Setting<Option<NvmlLibrary>>> {
         let file = file.map(|path| path.to_string_lossy().into_owned());
         self.pick(None, "CARBON_OPS_NVML", file, nvml_library)
+    }
+
+    /// In the environment they are separated by white space, which none of them has.
+    fn witnesses(&self, file: Option<Vec<String>>) -> Result<Setting<Option<Vec<String>>>> {
+        let file = file.map(|witnesses| witnesses.join(" "));
+        self.pick(None, "CARBON_OPS_WITNESSES", file, |text| {
+            let witnesses = text.split_whitespace().map(str::to_owned);
+            let witnesses: Vec<String> = witnesses.collect();
+            witnesses.iter().try_for_each(|witness| Address::parse(witness).map(drop))?;
+            Ok(witnesses)
+        })
     }
 
     fn governor_socket(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {
@@ -454,11 +475,8 @@ fn parse_file(path: &Path) -> Result<Option<File>> {
     };
     let mut file: File =
         parsed.with_context(|| format!("configuration file {}", path.display()))?;
-    let sections = [
-        ("interpolation", file.interpolation.is_some()),
-        ("providers", file.providers.is_some()),
-        ("labeling", file.labeling.is_some()),
-    ];
+    let sections =
+        [("interpolation", file.interpolation.is_some()), ("labeling", file.labeling.is_some())];
     let set = sections.into_iter().filter(|(_, is_set)| *is_set);
     file.without_effect = set.map(|(section, _)| section.to_owned()).collect();
     Ok(Some(file))
@@ -509,7 +527,7 @@ mod tests {
                     ttl_seconds: 300\nlabeling:\n  emit_ledger_events: false\n";
         let got = settings(&[], Some(("carbon.yml", text))).unwrap();
         assert_eq!(got.pue.value, Some(PueSetting::Enterprise));
-        assert_eq!(got.without_effect, ["interpolation", "providers", "labeling"]);
+        assert_eq!(got.without_effect, ["interpolation", "labeling"]);
     }
 
     #[test]

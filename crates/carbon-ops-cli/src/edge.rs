@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use carbon_ops_estimate::intensity::fetch;
 use carbon_ops_meter::clock::Moment;
 
 /// All that the program takes from its surroundings, taken once.
@@ -52,6 +53,11 @@ impl Edge {
         Some(self.xdg("XDG_CONFIG_HOME", ".config")?.join("carbon-ops"))
     }
 
+    /// `$XDG_CACHE_HOME/carbon-ops`.
+    pub(crate) fn cache_home(&self) -> Option<PathBuf> {
+        Some(self.xdg("XDG_CACHE_HOME", ".cache")?.join("carbon-ops"))
+    }
+
     /// Relative paths in these variables are invalid and ignored (XDG Base Directory 0.8).
     fn xdg(&self, name: &str, below_home: &str) -> Option<PathBuf> {
         let absolute = |name| {
@@ -89,6 +95,35 @@ impl Edge {
     #[expect(clippy::disallowed_methods, reason = "the one place where it is read")]
     pub(crate) fn now() -> jiff::Timestamp {
         jiff::Timestamp::now()
+    }
+}
+
+/// The clocks, for providers of intensities.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clocks;
+
+impl fetch::Clock for Clocks {
+    fn now(&self) -> jiff::Timestamp {
+        Edge::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        Edge::monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+/// Randomness for pauses that must not fall together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dice;
+
+impl fetch::Randomness for Dice {
+    /// A system without randomness pauses as long as any: only the spread is lost.
+    fn unit(&self) -> f64 {
+        Edge::random().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0)
     }
 }
 

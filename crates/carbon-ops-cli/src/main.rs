@@ -23,6 +23,7 @@ mod compose;
 mod config;
 mod edge;
 mod gpus;
+mod grid;
 mod host;
 mod measure;
 mod render;
@@ -30,6 +31,7 @@ mod spawn_in_cgroup;
 mod store;
 mod supervise;
 mod unsafe_calls;
+mod witnesses;
 
 /// Exit code for what could not be done.
 const COULD_NOT: u8 = 2;
@@ -49,9 +51,11 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(args, &edge, config, &mut err),
         Command::Monitor(args) => commands::monitor::run(args, &edge, config, &mut out),
         Command::Ledger(command) => commands::ledger::run(command, &edge, config, &mut out),
+        Command::Witness(command) => commands::witness::run(command, &mut out),
         Command::Keys(command) => commands::keys::run(command, &edge, config, &mut out),
         Command::Config(command) => commands::config::run(command, &edge, config, &mut out),
         Command::Schema => commands::schema::run(&mut out),
+        Command::Intensity(args) => commands::intensity::run(args, &edge, config, &mut out),
         Command::Doctor(args) => commands::doctor::run(args, &edge, config, &mut out),
         Command::Demo(command) => commands::demo::run(command, &mut out),
     };

@@ -54,7 +54,7 @@ pub const RESERVED_MEMBERS: [&str; 6] =
 const SIGNATURE_MEMBERS: [&str; 3] = ["signature", "signature_algorithm", "signing_key"];
 
 /// The only value of `signature_algorithm`.
-const ALGORITHM: &str = "ed25519";
+pub(crate) const ALGORITHM: &str = "ed25519";
 
 /// The `kind` of the ledger's own records.
 pub(crate) const CONTROL_KIND: &str = "ledger";

@@ -57,6 +57,7 @@ pub mod segment;
 pub mod storage;
 mod tail;
 pub mod tile;
+mod torn;
 pub mod verify;
 pub mod witness;
 

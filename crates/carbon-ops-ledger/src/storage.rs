@@ -16,7 +16,7 @@ pub const LEDGER_FILE: &str = "ledger.ndjson";
 /// The file inside the ledger's directory whose lock makes one writer at a time.
 pub const LOCK_FILE: &str = "lock";
 
-/// Evidence is a megabyte and a line, a tile 8 KiB, a checkpoint a few signatures; the limit is for a
+/// Evidence is a batch and a line, a tile 8 KiB, a checkpoint a few signatures; the limit is for a
 /// file that is none of these.
 const MAX_BESIDE_BYTES: u64 = (1 << 20) + (1 << 17);
 /// How much of the end of the ledger may be in doubt after a sync that failed: one batch, which is
@@ -38,6 +38,16 @@ pub trait Storage {
 
     /// Gives the lock back. Called after every successful [`Storage::lock`].
     fn unlock(&mut self);
+
+    /// Whether somebody else waits for the lock. A writer with much to do then gives it up for a while;
+    /// a storage that cannot tell says yes.
+    ///
+    /// # Errors
+    ///
+    /// When looking fails.
+    fn others_wait(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
 
     /// How long the ledger is; none when there is no ledger file.
     fn size(&mut self) -> io::Result<Option<u64>>;
@@ -67,7 +77,7 @@ pub trait Storage {
     /// The names of all files beside the ledger that may be evidence.
     fn evidence_names(&mut self) -> io::Result<Vec<String>>;
 
-    /// Reads a file beside the ledger, of up to a megabyte; none when there is none.
+    /// Reads a file beside the ledger, of up to two megabytes; none when there is none.
     fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
     /// Makes or replaces a file beside the ledger, durably, and so that a crash leaves the old or the
@@ -96,8 +106,9 @@ pub trait Storage {
 /// checkpoints and tiles.
 ///
 /// The lock is flock(2) on a file of its own, so that it survives the replacement of the ledger
-/// file, and is released by the kernel when the process dies. Known gap: network file systems that
-/// do not pass flock on.
+/// file, and is released by the kernel when the process dies. Whoever waits for it holds the lock of
+/// the directory meanwhile: so waiters queue, the holder can tell that there are some, and who gives the
+/// lock up for their sake gets behind them. Known gap: network file systems that do not pass flock on.
 ///
 /// After a sync that failed the kernel may show bytes that never reached the disk as if they had,
 /// and sync successfully without them (Rebello et al., "Can Applications Recover from fsync
@@ -310,6 +321,10 @@ impl<F: Files> Storage for DirStorage<F> {
         if let Some(lock) = self.lock.take() {
             self.files.unlock(lock);
         }
+    }
+
+    fn others_wait(&mut self) -> io::Result<bool> {
+        self.files.others_wait()
     }
 
     fn size(&mut self) -> io::Result<Option<u64>> {

@@ -27,6 +27,7 @@ mod sequence;
 mod signers;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
 pub use leaves::ReadBack;
@@ -34,6 +35,7 @@ pub use life::{DueReport, GapReport, Life, SilenceReport, TurnBackReport};
 pub use line::{Examined, Examiner, StoredLine};
 pub use sequence::Sequence;
 pub use signers::SuspectReport;
+use whole::Whole;
 
 /// How many faults a report lists; the rest is only counted.
 pub const MAX_FAULTS: usize = 1000;
@@ -184,13 +186,13 @@ pub struct FaultReport {
     pub reason: String,
 }
 
-/// A last line that an interrupted write left.
+/// What an interrupted write left: a last line, or more when several were written at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TornTail {
-    /// The line, from 1.
+    /// The line that it begins with, from 1.
     pub line: u64,
-    /// How many bytes, with a newline if there is one.
+    /// How many bytes to the end of the file.
     pub bytes: u64,
     /// Whether it is a valid entry that lacks only its newline.
     pub complete_entry: bool,
@@ -331,6 +333,11 @@ pub fn verify_records<T: Send>(
     accept: &mut dyn FnMut(u64, T) -> Result<(), String>,
 ) -> io::Result<Report> {
     let mut sequence = Sequence::new(settings);
-    parallel::examine_all(reader, settings, check, &mut |line| sequence.push(line, accept))?;
+    let mut whole = Whole::new(reader);
+    let judge = &mut |line| sequence.push(line, accept);
+    parallel::examine_all(&mut whole, settings, check, judge)?;
+    if let Some(bytes) = whole.torn_bytes() {
+        sequence.push_torn(bytes);
+    }
     sequence.failure().map_or_else(|| Ok(sequence.finish()), Err)
 }

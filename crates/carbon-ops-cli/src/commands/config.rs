@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
@@ -10,6 +11,7 @@ use crate::args::Config;
 use crate::config::{Setting, Settings};
 use crate::edge::Edge;
 use crate::gpus::NvmlLibrary;
+use crate::grid;
 
 pub(crate) fn run(
     command: &Config,
@@ -36,7 +38,7 @@ pub(crate) fn run(
     let width = rows.iter().map(|(_, value, _)| value.as_deref().unwrap_or("").len()).max();
     for (name, value, origin) in &rows {
         let value = value.as_deref().unwrap_or("(not set)");
-        writeln!(out, "{name:<26} {value:<width$}  {origin}", width = width.unwrap_or(0).max(9))?;
+        writeln!(out, "{name:<30} {value:<width$}  {origin}", width = width.unwrap_or(0).max(9))?;
     }
     match &settings.file {
         Some(path) => writeln!(out, "file read: {}", path.display())?,
@@ -63,12 +65,15 @@ fn rows(settings: &Settings) -> Vec<Row> {
         row("ledger.path", &settings.ledger, |path| path.display().to_string()),
         row("ledger.key", &settings.key, |path| path.display().to_string()),
         row("ledger.trust", &settings.trust, String::clone),
+        row("ledger.witnesses", &settings.witnesses, |witnesses| witnesses.join(" ")),
+        row("ledger.policy", &settings.policy, |path| path.display().to_string()),
         row("ledger.segment_bytes", &settings.segment_bytes, ToString::to_string),
         row("governor.socket", &settings.governor_socket, |path| path.display().to_string()),
         row("governor.timeout_seconds", &settings.governor_timeout, |time| {
             time.as_secs_f64().to_string()
         }),
     ];
+    rows.extend(providers(&settings.grid));
     let file = settings.file.as_ref().map(|path| format!("file {}", path.display()));
     if !settings.pue_overrides.is_empty() {
         let list = settings.pue_overrides.iter();
@@ -76,6 +81,36 @@ fn rows(settings: &Settings) -> Vec<Row> {
         rows.insert(2, ("pue.overrides", Some(list.join(" ")), file.unwrap_or_default()));
     }
     rows
+}
+
+/// Secrets are shown as dots.
+fn providers(grid: &grid::Settings) -> Vec<Row> {
+    let some = |name, setting: &Setting<Duration>| {
+        let seconds = setting.value.as_secs_f64().to_string();
+        (name, Some(seconds), setting.origin.to_string())
+    };
+    let order: Vec<String> = grid.order.value.iter().map(ToString::to_string).collect();
+    let fallback = grid::fallback_name(grid.fallback.value).to_owned();
+    let url = |name, setting: &Setting<String>| {
+        (name, Some(setting.value.clone()), setting.origin.to_string())
+    };
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    vec![
+        ("providers.order", Some(order.join(" ")), grid.order.origin.to_string()),
+        ("providers.fallback", Some(fallback), grid.fallback.origin.to_string()),
+        some("providers.ttl_seconds", &grid.ttl),
+        some("providers.timeout_seconds", &grid.timeout),
+        row("providers.cache", &grid.cache, path),
+        row("providers.file", &grid.file, path),
+        url("providers.electricity_maps_url", &grid.electricity_maps_url),
+        url("providers.watttime_url", &grid.watttime_url),
+        url("providers.gb_url", &grid.gb_url),
+        row("ELECTRICITYMAPS_TOKEN", &grid.electricity_maps_token, ToString::to_string),
+        row("WATTTIME_USERNAME", &grid.watttime_user, ToString::to_string),
+        row("WATTTIME_PASSWORD", &grid.watttime_password, ToString::to_string),
+        row("HTTPS_PROXY", &grid.proxy, ToString::to_string),
+        row("SSL_CERT_FILE", &grid.roots, path),
+    ]
 }
 
 fn row<T>(name: &'static str, setting: &Setting<Option<T>>, show: impl Fn(&T) -> String) -> Row {

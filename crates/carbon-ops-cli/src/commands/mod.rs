@@ -3,9 +3,11 @@
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod intensity;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 mod legacy;
 pub(crate) mod monitor;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod witness;

@@ -1,7 +1,7 @@
 //! Puts the rows of one or more answers together to one series.
 //!
-//! Answers may overlap: of two rows for one slot the one that was updated last counts, and of equals
-//! the one that came last. A row without a value is a gap with a reason; a row of zero is a value.
+//! Answers may overlap: of two rows for one slot, what was known goes before a forecast, then what was
+//! updated last before the rest, and of equals the one that came last. A row without a value is a gap with a reason; a row of zero is a value.
 //!
 //! Deliberately absent: how rows are written, which is each provider's own.
 
@@ -13,7 +13,9 @@ use jiff::Timestamp;
 
 use super::provider::Error;
 use super::signal::Kind;
-use super::slot::{AnySeries, Gap, GapReason, Intensity, Interval, Meta, SLOTS_MAX, Series, Slot};
+use super::slot::{
+    AnySeries, Gap, GapReason, Intensity, Interval, Meta, SLOTS_MAX, Series, Slot, Timeliness,
+};
 
 /// Rows on their way to become a series.
 #[derive(Debug)]
@@ -29,6 +31,13 @@ struct Row {
     value: Option<GramsCo2ePerKilowattHour>,
     updated_at: Option<Timestamp>,
     meta: Arc<Meta>,
+}
+
+impl Row {
+    /// Of two rows for one slot the higher counts.
+    fn rank(&self) -> (bool, bool, Option<Timestamp>) {
+        (self.value.is_some(), self.meta.timeliness == Timeliness::Actual, self.updated_at)
+    }
 }
 
 impl Assembly {
@@ -61,7 +70,7 @@ impl Assembly {
         }
         let row = Row { interval, value, updated_at, meta: Arc::clone(meta) };
         match self.rows.get(&interval.start()) {
-            Some(old) if old.updated_at > updated_at => {}
+            Some(old) if old.rank() > row.rank() => {}
             _ => {
                 self.rows.insert(interval.start(), row);
             }

@@ -154,8 +154,8 @@ fn only_times_to_come_are_forecast_and_they_say_so() {
         .map(|slot| (slot.as_grams_per_kilowatt_hour(), slot.meta.timeliness))
         .collect();
     let hour = |n: i64| f64::from(i32::try_from(of_hour(n * 3600)).unwrap());
-    // Hours 10 to 12 have begun; the forecast of hour 12 was made later than its row, and counts.
-    assert_eq!(shown[..2], [(hour(10), Timeliness::Actual), (hour(11), Timeliness::Actual)]);
+    // Hours 10 to 12 have begun; of hour 12 there is a forecast too, which does not count.
+    assert_eq!(shown[..3], [10, 11, 12].map(|n| (hour(n), Timeliness::Actual)));
     assert_eq!(shown[3..], [(500.0, Timeliness::Forecast); 3]);
     let class = inventory(&series).slots()[5].meta.uncertainty;
     assert_eq!(class, UncertaintyClass::Forecast);

@@ -184,13 +184,13 @@ impl<S: Storage> Ledger<'_, S> {
     /// What the end of the ledger, which has `len` bytes, says.
     pub(super) fn examine(&mut self, window: &Window, len: u64) -> Result<Tail> {
         self.learn(len)?;
-        let mut tail = window.examine(self.id, self.known.roster());
+        let mut tail = window.examine(self.id, self.known.roster(), self.signed_size);
         let unknown = matches!(tail, Err(Fault::KeyNotInRoster(_) | Fault::KeyRetired { .. }));
         if unknown && self.known.is_taken_up() {
             // What was kept of the roster may be wrong.
             self.known.forget();
             self.learn(len)?;
-            tail = window.examine(self.id, self.known.roster());
+            tail = window.examine(self.id, self.known.roster(), self.signed_size);
         }
         tail.map_err(|fault| super::damaged(&self.storage, "the last line", fault))
     }

@@ -47,6 +47,8 @@ pub struct Sequence<'t> {
     fault_count: u64,
     faults: Vec<FaultReport>,
     torn_tail: Option<TornTail>,
+    /// Whether it is more than one line, or holes in one.
+    torn_batch: bool,
     tree: Tree<'t>,
     leaves: Leaves<'t>,
     /// Why the ledger could not be read again.
@@ -79,6 +81,7 @@ impl<'t> Sequence<'t> {
             fault_count: 0,
             faults: Vec::new(),
             torn_tail: None,
+            torn_batch: false,
             tree: Tree::new(settings.anchors),
             leaves: Leaves::new(settings.read_back),
             failure: None,
@@ -136,6 +139,13 @@ impl<'t> Sequence<'t> {
                 self.lose_track();
             }
         }
+    }
+
+    /// Takes note of a torn end of so many bytes that is more than one line, or holes in one.
+    pub(super) fn push_torn(&mut self, bytes: u64) {
+        self.line_number += 1;
+        self.torn_tail = Some(TornTail { line: self.line_number, bytes, complete_entry: false });
+        self.torn_batch = true;
     }
 
     fn entry<T>(&mut self, entry: Facts<T>, accept: &mut Accept<'_, T>) {
@@ -314,6 +324,10 @@ impl<'t> Sequence<'t> {
         }
         let trusted = self.roster.as_ref().is_some_and(|r| self.trust.contains(r.genesis_key()));
         let anchors = self.tree.judge(self.ledger_id, &|size| self.keys_at(size));
+        if self.torn_batch && has(&anchors, AnchorVerdict::Truncated) {
+            // What was signed for was durable, and no crash makes holes in that.
+            self.fault(None, &Fault::NulByte);
+        }
         let status = if self.was_cut_off(&anchors) {
             Status::Rewritten
         } else if self.fault_count > 0 || has(&anchors, AnchorVerdict::Refused) {

@@ -14,6 +14,7 @@ mod injection;
 mod legacy;
 mod mutation;
 mod parallel;
+mod pipeline;
 mod power;
 mod python;
 mod records;

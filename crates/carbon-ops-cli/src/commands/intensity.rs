@@ -1,0 +1,168 @@
+//! `carbon-ops intensity`: the slots of a zone, their sources and quality, as text, JSON and a picture.
+//!
+//! Deliberately absent: pricing, and uncertainties, which no provider gives.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_estimate::intensity::cache::Mode;
+use carbon_ops_estimate::intensity::signal::parse_kind_and_factor;
+use carbon_ops_estimate::intensity::{Found, Interval, Kind, Want};
+use carbon_ops_estimate::zones;
+use jiff::{Timestamp, civil, tz::TimeZone};
+
+use crate::args::Intensity;
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::grid::{Grid, Name};
+
+mod line;
+mod picture;
+mod report;
+
+use line::Line;
+
+pub(crate) fn run(
+    args: &Intensity,
+    edge: &Edge,
+    config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let settings = Settings::resolve(edge, config, None)?;
+    let zone = args.zone.as_deref().or(settings.region.value.as_deref()).ok_or_else(|| {
+        anyhow!(
+            "no zone was named\nhint: --zone DE, a cloud region, coordinates, or a provider's own id such as \
+             electricity_maps:DK-DK1"
+        )
+    })?;
+    let place = zones::place(zone)?;
+    let interval = interval(args, Edge::now())?;
+    let want = want(args)?;
+    let mode = if args.offline { Mode::Offline } else { Mode::Online };
+    let names: Vec<Name> =
+        args.providers.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
+    let grid = Grid::new(&settings.grid, &names, mode)?;
+    let found = grid.chain.slots(&place, interval, &want);
+    for warning in grid.remote.iter().flat_map(|remote| remote.store.take_warnings()) {
+        eprint_warning(&warning);
+    }
+    let found = found?;
+    let line = Line::of(&found);
+    let stats = args.stats.then_some(grid.remote.as_ref()).flatten();
+    // First, so that a reader who has seen enough of the text still gets it.
+    if let Some(path) = &args.plot {
+        let picture = picture::svg(&place, &found, &line)?;
+        std::fs::write(path, picture).with_context(|| format!("picture {}", path.display()))?;
+    }
+    if args.json {
+        let report = report::json(&place, &found, &line, stats);
+        writeln!(out, "{report:#}")?;
+    } else {
+        report::text(&place, &found, &line, stats, out)?;
+        if let Some(path) = &args.plot {
+            writeln!(out, "picture: {}", path.display())?;
+        }
+    }
+    Ok(u8::from(line.slots.is_empty()))
+}
+
+#[expect(clippy::print_stderr, reason = "a warning, apart from the data")]
+fn eprint_warning(warning: &str) {
+    eprintln!("carbon-ops: warning: {warning}");
+}
+
+fn want(args: &Intensity) -> Result<Want> {
+    let Some(signal) = &args.signal else { return Ok(Want::AVERAGE) };
+    let (kind, factor) = parse_kind_and_factor(&signal.replace('-', "_"))?;
+    Ok(Want { kind, factor, ..Want::AVERAGE })
+}
+
+/// From `--from` to `--to`; the day before, without one of them.
+fn interval(args: &Intensity, now: Timestamp) -> Result<Interval> {
+    let day = jiff::SignedDuration::from_hours(24);
+    let to = args.to.as_deref().map(instant).transpose()?;
+    let from = args.from.as_deref().map(instant).transpose()?;
+    let (from, to) = match (from, to) {
+        (Some(from), Some(to)) => (from, to),
+        (Some(from), None) if from < now => (from, now),
+        (Some(from), None) => (from, from.checked_add(day)?),
+        (None, to) => {
+            let to = to.unwrap_or(now);
+            (to.checked_sub(day)?, to)
+        }
+    };
+    Ok(Interval::new(from, to)?)
+}
+
+/// An instant (RFC 3339), or a date, which begins at midnight UTC.
+fn instant(text: &str) -> Result<Timestamp> {
+    if let Ok(instant) = text.parse() {
+        return Ok(instant);
+    }
+    if text.len() == "2026-03-01".len()
+        && let Ok(date) = text.parse::<civil::Date>()
+    {
+        return Ok(TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0))?);
+    }
+    bail!(
+        "{text:?} is no instant\nhint: a date such as 2026-03-01 (UTC), or a time with its offset: \
+         2026-03-01T09:00Z, 2026-03-01T10:00+01:00"
+    )
+}
+
+/// What a kind is good for, said beside it.
+fn purpose(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Marginal => "for decisions; never for an inventory figure",
+        Kind::Residual => "for a market-based inventory figure",
+        _ => "may price an inventory figure",
+    }
+}
+
+/// The zone as it was found.
+fn title(found: &Found) -> String {
+    format!("{} of {}", found.zone, found.provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(from: Option<&str>, to: Option<&str>) -> Intensity {
+        Intensity {
+            zone: None,
+            from: from.map(str::to_owned),
+            to: to.map(str::to_owned),
+            providers: vec![],
+            signal: None,
+            plot: None,
+            json: false,
+            offline: false,
+            stats: false,
+        }
+    }
+
+    #[test]
+    fn times_that_are_left_out_give_the_day_before() {
+        let now: Timestamp = "2026-03-01T12:00Z".parse().unwrap();
+        for (from, to, expected) in [
+            (None, None, "2026-02-28T12:00:00Z/2026-03-01T12:00:00Z"),
+            (None, Some("2026-01-02"), "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"),
+            (Some("2026-02-28"), None, "2026-02-28T00:00:00Z/2026-03-01T12:00:00Z"),
+            (Some("2026-03-02"), None, "2026-03-02T00:00:00Z/2026-03-03T00:00:00Z"),
+            (
+                Some("2026-03-01T10:00+01:00"),
+                Some("2026-03-01T10:00Z"),
+                "2026-03-01T09:00:00Z/2026-03-01T10:00:00Z",
+            ),
+        ] {
+            assert_eq!(interval(&args(from, to), now).unwrap().to_string(), expected);
+        }
+        for bad in ["2026-03-01T10:00", "yesterday", "2026-02-30", "10:00"] {
+            let error = interval(&args(Some(bad), None), now).unwrap_err().to_string();
+            assert!(error.contains("with its offset"), "{error}");
+        }
+        assert!(interval(&args(Some("2026-03-02"), Some("2026-03-01")), now).is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! A series as plain numbers, whichever type it is of, for reports and pictures; and a sparkline.
+//!
+//! Deliberately absent: anything that a number could be priced with.
+
+use std::sync::Arc;
+
+use carbon_ops_estimate::intensity::{
+    AnySeries, Found, Intensity, Interval, Meta, Series, Signal, Timeliness, UncertaintyClass,
+};
+use jiff::Timestamp;
+
+/// Most characters of a sparkline.
+const WIDTH: usize = 72;
+
+/// Eighths of a block (Unicode 16: Block Elements).
+const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A value and when it holds.
+#[derive(Debug, Clone)]
+pub(super) struct Point {
+    /// Of the slot, which may reach beyond what was asked for.
+    pub(super) slot: Interval,
+    /// The part of it that was asked for.
+    pub(super) shown: Interval,
+    pub(super) g_per_kwh: f64,
+    pub(super) updated_at: Option<Timestamp>,
+    pub(super) meta: Arc<Meta>,
+}
+
+/// All values of a series.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) slots: Vec<Point>,
+    pub(super) interval: Interval,
+    pub(super) coverage: f64,
+}
+
+/// Figures of some values, weighted by time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Figures {
+    pub(super) mean: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Line {
+    pub(super) fn of(found: &Found) -> Self {
+        let slots = match &found.series {
+            AnySeries::Inventory(series) => points(series),
+            AnySeries::Marginal(series) => points(series),
+            _ => Vec::new(),
+        };
+        let (interval, coverage) = (found.series.interval(), found.series.coverage());
+        Self { slots, interval, coverage }
+    }
+
+    pub(super) fn figures(&self) -> Option<Figures> {
+        figures(&self.slots)
+    }
+
+    /// The time-weighted mean in each of up to 72 equal parts of the interval; blank where nothing is known.
+    pub(super) fn spark(&self) -> String {
+        let Some(Figures { low, high, .. }) = self.figures() else { return String::new() };
+        let seconds = self.interval.as_seconds();
+        let shortest = self.slots.iter().map(|slot| slot.slot.as_seconds()).fold(seconds, f64::min);
+        let parts = count(seconds / shortest.max(1.0)).clamp(1, WIDTH);
+        let mut text = String::new();
+        for part in 0..parts {
+            let edge = |n: usize| {
+                let whole = self.interval.as_nanos() / i128::try_from(parts).unwrap_or(1);
+                let at =
+                    self.interval.start().as_nanosecond() + whole * i128::try_from(n).unwrap_or(0);
+                Timestamp::from_nanosecond(at).unwrap_or(self.interval.end())
+            };
+            let Ok(part) = Interval::new(edge(part), edge(part + 1)) else { continue };
+            text.push(self.mean_in(part).map_or(' ', |mean| block(mean, low, high)));
+        }
+        text.trim_end().to_owned()
+    }
+
+    fn mean_in(&self, part: Interval) -> Option<f64> {
+        let first = self.slots.partition_point(|slot| slot.shown.end() <= part.start());
+        let within: Vec<Point> = self
+            .slots
+            .iter()
+            .skip(first)
+            .map_while(|slot| {
+                let shown = slot.shown.intersection(&part)?;
+                Some(Point { shown, ..slot.clone() })
+            })
+            .collect();
+        figures(&within).map(|figures| figures.mean)
+    }
+
+    /// Values in groups of one source, in order of their first.
+    pub(super) fn sources(&self) -> Vec<(Source, usize)> {
+        let mut sources: Vec<(Source, usize)> = Vec::new();
+        for slot in &self.slots {
+            let source = Source::of(&slot.meta);
+            match sources.iter_mut().find(|(known, _)| *known == source) {
+                Some((_, count)) => *count += 1,
+                None => sources.push((source, 1)),
+            }
+        }
+        sources
+    }
+}
+
+/// What distinguishes sources for a reader: all but the single answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Source {
+    pub(super) zone: String,
+    pub(super) signal: Signal,
+    pub(super) timeliness: Timeliness,
+    pub(super) uncertainty: UncertaintyClass,
+    pub(super) method: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) licence: String,
+    pub(super) attribution: String,
+}
+
+impl Source {
+    fn of(meta: &Meta) -> Self {
+        Self {
+            zone: meta.zone_returned.clone(),
+            signal: meta.signal,
+            timeliness: meta.timeliness,
+            uncertainty: meta.uncertainty,
+            method: meta.estimation_method.clone(),
+            version: meta.model_version.clone(),
+            licence: meta.licence.clone(),
+            attribution: meta.attribution.clone(),
+        }
+    }
+}
+
+fn points<I: Intensity>(series: &Series<I>) -> Vec<Point> {
+    let shown = series.slots().iter().filter_map(|slot| {
+        Some(Point {
+            slot: slot.interval,
+            shown: slot.interval.intersection(&series.interval())?,
+            g_per_kwh: slot.as_grams_per_kilowatt_hour(),
+            updated_at: slot.updated_at,
+            meta: Arc::clone(&slot.meta),
+        })
+    });
+    shown.collect()
+}
+
+/// Of values that are there.
+pub(super) fn figures(slots: &[Point]) -> Option<Figures> {
+    let weight: f64 = slots.iter().map(|slot| slot.shown.as_seconds()).sum();
+    let sum: f64 = slots.iter().map(|slot| slot.shown.as_seconds() * slot.g_per_kwh).sum();
+    let values = || slots.iter().map(|slot| slot.g_per_kwh);
+    let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+    Some(Figures { mean: sum / weight, low, high })
+}
+
+fn block(value: f64, low: f64, high: f64) -> char {
+    let share = if high > low { (value - low) / (high - low) } else { 0.5 };
+    BLOCKS.get(count(share * 8.0).min(7)).copied().unwrap_or('█')
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a small number that is not negative; a cast saturates"
+)]
+fn count(value: f64) -> usize {
+    value as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use carbon_ops_estimate::intensity::Signal;
+
+    use super::*;
+
+    fn line(values: &[(i64, f64)], hours: i64) -> Line {
+        let at = |hour: i64| Timestamp::from_second(hour * 3600).unwrap();
+        let meta = Arc::new(Meta::new("t", "DE", Signal::AVERAGE_LIFECYCLE_PRODUCTION));
+        let slots = values.iter().map(|(hour, g_per_kwh)| {
+            let slot = Interval::new(at(*hour), at(hour + 1)).unwrap();
+            Point {
+                slot,
+                shown: slot,
+                g_per_kwh: *g_per_kwh,
+                updated_at: None,
+                meta: Arc::clone(&meta),
+            }
+        });
+        let interval = Interval::new(at(0), at(hours)).unwrap();
+        Line { slots: slots.collect(), interval, coverage: 1.0 }
+    }
+
+    #[test]
+    fn a_sparkline_spans_low_to_high_and_leaves_gaps_blank() {
+        let values = [(0, 0.0), (1, 50.0), (2, 100.0), (4, 100.0)];
+        assert_eq!(line(&values, 5).spark(), "▁▅█ █");
+        // 100 hours in 72 characters.
+        let many: Vec<(i64, f64)> = (0..100).map(|n| (n, 7.0)).collect();
+        assert_eq!(line(&many, 100).spark(), "▅".repeat(72));
+        assert_eq!(line(&[], 5).spark(), "");
+    }
+
+    #[test]
+    fn figures_are_weighted_by_time() {
+        let mut two = line(&[(0, 100.0), (1, 400.0)], 2);
+        two.slots[1].shown = Interval::parse("1970-01-01T01:00Z", "1970-01-01T01:30Z").unwrap();
+        let figures = two.figures().unwrap();
+        // (60 · 100 + 30 · 400) / 90.
+        assert!((figures.mean - 200.0).abs() < 1e-9);
+    }
+}
