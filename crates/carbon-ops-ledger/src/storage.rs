@@ -402,9 +402,9 @@ impl<F: Files> Storage for DirStorage<F> {
     fn sync(&mut self) -> io::Result<()> {
         // fdatasync is enough: it makes a new length durable too (fdatasync(2)).
         let active = self.active()?;
-        let stat = self.files.stat(active)?;
         self.files.sync_data(active).inspect_err(|_| self.doubt())?;
-        self.durable = Some((stat.identity, stat.len));
+        // Not to know it costs the next turn a sync that has nothing to do.
+        self.durable = self.files.stat(active).ok().map(|stat| (stat.identity, stat.len));
         Ok(())
     }
 

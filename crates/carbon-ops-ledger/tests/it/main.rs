@@ -10,6 +10,7 @@ mod crash;
 mod disk;
 mod frozen;
 mod import;
+mod injection;
 mod legacy;
 mod mutation;
 mod pack;
