@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::subject::Subject;
 
 mod daemon;
+mod estimate;
 mod figure;
 mod governor;
 mod machine;
@@ -39,6 +40,8 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
                  both of the governor at 10 Hz and `carbon-ops monitor` of all processes
   socket-latency round trip of a snapshot over the socket, against an echo of as many bytes
   snapshot-read  reading a snapshot from the mapped page
+  monte-carlo    200,000 trials over six inputs, in this process
+  closed-form    intervals without sampling, in this process
   all            all of them
 
   --binary PATH  the carbon-ops to measure; without it, a release build of this checkout
@@ -77,12 +80,14 @@ impl Options {
 enum Measures {
     CarbonOps,
     Governor,
+    /// None: a library, in this process.
+    Library,
 }
 
 type Measure = fn(&Options, &Subject) -> Result<(&'static str, Vec<figure::Figure>)>;
 
 /// All benchmarks, by the words that ask for them.
-const BENCHMARKS: [(&str, Measures, Measure); 7] = [
+const BENCHMARKS: [(&str, Measures, Measure); 9] = [
     ("run-overhead", Measures::CarbonOps, overhead::measure),
     ("own-cpu", Measures::CarbonOps, own_cpu::measure),
     ("governor-cost", Measures::Governor, governor::cost),
@@ -90,6 +95,8 @@ const BENCHMARKS: [(&str, Measures, Measure); 7] = [
     ("governor-attribution", Measures::Governor, governor::attribution),
     ("socket-latency", Measures::Governor, socket::measure),
     ("snapshot-read", Measures::Governor, page::measure),
+    ("monte-carlo", Measures::Library, estimate::monte_carlo),
+    ("closed-form", Measures::Library, estimate::closed_form),
 ];
 
 fn main() -> ExitCode {
@@ -130,6 +137,7 @@ fn run(words: &[String]) -> Result<bool> {
     for (_, measures, measure) in BENCHMARKS.iter().filter(|(name, _, _)| wanted(name)) {
         let subject = match measures {
             Measures::CarbonOps => Subject::find("carbon-ops", options.carbon_ops.as_deref())?,
+            Measures::Library => Subject::library(),
             Measures::Governor => Subject::find("carbon-governor", options.governor.as_deref())?,
         };
         let before = Machine::look()?;

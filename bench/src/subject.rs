@@ -17,6 +17,11 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    /// A library of ours, compiled into this program.
+    pub(crate) fn library() -> Self {
+        Self { binary: PathBuf::new(), version: "the libraries of this checkout".to_owned() }
+    }
+
     /// The binary that was given, else a release build of the workspace that this one lies in.
     pub(crate) fn find(name: &str, given: Option<&Path>) -> Result<Self> {
         let binary = match given {
