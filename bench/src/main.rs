@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::subject::Subject;
 
 mod daemon;
+mod estimate;
 mod figure;
 mod governor;
 mod ledger;
@@ -45,6 +46,8 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
                  one append after the other, against writing and syncing as many bytes
   ledger-recovery
                  opening a million-record ledger after a crash, and memory while it is written
+  monte-carlo    200,000 trials over six inputs, in this process
+  closed-form    intervals without sampling, in this process
   all            all of them
 
   --binary PATH  the carbon-ops to measure; without it, a release build of this checkout
@@ -85,12 +88,14 @@ enum Measures {
     Governor,
     /// The library of ledgers, which this program is built with.
     Ledger,
+    /// The library of estimates, likewise.
+    Estimate,
 }
 
 type Measure = fn(&Options, &Subject) -> Result<(&'static str, Vec<figure::Figure>)>;
 
 /// All benchmarks, by the words that ask for them.
-const BENCHMARKS: [(&str, Measures, Measure); 10] = [
+const BENCHMARKS: &[(&str, Measures, Measure)] = &[
     ("run-overhead", Measures::CarbonOps, overhead::measure),
     ("own-cpu", Measures::CarbonOps, own_cpu::measure),
     ("governor-cost", Measures::Governor, governor::cost),
@@ -101,6 +106,8 @@ const BENCHMARKS: [(&str, Measures, Measure); 10] = [
     ("ledger-append", Measures::Ledger, ledger::append::measure),
     ("ledger-sync-append", Measures::Ledger, ledger::single::measure),
     ("ledger-recovery", Measures::Ledger, ledger::recovery::measure),
+    ("monte-carlo", Measures::Estimate, estimate::monte_carlo),
+    ("closed-form", Measures::Estimate, estimate::closed_form),
 ];
 
 fn main() -> ExitCode {
@@ -143,6 +150,7 @@ fn run(words: &[String]) -> Result<bool> {
     for (_, measures, measure) in BENCHMARKS.iter().filter(|(name, _, _)| wanted(name)) {
         let subject = match measures {
             Measures::CarbonOps => Subject::find("carbon-ops", options.carbon_ops.as_deref())?,
+            Measures::Estimate => Subject::library("carbon-ops-estimate"),
             Measures::Governor => Subject::find("carbon-governor", options.governor.as_deref())?,
             Measures::Ledger => Subject::library("carbon-ops-ledger"),
         };

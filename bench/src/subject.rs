@@ -30,7 +30,7 @@ impl Subject {
         Ok(Self { binary, version })
     }
 
-    /// A library of the workspace, which has no binary.
+    /// A library of the workspace, compiled into this program.
     pub(crate) fn library(name: &str) -> Self {
         Self { binary: PathBuf::new(), version: name.to_owned() }
     }

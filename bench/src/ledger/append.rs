@@ -52,7 +52,9 @@ pub(crate) fn measure(options: &Options, _: &Subject) -> Result<(&'static str, V
     let cpu_us = |took: &Took| took.cpu.as_secs_f64() * 1e6 / count;
     let figure = |name: &str, unit, limit, of: &dyn Fn(&(Took, Took)) -> f64| Figure {
         name: format!("{name} [{} bytes, {}]", message.len(), file_system(&room.path)),
-        baseline: format!("rounds of {count}, {SUBMITTERS} submitters, {threads} threads that sign"),
+        baseline: format!(
+            "rounds of {count}, {SUBMITTERS} submitters, {threads} threads that sign"
+        ),
         unit,
         summary: Summary::of(taken.iter().map(of)),
         limit,

@@ -69,8 +69,7 @@ fn alternate(room: &Room, round: usize) -> Result<[f64; 3]> {
     let mut ledger = Ledger::open_for_append(storage, &key, &trust, NOW, options())?;
     let pipeline = open(piped_dir)?;
     let submitter = pipeline.submitter();
-    let mut bare =
-        OpenOptions::new().create(true).append(true).open(single_dir.join("bare"))?;
+    let mut bare = OpenOptions::new().create(true).append(true).open(single_dir.join("bare"))?;
     let mut taken: [Vec<Duration>; 3] = Default::default();
     for n in 0..WARM_UP + APPENDS {
         let payload = record(n)?;
@@ -93,7 +92,6 @@ fn alternate(room: &Room, round: usize) -> Result<[f64; 3]> {
         }
     }
     pipeline.close()?;
-    Ok(taken.map(|sample| {
-        Summary::of(sample.into_iter().map(|time| time.as_secs_f64() * 1e6)).median
-    }))
+    Ok(taken
+        .map(|sample| Summary::of(sample.into_iter().map(|time| time.as_secs_f64() * 1e6)).median))
 }
