@@ -20,6 +20,7 @@ mod frozen;
 mod governed;
 mod gpu;
 mod home;
+mod intensity;
 mod ledger;
 mod legacy;
 mod monitor;
