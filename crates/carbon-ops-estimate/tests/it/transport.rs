@@ -19,9 +19,16 @@ fn listener(reply: &'static str) -> (String, mpsc::Receiver<String>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let mut bytes = [0; 4096];
-            let count = stream.read(&mut bytes).unwrap_or(0);
-            let _ = send.send(String::from_utf8_lossy(&bytes[..count]).into_owned());
+            // To the end of the head; of TLS, which has none, what comes at once.
+            stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            let (mut seen, mut bytes) = (Vec::new(), [0; 4096]);
+            while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                seen.extend_from_slice(&bytes[..count]);
+                if seen.ends_with(b"\r\n\r\n") {
+                    break;
+                }
+            }
+            let _ = send.send(String::from_utf8_lossy(&seen).into_owned());
             let _ = stream.write_all(reply.as_bytes());
         }
     });
