@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use carbon_ops_ledger::entry::Durability;
+use carbon_ops_ledger::pack::Selection;
 use carbon_ops_units::Microjoules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// Verify and show the ledger of records
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Cosign the checkpoints of ledgers and other logs, and refuse a second history
+    #[command(subcommand)]
+    Witness(Witness),
     /// Signing keys
     #[command(subcommand)]
     Keys(Keys),
@@ -261,6 +265,15 @@ pub(crate) enum Ledger {
     /// Stores it in the ledger's directory and prints it. Whoever keeps a copy elsewhere can tell later
     /// that the ledger was cut off or rewritten below it. `run` signs one every 1,024 records.
     Checkpoint(LedgerCheckpoint),
+    /// Print the ledger's verifier key, by which witnesses and policies know it
+    LogKey(LedgerLogKey),
+    /// Write one file that shows records, or the whole ledger, to somebody who has nothing else
+    ///
+    /// The file holds the records as they are, the last checkpoint with its cosignatures, and the proofs
+    /// between them. `ledger verify-pack` checks it with nothing but trusted keys.
+    AuditPack(LedgerAuditPack),
+    /// Check a file that `ledger audit-pack` wrote
+    VerifyPack(LedgerVerifyPack),
     /// Seal what was appended as a segment, which is never written to again
     ///
     /// Signs a checkpoint first. The lines stay where they are in the order: the files in `seg`, one
@@ -294,7 +307,8 @@ fn durability(text: &str) -> Result<Durability, String> {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit code: 0 valid; 1 tampered with; 2 could not check (no such ledger, key not trusted);
+Exit code: 0 valid; 1 tampered with; 2 could not check (no such ledger, key not trusted, too few
+witnesses);
 3 cut off or rewritten below a checkpoint; 4 valid up to a torn last line, which the next append
 repairs.")]
 pub(crate) struct LedgerVerify {
@@ -318,6 +332,10 @@ pub(crate) struct LedgerVerify {
     /// looked into
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) since: Option<PathBuf>,
+
+    /// Policy (C2SP tlog-policy) whose quorum of witnesses must have cosigned the checkpoint
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    pub(crate) policy: Option<PathBuf>,
 
     /// Derive every interval again from the record's inputs and compare all digits
     #[arg(long)]
@@ -409,6 +427,96 @@ pub(crate) struct LedgerSeal {
 pub(crate) struct LedgerCheckpoint {
     /// Ledger directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
+
+    /// Witness to ask for a cosignature, besides those of the configuration: its address, a plus sign
+    /// and its verifier key; may be repeated
+    #[arg(long = "witness", value_name = "URL+KEY")]
+    pub(crate) witnesses: Vec<String>,
+
+    /// Policy (C2SP tlog-policy): its witnesses with an address are asked, and its quorum has to be met;
+    /// without one, every witness that is asked has to cosign
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// Print the checkpoint and what each witness said as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerLogKey {
+    /// Ledger directory; the default ledger without it
+    pub(crate) path: Option<PathBuf>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  carbon-ops ledger audit-pack --records 17,100..120 --out 2026.pack
+  carbon-ops ledger verify-pack 2026.pack --trust 03a107bf…   # by somebody else, offline
+
+Exit code: 0 written; 2 not written; 3 the ledger was cut off or rewritten since it was signed for.")]
+pub(crate) struct LedgerAuditPack {
+    /// Ledger directory; the default ledger without it
+    pub(crate) path: Option<PathBuf>,
+
+    /// File for the pack
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// Records by their `seq`: all, or numbers and ranges such as 17,100..120
+    #[arg(long, value_name = "RECORDS", default_value = "all")]
+    pub(crate) records: Selection,
+
+    /// An earlier checkpoint that the reader kept; the pack proves that the ledger extends it
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) since: Option<PathBuf>,
+
+    /// Policy to put into the pack: what its author found enough witnesses
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// Print what was written as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit code: 0 everything in it holds; 1 something does not; 2 could not check (key not trusted, no
+such file, too few witnesses); 3 the ledger in it is not what the kept checkpoint says.")]
+pub(crate) struct LedgerVerifyPack {
+    /// The pack
+    pub(crate) file: PathBuf,
+
+    /// Trusted keys: a file with one public key in hex per line, or a public key in hex
+    #[arg(long, value_name = "FILE|HEX")]
+    pub(crate) trust: Option<String>,
+
+    /// Policy (C2SP tlog-policy) whose quorum of witnesses must have cosigned; that in the pack is its
+    /// author's word
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// A checkpoint that you kept: the pack must extend it
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) since: Option<PathBuf>,
+
+    /// Derive every interval again from the record's inputs and compare all digits
+    #[arg(long)]
+    pub(crate) recompute: bool,
+
+    /// Print the records too
+    #[arg(long)]
+    pub(crate) show: bool,
+
+    /// Print the report as JSON, and with --show each record in a line before it
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -430,7 +538,8 @@ pub(crate) struct LedgerProve {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit code: 0 proven; 1 the proof does not hold; 2 could not check (key not trusted, no such file).")]
+Exit code: 0 proven; 1 the proof does not hold; 2 could not check (key not trusted, no such file, too
+few witnesses).")]
 pub(crate) struct LedgerCheckProof {
     /// The proof
     pub(crate) file: PathBuf,
@@ -438,6 +547,10 @@ pub(crate) struct LedgerCheckProof {
     /// Trusted keys: a file with one public key in hex per line, or a public key in hex
     #[arg(long, value_name = "FILE|HEX")]
     pub(crate) trust: Option<String>,
+
+    /// Policy (C2SP tlog-policy) whose quorum of witnesses must have cosigned the checkpoint
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
 
     /// Print the report as JSON
     #[arg(long)]
@@ -461,6 +574,69 @@ pub(crate) struct LedgerConsistency {
     /// Trusted keys for checkpoints: a file with one public key in hex per line, or a public key in hex
     #[arg(long, value_name = "FILE|HEX")]
     pub(crate) trust: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Witness {
+    /// Make a witness's directory and key, and print its verifier key
+    Init(WitnessInit),
+    /// Answer requests to cosign (C2SP tlog-witness) until the process ends
+    ///
+    /// Cosigns a checkpoint only when it extends everything of that log that it cosigned before, which
+    /// is on the disk before the answer is sent. Speaks HTTP; put a proxy with TLS in front of it.
+    Serve(WitnessServe),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: carbon-ops witness init --dir /var/lib/witness --name witness.example/w1
+
+Exit code: 0 made, or there already; 2 not made.")]
+pub(crate) struct WitnessInit {
+    /// Directory for the witness's memory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Name that the witness signs under: an address without https://, such as witness.example/w1
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Key file, made if there is none; key.pem in the directory without it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: carbon-ops witness serve --dir /var/lib/witness --log \"$(carbon-ops ledger log-key)\"")]
+pub(crate) struct WitnessServe {
+    /// Directory that `witness init` made
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Address and port; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2026")]
+    pub(crate) listen: std::net::SocketAddr,
+
+    /// Key file; key.pem in the directory without it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Name of the witness; the one that its directory was made for without it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Verifier key of a log, whose name is the log's origin; may be repeated
+    #[arg(long = "log", value_name = "KEY")]
+    pub(crate) logs: Vec<String>,
+
+    /// List of logs (C2SP tlog-list)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_list: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

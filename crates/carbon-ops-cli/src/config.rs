@@ -22,6 +22,7 @@ use crate::args::Run;
 use crate::edge::Edge;
 use crate::gpus::NvmlLibrary;
 use crate::grid;
+use crate::witnesses::Address;
 
 /// A configuration file is small; a larger one is something else.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -69,6 +70,10 @@ pub(crate) struct Settings {
     pub(crate) trust: Setting<Option<String>>,
     /// How large the active file of a ledger grows before it is sealed.
     pub(crate) segment_bytes: Setting<Option<u64>>,
+    /// Witnesses to ask for cosignatures: address, plus sign, verifier key.
+    pub(crate) witnesses: Setting<Option<Vec<String>>>,
+    /// The policy whose witnesses are asked and whose quorum is wanted.
+    pub(crate) policy: Setting<Option<PathBuf>>,
     /// Where the governor listens.
     pub(crate) governor_socket: Setting<Option<PathBuf>>,
     /// How long to wait for its answer.
@@ -178,6 +183,8 @@ struct LedgerSection {
     key: Option<PathBuf>,
     trust: Option<String>,
     segment_bytes: Option<u64>,
+    witnesses: Option<Vec<String>>,
+    policy: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -281,6 +288,8 @@ impl Settings {
             trust: sources
                 .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
             segment_bytes: sources.segment_bytes(file.ledger.segment_bytes)?,
+            witnesses: sources.witnesses(file.ledger.witnesses)?,
+            policy: sources.policy(file.ledger.policy)?,
             governor_socket: sources.governor_socket(file.governor.socket)?,
             governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
             grid: grid::Settings::resolve(edge, &of_file(), file.providers)?,
@@ -347,6 +356,22 @@ impl Sources<'_> {
     fn nvml(&self, file: Option<PathBuf>) -> Result<Setting<Option<NvmlLibrary>>> {
         let file = file.map(|path| path.to_string_lossy().into_owned());
         self.pick(None, "CARBON_OPS_NVML", file, nvml_library)
+    }
+
+    /// In the environment they are separated by white space, which none of them has.
+    fn witnesses(&self, file: Option<Vec<String>>) -> Result<Setting<Option<Vec<String>>>> {
+        let file = file.map(|witnesses| witnesses.join(" "));
+        self.pick(None, "CARBON_OPS_WITNESSES", file, |text| {
+            let witnesses = text.split_whitespace().map(str::to_owned);
+            let witnesses: Vec<String> = witnesses.collect();
+            witnesses.iter().try_for_each(|witness| Address::parse(witness).map(drop))?;
+            Ok(witnesses)
+        })
+    }
+
+    fn policy(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {
+        let file = file.map(|path| path.to_string_lossy().into_owned());
+        self.pick(None, "CARBON_OPS_POLICY", file, |text| Ok(PathBuf::from(text)))
     }
 
     fn governor_socket(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {

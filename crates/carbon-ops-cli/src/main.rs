@@ -31,6 +31,7 @@ mod spawn_in_cgroup;
 mod store;
 mod supervise;
 mod unsafe_calls;
+mod witnesses;
 
 /// Exit code for what could not be done.
 const COULD_NOT: u8 = 2;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(args, &edge, config, &mut err),
         Command::Monitor(args) => commands::monitor::run(args, &edge, config, &mut out),
         Command::Ledger(command) => commands::ledger::run(command, &edge, config, &mut out),
+        Command::Witness(command) => commands::witness::run(command, &mut out),
         Command::Keys(command) => commands::keys::run(command, &edge, config, &mut out),
         Command::Config(command) => commands::config::run(command, &edge, config, &mut out),
         Command::Schema => commands::schema::run(&mut out),

@@ -15,7 +15,9 @@ use carbon_ops_ledger::append::{
     Appended, Founding, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
 };
 use carbon_ops_ledger::canonical::{Object, Value};
-use carbon_ops_ledger::keys::{KeyOrigin, SecretKey, Trust, create_secret, load_secret};
+use carbon_ops_ledger::entry::LedgerId;
+use carbon_ops_ledger::keys::{KeyOrigin, PublicKey, SecretKey, Trust, create_secret, load_secret};
+use carbon_ops_ledger::note::{Note, NoteSignature};
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
 
@@ -218,11 +220,27 @@ impl Opened<'_> {
     }
 
     /// Signs a checkpoint if there has been none for long.
-    pub(crate) fn checkpoint_if_due(&mut self) -> Result<()> {
-        if self.ledger.checkpoint_due() {
-            self.checkpoint()?;
-        }
-        Ok(())
+    pub(crate) fn checkpoint_if_due(&mut self) -> Result<Option<SignedCheckpoint>> {
+        if self.ledger.checkpoint_due() { self.checkpoint().map(Some) } else { Ok(None) }
+    }
+
+    /// Adds what witnesses answered to a checkpoint.
+    pub(crate) fn add_cosignatures(
+        &mut self,
+        checkpoint: &Note,
+        signatures: Vec<NoteSignature>,
+    ) -> Result<Note> {
+        self.ledger.add_cosignatures(checkpoint, signatures).map_err(with_remedy)
+    }
+
+    /// The ledger's name.
+    pub(crate) fn ledger_id(&self) -> LedgerId {
+        self.ledger.ledger_id()
+    }
+
+    /// The keys that may sign now.
+    pub(crate) fn keys(&self) -> &[PublicKey] {
+        self.ledger.roster().keys()
     }
 
     /// Seals the active file if it has grown beyond a limit.

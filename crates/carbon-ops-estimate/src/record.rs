@@ -608,6 +608,13 @@ impl Input {
                 input.dist = Shape::Uniform;
                 (input.low, input.high) = (Some(round9(low)), Some(round9(high)));
             }
+            Distribution::Normal { mean, sd } => {
+                input.dist = Shape::Normal;
+                (input.mean, input.sd) = (Some(round9(mean)), Some(round9(sd)));
+            }
+            // Record v1 has no word for others. An input without parameters is refused by every
+            // check of a record.
+            _ => {}
         }
         input
     }

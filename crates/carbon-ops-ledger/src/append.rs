@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::canonical::Object;
 use crate::entry::{
-    self, Durability, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
+    self, Control, Durability, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
     check_payload, evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
     promise, recovery_payload,
 };
@@ -32,11 +32,15 @@ use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
 mod control;
+mod cosign;
+pub mod pipeline;
 mod seal;
 mod sign;
+mod template;
 
-pub use control::Rotation;
+pub use control::{Amendment, Rotation};
 pub use seal::SEGMENT_BYTES;
+use sign::Grown;
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};
 
 /// How a writer presents itself and how long it waits.
@@ -105,14 +109,29 @@ pub struct Ledger<'k, S> {
     id: LedgerId,
     /// Who may sign, as far as this writer has looked.
     known: Known,
+    /// When an entry counts as acknowledged, by the genesis.
+    durability: Durability,
     /// Where the ledger ended when this writer last looked.
     head: Head,
+    /// The end of the file as this writer left it.
+    seen: Option<Seen>,
+    /// The tree as this writer last signed it.
+    grown: Option<Grown>,
     /// How many entries were signed for when this writer last looked: the ledger has at least these.
     signed_size: u64,
     /// What [`Ledger::open_for_append`] had to do.
     repairs: Vec<Repair>,
     /// Set by a fatal error, never unset.
     poisoned: bool,
+}
+
+/// The end of a ledger of which a writer knows that it is in order and durable.
+#[derive(Debug)]
+struct Seen {
+    /// How long the file was.
+    len: u64,
+    /// Its last line, without the newline.
+    line: Vec<u8>,
 }
 
 impl<S> std::fmt::Debug for Ledger<'_, S> {
@@ -192,17 +211,34 @@ impl<'k, S: Storage> Ledger<'k, S> {
             // Crash here: a ledger with its genesis. Nothing was acknowledged, so if the name was
             // not durable and is lost, nothing of worth is.
         })?;
-        let (head, (signed_size, repairs)) = (genesis.head(), (0, Vec::new()));
         let known = Known::of_genesis(&genesis, line.len() as u64).map_err(Error::InvalidEntry)?;
+        Self::begun(storage, signer, options, &genesis, known)
+    }
+
+    /// A ledger of which the genesis is known and where it was searched for keys.
+    fn begun(
+        storage: S,
+        signer: &'k dyn Signer,
+        options: WriterOptions,
+        genesis: &Entry,
+        known: Known,
+    ) -> Result<Self> {
+        let Some(Control::Genesis(promises)) = genesis.control().map_err(Error::InvalidEntry)?
+        else {
+            return Err(Error::InvalidEntry(Fault::NoGenesis));
+        };
         Ok(Self {
             storage,
             signer,
             options,
-            id,
+            id: genesis.ledger_id(),
             known,
-            head,
-            signed_size,
-            repairs,
+            durability: promises.durability,
+            head: genesis.head(),
+            seen: None,
+            grown: None,
+            signed_size: 0,
+            repairs: Vec::new(),
             poisoned: false,
         })
     }
@@ -234,17 +270,8 @@ impl<'k, S: Storage> Ledger<'k, S> {
             let fingerprint = genesis.signing_key().fingerprint();
             return Err(Error::UntrustedLedger { path, fingerprint });
         }
-        let mut ledger = Self {
-            storage,
-            signer,
-            options,
-            id: genesis.ledger_id(),
-            known,
-            head: genesis.head(),
-            signed_size,
-            repairs: Vec::new(),
-            poisoned: false,
-        };
+        let mut ledger = Self::begun(storage, signer, options, &genesis, known)?;
+        ledger.signed_size = signed_size;
         ledger.repairs = ledger.check_writable(now)?;
         Ok(ledger)
     }
@@ -318,14 +345,22 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// anew after each thing that it did, as another process would after a crash at that point.
     fn settle(&mut self, now: &str, repairs: &mut Vec<Repair>) -> Result<u64> {
         loop {
-            let (window, len) = read_end(&mut self.storage)?;
-            let tail = self.examine(&window, len)?;
+            let len = length(&mut self.storage)?;
+            let (tail, line) = if self.is_as_left(len)? {
+                (Tail::Whole(self.head), None)
+            } else {
+                let window = read_end(&mut self.storage, len)?;
+                (self.examine(&window, len)?, Some(window.last().to_vec()))
+            };
             self.refuse_if_cut(&tail)?;
             match tail {
                 Tail::Whole(head) => {
                     self.head = head;
+                    if let Some(line) = line {
+                        self.accept(len, line)?;
+                    }
                     self.refuse_if_retired()?;
-                    let Some((torn_seq, removed)) = self.unrecorded_evidence(&window)? else {
+                    let Some((torn_seq, removed)) = self.unrecorded_evidence(len)? else {
                         return Ok(len);
                     };
                     // Crash here: the evidence is still there and this record is not: the next
@@ -345,6 +380,36 @@ impl<'k, S: Storage> Ledger<'k, S> {
                 }
             }
         }
+    }
+
+    /// Whether the file ends as this writer left it. The last line links to all before it, so nothing
+    /// else needs to be looked at again.
+    fn is_as_left(&mut self, len: u64) -> Result<bool> {
+        let left = self.seen.as_ref().map(|seen| seen.len);
+        Ok(left == Some(len) && self.holds_what_was_left(len)?)
+    }
+
+    /// Whether the last line that this writer saw still stands where it stood, in a file of `len` bytes.
+    fn holds_what_was_left(&mut self, len: u64) -> Result<bool> {
+        let Some(seen) = self.seen.as_ref().filter(|seen| seen.len <= len) else {
+            return Ok(false);
+        };
+        let wanted = seen.line.len() + 1;
+        let bytes = self.storage.read(seen.len.saturating_sub(wanted as u64), wanted);
+        let bytes = bytes.map_err(|e| io_error(&self.storage, "read", e))?;
+        Ok(bytes.strip_suffix(b"\n") == Some(&seen.line))
+    }
+
+    /// Takes over an end that others wrote. Who wrote it may have died before syncing it, and what is
+    /// not durable must never be more than one batch.
+    fn accept(&mut self, len: u64, line: Vec<u8>) -> Result<()> {
+        self.storage.sync().map_err(|e| fatal(&self.storage, "sync", e))?;
+        if self.grown.is_some() && !self.holds_what_was_left(len)? {
+            // Another file under the same name, restored from a copy perhaps.
+            self.grown = None;
+        }
+        self.seen = Some(Seen { len, line });
+        Ok(())
     }
 
     /// A ledger that is shorter than what was signed for is evidence: nothing is written to it, no
@@ -374,18 +439,21 @@ impl<'k, S: Storage> Ledger<'k, S> {
 
     /// Evidence of an entry torn at the place where the ledger now ends, that no record tells of:
     /// the entry's number and the bytes.
-    fn unrecorded_evidence(&mut self, window: &Window) -> Result<Option<(u64, Vec<u8>)>> {
+    fn unrecorded_evidence(&mut self, len: u64) -> Result<Option<(u64, Vec<u8>)>> {
         let names = self
             .storage
             .evidence_names()
             .map_err(|e| io_error(&self.storage, "list the files beside", e))?;
-        let next = self.head.seq + 1;
-        let (first, recorded) = window.trailing_recoveries(&self.head);
         let mut owed: Vec<(u64, String)> = names
             .into_iter()
             .filter_map(|name| Some((parse_evidence_name(&name)?, name)))
-            .filter(|(seq, name)| (first..=next).contains(seq) && !recorded.contains(name))
             .collect();
+        if owed.is_empty() {
+            return Ok(None);
+        }
+        let next = self.head.seq + 1;
+        let (first, recorded) = read_end(&mut self.storage, len)?.trailing_recoveries(&self.head);
+        owed.retain(|(seq, name)| (first..=next).contains(seq) && !recorded.contains(name));
         owed.sort();
         for (seq, name) in owed {
             let removed = self
@@ -412,8 +480,10 @@ impl<'k, S: Storage> Ledger<'k, S> {
     fn put_signed(&mut self, entry: &Entry, mut line: Vec<u8>, len: u64) -> Result<(u64, Vec<u8>)> {
         line.push(b'\n');
         self.write(&line, len)?;
+        let len = len + line.len() as u64;
         line.pop();
         self.head = entry.head();
+        self.seen = Some(Seen { len, line: line.clone() });
         Ok((entry.seq(), line))
     }
 
@@ -482,13 +552,12 @@ fn length<S: Storage>(storage: &mut S) -> Result<u64> {
     }
 }
 
-/// The last bytes and the length of the file.
-fn read_end<S: Storage>(storage: &mut S) -> Result<(Window, u64)> {
-    let len = length(storage)?;
+/// The last bytes of a file of this length.
+fn read_end<S: Storage>(storage: &mut S, len: u64) -> Result<Window> {
     let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(WINDOW_BYTES);
     let start = len - wanted as u64;
     let bytes = storage.read(start, wanted).map_err(|e| io_error(storage, "read", e))?;
-    Ok((Window { bytes, start }, len))
+    Ok(Window { bytes, start })
 }
 
 /// The first line, verified with the keys that it lists, and who may sign as far as it was kept.

@@ -20,6 +20,7 @@ pub use convert::{ConvertError, NumberOutOfRange, check_record_numbers};
 pub(crate) use direct::canonical_object;
 pub(crate) use parse::Reader;
 pub use parse::{ParseError, Reason, parse, parse_canonical};
+pub(crate) use write::write_member;
 pub use write::{object_to_canonical, to_canonical};
 
 /// How deep arrays and objects may nest. RFC 8785 sets no limit; a reader that recurses needs one,
@@ -359,7 +360,7 @@ impl fmt::Debug for Object {
 
 /// The order of RFC 8785 section 3.2.3: names as arrays of UTF-16 code units. It differs from the
 /// order of Rust strings where U+E000–FFFF meets U+10000 and above, whose surrogates sort below.
-fn utf16_order(a: &str, b: &str) -> Ordering {
+pub(crate) fn utf16_order(a: &str, b: &str) -> Ordering {
     match a.bytes().zip(b.bytes()).find(|(a, b)| a != b) {
         None => a.len().cmp(&b.len()),
         // Below U+E000, whose first byte is 0xee, bytes sort as code units do.

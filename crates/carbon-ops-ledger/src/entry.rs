@@ -38,7 +38,8 @@ pub use durability::Durability;
 pub use imported::Imported;
 pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
 pub use silence::{Gap, Heartbeat, MAX_INTERVAL_S};
-pub(crate) use time::{later, time, time_text};
+use time::time;
+pub(crate) use time::time_text;
 pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
 
 /// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit
@@ -53,7 +54,7 @@ pub const RESERVED_MEMBERS: [&str; 6] =
 const SIGNATURE_MEMBERS: [&str; 3] = ["signature", "signature_algorithm", "signing_key"];
 
 /// The only value of `signature_algorithm`.
-const ALGORITHM: &str = "ed25519";
+pub(crate) const ALGORITHM: &str = "ed25519";
 
 /// The `kind` of the ledger's own records.
 pub(crate) const CONTROL_KIND: &str = "ledger";

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::entry::Fault;
@@ -87,7 +88,7 @@ pub enum Error {
     },
     /// The key to sign with is not on the ledger's list.
     #[error(
-        "the key {fingerprint} may not write to {}\nhint: use the key that the ledger was created with",
+        "the key {fingerprint} may not write to {}\nhint: use a key that may (`carbon-ops ledger verify` lists them); after an interrupted change of keys run `carbon-ops keys rotate` again",
         path.display()
     )]
     KeyNotInRoster {
@@ -95,6 +96,17 @@ pub enum Error {
         path: PathBuf,
         /// Fingerprint of the key to sign with.
         fingerprint: String,
+    },
+    /// There is no entry with this number.
+    #[error(
+        "{} has no entry {seq}\nhint: `carbon-ops ledger show` prints the numbers of the last ones",
+        path.display()
+    )]
+    NoEntry {
+        /// The ledger file.
+        path: PathBuf,
+        /// The number.
+        seq: u64,
     },
     /// The entry to append breaks the format; nothing was written.
     #[error("the entry cannot be written: {0}")]
@@ -138,6 +150,31 @@ pub enum Error {
     /// An earlier [`Error::Fatal`] stopped this writer.
     #[error("{} is closed for writing after an earlier failure\nhint: open it again", path.display())]
     Poisoned {
+        /// The ledger file.
+        path: PathBuf,
+    },
+    /// The pipeline stopped before it could acknowledge this entry.
+    #[error(
+        "the entry was not acknowledged by {}: {cause}\nhint: {}",
+        path.display(),
+        if *written {
+            "it may be in the ledger all the same; open it again to see"
+        } else {
+            "it is not in the ledger; submit it again when the ledger has been opened again"
+        }
+    )]
+    Stopped {
+        /// The ledger file.
+        path: PathBuf,
+        /// What stopped it, the same for all entries.
+        #[source]
+        cause: Arc<Error>,
+        /// Whether the entry may be in the file.
+        written: bool,
+    },
+    /// The pipeline was closed and takes no more entries.
+    #[error("the writer of {} has been closed", path.display())]
+    Closed {
         /// The ledger file.
         path: PathBuf,
     },
@@ -195,6 +232,21 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A key file that needs a passphrase.
+    #[error(
+        "the key in {} is encrypted with a passphrase\nhint: put the passphrase into a file that only you can read, and set CARBON_OPS_KEY_PASSPHRASE_FILE to its path",
+        path.display()
+    )]
+    KeyEncrypted {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A passphrase that does not open a key.
+    #[error("the passphrase does not serve: {reason}")]
+    Passphrase {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A text that is no key.
     #[error("not an Ed25519 key: {reason}")]
     InvalidKey {
@@ -224,12 +276,15 @@ impl Error {
     /// anything else. After every other error the ledger is as it was.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Fatal { .. } | Self::Poisoned { .. })
+        matches!(self, Self::Fatal { .. } | Self::Poisoned { .. } | Self::Stopped { .. })
     }
 
     /// Whether this proves that the ledger was cut off or replaced by another: exit code 3.
     #[must_use]
     pub fn proves_rewriting(&self) -> bool {
-        matches!(self, Self::Truncated { .. } | Self::Forked { .. })
+        match self {
+            Self::Stopped { cause, .. } => cause.proves_rewriting(),
+            other => matches!(other, Self::Truncated { .. } | Self::Forked { .. }),
+        }
     }
 }

@@ -69,6 +69,15 @@ pub trait Files {
     /// Gives a lock back, also one that a child inherited.
     fn unlock(&self, lock: Self::File);
 
+    /// Whether somebody waits for a lock that this one holds; yes when that cannot be told.
+    ///
+    /// # Errors
+    ///
+    /// When looking fails.
+    fn others_wait(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     /// Opens a file; none when it is not there (and not made).
     fn open(&self, name: &str, how: Open) -> io::Result<Option<Self::File>>;
 
@@ -143,14 +152,19 @@ fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// Takes the lock of a file, waiting up to `patience`; false when somebody else holds it for that
 /// long.
 pub(crate) fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
-    // Sleeps are added up rather than a clock read.
     let mut waited = Duration::ZERO;
+    lock_after(file, &mut waited, patience)
+}
+
+/// As [`lock_within`], for who has `waited` already.
+fn lock_after(file: &File, waited: &mut Duration, patience: Duration) -> io::Result<bool> {
+    // Sleeps are added up rather than a clock read.
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) if waited < patience => {
+            Err(TryLockError::WouldBlock) if *waited < patience => {
                 std::thread::sleep(LOCK_POLL);
-                waited += LOCK_POLL;
+                *waited += LOCK_POLL;
             }
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(e)) => return Err(e),
@@ -173,7 +187,19 @@ impl Files for RealFiles {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
         let lock = options.open(self.at(name))?;
-        Ok(lock_within(&lock, patience)?.then_some(lock))
+        // Whoever waits holds the directory's lock meanwhile, so that the holder can tell.
+        let (queue, mut waited) = (File::open(&self.root)?, Duration::ZERO);
+        let locked =
+            lock_after(&queue, &mut waited, patience)? && lock_after(&lock, &mut waited, patience)?;
+        drop(queue.unlock());
+        Ok(locked.then_some(lock))
+    }
+
+    fn others_wait(&self) -> io::Result<bool> {
+        let queue = File::open(&self.root)?;
+        let free = lock_within(&queue, Duration::ZERO)?;
+        drop(queue.unlock());
+        Ok(!free)
     }
 
     fn unlock(&self, lock: File) {

@@ -11,6 +11,18 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     out
 }
 
+/// The same as an array of ASCII digits; `D` is twice `N`.
+pub(crate) fn digits<const N: usize, const D: usize>(bytes: &[u8; N]) -> [u8; D] {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let mut out = [b'0'; D];
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
+            *digit = DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        }
+    }
+    out
+}
+
 /// Exactly `N` bytes from `2 * N` lower-case digits, or nothing.
 pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();

@@ -2,12 +2,10 @@
 //!
 //! Verification is always `verify_strict`, one signature at a time: the cofactorless equation, with
 //! canonical encodings and without points of small order, so that one signature has one verdict.
-//! Left out: batch verification (its verdict can differ and names no line), passphrases on key
-//! files, and randomness: seeds are passed in.
+//! Left out: batch verification (its verdict can differ and names no line), asking for passphrases, and
+//! randomness: seeds are passed in.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use base64ct::{Base64Unpadded, Encoding};
@@ -20,11 +18,18 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::hex;
 
+mod encrypted;
 mod file;
 #[cfg(test)]
 mod tests;
+mod trust;
 
-pub use file::{KeyOrigin, create_secret, load_secret};
+pub use encrypted::Passphrase;
+pub use file::{
+    KeyOrigin, Protection, create_secret, create_secret_under, load_public, load_secret,
+    load_secret_under, public_beside, replace_secret,
+};
+pub use trust::Trust;
 
 /// The prime of Curve25519, 2^255 − 19, little-endian (RFC 8032 section 5.1). A y coordinate at or
 /// above it has a second encoding below it.
@@ -143,7 +148,12 @@ impl Ord for PublicKey {
     }
 }
 
-/// Something that signs: a [`SecretKey`] today, a hardware module or an agent later.
+/// Something that signs: a [`SecretKey`], or what a program brings: a hardware module, an agent.
+///
+/// The ledger asks for one signature per entry, one per checkpoint, and one per key that joins (the text
+/// of [`possession_text`](crate::entry::possession_text)); what is signed is the whole message, plain
+/// Ed25519 without prehashing. It may take as long as it takes: the lock is held meanwhile. A module
+/// that cannot hand out its public key cannot be used.
 pub trait Signer: Send + Sync {
     /// The key that the signatures verify with.
     fn public_key(&self) -> PublicKey;
@@ -155,6 +165,12 @@ pub trait Signer: Send + Sync {
     /// [`Error::Signer`] when the signer cannot or will not sign. What is returned is verified
     /// before it is written, so a faulty signer cannot damage a ledger.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64]>;
+
+    /// Whether signing is a computation in this process, so that a writer of many entries may verify
+    /// a sample of the signatures instead of each. Never for a device or another program.
+    fn signs_here(&self) -> bool {
+        false
+    }
 }
 
 /// A key that signs. Its memory is wiped on drop, and nothing prints it but [`SecretKey::to_pem`].
@@ -231,6 +247,10 @@ impl Signer for SecretKey {
     fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
         Ok(self.0.sign(message).to_bytes())
     }
+
+    fn signs_here(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for SecretKey {
@@ -253,113 +273,5 @@ impl SecretPem {
 impl fmt::Debug for SecretPem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretPem(..)")
-    }
-}
-
-/// The public keys that the user trusts.
-///
-/// ```
-/// use carbon_ops_ledger::keys::{SecretKey, Trust};
-/// let key = SecretKey::from_seed(&[7; 32]).public_key();
-/// let trust = Trust::parse(&format!("# ours\n\n{key} build server\n"), "trust").unwrap();
-/// assert!(trust.contains(key));
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trust {
-    keys: BTreeSet<PublicKey>,
-}
-
-impl Trust {
-    /// Trusts nothing.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Reads a list: one key a line as 64 hexadecimal digits, then optionally white space and a
-    /// comment; blank lines and lines that begin with `#` are skipped. `origin` names the text in
-    /// messages.
-    ///
-    /// # Errors
-    ///
-    /// At the first line that names no key: a list with a hole is not used.
-    pub fn parse(text: &str, origin: &str) -> Result<Self> {
-        let mut trust = Self::new();
-        for (index, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let word = line.split_whitespace().next().unwrap_or_default();
-            trust.insert(PublicKey::from_hex(word).map_err(|e| Error::Trust {
-                origin: origin.to_owned(),
-                line: index + 1,
-                reason: match e {
-                    Error::InvalidKey { reason } => reason,
-                    other => other.to_string(),
-                },
-            })?);
-        }
-        Ok(trust)
-    }
-
-    /// Reads a list of trusted keys from a file.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or a line names no key.
-    pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-            action: "read the trusted keys in",
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text, &path.display().to_string())
-    }
-
-    /// What `--trust FILE|HEX` means: 64 hexadecimal digits are a key, anything else is a file.
-    ///
-    /// # Errors
-    ///
-    /// As [`PublicKey::from_hex`] or [`Trust::load`].
-    pub fn from_file_or_hex(text: &str) -> Result<Self> {
-        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Ok(Self::from_iter([PublicKey::from_hex(text)?]));
-        }
-        Self::load(Path::new(text))
-    }
-
-    /// Trusts one more key.
-    pub fn insert(&mut self, key: PublicKey) {
-        self.keys.insert(key);
-    }
-
-    /// Whether `key` is trusted.
-    #[must_use]
-    pub fn contains(&self, key: PublicKey) -> bool {
-        self.keys.contains(&key)
-    }
-
-    /// Whether nothing is trusted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// The trusted keys, in order of their bytes.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = PublicKey> {
-        self.keys.iter().copied()
-    }
-}
-
-impl FromIterator<PublicKey> for Trust {
-    fn from_iter<I: IntoIterator<Item = PublicKey>>(keys: I) -> Self {
-        Self { keys: keys.into_iter().collect() }
-    }
-}
-
-impl Extend<PublicKey> for Trust {
-    fn extend<I: IntoIterator<Item = PublicKey>>(&mut self, keys: I) {
-        self.keys.extend(keys);
     }
 }

@@ -47,6 +47,7 @@ pub mod legacy;
 mod lines;
 pub mod merkle;
 pub mod note;
+pub mod pack;
 pub mod policy;
 pub mod proof;
 pub mod read;
@@ -56,6 +57,7 @@ pub mod segment;
 pub mod storage;
 mod tail;
 pub mod tile;
+mod torn;
 pub mod verify;
 pub mod witness;
 

@@ -13,7 +13,7 @@ mod known;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use known::{Known, ROSTER_STATE_FILE};
+pub(crate) use known::{Known, MARK, ROSTER_STATE_FILE};
 
 /// How many keys may sign at one time: every line's key is looked up among them.
 pub const MAX_ROSTER: usize = 64;
@@ -45,11 +45,13 @@ pub struct Roster {
     /// Who may sign the next line.
     keys: Vec<PublicKey>,
     terms: BTreeMap<PublicKey, Term>,
+    /// All keys, in the order in which they joined.
+    joined: Vec<PublicKey>,
     rotations: u64,
 }
 
 /// From when to when a key may sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Term {
     /// The number of the first entry that it may sign.
@@ -77,7 +79,7 @@ impl Roster {
     pub(crate) fn of(genesis_key: PublicKey, keys: Vec<PublicKey>) -> Self {
         let term = Term { first: 0, last: None, compromised_since: None };
         let terms = keys.iter().map(|key| (*key, term)).collect();
-        Self { genesis_key, keys, terms, rotations: 0 }
+        Self { genesis_key, joined: keys.clone(), keys, terms, rotations: 0 }
     }
 
     /// The keys that may sign the next line, in the order in which they joined.
@@ -92,9 +94,9 @@ impl Roster {
         self.genesis_key
     }
 
-    /// Every key that may sign or could, with its term.
-    pub fn terms(&self) -> impl ExactSizeIterator<Item = (PublicKey, Term)> {
-        self.terms.iter().map(|(key, term)| (*key, *term))
+    /// Every key that may sign or could, with its term, in the order in which they joined.
+    pub fn terms(&self) -> impl Iterator<Item = (PublicKey, Term)> {
+        self.joined.iter().filter_map(|key| Some((*key, *self.terms.get(key)?)))
     }
 
     /// How many changes there were.
@@ -149,7 +151,8 @@ impl Roster {
     pub fn apply(&mut self, entry: &Entry) -> Result<bool, Fault> {
         match entry.control()? {
             Some(Control::KeyRotation(rotation)) => {
-                self.change(&rotation, entry)?;
+                rotation.prove(entry)?;
+                self.change(&rotation, entry.seq())?;
                 Ok(true)
             }
             _ => Ok(false),
@@ -177,10 +180,9 @@ impl Roster {
         Ok(())
     }
 
-    fn change(&mut self, rotation: &KeyRotation, entry: &Entry) -> Result<(), Fault> {
+    /// As [`Roster::apply`], for the change in the authentic entry `seq` whose proofs hold.
+    pub(crate) fn change(&mut self, rotation: &KeyRotation, seq: u64) -> Result<(), Fault> {
         self.allows(rotation)?;
-        rotation.prove(entry)?;
-        let seq = entry.seq();
         for retired in &rotation.retired {
             self.keys.retain(|key| *key != retired.public_key);
             if let Some(term) = self.terms.get_mut(&retired.public_key) {
@@ -191,6 +193,7 @@ impl Roster {
         for added in &rotation.added {
             let term = Term { first: seq + 1, last: None, compromised_since: None };
             self.keys.push(added.public_key);
+            self.joined.push(added.public_key);
             self.terms.insert(added.public_key, term);
         }
         self.rotations += 1;

@@ -16,7 +16,7 @@ pub const LEDGER_FILE: &str = "ledger.ndjson";
 /// The file inside the ledger's directory whose lock makes one writer at a time.
 pub const LOCK_FILE: &str = "lock";
 
-/// Evidence is a megabyte and a line, a tile 8 KiB, a checkpoint a few signatures; the limit is for a
+/// Evidence is a batch and a line, a tile 8 KiB, a checkpoint a few signatures; the limit is for a
 /// file that is none of these.
 const MAX_BESIDE_BYTES: u64 = (1 << 20) + (1 << 17);
 /// How much of the end of the ledger may be in doubt after a sync that failed: one batch, which is
@@ -38,6 +38,16 @@ pub trait Storage {
 
     /// Gives the lock back. Called after every successful [`Storage::lock`].
     fn unlock(&mut self);
+
+    /// Whether somebody else waits for the lock. A writer with much to do then gives it up for a while;
+    /// a storage that cannot tell says yes.
+    ///
+    /// # Errors
+    ///
+    /// When looking fails.
+    fn others_wait(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
 
     /// How long the ledger is; none when there is no ledger file.
     fn size(&mut self) -> io::Result<Option<u64>>;
@@ -67,14 +77,15 @@ pub trait Storage {
     /// The names of all files beside the ledger that may be evidence.
     fn evidence_names(&mut self) -> io::Result<Vec<String>>;
 
-    /// Reads a file beside the ledger, of up to a megabyte; none when there is none.
+    /// Reads a file beside the ledger, of up to two megabytes; none when there is none.
     fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
     /// Makes or replaces a file beside the ledger, durably, and so that a crash leaves the old or the
     /// new one. The name may lead through directories, which are made.
     fn replace_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Appends to a file beside the ledger, durably; makes it when there is none.
+    /// Appends to a file of lines beside the ledger, durably; makes it when there is none. Begins on
+    /// a new line, whatever a crash left of the last one.
     fn append_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
     /// How many bytes at the beginning of the ledger are sealed: they never change.
@@ -95,8 +106,9 @@ pub trait Storage {
 /// checkpoints and tiles.
 ///
 /// The lock is flock(2) on a file of its own, so that it survives the replacement of the ledger
-/// file, and is released by the kernel when the process dies. Known gap: network file systems that
-/// do not pass flock on.
+/// file, and is released by the kernel when the process dies. Whoever waits for it holds the lock of
+/// the directory meanwhile: so waiters queue, the holder can tell that there are some, and who gives the
+/// lock up for their sake gets behind them. Known gap: network file systems that do not pass flock on.
 ///
 /// After a sync that failed the kernel may show bytes that never reached the disk as if they had,
 /// and sync successfully without them (Rebello et al., "Can Applications Recover from fsync
@@ -111,8 +123,8 @@ pub struct DirStorage<F: Files = RealFiles> {
     /// The ledger while locked. One handle for write and sync, so that the sync reports what became
     /// of that write (fsync(2), "ERRORS").
     parts: Option<Parts<F::File>>,
-    /// The active file whose name this process knows to be durable.
-    durable_name: Option<(u64, u64)>,
+    /// The active file that this process knows to be durable, by its name and up to this length.
+    durable: Option<((u64, u64), u64)>,
 }
 
 impl DirStorage {
@@ -127,7 +139,7 @@ impl<F: Files> DirStorage<F> {
     /// A ledger in a directory of other files than those of this machine.
     #[must_use]
     pub fn over(files: F) -> Self {
-        Self { files, lock: None, parts: None, durable_name: None }
+        Self { files, lock: None, parts: None, durable: None }
     }
 
     /// The directory.
@@ -159,16 +171,25 @@ impl<F: Files> DirStorage<F> {
             parts = Parts::open(&self.files, Open::Append)?;
         }
         self.protect(&parts)?;
-        if let Some(active) = parts.active() {
-            let identity = Some(self.files.stat(active)?.identity);
-            if self.durable_name != identity {
-                // Who made it may have died before its name was durable, and what is appended to
-                // a file without a name is lost.
-                self.sync_names(&parts)?;
-                self.durable_name = identity;
-            }
-        }
         self.parts = Some(parts);
+        self.make_durable()
+    }
+
+    /// Makes durable what others left in the active file, before anything is built on it: they may
+    /// have died between writing and syncing. So at most one piece is ever in doubt, the last one.
+    fn make_durable(&mut self) -> io::Result<()> {
+        let Some(active) = self.parts()?.active() else { return Ok(()) };
+        let stat = self.files.stat(active)?;
+        let now = (stat.identity, stat.len);
+        if self.durable == Some(now) {
+            return Ok(());
+        }
+        if self.durable.is_none_or(|(identity, _)| identity != stat.identity) {
+            // Nor may the name be durable yet, and what is appended to a file without one is lost.
+            self.sync_names(self.parts()?)?;
+        }
+        self.files.sync_data(active).inspect_err(|_| self.doubt())?;
+        self.durable = Some(now);
         Ok(())
     }
 
@@ -302,6 +323,10 @@ impl<F: Files> Storage for DirStorage<F> {
         }
     }
 
+    fn others_wait(&mut self) -> io::Result<bool> {
+        self.files.others_wait()
+    }
+
     fn size(&mut self) -> io::Result<Option<u64>> {
         let Some(parts) = &self.parts else { return Ok(None) };
         if let Some(fault) = parts.faults().first() {
@@ -335,7 +360,11 @@ impl<F: Files> Storage for DirStorage<F> {
 
     fn sync(&mut self) -> io::Result<()> {
         // fdatasync is enough: it makes a new length durable too (fdatasync(2)).
-        self.files.sync_data(self.active()?).inspect_err(|_| self.doubt())
+        let active = self.active()?;
+        let stat = self.files.stat(active)?;
+        self.files.sync_data(active).inspect_err(|_| self.doubt())?;
+        self.durable = Some((stat.identity, stat.len));
+        Ok(())
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
@@ -344,7 +373,9 @@ impl<F: Files> Storage for DirStorage<F> {
         };
         let active = self.active()?;
         self.files.set_len(active, len)?;
-        self.files.sync_all(active).inspect_err(|_| self.doubt())
+        self.files.sync_all(active).inspect_err(|_| self.doubt())?;
+        self.durable = Some((self.files.stat(active)?.identity, len));
+        Ok(())
     }
 
     fn create(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -377,7 +408,12 @@ impl<F: Files> Storage for DirStorage<F> {
     fn append_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let file = self.files.open(name, Open::AppendOrMake)?;
         let mut file = file.ok_or(io::ErrorKind::NotFound)?;
-        self.write_all(&mut file, bytes)?;
+        let (len, mut last) = (self.files.stat(&file)?.len, [b'\n']);
+        if let Some(at) = len.checked_sub(1) {
+            self.files.read_at(&file, at, &mut last)?;
+        }
+        let torn = if last == *b"\n" { "" } else { "\n" };
+        self.write_all(&mut file, &[torn.as_bytes(), bytes].concat())?;
         self.files.sync_all(&file)?;
         self.files.sync_dir("")
     }

@@ -1,14 +1,20 @@
 //! What the end of a ledger file says: whole, complete but for its newline, torn, or damaged.
 //!
 //! Pure functions on the last bytes of the file. Left out: doing something about it, which is
-//! `append.rs`, and every line but the last two, which is `verify.rs`.
+//! `append.rs`; which zeros make a line torn, which is `torn.rs`; and every line before the last batch,
+//! which is `verify.rs`.
 
 use crate::entry::{Control, Entry, Fault, Head, LedgerId, MAX_LINE_BYTES};
 use crate::roster::Roster;
+use crate::torn::{self, MAX_TORN_BYTES};
 
-/// How much of the end is read: two of the longest lines with their newlines, and the newline
-/// before them, so that behind a torn line the whole line before it is always in view.
-pub(crate) const WINDOW_BYTES: usize = 2 * (MAX_LINE_BYTES + 1) + 1;
+/// How much of the end is read: what can be torn, and before it two of the longest lines with their
+/// newlines and the newline before them, so that behind a torn end two whole lines are always in view.
+pub(crate) const WINDOW_BYTES: usize = MAX_TORN_BYTES + 2 * (MAX_LINE_BYTES + 1) + 1;
+
+/// How many lines before a torn end are looked into: those of a batch, which the same crash may have
+/// cut short.
+const LINES_LOOKED_INTO: usize = 1024;
 
 /// The state of the end of a ledger.
 #[derive(Debug, PartialEq)]
@@ -29,41 +35,87 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Looks at the end.
+    /// Looks at the end. `signed` entries were signed for: these are known and not looked into.
     ///
-    /// Torn is only what an interrupted write of one line can leave: bytes without a newline, or a
-    /// last line with zero bytes in it (sectors that were never written read as zeros). Any other
-    /// bad line is damage or tampering, and not for us to repair.
-    pub(crate) fn examine(&self, id: LedgerId, roster: &Roster) -> Result<Tail, Fault> {
-        let authentic = |line| {
+    /// An end in order is one that ends with an authentic line that follows the line before it. Its
+    /// signature and the links vouch for all before it, and without zeros nothing can be missing there. Of
+    /// a file that a crash has touched, all lines that the last batch may have had are verified as
+    /// strictly as a verification does.
+    pub(crate) fn examine(
+        &self,
+        id: LedgerId,
+        roster: &Roster,
+        signed: u64,
+    ) -> Result<Tail, Fault> {
+        let authentic = |line: &[u8]| {
             let entry = Entry::parse(line)?;
             roster.authenticate(&entry, id)?;
             Ok::<_, Fault>(entry)
         };
-        let (body, rest) = split_after_last_newline(&self.bytes);
-        let (before, line) = self.last_line(body)?;
-        if !rest.is_empty() {
-            if rest.len() > MAX_LINE_BYTES + 1 {
-                return Err(Fault::Unterminated);
+        let first = self.first_line();
+        let lines = self.bytes.get(first..).unwrap_or_default();
+        // A window is small: its length always fits.
+        let Some(torn) = torn::begins(lines, self.start + first as u64) else {
+            let (before, line) = self.last_line(&self.bytes)?;
+            let last = authentic(line)?;
+            // The line before has been accepted once; here it only anchors the last one.
+            if let Ok((_, previous)) = self.last_line(before)
+                && let Ok(previous) = Entry::parse(previous)
+            {
+                last.follows(&previous.head())?;
             }
-            let head = authentic(line)?.head();
-            return Ok(match authentic(rest).and_then(|next| next.follows(&head).map(|()| next)) {
-                Ok(next) => Tail::Complete(next.head()),
-                Err(_) => self.torn(head, body.len()),
-            });
-        }
-        if line.contains(&0) && line.len() <= MAX_LINE_BYTES && !before.is_empty() {
-            let (_, last_good) = self.last_line(before)?;
-            return Ok(self.torn(authentic(last_good)?.head(), before.len()));
-        }
-        let last = authentic(line)?;
-        // The line before has been accepted once; here it only anchors the last one.
-        if let Ok((_, previous)) = self.last_line(before)
-            && let Ok(previous) = Entry::parse(previous)
+            return Ok(Tail::Whole(last.head()));
+        };
+        let keep = usize::try_from(torn - self.start).unwrap_or(usize::MAX);
+        let (body, rest) = self.bytes.split_at_checked(keep).unwrap_or((&self.bytes, &[]));
+        let head = self.last_of(body, signed, &authentic)?;
+        if let Ok(next) = authentic(rest)
+            && next.follows(&head).is_ok()
         {
-            last.follows(&previous.head())?;
+            return Ok(Tail::Complete(next.head()));
         }
-        Ok(Tail::Whole(last.head()))
+        Ok(Tail::Torn { head, keep: torn, removed: rest.to_vec() })
+    }
+
+    /// The head of what stands before a torn end, after a strict look at its last lines.
+    fn last_of(
+        &self,
+        mut body: &[u8],
+        signed: u64,
+        authentic: &impl Fn(&[u8]) -> Result<Entry, Fault>,
+    ) -> Result<Head, Fault> {
+        let (mut head, mut after): (Option<Head>, Option<Entry>) = (None, None);
+        for _ in 0..LINES_LOOKED_INTO {
+            let (before, line) = match self.last_line(body) {
+                Ok(last) => last,
+                // Of a whole file, or of what the window shows of it, that was the first line.
+                Err(_) if head.is_some() => break,
+                Err(fault) => return Err(fault),
+            };
+            let entry = authentic(line)?;
+            if let Some(after) = &after {
+                after.follows(&entry.head())?;
+            }
+            head.get_or_insert(entry.head());
+            if entry.seq() < signed {
+                break;
+            }
+            (body, after) = (before, Some(entry));
+        }
+        head.ok_or(Fault::NoGenesis)
+    }
+
+    /// Where the first line begins that is in view as a whole.
+    fn first_line(&self) -> usize {
+        if self.start == 0 {
+            return 0;
+        }
+        self.bytes.iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |at| at + 1)
+    }
+
+    /// The last line of a window that ends with a newline, without it.
+    pub(crate) fn last(&self) -> &[u8] {
+        self.last_line(&self.bytes).map_or(&[], |(_, line)| line)
     }
 
     /// The recovery records that the file ends with: the number of the first (of the next entry
@@ -81,12 +133,6 @@ impl Window {
             body = before;
         }
         (first, named)
-    }
-
-    fn torn(&self, head: Head, keep: usize) -> Tail {
-        let removed = self.bytes.get(keep..).unwrap_or_default().to_vec();
-        // A window is small: its length always fits.
-        Tail::Torn { head, keep: self.start + keep as u64, removed }
     }
 
     /// The last line of `body` without its newline, and what stands before it. `body` is the

@@ -368,7 +368,8 @@ impl DirTiles {
         Ok(size)
     }
 
-    fn lines(
+    /// Gives the lines from this number on, without their newlines.
+    pub(crate) fn lines(
         &mut self,
         seq: u64,
         each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,

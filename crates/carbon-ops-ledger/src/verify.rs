@@ -19,15 +19,23 @@ use crate::keys::Trust;
 
 mod anchor;
 mod chunk;
+mod leaves;
+mod life;
 mod line;
 mod parallel;
 mod sequence;
+mod signers;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
+pub use leaves::ReadBack;
+pub use life::{DueReport, GapReport, Life, SilenceReport, TurnBackReport};
 pub use line::{Examined, Examiner, StoredLine};
 pub use sequence::Sequence;
+pub use signers::SuspectReport;
+use whole::Whole;
 
 /// How many faults a report lists; the rest is only counted.
 pub const MAX_FAULTS: usize = 1000;
@@ -92,10 +100,20 @@ pub struct Report {
     /// What an entry after the last authentic one would carry as `prev_hash`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_hash: Option<String>,
-    /// The keys that the genesis lists; without a genesis the trusted ones that were seen.
+    /// The keys that the genesis lists and those that joined later; without a genesis the trusted ones
+    /// that were seen.
     pub keys: Vec<KeyReport>,
     /// How many recovery records there are.
     pub recoveries: u64,
+    /// How often the keys that may sign were changed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rotations: u64,
+    /// Entries by keys that the ledger says were compromised: authentic, and not to be relied on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<SuspectReport>,
+    /// What the records about records tell.
+    #[serde(flatten)]
+    pub life: Life,
     /// How many faults there are.
     pub fault_count: u64,
     /// The first fault.
@@ -116,6 +134,11 @@ pub struct Report {
     pub covered: u64,
     /// How many lines were only compared with a checkpoint, as wholes, and not looked into.
     pub compared: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Report {
@@ -140,6 +163,12 @@ pub struct KeyReport {
     pub genesis: bool,
     /// How many valid entries it signed.
     pub entries: u64,
+    /// The number of the entry that added it; none for the keys of the genesis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added_seq: Option<u64>,
+    /// The number of the entry that retired it, the last one that it may sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retired_seq: Option<u64>,
 }
 
 /// A fault and its place.
@@ -157,13 +186,13 @@ pub struct FaultReport {
     pub reason: String,
 }
 
-/// A last line that an interrupted write left.
+/// What an interrupted write left: a last line, or more when several were written at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TornTail {
-    /// The line, from 1.
+    /// The line that it begins with, from 1.
     pub line: u64,
-    /// How many bytes, with a newline if there is one.
+    /// How many bytes to the end of the file.
     pub bytes: u64,
     /// Whether it is a valid entry that lacks only its newline.
     pub complete_entry: bool,
@@ -182,6 +211,9 @@ pub struct Settings<'a> {
     pub threads: NonZeroUsize,
     /// Called now and then with how far the verification has come.
     pub progress: Option<&'a dyn Fn(Progress)>,
+    /// Reads the ledger again where a line names an earlier one. Without it, 32 bytes are kept of each
+    /// line.
+    pub read_back: Option<&'a ReadBack<'a>>,
 }
 
 /// How far a verification has come.
@@ -198,7 +230,14 @@ impl<'a> Settings<'a> {
     /// On the calling thread, against nothing that was signed for earlier.
     #[must_use]
     pub fn new(trust: &'a Trust) -> Self {
-        Self { trust, anchors: &[], since: 0, threads: NonZeroUsize::MIN, progress: None }
+        Self {
+            trust,
+            anchors: &[],
+            since: 0,
+            threads: NonZeroUsize::MIN,
+            progress: None,
+            read_back: None,
+        }
     }
 
     /// How many lines are only compared: none unless an anchor covers just these.
@@ -268,6 +307,8 @@ pub fn verify_against(
 /// signature and are not the ledger's own records; also with some that turn out not to belong here.
 /// What it returns for those that do is handed to `accept`, with the entry's number, on the calling
 /// thread and in the order of lines. What either returns as an error becomes a fault of that line.
+/// What a correction puts in the place of a record goes the same way, with the number of the correction;
+/// it is told from a record by the six members of every line, which it does not have.
 ///
 /// # Errors
 ///
@@ -292,6 +333,11 @@ pub fn verify_records<T: Send>(
     accept: &mut dyn FnMut(u64, T) -> Result<(), String>,
 ) -> io::Result<Report> {
     let mut sequence = Sequence::new(settings);
-    parallel::examine_all(reader, settings, check, &mut |line| sequence.push(line, accept))?;
-    Ok(sequence.finish())
+    let mut whole = Whole::new(reader);
+    let judge = &mut |line| sequence.push(line, accept);
+    parallel::examine_all(&mut whole, settings, check, judge)?;
+    if let Some(bytes) = whole.torn_bytes() {
+        sequence.push_torn(bytes);
+    }
+    sequence.failure().map_or_else(|| Ok(sequence.finish()), Err)
 }

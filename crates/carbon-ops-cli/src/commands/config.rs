@@ -65,6 +65,8 @@ fn rows(settings: &Settings) -> Vec<Row> {
         row("ledger.path", &settings.ledger, |path| path.display().to_string()),
         row("ledger.key", &settings.key, |path| path.display().to_string()),
         row("ledger.trust", &settings.trust, String::clone),
+        row("ledger.witnesses", &settings.witnesses, |witnesses| witnesses.join(" ")),
+        row("ledger.policy", &settings.policy, |path| path.display().to_string()),
         row("ledger.segment_bytes", &settings.segment_bytes, ToString::to_string),
         row("governor.socket", &settings.governor_socket, |path| path.display().to_string()),
         row("governor.timeout_seconds", &settings.governor_timeout, |time| {

@@ -20,7 +20,12 @@ use crate::edge::Edge;
 use crate::render::{plain, si};
 use crate::store::Store;
 
+mod pack;
 mod tree;
+mod witnessed;
+
+use witnessed::Witnessed;
+pub(crate) use witnessed::{Witnesses, notices};
 
 /// Faults that are printed; `--json` has up to a thousand.
 pub(super) const FAULTS_SHOWN: usize = 20;
@@ -48,7 +53,10 @@ pub(crate) fn run(
         Ledger::Show(args) => show(args, &settings, out),
         Ledger::Append(args) => legacy::append(args, &settings, edge, out),
         Ledger::Import(args) => legacy::import(args, &settings, edge, out),
-        Ledger::Checkpoint(args) => tree::checkpoint(args, &settings, edge, out),
+        Ledger::Checkpoint(args) => witnessed::checkpoint(args, &settings, edge, out),
+        Ledger::LogKey(args) => witnessed::log_key(args, &settings, edge, out),
+        Ledger::AuditPack(args) => pack::write(args, &settings, out),
+        Ledger::VerifyPack(args) => pack::check(args, &settings, edge, out),
         Ledger::Seal(args) => seal(args, &settings, edge, out),
         Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
         Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
@@ -94,7 +102,9 @@ fn check(
     if args.profile == Profile::Legacy {
         return legacy::check(args, &path, &trust, out);
     }
-    let (anchors, since) = tree::anchors(&path, args.since.as_deref())?;
+    let policy = args.policy.as_deref().map(witnessed::read_policy).transpose()?;
+    let (mut anchors, since) = tree::anchors(&path, args.since.as_deref())?;
+    anchors.extend(policy.as_ref().and_then(|policy| witnessed::latest_cosigned(&path, policy)));
     let ledger = open(&path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(&path))?;
     let reader = BufReader::with_capacity(1 << 20, ledger);
@@ -117,6 +127,7 @@ fn check(
         .with_context(|| cannot_read(&path))?;
     report.add_segment_faults(&segments);
     let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
+    let witnessed = policy.map(|policy| Witnessed::of_anchors(&policy, &anchors, &report));
     if args.json {
         let mut json = serde_json::to_value(&report)?;
         if let Some(object) = json.as_object_mut() {
@@ -126,9 +137,13 @@ fn check(
                 object.insert("imported_differences".into(), pinned.differences.clone().into());
             }
         }
+        if let Some(witnessed) = &witnessed {
+            witnessed.insert_into(&mut json);
+        }
         writeln!(out, "{json:#}")?;
     } else {
         write_report(&report, &others, &path, out)?;
+        witnessed.iter().try_for_each(|witnessed| witnessed.write(out))?;
         legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
     }
     if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
@@ -136,7 +151,8 @@ fn check(
     }
     // What this version cannot read, it has not checked.
     let unread = others.newer > 0 && matches!(report.status, Status::Valid | Status::TornTail);
-    Ok(if unread { COULD_NOT } else { report.exit_code() })
+    let code = if unread { COULD_NOT } else { report.exit_code() };
+    Ok(witnessed.map_or(code, |witnessed| witnessed.exit_code(code)))
 }
 
 /// The keys given, else those of the local key store, else none.

@@ -10,3 +10,4 @@ mod legacy;
 pub(crate) mod monitor;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod witness;

@@ -10,12 +10,14 @@ use carbon_ops_estimate::intensity::table::world;
 use carbon_ops_estimate::record::Record;
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::zones::{self, Zone};
-use carbon_ops_ledger::append::Appended;
+use carbon_ops_ledger::append::{Appended, SignedCheckpoint};
 use carbon_ops_ledger::canonical::object_to_canonical;
+use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
 
 use crate::args::Run;
+use crate::commands::ledger::{Witnesses, notices};
 use crate::compose::{self, Asked, PueInput};
 use crate::config::{Origin, PueSetting, Settings};
 use crate::edge::Edge;
@@ -26,6 +28,7 @@ use crate::render::{Stored, describe, summary};
 use crate::store::{Opened, Store, payload};
 use crate::supervise::{self, Supervisor};
 use crate::unsafe_calls;
+use crate::witnesses::Signed;
 
 /// Exit code when carbon-ops itself failed, as of env(1) and timeout(1).
 pub(crate) const FAILED: u8 = 125;
@@ -43,6 +46,8 @@ struct Plan {
     model: PowerModel,
     host: Host,
     store: Option<Store>,
+    /// Who is asked about checkpoints.
+    witnesses: Option<Witnesses>,
     /// Whom to ask first.
     governor: Option<AskGovernor>,
     /// By which library GPUs are read.
@@ -97,8 +102,8 @@ pub(crate) fn run(
             false
         }
     };
-    if let Some(Err(error)) = ledger.as_mut().filter(|_| reported).map(Opened::checkpoint_if_due) {
-        let _ = writeln!(err, "carbon-ops: no checkpoint was signed: {}", describe(&error));
+    if let (Some(ledger), Some(store), true) = (ledger.as_mut(), &plan.store, reported) {
+        sign_if_due(ledger, store, plan.witnesses.as_ref(), err);
     }
     if let Some(Err(error)) = ledger.as_mut().filter(|_| reported).map(Opened::seal_if_due) {
         let _ = writeln!(err, "carbon-ops: no segment was sealed: {}", describe(&error));
@@ -108,6 +113,31 @@ pub(crate) fn run(
     }
     // The command's own failure is the more important one.
     Ok(if ended.exit_code == 0 && !reported { FAILED } else { ended.exit_code })
+}
+
+/// Signs a checkpoint if there has been none for long, and asks the configured witnesses about it.
+/// The command's result does not hang on any of this.
+fn sign_if_due(
+    ledger: &mut Opened<'_>,
+    store: &Store,
+    witnesses: Option<&Witnesses>,
+    err: &mut impl Write,
+) {
+    let signed = match ledger.checkpoint_if_due() {
+        Ok(signed) => signed,
+        Err(error) => {
+            let _ = writeln!(err, "carbon-ops: no checkpoint was signed: {}", describe(&error));
+            return;
+        }
+    };
+    let (Some(SignedCheckpoint { checkpoint, note, .. }), Some(witnesses)) = (signed, witnesses)
+    else {
+        return;
+    };
+    let signed = Signed { ledger: store.ledger.join(LEDGER_FILE), checkpoint, note };
+    for notice in notices(ledger, &signed, witnesses) {
+        let _ = writeln!(err, "carbon-ops: {notice}");
+    }
 }
 
 /// `--json out.json -- CMD` takes `out.json` for the command.
@@ -145,7 +175,8 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
     let nvml = settings.nvml.value.clone();
     // Next to counters of a folder, the GPUs of this machine are as foreign as its governor.
     let nvml = nvml.or(args.powercap_root.is_some().then_some(NvmlLibrary::Off));
-    Ok(Plan { asked, host_root, model, host, store, governor, nvml, json })
+    let witnesses = Witnesses::of(&settings);
+    Ok(Plan { asked, host_root, model, host, store, witnesses, governor, nvml, json })
 }
 
 /// The zone that is set, or the world with a note.

@@ -350,7 +350,9 @@ impl Meta {
     /// `grid:PROVIDER:ZONE:SIGNAL:MODEL_OR_VINTAGE`.
     pub fn shared_key(&self) -> String {
         let version = self.model_version.as_deref().unwrap_or("unversioned");
-        format!("grid:{}:{}:{}:{version}", self.provider, self.zone_returned, self.signal.as_str())
+        // The yearly table's key is that of record v1.
+        let provider = if self.provider == super::table::ID { "owid" } else { &self.provider };
+        format!("grid:{provider}:{}:{}:{version}", self.zone_returned, self.signal.as_str())
     }
 }
 

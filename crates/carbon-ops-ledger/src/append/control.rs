@@ -3,13 +3,19 @@
 //! Each is a turn of its own, durable before it is acknowledged, so that no other line can share its
 //! fate in a crash. Left out: deciding what to record.
 
+use std::io;
+use std::ops::ControlFlow;
+
 use super::{Appended, Ledger, io_error};
 use crate::entry::{
-    AddedKey, Control, Fault, KeyRotation, RetiredKey, RotationReason, possession_text,
+    AddedKey, Control, Correction, CorrectionReason, Entry, Fault, KeyRotation, Outcome,
+    RetiredKey, RotationReason, possession_text,
 };
 use crate::error::{Error, Result};
 use crate::keys::{PublicKey, Signer};
+use crate::merkle::leaf_hash;
 use crate::roster::{ROSTER_STATE_FILE, Roster};
+use crate::seek::{lines_from, offset_of};
 use crate::storage::Storage;
 use crate::tail::{Tail, Window};
 
@@ -38,6 +44,21 @@ impl std::fmt::Debug for Rotation<'_> {
     }
 }
 
+/// A correction that is wanted: the ledger looks up the line that it names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Amendment {
+    /// The number of the record, or of an earlier correction of it.
+    pub corrects: u64,
+    /// Why.
+    pub reason: CorrectionReason,
+    /// Why, for people.
+    pub note: Option<String>,
+    /// What stands instead.
+    pub outcome: Outcome,
+    /// The number of the restatement that this is part of.
+    pub restatement: Option<u64>,
+}
+
 impl<S: Storage> Ledger<'_, S> {
     /// Who may sign, as far as this writer has looked.
     #[must_use]
@@ -63,6 +84,49 @@ impl<S: Storage> Ledger<'_, S> {
             let (seq, line) = ledger.put(payload, len)?;
             Ok(Appended { seq, hash: ledger.head.hash, line, repairs })
         })
+    }
+
+    /// Appends a correction of an earlier record, which stays where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoEntry`] when there is no entry with that number, and as [`Ledger::append_control`].
+    pub fn correct(&mut self, wanted: Amendment, now: &str) -> Result<Appended> {
+        self.turn(|ledger| {
+            let mut repairs = Vec::new();
+            let len = ledger.settle(now, &mut repairs)?;
+            let line = ledger.line(wanted.corrects, len)?;
+            let correction = Correction {
+                corrects: wanted.corrects,
+                corrects_leaf: leaf_hash(&line).0,
+                reason: wanted.reason,
+                note: wanted.note,
+                outcome: wanted.outcome,
+                restatement: wanted.restatement,
+            };
+            let payload = Control::Correction(correction)
+                .to_payload(now, &ledger.options.tool)
+                .map_err(Error::InvalidEntry)?;
+            let (seq, line) = ledger.put(payload, len)?;
+            Ok(Appended { seq, hash: ledger.head.hash, line, repairs })
+        })
+    }
+
+    /// The line of an entry, without its newline.
+    fn line(&mut self, seq: u64, len: u64) -> Result<Vec<u8>> {
+        let storage = &mut self.storage;
+        let mut read = |offset, len| storage.read(offset, len);
+        let mut found = None;
+        let mut look = || {
+            let Some(offset) = offset_of(seq, len, &mut read)? else { return Ok(()) };
+            lines_from(offset, len, &mut read, &mut |line| {
+                found = Some(line.to_vec());
+                ControlFlow::Break(())
+            })
+        };
+        look().map_err(|e: io::Error| io_error(&self.storage, "read", e))?;
+        let own = |line: &Vec<u8>| Entry::parse(line).is_ok_and(|entry| entry.seq() == seq);
+        found.filter(own).ok_or_else(|| Error::NoEntry { path: self.storage.path(), seq })
     }
 
     /// Changes who may write. When this returns `Ok`, the change is durable; a writer whose own key was
@@ -120,13 +184,13 @@ impl<S: Storage> Ledger<'_, S> {
     /// What the end of the ledger, which has `len` bytes, says.
     pub(super) fn examine(&mut self, window: &Window, len: u64) -> Result<Tail> {
         self.learn(len)?;
-        let mut tail = window.examine(self.id, self.known.roster());
+        let mut tail = window.examine(self.id, self.known.roster(), self.signed_size);
         let unknown = matches!(tail, Err(Fault::KeyNotInRoster(_) | Fault::KeyRetired { .. }));
         if unknown && self.known.is_taken_up() {
             // What was kept of the roster may be wrong.
             self.known.forget();
             self.learn(len)?;
-            tail = window.examine(self.id, self.known.roster());
+            tail = window.examine(self.id, self.known.roster(), self.signed_size);
         }
         tail.map_err(|fault| super::damaged(&self.storage, "the last line", fault))
     }

@@ -7,16 +7,16 @@
 //!
 //! Costs what was appended since the last checkpoint: the stored edge of the tree (`tile.rs`) is
 //! taken up if it has the root that was signed, and made again from all lines if not. Left out:
-//! witnesses, and deleting incomplete tiles that later ones replace.
+//! witnesses (`cosign.rs`), and deleting incomplete tiles that later ones replace.
 
 use std::io;
 use std::ops::ControlFlow;
 
-use super::{Ledger, fatal, io_error};
+use super::{Ledger, io_error};
 use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE};
 use crate::entry::LedgerId;
 use crate::error::{Error, Result};
-use crate::merkle::leaf_hash;
+use crate::merkle::{TreeHash, leaf_hash};
 use crate::note::Note;
 use crate::roster::Roster;
 use crate::seek::{lines_from, offset_of};
@@ -27,6 +27,54 @@ use crate::tile::{Edge, Tile};
 pub const CHECKPOINT_EVERY: u64 = 1024;
 /// How many lines are hashed before the tiles over them are written: at most 2 MiB of tiles at a time.
 const BATCH_LINES: u64 = 1 << 16;
+
+/// The tree over a beginning of the ledger, as a writer keeps it in memory from one checkpoint to the
+/// next.
+#[derive(Debug)]
+pub(super) struct Grown {
+    edge: Edge,
+    /// Where in the file the next line begins.
+    offset: u64,
+    /// Tiles that are complete and not stored yet.
+    full: Vec<Tile>,
+    /// What was last signed of this tree.
+    signed: Option<Checkpoint>,
+}
+
+impl Grown {
+    /// Takes in the next line, of so many bytes without its newline.
+    fn push(&mut self, leaf: TreeHash, line_bytes: usize) {
+        self.edge.push(leaf, &mut self.full);
+        self.offset += line_bytes as u64 + 1;
+    }
+
+    /// Takes in lines that were appended at `offset`, unless there are others before, which will be
+    /// read when they are needed.
+    pub(super) fn append(
+        &mut self,
+        offset: u64,
+        leaves: impl Iterator<Item = TreeHash>,
+        bytes: u64,
+    ) {
+        if self.offset == offset {
+            for leaf in leaves {
+                self.edge.push(leaf, &mut self.full);
+            }
+            self.offset += bytes;
+        }
+    }
+
+    /// Whether this tree is one that extends `base`, or is extended by it and can find out.
+    fn goes_on_from(&self, base: Option<Checkpoint>) -> bool {
+        match base {
+            // Signed by this writer, or already compared by it.
+            base if base == self.signed => true,
+            Some(base) if base.size == self.edge.size() => base.root == self.edge.root(),
+            Some(base) => base.size > self.edge.size(),
+            None => false,
+        }
+    }
+}
 
 /// A checkpoint of the ledger as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +108,13 @@ impl<S: Storage> Ledger<'_, S> {
             let len = ledger.settle(now, &mut Vec::new())?;
             let signed = ledger.sign_checkpoint(len)?;
             ledger.keep_roster();
-            ledger.signed_size = signed.checkpoint.size;
             Ok(signed)
         })
     }
 
-    fn sign_checkpoint(&mut self, len: u64) -> Result<SignedCheckpoint> {
+    /// Signs a checkpoint of the ledger, which has just been settled or appended to by this writer,
+    /// is durable, and ends at `len`.
+    pub(super) fn sign_checkpoint(&mut self, len: u64) -> Result<SignedCheckpoint> {
         let size = self.head.seq + 1;
         let stored = stored_checkpoint(&mut self.storage, self.id, self.known.roster())?;
         let state = stored_state(&mut self.storage, self.id)?;
@@ -75,14 +124,13 @@ impl<S: Storage> Ledger<'_, S> {
         {
             return Err(self.truncated(size, base.size));
         }
-        // Another writer may have died between writing and syncing what we see.
-        self.storage.sync().map_err(|e| fatal(&self.storage, "sync", e))?;
         // Crash here, and at every step up to the state: nothing was signed, tiles are derived.
         let edge = self.grow(base, size, len)?;
         let checkpoint = Checkpoint { ledger_id: self.id, size, root: edge.root() };
         if let Some((last, note)) = stored
             && last == checkpoint
         {
+            self.signed_size = size;
             return Ok(SignedCheckpoint { checkpoint, note, new: false });
         }
         for tile in edge.partial() {
@@ -97,52 +145,77 @@ impl<S: Storage> Ledger<'_, S> {
         self.storage
             .append_beside(CHECKPOINT_LOG, text.as_bytes())
             .map_err(|e| beside(&self.storage, "append to", CHECKPOINT_LOG, e))?;
+        self.signed_size = size;
         Ok(SignedCheckpoint { checkpoint, note, new: true })
     }
 
     /// The edge of the tree over all `size` lines, which begins with what was signed; the tiles that
     /// are complete are stored.
     fn grow(&mut self, base: Option<Checkpoint>, size: u64, len: u64) -> Result<Edge> {
-        let mut edge = self.stored_edge(base)?;
-        if edge.size() == size {
-            return Ok(edge);
+        let mut grown = match self.grown.take().filter(|grown| grown.goes_on_from(base)) {
+            Some(grown) => grown,
+            None => self.stored(base, len)?,
+        };
+        loop {
+            self.store_full(&mut grown)?;
+            if grown.offset >= len {
+                break;
+            }
+            self.read_on(&mut grown, base, len)?;
         }
+        if grown.edge.size() != size {
+            let size = grown.edge.size();
+            let reason = format!("it has {size} lines and its last one says {}", self.head.seq + 1);
+            return Err(Error::Beside { path: self.storage.path(), reason });
+        }
+        let edge = grown.edge.clone();
+        grown.signed = Some(Checkpoint { ledger_id: self.id, size, root: edge.root() });
+        self.grown = Some(grown);
+        Ok(edge)
+    }
+
+    /// Takes in what stands behind the edge, up to [`BATCH_LINES`] of it.
+    fn read_on(&mut self, grown: &mut Grown, base: Option<Checkpoint>, len: u64) -> Result<()> {
+        let (start, end) = (grown.offset, grown.edge.size() + BATCH_LINES);
+        let mut matches = true;
+        let mut take = |line: &[u8]| {
+            grown.push(leaf_hash(line), line.len());
+            if let Some(base) = base.filter(|base| base.size == grown.edge.size()) {
+                matches = base.root == grown.edge.root();
+            }
+            if grown.edge.size() < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let storage = &mut self.storage;
+        let mut read = |offset, len| storage.read(offset, len);
+        lines_from(start, len, &mut read, &mut take)
+            .map_err(|e| io_error(&self.storage, "read", e))?;
+        if !matches {
+            let size = base.map_or(0, |base| base.size);
+            return Err(Error::Forked { path: self.storage.path(), size });
+        }
+        if grown.offset == start {
+            let reason = "its last line has no newline".to_owned();
+            return Err(Error::Beside { path: self.storage.path(), reason });
+        }
+        Ok(())
+    }
+
+    fn store_full(&mut self, grown: &mut Grown) -> Result<()> {
+        for tile in std::mem::take(&mut grown.full) {
+            self.store_tile(&tile)?;
+        }
+        Ok(())
+    }
+
+    /// The tree over what was signed last, from its tiles.
+    fn stored(&mut self, base: Option<Checkpoint>, len: u64) -> Result<Grown> {
+        let edge = self.stored_edge(base)?;
         let storage = &mut self.storage;
         let mut read = |offset, len| storage.read(offset, len);
         let offset =
             offset_of(edge.size(), len, &mut read).map_err(|e| io_error(storage, "read", e))?;
-        let mut offset = offset.unwrap_or(len);
-        loop {
-            let start = offset;
-            let (mut full, mut matches, end) = (Vec::new(), true, edge.size() + BATCH_LINES);
-            let mut take = |line: &[u8]| {
-                edge.push(leaf_hash(line), &mut full);
-                offset += line.len() as u64 + 1;
-                if let Some(base) = base.filter(|base| base.size == edge.size()) {
-                    matches = base.root == edge.root();
-                }
-                if edge.size() < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            };
-            let storage = &mut self.storage;
-            let mut read = |offset, len| storage.read(offset, len);
-            lines_from(start, len, &mut read, &mut take)
-                .map_err(|e| io_error(&self.storage, "read", e))?;
-            if !matches {
-                let size = base.map_or(0, |base| base.size);
-                return Err(Error::Forked { path: self.storage.path(), size });
-            }
-            for tile in full {
-                self.store_tile(&tile)?;
-            }
-            if edge.size() < end {
-                break;
-            }
-        }
-        if edge.size() != size {
-            let reason = format!("it has {} lines and its last one says {size}", edge.size());
-            return Err(Error::Beside { path: self.storage.path(), reason });
-        }
-        Ok(edge)
+        let signed = base.filter(|base| base.size == edge.size());
+        Ok(Grown { edge, offset: offset.unwrap_or(len), full: Vec::new(), signed })
     }
 
     /// The edge that was stored for the last checkpoint, if it has the root that was signed; else
@@ -171,7 +244,7 @@ impl<S: Storage> Ledger<'_, S> {
         }
     }
 
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(super) fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let replaced = self.storage.replace_beside(name, bytes);
         replaced.map_err(|e| beside(&self.storage, "write", name, e))
     }
@@ -193,6 +266,13 @@ pub(super) fn signed_size<S: Storage>(storage: &mut S, id: LedgerId) -> Result<u
         size = size.max(claim.map_or(0, |claim| claim.size));
     }
     Ok(size)
+}
+
+/// The checkpoint as it stands, if it is a note at all; nothing is known of it.
+pub(super) fn stored_note<S: Storage>(storage: &mut S) -> Result<Option<Note>> {
+    let bytes = storage.read_beside(CHECKPOINT_FILE);
+    let bytes = bytes.map_err(|e| beside(storage, "read", CHECKPOINT_FILE, e))?;
+    Ok(bytes.and_then(|bytes| Note::parse(&bytes).ok()))
 }
 
 fn stored_checkpoint<S: Storage>(
@@ -246,6 +326,11 @@ fn last<S: Storage>(
     }
 }
 
-fn beside<S: Storage>(storage: &S, action: &'static str, name: &str, source: io::Error) -> Error {
+pub(super) fn beside<S: Storage>(
+    storage: &S,
+    action: &'static str,
+    name: &str,
+    source: io::Error,
+) -> Error {
     Error::Io { action, path: storage.path().with_file_name(name), source }
 }

@@ -27,6 +27,13 @@ pub fn object_to_canonical(object: &Object) -> Vec<u8> {
     out
 }
 
+/// Appends one member: its name, a colon, its value.
+pub(crate) fn write_member(out: &mut Vec<u8>, name: &str, value: &Value) {
+    write_string(out, name);
+    out.push(b':');
+    write_value(out, value);
+}
+
 fn write_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
@@ -58,9 +65,7 @@ fn write_object(out: &mut Vec<u8>, object: &Object) {
         if index > 0 {
             out.push(b',');
         }
-        write_string(out, name);
-        out.push(b':');
-        write_value(out, value);
+        write_member(out, name, value);
     }
     out.push(b'}');
 }

@@ -119,8 +119,8 @@ impl KeyRotation {
         added.sort_by_key(|key| key.public_key);
         let mut retired: Vec<_> = self.retired.clone();
         retired.sort_by_key(|key| key.public_key);
-        object.insert("added", added.iter().map(AddedKey::to_value).collect::<Vec<_>>());
-        object.insert("retired", retired.iter().map(RetiredKey::to_value).collect::<Vec<_>>());
+        object.insert("added", added.into_iter().map(AddedKey::to_value).collect::<Vec<_>>());
+        object.insert("retired", retired.into_iter().map(RetiredKey::to_value).collect::<Vec<_>>());
         if let Some(reason) = self.reason {
             object.insert("reason", reason.as_str());
         }
@@ -128,7 +128,7 @@ impl KeyRotation {
 }
 
 impl AddedKey {
-    fn to_value(&self) -> Value {
+    fn to_value(self) -> Value {
         let mut object = Object::new();
         object.insert("algorithm", ALGORITHM);
         object.insert("proof", hex::encode(&self.proof));
@@ -138,7 +138,7 @@ impl AddedKey {
 }
 
 impl RetiredKey {
-    fn to_value(&self) -> Value {
+    fn to_value(self) -> Value {
         let mut object = Object::new();
         object.insert("public_key", self.public_key.to_hex());
         // Below the number of a line, which fits.

@@ -82,6 +82,11 @@ impl Gap {
         })
     }
 
+    /// From when to when, as times.
+    pub(crate) fn times(&self) -> Option<(jiff::Timestamp, jiff::Timestamp)> {
+        time(&self.from_ts).zip(time(&self.to_ts))
+    }
+
     /// The members of this record's own.
     pub(crate) fn add_to(&self, object: &mut Object) -> Result<(), Fault> {
         object.insert("from_ts", self.from_ts.as_str());

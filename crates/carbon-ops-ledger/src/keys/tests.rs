@@ -2,7 +2,9 @@
 //! ed25519-speccheck (<https://github.com/novifinancial/ed25519-speccheck>, `cases.txt`,
 //! Apache-2.0), typed here as data; those of Project Wycheproof, in `testdata/vectors`.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use super::*;
 
@@ -306,4 +308,75 @@ fn a_trust_list_is_read_line_by_line_or_not_at_all() {
     assert_eq!(Trust::from_file_or_hex(path.to_str().unwrap()).unwrap(), trust);
     assert!(Trust::from_file_or_hex(&one.to_hex()).unwrap().contains(one));
     assert!(Trust::from_file_or_hex("no such file").is_err());
+}
+
+#[test]
+fn a_key_file_under_a_passphrase_needs_it_and_tells_its_public_key_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys/k.pem");
+    let passphrase = Passphrase::first_line(b"correct horse").unwrap();
+    let protection = Protection { passphrase: &passphrase, entropy: [3; 32] };
+    let (key, origin) = create_secret_under(&path, &[7; 32], Some(protection)).unwrap();
+    assert_eq!(origin, KeyOrigin::Created);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+    assert!(matches!(load_secret(&path), Err(Error::KeyEncrypted { .. })));
+    assert_eq!(load_public(&path, None).unwrap(), key.public_key());
+    let opened = load_secret_under(&path, Some(&passphrase)).unwrap();
+    assert_eq!(opened.public_key(), key.public_key());
+    let other = Passphrase::first_line(b"battery staple").unwrap();
+    assert!(matches!(load_secret_under(&path, Some(&other)), Err(Error::Passphrase { .. })));
+    fs::remove_file(public_beside(&path)).unwrap();
+    assert!(matches!(load_public(&path, None), Err(Error::KeyEncrypted { .. })));
+}
+
+#[test]
+fn a_key_file_is_replaced_by_its_successor_and_kept_or_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let names = || {
+        let names = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let key = |name: &str| load_secret(&at(name)).unwrap().public_key();
+    let (first, _) = create_secret(&at("default.pem"), &[1; 32]).unwrap();
+    let (second, _) = create_secret(&at("b.pem"), &[2; 32]).unwrap();
+    replace_secret(&at("default.pem"), &at("b.pem"), Some(&at("a.pem"))).unwrap();
+    assert_eq!(names(), ["a.pem", "default.pem"]);
+    assert_eq!((key("a.pem"), key("default.pem")), (first.public_key(), second.public_key()));
+    // One under a passphrase, and the old one gone.
+    let passphrase = Passphrase::first_line(b"correct horse").unwrap();
+    let protection = Protection { passphrase: &passphrase, entropy: [3; 32] };
+    let (third, _) = create_secret_under(&at("c.pem"), &[3; 32], Some(protection)).unwrap();
+    replace_secret(&at("default.pem"), &at("c.pem"), None).unwrap();
+    assert_eq!(names(), ["a.pem", "default.pem", "default.pem.pub"]);
+    assert_eq!(load_public(&at("default.pem"), None).unwrap(), third.public_key());
+    // And back to one without.
+    create_secret(&at("d.pem"), &[4; 32]).unwrap();
+    replace_secret(&at("default.pem"), &at("d.pem"), Some(&at("e.pem"))).unwrap();
+    assert_eq!(names(), ["a.pem", "default.pem", "e.pem", "e.pem.pub"]);
+}
+
+#[test]
+fn a_trust_file_is_changed_line_by_line_and_keeps_the_others_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("home/trust");
+    let key = |n: u8| SecretKey::from_seed(&[n; 32]).public_key();
+    assert_eq!(Trust::entries(&path).unwrap(), []);
+    assert!(Trust::add_to_file(&path, key(1), "build\nserver").unwrap());
+    assert!(!Trust::add_to_file(&path, key(1), "again").unwrap());
+    let by_hand = format!("# ours\n\n{}\n{}   laptop", key(1), key(2));
+    fs::write(&path, by_hand).unwrap();
+    assert!(Trust::add_to_file(&path, key(3), "").unwrap());
+    assert!(Trust::remove_from_file(&path, key(1)).unwrap());
+    assert!(!Trust::remove_from_file(&path, key(1)).unwrap());
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, format!("# ours\n\n{}   laptop\n{}\n", key(2), key(3)));
+    let entries = Trust::entries(&path).unwrap();
+    assert_eq!(entries, [(key(2), "laptop".to_owned()), (key(3), String::new())]);
+    fs::write(&path, "nonsense\n").unwrap();
+    assert!(Trust::add_to_file(&path, key(4), "").is_err());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "nonsense\n");
 }

@@ -21,7 +21,7 @@ const HEAD: &str = "carbon-ops/roster/v1";
 
 /// What a line that changes the roster contains. In a text the quotes would be escaped; in an object
 /// further inside it can stand, so what is found is looked into.
-const MARK: &[u8] = b"\"type\":\"key_rotation\"";
+pub(crate) const MARK: &[u8] = b"\"type\":\"key_rotation\"";
 
 /// How much is read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -148,11 +148,8 @@ impl Known {
 
     /// What is kept for the next one who opens the ledger.
     pub(crate) fn state(&self) -> String {
-        let mut text = format!("{HEAD}\n{}\n{}\n", self.id, self.len);
-        for offset in &self.rotations {
-            text.push_str(&format!("{offset}\n"));
-        }
-        text
+        let offsets = self.rotations.iter().map(|offset| format!("{offset}\n"));
+        format!("{HEAD}\n{}\n{}\n{}", self.id, self.len, offsets.collect::<String>())
     }
 
     fn parse(&self, state: &[u8]) -> Option<(u64, Vec<u64>)> {

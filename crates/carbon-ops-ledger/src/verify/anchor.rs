@@ -67,6 +67,9 @@ pub struct AnchorReport {
     pub signed: bool,
 }
 
+/// The keys that may sign a checkpoint of so many lines.
+pub(super) type KeysAt<'k> = dyn Fn(u64) -> Vec<PublicKey> + 'k;
+
 /// The tree over the lines so far, and the roots that anchors ask for.
 #[derive(Clone, Debug)]
 pub(super) struct Tree<'a> {
@@ -102,12 +105,18 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The verdict on each anchor, once all lines have passed. `keys` may sign for this ledger.
-    pub(super) fn judge(&self, id: Option<LedgerId>, keys: &[PublicKey]) -> Vec<AnchorReport> {
-        self.anchors.iter().map(|anchor| self.judge_one(anchor, id, keys)).collect()
+    /// The verdict on each anchor, once all lines have passed. `keys_at` tells who may sign a checkpoint
+    /// of so many lines of this ledger.
+    pub(super) fn judge(&self, id: Option<LedgerId>, keys_at: &KeysAt<'_>) -> Vec<AnchorReport> {
+        self.anchors.iter().map(|anchor| self.judge_one(anchor, id, keys_at)).collect()
     }
 
-    fn judge_one(&self, anchor: &Anchor, id: Option<LedgerId>, keys: &[PublicKey]) -> AnchorReport {
+    fn judge_one(
+        &self,
+        anchor: &Anchor,
+        id: Option<LedgerId>,
+        keys_at: &KeysAt<'_>,
+    ) -> AnchorReport {
         let checkpoint = anchor.checkpoint();
         let report = |verdict, reason: Option<String>| AnchorReport {
             source: anchor.source.clone(),
@@ -123,7 +132,8 @@ impl<'a> Tree<'a> {
         if id.is_some_and(|id| id != checkpoint.ledger_id) {
             return refuse(format!("it is of the ledger {}", checkpoint.ledger_id));
         }
-        if let Some(Err(error)) = anchor.note().map(|note| checkpoint.signed_by(&note, keys)) {
+        let keys = keys_at(checkpoint.size);
+        if let Some(Err(error)) = anchor.note().map(|note| checkpoint.signed_by(&note, &keys)) {
             return refuse(error.to_string());
         }
         match self.wanted.get(&checkpoint.size).copied().flatten() {

@@ -5,10 +5,16 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+use memchr::memmem;
+
 use crate::canonical::Object;
-use crate::entry::{Control, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES};
+use crate::entry::{
+    Control, Correction, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES, Outcome,
+};
 use crate::keys::PublicKey;
 use crate::merkle::{TreeHash, leaf_hash};
+use crate::roster::MARK;
 
 /// More keys than an honest ledger has; whoever writes a new key on each line gains no memory.
 const MAX_KNOWN_KEYS: usize = 256;
@@ -76,10 +82,10 @@ pub struct Examined<T> {
 pub(super) enum Content<T> {
     /// What an interrupted write left, and an entry if it is a whole one.
     Torn(Option<Box<Facts<T>>>),
-    /// Not looked into.
-    Compared,
-    /// Not looked into, but for what the next line has to follow.
-    LastCompared(Result<(u64, EntryHash), Fault>),
+    /// Not looked into, but for what changes who may sign.
+    Compared(Option<Box<Facts<T>>>),
+    /// Not looked into, but for that and for what the next line has to follow.
+    LastCompared(Result<Box<Facts<T>>, Fault>),
     /// An entry, or why it is none.
     Entry(Result<Box<Facts<T>>, Fault>),
 }
@@ -94,14 +100,17 @@ pub(super) struct Facts<T> {
     pub(super) signing_key: PublicKey,
     /// Whether the signature fits the key that the entry names.
     pub(super) signed: bool,
+    /// When it was made, as it says.
+    pub(super) time: Option<Timestamp>,
     pub(super) payload: Payload<T>,
 }
 
 /// Whose record an entry carries.
 #[derive(Clone, Debug)]
 pub(super) enum Payload<T> {
-    /// One of the ledger's own.
-    Control(Box<Control>),
+    /// One of the ledger's own, and whether what it carries holds by itself: the proofs of keys that
+    /// join, or what the caller's check says of a corrected record.
+    Control(Box<Control>, Result<Option<T>, Fault>),
     /// Another one, and what the caller's check says.
     Record(Result<T, String>),
     /// Not looked at, because nobody signed it.
@@ -113,11 +122,9 @@ impl<T> Facts<T> {
     pub(super) fn authenticate(
         &self,
         ledger_id: LedgerId,
-        roster: &[PublicKey],
+        permitted: Result<(), Fault>,
     ) -> Result<(), Fault> {
-        if !roster.contains(&self.signing_key) {
-            return Err(Fault::KeyNotInRoster(self.signing_key.to_hex()));
-        }
+        permitted?;
         if !self.signed {
             return Err(Fault::Signature);
         }
@@ -147,9 +154,10 @@ impl<'c, T> Examiner<'c, T> {
             content: if torn {
                 Content::Torn(self.facts(line.bytes).ok())
             } else if line.number > 1 && line.number < self.since {
-                Content::Compared
+                let changes = memmem::find(line.bytes, MARK).is_some();
+                Content::Compared(changes.then(|| self.facts(line.bytes).ok()).flatten())
             } else if line.number > 1 && line.number == self.since {
-                Content::LastCompared(self.parse(line.bytes).map(|e| (e.seq(), e.hash())))
+                Content::LastCompared(self.facts(line.bytes))
             } else if line.terminated {
                 Content::Entry(self.facts(line.bytes))
             } else {
@@ -168,12 +176,28 @@ impl<'c, T> Examiner<'c, T> {
             hash: entry.hash(),
             signing_key: entry.signing_key(),
             signed,
+            time: entry.noted_at(),
             payload: match entry.control()? {
-                Some(control) => Payload::Control(Box::new(control)),
+                Some(control) if signed => {
+                    let holds = self.carried(&control, &entry);
+                    Payload::Control(Box::new(control), holds)
+                }
+                Some(control) => Payload::Control(Box::new(control), Err(Fault::Signature)),
                 None if signed => Payload::Record((self.check)(entry.into_object())),
                 None => Payload::Unsigned,
             },
         }))
+    }
+
+    /// Whether what a record of the ledger's own carries holds by itself.
+    fn carried(&self, control: &Control, entry: &Entry) -> Result<Option<T>, Fault> {
+        match control {
+            Control::KeyRotation(rotation) => rotation.prove(entry).map(|()| None),
+            Control::Correction(Correction { outcome: Outcome::Replaced(payload), .. }) => {
+                (self.check)(payload.clone()).map(Some).map_err(Fault::Record)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn parse(&mut self, line: &[u8]) -> Result<Entry, Fault> {

@@ -3,11 +3,19 @@
 //!
 //! Left out: what a line tells by itself, which is `line.rs`, and where lines come from.
 
+use std::io;
+use std::sync::Arc;
+
 use super::anchor::{AnchorReport, AnchorVerdict, Tree};
+use super::leaves::Leaves;
+use super::life::Watch;
 use super::line::{Content, Examined, Facts, Payload};
+use super::signers::{Signers, SuspectReport};
 use super::{FaultReport, KeyReport, MAX_FAULTS, Report, Settings, Status, TornTail};
-use crate::entry::{Control, EntryHash, Fault, Imported, LedgerId};
+use crate::entry::{Control, Correction, EntryHash, Fault, Imported, LedgerId};
 use crate::keys::{PublicKey, Trust};
+use crate::merkle::TreeHash;
+use crate::roster::{Roster, Term};
 
 /// What the next entry's number has to be.
 #[derive(Clone, Copy, Debug)]
@@ -32,22 +40,21 @@ pub struct Sequence<'t> {
     /// The hash of the line before, unless that line was not authentic and has reported so.
     prev_hash: Option<EntryHash>,
     last: Option<(u64, EntryHash)>,
-    signed: Vec<(PublicKey, u64)>,
+    signers: Signers,
+    suspects: Vec<SuspectReport>,
     entries: u64,
     recoveries: u64,
     fault_count: u64,
     faults: Vec<FaultReport>,
     torn_tail: Option<TornTail>,
+    /// Whether it is more than one line, or holes in one.
+    torn_batch: bool,
     tree: Tree<'t>,
+    leaves: Leaves<'t>,
+    /// Why the ledger could not be read again.
+    failure: Option<Arc<io::Error>>,
+    watch: Watch,
     compared: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Roster {
-    /// The key that signed the genesis.
-    genesis_key: PublicKey,
-    /// All keys that the genesis lists.
-    keys: Vec<PublicKey>,
 }
 
 /// What is done with what the check made of a record, by the number of its entry.
@@ -67,13 +74,18 @@ impl<'t> Sequence<'t> {
             next_seq: NextSeq::Is(0),
             prev_hash: None,
             last: None,
-            signed: Vec::new(),
+            signers: Signers::default(),
+            suspects: Vec::new(),
             entries: 0,
             recoveries: 0,
             fault_count: 0,
             faults: Vec::new(),
             torn_tail: None,
+            torn_batch: false,
             tree: Tree::new(settings.anchors),
+            leaves: Leaves::new(settings.read_back),
+            failure: None,
+            watch: Watch::default(),
             compared: 0,
         }
     }
@@ -82,9 +94,19 @@ impl<'t> Sequence<'t> {
     /// where it belongs.
     pub fn push<T>(&mut self, line: Examined<T>, accept: &mut Accept<'_, T>) {
         self.line_number = line.number;
-        if let Some(leaf) = line.leaf {
+        let leaf = line.leaf;
+        if let Some(leaf) = leaf {
             self.tree.push(leaf);
         }
+        let bytes = line.bytes;
+        self.judge(line, accept);
+        // After it, so that no line can name itself.
+        if let Some(leaf) = leaf {
+            self.leaves.push(leaf, bytes);
+        }
+    }
+
+    fn judge<T>(&mut self, line: Examined<T>, accept: &mut Accept<'_, T>) {
         match line.content {
             Content::Torn(entry) => {
                 let complete_entry = !line.terminated
@@ -94,11 +116,19 @@ impl<'t> Sequence<'t> {
                 let (line, bytes) = (line.number, line.bytes);
                 self.torn_tail = Some(TornTail { line, bytes, complete_entry });
             }
-            Content::Compared => self.compared += 1,
+            Content::Compared(change) => {
+                self.compared += 1;
+                if let Some(change) = change {
+                    self.compared_change(&change);
+                }
+            }
             Content::LastCompared(end) => {
                 self.compared += 1;
                 match end {
-                    Ok((seq, hash)) => self.follow(seq, hash),
+                    Ok(end) => {
+                        self.compared_change(&end);
+                        self.follow(end.seq, end.hash);
+                    }
                     Err(fault) => self.fault(None, &fault),
                 }
             }
@@ -111,8 +141,15 @@ impl<'t> Sequence<'t> {
         }
     }
 
+    /// Takes note of a torn end of so many bytes that is more than one line, or holes in one.
+    pub(super) fn push_torn(&mut self, bytes: u64) {
+        self.line_number += 1;
+        self.torn_tail = Some(TornTail { line: self.line_number, bytes, complete_entry: false });
+        self.torn_batch = true;
+    }
+
     fn entry<T>(&mut self, entry: Facts<T>, accept: &mut Accept<'_, T>) {
-        let (seq, key) = (entry.seq, entry.signing_key);
+        let (seq, key, time) = (entry.seq, entry.signing_key, entry.time);
         if let Err(fault) = self.authenticate(&entry) {
             self.fault(Some(seq), &fault);
             self.lose_track();
@@ -120,32 +157,75 @@ impl<'t> Sequence<'t> {
         }
         let order = self.check_order(&entry);
         self.follow(seq, entry.hash);
-        match order.and_then(|()| self.check_content(entry, accept)) {
-            Ok(()) => self.count(key),
+        // Also when it stands in the wrong place: else every line after it would seem to be at fault.
+        let change = self.change_roster(&entry);
+        match order.and(change).and_then(|()| self.check_content(entry, accept)) {
+            Ok(control) => {
+                self.count(key, seq);
+                self.watch.entry(seq, time, control.as_deref());
+            }
             Err(fault) => self.fault(Some(seq), &fault),
         }
+    }
+
+    /// Why the ledger could not be read again, where a line names an earlier one.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        self.failure.as_ref().map(|failure| io::Error::new(failure.kind(), failure.to_string()))
+    }
+
+    /// A change of keys among lines that are not looked into otherwise.
+    fn compared_change<T>(&mut self, entry: &Facts<T>) {
+        let changes = matches!(&entry.payload, Payload::Control(control, _)
+            if matches!(**control, Control::KeyRotation(_)));
+        if changes
+            && let Err(fault) = self.authenticate(entry).and_then(|()| self.change_roster(entry))
+        {
+            self.fault(Some(entry.seq), &fault);
+        }
+    }
+
+    /// What an authentic entry does to the keys that may sign.
+    fn change_roster<T>(&mut self, entry: &Facts<T>) -> Result<(), Fault> {
+        if let Payload::Control(control, holds) = &entry.payload
+            && let Control::KeyRotation(rotation) = &**control
+            && let Some(roster) = &mut self.roster
+        {
+            if let Err(fault) = holds {
+                return Err(fault.clone());
+            }
+            roster.change(rotation, entry.seq)?;
+            for key in &rotation.retired {
+                if let Some(since) = key.compromised_since {
+                    // This line, perhaps by that key itself, is not among them: it is what tells.
+                    let seq = entry.seq;
+                    self.suspects.push(self.signers.suspect(key.public_key, since, seq));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether a key that may do so signed this entry, for this ledger.
     fn authenticate<T>(&mut self, entry: &Facts<T>) -> Result<(), Fault> {
         if self.line_number == 1
-            && let Payload::Control(control) = &entry.payload
+            && let Payload::Control(control, _) = &entry.payload
             && let Control::Genesis(genesis) = &**control
         {
-            entry.authenticate(entry.ledger_id, &genesis.keys)?;
+            // That its own key is on its list is part of its form.
+            entry.authenticate(entry.ledger_id, Ok(()))?;
             self.created_ts = Some(genesis.created_ts.clone());
             self.imported.clone_from(&genesis.imported);
-            let keys = genesis.keys.clone();
-            self.roster = Some(Roster { genesis_key: entry.signing_key, keys });
+            self.roster = Some(Roster::of(entry.signing_key, genesis.keys.clone()));
         }
         // Without a genesis only what is trusted directly can tell an authentic line from another.
         let ledger_id = self.ledger_id.unwrap_or(entry.ledger_id);
-        if let Some(roster) = &self.roster {
-            entry.authenticate(ledger_id, &roster.keys)?;
-        } else {
-            let trusted: Vec<PublicKey> = self.trust.iter().collect();
-            entry.authenticate(ledger_id, &trusted)?;
-        }
+        let key = entry.signing_key;
+        let permitted = match &self.roster {
+            Some(roster) => roster.permits(key, entry.seq),
+            None if self.trust.contains(key) => Ok(()),
+            None => Err(Fault::KeyNotInRoster(key.to_hex())),
+        };
+        entry.authenticate(ledger_id, permitted)?;
         self.ledger_id = Some(ledger_id);
         Ok(())
     }
@@ -173,18 +253,37 @@ impl<'t> Sequence<'t> {
         &mut self,
         entry: Facts<T>,
         accept: &mut Accept<'_, T>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Box<Control>>, Fault> {
         match entry.payload {
             Payload::Record(checked) => {
-                checked.and_then(|record| accept(entry.seq, record)).map_err(Fault::Record)
+                let accepted = checked.and_then(|record| accept(entry.seq, record));
+                accepted.map(|()| None).map_err(Fault::Record)
             }
-            Payload::Control(control) => {
-                if let Control::Recovery(_) = *control {
-                    self.recoveries += 1;
+            Payload::Control(control, holds) => {
+                let replacement = holds?;
+                match &*control {
+                    Control::Recovery(_) => self.recoveries += 1,
+                    Control::Correction(correction) => self.check_reference(correction)?,
+                    _ => {}
                 }
-                Ok(())
+                if let Some(replacement) = replacement {
+                    accept(entry.seq, replacement).map_err(Fault::Record)?;
+                }
+                Ok(Some(control))
             }
             Payload::Unsigned => Err(Fault::Signature),
+        }
+    }
+
+    /// Whether the line that a correction names has the leaf hash that it names.
+    fn check_reference(&mut self, correction: &Correction) -> Result<(), Fault> {
+        match self.leaves.leaf(correction.corrects) {
+            Ok(leaf) if leaf == Some(TreeHash(correction.corrects_leaf)) => Ok(()),
+            Ok(_) => Err(Fault::CorrectsLeaf(correction.corrects)),
+            Err(failure) => {
+                self.failure.get_or_insert(Arc::new(failure));
+                Ok(())
+            }
         }
     }
 
@@ -202,12 +301,9 @@ impl<'t> Sequence<'t> {
         self.prev_hash = None;
     }
 
-    fn count(&mut self, key: PublicKey) {
+    fn count(&mut self, key: PublicKey, seq: u64) {
         self.entries += 1;
-        match self.signed.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, entries)) => *entries += 1,
-            None => self.signed.push((key, 1)),
-        }
+        self.signers.count(key, seq);
     }
 
     fn fault(&mut self, seq: Option<u64>, fault: &Fault) {
@@ -226,8 +322,12 @@ impl<'t> Sequence<'t> {
         if self.line_number == 0 {
             self.fault(None, &Fault::EmptyFile);
         }
-        let trusted = self.roster.as_ref().is_some_and(|r| self.trust.contains(r.genesis_key));
-        let anchors = self.tree.judge(self.ledger_id, &self.known_keys());
+        let trusted = self.roster.as_ref().is_some_and(|r| self.trust.contains(r.genesis_key()));
+        let anchors = self.tree.judge(self.ledger_id, &|size| self.keys_at(size));
+        if self.torn_batch && has(&anchors, AnchorVerdict::Truncated) {
+            // What was signed for was durable, and no crash makes holes in that.
+            self.fault(None, &Fault::NulByte);
+        }
         let status = if self.was_cut_off(&anchors) {
             Status::Rewritten
         } else if self.fault_count > 0 || has(&anchors, AnchorVerdict::Refused) {
@@ -253,6 +353,9 @@ impl<'t> Sequence<'t> {
             last_seq: self.last.map(|(seq, _)| seq),
             head_hash: self.last.map(|(_, hash)| hash.to_string()),
             recoveries: self.recoveries,
+            rotations: self.roster.as_ref().map_or(0, Roster::rotations),
+            suspects: self.suspects,
+            life: self.watch.finish(),
             fault_count: self.fault_count,
             first_fault: self.faults.first().cloned(),
             faults: self.faults,
@@ -272,25 +375,28 @@ impl<'t> Sequence<'t> {
             && self.faults.iter().all(|fault| by_cut.contains(&fault.code))
     }
 
-    /// The keys that may sign checkpoints of this ledger.
-    fn known_keys(&self) -> Vec<PublicKey> {
-        let roster = self.roster.iter().flat_map(|roster| roster.keys.iter().copied());
+    /// The keys that may sign a checkpoint of so many lines.
+    fn keys_at(&self, size: u64) -> Vec<PublicKey> {
+        let roster = self.roster.iter().flat_map(|roster| roster.keys_at(size));
         roster.chain(self.trust.iter()).collect()
     }
 
     fn key_reports(&self) -> Vec<KeyReport> {
-        let genesis_key = self.roster.as_ref().map(|roster| roster.genesis_key);
-        let keys = match &self.roster {
-            Some(roster) => roster.keys.clone(),
-            None => self.signed.iter().map(|(key, _)| *key).collect(),
+        let genesis_key = self.roster.as_ref().map(Roster::genesis_key);
+        let term = |key| (key, Term::default());
+        let keys: Vec<(PublicKey, Term)> = match &self.roster {
+            Some(roster) => roster.terms().collect(),
+            None => self.signers.keys().map(term).collect(),
         };
         keys.into_iter()
-            .map(|key| KeyReport {
+            .map(|(key, term)| KeyReport {
                 public_key: key.to_hex(),
                 fingerprint: key.fingerprint(),
                 trusted: self.trust.contains(key),
                 genesis: genesis_key == Some(key),
-                entries: self.signed.iter().find(|(k, _)| *k == key).map_or(0, |(_, n)| *n),
+                entries: self.signers.entries(key),
+                added_seq: term.first.checked_sub(1),
+                retired_seq: term.last,
             })
             .collect()
     }

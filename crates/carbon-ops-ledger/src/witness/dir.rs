@@ -5,7 +5,7 @@
 //! second process out. Left out: the secret key, which is a file of its own.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -119,18 +119,33 @@ impl DirState {
         }
     }
 
-    fn check_mark(dir: &Path, key: &VerifierKey) -> Result<(), WitnessDirError> {
+    /// The key of the witness whose directory this is; none when it is nobody's.
+    ///
+    /// # Errors
+    ///
+    /// When the mark cannot be read.
+    pub fn key_of(dir: &Path) -> Result<Option<VerifierKey>, WitnessDirError> {
         let path = dir.join(MARK_FILE);
-        let bytes = read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => WitnessDirError::NotInitialised(dir.to_owned()),
-            _ => WitnessDirError::Io { action: "read", path: path.clone(), source },
-        })?;
-        let text = String::from_utf8_lossy(&bytes);
-        let found = text.strip_prefix(MARK).map_or("of another format", str::trim);
-        if found == key.to_string() {
+        let io = |source| WitnessDirError::Io { action: "read", path: path.clone(), source };
+        let bytes = match read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io(e)),
+        };
+        let text = str::from_utf8(&bytes).ok();
+        let key = text.and_then(|text| text.strip_prefix(MARK)?.trim().parse().ok());
+        let damaged = || io(io::Error::new(io::ErrorKind::InvalidData, "it names no witness"));
+        key.map(Some).ok_or_else(damaged)
+    }
+
+    fn check_mark(dir: &Path, key: &VerifierKey) -> Result<(), WitnessDirError> {
+        let Some(found) = Self::key_of(dir)? else {
+            return Err(WitnessDirError::NotInitialised(dir.to_owned()));
+        };
+        if found == *key {
             return Ok(());
         }
-        let (found, wanted) = (found.to_owned(), key.to_string());
+        let (found, wanted) = (found.to_string(), key.to_string());
         Err(WitnessDirError::OtherWitness { path: dir.to_owned(), found, wanted })
     }
 
@@ -171,12 +186,11 @@ impl StateStore for DirState {
 /// A file that appears complete or not at all. Only the holder of the lock writes here.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temp = path.with_extension("tmp");
-    // Only the holder of the lock writes here, so a left-over under this name is a dead one's.
-    match std::fs::remove_file(&temp) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    durable::write_synced(&temp, bytes, FILE_MODE)?;
+    let mut options = OpenOptions::new();
+    // What a crash left under this name is overwritten.
+    let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
     std::fs::rename(&temp, path)?;
     durable::sync_dir(durable::parent_of(path))
 }

@@ -22,6 +22,11 @@ pub(crate) fn key() -> SecretKey {
     SecretKey::from_seed(&std::array::from_fn(|i| u8::try_from(i).unwrap()))
 }
 
+/// The second test key: seed bytes 20 to 3f.
+pub(crate) fn second_key() -> SecretKey {
+    SecretKey::from_seed(&std::array::from_fn(|i| u8::try_from(32 + i).unwrap()))
+}
+
 pub(crate) fn other_key() -> SecretKey {
     SecretKey::from_seed(&[0x5a; 32])
 }
@@ -128,6 +133,7 @@ struct State {
     /// How many bytes of the file are durable.
     synced: usize,
     calls: usize,
+    largest_append: usize,
     failure: Option<Failure>,
     dead: bool,
 }
@@ -162,6 +168,10 @@ impl MemoryDisk {
 
     pub(crate) fn calls(&self) -> usize {
         self.0.lock().unwrap().calls
+    }
+
+    pub(crate) fn largest_append(&self) -> usize {
+        self.0.lock().unwrap().largest_append
     }
 
     /// What is on the disk after a loss of power.
@@ -231,6 +241,7 @@ impl Storage for MemoryDisk {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.call(|state, quarters| {
             let part = bytes.len() * quarters / 4;
+            state.largest_append = state.largest_append.max(bytes.len());
             state.content.file.as_mut().unwrap().extend(&bytes[..part]);
             Ok(())
         })

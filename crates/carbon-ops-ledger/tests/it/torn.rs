@@ -70,6 +70,119 @@ fn sectors_that_were_never_written_are_recovered() {
     }
 }
 
+/// The ledger with these sectors missing, and where its first torn line begins: told by the lines that
+/// each missing sector has a part in, independent of how the code looks for it.
+fn without_sectors(file: &[u8], durable: usize, missing: &[usize]) -> (Vec<u8>, Option<usize>) {
+    let mut torn = file.to_vec();
+    for sector in missing {
+        let range = (sector * 512).max(durable)..((sector + 1) * 512).min(file.len());
+        torn[range].fill(0);
+    }
+    let mut start = 0;
+    for line in lines(file) {
+        let end = start + line.len();
+        let touched = |sector: &usize| {
+            (sector * 512).max(durable) < end && ((sector + 1) * 512).min(file.len()) > start
+        };
+        if missing.iter().any(touched) {
+            return (torn, Some(start));
+        }
+        start = end;
+    }
+    (torn, None)
+}
+
+#[test]
+fn a_batch_with_any_sectors_missing_is_cut_off_from_the_first_line_that_lacks_some() {
+    let file = ledger_of(8, &key(), LEDGER_ID);
+    let durable = lines(&file)[..3].concat().len();
+    let sectors: Vec<usize> = (durable / 512..=(file.len() - 1) / 512).collect();
+    assert!((6..12).contains(&sectors.len()), "{}", sectors.len());
+    for mask in 1..1_u32 << sectors.len() {
+        let missing: Vec<usize> = sectors
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| mask >> i & 1 == 1)
+            .map(|(_, s)| *s)
+            .collect();
+        let (torn, begins) = without_sectors(&file, durable, &missing);
+        let begins = begins.unwrap();
+        let before = report(&torn);
+        assert_eq!((before.status, before.fault_count), (Status::TornTail, 0), "{missing:?}");
+        let whole = lines(&torn[..begins]).len();
+        let tail = before.torn_tail.unwrap();
+        assert_eq!((tail.line, tail.bytes), (whole as u64 + 1, (torn.len() - begins) as u64));
+        assert_eq!(before.entries, whole as u64);
+        let (disk, repairs) = reopen(&torn).unwrap();
+        assert!(matches!(repairs[..], [Repair::SetAside { .. }, Repair::Recorded { .. }]));
+        let kept: Vec<_> = disk.content().evidence.into_values().collect();
+        assert_eq!(kept, [torn[begins..].to_vec()], "{missing:?}");
+        assert_eq!(&disk.file()[..begins], &torn[..begins]);
+        assert_eq!(report(&disk.file()).status, Status::Valid);
+    }
+}
+
+#[test]
+fn a_batch_of_which_only_the_length_grew_is_cut_off() {
+    let file = ledger_of(3, &key(), LEDGER_ID);
+    for zeros in [1, 511, 65_536, 65_537, 200_000, 1 << 20] {
+        let torn = [&file[..], &vec![0; zeros]].concat();
+        assert_eq!(report(&torn).status, Status::TornTail, "{zeros}");
+        let (disk, _) = reopen(&torn).unwrap();
+        assert_eq!(numbers(&disk.file()), [0, 1, 2, 99]);
+        assert_eq!(report(&disk.file()).recoveries, 1);
+    }
+}
+
+#[test]
+fn a_zero_byte_that_no_missing_sector_leaves_is_a_fault() {
+    let file = ledger_of(8, &key(), LEDGER_ID);
+    let all = lines(&file);
+    let third = all[..3].concat().len();
+    // One flipped bit makes a zero of a blank; and zeros that end within a sector.
+    let blank = third + all[3].iter().position(|byte| *byte == b' ').unwrap();
+    for range in [blank..blank + 1, third + 10..third + 20, third + 512..third + 513] {
+        let mut bad = file.clone();
+        bad[range.clone()].fill(0);
+        let report = report(&bad);
+        assert_eq!(report.status, Status::Tampered, "{range:?}");
+        let fault = report.first_fault.unwrap();
+        assert_eq!(
+            (fault.line, fault.code),
+            (4 + u64::from(range.start >= third + all[3].len()), "nul_byte")
+        );
+    }
+    // A line further from the end than a batch: no crash reaches there.
+    let mut long = file.clone();
+    let sector = (third + 511) / 512 * 512;
+    long[sector..sector + 512].fill(0);
+    assert_eq!(report(&long).status, Status::TornTail);
+    long.resize(long.len() + (1 << 20) + 65_536, b'x');
+    let report = report(&long);
+    assert_eq!((report.status, report.first_fault.unwrap().code), (Status::Tampered, "nul_byte"));
+}
+
+#[test]
+fn a_bad_line_before_a_torn_batch_is_refused() {
+    let file = ledger_of(8, &key(), LEDGER_ID);
+    let durable = lines(&file)[..5].concat().len();
+    let (mut torn, begins) = without_sectors(&file, durable, &[durable / 512 + 1]);
+    // In the line before, and in one of the same batch further up.
+    for line in [2, 4] {
+        let at = lines(&file)[..line].concat().len() + 40;
+        torn[at] ^= 1;
+        let disk = MemoryDisk::of_file(&torn);
+        let key = key();
+        let open = Ledger::open_for_append(disk.clone(), &key, &trust(), LATER, options());
+        assert!(matches!(open.map(|_| ()), Err(Error::Damaged { .. })), "line {line}");
+        assert_eq!(disk.file(), torn);
+        assert_eq!(report(&torn).status, Status::Tampered);
+        torn[at] ^= 1;
+    }
+    assert_eq!(reopen(&torn).unwrap().1.len(), 2);
+    assert!(begins.is_some());
+}
+
 #[test]
 fn damage_that_no_crash_leaves_is_refused_and_left_alone() {
     let file = ledger_of(2, &key(), LEDGER_ID);
@@ -92,7 +205,7 @@ fn damage_that_no_crash_leaves_is_refused_and_left_alone() {
         ("zeros in the genesis", [b"\0\0\0\n".to_vec(), parts[1].clone()].concat()),
         ("a torn line behind a bad one", [&flipped(start + 40)[..], b"{\"torn"].concat()),
         ("more at the end than we ever write", [&file[..], &[b'x'; 70_000]].concat()),
-        ("zeros without end", [&file[..], &[0; 200_000]].concat()),
+        ("zeros without end", [&file[..], &[0; 1_200_000]].concat()),
         ("a line longer than any of ours", [&file[..], &[b'x'; 200_000], b"\n"].concat()),
     ];
     for (what, bad) in cases {

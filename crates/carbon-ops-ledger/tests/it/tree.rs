@@ -26,7 +26,7 @@ use crate::support::{
 };
 
 /// RFC 6962 section 2.1 as it is written there: the plainest tree.
-fn root(leaves: &[TreeHash]) -> TreeHash {
+pub(crate) fn root(leaves: &[TreeHash]) -> TreeHash {
     if let [leaf] = leaves {
         return *leaf;
     }
@@ -34,7 +34,7 @@ fn root(leaves: &[TreeHash]) -> TreeHash {
     node_hash(root(&leaves[..middle]), root(&leaves[middle..]))
 }
 
-fn root_of_file(file: &[u8], size: u64) -> TreeHash {
+pub(crate) fn root_of_file(file: &[u8], size: u64) -> TreeHash {
     let leaves: Vec<_> =
         lines(file).iter().map(|line| leaf_hash(line.strip_suffix(b"\n").unwrap())).collect();
     root(&leaves[..usize::try_from(size).unwrap()])

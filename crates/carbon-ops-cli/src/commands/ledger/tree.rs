@@ -1,4 +1,4 @@
-//! Checkpoints and proofs on the command line: sign, prove, check, and what `verify` says of them.
+//! Checkpoints and proofs on the command line: prove, check, and what `verify` says of them.
 
 use std::fs;
 use std::io::Write;
@@ -11,34 +11,18 @@ use carbon_ops_ledger::merkle::{
     verify_inclusion,
 };
 use carbon_ops_ledger::note::{MAX_NOTE_BYTES, Note};
-use carbon_ops_ledger::proof::{MAX_PROOF_BYTES, Proof};
+use carbon_ops_ledger::proof::{MAX_PROOF_BYTES, Proof, Proven};
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_ledger::verify::{Anchor, AnchorKind, AnchorVerdict, Report, Status};
 use serde_json::json;
 
+use super::witnessed::{Witnessed, read_policy};
 use super::{COULD_NOT, file, row, trust};
-use crate::args::{LedgerCheckProof, LedgerCheckpoint, LedgerConsistency, LedgerProve};
+use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::store::Store;
 use crate::{REWRITTEN, render::plain};
-
-pub(super) fn checkpoint(
-    args: &LedgerCheckpoint,
-    settings: &Settings,
-    edge: &Edge,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let store = Store::of(settings, edge)?.at(args.path.as_deref());
-    if !store.exists() {
-        bail!("there is no ledger in {}", store.ledger.display());
-    }
-    let keyring = store.keyring()?;
-    let signed = store.open(&keyring)?.checkpoint()?;
-    write!(out, "{}", signed.note)?;
-    Ok(0)
-}
 
 pub(super) fn prove(
     args: &LedgerProve,
@@ -95,24 +79,28 @@ pub(super) fn check_proof(
     out: &mut impl Write,
 ) -> Result<u8> {
     let trust = trust(args.trust.as_deref(), settings, edge)?;
+    let policy = args.policy.as_deref().map(read_policy).transpose()?;
     let name = args.file.display();
     let bytes =
         read_limited(&args.file, MAX_PROOF_BYTES).with_context(|| format!("cannot read {name}"))?;
-    let (code, status, reason, proven) = match Proof::parse(&bytes).and_then(|p| p.check(&trust)) {
+    let checked = Proof::parse(&bytes).and_then(|proof| Ok((proof.check(&trust)?, proof)));
+    let (mut code, status, reason, proven) = match checked {
         Ok(proven) => (0, "proven", None, Some(proven)),
         Err(e) if e.is_untrusted() => (COULD_NOT, "untrusted", Some(e.to_string()), None),
         Err(e) => (1, "not_proven", Some(e.to_string()), None),
     };
+    let witnessed = policy.zip(proven.as_ref());
+    let witnessed =
+        witnessed.map(|(policy, (_, proof))| Witnessed::of(&policy, Some(&proof.checkpoint)));
+    code = witnessed.as_ref().map_or(code, |witnessed| witnessed.exit_code(code));
+    let proven = proven.map(|(proven, _)| proven);
     if args.json {
         let mut report = json!({ "schema_version": 1, "status": status, "reason": reason });
-        if let (Some(proven), Some(report)) = (&proven, report.as_object_mut()) {
-            report.insert("ledger_id".into(), proven.checkpoint.ledger_id.to_string().into());
-            report.insert("seq".into(), proven.entry.seq().into());
-            report.insert("tree_size".into(), proven.checkpoint.size.into());
-            report.insert("root".into(), proven.checkpoint.root.to_string().into());
-            report.insert("signed_by".into(), proven.checkpoint_key.fingerprint().into());
-            let line = carbon_ops_ledger::canonical::object_to_canonical(proven.entry.object());
-            report.insert("entry".into(), serde_json::from_slice(&line)?);
+        if let Some(proven) = &proven {
+            tell_proven(proven, &mut report)?;
+        }
+        if let Some(witnessed) = &witnessed {
+            witnessed.insert_into(&mut report);
         }
         writeln!(out, "{report:#}")?;
         return Ok(code);
@@ -124,11 +112,24 @@ pub(super) fn check_proof(
             writeln!(out, "{name}: PROVEN")?;
             writeln!(out, "  entry {} of {size} in the ledger {ledger_id}", proven.entry.seq())?;
             writeln!(out, "  signed by {}", proven.checkpoint_key.fingerprint())?;
+            witnessed.iter().try_for_each(|witnessed| witnessed.write(out))?;
             writeln!(out, "  {}", row(proven.entry.object()))?;
         }
         (None, reason) => writeln!(out, "{name}: {verdict}: {}", reason.unwrap_or_default())?,
     }
     Ok(code)
+}
+
+fn tell_proven(proven: &Proven, report: &mut serde_json::Value) -> Result<()> {
+    let Some(report) = report.as_object_mut() else { return Ok(()) };
+    report.insert("ledger_id".into(), proven.checkpoint.ledger_id.to_string().into());
+    report.insert("seq".into(), proven.entry.seq().into());
+    report.insert("tree_size".into(), proven.checkpoint.size.into());
+    report.insert("root".into(), proven.checkpoint.root.to_string().into());
+    report.insert("signed_by".into(), proven.checkpoint_key.fingerprint().into());
+    let line = carbon_ops_ledger::canonical::object_to_canonical(proven.entry.object());
+    report.insert("entry".into(), serde_json::from_slice(&line)?);
+    Ok(())
 }
 
 pub(super) fn consistency(
@@ -272,7 +273,7 @@ fn tiles(ledger: &Path) -> Result<DirTiles> {
 }
 
 /// A whole file, of which one byte more than `limit` is read at most: too long is for others to say.
-fn read_limited(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_limited(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;

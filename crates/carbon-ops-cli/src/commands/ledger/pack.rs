@@ -1,0 +1,254 @@
+//! Audit packs on the command line: writing one, and checking it where nothing else is.
+
+use std::fs::File;
+use std::io::{BufReader, Write};
+
+use anyhow::{Context as _, Result, bail};
+use carbon_ops_ledger::canonical::{Object, object_to_canonical};
+use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
+use carbon_ops_ledger::note::Note;
+use carbon_ops_ledger::pack::{
+    Contents, PackError, PackReport, PackStatus, Packed, verify_pack, write_pack,
+};
+use serde_json::json;
+
+use super::witnessed::{Witnessed, read_checkpoint, read_policy, read_policy_bytes, write_whole};
+use super::{COULD_NOT, Others, Payload, check_record, file, row, trust, write_trust_hint};
+use crate::REWRITTEN;
+use crate::args::{LedgerAuditPack, LedgerVerifyPack};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::render::plain;
+
+pub(super) fn write(
+    args: &LedgerAuditPack,
+    settings: &Settings,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let path = file(args.path.as_deref(), settings)?;
+    let stored = path.with_file_name(CHECKPOINT_FILE);
+    if !stored.exists() {
+        bail!(
+            "no checkpoint covers {}\nhint: `carbon-ops ledger checkpoint` signs one",
+            path.display()
+        );
+    }
+    let checkpoint = read_checkpoint(&stored)?;
+    let earlier = args.since.as_deref().map(read_checkpoint).transpose()?;
+    let policy = match &args.policy {
+        Some(path) => {
+            read_policy(path)?;
+            let text = String::from_utf8(read_policy_bytes(path)?);
+            Some(text.with_context(|| format!("the policy {} is not UTF-8", path.display()))?)
+        }
+        None => None,
+    };
+    let contents = Contents {
+        checkpoint: &checkpoint,
+        selection: &args.records,
+        earlier: earlier.as_ref(),
+        policy: policy.as_deref(),
+    };
+    let mut packed = None;
+    let written = write_whole(&args.out, |to| {
+        packed = Some(write_pack(path.parent(), &path, &contents, to)?);
+        Ok(())
+    });
+    if let Err(error) = written {
+        let rewritten =
+            matches!(error.downcast_ref::<PackError>(), Some(PackError::Contradiction { .. }));
+        if rewritten {
+            writeln!(out, "{}: {error}", path.display())?;
+            return Ok(REWRITTEN);
+        }
+        return Err(error.context(format!("no pack of {} was written", path.display())));
+    }
+    let Some(Packed { entries, bytes, .. }) = packed else { bail!("no pack was written") };
+    let name = args.out.display();
+    let size = Checkpoint::of_note(&checkpoint)?.size;
+    if args.json {
+        let report = json!({ "schema_version": 1, "file": name.to_string(), "entries": entries,
+            "size": size, "bytes": bytes });
+        writeln!(out, "{report:#}")?;
+    } else {
+        writeln!(out, "{name}: {entries} of {size} lines, {bytes} bytes")?;
+    }
+    Ok(0)
+}
+
+pub(super) fn check(
+    args: &LedgerVerifyPack,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let trust = trust(args.trust.as_deref(), settings, edge)?;
+    let policy = args.policy.as_deref().map(read_policy).transpose()?;
+    let kept = args.since.as_deref().map(read_checkpoint).transpose()?;
+    let cannot = || format!("cannot read {}", args.file.display());
+    let reader = BufReader::with_capacity(1 << 20, File::open(&args.file).with_context(cannot)?);
+    let mut others = Others::default();
+    let mut check = |object: &Object| {
+        let payload = Payload::of(object);
+        if matches!(payload, Payload::Record) {
+            check_record(object.clone(), args.recompute)?;
+        }
+        others.count(payload);
+        if args.show {
+            show(object, args.json, out).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    };
+    let report = verify_pack(reader, &trust, &mut check).with_context(cannot)?;
+    let whole = report.status != PackStatus::Tampered;
+    let witnessed =
+        policy.map(|policy| Witnessed::of(&policy, report.checkpoint.as_ref().filter(|_| whole)));
+    let since = kept.as_ref().map(|kept| Since::of(kept, &report));
+    // What this version cannot read, it has not checked.
+    let unread = others.newer > 0 && report.status == PackStatus::Valid;
+    let mut code = if unread { COULD_NOT } else { report.status.exit_code() };
+    if whole {
+        code = witnessed.as_ref().map_or(code, |witnessed| witnessed.exit_code(code));
+        code = since.as_ref().map_or(code, |since| since.exit_code(code));
+    }
+    if args.json {
+        let mut json = serde_json::to_value(&report)?;
+        if let Some(object) = json.as_object_mut() {
+            object.insert("newer_records".into(), others.newer.into());
+            object.insert("foreign_records".into(), others.foreign.into());
+            if let Some(since) = &since {
+                object.insert("since".into(), since.word().into());
+            }
+        }
+        if let Some(witnessed) = &witnessed {
+            witnessed.insert_into(&mut json);
+        }
+        writeln!(out, "{json:#}")?;
+        return Ok(code);
+    }
+    write_report(args, &report, &others, out)?;
+    if whole {
+        witnessed.iter().try_for_each(|witnessed| witnessed.write(out))?;
+        since.iter().try_for_each(|since| since.write(out))?;
+    }
+    if report.status == PackStatus::Untrusted {
+        write_trust_hint(report.genesis_public_key.as_deref().unwrap_or("PUBLIC_KEY"), out)?;
+    }
+    Ok(code)
+}
+
+fn show(object: &Object, json: bool, out: &mut impl Write) -> Result<()> {
+    if json {
+        out.write_all(&object_to_canonical(object))?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", row(object))?;
+    }
+    Ok(())
+}
+
+fn write_report(
+    args: &LedgerVerifyPack,
+    report: &PackReport,
+    others: &Others,
+    out: &mut impl Write,
+) -> Result<()> {
+    let verdict = match report.status {
+        PackStatus::Valid if others.newer > 0 => "NOT CHECKED: records of a newer version",
+        PackStatus::Valid => "VALID",
+        PackStatus::Untrusted => "NOT CHECKED: the signing key is not trusted",
+        PackStatus::Tampered => "DOES NOT HOLD",
+        _ => "UNKNOWN VERDICT",
+    };
+    writeln!(out, "{}: {verdict}", args.file.display())?;
+    if let Some(fault) = &report.fault {
+        writeln!(out, "  line {}: {}", fault.line, plain(&fault.reason))?;
+    }
+    let (size, id) = (report.size.unwrap_or_default(), report.ledger_id.as_deref());
+    if let Some(id) = id {
+        let what = if report.whole { "the whole ledger" } else { "a selection of the ledger" };
+        writeln!(out, "  {what} {id}: {} of {size} lines", report.entries)?;
+    }
+    if report.status == PackStatus::Tampered {
+        return Ok(());
+    }
+    if !report.whole {
+        writeln!(out, "  nothing is shown about the lines that are not in it")?;
+    }
+    if let Some(key) = &report.genesis_key {
+        writeln!(out, "  begun with the key {key}")?;
+    }
+    if let Some(key) = &report.signed_by {
+        writeln!(out, "  the checkpoint is signed by {key}")?;
+    }
+    if let Some(size) = report.earlier_size {
+        writeln!(out, "  it extends an earlier checkpoint of {size} lines")?;
+    }
+    if others.foreign > 0 {
+        writeln!(out, "  {} signed entries of other programs, not looked into", others.foreign)?;
+    }
+    if report.claimed_policy.is_some() && args.policy.is_none() {
+        writeln!(out, "  it carries a policy, which was not used: give yours with --policy")?;
+    }
+    Ok(())
+}
+
+/// How a pack stands to a checkpoint that its reader kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    Extends,
+    Contradicts,
+    /// It does not tell.
+    Silent,
+}
+
+impl Since {
+    fn of(kept: &Note, report: &PackReport) -> Self {
+        let there = [report.checkpoint.as_ref(), report.earlier.as_ref()];
+        let mut there = there.into_iter().flatten();
+        if there.clone().any(|note| note.text() == kept.text()) {
+            return Self::Extends;
+        }
+        let of = |note: &Note| Checkpoint::of_note(note).ok().map(|c| (c.ledger_id, c.size));
+        // Two roots of one size and one ledger.
+        if there.any(|note| of(note).is_some() && of(note) == of(kept)) {
+            return Self::Contradicts;
+        }
+        Self::Silent
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Extends => "extended",
+            Self::Contradicts => "contradicted",
+            Self::Silent => "not_told",
+        }
+    }
+
+    fn exit_code(self, code: u8) -> u8 {
+        match self {
+            Self::Extends => code,
+            Self::Contradicts => REWRITTEN,
+            Self::Silent => {
+                if code == 0 {
+                    COULD_NOT
+                } else {
+                    code
+                }
+            }
+        }
+    }
+
+    fn write(self, out: &mut impl Write) -> Result<()> {
+        let text = match self {
+            Self::Extends => "it extends the checkpoint that you kept",
+            Self::Contradicts => "IT CONTRADICTS the checkpoint that you kept",
+            Self::Silent => {
+                "it does not tell whether it extends the checkpoint that you kept: ask for a pack made \
+                 with --since and that checkpoint"
+            }
+        };
+        writeln!(out, "  {text}")?;
+        Ok(())
+    }
+}

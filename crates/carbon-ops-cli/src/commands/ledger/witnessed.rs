@@ -1,0 +1,348 @@
+//! Checkpoints and their witnesses on the command line: signing and asking, and what a policy says of
+//! a checkpoint.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_ledger::checkpoint::{CHECKPOINT_LOG, Checkpoint, origin};
+use carbon_ops_ledger::cosignature;
+use carbon_ops_ledger::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteError, VerifierKey};
+use carbon_ops_ledger::policy::{MAX_POLICY_BYTES, Policy};
+use carbon_ops_ledger::verify::{Anchor, AnchorKind, AnchorVerdict, Report};
+use serde_json::{Value, json};
+
+use super::{COULD_NOT, file};
+use crate::REWRITTEN;
+use crate::args::{LedgerCheckpoint, LedgerLogKey};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::store::{Opened, Store};
+use crate::witnesses::{
+    Address, Answered, CLOCK_SLACK_SECONDS, PATIENCE, RUN_PATIENCE, Refusal, Signed, addresses,
+    history,
+};
+
+/// Exit code for "no": too few witnesses cosigned.
+const NO: u8 = 1;
+
+pub(super) fn checkpoint(
+    args: &LedgerCheckpoint,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    if !store.exists() {
+        bail!("there is no ledger in {}", store.ledger.display());
+    }
+    let policy = args.policy.as_deref().or(settings.policy.value.as_deref());
+    let policy = policy.map(read_policy).transpose()?;
+    let configured = settings.witnesses.value.as_deref().unwrap_or_default();
+    let given = [&args.witnesses[..], configured].concat();
+    let witnesses = addresses(&given, policy.as_ref())?;
+    let keyring = store.keyring()?;
+    let mut opened = store.open(&keyring)?;
+    let signed = opened.checkpoint()?;
+    let ledger = file(Some(&store.ledger), settings)?;
+    let signed = Signed { ledger, checkpoint: signed.checkpoint, note: signed.note };
+    let (note, answered) = ask(&mut opened, &signed, &witnesses)?;
+    let missing = missing(&note, &witnesses, policy.as_ref())?;
+    let fork = answered.iter().any(|a| matches!(a.result, Err(Refusal::Fork(_))));
+    if args.json {
+        writeln!(out, "{:#}", report(&note, &answered, &missing, fork))?;
+    } else {
+        write!(out, "{note}")?;
+        tell(&answered, &missing);
+    }
+    Ok(match (fork, missing.is_empty()) {
+        (true, _) => REWRITTEN,
+        (false, true) => 0,
+        (false, false) => NO,
+    })
+}
+
+fn ask(
+    opened: &mut Opened<'_>,
+    signed: &Signed,
+    witnesses: &[Address],
+) -> Result<(Note, Vec<Answered>)> {
+    let answered = signed.ask(witnesses, PATIENCE);
+    Ok((merge(opened, signed, &answered)?, answered))
+}
+
+fn merge(opened: &mut Opened<'_>, signed: &Signed, answered: &[Answered]) -> Result<Note> {
+    let lines = answered.iter().filter_map(|a| Some(a.result.as_ref().ok()?.line.clone()));
+    let lines: Vec<_> = lines.collect();
+    if lines.is_empty() {
+        Ok(signed.note.clone())
+    } else {
+        opened.add_cosignatures(&signed.note, lines)
+    }
+}
+
+/// What keeps a checkpoint from being witnessed enough.
+fn missing(note: &Note, asked: &[Address], policy: Option<&Policy>) -> Result<Vec<String>> {
+    if let Some(policy) = policy {
+        let judged = policy.judge(note, latest()).context("the checkpoint")?;
+        return Ok(judged.missing);
+    }
+    let lacks = |address: &&Address| {
+        !cosignature::verify(note, &address.key)
+            .is_ok_and(|time| time.is_some_and(|time| time <= latest()))
+    };
+    Ok(asked.iter().filter(lacks).map(|a| format!("witness {}", a.key.name())).collect())
+}
+
+fn tell(answered: &[Answered], missing: &[String]) {
+    let mut err = std::io::stderr();
+    for Answered { address, result } in answered {
+        let name = address.key.name();
+        let _ = match result {
+            Ok(_) => writeln!(err, "carbon-ops: {name} cosigned"),
+            Err(refusal) => writeln!(err, "carbon-ops: {}", refused(name, refusal)),
+        };
+    }
+    if !missing.is_empty() {
+        let _ = writeln!(
+            err,
+            "carbon-ops: the checkpoint is signed and not witnessed enough; lacking {}",
+            missing.join("; ")
+        );
+    }
+}
+
+fn refused(name: &str, refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Not(why) => format!("{name} did not cosign: {why}"),
+        Refusal::Fork(why) => format!(
+            "{name} REFUSES THIS HISTORY: {why}\nhint: this ledger was cut off, rewritten or copied, \
+             or the witness is wrong; keep both, and compare the checkpoints that others hold"
+        ),
+    }
+}
+
+fn report(note: &Note, answered: &[Answered], missing: &[String], fork: bool) -> Value {
+    let witnesses: Vec<Value> = answered
+        .iter()
+        .map(|Answered { address, result }| {
+            let (name, url) = (address.key.name(), &address.url);
+            match result {
+                Ok(cosigned) => json!({ "name": name, "url": url, "time": cosigned.time }),
+                Err(Refusal::Not(why)) => json!({ "name": name, "url": url, "refused": why }),
+                Err(Refusal::Fork(why)) => {
+                    json!({ "name": name, "url": url, "refused": why, "fork": true })
+                }
+            }
+        })
+        .collect();
+    json!({ "schema_version": 1, "checkpoint": note.to_string(), "witnesses": witnesses,
+        "missing": missing, "quorum_met": missing.is_empty(), "fork": fork })
+}
+
+/// For `run`: asks the configured witnesses about a checkpoint that was just signed. Lines for the
+/// user; a failure is one of them.
+pub(crate) fn notices(
+    opened: &mut Opened<'_>,
+    signed: &Signed,
+    settings: &Witnesses,
+) -> Vec<String> {
+    let given = settings.witnesses.as_slice();
+    let policy = settings.policy.as_deref().map(read_policy).transpose();
+    let witnesses = policy.and_then(|policy| addresses(given, policy.as_ref()));
+    let witnesses = match witnesses {
+        Ok(witnesses) => witnesses,
+        Err(error) => return vec![format!("no witness was asked: {error:#}")],
+    };
+    let answered = signed.ask(&witnesses, RUN_PATIENCE);
+    let refusals = answered.iter().filter_map(|Answered { address, result }| {
+        Some(refused(address.key.name(), result.as_ref().err()?))
+    });
+    let mut notices: Vec<String> = refusals.collect();
+    if let Err(error) = merge(opened, signed, &answered) {
+        notices.push(format!("the cosignatures were not stored: {error:#}"));
+    }
+    notices
+}
+
+/// Whom `run` asks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Witnesses {
+    witnesses: Vec<String>,
+    policy: Option<PathBuf>,
+}
+
+impl Witnesses {
+    /// Those that are configured; none when none are.
+    pub(crate) fn of(settings: &Settings) -> Option<Self> {
+        let witnesses = settings.witnesses.value.clone().unwrap_or_default();
+        let policy = settings.policy.value.clone();
+        (!witnesses.is_empty() || policy.is_some()).then_some(Self { witnesses, policy })
+    }
+}
+
+pub(super) fn log_key(
+    args: &LedgerLogKey,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    if !store.exists() {
+        bail!("there is no ledger in {}", store.ledger.display());
+    }
+    let keyring = store.keyring()?;
+    let opened = store.open(&keyring)?;
+    let name = origin(opened.ledger_id());
+    let keys = opened.keys().iter().map(|key| VerifierKey::new(&name, KeyKind::Ed25519, *key));
+    let keys: Option<Vec<_>> = keys.map(|key| Some(key?.to_string())).collect();
+    let keys = keys.context("the ledger has no name that a key can have")?;
+    if args.json {
+        let report = json!({ "schema_version": 1, "origin": name, "verifier_keys": keys });
+        writeln!(out, "{report:#}")?;
+    } else {
+        keys.iter().try_for_each(|key| writeln!(out, "{key}"))?;
+    }
+    Ok(0)
+}
+
+/// The last checkpoint in the ledger's history that the policy is content with, as something to hold
+/// the ledger against: later ones may not be cosigned yet.
+pub(super) fn latest_cosigned(ledger: &Path, policy: &Policy) -> Option<Anchor> {
+    let latest = latest();
+    let enough = |note: &Note| policy.judge(note, latest).is_ok_and(|judged| judged.quorum_met());
+    let note = history(ledger).into_iter().rev().find(enough)?;
+    let source = CHECKPOINT_LOG.to_owned();
+    Some(Anchor { source, bytes: note.to_string().into_bytes(), kind: AnchorKind::Checkpoint })
+}
+
+pub(super) fn read_policy(path: &Path) -> Result<Policy> {
+    Policy::parse(&read_policy_bytes(path)?)
+        .map_err(|e| anyhow!("cannot use the policy {}: {e}", path.display()))
+}
+
+pub(super) fn read_policy_bytes(path: &Path) -> Result<Vec<u8>> {
+    super::tree::read_limited(path, MAX_POLICY_BYTES)
+        .with_context(|| format!("cannot read the policy {}", path.display()))
+}
+
+/// The latest time that a cosignature may have to count.
+pub(super) fn latest() -> u64 {
+    u64::try_from(Edge::now().as_second()).unwrap_or_default().saturating_add(CLOCK_SLACK_SECONDS)
+}
+
+/// What a policy says of a checkpoint, for a report.
+pub(super) struct Witnessed {
+    /// 0 met; 1 a signature in it is false; 2 not met.
+    pub(super) code: u8,
+    text: String,
+    json: Value,
+}
+
+impl Witnessed {
+    /// Judges a checkpoint; none when there is none.
+    pub(super) fn of(policy: &Policy, note: Option<&Note>) -> Self {
+        let Some(note) = note else {
+            let text = "there is no checkpoint that witnesses could have cosigned".to_owned();
+            return Self::not(COULD_NOT, text);
+        };
+        match policy.judge(note, latest()) {
+            Ok(judged) => {
+                let (code, text) =
+                    (if judged.quorum_met() { 0 } else { COULD_NOT }, judged.to_string());
+                let size = judged.head.size;
+                let cosigned: Vec<Value> = judged
+                    .cosigned
+                    .iter()
+                    .map(|(name, time)| json!({ "name": name, "time": time }))
+                    .collect();
+                let json = json!({ "quorum_met": code == 0, "size": size, "cosigned": cosigned,
+                    "missing": judged.missing });
+                Self { code, text: format!("of the checkpoint of {size} lines {text}"), json }
+            }
+            Err(NoteError::Unsigned) => {
+                Self::not(COULD_NOT, "no log of the policy signed the checkpoint".to_owned())
+            }
+            Err(error) => Self::not(NO, format!("the checkpoint: {error}")),
+        }
+    }
+
+    /// Judges the checkpoints that a verification confirmed: the largest that is witnessed enough, or
+    /// the largest.
+    pub(super) fn of_anchors(policy: &Policy, anchors: &[Anchor], report: &Report) -> Self {
+        let confirmed = anchors.iter().zip(&report.anchors).filter(|(anchor, judged)| {
+            anchor.kind == AnchorKind::Checkpoint && judged.verdict == AnchorVerdict::Confirmed
+        });
+        let mut notes: Vec<(u64, Note)> = confirmed
+            .filter_map(|(anchor, judged)| Some((judged.size?, Note::parse(&anchor.bytes).ok()?)))
+            .collect();
+        notes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+        let mut verdicts = notes.iter().map(|(_, note)| Self::of(policy, Some(note)));
+        let Some(first) = verdicts.next() else { return Self::of(policy, None) };
+        // A false signature is one wherever it stands.
+        if first.code != COULD_NOT {
+            return first;
+        }
+        verdicts.find(|verdict| verdict.code == 0).unwrap_or(first)
+    }
+
+    fn not(code: u8, text: String) -> Self {
+        let json = json!({ "quorum_met": false, "reason": text });
+        Self { code, text, json }
+    }
+
+    /// The exit code of a verification that would end with `code` without a policy: what is tampered
+    /// with stays so, and what is not witnessed enough is not shown.
+    pub(super) fn exit_code(&self, code: u8) -> u8 {
+        match (code, self.code) {
+            (code, 0) => code,
+            (0 | 4, witnessed) => witnessed,
+            (COULD_NOT, NO) => NO,
+            (code, _) => code,
+        }
+    }
+
+    pub(super) fn write(&self, out: &mut impl Write) -> Result<()> {
+        let verdict = if self.code == 0 { "WITNESSED" } else { "NOT WITNESSED ENOUGH" };
+        writeln!(out, "  {verdict}: {}", crate::render::plain(&self.text))?;
+        Ok(())
+    }
+
+    pub(super) fn insert_into(&self, report: &mut Value) {
+        if let Some(report) = report.as_object_mut() {
+            report.insert("witnessed".into(), self.json.clone());
+        }
+    }
+}
+
+/// The text of a file that has to be a checkpoint.
+pub(super) fn read_checkpoint(path: &Path) -> Result<Note> {
+    let cannot = || format!("cannot use the checkpoint {}", path.display());
+    let bytes = super::tree::read_limited(path, MAX_NOTE_BYTES).with_context(cannot)?;
+    let note = Note::parse(&bytes).with_context(cannot)?;
+    Checkpoint::of_note(&note).with_context(cannot)?;
+    Ok(note)
+}
+
+/// A file that appears under its name complete or not at all.
+pub(super) fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let mut temp = path.as_os_str().to_owned();
+    temp.push(".tmp");
+    let temp = PathBuf::from(temp);
+    let mut file = std::io::BufWriter::new(fs::File::create(&temp).with_context(cannot)?);
+    let written = write(&mut file).and_then(|()| {
+        let file =
+            file.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(cannot)?;
+        file.sync_all().with_context(cannot)?;
+        fs::rename(&temp, path).with_context(cannot)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&temp);
+    }
+    written
+}

@@ -1,0 +1,111 @@
+//! `carbon-ops witness`: a witness of ledgers and other transparency logs (C2SP tlog-witness).
+//!
+//! Left out: TLS, which is for the proxy in front, and fetching lists of logs.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_ledger::keys::{KeyOrigin, create_secret, load_secret};
+use carbon_ops_ledger::note::{KeyKind, VerifierKey};
+use carbon_ops_ledger::witness::{DirState, Witness as LedgerWitness, parse_log_list};
+use serde_json::json;
+
+use crate::args::{Witness, WitnessInit, WitnessServe};
+use crate::edge::Edge;
+
+mod server;
+
+/// The key in the witness's directory, unless another is named.
+const KEY_FILE: &str = "key.pem";
+
+pub(crate) fn run(command: &Witness, out: &mut impl Write) -> Result<u8> {
+    match command {
+        Witness::Init(args) => init(args, out),
+        Witness::Serve(args) => serve(args, out),
+    }
+}
+
+fn init(args: &WitnessInit, out: &mut impl Write) -> Result<u8> {
+    let path = key_path(args.key.as_deref(), &args.dir);
+    if DirState::key_of(&args.dir)?.is_some() && !path.exists() {
+        bail!(
+            "{} is the directory of a witness whose key {} is gone\nhint: restore the key; a new one \
+             is a new witness and needs a new directory",
+            args.dir.display(),
+            path.display()
+        );
+    }
+    let (secret, origin) = create_secret(&path, &Edge::random()?)?;
+    let key = named(&args.name, secret.public_key())?;
+    let made = DirState::create(&args.dir, &key)?;
+    if args.json {
+        let report = json!({ "schema_version": 1, "verifier_key": key.to_string(),
+            "dir": args.dir.display().to_string(), "key": path.display().to_string(),
+            "made": made, "key_made": origin != KeyOrigin::Existing });
+        writeln!(out, "{report:#}")?;
+    } else {
+        writeln!(out, "{key}")?;
+    }
+    Ok(0)
+}
+
+fn serve(args: &WitnessServe, out: &mut impl Write) -> Result<u8> {
+    let secret = load_secret(&key_path(args.key.as_deref(), &args.dir))?;
+    let name = match (&args.name, DirState::key_of(&args.dir)?) {
+        (Some(name), _) => name.clone(),
+        (None, Some(key)) => key.name().to_owned(),
+        // Opening the directory says what is wrong with it.
+        (None, None) => "unknown".to_owned(),
+    };
+    let key = named(&name, secret.public_key())?;
+    let logs = logs(args)?;
+    let state = DirState::open(&args.dir, &key)?;
+    let witness = LedgerWitness::new(&name, Box::new(secret), logs, state);
+    let witness = witness.context("the name cannot be a key's")?;
+    let cannot = || format!("cannot listen on {}", args.listen);
+    let listener = TcpListener::bind(args.listen).with_context(cannot)?;
+    writeln!(out, "witness {key}")?;
+    for origin in witness.origins() {
+        writeln!(out, "log {origin}")?;
+    }
+    writeln!(out, "listening on http://{}", listener.local_addr().with_context(cannot)?)?;
+    out.flush()?;
+    server::serve(listener, witness)?;
+    Ok(0)
+}
+
+fn key_path(given: Option<&Path>, dir: &Path) -> PathBuf {
+    given.map_or_else(|| dir.join(KEY_FILE), Path::to_owned)
+}
+
+fn named(name: &str, key: carbon_ops_ledger::keys::PublicKey) -> Result<VerifierKey> {
+    VerifierKey::new(name, KeyKind::Cosignature, key).ok_or_else(|| {
+        anyhow!("the name {name:?} is empty, or has white space or a plus sign\nhint: use one such as witness.example/w1")
+    })
+}
+
+/// The logs to witness: origin and key.
+fn logs(args: &WitnessServe) -> Result<Vec<(String, VerifierKey)>> {
+    let mut logs = Vec::new();
+    for text in &args.logs {
+        let key: VerifierKey = text.parse().with_context(|| format!("--log {text}"))?;
+        if key.kind() != KeyKind::Ed25519 {
+            bail!("--log {text}: this is a witness's key, not a log's");
+        }
+        logs.push((key.name().to_owned(), key));
+    }
+    if let Some(path) = &args.log_list {
+        let cannot = || format!("cannot use the list of logs {}", path.display());
+        let bytes = std::fs::read(path).with_context(cannot)?;
+        logs.extend(parse_log_list(&bytes).with_context(cannot)?);
+    }
+    if logs.is_empty() {
+        bail!(
+            "there is no log to witness\nhint: give --log KEY, as `carbon-ops ledger log-key` prints \
+             it, or --log-list FILE"
+        );
+    }
+    Ok(logs)
+}

@@ -1,0 +1,293 @@
+//! An entry whose payload is written out and whose six other members are still to come.
+//!
+//! The canonical form of a payload is made once, by whoever submits it. Number, link and signature
+//! are put into their places in it later, so that nobody writes or sorts members a second time. The
+//! result is, byte for byte, what `entry::sign` makes by writing the whole object (tests below).
+//! Left out: judging payloads, which is `check_payload`.
+
+use std::ops::Range;
+
+use sha2::{Digest, Sha256};
+
+use crate::canonical::{Object, utf16_order, write_member};
+use crate::entry::{ALGORITHM, EntryHash, Head, LedgerId, MAX_LINE_BYTES, RESERVED_MEMBERS};
+use crate::hex;
+use crate::keys::PublicKey;
+
+/// Room for the six members with their values, names and punctuation.
+const MEMBERS_BYTES: usize = 512;
+
+/// A payload in canonical form, open where the ledger's members belong.
+#[derive(Debug)]
+pub(crate) struct Template {
+    /// The members of the payload, each with a comma behind it.
+    text: Vec<u8>,
+    /// Where in `text` each of [`RESERVED_MEMBERS`], which are in canonical order, belongs.
+    places: [usize; RESERVED_MEMBERS.len()],
+}
+
+/// The members that an entry has besides its payload and its signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) ledger_id: LedgerId,
+    /// The entry before.
+    pub(crate) after: Head,
+}
+
+impl Place {
+    pub(crate) fn seq(&self) -> u64 {
+        self.after.seq + 1
+    }
+}
+
+impl Template {
+    /// Of a payload that `check_payload` accepts.
+    pub(crate) fn new(payload: &Object) -> Self {
+        let mut text = Vec::with_capacity(1024);
+        let mut places = [0; RESERVED_MEMBERS.len()];
+        let mut open = RESERVED_MEMBERS.iter().zip(&mut places).peekable();
+        for (name, value) in payload.iter() {
+            while let Some((_, place)) = open.next_if(|(other, _)| utf16_order(other, name).is_lt())
+            {
+                *place = text.len();
+            }
+            write_member(&mut text, name, value);
+            text.push(b',');
+        }
+        for (_, place) in open {
+            *place = text.len();
+        }
+        Self { text, places }
+    }
+
+    /// How much memory it holds, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether the line at this place is within [`MAX_LINE_BYTES`].
+    pub(crate) fn fits(&self, place: &Place) -> bool {
+        // `"ledger_id":"…",` and so on, each with its comma; the last comma makes room for one of
+        // the two braces.
+        const MEMBERS: usize = "\"ledger_id\":\"\",".len()
+            + 32
+            + "\"prev_hash\":\"\",".len()
+            + 64
+            + "\"seq\":,".len()
+            + "\"signature\":\"\",".len()
+            + 128
+            + "\"signature_algorithm\":\"ed25519\",".len()
+            + "\"signing_key\":\"\",".len()
+            + 64;
+        let digits = place.seq().checked_ilog10().map_or(1, |log| log as usize + 1);
+        self.text.len() + MEMBERS + digits < MAX_LINE_BYTES
+    }
+
+    /// The signed bytes of the entry at this place, and their hash.
+    pub(crate) fn signed_bytes(&self, place: &Place) -> (Vec<u8>, EntryHash) {
+        let mut out = Vec::with_capacity(self.text.len() + MEMBERS_BYTES);
+        self.write(&mut out, &Values::of(place), None);
+        let hash = EntryHash(Sha256::digest(&out).into());
+        (out, hash)
+    }
+
+    /// Appends the whole line of the entry at this place, without its newline.
+    pub(crate) fn line(
+        &self,
+        out: &mut Vec<u8>,
+        place: &Place,
+        key: &SigningKey,
+        signature: &[u8; 64],
+    ) {
+        out.reserve(self.text.len() + MEMBERS_BYTES);
+        let digits: [u8; 128] = hex::digits(signature);
+        self.write(out, &Values::of(place), Some((key, &digits)));
+    }
+
+    fn write(&self, out: &mut Vec<u8>, values: &Values, signed: Option<(&SigningKey, &[u8])>) {
+        let mut at = 0;
+        let mut piece = |out: &mut Vec<u8>, to: usize, member: &str, value: &[u8], quoted: bool| {
+            out.extend_from_slice(self.text.get(at..to).unwrap_or_default());
+            at = to;
+            out.push(b'"');
+            out.extend_from_slice(member.as_bytes());
+            out.extend_from_slice(if quoted { b"\":\"" } else { b"\":" });
+            out.extend_from_slice(value);
+            out.extend_from_slice(if quoted { b"\"," } else { b"," });
+        };
+        let [ledger_id, prev_hash, seq, signature, algorithm, signing_key] = self.places;
+        out.push(b'{');
+        piece(out, ledger_id, "ledger_id", &values.ledger_id, true);
+        piece(out, prev_hash, "prev_hash", &values.prev_hash, true);
+        piece(out, seq, "seq", values.seq(), false);
+        if let Some((key, digits)) = signed {
+            piece(out, signature, "signature", digits, true);
+            piece(out, algorithm, "signature_algorithm", ALGORITHM.as_bytes(), true);
+            piece(out, signing_key, "signing_key", &key.digits, true);
+        }
+        out.extend_from_slice(self.text.get(at..).unwrap_or_default());
+        // Every member ends with a comma, and there are some: the last one closes the object.
+        out.pop();
+        out.push(b'}');
+    }
+}
+
+/// A public key with its digits, which every line repeats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SigningKey {
+    pub(crate) key: PublicKey,
+    digits: [u8; 64],
+}
+
+impl SigningKey {
+    pub(crate) fn new(key: PublicKey) -> Self {
+        Self { key, digits: hex::digits(&key.to_bytes()) }
+    }
+}
+
+/// The values of the first three members, as they are written.
+struct Values {
+    ledger_id: [u8; 32],
+    prev_hash: [u8; 64],
+    /// Decimal digits, from the right.
+    seq: [u8; SEQ_DIGITS],
+    seq_at: usize,
+}
+
+/// The most decimal digits of a number of 64 bits.
+const SEQ_DIGITS: usize = 20;
+
+impl Values {
+    fn of(place: &Place) -> Self {
+        let (mut seq, mut seq_at, mut rest) = ([b'0'; SEQ_DIGITS], SEQ_DIGITS, place.seq());
+        for (index, digit) in seq.iter_mut().enumerate().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            (rest, seq_at) = (rest / 10, index);
+            if rest == 0 {
+                break;
+            }
+        }
+        Self {
+            ledger_id: hex::digits(&place.ledger_id.0),
+            prev_hash: hex::digits(&place.after.hash.0),
+            seq,
+            seq_at,
+        }
+    }
+
+    fn seq(&self) -> &[u8] {
+        let digits: Range<usize> = self.seq_at..SEQ_DIGITS;
+        self.seq.get(digits).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::canonical::Value;
+    use crate::entry::{Entry, sign};
+    use crate::keys::{SecretKey, Signer as _};
+
+    fn key() -> SecretKey {
+        SecretKey::from_seed(&[7; 32])
+    }
+
+    fn place(seq: u64) -> Place {
+        let after = Head { seq: seq - 1, hash: EntryHash([0xab; 32]) };
+        Place { ledger_id: LedgerId([0xc4; 16]), after }
+    }
+
+    fn by_template(payload: &Object, place: &Place) -> (Vec<u8>, EntryHash) {
+        let template = Template::new(payload);
+        let (signed, hash) = template.signed_bytes(place);
+        let signature = key().sign(&signed).unwrap();
+        let mut line = Vec::new();
+        template.line(&mut line, place, &SigningKey::new(key().public_key()), &signature);
+        assert_eq!(Entry::parse(&line).unwrap().signed_bytes(), signed);
+        assert_eq!(template.fits(place), line.len() <= MAX_LINE_BYTES);
+        (line, hash)
+    }
+
+    fn check(payload: Object, place: &Place) {
+        let (line, hash) = by_template(&payload, place);
+        let (entry, slow) = sign(payload, place.ledger_id, Some(&place.after), &key()).unwrap();
+        assert_eq!(String::from_utf8(line), String::from_utf8(slow));
+        assert_eq!(hash, entry.hash());
+    }
+
+    #[test]
+    fn members_that_sort_between_the_ledgers_own_are_in_their_places() {
+        let names = [
+            "",
+            "a",
+            "ledger_i",
+            "ledger_id_",
+            "prev_hasg",
+            "prev_hash0",
+            "sep",
+            "seq_",
+            "signatur",
+            "signature_",
+            "signature_algorithm_",
+            "signature0",
+            "signing_ke",
+            "signing_key_",
+            "z",
+            "é",
+            "\u{fb33}",
+            "😀",
+            "with \"quotes\"\n",
+        ];
+        for name in names {
+            check(Object::from_members([(name, Value::from(1))]).unwrap(), &place(1));
+        }
+        check(
+            Object::from_members(names.map(|name| (name, Value::from(name)))).unwrap(),
+            &place(9),
+        );
+        check(Object::new(), &place(1));
+    }
+
+    #[test]
+    fn the_line_limit_is_that_of_entries() {
+        for seq in [1, 9, 10, 99_999, 100_000, (1 << 53) - 1] {
+            let (empty, _) =
+                by_template(&Object::from_members([("p", "".into())]).unwrap(), &place(seq));
+            for (more, fits) in [(0, true), (1, false)] {
+                let pad = "x".repeat(MAX_LINE_BYTES - empty.len() + more);
+                let template = Template::new(&Object::from_members([("p", pad.into())]).unwrap());
+                assert_eq!(template.fits(&place(seq)), fits, "{seq}");
+            }
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(".*", inner, 0..4)
+                    .prop_map(|members| Object::from_members(members).unwrap().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_by_template_is_the_line_by_object(
+            members in prop::collection::btree_map("[lps][a-z_]{0,6}|.*", values(), 0..8),
+            seq in 1_u64..1 << 53,
+        ) {
+            let payload = Object::from_members(members).unwrap();
+            prop_assume!(crate::entry::check_payload(&payload).is_ok());
+            check(payload, &place(seq));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Passing on what stands before a torn end, so that nobody behind it has to look ahead.
+//!
+//! Whether zeros in a line are what a crash leaves depends on how far the line is from the end of the
+//! file. Where there are none, lines are passed on as they come; where there are, as much is read ahead
+//! as a torn end can be long. Memory stays bounded by that. A torn end that is one line with no more
+//! wrong than its own form is passed on too: it may be an entry that lacks only its newline.
+//!
+//! Left out: the rule, which is `torn.rs`, and judging lines.
+
+use std::io::{self, BufRead, Read};
+
+use memchr::{memchr, memrchr};
+
+use crate::entry::MAX_LINE_BYTES;
+use crate::torn::{self, MAX_TORN_BYTES};
+
+/// How much is read at a time.
+const BLOCK_BYTES: usize = 1 << 18;
+
+/// What stands before a torn end.
+#[derive(Debug)]
+pub(super) struct Whole<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    /// Up to where the buffer was consumed, and may be.
+    consumed: usize,
+    passed: usize,
+    /// Where in the file the buffer begins.
+    offset: u64,
+    /// Whether what has been passed on ends within a line.
+    within_line: bool,
+    ended: bool,
+    torn_bytes: Option<u64>,
+}
+
+impl<R: BufRead> Whole<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self {
+            reader,
+            buffer: Vec::new(),
+            consumed: 0,
+            passed: 0,
+            offset: 0,
+            within_line: false,
+            ended: false,
+            torn_bytes: None,
+        }
+    }
+
+    /// After the end: how many bytes of a torn end were not passed on.
+    pub(super) fn torn_bytes(&self) -> Option<u64> {
+        self.torn_bytes
+    }
+
+    /// Passes on more, or finds that there is none.
+    fn advance(&mut self) -> io::Result<()> {
+        while self.passed == self.consumed && self.torn_bytes.is_none() {
+            let held = self.buffer.len() - self.passed;
+            if self.ended && held == 0 {
+                return Ok(());
+            }
+            if held == 0 || !self.pass() {
+                self.read()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on what is known not to be torn; false when more has to be read to know it.
+    fn pass(&mut self) -> bool {
+        let held = self.buffer.get(self.passed..).unwrap_or_default();
+        let end = if self.within_line {
+            // A line so long that it began too far from any end.
+            memchr(b'\n', held).map_or(held.len(), |newline| newline + 1)
+        } else {
+            match memchr(0, held) {
+                Some(zero) => match self.past_zero(zero) {
+                    PastZero::Whole(end) => end,
+                    PastZero::Unknown => return false,
+                    PastZero::Torn(keep) => {
+                        self.torn_bytes = Some((held.len() - keep) as u64);
+                        keep
+                    }
+                },
+                None => match memrchr(b'\n', held) {
+                    Some(newline) => newline + 1,
+                    None if self.ended || held.len() > MAX_TORN_BYTES => held.len(),
+                    None => return false,
+                },
+            }
+        };
+        self.within_line = !held.get(..end).unwrap_or_default().ends_with(b"\n");
+        self.passed += end;
+        true
+    }
+
+    /// What may be passed on of what is held, in which the first zero stands there.
+    fn past_zero(&self, zero: usize) -> PastZero {
+        let held = self.buffer.get(self.passed..).unwrap_or_default();
+        if let Some(newline) = memrchr(b'\n', held.get(..zero).unwrap_or_default()) {
+            return PastZero::Whole(newline + 1);
+        }
+        if held.len() > MAX_TORN_BYTES {
+            // The line begins too far from the end.
+            return PastZero::Whole(memchr(b'\n', held).map_or(held.len(), |newline| newline + 1));
+        }
+        if !self.ended {
+            return PastZero::Unknown;
+        }
+        let start = self.offset + self.passed as u64;
+        let Some(torn) = torn::begins(held, start).filter(|torn| *torn > 0) else {
+            return PastZero::Whole(held.len());
+        };
+        let keep = usize::try_from(torn - start).unwrap_or(held.len());
+        let rest = held.get(keep..).unwrap_or_default();
+        if is_one_line(rest) { PastZero::Whole(held.len()) } else { PastZero::Torn(keep) }
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        if self.consumed > 0 {
+            self.buffer.drain(..self.consumed);
+            self.offset += self.consumed as u64;
+            self.passed -= self.consumed;
+            self.consumed = 0;
+        }
+        let mut block = self.reader.by_ref().take(BLOCK_BYTES as u64);
+        self.ended = block.read_to_end(&mut self.buffer)? < BLOCK_BYTES;
+        Ok(())
+    }
+}
+
+/// What is known of bytes with a zero in them.
+enum PastZero {
+    /// So many are not torn.
+    Whole(usize),
+    /// All behind so many are torn, and not one line.
+    Torn(usize),
+    /// More has to be read.
+    Unknown,
+}
+
+/// Whether a torn end is one line, as long as a line may be.
+fn is_one_line(torn: &[u8]) -> bool {
+    match memchr(b'\n', torn) {
+        None => torn.len() <= MAX_LINE_BYTES + 1,
+        Some(newline) => newline + 1 == torn.len() && newline <= MAX_LINE_BYTES,
+    }
+}
+
+impl<R: BufRead> Read for Whole<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(out)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Whole<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.advance()?;
+        Ok(self.buffer.get(self.consumed..self.passed).unwrap_or_default())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.consumed = self.passed.min(self.consumed + amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(file: &[u8], expected: usize) {
+        // Readers that give little at a time, and all at once.
+        for capacity in [7, 1 << 20] {
+            let mut whole = Whole::new(io::BufReader::with_capacity(capacity, file));
+            let mut read = Vec::new();
+            whole.read_to_end(&mut read).unwrap();
+            assert!(read == file[..expected], "{} of {}", read.len(), file.len());
+            let torn = (expected < file.len()).then(|| (file.len() - expected) as u64);
+            assert_eq!(whole.torn_bytes(), torn);
+        }
+    }
+
+    fn lines(count: usize) -> Vec<u8> {
+        [vec![b'x'; 99], vec![b'\n']].concat().repeat(count)
+    }
+
+    fn zeroed(mut file: Vec<u8>, range: std::ops::Range<usize>) -> Vec<u8> {
+        file[range].fill(0);
+        file
+    }
+
+    #[test]
+    fn what_is_in_order_passes_as_it_is() {
+        for count in [0, 1, 30, 30_000] {
+            check(&lines(count), 100 * count);
+        }
+        // Damage that no crash leaves passes too, and so does a last line that may be an entry.
+        for range in [0..100, 1030..1031, 2950..2960] {
+            check(&zeroed(lines(30), range), 3000);
+        }
+        check(&lines(30)[..2950], 2950);
+        check(&[b'x'; 3 * MAX_TORN_BYTES], 3 * MAX_TORN_BYTES);
+        check(&[0; 3 * MAX_TORN_BYTES], 3 * MAX_TORN_BYTES);
+    }
+
+    #[test]
+    fn a_torn_batch_is_kept_back_from_its_first_line_on() {
+        check(&zeroed(lines(30), 1024..1536), 1000);
+        check(&zeroed(lines(30), 2048..2560), 2000);
+        check(&zeroed(lines(30), 2500..2999), 3000);
+        let long = lines(30_000);
+        let at = long.len() / 512 * 512 - 1024;
+        check(&zeroed(long.clone(), at..at + 512), at / 100 * 100);
+        check(&[long, vec![0; MAX_TORN_BYTES]].concat(), 3_000_000);
+    }
+
+    #[test]
+    fn a_hole_too_far_from_the_end_passes_and_one_near_it_does_not() {
+        let long = lines(30_000);
+        let far = 512 * 1000;
+        check(&zeroed(long.clone(), far..far + 512), long.len());
+        let near = 512 * 5000;
+        check(&zeroed(zeroed(long, far..far + 512), near..near + 512), near / 100 * 100);
+    }
+}
