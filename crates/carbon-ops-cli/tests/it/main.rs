@@ -21,6 +21,7 @@ mod frozen;
 mod governed;
 mod gpu;
 mod home;
+mod intensity;
 mod interop;
 mod ledger;
 mod legacy;
