@@ -129,7 +129,9 @@ fn check(
                 object.insert("imported_differences".into(), pinned.differences.clone().into());
             }
         }
-        witnessed.iter().for_each(|witnessed| witnessed.insert_into(&mut json));
+        if let Some(witnessed) = &witnessed {
+            witnessed.insert_into(&mut json);
+        }
         writeln!(out, "{json:#}")?;
     } else {
         write_report(&report, &others, &path, out)?;
