@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{AttributionMode, Record, timestamp};
+use super::{AttributionMode, GPUS, Record, timestamp};
 
 /// How many streams (host, boot, domain, epoch) are followed at a time; of more, the one that was not
 /// heard of for longest is closed.
@@ -59,7 +59,9 @@ impl Passage {
         if !governor.contains(&record.attribution_mode) {
             return None;
         }
-        let domains = record.domains.iter().filter_map(|domain| {
+        // GPUs are read by each run for itself, from where it begins.
+        let counted = record.domains.iter().filter(|domain| domain.backend != GPUS);
+        let domains = counted.filter_map(|domain| {
             let (start, end) = domain.start_uj.zip(domain.end_uj)?;
             Some((domain.name.clone(), domain.epoch?.0, start.0, end.0))
         });

@@ -402,6 +402,36 @@ pub(super) fn summary(object: &Object) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn complete_is_only_what_was_compared_and_has_no_hole() {
+        let domain = |uncovered_uj| continuity::DomainReport {
+            host_id: "h".into(),
+            domain: "package-0".into(),
+            streams: 1,
+            covered_uj: 10,
+            uncovered_uj,
+            gap_uj: 5,
+        };
+        let report = |records, incomparable, uncovered| continuity::Report {
+            records,
+            incomparable,
+            domains: vec![domain(uncovered)],
+            holes: Vec::new(),
+        };
+        assert_eq!(completeness(&report(3, 0, 0)), None);
+        assert_eq!(completeness(&report(3, 0, 7)), Some(1));
+        assert_eq!(completeness(&report(3, 1, 7)), Some(1));
+        assert_eq!(completeness(&report(3, 1, 0)), Some(COULD_NOT));
+        assert_eq!(completeness(&report(0, 0, 0)), Some(COULD_NOT));
+        let mut text = Vec::new();
+        write_continuity(&report(3, 0, 7), true, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.contains("10 uJ of the governor's totals in records, 7 uJ between them, 5 uJ")
+        );
+        assert!(text.contains("NOT COMPLETE: 7 uJ"), "{text}");
+    }
+
     fn marks(lines: &[&str]) -> Vec<(u64, String)> {
         let mut superseded = Superseded::default();
         for line in lines {
