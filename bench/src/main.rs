@@ -48,6 +48,8 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
                  opening a million-record ledger after a crash, and memory while it is written
   monte-carlo    200,000 trials over six inputs, in this process
   closed-form    intervals without sampling, in this process
+  ledger-verify  verifying a ledger, against its signatures alone and against carbon-ops 0.1.1
+  ledger-prove   building the proof of one record of a million
   all            all of them
 
   --binary PATH  the carbon-ops to measure; without it, a release build of this checkout
@@ -56,7 +58,7 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
   --pairs N      pairs of runs in run-overhead, after 5 for warm-up (50)
   --seconds S    length of the job in own-cpu (10), of each watch over a governor (120)
   --rounds N     jobs per variant in own-cpu (3), watches over a governor (2), rounds of the ledger's
-  --quick        watches over a governor of 10 s
+  --quick        watches over a governor of 10 s, smaller ledgers
   --json         the figures as JSON
 
 Exit code: 0 within the limits, 1 a limit is exceeded, 2 could not measure.";
@@ -108,6 +110,8 @@ const BENCHMARKS: &[(&str, Measures, Measure)] = &[
     ("ledger-recovery", Measures::Ledger, ledger::recovery::measure),
     ("monte-carlo", Measures::Estimate, estimate::monte_carlo),
     ("closed-form", Measures::Estimate, estimate::closed_form),
+    ("ledger-verify", Measures::CarbonOps, ledger::verify::measure),
+    ("ledger-prove", Measures::CarbonOps, ledger::prove::measure),
 ];
 
 fn main() -> ExitCode {
@@ -139,6 +143,8 @@ fn run(words: &[String]) -> Result<bool> {
         socket::COMMAND => return socket::echo(rest).map(|()| true),
         // The writer of `ledger-recovery`, which is killed.
         ledger::recovery::COMMAND => return ledger::recovery::write(rest).map(|()| true),
+        // What `ledger-verify` weighs a command with.
+        ledger::verify::COMMAND => return ledger::verify::print_peak(rest).map(|()| true),
         _ => {}
     }
     let wanted = |name: &str| command == "all" || command == name;

@@ -10,7 +10,19 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// The targets, which are the binaries of `fuzz/Cargo.toml`.
-const TARGETS: [&str; 6] = ["request", "snapshot", "page", "counter", "legacy", "answer"];
+const TARGETS: [&str; 11] = [
+    "request",
+    "snapshot",
+    "page",
+    "counter",
+    "legacy",
+    "line",
+    "note",
+    "checkpoint",
+    "proof",
+    "tile-path",
+    "answer",
+];
 
 /// What cargo-fuzz passes to rustc, as far as a stable one takes it.
 const FLAGS: [&str; 7] = [

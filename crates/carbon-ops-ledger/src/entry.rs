@@ -21,6 +21,7 @@ mod control;
 mod correction;
 mod durability;
 mod imported;
+mod members;
 mod rotation;
 mod silence;
 #[cfg(test)]
@@ -36,6 +37,8 @@ pub(crate) use control::{
 pub use correction::{Change, Correction, Outcome, Restatement, Scope, Totals};
 pub use durability::Durability;
 pub use imported::Imported;
+pub use members::Payload;
+pub(crate) use members::{Members, read_record};
 pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
 pub use silence::{Gap, Heartbeat, MAX_INTERVAL_S};
 use time::time;
@@ -287,15 +290,18 @@ impl Entry {
         if line.ends_with(b"\r") {
             return Err(Fault::CarriageReturn);
         }
-        let mut starts = Vec::with_capacity(64);
-        let Some(object) = canonical_object(line, &mut starts) else {
+        let Some((object, outline)) = canonical_object(line) else {
             // The thorough reader says what is wrong.
             return Err(match canonical::parse_canonical(line) {
                 Err(error) => Fault::Json(error),
                 Ok(_) => Fault::NotAnObject,
             });
         };
-        let signed_bytes = signed_bytes(line, &object, &starts);
+        if outline.number_out_of_range {
+            check_object_numbers(&object).map_err(Fault::Number)?;
+        }
+        let members = Members { line, starts: &outline.starts };
+        let signed_bytes = members.without(&SIGNATURE_MEMBERS);
         Self::from_object(object, signed_bytes, key_of)
     }
 
@@ -304,7 +310,6 @@ impl Entry {
         signed_bytes: Vec<u8>,
         key_of: &mut KeyOf<'_>,
     ) -> Result<Self, Fault> {
-        check_object_numbers(&object).map_err(Fault::Number)?;
         if text(&object, "signature_algorithm") != Some(ALGORITHM) {
             return Err(Fault::Member { name: "signature_algorithm", expected: "\"ed25519\"" });
         }
@@ -350,6 +355,11 @@ impl Entry {
     #[must_use]
     pub fn ledger_id(&self) -> LedgerId {
         self.ledger_id
+    }
+
+    /// The hash that the entry names as that of the one before; none in a genesis.
+    pub(crate) fn prev_hash(&self) -> Option<EntryHash> {
+        self.prev_hash
     }
 
     /// When the entry was made, as its writer says: `created_ts`, or the end of what it records,
@@ -438,35 +448,6 @@ impl Entry {
     pub(crate) fn has_prev_hash(&self, hash: EntryHash) -> Result<(), Fault> {
         if self.prev_hash == Some(hash) { Ok(()) } else { Err(Fault::PrevHash) }
     }
-
-    /// The hash that the entry names as that of the one before; none in a genesis.
-    pub(crate) fn prev_hash(&self) -> Option<EntryHash> {
-        self.prev_hash
-    }
-
-    /// All members, for who needs nothing else of the entry.
-    pub(crate) fn into_object(self) -> Object {
-        self.object
-    }
-}
-
-/// The stored line with the three signature members cut out. `starts` are the offsets at which the
-/// members of the object begin in it.
-fn signed_bytes(line: &[u8], object: &Object, starts: &[usize]) -> Vec<u8> {
-    let mut signed = Vec::with_capacity(line.len());
-    signed.push(b'{');
-    let ends = starts.iter().skip(1).copied().chain([line.len()]);
-    for (((name, _), start), end) in object.iter().zip(starts).zip(ends) {
-        if !SIGNATURE_MEMBERS.contains(&name) {
-            if signed.len() > 1 {
-                signed.push(b',');
-            }
-            // Without the comma or the bracket that follows.
-            signed.extend_from_slice(line.get(*start..end - 1).unwrap_or_default());
-        }
-    }
-    signed.push(b'}');
-    signed
 }
 
 fn text<'o>(object: &'o Object, name: &str) -> Option<&'o str> {

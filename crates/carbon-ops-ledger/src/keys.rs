@@ -1,6 +1,6 @@
 //! Ed25519 keys (RFC 8032): signing, strict verification, key files and lists of trusted keys.
 //!
-//! Verification is always `verify_strict`, one signature at a time: the cofactorless equation, with
+//! Verification is always strict, one signature at a time: the cofactorless equation, with
 //! canonical encodings and without points of small order, so that one signature has one verdict.
 //! Left out: batch verification (its verdict can differ and names no line), asking for passphrases, and
 //! randomness: seeds are passed in.
@@ -9,10 +9,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use base64ct::{Base64Unpadded, Encoding};
-use ed25519_dalek::Signer as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use ed25519_dalek::{Signer as _, Verifier as _};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -38,6 +38,27 @@ const FIELD_PRIME: [u8; 32] = {
     prime[0] = 0xed;
     prime[31] = 0x7f;
     prime
+};
+
+/// The eight points of small order in canonical encoding: those with y = 1 (order 1), −1 (order 2), 0 (order
+/// 4, twice), and the four of order 8, as `constants::EIGHT_TORSION` of curve25519-dalek has them. The top bit
+/// is the sign of x.
+const SMALL_ORDER: [[u8; 32]; 8] = {
+    const fn of(y: [u8; 32], sign: u8) -> [u8; 32] {
+        let mut point = y;
+        point[31] |= sign;
+        point
+    }
+    let (mut one, mut minus_one) = ([0; 32], FIELD_PRIME);
+    one[0] = 1;
+    minus_one[0] = 0xec;
+    let low = *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\
+        \xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05";
+    let high = *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\
+        \x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a";
+    let zero = [0; 32];
+    let sign = 0x80;
+    [one, minus_one, zero, of(zero, sign), low, of(low, sign), high, of(high, sign)]
 };
 
 /// A key that verifies signatures.
@@ -111,8 +132,15 @@ impl PublicKey {
     /// Whether `signature` is a valid signature of `message`, strictly.
     #[must_use]
     pub fn verifies(self, message: &[u8], signature: &[u8; 64]) -> bool {
+        // Gives the verdict of `verify_strict`, which decompresses R to see whether its order is small.
+        // The equation's result is compared with R byte by byte, so that R is refused unless it is in
+        // canonical encoding; of points with small order that leaves the eight here. This key has not
+        // small order, or it could not have been made.
+        if SMALL_ORDER.iter().any(|point| signature.starts_with(point)) {
+            return false;
+        }
         let signature = ed25519_dalek::Signature::from_bytes(signature);
-        self.0.verify_strict(message, &signature).is_ok()
+        self.0.verify(message, &signature).is_ok()
     }
 }
 

@@ -29,10 +29,11 @@ mod signers;
 mod tests;
 mod whole;
 
+pub use crate::entry::Payload;
 pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
 pub use leaves::ReadBack;
 pub use life::{DueReport, GapReport, Life, SilenceReport, TurnBackReport};
-pub use line::{Examined, Examiner, StoredLine};
+pub use line::{Check, Examined, Examiner, StoredLine};
 pub use sequence::Sequence;
 pub use signers::SuspectReport;
 use whole::Whole;
@@ -298,16 +299,16 @@ pub fn verify_against(
     check: &mut dyn FnMut(&Object) -> Result<(), String>,
 ) -> io::Result<Report> {
     let settings = Settings { anchors, since, ..Settings::new(trust) };
-    verify_records(reader, &settings, &Ok, &mut |_, object| check(&object))
+    let all = |payload: &Payload<'_>| Ok(payload.to_object());
+    verify_records(reader, &settings, &all, &mut |_, object| check(&object))
 }
 
 /// Verifies a ledger on several threads, and what its records say in two steps.
 ///
-/// `check` is called on any thread and in any order, with all members of entries that carry a valid
-/// signature and are not the ledger's own records; also with some that turn out not to belong here.
-/// What it returns for those that do is handed to `accept`, with the entry's number, on the calling
-/// thread and in the order of lines. What either returns as an error becomes a fault of that line.
-/// What a correction puts in the place of a record goes the same way, with the number of the correction;
+/// `check` is called on any thread and in any order, for entries that carry a valid signature and are
+/// not the ledger's own records; also for some that turn out not to belong here. What it returns for
+/// those that do is handed to `accept`, with the entry's number, on the calling thread and in the order
+/// of lines. What either returns as an error becomes a fault of that line. What a correction puts in the place of a record goes the same way, with the number of the correction;
 /// it is told from a record by the six members of every line, which it does not have.
 ///
 /// # Errors
@@ -316,12 +317,13 @@ pub fn verify_against(
 ///
 /// ```
 /// use carbon_ops_ledger::keys::Trust;
-/// use carbon_ops_ledger::verify::{Settings, Status, verify_records};
+/// use carbon_ops_ledger::verify::{Payload, Settings, Status, verify_records};
 /// let trust = Trust::new();
 /// let settings = Settings { threads: 2.try_into().unwrap(), ..Settings::new(&trust) };
 /// let mut records = Vec::new();
-/// let report = verify_records(&b""[..], &settings, &Ok, &mut |seq, record| {
-///     records.push((seq, record));
+/// let check = |record: &Payload<'_>| record.member("kind").ok_or("what is it?".to_owned());
+/// let report = verify_records(&b""[..], &settings, &check, &mut |seq, kind| {
+///     records.push((seq, kind));
 ///     Ok(())
 /// });
 /// assert_eq!((report.unwrap().status, records.len()), (Status::Tampered, 0));
@@ -329,7 +331,7 @@ pub fn verify_against(
 pub fn verify_records<T: Send>(
     reader: impl BufRead,
     settings: &Settings<'_>,
-    check: &(dyn Fn(Object) -> Result<T, String> + Sync),
+    check: &Check<'_, T>,
     accept: &mut dyn FnMut(u64, T) -> Result<(), String>,
 ) -> io::Result<Report> {
     let mut sequence = Sequence::new(settings);

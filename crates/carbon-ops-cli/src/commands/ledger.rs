@@ -14,7 +14,7 @@ use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{
-    Anchor, Report, Settings as VerifySettings, Status, verify_records,
+    Anchor, Payload, Report, Settings as VerifySettings, Status, verify_records,
 };
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
@@ -41,10 +41,6 @@ const PAYLOAD_FAULT: &str = "record";
 
 /// Exit code for what could not be checked.
 const COULD_NOT: u8 = 2;
-
-/// Members that the ledger adds to a record.
-const LEDGER_MEMBERS: [&str; 6] =
-    ["ledger_id", "prev_hash", "seq", "signature", "signature_algorithm", "signing_key"];
 
 pub(crate) fn run(
     command: &Ledger,
@@ -176,18 +172,18 @@ fn inspect(
     let ledger = open(path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
     let reader = BufReader::with_capacity(1 << 20, ledger);
-    let check = |object: Object| {
-        let payload = Payload::of(&object);
+    let check = |payload: &Payload<'_>| {
+        let owner = Owner::of(payload);
         // What a correction puts in the place of a record is no further passage of time.
-        let stands_in_line = object.contains("seq");
-        let read = |object| check_record(object, args.recompute);
-        let record = matches!(payload, Payload::Record).then(|| read(object)).transpose()?;
+        let stands_in_line = payload.member("seq").is_some();
+        let read = || check_record(payload, args.recompute);
+        let record = matches!(owner, Owner::Us).then(read).transpose()?;
         let passage = record.filter(|_| stands_in_line).map(|record| Passage::of(&record));
-        Ok((payload, passage))
+        Ok((owner, passage))
     };
     let (mut others, mut continuity) = (Others::default(), Continuity::new());
-    let mut accept = |seq, (payload, passage): (Payload, Option<Option<Passage>>)| {
-        others.count(payload);
+    let mut accept = |seq, (owner, passage): (Owner, Option<Option<Passage>>)| {
+        others.count(owner);
         match passage {
             None => Ok(()),
             Some(None) => {
@@ -236,44 +232,56 @@ struct Others {
 }
 
 impl Others {
-    fn count(&mut self, payload: Payload) {
-        match payload {
-            Payload::Record => {}
-            Payload::Newer => self.newer += 1,
-            Payload::Foreign => self.foreign += 1,
+    fn count(&mut self, owner: Owner) {
+        match owner {
+            Owner::Us => {}
+            Owner::Newer => self.newer += 1,
+            Owner::Foreign => self.foreign += 1,
         }
     }
 }
 
 /// Whose entry it is.
 #[derive(Clone, Copy)]
-enum Payload {
-    Record,
+enum Owner {
+    Us,
     /// Of this program, in a schema that this version does not know.
     Newer,
     /// Of another program.
     Foreign,
 }
 
-impl Payload {
-    fn of(object: &Object) -> Self {
+impl Owner {
+    fn of(payload: &Payload<'_>) -> Self {
         let ours = RecordKind::CarbonOps.as_str();
-        if object.get("kind").and_then(Value::as_str) != Some(ours) {
+        if payload.member("kind").as_ref().and_then(Value::as_str) != Some(ours) {
             return Self::Foreign;
         }
-        match object.get("schema_version").and_then(Value::as_u64) {
+        match payload.member("schema_version").as_ref().and_then(Value::as_u64) {
             Some(version) if version > SCHEMA_VERSION => Self::Newer,
-            _ => Self::Record,
+            _ => Self::Us,
         }
     }
 }
 
-/// Whether an entry is a record that this version understands, and adds up.
-fn check_record(mut payload: Object, recompute: bool) -> Result<Record, String> {
-    for member in LEDGER_MEMBERS {
-        payload.remove(member);
+/// Whose record it is; one of ours has to be in order.
+fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, String> {
+    let owner = Owner::of(payload);
+    if matches!(owner, Owner::Us) {
+        check_record(payload, recompute)?;
     }
-    let record = Record::from_json(payload.into()).map_err(|error| error.to_string())?;
+    Ok(owner)
+}
+
+/// Whether an entry is a record that this version understands, and adds up.
+fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Record, String> {
+    let bytes = payload.to_canonical();
+    let record = match serde_json::from_slice::<Record>(&bytes) {
+        Ok(record) => record.check().map(|()| record),
+        // The other reader says what is wrong without a place that is not the line's.
+        Err(_) => Record::from_json(serde_json::from_slice(&bytes).map_err(|e| e.to_string())?),
+    };
+    let record = record.map_err(|error| error.to_string())?;
     if recompute {
         record.recompute().map_err(|error| error.to_string())?;
     }

@@ -2,32 +2,149 @@
 //!
 //! It accepts exactly what [`parse_canonical`](super::parse_canonical) accepts, and gives no reason
 //! for the rest: whoever wants one asks there. What makes it quick is that canonical text leaves no
-//! choice: no space, members in ascending order, one spelling for each string and number.
+//! choice: no space, members in ascending order, one spelling for each string and number; and that
+//! it builds no more than is asked for.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::{MAX_DEPTH, Number, Object, Value, utf16_order};
+use super::{MAX_DEPTH, MAX_SAFE_DOUBLE, Number, Object, Value, utf16_order};
 
 /// A whole number of so many digits is below 2^53, so that its digits are its canonical form.
 const PLAIN_DIGITS: usize = 15;
 
-/// Reads the canonical bytes of an object; none for anything else. `starts` is set to the offsets at
-/// which its members begin.
-pub(crate) fn canonical_object(bytes: &[u8], starts: &mut Vec<usize>) -> Option<Object> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    starts.clear();
-    let mut direct = Direct { text, at: 0 };
-    let object = direct.object(1, &mut |start| starts.push(start))?;
-    (direct.at == bytes.len()).then_some(object)
+/// What an object in canonical form consists of.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Outline {
+    /// The offsets at which its members begin.
+    pub(crate) starts: Vec<usize>,
+    /// Whether a number in it, at any depth, is beyond ±(2^53 − 1).
+    pub(crate) number_out_of_range: bool,
+}
+
+/// Reads the canonical bytes of an object; none for anything else.
+pub(crate) fn canonical_object(bytes: &[u8]) -> Option<(Object, Outline)> {
+    read::<Tree>(bytes)
+}
+
+/// As [`canonical_object`], without making the object.
+pub(crate) fn canonical_outline(bytes: &[u8]) -> Option<Outline> {
+    read::<Nothing>(bytes).map(|(_, outline)| outline)
+}
+
+/// Reads the canonical bytes of a value; none for anything else.
+pub(crate) fn canonical_value(bytes: &[u8]) -> Option<Value> {
+    let mut direct = Direct::new(bytes)?;
+    let value = direct.value::<Tree>(0)?;
+    (direct.at == bytes.len()).then_some(value)
+}
+
+fn read<'t, B: Build<'t>>(bytes: &'t [u8]) -> Option<(B::Object, Outline)> {
+    let mut direct = Direct::new(bytes)?;
+    let mut starts = Vec::with_capacity(64);
+    let object = direct.object::<B>(1, &mut |start| starts.push(start))?;
+    let number_out_of_range = direct.number_out_of_range;
+    (direct.at == bytes.len()).then_some((object, Outline { starts, number_out_of_range }))
+}
+
+/// What is made of what is read.
+trait Build<'t> {
+    type Value;
+    type Object;
+
+    fn no_members() -> Self::Object;
+    /// Adds a member; false when its name does not stand after the one before.
+    fn member(object: &mut Self::Object, name: Cow<'t, str>) -> bool;
+    fn member_value(object: &mut Self::Object, value: Self::Value);
+    fn object(object: Self::Object) -> Self::Value;
+    fn array(items: Vec<Self::Value>) -> Self::Value;
+    fn string(text: Cow<'t, str>) -> Self::Value;
+    fn scalar(value: Value) -> Self::Value;
+}
+
+/// Values.
+struct Tree;
+
+impl<'t> Build<'t> for Tree {
+    type Value = Value;
+    type Object = Object;
+
+    fn no_members() -> Object {
+        Object { members: Vec::new() }
+    }
+
+    fn member(object: &mut Object, name: Cow<'t, str>) -> bool {
+        let ascends = |(last, _): &(String, Value)| utf16_order(last, &name) == Ordering::Less;
+        let ascends = object.members.last().is_none_or(ascends);
+        object.members.push((name.into_owned(), Value::Null));
+        ascends
+    }
+
+    fn member_value(object: &mut Object, value: Value) {
+        if let Some((_, member)) = object.members.last_mut() {
+            *member = value;
+        }
+    }
+
+    fn object(object: Object) -> Value {
+        Value::Object(object)
+    }
+
+    fn array(items: Vec<Value>) -> Value {
+        Value::Array(items)
+    }
+
+    fn string(text: Cow<'t, str>) -> Value {
+        Value::String(text.into_owned())
+    }
+
+    fn scalar(value: Value) -> Value {
+        value
+    }
+}
+
+/// Nothing: only the form is of interest.
+struct Nothing;
+
+impl<'t> Build<'t> for Nothing {
+    type Value = ();
+    /// The name of the last member.
+    type Object = Option<Cow<'t, str>>;
+
+    fn no_members() -> Self::Object {
+        None
+    }
+
+    fn member(last: &mut Self::Object, name: Cow<'t, str>) -> bool {
+        let ascends = last.as_ref().is_none_or(|last| utf16_order(last, &name) == Ordering::Less);
+        *last = Some(name);
+        ascends
+    }
+
+    fn member_value(_: &mut Self::Object, (): ()) {}
+
+    fn object(_: Self::Object) {}
+
+    fn array(_: Vec<()>) {}
+
+    fn string(_: Cow<'t, str>) {}
+
+    fn scalar(_: Value) {}
 }
 
 struct Direct<'t> {
     text: &'t str,
     // Invariant: a character boundary of `text`, at most its length.
     at: usize,
+    number_out_of_range: bool,
 }
 
 impl<'t> Direct<'t> {
+    fn new(bytes: &'t [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        Some(Self { text, at: 0, number_out_of_range: false })
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -37,15 +154,16 @@ impl<'t> Direct<'t> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
 
-    fn value(&mut self, depth: usize) -> Option<Value> {
+    /// `depth` is the number of arrays and objects around this value.
+    fn value<B: Build<'t>>(&mut self, depth: usize) -> Option<B::Value> {
         match self.peek()? {
-            b'"' => self.string().map(Value::String),
-            b'-' | b'0'..=b'9' => self.number().map(Value::Number),
-            b'{' => self.object(depth + 1, &mut |_| {}).map(Value::Object),
-            b'[' => self.array(depth + 1).map(Value::Array),
-            b't' => self.literal("true", Value::Bool(true)),
-            b'f' => self.literal("false", Value::Bool(false)),
-            b'n' => self.literal("null", Value::Null),
+            b'"' => self.string().map(B::string),
+            b'-' | b'0'..=b'9' => self.number().map(Value::Number).map(B::scalar),
+            b'{' => self.object::<B>(depth + 1, &mut |_| {}).map(B::object),
+            b'[' => self.array::<B>(depth + 1).map(B::array),
+            b't' => self.literal("true", Value::Bool(true)).map(B::scalar),
+            b'f' => self.literal("false", Value::Bool(false)).map(B::scalar),
+            b'n' => self.literal("null", Value::Null).map(B::scalar),
             _ => None,
         }
     }
@@ -57,38 +175,42 @@ impl<'t> Direct<'t> {
         })
     }
 
-    fn array(&mut self, depth: usize) -> Option<Vec<Value>> {
+    fn array<B: Build<'t>>(&mut self, depth: usize) -> Option<Vec<B::Value>> {
         self.enter(b'[', depth)?;
         let mut items = Vec::new();
         if self.pass(b']').is_some() {
             return Some(items);
         }
         loop {
-            items.push(self.value(depth)?);
+            items.push(self.value::<B>(depth)?);
             if self.next_or_close(b']')? {
                 return Some(items);
             }
         }
     }
 
-    fn object(&mut self, depth: usize, begins: &mut dyn FnMut(usize)) -> Option<Object> {
+    /// Tells where each member begins.
+    fn object<B: Build<'t>>(
+        &mut self,
+        depth: usize,
+        begins: &mut dyn FnMut(usize),
+    ) -> Option<B::Object> {
         self.enter(b'{', depth)?;
-        let mut members: Vec<(String, Value)> = Vec::new();
+        let mut object = B::no_members();
         if self.pass(b'}').is_some() {
-            return Some(Object { members });
+            return Some(object);
         }
         loop {
             begins(self.at);
-            let name = self.string()?;
             // Ascending, and so none twice.
-            let ascends = |(last, _): &(String, Value)| utf16_order(last, &name) == Ordering::Less;
-            if !members.last().is_none_or(ascends) {
+            if !B::member(&mut object, self.string()?) {
                 return None;
             }
             self.pass(b':')?;
-            members.push((name, self.value(depth)?));
+            let value = self.value::<B>(depth)?;
+            B::member_value(&mut object, value);
             if self.next_or_close(b'}')? {
-                return Some(Object { members });
+                return Some(object);
             }
         }
     }
@@ -121,23 +243,24 @@ impl<'t> Direct<'t> {
         }
         // Whatever the standard library takes beyond JSON's grammar is not how a double is written.
         let number = Number::new(text.parse().ok()?).ok()?;
+        self.number_out_of_range |= number.as_f64().abs() > MAX_SAFE_DOUBLE;
         let mut buffer = ryu_js::Buffer::new();
         (buffer.format_finite(number.as_f64()) == text).then_some(number)
     }
 
-    fn string(&mut self) -> Option<String> {
+    fn string(&mut self) -> Option<Cow<'t, str>> {
         self.pass(b'"')?;
         let run = self.run()?;
         if self.pass(b'"').is_some() {
             // Nearly always.
-            return Some(run.to_owned());
+            return Some(Cow::Borrowed(run));
         }
         let mut out = run.to_owned();
         loop {
             match self.peek()? {
                 b'"' => {
                     self.at += 1;
-                    return Some(out);
+                    return Some(Cow::Owned(out));
                 }
                 b'\\' => out.push(self.escape()?),
                 _ => return None,
@@ -149,8 +272,7 @@ impl<'t> Direct<'t> {
     /// What stands for itself, up to a quote, a backslash or a control character.
     fn run(&mut self) -> Option<&'t str> {
         let rest = self.text.get(self.at..)?;
-        let ends = |byte: u8| byte == b'"' || byte == b'\\' || byte < 0x20;
-        let length = rest.bytes().position(ends)?;
+        let length = plain_length(rest.as_bytes())?;
         self.at += length;
         rest.get(..length)
     }
@@ -180,28 +302,54 @@ impl<'t> Direct<'t> {
     }
 }
 
+/// How many bytes stand before the first quote, backslash or control character; none without one.
+fn plain_length(bytes: &[u8]) -> Option<usize> {
+    let ends = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let marks = marks(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    Some(words.len() * 8 + tail.iter().position(ends)?)
+}
+
+/// Sets the top bit of each byte that ends a run: a quote, a backslash, a control character. Above the
+/// first of them, of others too (the borrow of Mycroft's test for zero bytes).
+fn marks(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES << 7;
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | is(b'"') | is(b'\\')) & TOPS
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{parse_canonical, to_canonical};
+    use super::super::{check_object_numbers, parse_canonical, to_canonical};
     use super::*;
 
-    /// Both readers, which have to agree.
+    /// All readers, which have to agree.
     fn agree(bytes: &[u8]) {
-        let mut starts = Vec::new();
-        let quick = canonical_object(bytes, &mut starts);
         let thorough = match parse_canonical(bytes) {
             Ok(Value::Object(object)) => Some(object),
             _ => None,
         };
+        let (quick, outline) = canonical_object(bytes).unzip();
         assert_eq!(quick, thorough, "{}", String::from_utf8_lossy(bytes));
-        if let Some(object) = quick {
-            let found = starts.iter().zip(object.iter()).all(|(start, (name, _))| {
-                let name = to_canonical(&name.into());
-                bytes.get(*start..).unwrap().starts_with(&name)
-            });
-            assert!(found && starts.len() == object.len());
+        assert_eq!(canonical_outline(bytes), outline);
+        let (Some(object), Some(outline)) = (quick, outline) else { return };
+        let in_range = check_object_numbers(&object).is_ok();
+        assert_eq!(outline.number_out_of_range, !in_range);
+        assert_eq!(outline.starts.len(), object.len());
+        let ends = outline.starts.iter().skip(1).copied().chain([bytes.len()]);
+        for ((start, end), (name, value)) in outline.starts.iter().zip(ends).zip(object.iter()) {
+            let name = to_canonical(&name.into());
+            let text = bytes[*start..end - 1].strip_prefix(&name[..]).unwrap();
+            assert_eq!(canonical_value(&text[1..]).as_ref(), Some(value));
         }
     }
 
@@ -261,6 +409,25 @@ mod tests {
                 agree(&shorter);
             }
         }
+    }
+
+    #[test]
+    fn a_run_ends_at_the_first_byte_that_needs_an_escape() {
+        for byte in 0..=255_u8 {
+            let ends = byte < 0x20 || byte == b'"' || byte == b'\\';
+            for at in 0..20 {
+                let mut bytes = [0xff; 24];
+                bytes[at] = byte;
+                bytes[at + 1] = b'"';
+                bytes[at + 2] = 0x1f;
+                assert_eq!(
+                    plain_length(&bytes),
+                    Some(if ends { at } else { at + 1 }),
+                    "{byte} {at}"
+                );
+            }
+        }
+        assert_eq!(plain_length(b"no end here and none there"), None);
     }
 
     #[test]
@@ -340,7 +507,7 @@ mod tests {
         }
         let sorted_by_code_unit = "{\"\u{1f600}\":1,\"\u{e000}\":2}".as_bytes();
         agree(sorted_by_code_unit);
-        assert!(canonical_object(sorted_by_code_unit, &mut Vec::new()).is_some());
+        assert!(canonical_object(sorted_by_code_unit).is_some());
         let sorted_by_code_point = "{\"\u{e000}\":2,\"\u{1f600}\":1}".as_bytes();
         agree(sorted_by_code_point);
     }

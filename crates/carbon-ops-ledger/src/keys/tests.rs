@@ -167,6 +167,51 @@ fn wycheproof_vectors_have_their_published_verdicts() {
     assert_eq!(counted, [63, 88]);
 }
 
+/// The torsion subgroup has eight points (RFC 7748: the cofactor is 8), so that none is missing.
+#[test]
+fn the_points_of_small_order_are_eight_and_all_of_them() {
+    let distinct: std::collections::BTreeSet<_> = SMALL_ORDER.into_iter().collect();
+    assert_eq!(distinct.len(), 8);
+    for point in SMALL_ORDER {
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&point).unwrap();
+        assert!(key.is_weak() && PublicKey::from_bytes(&point).is_err(), "{point:?}");
+        let mut y = point;
+        y[31] &= 0x7f;
+        assert!(y.iter().rev().lt(FIELD_PRIME.iter().rev()), "{point:?} is canonical");
+    }
+}
+
+/// All published signatures, those with each point of small order as R, and changed ones.
+#[test]
+fn every_verdict_is_that_of_verify_strict() {
+    let check = |key: &[u8; 32], message: &[u8], signature: &[u8; 64]| {
+        let Ok(ours) = PublicKey::from_bytes(key) else { return false };
+        let dalek = ed25519_dalek::Signature::from_bytes(signature);
+        let strict = ours.0.verify_strict(message, &dalek).is_ok();
+        assert_eq!(ours.verifies(message, signature), strict, "{}", hex::encode(signature));
+        strict
+    };
+    let mut accepted = 0;
+    for (message, key, signature, _) in SPECCHECK {
+        let (message, key) = (bytes(message), hex::decode(key).unwrap());
+        let signature: [u8; 64] = hex::decode(signature).unwrap();
+        accepted += u32::from(check(&key, &message, &signature));
+        for point in SMALL_ORDER {
+            let mut other = signature;
+            other[..32].copy_from_slice(&point);
+            check(&key, &message, &other);
+            other[32..].fill(0);
+            check(&key, &message, &other);
+        }
+        for bit in 0..512 {
+            let mut other = signature;
+            other[bit / 8] ^= 1 << (bit % 8);
+            check(&key, &message, &other);
+        }
+    }
+    assert_eq!(accepted, 1);
+}
+
 #[test]
 fn keys_with_a_second_encoding_are_refused() {
     // y = p + 3 encodes the point with y = 3, y = p the one with y = 0.

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use memchr::memmem;
 
-use crate::canonical::Object;
 use crate::entry::{
-    Control, Correction, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES, Outcome,
+    Control, Correction, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES, Outcome, Payload,
+    read_record,
 };
 use crate::keys::PublicKey;
 use crate::merkle::{TreeHash, leaf_hash};
@@ -51,9 +51,12 @@ impl StoredLine<'_> {
     }
 }
 
+/// What is made of a record, or why it is refused.
+pub type Check<'c, T> = dyn Fn(&Payload<'_>) -> Result<T, String> + Sync + 'c;
+
 /// Examines lines one by one; remembers the keys that it has met, and nothing else.
 pub struct Examiner<'c, T> {
-    check: &'c (dyn Fn(Object) -> Result<T, String> + Sync),
+    check: &'c Check<'c, T>,
     /// Up to which line only the tree is looked at.
     since: u64,
     keys: HashMap<String, Option<PublicKey>>,
@@ -102,17 +105,17 @@ pub(super) struct Facts<T> {
     pub(super) signed: bool,
     /// When it was made, as it says.
     pub(super) time: Option<Timestamp>,
-    pub(super) payload: Payload<T>,
+    pub(super) record: Record<T>,
 }
 
 /// Whose record an entry carries.
 #[derive(Clone, Debug)]
-pub(super) enum Payload<T> {
+pub(super) enum Record<T> {
     /// One of the ledger's own, and whether what it carries holds by itself: the proofs of keys that
     /// join, or what the caller's check says of a corrected record.
     Control(Box<Control>, Result<Option<T>, Fault>),
     /// Another one, and what the caller's check says.
-    Record(Result<T, String>),
+    Other(Result<T, String>),
     /// Not looked at, because nobody signed it.
     Unsigned,
 }
@@ -139,7 +142,7 @@ impl<'c, T> Examiner<'c, T> {
     /// `check` is called for each signed entry that is not one of the ledger's own records. The
     /// lines up to `since` but the first are not looked into.
     #[must_use]
-    pub fn new(check: &'c (dyn Fn(Object) -> Result<T, String> + Sync), since: u64) -> Self {
+    pub fn new(check: &'c Check<'c, T>, since: u64) -> Self {
         Self { check, since, keys: HashMap::new() }
     }
 
@@ -167,6 +170,21 @@ impl<'c, T> Examiner<'c, T> {
     }
 
     fn facts(&mut self, line: &[u8]) -> Result<Box<Facts<T>>, Fault> {
+        let (keys, check) = (&mut self.keys, self.check);
+        let mut key_of = |text: &str| known(keys, text);
+        if let Some((read, checked)) = read_record(line, &mut key_of, |payload| check(&payload)) {
+            return Ok(Box::new(Facts {
+                seq: read.seq,
+                ledger_id: read.ledger_id,
+                prev_hash: Some(read.prev_hash),
+                hash: read.hash,
+                signing_key: read.signing_key,
+                signed: checked.is_some(),
+                time: read.noted_at,
+                record: checked.map_or(Record::Unsigned, Record::Other),
+            }));
+        }
+        // One of the ledger's own records, or no entry at all.
         let entry = self.parse(line)?;
         let signed = entry.verify_signature().is_ok();
         Ok(Box::new(Facts {
@@ -177,14 +195,14 @@ impl<'c, T> Examiner<'c, T> {
             signing_key: entry.signing_key(),
             signed,
             time: entry.noted_at(),
-            payload: match entry.control()? {
+            record: match entry.control()? {
                 Some(control) if signed => {
                     let holds = self.carried(&control, &entry);
-                    Payload::Control(Box::new(control), holds)
+                    Record::Control(Box::new(control), holds)
                 }
-                Some(control) => Payload::Control(Box::new(control), Err(Fault::Signature)),
-                None if signed => Payload::Record((self.check)(entry.into_object())),
-                None => Payload::Unsigned,
+                Some(control) => Record::Control(Box::new(control), Err(Fault::Signature)),
+                None if signed => Record::Other(Payload::of(entry.object(), |p| check(&p))),
+                None => Record::Unsigned,
             },
         }))
     }
@@ -194,24 +212,27 @@ impl<'c, T> Examiner<'c, T> {
         match control {
             Control::KeyRotation(rotation) => rotation.prove(entry).map(|()| None),
             Control::Correction(Correction { outcome: Outcome::Replaced(payload), .. }) => {
-                (self.check)(payload.clone()).map(Some).map_err(Fault::Record)
+                let checked = Payload::of(payload, |payload| (self.check)(&payload));
+                checked.map(Some).map_err(Fault::Record)
             }
             _ => Ok(None),
         }
     }
 
     fn parse(&mut self, line: &[u8]) -> Result<Entry, Fault> {
-        let keys = &mut self.keys;
-        Entry::parse_with(line, &mut |text| {
-            if let Some(key) = keys.get(text) {
-                return *key;
-            }
-            if keys.len() >= MAX_KNOWN_KEYS {
-                keys.clear();
-            }
-            let key = PublicKey::from_hex(text).ok();
-            keys.insert(text.to_owned(), key);
-            key
-        })
+        Entry::parse_with(line, &mut |text| known(&mut self.keys, text))
     }
+}
+
+/// The key of 64 hexadecimal digits, decompressed only when it is met for the first time.
+fn known(keys: &mut HashMap<String, Option<PublicKey>>, text: &str) -> Option<PublicKey> {
+    if let Some(key) = keys.get(text) {
+        return *key;
+    }
+    if keys.len() >= MAX_KNOWN_KEYS {
+        keys.clear();
+    }
+    let key = PublicKey::from_hex(text).ok();
+    keys.insert(text.to_owned(), key);
+    key
 }

@@ -12,12 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::chunk::{Chunk, Chunks};
-use super::line::{Examined, Examiner};
+use super::line::{Check, Examined, Examiner};
 use super::{Progress, Settings};
-use crate::canonical::Object;
-
-/// What checks a record.
-type Check<'c, T> = dyn Fn(Object) -> Result<T, String> + Sync + 'c;
 
 /// A piece that was examined, with what its lines told.
 struct Done<T> {

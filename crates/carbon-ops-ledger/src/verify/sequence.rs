@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::anchor::{AnchorReport, AnchorVerdict, Tree};
 use super::leaves::Leaves;
 use super::life::Watch;
-use super::line::{Content, Examined, Facts, Payload};
+use super::line::{Content, Examined, Facts, Record};
 use super::signers::{Signers, SuspectReport};
 use super::{FaultReport, KeyReport, MAX_FAULTS, Report, Settings, Status, TornTail};
 use crate::entry::{Control, Correction, EntryHash, Fault, Imported, LedgerId};
@@ -175,7 +175,7 @@ impl<'t> Sequence<'t> {
 
     /// A change of keys among lines that are not looked into otherwise.
     fn compared_change<T>(&mut self, entry: &Facts<T>) {
-        let changes = matches!(&entry.payload, Payload::Control(control, _)
+        let changes = matches!(&entry.record, Record::Control(control, _)
             if matches!(**control, Control::KeyRotation(_)));
         if changes
             && let Err(fault) = self.authenticate(entry).and_then(|()| self.change_roster(entry))
@@ -186,7 +186,7 @@ impl<'t> Sequence<'t> {
 
     /// What an authentic entry does to the keys that may sign.
     fn change_roster<T>(&mut self, entry: &Facts<T>) -> Result<(), Fault> {
-        if let Payload::Control(control, holds) = &entry.payload
+        if let Record::Control(control, holds) = &entry.record
             && let Control::KeyRotation(rotation) = &**control
             && let Some(roster) = &mut self.roster
         {
@@ -208,7 +208,7 @@ impl<'t> Sequence<'t> {
     /// Whether a key that may do so signed this entry, for this ledger.
     fn authenticate<T>(&mut self, entry: &Facts<T>) -> Result<(), Fault> {
         if self.line_number == 1
-            && let Payload::Control(control, _) = &entry.payload
+            && let Record::Control(control, _) = &entry.record
             && let Control::Genesis(genesis) = &**control
         {
             // That its own key is on its list is part of its form.
@@ -254,12 +254,12 @@ impl<'t> Sequence<'t> {
         entry: Facts<T>,
         accept: &mut Accept<'_, T>,
     ) -> Result<Option<Box<Control>>, Fault> {
-        match entry.payload {
-            Payload::Record(checked) => {
+        match entry.record {
+            Record::Other(checked) => {
                 let accepted = checked.and_then(|record| accept(entry.seq, record));
                 accepted.map(|()| None).map_err(Fault::Record)
             }
-            Payload::Control(control, holds) => {
+            Record::Control(control, holds) => {
                 let replacement = holds?;
                 match &*control {
                     Control::Recovery(_) => self.recoveries += 1,
@@ -271,7 +271,7 @@ impl<'t> Sequence<'t> {
                 }
                 Ok(Some(control))
             }
-            Payload::Unsigned => Err(Fault::Signature),
+            Record::Unsigned => Err(Fault::Signature),
         }
     }
 

@@ -12,6 +12,7 @@ mod frozen;
 mod import;
 mod injection;
 mod legacy;
+mod mutants;
 mod mutation;
 mod pack;
 mod parallel;

@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use carbon_ops_ledger::append::Ledger;
-use carbon_ops_ledger::canonical::{Object, Value};
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, Report, Settings, Status, verify_records};
+use carbon_ops_ledger::verify::{
+    Anchor, AnchorKind, Payload, Report, Settings, Status, verify_records,
+};
 use proptest::prelude::*;
 
 use crate::support::{
@@ -40,7 +41,7 @@ fn report(file: &[u8], anchors: &[Anchor], since: u64, threads: usize) -> (Repor
     let threads = threads.try_into().unwrap();
     let settings = Settings { anchors, since, threads, ..Settings::new(&trust) };
     // Refuses some records in each of the two steps.
-    let check = |record: Object| match record.get("n").and_then(Value::as_u64) {
+    let check = |record: &Payload<'_>| match record.member("n").and_then(|n| n.as_u64()) {
         Some(n) if n % 100 != 7 => Ok(n),
         _ => Err("no such number".to_owned()),
     };
@@ -151,6 +152,6 @@ fn a_reader_that_fails_stops_all_threads() {
     let trust = trust();
     let settings = Settings { threads: 3.try_into().unwrap(), ..Settings::new(&trust) };
     let reader = std::io::BufReader::new(Failing(&file));
-    let error = verify_records(reader, &settings, &Ok, &mut |_, _| Ok(())).unwrap_err();
+    let error = verify_records(reader, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap_err();
     assert_eq!(error.to_string(), "the disk is gone");
 }

@@ -14,9 +14,10 @@ use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::pipeline::{Acknowledged, Submitter, Ticket};
 use carbon_ops_ledger::canonical::{Value, parse};
 use carbon_ops_ledger::entry::MAX_LINE_BYTES;
+use carbon_ops_ledger::verify::Payload;
 use serde_json::json;
 
-use super::{COULD_NOT, Payload, check_record};
+use super::{COULD_NOT, Owner, check_payload};
 use crate::args::LedgerAppend;
 use crate::config::Settings;
 use crate::edge::Edge;
@@ -86,17 +87,13 @@ fn submit(submitter: &Submitter, line: &[u8]) -> Result<Result<Ticket, String>> 
         Ok(_) => return Ok(Err("it is not an object".to_owned())),
         Err(error) => return Ok(Err(error.to_string())),
     };
-    match Payload::of(&payload) {
-        Payload::Record => {
-            if let Err(reason) = check_record(payload.clone(), false) {
-                return Ok(Err(reason));
-            }
-        }
-        Payload::Newer => {
+    match Payload::of(&payload, |payload| check_payload(&payload, false)) {
+        Ok(Owner::Us | Owner::Foreign) => {}
+        Ok(Owner::Newer) => {
             let reason = "it is of a schema that this version does not know and cannot check";
             return Ok(Err(reason.to_owned()));
         }
-        Payload::Foreign => {}
+        Err(reason) => return Ok(Err(reason)),
     }
     match submitter.submit(&payload) {
         Ok(ticket) => Ok(Ok(ticket)),

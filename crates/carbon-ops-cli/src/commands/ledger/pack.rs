@@ -10,10 +10,11 @@ use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::pack::{
     Contents, PackError, PackReport, PackStatus, Packed, verify_pack, write_pack,
 };
+use carbon_ops_ledger::verify::Payload;
 use serde_json::json;
 
 use super::witnessed::{Witnessed, read_checkpoint, read_policy, read_policy_bytes, write_whole};
-use super::{COULD_NOT, Others, Payload, check_record, file, row, trust, write_trust_hint};
+use super::{COULD_NOT, Others, check_payload, file, row, trust, write_trust_hint};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::config::Settings;
@@ -89,11 +90,7 @@ pub(super) fn check(
     let reader = BufReader::with_capacity(1 << 20, File::open(&args.file).with_context(cannot)?);
     let mut others = Others::default();
     let mut check = |object: &Object| {
-        let payload = Payload::of(object);
-        if matches!(payload, Payload::Record) {
-            check_record(object.clone(), args.recompute)?;
-        }
-        others.count(payload);
+        others.count(Payload::of(object, |payload| check_payload(&payload, args.recompute))?);
         if args.show {
             show(object, args.json, out).map_err(|e| e.to_string())?;
         }

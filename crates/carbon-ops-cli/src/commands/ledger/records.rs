@@ -12,11 +12,12 @@ use carbon_ops_estimate::record::timestamp;
 use carbon_ops_ledger::append::{Amendment, Appended};
 use carbon_ops_ledger::canonical::{Object, Value, parse};
 use carbon_ops_ledger::entry::{
-    Change, Control, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, Restatement, Scope, Totals,
+    Change, Control, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, RESERVED_MEMBERS, Restatement, Scope,
+    Totals,
 };
-use carbon_ops_ledger::verify::{GapReport, Life, Report};
+use carbon_ops_ledger::verify::{GapReport, Life, Payload, Report};
 
-use super::{COULD_NOT, LEDGER_MEMBERS, Payload, check_record};
+use super::{COULD_NOT, check_payload};
 use crate::args::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 use crate::config::Settings;
 use crate::edge::Edge;
@@ -67,14 +68,12 @@ fn replacement(path: &Path) -> Result<Object> {
     let Value::Object(mut payload) = value else {
         bail!("{} is no JSON object", path.display());
     };
-    for member in LEDGER_MEMBERS {
+    for member in RESERVED_MEMBERS {
         payload.remove(member);
     }
     // What a verification would refuse is not written.
-    if matches!(Payload::of(&payload), Payload::Record) {
-        check_record(payload.clone(), false)
-            .map_err(|fault| anyhow!("the record in {} is invalid: {fault}", path.display()))?;
-    }
+    Payload::of(&payload, |payload| check_payload(&payload, false))
+        .map_err(|fault| anyhow!("the record in {} is invalid: {fault}", path.display()))?;
     Ok(payload)
 }
 
