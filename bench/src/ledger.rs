@@ -12,8 +12,12 @@ use carbon_ops_ledger::keys::{SecretKey, Trust};
 use carbon_ops_ledger::storage::DirStorage;
 
 pub(crate) mod append;
+pub(crate) mod made;
+pub(crate) mod predecessor;
+pub(crate) mod prove;
 pub(crate) mod recovery;
 pub(crate) mod single;
+pub(crate) mod verify;
 
 /// The time in what is written. No figure depends on it.
 const NOW: &str = "2026-11-23T09:00:00.000000Z";
