@@ -167,7 +167,7 @@ impl Provider for ElectricityMaps {
             return Err(Error::NotOffered { provider: ID, want: *want, hint });
         };
         let asked = Asked { zone, signal };
-        let mut rows = Assembly::new(ID, interval);
+        let mut rows = Assembly::of_requests(ID, interval)?;
         let now = self.fetcher.clock.now();
         if let Ok(past) = Interval::new(interval.start(), interval.end().min(now)) {
             self.past(&asked, past, &mut rows)?;
