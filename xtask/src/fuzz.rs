@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// The targets, which are the binaries of `fuzz/Cargo.toml`.
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 11] = [
     "request",
     "snapshot",
     "page",
@@ -21,6 +21,7 @@ const TARGETS: [&str; 10] = [
     "checkpoint",
     "proof",
     "tile-path",
+    "answer",
 ];
 
 /// What cargo-fuzz passes to rustc, as far as a stable one takes it.

@@ -2,7 +2,8 @@
 //!
 //! * [`zones`]: from what a user types to a grid zone.
 //! * [`intensity`]: what a kilowatt hour of a zone emits, and how well that is known.
-//! * [`uncertainty`]: distributions, their product, and its coverage interval.
+//! * [`uncertainty`]: distributions, the measurement model, closed form and Monte Carlo, budgets.
+//! * [`aggregate`]: totals in which shared errors stay shared.
 //! * [`record`]: record v1 and the one place where its numbers are derived.
 //!
 //! ```
@@ -23,6 +24,8 @@
 //!
 //! Deliberately absent: files, sockets, clocks and randomness; hashes, signatures and storage.
 
+pub mod aggregate;
+pub mod anomaly;
 pub mod decimal;
 pub mod intensity;
 pub mod record;

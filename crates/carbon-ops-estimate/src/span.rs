@@ -6,18 +6,16 @@
 //! spread evenly: then load and intensity are priced together, second by second if need be.
 //!
 //! ```
-//! use carbon_ops_estimate::span::{Class, Load, Missing, Rate, Span, price};
+//! use carbon_ops_estimate::intensity::{Interval, UncertaintyClass::Metered};
+//! use carbon_ops_estimate::span::{Load, Missing, Rate, Tariff};
 //!
 //! // 1 kW from 00:20 to 00:50 UTC, and two half hours of the GB grid: 10 min at 263, 20 min at 300.
-//! let at = |text: &str| text.parse::<jiff::Timestamp>();
-//! let span = Span::new(at("2026-03-01T00:20Z")?, at("2026-03-01T00:50Z")?)?;
-//! let rate = |start, end, g| Ok::<_, Box<dyn std::error::Error>>(
-//!     Rate::new(Span::new(at(start)?, at(end)?)?, g, Class::Metered)?);
-//! let rates = [
-//!     rate("2026-03-01T00:00Z", "2026-03-01T00:30Z", 263.0)?,
-//!     rate("2026-03-01T00:30Z", "2026-03-01T01:00Z", 300.0)?,
-//! ];
-//! let priced = price(span, &Load::Even(0.5), &rates, Missing::Step)?;
+//! let tariff = Tariff::new(&[
+//!     Rate::new(Interval::parse("2026-03-01T00:00Z", "2026-03-01T00:30Z")?, 263.0, Metered),
+//!     Rate::new(Interval::parse("2026-03-01T00:30Z", "2026-03-01T01:00Z")?, 300.0, Metered),
+//! ])?;
+//! let span = Interval::parse("2026-03-01T00:20Z", "2026-03-01T00:50Z")?;
+//! let priced = tariff.price(span, &Load::Even(0.5), Missing::Step)?;
 //! assert!((priced.grams() - 143.833_333).abs() < 1e-6); // (263·10 + 300·20)/60 g
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -38,11 +36,17 @@
 //! Deliberately absent: where slots come from, PUE and the uncertainty of energy, and the distribution
 //! of the result.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
+
+use crate::decimal::round9;
+use crate::intensity::table::YEARLY_CV;
+use crate::intensity::{Interval, InventoryIntensity, Meta, Slot, UncertaintyClass};
 
 mod sum;
 
@@ -62,20 +66,13 @@ pub const BUCKETS_MAX: i64 = 366 * 1440;
 /// A prior for other grids.
 pub const FILLED_CV_MIN: f64 = 0.20;
 
-/// A time from `start` (counted) to `end` (not counted), in whole microseconds, as records keep times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
-    start_us: i64,
-    end_us: i64,
-}
-
 /// Why there is no price.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The end is not after the start.
-    #[error("the span from {start} to {end} is empty\nhint: give an end after the start")]
-    Empty {
+    /// Less than a microsecond, which is what records keep.
+    #[error("the time from {start} to {end} is shorter than a microsecond")]
+    TooShort {
         /// Its start.
         start: Timestamp,
         /// Its end.
@@ -129,34 +126,30 @@ pub enum Error {
     UnknownPolicy(String),
 }
 
+/// An interval in whole microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Span {
+    start_us: i64,
+    end_us: i64,
+}
+
 impl Span {
-    /// Ends are cut to whole microseconds.
-    ///
-    /// # Errors
-    /// When the end is not after the start.
-    pub fn new(start: Timestamp, end: Timestamp) -> Result<Self, Error> {
+    fn of(interval: Interval) -> Result<Self, Error> {
+        let (start, end) = (interval.start(), interval.end());
         let (start_us, end_us) = (start.as_microsecond(), end.as_microsecond());
         if start_us < end_us {
             Ok(Self { start_us, end_us })
         } else {
-            Err(Error::Empty { start, end })
+            Err(Error::TooShort { start, end })
         }
     }
 
-    /// The first moment.
-    pub fn start(self) -> Timestamp {
+    fn start(self) -> Timestamp {
         time(self.start_us)
     }
 
-    /// The first moment after it.
-    pub fn end(self) -> Timestamp {
+    fn end(self) -> Timestamp {
         time(self.end_us)
-    }
-
-    /// Length in seconds.
-    #[expect(clippy::cast_precision_loss, reason = "exact below 285 years")]
-    pub fn seconds(self) -> f64 {
-        self.microseconds() as f64 / 1e6
     }
 
     fn microseconds(self) -> i64 {
@@ -168,58 +161,28 @@ fn time(us: i64) -> Timestamp {
     Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX)
 }
 
-/// How a value came to be, and so how far it may be off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Class {
-    /// From the measured generation of its own slot.
-    Metered,
-    /// Filled in by a model of its source.
-    Estimated,
-    /// Forecast.
-    Forecast,
-    /// The average of a year.
-    Yearly,
-    /// Declared by the user.
-    Declared,
+/// Coefficient of variation of the error that all slots of a source share. The factors of plants are
+/// known to 15 % (IPCC AR5 WG3 Annex III: coal 740–820–910, gas 410–490–650 g/kWh); a yearly average
+/// misses the hours of a job by 20 % besides ([`YEARLY_CV`]). Priors.
+pub fn shared_cv(class: UncertaintyClass) -> f64 {
+    match class {
+        UncertaintyClass::Yearly => YEARLY_CV,
+        UncertaintyClass::Metered
+        | UncertaintyClass::Estimated
+        | UncertaintyClass::Forecast
+        | UncertaintyClass::Declared => 0.15,
+    }
 }
 
-impl Class {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Metered, Self::Estimated, Self::Forecast, Self::Yearly, Self::Declared];
-
-    /// The word that stands in records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Metered => "metered",
-            Self::Estimated => "estimated",
-            Self::Forecast => "forecast",
-            Self::Yearly => "yearly",
-            Self::Declared => "declared",
-        }
-    }
-
-    /// Coefficient of variation of the error that all slots of a provider share. The factors of plants
-    /// are known to 15 % (IPCC AR5 WG3 Annex III: coal 740–820–910, gas 410–490–650 g/kWh); a yearly
-    /// average misses the hours of a job by 20 % besides (`intensity::table`). Priors.
-    pub fn shared_cv(self) -> f64 {
-        match self {
-            Self::Metered | Self::Estimated | Self::Forecast | Self::Declared => 0.15,
-            Self::Yearly => crate::intensity::table::YEARLY_CV,
-        }
-    }
-
-    /// Coefficient of variation of a single hour's own error. Forecast: the GB forecast's mean absolute
-    /// error was 7.1 % from 2017 to 2023 (nmpowell, carbon-intensity-forecast-tracking), which is
-    /// √(2/π) of a normal's standard deviation. Metered: 5 %, estimated: 15 %, priors.
-    pub fn noise_cv(self) -> f64 {
-        match self {
-            Self::Metered => 0.05,
-            Self::Estimated => 0.15,
-            Self::Forecast => 0.09,
-            Self::Yearly | Self::Declared => 0.0,
-        }
+/// Coefficient of variation of a single hour's own error. Forecast: the GB forecast's mean absolute
+/// error was 7.1 % from 2017 to 2023 (nmpowell, carbon-intensity-forecast-tracking), which is √(2/π) of
+/// a normal's standard deviation. Metered: 5 %, estimated: 15 %, priors. A yearly average has no hours.
+pub fn noise_cv(class: UncertaintyClass) -> f64 {
+    match class {
+        UncertaintyClass::Metered => 0.05,
+        UncertaintyClass::Estimated => 0.15,
+        UncertaintyClass::Forecast => 0.09,
+        UncertaintyClass::Yearly | UncertaintyClass::Declared => 0.0,
     }
 }
 
@@ -227,28 +190,139 @@ impl Class {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// When.
-    pub span: Span,
+    pub interval: Interval,
     /// In g/kWh; zero is a legal value.
     pub g_per_kwh: f64,
     /// How it came to be.
-    pub class: Class,
+    pub class: UncertaintyClass,
     /// Slots of one source have one number; their errors are shared.
     pub source: u32,
 }
 
 impl Rate {
     /// Of source 0.
-    ///
-    /// # Errors
-    /// When the value is negative or not finite.
-    pub fn new(span: Span, g_per_kwh: f64, class: Class) -> Result<Self, Error> {
-        possible("intensity in g/kWh", g_per_kwh)?;
-        Ok(Self { span, g_per_kwh: g_per_kwh + 0.0, class, source: 0 })
+    pub fn new(interval: Interval, g_per_kwh: f64, class: UncertaintyClass) -> Self {
+        Self { interval, g_per_kwh, class, source: 0 }
     }
 }
 
-fn possible(what: &'static str, value: f64) -> Result<(), Error> {
-    if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(Error::Impossible { what, value }) }
+/// Rates in order of time, ready to price any number of spans.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tariff {
+    rates: Vec<Step>,
+    sources: Vec<String>,
+}
+
+/// A rate by the microsecond.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Step {
+    span: Span,
+    g_per_kwh: f64,
+    class: UncertaintyClass,
+    source: u32,
+}
+
+impl Tariff {
+    /// Rates may come in any order; the best is that of time. Values are rounded to the nine digits
+    /// that records keep of them, so that a record's own slots price its span.
+    ///
+    /// # Errors
+    /// Rates that overlap, are shorter than a microsecond, or have an impossible value.
+    pub fn new(rates: &[Rate]) -> Result<Self, Error> {
+        let step = |rate: &Rate| {
+            let value = possible("intensity in g/kWh", rate.g_per_kwh)?;
+            let span = Span::of(rate.interval)?;
+            Ok(Step { span, g_per_kwh: round9(value), class: rate.class, source: rate.source })
+        };
+        let mut rates = rates.iter().map(step).collect::<Result<Vec<_>, Error>>()?;
+        if !rates.is_sorted_by_key(|rate| rate.span) {
+            rates.sort_by_key(|rate| rate.span);
+        }
+        for pair in rates.windows(2) {
+            if let [first, second] = pair
+                && first.span.end_us > second.span.start_us
+            {
+                return Err(Error::Slots { at: second.span.start() });
+            }
+        }
+        Ok(Self { rates, sources: Vec::new() })
+    }
+
+    /// Of slots with their provenance. Only what may enter an inventory figure has a price.
+    ///
+    /// # Errors
+    /// As [`Tariff::new`].
+    pub fn of(slots: &[Slot<InventoryIntensity>]) -> Result<Self, Error> {
+        let mut metas: HashMap<*const Meta, u32> = HashMap::new();
+        let mut sources: Vec<String> = Vec::new();
+        let mut rates = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let meta = Arc::as_ptr(&slot.meta);
+            let source = match metas.get(&meta) {
+                Some(&source) => source,
+                None => {
+                    let key = slot.meta.shared_key();
+                    let index = sources.iter().position(|known| *known == key);
+                    let index = index.unwrap_or_else(|| {
+                        sources.push(key);
+                        sources.len() - 1
+                    });
+                    let source = u32::try_from(index).unwrap_or(u32::MAX);
+                    metas.insert(meta, source);
+                    source
+                }
+            };
+            let class = slot.meta.uncertainty;
+            let value = slot.as_grams_per_kilowatt_hour();
+            rates.push(Rate { source, ..Rate::new(slot.interval, value, class) });
+        }
+        Ok(Self { sources, ..Self::new(&rates)? })
+    }
+
+    /// The key of a source's shared error, where the tariff was made of slots.
+    pub fn shared_key(&self, source: u32) -> Option<&str> {
+        self.sources.get(usize::try_from(source).ok()?).map(String::as_str)
+    }
+
+    /// Prices a span.
+    ///
+    /// # Errors
+    /// Energy that does not fill the span, or is impossible; no slot at all.
+    pub fn price(&self, span: Interval, load: &Load, missing: Missing) -> Result<Priced, Error> {
+        let pieces = pieces(Span::of(span)?, load, &self.rates, missing)?;
+        Ok(summed(load, &self.rates, &pieces))
+    }
+
+    /// The same price in buckets of so many minutes, aligned to the clock in UTC. Their grams sum to
+    /// those of [`Tariff::price`], whatever their size: buckets are rows to read, not a resolution to
+    /// compute with.
+    ///
+    /// # Errors
+    /// As [`Tariff::price`], and more than [`BUCKETS_MAX`] buckets.
+    pub fn buckets(
+        &self,
+        span: Interval,
+        load: &Load,
+        missing: Missing,
+        minutes: NonZeroU32,
+    ) -> Result<Vec<Bucket>, Error> {
+        let span = Span::of(span)?;
+        let size = i64::from(minutes.get()) * 60_000_000;
+        let count = (span.end_us - 1).div_euclid(size) - span.start_us.div_euclid(size) + 1;
+        if count > BUCKETS_MAX {
+            let max = usize::try_from(BUCKETS_MAX).unwrap_or(0);
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            return Err(Error::TooMany { what: "buckets", count, max });
+        }
+        let pieces = pieces(span, load, &self.rates, missing)?;
+        Ok(in_buckets(span, size, &pieces, load.kwh() > 0.0))
+    }
+}
+
+/// The value, without the sign of zero.
+fn possible(what: &'static str, value: f64) -> Result<f64, Error> {
+    let fine = value.is_finite() && value >= 0.0;
+    if fine { Ok(value + 0.0) } else { Err(Error::Impossible { what, value }) }
 }
 
 /// Energy of a span, in kWh.
@@ -264,7 +338,7 @@ pub enum Load {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Part {
     /// When.
-    pub span: Span,
+    pub interval: Interval,
     /// In kWh.
     pub kwh: f64,
 }
@@ -280,7 +354,7 @@ impl Load {
 
     fn check(&self, span: Span) -> Result<(), Error> {
         let parts = match self {
-            Self::Even(kwh) => return possible("energy in kWh", *kwh),
+            Self::Even(kwh) => return possible("energy in kWh", *kwh).map(|_| ()),
             Self::Series(parts) => parts,
         };
         if parts.len() > PARTS_MAX {
@@ -290,11 +364,12 @@ impl Load {
         let mut at = span.start_us;
         for part in parts {
             possible("energy in kWh", part.kwh)?;
-            let wrong = |what| Error::Series { what, at: time(at.min(part.span.start_us)) };
-            match part.span.start_us.cmp(&at) {
+            let of = Span::of(part.interval)?;
+            let wrong = |what| Error::Series { what, at: time(at.min(of.start_us)) };
+            match of.start_us.cmp(&at) {
                 std::cmp::Ordering::Greater => return Err(wrong("a hole")),
                 std::cmp::Ordering::Less => return Err(wrong("an overlap")),
-                std::cmp::Ordering::Equal => at = part.span.end_us,
+                std::cmp::Ordering::Equal => at = of.end_us,
             }
         }
         if at == span.end_us {
@@ -419,36 +494,11 @@ struct Piece {
     g_per_kwh: f64,
 }
 
-/// Prices a span. Slots may come in any order, may lie outside of the span, and are best in order.
-///
-/// # Errors
-/// Energy that does not fill the span; slots that overlap; no slot at all.
-pub fn price(span: Span, load: &Load, rates: &[Rate], missing: Missing) -> Result<Priced, Error> {
-    let rates = in_order(rates)?;
-    let pieces = pieces(span, load, &rates, missing)?;
-    Ok(summed(load, &rates, &pieces))
-}
-
-fn in_order(rates: &[Rate]) -> Result<Cow<'_, [Rate]>, Error> {
-    let mut rates = Cow::Borrowed(rates);
-    if !rates.is_sorted_by_key(|rate| rate.span) {
-        rates.to_mut().sort_by_key(|rate| rate.span);
-    }
-    for pair in rates.windows(2) {
-        if let [first, second] = pair
-            && first.span.end_us > second.span.start_us
-        {
-            return Err(Error::Slots { at: second.span.start() });
-        }
-    }
-    Ok(rates)
-}
-
 /// One row of a report: a part of the span between two marks of the clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bucket {
     /// When; the first and the last may be shorter than a bucket.
-    pub span: Span,
+    pub interval: Interval,
     /// Energy in kWh.
     pub kwh: f64,
     /// Energy-weighted mean intensity in g/kWh.
@@ -457,30 +507,9 @@ pub struct Bucket {
     pub coverage: f64,
 }
 
-/// The same price in buckets of so many minutes, aligned to the clock in UTC. Their grams sum to those of
-/// [`price`], whatever their size: buckets are rows to read, not a resolution to compute with.
-///
-/// # Errors
-/// As [`price`], and more than [`BUCKETS_MAX`] buckets.
-pub fn buckets(
-    span: Span,
-    load: &Load,
-    rates: &[Rate],
-    missing: Missing,
-    minutes: std::num::NonZeroU32,
-) -> Result<Vec<Bucket>, Error> {
-    let size = i64::from(minutes.get()) * 60_000_000;
-    let first = span.start_us.div_euclid(size);
-    let count = (span.end_us - 1).div_euclid(size) - first + 1;
-    if count > BUCKETS_MAX {
-        let max = usize::try_from(BUCKETS_MAX).unwrap_or(0);
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        return Err(Error::TooMany { what: "buckets", count, max });
-    }
-    let has_energy = load.kwh() > 0.0;
-    let rates = in_order(rates)?;
+fn in_buckets(span: Span, size: i64, pieces: &[Piece], has_energy: bool) -> Vec<Bucket> {
     let mut rows: Vec<(i64, [Sum; 3])> = Vec::new();
-    for piece in pieces(span, load, &rates, missing)? {
+    for piece in pieces {
         let mut at = piece.start_us;
         while at < piece.end_us {
             let bucket = at.div_euclid(size);
@@ -497,20 +526,19 @@ pub fn buckets(
             at = end;
         }
     }
-    let rows = rows.into_iter().map(|(bucket, [all, priced, covered])| {
-        let start_us = span.start_us.max(bucket * size);
-        let end_us = span.end_us.min((bucket + 1) * size);
+    let rows = rows.into_iter().filter_map(|(bucket, [all, priced, covered])| {
+        let start = time(span.start_us.max(bucket * size));
+        let end = time(span.end_us.min((bucket + 1) * size));
         let weight = all.value();
-        // A bucket without energy has no mean to weigh.
-        let mean = if weight > 0.0 { priced.value() / weight } else { 0.0 };
-        Bucket {
-            span: Span { start_us, end_us },
+        Some(Bucket {
+            interval: Interval::new(start, end).ok()?,
             kwh: if has_energy { weight } else { 0.0 },
-            g_per_kwh: mean,
+            // A bucket without energy has no mean to weigh.
+            g_per_kwh: if weight > 0.0 { priced.value() / weight } else { 0.0 },
             coverage: if weight > 0.0 { (covered.value() / weight).min(1.0) } else { 1.0 },
-        }
+        })
     });
-    Ok(rows.collect())
+    rows.collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 285 years in microseconds")]
@@ -519,20 +547,22 @@ fn ratio(part: i64, whole: i64) -> f64 {
 }
 
 /// Cuts the span at every end of a slot or a part.
-fn pieces(span: Span, load: &Load, rates: &[Rate], missing: Missing) -> Result<Vec<Piece>, Error> {
+fn pieces(span: Span, load: &Load, rates: &[Step], missing: Missing) -> Result<Vec<Piece>, Error> {
     load.check(span)?;
-    let whole = [Part { span, kwh: load.kwh() }];
-    let parts = match load {
-        Load::Even(_) => &whole[..],
-        Load::Series(parts) => parts,
+    let parts: Vec<(Span, f64)> = match load {
+        Load::Even(kwh) => vec![(span, *kwh)],
+        Load::Series(parts) => {
+            let of = |part: &Part| Ok((Span::of(part.interval)?, part.kwh));
+            parts.iter().map(of).collect::<Result<_, Error>>()?
+        }
     };
     let has_energy = load.kwh() > 0.0;
     let mut next = rates.partition_point(|rate| rate.span.end_us <= span.start_us);
     let mut pieces =
         Vec::with_capacity(parts.len() + rates.len().saturating_sub(next).min(1 << 16));
-    for part in parts {
-        let mut at = part.span.start_us;
-        while at < part.span.end_us {
+    for (part, kwh) in parts {
+        let mut at = part.start_us;
+        while at < part.end_us {
             while rates.get(next).is_some_and(|rate| rate.span.end_us <= at) {
                 next += 1;
             }
@@ -543,9 +573,9 @@ fn pieces(span: Span, load: &Load, rates: &[Rate], missing: Missing) -> Result<V
                 (None, Some(rate)) => rate.span.start_us,
                 (None, None) => i64::MAX,
             };
-            let end = until.min(part.span.end_us);
-            let length = part.span.microseconds();
-            let kwh = if has_energy { part.kwh } else { ratio(length, span.microseconds()) };
+            let end = until.min(part.end_us);
+            let length = part.microseconds();
+            let kwh = if has_energy { kwh } else { ratio(length, span.microseconds()) };
             pieces.push(Piece {
                 start_us: at,
                 end_us: end,
@@ -561,7 +591,7 @@ fn pieces(span: Span, load: &Load, rates: &[Rate], missing: Missing) -> Result<V
 }
 
 /// Gives a value to what no slot covers.
-fn fill(span: Span, rates: &[Rate], missing: Missing, pieces: &mut [Piece]) -> Result<(), Error> {
+fn fill(span: Span, rates: &[Step], missing: Missing, pieces: &mut [Piece]) -> Result<(), Error> {
     if pieces.iter().all(|piece| piece.rate.is_some()) {
         return Ok(());
     }
@@ -606,7 +636,7 @@ fn covered(pieces: &[Piece]) -> Covered {
     Covered { weight, mean: priced / all }
 }
 
-fn summed(load: &Load, rates: &[Rate], pieces: &[Piece]) -> Priced {
+fn summed(load: &Load, rates: &[Step], pieces: &[Piece]) -> Priced {
     let sum = |of: &dyn Fn(&Piece) -> f64| pieces.iter().map(of).collect::<Sum>().value();
     let class = |piece: &Piece| piece.rate.and_then(|rate| rates.get(rate)).map(|rate| rate.class);
     let of_class =
@@ -621,8 +651,8 @@ fn summed(load: &Load, rates: &[Rate], pieces: &[Piece]) -> Priced {
         kwh,
         g_per_kwh: grams / weight,
         coverage: (in_covered.weight / weight).min(1.0),
-        estimated: (of_class(Class::Estimated) / weight).min(1.0),
-        forecast: (of_class(Class::Forecast) / weight).min(1.0),
+        estimated: (of_class(UncertaintyClass::Estimated) / weight).min(1.0),
+        forecast: (of_class(UncertaintyClass::Forecast) / weight).min(1.0),
         slots: pieces
             .chunk_by(|a, b| a.rate == b.rate)
             .filter(|same| same.first().is_some_and(|piece| piece.rate.is_some()))
@@ -663,7 +693,7 @@ fn filled(pieces: &[Piece], covered: &Covered, grams: f64) -> (Filled, f64) {
 }
 
 /// Each source's part in the grams of the covered time; what is filled in has their errors, too.
-fn sources(rates: &[Rate], pieces: &[Piece]) -> Vec<SourceShare> {
+fn sources(rates: &[Step], pieces: &[Piece]) -> Vec<SourceShare> {
     let mut sums: Vec<(u32, Sum, Sum)> = Vec::new();
     let mut all = Sum::default();
     for piece in pieces {
@@ -677,7 +707,7 @@ fn sources(rates: &[Rate], pieces: &[Piece]) -> Vec<SourceShare> {
         });
         if let Some((_, share, cv)) = sums.get_mut(index) {
             share.add(grams);
-            cv.add(grams * rate.class.shared_cv());
+            cv.add(grams * shared_cv(rate.class));
         }
     }
     sums.sort_by_key(|(source, ..)| *source);
@@ -688,11 +718,11 @@ fn sources(rates: &[Rate], pieces: &[Piece]) -> Vec<SourceShare> {
 }
 
 /// One error per clock hour: within it errors add, from hour to hour their squares do.
-fn noise(rates: &[Rate], pieces: &[Piece], grams: f64) -> f64 {
+fn noise(rates: &[Step], pieces: &[Piece], grams: f64) -> f64 {
     let (mut squares, mut hour, mut in_hour) = (Sum::default(), i64::MIN, Sum::default());
     for piece in pieces {
         let Some(rate) = piece.rate.and_then(|rate| rates.get(rate)) else { continue };
-        let cv = rate.class.noise_cv();
+        let cv = noise_cv(rate.class);
         if cv <= 0.0 {
             continue;
         }

@@ -10,6 +10,7 @@
 )]
 
 mod accounting;
+mod append;
 mod cgroup;
 mod checkpoint;
 mod demo;
@@ -20,6 +21,7 @@ mod frozen;
 mod governed;
 mod gpu;
 mod home;
+mod intensity;
 mod interop;
 mod ledger;
 mod legacy;
@@ -27,10 +29,14 @@ mod monitor;
 mod monitor_gpu;
 mod pack;
 mod record;
+mod records;
 mod run;
 mod segments;
+mod shutdown;
 mod simulated_rapl;
 mod simulator;
 mod skip;
 mod terminal;
 mod witness;
+mod writer;
+mod writers;

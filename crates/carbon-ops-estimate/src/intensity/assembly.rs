@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use super::provider::Error;
 use super::signal::Kind;
 use super::slot::{
-    AnySeries, Gap, GapReason, Intensity, Interval, Meta, SLOTS_MAX, Series, Slot, Timeliness,
+    ASKED_MAX, AnySeries, Gap, GapReason, Impossible, Intensity, Interval, Meta, SLOTS_MAX, Series,
+    Slot, Timeliness,
 };
 
 /// Rows on their way to become a series.
@@ -43,6 +44,17 @@ impl Row {
 impl Assembly {
     pub(crate) fn new(provider: &'static str, interval: Interval) -> Self {
         Self { provider, interval, rows: BTreeMap::new() }
+    }
+
+    /// The same for a provider that is asked over a network.
+    ///
+    /// # Errors
+    /// When the interval would take thousands of requests.
+    pub(crate) fn of_requests(provider: &'static str, interval: Interval) -> Result<Self, Error> {
+        if interval.as_seconds() > ASKED_MAX.as_secs_f64() {
+            return Err(Error::Impossible { provider, source: Impossible::TooLong(interval) });
+        }
+        Ok(Self::new(provider, interval))
     }
 
     /// Adds a row. One that does not overlap the interval is not wanted and left out.
@@ -91,7 +103,7 @@ impl Assembly {
         series.map_err(|source| Error::Impossible { provider, source })
     }
 
-    fn typed<I: Intensity>(self) -> Result<Series<I>, super::slot::Impossible> {
+    fn typed<I: Intensity>(self) -> Result<Series<I>, Impossible> {
         let (mut slots, mut gaps) = (Vec::with_capacity(self.rows.len()), Vec::new());
         for row in self.rows.into_values() {
             match row.value {

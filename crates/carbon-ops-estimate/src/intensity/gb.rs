@@ -119,7 +119,7 @@ impl Provider for GreatBritain {
             let hint = "it has averages, direct, of CO2 alone";
             return Err(Error::NotOffered { provider: ID, want: *want, hint });
         }
-        let mut rows = Assembly::new(ID, interval);
+        let mut rows = Assembly::of_requests(ID, interval)?;
         for chunk in chunks(aligned(interval, HALF_HOUR), RANGE_MAX) {
             let (from, to) = (minute(chunk.start()), minute(chunk.end()));
             let path = if zone == NATIONAL {

@@ -42,6 +42,9 @@ use super::signal::{Kind, Signal};
 /// Most slots of one series: five-minute slots of ten years. More is a mistake or an attack.
 pub const SLOTS_MAX: usize = 10 * 366 * 288;
 
+/// Longest interval that a provider is asked for over a network: what [`SLOTS_MAX`] five-minute slots cover.
+pub const ASKED_MAX: std::time::Duration = std::time::Duration::from_secs(10 * 366 * 86_400);
+
 /// A time from `start` (counted) to `end` (not counted); never empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Interval {
@@ -85,6 +88,9 @@ pub enum Impossible {
     /// A slot whose source says that it is of another kind than its type.
     #[error("a {0} intensity cannot stand in a series of this type")]
     WrongKind(Kind),
+    /// An interval that would take thousands of requests.
+    #[error("the interval {0} is longer than ten years\nhint: ask for it in parts")]
+    TooLong(Interval),
     /// Too many slots.
     #[error("{0} slots are more than a series may have ({SLOTS_MAX})")]
     TooMany(usize),
@@ -350,7 +356,9 @@ impl Meta {
     /// `grid:PROVIDER:ZONE:SIGNAL:MODEL_OR_VINTAGE`.
     pub fn shared_key(&self) -> String {
         let version = self.model_version.as_deref().unwrap_or("unversioned");
-        format!("grid:{}:{}:{}:{version}", self.provider, self.zone_returned, self.signal.as_str())
+        // The yearly table's key is that of record v1.
+        let provider = if self.provider == super::table::ID { "owid" } else { &self.provider };
+        format!("grid:{provider}:{}:{}:{version}", self.zone_returned, self.signal.as_str())
     }
 }
 

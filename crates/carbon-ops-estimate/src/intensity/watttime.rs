@@ -194,7 +194,7 @@ impl Provider for WattTime {
         };
         let asked = Asked { region: zone, signal };
         let now = self.fetcher.clock.now();
-        let mut rows = Assembly::new(ID, interval);
+        let mut rows = Assembly::of_requests(ID, interval)?;
         if let Ok(past) = Interval::new(interval.start(), interval.end().min(now)) {
             for chunk in chunks(aligned(past, PERIOD_MAX), RANGE_MAX) {
                 // `end` is included: a value at the edge would come twice.

@@ -5,8 +5,16 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn span(start: &str, end: &str) -> Span {
-    Span::new(at(start), at(end)).unwrap()
+fn span(start: &str, end: &str) -> Interval {
+    Interval::new(at(start), at(end)).unwrap()
+}
+
+fn micros(start_us: i64, end_us: i64) -> Interval {
+    Interval::new(time(start_us), time(end_us)).unwrap()
+}
+
+fn price(span: Interval, load: &Load, rates: &[Rate], missing: Missing) -> Result<Priced, Error> {
+    Tariff::new(rates)?.price(span, load, missing)
 }
 
 /// Slots of so many minutes from a start, with these values; NaN leaves a hole.
@@ -15,9 +23,9 @@ fn slots(start: &str, minutes: i64, values: &[f64]) -> Vec<Rate> {
     let mut rates = Vec::new();
     for (index, &value) in values.iter().enumerate() {
         let from = start + i64::try_from(index).unwrap() * minutes * 60_000_000;
-        let span = Span { start_us: from, end_us: from + minutes * 60_000_000 };
         if !value.is_nan() {
-            rates.push(Rate::new(span, value, Class::Metered).unwrap());
+            let interval = micros(from, from + minutes * 60_000_000);
+            rates.push(Rate::new(interval, value, UncertaintyClass::Metered));
         }
     }
     rates
@@ -57,7 +65,7 @@ fn a_slot_ends_at_the_clock_and_not_with_the_spans_own_buckets() {
 #[test]
 fn energy_is_priced_when_it_was_used() {
     let rates = slots("2026-03-01T00:00Z", 60, &[100.0, 500.0]);
-    let part = |start, end, kwh| Part { span: span(start, end), kwh };
+    let part = |start, end, kwh| Part { interval: span(start, end), kwh };
     let load = Load::Series(vec![
         part("2026-03-01T00:00Z", "2026-03-01T01:00Z", 1.0),
         part("2026-03-01T01:00Z", "2026-03-01T02:00Z", 3.0),
@@ -128,7 +136,7 @@ fn noise_averages_out_over_hours_and_not_over_slots() {
 #[test]
 fn sources_are_independent_of_one_another_and_classes_of_one_source_are_not() {
     let mut rates = slots("2026-03-01T00:00Z", 60, &[100.0, 300.0]);
-    rates[1].class = Class::Yearly;
+    rates[1].class = UncertaintyClass::Yearly;
     let hours = span("2026-03-01T00:00Z", "2026-03-01T02:00Z");
     let one = price(hours, &Load::Even(2.0), &rates, Missing::Step).unwrap();
     near(one.shared_cv(), 0.25 * 0.15 + 0.75 * 0.25);
@@ -165,13 +173,14 @@ fn days_of_23_and_25_hours_and_leap_days_are_what_utc_says() {
 fn buckets_are_aligned_to_the_clock_and_sum_to_the_whole() {
     let rates = slots("2026-03-01T00:00Z", 30, &[263.0, 300.0]);
     let part = span("2026-03-01T00:20Z", "2026-03-01T00:50Z");
-    let minutes = |n| std::num::NonZeroU32::new(n).unwrap();
-    let rows = buckets(part, &Load::Even(0.5), &rates, Missing::Step, minutes(15)).unwrap();
-    let starts: Vec<_> = rows.iter().map(|row| row.span.start().to_string()).collect();
+    let minutes = |n| NonZeroU32::new(n).unwrap();
+    let tariff = Tariff::new(&rates).unwrap();
+    let rows = tariff.buckets(part, &Load::Even(0.5), Missing::Step, minutes(15)).unwrap();
+    let starts: Vec<_> = rows.iter().map(|row| row.interval.start().to_string()).collect();
     assert_eq!(starts, ["2026-03-01T00:20:00Z", "2026-03-01T00:30:00Z", "2026-03-01T00:45:00Z"]);
     near(rows.iter().map(|row| row.kwh * row.g_per_kwh).sum(), 8630.0 / 60.0);
     let long = span("2000-01-01T00:00Z", "2026-01-01T00:00Z");
-    assert!(buckets(long, &Load::Even(1.0), &rates, Missing::Step, minutes(1)).is_err());
+    assert!(tariff.buckets(long, &Load::Even(1.0), Missing::Step, minutes(1)).is_err());
 }
 
 #[test]
@@ -187,6 +196,35 @@ fn nothing_used_has_an_intensity_and_no_grams() {
     assert!(priced.grams().abs() < 1e-300 && priced.noise_cv.abs() < 1e-300);
 }
 
+/// Slots of two answers of one model, and of another model's.
+#[test]
+fn slots_of_one_key_are_one_source() {
+    let meta = |version: &str| {
+        let signal = crate::intensity::Signal::AVERAGE_LIFECYCLE_PRODUCTION;
+        let mut meta = Meta::new("gb", "GB", signal);
+        meta.model_version = Some(version.into());
+        Arc::new(meta)
+    };
+    let versions = [meta("1"), meta("1"), meta("2"), meta("1")];
+    let slots: Vec<_> = slots("2026-03-01T00:00Z", 60, &[100.0, 200.0, 300.0, 400.0])
+        .iter()
+        .zip(versions)
+        .map(|(rate, meta)| {
+            let value = carbon_ops_units::GramsCo2ePerKilowattHour::new(rate.g_per_kwh).unwrap();
+            Slot::new(rate.interval, InventoryIntensity::new(value), meta)
+        })
+        .collect();
+    let tariff = Tariff::of(&slots).unwrap();
+    let hours = span("2026-03-01T00:00Z", "2026-03-01T04:00Z");
+    let priced = tariff.price(hours, &Load::Even(4.0), Missing::Step).unwrap();
+    near(priced.grams(), 1000.0);
+    let shares: Vec<_> = priced.sources.iter().map(|source| source.share).collect();
+    near(shares[0], 0.7);
+    near(shares[1], 0.3);
+    assert_eq!(tariff.shared_key(1), Some("grid:gb:GB:average_lifecycle:2"));
+    assert_eq!(tariff.shared_key(2), None);
+}
+
 #[test]
 fn what_cannot_be_is_refused() {
     let hour = span("2026-03-01T00:00Z", "2026-03-01T01:00Z");
@@ -194,16 +232,19 @@ fn what_cannot_be_is_refused() {
     let error = |load| price(hour, &load, &rates, Missing::Step).unwrap_err().to_string();
     assert!(error(Load::Even(-1.0)).contains("energy in kWh"));
     assert!(error(Load::Even(f64::NAN)).contains("NaN"));
-    let part = |start, end| Part { span: span(start, end), kwh: 1.0 };
+    let part = |start, end| Part { interval: span(start, end), kwh: 1.0 };
     let hole = part("2026-03-01T00:30Z", "2026-03-01T01:00Z");
     assert!(error(Load::Series(vec![hole])).contains("a hole at 2026-03-01T00:00:00Z"));
     let short = part("2026-03-01T00:00Z", "2026-03-01T00:30Z");
     assert!(error(Load::Series(vec![short])).contains("another end"));
     assert!(error(Load::Series(vec![short, short])).contains("an overlap"));
     assert!(error(Load::Series(vec![])).contains("another end"));
-    assert!(Span::new(at("2026-03-01T01:00Z"), at("2026-03-01T01:00Z")).is_err());
-    assert!(Rate::new(hour, -1.0, Class::Metered).is_err());
-    assert!(Rate::new(hour, f64::INFINITY, Class::Metered).is_err());
+    let moment = span("2026-03-01T01:00:00.0000001Z", "2026-03-01T01:00:00.0000002Z");
+    let too_short = price(moment, &Load::Even(1.0), &rates, Missing::Step).unwrap_err();
+    assert!(too_short.to_string().contains("microsecond"), "{too_short}");
+    for value in [-1.0, f64::INFINITY, f64::NAN] {
+        assert!(Tariff::new(&[Rate::new(hour, value, UncertaintyClass::Metered)]).is_err());
+    }
     let twice = [rates[0], rates[0]];
     assert!(price(hour, &Load::Even(1.0), &twice, Missing::Step).is_err());
     assert!("stepp".parse::<Missing>().unwrap_err().to_string().contains("interpolate"));
@@ -216,17 +257,15 @@ fn case() -> impl Strategy<Value = Case> {
     (prop::collection::vec(0.0..1200.0f64, 6..30), 0usize..6, 0i64..90, 0i64..90, 0usize..3)
 }
 
-fn of((values, hole, head, tail, policy): &Case) -> (Span, Vec<Rate>, Missing) {
+fn of((values, hole, head, tail, policy): &Case) -> (Interval, Vec<Rate>, Missing) {
     let mut values = values.clone();
     values[*hole] = f64::NAN;
     let start = "2026-03-01T00:00Z";
     let rates = slots(start, 30, &values);
     let minutes = i64::try_from(values.len()).unwrap() * 30;
     let from = at(start).as_microsecond();
-    let span = Span {
-        start_us: from + head * 60_000_000 + 1,
-        end_us: from + (minutes - tail.min(&(minutes - head - 31))) * 60_000_000,
-    };
+    let end = from + (minutes - tail.min(&(minutes - head - 31))) * 60_000_000;
+    let span = micros(from + head * 60_000_000 + 1, end);
     let missing = [Missing::Step, Missing::Interpolate, Missing::Drop][*policy];
     (span, rates, missing)
 }
@@ -252,10 +291,11 @@ proptest! {
         let split: Vec<Rate> = rates
             .iter()
             .flat_map(|rate| {
-                let middle = rate.span.start_us + cut;
-                let first = Span { end_us: middle, ..rate.span };
-                let second = Span { start_us: middle, ..rate.span };
-                [Rate { span: first, ..*rate }, Rate { span: second, ..*rate }]
+                let whole = Span::of(rate.interval).unwrap();
+                let middle = whole.start_us + cut;
+                let first = micros(whole.start_us, middle);
+                let second = micros(middle, whole.end_us);
+                [Rate { interval: first, ..*rate }, Rate { interval: second, ..*rate }]
             })
             .collect();
         let whole = price(span, &load, &rates, missing);
@@ -283,11 +323,12 @@ proptest! {
     #[test]
     fn cutting_the_energy_into_even_parts_changes_nothing(case in case(), count in 1i64..40) {
         let (span, rates, missing) = of(&case);
-        let length = span.end_us - span.start_us;
-        let mark = |k| span.start_us + length * k / count;
-        let parts = (0..count).map(|k| {
-            let part = Span { start_us: mark(k), end_us: mark(k + 1) };
-            Part { span: part, kwh: 3.0 * ratio(part.microseconds(), length) }
+        let whole = Span::of(span).unwrap();
+        let length = whole.microseconds();
+        let mark = |k| whole.start_us + length * k / count;
+        let parts = (0..count).map(|k| Part {
+            interval: micros(mark(k), mark(k + 1)),
+            kwh: 3.0 * ratio(mark(k + 1) - mark(k), length),
         });
         let series = Load::Series(parts.collect());
         let whole = price(span, &Load::Even(3.0), &rates, missing);
@@ -302,8 +343,9 @@ proptest! {
     fn buckets_of_any_size_sum_to_the_same(case in case(), minutes in 1u32..200) {
         let (span, rates, missing) = of(&case);
         let load = Load::Even(3.0);
-        let minutes = std::num::NonZeroU32::new(minutes).unwrap();
-        if let Ok(rows) = buckets(span, &load, &rates, missing, minutes) {
+        let minutes = NonZeroU32::new(minutes).unwrap();
+        let tariff = Tariff::new(&rates).unwrap();
+        if let Ok(rows) = tariff.buckets(span, &load, missing, minutes) {
             let grams: f64 = rows.iter().map(|row| row.kwh * row.g_per_kwh).sum();
             let whole = price(span, &load, &rates, missing).unwrap().grams();
             prop_assert!((grams - whole).abs() <= 1e-12 * whole, "{grams} {whole}");

@@ -75,6 +75,15 @@ fn it_answers_for_great_britain_and_nothing_else() {
 }
 
 #[test]
+fn a_century_is_not_asked_for() {
+    let world = world();
+    let century = span("1926-01-01T00:00Z", "2026-01-01T00:00Z");
+    let error = world.gb().slots("GB", century, &Want::AVERAGE).unwrap_err();
+    assert!(shown(&error).contains("ask for it in parts"), "{error}");
+    assert!(world.asked().is_empty());
+}
+
+#[test]
 fn what_the_server_refuses_is_told_in_its_words() {
     let world = world();
     let body = json!({ "error": { "code": "400 Bad Request", "message": "no such thing" } });

@@ -2,6 +2,7 @@
 //! `optimize.brentq`, tolerances 1e-10 or better) unless a comment names another source.
 
 use super::*;
+use crate::uncertainty::round9;
 use proptest::prelude::*;
 
 const PUE: Distribution =

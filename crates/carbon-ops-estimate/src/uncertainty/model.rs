@@ -1,0 +1,589 @@
+//! A result as an expression of named inputs, evaluated to an estimate with an interval and a budget.
+//! Left out: how (`closed`, `monte_carlo`), and which inputs a figure of carbon has (`slots`).
+
+use std::collections::BTreeMap;
+
+use super::closed::{self, NotClosed};
+use super::monte_carlo::{self, MonteCarlo, Run};
+use super::polynomial::{Moments, Polynomial};
+use super::random::GENERATOR;
+use super::{Distribution, Error, LEVEL};
+
+/// An input quantity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// What people read in the budget: `energy`, `pue`, `intensity`.
+    pub name: String,
+    /// What is known of it.
+    pub distribution: Distribution,
+    /// Inputs with equal keys, of this model and of others, are one random variable.
+    pub shared: Option<String>,
+    /// How it follows that variable.
+    pub sign: Sign,
+}
+
+/// How an input follows the variable of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sign {
+    /// It rises with it.
+    #[default]
+    Along,
+    /// It falls when the variable rises.
+    Against,
+}
+
+impl Input {
+    /// An input that is independent of all others.
+    pub fn new(name: impl Into<String>, distribution: Distribution) -> Self {
+        Self { name: name.into(), distribution, shared: None, sign: Sign::Along }
+    }
+
+    /// The same input, sharing its error with every input of that key.
+    #[must_use]
+    pub fn shared(self, key: impl Into<String>) -> Self {
+        Self { shared: Some(key.into()), ..self }
+    }
+
+    /// The same input, falling where the shared variable rises.
+    #[must_use]
+    pub fn opposed(self) -> Self {
+        Self { sign: Sign::Against, ..self }
+    }
+}
+
+/// What is computed from the inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expression {
+    /// An exact number.
+    Constant(f64),
+    /// The input with this index.
+    Input(usize),
+    /// All of them added.
+    Sum(Vec<Expression>),
+    /// All of them multiplied.
+    Product(Vec<Expression>),
+    /// An integer power; −1 is the reciprocal.
+    Power(Box<Expression>, i32),
+}
+
+impl Expression {
+    /// This expression to an integer power.
+    #[must_use]
+    pub fn power(self, k: i32) -> Self {
+        Self::Power(Box::new(self), k)
+    }
+
+    /// Calls `f` with the index of each input, as often as it occurs.
+    pub(super) fn each_input(&self, f: &mut impl FnMut(usize)) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Input(index) => f(*index),
+            Self::Sum(parts) | Self::Product(parts) => {
+                for part in parts {
+                    part.each_input(f);
+                }
+            }
+            Self::Power(base, _) => base.each_input(f),
+        }
+    }
+
+    fn renamed(&self, names: &[usize]) -> Self {
+        let all = |parts: &[Self]| parts.iter().map(|part| part.renamed(names)).collect();
+        match self {
+            Self::Constant(_) => self.clone(),
+            Self::Input(index) => Self::Input(names.get(*index).copied().unwrap_or(*index)),
+            Self::Sum(parts) => Self::Sum(all(parts)),
+            Self::Product(parts) => Self::Product(all(parts)),
+            Self::Power(base, k) => base.renamed(names).power(*k),
+        }
+    }
+}
+
+/// Inputs and what is computed from them.
+///
+/// ```
+/// use carbon_ops_estimate::uncertainty::{Input, Method, Model, MonteCarlo};
+/// let model = Model::product(
+///     1.2,
+///     vec![
+///         Input::new("pue", "tn(1.2, 0.05, min=1)".parse()?),
+///         Input::new("intensity", "ln(400, 10%)".parse()?).shared("grid:owid:DE"),
+///     ],
+/// )?;
+/// let grams = model.evaluate(&Method::Analytical)?;
+/// let check = model.evaluate(&Method::MonteCarlo(MonteCarlo::seeded(1)))?;
+/// assert!((grams.low / check.low - 1.0).abs() < 0.01);
+/// assert_eq!(grams.budget.largest().map(|share| share.name.as_str()), Some("intensity"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    inputs: Vec<Input>,
+    expression: Expression,
+    /// For each input, the input whose random variable it is: itself, or the first with the same key.
+    variable: Vec<usize>,
+    /// Whether two inputs with one key have different distributions or signs.
+    tied: bool,
+}
+
+/// How an estimate is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Method {
+    /// The closed form; where a model has none, Monte Carlo is taken and the result says so.
+    Analytical,
+    /// Monte Carlo after JCGM 101.
+    MonteCarlo(MonteCarlo),
+}
+
+/// The method that was used, with what is needed to repeat it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Used {
+    /// Quantiles by integration.
+    Analytical {
+        /// Estimate of the error of the interval's ends, where more than three inputs are not
+        /// lognormal or the model is a sum: what halving the resolution changes. Else below 1e-6 of
+        /// the mean.
+        error: Option<f64>,
+    },
+    /// JCGM 101.
+    MonteCarlo {
+        /// What was asked for, and how it went.
+        run: Run,
+        /// Why, when the closed form was asked for.
+        instead: Option<NotClosed>,
+    },
+}
+
+impl Used {
+    /// The name in records: `analytical_truncated` or `monte_carlo`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Analytical { .. } => "analytical_truncated",
+            Self::MonteCarlo { .. } => "monte_carlo",
+        }
+    }
+
+    /// The random generator, if any was used.
+    pub fn generator(&self) -> Option<&'static str> {
+        matches!(self, Self::MonteCarlo { .. }).then_some(GENERATOR)
+    }
+}
+
+/// Which of the intervals with the same probability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Interval {
+    /// The same probability on both sides of it.
+    #[default]
+    Symmetric,
+    /// The shortest (JCGM 101, 5.3.4).
+    Shortest,
+}
+
+/// A result with its uncertainty, in the unit of the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// Mean.
+    pub mean: f64,
+    /// Standard uncertainty (k = 1).
+    pub standard: f64,
+    /// Lower end of the coverage interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Coverage probability.
+    pub level: f64,
+    /// Which interval.
+    pub interval: Interval,
+    /// How it was computed.
+    pub method: Used,
+    /// Where the uncertainty comes from.
+    pub budget: Budget,
+}
+
+impl Estimate {
+    /// 100 · u / mean, k = 1; infinite for a mean of 0 that is uncertain.
+    pub fn uncertainty_pct(&self) -> f64 {
+        if self.standard > 0.0 { 100.0 * self.standard / self.mean.abs() } else { 0.0 }
+    }
+
+    /// The same for a result that is `factor` times as large, above 0: what makes one evaluation
+    /// serve every span with the same inputs.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        let mut scaled = self.clone();
+        for value in [&mut scaled.mean, &mut scaled.standard, &mut scaled.low, &mut scaled.high] {
+            *value *= factor;
+        }
+        for share in &mut scaled.budget.shares {
+            share.effect *= factor;
+        }
+        if let Used::Analytical { error: Some(error) } = &mut scaled.method {
+            *error *= factor;
+        }
+        if let Used::MonteCarlo { run, .. } = &mut scaled.method {
+            run.delta *= factor;
+        }
+        scaled
+    }
+
+    /// The same relative to its mean: to be kept per distinct set of inputs, and scaled by grams.
+    pub fn relative(&self) -> Option<Relative> {
+        (self.mean > 0.0).then(|| {
+            let Self { mean, standard, low, high, .. } = *self;
+            Relative { standard: standard / mean, low: low / mean, high: high / mean }
+        })
+    }
+}
+
+/// An interval in parts of the mean, of a model that is proportional to something.
+///
+/// ```
+/// # use carbon_ops_estimate::uncertainty::{Input, Method, Model};
+/// let inputs = vec![Input::new("intensity", "ln(1, 10%)".parse()?)];
+/// let relative = Model::product(1.0, inputs)?.evaluate(&Method::Analytical)?.relative();
+/// let (low, high) = relative.unwrap().around(400.0);
+/// assert!(low > 327.3 && high < 484.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Relative {
+    /// Standard uncertainty over mean.
+    pub standard: f64,
+    /// Lower end over mean.
+    pub low: f64,
+    /// Upper end over mean.
+    pub high: f64,
+}
+
+impl Relative {
+    /// The interval around a mean.
+    pub fn around(&self, mean: f64) -> (f64, f64) {
+        (self.low * mean, self.high * mean)
+    }
+}
+
+/// Where the variance of a result comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Budget {
+    /// One for each input that is not exact; inputs of one variable are one.
+    pub shares: Vec<Share>,
+    /// What no single input explains: of a product, the variance of the products of errors. Of a
+    /// linearised budget, also what linearisation misses, and may be negative.
+    pub interaction: f64,
+    /// How the shares were found.
+    pub basis: Basis,
+}
+
+/// The part of one input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// The input's name.
+    pub name: String,
+    /// Its key.
+    pub shared: Option<String>,
+    /// First-order share of the variance, 0 to 1 (Sobol's first-order index).
+    pub share: f64,
+    /// Its contribution to the standard uncertainty in the unit of the result; negative when the
+    /// result falls as the shared variable rises. What aggregation adds up.
+    pub effect: f64,
+}
+
+/// How shares were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// Var(E[C|X]) / Var(C) from exact moments; of a product of independent factors, cv²(X)/cv²(C).
+    FirstOrder,
+    /// (∂C/∂X · u(X))² / u²(C) at the means (GUM, 5.1), where moments are not at hand.
+    Linearised,
+}
+
+impl Budget {
+    /// The input that explains most.
+    pub fn largest(&self) -> Option<&Share> {
+        self.shares.iter().max_by(|a, b| a.share.total_cmp(&b.share))
+    }
+}
+
+/// How the closed form and Monte Carlo compare (JCGM 101, 8.1).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Validation {
+    /// The numerical tolerance: half of the last of the significant digits of u.
+    pub delta: f64,
+    /// |low − low of Monte Carlo|.
+    pub low: f64,
+    /// |high − high of Monte Carlo|.
+    pub high: f64,
+}
+
+impl Validation {
+    /// Whether neither end is off by more than the tolerance.
+    pub fn holds(&self) -> bool {
+        self.low <= self.delta && self.high <= self.delta
+    }
+}
+
+impl Model {
+    /// A model.
+    ///
+    /// # Errors
+    /// When an input is no distribution or an index names no input.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build an expression for a model")]
+    pub fn new(inputs: Vec<Input>, expression: Expression) -> Result<Self, Error> {
+        for input in &inputs {
+            input.distribution.valid()?;
+        }
+        let mut missing = None;
+        expression.each_input(&mut |index| {
+            if index >= inputs.len() {
+                missing = Some(index);
+            }
+        });
+        if let Some(index) = missing {
+            return Err(Error::NoInput(index));
+        }
+        let (variable, tied) = variables(&inputs);
+        let expression = expression.renamed(&variable);
+        Ok(Self { inputs, expression, variable, tied })
+    }
+
+    /// `scale` times the product of all inputs.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn product(scale: f64, inputs: Vec<Input>) -> Result<Self, Error> {
+        let mut factors = vec![Expression::Constant(scale)];
+        factors.extend((0..inputs.len()).map(Expression::Input));
+        Self::new(inputs, Expression::Product(factors))
+    }
+
+    /// A linear combination: each input times its coefficient, added.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn linear(terms: Vec<(f64, Input)>) -> Result<Self, Error> {
+        let term = |(index, (c, _)): (usize, &(f64, Input))| {
+            Expression::Product(vec![Expression::Constant(*c), Expression::Input(index)])
+        };
+        let sum = Expression::Sum(terms.iter().enumerate().map(term).collect());
+        Self::new(terms.into_iter().map(|(_, input)| input).collect(), sum)
+    }
+
+    /// The sum of models whose inputs with equal keys are one variable: the joint distribution of
+    /// many records.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn sum(models: impl IntoIterator<Item = Self>) -> Result<Self, Error> {
+        let (mut inputs, mut terms) = (Vec::new(), Vec::new());
+        for model in models {
+            let names: Vec<_> = (inputs.len()..inputs.len() + model.inputs.len()).collect();
+            terms.push(model.expression.renamed(&names));
+            inputs.extend(model.inputs);
+        }
+        Self::new(inputs, Expression::Sum(terms))
+    }
+
+    /// The inputs.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// What is computed from them; inputs of one variable are the first of them.
+    pub fn expression(&self) -> &Expression {
+        &self.expression
+    }
+
+    /// Which input's random numbers an input follows.
+    pub(super) fn stream(&self, index: usize) -> (usize, Sign) {
+        let Some(input) = self.inputs.get(index) else { return (index, Sign::Along) };
+        let same = |other: &Input| input.shared.is_some() && other.shared == input.shared;
+        (self.inputs.iter().position(same).unwrap_or(index), input.sign)
+    }
+
+    /// Mean, standard uncertainty, 95 % interval and budget.
+    ///
+    /// # Errors
+    /// When no input is uncertain, or the settings of Monte Carlo are impossible.
+    pub fn evaluate(&self, method: &Method) -> Result<Estimate, Error> {
+        self.evaluate_at(method, LEVEL)
+    }
+
+    /// The same with another coverage probability.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`], or for a level outside of 0 to 1.
+    pub fn evaluate_at(&self, method: &Method, level: f64) -> Result<Estimate, Error> {
+        if !(level > 0.0 && level < 1.0) {
+            return Err(Error::Level(level));
+        }
+        let mut uncertain = false;
+        self.expression.each_input(&mut |index| {
+            uncertain |= !self.inputs.get(index).is_none_or(|input| input.distribution.is_point());
+        });
+        if !uncertain {
+            return Err(Error::NoUncertainty);
+        }
+        match method {
+            Method::MonteCarlo(settings) => self.sampled(settings, level, None),
+            Method::Analytical => match self.closed(level) {
+                Ok(estimate) => Ok(estimate),
+                Err(why) => self.sampled(&MonteCarlo::seeded(0), level, Some(why)),
+            },
+        }
+    }
+
+    /// Runs both methods and compares the ends of their intervals, with `digits` significant digits
+    /// of u as the tolerance.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`], and when there is no closed form.
+    pub fn validate(&self, settings: &MonteCarlo, digits: u8) -> Result<Validation, Error> {
+        let closed = self.closed(LEVEL).map_err(Error::NotClosed)?;
+        let sampled = self.sampled(settings, LEVEL, None)?;
+        let delta = monte_carlo::tolerance(sampled.standard, digits);
+        let (low, high) = ((closed.low - sampled.low).abs(), (closed.high - sampled.high).abs());
+        Ok(Validation { delta, low, high })
+    }
+
+    fn closed(&self, level: f64) -> Result<Estimate, NotClosed> {
+        if self.tied {
+            return Err(NotClosed::Tied);
+        }
+        let polynomial = Polynomial::of(&self.expression).ok_or(NotClosed::Expression)?;
+        let moments = polynomial.moments(&self.inputs).ok_or(NotClosed::Moments)?;
+        let ends = closed::interval(&self.expression, &polynomial, &self.inputs, level)?;
+        Ok(Estimate {
+            mean: moments.mean,
+            standard: moments.variance.sqrt(),
+            low: ends.low,
+            high: ends.high,
+            level,
+            interval: Interval::Symmetric,
+            method: Used::Analytical { error: ends.error },
+            budget: self.budget(&moments),
+        })
+    }
+
+    fn sampled(
+        &self,
+        settings: &MonteCarlo,
+        level: f64,
+        instead: Option<NotClosed>,
+    ) -> Result<Estimate, Error> {
+        let result = monte_carlo::run(self, settings, level)?;
+        let exact = if self.tied {
+            None
+        } else {
+            Polynomial::of(&self.expression).and_then(|p| p.moments(&self.inputs))
+        };
+        let budget = exact.map_or_else(
+            || self.linearised(result.standard * result.standard),
+            |moments| self.budget(&moments),
+        );
+        Ok(Estimate {
+            mean: result.mean,
+            standard: result.standard,
+            low: result.low,
+            high: result.high,
+            level,
+            interval: settings.interval,
+            method: Used::MonteCarlo { run: result.run, instead },
+            budget,
+        })
+    }
+
+    fn budget(&self, moments: &Moments) -> Budget {
+        let mut rest = 1.0;
+        let share = |&(index, variance, rises): &(usize, f64, bool)| {
+            let input = self.inputs.get(index)?;
+            let share = if moments.variance > 0.0 { variance / moments.variance } else { 0.0 };
+            rest -= share;
+            Some(Self::share(input, share, variance, rises))
+        };
+        let shares = moments.first_order.iter().filter_map(share).collect();
+        // A rest of rounding is no interaction.
+        let interaction = if rest.abs() < 1e-12 { 0.0 } else { rest };
+        Budget { shares, interaction, basis: Basis::FirstOrder }
+    }
+
+    fn share(input: &Input, share: f64, variance: f64, rises: bool) -> Share {
+        let along = rises == (input.sign == Sign::Along);
+        let size = variance.max(0.0).sqrt();
+        let effect = if along { size } else { -size };
+        Share { name: input.name.clone(), shared: input.shared.clone(), share, effect }
+    }
+
+    /// Shares from central differences over one standard uncertainty, around the means.
+    fn linearised(&self, variance: f64) -> Budget {
+        let means: Vec<_> = self.inputs.iter().map(|input| input.distribution.mean()).collect();
+        let mut used = vec![false; means.len()];
+        self.expression.each_input(&mut |index| {
+            if let Some(used) = used.get_mut(index) {
+                *used = true;
+            }
+        });
+        let (mut shares, mut rest) = (Vec::new(), 1.0);
+        for (index, input) in self.inputs.iter().enumerate() {
+            let standard = input.distribution.standard();
+            if !used.get(index).copied().unwrap_or(false) || input.distribution.is_point() {
+                continue;
+            }
+            let at = |offset: f64| {
+                let mut point = means.clone();
+                if let Some(x) = point.get_mut(index) {
+                    *x += offset;
+                }
+                self.expression.value(&point)
+            };
+            // A thousandth of u: the curvature over it is far below the slope.
+            let step = 1e-3 * standard;
+            let effect = (at(step) - at(-step)) / 2e-3;
+            let share = if variance > 0.0 { effect * effect / variance } else { 0.0 };
+            rest -= share;
+            shares.push(Self::share(input, share, effect * effect, effect >= 0.0));
+        }
+        Budget { shares, interaction: rest, basis: Basis::Linearised }
+    }
+}
+
+impl Expression {
+    /// Its value for values of the inputs.
+    pub(super) fn value(&self, inputs: &[f64]) -> f64 {
+        match self {
+            Self::Constant(value) => *value,
+            Self::Input(index) => inputs.get(*index).copied().unwrap_or(f64::NAN),
+            Self::Sum(parts) => parts.iter().map(|part| part.value(inputs)).sum(),
+            Self::Product(parts) => parts.iter().map(|part| part.value(inputs)).product(),
+            Self::Power(base, k) => power(base.value(inputs), *k),
+        }
+    }
+}
+
+/// xᵏ by repeated multiplication: `powi` may differ between machines.
+pub(super) fn power(x: f64, k: i32) -> f64 {
+    let mut result = 1.0;
+    for _ in 0..k.unsigned_abs() {
+        result *= x;
+    }
+    if k < 0 { 1.0 / result } else { result }
+}
+
+/// For each input the first one that is the same variable; and whether some are tied: one key, but
+/// another distribution or sign.
+fn variables(inputs: &[Input]) -> (Vec<usize>, bool) {
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut tied = false;
+    let variable = inputs.iter().enumerate().map(|(index, input)| {
+        let Some(key) = &input.shared else { return index };
+        let leader = *first.entry(key).or_insert(index);
+        let same = inputs.get(leader).is_some_and(|other| {
+            other.distribution == input.distribution && other.sign == input.sign
+        });
+        // Points have nothing to share.
+        tied |= !same && !input.distribution.is_point();
+        if same { leader } else { index }
+    });
+    (variable.collect(), tied)
+}
