@@ -33,7 +33,7 @@ const DISTINCT_IMAGES: usize = 100_000;
 static KEY: LazyLock<SecretKey> = LazyLock::new(key);
 static TRUST: LazyLock<Trust> = LazyLock::new(trust);
 
-/// SplitMix64 (Steele, Lea, Flood 2014): fixed, small, good enough to pick states.
+/// `SplitMix64` (Steele, Lea, Flood 2014): fixed, small, good enough to pick states.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -410,7 +410,7 @@ pub(crate) fn logged_notes(log: &str) -> Vec<Checkpoint> {
     starts.retain(|at| *at == 0 || log.as_bytes()[at - 1] == b'\n');
     starts.push(log.len());
     for pair in starts.windows(2) {
-        let note = Note::parse(log[pair[0]..pair[1]].as_bytes());
+        let note = Note::parse(&log.as_bytes()[pair[0]..pair[1]]);
         notes.extend(note.and_then(|note| Checkpoint::of_note(&note)));
     }
     notes
