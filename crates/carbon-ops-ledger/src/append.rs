@@ -9,10 +9,9 @@
 //! Left out: batching (one entry, one sync), and verifying more than the two ends of the file,
 //! which is `verify.rs`. Checkpoints are signed in `append/sign.rs`, apart from appends.
 //!
-//! Known gap: after a sync that failed, the kernel may keep pages that never reached the disk and
-//! show them to the next reader as if they had. We stop, never try again and never acknowledge, but
-//! a later open in the same boot may build on such a page. Sunlight's `internal/durable` documents
-//! the same gap.
+//! After a sync that failed, the kernel may keep pages that never reached the disk and show them to
+//! the next reader as if they had. We stop, never try again and never acknowledge; `storage.rs` sees
+//! to it that the next writer of the same boot writes the end again before it builds on it.
 
 use std::io;
 use std::time::Duration;

@@ -174,7 +174,7 @@ fn a_file_system_that_is_shut_down_a_hundred_times_loses_nothing_that_was_acknow
         ext4.mount().unwrap();
         check(&dir, &told);
         let evidence = fs::read_dir(&dir).unwrap();
-        torn = torn.max(evidence.filter(|item| is_evidence(item)).count());
+        torn = torn.max(evidence.filter(is_evidence).count());
     }
     say(&format!(
         "{SHUTDOWNS} shutdowns in {:.1} s: {acknowledged} acknowledged records and {signed} \

@@ -211,7 +211,7 @@ fn logged(dir: &Path) -> Vec<(u64, TreeHash)> {
     starts.retain(|at| *at == 0 || log.as_bytes()[at - 1] == b'\n');
     starts.push(log.len());
     for pair in starts.windows(2) {
-        let note = Note::parse(log[pair[0]..pair[1]].as_bytes());
+        let note = Note::parse(&log.as_bytes()[pair[0]..pair[1]]);
         if let Ok(checkpoint) = note.and_then(|note| Checkpoint::of_note(&note)) {
             notes.push((checkpoint.size, checkpoint.root));
         }

@@ -7,7 +7,7 @@
 //! checkpoints that were ever signed contradict each other.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use carbon_ops_ledger::append::Ledger;
@@ -33,7 +33,7 @@ const DISTINCT_IMAGES: usize = 100_000;
 static KEY: LazyLock<SecretKey> = LazyLock::new(key);
 static TRUST: LazyLock<Trust> = LazyLock::new(trust);
 
-/// SplitMix64 (Steele, Lea, Flood 2014): fixed, small, good enough to pick states.
+/// `SplitMix64` (Steele, Lea, Flood 2014): fixed, small, good enough to pick states.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -382,7 +382,7 @@ fn check_evidence(before: &[u8], after: &[u8], image: &Image) {
     let evidence = image.iter().find(|(name, content)| {
         name.starts_with("ledger.ndjson.torn-") && content.as_deref() == Some(cut)
     });
-    let (name, _) = evidence.expect("what was cut off is gone");
+    let (name, _) = evidence.unwrap_or_else(|| panic!("what was cut off is gone"));
     assert!(String::from_utf8_lossy(after).contains(name.as_str()), "{name} is not recorded");
 }
 
@@ -410,7 +410,7 @@ pub(crate) fn logged_notes(log: &str) -> Vec<Checkpoint> {
     starts.retain(|at| *at == 0 || log.as_bytes()[at - 1] == b'\n');
     starts.push(log.len());
     for pair in starts.windows(2) {
-        let note = Note::parse(log[pair[0]..pair[1]].as_bytes());
+        let note = Note::parse(&log.as_bytes()[pair[0]..pair[1]]);
         notes.extend(note.and_then(|note| Checkpoint::of_note(&note)));
     }
     notes
@@ -478,9 +478,14 @@ fn killed(
 fn every_crash_leaves_a_ledger_that_recovers_to_a_prefix_with_all_that_was_acknowledged() {
     let (mut explorer, mut random) = (Explorer::default(), Random(1));
     let started = std::time::Instant::now();
+    // To the stream itself, which the test harness does not capture.
     let tell = |what: &str, explorer: &Explorer| {
         let (seen, classes) = (explorer.seen.len(), explorer.classes.len());
-        println!("{what}: {seen} images in {classes} classes, {:?}", started.elapsed());
+        let took = started.elapsed().as_secs_f64();
+        let _ = writeln!(
+            io::stderr(),
+            "power: {what}: {seen} distinct images so far in {classes} classes, {took:.1} s"
+        );
     };
 
     explorer.explore(&Beginning::default(), 4096, &mut random, |session| {
