@@ -23,6 +23,7 @@
 //!
 //! Deliberately absent: files, sockets, clocks and randomness; hashes, signatures and storage.
 
+pub mod aggregate;
 pub mod anomaly;
 pub mod decimal;
 pub mod intensity;

@@ -4,7 +4,8 @@ use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::{Record, RecordKind, SCHEMA_VERSION};
+use carbon_ops_estimate::record::RecordKind;
+use carbon_ops_estimate::record::any::{Any, NEWEST};
 use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
@@ -195,18 +196,23 @@ impl Payload {
             return Self::Foreign;
         }
         match object.get("schema_version").and_then(Value::as_u64) {
-            Some(version) if version > SCHEMA_VERSION => Self::Newer,
+            Some(version) if version > NEWEST => Self::Newer,
             _ => Self::Record,
         }
     }
 }
 
-/// Whether an entry is a record that this version understands, and adds up.
-fn check_record(mut payload: Object, recompute: bool) -> Result<(), String> {
+/// An entry without what the ledger adds to it.
+pub(super) fn unsigned(mut entry: Object) -> serde_json::Value {
     for member in LEDGER_MEMBERS {
-        payload.remove(member);
+        entry.remove(member);
     }
-    let record = Record::from_json(payload.into()).map_err(|error| error.to_string())?;
+    entry.into()
+}
+
+/// Whether an entry is a record that this version understands, and adds up.
+fn check_record(payload: Object, recompute: bool) -> Result<(), String> {
+    let record = Any::from_json(unsigned(payload)).map_err(|error| error.to_string())?;
     if recompute {
         record.recompute().map_err(|error| error.to_string())?;
     }
