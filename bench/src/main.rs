@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::subject::Subject;
 
 mod daemon;
+mod estimates;
 mod figure;
 mod governor;
 mod machine;
@@ -39,6 +40,9 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
                  both of the governor at 10 Hz and `carbon-ops monitor` of all processes
   socket-latency round trip of a snapshot over the socket, against an echo of as many bytes
   snapshot-read  reading a snapshot from the mapped page
+  price-year     a year in quarter-hour slots, priced
+  stream-estimates
+                 spans through `carbon-ops estimate`
   all            all of them
 
   --binary PATH  the carbon-ops to measure; without it, a release build of this checkout
@@ -82,7 +86,7 @@ enum Measures {
 type Measure = fn(&Options, &Subject) -> Result<(&'static str, Vec<figure::Figure>)>;
 
 /// All benchmarks, by the words that ask for them.
-const BENCHMARKS: [(&str, Measures, Measure); 7] = [
+const BENCHMARKS: [(&str, Measures, Measure); 9] = [
     ("run-overhead", Measures::CarbonOps, overhead::measure),
     ("own-cpu", Measures::CarbonOps, own_cpu::measure),
     ("governor-cost", Measures::Governor, governor::cost),
@@ -90,6 +94,8 @@ const BENCHMARKS: [(&str, Measures, Measure); 7] = [
     ("governor-attribution", Measures::Governor, governor::attribution),
     ("socket-latency", Measures::Governor, socket::measure),
     ("snapshot-read", Measures::Governor, page::measure),
+    ("price-year", Measures::CarbonOps, estimates::price_year),
+    ("stream-estimates", Measures::CarbonOps, estimates::stream),
 ];
 
 fn main() -> ExitCode {

@@ -300,3 +300,67 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let done = done(&mut command);
     assert_eq!(done.code(), 0, "{}", done.stderr);
 }
+
+/// Two days, two teams, one grid: each sum has the uncertainty of that grid, and so has the whole.
+#[test]
+fn sums_keep_shared_errors_shared() {
+    let home = Home::new();
+    let input = "start,end,energy_kwh,zone,pue,label.team\n\
+                 2026-03-01T00:00:00Z,2026-03-01T01:00:00Z,1,DE,1,a\n\
+                 2026-03-01T05:00:00Z,2026-03-01T06:00:00Z,2,DE,1,b\n\
+                 2026-03-02T00:00:00Z,2026-03-02T01:00:00Z,3,DE,1,a\n";
+    assert_eq!(home.does(&["ledger", "init", "ledger"]).code(), 0);
+    assert_eq!(stream(&home, &["--ledger", "ledger"], input).code(), 0);
+    let sums = |by: &str| -> Value {
+        let done = home.does(&["aggregate", "ledger", "--by", by, "--json"]);
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let by_day = sums("day");
+    assert_eq!(by_day["ledgers_verified"], 1);
+    let near = |value: &Value, expected: f64| {
+        assert!((number(value) / expected - 1.0).abs() < 1e-6, "{value} is not {expected}");
+    };
+    // OWID 2023: 380.95 g/kWh, cv 0.25.
+    near(&by_day["groups"]["2026-03-01"]["total_grams"], 3.0 * 380.95);
+    near(&by_day["groups"]["2026-03-02"]["total_grams"], 3.0 * 380.95);
+    near(&by_day["all"]["total_grams"], 6.0 * 380.95);
+    near(&by_day["all"]["relative_uncertainty_pct"], 25.0);
+    let by_team = sums("label:team");
+    near(&by_team["groups"]["a"]["total_energy_kwh"], 4.0);
+    near(&by_team["groups"]["b"]["relative_uncertainty_pct"], 25.0);
+    let csv = home.does(&["aggregate", "ledger", "--by", "region", "--csv"]).text();
+    assert!(csv.starts_with("region,") && csv.lines().count() == 2, "{csv}");
+    let table = home.does(&["aggregate", "ledger"]).text();
+    assert!(table.contains("1 ledgers verified"), "{table}");
+
+    // A ledger that is not valid is not summed up.
+    let file = home.work("ledger/ledger.ndjson");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("\"energy_kwh\":2,", "\"energy_kwh\":1,")).unwrap();
+    let done = home.does(&["aggregate", "ledger"]);
+    assert_eq!(done.code(), 2);
+    assert!(done.stderr.contains("not valid"), "{}", done.stderr);
+}
+
+#[test]
+fn a_record_that_stands_out_is_found() {
+    let home = Home::new();
+    let mut input = "start,end,energy_kwh,zone,pue\n".to_owned();
+    for (hour, kwh) in [1.0, 1.1, 0.9, 1.0, 1.05, 1.0, 9.0].iter().enumerate() {
+        input += &format!("2026-03-01T0{hour}:00:00Z,2026-03-01T0{}:00:00Z,{kwh},DE,1\n", hour + 1);
+    }
+    let done = stream(&home, &["--records"], &input);
+    fs::write(home.work("records.ndjson"), &done.stdout).unwrap();
+    for more in [&[][..], &["--robust"], &["--of", "energy"]] {
+        let done = home.does(&[&["anomaly", "records.ndjson", "--json"], more].concat());
+        assert_eq!(done.code(), 1, "{}", done.text());
+        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let found = report["anomalies"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{report:#}");
+        assert_eq!(found[0]["start_ts"], "2026-03-01T06:00:00.000000Z");
+        assert_eq!(report["judged"], 2);
+    }
+    let done = home.does(&["anomaly", "records.ndjson", "--of", "intensity"]);
+    assert_eq!(done.code(), 0, "{}", done.text());
+}
