@@ -284,20 +284,13 @@ impl Settings {
                 )?
                 .or(below_home("ledger")),
             key: sources
-                .pick(None, "CARBON_OPS_KEY", file.ledger.key.map(path_text), |text| {
-                    Ok(PathBuf::from(text))
-                })?
+                .path("CARBON_OPS_KEY", file.ledger.key)?
                 .or(below_home("keys/default.pem")),
             trust: sources
                 .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
             segment_bytes: sources.segment_bytes(file.ledger.segment_bytes)?,
             witnesses: sources.witnesses(file.ledger.witnesses)?,
-            policy: sources.pick(
-                None,
-                "CARBON_OPS_POLICY",
-                file.ledger.policy.map(path_text),
-                |text| Ok(PathBuf::from(text)),
-            )?,
+            policy: sources.path("CARBON_OPS_POLICY", file.ledger.policy)?,
             governor_socket: sources.governor_socket(file.governor.socket)?,
             governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
             bucket_minutes: sources.bucket_minutes(&file.interpolation)?,
@@ -404,6 +397,15 @@ impl Sources<'_> {
     fn governor_timeout(&self, file: Option<f64>) -> Result<Setting<Option<Duration>>> {
         let file = file.map(|seconds| seconds.to_string());
         Ok(self.pick(None, "CARBON_OPS_GOVERNOR_TIMEOUT", file, timeout)?.or(Some(client::TIMEOUT)))
+    }
+
+    fn path(
+        &self,
+        variable: &'static str,
+        file: Option<PathBuf>,
+    ) -> Result<Setting<Option<PathBuf>>> {
+        let file = file.map(|path| path.to_string_lossy().into_owned());
+        self.pick(None, variable, file, |text| Ok(PathBuf::from(text)))
     }
 
     fn bucket_minutes(&self, file: &Interpolation) -> Result<Setting<Option<NonZeroU32>>> {

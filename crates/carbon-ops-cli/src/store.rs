@@ -6,11 +6,13 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::{Record, timestamp};
 use carbon_ops_ledger::Error as LedgerError;
+use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
     Appended, Founding, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
 };
@@ -124,6 +126,18 @@ impl Store {
         Ok(Opened { ledger, active, segment_bytes, notices })
     }
 
+    /// Opens the ledger for a stream of records: signed on several threads, durable in batches.
+    pub(crate) fn pipeline(&self, keyring: &Keyring) -> Result<Pipeline> {
+        let options = PipelineOptions {
+            segment_bytes: self.segment_bytes,
+            ..PipelineOptions::new(options())
+        };
+        let signer = Arc::new(keyring.key.clone());
+        let storage = DirStorage::new(&self.ledger);
+        Pipeline::open(storage, signer, keyring.trust.clone(), LedgerClock, options)
+            .map_err(with_remedy)
+    }
+
     /// Whether there is a ledger, of which at least a part is there.
     pub(crate) fn exists(&self) -> bool {
         let parts = [LEDGER_FILE, SEGMENT_DIR];
@@ -209,6 +223,19 @@ impl Store {
             }
             _ => format!("{ledger} was repaired"),
         }
+    }
+}
+
+/// The clocks of a ledger that is written to by a pipeline.
+struct LedgerClock;
+
+impl Clock for LedgerClock {
+    fn utc(&self) -> String {
+        timestamp(Edge::now())
+    }
+
+    fn monotonic(&self) -> Duration {
+        Edge::monotonic()
     }
 }
 

@@ -35,12 +35,14 @@ pub(crate) fn run(
     };
     let read = read(&args.paths, &how)?;
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    for record in &read.records {
+    for record in &read.found {
         let group = groups.entry(key(record, &args.by)).or_default();
         group.merge(&Group::of(record)?);
     }
     let mut all = Group::default();
-    groups.values().for_each(|group| all.merge(group));
+    for group in groups.values() {
+        all.merge(group);
+    }
     let groups: Vec<_> = groups.iter().map(|(key, group)| (key.as_str(), group.totals())).collect();
     if args.json {
         let groups: serde_json::Map<_, _> = groups

@@ -30,7 +30,7 @@ pub(crate) fn run(
         settings: &settings,
         edge,
     };
-    let mut records = read(&args.paths, &how)?.records;
+    let mut records = read(&args.paths, &how)?.found;
     records.sort_by(|a, b| a.times().cmp(&b.times()));
     let values: Vec<f64> = records.iter().map(|record| value(record, args.of)).collect();
     let rule = if args.robust { Rule::Robust } else { Rule::ZScore };

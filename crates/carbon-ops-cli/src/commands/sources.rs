@@ -26,7 +26,7 @@ const LINE_BYTES_MAX: u64 = 65_535;
 /// What was read, in the order of the sources.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    pub(crate) records: Vec<Any>,
+    pub(crate) found: Vec<Any>,
     /// Ledgers that were verified.
     pub(crate) ledgers: u64,
     /// Records of files, which nobody signed.
@@ -66,9 +66,9 @@ pub(crate) fn read(paths: &[PathBuf], how: &How<'_>) -> Result<Records> {
         }
     }
     if !how.include_simulated {
-        let before = records.records.len();
-        records.records.retain(|record| !record.is_simulated());
-        records.simulated = u64::try_from(before - records.records.len())?;
+        let before = records.found.len();
+        records.found.retain(|record| !record.is_simulated());
+        records.simulated = u64::try_from(before - records.found.len())?;
     }
     Ok(records)
 }
@@ -118,7 +118,7 @@ fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
         let record =
             record(object).with_context(|| format!("entry {seq} of {}", path.display()))?;
         match record {
-            Some(record) => into.records.push(record),
+            Some(record) => into.found.push(record),
             None => into.unread += 1,
         }
     }
@@ -193,7 +193,7 @@ fn file(path: &Path, into: &mut Records) -> Result<()> {
         let object = object(&line);
         let read = object.and_then(record);
         match read.with_context(|| format!("line {number} of {} is no record", named()))? {
-            Some(record) => into.records.push(record),
+            Some(record) => into.found.push(record),
             None => into.unread += 1,
         }
         into.unsigned += 1;

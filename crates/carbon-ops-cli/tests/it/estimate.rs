@@ -346,11 +346,12 @@ fn sums_keep_shared_errors_shared() {
 #[test]
 fn a_record_that_stands_out_is_found() {
     let home = Home::new();
-    let mut input = "start,end,energy_kwh,zone,pue\n".to_owned();
+    let mut input = b"start,end,energy_kwh,zone,pue\n".to_vec();
     for (hour, kwh) in [1.0, 1.1, 0.9, 1.0, 1.05, 1.0, 9.0].iter().enumerate() {
-        input += &format!("2026-03-01T0{hour}:00:00Z,2026-03-01T0{}:00:00Z,{kwh},DE,1\n", hour + 1);
+        let next = hour + 1;
+        writeln!(input, "2026-03-01T0{hour}:00:00Z,2026-03-01T0{next}:00:00Z,{kwh},DE,1").unwrap();
     }
-    let done = stream(&home, &["--records"], &input);
+    let done = stream(&home, &["--records"], &String::from_utf8(input).unwrap());
     fs::write(home.work("records.ndjson"), &done.stdout).unwrap();
     for more in [&[][..], &["--robust"], &["--of", "energy"]] {
         let done = home.does(&[&["anomaly", "records.ndjson", "--json"], more].concat());

@@ -2,12 +2,14 @@
 //!
 //! Deliberately absent: what a line means (`row`), and what it costs (`pricer`).
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use carbon_ops_estimate::record::timestamp;
 use carbon_ops_estimate::record::v2::Record;
+use carbon_ops_ledger::append::pipeline::{Pipeline, Submitter, Ticket};
 use carbon_ops_ledger::canonical::{Object, Value, parse};
 use jiff::Timestamp;
 
@@ -18,7 +20,7 @@ use crate::args::{Estimate, InputFormat, OnError};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::render::describe;
-use crate::store::{Keyring, Opened, Store};
+use crate::store::{Keyring, Store};
 
 /// Longest compact row.
 const ROW_BYTES_MAX: usize = 300;
@@ -48,7 +50,7 @@ pub(super) fn run(
     let keyring =
         args.ledger.as_deref().map(|ledger| keyring(ledger, settings, edge)).transpose()?;
     let sink = match &keyring {
-        Some((store, keyring)) => Sink::Ledger(Box::new(store.open(keyring)?)),
+        Some((store, keyring)) => Sink::Ledger(Box::new(Signing::open(store, keyring)?)),
         None if args.records => Sink::Records,
         None => Sink::Rows,
     };
@@ -105,13 +107,13 @@ fn object(record: &Record, buffer: &mut Vec<u8>) -> Result<Object> {
 }
 
 /// Where records go.
-enum Sink<'k> {
+enum Sink {
     /// Compact rows to standard output.
     Rows,
     /// Unsigned records to standard output.
     Records,
     /// Signed into a ledger.
-    Ledger(Box<Opened<'k>>),
+    Ledger(Box<Signing>),
 }
 
 /// What happened so far.
@@ -121,17 +123,17 @@ struct Tally {
     bad: u64,
 }
 
-struct Stream<'a, 's, 'k, W> {
+struct Stream<'a, 's, W> {
     pricer: &'a mut Pricer<'s>,
     out: &'a mut W,
-    sink: Sink<'k>,
+    sink: Sink,
     on_error: OnError,
     buffer: Vec<u8>,
     times: Times,
     tally: Tally,
 }
 
-impl<W: Write> Stream<'_, '_, '_, W> {
+impl<W: Write> Stream<'_, '_, W> {
     fn ndjson(&mut self, mut input: impl BufRead) -> Result<()> {
         let (mut line, mut number) = (Vec::with_capacity(1 << 12), 0);
         loop {
@@ -236,8 +238,9 @@ impl<W: Write> Stream<'_, '_, '_, W> {
 
     fn finish(mut self, result: Result<()>) -> Result<u8> {
         self.flush()?;
-        if let Sink::Ledger(ledger) = &mut self.sink {
-            ledger.checkpoint_if_due()?;
+        // Also what came before a bad line is to be durable.
+        if let Sink::Ledger(ledger) = self.sink {
+            ledger.close()?;
         }
         result?;
         let Tally { spans, bad } = self.tally;
@@ -258,7 +261,7 @@ fn at(line: u64) -> String {
 #[error("the record was not stored")]
 struct Unwritable;
 
-impl Sink<'_> {
+impl Sink {
     fn put(&mut self, record: &Record, buffer: &mut Vec<u8>) -> Result<()> {
         match self {
             Self::Rows => compact(record, buffer),
@@ -270,10 +273,46 @@ impl Sink<'_> {
             Self::Ledger(ledger) => {
                 let object = object(record, buffer)?;
                 buffer.clear();
-                ledger.append_object(object).context(Unwritable)?;
-                ledger.checkpoint_if_due().context(Unwritable).map(|_| ())
+                ledger.submit(&object)
             }
         }
+    }
+}
+
+/// A ledger that takes records faster than a disk takes one.
+struct Signing {
+    pipeline: Pipeline,
+    submitter: Submitter,
+    /// Of records that may not be durable yet, oldest first.
+    tickets: VecDeque<Ticket>,
+}
+
+impl Signing {
+    fn open(store: &Store, keyring: &Keyring) -> Result<Self> {
+        let pipeline = store.pipeline(keyring)?;
+        Ok(Self { submitter: pipeline.submitter(), pipeline, tickets: VecDeque::new() })
+    }
+
+    /// Hands a record over, and hears of those that are done.
+    fn submit(&mut self, object: &Object) -> Result<()> {
+        while self.tickets.front().is_some_and(Ticket::is_settled) {
+            self.next()?;
+        }
+        self.tickets.push_back(self.submitter.submit(object).context(Unwritable)?);
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<()> {
+        let Some(ticket) = self.tickets.pop_front() else { return Ok(()) };
+        ticket.wait().context(Unwritable).map(|_| ())
+    }
+
+    /// Waits until all are on the disk.
+    fn close(mut self) -> Result<()> {
+        while !self.tickets.is_empty() {
+            self.next()?;
+        }
+        self.pipeline.close().context(Unwritable).map(|_| ())
     }
 }
 

@@ -292,7 +292,6 @@ impl Relative {
                 relative.error =
                     error.map(|error| error / estimate.mean).filter(|e| *e > ERROR_MIN);
             }
-            _ => {}
         }
         Ok(relative)
     }
