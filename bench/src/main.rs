@@ -16,9 +16,11 @@ use crate::machine::Machine;
 use crate::subject::Subject;
 
 mod daemon;
-mod estimates;
+mod estimate;
+mod spans;
 mod figure;
 mod governor;
+mod ledger;
 mod machine;
 mod overhead;
 mod own_cpu;
@@ -40,6 +42,13 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
                  both of the governor at 10 Hz and `carbon-ops monitor` of all processes
   socket-latency round trip of a snapshot over the socket, against an echo of as many bytes
   snapshot-read  reading a snapshot from the mapped page
+  ledger-append  durable signed appends by many, against signing alone
+  ledger-sync-append
+                 one append after the other, against writing and syncing as many bytes
+  ledger-recovery
+                 opening a million-record ledger after a crash, and memory while it is written
+  monte-carlo    200,000 trials over six inputs, in this process
+  closed-form    intervals without sampling, in this process
   price-year     a year in quarter-hour slots, priced
   stream-estimates
                  spans through `carbon-ops estimate`
@@ -50,7 +59,7 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
                  the carbon-governor to measure; likewise
   --pairs N      pairs of runs in run-overhead, after 5 for warm-up (50)
   --seconds S    length of the job in own-cpu (10), of each watch over a governor (120)
-  --rounds N     jobs per variant in own-cpu (3), watches over a governor (2)
+  --rounds N     jobs per variant in own-cpu (3), watches over a governor (2), rounds of the ledger's
   --quick        watches over a governor of 10 s
   --json         the figures as JSON
 
@@ -81,12 +90,16 @@ impl Options {
 enum Measures {
     CarbonOps,
     Governor,
+    /// The library of ledgers, which this program is built with.
+    Ledger,
+    /// The library of estimates, likewise.
+    Estimate,
 }
 
 type Measure = fn(&Options, &Subject) -> Result<(&'static str, Vec<figure::Figure>)>;
 
 /// All benchmarks, by the words that ask for them.
-const BENCHMARKS: [(&str, Measures, Measure); 9] = [
+const BENCHMARKS: &[(&str, Measures, Measure)] = &[
     ("run-overhead", Measures::CarbonOps, overhead::measure),
     ("own-cpu", Measures::CarbonOps, own_cpu::measure),
     ("governor-cost", Measures::Governor, governor::cost),
@@ -94,8 +107,13 @@ const BENCHMARKS: [(&str, Measures, Measure); 9] = [
     ("governor-attribution", Measures::Governor, governor::attribution),
     ("socket-latency", Measures::Governor, socket::measure),
     ("snapshot-read", Measures::Governor, page::measure),
-    ("price-year", Measures::CarbonOps, estimates::price_year),
-    ("stream-estimates", Measures::CarbonOps, estimates::stream),
+    ("ledger-append", Measures::Ledger, ledger::append::measure),
+    ("ledger-sync-append", Measures::Ledger, ledger::single::measure),
+    ("ledger-recovery", Measures::Ledger, ledger::recovery::measure),
+    ("monte-carlo", Measures::Estimate, estimate::monte_carlo),
+    ("closed-form", Measures::Estimate, estimate::closed_form),
+    ("price-year", Measures::Estimate, spans::price_year),
+    ("stream-estimates", Measures::CarbonOps, spans::stream),
 ];
 
 fn main() -> ExitCode {
@@ -125,6 +143,8 @@ fn run(words: &[String]) -> Result<bool> {
         spin::COMMAND => return spin::run(rest).map(|()| true),
         // The other server of `socket-latency`.
         socket::COMMAND => return socket::echo(rest).map(|()| true),
+        // The writer of `ledger-recovery`, which is killed.
+        ledger::recovery::COMMAND => return ledger::recovery::write(rest).map(|()| true),
         _ => {}
     }
     let wanted = |name: &str| command == "all" || command == name;
@@ -136,7 +156,9 @@ fn run(words: &[String]) -> Result<bool> {
     for (_, measures, measure) in BENCHMARKS.iter().filter(|(name, _, _)| wanted(name)) {
         let subject = match measures {
             Measures::CarbonOps => Subject::find("carbon-ops", options.carbon_ops.as_deref())?,
+            Measures::Estimate => Subject::library("carbon-ops-estimate"),
             Measures::Governor => Subject::find("carbon-governor", options.governor.as_deref())?,
+            Measures::Ledger => Subject::library("carbon-ops-ledger"),
         };
         let before = Machine::look()?;
         let (name, figures) = measure(&options, &subject)?;

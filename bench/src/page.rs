@@ -63,7 +63,7 @@ pub(crate) fn measure(
 
 /// CPU time of this thread.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of minutes have fewer than 53 bits")]
-fn cpu_ns() -> Result<f64> {
+pub(crate) fn cpu_ns() -> Result<f64> {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).context("the thread's clock")?;
     Ok(time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64)
 }

@@ -30,6 +30,11 @@ impl Subject {
         Ok(Self { binary, version })
     }
 
+    /// A library of the workspace, compiled into this program.
+    pub(crate) fn library(name: &str) -> Self {
+        Self { binary: PathBuf::new(), version: name.to_owned() }
+    }
+
     /// `carbon-ops run --no-ledger` with more arguments.
     pub(crate) fn run(&self, room: &Room, arguments: &[&str]) -> Command {
         let mut command = process::command(&self.binary, &room.path);

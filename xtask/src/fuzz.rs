@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// The targets, which are the binaries of `fuzz/Cargo.toml`.
-const TARGETS: [&str; 5] = ["request", "snapshot", "page", "counter", "legacy"];
+const TARGETS: [&str; 6] = ["request", "snapshot", "page", "counter", "legacy", "answer"];
 
 /// What cargo-fuzz passes to rustc, as far as a stable one takes it.
 const FLAGS: [&str; 7] = [

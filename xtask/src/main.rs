@@ -1,4 +1,4 @@
-//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `fuzz-smoke` and `soak`.
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `pack`, `fuzz-smoke` and `soak`.
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
 //! nothing of the machine but cargo and git.
@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 mod ci;
 mod fuzz;
+mod pack;
 mod soak;
 mod tables;
 mod tidy;
@@ -25,6 +26,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   tidy [--bless]             the rules that no compiler checks; --bless renews the hashes in docs/formats
   tables --wheel PATH [--check]
                              rebuilds the data tables from the wheel of codecarbon 3.3.2; --check compares only
+  pack --yearly FILE         a data pack of Electricity Maps' yearly averages (ODbL, no part of the program), to
+                             standard output, from yearly_YEAR.js of the npm package @tgwf/co2
   fuzz-smoke [--seconds N]   runs each fuzz target for a minute, or for N seconds
 
   soak [--seconds N] [--seed N] [--binary PATH]
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         ["fuzz-smoke", flags @ ..] => {
             fuzz::parse(flags).and_then(|seconds| fuzz::run(&root, seconds))
         }
+        ["pack", "--yearly", file] => pack::run(Path::new(file)),
         ["tables", "--wheel", wheel] => tables::run(&root, Path::new(wheel), tables::Mode::Write),
         ["tables", "--wheel", wheel, "--check"] | ["tables", "--check", "--wheel", wheel] => {
             tables::run(&root, Path::new(wheel), tables::Mode::Check)

@@ -60,6 +60,9 @@ pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
     files.insert(format!("{METER}/cpu-tdp.csv"), tdp::table(&processors));
     files.insert(format!("{METER}/cpu-families.csv"), families);
 
+    let sums = sums(root, &files)?;
+    files.insert(format!("{ESTIMATE}/SHA256SUMS"), sums);
+
     let mut stale = Vec::new();
     for (path, text) in &files {
         let at = root.join(path);
@@ -76,6 +79,26 @@ pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
         bail!("not what the wheel and the sources give: {}", stale.join(", "));
     }
     Ok(())
+}
+
+/// The checksums of all tables of `carbon-ops-estimate`, as `sha256sum` writes and checks them: of those just
+/// made, and of those that are kept by hand.
+fn sums(root: &Path, made: &BTreeMap<String, String>) -> Result<String> {
+    let folder = root.join(ESTIMATE);
+    let mut sums = BTreeMap::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("reading {ESTIMATE}"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if Path::new(&name).extension().is_none_or(|ending| ending != "csv") {
+            continue;
+        }
+        let kept = || std::fs::read(folder.join(&name)).with_context(|| format!("reading {name}"));
+        let bytes = match made.get(&format!("{ESTIMATE}/{name}")) {
+            Some(text) => text.clone().into_bytes(),
+            None => kept()?,
+        };
+        sums.insert(name, sha256_hex(&bytes));
+    }
+    Ok(sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect())
 }
 
 /// One text file out of the wheel.

@@ -12,6 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::aliasing::{curve::Curve, duration, register::parse_range};
 
+mod keys;
+mod records;
+
+pub(crate) use keys::{Keys, KeysGenerate, KeysProve, KeysRotate, KeysShow, KeysTrust};
+pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
+
 /// Energy and carbon of a command, as a signed record.
 #[derive(Debug, Parser)]
 #[command(name = "carbon-ops", version, about, max_term_width = 100)]
@@ -526,10 +532,13 @@ pub(crate) enum Ledger {
     Verify(LedgerVerify),
     /// Print records; does not verify them
     Show(LedgerShow),
-    /// Append a record of your own, read from standard input, to a ledger of the Python program
+    /// Append records of your own, read from standard input, one JSON object a line
     ///
-    /// The file is locked, and stays one that the Python package carbon-ops 0.1.1 validates. It is
-    /// made if there is none. `run` writes to ledgers of this program.
+    /// Records are numbered in the order of lines, signed by several threads and written in batches;
+    /// each is acknowledged when the ledger's class of durability says so. Records of this program
+    /// (kind carbon_ops) are checked first. A line that is refused is named, and the others go on. With
+    /// --profile 0.1, standard input is one record for a ledger of the Python program, which stays one
+    /// that the Python package carbon-ops 0.1.1 validates.
     Append(LedgerAppend),
     /// Continue a ledger of the Python program in a new one of this program
     ///
@@ -563,6 +572,14 @@ pub(crate) enum Ledger {
     CheckProof(LedgerCheckProof),
     /// Prove that the ledger at one size extends the ledger at a smaller size
     Consistency(LedgerConsistency),
+    /// Say what one record should have been; the record stays, and this supersedes it
+    Correct(LedgerCorrect),
+    /// Say that many records are calculated anew, and by which change of method or factor
+    Restate(LedgerRestate),
+    /// Say that for a time nothing was recorded
+    Gap(LedgerGap),
+    /// Promise that there will be another entry by a time, so that silence can be seen
+    Heartbeat(LedgerHeartbeat),
 }
 
 #[derive(Debug, Args)]
@@ -610,6 +627,11 @@ pub(crate) struct LedgerVerify {
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) since: Option<PathBuf>,
 
+    /// Insist that the governor's totals go on from record to record: energy that no record and no gap
+    /// covers is exit code 1, records that cannot be compared are 2
+    #[arg(long, conflicts_with_all = ["profile", "since"])]
+    pub(crate) complete: bool,
+
     /// Policy (C2SP tlog-policy) whose quorum of witnesses must have cosigned the checkpoint
     #[arg(long, value_name = "FILE", conflicts_with = "profile")]
     pub(crate) policy: Option<PathBuf>,
@@ -633,16 +655,23 @@ pub(crate) enum Profile {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example: echo '{\"grams\": 1.5}' | carbon-ops ledger append --profile 0.1 old.ndjson
+Examples:
+  tool --ndjson | carbon-ops ledger append --json ledger
+  echo '{\"grams\": 1.5}' | carbon-ops ledger append --profile 0.1 old.ndjson
 
-Exit code: 0 appended and on the disk; 2 not appended.")]
+Exit code: 0 all appended and on the disk; 2 something was not, each line by its number.")]
 pub(crate) struct LedgerAppend {
-    /// The ledger file
-    pub(crate) path: PathBuf,
+    /// Ledger directory, or with --profile 0.1 the ledger file; the default ledger without it
+    #[arg(required_if_eq("profile", "0.1"))]
+    pub(crate) path: Option<PathBuf>,
 
-    /// Format of the ledger; 0.1 is the only one that takes records of others
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) profile: AppendProfile,
+    /// Format of the ledger: 0.1 is that of the Python package carbon-ops 0.1
+    #[arg(long, value_name = "FORMAT", default_value = "v1")]
+    pub(crate) profile: Profile,
+
+    /// Print an acknowledgement per line as JSON: line, seq and hash
+    #[arg(long, conflicts_with = "profile")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -671,13 +700,6 @@ pub(crate) struct LedgerImport {
     /// Print what was pinned, or the report on the old ledger, as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// A ledger format that takes a user's own records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AppendProfile {
-    #[value(name = "0.1")]
-    Legacy,
 }
 
 #[derive(Debug, Args)]
@@ -722,8 +744,12 @@ pub(crate) struct LedgerCheckpoint {
 
 #[derive(Debug, Args)]
 pub(crate) struct LedgerLogKey {
-    /// Ledger directory or file; the default ledger without it
+    /// Ledger directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -910,30 +936,6 @@ pub(crate) struct WitnessServe {
     /// List of logs (C2SP tlog-list)
     #[arg(long, value_name = "FILE")]
     pub(crate) log_list: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Keys {
-    /// Make a signing key; refuses to touch one that exists
-    Generate(KeysGenerate),
-    /// Print the public key and its fingerprint
-    Show(KeysShow),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeysGenerate {
-    /// Where to store it; the default key without it
-    pub(crate) path: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeysShow {
-    /// Key file; the default key without it
-    pub(crate) path: Option<PathBuf>,
-
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -69,6 +69,8 @@ pub(crate) struct Settings {
     /// `None` when there is no home to put it in.
     pub(crate) ledger: Setting<Option<PathBuf>>,
     pub(crate) key: Setting<Option<PathBuf>>,
+    /// The file whose first line is the passphrase of the key.
+    pub(crate) key_passphrase_file: Setting<Option<PathBuf>>,
     pub(crate) trust: Setting<Option<String>>,
     /// How large the active file of a ledger grows before it is sealed.
     pub(crate) segment_bytes: Setting<Option<u64>>,
@@ -187,6 +189,7 @@ struct PowerSection {
 struct LedgerSection {
     path: Option<PathBuf>,
     key: Option<PathBuf>,
+    key_passphrase_file: Option<PathBuf>,
     trust: Option<String>,
     segment_bytes: Option<u64>,
     witnesses: Option<Vec<String>>,
@@ -286,6 +289,8 @@ impl Settings {
             key: sources
                 .path("CARBON_OPS_KEY", file.ledger.key)?
                 .or(below_home("keys/default.pem")),
+            key_passphrase_file: sources
+                .passphrase_file(file.ledger.key_passphrase_file.map(path_text))?,
             trust: sources
                 .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
             segment_bytes: sources.segment_bytes(file.ledger.segment_bytes)?,
@@ -386,6 +391,11 @@ impl Sources<'_> {
         let found =
             self.pick(None, "CARBON_OPS_GOVERNOR_SOCKET", file, |text| Ok(PathBuf::from(text)))?;
         Ok(found.or(Some(client::SOCKET.into())))
+    }
+
+    /// The file whose first line is the passphrase of the key.
+    fn passphrase_file(&self, file: Option<String>) -> Result<Setting<Option<PathBuf>>> {
+        self.pick(None, "CARBON_OPS_KEY_PASSPHRASE_FILE", file, |text| Ok(PathBuf::from(text)))
     }
 
     fn segment_bytes(&self, file: Option<u64>) -> Result<Setting<Option<u64>>> {

@@ -4,7 +4,9 @@
 //! A key or a ledger is made by its own command. Only the default ledger of a first `run` is made
 //! on the spot, and says so.
 
-use std::io::ErrorKind;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,10 @@ use carbon_ops_ledger::append::{
 };
 use carbon_ops_ledger::canonical::{Object, Value};
 use carbon_ops_ledger::entry::LedgerId;
-use carbon_ops_ledger::keys::{KeyOrigin, PublicKey, SecretKey, Trust, create_secret, load_secret};
+use carbon_ops_ledger::keys::{
+    KeyOrigin, Passphrase, Protection, PublicKey, SecretKey, Trust, create_secret_under,
+    load_public, load_secret_under,
+};
 use carbon_ops_ledger::note::{Note, NoteSignature};
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
@@ -32,6 +37,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The file of trusted keys in the data home.
 const TRUST_FILE: &str = "trust";
+
+/// More than anybody types.
+const MAX_PASSPHRASE_BYTES: u64 = 4096;
 
 /// Where keys live in the data home.
 const KEYS_DIR: &str = "keys";
@@ -47,6 +55,7 @@ pub(crate) struct Store {
     ledger_is_default: bool,
     pub(crate) key: PathBuf,
     key_is_default: bool,
+    passphrase_file: Option<PathBuf>,
     trust: Option<String>,
     segment_bytes: u64,
     data_home: Option<PathBuf>,
@@ -80,6 +89,7 @@ impl Store {
             ledger_is_default: settings.ledger.origin == Origin::Default,
             key: place(&settings.key)?,
             key_is_default: settings.key.origin == Origin::Default,
+            passphrase_file: settings.key_passphrase_file.value.clone(),
             trust: settings.trust.value.clone(),
             segment_bytes: settings.segment_bytes.value.unwrap_or(SEGMENT_BYTES),
             data_home: edge.data_home(),
@@ -105,6 +115,14 @@ impl Store {
         }
         // A ledger without its key has lost it; a new one would sign nothing that it accepts.
         let (key, _) = self.key(self.ledger_is_default && !self.exists())?;
+        self.keyring_with(key)
+    }
+
+    /// Another key to sign with, and the trusted ones.
+    pub(crate) fn keyring_with(&self, key: SecretKey) -> Result<Keyring> {
+        if !self.exists() && !self.ledger_is_default {
+            bail!("there is no ledger in {}", self.ledger.display());
+        }
         let trust = self.trusted(Some(&key))?;
         Ok(Keyring { key, trust })
     }
@@ -126,16 +144,20 @@ impl Store {
         Ok(Opened { ledger, active, segment_bytes, notices })
     }
 
-    /// Opens the ledger for a stream of records: signed on several threads, durable in batches.
-    pub(crate) fn pipeline(&self, keyring: &Keyring) -> Result<Pipeline> {
-        let options = PipelineOptions {
-            segment_bytes: self.segment_bytes,
-            ..PipelineOptions::new(options())
-        };
-        let signer = Arc::new(keyring.key.clone());
+    /// As [`Store::open`], for many records; with lines for the user.
+    pub(crate) fn pipeline(&self, keyring: Keyring) -> Result<(Pipeline, Vec<String>)> {
+        let mut notices = Vec::new();
+        if !self.exists() {
+            notices.extend(self.init(&keyring.key)?);
+        }
         let storage = DirStorage::new(&self.ledger);
-        Pipeline::open(storage, signer, keyring.trust.clone(), LedgerClock, options)
-            .map_err(with_remedy)
+        let segment_bytes = self.segment_bytes;
+        let options = PipelineOptions { segment_bytes, ..PipelineOptions::new(options()) };
+        let Keyring { key, trust } = keyring;
+        let pipeline = Pipeline::open(storage, Arc::new(key), trust, EdgeClock, options)
+            .map_err(with_remedy)?;
+        notices.extend(pipeline.repairs().iter().map(|repair| self.tell(repair)));
+        Ok((pipeline, notices))
     }
 
     /// Whether there is a ledger, of which at least a part is there.
@@ -170,7 +192,7 @@ impl Store {
     /// The signing key; made when it is missing and may be made.
     pub(crate) fn key(&self, may_make: bool) -> Result<(SecretKey, KeyOrigin)> {
         if self.key.exists() {
-            return Ok((load_secret(&self.key)?, KeyOrigin::Existing));
+            return Ok((self.secret(&self.key)?, KeyOrigin::Existing));
         }
         if !(may_make && self.key_is_default) {
             bail!(
@@ -179,7 +201,50 @@ impl Store {
                 self.key.display()
             );
         }
-        Ok(create_secret(&self.key, &Edge::random()?)?)
+        let passphrase = self.passphrase()?;
+        let protection = match &passphrase {
+            None => None,
+            Some(passphrase) => Some(Protection { passphrase, entropy: Edge::random()? }),
+        };
+        Ok(create_secret_under(&self.key, &Edge::random()?, protection)?)
+    }
+
+    /// The secret key in a file, opened with the passphrase if it has one.
+    pub(crate) fn secret(&self, path: &Path) -> Result<SecretKey> {
+        match load_secret_under(path, None) {
+            Err(LedgerError::KeyEncrypted { path }) => {
+                Ok(load_secret_under(&path, self.passphrase()?.as_ref())?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// The public key of a key file, without its passphrase if that can be.
+    pub(crate) fn public(&self, path: &Path) -> Result<PublicKey> {
+        match load_public(path, None) {
+            Err(LedgerError::KeyEncrypted { path }) => Ok(self.secret(&path)?.public_key()),
+            other => Ok(other?),
+        }
+    }
+
+    /// The passphrase, if there is a file for it.
+    pub(crate) fn passphrase(&self) -> Result<Option<Passphrase>> {
+        self.passphrase_file.as_deref().map(read_passphrase).transpose()
+    }
+
+    /// The file of trusted keys.
+    pub(crate) fn trust_file(&self) -> Result<PathBuf> {
+        Ok(self.data_home.as_ref().ok_or_else(|| anyhow!(NO_HOME))?.join(TRUST_FILE))
+    }
+
+    /// Every key file: the one that signs first, then those beside it and in the data home.
+    pub(crate) fn key_files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.key.clone()];
+        files.extend(self.key.parent().map(key_files).unwrap_or_default());
+        files.extend(self.data_home.iter().flat_map(|home| key_files(&home.join(KEYS_DIR))));
+        let mut seen = BTreeSet::new();
+        files.retain(|path| path.exists() && seen.insert(path.clone()));
+        files
     }
 
     /// Keys that a verification accepts: those given, else those of the key store.
@@ -194,11 +259,11 @@ impl Store {
                 trust = Trust::load(&file)?;
             }
             for path in key_files(&home.join(KEYS_DIR)) {
-                trust.insert(load_secret(&path)?.public_key());
+                trust.insert(self.public(&path)?);
             }
         }
         if self.key.exists() {
-            trust.insert(load_secret(&self.key)?.public_key());
+            trust.insert(self.public(&self.key)?);
         }
         if let Some(own) = own {
             trust.insert(own.public_key());
@@ -226,10 +291,10 @@ impl Store {
     }
 }
 
-/// The clocks of a ledger that is written to by a pipeline.
-struct LedgerClock;
+/// The clocks of the machine.
+struct EdgeClock;
 
-impl Clock for LedgerClock {
+impl Clock for EdgeClock {
     fn utc(&self) -> String {
         timestamp(Edge::now())
     }
@@ -239,7 +304,24 @@ impl Clock for LedgerClock {
     }
 }
 
-impl Opened<'_> {
+/// The first line of a file, or of standard input.
+pub(crate) fn read_passphrase(path: &Path) -> Result<Passphrase> {
+    let mut text = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(MAX_PASSPHRASE_BYTES).read_to_end(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_PASSPHRASE_BYTES).read_to_end(&mut text))
+    };
+    read.with_context(|| format!("cannot read the passphrase in {}", path.display()))?;
+    Ok(Passphrase::first_line(&text)?)
+}
+
+impl<'k> Opened<'k> {
+    /// The ledger itself, and the time.
+    pub(crate) fn ledger(&mut self) -> (&mut Ledger<'k, DirStorage>, String) {
+        (&mut self.ledger, timestamp(Edge::now()))
+    }
+
     /// Appends a record; when this returns, it is on the disk.
     pub(crate) fn append(&mut self, record: &Record) -> Result<Appended> {
         self.append_object(payload(record)?)

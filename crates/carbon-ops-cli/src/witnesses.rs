@@ -4,11 +4,13 @@
 //! What a witness says is believed only where it is signed. That it refuses is its word, and where it
 //! says that it saw another history, a loud one. Left out: what to do about it, and writing anything.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
+use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint};
 use carbon_ops_ledger::cosignature;
 use carbon_ops_ledger::merkle::{consistency_proof, root_at};
 use carbon_ops_ledger::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteSignature, VerifierKey};
@@ -23,6 +25,8 @@ use crate::render::plain;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long `run` waits: its user waits for something else.
 pub(crate) const RUN_PATIENCE: Duration = Duration::from_secs(3);
+/// How much of the history of checkpoints is looked through: thousands of them.
+const HISTORY_BYTES: u64 = 4 << 20;
 /// How often a witness is asked again from the size that it told.
 const ATTEMPTS: u32 = 4;
 /// The longest answer that is read: some signature lines.
@@ -119,11 +123,11 @@ impl Signed {
         let missing = witnesses.iter().filter(|witness| {
             !matches!(cosignature::verify(&self.note, &witness.key), Ok(Some(_)))
         });
-        let agent = agent(patience);
+        let (agent, history) = (agent(patience), history(&self.ledger));
         std::thread::scope(|scope| {
-            let threads: Vec<_> = missing
-                .map(|address| (address, scope.spawn(|| self.ask_one(&agent, address))))
-                .collect();
+            let ask = |address| self.ask_one(&agent, address, &history);
+            let threads: Vec<_> =
+                missing.map(|address| (address, scope.spawn(move || ask(address)))).collect();
             let answered = threads.into_iter().map(|(address, thread)| {
                 let failed = || Err(Refusal::Not("asking it failed".to_owned()));
                 let result = thread.join().unwrap_or_else(|_| failed());
@@ -133,9 +137,16 @@ impl Signed {
         })
     }
 
-    fn ask_one(&self, agent: &Agent, address: &Address) -> Result<Cosigned, Refusal> {
+    fn ask_one(
+        &self,
+        agent: &Agent,
+        address: &Address,
+        history: &[Note],
+    ) -> Result<Cosigned, Refusal> {
         let size = self.checkpoint.size;
-        let mut old = 0;
+        // What it cosigned last, as far as is known here; it may know more, and never less.
+        let known = self.last_cosigned(&address.key, history);
+        let mut old = known;
         for _ in 0..ATTEMPTS {
             let proof = self.proof(old).map_err(|e| Refusal::Not(format!("{e:#}")))?;
             let request = Request { old, proof, checkpoint: self.note.clone() };
@@ -157,6 +168,12 @@ impl Signed {
             }
             let told =
                 size_of(&body).ok_or_else(|| not("it answered 409 without a size", &body))?;
+            if told < known {
+                return Err(Refusal::Not(format!(
+                    "it cosigned {known} lines of this ledger and now says {told}: it has lost its \
+                     memory, and its cosignatures prove nothing any more"
+                )));
+            }
             if told == old && told == size {
                 return Err(Refusal::Fork(format!(
                     "it cosigned {size} other lines of this ledger"
@@ -168,6 +185,15 @@ impl Signed {
             old = told;
         }
         Err(Refusal::Not("it told another size each time".to_owned()))
+    }
+
+    /// How many lines a witness cosigned last, by the history of checkpoints; at most those that there
+    /// are.
+    fn last_cosigned(&self, key: &VerifierKey, history: &[Note]) -> u64 {
+        let cosigned = |note: &&Note| matches!(cosignature::verify(note, key), Ok(Some(_)));
+        let last = history.iter().rev().find(cosigned).and_then(|n| Checkpoint::of_note(n).ok());
+        let ours = last.filter(|last| last.ledger_id == self.checkpoint.ledger_id);
+        ours.map_or(0, |last| last.size).min(self.checkpoint.size)
     }
 
     /// The witness cosigned more lines than this checkpoint covers: has another process signed for
@@ -200,6 +226,37 @@ impl Signed {
         }
         Ok(consistency_proof(old, size, &mut tree).with_context(cannot)?.unwrap_or_default())
     }
+}
+
+/// The last checkpoints that were signed for a ledger, cosigned or not, in their order. What is cut at
+/// the beginning, or damaged, is passed over: nothing of this is known to be true.
+pub(crate) fn history(ledger: &Path) -> Vec<Note> {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(ledger.with_file_name(CHECKPOINT_LOG))?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(HISTORY_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(HISTORY_BYTES).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    notes(&read().unwrap_or_default())
+}
+
+/// The notes that a text consists of, one after the other.
+fn notes(text: &str) -> Vec<Note> {
+    let note = |start, end| Note::parse(text.get(start..end)?.as_bytes()).ok();
+    let (mut notes, mut start, mut at, mut signed) = (Vec::new(), 0, 0, false);
+    for line in text.split_inclusive('\n') {
+        let signature = line.starts_with("\u{2014} ");
+        if signed && !signature {
+            notes.extend(note(start, at));
+            start = at;
+        }
+        signed = signature;
+        at += line.len();
+    }
+    notes.extend(note(start, at));
+    notes
 }
 
 fn agent(patience: Duration) -> Agent {
@@ -274,6 +331,23 @@ mod tests {
         ] {
             assert!(Address::parse(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_history_is_taken_apart_also_when_its_beginning_is_cut_off() {
+        let secret = SecretKey::from_seed(&[7; 32]);
+        let note = |n: u8| {
+            let mut note = Note::sign(format!("log\n{n}\nroot\n"), "log", &secret).unwrap();
+            note.add(cosignature::cosign(&note, "w", &secret, 1).unwrap()).unwrap();
+            note
+        };
+        let text: String = (1..4).map(|n| note(n).to_string()).collect();
+        assert_eq!(notes(&text), [note(1), note(2), note(3)]);
+        // Of what is cut no signature verifies.
+        let cut = notes(&text[9..]);
+        assert_eq!(cut[1..], [note(2), note(3)]);
+        assert!(cut[0].verify("log", &[secret.public_key()]).is_err());
+        assert_eq!(notes(""), []);
     }
 
     #[test]

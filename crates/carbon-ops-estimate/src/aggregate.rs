@@ -1,179 +1,204 @@
-//! Sums over records in which shared errors stay shared.
+//! Totals over records, hosts and months, in which an error that records share stays shared. Left
+//! out: which records belong together, and their reading.
 //!
-//! Of each record the sum keeps, per key of a shared error, the effect of that error in grams with its sign,
-//! and of all its other errors the variance. Effects of one key add, variances add, and
+//! A record contributes its grams, and its uncertainty split into one signed part per shared key and
+//! the rest. Parts of one key add up, the rests add up in squares:
 //!
 //! ```text
-//! u² = Σ u²(independent) + Σ over keys (Σ effect)²
+//! u² = Σ u_ind²  +  Σ_key (Σ u_cor)²
 //! ```
 //!
-//! so that sums of sums are the sums of their records, in any order and any grouping. A year of records of one
-//! grid is as uncertain as that grid's factors, however many records there are.
+//! Sums are exact (no rounding until the end), so that records can be merged in any order and in any
+//! grouping, on one machine or on many, and give the same digits.
 //!
-//! The effect of an input is `grams · cv`. What its products with other inputs add to a record's variance
-//! counts as independent, which makes the u of a single record that of the record itself.
-//!
-//! The interval of several records is that of a lognormal with the sum's mean and variance: it cannot be
-//! negative, and it is exact for one lognormal. Of a single record it is the record's own.
-//!
-//! Deliberately absent: reading records, and which ones count.
+//! What is neglected: that a product of two shared errors is itself shared between records. For
+//! factors with coefficients of variation a and b that is a part a²b²/(a² + b²) of the variance, 2 %
+//! for 0.2 and 0.2. [`Model::sum`](crate::uncertainty::Model::sum) has it, by Monte Carlo.
 
 use std::collections::BTreeMap;
 
-use crate::decimal::round9;
-use crate::record::any::Any;
-use crate::record::{Error, Quality};
-use crate::span::Sum;
-use crate::uncertainty::LEVEL;
+use crate::uncertainty::{Estimate, LEVEL, lognormal_interval};
 
-/// Φ⁻¹(0.975), to the last digit of a double.
-const Z: f64 = 1.959_963_984_540_054;
-
-/// A sum over records; [`Group::merge`] is commutative and associative.
+/// What a total knows of its records: a commutative monoid with [`Partial::merge`].
+///
+/// ```
+/// use carbon_ops_estimate::aggregate::Partial;
+/// // Two days at 100 g, each with 10 g that are the grid's and 5 g of its own.
+/// let standard = 125_f64.sqrt();
+/// let mut days = Partial::default();
+/// for _ in 0..2 {
+///     days.add(100.0, standard, [("grid:owid:DE", 10.0)]);
+/// }
+/// let total = days.total();
+/// assert_eq!(total.mean, 200.0);
+/// assert!((total.standard - (20.0_f64 * 20.0 + 2.0 * 25.0).sqrt()).abs() < 1e-12);
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Group {
-    /// How many records.
-    pub count: u64,
-    grams: Sum,
-    energy_kwh: Sum,
-    energy_with_pue_kwh: Sum,
-    covered_kwh: Sum,
-    /// Variance of all that is not shared, in g².
-    independent: Sum,
-    /// Effect of each shared error, in g, with its sign.
-    shared: BTreeMap<String, Sum>,
-    /// The record's own interval, while there is one only.
-    own: Option<(f64, f64)>,
-    quality: Option<Quality>,
-    first: Option<String>,
-    last: Option<String>,
+pub struct Partial {
+    records: u64,
+    grams: ExactSum,
+    independent: ExactSum,
+    correlated: BTreeMap<String, ExactSum>,
 }
 
-/// What a sum says; all doubles have nine digits.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Totals {
-    /// How many records.
-    pub count: u64,
-    /// Part of the energy that was measured and priced by its own time, in percent.
-    pub coverage_pct: f64,
-    /// Lower end of the interval, gCO2e.
-    pub ci_lower_g: f64,
-    /// Upper end, gCO2e.
-    pub ci_upper_g: f64,
-    /// Coverage probability in percent.
-    pub confidence_level_pct: f64,
-    /// End of the last span.
-    pub end_ts: String,
-    /// Grams over energy with that of the site, in g/kWh.
-    pub intensity_energy_weighted: f64,
-    /// Energy with that of the site over energy.
-    pub pue_energy_weighted: f64,
-    /// The weakest of all.
-    pub quality_flag: &'static str,
-    /// Standard uncertainty (k = 1) of the grams in percent.
-    pub relative_uncertainty_pct: f64,
-    /// Part of the variance that is of shared errors, in percent.
-    pub shared_variance_pct: f64,
-    /// Start of the first span.
-    pub start_ts: String,
-    /// Energy in kWh.
-    pub total_energy_kwh: f64,
-    /// Energy with that of the site, in kWh.
-    pub total_energy_with_pue_kwh: f64,
-    /// Emissions in gCO2e.
-    pub total_grams: f64,
+/// A total with its uncertainty, in g.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Total {
+    /// How many records are in it.
+    pub records: u64,
+    /// Sum of means.
+    pub mean: f64,
+    /// Standard uncertainty (k = 1).
+    pub standard: f64,
+    /// Lower end of the 95 % interval: that of a lognormal with this mean and standard uncertainty
+    /// (of a normal, when the mean is not above 0). For a small uncertainty the two are the same.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Shares of the variance by shared key; what is left is independent.
+    pub shares: Vec<(String, f64)>,
 }
 
-impl Group {
-    /// The sum over one record.
-    ///
-    /// # Errors
-    /// When an input of the record is no distribution, which its check would have found.
-    pub fn of(record: &Any) -> Result<Self, Error> {
-        let grams = record.grams();
-        let standard = grams * record.uncertainty_pct() / 100.0;
-        let mut shared: BTreeMap<String, Sum> = BTreeMap::new();
-        let mut correlated = 0.0;
-        for (key, cv) in record.shared_errors()? {
-            let effect = grams * cv;
-            correlated += effect * effect;
-            shared.entry(key.to_owned()).or_default().add(effect);
+impl Partial {
+    /// Adds a record: its grams, its standard uncertainty, and of that the signed parts that belong to
+    /// shared keys (of the input's errors; negative where grams fall as the shared variable rises).
+    pub fn add<'k>(
+        &mut self,
+        grams: f64,
+        standard: f64,
+        effects: impl IntoIterator<Item = (&'k str, f64)>,
+    ) {
+        let mut own: BTreeMap<&str, f64> = BTreeMap::new();
+        for (key, effect) in effects {
+            *own.entry(key).or_insert(0.0) += effect;
         }
-        let (energy, with_pue) = record.energy_kwh();
-        let (start, end) = record.times();
-        Ok(Self {
-            count: 1,
-            grams: Sum::of(grams),
-            energy_kwh: Sum::of(energy),
-            energy_with_pue_kwh: Sum::of(with_pue),
-            covered_kwh: Sum::of(energy * record.coverage_pct() / 100.0),
-            independent: Sum::of((standard * standard - correlated).max(0.0)),
-            shared,
-            own: Some(record.interval_g()),
-            quality: Some(record.quality()),
-            first: Some(start.to_owned()),
-            last: Some(end.to_owned()),
-        })
+        let mut rest = standard * standard;
+        for (key, effect) in own {
+            rest -= effect * effect;
+            match self.correlated.get_mut(key) {
+                Some(sum) => sum.add(effect),
+                None => self.correlated.entry(key.to_owned()).or_default().add(effect),
+            }
+        }
+        self.records += 1;
+        self.grams.add(grams);
+        // Rounding can leave less than nothing.
+        self.independent.add(rest.max(0.0));
     }
 
-    /// Adds another sum to this one.
+    /// Adds an estimate with the effects of its budget.
+    pub fn add_estimate(&mut self, estimate: &Estimate) {
+        let effects = estimate.budget.shares.iter();
+        let effects = effects.filter_map(|share| Some((share.shared.as_deref()?, share.effect)));
+        self.add(estimate.mean, estimate.standard, effects);
+    }
+
+    /// Adds all records of another.
     pub fn merge(&mut self, other: &Self) {
-        self.own = match (self.count, other.count) {
-            (0, _) => other.own,
-            (_, 0) => self.own,
-            _ => None,
-        };
-        self.count += other.count;
-        self.grams.merge(other.grams);
-        self.energy_kwh.merge(other.energy_kwh);
-        self.energy_with_pue_kwh.merge(other.energy_with_pue_kwh);
-        self.covered_kwh.merge(other.covered_kwh);
-        self.independent.merge(other.independent);
-        for (key, effect) in &other.shared {
-            self.shared.entry(key.clone()).or_default().merge(*effect);
+        self.records += other.records;
+        self.grams.merge(&other.grams);
+        self.independent.merge(&other.independent);
+        for (key, sum) in &other.correlated {
+            self.correlated.entry(key.clone()).or_default().merge(sum);
         }
-        self.quality = self.quality.max(other.quality);
-        self.first = match (self.first.take(), &other.first) {
-            (Some(a), Some(b)) => Some(a.min(b.clone())),
-            (a, b) => a.or_else(|| b.clone()),
-        };
-        self.last = self.last.take().max(other.last.clone());
     }
 
-    /// What the sum says.
-    pub fn totals(&self) -> Totals {
-        let grams = self.grams.value();
-        let (energy, with_pue) = (self.energy_kwh.value(), self.energy_with_pue_kwh.value());
-        let correlated: Sum = self.shared.values().map(|sum| sum.value() * sum.value()).collect();
-        let variance = self.independent.value() + correlated.value();
-        let cv = if grams > 0.0 { variance.sqrt() / grams } else { 0.0 };
-        let (low, high) = self.own.unwrap_or_else(|| lognormal(grams, cv));
-        let over = |a: f64, b: f64| if b > 0.0 { round9(a / b) } else { 0.0 };
-        Totals {
-            count: self.count,
-            coverage_pct: over(100.0 * self.covered_kwh.value(), energy),
-            ci_lower_g: round9(low),
-            ci_upper_g: round9(high),
-            confidence_level_pct: round9(100.0 * LEVEL),
-            end_ts: self.last.clone().unwrap_or_default(),
-            intensity_energy_weighted: over(grams, with_pue),
-            pue_energy_weighted: over(with_pue, energy),
-            quality_flag: self.quality.map_or("", Quality::as_str),
-            relative_uncertainty_pct: round9(100.0 * cv),
-            shared_variance_pct: over(100.0 * correlated.value(), variance),
-            start_ts: self.first.clone().unwrap_or_default(),
-            total_energy_kwh: round9(energy),
-            total_energy_with_pue_kwh: round9(with_pue),
-            total_grams: round9(grams),
+    /// What it knows, to be written down: records, `Σ g`, `Σ u_ind²`, and per key `Σ u_cor`.
+    pub fn parts(&self) -> (u64, f64, f64, Vec<(&str, f64)>) {
+        let keys = self.correlated.iter().map(|(key, sum)| (key.as_str(), sum.value()));
+        (self.records, self.grams.value(), self.independent.value(), keys.collect())
+    }
+
+    /// The total.
+    pub fn total(&self) -> Total {
+        let mean = self.grams.value();
+        let squares: Vec<_> = self
+            .correlated
+            .iter()
+            .map(|(key, sum)| (key.clone(), sum.value() * sum.value()))
+            .collect();
+        let mut variance = ExactSum::default();
+        variance.merge(&self.independent);
+        for (_, square) in &squares {
+            variance.add(*square);
         }
+        let variance = variance.value();
+        let standard = variance.sqrt();
+        let (low, high) = lognormal_interval(mean, standard, LEVEL);
+        let share = |square: f64| if variance > 0.0 { square / variance } else { 0.0 };
+        let shares = squares.into_iter().map(|(key, square)| (key, share(square))).collect();
+        Total { records: self.records, mean, standard, low, high, shares }
     }
 }
 
-/// 95 % of a lognormal with this mean and coefficient of variation.
-fn lognormal(mean: f64, cv: f64) -> (f64, f64) {
-    let variance = libm::log1p(cv * cv);
-    let end = |z: f64| mean * libm::exp(z * variance.sqrt() - variance / 2.0);
-    (end(-Z), end(Z))
+/// A sum without rounding: numbers that do not overlap and together are the exact sum (Shewchuk,
+/// Adaptive precision floating-point arithmetic, 1997, as in Python's `math.fsum`).
+#[derive(Debug, Clone, Default)]
+pub struct ExactSum {
+    parts: Vec<f64>,
+}
+
+impl ExactSum {
+    /// Adds a finite number.
+    pub fn add(&mut self, x: f64) {
+        let mut carry = x;
+        let mut kept = 0;
+        for index in 0..self.parts.len() {
+            let Some(&part) = self.parts.get(index) else { break };
+            let (large, small) =
+                if carry.abs() < part.abs() { (part, carry) } else { (carry, part) };
+            let high = large + small;
+            let low = small - (high - large);
+            if low.abs() > 0.0 {
+                if let Some(slot) = self.parts.get_mut(kept) {
+                    *slot = low;
+                }
+                kept += 1;
+            }
+            carry = high;
+        }
+        self.parts.truncate(kept);
+        self.parts.push(carry);
+    }
+
+    /// Adds all that another sum holds.
+    pub fn merge(&mut self, other: &Self) {
+        for part in &other.parts {
+            self.add(*part);
+        }
+    }
+
+    /// The sum, rounded once.
+    pub fn value(&self) -> f64 {
+        let mut parts = self.parts.iter().rev().copied();
+        let mut high = parts.next().unwrap_or(0.0);
+        let mut low = 0.0;
+        for part in parts.by_ref() {
+            let before = high;
+            high = before + part;
+            low = part - (high - before);
+            if low.abs() > 0.0 {
+                break;
+            }
+        }
+        // A tie is decided by the sign of what follows.
+        if let Some(next) = parts.next()
+            && ((low < 0.0 && next < 0.0) || (low > 0.0 && next > 0.0))
+        {
+            let twice = low * 2.0;
+            let up = high + twice;
+            if (up - high - twice).abs() <= 0.0 {
+                high = up;
+            }
+        }
+        high
+    }
+}
+
+impl PartialEq for ExactSum {
+    fn eq(&self, other: &Self) -> bool {
+        self.value().to_bits() == other.value().to_bits()
+    }
 }
 
 #[cfg(test)]

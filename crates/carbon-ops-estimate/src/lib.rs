@@ -2,10 +2,10 @@
 //!
 //! * [`zones`]: from what a user types to a grid zone.
 //! * [`intensity`]: what a kilowatt hour of a zone emits, and how well that is known.
-//! * [`uncertainty`]: distributions, their product, and its coverage interval.
+//! * [`uncertainty`]: distributions, the measurement model, closed form and Monte Carlo, budgets.
 //! * [`span`]: energy of a time, priced by overlap with slots.
 //! * [`record`]: records v1 and v2, and the one place of each where its numbers are derived.
-//! * [`aggregate`]: sums in which shared errors stay shared; [`anomaly`]: values that stand out.
+//! * [`aggregate`]: totals in which shared errors stay shared; [`anomaly`]: values that stand out.
 //!
 //! The quick start, as `examples/estimate_span.rs` runs it:
 //!

@@ -19,6 +19,8 @@
 //! Deliberately absent: the ledger's own members (`ledger_id`, `seq`, `prev_hash`, the signature),
 //! which the ledger adds and takes away; bytes, hashes and keys.
 
+pub mod continuity;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use carbon_ops_units::{Bounded, GramsCo2e, KilowattHours, Microjoules};
@@ -47,6 +49,7 @@ macro_rules! words {
 }
 
 pub mod any;
+pub mod totals;
 pub mod v2;
 
 /// The version that this module writes and reads.

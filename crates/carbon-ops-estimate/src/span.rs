@@ -50,7 +50,7 @@ use crate::intensity::{Interval, InventoryIntensity, Meta, Slot, UncertaintyClas
 
 mod sum;
 
-pub(crate) use sum::Sum;
+use sum::Sum;
 
 /// Microseconds of a clock hour, over which the noise of single values is one error.
 const HOUR_US: i64 = 3_600_000_000;

@@ -2,11 +2,12 @@
 //! and what a budget of uncertainty says.
 //!
 //! * [`Distribution`]: what is known of one quantity; [`text`] reads and prints it.
-//! * [`Model`]: a result as an expression of named inputs.
+//! * [`Model`]: a result as an expression of named inputs, and [`slots`]: the model of a span.
 //! * [`Model::evaluate`]: by the closed form (`analytical_truncated`: deterministic, no sampling) or
 //!   by Monte Carlo after JCGM 101:2008 ([`MonteCarlo`]).
 //! * [`Estimate`]: mean, standard uncertainty, coverage interval, budget, and how they came about.
 //! * [`product`]: the product of record v1, whose numbers stay as they were signed.
+//! * [`frameworks`]: IPCC approach 1, ranks of the GHG Protocol; [`planning`]: sample sizes.
 //!
 //! Everything is computed by IEEE-754 arithmetic in a fixed order and a pinned mathematics library,
 //! so that the same inputs (and the same seed) give the same bits on every machine.
@@ -15,13 +16,16 @@
 
 mod closed;
 mod distribution;
+pub mod frameworks;
 mod model;
 mod monte_carlo;
 mod normal;
+pub mod planning;
 mod polynomial;
 mod product;
 mod quadrature;
 mod random;
+pub mod slots;
 pub mod text;
 
 pub use closed::NotClosed;
@@ -33,6 +37,9 @@ pub use model::{
 pub use monte_carlo::{MonteCarlo, Run, TRIALS, Trials};
 pub use product::{Outcome, product};
 pub use random::GENERATOR;
+
+#[cfg(test)]
+pub(crate) mod calibration;
 
 /// Coverage probability of all intervals in records.
 pub const LEVEL: f64 = 0.95;
@@ -78,12 +85,36 @@ pub enum Error {
         "{0} significant digits of the standard uncertainty\nhint: 1 or 2 are usual, 4 the most"
     )]
     Digits(u8),
+    /// A noise of slots with a negative or infinite cv, or a part or correlation outside of 0 to 1.
+    #[error("{0:?} is no noise of slots")]
+    Noise(slots::Noise),
+    /// A scatter or a difference that is not above 0.
+    #[error("a standard deviation of {sd} and a difference of {effect}: both have to be above 0")]
+    Scatter {
+        /// Standard deviation.
+        sd: f64,
+        /// Difference.
+        effect: f64,
+    },
     /// A comparison with a closed form that does not exist.
     #[error("there is no closed form: {0}")]
     NotClosed(NotClosed),
     /// A trial gave no number: a quotient by zero.
     #[error("trial {0} has no finite result\nhint: an input that is divided by can be zero")]
     NotFinite(u64),
+}
+
+/// The symmetric interval of a lognormal with a mean above 0 and a standard deviation; of a normal for
+/// another mean.
+pub(crate) fn lognormal_interval(mean: f64, standard: f64, level: f64) -> (f64, f64) {
+    let z = normal::normal_quantile(0.5 + level / 2.0);
+    if mean <= 0.0 {
+        return (mean - z * standard, mean + z * standard);
+    }
+    let cv = standard / mean;
+    let variance = libm::log1p(cv * cv);
+    let s = variance.sqrt();
+    (mean * libm::exp(-variance / 2.0 - z * s), mean * libm::exp(-variance / 2.0 + z * s))
 }
 
 /// Rounds to nine significant digits, ties to even: the precision of derived numbers in records.

@@ -377,6 +377,36 @@ mod tests {
     }
 
     #[test]
+    fn every_table_says_whose_it_is_and_is_what_its_checksum_says() {
+        use sha2::Digest as _;
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
+        let sums = std::fs::read_to_string(format!("{folder}/SHA256SUMS")).unwrap();
+        let mut bytes_of_all = 0;
+        for line in sums.lines() {
+            let (sum, name) = line.split_once("  ").unwrap();
+            let bytes = std::fs::read(format!("{folder}/{name}")).unwrap();
+            let digest = crate::intensity::Digest(sha2::Sha256::digest(&bytes).into());
+            assert_eq!(digest.to_string(), sum, "{name}: renew with cargo xtask tables");
+            let text = String::from_utf8(bytes).unwrap();
+            let head: String = text
+                .lines()
+                .take_while(|line| line.starts_with('#'))
+                .collect::<Vec<_>>()
+                .join("\n");
+            assert!(head.contains("source"), "{name}: no source");
+            assert!(
+                head.contains("licence") || head.contains("Unicode License"),
+                "{name}: no licence"
+            );
+            assert!(!head.contains("ODbL") && !head.contains("BY-SA"), "{name}: share-alike");
+            bytes_of_all += text.len();
+        }
+        let tables = std::fs::read_dir(folder).unwrap().count() - 1;
+        assert_eq!(sums.lines().count(), tables);
+        assert!(bytes_of_all < 1 << 20, "{bytes_of_all}");
+    }
+
+    #[test]
     fn cloud_zones_are_plausible() {
         let mut count = 0;
         for line in rows(CLOUD_ZONES) {

@@ -18,6 +18,8 @@ pub(crate) const FILE_MODE: u32 = 0o644;
 const DIR_MODE: u32 = 0o755;
 /// What is sealed is written by nobody.
 const SEALED_MODE: u32 = 0o444;
+/// How many files are synced at a time.
+const SYNCS_AT_ONCE: usize = 16;
 /// How long to sleep between attempts to lock. An append holds the lock for milliseconds.
 const LOCK_POLL: Duration = Duration::from_millis(5);
 
@@ -99,6 +101,15 @@ pub trait Files {
 
     /// fsync(2).
     fn sync_all(&self, file: &Self::File) -> io::Result<()>;
+
+    /// fsync(2) of each.
+    ///
+    /// # Errors
+    ///
+    /// When one of them fails.
+    fn sync_each(&self, files: &[Self::File]) -> io::Result<()> {
+        files.iter().try_for_each(|file| self.sync_all(file))
+    }
 
     /// ftruncate(2).
     fn set_len(&self, file: &Self::File, len: u64) -> io::Result<()>;
@@ -245,6 +256,31 @@ impl Files for RealFiles {
 
     fn sync_all(&self, file: &File) -> io::Result<()> {
         file.sync_all()
+    }
+
+    fn sync_each(&self, files: &[File]) -> io::Result<()> {
+        // In parallel: a journal makes what waits at the same time durable in one go.
+        let share = files.len().div_ceil(SYNCS_AT_ONCE).max(1);
+        std::thread::scope(|scope| {
+            let sync = |some: &[File]| some.iter().try_for_each(File::sync_all);
+            let (own, others) = files.split_at(share.min(files.len()));
+            let threads: Vec<_> = others
+                .chunks(share)
+                .map(|some| std::thread::Builder::new().spawn_scoped(scope, move || sync(some)))
+                .collect();
+            let mut result = sync(own);
+            for (thread, some) in threads.into_iter().zip(others.chunks(share)) {
+                let synced = match thread {
+                    Ok(thread) => {
+                        thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread died")))
+                    }
+                    // There are no more threads: it is done here.
+                    Err(_) => sync(some),
+                };
+                result = result.and(synced);
+            }
+            result
+        })
     }
 
     fn set_len(&self, file: &File, len: u64) -> io::Result<()> {

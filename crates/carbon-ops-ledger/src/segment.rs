@@ -305,7 +305,9 @@ impl<H> Parts<H> {
             let there = sealed.len.saturating_sub(within);
             let here = usize::try_from(there).map_or(bytes.len(), |there| there.min(bytes.len()));
             let (now, later) = bytes.split_at_mut(here);
-            files.read_at(&sealed.file, within, now)?;
+            if !now.is_empty() {
+                files.read_at(&sealed.file, within, now)?;
+            }
             offset += here as u64;
             bytes = later;
         }

@@ -4,6 +4,7 @@
 //! directory stands on a second, lower one (`files.rs`), so that tests can also take its own steps
 //! apart. Left out: reading whole ledgers (`segment.rs`), and knowing what a line is.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +23,9 @@ const MAX_BESIDE_BYTES: u64 = (1 << 20) + (1 << 17);
 /// How much of the end of the ledger may be in doubt after a sync that failed: one batch, which is
 /// at most a megabyte, and one line.
 const DOUBTED_BYTES: u64 = (1 << 20) + (1 << 16);
+
+/// How many files are written and open at once: far below what a process may have open.
+const FILES_AT_ONCE: usize = 128;
 
 /// A disk that holds one ledger.
 ///
@@ -83,6 +87,16 @@ pub trait Storage {
     /// Makes or replaces a file beside the ledger, durably, and so that a crash leaves the old or the
     /// new one. The name may lead through directories, which are made.
     fn replace_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// As [`Storage::replace_beside`] for many files, of which a crash may leave any of the old ones and
+    /// any of the new.
+    ///
+    /// # Errors
+    ///
+    /// When one of them fails; others may be there.
+    fn replace_all_beside(&mut self, files: &[(String, Vec<u8>)]) -> io::Result<()> {
+        files.iter().try_for_each(|(name, bytes)| self.replace_beside(name, bytes))
+    }
 
     /// Appends to a file of lines beside the ledger, durably; makes it when there is none. Begins on
     /// a new line, whatever a crash left of the last one.
@@ -258,15 +272,35 @@ impl<F: Files> DirStorage<F> {
 
     /// A file that appears under its name complete or not at all.
     fn write_whole(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        // Only the holder of the lock writes here, so a left-over under this name is a dead one's.
-        let (parent, last) = name.rsplit_once('/').unwrap_or(("", name));
-        let temp = name.strip_suffix(last).unwrap_or_default().to_owned() + &format!(".{last}.tmp");
-        let file = self.files.open(&temp, Open::Overwrite)?;
-        let mut file = file.ok_or(io::ErrorKind::NotFound)?;
-        self.write_all(&mut file, bytes)?;
+        let temp = temporary(name);
+        let file = self.write_temporary(&temp, bytes)?;
         self.files.sync_all(&file)?;
         self.files.rename(&temp, name)?;
-        self.files.sync_dir(parent)
+        self.files.sync_dir(name.rsplit_once('/').map_or("", |(parent, _)| parent))
+    }
+
+    /// Only the holder of the lock writes here, so a left-over under this name is a dead one's.
+    fn write_temporary(&self, temp: &str, bytes: &[u8]) -> io::Result<F::File> {
+        let file = self.files.open(temp, Open::Overwrite)?;
+        let mut file = file.ok_or(io::ErrorKind::NotFound)?;
+        self.write_all(&mut file, bytes)?;
+        Ok(file)
+    }
+
+    /// Some files at once: one wait for the disk instead of one for each.
+    fn write_some_whole(&self, files: &[(String, Vec<u8>)]) -> io::Result<()> {
+        let mut written = Vec::with_capacity(files.len());
+        for (name, bytes) in files {
+            self.make_dirs(name)?;
+            written.push(self.write_temporary(&temporary(name), bytes)?);
+        }
+        self.files.sync_each(&written)?;
+        let mut parents = BTreeSet::new();
+        for (name, _) in files {
+            self.files.rename(&temporary(name), name)?;
+            parents.insert(name.rsplit_once('/').map_or("", |(parent, _)| parent));
+        }
+        parents.into_iter().try_for_each(|parent| self.files.sync_dir(parent))
     }
 
     /// Makes the directories that a name leads through.
@@ -289,6 +323,13 @@ impl<F: Files> DirStorage<F> {
         self.files.read_at(&file, 0, &mut bytes)?;
         Ok(Some(bytes))
     }
+}
+
+/// The name under which a file is written before it gets its own.
+fn temporary(name: &str) -> String {
+    let (parent, last) = name.rsplit_once('/').unwrap_or(("", name));
+    let separator = if parent.is_empty() { "" } else { "/" };
+    format!("{parent}{separator}.{last}.tmp")
 }
 
 impl<F: Files> Storage for DirStorage<F> {
@@ -361,9 +402,9 @@ impl<F: Files> Storage for DirStorage<F> {
     fn sync(&mut self) -> io::Result<()> {
         // fdatasync is enough: it makes a new length durable too (fdatasync(2)).
         let active = self.active()?;
-        let stat = self.files.stat(active)?;
         self.files.sync_data(active).inspect_err(|_| self.doubt())?;
-        self.durable = Some((stat.identity, stat.len));
+        // Not to know it costs the next turn a sync that has nothing to do.
+        self.durable = self.files.stat(active).ok().map(|stat| (stat.identity, stat.len));
         Ok(())
     }
 
@@ -403,6 +444,10 @@ impl<F: Files> Storage for DirStorage<F> {
     fn replace_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.make_dirs(name)?;
         self.write_whole(name, bytes)
+    }
+
+    fn replace_all_beside(&mut self, files: &[(String, Vec<u8>)]) -> io::Result<()> {
+        files.chunks(FILES_AT_ONCE).try_for_each(|some| self.write_some_whole(some))
     }
 
     fn append_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {

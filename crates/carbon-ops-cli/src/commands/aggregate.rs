@@ -7,8 +7,8 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_estimate::aggregate::{Group, Totals};
 use carbon_ops_estimate::record::any::Any;
+use carbon_ops_estimate::record::totals::{Group, Totals};
 use serde_json::json;
 
 use crate::args::{Aggregate, GroupBy};

@@ -64,6 +64,9 @@ fn rows(settings: &Settings) -> Vec<Row> {
         }),
         row("ledger.path", &settings.ledger, |path| path.display().to_string()),
         row("ledger.key", &settings.key, |path| path.display().to_string()),
+        row("ledger.key_passphrase_file", &settings.key_passphrase_file, |path| {
+            path.display().to_string()
+        }),
         row("ledger.trust", &settings.trust, String::clone),
         row("ledger.witnesses", &settings.witnesses, |witnesses| witnesses.join(" ")),
         row("ledger.policy", &settings.policy, |path| path.display().to_string()),

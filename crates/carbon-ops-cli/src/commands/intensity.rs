@@ -78,7 +78,8 @@ fn want(args: &Intensity) -> Result<Want> {
     Ok(Want { kind, factor, ..Want::AVERAGE })
 }
 
-/// From `--from` to `--to`; the day before, without one of them.
+/// From `--from` to `--to`; without one of them the day before or after, and without both the last 24 hours
+/// that have begun, which every plan of every provider has.
 fn interval(args: &Intensity, now: Timestamp) -> Result<Interval> {
     let day = jiff::SignedDuration::from_hours(24);
     let to = args.to.as_deref().map(instant).transpose()?;
@@ -87,9 +88,10 @@ fn interval(args: &Intensity, now: Timestamp) -> Result<Interval> {
         (Some(from), Some(to)) => (from, to),
         (Some(from), None) if from < now => (from, now),
         (Some(from), None) => (from, from.checked_add(day)?),
-        (None, to) => {
-            let to = to.unwrap_or(now);
-            (to.checked_sub(day)?, to)
+        (None, Some(to)) => (to.checked_sub(day)?, to),
+        (None, None) => {
+            let hour = now.as_second().div_euclid(3600) * 3600;
+            (Timestamp::from_second(hour - 23 * 3600)?, now)
         }
     };
     Ok(Interval::new(from, to)?)
@@ -145,11 +147,11 @@ mod tests {
 
     #[test]
     fn times_that_are_left_out_give_the_day_before() {
-        let now: Timestamp = "2026-03-01T12:00Z".parse().unwrap();
+        let now: Timestamp = "2026-03-01T12:10Z".parse().unwrap();
         for (from, to, expected) in [
-            (None, None, "2026-02-28T12:00:00Z/2026-03-01T12:00:00Z"),
+            (None, None, "2026-02-28T13:00:00Z/2026-03-01T12:10:00Z"),
             (None, Some("2026-01-02"), "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"),
-            (Some("2026-02-28"), None, "2026-02-28T00:00:00Z/2026-03-01T12:00:00Z"),
+            (Some("2026-02-28"), None, "2026-02-28T00:00:00Z/2026-03-01T12:10:00Z"),
             (Some("2026-03-02"), None, "2026-03-02T00:00:00Z/2026-03-03T00:00:00Z"),
             (
                 Some("2026-03-01T10:00+01:00"),

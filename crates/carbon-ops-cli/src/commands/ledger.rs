@@ -1,18 +1,22 @@
 //! `carbon-ops ledger`: make, verify and show ledgers.
 
-use std::io::{BufReader, Write};
+use std::cell::RefCell;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::RecordKind;
 use carbon_ops_estimate::record::any::{Any, NEWEST};
+use carbon_ops_estimate::record::continuity::{self, Continuity, Passage};
 use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{Report, Settings as VerifySettings, Status, verify_records};
+use carbon_ops_ledger::verify::{
+    Anchor, Report, Settings as VerifySettings, Status, verify_records,
+};
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
@@ -21,7 +25,9 @@ use crate::edge::Edge;
 use crate::render::{plain, si};
 use crate::store::Store;
 
+mod append;
 mod pack;
+mod records;
 mod tree;
 mod witnessed;
 
@@ -52,7 +58,10 @@ pub(crate) fn run(
         Ledger::Init(args) => init(args, &settings, edge, out),
         Ledger::Verify(args) => check(args, &settings, edge, out),
         Ledger::Show(args) => show(args, &settings, out),
-        Ledger::Append(args) => legacy::append(args, &settings, edge, out),
+        Ledger::Append(args) if args.profile == Profile::Legacy => {
+            legacy::append(args, &settings, edge, out)
+        }
+        Ledger::Append(args) => append::append(args, &settings, edge, out),
         Ledger::Import(args) => legacy::import(args, &settings, edge, out),
         Ledger::Checkpoint(args) => witnessed::checkpoint(args, &settings, edge, out),
         Ledger::LogKey(args) => witnessed::log_key(args, &settings, edge, out),
@@ -62,6 +71,10 @@ pub(crate) fn run(
         Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
         Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
         Ledger::Consistency(args) => tree::consistency(args, &settings, edge, out),
+        Ledger::Correct(args) => records::correct(args, &settings, edge, out),
+        Ledger::Restate(args) => records::restate(args, &settings, edge, out),
+        Ledger::Gap(args) => records::gap(args, &settings, edge, out),
+        Ledger::Heartbeat(args) => records::heartbeat(args, &settings, edge, out),
     }
 }
 
@@ -106,27 +119,7 @@ fn check(
     let policy = args.policy.as_deref().map(witnessed::read_policy).transpose()?;
     let (mut anchors, since) = tree::anchors(&path, args.since.as_deref())?;
     anchors.extend(policy.as_ref().and_then(|policy| witnessed::latest_cosigned(&path, policy)));
-    let ledger = open(&path)?;
-    let segments = ledger.segment_faults().with_context(|| cannot_read(&path))?;
-    let reader = BufReader::with_capacity(1 << 20, ledger);
-    let check = |object| {
-        let payload = Payload::of(&object);
-        match payload {
-            Payload::Record => check_record(object, args.recompute).map(|()| payload),
-            Payload::Newer | Payload::Foreign => Ok(payload),
-        }
-    };
-    let mut others = Others::default();
-    let mut accept = |_, payload| {
-        others.count(payload);
-        Ok(())
-    };
-    let threads = Edge::threads();
-    let settings =
-        VerifySettings { anchors: &anchors, since, threads, ..VerifySettings::new(&trust) };
-    let mut report = verify_records(reader, &settings, &check, &mut accept)
-        .with_context(|| cannot_read(&path))?;
-    report.add_segment_faults(&segments);
+    let Verified { report, others, continuity } = inspect(args, &path, &trust, &anchors, since)?;
     let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
     let witnessed = policy.map(|policy| Witnessed::of_anchors(&policy, &anchors, &report));
     if args.json {
@@ -134,14 +127,20 @@ fn check(
         if let Some(object) = json.as_object_mut() {
             object.insert("newer_records".into(), others.newer.into());
             object.insert("foreign_records".into(), others.foreign.into());
+            if continuity.records > 0 || args.complete {
+                object.insert("continuity".into(), records::continuity_json(&continuity)?);
+            }
             if let Some(pinned) = &pinned {
                 object.insert("imported_differences".into(), pinned.differences.clone().into());
             }
         }
-        witnessed.iter().for_each(|witnessed| witnessed.insert_into(&mut json));
+        if let Some(witnessed) = &witnessed {
+            witnessed.insert_into(&mut json);
+        }
         writeln!(out, "{json:#}")?;
     } else {
         write_report(&report, &others, &path, out)?;
+        records::write_continuity(&continuity, args.complete, out)?;
         witnessed.iter().try_for_each(|witnessed| witnessed.write(out))?;
         legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
     }
@@ -149,9 +148,80 @@ fn check(
         return Ok(Status::Tampered.exit_code());
     }
     // What this version cannot read, it has not checked.
-    let unread = others.newer > 0 && matches!(report.status, Status::Valid | Status::TornTail);
-    let code = if unread { COULD_NOT } else { report.exit_code() };
+    let sound = matches!(report.status, Status::Valid | Status::TornTail);
+    let code = if others.newer > 0 && sound {
+        COULD_NOT
+    } else if args.complete && sound {
+        records::completeness(&continuity).unwrap_or(report.exit_code())
+    } else {
+        report.exit_code()
+    };
     Ok(witnessed.map_or(code, |witnessed| witnessed.exit_code(code)))
+}
+
+/// What a verification found, in the lines and in what they say.
+struct Verified {
+    report: Report,
+    others: Others,
+    continuity: continuity::Report,
+}
+
+/// Reads the whole ledger.
+fn inspect(
+    args: &LedgerVerify,
+    path: &Path,
+    trust: &Trust,
+    anchors: &[Anchor],
+    since: u64,
+) -> Result<Verified> {
+    let ledger = open(path)?;
+    let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
+    let reader = BufReader::with_capacity(1 << 20, ledger);
+    let check = |object: Object| {
+        let payload = Payload::of(&object);
+        // What a correction puts in the place of a record is no further passage of time.
+        let stands_in_line = object.contains("seq");
+        let read = |object| check_record(object, args.recompute);
+        let record = matches!(payload, Payload::Record).then(|| read(object)).transpose()?;
+        let record = record.filter(|_| stands_in_line);
+        // A span that was not measured here is no passage of a counter's time.
+        let measured = record.as_ref().and_then(Any::measurement);
+        let passage = measured.map(|record| Passage::of(&record));
+        Ok((payload, passage))
+    };
+    let (mut others, mut continuity) = (Others::default(), Continuity::new());
+    let mut accept = |seq, (payload, passage): (Payload, Option<Option<Passage>>)| {
+        others.count(payload);
+        match passage {
+            None => Ok(()),
+            Some(None) => {
+                continuity.pass_over();
+                Ok(())
+            }
+            Some(Some(passage)) => {
+                continuity.add(seq, &passage).map_err(|contradiction| contradiction.to_string())
+            }
+        }
+    };
+    let again = RefCell::new(open(path)?);
+    let read_back = |offset, len| {
+        let (mut again, mut bytes) = (again.borrow_mut(), vec![0; len]);
+        again.seek(SeekFrom::Start(offset))?;
+        again.read_exact(&mut bytes)?;
+        Ok(bytes)
+    };
+    let settings = VerifySettings {
+        anchors,
+        since,
+        threads: Edge::threads(),
+        read_back: Some(&read_back),
+        ..VerifySettings::new(trust)
+    };
+    let mut report = verify_records(reader, &settings, &check, &mut accept)
+        .with_context(|| cannot_read(path))?;
+    report.add_segment_faults(&segments);
+    let continuity = continuity.finish(&records::known_gaps(&report.life));
+    Ok(Verified { report, others, continuity })
 }
 
 /// The keys given, else those of the local key store, else none.
@@ -211,12 +281,12 @@ pub(super) fn unsigned(mut entry: Object) -> serde_json::Value {
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
-fn check_record(payload: Object, recompute: bool) -> Result<(), String> {
+fn check_record(payload: Object, recompute: bool) -> Result<Any, String> {
     let record = Any::from_json(unsigned(payload)).map_err(|error| error.to_string())?;
     if recompute {
         record.recompute().map_err(|error| error.to_string())?;
     }
-    Ok(())
+    Ok(record)
 }
 
 fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {
@@ -234,12 +304,14 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         _ => "UNKNOWN VERDICT",
     };
     writeln!(out, "{}: {verdict}", path.display())?;
-    let records = report.entries.saturating_sub(1 + report.recoveries) + report.compared;
+    let own = 1 + report.recoveries + report.rotations + report.life.records();
+    let records = report.entries.saturating_sub(own) + report.compared;
     let created = report.created_ts.as_deref().unwrap_or("an unknown time");
     writeln!(out, "  {records} records in {} lines, begun {created}", report.lines)?;
     for key in &report.keys {
         let trust = if key.trusted { "trusted" } else { "NOT trusted" };
-        writeln!(out, "  {} entries signed by {} ({trust})", key.entries, key.fingerprint)?;
+        let until = key.retired_seq.map_or(String::new(), |seq| format!(", retired at {seq}"));
+        writeln!(out, "  {} entries signed by {} ({trust}{until})", key.entries, key.fingerprint)?;
     }
     if others.newer > 0 {
         writeln!(out, "  {} records of a newer schema: use a newer carbon-ops", others.newer)?;
@@ -250,6 +322,7 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     if report.recoveries > 0 {
         writeln!(out, "  {} recoveries from interrupted writes are recorded", report.recoveries)?;
     }
+    records::write_life(report, Edge::now(), out)?;
     for fault in report.faults.iter().take(FAULTS_SHOWN) {
         let seq = fault.seq.map_or("unknown".into(), |seq| seq.to_string());
         writeln!(out, "  line {}, seq {seq}: {}: {}", fault.line, fault.code, fault.reason)?;
@@ -284,6 +357,12 @@ pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result
 fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
     let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
+    let mut superseded = records::Superseded::default();
+    if !args.json {
+        for (_, value) in last(open(&path)?, args.last)?.flatten() {
+            superseded.note(&value);
+        }
+    }
     for line in lines {
         let (number, value) = line.with_context(|| format!("cannot show {}", path.display()))?;
         match value {
@@ -291,7 +370,12 @@ fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<
                 out.write_all(&object_to_canonical(&object))?;
                 writeln!(out)?;
             }
-            Value::Object(object) => writeln!(out, "{}", row(&object))?,
+            Value::Object(object) => {
+                let mark = object.get("seq").and_then(Value::as_u64);
+                let mark = mark.and_then(|seq| superseded.mark(seq));
+                let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
+                writeln!(out, "{}{mark}", row(&object))?;
+            }
             _ => bail!("line {number} of {} is no entry", path.display()),
         }
     }
@@ -305,7 +389,7 @@ fn row(object: &Object) -> String {
     let inner = |member: &str| object.get(member).and_then(Value::as_object);
     let seq = number(object, "seq").map_or("?".into(), |seq| seq.to_string());
     if text("type") != "carbon_estimate" {
-        return format!("#{seq:<5} {}  {}", text("created_ts"), text("type"));
+        return format!("#{seq:<5} {}  {}", text("created_ts"), records::summary(object));
     }
     let program = inner("workload").and_then(|workload| workload.get("program"));
     let program = plain(program.and_then(Value::as_str).unwrap_or("?"));

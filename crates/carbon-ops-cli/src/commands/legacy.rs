@@ -100,15 +100,15 @@ pub(super) fn append(
     edge: &Edge,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let crate::args::AppendProfile::Legacy = args.profile;
+    let path = args.path.as_deref().context("no ledger file was named")?;
     let (key, _) = Store::of(settings, edge)?.key(false)?;
     let mut json = Vec::new();
     let limit = MAX_LINE_BYTES as u64 + 1;
     std::io::stdin().lock().take(limit).read_to_end(&mut json).context("cannot read the record")?;
     let record = Record::parse(&json)?;
-    legacy::append(&args.path, &record, &key, PATIENCE)?;
+    legacy::append(path, &record, &key, PATIENCE)?;
     let signer = key.public_key().fingerprint();
-    writeln!(out, "appended a record to {}, signed by {signer}", args.path.display())?;
+    writeln!(out, "appended a record to {}, signed by {signer}", path.display())?;
     Ok(0)
 }
 

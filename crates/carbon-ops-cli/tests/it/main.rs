@@ -10,6 +10,7 @@
 )]
 
 mod accounting;
+mod append;
 mod cgroup;
 mod checkpoint;
 mod demo;
@@ -21,6 +22,7 @@ mod frozen;
 mod governed;
 mod gpu;
 mod home;
+mod intensity;
 mod interop;
 mod ledger;
 mod legacy;
@@ -28,10 +30,14 @@ mod monitor;
 mod monitor_gpu;
 mod pack;
 mod record;
+mod records;
 mod run;
 mod segments;
+mod shutdown;
 mod simulated_rapl;
 mod simulator;
 mod skip;
 mod terminal;
 mod witness;
+mod writer;
+mod writers;

@@ -34,3 +34,9 @@ pub(crate) fn namespaces() -> bool {
     }
     may
 }
+
+/// Tells what a long test did, past the test harness.
+pub(crate) fn say(what: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "{test}: {what}");
+}

@@ -264,10 +264,32 @@ fn what_is_no_request_is_refused_and_idle_clients_are_in_nobodys_way() {
     assert_eq!(status("POST /add-checkpoint/ HTTP/1.1", b""), 404);
     assert_eq!(witness.post(b"").unwrap().0, 400);
     assert_eq!(witness.post(b"old 0\n\nx\n").unwrap().0, 400);
-    assert_eq!(witness.post(&[b'x'; 1 << 18]).unwrap().0, 400);
-    assert_eq!(witness.post(&[b'x'; (1 << 18) + 1]).unwrap().0, 413);
+    assert_eq!(witness.post(&vec![b'x'; 1 << 18]).unwrap().0, 400);
+    assert_eq!(witness.post(&vec![b'x'; (1 << 18) + 1]).unwrap().0, 413);
     assert_eq!(home.does(&["ledger", "checkpoint", "--witness", &witness.spec()]).code(), 0);
     drop(idle);
+}
+
+#[test]
+fn a_witness_that_lost_its_memory_is_found_out() {
+    let home = with_records(2);
+    let witness = Served::start(&home, "w");
+    assert_eq!(home.does(&["ledger", "checkpoint", "--witness", &witness.spec()]).code(), 0);
+    copy(&home.work("w"), &home.work("backup"));
+    home.record(&["--", "true"]);
+    assert_eq!(home.does(&["ledger", "checkpoint", "--witness", &witness.spec()]).code(), 0);
+    drop(witness);
+    fs::remove_dir_all(home.work("w")).unwrap();
+    copy(&home.work("backup"), &home.work("w"));
+    home.record(&["--", "true"]);
+    let witness = Served::start(&home, "w");
+    let forgot = home.does(&["ledger", "checkpoint", "--witness", &witness.spec()]);
+    assert_eq!(forgot.code(), 1, "{}", forgot.stderr);
+    assert!(
+        forgot.stderr.contains("cosigned 4 lines of this ledger and now says 3"),
+        "{}",
+        forgot.stderr
+    );
 }
 
 /// A ledger of `lines` lines with a checkpoint at each of its sizes.
@@ -344,7 +366,7 @@ fn what_was_cosigned_is_remembered_however_often_the_witness_is_killed() {
         assert!(known >= seen, "{known} after {seen}");
         seen = known;
         let killer = std::thread::spawn(move || drop(witness));
-        while let Some((size, note)) = sizes.next() {
+        for (size, note) in sizes.by_ref() {
             if *size <= seen {
                 continue;
             }

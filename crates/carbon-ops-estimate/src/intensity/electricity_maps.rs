@@ -33,8 +33,8 @@ pub const BASE: &str = "https://api.electricitymaps.com/v4";
 /// Longest `past-range` at hourly granularity (developer hub, past-range).
 const RANGE_MAX: Duration = Duration::from_secs(10 * 24 * 3600);
 
-/// `history` has the last 24 hours; an hour less is certain to be there.
-const HISTORY: Duration = Duration::from_secs(23 * 3600);
+/// `history` has the last 24 hours that have begun: this one and so many before.
+const HISTORY_HOURS: i64 = 23;
 
 /// Longest `forecast`, in hours.
 const FORECAST_HOURS: [i64; 3] = [24, 48, 72];
@@ -90,9 +90,9 @@ impl ElectricityMaps {
     }
 
     fn past(&self, asked: &Asked<'_>, past: Interval, rows: &mut Assembly) -> Result<(), Error> {
-        let now = self.fetcher.clock.now();
+        let this_hour = self.fetcher.clock.now().as_second().div_euclid(HOUR);
         let path = "/carbon-intensity";
-        if now.checked_sub(HISTORY).is_ok_and(|early| past.start() >= early) {
+        if past.start().as_second().div_euclid(HOUR) >= this_hour - HISTORY_HOURS {
             let request = self.request(&format!("{path}/history"), asked.zone, asked.signal.factor);
             return read(&self.fetch(&request, asked.zone)?, asked, Timeliness::Actual, rows);
         }

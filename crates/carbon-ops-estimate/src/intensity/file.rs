@@ -30,7 +30,7 @@ use super::assembly::Assembly;
 use super::provider::{Error, Provider, Settling, Want};
 use super::signal::{Accounting, Gases, Signal, parse_kind_and_factor};
 use super::slot::{AnySeries, Digest, Interval, Meta, SLOTS_MAX, UncertaintyClass};
-use crate::zones::Place;
+use crate::zones::{Place, cloud_zone};
 
 /// Name in configurations, caches and records.
 pub const ID: &str = "file";
@@ -195,10 +195,13 @@ impl Provider for File {
     }
 
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
+        // Files often name zones as Electricity Maps does.
+        let of_cloud = place.cloud.as_ref().and_then(|(cloud, region)| cloud_zone(cloud, region));
         let names = [
             place.native_to(ID),
             Some(place.asked.as_str()),
             place.cloud.as_ref().map(|(_, region)| region.as_str()),
+            of_cloud.and_then(|zone| zone.electricity_maps),
             place.subdivision.as_deref(),
             place.country.as_deref(),
         ];

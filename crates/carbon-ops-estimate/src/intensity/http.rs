@@ -18,6 +18,9 @@ use super::secret::Secret;
 /// ten days of hours of a busy server take longer.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Names of this machine.
+const LOCAL: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
 /// What the transport needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -106,6 +109,10 @@ fn proxy(settings: &Settings) -> Result<Option<ureq::Proxy>, Unusable> {
     if let Some(password) = plain.password() {
         proxy = proxy.password(password);
     }
+    // This machine is asked without TLS: no proxy shall see that.
+    for host in LOCAL {
+        proxy = proxy.no_proxy(host);
+    }
     for host in settings.no_proxy.split(',').map(str::trim).filter(|host| !host.is_empty()) {
         // `example.com` means its subdomains too, in most programs that read the variable.
         proxy = proxy.no_proxy(host);
@@ -169,12 +176,11 @@ impl Http {
 
 /// HTTPS, or this machine.
 fn is_protected(request: &Request) -> bool {
-    let local = ["127.0.0.1", "localhost", "[::1]"];
     let host = request.host();
     let name = host.rsplit_once(':').map_or(host, |(name, port)| {
         if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
     });
-    request.url().starts_with("https://") || local.contains(&name)
+    request.url().starts_with("https://") || LOCAL.contains(&name)
 }
 
 #[cfg(test)]

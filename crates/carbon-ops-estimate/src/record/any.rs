@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: what only one of the versions has.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -42,6 +43,14 @@ impl Any {
         match self {
             Self::V1(record) => record.recompute(),
             Self::V2(record) => record.recompute(),
+        }
+    }
+
+    /// The measurement, as a record of v1 has it; none of a span that was not measured by this program.
+    pub fn measurement(&self) -> Option<Cow<'_, Record>> {
+        match self {
+            Self::V1(record) => Some(Cow::Borrowed(record.as_ref())),
+            Self::V2(record) => record.as_v1().map(Cow::Owned),
         }
     }
 

@@ -5,29 +5,20 @@
 
 /// A running sum and what it rounded off.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Sum {
+pub(super) struct Sum {
     sum: f64,
     rest: f64,
 }
 
 impl Sum {
-    pub(crate) fn of(x: f64) -> Self {
-        Self { sum: x, rest: 0.0 }
-    }
-
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.add(other.sum);
-        self.rest += other.rest;
-    }
-
-    pub(crate) fn add(&mut self, x: f64) {
+    pub(super) fn add(&mut self, x: f64) {
         let sum = self.sum + x;
         self.rest +=
             if self.sum.abs() >= x.abs() { (self.sum - sum) + x } else { (x - sum) + self.sum };
         self.sum = sum;
     }
 
-    pub(crate) fn value(self) -> f64 {
+    pub(super) fn value(self) -> f64 {
         self.sum + self.rest
     }
 }

@@ -249,9 +249,12 @@ fn an_answer_is_kept_by_its_digest_with_its_terms_and_gives_the_same_slots() {
     assert_eq!(store.answers().rederive(&meta, old_day()).unwrap(), series);
     // A kept answer that was changed is no evidence.
     let [path] = <[_; 1]>::try_from(files(world.dir.path(), "gz")).unwrap();
-    std::fs::write(&path, b"x").unwrap();
+    let mut other = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut other, b"{\"data\":[]}").unwrap();
+    std::fs::write(&path, other.finish().unwrap()).unwrap();
     let error = store.answers().rederive(&meta, old_day()).unwrap_err();
     assert!(matches!(error, Error::File { .. }), "{}", shown(&error));
+    assert!(shown(&error).contains("not the bytes that its name says"));
     std::fs::remove_file(&path).unwrap();
 }
 

@@ -101,7 +101,7 @@ fn a_slow_a_cut_off_and_an_oversized_answer_are_no_answers() {
         for _ in 0..4 {
             world.then(Reply { wire, ..good.clone() });
         }
-        let error = world.electricity_maps().slots("DE", day, &Want::AVERAGE).unwrap_err();
+        let error = world.impatient().slots("DE", day, &Want::AVERAGE).unwrap_err();
         assert!(shown(&error).contains(reason), "{error}");
         assert_eq!(world.asked().len(), 4);
     }

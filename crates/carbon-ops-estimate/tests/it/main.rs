@@ -11,4 +11,5 @@ mod cache;
 mod electricity_maps;
 mod fake;
 mod gb;
+mod transport;
 mod watttime;

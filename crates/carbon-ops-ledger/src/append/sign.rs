@@ -133,9 +133,7 @@ impl<S: Storage> Ledger<'_, S> {
             self.signed_size = size;
             return Ok(SignedCheckpoint { checkpoint, note, new: false });
         }
-        for tile in edge.partial() {
-            self.store_tile(&tile)?;
-        }
+        self.store_tiles(&edge.partial())?;
         self.replace(SIGNER_STATE_FILE, checkpoint.to_string().as_bytes())?;
         // Crash here: the state is ahead of the last checkpoint. The next one extends it.
         let note = checkpoint.sign(self.signer)?;
@@ -201,10 +199,7 @@ impl<S: Storage> Ledger<'_, S> {
     }
 
     fn store_full(&mut self, grown: &mut Grown) -> Result<()> {
-        for tile in std::mem::take(&mut grown.full) {
-            self.store_tile(&tile)?;
-        }
-        Ok(())
+        self.store_tiles(&std::mem::take(&mut grown.full))
     }
 
     /// The tree over what was signed last, from its tiles.
@@ -229,19 +224,26 @@ impl<S: Storage> Ledger<'_, S> {
     }
 
     /// Tiles never change: one that is there already has to be the same.
-    fn store_tile(&mut self, tile: &Tile) -> Result<()> {
-        let name = tile.path.to_string();
-        let there = self.storage.read_beside(&name);
-        match there.map_err(|e| beside(&self.storage, "read", &name, e))? {
-            None => self.replace(&name, &tile.bytes),
-            Some(bytes) if bytes == tile.bytes => Ok(()),
-            Some(_) => Err(Error::Beside {
-                path: self.storage.path().with_file_name(name),
-                reason: "it is not what the lines hash to; remove the directory `tile`, which is \
-                         made again from the lines"
-                    .to_owned(),
-            }),
+    fn store_tiles(&mut self, tiles: &[Tile]) -> Result<()> {
+        let mut missing = Vec::new();
+        for tile in tiles {
+            let name = tile.path.to_string();
+            let there = self.storage.read_beside(&name);
+            match there.map_err(|e| beside(&self.storage, "read", &name, e))? {
+                None => missing.push((name, tile.bytes.clone())),
+                Some(bytes) if bytes == tile.bytes => {}
+                Some(_) => {
+                    return Err(Error::Beside {
+                        path: self.storage.path().with_file_name(name),
+                        reason: "it is not what the lines hash to; remove the directory `tile`, \
+                                 which is made again from the lines"
+                            .to_owned(),
+                    });
+                }
+            }
         }
+        let stored = self.storage.replace_all_beside(&missing);
+        stored.map_err(|e| beside(&self.storage, "write", "tile", e))
     }
 
     pub(super) fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<()> {

@@ -152,7 +152,7 @@ fn speccheck_vectors_have_the_published_strict_verdicts() {
 fn wycheproof_vectors_have_their_published_verdicts() {
     let path =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/vectors/ed25519-wycheproof.ndjson");
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = fs::read_to_string(path).unwrap();
     let mut counted = [0, 0];
     for line in text.lines() {
         let vector: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -241,12 +241,12 @@ fn a_key_file_is_for_its_owner_alone() {
     let (same, origin) = create_secret(&path, &[10; 32]).unwrap();
     assert_eq!((same.public_key(), origin), (made.public_key(), KeyOrigin::Existing));
     for exposed in [0o640, 0o604, 0o610, 0o666] {
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(exposed)).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(exposed)).unwrap();
         let message = load_secret(&path).unwrap_err().to_string();
         assert!(message.contains(&format!("mode {exposed:04o}")), "{message}");
         assert!(message.ends_with(&format!("hint: chmod 600 {}", path.display())), "{message}");
     }
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o400)).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o400)).unwrap();
     assert!(load_secret(&path).is_ok());
     // Nothing is left beside it.
     assert_eq!(path.parent().unwrap().read_dir().unwrap().count(), 1);
@@ -259,8 +259,8 @@ fn what_is_no_key_file_is_refused() {
     assert!(matches!(load_secret(&path), Err(Error::Io { .. })));
     assert!(matches!(load_secret(dir.path()), Err(Error::KeyFile { .. })));
     for content in [String::new(), "hello".to_owned(), "x".repeat(5000)] {
-        std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         assert!(matches!(load_secret(&path), Err(Error::KeyFile { .. })));
     }
 }
@@ -304,7 +304,7 @@ fn a_trust_list_is_read_line_by_line_or_not_at_all() {
     assert!(error.to_string().starts_with("line 2 of trust names no key"), "{error}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("trust");
-    std::fs::write(&path, text).unwrap();
+    fs::write(&path, text).unwrap();
     assert_eq!(Trust::from_file_or_hex(path.to_str().unwrap()).unwrap(), trust);
     assert!(Trust::from_file_or_hex(&one.to_hex()).unwrap().contains(one));
     assert!(Trust::from_file_or_hex("no such file").is_err());

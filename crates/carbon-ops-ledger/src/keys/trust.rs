@@ -135,7 +135,8 @@ impl Trust {
         }
         let text = text_of(path)?;
         let others = text.lines().filter(|line| entry(line).is_none_or(|(known, _)| known != key));
-        write(path, &others.map(|line| format!("{line}\n")).collect::<String>())?;
+        let rest = others.fold(String::new(), |rest, line| rest + line + "\n");
+        write(path, &rest)?;
         Ok(true)
     }
 

@@ -239,7 +239,7 @@ impl<R: BufRead> Checker<'_, R> {
         } else {
             let (Seen { roster, .. }, end) = self.selection(&claims, check)?;
             let trusted = self.trust.contains(roster.genesis_key());
-            (Keys::Roster(roster), trusted, end)
+            (Keys::Roster(Box::new(roster)), trusted, end)
         };
         self.signatures(&claims, &keys)?;
         self.end(&end)?;
@@ -421,7 +421,7 @@ impl<R: BufRead> Checker<'_, R> {
 enum Keys {
     /// All keys that the ledger ever had, where each checkpoint was judged already.
     Judged(Vec<PublicKey>),
-    Roster(Roster),
+    Roster(Box<Roster>),
 }
 
 fn read_checkpoint(note: &str) -> Result<(Checkpoint, Note), Stop> {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::*;
-use crate::append::{Ledger, WriterOptions};
+use crate::append::{Ledger, Rotation, WriterOptions};
 use crate::hex;
 use crate::keys::{SecretKey, Trust};
 use crate::note::Note;
@@ -256,6 +256,38 @@ fn a_pack_is_not_written_of_lines_that_do_not_hold() {
 fn change_last_line(file: &Path) {
     let text = std::fs::read_to_string(file).unwrap();
     std::fs::write(file, text.replace("\"n\":3", "\"n\":4")).unwrap();
+}
+
+#[test]
+fn a_change_of_keys_comes_along_and_cannot_be_left_out() {
+    let (dir, first, second) =
+        (tempfile::tempdir().unwrap(), key(), SecretKey::from_seed(&[9; 32]));
+    let options = || WriterOptions { tool: "t".into(), patience: Duration::from_secs(1) };
+    let storage = || DirStorage::new(dir.path());
+    let mut ledger = Ledger::create(storage(), &first, [1; 16], NOW, options()).unwrap();
+    let payload = |n: u32| Object::from_members([("n", Value::from(n))]).unwrap();
+    ledger.append(payload(1), NOW).unwrap();
+    let change = Rotation { add: vec![&second], ..Rotation::default() };
+    ledger.rotate(&change, NOW).unwrap();
+    let mut ledger = Ledger::open_for_append(storage(), &second, &trust(), NOW, options()).unwrap();
+    ledger.append(payload(2), NOW).unwrap();
+    ledger.append(payload(3), NOW).unwrap();
+    let latest = ledger.checkpoint(NOW).unwrap().note;
+    let made = Made { dir, earlier: latest.clone(), latest };
+    let pack = made.pack("4", false);
+    let report = verdict(&pack);
+    assert_eq!((report.fault, report.entries), (None, 3), "the genesis, the change and the entry");
+    assert_eq!(report.status, PackStatus::Valid);
+    assert_eq!(report.signed_by, Some(second.public_key().fingerprint()));
+    // Without the change, the entry is by a stranger.
+    let text = String::from_utf8(pack).unwrap();
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let at = lines.iter().position(|line| line.contains("\"key_rotation\"")).unwrap();
+    lines.drain(at - 1..=at);
+    let without = lines.concat().replace("\"entries\":3", "\"entries\":2");
+    let report = verdict(&sealed(without.as_bytes()));
+    assert_eq!(report.status, PackStatus::Tampered);
+    assert!(report.fault.unwrap().reason.contains("key"));
 }
 
 #[test]

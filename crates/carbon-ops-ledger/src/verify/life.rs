@@ -52,6 +52,14 @@ pub struct Life {
     pub due: Option<DueReport>,
 }
 
+impl Life {
+    /// How many records about records there are, those that change keys left out.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.corrections + self.restatements + self.heartbeats + self.gap_count
+    }
+}
+
 /// A gap record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

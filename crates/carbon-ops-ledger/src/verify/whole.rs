@@ -201,8 +201,8 @@ mod tests {
             check(&zeroed(lines(30), range), 3000);
         }
         check(&lines(30)[..2950], 2950);
-        check(&[b'x'; 3 * MAX_TORN_BYTES], 3 * MAX_TORN_BYTES);
-        check(&[0; 3 * MAX_TORN_BYTES], 3 * MAX_TORN_BYTES);
+        check(&vec![b'x'; 3 * MAX_TORN_BYTES], 3 * MAX_TORN_BYTES);
+        check(&vec![0; 3 * MAX_TORN_BYTES], 3 * MAX_TORN_BYTES);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use carbon_ops_ledger::append::Ledger;
 use carbon_ops_ledger::canonical::Object;
@@ -16,7 +16,7 @@ use carbon_ops_ledger::checkpoint::{
     CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
 };
 use carbon_ops_ledger::entry::LedgerId;
-use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer};
+use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
 use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_ledger::verify::{Anchor, AnchorKind, Report, Status, verify_against};
@@ -28,6 +28,10 @@ use crate::tree::root_of_file;
 
 /// The states that one normal run looks at, at the least.
 const DISTINCT_IMAGES: usize = 100_000;
+
+/// Made once: a hundred thousand sessions use them.
+static KEY: LazyLock<SecretKey> = LazyLock::new(key);
+static TRUST: LazyLock<Trust> = LazyLock::new(trust);
 
 /// SplitMix64 (Steele, Lea, Flood 2014): fixed, small, good enough to pick states.
 pub(crate) struct Random(pub(crate) u64);
@@ -55,7 +59,7 @@ pub(crate) struct World {
 
 /// A key that tells the world of each checkpoint that it signs.
 pub(crate) struct Notary {
-    key: SecretKey,
+    key: &'static SecretKey,
     world: Arc<Mutex<World>>,
 }
 
@@ -79,7 +83,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn on(files: SimulatedFiles, world: Arc<Mutex<World>>) -> Self {
-        Self { files, notary: Notary { key: key(), world } }
+        Self { files, notary: Notary { key: &KEY, world } }
     }
 
     pub(crate) fn world(&self) -> World {
@@ -88,10 +92,12 @@ impl Session {
 
     pub(crate) fn open(&self) -> carbon_ops_ledger::Result<Ledger<'_, DirStorage<SimulatedFiles>>> {
         let storage = DirStorage::over(self.files.clone());
-        Ledger::open_for_append(storage, &self.notary, &trust(), LATER, options())
+        Ledger::open_for_append(storage, &self.notary, &TRUST, LATER, options())
     }
 
-    fn create(&self) -> carbon_ops_ledger::Result<Ledger<'_, DirStorage<SimulatedFiles>>> {
+    pub(crate) fn create(
+        &self,
+    ) -> carbon_ops_ledger::Result<Ledger<'_, DirStorage<SimulatedFiles>>> {
         let storage = DirStorage::over(self.files.clone());
         Ledger::create(storage, &self.notary, LEDGER_ID, NOW, options())
     }
@@ -180,8 +186,11 @@ fn anchors(image: &Image, good: &[u8]) -> (Vec<Anchor>, u64) {
 }
 
 fn verified(ledger: &[u8], image: &Image, good: &[u8]) -> Report {
-    let (anchors, since) = anchors(image, good);
-    verify_against(ledger, &trust(), &anchors, since, &mut |_| Ok(())).unwrap()
+    verified_with(ledger, anchors(image, good))
+}
+
+fn verified_with(ledger: &[u8], (anchors, since): (Vec<Anchor>, u64)) -> Report {
+    verify_against(ledger, &TRUST, &anchors, since, &mut |_| Ok(())).unwrap()
 }
 
 /// The whole lines that two ledgers begin with alike.
@@ -192,17 +201,19 @@ fn common<'l>(one: &'l [u8], other: &[u8]) -> &'l [u8] {
 
 /// Where an exploration begins: a disk, and what the world knows.
 #[derive(Clone, Debug, Default)]
-struct Beginning {
-    image: Image,
-    world: World,
+pub(crate) struct Beginning {
+    pub(crate) image: Image,
+    pub(crate) world: World,
 }
 
 /// All states that were looked at, with what had to hold when they were.
 #[derive(Default)]
-struct Explorer {
+pub(crate) struct Explorer {
     seen: HashMap<[u8; 32], (u32, usize)>,
     /// Of those, what the next writer meets: all but the bytes that are cut off.
     classes: HashSet<[u8; 32]>,
+    /// Checkpoints whose signatures were verified already.
+    notes: HashSet<Vec<u8>>,
 }
 
 /// Walks through all sequences of choices, or draws them.
@@ -236,7 +247,7 @@ impl Choices {
 
 /// All images of a crash now if there are at most `most`, else as many at random, and the two that are
 /// as old and as new as can be.
-fn images(disk: &Disk, most: usize, random: &mut Random) -> Vec<Image> {
+pub(crate) fn images(disk: &Disk, most: usize, random: &mut Random) -> Vec<Image> {
     let mut images = Vec::new();
     let mut choices = Choices { path: Vec::new(), depth: 0 };
     loop {
@@ -301,7 +312,7 @@ impl Explorer {
 
     /// What must hold of a disk after a crash. Lines that are byte for byte those of `good` were
     /// verified with it.
-    fn check(&mut self, image: &Image, world: &World, good: &[u8]) {
+    pub(crate) fn check(&mut self, image: &Image, world: &World, good: &[u8]) {
         let context = || format!("{world:?}\n{:?}", image.keys().collect::<Vec<_>>());
         let session = Session::on(
             SimulatedFiles::on(Disk::holding(image)),
@@ -313,7 +324,11 @@ impl Explorer {
             return;
         };
         let good = common(good, &before);
-        let report = verified(&before, image, good);
+        let (mut anchors, since) = anchors(image, good);
+        anchors.retain(|anchor| {
+            anchor.kind != AnchorKind::Checkpoint || self.notes.insert(anchor.bytes.clone())
+        });
+        let report = verified_with(&before, (anchors, since));
         assert!(matches!(report.exit_code(), 0 | 4), "before: {report:?}\n{}", context());
 
         let mut ledger = session.open().unwrap_or_else(|e| panic!("{e}: {}", context()));
@@ -341,7 +356,7 @@ impl Explorer {
 }
 
 /// All valid lines of a ledger, verified now.
-fn good_lines(image: &Image) -> Vec<u8> {
+pub(crate) fn good_lines(image: &Image) -> Vec<u8> {
     let ledger = logical(image).unwrap();
     let report = verified(&ledger, image, &[]);
     assert!(matches!(report.exit_code(), 0 | 4), "{report:?}");
@@ -402,7 +417,7 @@ pub(crate) fn logged_notes(log: &str) -> Vec<Checkpoint> {
 }
 
 /// A ledger of so many records, with a checkpoint of all its lines, all durable.
-fn beginning(records: u32) -> Beginning {
+pub(crate) fn beginning(records: u32) -> Beginning {
     let session = Session::on(SimulatedFiles::on(Disk::holding(&Image::new())), Arc::default());
     let mut ledger = session.create().unwrap();
     for n in 0..records {
@@ -436,7 +451,7 @@ fn sign_twice(session: &Session) {
 fn seal_twice(session: &Session) {
     let Ok(mut ledger) = session.open() else { return };
     for n in session.found()..session.found() + 2 {
-        if session.append(&mut ledger, n, 200).is_err() || ledger.rotate(0, LATER).is_err() {
+        if session.append(&mut ledger, n, 200).is_err() || ledger.seal(0, LATER).is_err() {
             return;
         }
     }
@@ -479,8 +494,14 @@ fn every_crash_leaves_a_ledger_that_recovers_to_a_prefix_with_all_that_was_ackno
     tell("checkpoints", &explorer);
     explorer.explore(&two, 4096, &mut random, seal_twice);
     tell("segments", &explorer);
-    let torn =
-        explorer.explore(&two, 16384, &mut random, |session| append_all(session, &[1000, 4800]));
+
+    let mut torn = Vec::new();
+    for bytes in [8, 200, 1000, 2000, 3000] {
+        torn.extend(
+            explorer
+                .explore(&two, 1 << 14, &mut random, |session| append_all(session, &[bytes, 8])),
+        );
+    }
     tell("appends", &explorer);
     let mut again = Vec::new();
     for _ in 0..40 {
@@ -488,18 +509,26 @@ fn every_crash_leaves_a_ledger_that_recovers_to_a_prefix_with_all_that_was_ackno
         again.extend(explorer.explore(from, 64, &mut random, |session| append_all(session, &[8])));
     }
     tell("recoveries", &explorer);
-    for _ in 0..100 {
+    for _ in 0..20 {
         let from = &again[random.below(again.len())];
-        explorer.explore(from, 16, &mut random, sign_twice);
+        explorer.explore(from, 8, &mut random, sign_twice);
     }
     tell("recoveries of recoveries", &explorer);
     for script in [sign_twice, seal_twice, |session: &Session| append_all(session, &[900, 8])] {
         for at in 0..100 {
             for effect in [Effect::None, Effect::Whole] {
-                let script = killed(at, effect, script, script);
-                explorer.explore(&two, 16, &mut random, script);
+                explorer.explore(&two, 8, &mut random, killed(at, effect, script, script));
             }
         }
     }
     tell("kills before a crash", &explorer);
+    // The rest is long writes: some eleven sectors each, all subsets of them.
+    for bytes in (4304..4900).step_by(8) {
+        if explorer.seen.len() >= DISTINCT_IMAGES {
+            break;
+        }
+        explorer.explore(&two, 1 << 14, &mut random, |session| append_all(session, &[bytes]));
+    }
+    tell("long writes", &explorer);
+    assert!(explorer.seen.len() >= DISTINCT_IMAGES);
 }

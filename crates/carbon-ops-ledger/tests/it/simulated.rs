@@ -33,7 +33,7 @@ pub(crate) enum Effect {
     None,
     /// All of it.
     Whole,
-    /// Of a write the first half, as a success that says so; of others nothing.
+    /// Of a write the first half, as a success that says so; others fail, and nothing is forgotten.
     Short,
 }
 
@@ -522,10 +522,10 @@ impl Files for SimulatedFiles {
     fn sync_all(&self, file: &Handle) -> io::Result<()> {
         self.call(true, |disk, effect| {
             let file = disk.file(file.id);
-            if effect == Effect::Whole {
-                file.sync()
-            } else {
-                file.forget()
+            match effect {
+                Effect::Whole => file.sync(),
+                Effect::None => file.forget(),
+                Effect::Short => return happens(effect),
             }
             Ok(())
         })
@@ -587,10 +587,10 @@ impl Files for SimulatedFiles {
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         self.call(true, |disk, effect| {
             let dir = disk.dir(name)?;
-            if effect == Effect::Whole {
-                dir.sync()
-            } else {
-                dir.pending.clear()
+            match effect {
+                Effect::Whole => dir.sync(),
+                Effect::None => dir.pending.clear(),
+                Effect::Short => return happens(effect),
             }
             Ok(())
         })

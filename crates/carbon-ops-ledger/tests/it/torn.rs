@@ -154,7 +154,7 @@ fn a_zero_byte_that_no_missing_sector_leaves_is_a_fault() {
     }
     // A line further from the end than a batch: no crash reaches there.
     let mut long = file.clone();
-    let sector = (third + 511) / 512 * 512;
+    let sector = third.next_multiple_of(512);
     long[sector..sector + 512].fill(0);
     assert_eq!(report(&long).status, Status::TornTail);
     long.resize(long.len() + (1 << 20) + 65_536, b'x');

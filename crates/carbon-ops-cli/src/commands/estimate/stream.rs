@@ -49,8 +49,8 @@ pub(super) fn run(
     };
     let keyring =
         args.ledger.as_deref().map(|ledger| keyring(ledger, settings, edge)).transpose()?;
-    let sink = match &keyring {
-        Some((store, keyring)) => Sink::Ledger(Box::new(Signing::open(store, keyring)?)),
+    let sink = match keyring {
+        Some((store, keyring)) => Sink::Ledger(Box::new(Signing::open(&store, keyring)?)),
         None if args.records => Sink::Records,
         None => Sink::Rows,
     };
@@ -288,8 +288,11 @@ struct Signing {
 }
 
 impl Signing {
-    fn open(store: &Store, keyring: &Keyring) -> Result<Self> {
-        let pipeline = store.pipeline(keyring)?;
+    fn open(store: &Store, keyring: Keyring) -> Result<Self> {
+        let (pipeline, notices) = store.pipeline(keyring)?;
+        for notice in notices {
+            let _ = writeln!(io::stderr(), "carbon-ops: {notice}");
+        }
         Ok(Self { submitter: pipeline.submitter(), pipeline, tickets: VecDeque::new() })
     }
 

@@ -99,7 +99,9 @@ pub(super) fn check_proof(
         if let Some(proven) = &proven {
             tell_proven(proven, &mut report)?;
         }
-        witnessed.iter().for_each(|witnessed| witnessed.insert_into(&mut report));
+        if let Some(witnessed) = &witnessed {
+            witnessed.insert_into(&mut report);
+        }
         writeln!(out, "{report:#}")?;
         return Ok(code);
     }

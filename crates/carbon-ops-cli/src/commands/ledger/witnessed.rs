@@ -2,7 +2,7 @@
 //! a checkpoint.
 
 use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -21,10 +21,9 @@ use crate::edge::Edge;
 use crate::store::{Opened, Store};
 use crate::witnesses::{
     Address, Answered, CLOCK_SLACK_SECONDS, PATIENCE, RUN_PATIENCE, Refusal, Signed, addresses,
+    history,
 };
 
-/// How much of the history of checkpoints is looked through: thousands of them.
-const HISTORY_BYTES: u64 = 4 << 20;
 /// Exit code for "no": too few witnesses cosigned.
 const NO: u8 = 1;
 
@@ -196,9 +195,14 @@ pub(super) fn log_key(
     let keyring = store.keyring()?;
     let opened = store.open(&keyring)?;
     let name = origin(opened.ledger_id());
-    for key in opened.keys() {
-        let key = VerifierKey::new(&name, KeyKind::Ed25519, *key);
-        writeln!(out, "{}", key.context("the ledger has no name that a key can have")?)?;
+    let keys = opened.keys().iter().map(|key| VerifierKey::new(&name, KeyKind::Ed25519, *key));
+    let keys: Option<Vec<_>> = keys.map(|key| Some(key?.to_string())).collect();
+    let keys = keys.context("the ledger has no name that a key can have")?;
+    if args.json {
+        let report = json!({ "schema_version": 1, "origin": name, "verifier_keys": keys });
+        writeln!(out, "{report:#}")?;
+    } else {
+        keys.iter().try_for_each(|key| writeln!(out, "{key}"))?;
     }
     Ok(0)
 }
@@ -206,36 +210,11 @@ pub(super) fn log_key(
 /// The last checkpoint in the ledger's history that the policy is content with, as something to hold
 /// the ledger against: later ones may not be cosigned yet.
 pub(super) fn latest_cosigned(ledger: &Path, policy: &Policy) -> Option<Anchor> {
-    let mut file = fs::File::open(ledger.with_file_name(CHECKPOINT_LOG)).ok()?;
-    let len = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(len.saturating_sub(HISTORY_BYTES))).ok()?;
-    let mut bytes = Vec::new();
-    file.take(HISTORY_BYTES).read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
     let latest = latest();
     let enough = |note: &Note| policy.judge(note, latest).is_ok_and(|judged| judged.quorum_met());
-    let note = notes(&text).into_iter().rev().find(enough)?;
+    let note = history(ledger).into_iter().rev().find(enough)?;
     let source = CHECKPOINT_LOG.to_owned();
     Some(Anchor { source, bytes: note.to_string().into_bytes(), kind: AnchorKind::Checkpoint })
-}
-
-/// The notes that a history consists of. What is cut at its beginning, or damaged, is passed over.
-fn notes(history: &str) -> Vec<Note> {
-    let mut notes = Vec::new();
-    let mut start = 0;
-    let mut at = 0;
-    let mut signed = false;
-    for line in history.split_inclusive('\n') {
-        let signature = line.starts_with("\u{2014} ");
-        if signed && !signature {
-            notes.extend(history.get(start..at).and_then(|note| Note::parse(note.as_bytes()).ok()));
-            start = at;
-        }
-        signed = signature;
-        at += line.len();
-    }
-    notes.extend(history.get(start..at).and_then(|note| Note::parse(note.as_bytes()).ok()));
-    notes
 }
 
 pub(super) fn read_policy(path: &Path) -> Result<Policy> {
@@ -357,7 +336,8 @@ pub(super) fn write_whole(
     let temp = PathBuf::from(temp);
     let mut file = std::io::BufWriter::new(fs::File::create(&temp).with_context(cannot)?);
     let written = write(&mut file).and_then(|()| {
-        let file = file.into_inner().map_err(|e| e.into_error()).with_context(cannot)?;
+        let file =
+            file.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(cannot)?;
         file.sync_all().with_context(cannot)?;
         fs::rename(&temp, path).with_context(cannot)
     });

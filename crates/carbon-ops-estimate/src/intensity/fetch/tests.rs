@@ -1,3 +1,5 @@
+//! Asking politely, tried without a network and without waiting.
+
 use super::*;
 
 /// A clock that moves only when somebody sleeps.

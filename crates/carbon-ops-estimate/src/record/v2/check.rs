@@ -243,7 +243,7 @@ impl Record {
     }
 
     /// The measurement as v1 would have it; what is no part of one is left empty.
-    fn as_v1(&self) -> Option<record::Record> {
+    pub(in crate::record) fn as_v1(&self) -> Option<record::Record> {
         Some(record::Record {
             allocation_ratio: self.allocation_ratio?,
             attribution_mode: self.attribution_mode?,

@@ -31,9 +31,11 @@ const CHUNK_LINES: usize = 32;
 const CHUNK_BYTES: usize = MAX_BATCH_BYTES / 8;
 /// So few entries are signed on the spot: waking another thread would take as long.
 const SIGN_HERE: usize = 2;
-/// How many entries may have their place and not be written: 20 ms of signing on two cores, more than
-/// a sync takes, and what a turn that ends has to wait for.
-const MAX_AHEAD: usize = 2048;
+/// How many entries may have their place and not be written: a tenth of a second of signing on two
+/// cores, so that these go on while a checkpoint is made durable.
+const MAX_AHEAD: usize = 8192;
+/// The same where others wait for the lock: what a turn that ends has to finish.
+const MAX_AHEAD_CONTENDED: usize = 1024;
 /// While more are being signed, a batch of fewer lines waits for them, so that a sync is worth its cost:
 /// a few milliseconds of signing.
 const WORTH_A_SYNC: usize = 256;
@@ -86,6 +88,8 @@ pub(super) struct Writer<'k, S, C> {
     /// How long the ledger was when it was last noted how far the keys in it are known.
     roster_kept: u64,
     segment_bytes: u64,
+    /// Whether others waited when this was last looked at.
+    contended: bool,
     answers: Answers,
     stored: Stored,
 }
@@ -127,6 +131,8 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             spacing: CHECKPOINT_SPACING,
             roster_kept: 0,
             segment_bytes,
+            // Until it is known better.
+            contended: true,
             answers: Answers::default(),
             stored: Stored::default(),
         }
@@ -196,6 +202,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             if !ending && now.saturating_sub(began) >= TURN && now.saturating_sub(looked) >= IDLE {
                 looked = now;
                 ending = self.others_wait()?;
+                self.contended = ending;
             }
             if !ending {
                 self.give_places()?;
@@ -251,8 +258,9 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
 
     /// Gives places to what has come in, and gives it to the signers.
     fn give_places(&mut self) -> Result<()> {
-        let room =
-            MAX_AHEAD.saturating_sub(self.signing_lines.iter().sum::<usize>() + self.ready_lines);
+        let most = if self.contended { MAX_AHEAD_CONTENDED } else { MAX_AHEAD };
+        let ahead = self.signing_lines.iter().sum::<usize>() + self.ready_lines;
+        let room = most.saturating_sub(ahead);
         let taken = self.intake.take(room);
         let (alone, count) = (self.signing.is_empty(), taken.len());
         let lines = count.div_ceil(self.signers.count()).clamp(1, CHUNK_LINES);

@@ -1,0 +1,202 @@
+//! `carbon-ops ledger append`: records from standard input, one JSON object a line, into a ledger.
+//!
+//! One thread reads and submits; this one waits for what is acknowledged and tells it, in the order of
+//! the lines, so that whoever writes the lines can wait for each. Left out: ledgers of version 0.1,
+//! which are `legacy.rs`.
+
+use std::io::{BufRead, IsTerminal as _, Read as _, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use carbon_ops_ledger::Error as LedgerError;
+use carbon_ops_ledger::append::pipeline::{Acknowledged, Submitter, Ticket};
+use carbon_ops_ledger::canonical::{Value, parse};
+use carbon_ops_ledger::entry::MAX_LINE_BYTES;
+use serde_json::json;
+
+use super::{COULD_NOT, Payload, check_record};
+use crate::args::LedgerAppend;
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::store::Store;
+
+/// As many lines may be under way as one submitter may have.
+const UNDER_WAY: usize = 1024;
+
+/// The longest line that is read: JSON with blanks and escapes is longer than the canonical form, but
+/// not a hundred times.
+const MAX_INPUT_BYTES: u64 = 100 * MAX_LINE_BYTES as u64;
+
+/// How often a person is told how far it is.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// What became of a line when it was submitted, with its number from 1.
+type Submitted = (u64, Result<Ticket, String>);
+
+pub(super) fn append(
+    args: &LedgerAppend,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    let (pipeline, notices) = store.pipeline(store.keyring()?)?;
+    let mut err = std::io::stderr();
+    for notice in notices {
+        let _ = writeln!(err, "carbon-ops: {notice}");
+    }
+    let (tell, lines) = sync_channel(UNDER_WAY);
+    let submitter = pipeline.submitter();
+    // Not waited for: it may be waiting for a line that never comes when this thread has to stop.
+    std::thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(move || submit_all(&submitter, &tell))
+        .context("cannot start a thread")?;
+    let mut told = Told { json: args.json, ..Told::default() };
+    told.all(&lines, out, &mut err)?;
+    pipeline.close()?;
+    told.sum_up(&store.ledger, out)?;
+    Ok(if told.refused > 0 { COULD_NOT } else { 0 })
+}
+
+/// Reads lines to the end and submits each; a line that is refused does not stop it.
+fn submit_all(submitter: &Submitter, tell: &SyncSender<Result<Submitted>>) {
+    let mut input = std::io::stdin().lock();
+    for number in 1.. {
+        let mut line = Vec::new();
+        let read = input.by_ref().take(MAX_INPUT_BYTES).read_until(b'\n', &mut line);
+        let submitted = match read.context("cannot read standard input") {
+            Ok(0) => return,
+            Ok(_) => submit(submitter, &line).map(|submitted| (number, submitted)),
+            Err(error) => Err(error),
+        };
+        let stop = submitted.is_err();
+        if tell.send(submitted).is_err() || stop {
+            return;
+        }
+    }
+}
+
+/// Why a line is refused, or why nothing can be submitted any more.
+fn submit(submitter: &Submitter, line: &[u8]) -> Result<Result<Ticket, String>> {
+    let payload = match parse(line.trim_ascii()) {
+        Ok(Value::Object(payload)) => payload,
+        Ok(_) => return Ok(Err("it is not an object".to_owned())),
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    match Payload::of(&payload) {
+        Payload::Record => {
+            if let Err(reason) = check_record(payload.clone(), false) {
+                return Ok(Err(reason));
+            }
+        }
+        Payload::Newer => {
+            let reason = "it is of a schema that this version does not know and cannot check";
+            return Ok(Err(reason.to_owned()));
+        }
+        Payload::Foreign => {}
+    }
+    match submitter.submit(&payload) {
+        Ok(ticket) => Ok(Ok(ticket)),
+        Err(error @ LedgerError::InvalidEntry(_)) => Ok(Err(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What was told so far.
+#[derive(Default)]
+struct Told {
+    json: bool,
+    appended: u64,
+    refused: u64,
+    /// The numbers of the first and the last entry.
+    seqs: Option<(u64, u64)>,
+    /// When a person was told last.
+    told_at: Option<Duration>,
+}
+
+impl Told {
+    /// Tells what becomes of each line, in order, until there are no more.
+    fn all(
+        &mut self,
+        lines: &Receiver<Result<Submitted>>,
+        out: &mut impl Write,
+        err: &mut std::io::Stderr,
+    ) -> Result<()> {
+        loop {
+            let next = match lines.try_recv() {
+                Ok(next) => next,
+                Err(_) => {
+                    // Whoever waits for an acknowledgement before the next line gets it.
+                    out.flush()?;
+                    let Ok(next) = lines.recv() else { return Ok(()) };
+                    next
+                }
+            };
+            let (number, submitted) = next?;
+            match submitted.map(Ticket::wait) {
+                Ok(Ok(acknowledged)) => self.acknowledge(number, acknowledged, out)?,
+                Ok(Err(error @ (LedgerError::InvalidEntry(_) | LedgerError::Busy { .. }))) => {
+                    self.refuse(number, &error.to_string(), err);
+                }
+                Ok(Err(error)) => {
+                    out.flush()?;
+                    return Err(error).with_context(|| format!("line {number}"));
+                }
+                Err(reason) => self.refuse(number, &reason, err),
+            }
+            self.progress(err);
+        }
+    }
+
+    fn acknowledge(
+        &mut self,
+        number: u64,
+        acknowledged: Acknowledged,
+        out: &mut impl Write,
+    ) -> Result<()> {
+        let Acknowledged { seq, hash, .. } = acknowledged;
+        self.appended += 1;
+        self.seqs = Some((self.seqs.map_or(seq, |(first, _)| first), seq));
+        if self.json {
+            let hash = hash.to_string();
+            writeln!(out, "{}", json!({ "line": number, "seq": seq, "hash": hash }))?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, number: u64, reason: &str, err: &mut std::io::Stderr) {
+        self.refused += 1;
+        let _ = writeln!(err, "carbon-ops: line {number} was not appended: {reason}");
+    }
+
+    /// Only where a person looks on, and not before it has become long.
+    fn progress(&mut self, err: &mut std::io::Stderr) {
+        let now = Edge::monotonic();
+        let since = *self.told_at.get_or_insert(now);
+        if now.saturating_sub(since) >= PROGRESS && err.is_terminal() {
+            self.told_at = Some(now);
+            let _ = writeln!(err, "carbon-ops: {} records appended so far", self.appended);
+        }
+    }
+
+    fn sum_up(&self, ledger: &Path, out: &mut impl Write) -> Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        let ledger = ledger.display();
+        match self.seqs {
+            Some((first, last)) => {
+                writeln!(
+                    out,
+                    "appended {} records to {ledger}, seq {first} to {last}",
+                    self.appended
+                )?;
+            }
+            None => writeln!(out, "appended nothing to {ledger}")?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,465 @@
+//! Records about records on the command line: corrections, restatements, gaps, heartbeats; what
+//! `verify` says of them, and which records `show` marks as superseded.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_estimate::record::continuity::{self, KnownGap};
+use carbon_ops_estimate::record::timestamp;
+use carbon_ops_ledger::append::{Amendment, Appended};
+use carbon_ops_ledger::canonical::{Object, Value, parse};
+use carbon_ops_ledger::entry::{
+    Change, Control, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, Restatement, Scope, Totals,
+};
+use carbon_ops_ledger::verify::{GapReport, Life, Report};
+
+use super::{COULD_NOT, LEDGER_MEMBERS, Payload, check_record};
+use crate::args::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::render::plain;
+use crate::store::Store;
+
+/// Silences and the like that are printed; `--json` has up to a thousand.
+const SHOWN: usize = 5;
+
+pub(super) fn correct(
+    args: &LedgerCorrect,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let outcome = match &args.replacement {
+        Some(file) => Outcome::Replaced(replacement(file)?),
+        None => Outcome::Retracted,
+    };
+    let wanted = Amendment {
+        corrects: args.seq,
+        reason: args.reason,
+        note: args.note.clone(),
+        outcome,
+        restatement: args.restatement,
+    };
+    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    let keyring = store.keyring()?;
+    let mut opened = store.open(&keyring)?;
+    let (ledger, now) = opened.ledger();
+    let appended = ledger.correct(wanted, &now)?;
+    writeln!(out, "entry {} corrects entry {}", appended.seq, args.seq)?;
+    opened.checkpoint_if_due()?;
+    Ok(0)
+}
+
+/// The record as it should have been. What `ledger show --json` prints can be edited and given back.
+fn replacement(path: &Path) -> Result<Object> {
+    let mut text = Vec::new();
+    let limit = 4 * MAX_LINE_BYTES as u64;
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(limit).read_to_end(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut text))
+    };
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    let value = parse(&text).with_context(|| format!("{} cannot be used", path.display()))?;
+    let Value::Object(mut payload) = value else {
+        bail!("{} is no JSON object", path.display());
+    };
+    for member in LEDGER_MEMBERS {
+        payload.remove(member);
+    }
+    // What a verification would refuse is not written.
+    if matches!(Payload::of(&payload), Payload::Record) {
+        check_record(payload.clone(), false)
+            .map_err(|fault| anyhow!("the record in {} is invalid: {fault}", path.display()))?;
+    }
+    Ok(payload)
+}
+
+pub(super) fn restate(
+    args: &LedgerRestate,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let changes = args.change.chunks_exact(3).filter_map(|change| match change {
+        [subject, before, after] => {
+            Some(Change { subject: subject.clone(), before: before.clone(), after: after.clone() })
+        }
+        _ => None,
+    });
+    let totals = args.total.chunks_exact(3).filter_map(|total| match total {
+        [name, before, after] => {
+            Some((name.clone(), Totals { before: amount(before), after: amount(after) }))
+        }
+        _ => None,
+    });
+    let period = match &args.period[..] {
+        [from, to] => Some((timestamp(*from), timestamp(*to))),
+        _ => None,
+    };
+    let record = Control::Restatement(Restatement {
+        scope: args.records.clone(),
+        reason: args.reason,
+        note: args.note.clone(),
+        changes: changes.collect(),
+        totals: totals.collect::<BTreeMap<_, _>>(),
+        period,
+    });
+    let appended = append(args.path.as_deref(), settings, edge, |_| Ok(record))?;
+    let seq = appended.seq;
+    writeln!(out, "entry {seq} restates {}", scope_text(&args.records))?;
+    Ok(0)
+}
+
+/// A number, or the digits of an integer that is too large for one.
+fn amount(text: &str) -> Value {
+    match parse(text.as_bytes()) {
+        Ok(Value::Number(number)) if number.as_f64().abs() < 9e15 => number.into(),
+        _ => text.into(),
+    }
+}
+
+fn scope_text(scope: &Scope) -> String {
+    match scope {
+        Scope::Range { first, last } => format!("the entries {first} to {last}"),
+        Scope::List(list) => format!("{} entries", list.len()),
+    }
+}
+
+pub(super) fn gap(
+    args: &LedgerGap,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let mut domains = args.domain.clone();
+    domains.sort();
+    domains.dedup();
+    let record = Control::Gap(Gap {
+        from_ts: timestamp(args.from),
+        to_ts: timestamp(args.to),
+        reason: args.reason,
+        note: args.note.clone(),
+        host_id: args.host.clone(),
+        domains: (!domains.is_empty()).then_some(domains),
+        bound_uj: args.bound_uj,
+    });
+    let appended = append(args.path.as_deref(), settings, edge, |_| Ok(record))?;
+    writeln!(out, "entry {} tells of the gap", appended.seq)?;
+    Ok(0)
+}
+
+pub(super) fn heartbeat(
+    args: &LedgerHeartbeat,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let seconds = args.interval.as_secs();
+    if args.interval.subsec_nanos() != 0 {
+        bail!("an interval is a whole number of seconds");
+    }
+    let mut due = None;
+    let appended = append(args.path.as_deref(), settings, edge, |now| {
+        let heartbeat = Heartbeat::at(now, seconds)?;
+        due.clone_from(&heartbeat.next_by);
+        Ok(Control::Heartbeat(heartbeat))
+    })?;
+    match due {
+        Some(due) => writeln!(out, "entry {}: the next one is due by {due}", appended.seq)?,
+        None => writeln!(out, "entry {}: no next one is promised", appended.seq)?,
+    }
+    Ok(0)
+}
+
+/// Appends a record of the ledger's own, made for the time that it is given.
+fn append(
+    path: Option<&Path>,
+    settings: &Settings,
+    edge: &Edge,
+    record: impl FnOnce(&str) -> Result<Control>,
+) -> Result<Appended> {
+    let store = Store::of(settings, edge)?.at(path);
+    let keyring = store.keyring()?;
+    let mut opened = store.open(&keyring)?;
+    let (ledger, now) = opened.ledger();
+    let record = record(&now)?;
+    let appended = ledger.append_control(&record, &now)?;
+    opened.checkpoint_if_due()?;
+    Ok(appended)
+}
+
+/// What `verify` says of the keys and of the records about records.
+pub(super) fn write_life(
+    report: &Report,
+    now: jiff::Timestamp,
+    out: &mut impl Write,
+) -> Result<()> {
+    for suspect in &report.suspects {
+        let least = if suspect.complete { "" } else { "at least " };
+        writeln!(
+            out,
+            "  {least}{} entries from {} on by {} are SUSPECT: entry {} says that the key was in other \
+             hands",
+            suspect.entries, suspect.compromised_since, suspect.fingerprint, suspect.retired_seq
+        )?;
+    }
+    let life = &report.life;
+    for (count, what) in [
+        (life.corrections, "corrections of earlier records"),
+        (life.restatements, "restatements of many records"),
+        (life.gap_count, "gaps are recorded"),
+    ] {
+        if count > 0 {
+            writeln!(out, "  {count} {what}")?;
+        }
+    }
+    write_silences(life, now, out)
+}
+
+fn write_silences(life: &Life, now: jiff::Timestamp, out: &mut impl Write) -> Result<()> {
+    for silence in life.silences.iter().take(SHOWN) {
+        writeln!(
+            out,
+            "  SILENT after entry {}, from {} to {}: an entry every {} s was promised",
+            silence.after_seq, silence.from_ts, silence.to_ts, silence.interval_s
+        )?;
+    }
+    let hidden = life.silence_count.saturating_sub(SHOWN as u64);
+    if hidden > 0 {
+        writeln!(out, "  and {hidden} more silences; --json lists up to a thousand")?;
+    }
+    if life.turn_back_count > 0 {
+        let first = life.turns_back.first();
+        let first = first.map_or(String::new(), |turn| {
+            format!(", first at entry {}: {} after {}", turn.seq, turn.to_ts, turn.from_ts)
+        });
+        writeln!(out, "  {} times go back{first}", life.turn_back_count)?;
+    }
+    if let Some(due) = &life.due {
+        let silent = due.silent_from.parse().is_ok_and(|from: jiff::Timestamp| from < now);
+        let word = if silent { "OVERDUE" } else { "due" };
+        writeln!(out, "  the next entry is {word} by {}", due.next_by)?;
+    }
+    Ok(())
+}
+
+/// The gaps of a ledger, for what they say of energy.
+pub(super) fn known_gaps(life: &Life) -> Vec<KnownGap> {
+    let known = |gap: &GapReport| {
+        Some(KnownGap {
+            from: gap.from_ts.parse().ok()?,
+            to: gap.to_ts.parse().ok()?,
+            host_id: gap.host_id.clone(),
+            domains: gap.domains.clone(),
+        })
+    };
+    life.gaps.iter().filter_map(known).collect()
+}
+
+/// The exit code of a ledger that is not complete, or cannot be shown to be.
+pub(super) fn completeness(continuity: &continuity::Report) -> Option<u8> {
+    if continuity.uncovered_uj() > 0 {
+        Some(1)
+    } else {
+        (continuity.records == 0 || continuity.incomparable > 0).then_some(COULD_NOT)
+    }
+}
+
+pub(super) fn continuity_json(continuity: &continuity::Report) -> Result<serde_json::Value> {
+    let mut json = serde_json::to_value(continuity)?;
+    if let Some(object) = json.as_object_mut() {
+        object.insert("uncovered_uj".into(), continuity.uncovered_uj().into());
+    }
+    Ok(json)
+}
+
+/// One line on energy between records, when there are totals to compare.
+pub(super) fn write_continuity(
+    continuity: &continuity::Report,
+    complete: bool,
+    out: &mut impl Write,
+) -> Result<()> {
+    let uncovered = continuity.uncovered_uj();
+    if continuity.records > 0 {
+        let sum = |of: fn(&continuity::DomainReport) -> u64| {
+            continuity.domains.iter().fold(0, |sum: u64, domain| sum.saturating_add(of(domain)))
+        };
+        let (covered, in_gaps) = (sum(|domain| domain.covered_uj), sum(|domain| domain.gap_uj));
+        let gaps =
+            if in_gaps > 0 { format!(", {in_gaps} uJ in recorded gaps") } else { String::new() };
+        writeln!(
+            out,
+            "  {covered} uJ of the governor's totals in records, {uncovered} uJ between them{gaps}"
+        )?;
+    }
+    if complete && completeness(continuity) == Some(1) {
+        writeln!(out, "NOT COMPLETE: {uncovered} uJ are in no record and no gap")?;
+        for hole in continuity.holes.iter().take(SHOWN) {
+            writeln!(
+                out,
+                "  {} uJ of {} after entry {}, from {} to {}",
+                hole.uncovered_uj, hole.domain, hole.after_seq, hole.from_ts, hole.to_ts
+            )?;
+        }
+    } else if complete && completeness(continuity) == Some(COULD_NOT) {
+        let incomparable = continuity.incomparable;
+        writeln!(
+            out,
+            "COMPLETENESS NOT CHECKED: {incomparable} records have no totals that go on"
+        )?;
+    }
+    Ok(())
+}
+
+/// Which entries are superseded, by what entries after them say. Whoever shows the last entries of a
+/// ledger meets all that concern them.
+#[derive(Default)]
+pub(super) struct Superseded {
+    marks: BTreeMap<u64, String>,
+    /// Corrections, and what each corrects.
+    targets: BTreeMap<u64, u64>,
+    restatements: Vec<(Scope, u64)>,
+}
+
+impl Superseded {
+    /// The next entry.
+    pub(super) fn note(&mut self, entry: &Value) {
+        let Some(object) = entry.as_object() else { return };
+        let text = |name: &str| object.get(name).and_then(Value::as_str);
+        let number = |name: &str| object.get(name).and_then(Value::as_u64);
+        let Some(by) = number("seq").filter(|_| text("kind") == Some("ledger")) else { return };
+        match text("type") {
+            Some("correction") => {
+                let Some(corrected) = number("corrects") else { return };
+                let retracts = object.contains("retraction");
+                self.targets.insert(by, corrected);
+                if let Some(stands_again) = self.targets.get(&corrected).filter(|_| retracts) {
+                    // A correction that is taken back: what it corrected stands again.
+                    self.marks.remove(stands_again);
+                }
+                let word = if retracts { "retracted" } else { "corrected" };
+                self.marks.insert(corrected, format!("{word} by #{by}"));
+            }
+            Some("restatement") => {
+                let list = object.get("records").and_then(Value::as_array).unwrap_or_default();
+                let scope = match number("first").zip(number("last")) {
+                    Some((first, last)) => Scope::Range { first, last },
+                    None => Scope::List(list.iter().filter_map(Value::as_u64).collect()),
+                };
+                self.restatements.push((scope, by));
+            }
+            _ => {}
+        }
+    }
+
+    /// What supersedes an entry.
+    pub(super) fn mark(&self, seq: u64) -> Option<String> {
+        let restated = || {
+            let (_, by) = self.restatements.iter().rfind(|(scope, _)| scope.contains(seq))?;
+            Some(format!("restated by #{by}"))
+        };
+        self.marks.get(&seq).cloned().or_else(restated)
+    }
+}
+
+/// What one of the ledger's own records says, in a few words.
+pub(super) fn summary(object: &Object) -> String {
+    let text = |name: &str| object.get(name).and_then(Value::as_str).map(plain);
+    let number = |name: &str| object.get(name).and_then(Value::as_u64);
+    let keys = |name: &str| object.get(name).and_then(Value::as_array).map_or(0, <[Value]>::len);
+    let reason = text("reason").map_or(String::new(), |reason| format!(" ({reason})"));
+    match object.get("type").and_then(Value::as_str) {
+        Some("correction") => {
+            let corrected = number("corrects").unwrap_or_default();
+            let word = if object.contains("retraction") { "retracts" } else { "corrects" };
+            format!("correction: {word} #{corrected}{reason}")
+        }
+        Some("restatement") => match (number("first"), number("last")) {
+            (Some(first), Some(last)) => format!("restatement: #{first} to #{last}{reason}"),
+            _ => format!("restatement: {} records{reason}", keys("records")),
+        },
+        Some("gap") => {
+            let (from, to) = (text("from_ts"), text("to_ts"));
+            let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+            format!("gap: {from} to {to}{reason}")
+        }
+        Some("heartbeat") => match text("next_by") {
+            Some(due) => format!("heartbeat: next by {due}"),
+            None => "heartbeat: the last one".to_owned(),
+        },
+        Some("key_rotation") => {
+            format!("key_rotation: {} added, {} retired{reason}", keys("added"), keys("retired"))
+        }
+        _ => text("type").unwrap_or_else(|| "?".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complete_is_only_what_was_compared_and_has_no_hole() {
+        let domain = |uncovered_uj| continuity::DomainReport {
+            host_id: "h".into(),
+            domain: "package-0".into(),
+            streams: 1,
+            covered_uj: 10,
+            uncovered_uj,
+            gap_uj: 5,
+        };
+        let report = |records, incomparable, uncovered| continuity::Report {
+            records,
+            incomparable,
+            domains: vec![domain(uncovered)],
+            holes: Vec::new(),
+        };
+        assert_eq!(completeness(&report(3, 0, 0)), None);
+        assert_eq!(completeness(&report(3, 0, 7)), Some(1));
+        assert_eq!(completeness(&report(3, 1, 7)), Some(1));
+        assert_eq!(completeness(&report(3, 1, 0)), Some(COULD_NOT));
+        assert_eq!(completeness(&report(0, 0, 0)), Some(COULD_NOT));
+        let mut text = Vec::new();
+        write_continuity(&report(3, 0, 7), true, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.contains("10 uJ of the governor's totals in records, 7 uJ between them, 5 uJ")
+        );
+        assert!(text.contains("NOT COMPLETE: 7 uJ"), "{text}");
+    }
+
+    fn marks(lines: &[&str]) -> Vec<(u64, String)> {
+        let mut superseded = Superseded::default();
+        for line in lines {
+            superseded.note(&parse(line.as_bytes()).unwrap());
+        }
+        (1..8).filter_map(|seq| Some((seq, superseded.mark(seq)?))).collect()
+    }
+
+    #[test]
+    fn a_record_is_marked_by_the_last_correction_that_stands() {
+        let lines = [
+            r#"{"corrects":9,"kind":"x","seq":1,"type":"correction"}"#,
+            r#"{"corrects":1,"kind":"ledger","replacement":{},"seq":4,"type":"correction"}"#,
+            r#"{"corrects":2,"kind":"ledger","retraction":true,"seq":5,"type":"correction"}"#,
+            r#"{"first":1,"kind":"ledger","last":3,"seq":6,"type":"restatement"}"#,
+            r#"{"corrects":5,"kind":"ledger","retraction":true,"seq":7,"type":"correction"}"#,
+        ];
+        let owned = |marks: &[(u64, &str)]| -> Vec<(u64, String)> {
+            marks.iter().map(|(seq, mark)| (*seq, (*mark).to_owned())).collect()
+        };
+        let before = [(1, "corrected by #4"), (2, "retracted by #5"), (3, "restated by #6")];
+        assert_eq!(marks(&lines[..4]), owned(&before));
+        let after = [
+            (1, "corrected by #4"),
+            (2, "restated by #6"),
+            (3, "restated by #6"),
+            (5, "retracted by #7"),
+        ];
+        assert_eq!(marks(&lines), owned(&after));
+    }
+}
