@@ -27,6 +27,7 @@ mod page;
 mod process;
 mod sim;
 mod socket;
+mod spans;
 mod spin;
 mod stats;
 mod subject;
@@ -50,6 +51,9 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
   closed-form    intervals without sampling, in this process
   ledger-verify  verifying a ledger, against its signatures alone and against carbon-ops 0.1.1
   ledger-prove   building the proof of one record of a million
+  price-year     a year in quarter-hour slots, priced
+  stream-estimates
+                 spans through `carbon-ops estimate`
   all            all of them
 
   --binary PATH  the carbon-ops to measure; without it, a release build of this checkout
@@ -112,6 +116,8 @@ const BENCHMARKS: &[(&str, Measures, Measure)] = &[
     ("closed-form", Measures::Estimate, estimate::closed_form),
     ("ledger-verify", Measures::CarbonOps, ledger::verify::measure),
     ("ledger-prove", Measures::CarbonOps, ledger::prove::measure),
+    ("price-year", Measures::Estimate, spans::price_year),
+    ("stream-estimates", Measures::CarbonOps, spans::stream),
 ];
 
 fn main() -> ExitCode {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use carbon_ops_estimate::record::v2::Deployment;
+use carbon_ops_estimate::span::Missing;
 use carbon_ops_ledger::entry::Durability;
 use carbon_ops_ledger::pack::Selection;
 use carbon_ops_units::Microjoules;
@@ -55,6 +57,18 @@ pub(crate) enum Command {
     /// tree of processes, cgroup or systemd unit. Needs no privilege; where no counter can be read,
     /// the energy is a model's and labelled so.
     Monitor(Monitor),
+    /// Say what energy that was used somewhere emitted, with its interval
+    ///
+    /// Prices one span from options, or a stream of spans from standard input, one JSON object or line
+    /// of CSV each, by the grid intensity of its own time and place.
+    Estimate(Box<Estimate>),
+    /// Sum up records of ledgers and files, with an interval for each sum
+    ///
+    /// Ledgers are verified first. Errors that records share (a grid's factors, a meter, a PUE) stay
+    /// shared: they do not average out.
+    Aggregate(Aggregate),
+    /// Find records that stand out from those before them
+    Anomaly(Anomaly),
     /// Verify and show the ledger of records
     #[command(subcommand)]
     Ledger(Ledger),
@@ -68,7 +82,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(Config),
     /// Print the JSON Schema of a record
-    Schema,
+    Schema(Schema),
     /// Show what a kilowatt hour of a grid emits, hour by hour, and where the numbers are from
     ///
     /// Without --from and --to: the last day. Answers of providers are kept in a cache; times that have passed
@@ -129,6 +143,269 @@ pub(crate) struct Run {
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops estimate --energy 1.2kWh --from 2026-03-01 --to 2026-03-02 --zone DE
+  carbon-ops estimate --energy '1.2kWh ± 2%' --pue 'tn(1.2, 0.05, min=1)' \\
+      --intensity 'ln(400, 10%)' --method monte_carlo --trials 1000000 --seed 1 --json
+  carbon-ops estimate < spans.ndjson > rows.ndjson      members: start, end, energy_kwh, zone, …
+  carbon-ops estimate --recompute ledger:17             the same numbers again, digit by digit
+
+A value may be exact (1.2), normal (1.2 ± 2%, n(1.2, 0.024)), truncated (tn(1.2, 0.05, min=1)), lognormal
+(ln(400, 10%)), uniform (u(1, 1.4)), or one of the other shapes of docs/method.md.
+
+Exit code: 0 done, or the same numbers; 1 lines were skipped, or the numbers differ; 2 could not do it.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Estimate {
+    /// Energy with its unit and, if you like, its distribution; without it, spans are read from standard
+    /// input
+    #[arg(long, value_name = "ENERGY")]
+    pub(crate) energy: Option<String>,
+
+    /// Start of the span: RFC 3339, or a day in UTC
+    #[arg(long, value_name = "TIME", requires_all = ["energy", "to"])]
+    pub(crate) from: Option<String>,
+
+    /// End of the span, not counted
+    #[arg(long, value_name = "TIME", requires_all = ["energy", "from"])]
+    pub(crate) to: Option<String>,
+
+    /// Grid zone: ISO country code or subdivision, country name or cloud region
+    #[arg(long, visible_alias = "region", value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+
+    /// Provider to ask: `electricity_maps`, gb, static, egrid or file; may be repeated, in order
+    #[arg(long = "provider", value_name = "NAME")]
+    pub(crate) providers: Vec<String>,
+
+    /// Use only what is in the cache
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// Grid intensity in g/kWh, instead of that of a zone
+    #[arg(long, value_name = "INTENSITY")]
+    pub(crate) intensity: Option<String>,
+
+    /// Power usage effectiveness of the site: a number of at least 1, a distribution, or
+    /// cloud-hyperscale, enterprise, on-premise
+    #[arg(long, value_name = "X")]
+    pub(crate) pue: Option<String>,
+
+    /// Who owns the machines, which decides on scope and category: own, colocation, cloud, product
+    #[arg(long, value_name = "WHO")]
+    pub(crate) deployment: Option<Deployment>,
+
+    /// With which value time without a slot is priced: step, interpolate, drop
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) missing: Option<Missing>,
+
+    /// How the interval is computed
+    #[arg(long, value_enum, default_value_t = EstimateMethod::Analytical)]
+    pub(crate) method: EstimateMethod,
+
+    /// Trials of `monte_carlo`; 200,000 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
+    pub(crate) trials: Option<u64>,
+
+    /// Instead of a number of trials: go on until so many digits of the standard uncertainty are stable
+    #[arg(long, value_name = "DIGITS", conflicts_with = "trials",
+          value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub(crate) adaptive: Option<u8>,
+
+    /// Seed of `monte_carlo`; the record keeps it
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+
+    /// The shortest interval instead of the symmetric one, with `monte_carlo`
+    #[arg(long)]
+    pub(crate) shortest: bool,
+
+    /// Your own name for the span
+    #[arg(long, value_name = "NAME", requires = "energy")]
+    pub(crate) id: Option<String>,
+
+    /// The host that used the energy
+    #[arg(long, value_name = "NAME", requires = "energy")]
+    pub(crate) host: Option<String>,
+
+    /// Label for the record; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<String>,
+
+    /// Sign the records into this ledger
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: Option<PathBuf>,
+
+    /// Of a stream, print full records instead of compact rows
+    #[arg(long, conflicts_with_all = ["energy", "ledger"])]
+    pub(crate) records: bool,
+
+    /// How the stream is written
+    #[arg(long, value_enum, default_value_t = InputFormat::Auto, conflicts_with = "energy")]
+    pub(crate) format: InputFormat,
+
+    /// What to do with a bad line of the stream: stop there, or name it and go on
+    #[arg(long, value_enum, default_value_t = OnError::Stop, conflicts_with = "energy")]
+    pub(crate) on_error: OnError,
+
+    /// Print the span also in buckets, aligned to the clock in UTC (`interpolation.bucket_minutes`)
+    #[arg(long, requires_all = ["energy", "from"], conflicts_with_all = ["json", "intensity"])]
+    pub(crate) buckets: bool,
+
+    /// Derive the numbers of a record again: a file with one record, or LEDGER:SEQ
+    #[arg(long, value_name = "RECORD", conflicts_with_all = ["energy", "records", "ledger"])]
+    pub(crate) recompute: Option<String>,
+
+    /// Print the record as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops aggregate                               the default ledger, in one sum
+  carbon-ops aggregate --by day host-a/ host-b/      two ledgers, day by day
+  carbon-ops aggregate --by label:team --csv records.ndjson
+
+Exit code: 0 done; 2 could not do it, or a ledger is not valid.")]
+pub(crate) struct Aggregate {
+    /// Ledgers, and files of records with one a line; the default ledger without them
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// What a sum is over: all, region, source, host, day (in UTC), or label:NAME
+    #[arg(long, value_name = "WHAT", default_value = "all")]
+    pub(crate) by: GroupBy,
+
+    /// Trusted keys: a file with one public key in hex per line, or a public key in hex
+    #[arg(long, value_name = "FILE|HEX")]
+    pub(crate) trust: Option<String>,
+
+    /// Count records of simulated sensors, too
+    #[arg(long)]
+    pub(crate) include_simulated: bool,
+
+    /// Print the sums as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print the sums as CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+}
+
+/// What a sum is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum GroupBy {
+    All,
+    Region,
+    Source,
+    Host,
+    Day,
+    Label(String),
+}
+
+impl std::str::FromStr for GroupBy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            "region" => Ok(Self::Region),
+            "source" => Ok(Self::Source),
+            "host" => Ok(Self::Host),
+            "day" => Ok(Self::Day),
+            _ => match text.strip_prefix("label:") {
+                Some(name) if !name.is_empty() => Ok(Self::Label(name.to_owned())),
+                _ => Err("all, region, source, host, day, or label:NAME".to_owned()),
+            },
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A record is judged by those before it, in the order of their times. --robust takes median and median
+absolute deviation instead of mean and standard deviation, which an outlier among them does not blind.
+
+Exit code: 0 nothing stands out; 1 something does; 2 could not do it.")]
+pub(crate) struct Anomaly {
+    /// Ledgers, and files of records with one a line; the default ledger without them
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Of what
+    #[arg(long, value_enum, default_value_t = Of::Grams)]
+    pub(crate) of: Of,
+
+    /// How many records before it a record is judged by
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = window)]
+    pub(crate) window: usize,
+
+    /// How many deviations stand out; 3 unless given, 3.5 with --robust
+    #[arg(long, value_name = "Z")]
+    pub(crate) z: Option<f64>,
+
+    /// By median and median absolute deviation
+    #[arg(long)]
+    pub(crate) robust: bool,
+
+    /// Trusted keys: a file with one public key in hex per line, or a public key in hex
+    #[arg(long, value_name = "FILE|HEX")]
+    pub(crate) trust: Option<String>,
+
+    /// Judge records of simulated sensors, too
+    #[arg(long)]
+    pub(crate) include_simulated: bool,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Of {
+    Grams,
+    Energy,
+    Intensity,
+}
+
+fn window(text: &str) -> Result<usize, String> {
+    let least = carbon_ops_estimate::anomaly::WINDOW_MIN;
+    let count: usize = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if count < least { Err(format!("at least {least} are needed")) } else { Ok(count) }
+}
+
+/// How an interval is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum EstimateMethod {
+    /// Quadrature: deterministic
+    #[value(alias = "analytical_truncated")]
+    Analytical,
+    /// Sampling after JCGM 101
+    MonteCarlo,
+}
+
+/// How a stream is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    /// JSON where it begins with a brace, else CSV
+    Auto,
+    /// One JSON object per line
+    Ndjson,
+    /// Comma-separated values with a heading
+    Csv,
+}
+
+/// What becomes of a bad line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnError {
+    Stop,
+    Skip,
 }
 
 #[derive(Debug, Args)]
@@ -659,6 +936,13 @@ pub(crate) struct WitnessServe {
     /// List of logs (C2SP tlog-list)
     #[arg(long, value_name = "FILE")]
     pub(crate) log_list: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Its `schema_version`: 1 is what `run` writes, 2 what `estimate` does
+    #[arg(value_name = "VERSION", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) version: u8,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_estimate::span::Missing;
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_ledger::append::SEGMENT_BYTES;
 use carbon_ops_meter::client;
@@ -80,6 +82,10 @@ pub(crate) struct Settings {
     pub(crate) governor_socket: Setting<Option<PathBuf>>,
     /// How long to wait for its answer.
     pub(crate) governor_timeout: Setting<Option<Duration>>,
+    /// Minutes of a bucket of `estimate --buckets`.
+    pub(crate) bucket_minutes: Setting<Option<NonZeroU32>>,
+    /// With which value time without a slot is priced.
+    pub(crate) missing_policy: Setting<Option<Missing>>,
     /// Where intensities come from.
     pub(crate) grid: grid::Settings,
     /// The file that was read.
@@ -149,7 +155,7 @@ struct File {
     power: PowerSection,
     ledger: LedgerSection,
     governor: GovernorSection,
-    interpolation: Option<Interpolation>,
+    interpolation: Interpolation,
     providers: grid::Section,
     labeling: Option<Labeling>,
     /// Sections that are set and have no effect; filled in after reading.
@@ -197,9 +203,8 @@ struct GovernorSection {
     timeout_seconds: Option<f64>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read so that a misspelt key is refused; without effect yet")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct Interpolation {
     bucket_minutes: Option<u32>,
     missing_policy: Option<String>,
@@ -244,9 +249,7 @@ impl Settings {
             let pue = Pue::new(ratio).with_context(|| format!("pue.overrides.{region}"))?;
             overrides.insert(region, pue);
         }
-        let mut without_effect = file.without_effect;
-        let minutes = "DCL_BUCKET_MINUTES";
-        without_effect.extend(edge.variable(minutes).map(|_| minutes.to_owned()));
+        let without_effect = file.without_effect;
 
         Ok(Self {
             region: sources.pick(
@@ -284,9 +287,7 @@ impl Settings {
                 )?
                 .or(below_home("ledger")),
             key: sources
-                .pick(None, "CARBON_OPS_KEY", file.ledger.key.map(path_text), |text| {
-                    Ok(PathBuf::from(text))
-                })?
+                .path("CARBON_OPS_KEY", file.ledger.key)?
                 .or(below_home("keys/default.pem")),
             key_passphrase_file: sources
                 .passphrase_file(file.ledger.key_passphrase_file.map(path_text))?,
@@ -294,9 +295,11 @@ impl Settings {
                 .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
             segment_bytes: sources.segment_bytes(file.ledger.segment_bytes)?,
             witnesses: sources.witnesses(file.ledger.witnesses)?,
-            policy: sources.policy(file.ledger.policy)?,
+            policy: sources.path("CARBON_OPS_POLICY", file.ledger.policy)?,
             governor_socket: sources.governor_socket(file.governor.socket)?,
             governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
+            bucket_minutes: sources.bucket_minutes(&file.interpolation)?,
+            missing_policy: sources.missing_policy(file.interpolation.missing_policy)?,
             grid: grid::Settings::resolve(edge, &of_file(), file.providers)?,
             file: path,
             without_effect,
@@ -322,6 +325,15 @@ impl<T> Setting<Option<T>> {
             None => Self { value: default, origin: Origin::Default },
         }
     }
+}
+
+/// A day is the longest bucket that still says when.
+const BUCKET_MAX: u32 = 1440;
+
+fn bucket_minutes(text: &str) -> Result<NonZeroU32> {
+    let minutes: Option<NonZeroU32> = text.trim().parse().ok();
+    let minutes = minutes.filter(|minutes| minutes.get() <= BUCKET_MAX);
+    minutes.with_context(|| format!("whole minutes from 1 to {BUCKET_MAX} are needed"))
 }
 
 fn positive_watts(text: &str) -> Result<Watts> {
@@ -374,11 +386,6 @@ impl Sources<'_> {
         })
     }
 
-    fn policy(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {
-        let file = file.map(|path| path.to_string_lossy().into_owned());
-        self.pick(None, "CARBON_OPS_POLICY", file, |text| Ok(PathBuf::from(text)))
-    }
-
     fn governor_socket(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {
         let file = file.map(|path| path.to_string_lossy().into_owned());
         let found =
@@ -400,6 +407,24 @@ impl Sources<'_> {
     fn governor_timeout(&self, file: Option<f64>) -> Result<Setting<Option<Duration>>> {
         let file = file.map(|seconds| seconds.to_string());
         Ok(self.pick(None, "CARBON_OPS_GOVERNOR_TIMEOUT", file, timeout)?.or(Some(client::TIMEOUT)))
+    }
+
+    fn path(
+        &self,
+        variable: &'static str,
+        file: Option<PathBuf>,
+    ) -> Result<Setting<Option<PathBuf>>> {
+        let file = file.map(|path| path.to_string_lossy().into_owned());
+        self.pick(None, variable, file, |text| Ok(PathBuf::from(text)))
+    }
+
+    fn bucket_minutes(&self, file: &Interpolation) -> Result<Setting<Option<NonZeroU32>>> {
+        let minutes = file.bucket_minutes.map(|minutes| minutes.to_string());
+        self.pick(None, "DCL_BUCKET_MINUTES", minutes, bucket_minutes)
+    }
+
+    fn missing_policy(&self, file: Option<String>) -> Result<Setting<Option<Missing>>> {
+        self.pick(None, "DCL_MISSING_POLICY", file, |text| Ok(text.parse()?))
     }
 
     /// The first of flag, environment and file that is set, parsed; an error names its origin.
@@ -485,8 +510,7 @@ fn parse_file(path: &Path) -> Result<Option<File>> {
     };
     let mut file: File =
         parsed.with_context(|| format!("configuration file {}", path.display()))?;
-    let sections =
-        [("interpolation", file.interpolation.is_some()), ("labeling", file.labeling.is_some())];
+    let sections = [("labeling", file.labeling.is_some())];
     let set = sections.into_iter().filter(|(_, is_set)| *is_set);
     file.without_effect = set.map(|(section, _)| section.to_owned()).collect();
     Ok(Some(file))
@@ -537,13 +561,19 @@ mod tests {
                     ttl_seconds: 300\nlabeling:\n  emit_ledger_events: false\n";
         let got = settings(&[], Some(("carbon.yml", text))).unwrap();
         assert_eq!(got.pue.value, Some(PueSetting::Enterprise));
-        assert_eq!(got.without_effect, ["interpolation", "labeling"]);
+        assert_eq!(got.without_effect, ["labeling"]);
+        assert_eq!(got.bucket_minutes.value, NonZeroU32::new(15));
+        assert_eq!(got.missing_policy.value, Some(Missing::Step));
     }
 
     #[test]
     fn what_is_wrong_is_refused_with_its_origin() {
         for (variables, file, expected) in [
             (&[("DCL_PUE_DEFAULT", "0.5")][..], None, "DCL_PUE_DEFAULT"),
+            (&[("DCL_BUCKET_MINUTES", "0")], None, "1 to 1440"),
+            (&[("DCL_BUCKET_MINUTES", "true")], None, "1 to 1440"),
+            (&[], Some(("c.toml", "[interpolation]\nmissing_policy='guess'\n")), "interpolate"),
+            (&[], Some(("c.toml", "[interpolation]\nbucket='15'\n")), "bucket"),
             (&[("DCL_PUE_DEFAULT", "cheap")], None, "cloud-hyperscale"),
             (&[("CPU_TDP_WATTS", "-10")], None, "CPU_TDP_WATTS"),
             (&[("CPU_TDP_WATTS", "nan")], None, "CPU_TDP_WATTS"),

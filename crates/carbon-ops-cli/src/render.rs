@@ -117,7 +117,7 @@ fn heading(record: &Record) -> String {
 }
 
 /// A value in a column of its own, and its interval beside it.
-fn bounded(value: &str, interval: Option<(f64, f64, f64)>, unit: &str) -> String {
+pub(crate) fn bounded(value: &str, interval: Option<(f64, f64, f64)>, unit: &str) -> String {
     let interval = interval.map_or("no interval".into(), |(low, high, level)| {
         format!("{:.0} % between {} and {}", 100.0 * level, si(low, unit), si(high, unit))
     });

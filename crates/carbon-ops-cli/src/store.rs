@@ -324,7 +324,11 @@ impl<'k> Opened<'k> {
 
     /// Appends a record; when this returns, it is on the disk.
     pub(crate) fn append(&mut self, record: &Record) -> Result<Appended> {
-        let payload = payload(record)?;
+        self.append_object(payload(record)?)
+    }
+
+    /// The same with a record of any version.
+    pub(crate) fn append_object(&mut self, payload: Object) -> Result<Appended> {
         Ok(self.ledger.append(payload, &timestamp(Edge::now()))?)
     }
 

@@ -3,22 +3,36 @@
 //! * [`zones`]: from what a user types to a grid zone.
 //! * [`intensity`]: what a kilowatt hour of a zone emits, and how well that is known.
 //! * [`uncertainty`]: distributions, the measurement model, closed form and Monte Carlo, budgets.
-//! * [`aggregate`]: totals in which shared errors stay shared.
-//! * [`record`]: record v1 and the one place where its numbers are derived.
+//! * [`span`]: energy of a time, priced by overlap with slots.
+//! * [`record`]: records v1 and v2, and the one place of each where its numbers are derived.
+//! * [`aggregate`]: totals in which shared errors stay shared; [`anomaly`]: values that stand out.
+//!
+//! The quick start, as `examples/estimate_span.rs` runs it:
 //!
 //! ```
-//! use carbon_ops_estimate::record::{Input, estimate};
-//! use carbon_ops_estimate::uncertainty::Distribution;
-//! use carbon_ops_estimate::zones;
+//! use carbon_ops_estimate::intensity::table::YearlyTable;
+//! use carbon_ops_estimate::intensity::{Interval, Provider as _, Want};
+//! use carbon_ops_estimate::record::v2::{Input, Method, Relative, energy_inputs, estimate, grid_inputs};
+//! use carbon_ops_estimate::span::{Load, Missing, Tariff};
+//! use carbon_ops_estimate::uncertainty::text::Quantity;
+//! use carbon_ops_estimate::zones::place;
 //!
-//! let germany = zones::resolve("DE")?.yearly;
-//! let inputs = [
-//!     Input::new("energy", Distribution::Lognormal { mean: 1.0, cv: 0.05 }, "power meter"),
-//!     Input::new("pue", Distribution::Point { mean: 1.2 }, "operator"),
-//!     Input::new("intensity", germany.distribution(), germany.citation()),
-//! ];
-//! let one_kilowatt_hour = estimate(3_600_000_000_000, &inputs)?;
-//! assert!(one_kilowatt_hour.meta.ci_lower_g < one_kilowatt_hour.prices.grams);
+//! // What was used, when, and where.
+//! let energy = Quantity::Energy.read("1.2kWh ± 2%")?;
+//! let span = Interval::parse("2026-03-01T09:07:30Z", "2026-03-01T10:07:30Z")?;
+//! let (grid, want) = (YearlyTable, Want::AVERAGE);
+//!
+//! // What the grid emitted meanwhile, slot by slot.
+//! let series = grid.slots(&grid.zone(&place("DE")?, &want)?, span, &want)?;
+//! let tariff = Tariff::of(series.inventory()?.slots())?;
+//! let priced = tariff.price(span, &Load::Even(energy.mean()), Missing::Step)?;
+//!
+//! // Every input with its distribution and source; then the result with its interval.
+//! let mut inputs = energy_inputs(energy, "power meter")?;
+//! inputs.push(Input::new("pue", "tn(1.2, 0.05, min=1)".parse()?, "operator"));
+//! inputs.extend(grid_inputs(&priced, &tariff, None, "OWID/Ember"));
+//! let result = estimate(&inputs, &Relative::of(&inputs, Method::Analytical)?)?;
+//! assert!(result.meta.ci_lower_g < result.prices.grams && result.prices.grams < result.meta.ci_upper_g);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -5,7 +5,7 @@
 //! nine significant digits; [`Record::check`] derives them again from the integers and the inputs.
 //!
 //! Order of evaluation, in IEEE-754 double arithmetic. Each line is rounded by
-//! [`round9`], and the next one starts from the rounded value, so that
+//! [`round9`](crate::uncertainty::round9), and the next one starts from the rounded value, so that
 //! anyone can follow the arithmetic with the numbers that stand in the record:
 //!
 //! * `energy_kwh = workload_uj / 3.6e12`
@@ -27,7 +27,30 @@ use carbon_ops_units::{Bounded, GramsCo2e, KilowattHours, Microjoules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::uncertainty::{Distribution, LEVEL, Outcome, product, round9};
+use crate::decimal::round9;
+use crate::uncertainty::{Distribution, LEVEL, Outcome, product};
+
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
+        pub enum $name {
+            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
+        }
+        impl $name {
+            /// The word that stands in records.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+    };
+}
+
+pub mod any;
+pub mod totals;
+pub mod v2;
 
 /// The version that this module writes and reads.
 pub const SCHEMA_VERSION: u64 = 1;
@@ -160,22 +183,6 @@ impl<'de> Deserialize<'de> for Decimal {
             Err(serde::de::Error::custom(format!("{text:?} is not a plain decimal number")))
         }
     }
-}
-
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-        pub enum $name {
-            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
-        }
-        impl $name {
-            /// The word that stands in records.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-        }
-    };
 }
 
 words! {
@@ -469,6 +476,9 @@ pub enum Error {
     /// Not the members and types of record v1.
     #[error("not a record of schema version 1: {0}")]
     Shape(String),
+    /// Not the members and types of record v2.
+    #[error("not a record of schema version 2: {0}")]
+    ShapeOfV2(String),
     /// A rule that ties members together does not hold.
     #[error("{member}: {rule}")]
     Rule {
@@ -566,7 +576,12 @@ fn means(inputs: &[Input]) -> Result<(f64, f64, Vec<Distribution>), Error> {
 impl Prices {
     fn of(workload_uj: u64, pue: f64, intensity: f64) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "below 2^53 by Record::check")]
-        let energy_kwh = round9(workload_uj as f64 / 3.6e12);
+        Self::of_kilowatt_hours(workload_uj as f64 / 3.6e12, pue, intensity)
+    }
+
+    /// The chain from any energy.
+    pub fn of_kilowatt_hours(kilowatt_hours: f64, pue: f64, intensity: f64) -> Self {
+        let energy_kwh = round9(kilowatt_hours);
         let pue_used = round9(pue);
         let intensity_g_per_kwh = round9(intensity);
         let total_energy_with_pue_kwh = round9(energy_kwh * pue_used);
@@ -705,7 +720,11 @@ impl Record {
         if !(0.0..=100.0).contains(&self.coverage_pct) {
             return Err(rule("coverage_pct", "0 to 100"));
         }
-        // GPUs are measured beside everything else.
+        self.check_sensors()
+    }
+
+    /// GPUs are measured beside everything else.
+    fn check_sensors(&self) -> Result<(), Error> {
         let of_host = self.sensors.iter().filter(|sensor| sensor.name != GPUS);
         let used = of_host.filter(|sensor| sensor.status == SensorStatus::Used).count();
         if used != 1 && !self.sensors.is_empty() {

@@ -258,19 +258,18 @@ impl Tariff {
         let mut rates = Vec::with_capacity(slots.len());
         for slot in slots {
             let meta = Arc::as_ptr(&slot.meta);
-            let source = match metas.get(&meta) {
-                Some(&source) => source,
-                None => {
-                    let key = slot.meta.shared_key();
-                    let index = sources.iter().position(|known| *known == key);
-                    let index = index.unwrap_or_else(|| {
-                        sources.push(key);
-                        sources.len() - 1
-                    });
-                    let source = u32::try_from(index).unwrap_or(u32::MAX);
-                    metas.insert(meta, source);
-                    source
-                }
+            let source = if let Some(&source) = metas.get(&meta) {
+                source
+            } else {
+                let key = slot.meta.shared_key();
+                let index = sources.iter().position(|known| *known == key);
+                let index = index.unwrap_or_else(|| {
+                    sources.push(key);
+                    sources.len() - 1
+                });
+                let source = u32::try_from(index).unwrap_or(u32::MAX);
+                metas.insert(meta, source);
+                source
             };
             let class = slot.meta.uncertainty;
             let value = slot.as_grams_per_kilowatt_hour();

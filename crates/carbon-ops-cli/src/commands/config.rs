@@ -76,6 +76,8 @@ fn rows(settings: &Settings) -> Vec<Row> {
             time.as_secs_f64().to_string()
         }),
     ];
+    rows.push(row("interpolation.bucket_minutes", &settings.bucket_minutes, ToString::to_string));
+    rows.push(row("interpolation.missing_policy", &settings.missing_policy, ToString::to_string));
     rows.extend(providers(&settings.grid));
     let file = settings.file.as_ref().map(|path| format!("file {}", path.display()));
     if !settings.pue_overrides.is_empty() {

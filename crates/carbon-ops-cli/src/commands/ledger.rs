@@ -5,10 +5,12 @@ use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_estimate::record::any::{Any, NEWEST};
 use carbon_ops_estimate::record::continuity::{self, Continuity, Passage};
-use carbon_ops_estimate::record::{Record, RecordKind, SCHEMA_VERSION};
+use carbon_ops_estimate::record::{Record, RecordKind};
 use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
+use carbon_ops_ledger::entry::RESERVED_MEMBERS;
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::LedgerReader;
@@ -178,7 +180,10 @@ fn inspect(
         let stands_in_line = payload.member("seq").is_some();
         let read = || check_record(payload, args.recompute);
         let record = matches!(owner, Owner::Us).then(read).transpose()?;
-        let passage = record.filter(|_| stands_in_line).map(|record| Passage::of(&record));
+        let record = record.filter(|_| stands_in_line);
+        // A span that was not measured here is no passage of a counter's time.
+        let measured = record.as_ref().and_then(Any::measurement);
+        let passage = measured.map(|record| Passage::of(&record));
         Ok((owner, passage))
     };
     let (mut others, mut continuity) = (Others::default(), Continuity::new());
@@ -258,10 +263,18 @@ impl Owner {
             return Self::Foreign;
         }
         match payload.member("schema_version").as_ref().and_then(Value::as_u64) {
-            Some(version) if version > SCHEMA_VERSION => Self::Newer,
+            Some(version) if version > NEWEST => Self::Newer,
             _ => Self::Us,
         }
     }
+}
+
+/// An entry without what the ledger adds to it.
+pub(super) fn unsigned(mut entry: Object) -> serde_json::Value {
+    for member in RESERVED_MEMBERS {
+        entry.remove(member);
+    }
+    entry.into()
 }
 
 /// Whose record it is; one of ours has to be in order.
@@ -274,12 +287,12 @@ fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, String
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
-fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Record, String> {
+fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Any, String> {
     let bytes = payload.to_canonical();
     let record = match serde_json::from_slice::<Record>(&bytes) {
-        Ok(record) => record.check().map(|()| record),
+        Ok(record) => record.check().map(|()| Any::V1(Box::new(record))),
         // The other reader says what is wrong without a place that is not the line's.
-        Err(_) => Record::from_json(serde_json::from_slice(&bytes).map_err(|e| e.to_string())?),
+        Err(_) => Any::from_json(serde_json::from_slice(&bytes).map_err(|e| e.to_string())?),
     };
     let record = record.map_err(|error| error.to_string())?;
     if recompute {

@@ -1,8 +1,11 @@
 //! One file per verb, each with one `run` that returns the exit code.
 
+pub(crate) mod aggregate;
+pub(crate) mod anomaly;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod estimate;
 pub(crate) mod intensity;
 pub(crate) mod keys;
 pub(crate) mod ledger;
@@ -10,4 +13,5 @@ mod legacy;
 pub(crate) mod monitor;
 pub(crate) mod run;
 pub(crate) mod schema;
+mod sources;
 pub(crate) mod witness;

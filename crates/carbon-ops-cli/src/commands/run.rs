@@ -225,7 +225,7 @@ fn pue(settings: &Settings, zone: &Zone, host: &Host) -> PueInput {
     PueInput { distribution, source, shared: "pue:default".into() }
 }
 
-fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
+pub(crate) fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
     for label in given {
         let Some((key, value)) = label.split_once('=').filter(|(key, _)| !key.is_empty()) else {

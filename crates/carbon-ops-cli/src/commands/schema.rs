@@ -3,7 +3,10 @@
 use anyhow::Result;
 use carbon_ops_estimate::record;
 
-pub(crate) fn run(out: &mut impl std::io::Write) -> Result<u8> {
-    writeln!(out, "{:#}", record::schema())?;
+use crate::args::Schema;
+
+pub(crate) fn run(args: &Schema, out: &mut impl std::io::Write) -> Result<u8> {
+    let schema = if args.version == 1 { record::schema() } else { record::v2::schema() };
+    writeln!(out, "{schema:#}")?;
     Ok(0)
 }

@@ -15,6 +15,7 @@ mod cgroup;
 mod checkpoint;
 mod demo;
 mod doctor;
+mod estimate;
 mod fake_host;
 mod filtered;
 mod frozen;

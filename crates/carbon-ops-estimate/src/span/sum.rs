@@ -4,7 +4,7 @@
 //! Deliberately absent: exact sums.
 
 /// A running sum and what it rounded off.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Sum {
     sum: f64,
     rest: f64,

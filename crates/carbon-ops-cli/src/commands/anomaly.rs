@@ -1,0 +1,101 @@
+//! `carbon-ops anomaly`: records that stand out from those before them.
+//!
+//! Deliberately absent: what a value should have been.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use carbon_ops_estimate::anomaly::{Rule, Verdict, judge};
+use carbon_ops_estimate::record::any::Any;
+use serde_json::json;
+
+use crate::args::{Anomaly, Of};
+use crate::commands::sources::{How, read};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::render::plain;
+
+/// Exit code 0 when nothing stands out, 1 when something does.
+pub(crate) fn run(
+    args: &Anomaly,
+    edge: &Edge,
+    config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let settings = Settings::resolve(edge, config, None)?;
+    let how = How {
+        trust: args.trust.as_deref(),
+        include_simulated: args.include_simulated,
+        settings: &settings,
+        edge,
+    };
+    let mut records = read(&args.paths, &how)?.found;
+    records.sort_by(|a, b| a.times().cmp(&b.times()));
+    let values: Vec<f64> = records.iter().map(|record| value(record, args.of)).collect();
+    let rule = if args.robust { Rule::Robust } else { Rule::ZScore };
+    let limit = args.z.unwrap_or(rule.usual_limit());
+    let verdicts = judge(&values, rule, args.window);
+    let judged = verdicts.iter().filter(|verdict| **verdict != Verdict::TooFew).count();
+    let rows: Vec<_> = records
+        .iter()
+        .zip(&values)
+        .zip(&verdicts)
+        .filter(|(_, verdict)| verdict.is_beyond(limit))
+        .collect();
+    let unit = args.of.unit();
+    if args.json {
+        let listed = rows.iter().map(|((record, value), verdict)| {
+            let (start, end) = record.times();
+            let score = if let Verdict::Score(score) = verdict { Some(score) } else { None };
+            json!({ "start_ts": start, "end_ts": end, "name": record.name(), "value": value,
+                "score": score, "flat_window": **verdict == Verdict::Flat })
+        });
+        let report = json!({ "schema_version": 1, "of": args.of.member(), "unit": unit,
+            "rule": if args.robust { "median_mad" } else { "z_score" }, "window": args.window,
+            "limit": limit, "judged": judged, "anomalies": listed.collect::<Vec<_>>() });
+        writeln!(out, "{report:#}")?;
+        return Ok(u8::from(!rows.is_empty()));
+    }
+    for ((record, value), verdict) in &rows {
+        let score = match verdict {
+            Verdict::Score(score) => format!("{score:+.1}"),
+            _ => "flat before".to_owned(),
+        };
+        let name = plain(record.name().unwrap_or(""));
+        writeln!(out, "{}  {name:<16} {value:.4e} {unit}  {score}", record.times().0)?;
+    }
+    let count = rows.len();
+    writeln!(
+        out,
+        "{count} of {judged} stand out by more than {limit} (of {} records)",
+        records.len()
+    )?;
+    Ok(u8::from(count > 0))
+}
+
+fn value(record: &Any, of: Of) -> f64 {
+    match of {
+        Of::Grams => record.grams(),
+        Of::Energy => record.energy_kwh().0,
+        Of::Intensity => record.intensity_g_per_kwh(),
+    }
+}
+
+impl Of {
+    fn member(self) -> &'static str {
+        match self {
+            Self::Grams => "grams",
+            Self::Energy => "energy_kwh",
+            Self::Intensity => "intensity_g_per_kwh",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Grams => "g",
+            Self::Energy => "kWh",
+            Self::Intensity => "g/kWh",
+        }
+    }
+}

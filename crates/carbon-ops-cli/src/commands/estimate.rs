@@ -1,0 +1,185 @@
+//! `carbon-ops estimate`: the carbon of energy that was used somewhere, from options or from a stream.
+//!
+//! * `pricer`: from a span and its inputs to a record, everything that spans share computed once.
+//! * `stream`: spans from standard input to rows, records or a ledger.
+//! * `recompute`: the same numbers again from a record.
+//!
+//! Deliberately absent: measuring (`run`), and summing up (`aggregate`).
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use carbon_ops_estimate::intensity::Interval;
+use carbon_ops_estimate::intensity::cache::Mode;
+use carbon_ops_estimate::record::v2::{IntervalKind, Method};
+use carbon_ops_estimate::span::Load;
+use carbon_ops_estimate::uncertainty::Trials;
+use carbon_ops_estimate::uncertainty::text::Quantity;
+
+use crate::args::{Estimate, EstimateMethod};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::grid::{Grid, Name};
+
+mod bytes;
+mod pricer;
+mod recompute;
+mod row;
+mod show;
+mod stream;
+
+use pricer::{Pricer, Shared, Span};
+
+/// JCGM 101, 7.2: 10⁴/(1 − p) trials for a probability of p.
+const TRIALS: u64 = 200_000;
+
+pub(crate) fn run(
+    args: &Estimate,
+    edge: &Edge,
+    config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
+    if let Some(record) = &args.recompute {
+        return recompute::run(record, args.json, edge, config, out);
+    }
+    let settings = Settings::resolve(edge, config, None)?;
+    let shared = shared(args, &settings)?;
+    let mode = if args.offline { Mode::Offline } else { Mode::Online };
+    let names: Vec<Name> =
+        args.providers.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
+    let grid = Grid::new(&settings.grid, &names, mode)?;
+    let mut pricer = Pricer::new(shared, &settings, grid);
+    if args.energy.is_none() {
+        return stream::run(args, &mut pricer, &settings, edge, out);
+    }
+    one(args, &mut pricer, &settings, edge, out)
+}
+
+/// What all spans have in common.
+fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
+    let missing = args.missing.or(settings.missing_policy.value).unwrap_or_default();
+    let intensity = args.intensity.as_deref().map(|text| Quantity::Intensity.read(text));
+    Ok(Shared {
+        zone: args.zone.clone(),
+        pue: args.pue.clone(),
+        intensity: intensity.transpose().context("--intensity")?,
+        deployment: args.deployment,
+        missing,
+        method: method(args)?,
+        labels: crate::commands::run::labels(&args.labels)?,
+    })
+}
+
+fn method(args: &Estimate) -> Result<Method> {
+    let sampling =
+        args.trials.is_some() || args.adaptive.is_some() || args.seed.is_some() || args.shortest;
+    match args.method {
+        EstimateMethod::Analytical if sampling => {
+            bail!(
+                "--trials, --adaptive, --seed and --shortest are of sampling\nhint: add --method monte_carlo"
+            )
+        }
+        EstimateMethod::Analytical => Ok(Method::Analytical),
+        EstimateMethod::MonteCarlo => Ok(Method::MonteCarlo {
+            trials: match args.adaptive {
+                Some(digits) => Trials::Adaptive { digits },
+                None => Trials::Fixed(args.trials.unwrap_or(TRIALS)),
+            },
+            seed: match args.seed {
+                Some(seed) => seed,
+                None => u64::from_be_bytes(Edge::random()?),
+            },
+            interval: if args.shortest { IntervalKind::Shortest } else { IntervalKind::Symmetric },
+        }),
+    }
+}
+
+/// One span, from options.
+fn one(
+    args: &Estimate,
+    pricer: &mut Pricer<'_>,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let text = args.energy.as_deref().unwrap_or_default();
+    let energy = Quantity::Energy.read(text).context("--energy")?;
+    let interval = match (&args.from, &args.to) {
+        (Some(from), Some(to)) => Some(interval(from, to)?),
+        (None, None) if args.intensity.is_some() && args.ledger.is_none() => None,
+        _ => bail!(
+            "a span has a start and an end\nhint: give --from and --to, such as 2026-03-01T00:00Z; only \
+             with --intensity, and outside of a ledger, it may be left open"
+        ),
+    };
+    let load = Load::Even(energy.mean());
+    let span = Span {
+        interval: interval.map_or_else(open, Ok)?,
+        energy,
+        load: &load,
+        energy_source: "flag",
+        zone: None,
+        pue: None,
+        id: args.id.as_deref(),
+        host: args.host.as_deref(),
+        labels: None,
+    };
+    let record = pricer.record(&span)?;
+    record.check().context("the record breaks its own rules; this is a defect of carbon-ops")?;
+    if let Some(ledger) = &args.ledger {
+        let line = stream::sign(ledger, &record, settings, edge)?;
+        if args.json {
+            out.write_all(&line)?;
+            writeln!(out)?;
+            return Ok(0);
+        }
+    } else if args.json {
+        let mut line = Vec::new();
+        bytes::record(&record, &mut line)?;
+        if interval.is_none() {
+            line = without_times(&line)?;
+        }
+        out.write_all(&line)?;
+        writeln!(out)?;
+        return Ok(0);
+    }
+    show::summary(&record, interval.is_some(), out)?;
+    if args.buckets {
+        let minutes = settings.bucket_minutes.value;
+        show::buckets(&pricer.buckets(&span, minutes)?, out)?;
+    }
+    Ok(0)
+}
+
+/// Stands in where no time was given; it is shown nowhere.
+fn open() -> Result<Interval> {
+    Ok(Interval::parse("1970-01-01T00:00Z", "1970-01-01T01:00Z")?)
+}
+
+/// What has no time is no record, and says so.
+fn without_times(line: &[u8]) -> Result<Vec<u8>> {
+    let mut value: serde_json::Value = serde_json::from_slice(line)?;
+    if let Some(object) = value.as_object_mut() {
+        object.remove("start_ts");
+        object.remove("end_ts");
+        object.insert("type".into(), "carbon_estimate_without_time".into());
+    }
+    Ok(serde_json::to_vec(&value)?)
+}
+
+/// Two instants, or two days in UTC.
+fn interval(from: &str, to: &str) -> Result<Interval> {
+    Ok(Interval::parse(&instant(from), &instant(to))?)
+}
+
+/// A day is its midnight in UTC.
+fn instant(text: &str) -> String {
+    let is_day = text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
+    if is_day { format!("{text}T00:00Z") } else { text.to_owned() }
+}
+
+/// A limit that was passed.
+fn too_long(bytes: usize, max: usize) -> io::Error {
+    io::Error::other(format!("more than {bytes} bytes, and {max} are the most"))
+}

@@ -1,0 +1,392 @@
+//! From a span to a record. What spans have in common is found once: zones, PUE, and the distribution of
+//! the result relative to its mean, which depends on the relative uncertainties of the inputs only.
+//!
+//! Where the intensity does not change with time (a yearly average, a value that was given), spans with
+//! the same zone, PUE and relative uncertainty of energy differ in a few numbers: see [`Quote`].
+//!
+//! Deliberately absent: reading spans, and writing records.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
+
+use anyhow::{Context as _, Result};
+use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::intensity::{Factor, Interval, InventoryIntensity, Slot};
+use carbon_ops_estimate::record::v2::{
+    self, Deployment, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Record, Relative, Slots,
+    Source, Stated, energy_inputs, grid_inputs, grid_of, scopes,
+};
+use carbon_ops_estimate::record::{Prices, timestamp};
+use carbon_ops_estimate::span::{Bucket, Load, Missing};
+use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_estimate::uncertainty::text::Quantity;
+use sha2::{Digest as _, Sha256};
+
+use super::bytes;
+use crate::compose::{PueInput, TOOL};
+use crate::config::Settings;
+use crate::grid::Grid;
+
+mod pue;
+mod zone;
+
+use zone::Zone;
+
+/// Sets of inputs that are kept; more means that every span is another, and none is worth keeping.
+const KEPT_MAX: usize = 10_000;
+
+/// Minutes of a bucket, as carbon-ops 0.1 had it.
+const BUCKET: NonZeroU32 = match NonZeroU32::new(15) {
+    Some(minutes) => minutes,
+    None => NonZeroU32::MIN,
+};
+
+/// What all spans have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) zone: Option<String>,
+    pub(super) pue: Option<String>,
+    pub(super) intensity: Option<Distribution>,
+    pub(super) deployment: Option<Deployment>,
+    pub(super) missing: Missing,
+    pub(super) method: Method,
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+/// One span as it was asked for; what is `None` is as for all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span<'a> {
+    pub(super) interval: Interval,
+    pub(super) energy: Distribution,
+    pub(super) load: &'a Load,
+    pub(super) energy_source: &'static str,
+    pub(super) zone: Option<&'a str>,
+    pub(super) pue: Option<&'a str>,
+    pub(super) id: Option<&'a str>,
+    pub(super) host: Option<&'a str>,
+    pub(super) labels: Option<&'a BTreeMap<String, String>>,
+}
+
+/// Everything that spans share.
+pub(super) struct Pricer<'s> {
+    shared: Shared,
+    settings: &'s Settings,
+    grid: Grid,
+    zones: Vec<Zone>,
+    zone_names: HashMap<String, usize>,
+    pues: Vec<PueInput>,
+    pue_names: HashMap<(usize, String), usize>,
+    relatives: HashMap<String, Relative>,
+    quotes: HashMap<(usize, usize, String), Quote>,
+}
+
+/// Spans that differ in time and energy only.
+pub(super) struct Quote {
+    /// The record of one of them.
+    pub(super) record: Record,
+    relative: Relative,
+    pue: f64,
+    intensity: f64,
+    /// Labels of spans that have none of their own.
+    labels: BTreeMap<String, String>,
+}
+
+impl Quote {
+    /// The numbers of a span of so much energy: prices, and the ends of the interval.
+    pub(super) fn numbers(&self, kilowatt_hours: f64) -> (Prices, f64, f64) {
+        let prices = Prices::of_kilowatt_hours(kilowatt_hours, self.pue, self.intensity);
+        let end = |relative: f64| round9(prices.grams * relative);
+        (prices, end(self.relative.low), end(self.relative.high))
+    }
+
+    /// Makes the record that of another span.
+    pub(super) fn restate(&mut self, start: &str, end: &str, kilowatt_hours: f64) {
+        let (prices, low, high) = self.numbers(kilowatt_hours);
+        let record = &mut self.record;
+        let set = |text: &mut String, to: &str| {
+            text.clear();
+            text.push_str(to);
+        };
+        set(&mut record.start_ts, start);
+        set(&mut record.end_ts, end);
+        if let Some([slot]) = record.grid.slots.list.as_deref_mut() {
+            set(&mut slot.start, start);
+            set(&mut slot.end, end);
+        }
+        if let Some(energy) = record.inputs.first_mut() {
+            let point = Distribution::Point { mean: prices.energy_kwh };
+            energy.dist = Quantity::Energy.echo(&point);
+        }
+        record.energy_kwh = prices.energy_kwh;
+        record.total_energy_with_pue_kwh = prices.total_energy_with_pue_kwh;
+        record.grams = prices.grams;
+        let error = self.relative.error.map(|error| round9(prices.grams * error));
+        (record.meta.ci_lower_g, record.meta.ci_upper_g) = (low, high);
+        record.meta.numerical_error_g = error;
+    }
+
+    /// Gives the record the names that a span has of its own.
+    pub(super) fn rename(&mut self, span: &Span<'_>) {
+        let record = &mut self.record;
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        (record.id, record.host_id) = (owned(span.id), owned(span.host));
+        let labels = span.labels.unwrap_or(&self.labels);
+        if record.labels != *labels {
+            record.labels.clone_from(labels);
+        }
+    }
+}
+
+impl<'s> Pricer<'s> {
+    pub(super) fn new(shared: Shared, settings: &'s Settings, grid: Grid) -> Self {
+        Self {
+            shared,
+            settings,
+            grid,
+            zones: Vec::new(),
+            zone_names: HashMap::new(),
+            pues: Vec::new(),
+            pue_names: HashMap::new(),
+            relatives: HashMap::new(),
+            quotes: HashMap::new(),
+        }
+    }
+
+    /// The record of a span.
+    pub(super) fn record(&mut self, span: &Span<'_>) -> Result<Record> {
+        let zone = self.zone(span.zone)?;
+        let pue = self.pue(zone, span.pue)?;
+        self.assemble(zone, pue, span).map(|(record, _)| record)
+    }
+
+    /// What a span shares with others whose intensity does not change with time either, for it to be
+    /// restated; `None` where it does, or where the energy is a series.
+    pub(super) fn quote(&mut self, span: &Span<'_>) -> Result<Option<&mut Quote>> {
+        let zone = self.zone(span.zone)?;
+        let constant = self.zones.get(zone).is_some_and(Zone::is_constant);
+        if !constant || !matches!(span.load, Load::Even(_)) {
+            return Ok(None);
+        }
+        let pue = self.pue(zone, span.pue)?;
+        let error = match span.energy {
+            Distribution::Point { .. } => String::new(),
+            energy => {
+                let inputs = energy_inputs(energy, span.energy_source)?;
+                inputs.get(1).map_or_else(String::new, |error| error.dist.clone() + &error.source)
+            }
+        };
+        let key = (zone, pue, error);
+        if !self.quotes.contains_key(&key) {
+            let (record, relative) = self.assemble(zone, pue, span)?;
+            if self.quotes.len() >= KEPT_MAX {
+                self.quotes.clear();
+            }
+            let mean = |name: &str| {
+                let input = record.inputs.iter().find(|input| input.name == name);
+                input.context("an input is missing")?.distribution().context("no distribution")
+            };
+            let (pue, intensity) = (mean("pue")?.mean(), mean("intensity")?.mean());
+            let labels = self.shared.labels.clone();
+            self.quotes.insert(key.clone(), Quote { record, relative, pue, intensity, labels });
+        }
+        Ok(self.quotes.get_mut(&key))
+    }
+
+    /// The price of a span in buckets.
+    pub(super) fn buckets(
+        &mut self,
+        span: &Span<'_>,
+        minutes: Option<NonZeroU32>,
+    ) -> Result<Vec<Bucket>> {
+        let zone = self.zone(span.zone)?;
+        let zone = self.zones.get_mut(zone).context("a zone is missing")?;
+        zone.load(&self.grid.chain, span.interval)?;
+        let tariff = zone.tariff(span.interval)?;
+        let minutes = minutes.unwrap_or(BUCKET);
+        Ok(tariff.buckets(span.interval, span.load, self.shared.missing, minutes)?)
+    }
+
+    fn zone(&mut self, named: Option<&str>) -> Result<usize> {
+        let configured = || self.settings.region.value.as_deref();
+        let name = named.or(self.shared.zone.as_deref()).or_else(configured).unwrap_or_default();
+        if let Some(&index) = self.zone_names.get(name) {
+            return Ok(index);
+        }
+        let zone = match self.shared.intensity {
+            Some(intensity) => Zone::given(intensity, name)?,
+            None => Zone::find(name)?,
+        };
+        let name = name.to_owned();
+        self.zones.push(zone);
+        self.zone_names.insert(name, self.zones.len() - 1);
+        Ok(self.zones.len() - 1)
+    }
+
+    fn pue(&mut self, zone: usize, named: Option<&str>) -> Result<usize> {
+        let name = named.or(self.shared.pue.as_deref()).unwrap_or_default();
+        // A lookup by a borrowed pair would need a key type of its own.
+        let key = (zone, name.to_owned());
+        if let Some(&index) = self.pue_names.get(&key) {
+            return Ok(index);
+        }
+        let place = self.zones.get(zone).context("a zone is missing")?.place();
+        self.pues.push(pue::resolve(
+            Some(name).filter(|name| !name.is_empty()),
+            self.settings,
+            place,
+        )?);
+        self.pue_names.insert(key, self.pues.len() - 1);
+        Ok(self.pues.len() - 1)
+    }
+
+    fn assemble(&mut self, zone: usize, pue: usize, span: &Span<'_>) -> Result<(Record, Relative)> {
+        let pue = self.pues.get(pue).context("a PUE is missing")?;
+        let mut inputs = energy_inputs(span.energy, span.energy_source)?;
+        inputs.push(Input::new("pue", pue.distribution, &*pue.source).shared(&*pue.shared));
+        let zone = self.zones.get_mut(zone).context("a zone is missing")?;
+        let missing = self.shared.missing;
+        let (grid, factor) = if let Some(intensity) = zone.given_intensity() {
+            inputs.push(intensity);
+            (given_grid(missing), Factor::Direct)
+        } else {
+            zone.load(&self.grid.chain, span.interval)?;
+            let (slots, tariff) = (zone.slots(span.interval), zone.tariff(span.interval)?);
+            let priced = tariff.price(span.interval, span.load, missing)?;
+            let (intensity, source) = zone.intensity();
+            inputs.extend(grid_inputs(&priced, &tariff, intensity, &source));
+            let factor = slots.first().map_or(Factor::Lifecycle, |slot| slot.meta.signal.factor);
+            (listed(grid_of(span.interval, &priced, &slots, missing))?, factor)
+        };
+        let relative = relative(&mut self.relatives, &inputs, self.shared.method)?;
+        let (deployment, decided) = match self.shared.deployment {
+            Some(deployment) => (deployment, "flag"),
+            None => zone.deployment(),
+        };
+        let stated = Stated {
+            host_id: span.host.map(str::to_owned),
+            id: span.id.map(str::to_owned),
+            labels: span.labels.unwrap_or(&self.shared.labels).clone(),
+            notes: notes(zone, &grid, &inputs, &relative),
+            quality_flag: zone.quality(),
+            region: zone.region().to_owned(),
+            scopes: scopes(deployment, factor, false, decided),
+            signal: zone.signal().to_owned(),
+            simulated: false,
+            source: zone.source(),
+            tool: TOOL.to_owned(),
+        };
+        let load = series(span.load)?;
+        let record = Record::new(span.interval, inputs, grid, load, &relative, stated)?;
+        Ok((record, relative))
+    }
+}
+
+/// From the store of those that were computed, where the same inputs are, whatever their means.
+fn relative(
+    kept: &mut HashMap<String, Relative>,
+    inputs: &[Input],
+    method: Method,
+) -> Result<Relative> {
+    let mut key = String::new();
+    for input in inputs {
+        // A lognormal over its mean depends on its last parameter only.
+        let text = match input.dist.strip_prefix("ln(").and_then(|rest| rest.split_once(',')) {
+            Some((_, cv)) => cv,
+            // Nothing used has no part in a relative distribution.
+            None if input.name == "energy" && input.dist != "0kWh" => "",
+            None => &input.dist,
+        };
+        key.push_str(text);
+        key.push('|');
+        key.push_str(input.shared.as_deref().unwrap_or_default());
+        key.push('\n');
+    }
+    if let Some(relative) = kept.get(&key) {
+        return Ok(relative.clone());
+    }
+    let relative = Relative::of(inputs, method).context("no interval from these inputs")?;
+    if kept.len() >= KEPT_MAX {
+        kept.clear();
+    }
+    kept.insert(key, relative.clone());
+    Ok(relative)
+}
+
+fn notes(zone: &Zone, grid: &v2::Grid, inputs: &[Input], relative: &Relative) -> Vec<String> {
+    let mut notes = zone.notes();
+    let mut note = |word: &str| notes.push(word.to_owned());
+    if !inputs.iter().any(|input| input.name == "energy_error") {
+        note("energy_stated_exact");
+    }
+    if relative.instead.is_some() {
+        note("no_closed_form");
+    }
+    if grid.filled.is_some() {
+        note(match grid.missing_policy.as_str() {
+            "drop" => "slots_dropped",
+            "interpolate" => "slots_interpolated",
+            _ => "slots_stepped",
+        });
+    }
+    notes
+}
+
+/// No slots: the intensity was given.
+fn given_grid(missing: Missing) -> v2::Grid {
+    let source = Source {
+        attribution: String::new(),
+        fetched_at: None,
+        licence: String::new(),
+        model_version: None,
+        provider: "flag".into(),
+        raw_sha256: Vec::new(),
+        updated_at: None,
+        zone_requested: String::new(),
+        zone_returned: String::new(),
+    };
+    v2::Grid {
+        coverage_pct: 100.0,
+        estimated_pct: 0.0,
+        filled: None,
+        forecast_pct: 0.0,
+        missing_policy: missing.as_str().into(),
+        slots: Slots { count: 0, list: Some(Vec::new()), sha256: None },
+        sources: vec![source],
+    }
+}
+
+/// A list that is too long becomes its digest.
+pub(super) fn listed(mut grid: v2::Grid) -> Result<v2::Grid> {
+    if let Some(list) = grid.slots.list.take_if(|list| list.len() > LISTED_MAX) {
+        grid.slots.sha256 = Some(digest(&list)?);
+    }
+    Ok(grid)
+}
+
+/// The energy series as a record keeps it.
+fn series(load: &Load) -> Result<Option<LoadSeries>> {
+    let Load::Series(parts) = load else { return Ok(None) };
+    let part = |part: &carbon_ops_estimate::span::Part| LoadPart {
+        end: timestamp(part.interval.end()),
+        kwh: round9(part.kwh),
+    };
+    let list: Vec<_> = parts.iter().map(part).collect();
+    let count = u64::try_from(list.len())?;
+    let sha256 = if list.len() > LISTED_MAX { Some(digest(&list)?) } else { None };
+    Ok(Some(LoadSeries { count, list: sha256.is_none().then_some(list), sha256 }))
+}
+
+/// SHA-256 of the canonical form, in hex.
+fn digest(list: &impl serde::Serialize) -> Result<String> {
+    let mut line = Vec::new();
+    bytes::canonical(list, &mut line)?;
+    Ok(Sha256::digest(&line).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+}
+
+/// A slot that is as long as the span.
+pub(super) fn stretched(
+    slot: &Slot<InventoryIntensity>,
+    interval: Interval,
+) -> Slot<InventoryIntensity> {
+    Slot { interval, ..slot.clone() }
+}

@@ -1,0 +1,248 @@
+//! A zone and what is known of its intensity: one value for all times, or slots of a window that grows
+//! with what is asked for.
+
+use std::borrow::Cow;
+
+use anyhow::{Context as _, Result};
+use carbon_ops_estimate::intensity::table::{ID as STATIC, SOURCE, Yearly};
+use carbon_ops_estimate::intensity::{
+    Chain, Found, Interval, InventoryIntensity, Slot, UncertaintyClass, Want,
+};
+use carbon_ops_estimate::record::Quality;
+use carbon_ops_estimate::record::v2::{Deployment, Input};
+use carbon_ops_estimate::span::Tariff;
+use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_estimate::zones::{self, Place};
+use jiff::Timestamp;
+
+/// A day in seconds: windows are whole days in UTC.
+const DAY: i64 = 86_400;
+
+/// A zone.
+pub(super) struct Zone {
+    /// `None` where the intensity was given and no zone.
+    place: Option<Place>,
+    region: String,
+    unset: bool,
+    prices: Prices,
+}
+
+enum Prices {
+    /// Given outright.
+    Given(Distribution),
+    /// Not asked for yet.
+    Unknown,
+    /// The average of a year, whatever the time.
+    Yearly { slot: Slot<InventoryIntensity>, yearly: Option<Yearly>, moved: Option<String> },
+    /// Slots of the window that was asked for last.
+    Window {
+        interval: Interval,
+        slots: Vec<Slot<InventoryIntensity>>,
+        tariff: Tariff,
+        found: Answered,
+    },
+}
+
+/// Who answered.
+struct Answered {
+    provider: &'static str,
+    signal: &'static str,
+    moved: Option<String>,
+}
+
+impl Zone {
+    /// The zone of that name; without one, the world.
+    pub(super) fn find(name: &str) -> Result<Self> {
+        let unset = name.is_empty();
+        let place = zones::place(if unset { "world" } else { name })?;
+        let finest = place.subdivision.as_ref().or(place.country.as_ref());
+        let region = finest.unwrap_or(&place.asked).clone();
+        Ok(Self { place: Some(place), region, unset, prices: Prices::Unknown })
+    }
+
+    /// An intensity that was given; the name is only a name.
+    pub(super) fn given(intensity: Distribution, name: &str) -> Result<Self> {
+        let zone = if name.is_empty() {
+            Self { place: None, region: "unstated".into(), unset: false, prices: Prices::Unknown }
+        } else {
+            Self::find(name)?
+        };
+        Ok(Self { prices: Prices::Given(intensity), ..zone })
+    }
+
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    pub(super) fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Whether its intensity is the same at all times, as far as is known yet.
+    pub(super) fn is_constant(&self) -> bool {
+        !matches!(self.prices, Prices::Window { .. })
+    }
+
+    /// The input, where it was given.
+    pub(super) fn given_intensity(&self) -> Option<Input> {
+        match self.prices {
+            Prices::Given(intensity) => Some(Input::new("intensity", intensity, "flag")),
+            _ => None,
+        }
+    }
+
+    /// Sees to it that what is known reaches over a time.
+    pub(super) fn load(&mut self, chain: &Chain, interval: Interval) -> Result<()> {
+        let known = match &self.prices {
+            Prices::Window { interval: window, .. } => {
+                window.start() <= interval.start() && interval.end() <= window.end()
+            }
+            Prices::Yearly { .. } => true,
+            Prices::Given(_) | Prices::Unknown => false,
+        };
+        if known { Ok(()) } else { self.ask(chain, interval) }
+    }
+
+    /// The slots around a time that was loaded.
+    pub(super) fn slots(&self, interval: Interval) -> Cow<'_, [Slot<InventoryIntensity>]> {
+        match &self.prices {
+            Prices::Yearly { slot, .. } => Cow::Owned(vec![super::stretched(slot, interval)]),
+            Prices::Window { slots, .. } => Cow::Borrowed(slots),
+            Prices::Given(_) | Prices::Unknown => Cow::Borrowed(&[]),
+        }
+    }
+
+    /// The same, ready to price.
+    pub(super) fn tariff(&self, interval: Interval) -> Result<Cow<'_, Tariff>> {
+        match &self.prices {
+            Prices::Window { tariff, .. } => Ok(Cow::Borrowed(tariff)),
+            _ => Ok(Cow::Owned(Tariff::of(&self.slots(interval))?)),
+        }
+    }
+
+    fn ask(&mut self, chain: &Chain, interval: Interval) -> Result<()> {
+        let place = self.place.as_ref().context("no zone was given")?;
+        let window = whole_days(interval).unwrap_or(interval);
+        let found = chain.slots(place, window, &Want::AVERAGE)?;
+        let slots = found.series.inventory()?.slots();
+        let first = slots
+            .first()
+            .with_context(|| format!("{} has no intensity between {window}", found.provider))?;
+        let moved = moved(&found);
+        self.prices = match slots {
+            [slot]
+                if slot.meta.uncertainty == UncertaintyClass::Yearly && slot.interval == window =>
+            {
+                let zone = &slot.meta.zone_returned;
+                let of_table = || zones::resolve(zone).ok().map(|zone| zone.yearly);
+                let yearly =
+                    Some(found.provider).filter(|id| *id == STATIC).and_then(|_| of_table());
+                Prices::Yearly { slot: slot.clone(), yearly, moved }
+            }
+            _ => Prices::Window {
+                interval: window,
+                found: Answered {
+                    provider: found.provider,
+                    signal: first.meta.signal.as_str(),
+                    moved,
+                },
+                tariff: Tariff::of(slots)?,
+                slots: slots.to_vec(),
+            },
+        };
+        Ok(())
+    }
+
+    /// The distribution of the intensity where it is known better than by its class, and its source.
+    pub(super) fn intensity(&self) -> (Option<Distribution>, String) {
+        let stands_for = |text: String, moved: &Option<String>| match moved {
+            Some(moved) => format!("{text}; {moved}"),
+            None => text,
+        };
+        match &self.prices {
+            Prices::Yearly { yearly: Some(yearly), moved, .. } => {
+                let asked = self.place.as_ref().map_or("", |place| &place.asked);
+                let mut text = yearly.citation();
+                if self.is_by_country() {
+                    text = format!("{text}; {} for {asked}", yearly.name);
+                }
+                (Some(yearly.distribution()), stands_for(text, moved))
+            }
+            Prices::Yearly { slot, yearly: None, moved } => {
+                (None, stands_for(slot.meta.attribution.clone(), moved))
+            }
+            Prices::Window { slots, found, .. } => {
+                let text = slots.first().map(|slot| slot.meta.attribution.clone());
+                (None, stands_for(text.unwrap_or_default(), &found.moved))
+            }
+            Prices::Given(_) | Prices::Unknown => (None, String::new()),
+        }
+    }
+
+    /// Whether a country stands in for something within it.
+    fn is_by_country(&self) -> bool {
+        let place = self.place.as_ref();
+        place.is_some_and(|place| place.cloud.is_some() || place.subdivision.is_some())
+    }
+
+    pub(super) fn quality(&self) -> Quality {
+        let world = matches!(&self.prices, Prices::Yearly { yearly: Some(y), .. } if y.is_world());
+        if self.unset || world { Quality::Fallback } else { Quality::Estimated }
+    }
+
+    pub(super) fn signal(&self) -> &'static str {
+        match &self.prices {
+            Prices::Yearly { slot, .. } => slot.meta.signal.as_str(),
+            Prices::Window { found, .. } => found.signal,
+            Prices::Given(_) | Prices::Unknown => "unstated",
+        }
+    }
+
+    pub(super) fn source(&self) -> String {
+        match &self.prices {
+            Prices::Yearly { yearly: Some(yearly), .. } => format!("{SOURCE}-{}", yearly.year),
+            Prices::Yearly { slot, .. } => slot.meta.provider.clone(),
+            Prices::Window { found, .. } => found.provider.to_owned(),
+            Prices::Given(_) | Prices::Unknown => "flag".to_owned(),
+        }
+    }
+
+    pub(super) fn notes(&self) -> Vec<String> {
+        let moved = match &self.prices {
+            Prices::Yearly { moved, .. } => moved.is_some(),
+            Prices::Window { found, .. } => found.moved.is_some(),
+            Prices::Given(_) | Prices::Unknown => false,
+        };
+        let by_country = matches!(self.prices, Prices::Yearly { yearly: Some(_), .. });
+        let cloud = self.place.as_ref().is_some_and(|place| place.cloud.is_some());
+        let words = [
+            (self.unset, "region_unset"),
+            (by_country && cloud, "cloud_region_by_country"),
+            (by_country && self.is_by_country() && !cloud, "subdivision_by_country"),
+            (moved, "provider_substituted"),
+        ];
+        words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word.to_owned()).collect()
+    }
+
+    /// Who owns the machines, by where they are.
+    pub(super) fn deployment(&self) -> (Deployment, &'static str) {
+        if self.place.as_ref().is_some_and(|place| place.cloud.is_some()) {
+            return (Deployment::Cloud, "default in a cloud region");
+        }
+        (Deployment::Own, "default")
+    }
+}
+
+fn moved(found: &Found) -> Option<String> {
+    let last = found.substitutions.last()?;
+    let reason = last.reason.lines().next().unwrap_or_default();
+    Some(format!("instead of {}: {reason}", last.from))
+}
+
+/// Whole days in UTC around an interval, so that spans of one day ask once.
+fn whole_days(interval: Interval) -> Option<Interval> {
+    let start = interval.start().as_second().div_euclid(DAY) * DAY;
+    let end = interval.end().as_second().div_euclid(DAY) * DAY;
+    let end = if Timestamp::from_second(end).ok()? < interval.end() { end + DAY } else { end };
+    Interval::new(Timestamp::from_second(start).ok()?, Timestamp::from_second(end).ok()?).ok()
+}

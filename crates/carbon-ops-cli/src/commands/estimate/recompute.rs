@@ -1,0 +1,124 @@
+//! `estimate --recompute`: the numbers of a record again, from the record itself, digit by digit.
+//!
+//! Prices, budget, interval and, where the slots are listed, the price of the span itself are derived;
+//! then the record is written again and compared byte by byte.
+//!
+//! Deliberately absent: whether the record was signed (`ledger verify`).
+
+use std::io::{BufRead, BufReader, Read as _, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_estimate::record::any::Any;
+use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical, parse};
+use serde_json::json;
+
+use super::bytes;
+use crate::commands::ledger::{open, unsigned};
+use crate::edge::Edge;
+
+/// Longest record: as the longest line of a ledger.
+const RECORD_BYTES_MAX: u64 = 65_535;
+
+/// Exit code 0 when all numbers come out again, 1 when one does not; an error is 2.
+pub(super) fn run(
+    of: &str,
+    json: bool,
+    _edge: &Edge,
+    _config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let object = read(of)?;
+    let payload = unsigned(object);
+    let verdict = check(&payload);
+    let (differs, derived) = match &verdict {
+        Ok(derived) => (None, derived.as_slice()),
+        Err(error) => (Some(error.to_string()), &[][..]),
+    };
+    if json {
+        let report = json!({
+            "schema_version": 1, "record": of, "same": differs.is_none(),
+            "derived": derived, "difference": differs,
+        });
+        writeln!(out, "{report:#}")?;
+    } else if let Some(difference) = &differs {
+        writeln!(out, "{of}: DIFFERENT: {difference}")?;
+    } else {
+        writeln!(out, "{of}: OK: the same bytes again: {}", derived.join(", "))?;
+    }
+    Ok(u8::from(differs.is_some()))
+}
+
+/// What was derived again.
+fn check(payload: &serde_json::Value) -> Result<Vec<&'static str>> {
+    let record = Any::from_json(payload.clone())?;
+    record.recompute()?;
+    let mut derived = vec!["prices", "interval"];
+    let again = match &record {
+        Any::V1(record) => object_to_canonical(&crate::store::payload(record)?),
+        Any::V2(record) => {
+            derived.push("budget");
+            if record.grid.slots.list.as_ref().is_some_and(|list| !list.is_empty()) {
+                derived.push("price by slots");
+            }
+            let mut line = Vec::new();
+            bytes::record(record, &mut line)?;
+            line
+        }
+    };
+    let Value::Object(object) = Value::try_from(payload.clone())? else {
+        bail!("the record is no JSON object");
+    };
+    if object_to_canonical(&object) != again {
+        bail!("the record is not what its members are when they are written again");
+    }
+    Ok(derived)
+}
+
+/// A file with one record, or `LEDGER:SEQ`.
+fn read(of: &str) -> Result<Object> {
+    let path = Path::new(of);
+    if !path.exists()
+        && let Some((ledger, seq)) = of.rsplit_once(':')
+        && let Ok(seq) = seq.parse::<u64>()
+    {
+        return entry(Path::new(ledger), seq);
+    }
+    let file = std::fs::File::open(path).with_context(|| {
+        format!("cannot open {of}\nhint: give a file with one record, or LEDGER:SEQ")
+    })?;
+    let mut bytes = Vec::new();
+    file.take(RECORD_BYTES_MAX + 2).read_to_end(&mut bytes)?;
+    object(bytes.trim_ascii()).with_context(|| of.to_owned())
+}
+
+fn entry(ledger: &Path, seq: u64) -> Result<Object> {
+    let mut reader = BufReader::with_capacity(1 << 20, open(ledger)?);
+    let mut line = Vec::new();
+    let mut number = 0;
+    loop {
+        line.clear();
+        let read = (&mut reader).take(RECORD_BYTES_MAX + 2).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            bail!("{} has no entry {seq}: it has {number}", ledger.display());
+        }
+        if number == seq {
+            return object(line.trim_ascii()).with_context(|| format!("entry {seq}"));
+        }
+        number += 1;
+    }
+}
+
+fn object(bytes: &[u8]) -> Result<Object> {
+    // Indented JSON is fine, too: only the values are compared.
+    let value = if let Ok(value) = parse(bytes) {
+        value
+    } else {
+        let json: serde_json::Value = serde_json::from_slice(bytes).context("no JSON")?;
+        Value::try_from(json).context("no record")?
+    };
+    match value {
+        Value::Object(object) => Ok(object),
+        _ => Err(anyhow!("no JSON object")),
+    }
+}

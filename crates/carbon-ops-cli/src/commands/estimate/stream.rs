@@ -1,0 +1,442 @@
+//! Spans from standard input, one by one: to compact rows, full records, or a ledger.
+//!
+//! Deliberately absent: what a line means (`row`), and what it costs (`pricer`).
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Read as _, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use carbon_ops_estimate::record::timestamp;
+use carbon_ops_estimate::record::v2::Record;
+use carbon_ops_ledger::append::pipeline::{Pipeline, Submitter, Ticket};
+use carbon_ops_ledger::canonical::{Object, Value, parse};
+use jiff::Timestamp;
+
+use super::pricer::{Pricer, Quote, Span};
+use super::row::{Columns, LINE_BYTES_MAX, Row};
+use super::{bytes, too_long};
+use crate::args::{Estimate, InputFormat, OnError};
+use crate::config::Settings;
+use crate::edge::Edge;
+use crate::render::describe;
+use crate::store::{Keyring, Store};
+
+/// Longest compact row.
+const ROW_BYTES_MAX: usize = 300;
+
+/// Bad lines that are named one by one.
+const NAMED_MAX: u64 = 20;
+
+/// What is gathered before it is written.
+const OUT_BYTES: usize = 1 << 18;
+
+/// What is read at once.
+const IN_BYTES: usize = 1 << 18;
+
+/// Reads spans to the end. Exit code 0, or 1 when lines were skipped.
+pub(super) fn run(
+    args: &Estimate,
+    pricer: &mut Pricer<'_>,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let mut input = io::BufReader::with_capacity(IN_BYTES, io::stdin().lock());
+    let format = match args.format {
+        InputFormat::Auto => sniffed(&mut input)?,
+        given => given,
+    };
+    let keyring =
+        args.ledger.as_deref().map(|ledger| keyring(ledger, settings, edge)).transpose()?;
+    let sink = match keyring {
+        Some((store, keyring)) => Sink::Ledger(Box::new(Signing::open(&store, keyring)?)),
+        None if args.records => Sink::Records,
+        None => Sink::Rows,
+    };
+    let mut stream = Stream {
+        pricer,
+        out,
+        sink,
+        on_error: args.on_error,
+        buffer: Vec::with_capacity(2 * OUT_BYTES),
+        times: Times::default(),
+        tally: Tally::default(),
+    };
+    let result = match format {
+        InputFormat::Csv => stream.csv(input),
+        InputFormat::Ndjson | InputFormat::Auto => stream.ndjson(input),
+    };
+    // What was priced before a bad line is valid, and goes out.
+    stream.finish(result)
+}
+
+/// A brace begins JSON; a heading begins CSV.
+fn sniffed(input: &mut impl BufRead) -> Result<InputFormat> {
+    let first = input.fill_buf()?.iter().copied().find(|byte| !byte.is_ascii_whitespace());
+    Ok(if first.is_none_or(|byte| byte == b'{') { InputFormat::Ndjson } else { InputFormat::Csv })
+}
+
+fn keyring(ledger: &Path, settings: &Settings, edge: &Edge) -> Result<(Store, Keyring)> {
+    let store = Store::of(settings, edge)?.at(Some(ledger));
+    let keyring = store.keyring()?;
+    Ok((store, keyring))
+}
+
+/// Signs one record.
+pub(super) fn sign(
+    ledger: &Path,
+    record: &Record,
+    settings: &Settings,
+    edge: &Edge,
+) -> Result<Vec<u8>> {
+    let (store, keyring) = keyring(ledger, settings, edge)?;
+    let mut opened = store.open(&keyring)?;
+    let appended = opened.append_object(object(record, &mut Vec::new())?)?;
+    opened.checkpoint_if_due()?;
+    Ok(appended.line)
+}
+
+fn object(record: &Record, buffer: &mut Vec<u8>) -> Result<Object> {
+    buffer.clear();
+    bytes::record(record, buffer)?;
+    match parse(buffer).context("the record has no canonical form")? {
+        Value::Object(object) => Ok(object),
+        _ => Err(anyhow!("the record is no JSON object")),
+    }
+}
+
+/// Where records go.
+enum Sink {
+    /// Compact rows to standard output.
+    Rows,
+    /// Unsigned records to standard output.
+    Records,
+    /// Signed into a ledger.
+    Ledger(Box<Signing>),
+}
+
+/// What happened so far.
+#[derive(Default)]
+struct Tally {
+    spans: u64,
+    bad: u64,
+}
+
+struct Stream<'a, 's, W> {
+    pricer: &'a mut Pricer<'s>,
+    out: &'a mut W,
+    sink: Sink,
+    on_error: OnError,
+    buffer: Vec<u8>,
+    times: Times,
+    tally: Tally,
+}
+
+impl<W: Write> Stream<'_, '_, W> {
+    fn ndjson(&mut self, mut input: impl BufRead) -> Result<()> {
+        let (mut line, mut number) = (Vec::with_capacity(1 << 12), 0);
+        loop {
+            line.clear();
+            let limit = u64::try_from(LINE_BYTES_MAX + 2)?;
+            if (&mut input).take(limit).read_until(b'\n', &mut line)? == 0 {
+                return Ok(());
+            }
+            number += 1;
+            while line.last().is_some_and(u8::is_ascii_whitespace) {
+                line.pop();
+            }
+            if line.is_empty() {
+                continue;
+            }
+            if line.len() > LINE_BYTES_MAX {
+                return Err(too_long(line.len(), LINE_BYTES_MAX)).context(at(number));
+            }
+            let done = Row::of_json(&line).and_then(|row| self.span(&row));
+            self.judge(done, number)?;
+        }
+    }
+
+    fn csv(&mut self, input: impl BufRead) -> Result<()> {
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Fields).from_reader(input);
+        let columns = Columns::of(reader.headers().context("line 1")?).context("line 1")?;
+        let mut record = csv::StringRecord::new();
+        loop {
+            let number = reader.position().line();
+            let done = match reader.read_record(&mut record) {
+                Ok(false) => return Ok(()),
+                Ok(true) => columns.row(&record).and_then(|row| self.span(&row)),
+                Err(error) if matches!(error.kind(), csv::ErrorKind::Io(_)) => {
+                    return Err(error.into());
+                }
+                Err(error) => Err(error.into()),
+            };
+            let number = record.position().map_or(number, csv::Position::line);
+            self.judge(done, number)?;
+        }
+    }
+
+    /// Counts a line, or refuses it as was asked for.
+    fn judge(&mut self, done: Result<()>, line: u64) -> Result<()> {
+        match done {
+            Ok(()) => {
+                self.tally.spans += 1;
+                if self.buffer.len() >= OUT_BYTES { self.flush() } else { Ok(()) }
+            }
+            // Not the line's fault.
+            Err(error) if error.is::<Unwritable>() => Err(error),
+            Err(error) if self.on_error == OnError::Skip => {
+                self.tally.bad += 1;
+                if self.tally.bad <= NAMED_MAX {
+                    let text = describe(&error.context(at(line)));
+                    let _ = writeln!(io::stderr(), "carbon-ops: {text}");
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.context(at(line))),
+        }
+    }
+
+    fn span(&mut self, row: &Row<'_>) -> Result<()> {
+        let read = row.read()?;
+        let pue = row.pue();
+        let span = Span {
+            interval: read.interval,
+            energy: read.energy,
+            load: &read.load,
+            energy_source: "stated",
+            zone: row.zone.as_deref(),
+            pue: pue.as_deref(),
+            id: row.id.as_deref(),
+            host: row.host.as_deref(),
+            labels: row.labels.as_ref(),
+        };
+        let is_rows = matches!(self.sink, Sink::Rows);
+        if let Some(quote) = self.pricer.quote(&span)? {
+            let kwh = span.energy.mean();
+            if is_rows {
+                return compact_of_quote(quote, &span, kwh, &mut self.times, &mut self.buffer);
+            }
+            let (start, end) = self.times.both(&span);
+            quote.restate(start, end, kwh);
+            quote.rename(&span);
+            return self.sink.put(&quote.record, &mut self.buffer);
+        }
+        let record = self.pricer.record(&span)?;
+        if is_rows {
+            compact(&record, &mut self.buffer)
+        } else {
+            self.sink.put(&record, &mut self.buffer)
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(mut self, result: Result<()>) -> Result<u8> {
+        self.flush()?;
+        // Also what came before a bad line is to be durable.
+        if let Sink::Ledger(ledger) = self.sink {
+            ledger.close()?;
+        }
+        result?;
+        let Tally { spans, bad } = self.tally;
+        if bad == 0 {
+            return Ok(0);
+        }
+        let _ = writeln!(io::stderr(), "carbon-ops: {spans} spans, {bad} bad lines skipped");
+        Ok(1)
+    }
+}
+
+fn at(line: u64) -> String {
+    format!("line {line}")
+}
+
+/// A record that could not be stored: nothing that skipping a line would mend.
+#[derive(Debug, thiserror::Error)]
+#[error("the record was not stored")]
+struct Unwritable;
+
+impl Sink {
+    fn put(&mut self, record: &Record, buffer: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Self::Rows => compact(record, buffer),
+            Self::Records => {
+                bytes::record(record, buffer)?;
+                buffer.push(b'\n');
+                Ok(())
+            }
+            Self::Ledger(ledger) => {
+                let object = object(record, buffer)?;
+                buffer.clear();
+                ledger.submit(&object)
+            }
+        }
+    }
+}
+
+/// A ledger that takes records faster than a disk takes one.
+struct Signing {
+    pipeline: Pipeline,
+    submitter: Submitter,
+    /// Of records that may not be durable yet, oldest first.
+    tickets: VecDeque<Ticket>,
+}
+
+impl Signing {
+    fn open(store: &Store, keyring: Keyring) -> Result<Self> {
+        let (pipeline, notices) = store.pipeline(keyring)?;
+        for notice in notices {
+            let _ = writeln!(io::stderr(), "carbon-ops: {notice}");
+        }
+        Ok(Self { submitter: pipeline.submitter(), pipeline, tickets: VecDeque::new() })
+    }
+
+    /// Hands a record over, and hears of those that are done.
+    fn submit(&mut self, object: &Object) -> Result<()> {
+        while self.tickets.front().is_some_and(Ticket::is_settled) {
+            self.next()?;
+        }
+        self.tickets.push_back(self.submitter.submit(object).context(Unwritable)?);
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<()> {
+        let Some(ticket) = self.tickets.pop_front() else { return Ok(()) };
+        ticket.wait().context(Unwritable).map(|_| ())
+    }
+
+    /// Waits until all are on the disk.
+    fn close(mut self) -> Result<()> {
+        while !self.tickets.is_empty() {
+            self.next()?;
+        }
+        self.pipeline.close().context(Unwritable).map(|_| ())
+    }
+}
+
+/// Texts of times, of which one row's end is often the next one's start.
+#[derive(Default)]
+struct Times {
+    start: (Option<Timestamp>, String),
+    end: (Option<Timestamp>, String),
+}
+
+impl Times {
+    /// As records hold them.
+    fn both(&mut self, span: &Span<'_>) -> (&str, &str) {
+        let (start, end) = (span.interval.start(), span.interval.end());
+        if self.end.0 == Some(start) && self.start.0 != Some(start) {
+            std::mem::swap(&mut self.start, &mut self.end);
+        }
+        for (kept, time) in [(&mut self.start, start), (&mut self.end, end)] {
+            if kept.0 != Some(time) {
+                *kept = (Some(time), timestamp(time));
+            }
+        }
+        (&self.start.1, &self.end.1)
+    }
+}
+
+/// `2026-03-01T00:00:00.000000Z` without a fraction of nothing.
+fn short(time: &str) -> &str {
+    time.strip_suffix(".000000Z").unwrap_or(time)
+}
+
+/// What a compact row says.
+struct Compact<'a> {
+    id: Option<&'a str>,
+    region: &'a str,
+    start: &'a str,
+    end: &'a str,
+    quality: &'static str,
+    numbers: [(&'static str, f64); 6],
+}
+
+/// A row of a span that is restated: all but a few numbers are the quote's.
+fn compact_of_quote(
+    quote: &Quote,
+    span: &Span<'_>,
+    kwh: f64,
+    times: &mut Times,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let (prices, low, high) = quote.numbers(kwh);
+    let (start, end) = times.both(span);
+    let record = &quote.record;
+    write_compact(
+        &Compact {
+            id: span.id,
+            region: &record.region,
+            start,
+            end,
+            quality: record.quality_flag.as_str(),
+            numbers: [
+                ("\"ci_lower_g\":", low),
+                (",\"ci_upper_g\":", high),
+                (",\"coverage_pct\":", record.coverage_pct),
+                (",\"energy_kwh\":", prices.energy_kwh),
+                (",\"grams\":", prices.grams),
+                (",\"uncertainty_pct\":", record.uncertainty_pct),
+            ],
+        },
+        out,
+    )
+}
+
+fn compact(record: &Record, out: &mut Vec<u8>) -> Result<()> {
+    write_compact(
+        &Compact {
+            id: record.id.as_deref(),
+            region: &record.region,
+            start: &record.start_ts,
+            end: &record.end_ts,
+            quality: record.quality_flag.as_str(),
+            numbers: [
+                ("\"ci_lower_g\":", record.meta.ci_lower_g),
+                (",\"ci_upper_g\":", record.meta.ci_upper_g),
+                (",\"coverage_pct\":", record.coverage_pct),
+                (",\"energy_kwh\":", record.energy_kwh),
+                (",\"grams\":", record.grams),
+                (",\"uncertainty_pct\":", record.uncertainty_pct),
+            ],
+        },
+        out,
+    )
+}
+
+fn write_compact(row: &Compact<'_>, out: &mut Vec<u8>) -> Result<()> {
+    let begin = out.len();
+    out.push(b'{');
+    for (name, value) in row.numbers {
+        bytes::number(name, value, out);
+    }
+    if let Some(id) = row.id {
+        out.extend_from_slice(b",\"id\":");
+        bytes::text(id, out)?;
+    }
+    out.extend_from_slice(b",\"quality_flag\":\"");
+    out.extend_from_slice(row.quality.as_bytes());
+    out.extend_from_slice(b"\",\"region\":");
+    bytes::text(row.region, out)?;
+    for (name, time) in [(",\"start_ts\":\"", row.start), (",\"end_ts\":\"", row.end)] {
+        out.extend_from_slice(name.as_bytes());
+        let whole = short(time);
+        out.extend_from_slice(whole.as_bytes());
+        out.extend_from_slice(if whole.len() < time.len() { b"Z\"" } else { b"\"" });
+    }
+    out.extend_from_slice(b"}\n");
+    let length = out.len() - begin;
+    if length > ROW_BYTES_MAX {
+        out.truncate(begin);
+    }
+    ensure!(
+        length <= ROW_BYTES_MAX,
+        "a row of {length} bytes, and {ROW_BYTES_MAX} are the most\nhint: a shorter id, or --records"
+    );
+    Ok(())
+}

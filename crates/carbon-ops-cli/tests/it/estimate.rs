@@ -1,0 +1,367 @@
+//! `estimate` from outside: options, streams, ledgers, and the same numbers again.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::home::{Done, Home, done};
+
+fn one(home: &Home, arguments: &[&str]) -> Value {
+    let done = home.does(&[&["estimate", "--json"], arguments].concat());
+    assert_eq!(done.code(), 0, "{}", done.text());
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// Feeds a stream to `estimate ARGUMENTS`.
+fn stream(home: &Home, arguments: &[&str], input: &str) -> Done {
+    fs::write(home.work("input"), input).unwrap();
+    let mut command = home.carbon_ops(&[&["estimate"], arguments].concat());
+    command.stdin(Stdio::from(fs::File::open(home.work("input")).unwrap()));
+    done(&mut command)
+}
+
+fn rows(done: &Done) -> Vec<Value> {
+    let text = String::from_utf8(done.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+const DAY: [&str; 4] = ["--from", "2026-03-01", "--to", "2026-03-02"];
+
+/// OWID 2023: 380.95 g/kWh for Germany; 1.2 · 1.1 · 380.95 = 502.854. Its cv is 0.25 alone, and the ends
+/// are those of a lognormal: exp(∓1.959964·s − s²/2) with s² = ln 1.0625 (Python: statistics, math).
+#[test]
+fn a_span_from_options_has_the_numbers_of_its_formula() {
+    let home = Home::new();
+    let arguments = ["--energy", "1.2kWh", "--zone", "DE", "--pue", "1.1"];
+    let record = one(&home, &[&arguments[..], &DAY].concat());
+    assert!((number(&record["grams"]) - 502.854).abs() < 1e-6, "{record:#}");
+    assert!((number(&record["uncertainty_pct"]) - 25.0).abs() < 1e-9);
+    assert!((number(&record["meta"]["ci_lower_g"]) - 301.088_397).abs() < 1e-5, "{record:#}");
+    assert!((number(&record["meta"]["ci_upper_g"]) - 790.425_350).abs() < 1e-5, "{record:#}");
+    assert_eq!(record["schema_version"], 2);
+    assert_eq!(record["region"], "DE");
+    assert_eq!(record["grid"]["slots"]["count"], 1);
+    assert_eq!(record["start_ts"], "2026-03-01T00:00:00.000000Z");
+    let scopes = record["scopes"].as_array().unwrap();
+    assert_eq!((scopes[0]["scope"].clone(), scopes[1]["category"].clone()), (2.into(), 3.into()));
+}
+
+#[test]
+fn every_input_may_be_a_distribution() {
+    let home = Home::new();
+    let record = one(
+        &home,
+        &[
+            "--energy",
+            "1.2kWh ± 2%",
+            "--pue",
+            "tn(1.2, 0.05, min=1)",
+            "--intensity",
+            "ln(400, 10%)",
+        ],
+    );
+    // 1.2 · 1.20000669 · 400; cv² = 1.0004 · (1 + 0.0416657²) · 1.01 − 1 (Python).
+    assert!((number(&record["grams"]) - 576.003_211).abs() < 1e-4, "{record:#}");
+    assert!((number(&record["uncertainty_pct"]) - 11.025_976).abs() < 1e-5, "{record:#}");
+    let names: Vec<_> =
+        record["budget"].as_array().unwrap().iter().map(|share| &share["name"]).collect();
+    assert_eq!(names, ["energy_error", "pue", "intensity"]);
+    assert_eq!(record["type"], "carbon_estimate_without_time");
+    assert!(record.get("start_ts").is_none());
+}
+
+#[test]
+fn rows_records_and_ledger_say_the_same() {
+    let home = Home::new();
+    let input = "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":0.5,\
+                 \"zone\":\"DE\",\"id\":\"a\"}\n\n\
+                 {\"start\":\"2026-03-01T01:00:00+01:00\",\"end\":\"2026-03-01T01:30:00Z\",\
+                 \"energy_wh\":700,\"zone\":\"FR\",\"pue\":1.1,\"labels\":{\"team\":\"x\"},\"host\":\"h1\"}\n\
+                 {\"start\":\"2026-03-01T01:00:00Z\",\"end\":\"2026-03-01T02:00:00.5Z\",\
+                 \"energy\":\"ln(1, 3%)kWh\",\"zone\":\"FR\"}\n";
+    let compact = stream(&home, &[], input);
+    assert_eq!(compact.code(), 0, "{}", compact.text());
+    assert!(compact.stdout.split(|byte| *byte == b'\n').all(|row| row.len() <= 300));
+    let full = stream(&home, &["--records"], input);
+    let (compact, full) = (rows(&compact), rows(&full));
+    assert_eq!((compact.len(), full.len()), (3, 3));
+    for (row, record) in compact.iter().zip(&full) {
+        for member in ["grams", "energy_kwh", "uncertainty_pct", "coverage_pct", "region", "id"] {
+            assert_eq!(row.get(member), record.get(member), "{member}: {row}");
+        }
+        for member in ["ci_lower_g", "ci_upper_g"] {
+            assert_eq!(row[member], record["meta"][member], "{member}: {row}");
+        }
+    }
+    assert_eq!(compact[1]["start_ts"], "2026-03-01T00:00:00Z");
+    assert_eq!(compact[2]["end_ts"], "2026-03-01T02:00:00.500000Z");
+    assert_eq!(full[1]["labels"]["team"], "x");
+    assert_eq!(full[1]["host_id"], "h1");
+    assert!(full[0].get("host_id").is_none() && full[0]["labels"] == serde_json::json!({}));
+
+    assert_eq!(home.does(&["ledger", "init", "ledger"]).code(), 0);
+    let done = stream(&home, &["--ledger", "ledger"], input);
+    assert_eq!(done.code(), 0, "{}", done.text());
+    let verified = home.does(&["ledger", "verify", "ledger", "--recompute"]);
+    assert_eq!(verified.code(), 0, "{}", verified.text());
+    assert!(verified.text().contains("3 records"), "{}", verified.text());
+    let again = home.does(&["estimate", "--recompute", "ledger:2"]);
+    assert_eq!(again.code(), 0, "{}", again.text());
+    assert!(again.text().contains("OK"), "{}", again.text());
+    assert_eq!(home.does(&["estimate", "--recompute", "ledger:9"]).code(), 2);
+}
+
+#[test]
+fn full_records_are_canonical_and_check() {
+    let home = Home::new();
+    let input = "start,end,energy_kwh,zone,pue,id,label.team\n\
+                 2026-03-01T00:00:00Z,2026-03-01T01:00:00Z,0.5,DE,1.2,a,x\n\
+                 2026-03-01T01:00:00Z,2026-03-01T02:00:00Z,1e-7,world,,b,\n\
+                 2026-03-01T01:00:00Z,2026-03-01T02:00:00Z,0,NP,,\"c\"\"\u{1f331}\",\n";
+    let done = stream(&home, &["--records"], input);
+    assert_eq!(done.code(), 0, "{}", done.text());
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert_eq!(text.lines().count(), 3);
+    for line in text.lines() {
+        let value: Value = serde_json::from_str(line).unwrap();
+        // An independent writer of RFC 8785.
+        let canonical = serde_json_canonicalizer::to_string(&value).unwrap();
+        assert_eq!(line, canonical);
+        fs::write(home.work("record.json"), format!("{value:#}")).unwrap();
+        let again = home.does(&["estimate", "--recompute", "record.json", "--json"]);
+        assert_eq!(again.code(), 0, "{}", again.text());
+        let report: Value = serde_json::from_slice(&again.stdout).unwrap();
+        assert_eq!(report["same"], true);
+    }
+}
+
+#[test]
+fn a_number_that_was_changed_is_found_by_recomputing() {
+    let home = Home::new();
+    let arguments = ["--energy", "1.2kWh", "--zone", "DE"];
+    let mut record = one(&home, &[&arguments[..], &DAY].concat());
+    record["meta"]["ci_upper_g"] = (number(&record["meta"]["ci_upper_g"]) * 1.000_001).into();
+    fs::write(home.work("record.json"), record.to_string()).unwrap();
+    let done = home.does(&["estimate", "--recompute", "record.json"]);
+    assert_eq!(done.code(), 1, "{}", done.text());
+    assert!(done.text().contains("DIFFERENT"), "{}", done.text());
+}
+
+#[test]
+fn a_bad_line_is_named_and_stops_or_is_skipped() {
+    let home = Home::new();
+    let good =
+        "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1}";
+    for (bad, expected) in [
+        ("{\"start\"", "EOF"),
+        ("[1]", "no span"),
+        (
+            "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":-1}",
+            "no energy",
+        ),
+        ("{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\"}", "no energy"),
+        (
+            "{\"start\":\"2026-03-01T02:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1}",
+            "empty",
+        ),
+        (
+            "{\"start\":\"yesterday\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1}",
+            "no instant",
+        ),
+        (
+            "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1,\"zoen\":\"DE\"}",
+            "zoen",
+        ),
+        (
+            "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1,\"zone\":\"Germny\"}",
+            "Germany (DE)",
+        ),
+        (
+            "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1,\"pue\":0.5}",
+            "PUE",
+        ),
+    ] {
+        let input = format!("{good}\n{bad}\n{good}\n");
+        let done = stream(&home, &["--zone", "DE"], &input);
+        assert_eq!(done.code(), 2, "{bad}");
+        assert!(
+            done.stderr.contains("line 2") && done.stderr.contains(expected),
+            "{}",
+            done.stderr
+        );
+        assert_eq!(rows(&done).len(), 1, "{bad}");
+        let done = stream(&home, &["--zone", "DE", "--on-error", "skip"], &input);
+        assert_eq!(done.code(), 1, "{bad}");
+        assert!(done.stderr.contains("line 2") && done.stderr.contains("1 bad"), "{}", done.stderr);
+        assert_eq!(rows(&done).len(), 2, "{bad}");
+    }
+}
+
+#[test]
+fn a_column_that_is_not_known_is_refused() {
+    let home = Home::new();
+    let done = stream(&home, &[], "start,end,kwh\n");
+    assert_eq!(done.code(), 2);
+    assert!(done.stderr.contains("\"kwh\""), "{}", done.stderr);
+}
+
+/// The energy of a series is priced when it was used; here the intensity is one, and the sum counts.
+#[test]
+fn a_series_fills_its_span() {
+    let home = Home::new();
+    let line = |series: &str| {
+        format!(
+            "{{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T02:00:00Z\",\"zone\":\"DE\",\
+             \"series\":{series}}}\n"
+        )
+    };
+    let whole = "[{\"end\":\"2026-03-01T01:00:00Z\",\"kwh\":0.25},{\"end\":\"2026-03-01T02:00:00Z\",\"kwh\":1}]";
+    let done = stream(&home, &["--records"], &line(whole));
+    assert_eq!(done.code(), 0, "{}", done.text());
+    let record = &rows(&done)[0];
+    assert_eq!(record["energy_kwh"], 1.25);
+    assert_eq!(record["load"]["count"], 2);
+    fs::write(home.work("record.json"), record.to_string()).unwrap();
+    assert_eq!(home.does(&["estimate", "--recompute", "record.json"]).code(), 0);
+    let short = "[{\"end\":\"2026-03-01T01:00:00Z\",\"kwh\":0.25}]";
+    let done = stream(&home, &[], &line(short));
+    assert_eq!(done.code(), 2);
+    assert!(done.stderr.contains("another end"), "{}", done.stderr);
+}
+
+#[test]
+fn settings_of_the_predecessor_have_their_effect() {
+    let home = Home::new();
+    let text =
+        "interpolation:\n  bucket_minutes: 360\n  missing_policy: drop\nregion:\n  default: FR\n";
+    fs::write(home.work("c.yml"), text).unwrap();
+    let arguments = ["--config", "c.yml", "estimate", "--energy", "1kWh", "--buckets"];
+    let done = home.does(&[&arguments[..], &DAY].concat());
+    assert_eq!(done.code(), 0, "{}", done.text());
+    // Four buckets of six hours below their heading.
+    assert_eq!(done.text().matches("250 Wh").count(), 4, "{}", done.text());
+    let record = home.does(
+        &[&["--config", "c.yml", "estimate", "--energy", "1kWh", "--json"][..], &DAY].concat(),
+    );
+    let record: Value = serde_json::from_slice(&record.stdout).unwrap();
+    assert_eq!(
+        (&record["region"], &record["grid"]["missing_policy"]),
+        (&"FR".into(), &"drop".into())
+    );
+}
+
+#[test]
+fn monte_carlo_is_the_same_with_the_same_seed() {
+    let home = Home::new();
+    let arguments = [
+        "--energy",
+        "ln(1, 2%)kWh",
+        "--zone",
+        "DE",
+        "--method",
+        "monte_carlo",
+        "--trials",
+        "20000",
+        "--seed",
+        "7",
+    ];
+    let [first, second] = [(); 2].map(|()| one(&home, &[&arguments[..], &DAY].concat()));
+    assert_eq!(first, second);
+    assert_eq!(first["meta"]["method"], "monte_carlo");
+    assert_eq!(first["meta"]["monte_carlo"]["seed"], "7");
+    assert_eq!(first["meta"]["monte_carlo"]["trials"], 20000);
+    fs::write(home.work("record.json"), first.to_string()).unwrap();
+    assert_eq!(home.does(&["estimate", "--recompute", "record.json"]).code(), 0);
+    let closed = one(&home, &[&["--energy", "ln(1, 2%)kWh", "--zone", "DE"][..], &DAY].concat());
+    for end in ["ci_lower_g", "ci_upper_g"] {
+        let (sampled, closed) = (number(&first["meta"][end]), number(&closed["meta"][end]));
+        assert!((sampled / closed - 1.0).abs() < 0.03, "{end}: {sampled} {closed}");
+    }
+    assert_eq!(home.does(&["estimate", "--energy", "1kWh", "--seed", "7"]).code(), 2);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let home = Home::new();
+    let line =
+        "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1}\n";
+    let mut file = fs::File::create(home.work("input")).unwrap();
+    for _ in 0..20_000 {
+        file.write_all(line.as_bytes()).unwrap();
+    }
+    let mut command =
+        home.bash("\"$CARBON_OPS\" estimate < input | head -n 1; exit ${PIPESTATUS[0]}");
+    let done = done(&mut command);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+}
+
+/// Two days, two teams, one grid: each sum has the uncertainty of that grid, and so has the whole.
+#[test]
+fn sums_keep_shared_errors_shared() {
+    let home = Home::new();
+    let input = "start,end,energy_kwh,zone,pue,label.team\n\
+                 2026-03-01T00:00:00Z,2026-03-01T01:00:00Z,1,DE,1,a\n\
+                 2026-03-01T05:00:00Z,2026-03-01T06:00:00Z,2,DE,1,b\n\
+                 2026-03-02T00:00:00Z,2026-03-02T01:00:00Z,3,DE,1,a\n";
+    assert_eq!(home.does(&["ledger", "init", "ledger"]).code(), 0);
+    assert_eq!(stream(&home, &["--ledger", "ledger"], input).code(), 0);
+    let sums = |by: &str| -> Value {
+        let done = home.does(&["aggregate", "ledger", "--by", by, "--json"]);
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let by_day = sums("day");
+    assert_eq!(by_day["ledgers_verified"], 1);
+    let near = |value: &Value, expected: f64| {
+        assert!((number(value) / expected - 1.0).abs() < 1e-6, "{value} is not {expected}");
+    };
+    // OWID 2023: 380.95 g/kWh, cv 0.25.
+    near(&by_day["groups"]["2026-03-01"]["total_grams"], 3.0 * 380.95);
+    near(&by_day["groups"]["2026-03-02"]["total_grams"], 3.0 * 380.95);
+    near(&by_day["all"]["total_grams"], 6.0 * 380.95);
+    near(&by_day["all"]["relative_uncertainty_pct"], 25.0);
+    let by_team = sums("label:team");
+    near(&by_team["groups"]["a"]["total_energy_kwh"], 4.0);
+    near(&by_team["groups"]["b"]["relative_uncertainty_pct"], 25.0);
+    let csv = home.does(&["aggregate", "ledger", "--by", "region", "--csv"]).text();
+    assert!(csv.starts_with("region,") && csv.lines().count() == 2, "{csv}");
+    let table = home.does(&["aggregate", "ledger"]).text();
+    assert!(table.contains("1 ledgers verified"), "{table}");
+
+    // A ledger that is not valid is not summed up.
+    let file = home.work("ledger/ledger.ndjson");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("\"energy_kwh\":2,", "\"energy_kwh\":1,")).unwrap();
+    let done = home.does(&["aggregate", "ledger"]);
+    assert_eq!(done.code(), 2);
+    assert!(done.stderr.contains("not valid"), "{}", done.stderr);
+}
+
+#[test]
+fn a_record_that_stands_out_is_found() {
+    let home = Home::new();
+    let mut input = b"start,end,energy_kwh,zone,pue\n".to_vec();
+    for (hour, kwh) in [1.0, 1.1, 0.9, 1.0, 1.05, 1.0, 9.0].iter().enumerate() {
+        let next = hour + 1;
+        writeln!(input, "2026-03-01T0{hour}:00:00Z,2026-03-01T0{next}:00:00Z,{kwh},DE,1").unwrap();
+    }
+    let done = stream(&home, &["--records"], &String::from_utf8(input).unwrap());
+    fs::write(home.work("records.ndjson"), &done.stdout).unwrap();
+    for more in [&[][..], &["--robust"], &["--of", "energy"]] {
+        let done = home.does(&[&["anomaly", "records.ndjson", "--json"], more].concat());
+        assert_eq!(done.code(), 1, "{}", done.text());
+        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let found = report["anomalies"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{report:#}");
+        assert_eq!(found[0]["start_ts"], "2026-03-01T06:00:00.000000Z");
+        assert_eq!(report["judged"], 2);
+    }
+    let done = home.does(&["anomaly", "records.ndjson", "--of", "intensity"]);
+    assert_eq!(done.code(), 0, "{}", done.text());
+}
