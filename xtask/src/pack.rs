@@ -1,6 +1,6 @@
 //! Data packs that are no part of the program: share-alike data, as a file of the user's own.
 //!
-//! Electricity Maps' yearly averages of zones are under the Open Database License (ODbL 1.0), which whoever
+//! Electricity Maps' yearly averages of zones are under the Open Database License (version 1.0), which whoever
 //! passes them on must pass on too. The binary does not carry them; this makes a file for
 //! `CARBON_OPS_CARBON_INTENSITY_FILE` of the package `@tgwf/co2` on npm. It fetches nothing; `npm pack
 //! @tgwf/co2` does.

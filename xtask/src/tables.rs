@@ -98,7 +98,7 @@ fn sums(root: &Path, made: &BTreeMap<String, String>) -> Result<String> {
         };
         sums.insert(name, sha256_hex(&bytes));
     }
-    Ok(sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect())
+    Ok(sums.iter().fold(String::new(), |text, (name, sum)| text + sum + "  " + name + "\n"))
 }
 
 /// One text file out of the wheel.

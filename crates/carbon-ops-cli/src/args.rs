@@ -536,7 +536,7 @@ pub(crate) enum Ledger {
     ///
     /// Records are numbered in the order of lines, signed by several threads and written in batches;
     /// each is acknowledged when the ledger's class of durability says so. Records of this program
-    /// (kind carbon_ops) are checked first. A line that is refused is named, and the others go on. With
+    /// (kind `carbon_ops`) are checked first. A line that is refused is named, and the others go on. With
     /// --profile 0.1, standard input is one record for a ledger of the Python program, which stays one
     /// that the Python package carbon-ops 0.1.1 validates.
     Append(LedgerAppend),

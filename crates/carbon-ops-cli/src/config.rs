@@ -291,8 +291,7 @@ impl Settings {
                 .or(below_home("keys/default.pem")),
             key_passphrase_file: sources
                 .passphrase_file(file.ledger.key_passphrase_file.map(path_text))?,
-            trust: sources
-                .pick(None, "CARBON_OPS_TRUST", file.ledger.trust, |text| Ok(text.to_owned()))?,
+            trust: sources.text("CARBON_OPS_TRUST", file.ledger.trust)?,
             segment_bytes: sources.segment_bytes(file.ledger.segment_bytes)?,
             witnesses: sources.witnesses(file.ledger.witnesses)?,
             policy: sources.path("CARBON_OPS_POLICY", file.ledger.policy)?,
@@ -416,6 +415,14 @@ impl Sources<'_> {
     ) -> Result<Setting<Option<PathBuf>>> {
         let file = file.map(|path| path.to_string_lossy().into_owned());
         self.pick(None, variable, file, |text| Ok(PathBuf::from(text)))
+    }
+
+    fn text(
+        &self,
+        variable: &'static str,
+        file: Option<String>,
+    ) -> Result<Setting<Option<String>>> {
+        self.pick(None, variable, file, |text| Ok(text.to_owned()))
     }
 
     fn bucket_minutes(&self, file: &Interpolation) -> Result<Setting<Option<NonZeroU32>>> {

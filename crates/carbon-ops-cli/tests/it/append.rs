@@ -22,7 +22,8 @@ fn begun() -> Home {
 #[test]
 fn lines_become_entries_and_each_is_acknowledged() {
     let home = begun();
-    let input: String = (0..1500).map(|n| format!("{{\"kind\": \"x\",\t\"n\":{n}.0}}\n")).collect();
+    let numbered = (0..1500).map(|n| format!("{{\"kind\": \"x\",\t\"n\":{n}.0}}\n"));
+    let input: String = numbered.collect::<Vec<_>>().concat();
     let appended = append(&home, "--json", &input);
     assert_eq!(appended.code(), 0, "{}", appended.stderr);
     let told: Vec<Value> =

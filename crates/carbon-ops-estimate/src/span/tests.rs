@@ -1,3 +1,5 @@
+//! Pricing by overlap, against integrals worked out by hand, and what may change nothing.
+
 use super::*;
 use proptest::prelude::*;
 

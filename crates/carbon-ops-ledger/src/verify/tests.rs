@@ -1,3 +1,5 @@
+//! How a stream is cut into chunks of lines: as if it were read line by line.
+
 use std::io::BufReader;
 
 use proptest::prelude::*;

@@ -176,11 +176,11 @@ fn references_are_followed_by_reading_as_by_memory() {
     };
     let trust = trust();
     let settings = Settings { read_back: Some(&read), ..Settings::new(&trust) };
-    let verified = verify_records(&file[..], &settings, &|_| Ok(()), &mut |_, _| Ok(())).unwrap();
+    let verified = verify_records(&file[..], &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
     assert_eq!(verified, report(&file));
     let broken = |_: u64, _: usize| Err(std::io::Error::other("the disk is gone"));
     let settings = Settings { read_back: Some(&broken), ..Settings::new(&trust) };
-    assert!(verify_records(&file[..], &settings, &|_| Ok(()), &mut |_, _| Ok(())).is_err());
+    assert!(verify_records(&file[..], &settings, &|_| Ok(()), &mut |_, ()| Ok(())).is_err());
 }
 
 #[test]

@@ -111,7 +111,7 @@ struct Told {
     /// The numbers of the first and the last entry.
     seqs: Option<(u64, u64)>,
     /// When a person was told last.
-    told_at: Option<Duration>,
+    reported_at: Option<Duration>,
 }
 
 impl Told {
@@ -123,14 +123,13 @@ impl Told {
         err: &mut std::io::Stderr,
     ) -> Result<()> {
         loop {
-            let next = match lines.try_recv() {
-                Ok(next) => next,
-                Err(_) => {
-                    // Whoever waits for an acknowledgement before the next line gets it.
-                    out.flush()?;
-                    let Ok(next) = lines.recv() else { return Ok(()) };
-                    next
-                }
+            let next = if let Ok(next) = lines.try_recv() {
+                next
+            } else {
+                // Whoever waits for an acknowledgement before the next line gets it.
+                out.flush()?;
+                let Ok(next) = lines.recv() else { return Ok(()) };
+                next
             };
             let (number, submitted) = next?;
             match submitted.map(Ticket::wait) {
@@ -172,9 +171,9 @@ impl Told {
     /// Only where a person looks on, and not before it has become long.
     fn progress(&mut self, err: &mut std::io::Stderr) {
         let now = Edge::monotonic();
-        let since = *self.told_at.get_or_insert(now);
+        let since = *self.reported_at.get_or_insert(now);
         if now.saturating_sub(since) >= PROGRESS && err.is_terminal() {
-            self.told_at = Some(now);
+            self.reported_at = Some(now);
             let _ = writeln!(err, "carbon-ops: {} records appended so far", self.appended);
         }
     }

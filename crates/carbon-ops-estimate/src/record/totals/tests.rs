@@ -1,3 +1,5 @@
+//! Sums of records: in any order, with shared errors shared, against numbers worked out by hand.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Records of spans: what is derived, what is refused, and that every number can be made again.
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
