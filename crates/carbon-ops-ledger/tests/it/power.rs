@@ -302,7 +302,7 @@ impl Explorer {
     }
 
     /// Whether this state was not looked at yet, or had to fulfil less when it was.
-    fn is_new(&mut self, image: &Image, world: &World) -> bool {
+    pub(crate) fn is_new(&mut self, image: &Image, world: &World) -> bool {
         let now = (world.acknowledged, world.signed.len());
         match self.seen.insert(digest(image), now) {
             Some(before) => before.0 < now.0 || before.1 < now.1,
