@@ -41,6 +41,7 @@
 pub mod aggregate;
 pub mod anomaly;
 pub mod decimal;
+pub mod embodied;
 pub mod intensity;
 pub mod record;
 pub mod span;
