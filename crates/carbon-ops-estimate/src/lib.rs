@@ -45,5 +45,6 @@ pub mod embodied;
 pub mod intensity;
 pub mod record;
 pub mod span;
+pub mod taxonomy;
 pub mod uncertainty;
 pub mod zones;

@@ -1,6 +1,7 @@
 //! Values of other sources than the table: what was published for whole machines.
 
 use super::*;
+use crate::embodied::device as device_of;
 
 fn close(value: f64, expected: f64, relative: f64) {
     assert!((value / expected - 1.0).abs() < relative, "{value} is not {expected}");
@@ -128,13 +129,13 @@ fn the_table_is_sorted_plausible_and_names_its_sources() {
         assert!((2.0..=4.0).contains(&device.factor95), "{}", device.name);
         assert!((1.0..=6.0).contains(&(device.life.as_hours() / YEAR_HOURS)), "{}", device.name);
         assert!(head.contains(&format!("{} =", device.source)), "{}", device.source);
-        assert_eq!(super::device(device.name).unwrap(), device);
+        assert_eq!(device_of(device.name).unwrap(), device);
     }
     // EcoDiag's standard deviations: desktop 30 % and 72 %, laptop 20 % and 56 %, workstation 30 % and 27 %.
     for (name, a, b) in
         [("desktop", 0.30_f64, 0.72), ("laptop", 0.20, 0.56), ("workstation", 0.30, 0.27)]
     {
         let factor = (1.96 * (a.mul_add(a, b * b)).ln_1p().sqrt()).exp();
-        close(super::device(name).unwrap().factor95, factor, 0.03);
+        close(device_of(name).unwrap().factor95, factor, 0.03);
     }
 }
