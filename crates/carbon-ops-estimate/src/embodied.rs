@@ -466,7 +466,7 @@ impl FromStr for Lifetime {
     }
 }
 
-/// Which part of the hardware a span has for itself: resources reserved over all there are, RR / ToR.
+/// Which part of the hardware a span has for itself: resources reserved over all there are, `RR / ToR`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Portion(f64);
 
@@ -515,7 +515,7 @@ impl FromStr for Portion {
 }
 
 /// What a time of use is charged with, in gCO2e: `1000 · TE · (TiR / EL) · (RR / ToR)`, TE in kg and the time
-/// reserved, TiR, in hours (ISO/IEC 21031:2024, embodied emissions).
+/// reserved, `TiR`, in hours (ISO/IEC 21031:2024, embodied emissions).
 ///
 /// ```
 /// use carbon_ops_estimate::embodied::{Lifetime, Portion, amortised_g};
