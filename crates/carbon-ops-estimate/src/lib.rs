@@ -5,6 +5,8 @@
 //! * [`uncertainty`]: distributions, the measurement model, closed form and Monte Carlo, budgets.
 //! * [`span`]: energy of a time, priced by overlap with slots.
 //! * [`record`]: records v1 and v2, and the one place of each where its numbers are derived.
+//! * [`embodied`]: carbon of hardware; [`sci`]: ISO/IEC 21031; [`taxonomy`], [`label`]: what a figure is made of,
+//!   and what it is like.
 //! * [`aggregate`]: totals in which shared errors stay shared; [`anomaly`]: values that stand out.
 //!
 //! The quick start, as `examples/estimate_span.rs` runs it:
@@ -41,8 +43,13 @@
 pub mod aggregate;
 pub mod anomaly;
 pub mod decimal;
+pub mod embodied;
 pub mod intensity;
+pub mod label;
 pub mod record;
+pub mod sci;
 pub mod span;
+pub mod taxonomy;
 pub mod uncertainty;
+pub mod upstream;
 pub mod zones;

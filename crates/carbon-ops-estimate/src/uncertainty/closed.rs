@@ -72,22 +72,8 @@ pub(super) fn interval(
     inputs: &[Input],
     level: f64,
 ) -> Result<Ends, NotClosed> {
-    let once = |expression: &Expression| {
-        let mut seen = Vec::new();
-        expression.each_input(&mut |index| seen.push(index));
-        seen.retain(|&index| inputs.get(index).is_none_or(|input| !input.distribution.is_point()));
-        let count = seen.len();
-        seen.sort_unstable();
-        seen.dedup();
-        seen.len() == count
-    };
-    let factored;
-    let expression = if once(expression) {
-        expression
-    } else {
-        factored = polynomial.factored().ok_or(NotClosed::Repeated)?;
-        &factored
-    };
+    let factored = ready(expression, polynomial, inputs)?;
+    let expression = factored.as_ref().unwrap_or(expression);
     let tail = (1.0 - level) / 2.0;
     let at = |fineness: f64| -> Result<(f64, f64), NotClosed> {
         let last = Closed { inputs, fineness }.last(expression)?;
@@ -101,6 +87,44 @@ pub(super) fn interval(
         Some((low - coarse_low).abs().max((high - coarse_high).abs()))
     };
     Ok(Ends { low, high, error })
+}
+
+/// The probability of at most `x`.
+pub(super) fn probability(
+    expression: &Expression,
+    polynomial: &Polynomial,
+    inputs: &[Input],
+    x: f64,
+) -> Result<f64, NotClosed> {
+    let factored = ready(expression, polynomial, inputs)?;
+    let expression = factored.as_ref().unwrap_or(expression);
+    Ok(match (Closed { inputs, fineness: 1.0 }).last(expression)? {
+        Last::Law(law) => law.at(x).0,
+        Last::Join(join) if join.logarithmic() && x <= 0.0 => 0.0,
+        Last::Join(join) if join.logarithmic() => join.at(libm::log(x)).0,
+        Last::Join(join) => join.at(x).0,
+    })
+}
+
+/// The expression with each uncertain input once; `None` where it is so already.
+fn ready(
+    expression: &Expression,
+    polynomial: &Polynomial,
+    inputs: &[Input],
+) -> Result<Option<Expression>, NotClosed> {
+    let once = |expression: &Expression| {
+        let mut seen = Vec::new();
+        expression.each_input(&mut |index| seen.push(index));
+        seen.retain(|&index| inputs.get(index).is_none_or(|input| !input.distribution.is_point()));
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        seen.len() == count
+    };
+    if once(expression) {
+        return Ok(None);
+    }
+    polynomial.factored().map(Some).ok_or(NotClosed::Repeated)
 }
 
 /// A product with few inputs that are not lognormal.

@@ -395,6 +395,12 @@ impl Model {
         &self.expression
     }
 
+    /// Its value at the means of the inputs: of independent inputs that occur once, its mean.
+    pub fn mean(&self) -> f64 {
+        let means: Vec<_> = self.inputs.iter().map(|input| input.distribution.mean()).collect();
+        self.expression.value(&means)
+    }
+
     /// Which input's random numbers an input follows.
     pub(super) fn stream(&self, index: usize) -> (usize, Sign) {
         let Some(input) = self.inputs.get(index) else { return (index, Sign::Along) };
@@ -432,6 +438,50 @@ impl Model {
                 Err(why) => self.sampled(&MonteCarlo::seeded(0), level, Some(why)),
             },
         }
+    }
+
+    /// The probability that the result is at most `x`: by the closed form where there is one, else the part
+    /// of the trials.
+    ///
+    /// ```
+    /// use carbon_ops_estimate::uncertainty::{Input, Method, Model};
+    /// let model = Model::product(1.0, vec![Input::new("x", "ln(1, 0.5)".parse()?)])?;
+    /// // The median of a lognormal is its mean over √(1 + cv²).
+    /// let half = model.probability(1.0 / 1.25_f64.sqrt(), &Method::Analytical);
+    /// assert!((half - 0.5).abs() < 1e-12);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn probability(&self, x: f64, method: &Method) -> f64 {
+        let sampled = |settings: &MonteCarlo| monte_carlo::probability(self, settings, x);
+        let settings = match method {
+            Method::MonteCarlo(settings) => return sampled(settings),
+            Method::Analytical => MonteCarlo::seeded(0),
+        };
+        let polynomial = Polynomial::of(&self.expression).filter(|_| !self.tied);
+        let closed = polynomial.and_then(|polynomial| {
+            closed::probability(&self.expression, &polynomial, &self.inputs, x).ok()
+        });
+        closed.unwrap_or_else(|| sampled(&settings))
+    }
+
+    /// The quotient of two models whose inputs with equal keys are one variable.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn quotient(numerator: Self, denominator: Self) -> Result<Self, Error> {
+        let first = numerator.inputs.len();
+        let names: Vec<_> = (first..first + denominator.inputs.len()).collect();
+        // The reciprocal of a product is one of its factors: so each can be integrated over.
+        let below = match denominator.expression.renamed(&names) {
+            Expression::Product(parts) => {
+                Expression::Product(parts.into_iter().map(|part| part.power(-1)).collect())
+            }
+            other => other.power(-1),
+        };
+        let expression = Expression::Product(vec![numerator.expression, below]);
+        let mut inputs = numerator.inputs;
+        inputs.extend(denominator.inputs);
+        Self::new(inputs, expression)
     }
 
     /// Runs both methods and compares the ends of their intervals, with `digits` significant digits

@@ -101,6 +101,18 @@ pub(super) fn run(model: &Model, settings: &MonteCarlo, level: f64) -> Result<Su
     }
 }
 
+/// The part of the trials that is at most `x`; an adaptive run has [`TRIALS`] of them.
+pub(super) fn probability(model: &Model, settings: &MonteCarlo, x: f64) -> f64 {
+    let trials = match settings.trials {
+        Trials::Fixed(trials) => trials.clamp(1, TRIALS_MAX),
+        Trials::Adaptive { .. } => TRIALS,
+    };
+    let values = Plan::of(model, settings.seed).values(0, trials, settings.threads);
+    #[expect(clippy::cast_precision_loss, reason = "at most 10^7")]
+    let count = |n: usize| n as f64;
+    count(values.iter().filter(|value| **value <= x).count()) / count(values.len())
+}
+
 fn limits(trials: u64, level: f64) -> Result<(), Error> {
     #[expect(
         clippy::cast_possible_truncation,
