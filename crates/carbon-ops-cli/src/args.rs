@@ -157,7 +157,8 @@ Examples:
 A value may be exact (1.2), normal (1.2 ± 2%, n(1.2, 0.024)), truncated (tn(1.2, 0.05, min=1)), lognormal
 (ln(400, 10%)), uniform (u(1, 1.4)), or one of the other shapes of docs/method.md.
 
-Exit code: 0 done, or the same numbers; 1 lines were skipped, or the numbers differ; 2 could not do it.")]
+Exit code: 0 done, or the same numbers; 1 lines were skipped, or the numbers differ; 2 could not do it, or
+an answer that the slots came in is not kept any more.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Estimate {
     /// Energy with its unit and, if you like, its distribution; without it, spans are read from standard

@@ -95,7 +95,8 @@ impl Name {
         }
     }
 
-    fn is_remote(self) -> bool {
+    /// Whether it is asked over a network.
+    pub(crate) fn is_remote(self) -> bool {
         matches!(self, Self::ElectricityMaps | Self::WattTime | Self::GreatBritain)
     }
 }

@@ -29,6 +29,7 @@ mod legacy;
 mod monitor;
 mod monitor_gpu;
 mod pack;
+mod priced;
 mod record;
 mod records;
 mod run;

@@ -74,10 +74,56 @@ pub(super) struct Pricer<'s> {
     grid: Grid,
     zones: Vec<Zone>,
     zone_names: HashMap<String, usize>,
+    /// Each of one zone only.
     pues: Vec<PueInput>,
-    pue_names: HashMap<(usize, String), usize>,
+    /// By zone.
+    pue_names: Vec<PueNames>,
     relatives: HashMap<String, Relative>,
-    quotes: HashMap<(usize, usize, String), Quote>,
+    quotes: Quotes,
+}
+
+/// Places of the PUEs of a zone.
+#[derive(Default)]
+struct PueNames {
+    /// Of spans that name none.
+    unnamed: Option<usize>,
+    named: HashMap<String, usize>,
+}
+
+/// Quotes, found without a copy of a name.
+#[derive(Default)]
+struct Quotes {
+    all: Vec<Quote>,
+    /// Of energies that are exact: by PUE, which is of one zone.
+    exact: Vec<Option<usize>>,
+    /// Of others: by PUE and what is not known of the energy.
+    inexact: HashMap<(usize, String), usize>,
+}
+
+impl Quotes {
+    fn place(&self, pue: usize, error: Option<&(usize, String)>) -> Option<usize> {
+        match error {
+            None => self.exact.get(pue).copied().flatten(),
+            Some(key) => self.inexact.get(key).copied(),
+        }
+    }
+
+    fn insert(&mut self, pue: usize, error: Option<(usize, String)>, quote: Quote) -> usize {
+        if self.all.len() >= KEPT_MAX {
+            *self = Self::default();
+        }
+        let place = self.all.len();
+        self.all.push(quote);
+        if let Some(key) = error {
+            self.inexact.insert(key, place);
+        } else {
+            self.exact.resize(self.exact.len().max(pue + 1), None);
+            if let Some(known) = self.exact.get_mut(pue) {
+                *known = Some(place);
+            }
+        }
+        place
+    }
 }
 
 /// Spans that differ in time and energy only.
@@ -146,9 +192,9 @@ impl<'s> Pricer<'s> {
             zones: Vec::new(),
             zone_names: HashMap::new(),
             pues: Vec::new(),
-            pue_names: HashMap::new(),
+            pue_names: Vec::new(),
             relatives: HashMap::new(),
-            quotes: HashMap::new(),
+            quotes: Quotes::default(),
         }
     }
 
@@ -163,33 +209,37 @@ impl<'s> Pricer<'s> {
     /// restated; `None` where it does, or where the energy is a series.
     pub(super) fn quote(&mut self, span: &Span<'_>) -> Result<Option<&mut Quote>> {
         let zone = self.zone(span.zone)?;
-        let constant = self.zones.get(zone).is_some_and(Zone::is_constant);
-        if !constant || !matches!(span.load, Load::Even(_)) {
+        let known = self.zones.get_mut(zone).context("a zone is missing")?;
+        if !matches!(span.load, Load::Even(_))
+            || !known.is_constant(&self.grid.chain, span.interval)?
+        {
             return Ok(None);
         }
         let pue = self.pue(zone, span.pue)?;
         let error = match span.energy {
-            Distribution::Point { .. } => String::new(),
+            Distribution::Point { .. } => None,
             energy => {
                 let inputs = energy_inputs(energy, span.energy_source)?;
-                inputs.get(1).map_or_else(String::new, |error| error.dist.clone() + &error.source)
+                inputs.get(1).map(|error| (pue, error.dist.clone() + &error.source))
             }
         };
-        let key = (zone, pue, error);
-        if !self.quotes.contains_key(&key) {
-            let (record, relative) = self.assemble(zone, pue, span)?;
-            if self.quotes.len() >= KEPT_MAX {
-                self.quotes.clear();
-            }
-            let mean = |name: &str| {
-                let input = record.inputs.iter().find(|input| input.name == name);
-                input.context("an input is missing")?.distribution().context("no distribution")
-            };
-            let (pue, intensity) = (mean("pue")?.mean(), mean("intensity")?.mean());
-            let labels = self.shared.labels.clone();
-            self.quotes.insert(key.clone(), Quote { record, relative, pue, intensity, labels });
-        }
-        Ok(self.quotes.get_mut(&key))
+        let place = if let Some(place) = self.quotes.place(pue, error.as_ref()) {
+            place
+        } else {
+            let quote = self.new_quote(zone, pue, span)?;
+            self.quotes.insert(pue, error, quote)
+        };
+        Ok(self.quotes.all.get_mut(place))
+    }
+
+    fn new_quote(&mut self, zone: usize, pue: usize, span: &Span<'_>) -> Result<Quote> {
+        let (record, relative) = self.assemble(zone, pue, span)?;
+        let mean = |name: &str| {
+            let input = record.inputs.iter().find(|input| input.name == name);
+            input.context("an input is missing")?.distribution().context("no distribution")
+        };
+        let (pue, intensity) = (mean("pue")?.mean(), mean("intensity")?.mean());
+        Ok(Quote { record, relative, pue, intensity, labels: self.shared.labels.clone() })
     }
 
     /// The price of a span in buckets.
@@ -223,20 +273,24 @@ impl<'s> Pricer<'s> {
     }
 
     fn pue(&mut self, zone: usize, named: Option<&str>) -> Result<usize> {
-        let name = named.or(self.shared.pue.as_deref()).unwrap_or_default();
-        // A lookup by a borrowed pair would need a key type of its own.
-        let key = (zone, name.to_owned());
-        if let Some(&index) = self.pue_names.get(&key) {
+        let named = named.or(self.shared.pue.as_deref()).filter(|name| !name.is_empty());
+        let known = self.pue_names.get(zone).and_then(|names| match named {
+            None => names.unnamed,
+            Some(name) => names.named.get(name).copied(),
+        });
+        if let Some(index) = known {
             return Ok(index);
         }
         let place = self.zones.get(zone).context("a zone is missing")?.place();
-        self.pues.push(pue::resolve(
-            Some(name).filter(|name| !name.is_empty()),
-            self.settings,
-            place,
-        )?);
-        self.pue_names.insert(key, self.pues.len() - 1);
-        Ok(self.pues.len() - 1)
+        let index = self.pues.len();
+        self.pues.push(pue::resolve(named, self.settings, place)?);
+        self.pue_names.resize_with(self.zones.len(), PueNames::default);
+        let names = self.pue_names.get_mut(zone).context("a zone is missing")?;
+        match named {
+            None => names.unnamed = Some(index),
+            Some(name) => drop(names.named.insert(name.to_owned(), index)),
+        }
+        Ok(index)
     }
 
     fn assemble(&mut self, zone: usize, pue: usize, span: &Span<'_>) -> Result<(Record, Relative)> {

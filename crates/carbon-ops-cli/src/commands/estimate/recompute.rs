@@ -1,7 +1,8 @@
 //! `estimate --recompute`: the numbers of a record again, from the record itself, digit by digit.
 //!
 //! Prices, budget, interval and, where the slots are listed, the price of the span itself are derived;
-//! then the record is written again and compared byte by byte.
+//! then the record is written again and compared byte by byte. Where the record names answers of a
+//! provider and the cache keeps them, the slots are derived from those, too (`answers`).
 //!
 //! Deliberately absent: whether the record was signed (`ledger verify`).
 
@@ -11,55 +12,89 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::any::Any;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical, parse};
+use carbon_ops_ledger::entry::{Control, Entry, Outcome};
 use serde_json::json;
 
 use super::bytes;
 use crate::commands::ledger::{open, unsigned};
+use crate::config::Settings;
 use crate::edge::Edge;
+
+mod answers;
+
+use answers::Verdict;
 
 /// Longest record: as the longest line of a ledger.
 const RECORD_BYTES_MAX: u64 = 65_535;
 
-/// Exit code 0 when all numbers come out again, 1 when one does not; an error is 2.
+/// Exit code 0 when all numbers come out again, 1 when one does not; 2 when they do, and an answer that
+/// the slots came in is not kept any more. An error is 2, too.
 pub(super) fn run(
     of: &str,
     json: bool,
-    _edge: &Edge,
-    _config: Option<&Path>,
+    edge: &Edge,
+    config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let object = read(of)?;
-    let payload = unsigned(object);
-    let verdict = check(&payload);
-    let (differs, derived) = match &verdict {
-        Ok(derived) => (None, derived.as_slice()),
-        Err(error) => (Some(error.to_string()), &[][..]),
+    let settings = Settings::resolve(edge, config, None)?;
+    let payload = unsigned(read(of)?);
+    let (derived, difference) = match check(&payload, &settings) {
+        Ok(derived) => (derived, None),
+        Err(error) => (Derived::default(), Some(format!("{error:#}"))),
     };
     if json {
         let report = json!({
-            "schema_version": 1, "record": of, "same": differs.is_none(),
-            "derived": derived, "difference": differs,
+            "schema_version": 1, "record": of, "same": difference.is_none(),
+            "derived": derived.parts, "difference": difference,
+            "not_kept": derived.not_kept, "revised": derived.revised,
         });
         writeln!(out, "{report:#}")?;
-    } else if let Some(difference) = &differs {
+    } else if let Some(difference) = &difference {
         writeln!(out, "{of}: DIFFERENT: {difference}")?;
     } else {
-        writeln!(out, "{of}: OK: the same bytes again: {}", derived.join(", "))?;
+        writeln!(out, "{of}: OK: the same bytes again: {}", derived.parts.join(", "))?;
+        if let Some(what) = &derived.not_kept {
+            writeln!(out, "not derived: the slots, for an answer is not kept: {what}")?;
+        }
+        for slot in &derived.revised {
+            writeln!(out, "revised by the provider since: {slot}")?;
+        }
     }
-    Ok(u8::from(differs.is_some()))
+    Ok(match (difference, derived.not_kept) {
+        (Some(_), _) => 1,
+        (None, Some(_)) => 2,
+        (None, None) => 0,
+    })
 }
 
 /// What was derived again.
-fn check(payload: &serde_json::Value) -> Result<Vec<&'static str>> {
+#[derive(Default)]
+struct Derived {
+    parts: Vec<&'static str>,
+    /// Which answer is missing, where one is.
+    not_kept: Option<String>,
+    /// Slots that have another value by now.
+    revised: Vec<String>,
+}
+
+fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Derived> {
     let record = Any::from_json(payload.clone())?;
     record.recompute()?;
-    let mut derived = vec!["prices", "interval"];
+    let mut derived = Derived { parts: vec!["prices", "interval"], ..Derived::default() };
     let again = match &record {
         Any::V1(record) => object_to_canonical(&crate::store::payload(record)?),
         Any::V2(record) => {
-            derived.push("budget");
+            derived.parts.push("budget");
             if record.grid.slots.list.as_ref().is_some_and(|list| !list.is_empty()) {
-                derived.push("price by slots");
+                derived.parts.push("price by slots");
+            }
+            match answers::check(record, settings)? {
+                Verdict::None => {}
+                Verdict::Same { revised } => {
+                    derived.parts.push("slots from the kept answers");
+                    derived.revised = revised;
+                }
+                Verdict::NotKept(what) => derived.not_kept = Some(what),
             }
             let mut line = Vec::new();
             bytes::record(record, &mut line)?;
@@ -103,7 +138,15 @@ fn entry(ledger: &Path, seq: u64) -> Result<Object> {
             bail!("{} has no entry {seq}: it has {number}", ledger.display());
         }
         if number == seq {
-            return object(line.trim_ascii()).with_context(|| format!("entry {seq}"));
+            let line = line.trim_ascii();
+            // Of a correction, what stands in the record's place.
+            if let Ok(Some(Control::Correction(correction))) =
+                Entry::parse(line).map_err(drop).and_then(|entry| entry.control().map_err(drop))
+                && let Outcome::Replaced(payload) = correction.outcome
+            {
+                return Ok(payload);
+            }
+            return object(line).with_context(|| format!("entry {seq}"));
         }
         number += 1;
     }

@@ -37,7 +37,7 @@ pub(super) struct Row<'a> {
     #[serde(borrow, alias = "end_ts")]
     end: Cow<'a, str>,
     #[serde(borrow)]
-    energy: Option<Cow<'a, str>>,
+    energy: Option<Text<'a>>,
     energy_kwh: Option<f64>,
     energy_wh: Option<f64>,
     energy_j: Option<f64>,
@@ -45,15 +45,20 @@ pub(super) struct Row<'a> {
     #[serde(borrow)]
     series: Option<Vec<RowPart<'a>>>,
     #[serde(borrow, alias = "region")]
-    pub(super) zone: Option<Cow<'a, str>>,
+    zone: Option<Text<'a>>,
     #[serde(borrow)]
     pue: Option<NumberOrText<'a>>,
     #[serde(borrow)]
-    pub(super) id: Option<Cow<'a, str>>,
+    id: Option<Text<'a>>,
     #[serde(borrow, alias = "host_id")]
-    pub(super) host: Option<Cow<'a, str>>,
+    host: Option<Text<'a>>,
     pub(super) labels: Option<BTreeMap<String, String>>,
 }
+
+/// A text that stays where it is in the line, where it has no escapes: within an `Option`, serde would
+/// copy a `Cow`.
+#[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +86,21 @@ impl<'a> Row<'a> {
     /// From a line of JSON.
     pub(super) fn of_json(line: &'a [u8]) -> Result<Self> {
         serde_json::from_slice(line).map_err(|error| anyhow!("no span: {error}"))
+    }
+
+    /// The zone's name.
+    pub(super) fn zone(&self) -> Option<&str> {
+        text(self.zone.as_ref())
+    }
+
+    /// The span's own name.
+    pub(super) fn id(&self) -> Option<&str> {
+        text(self.id.as_ref())
+    }
+
+    /// The host's name.
+    pub(super) fn host(&self) -> Option<&str> {
+        text(self.host.as_ref())
     }
 
     /// PUE as a text.
@@ -118,7 +138,7 @@ impl<'a> Row<'a> {
             1 => {}
             _ => bail!("more than one energy"),
         }
-        if let Some(text) = &self.energy {
+        if let Some(text) = text(self.energy.as_ref()) {
             return Ok(Quantity::Energy.read(text)?);
         }
         // Divided, not multiplied by a reciprocal: 1500 Wh are 1.5 kWh to the last digit.
@@ -131,6 +151,10 @@ impl<'a> Row<'a> {
         ensure!(kwh.is_finite() && kwh >= 0.0, "{kwh} kWh is no energy");
         Ok(Distribution::Point { mean: kwh + 0.0 })
     }
+}
+
+fn text<'t>(text: Option<&'t Text<'_>>) -> Option<&'t str> {
+    text.map(|Text(text)| text.as_ref())
 }
 
 fn instant(text: &str) -> Result<Timestamp> {
@@ -211,15 +235,15 @@ impl Columns {
             match column {
                 Column::Start => row.start = text,
                 Column::End => row.end = text,
-                Column::Energy => row.energy = Some(text),
+                Column::Energy => row.energy = Some(Text(text)),
                 Column::EnergyKwh => row.energy_kwh = number(field)?,
                 Column::EnergyWh => row.energy_wh = number(field)?,
                 Column::EnergyJ => row.energy_j = number(field)?,
                 Column::EnergyUj => row.energy_uj = number(field)?,
-                Column::Zone => row.zone = Some(text),
+                Column::Zone => row.zone = Some(Text(text)),
                 Column::Pue => row.pue = Some(NumberOrText::Text(text)),
-                Column::Id => row.id = Some(text),
-                Column::Host => row.host = Some(text),
+                Column::Id => row.id = Some(Text(text)),
+                Column::Host => row.host = Some(Text(text)),
                 Column::Label(name) => {
                     let labels = row.labels.get_or_insert_default();
                     labels.insert(name.clone(), field.to_owned());

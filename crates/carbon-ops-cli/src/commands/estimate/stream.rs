@@ -205,10 +205,10 @@ impl<W: Write> Stream<'_, '_, W> {
             energy: read.energy,
             load: &read.load,
             energy_source: "stated",
-            zone: row.zone.as_deref(),
+            zone: row.zone(),
             pue: pue.as_deref(),
-            id: row.id.as_deref(),
-            host: row.host.as_deref(),
+            id: row.id(),
+            host: row.host(),
             labels: row.labels.as_ref(),
         };
         let is_rows = matches!(self.sink, Sink::Rows);

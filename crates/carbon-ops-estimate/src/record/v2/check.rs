@@ -159,9 +159,7 @@ impl Record {
         let Some(slots) = self.grid.slots.list.as_ref().filter(|list| !list.is_empty()) else {
             return Ok(None);
         };
-        let Some(load) = load(self.load.as_ref(), &self.start_ts, self.energy_kwh)? else {
-            return Ok(None);
-        };
+        let Some(load) = self.energy_over_time()? else { return Ok(None) };
         let mut rates = Vec::with_capacity(slots.len());
         for slot in slots {
             let source = slot.source.unwrap_or(0);
@@ -180,7 +178,19 @@ impl Record {
         Ok(Some(priced))
     }
 
-    fn check_price(&self, priced: &Priced) -> Result<(), Error> {
+    /// The energy as it was priced; `None` when its parts are not listed.
+    ///
+    /// # Errors
+    /// When they are no parts.
+    pub fn energy_over_time(&self) -> Result<Option<Load>, Error> {
+        load(self.load.as_ref(), &self.start_ts, self.energy_kwh)
+    }
+
+    /// Holds the record's numbers against a price of its span.
+    ///
+    /// # Errors
+    /// The first member that differs.
+    pub fn check_price(&self, priced: &Priced) -> Result<(), Error> {
         let grid = &self.grid;
         let cv = |name: &str| -> Result<f64, Error> {
             let input = self.inputs.iter().find(|input| input.name == name);

@@ -78,9 +78,12 @@ impl Zone {
         &self.region
     }
 
-    /// Whether its intensity is the same at all times, as far as is known yet.
-    pub(super) fn is_constant(&self) -> bool {
-        !matches!(self.prices, Prices::Window { .. })
+    /// Whether its intensity is the same at all times; asks when that is not known yet.
+    pub(super) fn is_constant(&mut self, chain: &Chain, interval: Interval) -> Result<bool> {
+        if matches!(self.prices, Prices::Unknown) {
+            self.ask(chain, interval)?;
+        }
+        Ok(!matches!(self.prices, Prices::Window { .. }))
     }
 
     /// The input, where it was given.
