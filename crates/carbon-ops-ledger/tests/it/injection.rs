@@ -99,8 +99,9 @@ fn an_error_at_any_call_loses_nothing_that_was_acknowledged() {
         for pass in 0..passes {
             for call in 0.. {
                 let effect = effects[(call + pass) % effects.len()];
-                // What was interrupted has not happened (signal(7)).
-                let kinds = if effect == Effect::None { 3 } else { 2 };
+                // What was interrupted has not happened (signal(7)), and is tried again: not for ever.
+                let once = effect == Effect::None && lasting == Lasting::Once;
+                let kinds = if once { 3 } else { 2 };
                 let kind = KINDS[call % kinds];
                 let fault = Fault { call, kind, effect, lasting };
                 if !inject(from, fault, &mut explorer, &mut random) {
