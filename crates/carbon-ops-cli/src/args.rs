@@ -113,6 +113,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "X")]
     pub(crate) pue: Option<String>,
 
+    /// Price the command with this provider's slots of its own time: `electricity_maps`, gb, watttime,
+    /// file; may be repeated, in order. Without it, and without `providers.order` or a file of your own,
+    /// nobody is asked
+    #[arg(long = "provider", value_name = "NAME")]
+    pub(crate) providers: Vec<String>,
+
     /// Label for the record; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<String>,

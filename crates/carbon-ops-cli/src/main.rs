@@ -25,6 +25,7 @@ mod edge;
 mod gpus;
 mod grid;
 mod host;
+mod hourly;
 mod measure;
 mod render;
 mod spawn_in_cgroup;

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use carbon_ops_estimate::record::{AttributionMode, Record, Sensor, SensorStatus};
+use carbon_ops_estimate::record::{AttributionMode, Record, Sensor, SensorStatus, v2};
 use carbon_ops_units::{KilowattHours, Microjoules};
 
 use crate::gpus::Gpu;
@@ -64,14 +64,19 @@ pub(crate) enum Stored<'a> {
     Failed,
 }
 
-/// The summary of a run.
-pub(crate) fn summary(record: &Record, gpus: &[Gpu], stored: &Stored<'_>) -> String {
+/// The summary of a run, with the grid of its own hour where that was asked for.
+pub(crate) fn summary(
+    record: &Record,
+    priced: Option<&v2::Record>,
+    gpus: &[Gpu],
+    stored: &Stored<'_>,
+) -> String {
     let mut text = String::new();
     let mut line = |name: &str, rest: String| {
         let _ = writeln!(text, "  {name:<8} {rest}");
     };
     line("energy", energy(record));
-    line("carbon", carbon(record));
+    line("carbon", priced.map_or_else(|| carbon(record), carbon_of_hour));
     line("host", host(record));
     if !gpus.is_empty() {
         line("GPU", of_gpus(record, gpus));
@@ -89,7 +94,10 @@ pub(crate) fn summary(record: &Record, gpus: &[Gpu], stored: &Stored<'_>) -> Str
     if !record.gaps.is_empty() || record.coverage_pct < 100.0 {
         line("gaps", gaps(record));
     }
-    line("grid", grid(record));
+    line("grid", priced.map_or_else(|| grid(record), grid_of_hour));
+    if let Some(slots) = priced.map(slots) {
+        line("", slots);
+    }
     line("PUE", pue(record));
     match stored {
         Stored::Entry { seq, ledger, fingerprint } => {
@@ -234,6 +242,45 @@ fn grid(record: &Record) -> String {
         return format!("world average, {intensity:.0} g/kWh ({cited}); set --region, e.g. DE");
     }
     format!("{}, yearly average, {intensity:.0} g/kWh ({cited})", record.region)
+}
+
+fn carbon_of_hour(record: &v2::Record) -> String {
+    let (low, high) = (record.meta.ci_lower_g, record.meta.ci_upper_g);
+    let level = record.meta.confidence_level_pct / 100.0;
+    bounded(&si(record.grams, "gCO2e"), Some((low, high, level)), "gCO2e")
+}
+
+/// Where the intensity is from, and what it counts.
+fn grid_of_hour(record: &v2::Record) -> String {
+    let input = record.inputs.iter().find(|input| input.name == "intensity");
+    let source = input.map_or("", |input| input.source.as_str());
+    format!(
+        "{}, {:.0} g/kWh, {} of {} ({})",
+        plain(&record.region),
+        record.intensity_g_per_kwh,
+        record.signal.replace('_', " "),
+        record.source,
+        plain(source)
+    )
+}
+
+/// Times and quality of the slots.
+fn slots(record: &v2::Record) -> String {
+    let grid = &record.grid;
+    let list = grid.slots.list.as_deref().unwrap_or_default();
+    let mut classes: Vec<_> = list.iter().map(|slot| slot.class.as_str()).collect();
+    classes.dedup();
+    let times = match (list.first(), list.last()) {
+        (Some(first), Some(last)) => {
+            let minute = |time: &str| time.get(..16).unwrap_or(time).replace('T', " ");
+            format!("{} to {} UTC", minute(&first.start), minute(&last.end))
+        }
+        _ => "times not listed".to_owned(),
+    };
+    let classes = if classes.is_empty() { String::new() } else { classes.join(", ") + ", " };
+    let count = grid.slots.count;
+    let slots = if count == 1 { "slot" } else { "slots" };
+    format!("{count} {slots}, {times}: {classes}{:.0} % of the energy covered", grid.coverage_pct)
 }
 
 fn cited<'r>(record: &'r Record, name: &str) -> &'r str {

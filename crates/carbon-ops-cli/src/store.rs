@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::{Record, timestamp};
+use carbon_ops_estimate::record::timestamp;
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
@@ -322,12 +322,7 @@ impl<'k> Opened<'k> {
         (&mut self.ledger, timestamp(Edge::now()))
     }
 
-    /// Appends a record; when this returns, it is on the disk.
-    pub(crate) fn append(&mut self, record: &Record) -> Result<Appended> {
-        self.append_object(payload(record)?)
-    }
-
-    /// The same with a record of any version.
+    /// Appends a record of any version; when this returns, it is on the disk.
     pub(crate) fn append_object(&mut self, payload: Object) -> Result<Appended> {
         Ok(self.ledger.append(payload, &timestamp(Edge::now()))?)
     }
@@ -378,7 +373,7 @@ impl<'k> Opened<'k> {
 }
 
 /// The record as the ledger takes it.
-pub(crate) fn payload(record: &Record) -> Result<Object> {
+pub(crate) fn payload(record: &impl serde::Serialize) -> Result<Object> {
     let json = serde_json::to_value(record).context("the record has no JSON form")?;
     match Value::try_from(json).context("the record has no canonical form")? {
         Value::Object(object) => Ok(object),

@@ -30,6 +30,7 @@ mod show;
 mod stream;
 
 use pricer::{Pricer, Shared, Span};
+pub(crate) use pricer::{Zone, listed};
 
 /// JCGM 101, 7.2: 10⁴/(1 − p) trials for a probability of p.
 const TRIALS: u64 = 200_000;

@@ -11,7 +11,7 @@ use carbon_ops_estimate::record::Record;
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::zones::{self, Zone};
 use carbon_ops_ledger::append::{Appended, SignedCheckpoint};
-use carbon_ops_ledger::canonical::object_to_canonical;
+use carbon_ops_ledger::canonical::{Object, object_to_canonical};
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
@@ -23,6 +23,7 @@ use crate::config::{Origin, PueSetting, Settings};
 use crate::edge::Edge;
 use crate::gpus::{Gpu, Gpus, NvmlLibrary};
 use crate::host::Host;
+use crate::hourly::{self, Hourly};
 use crate::measure::{AskGovernor, Session};
 use crate::render::{Stored, describe, summary};
 use crate::store::{Opened, Store, payload};
@@ -52,6 +53,8 @@ struct Plan {
     governor: Option<AskGovernor>,
     /// By which library GPUs are read.
     nvml: Option<NvmlLibrary>,
+    /// Who is asked for the grid of the command's own hour.
+    hourly: Option<Hourly>,
     /// Where the JSON goes, if it was asked for.
     json: Option<Target>,
 }
@@ -91,10 +94,14 @@ pub(crate) fn run(
     let record = compose::record(&measurement, outcome, &plan.asked, &plan.host, &plan.model);
     let reported = match record {
         Ok(record) => {
-            let appended = ledger.as_mut().map(|ledger| ledger.append(&record));
+            let priced = plan.hourly.as_ref().and_then(|hourly| priced(hourly, &record, err));
+            let told = Told::new(&record, priced.as_ref(), &measurement.gpus);
+            let appended = ledger
+                .as_mut()
+                .map(|ledger| told.payload().and_then(|payload| ledger.append_object(payload)));
             let fingerprint =
                 keyring.as_ref().map(|keyring| keyring.key.public_key().fingerprint());
-            let told = Told { record: &record, gpus: &measurement.gpus, appended };
+            let told = Told { appended, ..told };
             report(&mut plan, told, fingerprint.as_deref(), err)
         }
         Err(error) => {
@@ -113,6 +120,25 @@ pub(crate) fn run(
     }
     // The command's own failure is the more important one.
     Ok(if ended.exit_code == 0 && !reported { FAILED } else { ended.exit_code })
+}
+
+/// The record with the grid of its own hour; `None`, with a notice, where not even the table has a price.
+fn priced(hourly: &Hourly, record: &Record, err: &mut impl Write) -> Option<hourly::Priced> {
+    match hourly.price(record) {
+        Ok(priced) => {
+            if let Some(instead) = &priced.instead {
+                let source = &priced.record.source;
+                let _ = writeln!(err, "carbon-ops: the grid is that of {source}, {instead}");
+            }
+            Some(priced)
+        }
+        Err(error) => {
+            let text = describe(&error);
+            let _ =
+                writeln!(err, "carbon-ops: priced with a yearly average, not by its hour: {text}");
+            None
+        }
+    }
 }
 
 /// Signs a checkpoint if there has been none for long, and asks the configured witnesses about it.
@@ -176,7 +202,8 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
     // Next to counters of a folder, the GPUs of this machine are as foreign as its governor.
     let nvml = nvml.or(args.powercap_root.is_some().then_some(NvmlLibrary::Off));
     let witnesses = Witnesses::of(&settings);
-    Ok(Plan { asked, host_root, model, host, store, witnesses, governor, nvml, json })
+    let hourly = Hourly::of(&settings, &args.providers)?;
+    Ok(Plan { asked, host_root, model, host, store, witnesses, governor, nvml, hourly, json })
 }
 
 /// The zone that is set, or the world with a note.
@@ -307,17 +334,35 @@ fn check_length(asked: &Asked) -> Result<()> {
 /// What there is to tell.
 struct Told<'a> {
     record: &'a Record,
+    /// The same with the grid of its own hour; then this is the record.
+    priced: Option<&'a hourly::Priced>,
     gpus: &'a [Gpu],
     appended: Option<Result<Appended>>,
+}
+
+impl<'a> Told<'a> {
+    fn new(record: &'a Record, priced: Option<&'a hourly::Priced>, gpus: &'a [Gpu]) -> Self {
+        Self { record, priced, gpus, appended: None }
+    }
+
+    /// The record as the ledger takes it.
+    fn payload(&self) -> Result<Object> {
+        match self.priced {
+            Some(priced) => payload(&priced.record),
+            None => payload(self.record),
+        }
+    }
 }
 
 /// Shows the record; false when it should have been stored and was not.
 fn report(
     plan: &mut Plan,
-    Told { record, gpus, appended }: Told<'_>,
+    mut told: Told<'_>,
     fingerprint: Option<&str>,
     err: &mut impl Write,
 ) -> bool {
+    let appended = told.appended.take();
+    let unsigned = || told.payload().map(|object| object_to_canonical(&object)).ok();
     let (stored, line) = match appended {
         None => (Stored::Nowhere, None),
         Some(Ok(appended)) => {
@@ -332,27 +377,24 @@ fn report(
         Some(Err(error)) => {
             let _ = writeln!(err, "carbon-ops: the record was not stored: {}", describe(&error));
             let _ = writeln!(err, "hint: it follows here unsigned; make room or mend the ledger");
-            let bytes = payload(record).map(|object| object_to_canonical(&object));
-            if let Ok(bytes) = bytes {
+            if let Some(bytes) = unsigned() {
                 let _ = writeln!(err, "{}", String::from_utf8_lossy(&bytes));
             }
             (Stored::Failed, None)
         }
     };
     let failed = matches!(stored, Stored::Failed);
-    match &mut plan.json {
-        Some(target) => {
-            let unsigned = || payload(record).map(|object| object_to_canonical(&object)).ok();
-            let mut line = line.or_else(unsigned).unwrap_or_default();
-            line.push(b'\n');
-            if let Err(error) = target.write(&line) {
-                let _ = writeln!(err, "carbon-ops: cannot write the JSON: {error}");
-                return false;
-            }
+    if let Some(target) = &mut plan.json {
+        let mut line = line.or_else(unsigned).unwrap_or_default();
+        line.push(b'\n');
+        if let Err(error) = target.write(&line) {
+            let _ = writeln!(err, "carbon-ops: cannot write the JSON: {error}");
+            return false;
         }
-        None => {
-            let _ = err.write_all(summary(record, gpus, &stored).as_bytes());
-        }
+    } else {
+        let priced = told.priced.map(|priced| &priced.record);
+        let text = summary(told.record, priced, told.gpus, &stored);
+        let _ = err.write_all(text.as_bytes());
     }
     !failed
 }

@@ -22,6 +22,7 @@ mod frozen;
 mod governed;
 mod gpu;
 mod home;
+mod hourly;
 mod intensity;
 mod interop;
 mod ledger;

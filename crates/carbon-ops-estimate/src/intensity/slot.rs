@@ -294,6 +294,19 @@ pub enum UncertaintyClass {
     Declared,
 }
 
+impl UncertaintyClass {
+    /// The word that stands in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Metered => "metered",
+            Self::Estimated => "estimated",
+            Self::Forecast => "forecast",
+            Self::Yearly => "yearly",
+            Self::Declared => "declared",
+        }
+    }
+}
+
 /// Where a value is from and what it is. Slots of one answer share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

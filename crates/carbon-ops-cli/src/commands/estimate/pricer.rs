@@ -30,7 +30,7 @@ use crate::grid::Grid;
 mod pue;
 mod zone;
 
-use zone::Zone;
+pub(crate) use zone::Zone;
 
 /// Sets of inputs that are kept; more means that every span is another, and none is worth keeping.
 const KEPT_MAX: usize = 10_000;
@@ -410,7 +410,7 @@ fn given_grid(missing: Missing) -> v2::Grid {
 }
 
 /// A list that is too long becomes its digest.
-pub(super) fn listed(mut grid: v2::Grid) -> Result<v2::Grid> {
+pub(crate) fn listed(mut grid: v2::Grid) -> Result<v2::Grid> {
     if let Some(list) = grid.slots.list.take_if(|list| list.len() > LISTED_MAX) {
         grid.slots.sha256 = Some(digest(&list)?);
     }

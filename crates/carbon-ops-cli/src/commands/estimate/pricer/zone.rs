@@ -19,7 +19,7 @@ use jiff::Timestamp;
 const DAY: i64 = 86_400;
 
 /// A zone.
-pub(super) struct Zone {
+pub(crate) struct Zone {
     /// `None` where the intensity was given and no zone.
     place: Option<Place>,
     region: String,
@@ -52,7 +52,7 @@ struct Answered {
 
 impl Zone {
     /// The zone of that name; without one, the world.
-    pub(super) fn find(name: &str) -> Result<Self> {
+    pub(crate) fn find(name: &str) -> Result<Self> {
         let unset = name.is_empty();
         let place = zones::place(if unset { "world" } else { name })?;
         let finest = place.subdivision.as_ref().or(place.country.as_ref());
@@ -61,7 +61,7 @@ impl Zone {
     }
 
     /// An intensity that was given; the name is only a name.
-    pub(super) fn given(intensity: Distribution, name: &str) -> Result<Self> {
+    pub(crate) fn given(intensity: Distribution, name: &str) -> Result<Self> {
         let zone = if name.is_empty() {
             Self { place: None, region: "unstated".into(), unset: false, prices: Prices::Unknown }
         } else {
@@ -70,16 +70,16 @@ impl Zone {
         Ok(Self { prices: Prices::Given(intensity), ..zone })
     }
 
-    pub(super) fn place(&self) -> Option<&Place> {
+    pub(crate) fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }
 
-    pub(super) fn region(&self) -> &str {
+    pub(crate) fn region(&self) -> &str {
         &self.region
     }
 
     /// Whether its intensity is the same at all times; asks when that is not known yet.
-    pub(super) fn is_constant(&mut self, chain: &Chain, interval: Interval) -> Result<bool> {
+    pub(crate) fn is_constant(&mut self, chain: &Chain, interval: Interval) -> Result<bool> {
         if matches!(self.prices, Prices::Unknown) {
             self.ask(chain, interval)?;
         }
@@ -87,7 +87,7 @@ impl Zone {
     }
 
     /// The input, where it was given.
-    pub(super) fn given_intensity(&self) -> Option<Input> {
+    pub(crate) fn given_intensity(&self) -> Option<Input> {
         match self.prices {
             Prices::Given(intensity) => Some(Input::new("intensity", intensity, "flag")),
             _ => None,
@@ -95,7 +95,7 @@ impl Zone {
     }
 
     /// Sees to it that what is known reaches over a time.
-    pub(super) fn load(&mut self, chain: &Chain, interval: Interval) -> Result<()> {
+    pub(crate) fn load(&mut self, chain: &Chain, interval: Interval) -> Result<()> {
         let known = match &self.prices {
             Prices::Window { interval: window, .. } => {
                 window.start() <= interval.start() && interval.end() <= window.end()
@@ -107,7 +107,7 @@ impl Zone {
     }
 
     /// The slots around a time that was loaded.
-    pub(super) fn slots(&self, interval: Interval) -> Cow<'_, [Slot<InventoryIntensity>]> {
+    pub(crate) fn slots(&self, interval: Interval) -> Cow<'_, [Slot<InventoryIntensity>]> {
         match &self.prices {
             Prices::Yearly { slot, .. } => Cow::Owned(vec![super::stretched(slot, interval)]),
             Prices::Window { slots, .. } => Cow::Borrowed(slots),
@@ -116,10 +116,28 @@ impl Zone {
     }
 
     /// The same, ready to price.
-    pub(super) fn tariff(&self, interval: Interval) -> Result<Cow<'_, Tariff>> {
+    pub(crate) fn tariff(&self, interval: Interval) -> Result<Cow<'_, Tariff>> {
         match &self.prices {
             Prices::Window { tariff, .. } => Ok(Cow::Borrowed(tariff)),
             _ => Ok(Cow::Owned(Tariff::of(&self.slots(interval))?)),
+        }
+    }
+
+    /// Says that what is known stands in for something else, and why.
+    pub(crate) fn standing_in(&mut self, reason: String) {
+        match &mut self.prices {
+            Prices::Yearly { moved, .. } => *moved = Some(reason),
+            Prices::Window { found, .. } => found.moved = Some(reason),
+            Prices::Given(_) | Prices::Unknown => {}
+        }
+    }
+
+    /// Why it stands in for something else, where it does.
+    pub(crate) fn moved(&self) -> Option<&str> {
+        match &self.prices {
+            Prices::Yearly { moved, .. } => moved.as_deref(),
+            Prices::Window { found, .. } => found.moved.as_deref(),
+            Prices::Given(_) | Prices::Unknown => None,
         }
     }
 
@@ -157,7 +175,7 @@ impl Zone {
     }
 
     /// The distribution of the intensity where it is known better than by its class, and its source.
-    pub(super) fn intensity(&self) -> (Option<Distribution>, String) {
+    pub(crate) fn intensity(&self) -> (Option<Distribution>, String) {
         let stands_for = |text: String, moved: &Option<String>| match moved {
             Some(moved) => format!("{text}; {moved}"),
             None => text,
@@ -188,12 +206,12 @@ impl Zone {
         place.is_some_and(|place| place.cloud.is_some() || place.subdivision.is_some())
     }
 
-    pub(super) fn quality(&self) -> Quality {
+    pub(crate) fn quality(&self) -> Quality {
         let world = matches!(&self.prices, Prices::Yearly { yearly: Some(y), .. } if y.is_world());
         if self.unset || world { Quality::Fallback } else { Quality::Estimated }
     }
 
-    pub(super) fn signal(&self) -> &'static str {
+    pub(crate) fn signal(&self) -> &'static str {
         match &self.prices {
             Prices::Yearly { slot, .. } => slot.meta.signal.as_str(),
             Prices::Window { found, .. } => found.signal,
@@ -201,7 +219,7 @@ impl Zone {
         }
     }
 
-    pub(super) fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         match &self.prices {
             Prices::Yearly { yearly: Some(yearly), .. } => format!("{SOURCE}-{}", yearly.year),
             Prices::Yearly { slot, .. } => slot.meta.provider.clone(),
@@ -210,12 +228,8 @@ impl Zone {
         }
     }
 
-    pub(super) fn notes(&self) -> Vec<String> {
-        let moved = match &self.prices {
-            Prices::Yearly { moved, .. } => moved.is_some(),
-            Prices::Window { found, .. } => found.moved.is_some(),
-            Prices::Given(_) | Prices::Unknown => false,
-        };
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let moved = self.moved().is_some();
         let by_country = matches!(self.prices, Prices::Yearly { yearly: Some(_), .. });
         let cloud = self.place.as_ref().is_some_and(|place| place.cloud.is_some());
         let words = [
@@ -228,7 +242,7 @@ impl Zone {
     }
 
     /// Who owns the machines, by where they are.
-    pub(super) fn deployment(&self) -> (Deployment, &'static str) {
+    pub(crate) fn deployment(&self) -> (Deployment, &'static str) {
         if self.place.as_ref().is_some_and(|place| place.cloud.is_some()) {
             return (Deployment::Cloud, "default in a cloud region");
         }

@@ -1,0 +1,119 @@
+//! `run` with the grid of its own hour: against a user's file and a server of ours on the loopback.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::home::{Done, Home, done, double, has};
+
+/// A server that answers everything with 503, and counts; the home whose configuration names it.
+fn failing() -> (Home, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let count: Arc<AtomicUsize> = Arc::default();
+    let asked = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let _ = lines.take_while(|line| !line.is_empty()).count();
+            asked.fetch_add(1, Ordering::SeqCst);
+            let head =
+                "HTTP/1.1 503 X\r\nconnection: close\r\nretry-after: 3600\r\ncontent-length: 0";
+            let _ = write!(stream, "{head}\r\n\r\n");
+        }
+    });
+    let home = Home::new();
+    let folder = home.path("config/carbon-ops");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.toml"), format!("[providers]\ngb_url = \"{address}\"\n"))
+        .unwrap();
+    (home, count)
+}
+
+fn run(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Done {
+    let mut command = home.carbon_ops(&[&["run"], arguments].concat());
+    done(command.envs(variables.iter().copied()))
+}
+
+fn last(home: &Home) -> Value {
+    home.records().pop().unwrap()
+}
+
+fn near(value: &Value, expected: f64) {
+    assert!((double(value) / expected - 1.0).abs() < 1e-8, "{value} is not {expected}");
+}
+
+/// The file holds for all times: 123 g/kWh. Grams are energy · PUE · 123, whatever the machine.
+#[test]
+fn a_file_of_ones_own_prices_the_command_and_the_record_keeps_measurement_and_slots() {
+    let home = Home::new();
+    let grid =
+        "# signal: average_lifecycle\n# source: a contract\nzone,start,end,g_per_kwh\nDE,,,123\n";
+    fs::write(home.work("grid.csv"), grid).unwrap();
+    let file = ("CARBON_OPS_CARBON_INTENSITY_FILE", home.work("grid.csv").display().to_string());
+    let variables = [(file.0, file.1.as_str())];
+    let arguments =
+        ["--region", "DE", "--pue", "1.5", "--", "bash", "-c", "for i in {1..20000}; do :; done"];
+    let done = run(&home, &arguments, &variables);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    let record = last(&home);
+    assert_eq!((&record["schema_version"], &record["source"]), (&2.into(), &"file".into()));
+    near(&record["grams"], double(&record["energy_kwh"]) * 1.5 * 123.0);
+    near(&record["grid"]["slots"]["list"][0]["g_per_kwh"], 123.0);
+    assert_eq!(record["workload"]["program"], "bash");
+    crate::home::conserves_energy(&record);
+    for word in
+        ["123 g/kWh", "average lifecycle of file", "1 slot, ", "declared, 100 % of the energy"]
+    {
+        assert!(done.stderr.contains(word), "{} lacks {word:?}", done.stderr);
+    }
+    let verified = home.does(&["ledger", "verify", "--recompute"]);
+    assert_eq!(verified.code(), 0, "{}{}", verified.text(), verified.stderr);
+}
+
+#[test]
+fn without_a_provider_nobody_is_asked_and_the_record_is_of_version_1() {
+    let (home, asked) = failing();
+    let done = run(&home, &["--region", "GB", "--", "true"], &[]);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert_eq!(last(&home)["schema_version"], 1);
+    let done = run(&home, &["--provider", "static", "--", "true"], &[]);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert_eq!(last(&home)["schema_version"], 1);
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_provider_that_fails_costs_the_command_nothing_and_the_record_says_so() {
+    let (home, asked) = failing();
+    let done =
+        run(&home, &["--region", "GB", "--provider", "gb", "--", "bash", "-c", "exit 3"], &[]);
+    assert_eq!(done.code(), 3, "{}", done.stderr);
+    assert!(asked.load(Ordering::SeqCst) > 0);
+    let record = last(&home);
+    assert_eq!(record["schema_version"], 2);
+    assert!(has(&record, "notes", "provider_substituted"), "{record:#}");
+    assert_ne!(record["quality_flag"], "measured");
+    let inputs = record["inputs"].as_array().unwrap();
+    let intensity = inputs.iter().find(|input| input["name"] == "intensity").unwrap();
+    let source = intensity["source"].as_str().unwrap();
+    assert!(source.contains("instead of gb: "), "{source}");
+    assert!(done.stderr.contains("instead of gb: "), "{}", done.stderr);
+    assert_eq!(record["grid"]["slots"]["list"][0]["class"], "yearly");
+    // The same as without a provider.
+    let before = double(&record["intensity_g_per_kwh"]);
+    run(&home, &["--region", "GB", "--", "true"], &[]);
+    near(&last(&home)["intensity_g_per_kwh"], before);
+    // Credentials that are missing are no reason either.
+    let done = run(&home, &["--region", "DE", "--provider", "electricity_maps", "--", "true"], &[]);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert!(has(&last(&home), "notes", "provider_substituted"));
+    assert!(done.stderr.contains("needs credentials"), "{}", done.stderr);
+    // A name that is nobody's is.
+    assert_eq!(run(&home, &["--provider", "mars", "--", "true"], &[]).code(), 125);
+}
