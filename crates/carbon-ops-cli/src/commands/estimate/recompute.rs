@@ -61,6 +61,12 @@ fn check(payload: &serde_json::Value) -> Result<Vec<&'static str>> {
             if record.grid.slots.list.as_ref().is_some_and(|list| !list.is_empty()) {
                 derived.push("price by slots");
             }
+            if record.embodied.is_some() {
+                derived.push("hardware");
+            }
+            if record.sci.is_some() {
+                derived.push("score");
+            }
             let mut line = Vec::new();
             bytes::record(record, &mut line)?;
             line
@@ -76,7 +82,7 @@ fn check(payload: &serde_json::Value) -> Result<Vec<&'static str>> {
 }
 
 /// A file with one record, or `LEDGER:SEQ`.
-fn read(of: &str) -> Result<Object> {
+pub(super) fn read(of: &str) -> Result<Object> {
     let path = Path::new(of);
     if !path.exists()
         && let Some((ledger, seq)) = of.rsplit_once(':')

@@ -205,6 +205,21 @@ impl Record {
         }
     }
 
+    /// Operation and hardware together, in gCO2e: the mean, and the ends of its interval. Without hardware
+    /// these are `grams` and its own.
+    ///
+    /// # Errors
+    /// When the inputs break a rule.
+    pub fn whole_g(&self) -> Result<(f64, (f64, f64)), Error> {
+        let Some(embodied) = &self.embodied else {
+            return Ok((self.grams, (self.meta.ci_lower_g, self.meta.ci_upper_g)));
+        };
+        let sum = Model::sum([self.operational()?, embodied.model()?])?;
+        let estimate = sum.evaluate(&Method::Analytical)?;
+        let grams = round9(self.grams + embodied.grams);
+        Ok((grams, (round9(estimate.low), round9(estimate.high))))
+    }
+
     /// The model of `grams`.
     fn operational(&self) -> Result<Model, Error> {
         let mut factors = Vec::new();
