@@ -5,7 +5,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use carbon_ops_estimate::embodied::YEAR_HOURS;
-use carbon_ops_estimate::record::v2::{Basis, Input, MethodName, Record};
+use carbon_ops_estimate::record::v2::{Basis, Figure, Input, MethodName, Record, Scope};
 use carbon_ops_estimate::span::Bucket;
 use carbon_ops_estimate::taxonomy::Regime;
 
@@ -166,14 +166,22 @@ fn method(record: &Record) -> String {
 }
 
 fn scopes(record: &Record) -> String {
-    let tags = record.scopes.iter().map(|scope| match (scope.basis, scope.category) {
+    let named = |scope: &Scope| match (scope.basis, scope.category) {
         (Some(Basis::Location), _) => "scope 2, location-based".to_owned(),
         (Some(Basis::Market), _) => "scope 2, market-based".to_owned(),
         (None, Some(category)) => format!("scope {}, category {category}", scope.scope),
         (None, None) => format!("scope {}", scope.scope),
-    });
+    };
+    let of = |figure: Figure| {
+        let tags = record.scopes.iter().filter(|scope| scope.figure == figure).map(named);
+        tags.collect::<Vec<_>>().join(" with ")
+    };
     let source = record.scopes.first().map_or("", |scope| &scope.source);
-    format!("{} ({source})", tags.collect::<Vec<_>>().join(" with "))
+    let hardware = match of(Figure::Embodied) {
+        tags if tags.is_empty() => tags,
+        tags => format!("; hardware {tags}"),
+    };
+    format!("{}{hardware} ({source})", of(Figure::Operational))
 }
 
 pub(super) fn buckets(buckets: &[Bucket], out: &mut impl Write) -> Result<()> {
