@@ -1,3 +1,5 @@
+//! Records v2: numbers by hand, and what a check finds.
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
