@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use carbon_ops_estimate::embodied::{Hardware, Lifetime, Portion};
 use carbon_ops_estimate::record::v2::Deployment;
+use carbon_ops_estimate::sci::FunctionalUnit;
 use carbon_ops_estimate::span::Missing;
 use carbon_ops_ledger::entry::Durability;
 use carbon_ops_ledger::pack::Selection;
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     Aggregate(Aggregate),
     /// Find records that stand out from those before them
     Anomaly(Anomaly),
+    /// Say what a figure of carbon is like: a rating, and what emits as much
+    Label(Label),
     /// Verify and show the ledger of records
     #[command(subcommand)]
     Ledger(Ledger),
@@ -157,6 +161,8 @@ Examples:
   carbon-ops estimate --energy 1.2kWh --from 2026-03-01 --to 2026-03-02 --zone DE
   carbon-ops estimate --energy '1.2kWh ± 2%' --pue 'tn(1.2, 0.05, min=1)' \\
       --intensity 'ln(400, 10%)' --method monte_carlo --trials 1000000 --seed 1 --json
+  carbon-ops estimate --energy 3kWh --from 2026-03-01T00:00Z --to 2026-03-01T06:00Z --zone DE \\
+      --embodied '8*h100' --embodied 'server(cpus=2, memory=1024)' --share 1/2 --functional-unit 90:job
   carbon-ops estimate < spans.ndjson > rows.ndjson      members: start, end, energy_kwh, zone, …
   carbon-ops estimate --recompute ledger:17             the same numbers again, digit by digit
 
@@ -204,6 +210,23 @@ pub(crate) struct Estimate {
     /// Who owns the machines, which decides on scope and category: own, colocation, cloud, product
     #[arg(long, value_name = "WHO")]
     pub(crate) deployment: Option<Deployment>,
+
+    /// Hardware that the span has reserved, for the carbon of making it: h100, '8*h100',
+    /// 'server(cpus=2, memory=256, ssd=2)', or with a total of its own 'box=1200kg ± 30%'; may be repeated
+    #[arg(long, value_name = "DEVICE[=TOTAL]")]
+    pub(crate) embodied: Vec<Hardware>,
+
+    /// Over how long hardware is written off: 4y (of 8760 h), 1460d, 35040h; its usual life unless given
+    #[arg(long, value_name = "TIME", requires = "embodied")]
+    pub(crate) life: Option<Lifetime>,
+
+    /// Which part of the hardware the span has: 0.5, 50%, 2/16; all of it unless given
+    #[arg(long, value_name = "PART", requires = "embodied")]
+    pub(crate) share: Option<Portion>,
+
+    /// Score per functional unit after ISO/IEC 21031 (SCI): how many of what, such as 1000:request
+    #[arg(long, value_name = "N:UNIT")]
+    pub(crate) functional_unit: Option<FunctionalUnit>,
 
     /// With which value time without a slot is priced: step, interpolate, drop
     #[arg(long, value_name = "POLICY")]
@@ -267,6 +290,29 @@ pub(crate) struct Estimate {
     pub(crate) recompute: Option<String>,
 
     /// Print the record as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops label record.json
+  carbon-ops label ledger:17
+  carbon-ops label --grams '57g ± 10%'
+
+The rating is that of carbon-ops 0.1, the equivalents are the US EPA's; --json names each source.
+Exit code: 0 done; 2 could not do it.")]
+pub(crate) struct Label {
+    /// A file with one record, or LEDGER:SEQ
+    #[arg(required_unless_present = "grams")]
+    pub(crate) record: Option<String>,
+
+    /// A figure instead: g unless a unit follows, with its distribution if you like
+    #[arg(long, value_name = "CARBON", conflicts_with = "record")]
+    pub(crate) grams: Option<String>,
+
+    /// Print the label as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

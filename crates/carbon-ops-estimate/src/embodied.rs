@@ -106,6 +106,23 @@ pub struct Device {
     pub what: &'static str,
 }
 
+/// Long names of the sources; the head of the table says more.
+const SOURCES: [(&str, &str); 5] = [
+    ("A100", "Chien and others, HotCarbon 2023"),
+    ("CCF", "Cloud Carbon Footprint, embodied coefficients"),
+    ("EcoDiag", "CNRS GDS EcoInfo, EcoDiag 2022"),
+    ("H100", "NVIDIA, HGX H100 carbon footprint summary, 2025"),
+    ("R740", "Dell, life cycle assessment of the R740, 2019"),
+];
+
+impl Device {
+    /// The long name of its source.
+    pub fn citation(&self) -> &'static str {
+        let found = SOURCES.iter().find(|(short, _)| *short == self.source);
+        found.map_or(self.source, |(_, long)| long)
+    }
+}
+
 /// The built-in devices.
 pub fn devices() -> impl Iterator<Item = Device> {
     rows(DEVICES).filter_map(|line| {
@@ -335,7 +352,11 @@ impl Hardware {
                 relative,
                 life: device.life,
                 shared: format!("embodied:{}", device.name),
-                source: format!("{}{by}, within a factor of {}", device.source, device.factor95),
+                source: format!(
+                    "{}{by}, within a factor of {}",
+                    device.citation(),
+                    device.factor95
+                ),
             })
         };
         let Some((kind, parts)) = kind.split_once('(') else {
@@ -353,7 +374,7 @@ impl Hardware {
                         _ => Err(unreadable(parts, "a die")),
                     })?;
                 let area = area.ok_or_else(|| unreadable(parts, "a die"))?;
-                let device = Device { source: "Boavizta 2.5.0", ..device("cpu")? };
+                let device = Device { source: "Boavizta API 2.5.0", ..device("cpu")? };
                 of(&device, die_kg(area), " rule for dies")
             }
             other => Err(device(other).err().unwrap_or_else(|| unreadable(other, "hardware"))),

@@ -12,7 +12,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::intensity::cache::Mode;
-use carbon_ops_estimate::record::v2::{IntervalKind, Method};
+use carbon_ops_estimate::record::any::Any;
+use carbon_ops_estimate::record::v2::{IntervalKind, Method, Reserved};
 use carbon_ops_estimate::span::Load;
 use carbon_ops_estimate::uncertainty::Trials;
 use carbon_ops_estimate::uncertainty::text::Quantity;
@@ -68,8 +69,35 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
         deployment: args.deployment,
         missing,
         method: method(args)?,
+        reserved: reserved(args)?,
+        unit: args.functional_unit.clone(),
         labels: crate::commands::run::labels(&args.labels)?,
     })
+}
+
+/// The hardware of all spans.
+fn reserved(args: &Estimate) -> Result<Vec<Reserved>> {
+    let beyond = !args.embodied.is_empty() || args.functional_unit.is_some();
+    if beyond && args.energy.is_none() && !args.records && args.ledger.is_none() {
+        bail!(
+            "compact rows have no place for hardware and scores\nhint: add --records, or --ledger DIR"
+        );
+    }
+    if !args.embodied.is_empty() && args.energy.is_some() && args.from.is_none() {
+        bail!("hardware is charged by time\nhint: give --from and --to");
+    }
+    let reserved = args.embodied.iter().map(|hardware| Reserved {
+        hardware: hardware.clone(),
+        life: args.life.unwrap_or(hardware.life),
+        share: args.share.unwrap_or_default(),
+    });
+    Ok(reserved.collect())
+}
+
+/// A record of a file, or of `LEDGER:SEQ`; its rules are checked, its signature is not.
+pub(crate) fn read_record(of: &str) -> Result<Any> {
+    let payload = crate::commands::ledger::unsigned(recompute::read(of)?);
+    Any::from_json(payload).with_context(|| of.to_owned())
 }
 
 fn method(args: &Estimate) -> Result<Method> {

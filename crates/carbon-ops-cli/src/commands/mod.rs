@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod estimate;
 pub(crate) mod intensity;
 pub(crate) mod keys;
+pub(crate) mod label;
 pub(crate) mod ledger;
 mod legacy;
 pub(crate) mod monitor;

@@ -365,3 +365,37 @@ fn a_record_that_stands_out_is_found() {
     let done = home.does(&["anomaly", "records.ndjson", "--of", "intensity"]);
     assert_eq!(done.code(), 0, "{}", done.text());
 }
+
+/// ISO/IEC 21031's example: 1000 kg over 4 years are 28.5388 g an hour. 1 kWh · 1 · 400 g/kWh besides, for 10
+/// requests: 42.85388 g each. θ = 28.5388 / 428.5388 = 0.0666.
+#[test]
+fn hardware_and_score_are_in_the_record_and_come_out_again() {
+    let home = Home::new();
+    let hour = ["--from", "2026-03-01T00:00Z", "--to", "2026-03-01T01:00Z"];
+    let energy = ["--energy", "1kWh", "--pue", "1", "--intensity", "ln(400, 10%)"];
+    let beyond = ["--embodied", "server", "--functional-unit", "10:request"];
+    let record = one(&home, &[&energy[..], &hour, &beyond].concat());
+    assert!((number(&record["embodied"]["grams"]) - 28.5388).abs() < 5e-5, "{record:#}");
+    assert!((number(&record["sci"]["g_per_unit"]) - 42.85388).abs() < 1e-5, "{record:#}");
+    let figures: Vec<_> =
+        record["scopes"].as_array().unwrap().iter().map(|tag| tag["figure"].clone()).collect();
+    assert!(figures.contains(&"embodied".into()), "{figures:?}");
+    fs::write(home.work("record.json"), record.to_string()).unwrap();
+    let path = home.work("record.json");
+    let again = home.does(&["estimate", "--recompute", path.to_str().unwrap()]);
+    assert!(again.text().contains("hardware, score"), "{}", again.stderr);
+    let label = home.does(&["label", "--json", path.to_str().unwrap()]);
+    let label: Value = serde_json::from_slice(&label.stdout).unwrap();
+    assert_eq!(label["carbon_label"]["rating"], "C");
+    // 428.5388 g at 244.2 g/km.
+    let km = number(&label["carbon_label"]["equivalents"]["equivalent_km_driven"]);
+    assert!((km - 1.7549).abs() < 1e-3, "{label:#}");
+    let shown = home.does(&[&["estimate"], &energy[..], &hour, &beyond].concat());
+    assert!(shown.text().contains("C-P[operational-dominated]"), "{}", shown.text());
+    for bad in [&["--embodied", "gpu_a100"][..], &["--embodied", "server", "--share", "2"]] {
+        let refused = home.does(&[&["estimate"], &energy[..], &hour, bad].concat());
+        assert!(refused.code() == 2 && refused.stderr.contains("hint:"), "{}", refused.stderr);
+    }
+    let open = home.does(&[&["estimate"], &energy[..], &["--embodied", "server"]].concat());
+    assert!(open.code() == 2 && open.stderr.contains("by time"), "{}", open.stderr);
+}

@@ -32,7 +32,7 @@ pub mod watttime;
 pub use chain::{Chain, Failed, Fallback, Found, Substitution};
 pub use provider::{Error, Provider, Settling, Want};
 pub use secret::{Secret, UnusableSecret};
-pub use signal::{Accounting, Factor, Gases, Kind, Signal};
+pub use signal::{Accounting, Factor, Gases, Kind, Signal, parse_kind_and_factor};
 pub use slot::{
     AnySeries, Digest, Gap, GapReason, Impossible, Intensity, Interval, InventoryIntensity,
     MarginalIntensity, Meta, NotForInventory, Series, Slot, Timeliness, UncertaintyClass,

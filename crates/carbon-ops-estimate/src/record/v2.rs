@@ -15,8 +15,7 @@
 //! [`Record::check`] derives what follows without integration or sampling; [`Record::recompute`] the
 //! rest. `docs/formats/record-v2.md` has the members.
 //!
-//! Deliberately absent: the ledger's own members; bytes, hashes and keys; how embodied carbon and SCI
-//! are computed.
+//! Deliberately absent: the ledger's own members; bytes, hashes and keys.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +31,10 @@ use super::{
 
 mod check;
 mod derive;
+mod hardware;
 mod scopes;
 
+pub use hardware::Reserved;
 pub use scopes::{Deployment, scopes};
 
 pub use derive::{
@@ -454,11 +455,12 @@ optional! {
         confidence_level_pct: f64,
         /// The sum of the items' grams.
         grams: f64,
-        /// Every input of its estimate.
+        /// For each name among the items a factor of mean 1: how well its total is known.
         inputs: Vec<Input>,
         /// What was counted.
         items: Vec<EmbodiedItem>,
-        /// How the interval was computed.
+        /// How the interval was computed: `analytical_truncated`, or `monte_carlo` (200,000 trials, seed 0) where
+        /// there is no closed form.
         method: MethodName,
         /// Standard uncertainty (k = 1) of `grams` in percent of it.
         uncertainty_pct: f64,
@@ -502,11 +504,11 @@ optional! {
         ci_upper_g_per_unit: f64,
         /// Coverage probability in percent.
         confidence_level_pct: f64,
-        /// M, in gCO2e; `embodied.grams`.
+        /// M, in gCO2e; `embodied.grams`, 0 without it.
         embodied_g: f64,
         /// The score, in gCO2e per functional unit.
         g_per_unit: f64,
-        /// O, in gCO2e; `grams`, unless the boundary says otherwise.
+        /// O, in gCO2e; `grams`.
         operational_g: f64,
     }
 }

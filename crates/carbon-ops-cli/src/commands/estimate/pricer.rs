@@ -13,10 +13,11 @@ use anyhow::{Context as _, Result};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::{Factor, Interval, InventoryIntensity, Slot};
 use carbon_ops_estimate::record::v2::{
-    self, Deployment, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Record, Relative, Slots,
-    Source, Stated, energy_inputs, grid_inputs, grid_of, scopes,
+    self, Deployment, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Record, Relative, Reserved,
+    Slots, Source, Stated, energy_inputs, grid_inputs, grid_of, scopes,
 };
 use carbon_ops_estimate::record::{Prices, timestamp};
+use carbon_ops_estimate::sci::FunctionalUnit;
 use carbon_ops_estimate::span::{Bucket, Load, Missing};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) deployment: Option<Deployment>,
     pub(super) missing: Missing,
     pub(super) method: Method,
+    pub(super) reserved: Vec<Reserved>,
+    pub(super) unit: Option<FunctionalUnit>,
     pub(super) labels: BTreeMap<String, String>,
 }
 
@@ -209,8 +212,11 @@ impl<'s> Pricer<'s> {
     /// restated; `None` where it does, or where the energy is a series.
     pub(super) fn quote(&mut self, span: &Span<'_>) -> Result<Option<&mut Quote>> {
         let zone = self.zone(span.zone)?;
+        // Hardware is charged by time, and a score is of both.
+        let beyond = !self.shared.reserved.is_empty() || self.shared.unit.is_some();
         let known = self.zones.get_mut(zone).context("a zone is missing")?;
-        if !matches!(span.load, Load::Even(_))
+        if beyond
+            || !matches!(span.load, Load::Even(_))
             || !known.is_constant(&self.grid.chain, span.interval)?
         {
             return Ok(None);
@@ -323,14 +329,20 @@ impl<'s> Pricer<'s> {
             notes: notes(zone, &grid, &inputs, &relative),
             quality_flag: zone.quality(),
             region: zone.region().to_owned(),
-            scopes: scopes(deployment, factor, false, decided),
+            scopes: scopes(deployment, factor, !self.shared.reserved.is_empty(), decided),
             signal: zone.signal().to_owned(),
             simulated: false,
             source: zone.source(),
             tool: TOOL.to_owned(),
         };
         let load = series(span.load)?;
-        let record = Record::new(span.interval, inputs, grid, load, &relative, stated)?;
+        let mut record = Record::new(span.interval, inputs, grid, load, &relative, stated)?;
+        if !self.shared.reserved.is_empty() {
+            record.reserve(&self.shared.reserved).context("--embodied")?;
+        }
+        if let Some(unit) = &self.shared.unit {
+            record.score_per(unit).context("--functional-unit")?;
+        }
         Ok((record, relative))
     }
 }

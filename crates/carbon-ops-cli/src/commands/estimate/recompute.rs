@@ -96,6 +96,12 @@ fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Derived> {
                 }
                 Verdict::NotKept(what) => derived.not_kept = Some(what),
             }
+            if record.embodied.is_some() {
+                derived.parts.push("hardware");
+            }
+            if record.sci.is_some() {
+                derived.parts.push("score");
+            }
             let mut line = Vec::new();
             bytes::record(record, &mut line)?;
             line
@@ -111,7 +117,7 @@ fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Derived> {
 }
 
 /// A file with one record, or `LEDGER:SEQ`.
-fn read(of: &str) -> Result<Object> {
+pub(super) fn read(of: &str) -> Result<Object> {
     let path = Path::new(of);
     if !path.exists()
         && let Some((ledger, seq)) = of.rsplit_once(':')

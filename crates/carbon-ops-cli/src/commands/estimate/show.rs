@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use anyhow::Result;
-use carbon_ops_estimate::record::v2::{Basis, Input, MethodName, Record};
+use carbon_ops_estimate::embodied::YEAR_HOURS;
+use carbon_ops_estimate::record::v2::{Basis, Figure, Input, MethodName, Record, Scope};
 use carbon_ops_estimate::span::Bucket;
+use carbon_ops_estimate::taxonomy::Regime;
 
 use crate::render::{bounded, plain, si};
 
@@ -26,6 +28,9 @@ pub(super) fn summary(record: &Record, has_times: bool, out: &mut impl Write) ->
         meta.confidence_level_pct / 100.0,
     ));
     line("carbon", bounded(&si(record.grams, "gCO2e"), interval, "gCO2e"))?;
+    for (name, text) in beyond(record)? {
+        line(name, text)?;
+    }
     let input = |name: &str| record.inputs.iter().find(|input| input.name == name);
     line("energy", format!("{:<15} {}", wh(record.energy_kwh), energy(record)))?;
     line("PUE", format!("{:<15.2} {}", record.pue_used, stated(input("pue"))))?;
@@ -55,6 +60,56 @@ pub(super) fn summary(record: &Record, has_times: bool, out: &mut impl Write) ->
         ),
     )?;
     Ok(())
+}
+
+/// Hardware, its part in the whole, and the score.
+fn beyond(record: &Record) -> Result<Vec<(&'static str, String)>> {
+    let mut lines = Vec::new();
+    if let Some(embodied) = &record.embodied {
+        let ends =
+            (embodied.ci_lower_g, embodied.ci_upper_g, embodied.confidence_level_pct / 100.0);
+        let interval = (embodied.grams > 0.0).then_some(ends);
+        lines.push(("hardware", bounded(&si(embodied.grams, "gCO2e"), interval, "gCO2e")));
+        for item in &embodied.items {
+            let years = item.lifetime_hours / YEAR_HOURS;
+            let share = 100.0 * item.share;
+            let (name, source) = (plain(&item.name), plain(&item.source));
+            lines.push((
+                "",
+                format!(
+                    "{name}: {:.0} kg over {years:.1} a, {share:.3} % of it ({source})",
+                    item.total_kg
+                ),
+            ));
+        }
+    }
+    if let Some(theta) = record.theta()? {
+        let percent = |part: f64| 100.0 * part;
+        let mut text = format!(
+            "{:.1} % of the whole, {:.1} to {:.1} %: {}",
+            percent(theta.theta),
+            percent(theta.low),
+            percent(theta.high),
+            theta.regime().class()
+        );
+        if theta.straddles() {
+            let each = Regime::ALL.map(|regime| {
+                format!("{} {:.0} %", regime.as_str(), percent(theta.probability(regime)))
+            });
+            let _ = write!(text, " ({})", each.join(", "));
+        }
+        lines.push(("theta", text));
+    }
+    if let (Some(sci), Some(unit)) = (&record.sci, &record.functional_unit) {
+        let each = format!("gCO2e per {}", plain(&unit.name));
+        let (low, high) = (sci.ci_lower_g_per_unit, sci.ci_upper_g_per_unit);
+        let signal = plain(&record.signal);
+        lines.push((
+            "SCI",
+            format!("{:.4} {each}, {low:.4} to {high:.4} (95 %), by {signal}", sci.g_per_unit),
+        ));
+    }
+    Ok(lines)
 }
 
 fn stated(input: Option<&Input>) -> String {
@@ -111,14 +166,22 @@ fn method(record: &Record) -> String {
 }
 
 fn scopes(record: &Record) -> String {
-    let tags = record.scopes.iter().map(|scope| match (scope.basis, scope.category) {
+    let named = |scope: &Scope| match (scope.basis, scope.category) {
         (Some(Basis::Location), _) => "scope 2, location-based".to_owned(),
         (Some(Basis::Market), _) => "scope 2, market-based".to_owned(),
         (None, Some(category)) => format!("scope {}, category {category}", scope.scope),
         (None, None) => format!("scope {}", scope.scope),
-    });
+    };
+    let of = |figure: Figure| {
+        let tags = record.scopes.iter().filter(|scope| scope.figure == figure).map(named);
+        tags.collect::<Vec<_>>().join(" with ")
+    };
     let source = record.scopes.first().map_or("", |scope| &scope.source);
-    format!("{} ({source})", tags.collect::<Vec<_>>().join(" with "))
+    let hardware = match of(Figure::Embodied) {
+        tags if tags.is_empty() => tags,
+        tags => format!("; hardware {tags}"),
+    };
+    format!("{}{hardware} ({source})", of(Figure::Operational))
 }
 
 pub(super) fn buckets(buckets: &[Bucket], out: &mut impl Write) -> Result<()> {

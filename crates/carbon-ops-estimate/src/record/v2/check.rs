@@ -5,8 +5,8 @@
 
 use super::derive::Factors;
 use super::{
-    Basis, Embodied, Figure, Grid, ID_BYTES_MAX, LISTED_MAX, LoadSeries, Method, MethodName,
-    Record, Relative, SCHEMA_VERSION, Scope, Slots, budget, estimate,
+    Basis, Figure, Grid, ID_BYTES_MAX, LISTED_MAX, LoadSeries, Method, MethodName, Record,
+    Relative, SCHEMA_VERSION, Scope, Slots, budget, estimate,
 };
 use crate::decimal::round9;
 use crate::intensity::Interval;
@@ -39,10 +39,7 @@ impl Record {
         if of_embodied != self.embodied.is_some() {
             return Err(rule("scopes", "the embodied figure is named when there is one"));
         }
-        if let Some(embodied) = &self.embodied {
-            check_embodied(embodied, self.interval()?)?;
-        }
-        self.check_sci()
+        self.check_beyond()
     }
 
     /// Derives the estimate again from the inputs and compares every digit, the interval included.
@@ -58,7 +55,7 @@ impl Record {
         if self.meta != derived.meta {
             return Err(rule("meta", "as its method gives it"));
         }
-        Ok(())
+        self.recompute_beyond()
     }
 
     /// How its interval was computed.
@@ -331,21 +328,6 @@ impl Record {
         }
         Ok(())
     }
-
-    fn check_sci(&self) -> Result<(), Error> {
-        let Some(sci) = &self.sci else { return Ok(()) };
-        let unit = self.functional_unit.as_ref();
-        let Some(count) = unit.map(|unit| unit.count).filter(|n| n.is_finite() && *n > 0.0) else {
-            return Err(rule("sci", "a functional unit with a count above 0"));
-        };
-        same("sci", sci.g_per_unit, round9((sci.operational_g + sci.embodied_g) / count))?;
-        let fine =
-            0.0 <= sci.ci_lower_g_per_unit && sci.ci_lower_g_per_unit < sci.ci_upper_g_per_unit;
-        if sci.g_per_unit > 0.0 && !fine {
-            return Err(rule("sci", "an interval of some width"));
-        }
-        Ok(())
-    }
 }
 
 fn same(member: &'static str, stored: f64, again: f64) -> Result<(), Error> {
@@ -416,24 +398,6 @@ fn check_scope(scope: &Scope) -> Result<(), Error> {
     } else {
         Err(rule("scopes", "1; 2 with a basis; 3 with a category from 1 to 15"))
     }
-}
-
-fn check_embodied(embodied: &Embodied, span: Interval) -> Result<(), Error> {
-    let mut sum = 0.0;
-    for item in &embodied.items {
-        if !(0.0..=1.0).contains(&item.share) || item.lifetime_hours <= 0.0 || item.total_kg < 0.0 {
-            return Err(rule("embodied", "a share of 0 to 1 of a total over a lifetime"));
-        }
-        let part = span.as_seconds() / 3600.0 / item.lifetime_hours;
-        same("embodied", item.grams, round9(1000.0 * item.total_kg * part * item.share))?;
-        sum += item.grams;
-    }
-    same("embodied", embodied.grams, round9(sum))?;
-    let fine = 0.0 <= embodied.ci_lower_g && embodied.ci_lower_g < embodied.ci_upper_g;
-    if embodied.grams > 0.0 && !fine {
-        return Err(rule("embodied", "an interval of some width"));
-    }
-    embodied.inputs.iter().try_for_each(|input| input.distribution().map(|_| ()))
 }
 
 /// Slots that are listed, for the digest of a longer list.

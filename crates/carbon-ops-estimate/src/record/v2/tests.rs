@@ -225,44 +225,88 @@ fn a_measurement_has_all_its_members_and_their_rules() {
     }
 }
 
-/// TE 1000 kg over 4 years, 1 h, all of it: 28.5388128 g (ISO/IEC 21031's formula: 1e6/35040).
+/// M = 1000 kg · 1 h / 35,040 h = 28.5388 g (ISO/IEC 21031's example). With cv 0.365 and the operation's, by
+/// hand: u² = u²(O) + (28.5388·0.365027)².
 #[test]
 fn embodied_and_sci_follow_their_formulas() {
     let span = interval("2026-03-01T00:00Z", "2026-03-01T01:00Z");
     let mut record = record_of(&half_hours(), span, "ln(0.5, 2%)kWh", Method::Analytical);
-    record.embodied = Some(Embodied {
-        ci_lower_g: 14.0,
-        ci_upper_g: 57.0,
-        confidence_level_pct: 95.0,
-        grams: 28.538_812_8,
-        inputs: vec![],
-        items: vec![EmbodiedItem {
-            grams: 28.538_812_8,
-            lifetime_hours: 35_040.0,
-            name: "server".into(),
-            share: 1.0,
-            source: "test".into(),
-            total_kg: 1000.0,
-        }],
-        method: MethodName::AnalyticalTruncated,
-        uncertainty_pct: 35.0,
-    });
+    let server = Reserved {
+        hardware: "server".parse().unwrap(),
+        life: crate::embodied::Lifetime::default(),
+        share: crate::embodied::Portion::default(),
+    };
+    record.reserve(std::slice::from_ref(&server)).unwrap();
     assert!(record.check().is_err(), "the embodied figure has no scope");
     record.scopes = scopes(Deployment::Cloud, Factor::Lifecycle, true, "flag");
     record.check().unwrap();
-    record.functional_unit = Some(FunctionalUnit { count: 10.0, name: "request".into() });
-    let g_per_unit = crate::decimal::round9((record.grams + 28.538_812_8) / 10.0);
-    record.sci = Some(Sci {
-        ci_lower_g_per_unit: 10.0,
-        ci_upper_g_per_unit: 30.0,
-        confidence_level_pct: 95.0,
-        embodied_g: 28.538_812_8,
-        g_per_unit,
-        operational_g: record.grams,
-    });
+    let embodied = record.embodied.clone().unwrap();
+    assert!((embodied.grams - 28.538_812_8).abs() < 1e-6);
+    assert!((embodied.uncertainty_pct - 36.5).abs() < 0.05, "{}", embodied.uncertainty_pct);
+    // A lognormal of 95 % factor 2 around its median: 28.5388·e^(−0.0625354) = 26.8090, halved and doubled.
+    assert!((embodied.ci_lower_g - 13.4045).abs() < 1e-3, "{}", embodied.ci_lower_g);
+    assert!((embodied.ci_upper_g - 53.6180).abs() < 3e-3, "{}", embodied.ci_upper_g);
+    record.score_per(&"10:request".parse().unwrap()).unwrap();
     record.check().unwrap();
-    record.embodied.as_mut().unwrap().items[0].share = 0.5;
-    assert!(record.check().is_err());
+    record.recompute().unwrap();
+    let sci = record.sci.clone().unwrap();
+    assert!((sci.g_per_unit - (record.grams + 28.538_812_8) / 10.0).abs() < 1e-7);
+    assert!(sci.ci_lower_g_per_unit > record.meta.ci_lower_g / 10.0);
+    assert!(sci.ci_upper_g_per_unit < (record.meta.ci_upper_g + embodied.ci_upper_g) / 10.0);
+    // θ = 28.54 / (172.6 + 28.54) = 0.142: below 0.15, but not surely.
+    let theta = record.theta().unwrap().unwrap();
+    assert!((theta.theta - 28.5388 / (record.grams + 28.5388)).abs() < 1e-6);
+    assert!(theta.straddles());
+    let back = Record::from_json(serde_json::to_value(&record).unwrap()).unwrap();
+    assert_eq!(back, record);
+}
+
+#[test]
+fn what_was_changed_beyond_operation_is_found() {
+    let span = interval("2026-03-01T00:00Z", "2026-03-01T01:00Z");
+    let mut record = record_of(&half_hours(), span, "ln(0.5, 2%)kWh", Method::Analytical);
+    let reserved = ["2*h100", "server(cpus=2)"].map(|text| Reserved {
+        hardware: text.parse().unwrap(),
+        life: "5y".parse().unwrap(),
+        share: "1/4".parse().unwrap(),
+    });
+    record.reserve(&reserved).unwrap();
+    record.scopes = scopes(Deployment::Own, Factor::Lifecycle, true, "flag");
+    record.score_per(&"request".parse().unwrap()).unwrap();
+    record.check().unwrap();
+    record.recompute().unwrap();
+    let broken = |change: &dyn Fn(&mut Record)| {
+        let mut record = record.clone();
+        change(&mut record);
+        record.check().err().or_else(|| record.recompute().err()).map(|error| error.to_string())
+    };
+    let embodied = |change: &dyn Fn(&mut Embodied)| {
+        broken(&|record| change(record.embodied.as_mut().unwrap()))
+    };
+    let sci = |change: &dyn Fn(&mut Sci)| broken(&|record| change(record.sci.as_mut().unwrap()));
+    assert_eq!(broken(&|_| {}), None);
+    for (what, found) in [
+        ("share", embodied(&|it| it.items[0].share = 0.5)),
+        ("total", embodied(&|it| it.items[1].total_kg = 1099.0)),
+        ("life", embodied(&|it| it.items[0].lifetime_hours = f64::NAN)),
+        ("grams", embodied(&|it| it.grams *= 2.0)),
+        ("low end", embodied(&|it| it.ci_lower_g *= 1.01)),
+        ("method", embodied(&|it| it.method = MethodName::MonteCarlo)),
+        ("no input", embodied(&|it| it.inputs.truncate(1))),
+        ("exact input", embodied(&|it| it.inputs[0].dist = "1".into())),
+        ("narrower input", embodied(&|it| it.inputs[0].dist = "ln(1, 0.01)".into())),
+        ("no items", embodied(&|it| it.items.clear())),
+        ("score", sci(&|it| it.g_per_unit *= 0.9)),
+        ("hardware left out", sci(&|it| it.embodied_g = 0.0)),
+        ("narrower score", sci(&|it| it.ci_upper_g_per_unit *= 0.99)),
+        ("unit", broken(&|record| record.functional_unit = None)),
+        ("count", broken(&|record| record.functional_unit.as_mut().unwrap().count = 2.0)),
+        ("no score", broken(&|record| record.sci = None)),
+    ] {
+        assert!(found.is_some(), "{what} went unseen");
+    }
+    record.signal = "residual_lifecycle".into();
+    assert!(record.score_per(&"request".parse().unwrap()).is_err(), "a measure of markets");
 }
 
 #[test]

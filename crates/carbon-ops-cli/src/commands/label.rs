@@ -1,0 +1,159 @@
+//! `carbon-ops label`: a rating and equivalents of a figure of carbon, in the shape of carbon-ops 0.1 with `--json`.
+//!
+//! Of a record with hardware, the label is of operation and hardware together. A record's rules are checked, its
+//! signature is not (`ledger verify`).
+//!
+//! Deliberately absent: what a figure is per; see `estimate --functional-unit`.
+
+use std::io::Write;
+
+use anyhow::{Context as _, Result};
+use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::label::Label;
+use carbon_ops_estimate::record::any::Any;
+use carbon_ops_estimate::uncertainty::LEVEL;
+use carbon_ops_estimate::uncertainty::text::Quantity;
+use serde_json::{Map, Value, json};
+
+use crate::args;
+use crate::commands::estimate::read_record;
+use crate::render::{bounded, plain, si};
+
+/// What is labelled, besides its number.
+struct Named {
+    region: Option<String>,
+    times: Option<(String, String)>,
+    energy_kwh: Option<(f64, f64)>,
+    /// Operation and hardware apart, where there is hardware.
+    parts: Option<(f64, f64)>,
+}
+
+/// Exit code 0.
+pub(crate) fn run(args: &args::Label, out: &mut impl Write) -> Result<u8> {
+    let (label, named) = match (&args.grams, &args.record) {
+        (Some(text), _) => (of_text(text)?, None),
+        (None, Some(of)) => {
+            let (label, named) = of_record(&read_record(of)?)?;
+            (label, Some(named))
+        }
+        (None, None) => anyhow::bail!("nothing to label\nhint: a record, LEDGER:SEQ, or --grams"),
+    };
+    if args.json {
+        writeln!(out, "{:#}", report(&label, named.as_ref()))?;
+    } else {
+        show(&label, named.as_ref(), out)?;
+    }
+    Ok(0)
+}
+
+/// A number alone is in g, as the option's name says.
+fn of_text(text: &str) -> Result<Label> {
+    let bare = text.trim().parse::<f64>().is_ok();
+    let with_unit = if bare { format!("{}g", text.trim()) } else { text.to_owned() };
+    let figure = Quantity::Carbon.read(&with_unit).context("--grams")?;
+    let tail = (1.0 - LEVEL) / 2.0;
+    // A normal of something that cannot be negative ends at 0.
+    let ends = [tail, 1.0 - tail].map(|p| round9(figure.quantile(p).max(0.0)));
+    let mean = round9(figure.mean());
+    let ends = if figure.is_point() { [mean; 2] } else { ends };
+    Label::new(mean, ends.into()).context("--grams")
+}
+
+fn of_record(record: &Any) -> Result<(Label, Named)> {
+    let (grams, ends) = match record {
+        Any::V1(_) => (record.grams(), record.interval_g()),
+        Any::V2(record) => record.whole_g()?,
+    };
+    let parts = match record {
+        Any::V2(record) => record.embodied.as_ref().map(|embodied| (record.grams, embodied.grams)),
+        Any::V1(_) => None,
+    };
+    let (start, end) = record.times();
+    let named = Named {
+        region: Some(record.region().to_owned()),
+        times: Some((start.to_owned(), end.to_owned())),
+        energy_kwh: Some(record.energy_kwh()),
+        parts,
+    };
+    Ok((Label::new(grams, ends)?, named))
+}
+
+/// The members of 0.1's label, with numbers where it had texts, and with intervals and sources.
+fn report(label: &Label, named: Option<&Named>) -> Value {
+    let (low, high) = label.interval_g;
+    let (best, worst) = label.ratings();
+    let mut estimates = json!({
+        "carbon_emissions_gco2": label.grams,
+        "carbon_emissions_kgco2": round9(label.grams / 1e3),
+        "carbon_emissions_tonnes": round9(label.grams / 1e6),
+        "ci_lower_g": low, "ci_upper_g": high, "confidence_level_pct": round9(100.0 * LEVEL),
+    });
+    if let Some(((energy, with_pue), members)) =
+        named.and_then(|named| named.energy_kwh).zip(estimates.as_object_mut())
+    {
+        members.insert("energy_consumed_kwh".into(), energy.into());
+        members.insert("total_energy_with_pue_kwh".into(), with_pue.into());
+    }
+    if let Some(((operational, embodied), members)) =
+        named.and_then(|named| named.parts).zip(estimates.as_object_mut())
+    {
+        members.insert("operational_gco2".into(), operational.into());
+        members.insert("embodied_gco2".into(), embodied.into());
+    }
+    let (mut counts, mut ends, mut sources) = (Map::new(), Map::new(), Map::new());
+    counts.insert("carbon_kgco2".into(), round9(label.grams / 1e3).into());
+    sources.insert("rating".into(), "carbon-ops 0.1: a convention".into());
+    for (each, count, (low, high)) in label.equivalents() {
+        counts.insert(each.name.into(), round9(count).into());
+        ends.insert(each.name.into(), json!([round9(low), round9(high)]));
+        sources.insert(
+            each.name.into(),
+            json!({ "what": each.what, "g_each": round9(each.g_each), "source": each.source }),
+        );
+    }
+    let times = named.and_then(|named| named.times.as_ref());
+    json!({ "schema_version": 1, "carbon_label": {
+        "rating": label.rating(), "rating_interval": [best, worst],
+        "region": named.and_then(|named| named.region.as_ref()),
+        "estimates": estimates, "equivalents": counts, "equivalent_intervals": ends,
+        "sources": sources, "timestamp": times.map(|(_, end)| end),
+    } })
+}
+
+fn show(label: &Label, named: Option<&Named>, out: &mut impl Write) -> Result<()> {
+    let (low, high) = label.interval_g;
+    let interval = (low < high).then_some((low, high, LEVEL));
+    let (best, worst) = label.ratings();
+    let range = if best == worst { String::new() } else { format!(" ({best} to {worst})") };
+    writeln!(out, "rating {}{range}: carbon-ops 0.1's bounds", label.rating())?;
+    writeln!(out, "  carbon  {}", bounded(&si(label.grams, "gCO2e"), interval, "gCO2e"))?;
+    if let Some(named) = named {
+        if let Some((operational, embodied)) = named.parts {
+            let [operational, embodied] = [operational, embodied].map(|grams| si(grams, "gCO2e"));
+            writeln!(out, "          operation {operational}, hardware {embodied}")?;
+        }
+        let region = named.region.as_deref().map(plain).unwrap_or_default();
+        if let Some((start, end)) = &named.times {
+            writeln!(out, "  of      {region}, {start} to {end}")?;
+        }
+    }
+    for (each, count, (low, high)) in label.equivalents() {
+        let ends = if low < high {
+            format!(" ({} to {})", short(low), short(high))
+        } else {
+            String::new()
+        };
+        writeln!(out, "  as      {}{ends} {}", short(count), each.what)?;
+    }
+    writeln!(
+        out,
+        "  by      US EPA, Greenhouse Gas Equivalencies Calculator, 2024; --json has each factor"
+    )?;
+    Ok(())
+}
+
+/// Three digits.
+fn short(x: f64) -> String {
+    let x: f64 = format!("{x:.2e}").parse().unwrap_or(x);
+    x.to_string()
+}
