@@ -16,11 +16,12 @@ use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{
-    Anchor, Payload, Report, Settings as VerifySettings, Status, verify_records,
+    Anchor, Payload, Progress as SoFar, Report, Settings as VerifySettings, Status, verify_records,
 };
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
+use crate::commands::progress::Progress;
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::render::{plain, si};
@@ -173,6 +174,7 @@ fn inspect(
 ) -> Result<Verified> {
     let ledger = open(path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
+    let size = ledger.size();
     let reader = BufReader::with_capacity(1 << 20, ledger);
     let check = |payload: &Payload<'_>| {
         let owner = Owner::of(payload);
@@ -207,10 +209,13 @@ fn inspect(
         again.read_exact(&mut bytes)?;
         Ok(bytes)
     };
+    let progress = Progress::start("verifying", Some(size));
+    let tell = |so_far: SoFar| progress.tell(so_far.bytes, Some(so_far.lines));
     let settings = VerifySettings {
         anchors,
         since,
         threads: Edge::threads(),
+        progress: Some(&tell),
         read_back: Some(&read_back),
         ..VerifySettings::new(trust)
     };

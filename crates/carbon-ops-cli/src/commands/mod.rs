@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod ledger;
 mod legacy;
 pub(crate) mod monitor;
+mod progress;
 pub(crate) mod run;
 pub(crate) mod schema;
 mod sources;
