@@ -13,11 +13,12 @@ use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::entry::RESERVED_MEMBERS;
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
-use carbon_ops_ledger::segment::LedgerReader;
+use carbon_ops_ledger::segment::{LedgerReader, SegmentName};
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{
     Anchor, Payload, Progress as SoFar, Report, Settings as VerifySettings, Status, verify_records,
 };
+use serde_json::json;
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
@@ -81,6 +82,13 @@ fn init(args: &LedgerInit, settings: &Settings, edge: &Edge, out: &mut impl Writ
     let (key, _) = store.key(true)?;
     let founding = Founding { durability: args.durability, ..Founding::default() };
     match store.make(&key, &founding)? {
+        Some(_) if args.json => {
+            let public = key.public_key();
+            let report = json!({ "schema_version": 1, "ledger": store.ledger.display().to_string(),
+                "key": store.key.display().to_string(), "public_key": public.to_hex(),
+                "fingerprint": public.fingerprint(), "durability": args.durability.to_string() });
+            writeln!(out, "{report:#}")?;
+        }
         Some(notice) => writeln!(out, "{notice}")?,
         None => bail!("there is a ledger in {} already", store.ledger.display()),
     }
@@ -96,7 +104,14 @@ fn seal(args: &LedgerSeal, settings: &Settings, edge: &Edge, out: &mut impl Writ
     let mut opened = store.open(&keyring)?;
     // What is sealed can be proven, and its loss is proven by the checkpoint.
     opened.checkpoint()?;
-    match opened.seal()? {
+    let sealed = opened.seal()?;
+    if args.json {
+        let report = json!({ "schema_version": 1, "ledger": store.ledger.display().to_string(),
+            "segment": sealed.map(SegmentName::path) });
+        writeln!(out, "{report:#}")?;
+        return Ok(0);
+    }
+    match sealed {
         Some(segment) => writeln!(out, "sealed {}", store.ledger.join(segment.path()).display())?,
         None => writeln!(out, "nothing was appended since the last segment was sealed")?,
     }

@@ -146,7 +146,11 @@ pub(super) fn import(
         bail!("there is a ledger in {} already\nhint: name a new directory", args.into.display());
     };
     if args.json {
-        writeln!(out, "{:#}", serde_json::to_value(&pin)?)?;
+        let mut report = serde_json::to_value(&pin)?;
+        if let Some(report) = report.as_object_mut() {
+            report.insert("schema_version".into(), 1.into());
+        }
+        writeln!(out, "{report:#}")?;
         return Ok(0);
     }
     writeln!(out, "{notice}")?;

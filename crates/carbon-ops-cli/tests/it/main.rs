@@ -24,6 +24,7 @@ mod gpu;
 mod home;
 mod intensity;
 mod interop;
+mod json;
 mod ledger;
 mod legacy;
 mod monitor;
