@@ -645,6 +645,10 @@ pub(crate) struct LedgerInit {
     /// The ledger says so for ever; `run` always waits for fdatasync
     #[arg(long, value_name = "CLASS", default_value = "sync", value_parser = durability)]
     pub(crate) durability: Durability,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn durability(text: &str) -> Result<Durability, String> {
@@ -773,6 +777,10 @@ pub(crate) struct LedgerShow {
 pub(crate) struct LedgerSeal {
     /// Ledger directory; the default ledger without it
     pub(crate) path: Option<PathBuf>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -886,6 +894,10 @@ pub(crate) struct LedgerProve {
     /// File for the proof; standard output without it
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -926,6 +938,10 @@ pub(crate) struct LedgerConsistency {
     /// Trusted keys for checkpoints: a file with one public key in hex per line, or a public key in hex
     #[arg(long, value_name = "FILE|HEX")]
     pub(crate) trust: Option<String>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -989,6 +1005,10 @@ pub(crate) struct WitnessServe {
     /// List of logs (C2SP tlog-list)
     #[arg(long, value_name = "FILE")]
     pub(crate) log_list: Option<PathBuf>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -37,6 +37,10 @@ pub(crate) struct KeysGenerate {
     /// this, the file that `CARBON_OPS_KEY_PASSPHRASE_FILE` names, if it is set
     #[arg(long, value_name = "FILE|-")]
     pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +84,10 @@ pub(crate) struct KeysRotate {
     /// removed file is another matter
     #[arg(long)]
     pub(crate) destroy_old: bool,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +98,10 @@ pub(crate) struct KeysProve {
     /// The key that will sign the change; the only one that may write without it
     #[arg(long, value_name = "KEY")]
     pub(crate) signer: Option<PublicKey>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +121,10 @@ pub(crate) struct KeysTrust {
     /// Trust a key no more
     #[arg(long, value_name = "KEY", conflicts_with = "key")]
     pub(crate) remove: Option<PublicKey>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn rotation_reason() -> impl TypedValueParser<Value = RotationReason> {

@@ -40,6 +40,10 @@ pub(crate) struct LedgerCorrect {
     /// The number of the restatement that this is part of
     #[arg(long, value_name = "SEQ")]
     pub(crate) restatement: Option<u64>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +80,10 @@ pub(crate) struct LedgerRestate {
     /// Why, for people
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -112,6 +120,10 @@ pub(crate) struct LedgerGap {
     /// Why, for people
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +136,10 @@ pub(crate) struct LedgerHeartbeat {
     /// The longest time between two entries from here on, up to 744h (31 days); 0s ends the promise
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) interval: Duration,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What cannot be: the words were compared before.

@@ -21,7 +21,7 @@ use carbon_ops_ledger::keys::{
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{Status, verify};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::args::{Keys, KeysGenerate, KeysProve, KeysRotate, KeysShow, KeysTrust};
 use crate::config::Settings;
@@ -68,6 +68,13 @@ fn generate(
             path.display(),
             public.fingerprint()
         );
+    }
+    if args.json {
+        let report = json!({ "schema_version": 1, "path": path.display().to_string(),
+            "public_key": public.to_hex(), "fingerprint": public.fingerprint(),
+            "encrypted": passphrase.is_some() });
+        writeln!(out, "{report:#}")?;
+        return Ok(0);
     }
     writeln!(out, "made {}\n{}\n{}", path.display(), public.to_hex(), public.fingerprint())?;
     if passphrase.is_some() {
@@ -121,8 +128,11 @@ fn rotate(args: &KeysRotate, store: &Store, out: &mut impl Write) -> Result<u8> 
         bail!("entries are suspect only of a stolen key\nhint: add --reason key_compromise");
     }
     if args.add.is_empty() && args.retire.is_empty() {
-        return renew(args, store, &ledgers, out);
+        let mut told = Told::new(args.json, out);
+        renew(args, store, &ledgers, &mut told)?;
+        return told.finish();
     }
+    let mut told = Told::new(args.json, out);
     let keyring = store.keyring()?;
     for ledger in &ledgers {
         let store = store.clone().at(Some(ledger));
@@ -134,15 +144,59 @@ fn rotate(args: &KeysRotate, store: &Store, out: &mut impl Write) -> Result<u8> 
             reason: args.reason,
         };
         let seq = change(&mut opened, &rotation)?;
-        writeln!(
-            out,
-            "entry {seq} of {}: {} added, {} retired",
-            ledger.display(),
-            args.add.len(),
-            args.retire.len()
-        )?;
+        let added: Vec<PublicKey> = rotation.add_proven.iter().map(|key| key.public_key).collect();
+        let text = format!("{} added, {} retired", args.add.len(), args.retire.len());
+        told.entry(ledger, seq, (&added, &args.retire), &text)?;
     }
-    Ok(0)
+    told.finish()
+}
+
+/// Tells what a change of keys did: text at once, JSON at the end.
+struct Told<'o, W> {
+    out: &'o mut W,
+    json: bool,
+    entries: Vec<Value>,
+    report: Map<String, Value>,
+}
+
+impl<'o, W: Write> Told<'o, W> {
+    fn new(json: bool, out: &'o mut W) -> Self {
+        Self { out, json, entries: Vec::new(), report: Map::new() }
+    }
+
+    fn line(&mut self, text: &str) -> Result<()> {
+        if !self.json {
+            writeln!(self.out, "{text}")?;
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, name: &str, value: impl Into<Value>) {
+        self.report.insert(name.to_owned(), value.into());
+    }
+
+    fn entry(
+        &mut self,
+        ledger: &Path,
+        seq: u64,
+        (added, retired): (&[PublicKey], &[PublicKey]),
+        text: &str,
+    ) -> Result<()> {
+        let hex = |keys: &[PublicKey]| keys.iter().map(|key| key.to_hex()).collect::<Vec<_>>();
+        self.entries.push(json!({ "ledger": ledger.display().to_string(), "seq": seq,
+            "added": hex(added), "retired": hex(retired) }));
+        self.line(&format!("entry {seq} of {}: {text}", ledger.display()))
+    }
+
+    fn finish(mut self) -> Result<u8> {
+        if self.json {
+            let entries = std::mem::take(&mut self.entries);
+            self.member("schema_version", 1);
+            self.member("entries", entries);
+            writeln!(self.out, "{:#}", Value::Object(self.report))?;
+        }
+        Ok(0)
+    }
 }
 
 /// A new default key, in the place of the one there is.
@@ -150,8 +204,8 @@ fn renew(
     args: &KeysRotate,
     store: &Store,
     ledgers: &[PathBuf],
-    out: &mut impl Write,
-) -> Result<u8> {
+    told: &mut Told<'_, impl Write>,
+) -> Result<()> {
     let (old, _) = store.key(false)?;
     let next = store.key.with_file_name(NEXT);
     let begun = next.exists();
@@ -161,9 +215,9 @@ fn renew(
             ledgers.iter().filter(|ledger| !may_write(store, ledger, &old)).collect();
         if !behind.is_empty() {
             for ledger in behind {
-                join(args, store, ledger, &old, out)?;
+                join(args, store, ledger, &old, told)?;
             }
-            return Ok(0);
+            return Ok(());
         }
     }
     let passphrase = store.passphrase()?;
@@ -174,7 +228,7 @@ fn renew(
     let (new, _) = create_secret_under(&next, &Edge::random()?, protection)?;
     for ledger in ledgers {
         if !(begun && may_write(store, ledger, &new)) {
-            join(args, store, ledger, &new, out)?;
+            join(args, store, ledger, &new, told)?;
         }
     }
     let (old, new) = (old.public_key(), new.public_key());
@@ -183,14 +237,17 @@ fn renew(
         let comment = format!("replaced by {} on {}", new.fingerprint(), today());
         Trust::add_to_file(&store.trust_file()?, old, &comment)?;
         replace_secret(&store.key, &next, None)?;
-        writeln!(out, "the old key {} was removed", old.fingerprint())?;
+        told.line(&format!("the old key {} was removed", old.fingerprint()))?;
     } else {
         let kept = store.key.with_file_name(format!("{}.pem", short(old)));
         replace_secret(&store.key, &next, Some(&kept))?;
-        writeln!(out, "the old key {} is kept in {}", old.fingerprint(), kept.display())?;
+        told.line(&format!("the old key {} is kept in {}", old.fingerprint(), kept.display()))?;
+        told.member("old_key_file", kept.display().to_string());
     }
-    writeln!(out, "the default key is now {} ({})", new.to_hex(), new.fingerprint())?;
-    Ok(0)
+    told.member("default_key", new.to_hex());
+    told.member("replaced_key", old.to_hex());
+    told.line(&format!("the default key is now {} ({})", new.to_hex(), new.fingerprint()))?;
+    Ok(())
 }
 
 /// Lets a key of ours join a ledger, by and in the place of one of ours that may write there.
@@ -199,7 +256,7 @@ fn join(
     store: &Store,
     ledger: &Path,
     joins: &SecretKey,
-    out: &mut impl Write,
+    told: &mut Told<'_, impl Write>,
 ) -> Result<()> {
     let store = store.clone().at(Some(ledger));
     for path in store.key_files() {
@@ -220,8 +277,9 @@ fn join(
             reason: Some(args.reason.unwrap_or(RotationReason::Superseded)),
         };
         let seq = change(&mut opened, &rotation)?;
-        let (left, joined) = (key.public_key().fingerprint(), joins.public_key().fingerprint());
-        writeln!(out, "entry {seq} of {}: {joined} in the place of {left}", ledger.display())?;
+        let (left, joined) = (key.public_key(), joins.public_key());
+        let text = format!("{} in the place of {}", joined.fingerprint(), left.fingerprint());
+        told.entry(ledger, seq, (&[joined], &[left]), &text)?;
         return Ok(());
     }
     Err(anyhow!(
@@ -310,34 +368,83 @@ fn prove(args: &KeysProve, store: &Store, out: &mut impl Write) -> Result<u8> {
     let head = Head { seq, hash };
     let proof = key.sign(possession_text(id, &head, signer, key.public_key()).as_bytes())?;
     let proof = proof.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    writeln!(out, "{}:{proof}", key.public_key())?;
+    let joins = format!("{}:{proof}", key.public_key());
+    if args.json {
+        let report = json!({ "schema_version": 1, "ledger_id": id.to_string(), "after_seq": seq,
+            "signer": signer.to_hex(), "public_key": key.public_key().to_hex(), "add": joins });
+        writeln!(out, "{report:#}")?;
+    } else {
+        writeln!(out, "{joins}")?;
+    }
     Ok(0)
 }
 
 fn trust(args: &KeysTrust, store: &Store, out: &mut impl Write) -> Result<u8> {
     let file = store.trust_file()?;
     if args.list {
-        for (key, comment) in Trust::entries(&file)? {
-            writeln!(out, "{key} {}  {comment}", key.fingerprint())?;
-        }
-        for path in store.key_files() {
-            let key = store.public(&path)?;
-            writeln!(out, "{key} {}  own key, in {}", key.fingerprint(), path.display())?;
-        }
-        return Ok(0);
+        return list_trusted(args, store, &file, out);
     }
+    let mut done: Vec<(PublicKey, &str, &str)> = Vec::new();
     if let Some(key) = args.remove {
         if !Trust::remove_from_file(&file, key)? {
             bail!("{} is not in {}", key.fingerprint(), file.display());
         }
-        writeln!(out, "{} is not trusted any more", key.fingerprint())?;
+        done.push((key, "removed", "is not trusted any more"));
+    } else {
+        let given = args.key.as_deref().unwrap_or_default();
+        for key in Trust::from_file_or_hex(given)?.iter() {
+            let new = Trust::add_to_file(&file, key, args.comment.as_deref().unwrap_or_default())?;
+            done.push(if new {
+                (key, "added", "is trusted from now on")
+            } else {
+                (key, "there_already", "was trusted already")
+            });
+        }
+    }
+    if args.json {
+        let keys: Vec<Value> = done
+            .iter()
+            .map(|(key, change, _)| {
+                json!({ "public_key": key.to_hex(), "fingerprint": key.fingerprint(),
+                    "change": change })
+            })
+            .collect();
+        let file = file.display().to_string();
+        let report = json!({ "schema_version": 1, "file": file, "keys": keys });
+        writeln!(out, "{report:#}")?;
         return Ok(0);
     }
-    let given = args.key.as_deref().unwrap_or_default();
-    for key in Trust::from_file_or_hex(given)?.iter() {
-        let new = Trust::add_to_file(&file, key, args.comment.as_deref().unwrap_or_default())?;
-        let word = if new { "is trusted from now on" } else { "was trusted already" };
-        writeln!(out, "{} {word}", key.fingerprint())?;
+    for (key, _, text) in done {
+        writeln!(out, "{} {text}", key.fingerprint())?;
+    }
+    Ok(0)
+}
+
+fn list_trusted(args: &KeysTrust, store: &Store, file: &Path, out: &mut impl Write) -> Result<u8> {
+    let mut keys = Vec::new();
+    for (key, comment) in Trust::entries(file)? {
+        keys.push((key, comment, None));
+    }
+    for path in store.key_files() {
+        let comment = format!("own key, in {}", path.display());
+        keys.push((store.public(&path)?, comment, Some(path)));
+    }
+    if args.json {
+        let keys: Vec<Value> = keys
+            .iter()
+            .map(|(key, comment, path)| {
+                let own = path.as_ref().map(|path| path.display().to_string());
+                json!({ "public_key": key.to_hex(), "fingerprint": key.fingerprint(),
+                    "comment": comment, "own_key_file": own })
+            })
+            .collect();
+        let file = file.display().to_string();
+        let report = json!({ "schema_version": 1, "file": file, "keys": keys });
+        writeln!(out, "{report:#}")?;
+        return Ok(0);
+    }
+    for (key, comment, _) in keys {
+        writeln!(out, "{key} {}  {comment}", key.fingerprint())?;
     }
     Ok(0)
 }

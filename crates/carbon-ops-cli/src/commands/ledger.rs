@@ -13,14 +13,16 @@ use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::entry::RESERVED_MEMBERS;
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::read::last;
-use carbon_ops_ledger::segment::LedgerReader;
+use carbon_ops_ledger::segment::{LedgerReader, SegmentName};
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{
-    Anchor, Payload, Report, Settings as VerifySettings, Status, verify_records,
+    Anchor, Payload, Progress as SoFar, Report, Settings as VerifySettings, Status, verify_records,
 };
+use serde_json::json;
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
+use crate::commands::progress::Progress;
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::render::{plain, si};
@@ -80,6 +82,13 @@ fn init(args: &LedgerInit, settings: &Settings, edge: &Edge, out: &mut impl Writ
     let (key, _) = store.key(true)?;
     let founding = Founding { durability: args.durability, ..Founding::default() };
     match store.make(&key, &founding)? {
+        Some(_) if args.json => {
+            let public = key.public_key();
+            let report = json!({ "schema_version": 1, "ledger": store.ledger.display().to_string(),
+                "key": store.key.display().to_string(), "public_key": public.to_hex(),
+                "fingerprint": public.fingerprint(), "durability": args.durability.to_string() });
+            writeln!(out, "{report:#}")?;
+        }
         Some(notice) => writeln!(out, "{notice}")?,
         None => bail!("there is a ledger in {} already", store.ledger.display()),
     }
@@ -95,7 +104,14 @@ fn seal(args: &LedgerSeal, settings: &Settings, edge: &Edge, out: &mut impl Writ
     let mut opened = store.open(&keyring)?;
     // What is sealed can be proven, and its loss is proven by the checkpoint.
     opened.checkpoint()?;
-    match opened.seal()? {
+    let sealed = opened.seal()?;
+    if args.json {
+        let report = json!({ "schema_version": 1, "ledger": store.ledger.display().to_string(),
+            "segment": sealed.map(SegmentName::path) });
+        writeln!(out, "{report:#}")?;
+        return Ok(0);
+    }
+    match sealed {
         Some(segment) => writeln!(out, "sealed {}", store.ledger.join(segment.path()).display())?,
         None => writeln!(out, "nothing was appended since the last segment was sealed")?,
     }
@@ -173,6 +189,7 @@ fn inspect(
 ) -> Result<Verified> {
     let ledger = open(path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
+    let size = ledger.size();
     let reader = BufReader::with_capacity(1 << 20, ledger);
     let check = |payload: &Payload<'_>| {
         let owner = Owner::of(payload);
@@ -207,10 +224,13 @@ fn inspect(
         again.read_exact(&mut bytes)?;
         Ok(bytes)
     };
+    let progress = Progress::start("verifying", Some(size));
+    let tell = |so_far: SoFar| progress.tell(so_far.bytes, Some(so_far.lines));
     let settings = VerifySettings {
         anchors,
         since,
         threads: Edge::threads(),
+        progress: Some(&tell),
         read_back: Some(&read_back),
         ..VerifySettings::new(trust)
     };

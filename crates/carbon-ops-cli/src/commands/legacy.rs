@@ -15,6 +15,7 @@ use carbon_ops_ledger::verify::Status;
 
 use super::ledger::{FAULTS_SHOWN, open, trust, write_trust_hint};
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
+use crate::commands::progress::{Counted, Progress};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::store::{PATIENCE, Store};
@@ -42,7 +43,9 @@ pub(super) fn check(
 }
 
 fn verified(path: &Path, trust: &Trust) -> Result<Report> {
-    let reader = BufReader::with_capacity(1 << 20, open(path)?);
+    let file = open(path)?;
+    let progress = Progress::start("verifying", Some(file.size()));
+    let reader = BufReader::with_capacity(1 << 20, Counted::new(file, &progress));
     legacy::verify(reader, trust).with_context(|| format!("cannot read {}", path.display()))
 }
 
@@ -143,7 +146,11 @@ pub(super) fn import(
         bail!("there is a ledger in {} already\nhint: name a new directory", args.into.display());
     };
     if args.json {
-        writeln!(out, "{:#}", serde_json::to_value(&pin)?)?;
+        let mut report = serde_json::to_value(&pin)?;
+        if let Some(report) = report.as_object_mut() {
+            report.insert("schema_version".into(), 1.into());
+        }
+        writeln!(out, "{report:#}")?;
         return Ok(0);
     }
     writeln!(out, "{notice}")?;

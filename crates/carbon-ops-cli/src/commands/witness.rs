@@ -66,11 +66,19 @@ fn serve(args: &WitnessServe, out: &mut impl Write) -> Result<u8> {
     let witness = witness.context("the name cannot be a key's")?;
     let cannot = || format!("cannot listen on {}", args.listen);
     let listener = TcpListener::bind(args.listen).with_context(cannot)?;
-    writeln!(out, "witness {key}")?;
-    for origin in witness.origins() {
-        writeln!(out, "log {origin}")?;
+    let url = format!("http://{}", listener.local_addr().with_context(cannot)?);
+    if args.json {
+        let logs: Vec<&str> = witness.origins().collect();
+        let report = json!({ "schema_version": 1, "verifier_key": key.to_string(), "logs": logs,
+            "url": url });
+        writeln!(out, "{report}")?;
+    } else {
+        writeln!(out, "witness {key}")?;
+        for origin in witness.origins() {
+            writeln!(out, "log {origin}")?;
+        }
+        writeln!(out, "listening on {url}")?;
     }
-    writeln!(out, "listening on http://{}", listener.local_addr().with_context(cannot)?)?;
     out.flush()?;
     server::serve(listener, witness)?;
     Ok(0)

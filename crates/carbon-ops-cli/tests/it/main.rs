@@ -25,6 +25,7 @@ mod home;
 mod hourly;
 mod intensity;
 mod interop;
+mod json;
 mod ledger;
 mod legacy;
 mod monitor;

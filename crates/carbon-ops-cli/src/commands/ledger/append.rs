@@ -158,7 +158,11 @@ impl Told {
         self.seqs = Some((self.seqs.map_or(seq, |(first, _)| first), seq));
         if self.json {
             let hash = hash.to_string();
-            writeln!(out, "{}", json!({ "line": number, "seq": seq, "hash": hash }))?;
+            writeln!(
+                out,
+                "{}",
+                json!({ "schema_version": 1, "line": number, "seq": seq, "hash": hash })
+            )?;
         }
         Ok(())
     }

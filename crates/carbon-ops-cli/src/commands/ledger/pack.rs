@@ -8,7 +8,7 @@ use carbon_ops_ledger::canonical::{Object, object_to_canonical};
 use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::pack::{
-    Contents, PackError, PackReport, PackStatus, Packed, verify_pack, write_pack,
+    Contents, PackError, PackReport, PackStatus, Packed, Selection, verify_pack, write_pack,
 };
 use carbon_ops_ledger::verify::Payload;
 use serde_json::json;
@@ -17,6 +17,7 @@ use super::witnessed::{Witnessed, read_checkpoint, read_policy, read_policy_byte
 use super::{COULD_NOT, Others, check_payload, file, row, trust, write_trust_hint};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
+use crate::commands::progress::{Counted, Progress};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::render::plain;
@@ -51,10 +52,16 @@ pub(super) fn write(
         policy: policy.as_deref(),
     };
     let mut packed = None;
+    // A pack of all is about as long as the ledger; how long another gets is not known before.
+    let all = args.records == Selection::All;
+    let total = if all { Some(super::open(&path)?.size()) } else { None };
+    let progress = Progress::start("packing", total);
     let written = write_whole(&args.out, |to| {
-        packed = Some(write_pack(path.parent(), &path, &contents, to)?);
+        let mut to = Counted::new(to, &progress);
+        packed = Some(write_pack(path.parent(), &path, &contents, &mut to)?);
         Ok(())
     });
+    drop(progress);
     if let Err(error) = written {
         let rewritten =
             matches!(error.downcast_ref::<PackError>(), Some(PackError::Contradiction { .. }));
@@ -87,7 +94,10 @@ pub(super) fn check(
     let policy = args.policy.as_deref().map(read_policy).transpose()?;
     let kept = args.since.as_deref().map(read_checkpoint).transpose()?;
     let cannot = || format!("cannot read {}", args.file.display());
-    let reader = BufReader::with_capacity(1 << 20, File::open(&args.file).with_context(cannot)?);
+    let file = File::open(&args.file).with_context(cannot)?;
+    let total = file.metadata().with_context(cannot)?.len();
+    let progress = Progress::start("verifying", Some(total));
+    let reader = BufReader::with_capacity(1 << 20, Counted::new(file, &progress));
     let mut others = Others::default();
     let mut check = |object: &Object| {
         others.count(Payload::of(object, |payload| check_payload(&payload, args.recompute))?);
@@ -97,6 +107,7 @@ pub(super) fn check(
         Ok(())
     };
     let report = verify_pack(reader, &trust, &mut check).with_context(cannot)?;
+    drop(progress);
     let whole = report.status != PackStatus::Tampered;
     let witnessed =
         policy.map(|policy| Witnessed::of(&policy, report.checkpoint.as_ref().filter(|_| whole)));

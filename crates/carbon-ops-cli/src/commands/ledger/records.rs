@@ -16,6 +16,7 @@ use carbon_ops_ledger::entry::{
     Totals,
 };
 use carbon_ops_ledger::verify::{GapReport, Life, Payload, Report};
+use serde_json::json;
 
 use super::{COULD_NOT, check_payload};
 use crate::args::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
@@ -49,8 +50,11 @@ pub(super) fn correct(
     let mut opened = store.open(&keyring)?;
     let (ledger, now) = opened.ledger();
     let appended = ledger.correct(wanted, &now)?;
-    writeln!(out, "entry {} corrects entry {}", appended.seq, args.seq)?;
     opened.checkpoint_if_due()?;
+    if args.json {
+        return write_json(&appended, ("corrects", args.seq.into()), out);
+    }
+    writeln!(out, "entry {} corrects entry {}", appended.seq, args.seq)?;
     Ok(0)
 }
 
@@ -109,6 +113,13 @@ pub(super) fn restate(
     });
     let appended = append(args.path.as_deref(), settings, edge, |_| Ok(record))?;
     let seq = appended.seq;
+    if args.json {
+        let records = match &args.records {
+            Scope::Range { first, last } => json!({ "first": first, "last": last }),
+            Scope::List(list) => json!(list),
+        };
+        return write_json(&appended, ("restates", records), out);
+    }
     writeln!(out, "entry {seq} restates {}", scope_text(&args.records))?;
     Ok(0)
 }
@@ -147,6 +158,10 @@ pub(super) fn gap(
         bound_uj: args.bound_uj,
     });
     let appended = append(args.path.as_deref(), settings, edge, |_| Ok(record))?;
+    if args.json {
+        let gap = json!({ "from_ts": timestamp(args.from), "to_ts": timestamp(args.to) });
+        return write_json(&appended, ("gap", gap), out);
+    }
     writeln!(out, "entry {} tells of the gap", appended.seq)?;
     Ok(0)
 }
@@ -167,10 +182,25 @@ pub(super) fn heartbeat(
         due.clone_from(&heartbeat.next_by);
         Ok(Control::Heartbeat(heartbeat))
     })?;
+    if args.json {
+        return write_json(&appended, ("next_by", due.into()), out);
+    }
     match due {
         Some(due) => writeln!(out, "entry {}: the next one is due by {due}", appended.seq)?,
         None => writeln!(out, "entry {}: no next one is promised", appended.seq)?,
     }
+    Ok(0)
+}
+
+/// What was appended, and what it is about.
+fn write_json(
+    appended: &Appended,
+    (name, about): (&str, serde_json::Value),
+    out: &mut impl Write,
+) -> Result<u8> {
+    let (seq, hash) = (appended.seq, appended.hash.to_string());
+    let report = json!({ "schema_version": 1, "seq": seq, "hash": hash, name: about });
+    writeln!(out, "{report:#}")?;
     Ok(0)
 }
 

@@ -64,10 +64,20 @@ pub(super) fn prove(
     {
         bail!("entry {seq} of {} cannot be proven: {fault}", path.display());
     }
-    match &args.out {
-        Some(file) => fs::write(file, proof.to_string())
-            .with_context(|| format!("cannot write {}", file.display()))?,
-        None => write!(out, "{proof}")?,
+    let text = proof.to_string();
+    if let Some(file) = &args.out {
+        let cannot = || format!("cannot write {}", file.display());
+        fs::write(file, &text).with_context(cannot)?;
+    }
+    if args.json {
+        let file = args.out.as_ref().map(|file| file.display().to_string());
+        let proof = file.is_none().then_some(&text);
+        let report = json!({ "schema_version": 1, "seq": seq, "tree_size": checkpoint.size,
+            "ledger_id": checkpoint.ledger_id.to_string(), "root": checkpoint.root.to_string(),
+            "bytes": text.len(), "file": file, "proof": proof });
+        writeln!(out, "{report:#}")?;
+    } else if args.out.is_none() {
+        write!(out, "{text}")?;
     }
     Ok(0)
 }
@@ -150,14 +160,15 @@ pub(super) fn consistency(
             signed.with_context(|| format!("cannot use the checkpoint {given}"))?;
         }
         if size.lines > there {
-            writeln!(out, "{} has {there} lines, fewer than {}", path.display(), size.lines)?;
-            return Ok(if size.signed.is_some() { REWRITTEN } else { COULD_NOT });
+            let reason = format!("{} has {there} lines, fewer than {}", path.display(), size.lines);
+            let code = if size.signed.is_some() { REWRITTEN } else { COULD_NOT };
+            return write_not_consistent(args, &reason, code, out);
         }
         let mut tree = TileTree::new(tiles(&path)?, size.lines);
         let root = root_at(size.lines, &mut tree).with_context(cannot)?;
         if size.signed.as_ref().is_some_and(|(checkpoint, _)| checkpoint.root != root) {
-            writeln!(out, "{} does not begin with the lines of {given}", path.display())?;
-            return Ok(REWRITTEN);
+            let reason = format!("{} does not begin with the lines of {given}", path.display());
+            return write_not_consistent(args, &reason, REWRITTEN, out);
         }
         roots.push(root);
     }
@@ -174,11 +185,36 @@ pub(super) fn consistency(
         roots.try_into().map_err(|_| anyhow!("two roots were expected"))?;
     verify_consistency(old.lines, old_root, new.lines, new_root, &proof)
         .with_context(|| format!("the tiles beside {} contradict each other", path.display()))?;
+    if args.json {
+        let proof: Vec<String> = proof.iter().map(ToString::to_string).collect();
+        let side = |lines: u64, root: TreeHash| json!({ "size": lines, "root": root.to_string() });
+        let report = json!({ "schema_version": 1, "status": "consistent",
+            "old": side(old.lines, old_root), "new": side(new.lines, new_root), "proof": proof });
+        writeln!(out, "{report:#}")?;
+        return Ok(0);
+    }
     writeln!(out, "old {}\nnew {}", old.lines, new.lines)?;
     for hash in proof {
         writeln!(out, "{hash}")?;
     }
     Ok(0)
+}
+
+/// Why nothing was proven.
+fn write_not_consistent(
+    args: &LedgerConsistency,
+    reason: &str,
+    code: u8,
+    out: &mut impl Write,
+) -> Result<u8> {
+    if args.json {
+        let status = if code == REWRITTEN { "rewritten" } else { "could_not" };
+        let report = json!({ "schema_version": 1, "status": status, "reason": reason });
+        writeln!(out, "{report:#}")?;
+    } else {
+        writeln!(out, "{reason}")?;
+    }
+    Ok(code)
 }
 
 /// A size of the ledger, perhaps with the checkpoint that told it.
