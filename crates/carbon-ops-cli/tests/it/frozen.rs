@@ -26,6 +26,23 @@ fn the_first_records_verify_and_their_intervals_are_derived_again() {
     assert_eq!((&report["entries"], &report["foreign_records"]), (&10.into(), &0.into()));
 }
 
+/// Spans: of a yearly table, a cloud region, nothing used, a leap day; of slots, with a gap by each policy,
+/// too many to list, a series; sampled twice; measured; and a correction, of which what stands instead is
+/// derived again.
+#[test]
+fn the_first_spans_verify_and_each_is_derived_again() {
+    let (code, report) = verified("spans.ndjson", &["--recompute"]);
+    assert_eq!((code, &report["status"]), (0, &"valid".into()), "{report:#}");
+    assert_eq!((&report["entries"], &report["foreign_records"]), (&21.into(), &0.into()));
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/ledgers/v1/spans.ndjson");
+    for seq in 1..=20 {
+        let of = format!("{}:{seq}", path.display());
+        let done = Home::new().does(&["estimate", "--recompute", &of]);
+        assert_eq!(done.code(), 0, "{seq}: {}{}", done.text(), done.stderr);
+    }
+}
+
 #[test]
 fn entries_of_other_programs_are_neither_checked_nor_called_tampered_with() {
     let (code, report) = verified("basic.ndjson", &[]);
