@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// The targets, which are the binaries of `fuzz/Cargo.toml`.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     "request",
     "snapshot",
     "page",
@@ -22,6 +22,7 @@ const TARGETS: [&str; 11] = [
     "proof",
     "tile-path",
     "answer",
+    "witness-request",
 ];
 
 /// What cargo-fuzz passes to rustc, as far as a stable one takes it.

@@ -19,6 +19,7 @@ use crate::keys::Trust;
 
 mod anchor;
 mod chunk;
+mod history;
 mod leaves;
 mod life;
 mod line;
@@ -31,6 +32,7 @@ mod whole;
 
 pub use crate::entry::Payload;
 pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
+pub use history::{HistoryReport, NextNote, Notes};
 pub use leaves::ReadBack;
 pub use life::{DueReport, GapReport, Life, SilenceReport, TurnBackReport};
 pub use line::{Check, Examined, Examiner, StoredLine};
@@ -131,6 +133,9 @@ pub struct Report {
     pub root: String,
     /// What the ledger was held against.
     pub anchors: Vec<AnchorReport>,
+    /// What became of the log of checkpoints, if it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryReport>,
     /// How many lines the latest confirmed checkpoint covers; 0 without one.
     pub covered: u64,
     /// How many lines were only compared with a checkpoint, as wholes, and not looked into.
@@ -215,6 +220,8 @@ pub struct Settings<'a> {
     /// Reads the ledger again where a line names an earlier one. Without it, 32 bytes are kept of each
     /// line.
     pub read_back: Option<&'a ReadBack<'a>>,
+    /// The notes of the ledger's log of checkpoints, in its order: each has to be confirmed by the tree.
+    pub history: Option<&'a NextNote<'a>>,
 }
 
 /// How far a verification has come.
@@ -238,6 +245,7 @@ impl<'a> Settings<'a> {
             threads: NonZeroUsize::MIN,
             progress: None,
             read_back: None,
+            history: None,
         }
     }
 

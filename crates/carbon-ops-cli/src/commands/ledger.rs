@@ -16,7 +16,8 @@ use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::{LedgerReader, SegmentName};
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{
-    Anchor, Payload, Progress as SoFar, Report, Settings as VerifySettings, Status, verify_records,
+    Anchor, Notes, Payload, Progress as SoFar, Report, Settings as VerifySettings, Status,
+    verify_records,
 };
 use serde_json::json;
 
@@ -29,6 +30,7 @@ use crate::render::{plain, si};
 use crate::store::Store;
 
 mod append;
+mod head;
 mod pack;
 mod records;
 mod tree;
@@ -129,6 +131,7 @@ fn check(
     if args.profile == Profile::Legacy {
         return legacy::check(args, &path, &trust, out);
     }
+    head::refuse_legacy(&path)?;
     let policy = args.policy.as_deref().map(witnessed::read_policy).transpose()?;
     let (mut anchors, since) = tree::anchors(&path, args.since.as_deref())?;
     anchors.extend(policy.as_ref().and_then(|policy| witnessed::latest_cosigned(&path, policy)));
@@ -187,6 +190,8 @@ fn inspect(
     anchors: &[Anchor],
     since: u64,
 ) -> Result<Verified> {
+    // Before the ledger, so that what is signed meanwhile is of no more lines than are read.
+    let log = RefCell::new(tree::checkpoint_log(path)?);
     let ledger = open(path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
     let size = ledger.size();
@@ -224,6 +229,7 @@ fn inspect(
         again.read_exact(&mut bytes)?;
         Ok(bytes)
     };
+    let next_note = || log.borrow_mut().as_mut().map_or(Ok(None), Notes::next);
     let progress = Progress::start("verifying", Some(size));
     let tell = |so_far: SoFar| progress.tell(so_far.bytes, Some(so_far.lines));
     let settings = VerifySettings {
@@ -232,6 +238,7 @@ fn inspect(
         threads: Edge::threads(),
         progress: Some(&tell),
         read_back: Some(&read_back),
+        history: log.borrow().is_some().then_some(&next_note),
         ..VerifySettings::new(trust)
     };
     let mut report = verify_records(reader, &settings, &check, &mut accept)
@@ -357,7 +364,8 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     records::write_life(report, Edge::now(), out)?;
     for fault in report.faults.iter().take(FAULTS_SHOWN) {
         let seq = fault.seq.map_or("unknown".into(), |seq| seq.to_string());
-        writeln!(out, "  line {}, seq {seq}: {}: {}", fault.line, fault.code, fault.reason)?;
+        let reason = plain(&fault.reason);
+        writeln!(out, "  line {}, seq {seq}: {}: {reason}", fault.line, fault.code)?;
     }
     let hidden = report.fault_count.saturating_sub(FAULTS_SHOWN as u64);
     if hidden > 0 {
@@ -388,6 +396,7 @@ pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result
 
 fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
+    head::refuse_legacy(&path)?;
     let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
     let mut superseded = records::Superseded::default();
     if !args.json {

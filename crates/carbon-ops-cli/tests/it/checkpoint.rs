@@ -142,3 +142,80 @@ fn a_run_signs_when_a_thousand_records_have_no_checkpoint() {
     home.record(&["--", "true"]);
     assert_eq!(fs::read_to_string(&checkpoint).unwrap(), text);
 }
+
+/// The log is held against the tree line by line of its history: what was signed and is in order is
+/// confirmed, an interrupted write is no fault, and a checkpoint of another history is exit code 3.
+#[test]
+fn every_checkpoint_in_the_log_has_to_be_confirmed() {
+    let home = signed();
+    home.record(&["--", "true"]);
+    assert_eq!(home.does(&["ledger", "checkpoint"]).code(), 0);
+    let log = home.ledger().join("checkpoints.log");
+    let whole = fs::read_to_string(&log).unwrap();
+    let verified = |code: i32| {
+        let report = home.does(&["ledger", "verify", "--json"]);
+        assert_eq!(report.code(), code, "{}", report.text());
+        let report: Value = serde_json::from_str(&report.text()).unwrap();
+        let of = |name: &str| report["history"][name].as_u64().unwrap();
+        ([of("confirmed"), of("refuted"), of("unreadable"), of("covered")], report)
+    };
+    assert_eq!(verified(0).0, [2, 0, 0, 5]);
+    let text = home.does(&["ledger", "verify"]).text();
+    assert!(text.contains("checkpoints.log: 2 of 2 checkpoints are confirmed"), "{text}");
+    // The latter half of the last note is missing.
+    fs::write(&log, &whole[..whole.len() - 60]).unwrap();
+    assert_eq!(verified(0).0, [1, 0, 1, 4]);
+    // A torn one, and the same checkpoints behind it, also an old one behind a newer one.
+    fs::write(&log, format!("{}\n{whole}{whole}", &whole[..60])).unwrap();
+    assert_eq!(verified(0).0, [4, 0, 1, 5]);
+    // Somebody else's signature, or one changed root, does not make a history.
+    let (first, _) = whole.split_once("\n\n").unwrap();
+    let root = first.lines().nth(2).unwrap();
+    let other = format!("{}{}", if root.starts_with('A') { 'B' } else { 'A' }, &root[1..]);
+    fs::write(&log, whole.replacen(root, &other, 1)).unwrap();
+    let ([confirmed, refuted, ..], report) = verified(1);
+    assert_eq!((confirmed, refuted), (1, 1));
+    let refused = report["anchors"].as_array().unwrap().last().unwrap();
+    assert_eq!((&refused["verdict"], &refused["size"]), (&"refused".into(), &4.into()));
+}
+
+/// The same key signed for a history that this ledger is not: the lines are all in order.
+#[test]
+fn a_signed_checkpoint_of_another_history_in_the_log_is_exit_code_3() {
+    let home = signed();
+    let copy = home.path("copy");
+    fs::create_dir(&copy).unwrap();
+    for name in ["ledger.ndjson", "checkpoint", "signer.state", "checkpoints.log"] {
+        fs::copy(home.ledger().join(name), copy.join(name)).unwrap();
+    }
+    home.record(&["--", "true"]);
+    assert_eq!(home.does(&["ledger", "checkpoint"]).code(), 0);
+    let there = home.does(&["run", "--ledger", copy.to_str().unwrap(), "--", "true"]);
+    assert_eq!(there.code(), 0, "{}", there.stderr);
+    assert_eq!(home.does(&["ledger", "checkpoint", copy.to_str().unwrap()]).code(), 0);
+    let log = home.ledger().join("checkpoints.log");
+    let both = [fs::read(&log).unwrap(), fs::read(copy.join("checkpoints.log")).unwrap()].concat();
+    assert_eq!(home.does(&["ledger", "verify"]).code(), 0);
+    fs::write(&log, both).unwrap();
+    let forked = home.does(&["ledger", "verify"]);
+    assert_eq!(forked.code(), 3, "{}", forked.text());
+    assert!(forked.text().contains("checkpoints.log is NOT confirmed"), "{}", forked.text());
+}
+
+#[test]
+fn a_kept_checkpoint_of_another_ledger_is_named_with_both_ledgers() {
+    let home = signed();
+    assert_eq!(home.does(&["ledger", "init", "other"]).code(), 0);
+    assert_eq!(home.does(&["ledger", "checkpoint", "other"]).code(), 0);
+    let done = home.does(&["ledger", "verify", "--since", "other/checkpoint"]);
+    assert_eq!(done.code(), 2, "{}", done.text());
+    let id = |path: std::path::PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        line["ledger_id"].as_str().unwrap().to_owned()
+    };
+    for id in [id(home.ledger_file()), id(home.work("other/ledger.ndjson"))] {
+        assert!(done.stderr.contains(&id), "{id}: {}", done.stderr);
+    }
+    assert!(done.stderr.contains("hint:"), "{}", done.stderr);
+}

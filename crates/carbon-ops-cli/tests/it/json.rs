@@ -126,3 +126,43 @@ fn each_acknowledged_line_and_a_witness_that_begins_tell_it_in_json() {
     assert_eq!(served["verifier_key"], made["verifier_key"]);
     assert!(served["url"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{served:#}");
 }
+
+/// 23 records of 30 lines are changed: the first is named first, 20 are named with line, seq and reason,
+/// the others counted; and what no checkpoint covers is told.
+#[test]
+fn a_report_in_words_names_faults_in_order_counts_the_rest_and_tells_the_uncovered_tail() {
+    let home = Home::new();
+    report(&home, &["ledger", "init"], 0);
+    report(&home, &["ledger", "heartbeat", "--interval", "0s"], 0);
+    assert_eq!(home.does(&["ledger", "checkpoint"]).code(), 0);
+    let mut child = home.carbon_ops(&["ledger", "append"]).stdin(Stdio::piped()).spawn().unwrap();
+    let input: Vec<String> = (0..28).map(|n| format!("{{\"a\":{}}}\n", 1000 + n)).collect();
+    child.stdin.take().unwrap().write_all(input.concat().as_bytes()).unwrap();
+    assert_eq!(crate::home::finish(child).code(), 0);
+    // The writer has signed for all at its end: only the earlier checkpoint is left.
+    for name in ["signer.state", "checkpoint"] {
+        std::fs::remove_file(home.ledger().join(name)).unwrap();
+    }
+    let log = home.ledger().join("checkpoints.log");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let second = text
+        .match_indices("carbon-ops/ledger/")
+        .find(|(at, _)| *at > 0 && text.as_bytes()[at - 1] == b'\n');
+    std::fs::write(&log, &text[..second.unwrap().0]).unwrap();
+    let whole = home.does(&["ledger", "verify"]).text();
+    assert!(whole.contains("the last 28 lines, from seq 2 on"), "{whole}");
+    let lines = std::fs::read_to_string(home.ledger_file()).unwrap();
+    let changed = (1005..1030).fold(lines, |lines, n| {
+        lines.replacen(&format!("{{\"a\":{n},"), &format!("{{\"a\":{},", n + 1000), 1)
+    });
+    std::fs::write(home.ledger_file(), changed).unwrap();
+    let done = home.does(&["ledger", "verify"]);
+    assert_eq!(done.code(), 1);
+    let text = done.text();
+    let named: Vec<&str> = text.lines().filter(|line| line.starts_with("  line ")).collect();
+    assert_eq!(named.len(), 20, "{text}");
+    for (at, line) in (8..).zip(&named) {
+        assert!(line.starts_with(&format!("  line {at}, seq {}: signature: ", at - 1)), "{line}");
+    }
+    assert!(text.contains("and 3 more faults; --json lists up to a thousand"), "{text}");
+}

@@ -179,3 +179,16 @@ fn a_ledger_that_imported_nothing_has_no_file_to_be_held_against() {
     let done = home.does(&["ledger", "verify", "new", "--imported", "old"]);
     assert!(done.code() == 2 && done.stderr.contains("hint:"), "{}", done.stderr);
 }
+
+#[test]
+fn a_file_of_version_0_1_that_is_taken_for_a_ledger_of_today_is_told_with_the_option() {
+    for name in ["audit.ndjson", "two-lines.ndjson", "nested.ndjson"] {
+        for verb in ["verify", "show"] {
+            let done = Home::new().does(&["ledger", verb, &frozen(name)]);
+            assert_eq!(done.code(), 2, "{verb} {name}: {}", done.text());
+            assert!(done.text().is_empty(), "{}", done.text());
+            assert!(done.stderr.contains("is a ledger of version 0.1"), "{}", done.stderr);
+            assert!(done.stderr.contains("--profile 0.1"), "{}", done.stderr);
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::anchor::{AnchorReport, AnchorVerdict, Tree};
+use super::history::History;
 use super::leaves::Leaves;
 use super::life::Watch;
 use super::line::{Content, Examined, Facts, Record};
@@ -50,6 +51,7 @@ pub struct Sequence<'t> {
     /// Whether it is more than one line, or holes in one.
     torn_batch: bool,
     tree: Tree<'t>,
+    history: Option<History<'t>>,
     leaves: Leaves<'t>,
     /// Why the ledger could not be read again.
     failure: Option<Arc<io::Error>>,
@@ -83,6 +85,7 @@ impl<'t> Sequence<'t> {
             torn_tail: None,
             torn_batch: false,
             tree: Tree::new(settings.anchors),
+            history: settings.history.map(History::new),
             leaves: Leaves::new(settings.read_back),
             failure: None,
             watch: Watch::default(),
@@ -103,6 +106,17 @@ impl<'t> Sequence<'t> {
         // After it, so that no line can name itself.
         if let Some(leaf) = leaf {
             self.leaves.push(leaf, bytes);
+        }
+        self.judge_history();
+    }
+
+    /// The logged checkpoints of the lines so far, once the roster is that of this size.
+    fn judge_history(&mut self) {
+        let size = self.tree.size();
+        if let Some(mut history) = self.history.take_if(|history| history.wants(size)) {
+            let keys_at = |size| self.keys_at(size);
+            history.judge((size, self.tree.root()), self.ledger_id, &keys_at);
+            self.history = Some(history);
         }
     }
 
@@ -170,7 +184,9 @@ impl<'t> Sequence<'t> {
 
     /// Why the ledger could not be read again, where a line names an earlier one.
     pub(super) fn failure(&self) -> Option<io::Error> {
-        self.failure.as_ref().map(|failure| io::Error::new(failure.kind(), failure.to_string()))
+        let log = self.history.as_ref().and_then(History::failure);
+        let failure = self.failure.as_deref().or(log);
+        failure.map(|failure| io::Error::new(failure.kind(), failure.to_string()))
     }
 
     /// A change of keys among lines that are not looked into otherwise.
@@ -323,7 +339,13 @@ impl<'t> Sequence<'t> {
             self.fault(None, &Fault::EmptyFile);
         }
         let trusted = self.roster.as_ref().is_some_and(|r| self.trust.contains(r.genesis_key()));
-        let anchors = self.tree.judge(self.ledger_id, &|size| self.keys_at(size));
+        let mut anchors = self.tree.judge(self.ledger_id, &|size| self.keys_at(size));
+        let history = self.history.take().map(|history| {
+            let (id, size) = (self.ledger_id, self.tree.size());
+            let (report, refuted) = history.finish(size, id, &|size| self.keys_at(size));
+            anchors.extend(refuted);
+            report
+        });
         if self.torn_batch && has(&anchors, AnchorVerdict::Truncated) {
             // What was signed for was durable, and no crash makes holes in that.
             self.fault(None, &Fault::NulByte);
@@ -362,7 +384,8 @@ impl<'t> Sequence<'t> {
             torn_tail: self.torn_tail,
             tree_size: self.tree.size(),
             root: self.tree.root().to_string(),
-            covered: covered(&anchors),
+            covered: covered(&anchors).max(history.map_or(0, |history| history.covered)),
+            history,
             anchors,
             compared: self.compared,
         }

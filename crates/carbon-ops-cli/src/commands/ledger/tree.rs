@@ -1,11 +1,13 @@
 //! Checkpoints and proofs on the command line: prove, check, and what `verify` says of them.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint, SIGNER_STATE_FILE};
+use carbon_ops_ledger::checkpoint::{
+    CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
+};
 use carbon_ops_ledger::merkle::{
     TreeHash, consistency_proof, inclusion_proof, leaf_hash, root_at, verify_consistency,
     verify_inclusion,
@@ -14,7 +16,9 @@ use carbon_ops_ledger::note::{MAX_NOTE_BYTES, Note};
 use carbon_ops_ledger::proof::{MAX_PROOF_BYTES, Proof, Proven};
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, AnchorVerdict, Report, Status};
+use carbon_ops_ledger::verify::{
+    Anchor, AnchorKind, AnchorVerdict, HistoryReport, Notes, Report, Status,
+};
 use serde_json::json;
 
 use super::witnessed::{Witnessed, read_policy};
@@ -261,8 +265,26 @@ pub(super) fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor
     let Some(checkpoint) = anchor.checkpoint() else {
         bail!("{} is not the checkpoint of a ledger", path.display());
     };
+    super::head::refuse_other(ledger, path, checkpoint.ledger_id)?;
     anchors.push(anchor);
     Ok((anchors, checkpoint.size))
+}
+
+/// The log of checkpoints beside a ledger, if there is one.
+pub(super) fn checkpoint_log(ledger: &Path) -> Result<Option<Notes<impl BufRead>>> {
+    if ledger.file_name().is_none_or(|name| name != LEDGER_FILE) {
+        return Ok(None);
+    }
+    let path = ledger.with_file_name(CHECKPOINT_LOG);
+    let cannot = || format!("cannot read {}", path.display());
+    match fs::File::open(&path) {
+        Ok(file) => {
+            let len = file.metadata().with_context(cannot)?.len();
+            Ok(Some(Notes::new(BufReader::new(file.take(len)))))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(cannot),
+    }
 }
 
 /// What `verify` says of checkpoints: what does not fit, and what none covers.
@@ -282,6 +304,7 @@ pub(super) fn write_anchors(report: &Report, out: &mut impl Write) -> Result<()>
             }
         }
     }
+    write_history(report.history, out)?;
     if report.compared > 0 {
         writeln!(out, "  {} of these records were compared as a whole only", report.compared)?;
     }
@@ -302,6 +325,30 @@ pub(super) fn write_anchors(report: &Report, out: &mut impl Write) -> Result<()>
     Ok(())
 }
 
+/// What `verify` says of the log of checkpoints; those that do not fit are among the anchors.
+fn write_history(history: Option<HistoryReport>, out: &mut impl Write) -> Result<()> {
+    let Some(history) = history else { return Ok(()) };
+    let HistoryReport { confirmed, refuted, not_compared, unreadable, .. } = history;
+    if confirmed + refuted > 0 {
+        let all = confirmed + refuted;
+        writeln!(out, "  {CHECKPOINT_LOG}: {confirmed} of {all} checkpoints are confirmed")?;
+    }
+    if not_compared > 0 {
+        writeln!(
+            out,
+            "  {CHECKPOINT_LOG}: {not_compared} checkpoints stand too far behind newer ones to be \
+             compared"
+        )?;
+    }
+    if unreadable > 0 {
+        writeln!(
+            out,
+            "  {CHECKPOINT_LOG}: {unreadable} pieces are no checkpoint, as interrupted writes leave them"
+        )?;
+    }
+    Ok(())
+}
+
 fn tiles(ledger: &Path) -> Result<DirTiles> {
     let dir: Option<PathBuf> = ledger.parent().map(Path::to_owned);
     DirTiles::open(dir.as_deref(), ledger)
@@ -310,7 +357,6 @@ fn tiles(ledger: &Path) -> Result<DirTiles> {
 
 /// A whole file, of which one byte more than `limit` is read at most: too long is for others to say.
 pub(super) fn read_limited(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
