@@ -173,6 +173,7 @@ fn inspect(
 ) -> Result<Verified> {
     let ledger = open(path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
+    let active = ledger.active();
     let reader = BufReader::with_capacity(1 << 20, ledger);
     let check = |payload: &Payload<'_>| {
         let owner = Owner::of(payload);
@@ -210,6 +211,7 @@ fn inspect(
     let settings = VerifySettings {
         anchors,
         since,
+        active,
         threads: Edge::threads(),
         read_back: Some(&read_back),
         ..VerifySettings::new(trust)
