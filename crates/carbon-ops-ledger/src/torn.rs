@@ -94,7 +94,7 @@ mod tests {
     fn an_end_in_order_is_not_torn() {
         assert_eq!(begins(b"", 0, 0), None);
         assert_eq!(begins(&lines(30), 0, 0), None);
-        assert_eq!(begins(&lines(30), 512), None);
+        assert_eq!(begins(&lines(30), 512, 0), None);
     }
 
     #[test]
