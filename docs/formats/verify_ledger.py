@@ -21,8 +21,7 @@ class Fault(Exception): pass
 def need(holds, why):
     if not holds: raise Fault(why)
 def number(x):  # ECMAScript's Number::toString
-    if x == int(x) and abs(x) < 1e21:
-        return str(int(x))
+    if x == int(x) and abs(x) < 1e21: return str(int(x))
     digits, exponent = re.fullmatch(r"-?([\d.]+?)(?:\.0)?(?:e([+-]\d+))?", repr(x)).groups()
     whole, _, part = digits.partition(".")
     point = len(whole) + int(exponent or 0)
@@ -32,19 +31,16 @@ def number(x):  # ECMAScript's Number::toString
     elif -6 < point <= 0: text = "0." + "0" * -point + digits
     else: text = digits[0] + ("." + digits[1:] if n > 1 else "") + f"e{point - 1:+d}"
     return ("-" if x < 0 else "") + text
-
 def canonical(v, depth=0):
     need(depth <= 64, "nested too deep")
     if isinstance(v, dict):
         names = sorted(v, key=lambda name: name.encode("utf-16-be"))
         return "{" + ",".join(canonical(n) + ":" + canonical(v[n], depth + 1) for n in names) + "}"
-    if isinstance(v, list):
-        return "[" + ",".join(canonical(item, depth + 1) for item in v) + "]"
+    if isinstance(v, list): return "[" + ",".join(canonical(item, depth + 1) for item in v) + "]"
     if isinstance(v, float):
         need(math.isfinite(v) and abs(v) <= SAFE, "a number out of range")
         return number(v)
     return json.dumps(v, ensure_ascii=False)
-
 def members(pairs):
     need(len(dict(pairs)) == len(pairs), "a member twice")
     return dict(pairs)
@@ -56,7 +52,6 @@ def parse(line):
     except (ValueError, RecursionError) as error:
         raise Fault("not JSON") from error
     return v
-
 def hexed(v, size):
     need(isinstance(v, str) and re.fullmatch(f"[0-9a-f]{{{2 * size}}}", v), "not hex")
     return bytes.fromhex(v)
@@ -67,7 +62,6 @@ def strict(key, signature, message):
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
         raise Fault("the signature") from error
-
 def root(leaves):
     if len(leaves) < 2:
         return leaves[0] if leaves else hashlib.sha256().digest()
@@ -76,7 +70,6 @@ def root(leaves):
 class Ledger:
     def __init__(self):
         self.id, self.keys, self.seq, self.hash, self.leaves, self.ever = None, [], 0, None, [], []
-
     def line(self, line):
         v = parse(line)
         signed = {n: v[n] for n in v if n not in ("signature", "signature_algorithm", "signing_key")}
@@ -107,15 +100,22 @@ class Ledger:
             at = v.get("corrects")
             need(0 < at < self.seq and self.leaves[int(at)].hex() == v.get("corrects_leaf"), "corrects_leaf")
         self.seq, self.hash = self.seq + 1, hashlib.sha256(text).hexdigest()
-
+def torn_at(data, active):  # where a torn end begins, or None
+    at = 0
+    for line in re.findall(rb"[^\n]*\n|[^\n]+", data):
+        body, last, closed = line.rstrip(b"\n"), at + len(line) == len(data), line.endswith(b"\n")
+        holes, edge = [m.span() for m in re.finditer(rb"\0+", body)], lambda x: (at + x - active) % 512 == 0
+        hole = any((b == 0 or edge(b)) and (edge(e) or last and not closed and e == len(body)) for b, e in holes)
+        piece = last and len(line) <= 65536 and (holes or not closed)
+        if 0 < at >= len(data) - 1114112 and (hole or piece): return at
+        at += len(line)
 def main(path, trusted, kept=None):
     path = pathlib.Path(path)
     files = sorted(path.glob("seg/*.ndjson")) + [path / "ledger.ndjson"] if path.is_dir() else [path]
-    data, fault, torn = b"".join(f.read_bytes() for f in files), None, False
-    *lines, end = data.split(b"\n")
-    ledger, broken = Ledger(), lines and b"\0" in lines[-1] and len(lines) > 1 and not end
-    if broken or (end and lines and len(end) <= 65536):
-        torn, lines = True, lines[:-1] if broken else lines
+    parts, fault, ledger = [f.read_bytes() for f in files], None, Ledger()
+    whole, torn = b"".join(parts), torn_at(b"".join(parts), sum(map(len, parts[:-1])))
+    *lines, end = whole[:torn].split(b"\n")
+    lines, rest = lines + [end + b"\n"] * bool(end and lines), whole[len(whole) if torn is None else torn:]
     for n, line in enumerate(lines):
         try:
             if fault is None:
@@ -130,20 +130,21 @@ def main(path, trusted, kept=None):
         tag = hashlib.sha256(f"{name}\n\1".encode() + ours).digest()[:4]
         blobs = [base64.b64decode(s.split(" ")[2]) for s in signatures.splitlines() if s.split(" ")[1] == name]
         strict(ours, next(b[4:] for b in blobs if b[:4] == tag), (text + "\n").encode())
-        if size > len(ledger.leaves) and fault is None: return 3, "cut off"
+        if size > len(ledger.leaves) and fault is None:
+            one = len(rest) <= 65536 and b"\n" not in rest[:-1]
+            return (3, "cut off") if one else (1, "a hole in what was signed for")
         if fault is None and ledger.id and name != "carbon-ops/ledger/" + ledger.id:
             return 1, "another ledger's checkpoint"
-        if fault is None and not (end and not lines) and root(ledger.leaves[:size]) != base64.b64decode(head):
+        if fault is None and root(ledger.leaves[:size]) != base64.b64decode(head):
             return 3, "rewritten"
     if fault or not lines:
         return 1, fault or "no line"
     signer = parse(lines[0])["signing_key"]
-    return (2, "not trusted") if signer != trusted else (4, "a torn end") if torn else (0, "valid")
+    return (2, "not trusted") if signer != trusted else (4, "a torn end") if rest else (0, "valid")
 
 if __name__ == "__main__":
     try:
         code, verdict = main(*sys.argv[1:])
     except (OSError, Fault, StopIteration) as error:
         code, verdict = 2, f"could not check: {error}"
-    print(verdict)
-    sys.exit(code)
+    sys.exit(print(verdict) or code)

@@ -556,7 +556,8 @@ fn read_end<S: Storage>(storage: &mut S, len: u64) -> Result<Window> {
     let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(WINDOW_BYTES);
     let start = len - wanted as u64;
     let bytes = storage.read(start, wanted).map_err(|e| io_error(storage, "read", e))?;
-    Ok(Window { bytes, start })
+    let active = storage.sealed().map_err(|e| io_error(storage, "look at", e))?;
+    Ok(Window { bytes, start, active })
 }
 
 /// The first line, verified with the keys that it lists, and who may sign as far as it was kept.

@@ -426,6 +426,12 @@ impl LedgerReader {
         self.len
     }
 
+    /// Where the active file begins: how long the sealed segments are together.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        self.parts.sealed_len()
+    }
+
     /// Reads exactly `len` bytes from `offset`.
     ///
     /// # Errors

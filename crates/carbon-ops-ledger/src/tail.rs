@@ -30,11 +30,12 @@ pub(crate) enum Tail {
     Torn { head: Head, keep: u64, removed: Vec<u8> },
 }
 
-/// The end of a file, and where in the file it begins.
+/// The end of a ledger, and where in the ledger it and the active file begin.
 #[derive(Debug)]
 pub(crate) struct Window {
     pub(crate) bytes: Vec<u8>,
     pub(crate) start: u64,
+    pub(crate) active: u64,
 }
 
 impl Window {
@@ -70,7 +71,7 @@ impl Window {
         let first = self.first_line();
         let lines = self.bytes.get(first..).unwrap_or_default();
         // A window is small: its length always fits.
-        let Some(torn) = torn::begins(lines, self.start + first as u64) else {
+        let Some(torn) = torn::begins(lines, self.start + first as u64, self.active) else {
             let (before, line) = self.last_line(&self.bytes)?;
             let last = authentic(line)?;
             // The line before has been accepted once; here it only anchors the last one.

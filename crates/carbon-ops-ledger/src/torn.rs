@@ -23,9 +23,10 @@ pub(crate) const MAX_TORN_BYTES: usize = MAX_BATCH_BYTES + MAX_LINE_BYTES + 1;
 /// a multiple of it (ATA and `NVMe` call it the logical block).
 const SECTOR_BYTES: u64 = 512;
 
-/// Where the torn end begins in the last bytes of a file, which stand at `start`, a beginning of a
-/// line; none when it is not torn. Offsets are those of the file.
-pub(crate) fn begins(end: &[u8], start: u64) -> Option<u64> {
+/// Where the torn end begins in the last bytes of a ledger, which stand at `start`, a beginning of a
+/// line; none when it is not torn. Offsets are those of the ledger, whose active file begins at
+/// `active`: sectors are counted from there.
+pub(crate) fn begins(end: &[u8], start: u64, active: u64) -> Option<u64> {
     let len = start + end.len() as u64;
     let nearest = len.saturating_sub(MAX_TORN_BYTES as u64);
     // Most ends are in order, and this costs little.
@@ -34,7 +35,9 @@ pub(crate) fn begins(end: &[u8], start: u64) -> Option<u64> {
     }
     let mut at = start;
     for line in end.split_inclusive(|byte| *byte == b'\n') {
-        if at >= nearest && line_is_torn(line, at, at + line.len() as u64 == len) {
+        if at >= nearest
+            && line_is_torn(line, at.wrapping_sub(active), at + line.len() as u64 == len)
+        {
             return Some(at);
         }
         at += line.len() as u64;
@@ -42,9 +45,9 @@ pub(crate) fn begins(end: &[u8], start: u64) -> Option<u64> {
     None
 }
 
-/// Whether a line, with its newline if it has one, that begins at this offset, cannot have been written
-/// whole, but can have been begun. `last` says that the file ends with it.
-pub(crate) fn line_is_torn(line: &[u8], offset: u64, last: bool) -> bool {
+/// Whether a line, with its newline if it has one, that begins at this offset in its file (modulo 2^64,
+/// which sectors divide), cannot have been written whole, but can have been begun. `last` says that the file ends with it.
+fn line_is_torn(line: &[u8], offset: u64, last: bool) -> bool {
     let content = line.strip_suffix(b"\n").unwrap_or(line);
     let terminated = content.len() < line.len();
     if has_hole(content, offset, last && !terminated) {
@@ -64,7 +67,7 @@ fn has_hole(content: &[u8], offset: u64, ends_file: bool) -> bool {
         let begin = from + zeros;
         let rest = content.get(begin..).unwrap_or_default();
         let end = begin + rest.iter().position(|byte| *byte != 0).unwrap_or(rest.len());
-        let whole = |at: usize| (offset + at as u64).is_multiple_of(SECTOR_BYTES);
+        let whole = |at: usize| offset.wrapping_add(at as u64).is_multiple_of(SECTOR_BYTES);
         if (begin == 0 || whole(begin)) && (whole(end) || ends_file && end == content.len()) {
             return true;
         }
@@ -89,51 +92,55 @@ mod tests {
 
     #[test]
     fn an_end_in_order_is_not_torn() {
-        assert_eq!(begins(b"", 0), None);
-        assert_eq!(begins(&lines(30), 0), None);
-        assert_eq!(begins(&lines(30), 512), None);
+        assert_eq!(begins(b"", 0, 0), None);
+        assert_eq!(begins(&lines(30), 0, 0), None);
+        assert_eq!(begins(&lines(30), 512, 0), None);
     }
 
     #[test]
     fn the_first_line_with_a_hole_begins_the_torn_end() {
         // Sector 2 of 6: bytes 1024 to 1535, which lines 10 to 15 have a part in.
         let file = zeroed(lines(30), 1024..1536);
-        assert_eq!(begins(&file, 0), Some(1000));
+        assert_eq!(begins(&file, 0, 0), Some(1000));
         // Two sectors, the later one found second.
         let file = zeroed(zeroed(lines(30), 2048..2560), 512..1024);
-        assert_eq!(begins(&file, 0), Some(500));
+        assert_eq!(begins(&file, 0, 0), Some(500));
         // The beginning of what was written, which is that of line 7, to the end of its sector.
-        assert_eq!(begins(&zeroed(lines(30), 700..1024), 0), Some(700));
+        assert_eq!(begins(&zeroed(lines(30), 700..1024), 0, 0), Some(700));
         // From a sector to the end of the file, which is not a multiple.
-        assert_eq!(begins(&zeroed(lines(30), 2560..3000), 0), Some(2500));
-        assert_eq!(begins(&zeroed(lines(30), 2500..3000), 0), Some(2500));
+        assert_eq!(begins(&zeroed(lines(30), 2560..3000), 0, 0), Some(2500));
+        assert_eq!(begins(&zeroed(lines(30), 2500..3000), 0, 0), Some(2500));
         // Offsets are the file's: the same bytes elsewhere have no hole at a sector.
         let file = zeroed(lines(30), 1024..1536);
-        assert_eq!(begins(&file, 100), None);
-        assert_eq!(begins(&file, 1024), Some(2024));
+        assert_eq!(begins(&file, 100, 0), None);
+        assert_eq!(begins(&file, 1024, 0), Some(2024));
+        // And those of the active file, which begins where the sealed ones end.
+        assert_eq!(begins(&file, 100, 100), Some(1100));
+        assert_eq!(begins(&file, 100, 612), Some(1100));
+        assert_eq!(begins(&file, 100, 101), None);
     }
 
     #[test]
     fn zeros_that_no_missing_sector_leaves_are_a_fault_but_in_the_last_line() {
         for range in [1030..1031, 1024..1025, 1024..1500, 1030..1536, 1000..1001, 1010..1090] {
-            assert_eq!(begins(&zeroed(lines(30), range.clone()), 0), None, "{range:?}");
+            assert_eq!(begins(&zeroed(lines(30), range.clone()), 0, 0), None, "{range:?}");
         }
         // The last line may be the whole of a single append.
-        assert_eq!(begins(&zeroed(lines(30), 2950..2960), 0), Some(2900));
+        assert_eq!(begins(&zeroed(lines(30), 2950..2960), 0, 0), Some(2900));
         // And a hole before it begins the torn end earlier.
-        assert_eq!(begins(&zeroed(zeroed(lines(30), 1024..1536), 2950..2960), 0), Some(1000));
+        assert_eq!(begins(&zeroed(zeroed(lines(30), 1024..1536), 2950..2960), 0, 0), Some(1000));
     }
 
     #[test]
     fn a_last_line_without_newline_is_torn_if_it_can_be_one_of_ours() {
         let with = |more: Vec<u8>| [lines(3), more].concat();
-        assert_eq!(begins(&with(vec![b'x'; 10]), 0), Some(300));
-        assert_eq!(begins(&with(vec![b'x'; MAX_LINE_BYTES + 1]), 0), Some(300));
-        assert_eq!(begins(&with(vec![b'x'; MAX_LINE_BYTES + 2]), 0), None);
+        assert_eq!(begins(&with(vec![b'x'; 10]), 0, 0), Some(300));
+        assert_eq!(begins(&with(vec![b'x'; MAX_LINE_BYTES + 1]), 0, 0), Some(300));
+        assert_eq!(begins(&with(vec![b'x'; MAX_LINE_BYTES + 2]), 0, 0), None);
         // A batch of which only the length reached the disk.
-        assert_eq!(begins(&with(vec![0; MAX_BATCH_BYTES]), 0), Some(300));
-        assert_eq!(begins(&with(vec![0; MAX_TORN_BYTES]), 0), Some(300));
-        assert_eq!(begins(&with(vec![0; MAX_TORN_BYTES + 1]), 0), None);
+        assert_eq!(begins(&with(vec![0; MAX_BATCH_BYTES]), 0, 0), Some(300));
+        assert_eq!(begins(&with(vec![0; MAX_TORN_BYTES]), 0, 0), Some(300));
+        assert_eq!(begins(&with(vec![0; MAX_TORN_BYTES + 1]), 0, 0), None);
     }
 
     #[test]
@@ -143,8 +150,8 @@ mod tests {
         let nearest = file.len() - MAX_TORN_BYTES;
         let sector = nearest.next_multiple_of(512) + 512;
         let torn = zeroed(file.clone(), sector..sector + 512);
-        assert_eq!(begins(&torn, 0), Some((sector / 100 * 100) as u64));
+        assert_eq!(begins(&torn, 0, 0), Some((sector / 100 * 100) as u64));
         let sector = nearest / 512 * 512 - 512;
-        assert_eq!(begins(&zeroed(file, sector..sector + 512), 0), None);
+        assert_eq!(begins(&zeroed(file, sector..sector + 512), 0, 0), None);
     }
 }

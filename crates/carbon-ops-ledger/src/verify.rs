@@ -213,6 +213,12 @@ pub struct Settings<'a> {
     pub anchors: &'a [Anchor],
     /// How many lines to compare only; see [`verify_against`].
     pub since: u64,
+    /// Where the active file begins in the ledger, behind the sealed segments: the sectors that an
+    /// interrupted write leaves out are counted from there. [`LedgerReader::active`] of a directory;
+    /// 0 for one file.
+    ///
+    /// [`LedgerReader::active`]: crate::segment::LedgerReader::active
+    pub active: u64,
     /// How many threads examine lines. With one, everything happens on the calling thread.
     pub threads: NonZeroUsize,
     /// Called now and then with how far the verification has come.
@@ -242,6 +248,7 @@ impl<'a> Settings<'a> {
             trust,
             anchors: &[],
             since: 0,
+            active: 0,
             threads: NonZeroUsize::MIN,
             progress: None,
             read_back: None,
@@ -343,7 +350,7 @@ pub fn verify_records<T: Send>(
     accept: &mut dyn FnMut(u64, T) -> Result<(), String>,
 ) -> io::Result<Report> {
     let mut sequence = Sequence::new(settings);
-    let mut whole = Whole::new(reader);
+    let mut whole = Whole::new(reader, settings.active);
     let judge = &mut |line| sequence.push(line, accept);
     parallel::examine_all(&mut whole, settings, check, judge)?;
     if let Some(bytes) = whole.torn_bytes() {

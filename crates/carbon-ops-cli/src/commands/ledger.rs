@@ -195,6 +195,7 @@ fn inspect(
     let ledger = open(path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
     let size = ledger.size();
+    let active = ledger.active();
     let reader = BufReader::with_capacity(1 << 20, ledger);
     let check = |payload: &Payload<'_>| {
         let owner = Owner::of(payload);
@@ -235,6 +236,7 @@ fn inspect(
     let settings = VerifySettings {
         anchors,
         since,
+        active,
         threads: Edge::threads(),
         progress: Some(&tell),
         read_back: Some(&read_back),

@@ -88,7 +88,9 @@ fn is_ledger(path: &Path) -> Result<bool> {
 
 fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
     let trust = trust(how.trust, how.settings, how.edge)?;
-    let settings = VerifySettings { threads: Edge::threads(), ..VerifySettings::new(&trust) };
+    let reader = open(path)?;
+    let (threads, active) = (Edge::threads(), reader.active());
+    let settings = VerifySettings { threads, active, ..VerifySettings::new(&trust) };
     let mut found: BTreeMap<u64, Object> = BTreeMap::new();
     let check = |payload: &Payload<'_>| Ok(payload.to_object());
     let mut accept = |seq, object: Object| {
@@ -98,7 +100,7 @@ fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
         }
         Ok(())
     };
-    let reader = BufReader::with_capacity(1 << 20, open(path)?);
+    let reader = BufReader::with_capacity(1 << 20, reader);
     let report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| format!("cannot read {}", path.display()))?;
     match report.status {

@@ -25,8 +25,9 @@ pub(super) struct Whole<R> {
     /// Up to where the buffer was consumed, and may be.
     consumed: usize,
     passed: usize,
-    /// Where in the file the buffer begins.
+    /// Where in the ledger the buffer begins, and its active file.
     offset: u64,
+    active: u64,
     /// Whether what has been passed on ends within a line.
     within_line: bool,
     ended: bool,
@@ -34,13 +35,14 @@ pub(super) struct Whole<R> {
 }
 
 impl<R: BufRead> Whole<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub(super) fn new(reader: R, active: u64) -> Self {
         Self {
             reader,
             buffer: Vec::new(),
             consumed: 0,
             passed: 0,
             offset: 0,
+            active,
             within_line: false,
             ended: false,
             torn_bytes: None,
@@ -108,7 +110,7 @@ impl<R: BufRead> Whole<R> {
             return PastZero::Unknown;
         }
         let start = self.offset + self.passed as u64;
-        let Some(torn) = torn::begins(held, start).filter(|torn| *torn > 0) else {
+        let Some(torn) = torn::begins(held, start, self.active).filter(|torn| *torn > 0) else {
             return PastZero::Whole(held.len());
         };
         let keep = usize::try_from(torn - start).unwrap_or(held.len());
@@ -173,7 +175,7 @@ mod tests {
     fn check(file: &[u8], expected: usize) {
         // Readers that give little at a time, and all at once.
         for capacity in [7, 1 << 20] {
-            let mut whole = Whole::new(io::BufReader::with_capacity(capacity, file));
+            let mut whole = Whole::new(io::BufReader::with_capacity(capacity, file), 0);
             let mut read = Vec::new();
             whole.read_to_end(&mut read).unwrap();
             assert!(read == file[..expected], "{} of {}", read.len(), file.len());

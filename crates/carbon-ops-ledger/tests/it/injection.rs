@@ -11,6 +11,7 @@ use carbon_ops_ledger::files::Files;
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_ledger::verify::Status;
 
+use crate::batches::{Played, Script, play};
 use crate::power::{Beginning, Explorer, Random, Session, beginning, good_lines, images, logical};
 use crate::simulated::{Disk, Effect, Fault, Lasting, SimulatedFiles};
 use crate::support::{LATER, LEDGER_ID, MemoryDisk, NOW, key, ledger_of, options, report, trust};
@@ -112,6 +113,90 @@ fn an_error_at_any_call_loses_nothing_that_was_acknowledged() {
         }
     }
     assert!(calls > 500, "{calls} calls failed");
+}
+
+/// What a pipeline answers when something failed: it is stopped, and says so.
+fn check_stopped(session: &Session, played: &Played, fault: Fault) {
+    if let Err(error) = &played.end {
+        let cause = if let Error::Stopped { cause, .. } = error { cause } else { error };
+        assert!(is_expected(cause), "{fault:?}: {error}");
+    }
+    for (n, error) in &played.refused {
+        // It has the same cause as the end; and what was certainly not written is not there.
+        let Error::Stopped { written, .. } = error else { panic!("{fault:?}: {error}") };
+        assert!(played.end.is_err(), "{fault:?}: {n} was refused and the pipeline went on");
+        assert!(*written || session.found() <= *n, "{fault:?}: what was refused is there");
+    }
+    let world = session.world();
+    let first = played.refused.first().map_or(world.submitted, |(n, _)| *n);
+    assert!(world.acknowledged <= first, "{fault:?}: {world:?}");
+}
+
+/// One error at one call of a pipeline, a crash, or the next process and then a crash; whether the
+/// call was reached, and whether the pipeline stopped.
+fn inject_pipeline(
+    from: &Beginning,
+    script: &Script,
+    fault: Fault,
+    explorer: &mut Explorer,
+    random: &mut Random,
+) -> (bool, bool) {
+    let world = Arc::new(Mutex::new(from.world.clone()));
+    let session = Session::on(SimulatedFiles::on(Disk::holding(&from.image)), world);
+    session.files.fail(fault);
+    let played = play(&session, script);
+    check_stopped(&session, &played, fault);
+    let reached = session.files.calls() > fault.call;
+    let mut after = |session: &Session| {
+        let good = good_lines(&session.files.seen());
+        for image in images(&session.files.disk(), 3, random) {
+            if explorer.is_new(&image, &session.world()) {
+                explorer.check(&image, &session.world(), &good);
+            }
+        }
+    };
+    after(&session);
+    if fault.lasting == Lasting::Once {
+        session.files.next_process();
+        let next = play(&session, script);
+        assert!(next.end.is_ok() && next.refused.is_empty(), "{fault:?}: {next:?}");
+        after(&session);
+    }
+    (reached, played.end.is_err())
+}
+
+#[test]
+fn an_error_at_any_call_of_a_pipeline_stops_it_and_loses_nothing_that_was_acknowledged() {
+    let (mut explorer, mut random) = (Explorer::default(), Random(5));
+    let whole = beginning(2);
+    let mut torn = whole.clone();
+    let ledger = torn.image.get_mut("ledger.ndjson").unwrap().as_mut().unwrap();
+    ledger.extend(b"{\"kind\":\"te");
+    // Batches, a checkpoint between them and one at the end, and sealed segments.
+    let script = Script::of(&[&[8, 200, 90], &[400, 8], &[8, 8, 300]], 2500);
+    let (mut calls, mut stops) = (0, 0);
+    let effects = [Effect::None, Effect::Whole, Effect::Short];
+    let runs =
+        [(&whole, Lasting::Once, 3), (&torn, Lasting::Once, 1), (&whole, Lasting::Changes, 1)];
+    for (from, lasting, passes) in runs {
+        for pass in 0..passes {
+            for call in 0.. {
+                let effect = effects[(call + pass) % effects.len()];
+                // What was interrupted has not happened (signal(7)).
+                let kinds = if effect == Effect::None { 3 } else { 2 };
+                let fault = Fault { call, kind: KINDS[call % kinds], effect, lasting };
+                let (reached, stopped) =
+                    inject_pipeline(from, &script, fault, &mut explorer, &mut random);
+                stops += u32::from(stopped);
+                if !reached {
+                    break;
+                }
+                calls += 1;
+            }
+        }
+    }
+    // Some are nothing to stop for: a write that says how short it was, a notice that is only a hint.
+    assert!(calls > 500 && stops * 2 > calls, "{calls} calls failed, {stops} pipelines stopped");
 }
 
 /// The trap of fsync(2): the error is reported once, the next sync succeeds, and what was not written

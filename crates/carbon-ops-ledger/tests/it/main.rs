@@ -6,6 +6,7 @@
     reason = "a test that panics has failed, also in its helpers"
 )]
 
+mod batches;
 mod crash;
 mod disk;
 mod frozen;

@@ -254,7 +254,7 @@ fn signed(mut object: Object, key: &SecretKey) -> Vec<u8> {
         object.remove(name);
     }
     let signature = key.sign(&object_to_canonical(&object)).unwrap();
-    let hex = signature.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = signature.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     object.insert("signature", hex);
     object.insert("signature_algorithm", "ed25519");
     object.insert("signing_key", key.public_key().to_hex());

@@ -19,9 +19,10 @@ use carbon_ops_ledger::entry::LedgerId;
 use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
 use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::storage::DirStorage;
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, Report, Status, verify_against};
+use carbon_ops_ledger::verify::{Anchor, AnchorKind, Report, Settings, Status, verify_records};
 use sha2::{Digest, Sha256};
 
+use crate::batches::{Script, UnderWay, play};
 use crate::simulated::{Disk, Effect, Fault, Image, Lasting, SimulatedFiles};
 use crate::support::{LATER, LEDGER_ID, NOW, key, lines, numbers, options, payload, trust};
 use crate::tree::root_of_file;
@@ -58,9 +59,16 @@ pub(crate) struct World {
 }
 
 /// A key that tells the world of each checkpoint that it signs.
+#[derive(Clone)]
 pub(crate) struct Notary {
     key: &'static SecretKey,
     world: Arc<Mutex<World>>,
+}
+
+impl Notary {
+    pub(crate) fn world(&self) -> Arc<Mutex<World>> {
+        Arc::clone(&self.world)
+    }
 }
 
 impl Signer for Notary {
@@ -79,11 +87,12 @@ impl Signer for Notary {
 pub(crate) struct Session {
     pub(crate) files: SimulatedFiles,
     pub(crate) notary: Notary,
+    pub(crate) under_way: Arc<Mutex<UnderWay>>,
 }
 
 impl Session {
     pub(crate) fn on(files: SimulatedFiles, world: Arc<Mutex<World>>) -> Self {
-        Self { files, notary: Notary { key: &KEY, world } }
+        Self { files, notary: Notary { key: &KEY, world }, under_way: Arc::default() }
     }
 
     pub(crate) fn world(&self) -> World {
@@ -125,7 +134,7 @@ impl Session {
     }
 }
 
-fn padded(n: u32, bytes: usize) -> Object {
+pub(crate) fn padded(n: u32, bytes: usize) -> Object {
     let mut payload = payload(n);
     payload.insert("pad", format!("{n:08}").repeat(bytes / 8));
     payload
@@ -151,6 +160,12 @@ pub(crate) fn logical(image: &Image) -> Option<Vec<u8>> {
     let last = sealed.last().and_then(|(_, content)| content.as_ref());
     bytes.extend(active.filter(|active| Some(*active) != last).into_iter().flatten());
     Some(bytes)
+}
+
+/// How long the segments are together: where the active file begins.
+fn sealed_len(image: &Image) -> u64 {
+    let sealed = image.iter().filter(|(name, _)| name.starts_with("seg/"));
+    sealed.flat_map(|(_, content)| content).map(|bytes| bytes.len() as u64).sum()
 }
 
 fn digest(image: &Image) -> [u8; 32] {
@@ -186,11 +201,12 @@ fn anchors(image: &Image, good: &[u8]) -> (Vec<Anchor>, u64) {
 }
 
 fn verified(ledger: &[u8], image: &Image, good: &[u8]) -> Report {
-    verified_with(ledger, anchors(image, good))
+    verified_with(ledger, sealed_len(image), anchors(image, good))
 }
 
-fn verified_with(ledger: &[u8], (anchors, since): (Vec<Anchor>, u64)) -> Report {
-    verify_against(ledger, &TRUST, &anchors, since, &mut |_| Ok(())).unwrap()
+fn verified_with(ledger: &[u8], active: u64, (anchors, since): (Vec<Anchor>, u64)) -> Report {
+    let settings = Settings { anchors: &anchors, since, active, ..Settings::new(&TRUST) };
+    verify_records(ledger, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap()
 }
 
 /// The whole lines that two ledgers begin with alike.
@@ -277,14 +293,16 @@ impl Explorer {
     ) -> Vec<Beginning> {
         let world = Arc::new(Mutex::new(from.world.clone()));
         let moments: Arc<Mutex<Vec<(Disk, World)>>> = Arc::default();
+        let under_way: Arc<Mutex<UnderWay>> = Arc::default();
         let watch = {
-            let (world, moments) = (world.clone(), moments.clone());
+            let (world, moments, under_way) = (world.clone(), moments.clone(), under_way.clone());
             Arc::new(move |disk: &Disk| {
+                under_way.lock().unwrap().hear(&world);
                 moments.lock().unwrap().push((disk.clone(), world.lock().unwrap().clone()));
             })
         };
         let files = SimulatedFiles::watched(Disk::holding(&from.image), watch);
-        let session = Session::on(files, world);
+        let session = Session { under_way, ..Session::on(files, world) };
         script(&session);
         let end = (session.files.disk(), session.world());
         let good = good_lines(&end.0.seen());
@@ -328,7 +346,7 @@ impl Explorer {
         anchors.retain(|anchor| {
             anchor.kind != AnchorKind::Checkpoint || self.notes.insert(anchor.bytes.clone())
         });
-        let report = verified_with(&before, (anchors, since));
+        let report = verified_with(&before, sealed_len(image), (anchors, since));
         assert!(matches!(report.exit_code(), 0 | 4), "before: {report:?}\n{}", context());
 
         let mut ledger = session.open().unwrap_or_else(|e| panic!("{e}: {}", context()));
@@ -348,7 +366,7 @@ impl Explorer {
         ledger.checkpoint(LATER).unwrap();
         let end = session.files.seen();
         let after = logical(&end).unwrap();
-        let report = verified(&after, &end, &[]);
+        let report = verified(&after, &end, common(&before, &after));
         assert_eq!(report.status, Status::Valid, "after: {report:?}\n{}", context());
         assert!(numbers(&after).into_iter().eq(0..=found), "{}", context());
         check_signed(&session.world().signed, &after, &end);
@@ -475,6 +493,42 @@ fn killed(
     }
 }
 
+/// The same with pipelines: whole batches torn, in every way where they are short; pipelines that are
+/// killed at each of their calls and followed by another; and, until there is enough, pipelines that
+/// begin with what crashes left.
+fn explore_batches(
+    explorer: &mut Explorer,
+    two: &Beginning,
+    mut left: Vec<Beginning>,
+    random: &mut Random,
+    tell: &dyn Fn(&str, &Explorer),
+) {
+    let script = Script::of(&[&[8, 200, 90], &[400, 8], &[8, 8, 300, 8]], u64::MAX);
+    let sealing = Script { segment_bytes: 2500, ..script.clone() };
+    for script in [&script, &sealing] {
+        left.extend(explorer.explore(two, 1 << 12, random, |session| {
+            let stored = play(session, script).end.unwrap();
+            assert_eq!((stored.entries, stored.batches), (9, 3), "each round is a batch");
+            assert!(stored.checkpoints >= 2, "{stored:?}");
+            assert_eq!(stored.segments > 0, script.segment_bytes < u64::MAX);
+        }));
+    }
+    tell("batches", explorer);
+    for at in 0..250 {
+        for effect in [Effect::None, Effect::Whole] {
+            let work = |session: &Session| drop(play(session, &sealing));
+            let reached = explorer.explore(two, 4, random, killed(at, effect, work, work));
+            left.extend(reached.into_iter().take(4));
+        }
+    }
+    tell("kills of pipelines before a crash", explorer);
+    while explorer.seen.len() < DISTINCT_IMAGES {
+        let (from, script) = (&left[random.below(left.len())], Script::drawn(random));
+        explorer.explore(from, 256, random, |session| drop(play(session, &script)));
+    }
+    tell("batches behind what a crash left", explorer);
+}
+
 #[test]
 fn every_crash_leaves_a_ledger_that_recovers_to_a_prefix_with_all_that_was_acknowledged() {
     let (mut explorer, mut random) = (Explorer::default(), Random(1));
@@ -528,13 +582,8 @@ fn every_crash_leaves_a_ledger_that_recovers_to_a_prefix_with_all_that_was_ackno
         }
     }
     tell("kills before a crash", &explorer);
-    // The rest is long writes: some eleven sectors each, all subsets of them.
-    for bytes in (4304..4900).step_by(8) {
-        if explorer.seen.len() >= DISTINCT_IMAGES {
-            break;
-        }
-        explorer.explore(&two, 1 << 14, &mut random, |session| append_all(session, &[bytes]));
-    }
-    tell("long writes", &explorer);
+    let mut from = torn;
+    from.append(&mut again);
+    explore_batches(&mut explorer, &two, from, &mut random, &tell);
     assert!(explorer.seen.len() >= DISTINCT_IMAGES);
 }

@@ -8,7 +8,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, verify_against};
+use carbon_ops_ledger::segment::LedgerReader;
+use carbon_ops_ledger::verify::{Anchor, AnchorKind, Settings, verify_against, verify_records};
 
 use crate::support::{LEDGER_ID, key, ledger_of, lines, other_key, trust};
 
@@ -121,4 +122,58 @@ fn mutants_get_the_same_verdict_from_the_reader() {
             assert_eq!(theirs(&path, kept), ours(mutant, kept), "{what}");
         }
     }
+}
+
+/// Ends of ledgers that a crash may have left, or nearly: of a batch of eight lines each sector and
+/// each two of them missing, in one file and behind a segment whose length no sector divides.
+#[test]
+fn torn_batches_get_the_same_verdict_from_the_reader() {
+    if !can_run() {
+        return;
+    }
+    let file = ledger_of(10, &key(), LEDGER_ID);
+    let sealed = lines(&file)[..3].concat().len();
+    assert_ne!(sealed % 512, 0);
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::create_dir(dir.join("seg")).unwrap();
+    std::fs::write(dir.join("seg/0000000000-0000000002.ndjson"), &file[..sealed]).unwrap();
+    let (bare, active) = (dir.join("bare"), dir.join("ledger.ndjson"));
+    let (mut torn, mut tampered) = (0, 0);
+    let mut compare = |bad: &[u8]| {
+        std::fs::write(&bare, bad).unwrap();
+        assert_eq!(theirs(&bare, None), ours(bad, None), "one file");
+        std::fs::write(&active, &bad[sealed..]).unwrap();
+        let reader = LedgerReader::open(dir).unwrap();
+        let trust = trust();
+        let settings = Settings { active: reader.active(), ..Settings::new(&trust) };
+        let reader = std::io::BufReader::new(reader);
+        let report = verify_records(reader, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
+        assert_eq!(theirs(dir, None), i32::from(report.exit_code()), "behind a segment");
+        torn += u32::from(report.exit_code() == 4);
+        tampered += u32::from(report.exit_code() == 1);
+    };
+    let sectors = (file.len() - sealed).div_ceil(512);
+    for one in 0..sectors {
+        for other in (one..sectors).step_by(3) {
+            let mut bad = file.clone();
+            for sector in [one, other] {
+                let from = sealed + sector * 512;
+                let to = (from + 512).min(file.len());
+                bad[from..to].fill(0);
+            }
+            compare(&bad);
+        }
+    }
+    // Zeros that no missing sector leaves, and more of them than a batch has.
+    for range in [sealed + 40..sealed + 41, sealed + 512..sealed + 1000, 40..80] {
+        let mut bad = file.clone();
+        bad[range].fill(0);
+        compare(&bad);
+    }
+    for zeros in [1, 65_536, 65_537, 1 << 20, 1_114_112, 1_114_113] {
+        compare(&[&file[..], &vec![0; zeros]].concat());
+    }
+    compare(&file[..file.len() - 1]);
+    assert!(torn > 15 && tampered > 2, "{torn} torn, {tampered} tampered");
 }
