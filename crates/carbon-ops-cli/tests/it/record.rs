@@ -262,7 +262,7 @@ fn an_unknown_key_is_refused_by_every_command() {
 #[test]
 fn config_show_tells_where_each_value_comes_from() {
     let home = Home::new();
-    fs::write(home.work("c.toml"), "[pue]\ndefault = 1.4\n[providers]\nttl_seconds = 5\n").unwrap();
+    fs::write(home.work("c.toml"), "[pue]\ndefault = 1.4\n[labeling]\nsalt_env = 'X'\n").unwrap();
     let mut command = home.carbon_ops(&["config", "show", "--json", "--config", "c.toml"]);
     let shown = done(command.env("DCL_DEFAULT_REGION", "DE").env("CPU_TDP_WATTS", "65"));
     assert_eq!(shown.code(), 0, "{}", shown.stderr);
@@ -279,7 +279,7 @@ fn config_show_tells_where_each_value_comes_from() {
         assert!(settings[name]["origin"].as_str().unwrap().contains(origin), "{settings:#}");
     }
     assert!(settings["power.idle_baseline_watts"]["value"].is_null());
-    assert!(shown["without_effect"].to_string().contains("providers"), "{shown:#}");
+    assert!(shown["without_effect"].to_string().contains("labeling"), "{shown:#}");
 
     let text = home.does(&["config", "show"]);
     assert_eq!(text.code(), 0);
