@@ -60,8 +60,20 @@ impl Ext4 {
         Ok(made)
     }
 
+    /// Mounts it, afresh: as long as another mount namespace keeps the one that was shut down, the kernel
+    /// gives that again.
     fn mount(&self) -> Result<(), String> {
-        does("mount", &["-t", "ext4", &self.device, self.mount.to_str().unwrap()]).map(drop)
+        let began = Instant::now();
+        loop {
+            does("mount", &["-t", "ext4", &self.device, self.mount.to_str().unwrap()])?;
+            let probe = self.mount.join("probe");
+            match fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
+                Err(_) if began.elapsed() < Duration::from_secs(20) => self.unmount()?,
+                Err(error) => return Err(format!("{}: {error}", self.mount.display())),
+                Ok(()) => return Ok(()),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn unmount(&self) -> Result<(), String> {
