@@ -117,12 +117,16 @@ impl Known {
             if let Err(fault) = self.lines(rest.get(..whole).unwrap_or_default(), start) {
                 return Ok(Err(fault));
             }
+            if whole > 0 {
+                // Not beyond the last newline: what a crash left there is cut off, and all would have to
+                // be searched again.
+                self.len = start + whole as u64;
+            }
             rest.drain(..whole);
             if rest.len() > MAX_LINE_BYTES {
                 // No entry: what follows of it is none either.
                 rest.clear();
             }
-            self.len = offset - rest.len() as u64;
         }
         Ok(Ok(()))
     }

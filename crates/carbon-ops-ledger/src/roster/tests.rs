@@ -277,3 +277,24 @@ fn a_ledger_that_got_shorter_is_searched_anew() {
     known.catch_up(shorter as u64, &mut read).unwrap().unwrap();
     assert_eq!(known.roster().keys(), [keys[9].public_key()]);
 }
+
+#[test]
+fn a_torn_end_is_not_what_a_writer_knows() {
+    let (lines, _) = changed_often();
+    let whole = lines.bytes.len();
+    let state = lines.known(None, whole).state();
+    // A batch that never got to the disk, longer than any line.
+    let mut file = lines.bytes.clone();
+    file.resize(whole + (1 << 20), 0);
+    let mut read = |offset: u64, len: usize| {
+        let offset = usize::try_from(offset).unwrap();
+        Ok(file[offset..offset + len].to_vec())
+    };
+    let mut known = Known::of_genesis(&lines.entries[0], lines.offsets[1]).unwrap();
+    known.take_up(state.as_bytes(), file.len() as u64, &mut read).unwrap();
+    known.catch_up(file.len() as u64, &mut read).unwrap().unwrap();
+    // When that is cut off, nothing has to be read again.
+    known.catch_up(whole as u64, &mut |_, _| panic!("read again")).unwrap().unwrap();
+    assert!(known.is_taken_up());
+    assert_eq!(known.state(), state);
+}
