@@ -169,13 +169,13 @@ fn an_asynchronous_ledger_syncs_later() {
     submitter.submit(&payload(0)).unwrap().wait().unwrap();
     assert_eq!(numbers(&disk.file()), [0]);
     assert!(numbers(&disk.after_power_loss(Unsynced::Lost).file.unwrap()).is_empty());
-    // More than a batch is never left in doubt.
+    // More than a batch is never left in doubt; less may be, as a checkpoint syncs what it covers.
     let tickets: Vec<_> = (1..1500).map(|n| submitter.submit(&payload(n)).unwrap()).collect();
     for ticket in tickets {
         ticket.wait().unwrap();
     }
     let durable = numbers(&disk.after_power_loss(Unsynced::Lost).file.unwrap()).len();
-    assert!((1500 - 1024..1500).contains(&durable), "{durable}");
+    assert!(durable >= 1500 - 1024, "{durable}");
     pipeline.close().unwrap();
     let file = disk.after_power_loss(Unsynced::Lost).file.unwrap();
     assert_eq!(numbers(&file).len(), 1500);
