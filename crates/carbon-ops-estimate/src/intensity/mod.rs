@@ -5,7 +5,7 @@
 //! * [`provider`]: what every source is, and how it fails; [`chain`]: several of them in order.
 //! * [`fetch`]: asking over HTTP, politely; [`secret`]: tokens and passwords, which nothing shows.
 //! * [`electricity_maps`], [`watttime`], [`gb`]: providers over HTTP.
-//! * [`table`], [`us_states`]: yearly averages, compiled in; [`file`]: a user's own.
+//! * [`table`], [`us_states`]: yearly averages, compiled in; [`mod@file`]: a user's own.
 //!
 //! With the feature `http`: the transport `http`, and the `cache` on the disk with all answers as they came.
 //!

@@ -1,4 +1,4 @@
-//! Sums over records: [`Partial`](crate::aggregate::Partial) of their grams, with energy, coverage, quality
+//! Sums over records: [`Partial`] of their grams, with energy, coverage, quality
 //! and time besides.
 //!
 //! The effect of an input is `grams · cv`. What its products with other inputs add to a record's variance
