@@ -30,7 +30,8 @@ pub(super) fn refuse_legacy(path: &Path) -> Result<()> {
     let Some(line) = first(path)? else { return Ok(()) };
     let has = |member: &&str| line.get(member).is_some();
     // A genesis that was tampered with is for the verification to find.
-    let ours = OF_VERSION_1.iter().any(has) || line["kind"] == "ledger";
+    let ours =
+        OF_VERSION_1.iter().any(has) || line.get("kind").is_some_and(|kind| kind == "ledger");
     if SIGNED.iter().all(has) && !ours {
         let path = path.display();
         bail!(
