@@ -41,7 +41,7 @@ pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static 
     let (mut walls, mut cpus) = (Vec::new(), Vec::new());
     for step in 0..PROOFS {
         // An odd stride: every part of the tree, and no two in one tile.
-        let seq = step * (records / PROOFS | 1) % checkpoint.size;
+        let seq = step * ((records / PROOFS) | 1) % checkpoint.size;
         let (start, cpu) = (Instant::now(), cpu_ms()?);
         let mut tiles = DirTiles::open(Some(&made.dir), &made.file())?;
         let line = tiles.line(seq)?.context("the line")?;
