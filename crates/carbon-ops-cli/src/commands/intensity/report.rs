@@ -6,6 +6,7 @@ use std::time::Duration;
 use carbon_ops_estimate::intensity::cache::Stats;
 use carbon_ops_estimate::intensity::fetch::FetchCounts;
 use carbon_ops_estimate::intensity::{Found, GapReason, Timeliness, UncertaintyClass};
+use carbon_ops_estimate::span::{noise_cv, shared_cv};
 use carbon_ops_estimate::zones::{Place, cloud_pue};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -94,7 +95,9 @@ pub(super) fn text(
 fn provenance(line: &Line, out: &mut impl Write) -> io::Result<()> {
     let mut owners: Vec<String> = Vec::new();
     for (source, count) in line.sources() {
-        writeln!(out, "{count:>6} × {}", quality(&source))?;
+        let (shared, own) = (shared_cv(source.uncertainty), noise_cv(source.uncertainty));
+        let percent = 100.0 * shared.hypot(own);
+        writeln!(out, "{count:>6} × {}: ± {percent:.0} % (k = 1, a prior)", quality(&source))?;
         let (licence, attribution) = (plain(&source.licence), plain(&source.attribution));
         let owner = format!("{attribution}; licence: {licence}");
         if !owners.contains(&owner) {
