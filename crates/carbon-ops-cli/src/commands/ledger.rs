@@ -317,11 +317,11 @@ fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, String
 
 /// Whether an entry is a record that this version understands, and adds up.
 fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Any, String> {
-    let bytes = payload.to_canonical();
-    let record = match serde_json::from_slice::<Record>(&bytes) {
+    let text = payload.to_canonical();
+    let record = match serde_json::from_str::<Record>(&text) {
         Ok(record) => record.check().map(|()| Any::V1(Box::new(record))),
         // The other reader says what is wrong without a place that is not the line's.
-        Err(_) => Any::from_json(serde_json::from_slice(&bytes).map_err(|e| e.to_string())?),
+        Err(_) => Any::from_json(serde_json::from_str(&text).map_err(|e| e.to_string())?),
     };
     let record = record.map_err(|error| error.to_string())?;
     if recompute {
