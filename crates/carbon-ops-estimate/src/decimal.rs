@@ -47,12 +47,17 @@ impl Nine {
             tens += 1;
             scaled = scale(magnitude, 8 - tens)?;
         }
-        let floor = scaled.floor();
-        if !(1e8..1e9).contains(&scaled) || (scaled - floor - 0.5).abs() < TIE {
+        if !(1e8..1e9).contains(&scaled) {
             return None;
         }
+        // Whole numbers of this size are exact in both types: no call of a rounding function.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1e8 to 1e9")]
-        let digits = scaled.round() as u32;
+        let floor = scaled as u32;
+        let fraction = scaled - f64::from(floor);
+        if (fraction - 0.5).abs() < TIE {
+            return None;
+        }
+        let digits = floor + u32::from(fraction > 0.5);
         Some(Self { negative: x < 0.0, digits, exponent: tens - 8 }.carried())
     }
 
