@@ -9,33 +9,30 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use carbon_ops_units::GramsCo2ePerKilowattHour;
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use super::fetch::Clock;
 use super::provider::{Error, Provider, Settling, Want};
-use super::signal::{Kind, Signal};
-use super::slot::{
-    AnySeries, Gap, GapReason, Impossible, Intensity, Interval, Meta, Series, Slot,
-    UncertaintyClass,
-};
+use super::signal::Signal;
+use super::slot::{AnySeries, GapReason, Intensity, Interval, Meta, Series};
 use crate::zones::Place;
 
 pub mod answers;
 pub mod disk;
 mod shard;
+mod view;
 
 pub use answers::{Answers, Kept};
 pub use disk::Limits;
 
 use disk::{Swept, lock, sweep, write_atomically};
 use shard::{Row, Shard, Value};
+use view::View;
 
 /// How long a value that may still change is used without asking again, unless told otherwise: that of
 /// carbon-ops 0.1 (`providers.ttl_seconds`).
@@ -351,7 +348,7 @@ impl<P: Provider> Cached<P> {
         let folder = disk::folder(&self.store.root, self.inner.id(), zone, signal);
         let mut revisions = Vec::new();
         for shard in self.store.load(&folder, interval) {
-            let rows: Vec<Row<'_>> = shard.rows(0..shard.len()).collect();
+            let rows: Vec<Row<'_>> = shard.rows().collect();
             for same in rows.chunk_by(|a, b| a.interval == b.interval) {
                 let values: Vec<_> = same
                     .iter()
@@ -523,138 +520,6 @@ impl<P: Provider> Provider for Cached<P> {
 
     fn settling(&self) -> Settling {
         self.inner.settling()
-    }
-}
-
-/// What the cache knows of an interval.
-struct View {
-    shards: Vec<Arc<Shard>>,
-    /// The newest row of each slot, in order of time: shards by their place, and rows that follow one
-    /// another there.
-    newest: Vec<(usize, Range<usize>)>,
-    /// Times of which nothing fresh is known: these are asked for.
-    holes: Vec<Interval>,
-    /// Times of which nothing at all is known.
-    unknown: Vec<Interval>,
-    /// Age of the oldest value that may still change.
-    age_max: Duration,
-}
-
-impl View {
-    fn of(
-        shards: Vec<Arc<Shard>>,
-        interval: Interval,
-        now: Timestamp,
-        ttl: Duration,
-        settling: Settling,
-    ) -> Self {
-        let (mut newest, mut age_max) = (Vec::<(usize, Range<usize>)>::new(), Duration::ZERO);
-        let (mut holes, mut unknown) = (Vec::new(), Vec::new());
-        // Up to where something fresh, and anything, is known.
-        let (mut fresh, mut known) = (interval.start(), interval.start());
-        for (place, shard) in shards.iter().enumerate() {
-            for (number, row) in shard.newest() {
-                let Some(part) = row.interval.intersection(&interval) else { continue };
-                match newest.last_mut() {
-                    Some((last, rows)) if *last == place && rows.end == number => rows.end += 1,
-                    _ => newest.push((place, number..number + 1)),
-                }
-                let state = freshness(&row, now, ttl, settling);
-                if let Freshness::Changing(age) = state {
-                    age_max = age_max.max(age);
-                }
-                if state != Freshness::Stale {
-                    hole(&mut holes, fresh, part.start());
-                    fresh = fresh.max(part.end());
-                }
-                hole(&mut unknown, known, part.start());
-                known = known.max(part.end());
-            }
-        }
-        hole(&mut holes, fresh, interval.end());
-        hole(&mut unknown, known, interval.end());
-        Self { shards, newest, holes, unknown, age_max }
-    }
-
-    fn series(
-        &self,
-        interval: Interval,
-        kind: Kind,
-        otherwise: GapReason,
-    ) -> Result<AnySeries, Impossible> {
-        match kind {
-            Kind::Marginal => self.typed(interval, otherwise).map(AnySeries::Marginal),
-            Kind::Average | Kind::Residual => {
-                self.typed(interval, otherwise).map(AnySeries::Inventory)
-            }
-        }
-    }
-
-    fn typed<I: Intensity>(
-        &self,
-        interval: Interval,
-        otherwise: GapReason,
-    ) -> Result<Series<I>, Impossible> {
-        let count = self.newest.iter().map(|(_, rows)| rows.len()).sum();
-        let (mut slots, mut gaps) = (Vec::with_capacity(count), Vec::new());
-        let rows = self
-            .newest
-            .iter()
-            .filter_map(|(place, numbers)| Some(self.shards.get(*place)?.rows(numbers.clone())));
-        for row in rows.flatten() {
-            match row.value {
-                Value::Slot { g_per_kwh, updated_at, meta } => {
-                    // Checked when it was read.
-                    let Ok(value) = GramsCo2ePerKilowattHour::new(g_per_kwh) else { continue };
-                    slots.push(Slot {
-                        interval: row.interval,
-                        intensity: I::of(value),
-                        updated_at,
-                        meta: Arc::clone(meta),
-                    });
-                }
-                Value::Gap(reason) => gaps.push(Gap { interval: row.interval, reason }),
-            }
-        }
-        Series::with_gaps(interval, slots, &gaps, otherwise)
-    }
-}
-
-fn hole(holes: &mut Vec<Interval>, from: Timestamp, to: Timestamp) {
-    if from >= to {
-        return;
-    }
-    if let Ok(interval) = Interval::new(from, to) {
-        holes.push(interval);
-    }
-}
-
-#[derive(PartialEq)]
-enum Freshness {
-    /// Will not change.
-    Settled,
-    /// May change; so old.
-    Changing(Duration),
-    /// To be asked again.
-    Stale,
-}
-
-fn freshness(row: &Row<'_>, now: Timestamp, ttl: Duration, settling: Settling) -> Freshness {
-    let provisional = match row.value {
-        Value::Gap(_) => true,
-        Value::Slot { meta, .. } => {
-            matches!(meta.uncertainty, UncertaintyClass::Estimated | UncertaintyClass::Forecast)
-        }
-    };
-    let settles = if provisional { settling.provisional } else { settling.actual };
-    let waited = Duration::try_from(row.checked.duration_since(row.interval.end()));
-    if waited.is_ok_and(|waited| waited >= settles) {
-        return Freshness::Settled;
-    }
-    // A clock that was set back makes nothing fresh.
-    match Duration::try_from(now.duration_since(row.checked)) {
-        Ok(age) if age < ttl => Freshness::Changing(age),
-        _ => Freshness::Stale,
     }
 }
 

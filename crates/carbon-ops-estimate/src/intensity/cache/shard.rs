@@ -16,7 +16,7 @@ use std::sync::Arc;
 use flate2::Crc;
 use jiff::Timestamp;
 
-use crate::intensity::slot::{GapReason, Interval, Meta, SLOTS_MAX};
+use crate::intensity::slot::{GapReason, Interval, Meta, SLOTS_MAX, UncertaintyClass};
 
 const MAGIC: &[u8; 8] = b"COSLOTS1";
 const ROW_BYTES: usize = 40;
@@ -52,7 +52,7 @@ pub(crate) enum Value<'a> {
 
 /// A row as the file has it, members and units included.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Packed {
+pub(crate) struct Packed {
     start: i64,
     length: u32,
     source: u32,
@@ -79,17 +79,47 @@ impl Packed {
         Self { start, length, source, g_per_kwh, updated, checked: row.checked.as_second() }
     }
 
-    fn end(&self) -> i64 {
+    /// In seconds since 1970.
+    pub(crate) fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// In seconds since 1970.
+    pub(crate) fn end(&self) -> i64 {
         self.start.saturating_add(self.length.into())
+    }
+
+    /// When it was last confirmed, in seconds since 1970.
+    pub(crate) fn checked(&self) -> i64 {
+        self.checked
     }
 
     fn is_slot(&self) -> bool {
         self.source < NULL
     }
 
-    fn unpacked<'a>(&self, sources: &'a [Arc<Meta>]) -> Option<Row<'a>> {
+    /// Whether it keeps what a shard of so many sources promises.
+    fn is_possible(&self, sources: usize) -> bool {
+        let second = |at| Timestamp::from_second(at).is_ok();
+        let fine =
+            self.length > 0 && second(self.start) && second(self.end()) && second(self.checked);
+        if !self.is_slot() {
+            return fine;
+        }
+        fine && (self.source as usize) < sources
+            && (self.g_per_kwh.is_finite() && self.g_per_kwh >= 0.0)
+            && (self.updated == UNSAID || Timestamp::from_microsecond(self.updated).is_ok())
+    }
+
+    #[inline]
+    fn interval(&self) -> Option<Interval> {
         let second = |second| Timestamp::from_second(second).ok();
-        let value = match self.source {
+        Interval::new(second(self.start)?, second(self.end())?).ok()
+    }
+
+    #[inline]
+    fn value<'a>(&self, sources: &'a [Arc<Meta>]) -> Option<Value<'a>> {
+        Some(match self.source {
             MISSING => Value::Gap(GapReason::Missing),
             NULL => Value::Gap(GapReason::Null),
             source => Value::Slot {
@@ -100,9 +130,12 @@ impl Packed {
                 },
                 meta: sources.get(source as usize)?,
             },
-        };
-        let interval = Interval::new(second(self.start)?, second(self.end())?).ok()?;
-        Some(Row { interval, value, checked: second(self.checked)? })
+        })
+    }
+
+    fn unpacked<'a>(&self, sources: &'a [Arc<Meta>]) -> Option<Row<'a>> {
+        let checked = Timestamp::from_second(self.checked).ok()?;
+        Some(Row { interval: self.interval()?, value: self.value(sources)?, checked })
     }
 
     fn append_to(&self, bytes: &mut Vec<u8>, source: u32) {
@@ -115,7 +148,7 @@ impl Packed {
     }
 
     /// `None` when the bytes break what a shard promises.
-    fn from_bytes(bytes: &[u8; ROW_BYTES], sources: &[Arc<Meta>]) -> Option<Self> {
+    fn from_bytes(bytes: &[u8; ROW_BYTES], sources: usize) -> Option<Self> {
         let (start, bytes) = bytes.split_first_chunk::<8>()?;
         let (length, bytes) = bytes.split_first_chunk::<4>()?;
         let (source, bytes) = bytes.split_first_chunk::<4>()?;
@@ -130,7 +163,7 @@ impl Packed {
             updated: i64::from_le_bytes(*updated),
             checked: i64::from_le_bytes(*checked),
         };
-        row.unpacked(sources).map(|_| row)
+        row.is_possible(sources).then_some(row)
     }
 }
 
@@ -140,19 +173,32 @@ impl Shard {
         self.rows.len()
     }
 
-    /// The rows of these numbers; the first is 0.
-    pub(crate) fn rows(&self, numbers: Range<usize>) -> impl Iterator<Item = Row<'_>> {
+    /// All rows.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows.iter().filter_map(|row| row.unpacked(&self.sources))
+    }
+
+    /// When and what the rows of these numbers say; the first is 0.
+    pub(crate) fn values(
+        &self,
+        numbers: Range<usize>,
+    ) -> impl Iterator<Item = (Interval, Value<'_>)> {
         let rows = self.rows.get(numbers).unwrap_or_default();
-        rows.iter().filter_map(|row| row.unpacked(&self.sources))
+        rows.iter().filter_map(|row| Some((row.interval()?, row.value(&self.sources)?)))
     }
 
     /// The newest row of each start, with its number.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = (usize, Row<'_>)> {
-        let next = self.rows.iter().skip(1).map(Some).chain([None]);
-        let rows = self.rows.iter().zip(next).enumerate();
-        let newest =
-            rows.filter(|(_, (row, next))| next.is_none_or(|next| next.start != row.start));
-        newest.filter_map(|(number, (row, _))| Some((number, row.unpacked(&self.sources)?)))
+    pub(crate) fn newest(&self) -> impl Iterator<Item = (usize, &Packed)> {
+        let next = |number: usize| self.rows.get(number + 1);
+        let rows = self.rows.iter().enumerate();
+        rows.filter(move |(number, row)| next(*number).is_none_or(|next| next.start != row.start))
+    }
+
+    /// Whether a row says no value, or one that its source filled in or forecast.
+    pub(crate) fn is_provisional(&self, row: &Packed) -> bool {
+        self.sources.get(row.source as usize).is_none_or(|meta| {
+            matches!(meta.uncertainty, UncertaintyClass::Estimated | UncertaintyClass::Forecast)
+        })
     }
 
     /// Whether a value is known of a slot that starts then.
@@ -277,7 +323,7 @@ impl Shard {
         }
         let mut rows = Vec::with_capacity(count);
         for row in rest.as_chunks().0 {
-            rows.push(Packed::from_bytes(row, &sources)?);
+            rows.push(Packed::from_bytes(row, sources.len())?);
         }
         rows.is_sorted_by_key(|row| row.start).then_some(Self { sources, rows })
     }
@@ -293,6 +339,7 @@ fn crc(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
     use crate::intensity::Signal;
+    use proptest::prelude::*;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -313,7 +360,7 @@ mod tests {
     }
 
     fn rows(shard: &Shard) -> Vec<Row<'_>> {
-        shard.rows(0..shard.len()).collect()
+        shard.rows().collect()
     }
 
     #[test]
@@ -384,6 +431,30 @@ mod tests {
         check("checked at no instant", |row| row.checked = i64::MAX);
     }
 
+    proptest! {
+        /// Else a row could be lost in silence when it is unpacked.
+        #[test]
+        fn what_is_possible_can_be_unpacked_and_nothing_else(
+            start in edges(i64::from(i32::MIN), Timestamp::MIN.as_second(), Timestamp::MAX.as_second()),
+            length in prop_oneof![0..3_u32, any::<u32>()],
+            source in prop_oneof![0..3_u32, Just(NULL), Just(MISSING)],
+            g_per_kwh in prop_oneof![-1.0..1000.0, any::<f64>()],
+            updated in edges(UNSAID, Timestamp::MIN.as_microsecond(), Timestamp::MAX.as_microsecond()),
+            checked in edges(0, Timestamp::MIN.as_second(), Timestamp::MAX.as_second()),
+        ) {
+            let row = Packed { start, length, source, g_per_kwh, updated, checked };
+            let sources = [meta(), meta()];
+            prop_assert_eq!(row.is_possible(sources.len()), row.unpacked(&sources).is_some());
+        }
+    }
+
+    /// Numbers around three of note, and any.
+    fn edges(a: i64, b: i64, c: i64) -> impl Strategy<Value = i64> {
+        let around = (prop_oneof![Just(a), Just(b), Just(c)], -2..3_i64);
+        let usual = 1_700_000_000..1_800_000_000_i64;
+        prop_oneof![around.prop_map(|(at, off)| at.saturating_add(off)), usual, any::<i64>()]
+    }
+
     #[test]
     fn a_revision_keeps_both_and_a_confirmation_one() {
         let (mut shard, meta) = (Shard::default(), meta());
@@ -395,7 +466,7 @@ mod tests {
         let revised = row(&meta, 0, Some(2.0), 3000);
         shard.learn(&revised);
         assert_eq!(rows(&shard), [confirmed, revised]);
-        assert_eq!(shard.newest().collect::<Vec<_>>(), [(1, revised)]);
+        assert_eq!(shard.newest().map(|(number, _)| number).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
