@@ -27,8 +27,11 @@ use crate::writer::{KEY_SEED, Random, World, check, create, opened, payload, sta
 const WRITERS: u32 = 32;
 const LASTS: Duration = Duration::from_secs(20);
 const SEED: u64 = 20_261_124;
-/// How many records a pipeline is given at a time, at most: more than one batch has.
-const BURST: u64 = 1200;
+/// How many records a pipeline is given at a time, at most.
+const BURST: u64 = 400;
+/// How long the next acknowledgement of a pipeline is waited for, so that it is killed in its turn:
+/// most of the time it waits for the lock, and a kill then proves little.
+const TURN_COMES: Duration = Duration::from_millis(400);
 /// How large the pipelines let the active file grow: the least that may be set, so that
 /// segments are sealed all the time.
 const SEGMENT_BYTES: &str = "1048576";
@@ -40,6 +43,7 @@ fn signal(child: &Child, signal: Signal) {
 /// One of many.
 struct Running {
     child: Child,
+    number: u32,
     stopped: bool,
     /// What a pipeline says beside its acknowledgements.
     errors: Option<PathBuf>,
@@ -65,7 +69,7 @@ impl Crowd<'_> {
             return self.pipeline(number, seed);
         }
         let child = start(&self.dir, number, seed, &self.world);
-        Running { child, stopped: false, errors: None }
+        Running { child, number, stopped: false, errors: None }
     }
 
     /// `carbon-ops ledger append`, fed by a thread and heard by another; both end with the pipes.
@@ -85,7 +89,7 @@ impl Crowd<'_> {
         std::thread::spawn(move || feed(input, number, Random(seed.into())));
         let world = self.world.clone();
         std::thread::spawn(move || hear(output, number, &world));
-        Running { child, stopped: false, errors: Some(errors) }
+        Running { child, number, stopped: false, errors: Some(errors) }
     }
 
     /// Kills a writer, which has to have been alive until then.
@@ -95,6 +99,16 @@ impl Crowd<'_> {
         if status.signal() != Some(Signal::SIGKILL as i32) {
             let said = writer.errors.map(|path| std::fs::read_to_string(path).unwrap());
             self.world.lock().unwrap().stopped.push(format!("{status}: {said:?}"));
+        }
+    }
+
+    /// Waits until a writer is acknowledged something, or not for much longer.
+    fn await_turn(&self, writer: &Running) {
+        let acknowledged = || self.world.lock().unwrap().acknowledged.get(&writer.number).copied();
+        signal(&writer.child, Signal::SIGCONT);
+        let (before, began) = (acknowledged(), Instant::now());
+        while acknowledged() == before && began.elapsed() < TURN_COMES {
+            std::thread::sleep(Duration::from_micros(200));
         }
     }
 
@@ -171,6 +185,10 @@ fn writers_and_pipelines_that_are_killed_and_stopped_at_random_lose_nothing() {
                 (writers[at].stopped, stops) = (true, stops + 1);
             }
             2 => {
+                if is_pipeline(at) && crowd.random.below(2) == 0 {
+                    crowd.await_turn(&writers[at]);
+                }
+                signal(&writers[at].child, Signal::SIGKILL);
                 let next = crowd.begin(is_pipeline(at));
                 crowd.end(std::mem::replace(&mut writers[at], next));
                 kills[usize::from(is_pipeline(at))] += 1;
@@ -200,9 +218,12 @@ fn writers_and_pipelines_that_are_killed_and_stopped_at_random_lose_nothing() {
         these.map(|(_, count)| count).sum()
     };
     let acknowledged = [acknowledged(false), acknowledged(true)];
+    let files = std::fs::read_dir(&dir).unwrap().flatten();
+    let torn = files.filter(|file| file.file_name().to_string_lossy().contains(".torn-")).count();
     crate::skip::say(&format!(
         "{begun} writers, {kills:?} kills of single writers and of pipelines, {stops} stops, \
-         {acknowledged:?} acknowledged records of {lines} lines, {} checkpoints heard of",
+         {acknowledged:?} acknowledged records of {lines} lines, {torn} torn ends, {} checkpoints \
+         heard of",
         told.signed.len()
     ));
     assert!(kills.iter().all(|kills| *kills > 25), "{kills:?} kills");
