@@ -10,7 +10,9 @@ use carbon_ops_ledger::entry::{AddedKey, LedgerId, RetiredKey, RotationReason, p
 use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
 use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, Status, verify_against};
+use carbon_ops_ledger::verify::{
+    Anchor, AnchorKind, AnchorVerdict, Settings, Status, verify_against, verify_records,
+};
 use carbon_ops_ledger::{Error, Result};
 use tempfile::TempDir;
 
@@ -338,7 +340,9 @@ fn retired_under_way(heir: Heir) -> (TempDir, Pipeline) {
     let pipeline = Pipeline::open(disk(), Arc::new(heir), trust(), clock, pipeline).unwrap();
     let submitter = pipeline.submitter();
     let tickets: Vec<_> = (0..40).map(|n| submitter.submit(&payload(n)).unwrap()).collect();
-    tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
     let rotation = Rotation { add: vec![&new], retire: vec![retired(&old)], ..Rotation::default() };
     assert_eq!(ledger.rotate(&rotation, LATER).unwrap().seq, 41);
     (dir, pipeline)
@@ -349,7 +353,9 @@ fn a_pipeline_whose_key_is_retired_goes_on_with_the_one_that_follows() {
     let (dir, pipeline) = retired_under_way(Heir { key: key(), next: Some(second_key()) });
     let submitter = pipeline.submitter();
     let tickets: Vec<_> = (40..100).map(|n| submitter.submit(&payload(n)).unwrap()).collect();
-    tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
     assert_eq!(pipeline.close().unwrap().entries, 100);
     let file = std::fs::read(dir.path().join(LEDGER_FILE)).unwrap();
     assert_eq!(numbers(&file), (0..100).collect::<Vec<_>>());
@@ -380,4 +386,43 @@ fn a_pipeline_whose_key_is_retired_for_good_ends_with_nothing_half_done() {
         assert!(pipeline.close().is_err());
         assert_eq!(file(), before);
     }
+}
+
+#[test]
+fn a_cut_below_a_change_is_proven_to_who_trusts_the_new_key_and_to_others_unknown() {
+    let (disk, new) = (rotated(), second_key());
+    let mut ledger = open(&disk, &new).unwrap();
+    ledger.append(payload(3), LATER).unwrap();
+    let bytes = ledger.checkpoint(LATER).unwrap().note.to_string().into_bytes();
+    let file = disk.file();
+    let below = lines(&file)[..3].concat();
+    let judge = |file: &[u8], trust: &Trust, bytes: &[u8]| {
+        let (source, bytes) = ("kept".into(), bytes.to_vec());
+        let anchor = Anchor { source, bytes, kind: AnchorKind::Checkpoint };
+        // The log of checkpoints repeats it.
+        let told = std::cell::Cell::new(Some(anchor.bytes.clone()));
+        let (anchors, history) = ([anchor], || Ok(told.take()));
+        let settings =
+            Settings { anchors: &anchors, history: Some(&history), ..Settings::new(trust) };
+        let report = verify_records(file, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
+        (report.exit_code(), report.anchors.iter().map(|a| a.verdict).collect::<Vec<_>>())
+    };
+    let unknown = AnchorVerdict::UnknownKey;
+    let both = Trust::from_iter([key().public_key(), new.public_key()]);
+    assert_eq!(judge(&file, &trust(), &bytes), (0, vec![AnchorVerdict::Confirmed]));
+    assert_eq!(judge(&below, &trust(), &bytes), (2, vec![unknown; 2]));
+    assert_eq!(judge(&below, &both, &bytes), (3, vec![AnchorVerdict::Truncated; 2]));
+    let only_new = Trust::from_iter([new.public_key()]);
+    assert_eq!(judge(&below, &only_new, &bytes), (3, vec![AnchorVerdict::Truncated; 2]));
+    // With the change still there, its key is known.
+    let above = lines(&file)[..4].concat();
+    assert_eq!(judge(&above, &trust(), &bytes), (3, vec![AnchorVerdict::Truncated; 2]));
+    // A fault in a line decides, and a signature that is not its key's is no riddle.
+    let mut faulty = below.clone();
+    faulty[100] ^= 1;
+    assert_eq!(judge(&faulty, &trust(), &bytes).0, 1);
+    let mut forged = bytes.clone();
+    let at = forged.len() - 10;
+    forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+    assert_eq!(judge(&above, &trust(), &forged), (1, vec![AnchorVerdict::Refused; 2]));
 }
