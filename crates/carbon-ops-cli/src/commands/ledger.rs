@@ -341,6 +341,9 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         Status::TornTail => "VALID UP TO A TORN LAST LINE",
         Status::Tampered => "TAMPERED WITH",
         Status::Rewritten => "CUT OFF OR REWRITTEN since it was signed for",
+        Status::Untrusted if genesis_is_trusted(report) => {
+            "NOT CHECKED: a checkpoint of more lines than there are is signed by an unknown key"
+        }
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
         _ => "UNKNOWN VERDICT",
     };
@@ -382,12 +385,27 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         };
         writeln!(out, "  line {} ({} bytes) {what}", torn.line, torn.bytes)?;
     }
-    if report.status == Status::Untrusted {
+    if report.status == Status::Untrusted && genesis_is_trusted(report) {
+        writeln!(
+            out,
+            "hint: ask the writer whether the ledger had that many lines, and for the key"
+        )?;
+        writeln!(
+            out,
+            "that signed for them; once that is trusted too (`keys trust`, or a file of both"
+        )?;
+        writeln!(out, "keys with --trust), the checkpoint proves that lines were cut off")?;
+    } else if report.status == Status::Untrusted {
         let key = report.keys.iter().find(|key| key.genesis);
         let public = key.map_or("PUBLIC_KEY", |key| key.public_key.as_str());
         write_trust_hint(public, out)?;
     }
     Ok(())
+}
+
+/// Whether the key behind the ledger is trusted.
+fn genesis_is_trusted(report: &Report) -> bool {
+    report.keys.iter().any(|key| key.genesis && key.trusted)
 }
 
 pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result<()> {
