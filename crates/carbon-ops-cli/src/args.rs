@@ -323,6 +323,7 @@ Examples:
   carbon-ops aggregate                               the default ledger, in one sum
   carbon-ops aggregate --by day host-a/ host-b/      two ledgers, day by day
   carbon-ops aggregate --by label:team --csv records.ndjson
+  carbon-ops aggregate --method monte_carlo --seed 1 records.ndjson
 
 Exit code: 0 done; 2 could not do it, or a ledger is not valid.")]
 pub(crate) struct Aggregate {
@@ -341,6 +342,18 @@ pub(crate) struct Aggregate {
     #[arg(long)]
     pub(crate) include_simulated: bool,
 
+    /// How the interval of several records is computed
+    #[arg(long, value_enum, default_value_t = AggregateMethod::LognormalMoments)]
+    pub(crate) method: AggregateMethod,
+
+    /// Trials of `monte_carlo`; 200,000 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    pub(crate) trials: Option<u64>,
+
+    /// Seed of `monte_carlo`; the output names it
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+
     /// Print the sums as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -348,6 +361,16 @@ pub(crate) struct Aggregate {
     /// Print the sums as CSV
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
+}
+
+/// How the interval of a sum is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum AggregateMethod {
+    /// That of a lognormal with the sum's mean and standard uncertainty; of a single record its own
+    LognormalMoments,
+    /// By drawing all records together (JCGM 101): for a few records with wide or truncated inputs
+    MonteCarlo,
 }
 
 /// What a sum is over.

@@ -34,6 +34,11 @@ fn uj(microjoules: u64) -> String {
     si(microjoules as f64 / 1e6, "J")
 }
 
+/// A number of things: `1 record`, `2 records`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// An error with its causes, none said twice, and its hints after everything else.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
     let (mut text, mut hints) = (String::new(), String::new());

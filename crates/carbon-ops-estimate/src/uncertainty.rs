@@ -34,7 +34,7 @@ pub use model::{
     Basis, Budget, Estimate, Expression, Input, Interval, Method, Model, Relative, Share, Sign,
     Used, Validation,
 };
-pub use monte_carlo::{MonteCarlo, Run, TRIALS, Trials};
+pub use monte_carlo::{MonteCarlo, Run, Sampled, TRIALS, Trials};
 pub use product::{Outcome, product};
 pub use random::GENERATOR;
 
