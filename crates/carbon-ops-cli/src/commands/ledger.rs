@@ -26,7 +26,7 @@ use crate::commands::legacy;
 use crate::commands::progress::Progress;
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::render::{plain, si};
+use crate::render::{counted, plain, si};
 use crate::store::Store;
 
 mod append;
@@ -351,20 +351,25 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     let own = 1 + report.recoveries + report.rotations + report.life.records();
     let records = report.entries.saturating_sub(own) + report.compared;
     let created = report.created_ts.as_deref().unwrap_or("an unknown time");
-    writeln!(out, "  {records} records in {} lines, begun {created}", report.lines)?;
+    let lines = counted(report.lines, "line", "lines");
+    writeln!(out, "  {} in {lines}, begun {created}", counted(records, "record", "records"))?;
     for key in &report.keys {
         let trust = if key.trusted { "trusted" } else { "NOT trusted" };
         let until = key.retired_seq.map_or(String::new(), |seq| format!(", retired at {seq}"));
-        writeln!(out, "  {} entries signed by {} ({trust}{until})", key.entries, key.fingerprint)?;
+        let entries = counted(key.entries, "entry", "entries");
+        writeln!(out, "  {entries} signed by {} ({trust}{until})", key.fingerprint)?;
     }
     if others.newer > 0 {
-        writeln!(out, "  {} records of a newer schema: use a newer carbon-ops", others.newer)?;
+        let newer = counted(others.newer, "record", "records");
+        writeln!(out, "  {newer} of a newer schema: use a newer carbon-ops")?;
     }
     if others.foreign > 0 {
-        writeln!(out, "  {} signed entries of other programs, not looked into", others.foreign)?;
+        let foreign = counted(others.foreign, "signed entry", "signed entries");
+        writeln!(out, "  {foreign} of other programs, not looked into")?;
     }
     if report.recoveries > 0 {
-        writeln!(out, "  {} recoveries from interrupted writes are recorded", report.recoveries)?;
+        let recoveries = counted(report.recoveries, "recovery", "recoveries");
+        writeln!(out, "  recorded: {recoveries} from interrupted writes")?;
     }
     records::write_life(report, Edge::now(), out)?;
     for fault in report.faults.iter().take(FAULTS_SHOWN) {

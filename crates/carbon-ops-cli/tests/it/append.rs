@@ -44,7 +44,7 @@ fn lines_become_entries_and_each_is_acknowledged() {
     // Without a newline at the end, and in words.
     let appended = append(&home, "", r#"{"kind":"y"}"#);
     assert_eq!(appended.code(), 0, "{}", appended.stderr);
-    assert!(appended.text().contains("appended 1 records to"), "{}", appended.text());
+    assert!(appended.text().contains("appended 1 record to"), "{}", appended.text());
     assert!(appended.text().contains("seq 1501 to 1501"), "{}", appended.text());
 }
 

@@ -146,7 +146,8 @@ fn lognormals_multiply_to_one() {
 }
 
 /// JCGM 101, 9.2.2 and 9.2.3: four standard normals, u = 2 and ±3.92; four rectangular ones of the
-/// same moments, whose sum has the published end 2√3·(2 − (3/5)^¼) = 3.88.
+/// same moments, whose sum has the published end 2√3·(2 − (3/5)^¼) = 3.88 (both quoted by sandialabs/suncal,
+/// `test/test_examples.py`; the formula is that of the sum of four uniforms).
 #[test]
 fn sums_of_normals_and_of_rectangles_are_those_of_the_supplement() {
     let normals = Model::linear((0..4).map(|_| (1.0, input("n(0, 1)"))).collect()).unwrap();
