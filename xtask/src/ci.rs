@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, soak, tidy, units};
+use crate::{figures, fuzz, soak, tidy, units};
 
 /// How long each fuzz target runs here; `cargo xtask fuzz-smoke` is for more.
 const FUZZ_SECONDS: u32 = 10;
@@ -18,7 +18,7 @@ const FUZZ_SECONDS: u32 = 10;
 /// What to leave out.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
-    /// No documentation, no fuzzing and no cargo deny: for the minutes before a commit.
+    /// No documentation, no figures, no benchmarks, no fuzzing and no cargo deny: for the minutes before a commit.
     fast: bool,
     /// The default members were tested by a plain `cargo test` just before.
     tested: bool,
@@ -92,6 +92,14 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
                 .args(["doc", "--workspace", "--no-deps", "--all-features"])
                 .env("RUSTDOCFLAGS", "-D warnings");
             execute(root, &mut command)
+        });
+        step("figures", &|| match figures::run(root, figures::Mode::Check) {
+            Ok(figures::Figures::Fine) => Outcome::Passed,
+            Ok(figures::Figures::NotChecked(what)) => Outcome::NotChecked(what),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                Outcome::Failed
+            }
         });
         step("fuzz", &|| fuzz(root));
         step("deny", &|| deny(root));
