@@ -101,6 +101,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
                 Outcome::Failed
             }
         });
+        step("bench", &|| bench(root));
         step("fuzz", &|| fuzz(root));
         step("deny", &|| deny(root));
         step("advisories", &|| advisories(root));
@@ -148,6 +149,31 @@ fn short_soak(root: &Path) -> Outcome {
             eprintln!("error: {error:#}");
             Outcome::Failed
         }
+    }
+}
+
+/// Each benchmark once on tiny inputs: that every command which a figure names still works.
+fn bench(root: &Path) -> Outcome {
+    let built = ["build", "--bin", "carbon-ops", "--bin", "carbon-governor"];
+    if cargo(root, &built) != Outcome::Passed {
+        return Outcome::Failed;
+    }
+    let target = match tidy::metadata(root, &["--no-deps"]) {
+        Ok(metadata) => tidy::string(&metadata, "target_directory").map(str::to_owned),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return Outcome::Failed;
+        }
+    };
+    let debug = |name: &str| format!("{}/debug/{name}", target.as_deref().unwrap_or("target"));
+    let (ours, governor) = (debug("carbon-ops"), debug("carbon-governor"));
+    let run = ["run", "--quiet", "--locked", "--manifest-path", "bench/Cargo.toml", "--"];
+    let what = ["all", "--quick", "--binary", &ours, "--governor", &governor];
+    match (cargo(root, &[&run[..], &what].concat()), soak::obstacle()) {
+        (Outcome::Passed, Some(why)) => {
+            Outcome::NotChecked(format!("those of the governor: {why}"))
+        }
+        (outcome, _) => outcome,
     }
 }
 

@@ -47,7 +47,6 @@ const OTHERS: [&str; 2] = ["openssl", "xxd"];
 pub(crate) fn run(root: &Path, mode: Mode) -> Result<Figures> {
     let room = Room::new(root)?;
     let mut missing: Vec<String> = Vec::new();
-    let mut stale = Vec::new();
     let mut made = BTreeMap::new();
     for path in pages(root)? {
         let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
@@ -69,7 +68,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Figures> {
         let old = fs::read_to_string(root.join(&name)).unwrap_or_default();
         made.insert(name, (old, fs::read_to_string(&path)?));
     }
-    stale.extend(orphans(root, &made)?);
+    let mut stale = orphans(root, &made)?;
     for (name, (old, new)) in made.iter().filter(|(_, (old, new))| old != new) {
         match mode {
             Mode::Check => stale.push(format!("{name}: {}", difference(old, new))),
@@ -81,7 +80,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Figures> {
     }
     if !stale.is_empty() {
         bail!(
-            "{} stale; `cargo xtask figures` makes them anew\n  {}",
+            "{} stale\n  {}\nhint: `cargo xtask figures` makes documents and pictures anew",
             stale.len(),
             stale.join("\n  ")
         );
@@ -116,16 +115,20 @@ fn orphans(root: &Path, made: &BTreeMap<String, (String, String)>) -> Result<Vec
     let shown = |name: &str| made.values().any(|(_, text)| text.contains(&format!("{name})")));
     for entry in fs::read_dir(root.join("docs"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".svg") && !made.contains_key(&format!("docs/{name}")) {
+        if is_picture(&name) && !made.contains_key(&format!("docs/{name}")) {
             orphans.push(format!("docs/{name}: no command of a document makes this picture"));
         }
     }
-    for name in made.keys().filter(|name| name.ends_with(".svg")) {
+    for name in made.keys().filter(|name| is_picture(name)) {
         if !shown(name.trim_start_matches("docs/")) {
             orphans.push(format!("{name}: no document shows this picture"));
         }
     }
     Ok(orphans)
+}
+
+fn is_picture(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "svg")
 }
 
 /// The first line that differs.
