@@ -50,7 +50,7 @@ mod tests {
         let svg = picture("a & b", "x > y", "one\n  two <3");
         assert!(svg.contains("<title>a &amp; b</title>") && svg.contains("$ x &gt; y"));
         assert!(svg.contains("y=\"70\"") && svg.contains("  two &lt;3</text>"), "{svg}");
-        // Two margins and nine letters of nine pixels; three rows of twenty.
-        assert!(svg.contains("viewBox=\"0 0 113 88\""), "{svg}");
+        // Two margins and eight letters of nine pixels; three rows of twenty.
+        assert!(svg.contains("viewBox=\"0 0 104 88\""), "{svg}");
     }
 }
