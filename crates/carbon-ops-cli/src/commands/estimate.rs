@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::intensity::cache::Mode;
 use carbon_ops_estimate::record::any::Any;
-use carbon_ops_estimate::record::v2::{IntervalKind, Method, Reserved};
+use carbon_ops_estimate::record::v2::{IntervalKind, Method, Record, Reserved};
 use carbon_ops_estimate::span::Load;
 use carbon_ops_estimate::uncertainty::Trials;
 use carbon_ops_estimate::uncertainty::text::Quantity;
@@ -184,6 +184,16 @@ fn one(
         show::buckets(&pricer.buckets(&span, minutes)?, out)?;
     }
     Ok(0)
+}
+
+/// What people read of a record.
+///
+/// # Errors
+/// When its parts contradict each other.
+pub(crate) fn summary(record: &Record) -> Result<String> {
+    let mut text = Vec::new();
+    show::summary(record, true, &mut text)?;
+    Ok(String::from_utf8(text)?)
 }
 
 /// Stands in where no time was given; it is shown nowhere.

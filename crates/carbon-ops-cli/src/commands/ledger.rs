@@ -11,7 +11,7 @@ use carbon_ops_estimate::record::{Record, RecordKind};
 use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::entry::RESERVED_MEMBERS;
-use carbon_ops_ledger::keys::Trust;
+use carbon_ops_ledger::keys::{PublicKey, Trust};
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::{LedgerReader, SegmentName};
 use carbon_ops_ledger::storage::LEDGER_FILE;
@@ -22,11 +22,11 @@ use carbon_ops_ledger::verify::{
 use serde_json::json;
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
-use crate::commands::legacy;
 use crate::commands::progress::Progress;
+use crate::commands::{estimate, legacy};
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::render::{counted, plain, si};
+use crate::render::{self, Stored, counted, plain, si};
 use crate::store::Store;
 
 mod append;
@@ -440,12 +440,45 @@ fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<
                 let mark = object.get("seq").and_then(Value::as_u64);
                 let mark = mark.and_then(|seq| superseded.mark(seq));
                 let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
+                if args.summary
+                    && let Some(text) = summary(&object, &path)
+                        .with_context(|| format!("line {number} of {}", path.display()))?
+                {
+                    write!(out, "{text}")?;
+                    if !mark.is_empty() {
+                        writeln!(out, "  {:<8}{mark}", "")?;
+                    }
+                    continue;
+                }
                 writeln!(out, "{}{mark}", row(&object))?;
             }
             _ => bail!("line {number} of {} is no entry", path.display()),
         }
     }
     Ok(0)
+}
+
+/// What was shown when a record was made; `None` for what is no record of this program, and for a
+/// measurement of version 2, which does not keep the inputs of its energy in the form that is shown.
+fn summary(object: &Object, file: &Path) -> Result<Option<String>> {
+    let text = |member: &str| object.get(member).and_then(Value::as_str);
+    let version = object.get("schema_version").and_then(Value::as_u64);
+    let ours = text("kind") == Some(RecordKind::CarbonOps.as_str());
+    if !ours || version.is_some_and(|version| version > NEWEST) {
+        return Ok(None);
+    }
+    let ledger = if file.ends_with(LEDGER_FILE) { file.parent().unwrap_or(file) } else { file };
+    let stored = Stored::Entry {
+        seq: object.get("seq").and_then(Value::as_u64).context("it has no number")?,
+        ledger: ledger.display().to_string(),
+        fingerprint: &PublicKey::from_hex(text("signing_key").unwrap_or_default())?.fingerprint(),
+    };
+    let record = Any::from_json(unsigned(object.clone()))?;
+    Ok(match &record {
+        Any::V1(record) => Some(render::summary(record, None, &[], &stored)),
+        Any::V2(_) if record.measurement().is_some() => None,
+        Any::V2(record) => Some(estimate::summary(record)?),
+    })
 }
 
 /// One entry in one line: number, time, program, energy, carbon with its interval, quality, zone.
