@@ -262,12 +262,13 @@ impl Tariff {
         let mut metas: HashMap<*const Meta, u32> = HashMap::new();
         let mut sources: Vec<String> = Vec::new();
         let mut rates = Vec::with_capacity(slots.len());
-        let mut last: Option<(&Arc<Meta>, u32)> = None;
+        // Nearly always that of the slot before, or the one before that.
+        let mut last: [Option<(&Arc<Meta>, u32)>; 2] = [None; 2];
         for slot in slots {
             let meta = &slot.meta;
-            // Nearly always that of the slot before.
-            let source = match last.filter(|(last, _)| Arc::ptr_eq(last, meta)) {
-                Some((_, source)) => source,
+            let same = |known: &&(&Arc<Meta>, u32)| Arc::ptr_eq(known.0, meta);
+            let source = match last.iter().flatten().find(same) {
+                Some((_, source)) => *source,
                 None => *metas.entry(Arc::as_ptr(meta)).or_insert_with(|| {
                     let key = meta.shared_key();
                     let index = sources.iter().position(|known| *known == key);
@@ -278,7 +279,9 @@ impl Tariff {
                     u32::try_from(index).unwrap_or(u32::MAX)
                 }),
             };
-            last = Some((meta, source));
+            if !last[0].is_some_and(|(first, _)| Arc::ptr_eq(first, meta)) {
+                last = [Some((meta, source)), last[0]];
+            }
             let value = slot.as_grams_per_kilowatt_hour();
             let rate = Rate { source, ..Rate::new(slot.interval, value, meta.uncertainty) };
             rates.push(Step::of(&rate)?);
