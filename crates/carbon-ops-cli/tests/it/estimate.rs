@@ -413,8 +413,8 @@ fn what_cannot_be_meant_is_refused_with_the_reason() {
     ] {
         let done =
             home.does(&["estimate", "--energy", energy, "--pue", "1.2", "--intensity", intensity]);
-        assert_eq!(done.code(), 2, "{energy}: {}", done.text());
-        assert!(done.text().contains(word), "{energy}: {}", done.text());
+        assert_eq!(done.code(), 2, "{energy}: {}", done.stderr);
+        assert!(done.stderr.contains(word), "{energy}: {}", done.stderr);
     }
     let stated = ["--pue", "n(1.2, 0.3)", "--intensity", "n(100, 100)", "--energy", "1kWh"];
     let notes = one(&home, &stated)["notes"].to_string();
@@ -430,8 +430,8 @@ fn a_stream_may_begin_with_a_mark_and_is_no_list() {
     let positions = r#"["2026-03-01T00:00Z","2026-03-01T01:00Z",null,1]"#;
     for list in [format!("[{line}]"), positions.to_owned()] {
         let done = stream(&home, &["--zone", "DE"], &list);
-        assert_eq!(done.code(), 2, "{}", done.text());
-        assert!(done.text().contains("JSON object on each line"), "{}", done.text());
+        assert_eq!(done.code(), 2, "{}", done.stderr);
+        assert!(done.stderr.contains("JSON object on each line"), "{}", done.stderr);
     }
 }
 
