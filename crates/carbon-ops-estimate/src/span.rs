@@ -300,8 +300,16 @@ impl Tariff {
     /// Energy that does not fill the span, or is impossible; no slot at all.
     pub fn price(&self, span: Interval, load: &Load, missing: Missing) -> Result<Priced, Error> {
         let span = Span::of(span)?;
-        let cut = Cut::of(span, load, &self.rates, missing)?;
+        let cut = Cut::of(span, load, self.meeting(span), missing)?;
         Ok(cut.totals.priced(&cut))
+    }
+
+    /// The rates that have a time in common with a span. No others price it: a record lists those that
+    /// meet its span, and is priced again from them.
+    fn meeting(&self, span: Span) -> &[Step] {
+        let from = self.rates.partition_point(|rate| rate.span.end_us <= span.start_us);
+        let to = self.rates.partition_point(|rate| rate.span.start_us < span.end_us);
+        self.rates.get(from..to).unwrap_or_default()
     }
 
     /// The same price in buckets of so many minutes, aligned to the clock in UTC. Their grams sum to
@@ -325,7 +333,7 @@ impl Tariff {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
             return Err(Error::TooMany { what: "buckets", count, max });
         }
-        let cut = Cut::of(span, load, &self.rates, missing)?;
+        let cut = Cut::of(span, load, self.meeting(span), missing)?;
         Ok(in_buckets(span, size, &cut))
     }
 }
@@ -395,10 +403,12 @@ impl Load {
 /// With which value energy is priced in a time without a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Missing {
-    /// That of the slot before it, or of the one after it where there is none before.
+    /// That of the slot before it, or of the one after it where there is none before. Slots outside of the
+    /// span are not looked at.
     #[default]
     Step,
-    /// On the straight line from the slot before to the slot after; as `Step` where one of them is not.
+    /// On the straight line from the slot before to the slot after; as `Step` where one of them is not in
+    /// the span.
     Interpolate,
     /// The mean of the rest of the span: the time is left out of the price, not of the total.
     Drop,
