@@ -23,14 +23,13 @@ const LIMIT_NS: f64 = 1000.0;
 /// Reads of a batch, and batches: a million in all.
 const READS: u32 = 10_000;
 const BATCHES: usize = 100;
+/// Batches with `--quick`.
+const BATCHES_QUICK: usize = 1;
 
 /// Batches that are not counted.
 const WARM_UP: usize = 5;
 
-pub(crate) fn measure(
-    _options: &Options,
-    subject: &Subject,
-) -> Result<(&'static str, Vec<Figure>)> {
+pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static str, Vec<Figure>)> {
     sim::demand()?;
     let room = Room::new()?;
     let sim = Sim::mount(&room, "sim", &SIX_ZONES)?;
@@ -42,7 +41,7 @@ pub(crate) fn measure(
     ensure!(domains == 6, "the page holds {domains} domains and not 6");
 
     let mut taken = Vec::new();
-    for batch in 0..WARM_UP + BATCHES {
+    for batch in 0..WARM_UP + options.many(BATCHES, BATCHES_QUICK) {
         let start = cpu_ns()?;
         for _ in 0..READS {
             page.read(black_box(&mut snapshot))?;

@@ -34,6 +34,8 @@ const LIMIT: f64 = 1.5;
 /// Requests of a turn, and turns.
 const REQUESTS: usize = 200;
 const TURNS: usize = 50;
+/// With `--quick`.
+const TURNS_QUICK: usize = 1;
 
 /// How this program is asked to be the echo: `echo SOCKET LENGTH`.
 pub(crate) const COMMAND: &str = "echo";
@@ -44,10 +46,7 @@ const OURSELVES: Pid = Pid::from_raw(0);
 /// Turns that are not counted.
 const WARM_UP: usize = 5;
 
-pub(crate) fn measure(
-    _options: &Options,
-    subject: &Subject,
-) -> Result<(&'static str, Vec<Figure>)> {
+pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static str, Vec<Figure>)> {
     sim::demand()?;
     let room = Room::new()?;
     let sim = Sim::mount(&room, "sim", &SIX_ZONES)?;
@@ -61,12 +60,20 @@ pub(crate) fn measure(
     {
         // Those who are started from here inherit it.
         sched_setaffinity(OURSELVES, &cpus).context("choosing CPUs")?;
-        figures.extend(compare(subject, &room, &sim, variant, limit)?);
+        figures.extend(compare(
+            options.many(TURNS, TURNS_QUICK),
+            subject,
+            &room,
+            &sim,
+            variant,
+            limit,
+        )?);
     }
     Ok(("socket-latency", figures))
 }
 
 fn compare(
+    turns_wanted: usize,
     subject: &Subject,
     room: &Room,
     sim: &Sim,
@@ -80,7 +87,7 @@ fn compare(
     let mut echo = Client::connect(&path)?;
 
     let mut turns = Vec::new();
-    for turn in 0..WARM_UP + TURNS {
+    for turn in 0..WARM_UP + turns_wanted {
         let (governor, echo) = (governor.turn()?, echo.turn()?);
         if turn >= WARM_UP {
             turns.push((governor, echo));

@@ -29,6 +29,8 @@ const YEAR_LIMIT_MS: f64 = 5.0;
 
 /// Spans of a stream.
 const SPANS: u32 = 500_000;
+/// With `--quick`.
+const SPANS_QUICK: u32 = 1_000;
 
 /// Most that a compact row and a full record may take, in µs: 500,000 and 50,000 a second.
 const ROW_LIMIT_US: f64 = 2.0;
@@ -85,9 +87,10 @@ fn slot(index: i64) -> Result<Slot<InventoryIntensity>> {
 }
 
 pub(crate) fn stream(options: &Options, subject: &Subject) -> Result<(&'static str, Vec<Figure>)> {
+    let many = options.many(SPANS, SPANS_QUICK);
     let room = Room::new()?;
     let file = room.path.join("spans.ndjson");
-    std::fs::write(&file, spans()?).context("writing the spans")?;
+    std::fs::write(&file, spans(many)?).context("writing the spans")?;
     let empty = room.path.join("nothing");
     std::fs::write(&empty, "")?;
     let mut figures = Vec::new();
@@ -103,11 +106,11 @@ pub(crate) fn stream(options: &Options, subject: &Subject) -> Result<(&'static s
         let mut sample = Vec::new();
         for _ in 0..options.rounds_or(3) {
             let start = took(&empty)?;
-            sample.push((took(&file)? - start) * 1e6 / f64::from(SPANS));
+            sample.push((took(&file)? - start) * 1e6 / f64::from(many));
         }
         figures.push(Figure {
             name: format!("CPU time per {name}"),
-            baseline: format!("{SPANS} spans of 4 zones as NDJSON, static data, start left out"),
+            baseline: format!("{many} spans of 4 zones as NDJSON, static data, start left out"),
             unit: "us",
             summary: Summary::of(sample),
             limit: Some(limit),
@@ -117,9 +120,9 @@ pub(crate) fn stream(options: &Options, subject: &Subject) -> Result<(&'static s
 }
 
 /// Consecutive quarter hours in four zones, each with another energy.
-fn spans() -> Result<String> {
+fn spans(many: u32) -> Result<String> {
     let mut text = String::new();
-    for index in 0..SPANS {
+    for index in 0..many {
         let zone = ["DE", "FR", "PL", "eu-west-1"].get(index as usize % 4).unwrap_or(&"DE");
         let at = START + i64::from(index) * 900;
         let (start, end) = (Timestamp::from_second(at)?, Timestamp::from_second(at + 900)?);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, soak, tidy, units};
+use crate::{figures, fuzz, soak, tidy, units};
 
 /// How long each fuzz target runs here; `cargo xtask fuzz-smoke` is for more.
 const FUZZ_SECONDS: u32 = 10;
@@ -18,7 +18,7 @@ const FUZZ_SECONDS: u32 = 10;
 /// What to leave out.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
-    /// No documentation, no fuzzing and no cargo deny: for the minutes before a commit.
+    /// No documentation, no figures, no benchmarks, no fuzzing and no cargo deny: for the minutes before a commit.
     fast: bool,
     /// The default members were tested by a plain `cargo test` just before.
     tested: bool,
@@ -93,6 +93,15 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
                 .env("RUSTDOCFLAGS", "-D warnings");
             execute(root, &mut command)
         });
+        step("figures", &|| match figures::run(root, figures::Mode::Check) {
+            Ok(figures::Figures::Fine) => Outcome::Passed,
+            Ok(figures::Figures::NotChecked(what)) => Outcome::NotChecked(what),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                Outcome::Failed
+            }
+        });
+        step("bench", &|| bench(root));
         step("fuzz", &|| fuzz(root));
         step("deny", &|| deny(root));
         step("advisories", &|| advisories(root));
@@ -140,6 +149,31 @@ fn short_soak(root: &Path) -> Outcome {
             eprintln!("error: {error:#}");
             Outcome::Failed
         }
+    }
+}
+
+/// Each benchmark once on tiny inputs: that every command which a figure names still works.
+fn bench(root: &Path) -> Outcome {
+    let built = ["build", "--bin", "carbon-ops", "--bin", "carbon-governor"];
+    if cargo(root, &built) != Outcome::Passed {
+        return Outcome::Failed;
+    }
+    let target = match tidy::metadata(root, &["--no-deps"]) {
+        Ok(metadata) => tidy::string(&metadata, "target_directory").map(str::to_owned),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return Outcome::Failed;
+        }
+    };
+    let debug = |name: &str| format!("{}/debug/{name}", target.as_deref().unwrap_or("target"));
+    let (ours, governor) = (debug("carbon-ops"), debug("carbon-governor"));
+    let run = ["run", "--quiet", "--locked", "--manifest-path", "bench/Cargo.toml", "--"];
+    let what = ["all", "--quick", "--binary", &ours, "--governor", &governor];
+    match (cargo(root, &[&run[..], &what].concat()), soak::obstacle()) {
+        (Outcome::Passed, Some(why)) => {
+            Outcome::NotChecked(format!("those of the governor: {why}"))
+        }
+        (outcome, _) => outcome,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `pack`, `fuzz-smoke` and `soak`.
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `pack`, `figures`, `fuzz-smoke` and `soak`.
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
 //! nothing of the machine but cargo and git.
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod ci;
+mod figures;
 mod fuzz;
 mod pack;
 mod soak;
@@ -21,13 +22,15 @@ mod units;
 
 const USAGE: &str = "usage: cargo xtask <command>
 
-  ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out the documentation, fuzzing,
-                             soak and cargo deny, --tested leaves out the tests of the default members (`cargo test` ran before)
+  ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out the documentation, figures, benchmarks,
+                             fuzzing, soak and cargo deny, --tested leaves out the tests of the default members (`cargo test` ran before)
   tidy [--bless]             the rules that no compiler checks; --bless renews the hashes in docs/formats
   tables --wheel PATH [--check]
                              rebuilds the data tables from the wheel of codecarbon 3.3.2; --check compares only
   pack --yearly FILE         a data pack of Electricity Maps' yearly averages (ODbL, no part of the program), to
                              standard output, from yearly_YEAR.js of the npm package @tgwf/co2
+  figures [--check]          makes anew what the documents show: outputs of commands, tables, pictures; --check
+                             compares only
   fuzz-smoke [--seconds N]   runs each fuzz target for a minute, or for N seconds
 
   soak [--seconds N] [--seed N] [--binary PATH]
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
         [soak::hostile::COMMAND, words @ ..] => soak::hostile::run(words),
         ["tidy"] => tidy::run(&root, tidy::Mode::Check),
         ["tidy", "--bless"] => tidy::run(&root, tidy::Mode::Bless),
+        ["figures"] => figures::run(&root, figures::Mode::Write).map(drop),
+        ["figures", "--check"] => figures::run(&root, figures::Mode::Check).map(drop),
         ["fuzz-smoke", flags @ ..] => {
             fuzz::parse(flags).and_then(|seconds| fuzz::run(&root, seconds))
         }

@@ -27,19 +27,21 @@ const LIMIT: f64 = 1.0 / 0.7;
 const SUBMITTERS: u32 = 8;
 /// How many appends each has under way at most.
 const IN_FLIGHT: usize = 1024;
-/// Appends of each in a round, and signatures in all of the baseline's.
+/// Appends of each in a round, and signatures in all of the baseline's; and with `--quick`.
 const EACH: u32 = 10_000;
+const EACH_QUICK: u32 = 100;
 const ROUNDS: usize = 9;
 
 pub(crate) fn measure(options: &Options, _: &Subject) -> Result<(&'static str, Vec<Figure>)> {
+    let each = options.many(EACH, EACH_QUICK);
     let room = Room::new()?;
     let message = message(&room)?;
     let mut taken = Vec::new();
     for round in 0..=options.rounds_or(ROUNDS) {
         let dir = room.folder(&format!("ledger-{round}"))?;
         create(&dir)?;
-        let signed = time(|| sign(&message))?;
-        let appended = time(|| submit(&dir))?;
+        let signed = time(|| sign(&message, each))?;
+        let appended = time(|| submit(&dir, each))?;
         std::fs::remove_dir_all(&dir)?;
         // The first round warms up.
         if round > 0 {
@@ -47,7 +49,7 @@ pub(crate) fn measure(options: &Options, _: &Subject) -> Result<(&'static str, V
         }
     }
     let threads = available_parallelism().map_or(1, usize::from);
-    let count = f64::from(SUBMITTERS * EACH);
+    let count = f64::from(SUBMITTERS * each);
     let per_second = |took: &Took| count / took.wall.as_secs_f64();
     let cpu_us = |took: &Took| took.cpu.as_secs_f64() * 1e6 / count;
     let figure = |name: &str, unit, limit, of: &dyn Fn(&(Took, Took)) -> f64| Figure {
@@ -97,9 +99,9 @@ fn message(room: &Room) -> Result<Vec<u8>> {
 }
 
 /// As many signatures as appends, on as many threads as processors.
-fn sign(message: &[u8]) -> Result<()> {
+fn sign(message: &[u8], each: u32) -> Result<()> {
     let threads = available_parallelism().map_or(1, usize::from);
-    let count = usize::try_from(SUBMITTERS * EACH)?;
+    let count = usize::try_from(SUBMITTERS * each)?;
     std::thread::scope(|scope| {
         for thread in 0..threads {
             let share = count / threads + usize::from(thread < count % threads);
@@ -114,7 +116,7 @@ fn sign(message: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn submit(dir: &std::path::Path) -> Result<()> {
+fn submit(dir: &std::path::Path, each: u32) -> Result<()> {
     let pipeline = open(dir)?;
     std::thread::scope(|scope| {
         let submitters: Vec<_> = (0..SUBMITTERS)
@@ -122,13 +124,13 @@ fn submit(dir: &std::path::Path) -> Result<()> {
                 let submitter = pipeline.submitter();
                 scope.spawn(move || -> Result<()> {
                     let mut tickets = VecDeque::with_capacity(IN_FLIGHT);
-                    for n in 0..EACH {
+                    for n in 0..each {
                         if tickets.len() == IN_FLIGHT
                             && let Some(oldest) = tickets.pop_front()
                         {
                             carbon_ops_ledger::append::pipeline::Ticket::wait(oldest)?;
                         }
-                        tickets.push_back(submitter.submit(&record(number * EACH + n)?)?);
+                        tickets.push_back(submitter.submit(&record(number * each + n)?)?);
                     }
                     for ticket in tickets {
                         ticket.wait()?;
@@ -143,6 +145,6 @@ fn submit(dir: &std::path::Path) -> Result<()> {
         anyhow::Ok(())
     })?;
     let stored = pipeline.close()?;
-    ensure!(stored.entries == u64::from(SUBMITTERS * EACH), "{stored:?}");
+    ensure!(stored.entries == u64::from(SUBMITTERS * each), "{stored:?}");
     Ok(())
 }

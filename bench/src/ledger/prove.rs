@@ -25,13 +25,13 @@ const LIMIT_MS: f64 = 1.0;
 
 const RECORDS: u64 = 1_000_000;
 /// With `--quick`.
-const QUICK: u64 = 50_000;
+const QUICK: u64 = 2_000;
 
 /// How many records are proven, far from each other.
 const PROOFS: u64 = 500;
 
 pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static str, Vec<Figure>)> {
-    let records = if options.length.is_some() { QUICK } else { RECORDS };
+    let records = options.many(RECORDS, QUICK);
     let room = Room::new()?;
     let made = Made::new(&room, subject, "ledger", records)?;
     let mut command = process::command(&subject.binary, &room.path);

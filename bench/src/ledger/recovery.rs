@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use carbon_ops_ledger::append::Ledger;
 use carbon_ops_ledger::storage::DirStorage;
 use nix::sys::resource::UsageWho;
@@ -31,6 +31,8 @@ const LIMIT_MS: f64 = 100.0;
 const LIMIT_MIB: f64 = 16.0;
 
 const RECORDS: u32 = 1_000_000;
+/// With `--quick`: more than the writer has in flight.
+const QUICK: u32 = 24_000;
 const ROUNDS: usize = 7;
 /// Most of a batch, in whole sectors.
 const TORN_BYTES: usize = 1 << 19;
@@ -42,7 +44,8 @@ pub(crate) fn measure(wanted: &Options, _: &Subject) -> Result<(&'static str, Ve
     let room = Room::new()?;
     let dir = room.folder("ledger")?;
     create(&dir)?;
-    let memory = fill(&dir)?;
+    let records = wanted.many(RECORDS, QUICK);
+    let memory = fill(&dir, records)?;
     let mut taken = Vec::new();
     for _ in 0..wanted.rounds_or(ROUNDS) {
         let mut file = OpenOptions::new().append(true).open(dir.join("ledger.ndjson"))?;
@@ -56,14 +59,14 @@ pub(crate) fn measure(wanted: &Options, _: &Subject) -> Result<(&'static str, Ve
         ensure!(ledger.repairs().len() == 2, "{:?}", ledger.repairs());
         // What was in flight when it was killed is not there.
         let written = ledger.head().seq + IN_FLIGHT;
-        ensure!(written >= u64::from(RECORDS), "{:?}", ledger.head());
+        ensure!(written >= u64::from(records), "{:?}", ledger.head());
         taken.push(milliseconds(cpu));
     }
     let first = memory.first().copied().unwrap_or_default();
     let grown = memory.iter().map(|mib| mib - first).fold(0.0, f64::max);
     let figures = vec![
         Figure {
-            name: format!("CPU time of opening a ledger of {RECORDS} records after a crash"),
+            name: format!("CPU time of opening a ledger of {records} records after a crash"),
             baseline: format!("torn batches of {TORN_BYTES} bytes"),
             unit: "ms",
             summary: Summary::of(taken),
@@ -71,7 +74,7 @@ pub(crate) fn measure(wanted: &Options, _: &Subject) -> Result<(&'static str, Ve
         },
         Figure {
             name: "resident memory of the writer".to_owned(),
-            baseline: format!("after each tenth of {RECORDS} appends"),
+            baseline: format!("after each tenth of {records} appends"),
             unit: "MiB",
             summary: Summary::of(memory),
             limit: None,
@@ -88,10 +91,15 @@ pub(crate) fn measure(wanted: &Options, _: &Subject) -> Result<(&'static str, Ve
 }
 
 /// Has the writer write, and kills it. What memory it held after each tenth, in MiB.
-fn fill(dir: &Path) -> Result<Vec<f64>> {
+fn fill(dir: &Path, records: u32) -> Result<Vec<f64>> {
     let own = std::env::current_exe().context("this program")?;
     let mut command = Command::new(own);
-    command.arg(COMMAND).arg(dir).stdout(Stdio::piped()).stdin(Stdio::null());
+    command
+        .arg(COMMAND)
+        .arg(dir)
+        .arg(records.to_string())
+        .stdout(Stdio::piped())
+        .stdin(Stdio::null());
     let mut child = command.spawn().context("the writer")?;
     let out = child.stdout.take().context("its output")?;
     let mut memory = Vec::new();
@@ -110,7 +118,8 @@ fn fill(dir: &Path) -> Result<Vec<f64>> {
 
 /// Appends until it is killed; tells its memory after each tenth.
 pub(crate) fn write(words: &[String]) -> Result<()> {
-    let dir = PathBuf::from(words.first().context("no directory")?);
+    let [dir, records] = words else { bail!("{COMMAND} needs a directory and a number") };
+    let (dir, records) = (PathBuf::from(dir), records.parse::<u32>()?);
     let pipeline = open(&dir)?;
     std::thread::scope(|scope| {
         for number in 0..8_u32 {
@@ -123,7 +132,7 @@ pub(crate) fn write(words: &[String]) -> Result<()> {
                         && let Some(oldest) = tickets.pop_front()
                     {
                         carbon_ops_ledger::append::pipeline::Ticket::wait(oldest)?;
-                        if number == 0 && n % (RECORDS / 80) == 0 {
+                        if number == 0 && n % (records / 80) == 0 {
                             println!("{}", resident_mib()?);
                         }
                     }

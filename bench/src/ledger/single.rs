@@ -22,17 +22,19 @@ use crate::subject::{Room, Subject};
 /// Most that an append may take, as a multiple of the bare write's time, at the median.
 const LIMIT: f64 = 2.0;
 
-/// Appends of each kind in a round.
+/// Appends of each kind in a round, and with `--quick`.
 const APPENDS: u32 = 400;
+const APPENDS_QUICK: u32 = 10;
 /// Those that are not counted.
 const WARM_UP: u32 = 20;
 const ROUNDS: usize = 5;
 
 pub(crate) fn measure(wanted: &Options, _: &Subject) -> Result<(&'static str, Vec<Figure>)> {
+    let appends = wanted.many(APPENDS, APPENDS_QUICK);
     let room = Room::new()?;
     let (mut bare, mut single, mut piped) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..wanted.rounds_or(ROUNDS) {
-        let medians = alternate(&room, round)?;
+        let medians = alternate(&room, round, appends)?;
         let [b, s, p] = medians;
         bare.push(b);
         single.push(s);
@@ -41,7 +43,7 @@ pub(crate) fn measure(wanted: &Options, _: &Subject) -> Result<(&'static str, Ve
     let kind = file_system(&room.path);
     let figure = |name: &str, unit, limit, sample: Vec<f64>| Figure {
         name: format!("{name} [{kind}]"),
-        baseline: format!("medians of rounds of {APPENDS}, alternating"),
+        baseline: format!("medians of rounds of {appends}, alternating"),
         unit,
         summary: Summary::of(sample),
         limit,
@@ -58,7 +60,7 @@ pub(crate) fn measure(wanted: &Options, _: &Subject) -> Result<(&'static str, Ve
 }
 
 /// Medians in microseconds: bare, by itself, through a pipeline.
-fn alternate(room: &Room, round: usize) -> Result<[f64; 3]> {
+fn alternate(room: &Room, round: usize, appends: u32) -> Result<[f64; 3]> {
     let dirs = [room.folder(&format!("single-{round}"))?, room.folder(&format!("piped-{round}"))?];
     for dir in &dirs {
         create(dir)?;
@@ -71,7 +73,7 @@ fn alternate(room: &Room, round: usize) -> Result<[f64; 3]> {
     let submitter = pipeline.submitter();
     let mut bare = OpenOptions::new().create(true).append(true).open(single_dir.join("bare"))?;
     let mut taken: [Vec<Duration>; 3] = Default::default();
-    for n in 0..WARM_UP + APPENDS {
+    for n in 0..WARM_UP + appends {
         let payload = record(n)?;
         let start = Instant::now();
         let appended = ledger.append(payload.clone(), NOW)?;

@@ -795,6 +795,13 @@ pub(crate) struct LedgerShow {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) last: usize,
 
+    /// Print the summary that was shown when a record was made
+    ///
+    /// From the record alone: whose which part of a GPU was is not in it, so that line is missing. What has
+    /// no such summary stays one line: a run that was priced by the hour, and records of others.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) summary: bool,
+
     /// Print the stored lines as they are
     #[arg(long)]
     pub(crate) json: bool,

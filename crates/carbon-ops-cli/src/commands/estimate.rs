@@ -167,10 +167,13 @@ fn one(
         labels: None,
     };
     let records = pricer.records(&span)?;
-    for (at, record) in records.iter().enumerate() {
+    // Before the first is signed.
+    for record in &records {
         record
             .check()
             .context("the record breaks its own rules; this is a defect of carbon-ops")?;
+    }
+    for (at, record) in records.iter().enumerate() {
         if at > 0 && !args.json {
             writeln!(out)?;
         }
@@ -207,6 +210,16 @@ fn tell(
         return Ok(());
     }
     show::summary(record, has_times, out)
+}
+
+/// What people read of a record.
+///
+/// # Errors
+/// When its parts contradict each other.
+pub(crate) fn summary(record: &Record) -> Result<String> {
+    let mut text = Vec::new();
+    show::summary(record, true, &mut text)?;
+    Ok(String::from_utf8(text)?)
 }
 
 /// Stands in where no time was given; it is shown nowhere.

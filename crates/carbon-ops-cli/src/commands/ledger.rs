@@ -11,7 +11,7 @@ use carbon_ops_estimate::record::{Record, RecordKind};
 use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::entry::RESERVED_MEMBERS;
-use carbon_ops_ledger::keys::Trust;
+use carbon_ops_ledger::keys::{PublicKey, Trust};
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::{LedgerReader, SegmentName};
 use carbon_ops_ledger::storage::LEDGER_FILE;
@@ -22,11 +22,11 @@ use carbon_ops_ledger::verify::{
 use serde_json::json;
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
-use crate::commands::legacy;
 use crate::commands::progress::Progress;
+use crate::commands::{estimate, legacy};
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::render::{counted, plain, si};
+use crate::render::{self, Stored, counted, plain, si};
 use crate::store::Store;
 
 mod append;
@@ -317,11 +317,11 @@ fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, String
 
 /// Whether an entry is a record that this version understands, and adds up.
 fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Any, String> {
-    let bytes = payload.to_canonical();
-    let record = match serde_json::from_slice::<Record>(&bytes) {
+    let text = payload.to_canonical();
+    let record = match serde_json::from_str::<Record>(&text) {
         Ok(record) => record.check().map(|()| Any::V1(Box::new(record))),
         // The other reader says what is wrong without a place that is not the line's.
-        Err(_) => Any::from_json(serde_json::from_slice(&bytes).map_err(|e| e.to_string())?),
+        Err(_) => Any::from_json(serde_json::from_str(&text).map_err(|e| e.to_string())?),
     };
     let record = record.map_err(|error| error.to_string())?;
     if recompute {
@@ -341,6 +341,9 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         Status::TornTail => "VALID UP TO A TORN LAST LINE",
         Status::Tampered => "TAMPERED WITH",
         Status::Rewritten => "CUT OFF OR REWRITTEN since it was signed for",
+        Status::Untrusted if genesis_is_trusted(report) => {
+            "NOT CHECKED: a checkpoint of more lines than there are is signed by an unknown key"
+        }
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
         _ => "UNKNOWN VERDICT",
     };
@@ -387,12 +390,27 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         };
         writeln!(out, "  line {} ({} bytes) {what}", torn.line, torn.bytes)?;
     }
-    if report.status == Status::Untrusted {
+    if report.status == Status::Untrusted && genesis_is_trusted(report) {
+        writeln!(
+            out,
+            "hint: ask the writer whether the ledger had that many lines, and for the key"
+        )?;
+        writeln!(
+            out,
+            "that signed for them; once that is trusted too (`keys trust`, or a file of both"
+        )?;
+        writeln!(out, "keys with --trust), the checkpoint proves that lines were cut off")?;
+    } else if report.status == Status::Untrusted {
         let key = report.keys.iter().find(|key| key.genesis);
         let public = key.map_or("PUBLIC_KEY", |key| key.public_key.as_str());
         write_trust_hint(public, out)?;
     }
     Ok(())
+}
+
+/// Whether the key behind the ledger is trusted.
+fn genesis_is_trusted(report: &Report) -> bool {
+    report.keys.iter().any(|key| key.genesis && key.trusted)
 }
 
 pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result<()> {
@@ -422,12 +440,45 @@ fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<
                 let mark = object.get("seq").and_then(Value::as_u64);
                 let mark = mark.and_then(|seq| superseded.mark(seq));
                 let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
+                if args.summary
+                    && let Some(text) = summary(&object, &path)
+                        .with_context(|| format!("line {number} of {}", path.display()))?
+                {
+                    write!(out, "{text}")?;
+                    if !mark.is_empty() {
+                        writeln!(out, "  {:<8}{mark}", "")?;
+                    }
+                    continue;
+                }
                 writeln!(out, "{}{mark}", row(&object))?;
             }
             _ => bail!("line {number} of {} is no entry", path.display()),
         }
     }
     Ok(0)
+}
+
+/// What was shown when a record was made; `None` for what is no record of this program, and for a
+/// measurement of version 2, which does not keep the inputs of its energy in the form that is shown.
+fn summary(object: &Object, file: &Path) -> Result<Option<String>> {
+    let text = |member: &str| object.get(member).and_then(Value::as_str);
+    let version = object.get("schema_version").and_then(Value::as_u64);
+    let ours = text("kind") == Some(RecordKind::CarbonOps.as_str());
+    if !ours || version.is_some_and(|version| version > NEWEST) {
+        return Ok(None);
+    }
+    let ledger = if file.ends_with(LEDGER_FILE) { file.parent().unwrap_or(file) } else { file };
+    let stored = Stored::Entry {
+        seq: object.get("seq").and_then(Value::as_u64).context("it has no number")?,
+        ledger: ledger.display().to_string(),
+        fingerprint: &PublicKey::from_hex(text("signing_key").unwrap_or_default())?.fingerprint(),
+    };
+    let record = Any::from_json(unsigned(object.clone()))?;
+    Ok(match &record {
+        Any::V1(record) => Some(render::summary(record, None, &[], &stored)),
+        Any::V2(_) if record.measurement().is_some() => None,
+        Any::V2(record) => Some(estimate::summary(record)?),
+    })
 }
 
 /// One entry in one line: number, time, program, energy, carbon with its interval, quality, zone.

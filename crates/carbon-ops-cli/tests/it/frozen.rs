@@ -26,6 +26,14 @@ fn the_first_records_verify_and_their_intervals_are_derived_again() {
     assert_eq!((&report["entries"], &report["foreign_records"]), (&10.into(), &0.into()));
 }
 
+/// The run whose summary the README shows.
+#[test]
+fn the_run_of_the_readme_verifies_and_its_interval_is_derived_again() {
+    let (code, report) = verified("run.ndjson", &["--recompute"]);
+    assert_eq!((code, &report["status"]), (0, &"valid".into()), "{report:#}");
+    assert_eq!((&report["entries"], &report["foreign_records"]), (&2.into(), &0.into()));
+}
+
 /// Spans: of a yearly table, a cloud region, nothing used, a leap day; of slots, with a gap by each policy,
 /// too many to list, a series; sampled twice; measured; and a correction, of which what stands instead is
 /// derived again.

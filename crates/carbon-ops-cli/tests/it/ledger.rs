@@ -531,6 +531,19 @@ fn no_ledger_is_2_for_whoever_asks_about_it() {
 }
 
 #[test]
+fn the_summary_of_a_stored_record_is_the_one_that_the_run_showed() {
+    let home = Home::new();
+    let run = home.does(&["run", "--region", "DE", "--", "true"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    let shown = home.does(&["ledger", "show", "--summary", "--last", "1"]);
+    let (told, kept) = (run.stderr.find("carbon-ops: true took"), shown.text());
+    assert_eq!(run.stderr[told.unwrap()..], kept);
+    // What is no record has none, and stays one line.
+    let all = home.does(&["ledger", "show", "--summary"]).text();
+    assert!(all.lines().next().unwrap().ends_with("genesis"), "{all}");
+}
+
+#[test]
 fn show_prints_the_last_stored_lines_newest_last() {
     let home = with_records(4);
     let file = fs::read_to_string(home.ledger_file()).unwrap();

@@ -88,6 +88,16 @@ fn joint_monte_carlo_over_all_records_agrees() {
     let total = partial.total();
     let joint = Model::sum(spans()).unwrap();
     let joint = joint.evaluate(&Method::MonteCarlo(MonteCarlo::seeded(3))).unwrap();
+    // What docs/method.md shows.
+    println!("| A hundred records | Grams | u, g | Low, g | High, g |\n|---|---|---|---|---|");
+    println!(
+        "| their total | {:.2} | {:.2} | {:.2} | {:.2} |",
+        total.mean, total.standard, total.low, total.high
+    );
+    println!(
+        "| all of them sampled together | {:.2} | {:.2} | {:.2} | {:.2} |",
+        joint.mean, joint.standard, joint.low, joint.high
+    );
     near(total.mean, joint.mean, 2e-3);
     // Neglected: products of shared errors, here below 1 % of u.
     near(total.standard, joint.standard, 1e-2);
@@ -123,6 +133,8 @@ fn the_interval_of_a_total_holds_the_truth() {
         held += u32::from(grams >= total.low && grams <= total.high);
     }
     let coverage = f64::from(held) / 20_000.0;
+    // What docs/method.md shows.
+    println!("| held the truth in | {:.2} % of 20,000 years | | | |", 100.0 * coverage);
     assert!((coverage - 0.95).abs() < 0.008, "{coverage}");
 }
 
