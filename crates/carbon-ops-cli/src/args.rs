@@ -168,6 +168,8 @@ Examples:
       --intensity 'ln(400, 10%)' --method monte_carlo --trials 1000000 --seed 1 --json
   carbon-ops estimate --energy 3kWh --from 2026-03-01T00:00Z --to 2026-03-01T06:00Z --zone DE \\
       --embodied '8*h100' --embodied 'server(cpus=2, memory=1024)' --share 1/2 --functional-unit 90:job
+  carbon-ops estimate --energy 3kWh --from 2026-03-01 --to 2026-03-02 --zone DE --provider electricity_maps \\
+      --upstream --ledger ledger       scope 2 and scope 3, category 3, as a record each
   carbon-ops estimate < spans.ndjson > rows.ndjson      members: start, end, energy_kwh, zone, …
   carbon-ops estimate --recompute ledger:17             the same numbers again, digit by digit
 
@@ -215,6 +217,11 @@ pub(crate) struct Estimate {
     /// Who owns the machines, which decides on scope and category: own, colocation, cloud, product
     #[arg(long, value_name = "WHO")]
     pub(crate) deployment: Option<Deployment>,
+
+    /// Two records of a span: what the power stations emit (scope 2, by location), and what is upstream of
+    /// them (scope 3, category 3), where a provider has direct and life-cycle intensities
+    #[arg(long, conflicts_with_all = ["intensity", "buckets", "functional_unit"])]
+    pub(crate) upstream: bool,
 
     #[command(flatten)]
     pub(crate) hardware: Reserve,
@@ -325,7 +332,7 @@ pub(crate) struct Aggregate {
     /// Ledgers, and files of records with one a line; the default ledger without them
     pub(crate) paths: Vec<PathBuf>,
 
-    /// What a sum is over: all, region, source, host, day (in UTC), or label:NAME
+    /// What a sum is over: all, region, source, host, day (in UTC), scope, or label:NAME
     #[arg(long, value_name = "WHAT", default_value = "all")]
     pub(crate) by: GroupBy,
 
@@ -376,6 +383,7 @@ pub(crate) enum GroupBy {
     Source,
     Host,
     Day,
+    Scope,
     Label(String),
 }
 
@@ -389,9 +397,10 @@ impl std::str::FromStr for GroupBy {
             "source" => Ok(Self::Source),
             "host" => Ok(Self::Host),
             "day" => Ok(Self::Day),
+            "scope" => Ok(Self::Scope),
             _ => match text.strip_prefix("label:") {
                 Some(name) if !name.is_empty() => Ok(Self::Label(name.to_owned())),
-                _ => Err("all, region, source, host, day, or label:NAME".to_owned()),
+                _ => Err("all, region, source, host, day, scope, or label:NAME".to_owned()),
             },
         }
     }

@@ -21,12 +21,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`slots`] does it for a time, [`prior`] is what is not known of the difference, and [`cite`] names in a record
+//! the answers that the direct values came in.
+//!
 //! Deliberately absent: losses of the grid, of which no source here gives a part of its own; a split where there
 //! is one value only.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
-use crate::intensity::{Factor, InventoryIntensity, Slot};
+use crate::embodied::within_factor;
+use crate::intensity::{Factor, Interval, InventoryIntensity, Meta, Signal, Slot};
+use crate::record::v2::Grid;
+use crate::uncertainty::Distribution;
+
+/// The true upstream part lies within a factor of 2 of the difference with 95 %. Prior: no source gives an
+/// uncertainty of it; leaks of methane and the way of fuels differ by that much between sites.
+pub const FACTOR95: f64 = 2.0;
 
 /// The parts of an intensity. They add up to that of the life cycle.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,7 +78,10 @@ pub enum Refused {
         direct: String,
     },
     /// More at the chimney than over the whole life.
-    #[error("{direct} g/kWh at the chimney are more than {lifecycle} g/kWh over the life cycle")]
+    #[error(
+        "{direct} g/kWh at the chimney are more than {lifecycle} g/kWh over the life cycle\nhint: the source \
+         contradicts itself; without a split, its life-cycle values have a price"
+    )]
     Negative {
         /// Over the life cycle.
         lifecycle: f64,
@@ -118,10 +134,65 @@ pub fn split(
     Ok(Parts { direct: of(part)?, upstream: of(whole - part)? })
 }
 
+/// The upstream part of each slot of the life cycle that has a direct counterpart; a slot without one is left out,
+/// which makes it a gap.
+///
+/// # Errors
+/// When two slots of one time are not of one source, zone, model and revision, or the direct value is the larger
+/// one.
+pub fn slots(
+    lifecycle: &[Slot<InventoryIntensity>],
+    direct: &[Slot<InventoryIntensity>],
+) -> Result<Vec<Slot<InventoryIntensity>>, Refused> {
+    let by_time: HashMap<_, _> = direct.iter().map(|slot| (slot.interval.start(), slot)).collect();
+    let mut metas: HashMap<*const Meta, Arc<Meta>> = HashMap::new();
+    let mut upstream = Vec::with_capacity(lifecycle.len());
+    for whole in lifecycle {
+        let Some(part) = by_time.get(&whole.interval.start()) else { continue };
+        let value = InventoryIntensity::new(split(whole, part)?.upstream);
+        let meta = metas.entry(Arc::as_ptr(&whole.meta)).or_insert_with(|| {
+            let signal = Signal { factor: Factor::Upstream, ..whole.meta.signal };
+            Arc::new(Meta { signal, ..Meta::clone(&whole.meta) })
+        });
+        let slot = Slot::new(whole.interval, value, Arc::clone(meta));
+        upstream.push(Slot { updated_at: whole.updated_at, ..slot });
+    }
+    Ok(upstream)
+}
+
+/// A factor of mean 1: how well the difference is known.
+///
+/// # Errors
+/// Never, as the factor is above 1.
+///
+/// ```
+/// // Ends a factor of 4 apart.
+/// let prior = carbon_ops_estimate::upstream::prior()?;
+/// assert!((prior.quantile(0.975) / prior.quantile(0.025) - 4.0).abs() < 1e-6);
+/// # Ok::<(), carbon_ops_estimate::uncertainty::Error>(())
+/// ```
+pub fn prior() -> Result<Distribution, crate::uncertainty::Error> {
+    within_factor(FACTOR95)
+}
+
+/// Names in a grid of upstream slots the answers that the direct values came in, beside those of the life cycle.
+pub fn cite(grid: &mut Grid, direct: &[Slot<InventoryIntensity>], span: Interval) {
+    for slot in direct.iter().filter(|slot| slot.interval.intersection(&span).is_some()) {
+        let Some(digest) = slot.meta.raw_digest.map(|digest| digest.to_string()) else { continue };
+        let same = |provider: &str, zone: &str| {
+            provider == slot.meta.provider && zone == slot.meta.zone_returned
+        };
+        let sources = grid.sources.iter_mut();
+        for source in sources.filter(|source| same(&source.provider, &source.zone_returned)) {
+            if let Err(at) = source.raw_sha256.binary_search(&digest) {
+                source.raw_sha256.insert(at, digest.clone());
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::intensity::{Interval, Kind, Meta, Signal};
 
@@ -143,6 +214,22 @@ mod tests {
         // A grid without chimneys.
         let hydro = split(&slot(24.0, Factor::Lifecycle), &slot(0.0, Factor::Direct)).unwrap();
         assert!((hydro.upstream.as_grams_per_kilowatt_hour() - 24.0).abs() < 1e-9);
+    }
+
+    /// 466 and 400 at 03:00; of 04:00 the direct value is missing.
+    #[test]
+    fn a_time_is_split_slot_by_slot_and_a_missing_part_is_a_gap() {
+        let mut later = slot(470.0, Factor::Lifecycle);
+        later.interval = Interval::parse("2024-09-24T04:00Z", "2024-09-24T05:00Z").unwrap();
+        let (whole, part) =
+            ([slot(466.0, Factor::Lifecycle), later], [slot(400.0, Factor::Direct)]);
+        let upstream = slots(&whole, &part).unwrap();
+        let [only] = upstream.as_slice() else { panic!("{upstream:?}") };
+        assert!((only.as_grams_per_kilowatt_hour() - 66.0).abs() < 1e-9);
+        assert_eq!(only.meta.signal.as_str(), "average_upstream");
+        assert_eq!((only.interval, only.updated_at), (whole[0].interval, whole[0].updated_at));
+        assert!(slots(&whole, &[slot(500.0, Factor::Direct)]).is_err());
+        assert!(slots(&whole, &[]).unwrap().is_empty());
     }
 
     #[test]

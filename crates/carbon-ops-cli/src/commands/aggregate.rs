@@ -10,11 +10,13 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use carbon_ops_estimate::record::any::Any;
-use carbon_ops_estimate::record::totals::{Figure, Group, Joint, Totals};
+use carbon_ops_estimate::record::totals::{Figure as Sum, Group, Joint, Totals};
+use carbon_ops_estimate::record::v2::Figure;
 use carbon_ops_estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod, GroupBy};
+use crate::commands::estimate::scopes_of;
 use crate::commands::sources::{How, Records, read};
 use crate::config::Settings;
 use crate::edge::Edge;
@@ -152,6 +154,11 @@ fn key(record: &Any, by: &GroupBy) -> String {
         GroupBy::Region => record.region().to_owned(),
         GroupBy::Source => record.source().to_owned(),
         GroupBy::Host => record.host_id().unwrap_or(NONE).to_owned(),
+        // Of the figure of operation; records of version 1 have no tags.
+        GroupBy::Scope => match record {
+            Any::V2(record) => scopes_of(record, Figure::Operational),
+            Any::V1(_) => NONE.to_owned(),
+        },
         // A span belongs to the day on which it began.
         GroupBy::Day => record.times().0.get(..10).unwrap_or(NONE).to_owned(),
         GroupBy::Label(name) => record.labels().get(name).map_or(NONE, String::as_str).to_owned(),
@@ -166,6 +173,7 @@ impl std::fmt::Display for GroupBy {
             Self::Source => f.write_str("source"),
             Self::Host => f.write_str("host"),
             Self::Day => f.write_str("day"),
+            Self::Scope => f.write_str("scope"),
             Self::Label(name) => write!(f, "label:{name}"),
         }
     }
@@ -232,7 +240,7 @@ fn with_hardware(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) ->
             writeln!(out, "{:<width$}  {:>10}", plain(key), format!("0 of {}", totals.count))?;
             continue;
         };
-        let interval = |figure: &Figure| between(figure.ci_lower_g, figure.ci_upper_g);
+        let interval = |figure: &Sum| between(figure.ci_lower_g, figure.ci_upper_g);
         let theta = match &totals.theta {
             Some(theta) => format!(
                 "{:.0} % ({:.0} to {:.0} %) {}",

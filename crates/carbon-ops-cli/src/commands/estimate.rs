@@ -32,6 +32,7 @@ mod stream;
 
 use pricer::{Pricer, Shared, Span};
 pub(crate) use pricer::{Zone, listed};
+pub(crate) use show::scopes_of;
 
 /// JCGM 101, 7.2: 10⁴/(1 − p) trials for a probability of p.
 const TRIALS: u64 = 200_000;
@@ -67,6 +68,7 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
         pue: args.pue.clone(),
         intensity: intensity.transpose().context("--intensity")?,
         deployment: args.deployment,
+        upstream: args.upstream,
         missing,
         method: method(args)?,
         reserved: reserved(args)?,
@@ -78,6 +80,11 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
 /// The hardware of all spans.
 fn reserved(args: &Estimate) -> Result<Vec<Reserved>> {
     let beyond = !args.hardware.embodied.is_empty() || args.functional_unit.is_some();
+    if args.upstream && args.energy.is_none() && !args.records && args.ledger.is_none() {
+        bail!(
+            "compact rows do not say of which scope they are\nhint: add --records, or --ledger DIR"
+        );
+    }
     if beyond && args.energy.is_none() && !args.records && args.ledger.is_none() {
         bail!(
             "compact rows have no place for hardware and scores\nhint: add --records, or --ledger DIR"
@@ -159,31 +166,50 @@ fn one(
         host: args.host.as_deref(),
         labels: None,
     };
-    let record = pricer.record(&span)?;
-    record.check().context("the record breaks its own rules; this is a defect of carbon-ops")?;
-    if let Some(ledger) = &args.ledger {
-        let line = stream::sign(ledger, &record, settings, edge)?;
-        if args.json {
-            out.write_all(&line)?;
-            writeln!(out)?;
-            return Ok(0);
-        }
-    } else if args.json {
-        let mut line = Vec::new();
-        bytes::record(&record, &mut line)?;
-        if interval.is_none() {
-            line = without_times(&line)?;
-        }
-        out.write_all(&line)?;
-        writeln!(out)?;
-        return Ok(0);
+    let records = pricer.records(&span)?;
+    // Before the first is signed.
+    for record in &records {
+        record
+            .check()
+            .context("the record breaks its own rules; this is a defect of carbon-ops")?;
     }
-    show::summary(&record, interval.is_some(), out)?;
+    for (at, record) in records.iter().enumerate() {
+        if at > 0 && !args.json {
+            writeln!(out)?;
+        }
+        tell(args, record, interval.is_some(), settings, edge, out)?;
+    }
     if args.buckets {
         let minutes = settings.bucket_minutes.value;
         show::buckets(&pricer.buckets(&span, minutes)?, out)?;
     }
     Ok(0)
+}
+
+/// Signs a record where that was asked for, and prints it.
+fn tell(
+    args: &Estimate,
+    record: &Record,
+    has_times: bool,
+    settings: &Settings,
+    edge: &Edge,
+    out: &mut impl Write,
+) -> Result<()> {
+    let mut line = Vec::new();
+    if let Some(ledger) = &args.ledger {
+        line = stream::sign(ledger, record, settings, edge)?;
+    } else if args.json {
+        bytes::record(record, &mut line)?;
+        if !has_times {
+            line = without_times(&line)?;
+        }
+    }
+    if args.json {
+        out.write_all(&line)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    show::summary(record, has_times, out)
 }
 
 /// What people read of a record.

@@ -42,6 +42,7 @@ mod simulated_rapl;
 mod simulator;
 mod skip;
 mod terminal;
+mod upstream;
 mod witness;
 mod writer;
 mod writers;

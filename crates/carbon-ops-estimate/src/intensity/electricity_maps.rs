@@ -128,7 +128,8 @@ impl Provider for ElectricityMaps {
             factor: want.factor.unwrap_or(Factor::Lifecycle),
             gases: Gases::Co2e,
         };
-        want.admits(signal).then_some(signal)
+        // It has both parts of the difference, and not the difference.
+        (want.admits(signal) && signal.factor != Factor::Upstream).then_some(signal)
     }
 
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {

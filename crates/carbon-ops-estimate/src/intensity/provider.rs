@@ -20,7 +20,8 @@ use crate::zones::Place;
 pub struct Want {
     /// Which electricity.
     pub kind: Kind,
-    /// Life cycle or direct; any.
+    /// Life cycle or direct; any of these two. What is upstream alone is nobody's whole figure, and comes
+    /// only to who asks for it.
     pub factor: Option<Factor>,
     /// Consumption or production; any.
     pub accounting: Option<Accounting>,
@@ -48,7 +49,10 @@ impl Want {
     /// Whether a signal is what is wished for.
     pub fn admits(&self, signal: Signal) -> bool {
         self.kind == signal.kind
-            && self.factor.is_none_or(|factor| factor == signal.factor)
+            && match self.factor {
+                Some(factor) => factor == signal.factor,
+                None => signal.factor != Factor::Upstream,
+            }
             && self.accounting.is_none_or(|accounting| accounting == signal.accounting)
             && self.gases.is_none_or(|gases| gases == signal.gases)
     }

@@ -43,6 +43,8 @@ pub enum Factor {
     Lifecycle,
     /// What leaves the chimney.
     Direct,
+    /// What is not at the chimney: the life cycle less what is direct (see [`crate::upstream`]).
+    Upstream,
 }
 
 /// Which gases are counted.
@@ -83,10 +85,13 @@ impl Signal {
         match (self.kind, self.factor) {
             (Kind::Average, Factor::Lifecycle) => "average_lifecycle",
             (Kind::Average, Factor::Direct) => "average_direct",
+            (Kind::Average, Factor::Upstream) => "average_upstream",
             (Kind::Marginal, Factor::Lifecycle) => "marginal_lifecycle",
             (Kind::Marginal, Factor::Direct) => "marginal_direct",
+            (Kind::Marginal, Factor::Upstream) => "marginal_upstream",
             (Kind::Residual, Factor::Lifecycle) => "residual_lifecycle",
             (Kind::Residual, Factor::Direct) => "residual_direct",
+            (Kind::Residual, Factor::Upstream) => "residual_upstream",
         }
     }
 }
@@ -123,6 +128,7 @@ impl fmt::Display for Factor {
         f.write_str(match self {
             Self::Lifecycle => "lifecycle",
             Self::Direct => "direct",
+            Self::Upstream => "upstream",
         })
     }
 }
@@ -165,6 +171,7 @@ impl FromStr for Factor {
         match text {
             "lifecycle" => Ok(Self::Lifecycle),
             "direct" => Ok(Self::Direct),
+            "upstream" => Ok(Self::Upstream),
             _ => Err(UnknownSignal(text.chars().take(60).collect())),
         }
     }
@@ -191,7 +198,7 @@ mod tests {
     #[test]
     fn names_are_read_as_they_are_written() {
         for kind in [Kind::Average, Kind::Marginal, Kind::Residual] {
-            for factor in [Factor::Lifecycle, Factor::Direct] {
+            for factor in [Factor::Lifecycle, Factor::Direct, Factor::Upstream] {
                 let signal = Signal { kind, factor, ..Signal::AVERAGE_LIFECYCLE_PRODUCTION };
                 assert_eq!(parse_kind_and_factor(signal.as_str()), Ok((kind, Some(factor))));
             }

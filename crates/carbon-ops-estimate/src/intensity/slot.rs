@@ -37,7 +37,7 @@ use carbon_ops_units::GramsCo2ePerKilowattHour;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::signal::{Kind, Signal};
+use super::signal::{Factor, Kind, Signal};
 
 /// Most slots of one series: five-minute slots of ten years. More is a mistake or an attack.
 pub const SLOTS_MAX: usize = 10 * 366 * 288;
@@ -366,12 +366,18 @@ impl Meta {
     }
 
     /// What slots with one shared error have in common (`docs/method.md`, shared errors):
-    /// `grid:PROVIDER:ZONE:SIGNAL:MODEL_OR_VINTAGE`.
+    /// `grid:PROVIDER:ZONE:SIGNAL:MODEL_OR_VINTAGE`. What is upstream has the key of the direct values: where the
+    /// mix is wrong, both are, and a split makes no error smaller.
     pub fn shared_key(&self) -> String {
         let version = self.model_version.as_deref().unwrap_or("unversioned");
         // The yearly table's key is that of record v1.
         let provider = if self.provider == super::table::ID { "owid" } else { &self.provider };
-        format!("grid:{provider}:{}:{}:{version}", self.zone_returned, self.signal.as_str())
+        let factor = match self.signal.factor {
+            Factor::Upstream => Factor::Direct,
+            factor => factor,
+        };
+        let signal = Signal { factor, ..self.signal }.as_str();
+        format!("grid:{provider}:{}:{signal}:{version}", self.zone_returned)
     }
 }
 

@@ -6,6 +6,8 @@
 //! several records is that of the partial, by its moments; of a single one it is the record's own. Which it
 //! is, each figure says. [`Joint`] has the intervals by trials over all records together.
 //!
+//! Energy that one record prices directly and another upstream (`estimate --upstream`) is counted once.
+//!
 //! Deliberately absent: reading records, and which ones count; whether two records were charged for one
 //! piece of hardware at one time.
 
@@ -15,6 +17,7 @@ use super::any::Any;
 use super::{Error, Quality, v2};
 use crate::aggregate::{ExactSum, Partial, Total};
 use crate::decimal::round9;
+use crate::intensity::{Factor, parse_kind_and_factor};
 use crate::taxonomy::Theta;
 use crate::uncertainty::{Distribution, Input, LEVEL, Model};
 
@@ -30,9 +33,9 @@ const KEYS_MAX: usize = 16;
 pub struct Group {
     count: u64,
     grams: Partial,
-    energy_kwh: ExactSum,
-    energy_with_pue_kwh: ExactSum,
-    covered_kwh: ExactSum,
+    energy: Energy,
+    /// Of records that price what is upstream of electricity, which others have priced as well.
+    energy_again: Energy,
     /// The record's own interval, while there is one only.
     own: Option<(f64, f64)>,
     /// Of the records that have hardware.
@@ -44,6 +47,24 @@ pub struct Group {
     quality: Option<Quality>,
     first: Option<String>,
     last: Option<String>,
+}
+
+/// Energy in kWh.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Energy {
+    records: u64,
+    own: ExactSum,
+    with_pue: ExactSum,
+    covered: ExactSum,
+}
+
+impl Energy {
+    fn merge(&mut self, other: &Self) {
+        self.records += other.records;
+        self.own.merge(&other.own);
+        self.with_pue.merge(&other.with_pue);
+        self.covered.merge(&other.covered);
+    }
 }
 
 /// What a sum says; all doubles have nine digits. Members that name no figure are of operation.
@@ -205,9 +226,13 @@ impl Group {
             group.own_embodied = Some((embodied.ci_lower_g, embodied.ci_upper_g));
             group.single = Some(record.clone());
         }
-        group.energy_kwh.add(energy);
-        group.energy_with_pue_kwh.add(with_pue);
-        group.covered_kwh.add(energy * record.coverage_pct() / 100.0);
+        let upstream = parse_kind_and_factor(record.signal())
+            .is_ok_and(|(_, factor)| factor == Some(Factor::Upstream));
+        let sum = if upstream { &mut group.energy_again } else { &mut group.energy };
+        sum.records = 1;
+        sum.own.add(energy);
+        sum.with_pue.add(with_pue);
+        sum.covered.add(energy * record.coverage_pct() / 100.0);
         Ok(group)
     }
 
@@ -232,9 +257,8 @@ impl Group {
         self.count += other.count;
         self.grams.merge(&other.grams);
         self.embodied.merge(&other.embodied);
-        self.energy_kwh.merge(&other.energy_kwh);
-        self.energy_with_pue_kwh.merge(&other.energy_with_pue_kwh);
-        self.covered_kwh.merge(&other.covered_kwh);
+        self.energy.merge(&other.energy);
+        self.energy_again.merge(&other.energy_again);
         self.quality = self.quality.max(other.quality);
         self.first = match (self.first.take(), &other.first) {
             (Some(a), Some(b)) => Some(a.min(b.clone())),
@@ -246,12 +270,14 @@ impl Group {
     /// What the sum says.
     pub fn totals(&self) -> Totals {
         let grams = figure(&self.grams, self.own, 0);
-        let (energy, with_pue) = (self.energy_kwh.value(), self.energy_with_pue_kwh.value());
+        // A group of upstream parts alone has the energy that they are of.
+        let sum = if self.energy.records > 0 { &self.energy } else { &self.energy_again };
+        let (energy, with_pue) = (sum.own.value(), sum.with_pue.value());
         let embodied = (self.embodied.parts().0 > 0).then(|| self.hardware());
         let (embodied, whole) = embodied.unzip();
         Totals {
             count: self.count,
-            coverage_pct: over(100.0 * self.covered_kwh.value(), energy),
+            coverage_pct: over(100.0 * sum.covered.value(), energy),
             ci_lower_g: grams.ci_lower_g,
             ci_upper_g: grams.ci_upper_g,
             confidence_level_pct: grams.confidence_level_pct,

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::{Factor, Interval, InventoryIntensity, Slot};
 use carbon_ops_estimate::record::v2::{
@@ -21,6 +21,7 @@ use carbon_ops_estimate::sci::FunctionalUnit;
 use carbon_ops_estimate::span::{Bucket, Load, Missing};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{Caution, Distribution};
+use carbon_ops_estimate::upstream;
 use sha2::{Digest as _, Sha256};
 
 use super::bytes;
@@ -31,7 +32,7 @@ use crate::grid::Grid;
 mod pue;
 mod zone;
 
-pub(crate) use zone::Zone;
+pub(crate) use zone::{Part, Zone};
 
 /// Sets of inputs that are kept; more means that every span is another, and none is worth keeping.
 const KEPT_MAX: usize = 10_000;
@@ -49,6 +50,8 @@ pub(super) struct Shared {
     pub(super) pue: Option<String>,
     pub(super) intensity: Option<Distribution>,
     pub(super) deployment: Option<Deployment>,
+    /// Whether what is direct and what is upstream are records of their own.
+    pub(super) upstream: bool,
     pub(super) missing: Missing,
     pub(super) method: Method,
     pub(super) reserved: Vec<Reserved>,
@@ -77,6 +80,8 @@ pub(super) struct Pricer<'s> {
     grid: Grid,
     zones: Vec<Zone>,
     zone_names: HashMap<String, usize>,
+    /// The same for parts of an intensity.
+    part_names: HashMap<(Part, String), usize>,
     /// Each of one zone only.
     pues: Vec<PueInput>,
     /// By zone.
@@ -216,6 +221,7 @@ impl<'s> Pricer<'s> {
             grid,
             zones: Vec::new(),
             zone_names: HashMap::new(),
+            part_names: HashMap::new(),
             pues: Vec::new(),
             pue_names: Vec::new(),
             relatives: HashMap::new(),
@@ -223,17 +229,26 @@ impl<'s> Pricer<'s> {
         }
     }
 
-    /// The record of a span.
-    pub(super) fn record(&mut self, span: &Span<'_>) -> Result<Record> {
-        let zone = self.zone(span.zone)?;
-        let pue = self.pue(zone, span.pue)?;
-        self.assemble(zone, pue, span).map(|(record, _)| record)
+    /// The record of a span; with `--upstream` two, the direct one first.
+    pub(super) fn records(&mut self, span: &Span<'_>) -> Result<Vec<Record>> {
+        let parts: &[Part] =
+            if self.shared.upstream { &[Part::Direct, Part::Upstream] } else { &[Part::Whole] };
+        let mut records = Vec::with_capacity(parts.len());
+        for part in parts {
+            let zone = self.zone(*part, span.zone)?;
+            let pue = self.pue(zone, span.pue)?;
+            records.push(self.assemble(zone, pue, span)?.0);
+        }
+        Ok(records)
     }
 
     /// What a span shares with others whose intensity does not change with time either, for it to be
     /// restated; `None` where it does, or where the energy is a series.
     pub(super) fn quote(&mut self, span: &Span<'_>) -> Result<Option<&mut Quote>> {
-        let zone = self.zone(span.zone)?;
+        if self.shared.upstream {
+            return Ok(None);
+        }
+        let zone = self.zone(Part::Whole, span.zone)?;
         // Hardware is charged by time, and a score is of both.
         let beyond = !self.shared.reserved.is_empty() || self.shared.unit.is_some();
         let known = self.zones.get_mut(zone).context("a zone is missing")?;
@@ -276,7 +291,7 @@ impl<'s> Pricer<'s> {
         span: &Span<'_>,
         minutes: Option<NonZeroU32>,
     ) -> Result<Vec<Bucket>> {
-        let zone = self.zone(span.zone)?;
+        let zone = self.zone(Part::Whole, span.zone)?;
         let zone = self.zones.get_mut(zone).context("a zone is missing")?;
         zone.load(&self.grid.chain, span.interval)?;
         let tariff = zone.tariff(span.interval)?;
@@ -284,9 +299,18 @@ impl<'s> Pricer<'s> {
         Ok(tariff.buckets(span.interval, span.load, self.shared.missing, minutes)?)
     }
 
-    fn zone(&mut self, named: Option<&str>) -> Result<usize> {
+    fn zone(&mut self, part: Part, named: Option<&str>) -> Result<usize> {
         let configured = || self.settings.region.value.as_deref();
         let name = named.or(self.shared.zone.as_deref()).or_else(configured).unwrap_or_default();
+        if part != Part::Whole {
+            let key = (part, name.to_owned());
+            if let Some(&index) = self.part_names.get(&key) {
+                return Ok(index);
+            }
+            self.zones.push(Zone::part(name, part)?);
+            self.part_names.insert(key, self.zones.len() - 1);
+            return Ok(self.zones.len() - 1);
+        }
         if let Some(&index) = self.zone_names.get(name) {
             return Ok(index);
         }
@@ -339,14 +363,25 @@ impl<'s> Pricer<'s> {
             let priced = tariff.price(span.interval, span.load, missing)?;
             let (intensity, source) = zone.intensity();
             inputs.extend(grid_inputs(&priced, &tariff, intensity, &source));
+            inputs.extend(zone.part_error()?);
             let factor = slots.first().map_or(Factor::Lifecycle, |slot| slot.meta.signal.factor);
-            (listed(grid_of(span.interval, &priced, &slots, missing))?, factor)
+            let mut grid = grid_of(span.interval, &priced, &slots, missing);
+            upstream::cite(&mut grid, zone.direct(), span.interval);
+            (listed(grid)?, factor)
         };
         let relative = relative(&mut self.relatives, &inputs, self.shared.method)?;
         let (deployment, decided) = match self.shared.deployment {
             Some(deployment) => (deployment, "flag"),
             None => zone.deployment(),
         };
+        if self.shared.upstream && deployment != Deployment::Own {
+            bail!(
+                "--upstream: of {deployment} machines both parts of the electricity are one category\nhint: leave it \
+                 out; of machines of your own, --deployment own"
+            );
+        }
+        // One of two records of a span has its hardware.
+        let has_hardware = !self.shared.reserved.is_empty() && factor != Factor::Upstream;
         let stated = Stated {
             host_id: span.host.map(str::to_owned),
             id: span.id.map(str::to_owned),
@@ -354,7 +389,7 @@ impl<'s> Pricer<'s> {
             notes: notes(zone, &grid, &inputs, &relative),
             quality_flag: zone.quality(),
             region: zone.region().to_owned(),
-            scopes: scopes(deployment, factor, !self.shared.reserved.is_empty(), decided),
+            scopes: scopes(deployment, factor, has_hardware, decided),
             signal: zone.signal().to_owned(),
             simulated: false,
             source: zone.source(),
@@ -362,7 +397,7 @@ impl<'s> Pricer<'s> {
         };
         let load = series(span.load)?;
         let mut record = Record::new(span.interval, inputs, grid, load, &relative, stated)?;
-        if !self.shared.reserved.is_empty() {
+        if has_hardware {
             record.reserve(&self.shared.reserved).context("--embodied")?;
         }
         if let Some(unit) = &self.shared.unit {

@@ -42,7 +42,7 @@ pub(super) fn summary(record: &Record, has_times: bool, out: &mut impl Write) ->
     for other in record
         .inputs
         .iter()
-        .filter(|input| ["grid", "slot_noise", "coverage"].contains(&&*input.name))
+        .filter(|input| ["grid", "slot_noise", "coverage", "upstream"].contains(&&*input.name))
     {
         line("", format!("{}: {} ({})", other.name, other.dist, plain(&other.source)))?;
     }
@@ -165,17 +165,20 @@ fn method(record: &Record) -> String {
     }
 }
 
-fn scopes(record: &Record) -> String {
+/// What a figure of a record counts as: `scope 2, location-based with scope 3, category 3`.
+pub(crate) fn scopes_of(record: &Record, figure: Figure) -> String {
     let named = |scope: &Scope| match (scope.basis, scope.category) {
         (Some(Basis::Location), _) => "scope 2, location-based".to_owned(),
         (Some(Basis::Market), _) => "scope 2, market-based".to_owned(),
         (None, Some(category)) => format!("scope {}, category {category}", scope.scope),
         (None, None) => format!("scope {}", scope.scope),
     };
-    let of = |figure: Figure| {
-        let tags = record.scopes.iter().filter(|scope| scope.figure == figure).map(named);
-        tags.collect::<Vec<_>>().join(" with ")
-    };
+    let tags = record.scopes.iter().filter(|scope| scope.figure == figure).map(named);
+    tags.collect::<Vec<_>>().join(" with ")
+}
+
+fn scopes(record: &Record) -> String {
+    let of = |figure| scopes_of(record, figure);
     let source = record.scopes.first().map_or("", |scope| &scope.source);
     let hardware = match of(Figure::Embodied) {
         tags if tags.is_empty() => tags,

@@ -234,12 +234,11 @@ impl<W: Write> Stream<'_, '_, W> {
             quote.rename(&span);
             return self.sink.put(&quote.record, &mut self.buffer);
         }
-        let record = self.pricer.record(&span)?;
-        if is_rows {
-            compact(&record, &mut self.buffer)
-        } else {
-            self.sink.put(&record, &mut self.buffer)
+        // All parts of a span, or none.
+        for record in self.pricer.records(&span)? {
+            self.sink.put(&record, &mut self.buffer)?;
         }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -283,6 +283,27 @@ fn theta_of_sums_is_that_of_two_lognormals() {
     within(sampled.ci_upper, THETA[1], 0.01);
 }
 
+/// A span in two records has its energy once, and the grams of both.
+#[test]
+fn energy_that_is_priced_directly_and_upstream_is_counted_once() {
+    let part = |intensity, signal: &str| {
+        let inputs = [("energy", "2", ""), ("pue", "1.5", ""), ("intensity", intensity, GRID)];
+        let Any::V2(record) = span(&inputs, &[]) else { panic!("a record of v2") };
+        Any::V2(Box::new(v2::Record { signal: signal.to_owned(), ..*record }))
+    };
+    let direct = part("ln(300, 15%)", "average_direct");
+    let upstream = part("ln(50, 40%)", "average_upstream");
+    let both = sum([&upstream, &direct]).totals();
+    near(both.total_energy_kwh, 2.0);
+    near(both.total_energy_with_pue_kwh, 3.0);
+    near(both.total_grams, 1050.0);
+    near(both.intensity_energy_weighted, 350.0);
+    assert_eq!((both.count, both.coverage_pct), (2, 100.0));
+    let alone = sum([&upstream]).totals();
+    near(alone.total_energy_kwh, 2.0);
+    near(alone.intensity_energy_weighted, 50.0);
+}
+
 proptest! {
     #[test]
     fn order_and_grouping_change_nothing(

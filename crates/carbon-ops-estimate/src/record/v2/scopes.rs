@@ -8,7 +8,8 @@
 //! | product | scope 3, category 11 (use of sold products) | scope 3, category 11 |
 //!
 //! A life-cycle intensity has the fuel's way to the plant and the losses of the grid in it: of one's own
-//! machines these are scope 3, category 3, which is named as a second tag of the same figure.
+//! machines these are scope 3, category 3, which is named as a second tag of the same figure. A direct intensity has
+//! the first tag only, and what is upstream of it ([`crate::upstream`]) the second only.
 //!
 //! Sources: GHG Protocol Scope 2 Guidance (2015); Corporate Value Chain (Scope 3) Standard, table 5.4.
 //!
@@ -76,6 +77,7 @@ pub fn scopes(deployment: Deployment, factor: Factor, embodied: bool, source: &s
     };
     let third = |figure, category| tag(figure, 3, None, Some(category));
     let mut tags = match deployment {
+        Deployment::Own if factor == Factor::Upstream => vec![third(Figure::Operational, 3)],
         Deployment::Own => vec![tag(Figure::Operational, 2, Some(Basis::Location), None)],
         Deployment::Colocation => vec![third(Figure::Operational, 8)],
         Deployment::Cloud => vec![third(Figure::Operational, 1)],

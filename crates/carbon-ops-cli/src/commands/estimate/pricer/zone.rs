@@ -1,25 +1,38 @@
 //! A zone and what is known of its intensity: one value for all times, or slots of a window that grows
-//! with what is asked for.
+//! with what is asked for. Of a life-cycle intensity it can be one part only: see [`Part`].
 
 use std::borrow::Cow;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use carbon_ops_estimate::intensity::table::{ID as STATIC, SOURCE, Yearly};
 use carbon_ops_estimate::intensity::{
-    Chain, Found, Interval, InventoryIntensity, Slot, UncertaintyClass, Want,
+    Chain, Factor, Found, Interval, InventoryIntensity, Slot, UncertaintyClass, Want,
 };
 use carbon_ops_estimate::record::Quality;
 use carbon_ops_estimate::record::v2::{Deployment, Input};
 use carbon_ops_estimate::span::Tariff;
 use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_estimate::upstream;
 use carbon_ops_estimate::zones::{self, Place};
 use jiff::Timestamp;
 
 /// A day in seconds: windows are whole days in UTC.
 const DAY: i64 = 86_400;
 
+/// Which part of an intensity is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
+    /// All that the provider counts.
+    Whole,
+    /// At the chimney.
+    Direct,
+    /// Before it: what a life-cycle intensity has beyond the direct one.
+    Upstream,
+}
+
 /// A zone.
 pub(crate) struct Zone {
+    part: Part,
     /// `None` where the intensity was given and no zone.
     place: Option<Place>,
     region: String,
@@ -40,6 +53,8 @@ enum Prices {
         slots: Vec<Slot<InventoryIntensity>>,
         tariff: Tariff,
         found: Answered,
+        /// Of an upstream part, the direct slots that it was taken from.
+        direct: Vec<Slot<InventoryIntensity>>,
     },
 }
 
@@ -57,13 +72,19 @@ impl Zone {
         let place = zones::place(if unset { "world" } else { name })?;
         let finest = place.subdivision.as_ref().or(place.country.as_ref());
         let region = finest.unwrap_or(&place.asked).clone();
-        Ok(Self { place: Some(place), region, unset, prices: Prices::Unknown })
+        Ok(Self { part: Part::Whole, place: Some(place), region, unset, prices: Prices::Unknown })
+    }
+
+    /// The zone of that name, of which a part is counted.
+    pub(crate) fn part(name: &str, part: Part) -> Result<Self> {
+        Ok(Self { part, ..Self::find(name)? })
     }
 
     /// An intensity that was given; the name is only a name.
     pub(crate) fn given(intensity: Distribution, name: &str) -> Result<Self> {
         let zone = if name.is_empty() {
-            Self { place: None, region: "unstated".into(), unset: false, prices: Prices::Unknown }
+            let region = "unstated".into();
+            Self { part: Part::Whole, place: None, region, unset: false, prices: Prices::Unknown }
         } else {
             Self::find(name)?
         };
@@ -120,6 +141,25 @@ impl Zone {
         }
     }
 
+    /// Of an upstream part, the direct slots that it was taken from.
+    pub(crate) fn direct(&self) -> &[Slot<InventoryIntensity>] {
+        match &self.prices {
+            Prices::Window { direct, .. } => direct,
+            _ => &[],
+        }
+    }
+
+    /// What is not known of a part beyond what is not known of its source: with the key of its errors.
+    pub(crate) fn part_error(&self) -> Result<Option<Input>> {
+        if self.part != Part::Upstream {
+            return Ok(None);
+        }
+        let source =
+            "prior: the difference of life cycle and direct, within a factor of 2 (docs/method.md)";
+        let input = Input::new("upstream", upstream::prior()?, source);
+        Ok(Some(input.shared(format!("upstream:{}:{}", self.source(), self.region))))
+    }
+
     /// The same, ready to price.
     pub(crate) fn tariff(&self, interval: Interval) -> Result<Cow<'_, Tariff>> {
         match &self.prices {
@@ -149,12 +189,34 @@ impl Zone {
     fn ask(&mut self, chain: &Chain, interval: Interval) -> Result<()> {
         let place = self.place.as_ref().context("no zone was given")?;
         let window = whole_days(interval).unwrap_or(interval);
-        let found = chain.slots(place, window, &Want::AVERAGE)?;
+        let (found, direct) = match self.part {
+            Part::Whole => (chain.slots(place, window, &Want::AVERAGE)?, None),
+            Part::Direct => (of_factor(chain, place, window, Factor::Direct)?, None),
+            Part::Upstream => {
+                let direct = of_factor(chain, place, window, Factor::Direct)?;
+                (of_factor(chain, place, window, Factor::Lifecycle)?, Some(direct))
+            }
+        };
+        let direct = match direct {
+            Some(direct) if direct.provider != found.provider => bail!(
+                "{} has direct intensities and {} those of the life cycle, and only what one source has of \
+                 both can be split\nhint: --provider electricity_maps has both",
+                direct.provider,
+                found.provider
+            ),
+            Some(direct) => direct.series.inventory()?.slots().to_vec(),
+            None => Vec::new(),
+        };
+        let moved = moved(&found);
         let slots = found.series.inventory()?.slots();
+        let split = match self.part {
+            Part::Upstream => upstream::slots(slots, &direct)?,
+            Part::Whole | Part::Direct => slots.to_vec(),
+        };
+        let slots = split.as_slice();
         let first = slots
             .first()
             .with_context(|| format!("{} has no intensity between {window}", found.provider))?;
-        let moved = moved(&found);
         self.prices = match slots {
             [slot]
                 if slot.meta.uncertainty == UncertaintyClass::Yearly && slot.interval == window =>
@@ -174,6 +236,7 @@ impl Zone {
                 },
                 tariff: Tariff::of(slots)?,
                 slots: slots.to_vec(),
+                direct,
             },
         };
         Ok(())
@@ -253,6 +316,17 @@ impl Zone {
         }
         (Deployment::Own, "default")
     }
+}
+
+/// The slots of one factor, or who has none.
+fn of_factor(chain: &Chain, place: &Place, window: Interval, factor: Factor) -> Result<Found> {
+    let want = Want { factor: Some(factor), ..Want::AVERAGE };
+    chain.slots(place, window, &want).with_context(|| {
+        format!(
+            "--upstream needs direct and life-cycle intensities, and there are no {factor} ones\nhint: \
+             --provider electricity_maps has both; without --upstream one is enough"
+        )
+    })
 }
 
 fn moved(found: &Found) -> Option<String> {

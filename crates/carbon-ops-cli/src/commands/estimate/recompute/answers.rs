@@ -17,6 +17,7 @@ use carbon_ops_estimate::intensity::{
 };
 use carbon_ops_estimate::record::v2::{Record, Source, grid_of};
 use carbon_ops_estimate::span::Tariff;
+use carbon_ops_estimate::upstream;
 use carbon_ops_estimate::zones;
 use jiff::Timestamp;
 
@@ -49,7 +50,12 @@ pub(super) fn check(record: &Record, settings: &Settings) -> Result<Verdict> {
         return Ok(Verdict::NotKept("there is no cache on this machine".to_owned()));
     };
     let answers = Answers::new(&root.join("answers"));
-    let mut slots = Slots::new();
+    // An upstream part is what two answers differ in; a row says which of both it is.
+    let factors: &[Factor] = match signal.factor {
+        Factor::Upstream => &[Factor::Lifecycle, Factor::Direct],
+        _ => std::slice::from_ref(&signal.factor),
+    };
+    let mut by_factor = vec![Slots::new(); factors.len()];
     for source in &sources {
         if source.raw_sha256.is_empty() {
             return Ok(Verdict::NotKept(format!("{} is named without one", source.provider)));
@@ -59,18 +65,27 @@ pub(super) fn check(record: &Record, settings: &Settings) -> Result<Verdict> {
             if let Err(error) = answers.read(digest) {
                 return Ok(Verdict::NotKept(format!("{name} of {}: {error}", source.provider)));
             }
-            let meta = Meta {
-                raw_digest: Some(digest),
-                ..Meta::new(&source.provider, &source.zone_requested, signal)
-            };
-            let series = answers.rederive(&meta, record.interval()?)?;
-            for slot in series.inventory()?.slots() {
-                add(&mut slots, slot);
+            let mut read = Err(anyhow!("an answer that is of no factor"));
+            for (factor, slots) in factors.iter().zip(&mut by_factor) {
+                let signal = Signal { factor: *factor, ..signal };
+                let meta = Meta {
+                    raw_digest: Some(digest),
+                    ..Meta::new(&source.provider, &source.zone_requested, signal)
+                };
+                read = answers.rederive(&meta, record.interval()?).map_err(Into::into);
+                if let Ok(series) = &read {
+                    series.inventory()?.slots().iter().for_each(|slot| add(slots, slot));
+                    break;
+                }
             }
+            read?;
         }
     }
-    let slots: Vec<_> = slots.into_values().collect();
-    compare(record, &slots)?;
+    let mut by_factor = by_factor.into_iter().map(|slots| slots.into_values().collect::<Vec<_>>());
+    let (first, second) = (by_factor.next().unwrap_or_default(), by_factor.next());
+    let direct = second.unwrap_or_default();
+    let slots = if factors.len() > 1 { upstream::slots(&first, &direct)? } else { first };
+    compare(record, &slots, &direct)?;
     let provider = sources.first().context("no source")?;
     Ok(Verdict::Same { revised: revised(provider, signal, record.interval()?, &slots, settings) })
 }
@@ -98,7 +113,11 @@ fn signal(record: &Record) -> Result<Signal> {
 }
 
 /// Prices the span with the slots, and writes what the record then says of its grid.
-fn compare(record: &Record, slots: &[Slot<InventoryIntensity>]) -> Result<()> {
+fn compare(
+    record: &Record,
+    slots: &[Slot<InventoryIntensity>],
+    direct: &[Slot<InventoryIntensity>],
+) -> Result<()> {
     let missing = record.grid.missing_policy.parse()?;
     let load = record.energy_over_time()?.ok_or_else(|| {
         anyhow!("the parts of the energy are not listed, and no slot has a price without them")
@@ -108,7 +127,9 @@ fn compare(record: &Record, slots: &[Slot<InventoryIntensity>]) -> Result<()> {
         .price(span, &load, missing)
         .context("the kept answers do not price the span")?;
     record.check_price(&priced).context("priced by the kept answers")?;
-    let mut again = pricer::listed(grid_of(span, &priced, slots, missing))?;
+    let mut again = grid_of(span, &priced, slots, missing);
+    upstream::cite(&mut again, direct, span);
+    let mut again = pricer::listed(again)?;
     for (source, recorded) in again.sources.iter_mut().zip(&record.grid.sources) {
         // The same bytes may have come more than once, and are kept as of the first time.
         source.fetched_at.clone_from(&recorded.fetched_at);
