@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use carbon_ops_estimate::embodied::{Hardware, Lifetime, Portion};
 use carbon_ops_estimate::record::v2::Deployment;
 use carbon_ops_estimate::sci::FunctionalUnit;
 use carbon_ops_estimate::span::Missing;
@@ -14,9 +13,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::aliasing::{curve::Curve, duration, register::parse_range};
 
+mod hardware;
 mod keys;
 mod records;
 
+pub(crate) use hardware::Reserve;
 pub(crate) use keys::{Keys, KeysGenerate, KeysProve, KeysRotate, KeysShow, KeysTrust};
 pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 
@@ -104,6 +105,7 @@ pub(crate) enum Command {
 Examples:
   carbon-ops run -- make -j8
   carbon-ops run --region DE --label job=nightly --json=cost.json -- ./train.sh
+  carbon-ops run --provider static --embodied h100 --share 1/8 -- ./train.sh
 
 Exit code: CMD's own; 128+n when signal n ended it; 127 not found; 126 not executable; 125 when
 carbon-ops failed before CMD started, or when CMD succeeded and the record could not be stored.")]
@@ -122,6 +124,9 @@ pub(crate) struct Run {
     /// nobody is asked
     #[arg(long = "provider", value_name = "NAME")]
     pub(crate) providers: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) hardware: Reserve,
 
     /// Label for the record; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE")]
@@ -211,18 +216,8 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "WHO")]
     pub(crate) deployment: Option<Deployment>,
 
-    /// Hardware that the span has reserved, for the carbon of making it: h100, '8*h100',
-    /// 'server(cpus=2, memory=256, ssd=2)', or with a total of its own 'box=1200kg ± 30%'; may be repeated
-    #[arg(long, value_name = "DEVICE[=TOTAL]")]
-    pub(crate) embodied: Vec<Hardware>,
-
-    /// Over how long hardware is written off: 4y (of 8760 h), 1460d, 35040h; its usual life unless given
-    #[arg(long, value_name = "TIME", requires = "embodied")]
-    pub(crate) life: Option<Lifetime>,
-
-    /// Which part of the hardware the span has: 0.5, 50%, 2/16; all of it unless given
-    #[arg(long, value_name = "PART", requires = "embodied")]
-    pub(crate) share: Option<Portion>,
+    #[command(flatten)]
+    pub(crate) hardware: Reserve,
 
     /// Score per functional unit after ISO/IEC 21031 (SCI): how many of what, such as 1000:request
     #[arg(long, value_name = "N:UNIT")]
@@ -309,7 +304,7 @@ pub(crate) struct Label {
     pub(crate) record: Option<String>,
 
     /// A figure instead: g unless a unit follows, with its distribution if you like
-    #[arg(long, value_name = "CARBON", conflicts_with = "record")]
+    #[arg(long, value_name = "CARBON", conflicts_with = "record", allow_hyphen_values = true)]
     pub(crate) grams: Option<String>,
 
     /// Print the label as JSON
@@ -323,6 +318,7 @@ Examples:
   carbon-ops aggregate                               the default ledger, in one sum
   carbon-ops aggregate --by day host-a/ host-b/      two ledgers, day by day
   carbon-ops aggregate --by label:team --csv records.ndjson
+  carbon-ops aggregate --method monte_carlo --seed 1 records.ndjson
 
 Exit code: 0 done; 2 could not do it, or a ledger is not valid.")]
 pub(crate) struct Aggregate {
@@ -341,6 +337,18 @@ pub(crate) struct Aggregate {
     #[arg(long)]
     pub(crate) include_simulated: bool,
 
+    /// How the interval of several records is computed
+    #[arg(long, value_enum, default_value_t = AggregateMethod::LognormalMoments)]
+    pub(crate) method: AggregateMethod,
+
+    /// Trials of `monte_carlo`; 200,000 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    pub(crate) trials: Option<u64>,
+
+    /// Seed of `monte_carlo`; the output names it
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+
     /// Print the sums as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -348,6 +356,16 @@ pub(crate) struct Aggregate {
     /// Print the sums as CSV
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
+}
+
+/// How the interval of a sum is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum AggregateMethod {
+    /// That of a lognormal with the sum's mean and standard uncertainty; of a single record its own
+    LognormalMoments,
+    /// By drawing all records together (JCGM 101): for a few records with wide or truncated inputs
+    MonteCarlo,
 }
 
 /// What a sum is over.

@@ -8,12 +8,12 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::intensity::cache::Mode;
 use carbon_ops_estimate::intensity::table::YearlyTable;
 use carbon_ops_estimate::intensity::{Chain, Factor, Fallback, Interval};
 use carbon_ops_estimate::record::v2::{
-    self, Input, Method, Relative, Stated, grid_inputs, grid_of,
+    self, Embodied, Input, Method, Relative, Reserved, Stated, grid_inputs, grid_of,
 };
 use carbon_ops_estimate::record::{self, Quality, Record};
 use carbon_ops_estimate::span::{Load, Missing};
@@ -37,6 +37,8 @@ pub(crate) struct Hourly {
     settings: grid::Settings,
     region: String,
     missing: Missing,
+    /// Hardware that the command has for itself while it runs.
+    reserved: Vec<Reserved>,
 }
 
 /// A record that was priced so.
@@ -51,8 +53,13 @@ impl Hourly {
     /// `None` when nobody asked for a provider.
     ///
     /// # Errors
-    /// A name that is no provider's.
-    pub(crate) fn of(settings: &Settings, named: &[String]) -> Result<Option<Self>> {
+    /// A name that is no provider's; hardware without a provider, as a record of version 1 has no place
+    /// for it, or two pieces of it that contradict each other.
+    pub(crate) fn of(
+        settings: &Settings,
+        named: &[String],
+        reserved: Vec<Reserved>,
+    ) -> Result<Option<Self>> {
         let configured = !matches!(settings.grid.order.origin, Origin::Default);
         let mut names: Vec<Name> =
             named.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
@@ -61,8 +68,19 @@ impl Hourly {
         } else if names.is_empty() && settings.grid.file.value.is_some() {
             names.push(Name::File);
         }
-        if names.iter().all(|name| *name == Name::Static) {
+        if names.is_empty() && !reserved.is_empty() {
+            bail!(
+                "--embodied: a record of version 1 has no place for hardware\nhint: add --provider static for the \
+                 yearly average, or a provider that has hours; both give records of version 2"
+            );
+        }
+        if names.iter().all(|name| *name == Name::Static) && reserved.is_empty() {
             return Ok(None);
+        }
+        if !reserved.is_empty() {
+            // What would fail after the command fails before it.
+            let any = Interval::parse("1970-01-01T00:00Z", "1970-01-01T01:00Z")?;
+            Embodied::of(&reserved, any).context("--embodied")?;
         }
         let mut grid = settings.grid.clone();
         grid.timeout.value = grid.timeout.value.min(TIMEOUT);
@@ -71,7 +89,13 @@ impl Hourly {
             settings: grid,
             region: settings.region.value.clone().unwrap_or_default(),
             missing: settings.missing_policy.value.unwrap_or_default(),
+            reserved,
         }))
+    }
+
+    /// Whether the record is to have hardware.
+    pub(crate) fn has_hardware(&self) -> bool {
+        !self.reserved.is_empty()
     }
 
     /// Prices what was measured.
@@ -155,14 +179,18 @@ impl Hourly {
                 notes: notes(measured, zone, &priced, self.missing, &relative),
                 quality_flag: quality(measured, zone, &priced),
                 region: zone.region().to_owned(),
-                scopes: v2::scopes(deployment, factor, false, decided),
+                scopes: v2::scopes(deployment, factor, self.has_hardware(), decided),
                 signal: zone.signal().to_owned(),
                 simulated: measured.simulated == Some(true),
                 source: zone.source(),
                 tool: measured.tool.clone(),
             },
         )?;
-        Ok(with_measurement(record, measured))
+        let mut record = with_measurement(record, measured);
+        if self.has_hardware() {
+            record.reserve(&self.reserved).context("--embodied")?;
+        }
+        Ok(record)
     }
 }
 

@@ -34,6 +34,11 @@ fn uj(microjoules: u64) -> String {
     si(microjoules as f64 / 1e6, "J")
 }
 
+/// A number of things: `1 record`, `2 records`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// An error with its causes, none said twice, and its hints after everything else.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
     let (mut text, mut hints) = (String::new(), String::new());
@@ -77,6 +82,9 @@ pub(crate) fn summary(
     };
     line("energy", energy(record));
     line("carbon", priced.map_or_else(|| carbon(record), carbon_of_hour));
+    if let Some(embodied) = priced.and_then(|record| record.embodied.as_ref()) {
+        line("hardware", hardware(embodied));
+    }
     line("host", host(record));
     if !gpus.is_empty() {
         line("GPU", of_gpus(record, gpus));
@@ -248,6 +256,16 @@ fn carbon_of_hour(record: &v2::Record) -> String {
     let (low, high) = (record.meta.ci_lower_g, record.meta.ci_upper_g);
     let level = record.meta.confidence_level_pct / 100.0;
     bounded(&si(record.grams, "gCO2e"), Some((low, high, level)), "gCO2e")
+}
+
+/// The carbon of making the hardware, which is not in that of the command, and what it is of.
+fn hardware(embodied: &v2::Embodied) -> String {
+    let level = embodied.confidence_level_pct / 100.0;
+    let ends = (embodied.ci_lower_g, embodied.ci_upper_g, level);
+    let interval = (embodied.grams > 0.0).then_some(ends);
+    let names: Vec<_> = embodied.items.iter().map(|item| plain(&item.name)).collect();
+    let text = bounded(&si(embodied.grams, "gCO2e"), interval, "gCO2e");
+    format!("{text} (besides, for making {})", names.join(", "))
 }
 
 /// Where the intensity is from, and what it counts.

@@ -21,7 +21,7 @@ use carbon_ops_ledger::append::{
 use carbon_ops_ledger::canonical::{Object, Value};
 use carbon_ops_ledger::entry::LedgerId;
 use carbon_ops_ledger::keys::{
-    KeyOrigin, Passphrase, Protection, PublicKey, SecretKey, Trust, create_secret_under,
+    KeyOrigin, Passphrase, Protection, PublicKey, SecretKey, Signer, Trust, create_secret_under,
     load_public, load_secret_under,
 };
 use carbon_ops_ledger::note::{Note, NoteSignature};
@@ -34,6 +34,13 @@ use crate::edge::Edge;
 
 /// Appends take milliseconds; a queue of a hundred on a slow disk still fits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a pipeline waits for the key that takes the place of its own: `keys rotate` changes the
+/// ledgers first, one after the other, and the key file at the end. A prior.
+const SUCCESSION: Duration = Duration::from_secs(3);
+
+/// How often it looks.
+const SUCCESSION_POLL: Duration = Duration::from_millis(50);
 
 /// The file of trusted keys in the data home.
 const TRUST_FILE: &str = "trust";
@@ -154,8 +161,9 @@ impl Store {
         let segment_bytes = self.segment_bytes;
         let options = PipelineOptions { segment_bytes, ..PipelineOptions::new(options()) };
         let Keyring { key, trust } = keyring;
-        let pipeline = Pipeline::open(storage, Arc::new(key), trust, EdgeClock, options)
-            .map_err(with_remedy)?;
+        let key = Arc::new(StoredKey { key, store: self.clone() });
+        let pipeline =
+            Pipeline::open(storage, key, trust, EdgeClock, options).map_err(with_remedy)?;
         notices.extend(pipeline.repairs().iter().map(|repair| self.tell(repair)));
         Ok((pipeline, notices))
     }
@@ -288,6 +296,43 @@ impl Store {
             }
             _ => format!("{ledger} was repaired"),
         }
+    }
+}
+
+/// The key in the store's file, and after it whichever `keys rotate` puts in its place.
+struct StoredKey {
+    key: SecretKey,
+    store: Store,
+}
+
+impl Signer for StoredKey {
+    fn public_key(&self) -> PublicKey {
+        self.key.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> carbon_ops_ledger::Result<[u8; 64]> {
+        self.key.sign(message)
+    }
+
+    fn signs_here(&self) -> bool {
+        self.key.signs_here()
+    }
+
+    fn successor(&self) -> Option<Arc<dyn Signer>> {
+        let began = Edge::monotonic();
+        // Of standard input, which the records come from, nothing is read as a passphrase.
+        while self.store.passphrase_file.as_deref() != Some(Path::new("-")) {
+            let found = self.store.public(&self.store.key).ok();
+            if found.is_some_and(|found| found != self.key.public_key()) {
+                let (key, store) = (self.store.secret(&self.store.key).ok()?, self.store.clone());
+                return Some(Arc::new(Self { key, store }));
+            }
+            if Edge::monotonic().saturating_sub(began) >= SUCCESSION {
+                break;
+            }
+            std::thread::sleep(SUCCESSION_POLL);
+        }
+        None
     }
 }
 

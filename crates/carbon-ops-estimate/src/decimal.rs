@@ -26,6 +26,7 @@ pub struct Nine {
 
 impl Nine {
     /// The nearest number of nine digits, ties to even; `None` for NaN and the infinities.
+    #[inline]
     pub fn nearest(x: f64) -> Option<Self> {
         if !x.is_finite() {
             return None;
@@ -37,6 +38,7 @@ impl Nine {
     }
 
     /// By one multiplication or division, where its error cannot matter.
+    #[inline]
     fn scaled(x: f64) -> Option<Self> {
         let magnitude = x.abs();
         // ⌊log₁₀⌋ within one: the binary exponent times log₁₀ 2 = 1233/4096.
@@ -47,12 +49,17 @@ impl Nine {
             tens += 1;
             scaled = scale(magnitude, 8 - tens)?;
         }
-        let floor = scaled.floor();
-        if !(1e8..1e9).contains(&scaled) || (scaled - floor - 0.5).abs() < TIE {
+        if !(1e8..1e9).contains(&scaled) {
             return None;
         }
+        // Whole numbers of this size are exact in both types: no call of a rounding function.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1e8 to 1e9")]
-        let digits = scaled.round() as u32;
+        let floor = scaled as u32;
+        let fraction = scaled - f64::from(floor);
+        if (fraction - 0.5).abs() < TIE {
+            return None;
+        }
+        let digits = floor + u32::from(fraction > 0.5);
         Some(Self { negative: x < 0.0, digits, exponent: tens - 8 }.carried())
     }
 
@@ -65,6 +72,7 @@ impl Nine {
     }
 
     /// 999,999,999.6 has become a digit more.
+    #[inline]
     fn carried(self) -> Self {
         if self.digits < 1_000_000_000 {
             return self;
@@ -73,6 +81,7 @@ impl Nine {
     }
 
     /// The double nearest to it.
+    #[inline]
     pub fn value(self) -> f64 {
         // Both operands are exact, so that the one operation rounds as a parser would.
         let magnitude = scale(f64::from(self.digits), self.exponent)
@@ -135,6 +144,7 @@ fn write_with_exponent(digits: &[u8], exponent: i32, out: &mut Vec<u8>) {
 }
 
 /// `x · 10^power` with one rounding; `None` beyond the exact powers.
+#[inline]
 fn scale(x: f64, power: i32) -> Option<f64> {
     let factor = *POWERS.get(usize::try_from(power.unsigned_abs()).ok()?)?;
     Some(if power < 0 { x / factor } else { x * factor })

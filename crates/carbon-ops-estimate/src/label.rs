@@ -121,11 +121,20 @@ impl Equivalent {
 
 /// A figure that is no mass of emissions.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{grams} g with an interval from {low} to {high} g is no mass of emissions")]
+#[error(
+    "{grams} g{} is no mass of emissions\nhint: a mass is 0 g or more, and not infinite",
+    interval_text(*.grams, *.low, *.high)
+)]
 pub struct NoMass {
     grams: f64,
     low: f64,
     high: f64,
+}
+
+/// Nothing, of a figure that is its own interval.
+fn interval_text(grams: f64, low: f64, high: f64) -> String {
+    let exact = [low, high].iter().all(|end| end.to_bits() == grams.to_bits());
+    if exact { String::new() } else { format!(" with an interval from {low} to {high} g") }
 }
 
 /// A label.
@@ -217,6 +226,10 @@ mod tests {
         ] {
             assert!(Label::new(grams, (low, high)).is_err(), "{grams} {low} {high}");
         }
+        let exact = Label::new(-3.0, (-3.0, -3.0)).unwrap_err().to_string();
+        assert!(exact.starts_with("-3 g is no mass of emissions\nhint: "), "{exact}");
+        let upside_down = Label::new(1.0, (2.0, 1.0)).unwrap_err().to_string();
+        assert!(upside_down.starts_with("1 g with an interval from 2 to 1 g is"), "{upside_down}");
         let wide = Label::new(57.0, (40.0, 120.0)).unwrap();
         assert_eq!((wide.rating(), wide.ratings()), (Rating::B, (Rating::A, Rating::C)));
     }

@@ -48,12 +48,12 @@ use crate::decimal::round9;
 use crate::intensity::table::YEARLY_CV;
 use crate::intensity::{Interval, InventoryIntensity, Meta, Slot, UncertaintyClass};
 
+mod pieces;
 mod sum;
+mod totals;
 
+use pieces::Cut;
 use sum::Sum;
-
-/// Microseconds of a clock hour, over which the noise of single values is one error.
-const HOUR_US: i64 = 3_600_000_000;
 
 /// Most parts of a series of energy: five-minute parts of ten years, or 10 Hz for a day.
 pub const PARTS_MAX: usize = 10 * 366 * 288;
@@ -222,6 +222,14 @@ struct Step {
     source: u32,
 }
 
+impl Step {
+    fn of(rate: &Rate) -> Result<Self, Error> {
+        let g_per_kwh = round9(possible("intensity in g/kWh", rate.g_per_kwh)?);
+        let &Rate { interval, class, source, .. } = rate;
+        Ok(Self { span: Span::of(interval)?, g_per_kwh, class, source })
+    }
+}
+
 impl Tariff {
     /// Rates may come in any order; the best is that of time. Values are rounded to the nine digits
     /// that records keep of them, so that a record's own slots price its span.
@@ -229,12 +237,10 @@ impl Tariff {
     /// # Errors
     /// Rates that overlap, are shorter than a microsecond, or have an impossible value.
     pub fn new(rates: &[Rate]) -> Result<Self, Error> {
-        let step = |rate: &Rate| {
-            let value = possible("intensity in g/kWh", rate.g_per_kwh)?;
-            let span = Span::of(rate.interval)?;
-            Ok(Step { span, g_per_kwh: round9(value), class: rate.class, source: rate.source })
-        };
-        let mut rates = rates.iter().map(step).collect::<Result<Vec<_>, Error>>()?;
+        Self::of_steps(rates.iter().map(Step::of).collect::<Result<_, Error>>()?, Vec::new())
+    }
+
+    fn of_steps(mut rates: Vec<Step>, sources: Vec<String>) -> Result<Self, Error> {
         if !rates.is_sorted_by_key(|rate| rate.span) {
             rates.sort_by_key(|rate| rate.span);
         }
@@ -245,7 +251,7 @@ impl Tariff {
                 return Err(Error::Slots { at: second.span.start() });
             }
         }
-        Ok(Self { rates, sources: Vec::new() })
+        Ok(Self { rates, sources })
     }
 
     /// Of slots with their provenance. Only what may enter an inventory figure has a price.
@@ -256,26 +262,28 @@ impl Tariff {
         let mut metas: HashMap<*const Meta, u32> = HashMap::new();
         let mut sources: Vec<String> = Vec::new();
         let mut rates = Vec::with_capacity(slots.len());
+        let mut last: Option<(&Arc<Meta>, u32)> = None;
         for slot in slots {
-            let meta = Arc::as_ptr(&slot.meta);
-            let source = if let Some(&source) = metas.get(&meta) {
-                source
-            } else {
-                let key = slot.meta.shared_key();
-                let index = sources.iter().position(|known| *known == key);
-                let index = index.unwrap_or_else(|| {
-                    sources.push(key);
-                    sources.len() - 1
-                });
-                let source = u32::try_from(index).unwrap_or(u32::MAX);
-                metas.insert(meta, source);
-                source
+            let meta = &slot.meta;
+            // Nearly always that of the slot before.
+            let source = match last.filter(|(last, _)| Arc::ptr_eq(last, meta)) {
+                Some((_, source)) => source,
+                None => *metas.entry(Arc::as_ptr(meta)).or_insert_with(|| {
+                    let key = meta.shared_key();
+                    let index = sources.iter().position(|known| *known == key);
+                    let index = index.unwrap_or_else(|| {
+                        sources.push(key);
+                        sources.len() - 1
+                    });
+                    u32::try_from(index).unwrap_or(u32::MAX)
+                }),
             };
-            let class = slot.meta.uncertainty;
+            last = Some((meta, source));
             let value = slot.as_grams_per_kilowatt_hour();
-            rates.push(Rate { source, ..Rate::new(slot.interval, value, class) });
+            let rate = Rate { source, ..Rate::new(slot.interval, value, meta.uncertainty) };
+            rates.push(Step::of(&rate)?);
         }
-        Ok(Self { sources, ..Self::new(&rates)? })
+        Self::of_steps(rates, sources)
     }
 
     /// The key of a source's shared error, where the tariff was made of slots.
@@ -288,8 +296,9 @@ impl Tariff {
     /// # Errors
     /// Energy that does not fill the span, or is impossible; no slot at all.
     pub fn price(&self, span: Interval, load: &Load, missing: Missing) -> Result<Priced, Error> {
-        let pieces = pieces(Span::of(span)?, load, &self.rates, missing)?;
-        Ok(summed(load, &self.rates, &pieces))
+        let span = Span::of(span)?;
+        let cut = Cut::of(span, load, &self.rates, missing)?;
+        Ok(cut.totals.priced(&cut))
     }
 
     /// The same price in buckets of so many minutes, aligned to the clock in UTC. Their grams sum to
@@ -313,8 +322,8 @@ impl Tariff {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
             return Err(Error::TooMany { what: "buckets", count, max });
         }
-        let pieces = pieces(span, load, &self.rates, missing)?;
-        Ok(in_buckets(span, size, &pieces, load.kwh() > 0.0))
+        let cut = Cut::of(span, load, &self.rates, missing)?;
+        Ok(in_buckets(span, size, &cut))
     }
 }
 
@@ -351,18 +360,19 @@ impl Load {
         }
     }
 
-    fn check(&self, span: Span) -> Result<(), Error> {
+    /// The total in kWh, of parts that fill the span.
+    fn checked(&self, span: Span) -> Result<f64, Error> {
         let parts = match self {
-            Self::Even(kwh) => return possible("energy in kWh", *kwh).map(|_| ()),
+            Self::Even(kwh) => return possible("energy in kWh", *kwh),
             Self::Series(parts) => parts,
         };
         if parts.len() > PARTS_MAX {
             let (what, count) = ("parts of an energy series", parts.len());
             return Err(Error::TooMany { what, count, max: PARTS_MAX });
         }
-        let mut at = span.start_us;
+        let (mut at, mut sum) = (span.start_us, Sum::default());
         for part in parts {
-            possible("energy in kWh", part.kwh)?;
+            sum.add(possible("energy in kWh", part.kwh)?);
             let of = Span::of(part.interval)?;
             let wrong = |what| Error::Series { what, at: time(at.min(of.start_us)) };
             match of.start_us.cmp(&at) {
@@ -372,7 +382,7 @@ impl Load {
             }
         }
         if at == span.end_us {
-            Ok(())
+            Ok(sum.value())
         } else {
             Err(Error::Series { what: "another end than the span's", at: time(at) })
         }
@@ -480,19 +490,6 @@ impl Priced {
     }
 }
 
-/// A stretch of time with one part of the load and one slot, or none.
-#[derive(Debug, Clone, Copy)]
-struct Piece {
-    start_us: i64,
-    end_us: i64,
-    /// Energy; where the span has none, the time, so that its intensity has a weight.
-    weight: f64,
-    /// Index of the slot.
-    rate: Option<usize>,
-    /// With what it is priced.
-    g_per_kwh: f64,
-}
-
 /// One row of a report: a part of the span between two marks of the clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bucket {
@@ -506,9 +503,9 @@ pub struct Bucket {
     pub coverage: f64,
 }
 
-fn in_buckets(span: Span, size: i64, pieces: &[Piece], has_energy: bool) -> Vec<Bucket> {
+fn in_buckets(span: Span, size: i64, cut: &Cut<'_>) -> Vec<Bucket> {
     let mut rows: Vec<(i64, [Sum; 3])> = Vec::new();
-    for piece in pieces {
+    for piece in cut.pieces() {
         let mut at = piece.start_us;
         while at < piece.end_us {
             let bucket = at.div_euclid(size);
@@ -531,7 +528,7 @@ fn in_buckets(span: Span, size: i64, pieces: &[Piece], has_energy: bool) -> Vec<
         let weight = all.value();
         Some(Bucket {
             interval: Interval::new(start, end).ok()?,
-            kwh: if has_energy { weight } else { 0.0 },
+            kwh: if cut.kwh > 0.0 { weight } else { 0.0 },
             // A bucket without energy has no mean to weigh.
             g_per_kwh: if weight > 0.0 { priced.value() / weight } else { 0.0 },
             coverage: if weight > 0.0 { (covered.value() / weight).min(1.0) } else { 1.0 },
@@ -542,204 +539,8 @@ fn in_buckets(span: Span, size: i64, pieces: &[Piece], has_energy: bool) -> Vec<
 
 #[expect(clippy::cast_precision_loss, reason = "exact below 285 years in microseconds")]
 fn ratio(part: i64, whole: i64) -> f64 {
-    part as f64 / whole as f64
-}
-
-/// Cuts the span at every end of a slot or a part.
-fn pieces(span: Span, load: &Load, rates: &[Step], missing: Missing) -> Result<Vec<Piece>, Error> {
-    load.check(span)?;
-    let parts: Vec<(Span, f64)> = match load {
-        Load::Even(kwh) => vec![(span, *kwh)],
-        Load::Series(parts) => {
-            let of = |part: &Part| Ok((Span::of(part.interval)?, part.kwh));
-            parts.iter().map(of).collect::<Result<_, Error>>()?
-        }
-    };
-    let has_energy = load.kwh() > 0.0;
-    let mut next = rates.partition_point(|rate| rate.span.end_us <= span.start_us);
-    let mut pieces =
-        Vec::with_capacity(parts.len() + rates.len().saturating_sub(next).min(1 << 16));
-    for (part, kwh) in parts {
-        let mut at = part.start_us;
-        while at < part.end_us {
-            while rates.get(next).is_some_and(|rate| rate.span.end_us <= at) {
-                next += 1;
-            }
-            let rate = rates.get(next);
-            let covering = rate.filter(|rate| rate.span.start_us <= at);
-            let until = match (covering, rate) {
-                (Some(rate), _) => rate.span.end_us,
-                (None, Some(rate)) => rate.span.start_us,
-                (None, None) => i64::MAX,
-            };
-            let end = until.min(part.end_us);
-            let length = part.microseconds();
-            let kwh = if has_energy { kwh } else { ratio(length, span.microseconds()) };
-            pieces.push(Piece {
-                start_us: at,
-                end_us: end,
-                weight: kwh * ratio(end - at, length),
-                rate: covering.map(|_| next),
-                g_per_kwh: covering.map_or(0.0, |rate| rate.g_per_kwh),
-            });
-            at = end;
-        }
-    }
-    fill(span, rates, missing, &mut pieces)?;
-    Ok(pieces)
-}
-
-/// Gives a value to what no slot covers.
-fn fill(span: Span, rates: &[Step], missing: Missing, pieces: &mut [Piece]) -> Result<(), Error> {
-    if pieces.iter().all(|piece| piece.rate.is_some()) {
-        return Ok(());
-    }
-    if pieces.iter().all(|piece| piece.rate.is_none()) {
-        return Err(Error::Uncovered { start: span.start(), end: span.end() });
-    }
-    let mean = covered(pieces).mean;
-    for piece in pieces.iter_mut().filter(|piece| piece.rate.is_none()) {
-        let next = rates.partition_point(|rate| rate.span.end_us <= piece.start_us);
-        let after = rates.get(next);
-        let before = next.checked_sub(1).and_then(|last| rates.get(last));
-        piece.g_per_kwh = match (missing, before, after) {
-            (Missing::Interpolate, Some(before), Some(after)) => {
-                let (from, to) = (before.span.end_us, after.span.start_us);
-                let middle = ratio(piece.start_us - from + (piece.end_us - from), 2 * (to - from));
-                before.g_per_kwh + (after.g_per_kwh - before.g_per_kwh) * middle
-            }
-            (Missing::Drop, ..) | (_, None, None) => mean,
-            (_, Some(nearest), _) | (_, None, Some(nearest)) => nearest.g_per_kwh,
-        };
-    }
-    Ok(())
-}
-
-/// Of the pieces that a slot covers.
-struct Covered {
-    /// Weight, that is energy.
-    weight: f64,
-    /// Mean intensity, by weight or, where no covered piece has any, by time.
-    mean: f64,
-}
-
-fn covered(pieces: &[Piece]) -> Covered {
-    let of = || pieces.iter().filter(|piece| piece.rate.is_some());
-    let weight = of().map(|piece| piece.weight).collect::<Sum>().value();
-    #[expect(clippy::cast_precision_loss, reason = "a weight")]
-    let weighted = |piece: &Piece| {
-        if weight > 0.0 { piece.weight } else { (piece.end_us - piece.start_us) as f64 }
-    };
-    let all = of().map(weighted).collect::<Sum>().value();
-    let priced = of().map(|piece| weighted(piece) * piece.g_per_kwh).collect::<Sum>().value();
-    Covered { weight, mean: priced / all }
-}
-
-fn summed(load: &Load, rates: &[Step], pieces: &[Piece]) -> Priced {
-    let sum = |of: &dyn Fn(&Piece) -> f64| pieces.iter().map(of).collect::<Sum>().value();
-    let class = |piece: &Piece| piece.rate.and_then(|rate| rates.get(rate)).map(|rate| rate.class);
-    let of_class =
-        |wanted| sum(&|piece| if class(piece) == Some(wanted) { piece.weight } else { 0.0 });
-    let weight = sum(&|piece| piece.weight);
-    let grams = sum(&|piece| piece.weight * piece.g_per_kwh);
-    let in_covered = covered(pieces);
-    let kwh = load.kwh();
-    let empty = if kwh > 0.0 { 0.0 } else { 1.0 };
-    let (filled, filled_cv) = filled(pieces, &in_covered, grams);
-    Priced {
-        kwh,
-        g_per_kwh: grams / weight,
-        coverage: (in_covered.weight / weight).min(1.0),
-        estimated: (of_class(UncertaintyClass::Estimated) / weight).min(1.0),
-        forecast: (of_class(UncertaintyClass::Forecast) / weight).min(1.0),
-        slots: pieces
-            .chunk_by(|a, b| a.rate == b.rate)
-            .filter(|same| same.first().is_some_and(|piece| piece.rate.is_some()))
-            .count(),
-        sources: sources(rates, pieces),
-        noise_cv: noise(rates, pieces, grams),
-        filled_cv,
-        filled: Filled { kwh: filled.kwh * (1.0 - empty), ..filled },
-    }
-}
-
-/// What no slot covers, and the coefficient of variation that this gives to the whole: the value there
-/// may be as far off as slots of this span lie around their mean, and 20 % at least; one error over all
-/// such times.
-fn filled(pieces: &[Piece], covered: &Covered, grams: f64) -> (Filled, f64) {
-    let gaps = || pieces.iter().filter(|piece| piece.rate.is_none());
-    let kwh = gaps().map(|piece| piece.weight).collect::<Sum>().value();
-    let length: i64 = gaps().map(|piece| piece.end_us - piece.start_us).sum();
-    if length == 0 {
-        return (Filled::default(), 0.0);
-    }
-    let priced = gaps().map(|piece| piece.weight * piece.g_per_kwh).collect::<Sum>().value();
-    let spread = pieces.iter().filter(|piece| piece.rate.is_some());
-    let spread = spread.map(|piece| {
-        let off = piece.g_per_kwh - covered.mean;
-        piece.weight * off * off
-    });
-    let spread = spread.collect::<Sum>().value();
-    let spread = if covered.weight > 0.0 { (spread / covered.weight).sqrt() } else { 0.0 };
-    let off = spread.max(FILLED_CV_MIN * covered.mean);
-    let filled = Filled {
-        #[expect(clippy::cast_precision_loss, reason = "exact below 285 years")]
-        seconds: length as f64 / 1e6,
-        kwh,
-        g_per_kwh: if kwh > 0.0 { priced / kwh } else { 0.0 },
-    };
-    (filled, if grams > 0.0 { kwh * off / grams } else { 0.0 })
-}
-
-/// Each source's part in the grams of the covered time; what is filled in has their errors, too.
-fn sources(rates: &[Step], pieces: &[Piece]) -> Vec<SourceShare> {
-    let mut sums: Vec<(u32, Sum, Sum)> = Vec::new();
-    let mut all = Sum::default();
-    for piece in pieces {
-        let Some(rate) = piece.rate.and_then(|rate| rates.get(rate)) else { continue };
-        let grams = piece.weight * piece.g_per_kwh;
-        all.add(grams);
-        let index = sums.iter().position(|(source, ..)| *source == rate.source);
-        let index = index.unwrap_or_else(|| {
-            sums.push((rate.source, Sum::default(), Sum::default()));
-            sums.len() - 1
-        });
-        if let Some((_, share, cv)) = sums.get_mut(index) {
-            share.add(grams);
-            cv.add(grams * shared_cv(rate.class));
-        }
-    }
-    sums.sort_by_key(|(source, ..)| *source);
-    let all = all.value();
-    let part = |sum: Sum| if all > 0.0 { sum.value() / all } else { 0.0 };
-    let share = |(source, share, cv)| SourceShare { source, share: part(share), cv: part(cv) };
-    sums.into_iter().map(share).collect()
-}
-
-/// One error per clock hour: within it errors add, from hour to hour their squares do.
-fn noise(rates: &[Step], pieces: &[Piece], grams: f64) -> f64 {
-    let (mut squares, mut hour, mut in_hour) = (Sum::default(), i64::MIN, Sum::default());
-    for piece in pieces {
-        let Some(rate) = piece.rate.and_then(|rate| rates.get(rate)) else { continue };
-        let cv = noise_cv(rate.class);
-        if cv <= 0.0 {
-            continue;
-        }
-        let mut at = piece.start_us;
-        while at < piece.end_us {
-            let this = at.div_euclid(HOUR_US);
-            let end = piece.end_us.min((this + 1) * HOUR_US);
-            if this != hour {
-                squares.add(in_hour.value() * in_hour.value());
-                (hour, in_hour) = (this, Sum::default());
-            }
-            let weight = piece.weight * ratio(end - at, piece.end_us - piece.start_us);
-            in_hour.add(weight * piece.g_per_kwh * cv);
-            at = end;
-        }
-    }
-    squares.add(in_hour.value() * in_hour.value());
-    if grams > 0.0 { squares.value().max(0.0).sqrt() / grams } else { 0.0 }
+    // Nearly always; the quotient would be the same, later.
+    if part == whole { 1.0 } else { part as f64 / whole as f64 }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub use model::{
     Basis, Budget, Estimate, Expression, Input, Interval, Method, Model, Relative, Share, Sign,
     Used, Validation,
 };
-pub use monte_carlo::{MonteCarlo, Run, TRIALS, Trials};
+pub use monte_carlo::{MonteCarlo, Run, Sampled, TRIALS, Trials};
 pub use product::{Outcome, product};
 pub use random::GENERATOR;
 
@@ -49,10 +49,10 @@ pub const LEVEL: f64 = 0.95;
 #[non_exhaustive]
 pub enum Error {
     /// Parameters that describe no distribution of a quantity that cannot be negative.
-    #[error("{0:?} is not a distribution of a quantity that is at least 0")]
+    #[error("{0} is not a distribution of a quantity that is at least 0")]
     Parameters(Distribution),
     /// Parameters that describe no distribution at all.
-    #[error("{0:?} is not a distribution")]
+    #[error("{0} is not a distribution")]
     NoDistribution(Distribution),
     /// Every factor is a point: the result would claim to be exact.
     #[error("no input carries an uncertainty, and a result without one is not given")]

@@ -17,7 +17,7 @@ mod write;
 
 pub(crate) use convert::check_object_numbers;
 pub use convert::{ConvertError, NumberOutOfRange, check_record_numbers};
-pub(crate) use direct::{canonical_object, canonical_outline, canonical_value};
+pub(crate) use direct::{Outline, canonical_object, canonical_outline, canonical_value};
 pub(crate) use parse::Reader;
 pub use parse::{ParseError, Reason, parse, parse_canonical};
 pub(crate) use write::write_member;

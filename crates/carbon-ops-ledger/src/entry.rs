@@ -300,8 +300,7 @@ impl Entry {
         if outline.number_out_of_range {
             check_object_numbers(&object).map_err(Fault::Number)?;
         }
-        let members = Members { line, starts: &outline.starts };
-        let signed_bytes = members.without(&SIGNATURE_MEMBERS);
+        let signed_bytes = Members::of(&outline).without(&SIGNATURE_MEMBERS).into_bytes();
         Self::from_object(object, signed_bytes, key_of)
     }
 

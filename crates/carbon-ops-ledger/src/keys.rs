@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64ct::{Base64Unpadded, Encoding};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -198,6 +199,14 @@ pub trait Signer: Send + Sync {
     /// a sample of the signatures instead of each. Never for a device or another program.
     fn signs_here(&self) -> bool {
         false
+    }
+
+    /// Who signs in the place of this one, once a ledger has retired its key. A writer that lives on
+    /// asks for it ([`Pipeline`](crate::append::pipeline::Pipeline)), without holding the lock, so that
+    /// this may wait for a change of keys that is under way. None, or one with the same key, ends that
+    /// writer.
+    fn successor(&self) -> Option<Arc<dyn Signer>> {
+        None
     }
 }
 

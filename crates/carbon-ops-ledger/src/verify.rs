@@ -50,7 +50,8 @@ pub const MAX_FAULTS: usize = 1000;
 pub enum Status {
     /// Every line is as it was written, by keys that a trusted key vouches for.
     Valid,
-    /// Every line fits, but the key behind the ledger is not trusted.
+    /// Every line fits, but the key behind the ledger is not trusted; or the one behind a checkpoint of
+    /// more lines than there are is not known ([`AnchorVerdict::UnknownKey`]).
     Untrusted,
     /// Valid, up to a last line that an interrupted write left.
     TornTail,

@@ -1,24 +1,31 @@
-//! `carbon-ops aggregate`: sums over records of ledgers and files, each with its interval.
+//! `carbon-ops aggregate`: sums over records of ledgers and files, each with its interval: operation, and
+//! apart from it the carbon of making hardware.
 //!
-//! Deliberately absent: how errors are shared (`carbon_ops_estimate::aggregate`).
+//! Deliberately absent: how errors are shared (`carbon_ops_estimate::aggregate`); drawing
+//! (`carbon_ops_estimate::record::totals::Joint`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, bail};
 use carbon_ops_estimate::record::any::Any;
-use carbon_ops_estimate::record::totals::{Group, Totals};
-use serde_json::json;
+use carbon_ops_estimate::record::totals::{Figure, Group, Joint, Totals};
+use carbon_ops_estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
+use serde_json::{Value, json};
 
-use crate::args::{Aggregate, GroupBy};
+use crate::args::{Aggregate, AggregateMethod, GroupBy};
 use crate::commands::sources::{How, Records, read};
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::render::{plain, si};
+use crate::render::{counted, plain, si};
 
 /// Heading of what has no label, or no host, of its own.
 const NONE: &str = "(none)";
+
+/// Most records times trials: ten thousand records by 200,000 trials are minutes of a core. For so many
+/// the moments are as good.
+const DRAWS_MAX: u64 = 2_000_000_000;
 
 pub(crate) fn run(
     args: &Aggregate,
@@ -33,36 +40,110 @@ pub(crate) fn run(
         settings: &settings,
         edge,
     };
+    let sampling = sampling(args)?;
     let read = read(&args.paths, &how)?;
-    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    if sampling.is_some() {
+        affordable(read.found.len(), args.trials.unwrap_or(TRIALS))?;
+    }
+    let mut groups: BTreeMap<String, Vec<&Any>> = BTreeMap::new();
     for record in &read.found {
-        let group = groups.entry(key(record, &args.by)).or_default();
-        group.merge(&Group::of(record)?);
+        groups.entry(key(record, &args.by)).or_default().push(record);
     }
-    let mut all = Group::default();
-    for group in groups.values() {
-        all.merge(group);
-    }
-    let groups: Vec<_> = groups.iter().map(|(key, group)| (key.as_str(), group.totals())).collect();
+    let sums: Vec<_> = groups
+        .iter()
+        .map(|(key, records)| Ok((key.as_str(), totals(records, sampling.as_ref())?)))
+        .collect::<Result<_>>()?;
+    let all = match &sums[..] {
+        [(_, only)] => only.clone(),
+        _ => totals(&read.found.iter().collect::<Vec<_>>(), sampling.as_ref())?,
+    };
     if args.json {
-        let groups: serde_json::Map<_, _> = groups
-            .iter()
-            .map(|(key, totals)| Ok(((*key).to_owned(), serde_json::to_value(totals)?)))
-            .collect::<Result<_>>()?;
-        let report = json!({
-            "schema_version": 1, "by": args.by.to_string(), "groups": groups, "all": all.totals(),
-            "ledgers_verified": read.ledgers, "unsigned_records": read.unsigned,
-            "superseded_records": read.superseded, "unread_entries": read.unread,
-            "simulated_records_left_out": read.simulated,
-        });
-        writeln!(out, "{report:#}")?;
+        writeln!(out, "{:#}", report(args, &read, &sums, &all, sampling.as_ref())?)?;
     } else if args.csv {
-        csv(&args.by, &groups, out)?;
+        csv(&args.by, &sums, out)?;
     } else {
-        table(&groups, &all.totals(), out)?;
+        table(&sums, &all, out)?;
+        with_hardware(&sums, &all, out)?;
+        if let Some(MonteCarlo { seed, .. }) = sampling {
+            let trials = args.trials.unwrap_or(TRIALS);
+            writeln!(out, "intervals by monte_carlo: {trials} trials, seed {seed}, {GENERATOR}")?;
+        }
         remarks(&read, out)?;
     }
     Ok(0)
+}
+
+/// The settings of sampling, where it was asked for.
+fn sampling(args: &Aggregate) -> Result<Option<MonteCarlo>> {
+    if args.method == AggregateMethod::LognormalMoments {
+        if args.trials.is_some() || args.seed.is_some() {
+            bail!("--trials and --seed are of sampling\nhint: add --method monte_carlo");
+        }
+        return Ok(None);
+    }
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => u64::from_be_bytes(Edge::random()?),
+    };
+    let trials = args.trials.unwrap_or(TRIALS);
+    Ok(Some(MonteCarlo {
+        trials: Trials::Fixed(trials),
+        threads: Edge::threads(),
+        ..MonteCarlo::seeded(seed)
+    }))
+}
+
+fn affordable(records: usize, trials: u64) -> Result<()> {
+    let records = u64::try_from(records)?;
+    if records.saturating_mul(trials) > DRAWS_MAX {
+        bail!(
+            "{trials} trials of {records} records are more than {DRAWS_MAX} draws of a record\nhint: fewer \
+             --trials, or the default method, which for so many records is as good"
+        );
+    }
+    Ok(())
+}
+
+/// The sum over records, by moments or by trials.
+fn totals(records: &[&Any], sampling: Option<&MonteCarlo>) -> Result<Totals> {
+    let mut group = Group::default();
+    for record in records {
+        group.merge(&Group::of(record)?);
+    }
+    let totals = group.totals();
+    match sampling {
+        Some(settings) if !records.is_empty() => {
+            Ok(totals.by_trials(&Joint::of(records, settings)?))
+        }
+        _ => Ok(totals),
+    }
+}
+
+fn report(
+    args: &Aggregate,
+    read: &Records,
+    sums: &[(&str, Totals)],
+    all: &Totals,
+    sampling: Option<&MonteCarlo>,
+) -> Result<Value> {
+    let groups: serde_json::Map<_, _> = sums
+        .iter()
+        .map(|(key, totals)| Ok(((*key).to_owned(), serde_json::to_value(totals)?)))
+        .collect::<Result<_>>()?;
+    let mut report = json!({
+        "schema_version": 1, "by": args.by.to_string(), "groups": groups, "all": all,
+        "method": match sampling { Some(_) => "monte_carlo", None => "lognormal_moments" },
+        "ledgers_verified": read.ledgers, "unsigned_records": read.unsigned,
+        "superseded_records": read.superseded, "unread_entries": read.unread,
+        "simulated_records_left_out": read.simulated,
+    });
+    if let (Some(settings), Some(members)) = (sampling, report.as_object_mut()) {
+        // A seed may be beyond what JSON readers keep exactly.
+        let monte_carlo = json!({ "generator": GENERATOR, "seed": settings.seed.to_string(),
+            "trials": args.trials.unwrap_or(TRIALS) });
+        members.insert("monte_carlo".into(), monte_carlo);
+    }
+    Ok(report)
 }
 
 fn key(record: &Any, by: &GroupBy) -> String {
@@ -90,16 +171,34 @@ impl std::fmt::Display for GroupBy {
     }
 }
 
-fn table(groups: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Result<()> {
-    let names = groups.iter().map(|(key, _)| plain(key).chars().count());
-    let width = names.max().unwrap_or(0).max(5);
+/// The sums, and that of all where it is not one of them.
+fn rows<'a>(sums: &'a [(&'a str, Totals)], all: &'a Totals) -> Vec<(&'a str, &'a Totals)> {
+    let mut rows: Vec<_> = sums.iter().map(|(key, totals)| (*key, totals)).collect();
+    if rows.len() > 1 {
+        rows.push(("all", all));
+    }
+    rows
+}
+
+fn width(rows: &[(&str, &Totals)]) -> usize {
+    let names = rows.iter().map(|(key, _)| plain(key).chars().count());
+    names.max().unwrap_or(0).max(5)
+}
+
+fn between(low: f64, high: f64) -> String {
+    format!("{} and {}", si(low, "g"), si(high, "g"))
+}
+
+fn table(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Result<()> {
+    let rows = rows(sums, all);
+    let width = width(&rows);
     writeln!(
         out,
         "{:<width$}  {:>8}  {:>10}  {:>10}  {:<23}  {:>6}  {:>7}  quality",
         "", "records", "energy", "CO2e", "95 % between", "± %", "covered"
     )?;
-    let mut line = |key: &str, totals: &Totals| {
-        let interval = format!("{} and {}", si(totals.ci_lower_g, "g"), si(totals.ci_upper_g, "g"));
+    for (key, totals) in rows {
+        let interval = between(totals.ci_lower_g, totals.ci_upper_g);
         writeln!(
             out,
             "{:<width$}  {:>8}  {:>10}  {:>10}  {interval:<23}  {:>6.1}  {:>5.1} %  {}",
@@ -110,13 +209,53 @@ fn table(groups: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Resul
             totals.relative_uncertainty_pct,
             totals.coverage_pct,
             totals.quality_flag
-        )
-    };
-    for (key, totals) in groups {
-        line(key, totals)?;
+        )?;
     }
-    if groups.len() > 1 {
-        line("all", all)?;
+    Ok(())
+}
+
+/// A second table, where records have hardware: apart from operation, and together with it.
+fn with_hardware(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Result<()> {
+    if all.embodied.is_none() {
+        return Ok(());
+    }
+    let rows = rows(sums, all);
+    let width = width(&rows);
+    writeln!(out, "\nthe carbon of making hardware, which is not in the figures above:")?;
+    writeln!(
+        out,
+        "{:<width$}  {:>10}  {:>10}  {:<23}  {:>10}  {:<23}  part of hardware",
+        "", "records", "hardware", "95 % between", "together", "95 % between"
+    )?;
+    for (key, totals) in rows {
+        let (Some(hardware), Some(whole)) = (&totals.embodied, &totals.whole) else {
+            writeln!(out, "{:<width$}  {:>10}", plain(key), format!("0 of {}", totals.count))?;
+            continue;
+        };
+        let interval = |figure: &Figure| between(figure.ci_lower_g, figure.ci_upper_g);
+        let theta = match &totals.theta {
+            Some(theta) => format!(
+                "{:.0} % ({:.0} to {:.0} %) {}",
+                100.0 * theta.theta,
+                100.0 * theta.ci_lower,
+                100.0 * theta.ci_upper,
+                theta.class
+            ),
+            None if hardware.records_with_hardware < totals.count => {
+                "not all records have it".to_owned()
+            }
+            None => String::new(),
+        };
+        writeln!(
+            out,
+            "{:<width$}  {:>10}  {:>10}  {:<23}  {:>10}  {:<23}  {theta}",
+            plain(key),
+            format!("{} of {}", hardware.records_with_hardware, totals.count),
+            si(hardware.total_grams, "g"),
+            interval(hardware),
+            si(whole.total_grams, "g"),
+            interval(whole)
+        )?;
     }
     Ok(())
 }
@@ -124,39 +263,61 @@ fn table(groups: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Resul
 /// What was read, and what was not counted.
 fn remarks(read: &Records, out: &mut impl Write) -> Result<()> {
     let Records { ledgers, unsigned, superseded, unread, simulated, .. } = read;
-    if *ledgers > 0 {
-        writeln!(out, "{ledgers} ledgers verified")?;
-    }
-    for (count, what) in [
-        (unsigned, "records of files, which nobody signed"),
-        (superseded, "records replaced or retracted by corrections"),
-        (simulated, "records of simulated sensors left out; --include-simulated counts them"),
-        (unread, "entries of other programs or newer versions, not counted"),
+    for (count, one, many, what) in [
+        (*ledgers, "ledger", "ledgers", "verified"),
+        (*unsigned, "record", "records", "of files, which nobody signed"),
+        (*superseded, "record", "records", "replaced or retracted by corrections"),
+        (
+            *simulated,
+            "record",
+            "records",
+            "of simulated sensors left out; --include-simulated counts them",
+        ),
+        (*unread, "entry", "entries", "of other programs or newer versions, not counted"),
     ] {
-        if *count > 0 {
-            writeln!(out, "{count} {what}")?;
+        if count > 0 {
+            writeln!(out, "{} {what}", counted(count, one, many))?;
         }
     }
     Ok(())
 }
 
-fn csv(by: &GroupBy, groups: &[(&str, Totals)], out: &mut impl Write) -> Result<()> {
+/// Members of figures are columns of their own; what a group does not have is empty.
+fn csv(by: &GroupBy, sums: &[(&str, Totals)], out: &mut impl Write) -> Result<()> {
+    let mut rows: Vec<(&str, BTreeMap<String, String>)> = Vec::new();
+    for (key, totals) in sums {
+        let mut row = BTreeMap::new();
+        flatten("", &serde_json::to_value(totals)?, &mut row);
+        rows.push((key, row));
+    }
+    let names: BTreeSet<&String> = rows.iter().flat_map(|(_, row)| row.keys()).collect();
     let mut writer = csv::Writer::from_writer(out);
-    let by = by.to_string();
-    for (index, (key, totals)) in groups.iter().enumerate() {
-        let value = serde_json::to_value(totals)?;
-        let members = value.as_object().context("totals are an object")?;
-        if index == 0 {
-            writer.write_record(
-                [by.as_str()].into_iter().chain(members.keys().map(String::as_str)),
-            )?;
-        }
-        let fields = members.values().map(|value| match value {
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        });
-        writer.write_record([(*key).to_owned()].into_iter().chain(fields))?;
+    if !rows.is_empty() {
+        let by = by.to_string();
+        writer.write_record([&by].into_iter().chain(names.iter().copied()))?;
+    }
+    for (key, row) in &rows {
+        let fields = names.iter().map(|name| row.get(*name).map_or("", String::as_str));
+        writer.write_record([*key].into_iter().chain(fields))?;
     }
     writer.flush()?;
     Ok(())
+}
+
+/// `{"embodied": {"total_grams": 1}}` as `embodied_total_grams`; lists have no column.
+fn flatten(prefix: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+    let text = match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let name =
+                    if prefix.is_empty() { name.clone() } else { format!("{prefix}_{name}") };
+                flatten(&name, member, into);
+            }
+            return;
+        }
+        Value::Array(_) => return,
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    into.insert(prefix.to_owned(), text);
 }

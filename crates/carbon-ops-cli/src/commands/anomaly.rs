@@ -14,9 +14,9 @@ use crate::args::{Anomaly, Of};
 use crate::commands::sources::{How, read};
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::render::plain;
+use crate::render::{counted, plain};
 
-/// Exit code 0 when nothing stands out, 1 when something does.
+/// Exit code 0 when nothing stands out, or there is too little to tell; 1 when something does.
 pub(crate) fn run(
     args: &Anomaly,
     edge: &Edge,
@@ -53,7 +53,8 @@ pub(crate) fn run(
         });
         let report = json!({ "schema_version": 1, "of": args.of.member(), "unit": unit,
             "rule": if args.robust { "median_mad" } else { "z_score" }, "window": args.window,
-            "limit": limit, "judged": judged, "anomalies": listed.collect::<Vec<_>>() });
+            "limit": limit, "records": records.len(), "records_needed": args.window + 1,
+            "judged": judged, "anomalies": listed.collect::<Vec<_>>() });
         writeln!(out, "{report:#}")?;
         return Ok(u8::from(!rows.is_empty()));
     }
@@ -66,11 +67,17 @@ pub(crate) fn run(
         writeln!(out, "{}  {name:<16} {value:.4e} {unit}  {score}", record.times().0)?;
     }
     let count = rows.len();
-    writeln!(
-        out,
-        "{count} of {judged} stand out by more than {limit} (of {} records)",
-        records.len()
-    )?;
+    let of = counted(u64::try_from(records.len())?, "record", "records");
+    if judged == 0 {
+        writeln!(
+            out,
+            "too few records: {of}, and each is judged by the {} before it, which takes {}",
+            args.window,
+            args.window + 1
+        )?;
+    } else {
+        writeln!(out, "{count} of {judged} stand out by more than {limit} (of {of})")?;
+    }
     Ok(u8::from(count > 0))
 }
 

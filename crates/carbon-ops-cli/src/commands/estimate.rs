@@ -18,7 +18,7 @@ use carbon_ops_estimate::span::Load;
 use carbon_ops_estimate::uncertainty::Trials;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 
-use crate::args::{Estimate, EstimateMethod};
+use crate::args::{Estimate, EstimateMethod, Reserve};
 use crate::config::Settings;
 use crate::edge::Edge;
 use crate::grid::{Grid, Name};
@@ -77,21 +77,26 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
 
 /// The hardware of all spans.
 fn reserved(args: &Estimate) -> Result<Vec<Reserved>> {
-    let beyond = !args.embodied.is_empty() || args.functional_unit.is_some();
+    let beyond = !args.hardware.embodied.is_empty() || args.functional_unit.is_some();
     if beyond && args.energy.is_none() && !args.records && args.ledger.is_none() {
         bail!(
             "compact rows have no place for hardware and scores\nhint: add --records, or --ledger DIR"
         );
     }
-    if !args.embodied.is_empty() && args.energy.is_some() && args.from.is_none() {
+    if !args.hardware.embodied.is_empty() && args.energy.is_some() && args.from.is_none() {
         bail!("hardware is charged by time\nhint: give --from and --to");
     }
+    Ok(reserved_of(&args.hardware))
+}
+
+/// Hardware with its life and share.
+pub(crate) fn reserved_of(args: &Reserve) -> Vec<Reserved> {
     let reserved = args.embodied.iter().map(|hardware| Reserved {
         hardware: hardware.clone(),
         life: args.life.unwrap_or(hardware.life),
         share: args.share.unwrap_or_default(),
     });
-    Ok(reserved.collect())
+    reserved.collect()
 }
 
 /// A record of a file, or of `LEDGER:SEQ`; its rules are checked, its signature is not.

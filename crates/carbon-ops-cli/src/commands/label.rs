@@ -48,9 +48,11 @@ pub(crate) fn run(args: &args::Label, out: &mut impl Write) -> Result<u8> {
 
 /// A number alone is in g, as the option's name says.
 fn of_text(text: &str) -> Result<Label> {
-    let bare = text.trim().parse::<f64>().is_ok();
-    let with_unit = if bare { format!("{}g", text.trim()) } else { text.to_owned() };
-    let figure = Quantity::Carbon.read(&with_unit).context("--grams")?;
+    if let Ok(grams) = text.trim().parse::<f64>() {
+        let grams = round9(grams);
+        return Label::new(grams, (grams, grams)).context("--grams");
+    }
+    let figure = Quantity::Carbon.read(text).context("--grams")?;
     let tail = (1.0 - LEVEL) / 2.0;
     // A normal of something that cannot be negative ends at 0.
     let ends = [tail, 1.0 - tail].map(|p| round9(figure.quantile(p).max(0.0)));

@@ -26,7 +26,7 @@ use crate::commands::progress::Progress;
 use crate::commands::{estimate, legacy};
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::render::{self, Stored, plain, si};
+use crate::render::{self, Stored, counted, plain, si};
 use crate::store::Store;
 
 mod append;
@@ -317,11 +317,11 @@ fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, String
 
 /// Whether an entry is a record that this version understands, and adds up.
 fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Any, String> {
-    let bytes = payload.to_canonical();
-    let record = match serde_json::from_slice::<Record>(&bytes) {
+    let text = payload.to_canonical();
+    let record = match serde_json::from_str::<Record>(&text) {
         Ok(record) => record.check().map(|()| Any::V1(Box::new(record))),
         // The other reader says what is wrong without a place that is not the line's.
-        Err(_) => Any::from_json(serde_json::from_slice(&bytes).map_err(|e| e.to_string())?),
+        Err(_) => Any::from_json(serde_json::from_str(&text).map_err(|e| e.to_string())?),
     };
     let record = record.map_err(|error| error.to_string())?;
     if recompute {
@@ -341,6 +341,9 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         Status::TornTail => "VALID UP TO A TORN LAST LINE",
         Status::Tampered => "TAMPERED WITH",
         Status::Rewritten => "CUT OFF OR REWRITTEN since it was signed for",
+        Status::Untrusted if genesis_is_trusted(report) => {
+            "NOT CHECKED: a checkpoint of more lines than there are is signed by an unknown key"
+        }
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
         _ => "UNKNOWN VERDICT",
     };
@@ -348,20 +351,25 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     let own = 1 + report.recoveries + report.rotations + report.life.records();
     let records = report.entries.saturating_sub(own) + report.compared;
     let created = report.created_ts.as_deref().unwrap_or("an unknown time");
-    writeln!(out, "  {records} records in {} lines, begun {created}", report.lines)?;
+    let lines = counted(report.lines, "line", "lines");
+    writeln!(out, "  {} in {lines}, begun {created}", counted(records, "record", "records"))?;
     for key in &report.keys {
         let trust = if key.trusted { "trusted" } else { "NOT trusted" };
         let until = key.retired_seq.map_or(String::new(), |seq| format!(", retired at {seq}"));
-        writeln!(out, "  {} entries signed by {} ({trust}{until})", key.entries, key.fingerprint)?;
+        let entries = counted(key.entries, "entry", "entries");
+        writeln!(out, "  {entries} signed by {} ({trust}{until})", key.fingerprint)?;
     }
     if others.newer > 0 {
-        writeln!(out, "  {} records of a newer schema: use a newer carbon-ops", others.newer)?;
+        let newer = counted(others.newer, "record", "records");
+        writeln!(out, "  {newer} of a newer schema: use a newer carbon-ops")?;
     }
     if others.foreign > 0 {
-        writeln!(out, "  {} signed entries of other programs, not looked into", others.foreign)?;
+        let foreign = counted(others.foreign, "signed entry", "signed entries");
+        writeln!(out, "  {foreign} of other programs, not looked into")?;
     }
     if report.recoveries > 0 {
-        writeln!(out, "  {} recoveries from interrupted writes are recorded", report.recoveries)?;
+        let recoveries = counted(report.recoveries, "recovery", "recoveries");
+        writeln!(out, "  recorded: {recoveries} from interrupted writes")?;
     }
     records::write_life(report, Edge::now(), out)?;
     for fault in report.faults.iter().take(FAULTS_SHOWN) {
@@ -382,12 +390,27 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         };
         writeln!(out, "  line {} ({} bytes) {what}", torn.line, torn.bytes)?;
     }
-    if report.status == Status::Untrusted {
+    if report.status == Status::Untrusted && genesis_is_trusted(report) {
+        writeln!(
+            out,
+            "hint: ask the writer whether the ledger had that many lines, and for the key"
+        )?;
+        writeln!(
+            out,
+            "that signed for them; once that is trusted too (`keys trust`, or a file of both"
+        )?;
+        writeln!(out, "keys with --trust), the checkpoint proves that lines were cut off")?;
+    } else if report.status == Status::Untrusted {
         let key = report.keys.iter().find(|key| key.genesis);
         let public = key.map_or("PUBLIC_KEY", |key| key.public_key.as_str());
         write_trust_hint(public, out)?;
     }
     Ok(())
+}
+
+/// Whether the key behind the ledger is trusted.
+fn genesis_is_trusted(report: &Report) -> bool {
+    report.keys.iter().any(|key| key.genesis && key.trusted)
 }
 
 pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result<()> {

@@ -18,6 +18,7 @@ use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
 use crate::commands::progress::{Counted, Progress};
 use crate::config::Settings;
 use crate::edge::Edge;
+use crate::render::counted;
 use crate::store::{PATIENCE, Store};
 
 /// `ledger verify --profile 0.1`: form, order, hashes and signatures.
@@ -64,11 +65,13 @@ fn words(report: &Report) -> &'static str {
 fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()> {
     let verdict = words(report);
     writeln!(out, "{}: {verdict}", path.display())?;
-    writeln!(out, "  {} records of version 0.1 in {} lines", report.records, report.lines)?;
+    let records = counted(report.records, "record", "records");
+    writeln!(out, "  {records} of version 0.1 in {}", counted(report.lines, "line", "lines"))?;
     writeln!(out, "  {} bytes, SHA-256 {}", report.file_bytes, report.file_sha256)?;
     for key in &report.keys {
         let trust = if key.trusted { "trusted" } else { "NOT trusted" };
-        writeln!(out, "  {} records signed by {} ({trust})", key.records, key.fingerprint)?;
+        let records = counted(key.records, "record", "records");
+        writeln!(out, "  {records} signed by {} ({trust})", key.fingerprint)?;
     }
     for fault in report.faults.iter().take(FAULTS_SHOWN) {
         let note = if fault.python_accepts { " (the Python package accepts this)" } else { "" };
@@ -157,8 +160,10 @@ pub(super) fn import(
     writeln!(out, "  it continues {old}: {}", words(&report))?;
     writeln!(
         out,
-        "  {} records, {} bytes, SHA-256 {}",
-        pin.records, pin.file_bytes, pin.file_sha256
+        "  {}, {} bytes, SHA-256 {}",
+        counted(pin.records, "record", "records"),
+        pin.file_bytes,
+        pin.file_sha256
     )?;
     writeln!(out, "hint: keep {old} as it is, and check both with")?;
     writeln!(out, "carbon-ops ledger verify {} --imported {old}", args.into.display())?;
@@ -201,7 +206,8 @@ pub(super) fn write_imported(
     };
     let Imported { records, file_bytes, file_sha256, .. } = pin;
     writeln!(out, "  continues a ledger of version 0.1 that was {verdict} when it was imported")?;
-    writeln!(out, "  that ledger: {records} records, {file_bytes} bytes, SHA-256 {file_sha256}")?;
+    let records = counted(*records, "record", "records");
+    writeln!(out, "  that ledger: {records}, {file_bytes} bytes, SHA-256 {file_sha256}")?;
     match pinned {
         None => writeln!(out, "hint: --imported FILE checks whether a file is that ledger")?,
         Some(Pinned { differences }) if differences.is_empty() => {

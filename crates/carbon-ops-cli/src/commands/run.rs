@@ -17,6 +17,7 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
 
 use crate::args::Run;
+use crate::commands::estimate::reserved_of;
 use crate::commands::ledger::{Witnesses, notices};
 use crate::compose::{self, Asked, PueInput};
 use crate::config::{Origin, PueSetting, Settings};
@@ -136,6 +137,10 @@ fn priced(hourly: &Hourly, record: &Record, err: &mut impl Write) -> Option<hour
             let text = describe(&error);
             let _ =
                 writeln!(err, "carbon-ops: priced with a yearly average, not by its hour: {text}");
+            if hourly.has_hardware() {
+                let _ =
+                    writeln!(err, "carbon-ops: the carbon of making hardware is not in the record");
+            }
             None
         }
     }
@@ -202,7 +207,7 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
     // Next to counters of a folder, the GPUs of this machine are as foreign as its governor.
     let nvml = nvml.or(args.powercap_root.is_some().then_some(NvmlLibrary::Off));
     let witnesses = Witnesses::of(&settings);
-    let hourly = Hourly::of(&settings, &args.providers)?;
+    let hourly = Hourly::of(&settings, &args.providers, reserved_of(&args.hardware))?;
     Ok(Plan { asked, host_root, model, host, store, witnesses, governor, nvml, hourly, json })
 }
 

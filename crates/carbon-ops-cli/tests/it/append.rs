@@ -44,7 +44,7 @@ fn lines_become_entries_and_each_is_acknowledged() {
     // Without a newline at the end, and in words.
     let appended = append(&home, "", r#"{"kind":"y"}"#);
     assert_eq!(appended.code(), 0, "{}", appended.stderr);
-    assert!(appended.text().contains("appended 1 records to"), "{}", appended.text());
+    assert!(appended.text().contains("appended 1 record to"), "{}", appended.text());
     assert!(appended.text().contains("seq 1501 to 1501"), "{}", appended.text());
 }
 
@@ -138,4 +138,94 @@ fn there_has_to_be_a_ledger_unless_it_is_the_default_one() {
     let default = append(&home, "", "{\"n\":1}");
     assert_eq!(default.code(), 0, "{}", default.stderr);
     assert!(default.stderr.contains("made the ledger"), "{}", default.stderr);
+}
+
+/// A pipeline of the command, told and heard line by line.
+struct Talk {
+    child: std::process::Child,
+    input: std::process::ChildStdin,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Talk {
+    fn with(command: &mut std::process::Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Self { child, input, output: BufReader::new(output) }
+    }
+
+    /// Hands over records and reads as many acknowledgements; the numbers of the entries.
+    fn tell(&mut self, records: std::ops::Range<u64>) -> Vec<u64> {
+        for n in records.clone() {
+            writeln!(self.input, "{{\"n\":{n}}}").unwrap();
+        }
+        let ack = |_| {
+            let mut line = String::new();
+            self.output.read_line(&mut line).unwrap();
+            serde_json::from_str::<Value>(&line).unwrap()["seq"].as_u64().unwrap()
+        };
+        records.map(ack).collect()
+    }
+}
+
+#[test]
+fn a_pipeline_goes_on_when_keys_rotate_with_the_key_that_took_the_place_of_its_own() {
+    let home = begun();
+    let mut pipeline = Talk::with(&mut home.carbon_ops(&["ledger", "append", "--json"]));
+    assert_eq!(pipeline.tell(0..100), (1..=100).collect::<Vec<_>>());
+    let rotated = home.does(&["keys", "rotate"]);
+    assert_eq!(rotated.code(), 0, "{}", rotated.stderr);
+    assert_eq!(pipeline.tell(100..200), (102..=201).collect::<Vec<_>>());
+    // And while records are under way, with the old key destroyed.
+    let mut other = Talk::with(&mut home.carbon_ops(&["ledger", "append", "--json"]));
+    std::thread::scope(|scope| {
+        let one = scope.spawn(|| (0..40).map(|n| pipeline.tell(n * 50..n * 50 + 50).len()).sum());
+        for _ in 0..3 {
+            assert_eq!(other.tell(0..20).len(), 20);
+            let rotated = home.does(&["keys", "rotate", "--destroy-old"]);
+            assert_eq!(rotated.code(), 0, "{}", rotated.stderr);
+        }
+        let told: usize = one.join().unwrap();
+        assert_eq!(told, 2000);
+    });
+    for Talk { child, input, output } in [pipeline, other] {
+        drop((input, output));
+        let ended = finish(child);
+        assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    }
+    let verified = home.does(&["ledger", "verify", "--json"]);
+    assert_eq!(verified.code(), 0, "{}", verified.text());
+    let report: Value = serde_json::from_str(&verified.text()).unwrap();
+    assert_eq!((&report["rotations"], &report["fault_count"]), (&4.into(), &0.into()));
+    // Genesis, four changes, and all that was acknowledged.
+    assert_eq!(report["entries"], 1 + 4 + 200 + 2000 + 60);
+    let lines = home.lines();
+    let key = |seq: usize| lines[seq]["signing_key"].clone();
+    assert_eq!(key(1), key(101));
+    assert_ne!(key(101), key(102));
+}
+
+#[test]
+fn a_pipeline_whose_key_is_retired_and_not_replaced_ends_and_says_why() {
+    let home = begun();
+    let (own, kept) = (home.key(), home.path("kept.pem"));
+    std::fs::copy(&own, &kept).unwrap();
+    let mut command = home.carbon_ops(&["ledger", "append", "--json"]);
+    let mut pipeline = Talk::with(command.env("CARBON_OPS_KEY", &kept));
+    assert_eq!(pipeline.tell(0..10).len(), 10);
+    assert_eq!(home.does(&["keys", "rotate"]).code(), 0);
+    let before = home.lines().len();
+    writeln!(pipeline.input, "{{\"n\":10}}").unwrap();
+    let Talk { child, input: _input, mut output } = pipeline;
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut output, &mut rest).unwrap();
+    let ended = finish(child);
+    assert_eq!((ended.code(), rest.as_str()), (2, ""), "{}", ended.stderr);
+    for part in
+        ["line 11", "may not write to", "hint: use a key that may", "it is not in the ledger"]
+    {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+    assert_eq!(home.lines().len(), before);
+    assert_eq!(home.does(&["ledger", "verify"]).code(), 0);
 }

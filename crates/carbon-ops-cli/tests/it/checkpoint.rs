@@ -179,6 +179,37 @@ fn every_checkpoint_in_the_log_has_to_be_confirmed() {
     assert_eq!((&refused["verdict"], &refused["size"]), (&"refused".into(), &4.into()));
 }
 
+#[test]
+fn a_checkpoint_by_a_key_that_joined_in_lines_that_are_gone_is_not_checked_until_it_is_trusted() {
+    let home = signed();
+    let old = public_key(&home);
+    assert_eq!(home.does(&["keys", "rotate"]).code(), 0);
+    let new = public_key(&home);
+    assert_ne!(old, new);
+    assert_eq!(home.does(&["ledger", "checkpoint"]).code(), 0);
+    let (kept, copy) = (home.work("kept"), home.work("copy.ndjson"));
+    fs::copy(home.ledger().join("checkpoint"), &kept).unwrap();
+    let text = fs::read_to_string(home.ledger_file()).unwrap();
+    let cut: String = text.split_inclusive('\n').take(3).collect();
+    fs::write(&copy, cut).unwrap();
+    let both = home.work("both");
+    fs::write(&both, format!("{old}\n{new}\n")).unwrap();
+    let verify = |trust: &str| {
+        let (copy, kept) = (copy.to_str().unwrap(), kept.to_str().unwrap());
+        home.does(&["ledger", "verify", copy, "--since", kept, "--trust", trust])
+    };
+    let verified = verify(&old);
+    assert_eq!(verified.code(), 2, "{}", verified.text());
+    let text = verified.text();
+    for part in
+        ["NOT CHECKED: a checkpoint of more lines", "is NOT confirmed: it is of 5 lines", "hint: "]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let verified = verify(both.to_str().unwrap());
+    assert_eq!(verified.code(), 3, "{}", verified.text());
+}
+
 /// The same key signed for a history that this ledger is not: the lines are all in order.
 #[test]
 fn a_signed_checkpoint_of_another_history_in_the_log_is_exit_code_3() {

@@ -332,7 +332,7 @@ fn sums_keep_shared_errors_shared() {
     let csv = home.does(&["aggregate", "ledger", "--by", "region", "--csv"]).text();
     assert!(csv.starts_with("region,") && csv.lines().count() == 2, "{csv}");
     let table = home.does(&["aggregate", "ledger"]).text();
-    assert!(table.contains("1 ledgers verified"), "{table}");
+    assert!(table.contains("1 ledger verified"), "{table}");
 
     // A ledger that is not valid is not summed up.
     let file = home.work("ledger/ledger.ndjson");
@@ -364,6 +364,26 @@ fn a_record_that_stands_out_is_found() {
     }
     let done = home.does(&["anomaly", "records.ndjson", "--of", "intensity"]);
     assert_eq!(done.code(), 0, "{}", done.text());
+    // Seven records, and a window of seven: nothing is judged, which is not the same as nothing found.
+    let done = home.does(&["anomaly", "records.ndjson", "--window", "7"]);
+    assert_eq!(done.code(), 0, "{}", done.text());
+    let told = "too few records: 7 records, and each is judged by the 7 before it, which takes 8";
+    assert!(done.text().contains(told), "{}", done.text());
+}
+
+#[test]
+fn a_negative_mass_has_no_label_and_is_told_so_in_our_words() {
+    let home = Home::new();
+    for (figure, told) in [
+        ("-3", "--grams: -3 g is no mass of emissions"),
+        ("-3g ± 1g", "--grams: -3 g with an interval from"),
+        ("-3g", "-3 is not a distribution of a quantity that is at least 0"),
+    ] {
+        let done = home.does(&["label", "--grams", figure]);
+        assert_eq!(done.code(), 2, "{figure}");
+        let hinted = done.stderr.contains(told) && done.stderr.contains("\nhint: ");
+        assert!(hinted, "{figure}: {}", done.stderr);
+    }
 }
 
 /// ISO/IEC 21031's example: 1000 kg over 4 years are 28.5388 g an hour. 1 kWh · 1 · 400 g/kWh besides, for 10

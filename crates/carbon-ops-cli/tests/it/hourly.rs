@@ -117,3 +117,72 @@ fn a_provider_that_fails_costs_the_command_nothing_and_the_record_says_so() {
     // A name that is nobody's is.
     assert_eq!(run(&home, &["--provider", "mars", "--", "true"], &[]).code(), 125);
 }
+
+/// 164 kg over four years of 8,760 h, a quarter of it: 1.17009 g an hour. The record has the interval of a factor
+/// of two, a tag of scope 3, category 2 (capital goods), and the time of the command, whatever it was.
+#[test]
+fn hardware_that_a_command_reserves_is_in_a_record_of_version_2_and_apart_from_its_grams() {
+    let home = Home::new();
+    let arguments = [
+        "--region",
+        "DE",
+        "--provider",
+        "static",
+        "--embodied",
+        "h100",
+        "--share",
+        "1/4",
+        "--",
+        "sleep",
+        "0.2",
+    ];
+    let done = run(&home, &arguments, &[]);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    let record = last(&home);
+    assert_eq!(
+        (&record["schema_version"], &record["source"]),
+        (&2.into(), &"static:owid-2023".into())
+    );
+    let time = |name: &str| record[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let hours = time("end_ts").duration_since(time("start_ts")).as_secs_f64() / 3600.0;
+    let expected = 164_000.0 * 0.25 / 35_040.0 * hours;
+    let embodied = &record["embodied"];
+    assert!((double(&embodied["grams"]) / expected - 1.0).abs() < 1e-6, "{embodied:#} {expected}");
+    near(&embodied["items"][0]["share"], 0.25);
+    assert!((double(&embodied["ci_upper_g"]) / double(&embodied["ci_lower_g"]) - 4.0).abs() < 1e-5);
+    let scopes = record["scopes"].as_array().unwrap();
+    let hardware = scopes.iter().find(|scope| scope["figure"] == "embodied").unwrap();
+    assert_eq!((&hardware["scope"], &hardware["category"]), (&3.into(), &2.into()));
+    near(&record["grams"], double(&record["total_energy_with_pue_kwh"]) * 380.95);
+    assert!(
+        done.stderr.contains("hardware") && done.stderr.contains("for making h100"),
+        "{}",
+        done.stderr
+    );
+    let verified = home.does(&["ledger", "verify", "--recompute"]);
+    assert_eq!(verified.code(), 0, "{}{}", verified.text(), verified.stderr);
+    let sums = home.does(&["aggregate", "--json"]);
+    let sums: Value = serde_json::from_slice(&sums.stdout).unwrap();
+    near(&sums["all"]["embodied"]["total_grams"], double(&embodied["grams"]));
+}
+
+#[test]
+fn hardware_without_a_provider_is_refused_before_the_command_runs() {
+    let home = Home::new();
+    let done = run(&home, &["--embodied", "h100", "--", "touch", "ran"], &[]);
+    assert_eq!(done.code(), 125, "{}", done.stderr);
+    assert!(done.stderr.contains("hint: add --provider static"), "{}", done.stderr);
+    let two = [
+        "--provider",
+        "static",
+        "--embodied",
+        "h100",
+        "--embodied",
+        "h100=3kg",
+        "--",
+        "touch",
+        "ran",
+    ];
+    assert_eq!(run(&home, &two, &[]).code(), 125);
+    assert!(!home.work("ran").exists());
+}

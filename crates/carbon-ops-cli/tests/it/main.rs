@@ -10,6 +10,7 @@
 )]
 
 mod accounting;
+mod aggregate;
 mod append;
 mod cgroup;
 mod checkpoint;

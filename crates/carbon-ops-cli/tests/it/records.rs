@@ -267,10 +267,7 @@ fn a_second_host_joins_by_its_proof_and_both_write() {
     ];
     succeeds(&here, &compromised);
     let verified = succeeds(&here, &["ledger", "verify"]);
-    assert!(
-        verified.contains("1 entries from 4 on by") && verified.contains("VALID"),
-        "{verified}"
-    );
+    assert!(verified.contains("1 entry from 4 on by") && verified.contains("VALID"), "{verified}");
 }
 
 #[test]

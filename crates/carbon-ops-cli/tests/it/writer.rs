@@ -23,6 +23,9 @@ use carbon_ops_ledger::verify::{Report, Status, verify};
 const WRITER: &str = "CARBON_OPS_TEST_WRITER";
 const NOW: &str = "2026-11-24T09:00:00.000000Z";
 
+/// Of the key that all of them sign with.
+pub(crate) const KEY_SEED: [u8; 32] = [7; 32];
+
 /// `SplitMix64` (Steele, Lea, Flood 2014).
 pub(crate) struct Random(pub(crate) u64);
 
@@ -37,7 +40,7 @@ impl Random {
 }
 
 fn key() -> SecretKey {
-    SecretKey::from_seed(&[7; 32])
+    SecretKey::from_seed(&KEY_SEED)
 }
 
 fn trust() -> Trust {

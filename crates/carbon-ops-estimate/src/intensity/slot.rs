@@ -551,8 +551,14 @@ fn gaps_between<I>(
     let mut at = interval.start();
     let edges = slots.iter().map(|slot| (slot.interval.start(), slot.interval.end()));
     for (start, end) in edges.chain([(interval.end(), interval.end())]) {
-        if let Ok(hole) = Interval::new(at, start.min(interval.end())) {
-            explain(hole, known, otherwise, &mut gaps);
+        // Nearly always: the slot begins where the one before ended.
+        if start == at {
+            at = end;
+            continue;
+        }
+        let start = start.min(interval.end());
+        if at < start {
+            explain(Interval { start: at, end: start }, known, otherwise, &mut gaps);
         }
         at = at.max(end);
     }

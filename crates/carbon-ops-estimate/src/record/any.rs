@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Error, Quality, Record, v2};
-use crate::uncertainty::Distribution;
+use crate::uncertainty::{Distribution, Input, Model};
 
 /// The newest version that is understood.
 pub const NEWEST: u64 = v2::SCHEMA_VERSION;
@@ -89,6 +89,49 @@ impl Any {
         }
         errors.retain(|(_, cv)| cv.is_finite());
         Ok(errors)
+    }
+
+    /// The model of the grams. Inputs of several records with equal keys are one random variable.
+    ///
+    /// # Errors
+    /// When an input is no distribution.
+    pub fn model(&self) -> Result<Model, Error> {
+        let mut factors = Vec::new();
+        let mut factor = |name: &str, of: Distribution, shared: Option<&str>, sign: Option<i8>| {
+            // What has a mean of 0 makes grams of 0, and has no relative distribution.
+            if of.mean() <= 0.0 {
+                return;
+            }
+            let input = Input::new(name, v2::over_mean(of));
+            let input = match shared {
+                Some(key) => input.shared(key),
+                None => input,
+            };
+            factors.push(if sign == Some(-1) { input.opposed() } else { input });
+        };
+        match self {
+            Self::V1(record) => {
+                for input in &record.inputs {
+                    let shared = input.shared.as_deref();
+                    factor(&input.name, input.distribution()?, shared, input.sign);
+                }
+            }
+            Self::V2(record) => {
+                for input in &record.inputs {
+                    let shared = input.shared.as_deref();
+                    factor(&input.name, input.distribution()?, shared, input.sign);
+                }
+            }
+        }
+        Ok(Model::product(self.grams(), factors)?)
+    }
+
+    /// What the span is charged with for its hardware, where the record says.
+    pub fn embodied(&self) -> Option<&v2::Embodied> {
+        match self {
+            Self::V1(_) => None,
+            Self::V2(record) => record.embodied.as_ref(),
+        }
     }
 
     /// Energy in kWh, without and with that of the site.

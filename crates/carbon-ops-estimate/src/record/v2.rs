@@ -34,6 +34,7 @@ mod derive;
 mod hardware;
 mod scopes;
 
+pub(in crate::record) use derive::over_mean;
 pub use hardware::Reserved;
 pub use scopes::{Deployment, scopes};
 

@@ -59,6 +59,9 @@ const CELLS: f64 = 24.0;
 /// Nodes of a range per half of its central 68 %.
 const NODES: f64 = 3.0;
 
+/// Probabilities at which the range of a joined law is cut into parts with nodes of their own.
+const PARTS: [f64; 7] = [1e-3, 0.025, 0.16, 0.5, 0.84, 0.975, 0.999];
+
 /// More bends than two pairs of bounds make come from sums of sums, and are smooth.
 const BENDS_MAX: usize = 4;
 
@@ -420,7 +423,7 @@ impl Law {
         if let Self::Table(table) = self
             && table.logarithmic == logarithmic
         {
-            return (table.low, table.high(), table.width);
+            return (table.low(), table.high(), table.width);
         }
         let width = (to(self.quantile(0.84)) - to(self.quantile(0.16))) / 2.0;
         let (mut low, mut high) = (to(self.quantile(CUT)), to(self.quantile(1.0 - CUT)));
@@ -439,18 +442,41 @@ impl Law {
     }
 }
 
-/// A distribution function and its density at equidistant coordinates, with cubics in between.
+/// A distribution function and its density, with cubics in between.
 #[derive(Debug, Clone)]
 struct Table {
     /// Whether the coordinate is the logarithm.
     logarithmic: bool,
-    low: f64,
-    step: f64,
     /// Half of the central 68 %, in the coordinate.
     width: f64,
+    /// In order; one follows the other where the density bends.
+    grids: Vec<Grid>,
+    breaks: Vec<f64>,
+}
+
+/// Equidistant coordinates.
+#[derive(Debug, Clone)]
+struct Grid {
+    low: f64,
+    step: f64,
     /// Distribution function and derivative by the coordinate.
     points: Vec<(f64, f64)>,
-    breaks: Vec<f64>,
+}
+
+impl Grid {
+    fn filled(low: f64, high: f64, cells: usize, at: impl Fn(f64) -> (f64, f64)) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
+        let step = (high - low) / cells as f64;
+        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
+        let points = (0..=cells).map(|i| at(low + step * i as f64)).collect();
+        Self { low, step, points }
+    }
+
+    fn high(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
+        let cells = self.points.len().saturating_sub(1) as f64;
+        self.low + self.step * cells
+    }
 }
 
 impl Table {
@@ -460,7 +486,13 @@ impl Table {
         }
         let logarithmic = law.positive();
         let (low, high, width) = law.range(logarithmic);
-        Self::filled(logarithmic, (low, high, width), fineness, law.breaks(), |t| {
+        // A cubic does not follow the peak of a triangle: it ends one grid and begins the next.
+        let peak = match law {
+            Law::Leaf(Distribution::Triangular { mode, .. }) if logarithmic => libm::log(*mode),
+            Law::Leaf(Distribution::Triangular { mode, .. }) => *mode,
+            _ => f64::NAN,
+        };
+        let at = |t: f64| {
             if logarithmic {
                 let x = libm::exp(t);
                 let (p, density) = law.at(x);
@@ -468,37 +500,49 @@ impl Table {
             } else {
                 law.at(t)
             }
-        })
+        };
+        Self::filled(logarithmic, (low, high, width), (fineness, peak), law.breaks(), at)
     }
 
+    /// `peak` is cut at where it is inside of the range.
     fn filled(
         logarithmic: bool,
         (low, high, width): (f64, f64, f64),
-        fineness: f64,
+        (fineness, peak): (f64, f64),
         breaks: Vec<f64>,
         at: impl Fn(f64) -> (f64, f64),
     ) -> Self {
-        let cells = count((high - low) / width * CELLS * fineness, 64, 2048);
-        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
-        let step = (high - low) / cells as f64;
-        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
-        let points = (0..=cells).map(|i| at(low + step * i as f64)).collect();
-        Self { logarithmic, low, step, width, points, breaks }
+        let fill = |low: f64, high: f64| {
+            Grid::filled(low, high, count((high - low) / width * CELLS * fineness, 64, 2048), &at)
+        };
+        let grids = if low < peak && peak < high {
+            vec![fill(low, peak), fill(peak, high)]
+        } else {
+            vec![fill(low, high)]
+        };
+        Self { logarithmic, width, grids, breaks }
+    }
+
+    fn low(&self) -> f64 {
+        self.grids.first().map_or(f64::NAN, |grid| grid.low)
     }
 
     fn high(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
-        let cells = self.points.len().saturating_sub(1) as f64;
-        self.low + self.step * cells
+        self.grids.last().map_or(f64::NAN, Grid::high)
     }
 
     fn scaled(&self, c: f64) -> Self {
         let mut scaled = self.clone();
-        if self.logarithmic {
-            scaled.low += libm::log(c);
-        } else {
-            (scaled.low, scaled.step, scaled.width) = (c * self.low, c * self.step, c * self.width);
-            for (_, slope) in &mut scaled.points {
+        if !self.logarithmic {
+            scaled.width *= c;
+        }
+        for grid in &mut scaled.grids {
+            if self.logarithmic {
+                grid.low += libm::log(c);
+                continue;
+            }
+            (grid.low, grid.step) = (c * grid.low, c * grid.step);
+            for (_, slope) in &mut grid.points {
                 *slope /= c;
             }
         }
@@ -512,7 +556,12 @@ impl Table {
     #[inline]
     #[expect(clippy::many_single_char_names, reason = "of the formula")]
     fn at_coordinate(&self, t: f64) -> (f64, f64) {
-        let place = (t - self.low) / self.step;
+        let grid = match self.grids.as_slice() {
+            [_, second] if t >= second.low => second,
+            [first, ..] => first,
+            [] => return (f64::NAN, f64::NAN),
+        };
+        let place = (t - grid.low) / grid.step;
         if place <= 0.0 {
             return (0.0, 0.0);
         }
@@ -522,16 +571,16 @@ impl Table {
             reason = "positive; saturates"
         )]
         let cell = place as usize;
-        let (Some(&(p, f)), Some(&(q, g))) = (self.points.get(cell), self.points.get(cell + 1))
+        let (Some(&(p, f)), Some(&(q, g))) = (grid.points.get(cell), grid.points.get(cell + 1))
         else {
             return (1.0, 0.0);
         };
         #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
         let s = place - cell as f64;
         // Hermite's cubic and its derivative.
-        let (f, g, rise) = (f * self.step, g * self.step, q - p);
+        let (f, g, rise) = (f * grid.step, g * grid.step, q - p);
         let (a, b) = (3.0 * rise - 2.0 * f - g, f + g - 2.0 * rise);
-        (p + s * (f + s * (a + s * b)), (f + s * (2.0 * a + 3.0 * s * b)) / self.step)
+        (p + s * (f + s * (a + s * b)), (f + s * (2.0 * a + 3.0 * s * b)) / grid.step)
     }
 
     fn at(&self, x: f64) -> (f64, f64) {
@@ -546,7 +595,7 @@ impl Table {
     }
 
     fn quantile(&self, p: f64) -> f64 {
-        let t = root(self.low, self.high(), p, |t| self.at_coordinate(t));
+        let t = root(self.low(), self.high(), p, |t| self.at_coordinate(t));
         if self.logarithmic { libm::exp(t) } else { t }
     }
 }
@@ -590,6 +639,12 @@ impl Narrow {
         let logarithmic = law.positive();
         let (low, high, width) = law.range(logarithmic);
         let mut pieces = vec![low, high];
+        if let Law::Table(table) = law {
+            // What was joined already may fall off within a small part of its range: a rectangle whose
+            // ends are not quite sharp, an end that is far away in the logarithm.
+            let to = |p: f64| root(low, high, p, |t| table.at_coordinate(t));
+            pieces.extend(PARTS.map(to).into_iter().filter(|&t| t > low && t < high));
+        }
         for x in law.breaks() {
             let t = if logarithmic { libm::log(x.max(f64::MIN_POSITIVE)) } else { x };
             if t > low && t < high {
@@ -721,7 +776,7 @@ impl Join {
     fn range(&self) -> (f64, f64) {
         let (wide, narrow) = (&self.wide, &self.narrow);
         let real = |t: f64, logarithmic| if logarithmic { libm::exp(t) } else { t };
-        let (a, b) = (real(wide.low, wide.logarithmic), real(wide.high(), wide.logarithmic));
+        let (a, b) = (real(wide.low(), wide.logarithmic), real(wide.high(), wide.logarithmic));
         let (c, d) = (real(narrow.low, narrow.logarithmic), real(narrow.high, narrow.logarithmic));
         let (low, high) = match self.operation {
             Operation::Product => ((a * c).min(a * d), (b * d).max(b * c)),
@@ -755,11 +810,13 @@ impl Join {
                 });
             }
         }
-        let fineness = if bends.is_empty() { fineness } else { 4.0 * fineness };
-        // What two bends join to is smooth enough.
+        // A jump that a smooth law blurs is still steep.
+        let fineness = if self.wide.breaks.is_empty() { fineness } else { 4.0 * fineness };
+        // What two bends join to is smooth enough; 0 times a bound is beyond all coordinates.
+        bends.retain(|bend| !self.logarithmic() || *bend > 0.0);
         bends.truncate(BENDS_MAX);
         let range = (low, high, width);
-        Table::filled(self.logarithmic(), range, fineness, bends, |t| self.at(t))
+        Table::filled(self.logarithmic(), range, (fineness, f64::NAN), bends, |t| self.at(t))
     }
 }
 

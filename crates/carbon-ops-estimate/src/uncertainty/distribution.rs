@@ -12,6 +12,17 @@ use super::round9;
 /// Beyond so many standard deviations of its parent, a normal density adds less than 1e-15.
 const TAIL: f64 = 8.0;
 
+/// A bound so many standard deviations beyond the parent's mean leaves a tail, of which 1 − Φ has too few
+/// digits.
+const FAR: f64 = 3.0;
+
+/// What is narrower than this part of the parent's standard deviation has its moments from a quadrature:
+/// the formulas subtract numbers that are nearly equal.
+const SLICE: f64 = 0.5;
+
+/// What is narrower than this is an exponential to twelve digits, and Φ hardly changes over it.
+const SLIVER: f64 = 1e-5;
+
 /// A quantity that is known only as a distribution.
 ///
 /// ```
@@ -215,6 +226,9 @@ impl Distribution {
             | Self::Normal { mean, .. }
             | Self::StudentT { mean, .. } => mean,
             Self::TruncatedNormal { mu, sigma, .. } => {
+                if let Some((mean, _)) = self.moments_of_slice() {
+                    return mean;
+                }
                 let Tails { density_low, density_high, mass, .. } = self.tails();
                 mu + sigma * (density_low - density_high) / mass
             }
@@ -233,6 +247,9 @@ impl Distribution {
             Self::Lognormal { mean, cv } => (mean * cv) * (mean * cv),
             // Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions 1, section 10.1.
             Self::TruncatedNormal { sigma, .. } => {
+                if let Some((_, variance)) = self.moments_of_slice() {
+                    return variance;
+                }
                 let tails = self.tails();
                 let edge = (tails.moment_low - tails.moment_high) / tails.mass;
                 let shift = (tails.density_low - tails.density_high) / tails.mass;
@@ -276,9 +293,18 @@ impl Distribution {
             Self::StudentT { mean, scale, dof } => student_cdf((x - mean) / scale, dof),
             _ if x <= low => 0.0,
             _ if x >= high => 1.0,
-            Self::TruncatedNormal { mu, sigma, min, .. } => {
-                let below = normal_cdf((min - mu) / sigma);
-                (normal_cdf((x - mu) / sigma) - below) / self.tails().mass
+            Self::TruncatedNormal { mu, sigma, min, max } => {
+                let (alpha, z) = ((min - mu) / sigma, (x - mu) / sigma);
+                if let Some(slice) = Slice::of(mu, sigma, min, max) {
+                    return slice.cdf(x);
+                }
+                // Far out, the upper tails are what is exact.
+                let part = if alpha > FAR {
+                    normal_cdf(-alpha) - normal_cdf(-z)
+                } else {
+                    normal_cdf(z) - normal_cdf(alpha)
+                };
+                part / self.tails().mass
             }
             Self::Uniform { low, high } => (x - low) / (high - low),
             Self::Triangular { low, mode, high } if x <= mode => {
@@ -467,8 +493,32 @@ impl Distribution {
             let beta = (max - mu) / sigma;
             (normal_density(beta), beta * normal_density(beta), normal_cdf(-beta))
         });
-        let mass = normal_cdf(-alpha) - above;
+        let mass = match max.map(|max| (max - mu) / sigma) {
+            // All of it lies below the parent's mean, where 1 − Φ has too few digits.
+            Some(beta) if beta < 0.0 => normal_cdf(beta) - normal_cdf(alpha),
+            _ => normal_cdf(-alpha) - above,
+        };
         Tails { density_low, density_high, moment_low: alpha * density_low, moment_high, mass }
+    }
+
+    /// Mean and variance of a thin slice of a normal, around its middle: by 64 Gauss–Legendre nodes, over
+    /// which the density changes by less than a factor of exp(8.5·0.5).
+    fn moments_of_slice(&self) -> Option<(f64, f64)> {
+        let Self::TruncatedNormal { mu, sigma, min, max: Some(max) } = *self else { return None };
+        if (max - min) / sigma >= SLICE {
+            return None;
+        }
+        let (middle, half) = (f64::midpoint(min, max), (max - min) / 2.0);
+        let (z, w) = ((middle - mu) / sigma, half / sigma);
+        let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
+        for (t, weight) in legendre_nodes(64) {
+            let weight = weight * libm::exp(-t * w * (z + t * w / 2.0));
+            mass += weight;
+            first += weight * t;
+            second += weight * t * t;
+        }
+        let (first, second) = (first / mass, second / mass);
+        Some((middle + half * first, half * half * (second - first * first)))
     }
 
     /// Where its density is worth integrating over.
@@ -477,8 +527,11 @@ impl Distribution {
             Self::Point { mean } | Self::Lognormal { mean, .. } => (mean, mean),
             Self::Normal { mean, sd } => (mean - TAIL * sd, mean + TAIL * sd),
             Self::TruncatedNormal { mu, sigma, min, max } => {
-                let high = mu + TAIL * sigma;
-                (min.max(mu - TAIL * sigma), max.map_or(high, |max| max.min(high)))
+                // Beyond a bound z > 0, the density has fallen by exp(−TAIL²/2) at √(z² + TAIL²).
+                let reach = |z: f64| if z > FAR { libm::hypot(z, TAIL) } else { TAIL };
+                let high = mu + sigma * reach((min - mu) / sigma);
+                let low = mu - sigma * max.map_or(TAIL, |max| reach((mu - max) / sigma));
+                (min.max(low), max.map_or(high, |max| max.min(high)))
             }
             Self::Uniform { low, high }
             | Self::ArcSine { low, high }
@@ -497,7 +550,8 @@ impl Distribution {
             }
             Self::Normal { mean, sd } => normal_density((x - mean) / sd) / sd,
             Self::Uniform { low, high } => 1.0 / (high - low),
-            Self::Triangular { low, mode, high } if x < mode => {
+            // With the mode at the upper end, its density is that of the rise.
+            Self::Triangular { low, mode, high } if x < mode || mode >= high => {
                 2.0 * (x - low) / ((high - low) * (mode - low))
             }
             Self::Triangular { low, mode, high } => {
@@ -534,21 +588,60 @@ pub(super) struct Cut {
     mass: f64,
     min: f64,
     max: f64,
+    sliver: Option<Slice>,
+}
+
+/// A slice of a normal that is thinner than [`SLIVER`]: an exponential.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    min: f64,
+    width: f64,
+    /// Logarithm of the density at `min` over that at the other end.
+    tilt: f64,
+}
+
+impl Slice {
+    fn of(mu: f64, sigma: f64, min: f64, max: Option<f64>) -> Option<Self> {
+        let width = max? - min;
+        let w = width / sigma;
+        let tilt = w * (((min - mu) / sigma) + w / 2.0);
+        (w < SLIVER).then_some(Self { min, width, tilt })
+    }
+
+    fn cdf(self, x: f64) -> f64 {
+        let t = (x - self.min) / self.width;
+        if self.tilt.abs() < 1e-12 {
+            t
+        } else {
+            libm::expm1(-t * self.tilt) / libm::expm1(-self.tilt)
+        }
+    }
+
+    fn quantile(self, p: f64) -> f64 {
+        let tilt = self.tilt;
+        let t = if tilt.abs() < 1e-12 { p } else { -libm::log1p(p * libm::expm1(-tilt)) / tilt };
+        self.min + self.width * t
+    }
 }
 
 impl Cut {
     pub(super) fn of(mu: f64, sigma: f64, min: f64, max: Option<f64>) -> Self {
+        let sliver = Slice::of(mu, sigma, min, max);
         let max = max.unwrap_or(f64::INFINITY);
         let (alpha, beta) = ((min - mu) / sigma, (max - mu) / sigma);
         // With most of the parent cut off below, its upper tail is what is left.
         let (sigma, low, high) =
             if alpha > 0.0 { (-sigma, -beta, -alpha) } else { (sigma, alpha, beta) };
         let below = normal_cdf(low);
-        Self { mu, sigma, below, mass: normal_cdf(high) - below, min, max }
+        let mass = normal_cdf(high) - below;
+        Self { mu, sigma, below, mass, min, max, sliver }
     }
 
     #[inline]
     pub(super) fn quantile(&self, p: f64) -> f64 {
+        if let Some(sliver) = self.sliver {
+            return sliver.quantile(p).clamp(self.min, self.max);
+        }
         let p = if self.sigma < 0.0 { 1.0 - p } else { p };
         let x = self.mu + self.sigma * normal_quantile(self.below + p * self.mass);
         x.clamp(self.min, self.max)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::closed::{self, NotClosed};
-use super::monte_carlo::{self, MonteCarlo, Run};
+use super::monte_carlo::{self, MonteCarlo, Run, Sampled};
 use super::polynomial::{Moments, Polynomial};
 use super::random::GENERATOR;
 use super::{Distribution, Error, LEVEL};
@@ -122,6 +122,8 @@ pub struct Model {
     expression: Expression,
     /// For each input, the input whose random variable it is: itself, or the first with the same key.
     variable: Vec<usize>,
+    /// For each input, the first input with the same key, or itself: whose random numbers it follows.
+    stream: Vec<usize>,
     /// Whether two inputs with one key have different distributions or signs.
     tied: bool,
 }
@@ -343,9 +345,9 @@ impl Model {
         if let Some(index) = missing {
             return Err(Error::NoInput(index));
         }
-        let (variable, tied) = variables(&inputs);
+        let (variable, stream, tied) = variables(&inputs);
         let expression = expression.renamed(&variable);
-        Ok(Self { inputs, expression, variable, tied })
+        Ok(Self { inputs, expression, variable, stream, tied })
     }
 
     /// `scale` times the product of all inputs.
@@ -404,8 +406,7 @@ impl Model {
     /// Which input's random numbers an input follows.
     pub(super) fn stream(&self, index: usize) -> (usize, Sign) {
         let Some(input) = self.inputs.get(index) else { return (index, Sign::Along) };
-        let same = |other: &Input| input.shared.is_some() && other.shared == input.shared;
-        (self.inputs.iter().position(same).unwrap_or(index), input.sign)
+        (self.stream.get(index).copied().unwrap_or(index), input.sign)
     }
 
     /// Mean, standard uncertainty, 95 % interval and budget.
@@ -438,6 +439,24 @@ impl Model {
                 Err(why) => self.sampled(&MonteCarlo::seeded(0), level, Some(why)),
             },
         }
+    }
+
+    /// Mean, standard uncertainty and 95 % interval by trials, without a budget: for models of so many
+    /// inputs that a budget would take longer than the trials.
+    ///
+    /// ```
+    /// use carbon_ops_estimate::uncertainty::{Input, Model, MonteCarlo};
+    /// let day = |grams| Model::product(grams, vec![Input::new("grid", "ln(1, 10%)".parse().unwrap()).shared("grid:DE")]);
+    /// let two = Model::sum([day(100.0)?, day(300.0)?])?.sample(&MonteCarlo::seeded(1))?;
+    /// // What both share does not average out: 10 % of 400 g.
+    /// assert!((two.standard - 40.0).abs() < 0.4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the settings are impossible, or a trial has no finite result.
+    pub fn sample(&self, settings: &MonteCarlo) -> Result<Sampled, Error> {
+        monte_carlo::run(self, settings, LEVEL)
     }
 
     /// The probability that the result is at most `x`: by the closed form where there is one, else the part
@@ -620,20 +639,21 @@ pub(super) fn power(x: f64, k: i32) -> f64 {
     if k < 0 { 1.0 / result } else { result }
 }
 
-/// For each input the first one that is the same variable; and whether some are tied: one key, but
-/// another distribution or sign.
-fn variables(inputs: &[Input]) -> (Vec<usize>, bool) {
+/// For each input the first one that is the same variable, and the first one with its key; and whether
+/// some are tied: one key, but another distribution or sign.
+fn variables(inputs: &[Input]) -> (Vec<usize>, Vec<usize>, bool) {
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     let mut tied = false;
     let variable = inputs.iter().enumerate().map(|(index, input)| {
-        let Some(key) = &input.shared else { return index };
+        let Some(key) = &input.shared else { return (index, index) };
         let leader = *first.entry(key).or_insert(index);
         let same = inputs.get(leader).is_some_and(|other| {
             other.distribution == input.distribution && other.sign == input.sign
         });
         // Points have nothing to share.
         tied |= !same && !input.distribution.is_point();
-        if same { leader } else { index }
+        (if same { leader } else { index }, leader)
     });
-    (variable.collect(), tied)
+    let (variable, stream) = variable.unzip();
+    (variable, stream, tied)
 }

@@ -78,17 +78,23 @@ pub struct Run {
     pub stable: Option<bool>,
 }
 
-/// What the trials say.
-pub(super) struct Summary {
-    pub(super) mean: f64,
-    pub(super) standard: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) run: Run,
+/// What the trials say, in the unit of the model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampled {
+    /// Mean of the trials.
+    pub mean: f64,
+    /// Their standard deviation (JCGM 101, 7.6).
+    pub standard: f64,
+    /// Lower end of the coverage interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// What is needed to repeat the run.
+    pub run: Run,
 }
 
 /// Runs a model.
-pub(super) fn run(model: &Model, settings: &MonteCarlo, level: f64) -> Result<Summary, Error> {
+pub(super) fn run(model: &Model, settings: &MonteCarlo, level: f64) -> Result<Sampled, Error> {
     let plan = Plan::of(model, settings.seed);
     match settings.trials {
         Trials::Fixed(trials) => {
@@ -136,7 +142,7 @@ fn limits(trials: u64, level: f64) -> Result<(), Error> {
 }
 
 /// JCGM 101, 7.9.4.
-fn adaptive(plan: &Plan, settings: &MonteCarlo, level: f64, digits: u8) -> Result<Summary, Error> {
+fn adaptive(plan: &Plan, settings: &MonteCarlo, level: f64, digits: u8) -> Result<Sampled, Error> {
     if !(1..=4).contains(&digits) {
         return Err(Error::Digits(digits));
     }
@@ -201,7 +207,7 @@ fn summary(
     interval: Interval,
     run: Run,
     digits: u8,
-) -> Result<Summary, Error> {
+) -> Result<Sampled, Error> {
     if let Some(trial) = values.iter().position(|value| !value.is_finite()) {
         return Err(Error::NotFinite(trial as u64));
     }
@@ -213,7 +219,7 @@ fn summary(
     let trials = values.len() as u64;
     let blocks = trials.div_ceil(BLOCK as u64);
     let run = Run { trials, blocks, delta: tolerance(standard, digits), ..run };
-    Ok(Summary { mean, standard, low, high, run })
+    Ok(Sampled { mean, standard, low, high, run })
 }
 
 /// q of JCGM 101, 7.7.1: pM when that is an integer, else the integer part of pM + ½.

@@ -14,6 +14,10 @@
 //! that, so that its entries are certainly not in the ledger; what followed would link to it, so
 //! going on would mean to number and sign everything again, for a disk that is full.
 //!
+//! **Keys.** When the ledger has retired the key of a pipeline, between two turns, the pipeline asks
+//! its signer for the [`successor`](Signer::successor), and goes on with that if the ledger permits it.
+//! Otherwise it stops with [`Error::KeyNotInRoster`]; what it had not acknowledged is not in the ledger.
+//!
 //! **Checkpoints.** As long as it lives, a pipeline signs one when an entry has been without for a
 //! second, earlier when 1,024 have been, but ten a second at most, and one at the end. They are further
 //! apart where signing one takes more than a hundredth of a second.
@@ -72,12 +76,14 @@ use crate::storage::Storage;
 
 mod intake;
 mod signers;
+mod succession;
 mod writer;
 
 use intake::Intake;
 pub use intake::{Acknowledged, Submitter, Ticket};
 use signers::{Pen, Signers};
-use writer::Writer;
+use succession::Succession;
+use writer::{Hands, Writer};
 
 /// How many bytes a batch has at most: what is written between two syncs.
 pub const MAX_BATCH_BYTES: usize = crate::torn::MAX_BATCH_BYTES;
@@ -177,7 +183,8 @@ impl Pipeline {
             |source| Error::Io { action: "start a thread for", path: path.clone(), source };
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         let count = options.signers.unwrap_or_else(processors);
-        let signers = Signers::start(&signer, count).map_err(no_thread)?;
+        let succession = Arc::new(Succession::new(signer));
+        let signers = Signers::start(&succession, count).map_err(no_thread)?;
         let intake = Arc::new(Intake::new(path.clone(), options.in_flight));
         let (tell, told) = mpsc::sync_channel(1);
         let work = {
@@ -186,7 +193,7 @@ impl Pipeline {
                 let _ending = Ending(Arc::clone(&intake));
                 let now = clock.utc();
                 let opened =
-                    Ledger::open_for_append(storage, &*signer, &trust, &now, options.writer);
+                    Ledger::open_for_append(storage, &*succession, &trust, &now, options.writer);
                 let ledger = match opened {
                     Ok(ledger) => ledger,
                     Err(error) => {
@@ -197,8 +204,9 @@ impl Pipeline {
                 let (id, durability) = (ledger.id, ledger.durability);
                 let repairs = ledger.repairs.clone();
                 let _ = tell.send(Ok(Found { id, durability, repairs }));
-                let pen = Pen::new(Arc::clone(&signer));
-                Writer::new(ledger, intake, signers, pen, clock, options.segment_bytes).run()
+                let pen = Pen::new(Arc::clone(&succession));
+                let hands = Hands { succession: &succession, signers, pen };
+                Writer::new(ledger, intake, hands, clock, options.segment_bytes).run()
             }
         };
         let thread = std::thread::Builder::new().name("ledger-writer".to_owned());

@@ -10,12 +10,16 @@ use std::cmp::Ordering;
 
 use super::{MAX_DEPTH, MAX_SAFE_DOUBLE, Number, Object, Value, utf16_order};
 
-/// A whole number of so many digits is below 2^53, so that its digits are its canonical form.
+/// Texts of so many digits mean different doubles if they are different numbers (`DBL_DIG` of IEEE 754
+/// binary64): the shortest text for the double is the one that is there, less its needless zeros. A
+/// whole number of so many digits is below 2^53.
 const PLAIN_DIGITS: usize = 15;
 
 /// What an object in canonical form consists of.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Outline {
+pub(crate) struct Outline<'t> {
+    /// All of it.
+    pub(crate) text: &'t str,
     /// The offsets at which its members begin.
     pub(crate) starts: Vec<usize>,
     /// Whether a number in it, at any depth, is beyond ±(2^53 − 1).
@@ -23,12 +27,12 @@ pub(crate) struct Outline {
 }
 
 /// Reads the canonical bytes of an object; none for anything else.
-pub(crate) fn canonical_object(bytes: &[u8]) -> Option<(Object, Outline)> {
+pub(crate) fn canonical_object(bytes: &[u8]) -> Option<(Object, Outline<'_>)> {
     read::<Tree>(bytes)
 }
 
 /// As [`canonical_object`], without making the object.
-pub(crate) fn canonical_outline(bytes: &[u8]) -> Option<Outline> {
+pub(crate) fn canonical_outline(bytes: &[u8]) -> Option<Outline<'_>> {
     read::<Nothing>(bytes).map(|(_, outline)| outline)
 }
 
@@ -39,12 +43,12 @@ pub(crate) fn canonical_value(bytes: &[u8]) -> Option<Value> {
     (direct.at == bytes.len()).then_some(value)
 }
 
-fn read<'t, B: Build<'t>>(bytes: &'t [u8]) -> Option<(B::Object, Outline)> {
+fn read<'t, B: Build<'t>>(bytes: &'t [u8]) -> Option<(B::Object, Outline<'t>)> {
     let mut direct = Direct::new(bytes)?;
     let mut starts = Vec::with_capacity(64);
     let object = direct.object::<B>(1, &mut |start| starts.push(start))?;
-    let number_out_of_range = direct.number_out_of_range;
-    (direct.at == bytes.len()).then_some((object, Outline { starts, number_out_of_range }))
+    let Direct { text, at, number_out_of_range } = direct;
+    (at == text.len()).then_some((object, Outline { text, starts, number_out_of_range }))
 }
 
 /// What is made of what is read.
@@ -59,6 +63,8 @@ trait Build<'t> {
     fn object(object: Self::Object) -> Self::Value;
     fn array(items: Vec<Self::Value>) -> Self::Value;
     fn string(text: Cow<'t, str>) -> Self::Value;
+    /// A number by its canonical text.
+    fn number(text: &str) -> Option<Self::Value>;
     fn scalar(value: Value) -> Self::Value;
 }
 
@@ -98,6 +104,17 @@ impl<'t> Build<'t> for Tree {
         Value::String(text.into_owned())
     }
 
+    fn number(text: &str) -> Option<Value> {
+        let whole = text.len() <= PLAIN_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = if whole {
+            let digit = |number: i64, byte: u8| number * 10 + i64::from(byte - b'0');
+            Number::try_from(text.bytes().fold(0, digit))
+        } else {
+            Number::new(text.parse().ok()?)
+        };
+        number.ok().map(Value::Number)
+    }
+
     fn scalar(value: Value) -> Value {
         value
     }
@@ -129,6 +146,10 @@ impl<'t> Build<'t> for Nothing {
 
     fn string(_: Cow<'t, str>) {}
 
+    fn number(_: &str) -> Option<()> {
+        Some(())
+    }
+
     fn scalar(_: Value) {}
 }
 
@@ -158,7 +179,7 @@ impl<'t> Direct<'t> {
     fn value<B: Build<'t>>(&mut self, depth: usize) -> Option<B::Value> {
         match self.peek()? {
             b'"' => self.string().map(B::string),
-            b'-' | b'0'..=b'9' => self.number().map(Value::Number).map(B::scalar),
+            b'-' | b'0'..=b'9' => B::number(self.number()?),
             b'{' => self.object::<B>(depth + 1, &mut |_| {}).map(B::object),
             b'[' => self.array::<B>(depth + 1).map(B::array),
             b't' => self.literal("true", Value::Bool(true)).map(B::scalar),
@@ -229,23 +250,21 @@ impl<'t> Direct<'t> {
         (byte == b',').then_some(false)
     }
 
-    fn number(&mut self) -> Option<Number> {
+    /// The text of a number.
+    fn number(&mut self) -> Option<&'t str> {
         let rest = self.text.get(self.at..)?;
-        let part_of_number =
-            |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        let length = rest.bytes().take_while(part_of_number).count();
+        if let Some(length) = plain_number(rest.as_bytes()) {
+            self.at += length;
+            return rest.get(..length);
+        }
+        let length = rest.bytes().take_while(|byte| is_part_of_number(*byte)).count();
         let text = rest.get(..length)?;
         self.at += length;
-        let plain = text.len() <= PLAIN_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-        if plain && (text == "0" || !text.starts_with('0')) {
-            let digit = |number: i64, byte: u8| number * 10 + i64::from(byte - b'0');
-            return Number::try_from(text.bytes().fold(0, digit)).ok();
-        }
         // Whatever the standard library takes beyond JSON's grammar is not how a double is written.
         let number = Number::new(text.parse().ok()?).ok()?;
         self.number_out_of_range |= number.as_f64().abs() > MAX_SAFE_DOUBLE;
         let mut buffer = ryu_js::Buffer::new();
-        (buffer.format_finite(number.as_f64()) == text).then_some(number)
+        (buffer.format_finite(number.as_f64()) == text).then_some(text)
     }
 
     fn string(&mut self) -> Option<Cow<'t, str>> {
@@ -300,6 +319,54 @@ impl<'t> Direct<'t> {
             _ => None,
         }
     }
+}
+
+fn is_part_of_number(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
+}
+
+/// How long the number is that stands there, if it has few digits and a look at them is enough to see
+/// that it is canonical (ECMA-262, section 6.1.6.1.20): a whole one; a fraction from 0.000001 as it is; a
+/// smaller one with an exponent, of two digits at most so that it is a normal double.
+fn plain_number(bytes: &[u8]) -> Option<usize> {
+    let at = |index: usize| bytes.get(index).copied().unwrap_or_default();
+    let digits = |from: usize| {
+        let text = bytes.get(from..).unwrap_or_default();
+        text.iter().take_while(|byte| byte.is_ascii_digit()).count()
+    };
+    let first = usize::from(at(0) == b'-');
+    let whole = digits(first);
+    let mut end = first + whole;
+    let mut fraction = 0;
+    if at(end) == b'.' {
+        fraction = digits(end + 1);
+        end += 1 + fraction;
+        // A last zero says nothing; without digits, the point is the last.
+        if matches!(at(end - 1), b'0' | b'.') {
+            return None;
+        }
+    }
+    let zero = at(first) == b'0';
+    let as_it_is = if at(end) == b'e' {
+        let (exponent, digit) = (digits(end + 2), at(end + 2));
+        let small = match exponent {
+            1 => digit >= b'7',
+            2 => digit != b'0',
+            _ => false,
+        };
+        if at(end + 1) != b'-' || !small {
+            return None;
+        }
+        end += 2 + exponent;
+        whole == 1 && !zero
+    } else if zero {
+        // Not -0, and nothing below 0.000001.
+        let tiny = || bytes.get(first + 2..).is_some_and(|text| text.starts_with(b"000000"));
+        whole == 1 && if fraction == 0 { first == 0 } else { !tiny() }
+    } else {
+        whole > 0
+    };
+    (as_it_is && whole + fraction <= PLAIN_DIGITS && !is_part_of_number(at(end))).then_some(end)
 }
 
 /// How many bytes stand before the first quote, backslash or control character; none without one.
@@ -432,42 +499,15 @@ mod tests {
 
     #[test]
     fn both_readers_agree_where_text_is_not_as_it_seems() {
-        for number in [
-            "0",
-            "-0",
-            "00",
-            "01",
-            "-1",
-            "1.0",
-            "1.5",
-            "-1.5",
-            "1e2",
-            "1e21",
-            "1e+21",
-            "1E21",
-            "100",
-            "1e-7",
-            "0.000001",
-            "1e-07",
-            "123456789012345",
-            "1234567890123456",
-            "9007199254740993",
-            "99999999999999990000",
-            "+1",
-            ".5",
-            "5.",
-            "inf",
-            "nan",
-            "Infinity",
-            "1e999",
-            "-",
-            "",
-            "5e-324",
-            "4.9e-324",
-            "1.7976931348623157e+308",
-            "0.1e1",
-            "1-1",
-        ] {
+        const NUMBERS: &str = "\
+            0 -0 00 01 -1 1.0 1.5 -1.5 1e2 1e21 1e+21 1E21 100 1e-7 0.000001 1e-07 \
+            123456789012345 1234567890123456 9007199254740993 99999999999999990000 +1 .5 5. inf \
+            nan Infinity 1e999 - 5e-324 4.9e-324 1.7976931348623157e+308 0.1e1 1-1 -1.5e-7 \
+            1.5e-6 1.5e-07 1.5e-7 1.5e-10 1.5e-1 1.50e-10 0.5e-10 10.5e-10 1.5e-99 1.5e-100 \
+            1.5e- 1.e-10 .5e-10 1.5e-+9 1.5.5 -.5 --1.5 1.-5 01.5 0.0 -0.0 0.10 0.00001 0.000001 \
+            0.0000001 0.0000011 -0.0000011 1234567.1234567 12345678.1234567 0.1234567890123 \
+            0.12345678901234 0.30000000000000004";
+        for number in NUMBERS.split_whitespace().chain([""]) {
             agree(format!("{{\"a\":{number}}}").as_bytes());
         }
         for depth in [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1] {
@@ -475,6 +515,26 @@ mod tests {
             agree(format!("{{\"a\":{open}{close}}}").as_bytes());
             agree(format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth)).as_bytes());
         }
+    }
+
+    /// Against the formatter, on all texts of up to seven of the characters that matter.
+    #[test]
+    fn what_a_look_takes_for_a_canonical_number_is_one() {
+        const CHARACTERS: &[u8; 8] = b"0179.-+e";
+        let (mut plain, mut buffer) = (0, ryu_js::Buffer::new());
+        for length in 1..=7_u32 {
+            for which in 0..8_usize.pow(length) {
+                let text: Vec<u8> =
+                    (0..length).map(|at| CHARACTERS[(which >> (3 * at)) % 8]).collect();
+                if plain_number(&text) == Some(text.len()) {
+                    let text = std::str::from_utf8(&text).unwrap();
+                    assert_eq!(buffer.format_finite(text.parse::<f64>().unwrap()), text);
+                    plain += 1;
+                }
+            }
+        }
+        // Of whole numbers alone there are 4 of one digit, and 3 times 4^(n - 1) of n.
+        assert!(plain > 4_u32.pow(7), "{plain}");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::{
     SIGNATURE_MEMBERS, time,
 };
 use crate::canonical::{
-    Object, Value, canonical_object, canonical_outline, canonical_value, object_to_canonical,
-    to_canonical,
+    Object, Outline, Value, canonical_object, canonical_outline, canonical_value,
+    object_to_canonical, to_canonical,
 };
 use crate::hex;
 use crate::keys::PublicKey;
@@ -19,59 +19,69 @@ use crate::keys::PublicKey;
 /// The members of a canonical line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Members<'l> {
-    pub(super) line: &'l [u8],
+    line: &'l str,
     /// Where each begins.
-    pub(super) starts: &'l [usize],
+    starts: &'l [usize],
 }
 
 impl<'l> Members<'l> {
-    /// The text of each member, without the comma or bracket behind it.
-    fn iter(self) -> impl Iterator<Item = &'l [u8]> {
-        let ends = self.starts.iter().skip(1).copied().chain([self.line.len()]);
-        let text = move |(start, end): (&usize, usize)| {
-            self.line.get(*start..end.saturating_sub(1)).unwrap_or_default()
-        };
-        self.starts.iter().zip(ends).map(text)
+    pub(super) fn of(outline: &'l Outline<'l>) -> Self {
+        Self { line: outline.text, starts: &outline.starts }
     }
 
-    /// The canonical bytes of the object without some of its members, whose names need no escapes.
-    pub(super) fn without(self, omitted: &[&str]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.line.len());
-        bytes.push(b'{');
-        for member in self.iter().filter(|member| !omitted.iter().any(|name| is(member, name))) {
-            if bytes.len() > 1 {
-                bytes.push(b',');
-            }
-            bytes.extend_from_slice(member);
+    /// From where to where a member reaches, with the comma or the bracket behind it.
+    fn span(self, index: usize) -> Option<(usize, usize)> {
+        let start = *self.starts.get(index)?;
+        Some((start, self.starts.get(index + 1).copied().unwrap_or(self.line.len())))
+    }
+
+    /// Which member has this name, given as it is spelt there.
+    fn index(self, name: &str) -> Option<usize> {
+        let line = self.line.as_bytes();
+        let (first, behind) = (name.as_bytes().first(), 1 + name.len());
+        self.starts.iter().position(|start| {
+            // The first letter is nearly always enough to say no.
+            line.get(start + 1) == first
+                && line.get(start + behind) == Some(&b'"')
+                && line.get(start + 1..start + behind) == Some(name.as_bytes())
+        })
+    }
+
+    /// The canonical text of the object without some of its members, whose names need no escapes.
+    pub(super) fn without(self, omitted: &[&str]) -> String {
+        let mut omitted: Vec<usize> = omitted.iter().filter_map(|name| self.index(name)).collect();
+        omitted.sort_unstable();
+        let mut kept = String::with_capacity(self.line.len());
+        kept.push('{');
+        let mut from = 1;
+        for (start, end) in omitted.into_iter().filter_map(|index| self.span(index)) {
+            kept.push_str(self.line.get(from..start).unwrap_or_default());
+            from = end;
         }
-        bytes.push(b'}');
-        bytes
+        kept.push_str(self.line.get(from..).unwrap_or_default());
+        if kept.len() > 1 {
+            // The comma or the bracket behind the last one.
+            kept.pop();
+        }
+        kept.push('}');
+        kept
     }
 
-    /// The canonical bytes of the value of a member.
-    fn value(self, name: &str) -> Option<&'l [u8]> {
-        self.iter().find(|member| is(member, name))?.get(name.len() + 3..)
+    /// The canonical text of the value of a member, whose name is given as it is spelt there.
+    fn value(self, name: &str) -> Option<&'l str> {
+        let (start, end) = self.span(self.index(name)?)?;
+        self.line.get(start + name.len() + 3..end - 1)
     }
 
     /// The text of a member, if it is one without escapes.
     fn text(self, name: &str) -> Option<&'l str> {
-        let text = self.value(name)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        std::str::from_utf8(text).ok().filter(|text| !text.contains('\\'))
+        let text = self.value(name)?.strip_prefix('"')?.strip_suffix('"')?;
+        Some(text).filter(|text| !text.contains('\\'))
     }
 
     fn hex<const N: usize>(self, name: &str) -> Option<[u8; N]> {
         hex::decode(self.text(name)?)
     }
-}
-
-/// Whether a member has a name that needs no escapes.
-fn is(member: &[u8], name: &str) -> bool {
-    // The first letter is nearly always enough to say no.
-    member.get(1) == name.as_bytes().first()
-        && member
-            .get(1..)
-            .and_then(|rest| rest.strip_prefix(name.as_bytes()))
-            .is_some_and(|rest| rest.starts_with(b"\":"))
 }
 
 /// A record in a line of a ledger, as the caller's check gets it.
@@ -84,21 +94,22 @@ impl Payload<'_> {
     /// Shows `with` an object that stands in no line of its own.
     pub fn of<R>(object: &Object, with: impl FnOnce(Payload<'_>) -> R) -> R {
         let line = object_to_canonical(object);
-        let starts = canonical_outline(&line).map(|outline| outline.starts).unwrap_or_default();
-        with(Payload { members: Members { line: &line, starts: &starts } })
+        let nothing = Outline { text: "{}", starts: Vec::new(), number_out_of_range: false };
+        let outline = canonical_outline(&line).unwrap_or(nothing);
+        with(Payload { members: Members::of(&outline) })
     }
 
     /// A member, the ledger's or the record's.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<Value> {
         let quoted = to_canonical(&name.into());
-        let name = std::str::from_utf8(&quoted).ok()?;
-        canonical_value(self.members.value(name.get(1..name.len() - 1)?)?)
+        let name = std::str::from_utf8(quoted.get(1..quoted.len() - 1)?).ok()?;
+        canonical_value(self.members.value(name)?.as_bytes())
     }
 
-    /// The canonical bytes of the record: the stored ones, without the ledger's own members.
+    /// The canonical text of the record: the stored one, without the ledger's own members.
     #[must_use]
-    pub fn to_canonical(&self) -> Vec<u8> {
+    pub fn to_canonical(&self) -> String {
         self.members.without(&RESERVED_MEMBERS)
     }
 
@@ -106,7 +117,7 @@ impl Payload<'_> {
     #[must_use]
     pub fn to_object(&self) -> Object {
         // Canonical it is, or it would not be here.
-        canonical_object(self.members.line).map(|(object, _)| object).unwrap_or_default()
+        canonical_object(self.members.line.as_bytes()).map(|(object, _)| object).unwrap_or_default()
     }
 }
 
@@ -132,7 +143,7 @@ pub(crate) fn read_record<R>(
         return None;
     }
     let outline = canonical_outline(line).filter(|outline| !outline.number_out_of_range)?;
-    let members = Members { line, starts: &outline.starts };
+    let members = Members::of(&outline);
     if members.text("kind") == Some(CONTROL_KIND)
         || members.text("signature_algorithm") != Some(ALGORITHM)
     {
@@ -142,13 +153,13 @@ pub(crate) fn read_record<R>(
     let signed_bytes = members.without(&SIGNATURE_MEMBERS);
     let said = |name| members.text(name).and_then(time);
     let read = Read {
-        seq: canonical_value(members.value("seq")?)?.as_u64().filter(|seq| *seq > 0)?,
+        seq: canonical_value(members.value("seq")?.as_bytes())?.as_u64().filter(|seq| *seq > 0)?,
         ledger_id: LedgerId(members.hex("ledger_id")?),
         prev_hash: EntryHash(members.hex("prev_hash")?),
         signing_key: key_of(members.text("signing_key")?)?,
         hash: EntryHash(Sha256::digest(&signed_bytes).into()),
         noted_at: said("created_ts").or_else(|| said("end_ts")),
     };
-    let signed = read.signing_key.verifies(&signed_bytes, &signature);
+    let signed = read.signing_key.verifies(signed_bytes.as_bytes(), &signature);
     Some((read, signed.then(|| with(Payload { members }))))
 }

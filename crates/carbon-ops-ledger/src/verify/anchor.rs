@@ -12,7 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::entry::LedgerId;
 use crate::keys::PublicKey;
 use crate::merkle::{Frontier, TreeHash};
-use crate::note::Note;
+use crate::note::{Note, NoteError};
 
 /// Something that tells a size and root which the ledger must have had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub enum AnchorVerdict {
     Forked,
     /// Not to be believed: malformed, not signed by a key of this ledger, or of another ledger.
     Refused,
+    /// Of more lines than there are, and signed by no key that is known. That key may have joined in a
+    /// line that is gone, or may be anybody's: nothing is proven until the reader trusts it.
+    UnknownKey,
 }
 
 /// An anchor in a report.
@@ -134,7 +137,8 @@ impl<'a> Tree<'a> {
         }
         let keys = keys_at(checkpoint.size);
         if let Some(Err(error)) = anchor.note().map(|note| checkpoint.signed_by(&note, &keys)) {
-            return refuse(error.to_string());
+            let (verdict, reason) = disbelief(&error, checkpoint.size, self.size());
+            return report(verdict, Some(reason));
         }
         match self.wanted.get(&checkpoint.size).copied().flatten() {
             Some(root) if root == checkpoint.root => report(AnchorVerdict::Confirmed, None),
@@ -149,6 +153,21 @@ impl<'a> Tree<'a> {
             }
         }
     }
+}
+
+/// What a checkpoint of `then` lines is whose signature is not that of a known key, held against a
+/// ledger of `now` lines; and why.
+///
+/// Who may sign after so many lines is known of the lines that there are, and of no others.
+pub(super) fn disbelief(error: &NoteError, then: u64, now: u64) -> (AnchorVerdict, String) {
+    if *error == NoteError::Unsigned && then > now {
+        let reason = format!(
+            "it is of {then} lines, of which there are {now}, and signed by a key that these lines do \
+             not name and nobody here trusts"
+        );
+        return (AnchorVerdict::UnknownKey, reason);
+    }
+    (AnchorVerdict::Refused, error.to_string())
 }
 
 impl Anchor {

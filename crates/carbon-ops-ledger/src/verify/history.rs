@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::anchor::{AnchorReport, AnchorVerdict, KeysAt};
+use super::anchor::{AnchorReport, AnchorVerdict, KeysAt, disbelief};
 use crate::checkpoint::{CHECKPOINT_LOG, Checkpoint, ORIGIN_PREFIX};
 use crate::entry::LedgerId;
 use crate::merkle::{TreeHash, empty_root};
@@ -237,7 +237,8 @@ impl<'a> History<'a> {
             if then <= size || id.is_some_and(|id| id != checkpoint.ledger_id) {
                 self.compare(&checkpoint, &note, id, keys_at);
             } else if let Err(error) = checkpoint.signed_by(&note, &keys_at(then)) {
-                self.refute(then, AnchorVerdict::Refused, error.to_string());
+                let (verdict, reason) = disbelief(&error, then, size);
+                self.refute(then, verdict, reason);
             } else {
                 let reason = format!("there are {size} whole lines, and there were {then}");
                 self.refute(then, AnchorVerdict::Truncated, reason);

@@ -356,7 +356,7 @@ impl<'t> Sequence<'t> {
             Status::Tampered
         } else if has(&anchors, AnchorVerdict::Forked) {
             Status::Rewritten
-        } else if !trusted {
+        } else if !trusted || has(&anchors, AnchorVerdict::UnknownKey) {
             Status::Untrusted
         } else if self.torn_tail.is_some() {
             Status::TornTail

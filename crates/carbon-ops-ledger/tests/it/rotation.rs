@@ -1,15 +1,26 @@
 //! Changing keys while a ledger grows: who may write, what a verification says, what a crash leaves.
 
-use carbon_ops_ledger::append::{Ledger, Rotation};
+use std::sync::Arc;
+use std::time::Duration;
+
+use carbon_ops_ledger::append::pipeline::{Pipeline, PipelineOptions};
+use carbon_ops_ledger::append::{Ledger, Rotation, WriterOptions};
+use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use carbon_ops_ledger::entry::{AddedKey, LedgerId, RetiredKey, RotationReason, possession_text};
 use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, Status, verify_against};
+use carbon_ops_ledger::note::Note;
+use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
+use carbon_ops_ledger::verify::{
+    Anchor, AnchorKind, AnchorVerdict, Settings, Status, verify_against, verify_records,
+};
 use carbon_ops_ledger::{Error, Result};
+use tempfile::TempDir;
 
 use crate::frozen::frozen;
+use crate::pipeline::HandClock;
 use crate::support::{
-    Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, key, lines, options, payload, report,
-    second_key, trust,
+    Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, key, lines, numbers, options, payload,
+    report, second_key, trust,
 };
 
 fn retired(key: &SecretKey) -> RetiredKey {
@@ -166,7 +177,7 @@ fn checkpoints_are_signed_by_who_may_sign_at_their_size() {
     // Signed by the key that left, over what was never its to sign.
     let text = late.note.text().to_owned();
     let name = text.lines().next().unwrap().to_owned();
-    let forged = carbon_ops_ledger::note::Note::sign(text, &name, &old).unwrap();
+    let forged = Note::sign(text, &name, &old).unwrap();
     assert!(judge(forged.to_string()).is_some());
 }
 
@@ -291,4 +302,127 @@ fn a_change_that_fails_at_any_call_is_there_or_not_and_the_right_key_goes_on() {
         call += 1;
     }
     assert!(stayed > 3 && changed > 0, "{stayed} {changed}");
+}
+
+/// A key whose place another one takes.
+struct Heir {
+    key: SecretKey,
+    next: Option<SecretKey>,
+}
+
+impl Signer for Heir {
+    fn public_key(&self) -> PublicKey {
+        self.key.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
+        self.key.sign(message)
+    }
+
+    fn signs_here(&self) -> bool {
+        true
+    }
+
+    fn successor(&self) -> Option<Arc<dyn Signer>> {
+        Some(Arc::new(self.next.clone()?))
+    }
+}
+
+/// A pipeline with two signers by `heir`, after 40 records, whose key another process then retires.
+fn retired_under_way(heir: Heir) -> (TempDir, Pipeline) {
+    let (dir, old, new) = (tempfile::tempdir().unwrap(), key(), second_key());
+    let disk = || DirStorage::new(dir.path());
+    // They wait for each other's turns.
+    let options = WriterOptions { patience: Duration::from_secs(20), ..options() };
+    let mut ledger = Ledger::create(disk(), &old, LEDGER_ID, NOW, options.clone()).unwrap();
+    let pipeline = PipelineOptions { signers: Some(2), ..PipelineOptions::new(options) };
+    let clock = HandClock::default();
+    let pipeline = Pipeline::open(disk(), Arc::new(heir), trust(), clock, pipeline).unwrap();
+    let submitter = pipeline.submitter();
+    let tickets: Vec<_> = (0..40).map(|n| submitter.submit(&payload(n)).unwrap()).collect();
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    let rotation = Rotation { add: vec![&new], retire: vec![retired(&old)], ..Rotation::default() };
+    assert_eq!(ledger.rotate(&rotation, LATER).unwrap().seq, 41);
+    (dir, pipeline)
+}
+
+#[test]
+fn a_pipeline_whose_key_is_retired_goes_on_with_the_one_that_follows() {
+    let (dir, pipeline) = retired_under_way(Heir { key: key(), next: Some(second_key()) });
+    let submitter = pipeline.submitter();
+    let tickets: Vec<_> = (40..100).map(|n| submitter.submit(&payload(n)).unwrap()).collect();
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    assert_eq!(pipeline.close().unwrap().entries, 100);
+    let file = std::fs::read(dir.path().join(LEDGER_FILE)).unwrap();
+    assert_eq!(numbers(&file), (0..100).collect::<Vec<_>>());
+    let report = report(&file);
+    let by: Vec<_> = report.keys.iter().map(|key| key.entries).collect();
+    // Genesis, forty records and the change; then the others.
+    assert_eq!((report.status, by), (Status::Valid, vec![42, 60]));
+    let note = Note::parse(&std::fs::read(dir.path().join(CHECKPOINT_FILE)).unwrap()).unwrap();
+    let checkpoint = Checkpoint::of_note(&note).unwrap();
+    assert_eq!(checkpoint.size, 102);
+    checkpoint.signed_by(&note, &[second_key().public_key()]).unwrap();
+}
+
+#[test]
+fn a_pipeline_whose_key_is_retired_for_good_ends_with_nothing_half_done() {
+    let stranger = SecretKey::from_seed(&[5; 32]);
+    for next in [None, Some(key()), Some(stranger)] {
+        let (dir, pipeline) = retired_under_way(Heir { key: key(), next });
+        let file = || std::fs::read(dir.path().join(LEDGER_FILE)).unwrap();
+        let before = file();
+        let submitter = pipeline.submitter();
+        let ticket = submitter.submit(&payload(40)).unwrap();
+        let refused = ticket.wait().unwrap_err();
+        let Error::Stopped { cause, written: false, .. } = &refused else { panic!("{refused:?}") };
+        assert!(matches!(**cause, Error::KeyNotInRoster { .. }), "{cause}");
+        assert!(refused.to_string().contains("hint: use a key that may"), "{refused}");
+        assert!(submitter.submit(&payload(41)).is_err());
+        assert!(pipeline.close().is_err());
+        assert_eq!(file(), before);
+    }
+}
+
+#[test]
+fn a_cut_below_a_change_is_proven_to_who_trusts_the_new_key_and_to_others_unknown() {
+    let (disk, new) = (rotated(), second_key());
+    let mut ledger = open(&disk, &new).unwrap();
+    ledger.append(payload(3), LATER).unwrap();
+    let bytes = ledger.checkpoint(LATER).unwrap().note.to_string().into_bytes();
+    let file = disk.file();
+    let below = lines(&file)[..3].concat();
+    let judge = |file: &[u8], trust: &Trust, bytes: &[u8]| {
+        let (source, bytes) = ("kept".into(), bytes.to_vec());
+        let anchor = Anchor { source, bytes, kind: AnchorKind::Checkpoint };
+        // The log of checkpoints repeats it.
+        let told = std::cell::Cell::new(Some(anchor.bytes.clone()));
+        let (anchors, history) = ([anchor], || Ok(told.take()));
+        let settings =
+            Settings { anchors: &anchors, history: Some(&history), ..Settings::new(trust) };
+        let report = verify_records(file, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
+        (report.exit_code(), report.anchors.iter().map(|a| a.verdict).collect::<Vec<_>>())
+    };
+    let unknown = AnchorVerdict::UnknownKey;
+    let both = Trust::from_iter([key().public_key(), new.public_key()]);
+    assert_eq!(judge(&file, &trust(), &bytes), (0, vec![AnchorVerdict::Confirmed]));
+    assert_eq!(judge(&below, &trust(), &bytes), (2, vec![unknown; 2]));
+    assert_eq!(judge(&below, &both, &bytes), (3, vec![AnchorVerdict::Truncated; 2]));
+    let only_new = Trust::from_iter([new.public_key()]);
+    assert_eq!(judge(&below, &only_new, &bytes), (3, vec![AnchorVerdict::Truncated; 2]));
+    // With the change still there, its key is known.
+    let above = lines(&file)[..4].concat();
+    assert_eq!(judge(&above, &trust(), &bytes), (3, vec![AnchorVerdict::Truncated; 2]));
+    // A fault in a line decides, and a signature that is not its key's is no riddle.
+    let mut faulty = below.clone();
+    faulty[100] ^= 1;
+    assert_eq!(judge(&faulty, &trust(), &bytes).0, 1);
+    let mut forged = bytes.clone();
+    let at = forged.len() - 10;
+    forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+    assert_eq!(judge(&above, &trust(), &forged), (1, vec![AnchorVerdict::Refused; 2]));
 }

@@ -21,6 +21,7 @@ use super::{COULD_NOT, Owner, check_payload};
 use crate::args::LedgerAppend;
 use crate::config::Settings;
 use crate::edge::Edge;
+use crate::render::counted;
 use crate::store::Store;
 
 /// As many lines may be under way as one submitter may have.
@@ -178,7 +179,8 @@ impl Told {
         let since = *self.reported_at.get_or_insert(now);
         if now.saturating_sub(since) >= PROGRESS && err.is_terminal() {
             self.reported_at = Some(now);
-            let _ = writeln!(err, "carbon-ops: {} records appended so far", self.appended);
+            let appended = counted(self.appended, "record", "records");
+            let _ = writeln!(err, "carbon-ops: {appended} appended so far");
         }
     }
 
@@ -191,8 +193,8 @@ impl Told {
             Some((first, last)) => {
                 writeln!(
                     out,
-                    "appended {} records to {ledger}, seq {first} to {last}",
-                    self.appended
+                    "appended {} to {ledger}, seq {first} to {last}",
+                    counted(self.appended, "record", "records")
                 )?;
             }
             None => writeln!(out, "appended nothing to {ledger}")?,

@@ -22,7 +22,7 @@ use super::{COULD_NOT, check_payload};
 use crate::args::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::render::plain;
+use crate::render::{counted, plain};
 use crate::store::Store;
 
 /// Silences and the like that are printed; `--json` has up to a thousand.
@@ -135,7 +135,9 @@ fn amount(text: &str) -> Value {
 fn scope_text(scope: &Scope) -> String {
     match scope {
         Scope::Range { first, last } => format!("the entries {first} to {last}"),
-        Scope::List(list) => format!("{} entries", list.len()),
+        Scope::List(list) => {
+            counted(u64::try_from(list.len()).unwrap_or(u64::MAX), "entry", "entries")
+        }
     }
 }
 
@@ -231,19 +233,21 @@ pub(super) fn write_life(
         let least = if suspect.complete { "" } else { "at least " };
         writeln!(
             out,
-            "  {least}{} entries from {} on by {} are SUSPECT: entry {} says that the key was in other \
-             hands",
-            suspect.entries, suspect.compromised_since, suspect.fingerprint, suspect.retired_seq
+            "  SUSPECT: {least}{} from {} on by {}: entry {} says that the key was in other hands",
+            counted(suspect.entries, "entry", "entries"),
+            suspect.compromised_since,
+            suspect.fingerprint,
+            suspect.retired_seq
         )?;
     }
     let life = &report.life;
-    for (count, what) in [
-        (life.corrections, "corrections of earlier records"),
-        (life.restatements, "restatements of many records"),
-        (life.gap_count, "gaps are recorded"),
+    for (count, one, many, what) in [
+        (life.corrections, "correction", "corrections", "of earlier records"),
+        (life.restatements, "restatement", "restatements", "of many records"),
+        (life.gap_count, "gap", "gaps", "recorded"),
     ] {
         if count > 0 {
-            writeln!(out, "  {count} {what}")?;
+            writeln!(out, "  {} {what}", counted(count, one, many))?;
         }
     }
     write_silences(life, now, out)
@@ -338,7 +342,8 @@ pub(super) fn write_continuity(
         let incomparable = continuity.incomparable;
         writeln!(
             out,
-            "COMPLETENESS NOT CHECKED: {incomparable} records have no totals that go on"
+            "COMPLETENESS NOT CHECKED: no totals that go on in {}",
+            counted(incomparable, "record", "records")
         )?;
     }
     Ok(())
@@ -399,7 +404,10 @@ impl Superseded {
 pub(super) fn summary(object: &Object) -> String {
     let text = |name: &str| object.get(name).and_then(Value::as_str).map(plain);
     let number = |name: &str| object.get(name).and_then(Value::as_u64);
-    let keys = |name: &str| object.get(name).and_then(Value::as_array).map_or(0, <[Value]>::len);
+    let keys = |name: &str| {
+        let count = object.get(name).and_then(Value::as_array).map_or(0, <[Value]>::len);
+        u64::try_from(count).unwrap_or(u64::MAX)
+    };
     let reason = text("reason").map_or(String::new(), |reason| format!(" ({reason})"));
     match object.get("type").and_then(Value::as_str) {
         Some("correction") => {
@@ -409,7 +417,7 @@ pub(super) fn summary(object: &Object) -> String {
         }
         Some("restatement") => match (number("first"), number("last")) {
             (Some(first), Some(last)) => format!("restatement: #{first} to #{last}{reason}"),
-            _ => format!("restatement: {} records{reason}", keys("records")),
+            _ => format!("restatement: {}{reason}", counted(keys("records"), "record", "records")),
         },
         Some("gap") => {
             let (from, to) = (text("from_ts"), text("to_ts"));
@@ -421,7 +429,10 @@ pub(super) fn summary(object: &Object) -> String {
             None => "heartbeat: the last one".to_owned(),
         },
         Some("key_rotation") => {
-            format!("key_rotation: {} added, {} retired{reason}", keys("added"), keys("retired"))
+            // In brackets the word would read as if the entry were superseded.
+            let why = text("reason").map_or(String::new(), |why| format!("; reason: {why}"));
+            let (added, retired) = (keys("added"), keys("retired"));
+            format!("key_rotation: {} added, {retired} retired{why}", counted(added, "key", "keys"))
         }
         _ => text("type").unwrap_or_else(|| "?".into()),
     }

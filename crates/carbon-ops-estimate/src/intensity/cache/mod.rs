@@ -13,28 +13,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use carbon_ops_units::GramsCo2ePerKilowattHour;
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use super::fetch::Clock;
 use super::provider::{Error, Provider, Settling, Want};
-use super::signal::{Kind, Signal};
-use super::slot::{
-    AnySeries, Gap, GapReason, Impossible, Intensity, Interval, Meta, Series, Slot,
-    UncertaintyClass,
-};
+use super::signal::Signal;
+use super::slot::{AnySeries, GapReason, Intensity, Interval, Meta, Series};
 use crate::zones::Place;
 
 pub mod answers;
 pub mod disk;
 mod shard;
+mod view;
 
 pub use answers::{Answers, Kept};
 pub use disk::Limits;
 
 use disk::{Swept, lock, sweep, write_atomically};
 use shard::{Row, Shard, Value};
+use view::View;
 
 /// How long a value that may still change is used without asking again, unless told otherwise: that of
 /// carbon-ops 0.1 (`providers.ttl_seconds`).
@@ -212,21 +210,20 @@ impl Store {
     }
 
     /// Adds rows to the months that they begin in. The folder's lock is held.
-    fn learn(&self, folder: &Path, rows: Vec<Row>) {
-        let mut by_month: HashMap<PathBuf, Vec<Row>> = HashMap::new();
+    fn learn(&self, folder: &Path, rows: &[Row<'_>]) {
+        let mut by_month: HashMap<PathBuf, Vec<&Row<'_>>> = HashMap::new();
         for row in rows {
             let month = month_of(row.interval.start());
             by_month.entry(month_file(folder, month)).or_default().push(row);
         }
         for (path, rows) in by_month {
             let mut shard = (*self.month(&path)).clone();
-            let (before, added) = (shard.rows.len(), rows.len());
-            let known =
-                rows.iter().filter(|row| has_value_at(&shard, row.interval.start())).count();
+            let (before, added) = (shard.len(), rows.len());
+            let known = rows.iter().filter(|row| shard.has_value_at(row.interval.start())).count();
             for row in rows {
                 shard.learn(row);
             }
-            let revised = (shard.rows.len() - before).saturating_sub(added - known);
+            let revised = (shard.len() - before).saturating_sub(added - known);
             self.count(|stats| stats.revisions += revised as u64);
             if let Err(error) = write_atomically(&path, &shard.to_bytes()) {
                 self.warn(format!("{}: cannot be written: {error}", path.display()));
@@ -260,16 +257,6 @@ impl Store {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(flights.entry(folder.to_owned()).or_default())
     }
-}
-
-fn has_value_at(shard: &Shard, start: Timestamp) -> bool {
-    let at = shard.rows.partition_point(|row| row.interval.start() < start);
-    let rows = shard.rows.get(at..).unwrap_or_default();
-    rows.iter().take_while(|row| row.interval.start() == start).any(|row| is_slot(&row.value))
-}
-
-fn is_slot(value: &Value) -> bool {
-    matches!(value, Value::Slot { .. })
 }
 
 /// Year and month, in UTC.
@@ -361,12 +348,13 @@ impl<P: Provider> Cached<P> {
         let folder = disk::folder(&self.store.root, self.inner.id(), zone, signal);
         let mut revisions = Vec::new();
         for shard in self.store.load(&folder, interval) {
-            for same in shard.rows.chunk_by(|a, b| a.interval == b.interval) {
+            let rows: Vec<Row<'_>> = shard.rows().collect();
+            for same in rows.chunk_by(|a, b| a.interval == b.interval) {
                 let values: Vec<_> = same
                     .iter()
-                    .filter_map(|row| match &row.value {
+                    .filter_map(|row| match row.value {
                         Value::Slot { g_per_kwh, updated_at, meta } => {
-                            Some((*g_per_kwh, *updated_at, Arc::clone(meta)))
+                            Some((g_per_kwh, updated_at, Arc::clone(meta)))
                         }
                         Value::Gap(_) => None,
                     })
@@ -384,7 +372,7 @@ impl<P: Provider> Cached<P> {
     fn view(&self, folder: &Path, interval: Interval) -> View {
         let shards = self.store.load(folder, interval);
         let now = self.clock.now();
-        View::of(&shards, interval, now, self.store.ttl, self.inner.settling())
+        View::of(shards, interval, now, self.store.ttl, self.inner.settling())
     }
 
     /// Asks the provider for what is not fresh, with the lock held.
@@ -396,7 +384,7 @@ impl<P: Provider> Cached<P> {
                 AnySeries::Inventory(series) => rows(series, checked),
                 AnySeries::Marginal(series) => rows(series, checked),
             };
-            self.store.learn(folder, rows);
+            self.store.learn(folder, &rows);
         }
         let _ = fs::remove_file(folder.join("failed.json"));
         Ok(())
@@ -535,142 +523,6 @@ impl<P: Provider> Provider for Cached<P> {
     }
 }
 
-/// What the cache knows of an interval.
-struct View {
-    /// The newest row of each slot, in order of time.
-    shards: Vec<Arc<Shard>>,
-    newest: Vec<(usize, usize)>,
-    /// Times of which nothing fresh is known: these are asked for.
-    holes: Vec<Interval>,
-    /// Times of which nothing at all is known.
-    unknown: Vec<Interval>,
-    /// Age of the oldest value that may still change.
-    age_max: Duration,
-}
-
-impl View {
-    fn of(
-        shards: &[Arc<Shard>],
-        interval: Interval,
-        now: Timestamp,
-        ttl: Duration,
-        settling: Settling,
-    ) -> Self {
-        let mut view = Self {
-            shards: shards.to_vec(),
-            newest: Vec::new(),
-            holes: Vec::new(),
-            unknown: Vec::new(),
-            age_max: Duration::ZERO,
-        };
-        // Up to where something fresh, and anything, is known.
-        let (mut fresh, mut known) = (interval.start(), interval.start());
-        for (at, shard) in shards.iter().enumerate() {
-            let rows = &shard.rows;
-            for (index, row) in rows.iter().enumerate() {
-                // Of one start the last is the newest.
-                let next = rows.get(index + 1);
-                let superseded =
-                    next.is_some_and(|next| next.interval.start() == row.interval.start());
-                let Some(part) = row.interval.intersection(&interval).filter(|_| !superseded)
-                else {
-                    continue;
-                };
-                view.newest.push((at, index));
-                let state = freshness(row, now, ttl, settling);
-                if let Freshness::Changing(age) = state {
-                    view.age_max = view.age_max.max(age);
-                }
-                if state != Freshness::Stale {
-                    hole(&mut view.holes, fresh, part.start());
-                    fresh = fresh.max(part.end());
-                }
-                hole(&mut view.unknown, known, part.start());
-                known = known.max(part.end());
-            }
-        }
-        hole(&mut view.holes, fresh, interval.end());
-        hole(&mut view.unknown, known, interval.end());
-        view
-    }
-
-    fn series(
-        &self,
-        interval: Interval,
-        kind: Kind,
-        otherwise: GapReason,
-    ) -> Result<AnySeries, Impossible> {
-        match kind {
-            Kind::Marginal => self.typed(interval, otherwise).map(AnySeries::Marginal),
-            Kind::Average | Kind::Residual => {
-                self.typed(interval, otherwise).map(AnySeries::Inventory)
-            }
-        }
-    }
-
-    fn typed<I: Intensity>(
-        &self,
-        interval: Interval,
-        otherwise: GapReason,
-    ) -> Result<Series<I>, Impossible> {
-        let (mut slots, mut gaps) = (Vec::with_capacity(self.newest.len()), Vec::new());
-        for (shard, index) in &self.newest {
-            let Some(row) = self.shards.get(*shard).and_then(|shard| shard.rows.get(*index)) else {
-                continue;
-            };
-            match &row.value {
-                Value::Slot { g_per_kwh, updated_at, meta } => {
-                    // Checked when it was read.
-                    let Ok(value) = GramsCo2ePerKilowattHour::new(*g_per_kwh) else { continue };
-                    slots.push(Slot {
-                        interval: row.interval,
-                        intensity: I::of(value),
-                        updated_at: *updated_at,
-                        meta: Arc::clone(meta),
-                    });
-                }
-                Value::Gap(reason) => gaps.push(Gap { interval: row.interval, reason: *reason }),
-            }
-        }
-        Series::with_gaps(interval, slots, &gaps, otherwise)
-    }
-}
-
-fn hole(holes: &mut Vec<Interval>, from: Timestamp, to: Timestamp) {
-    if let Ok(interval) = Interval::new(from, to) {
-        holes.push(interval);
-    }
-}
-
-#[derive(PartialEq)]
-enum Freshness {
-    /// Will not change.
-    Settled,
-    /// May change; so old.
-    Changing(Duration),
-    /// To be asked again.
-    Stale,
-}
-
-fn freshness(row: &Row, now: Timestamp, ttl: Duration, settling: Settling) -> Freshness {
-    let provisional = match &row.value {
-        Value::Gap(_) => true,
-        Value::Slot { meta, .. } => {
-            matches!(meta.uncertainty, UncertaintyClass::Estimated | UncertaintyClass::Forecast)
-        }
-    };
-    let settles = if provisional { settling.provisional } else { settling.actual };
-    let waited = Duration::try_from(row.checked.duration_since(row.interval.end()));
-    if waited.is_ok_and(|waited| waited >= settles) {
-        return Freshness::Settled;
-    }
-    // A clock that was set back makes nothing fresh.
-    match Duration::try_from(now.duration_since(row.checked)) {
-        Ok(age) if age < ttl => Freshness::Changing(age),
-        _ => Freshness::Stale,
-    }
-}
-
 /// Holes as few requests: near ones become one.
 fn bridged(holes: &[Interval]) -> Vec<Interval> {
     let mut bridged: Vec<Interval> = Vec::new();
@@ -688,15 +540,14 @@ fn bridged(holes: &[Interval]) -> Vec<Interval> {
 }
 
 /// Rows of what was answered: slots, and the gaps between them, cut at months.
-fn rows<I: Intensity>(series: &Series<I>, checked: Timestamp) -> Vec<Row> {
+fn rows<I: Intensity>(series: &Series<I>, checked: Timestamp) -> Vec<Row<'_>> {
     let whole = |interval: &Interval| {
         let whole = |at: Timestamp| at.subsec_nanosecond() == 0;
         whole(interval.start()) && whole(interval.end())
     };
     let slots = series.slots().iter().map(|slot| {
         let g_per_kwh = slot.as_grams_per_kilowatt_hour();
-        let value =
-            Value::Slot { g_per_kwh, updated_at: slot.updated_at, meta: Arc::clone(&slot.meta) };
+        let value = Value::Slot { g_per_kwh, updated_at: slot.updated_at, meta: &slot.meta };
         Row { interval: slot.interval, value, checked }
     });
     let gaps = series.gaps().iter().flat_map(|gap| {
@@ -706,7 +557,7 @@ fn rows<I: Intensity>(series: &Series<I>, checked: Timestamp) -> Vec<Row> {
             month.intersection(&gap.interval)
         });
         let value = Value::Gap(gap.reason);
-        pieces.map(move |interval| Row { interval, value: value.clone(), checked })
+        pieces.map(move |interval| Row { interval, value, checked })
     });
     slots.chain(gaps).filter(|row| whole(&row.interval)).collect()
 }

@@ -167,7 +167,7 @@ fn scaled(distribution: Distribution, by: f64) -> Distribution {
 
 /// A distribution over its mean. Lognormals of one `cv` give the same to the last bit, whatever their
 /// means, so that spans can share what is computed from it.
-pub(super) fn over_mean(distribution: Distribution) -> Distribution {
+pub(in crate::record) fn over_mean(distribution: Distribution) -> Distribution {
     match distribution {
         Distribution::Point { .. } => Distribution::Point { mean: 1.0 },
         Distribution::Lognormal { cv, .. } => Distribution::Lognormal { mean: 1.0, cv },

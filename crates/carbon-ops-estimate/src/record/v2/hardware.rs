@@ -107,17 +107,41 @@ impl Embodied {
     /// # Errors
     /// When an item has no input of its name, or an input none of mean 1.
     pub fn model(&self) -> Result<Model, Error> {
+        self.model_of("")
+    }
+
+    /// The same with a prefix for the keys of inputs that have none, so that they are shared within a
+    /// record and by no other.
+    pub(in crate::record) fn model_of(&self, prefix: &str) -> Result<Model, Error> {
         let mut pieces = Vec::with_capacity(self.items.len());
         for item in &self.items {
             let Some(input) = self.inputs.iter().find(|input| input.name == item.name) else {
                 return Err(rule("embodied", format!("an input for {}", item.name)));
             };
             let named = model::Input::new(&*input.name, over_mean(input.distribution()?));
+            let named = if input.sign == Some(-1) { named.opposed() } else { named };
             // Without a key of its own, an input is shared by the items of its name.
-            let key = input.shared.as_ref().unwrap_or(&input.name);
-            pieces.push((item.grams, named.shared(&**key)));
+            let named = match &input.shared {
+                Some(key) => named.shared(&**key),
+                None => named.shared(format!("{prefix}{}", input.name)),
+            };
+            pieces.push((item.grams, named));
         }
         Ok(hardware_model(pieces)?)
+    }
+
+    /// Keys of shared errors, each with the signed part in g that it has of the standard uncertainty.
+    pub(in crate::record) fn shared_effects(&self) -> Result<Vec<(&str, f64)>, Error> {
+        let mut effects = Vec::with_capacity(self.inputs.len());
+        for input in &self.inputs {
+            let Some(key) = &input.shared else { continue };
+            let items = self.items.iter().filter(|item| item.name == input.name);
+            let grams: f64 = items.map(|item| item.grams).sum();
+            // A sum of factors of mean 1: each contributes its grams times its own deviation.
+            let effect = grams * over_mean(input.distribution()?).standard();
+            effects.push((key.as_str(), if input.sign == Some(-1) { -effect } else { effect }));
+        }
+        Ok(effects)
     }
 
     /// What follows without integration.

@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
 use super::intake::{Owed, lock, wait};
+use super::succession::Succession;
 use crate::append::template::{Place, SigningKey, Template};
 use crate::entry::EntryHash;
 use crate::error::{Error, Result};
@@ -63,6 +64,7 @@ pub(super) struct NotSigned {
 
 /// What a signing thread needs.
 pub(super) struct Pen {
+    succession: Arc<Succession>,
     signer: Arc<dyn Signer>,
     key: SigningKey,
     until_check: u64,
@@ -75,9 +77,20 @@ impl std::fmt::Debug for Pen {
 }
 
 impl Pen {
-    pub(super) fn new(signer: Arc<dyn Signer>) -> Self {
+    pub(super) fn new(succession: Arc<Succession>) -> Self {
+        let signer = succession.current();
         let key = SigningKey::new(signer.public_key());
-        Self { signer, key, until_check: 0 }
+        Self { succession, signer, key, until_check: 0 }
+    }
+
+    /// Takes up another signer, if there is one since the last chunk. Signers change between turns,
+    /// when nothing is being signed.
+    fn follow(&mut self) {
+        let current = self.succession.current();
+        if !Arc::ptr_eq(&current, &self.signer) {
+            self.key = SigningKey::new(current.public_key());
+            (self.signer, self.until_check) = (current, 0);
+        }
     }
 
     /// Signs a chunk.
@@ -86,6 +99,7 @@ impl Pen {
     ///
     /// When the signer fails or signs badly.
     pub(super) fn sign(&mut self, chunk: Vec<Unsigned>) -> Result<SignedChunk, NotSigned> {
+        self.follow();
         let mut bytes = Vec::new();
         let mut last_line = 0;
         let mut entries = Vec::with_capacity(chunk.len());
@@ -169,11 +183,11 @@ impl Signers {
     /// # Errors
     ///
     /// When the system has none left.
-    pub(super) fn start(signer: &Arc<dyn Signer>, count: usize) -> std::io::Result<Self> {
+    pub(super) fn start(succession: &Arc<Succession>, count: usize) -> std::io::Result<Self> {
         // Dropping half of them on an error ends those that were started.
         let mut signers = Self { shared: Arc::default(), threads: Vec::new() };
         for _ in 0..count.max(1) {
-            let (shared, mut pen) = (Arc::clone(&signers.shared), Pen::new(Arc::clone(signer)));
+            let (shared, mut pen) = (Arc::clone(&signers.shared), Pen::new(Arc::clone(succession)));
             let thread = std::thread::Builder::new().name("ledger-signer".to_owned());
             signers.threads.push(thread.spawn(move || shared.work(&mut pen))?);
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::intake::{Acknowledged, Answers, Intake, Outcome, Owed, Submission, Wake};
 use super::signers::{NotSigned, Pen, SignedChunk, Signers, Unsigned};
+use super::succession::Succession;
 use super::{
     CHECKPOINT_AFTER, CHECKPOINT_SPACING, Clock, MAX_BATCH_BYTES, MAX_BATCH_LINES, Stored,
 };
@@ -57,11 +58,18 @@ const KEEP_ROSTER_EVERY: u64 = 16 << 20;
 /// A number that the ledger can still give: entries count below 2^53.
 const MAX_SEQ: u64 = (1 << 53) - 1;
 
+/// Who signs: threads, this one where there is little to do, and who comes after.
+#[derive(Debug)]
+pub(super) struct Hands<'k> {
+    pub(super) succession: &'k Succession,
+    pub(super) signers: Signers,
+    pub(super) pen: Pen,
+}
+
 pub(super) struct Writer<'k, S, C> {
     ledger: Ledger<'k, S>,
     intake: Arc<Intake>,
-    signers: Signers,
-    pen: Pen,
+    hands: Hands<'k>,
     clock: C,
     /// How long the file is, in a turn.
     len: u64,
@@ -104,8 +112,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
     pub(super) fn new(
         ledger: Ledger<'k, S>,
         intake: Arc<Intake>,
-        signers: Signers,
-        pen: Pen,
+        hands: Hands<'k>,
         clock: C,
         segment_bytes: u64,
     ) -> Self {
@@ -113,8 +120,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         Self {
             ledger,
             intake,
-            signers,
-            pen,
+            hands,
             clock,
             len: 0,
             next,
@@ -148,7 +154,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         if let Err(cause) = &result {
             let ready = self.ready.drain(..).flat_map(|chunk| chunk.entries);
             let mut left: Vec<_> = ready.map(|entry| entry.owed).collect();
-            left.extend(self.signers.end());
+            left.extend(self.hands.signers.end());
             self.stop(left, cause, false);
         }
         result.map(|()| self.stored)
@@ -181,6 +187,12 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             }
             let result = self.turn();
             self.ledger.storage.unlock();
+            let retired = |cause: &Arc<Error>| matches!(**cause, Error::KeyNotInRoster { .. });
+            if result.as_ref().is_err_and(retired) && self.hands.succession.succeed() {
+                // That is found at the beginning of a turn: nothing has its place yet, and what waits
+                // is signed by the next one.
+                continue;
+            }
             result?;
             if wake == Wake::Closed {
                 return Ok(());
@@ -214,7 +226,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
                 self.write_batch()?;
                 self.seal_if_full()?;
             } else if !self.signing.is_empty() {
-                self.signers.wait(self.signing.start..=self.wait_for());
+                self.hands.signers.wait(self.signing.start..=self.wait_for());
             } else if ending || !self.wait_in_turn(hurry)? {
                 break;
             }
@@ -263,7 +275,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         let room = most.saturating_sub(ahead);
         let taken = self.intake.take(room);
         let (alone, count) = (self.signing.is_empty(), taken.len());
-        let lines = count.div_ceil(self.signers.count()).clamp(1, CHUNK_LINES);
+        let lines = count.div_ceil(self.hands.signers.count()).clamp(1, CHUNK_LINES);
         let (mut chunk, mut bytes) = (Vec::with_capacity(lines), 0);
         for submission in taken {
             let Some(entry) = self.give_place(submission) else { continue };
@@ -298,11 +310,11 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
 
     fn sign(&mut self, chunk: Vec<Unsigned>, here: bool) -> Result<()> {
         if here && self.signing.is_empty() {
-            let signed = self.pen.sign(chunk);
+            let signed = self.hands.pen.sign(chunk);
             return self.take_signed(signed);
         }
         self.signing_lines.push_back(chunk.len());
-        self.signers.put(self.signing.end, chunk);
+        self.hands.signers.put(self.signing.end, chunk);
         self.signing.end += 1;
         Ok(())
     }
@@ -310,7 +322,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
     /// Takes what the signers have finished, in order.
     fn collect(&mut self) -> Result<()> {
         while !self.signing.is_empty()
-            && let Some(signed) = self.signers.take(self.signing.start)
+            && let Some(signed) = self.hands.signers.take(self.signing.start)
         {
             self.signing.start += 1;
             self.signing_lines.pop_front();

@@ -1,0 +1,128 @@
+//! `aggregate` from outside: hardware apart from operation, and intervals by trials.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::home::{Done, Home, done};
+
+fn near(value: &Value, expected: f64, relative: f64) {
+    let value = value.as_f64().unwrap();
+    assert!((value / expected - 1.0).abs() < relative, "{value} is not {expected}");
+}
+
+/// Two records of an hour with a server, one without: 1 kWh of `grid` each, PUE 1.
+fn records(home: &Home) {
+    let spans = "start,end,energy_kwh,host\n\
+                 2026-03-01T00:00Z,2026-03-01T01:00Z,1,one\n\
+                 2026-03-01T01:00Z,2026-03-01T02:00Z,1,one\n";
+    let bare = "start,end,energy_kwh,host\n2026-03-01T02:00Z,2026-03-01T03:00Z,1,two\n";
+    let mut all = Vec::new();
+    for (spans, hardware) in [(spans, &["--embodied", "server"][..]), (bare, &[])] {
+        fs::write(home.work("spans.csv"), spans).unwrap();
+        let common = ["estimate", "--records", "--intensity", "ln(400, 10%)", "--pue", "1"];
+        let mut command = home.carbon_ops(&[&common[..], hardware].concat());
+        command.stdin(Stdio::from(fs::File::open(home.work("spans.csv")).unwrap()));
+        let done = done(&mut command);
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        all.extend_from_slice(&done.stdout);
+    }
+    fs::write(home.work("records.ndjson"), all).unwrap();
+}
+
+fn aggregate(home: &Home, more: &[&str]) -> Done {
+    let done = home.does(&[&["aggregate", "records.ndjson"], more].concat());
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    done
+}
+
+fn sums(home: &Home, more: &[&str]) -> Value {
+    let done = aggregate(home, &[&["--json"], more].concat());
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+/// 400 g of operation each. A server is 1000 kg over 35,040 hours: 28.5388 g an hour (ISO/IEC 21031's example);
+/// its error is one for both records, the cv of a factor of two, 0.365004. Intensities of a flag are independent:
+/// 10 %/√3.
+#[test]
+fn hardware_is_summed_apart_from_operation_and_both_together() {
+    let home = Home::new();
+    records(&home);
+    let sums = sums(&home, &["--by", "host"]);
+    let all = &sums["all"];
+    near(&all["total_grams"], 1200.0, 1e-8);
+    near(&all["relative_uncertainty_pct"], 10.0 / 3.0_f64.sqrt(), 1e-6);
+    near(&all["embodied"]["total_grams"], 2.0 * 28.538_813, 1e-7);
+    near(&all["embodied"]["relative_uncertainty_pct"], 36.500_4, 1e-5);
+    assert_eq!(all["embodied"]["records_with_hardware"], 2);
+    assert_eq!(all["embodied"]["shared"], json!([{ "key": "embodied:server", "pct": 100.0 }]));
+    near(&all["whole"]["total_grams"], 1200.0 + 57.077_626, 1e-8);
+    assert_eq!(
+        (&sums["method"], &all["interval_method"]),
+        (&json!("lognormal_moments"), &json!("lognormal_moments"))
+    );
+    // Not all records have hardware, but all of host one.
+    assert!(all.get("theta").is_none());
+    let one = &sums["groups"]["one"];
+    near(&one["theta"]["theta"], 57.077_626 / 857.077_626, 1e-6);
+    assert_eq!(one["theta"]["class"], "C-P[operational-dominated]");
+    let two = &sums["groups"]["two"];
+    assert!(two.get("embodied").is_none() && two.get("whole").is_none(), "{two:#}");
+    assert_eq!(two["interval_method"], "record");
+
+    let text = aggregate(&home, &["--by", "host"]).text();
+    for words in [
+        "hardware, which is not in the figures above",
+        "2 of 2",
+        "0 of 1",
+        "2 of 3",
+        "not all records have it",
+        "57.1 g",
+        "3 records of files",
+    ] {
+        assert!(text.contains(words), "{text} lacks {words:?}");
+    }
+    let csv = aggregate(&home, &["--by", "host", "--csv"]).text();
+    let heading: Vec<_> = csv.lines().next().unwrap().split(',').collect();
+    let at = heading.iter().position(|name| *name == "embodied_total_grams").unwrap();
+    let column: Vec<_> = csv.lines().skip(1).map(|line| line.split(',').nth(at).unwrap()).collect();
+    assert_eq!(column, ["57.0776256", ""], "{csv}");
+}
+
+/// The sum of three independent lognormals of 400 g with cv 0.1, and twice one of 28.5388 g with cv 0.365004:
+/// u is √3 · 40 = 69.282 and 20.833 g.
+#[test]
+fn trials_are_named_with_seed_and_number_and_give_the_same_digits_again() {
+    let home = Home::new();
+    records(&home);
+    let asked = ["--method", "monte_carlo", "--seed", "18446744073709551615", "--trials", "50000"];
+    let report = sums(&home, &asked);
+    let named =
+        json!({ "generator": "philox4x32-10", "seed": "18446744073709551615", "trials": 50_000 });
+    assert_eq!((&report["method"], &report["monte_carlo"]), (&json!("monte_carlo"), &named));
+    let all = &report["all"];
+    assert_eq!(
+        (&all["interval_method"], &all["whole"]["interval_method"]),
+        (&json!("monte_carlo"), &json!("monte_carlo"))
+    );
+    near(&all["relative_uncertainty_pct"], 100.0 * 69.282 / 1200.0, 0.02);
+    near(&all["embodied"]["relative_uncertainty_pct"], 36.500_4, 0.02);
+    near(
+        &all["whole"]["relative_uncertainty_pct"],
+        100.0 * (69.282_f64.hypot(20.833)) / 1_257.077_626,
+        0.02,
+    );
+    assert_eq!(sums(&home, &asked), report);
+    let text = aggregate(&home, &asked).text();
+    assert!(text.contains("50000 trials, seed 18446744073709551615"), "{text}");
+    let seeded = sums(&home, &["--method", "monte_carlo"]);
+    assert_ne!(
+        seeded["monte_carlo"]["seed"],
+        sums(&home, &["--method", "monte_carlo"])["monte_carlo"]["seed"]
+    );
+
+    let refused = home.does(&["aggregate", "records.ndjson", "--seed", "1"]);
+    assert_eq!(refused.code(), 2);
+    assert!(refused.stderr.contains("hint: add --method monte_carlo"), "{}", refused.stderr);
+}
