@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// The targets, which are the binaries of `fuzz/Cargo.toml`.
-const TARGETS: [&str; 12] = [
+const TARGETS: [&str; 14] = [
     "request",
     "snapshot",
     "page",
@@ -23,6 +23,8 @@ const TARGETS: [&str; 12] = [
     "tile-path",
     "answer",
     "witness-request",
+    "span",
+    "record",
 ];
 
 /// What cargo-fuzz passes to rustc, as far as a stable one takes it.

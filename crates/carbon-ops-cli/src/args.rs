@@ -180,7 +180,7 @@ an answer that the slots came in is not kept any more.")]
 pub(crate) struct Estimate {
     /// Energy with its unit and, if you like, its distribution; without it, spans are read from standard
     /// input
-    #[arg(long, value_name = "ENERGY")]
+    #[arg(long, value_name = "ENERGY", allow_hyphen_values = true)]
     pub(crate) energy: Option<String>,
 
     /// Start of the span: RFC 3339, or a day in UTC
@@ -204,12 +204,12 @@ pub(crate) struct Estimate {
     pub(crate) offline: bool,
 
     /// Grid intensity in g/kWh, instead of that of a zone
-    #[arg(long, value_name = "INTENSITY")]
+    #[arg(long, value_name = "INTENSITY", allow_hyphen_values = true)]
     pub(crate) intensity: Option<String>,
 
     /// Power usage effectiveness of the site: a number of at least 1, a distribution, or
     /// cloud-hyperscale, enterprise, on-premise
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub(crate) pue: Option<String>,
 
     /// Who owns the machines, which decides on scope and category: own, colocation, cloud, product
@@ -232,7 +232,7 @@ pub(crate) struct Estimate {
     pub(crate) method: EstimateMethod,
 
     /// Trials of `monte_carlo`; 200,000 unless given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     pub(crate) trials: Option<u64>,
 
     /// Instead of a number of trials: go on until so many digits of the standard uncertainty are stable

@@ -262,12 +262,13 @@ impl Tariff {
         let mut metas: HashMap<*const Meta, u32> = HashMap::new();
         let mut sources: Vec<String> = Vec::new();
         let mut rates = Vec::with_capacity(slots.len());
-        let mut last: Option<(&Arc<Meta>, u32)> = None;
+        // Nearly always that of the slot before, or the one before that.
+        let mut last: [Option<(&Arc<Meta>, u32)>; 2] = [None; 2];
         for slot in slots {
             let meta = &slot.meta;
-            // Nearly always that of the slot before.
-            let source = match last.filter(|(last, _)| Arc::ptr_eq(last, meta)) {
-                Some((_, source)) => source,
+            let same = |known: &&(&Arc<Meta>, u32)| Arc::ptr_eq(known.0, meta);
+            let source = match last.iter().flatten().find(same) {
+                Some((_, source)) => *source,
                 None => *metas.entry(Arc::as_ptr(meta)).or_insert_with(|| {
                     let key = meta.shared_key();
                     let index = sources.iter().position(|known| *known == key);
@@ -278,7 +279,9 @@ impl Tariff {
                     u32::try_from(index).unwrap_or(u32::MAX)
                 }),
             };
-            last = Some((meta, source));
+            if !last[0].is_some_and(|(first, _)| Arc::ptr_eq(first, meta)) {
+                last = [Some((meta, source)), last[0]];
+            }
             let value = slot.as_grams_per_kilowatt_hour();
             let rate = Rate { source, ..Rate::new(slot.interval, value, meta.uncertainty) };
             rates.push(Step::of(&rate)?);
@@ -297,8 +300,16 @@ impl Tariff {
     /// Energy that does not fill the span, or is impossible; no slot at all.
     pub fn price(&self, span: Interval, load: &Load, missing: Missing) -> Result<Priced, Error> {
         let span = Span::of(span)?;
-        let cut = Cut::of(span, load, &self.rates, missing)?;
+        let cut = Cut::of(span, load, self.meeting(span), missing)?;
         Ok(cut.totals.priced(&cut))
+    }
+
+    /// The rates that have a time in common with a span. No others price it: a record lists those that
+    /// meet its span, and is priced again from them.
+    fn meeting(&self, span: Span) -> &[Step] {
+        let from = self.rates.partition_point(|rate| rate.span.end_us <= span.start_us);
+        let to = self.rates.partition_point(|rate| rate.span.start_us < span.end_us);
+        self.rates.get(from..to).unwrap_or_default()
     }
 
     /// The same price in buckets of so many minutes, aligned to the clock in UTC. Their grams sum to
@@ -322,7 +333,7 @@ impl Tariff {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
             return Err(Error::TooMany { what: "buckets", count, max });
         }
-        let cut = Cut::of(span, load, &self.rates, missing)?;
+        let cut = Cut::of(span, load, self.meeting(span), missing)?;
         Ok(in_buckets(span, size, &cut))
     }
 }
@@ -392,10 +403,12 @@ impl Load {
 /// With which value energy is priced in a time without a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Missing {
-    /// That of the slot before it, or of the one after it where there is none before.
+    /// That of the slot before it, or of the one after it where there is none before. Slots outside of the
+    /// span are not looked at.
     #[default]
     Step,
-    /// On the straight line from the slot before to the slot after; as `Step` where one of them is not.
+    /// On the straight line from the slot before to the slot after; as `Step` where one of them is not in
+    /// the span.
     Interpolate,
     /// The mean of the rest of the span: the time is left out of the price, not of the total.
     Drop,

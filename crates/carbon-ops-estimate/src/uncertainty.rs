@@ -49,13 +49,15 @@ pub const LEVEL: f64 = 0.95;
 #[non_exhaustive]
 pub enum Error {
     /// Parameters that describe no distribution of a quantity that cannot be negative.
-    #[error("{0} is not a distribution of a quantity that is at least 0")]
+    #[error("{0} {flaw}", flaw = .0.flaw())]
     Parameters(Distribution),
     /// Parameters that describe no distribution at all.
-    #[error("{0} is not a distribution")]
+    #[error("{0} {flaw}", flaw = .0.flaw())]
     NoDistribution(Distribution),
     /// Every factor is a point: the result would claim to be exact.
-    #[error("no input carries an uncertainty, and a result without one is not given")]
+    #[error(
+        "no input carries an uncertainty, and a result without one is not given\nhint: say how well one of them is known, such as 400 ± 10%"
+    )]
     NoUncertainty,
     /// More factors than the quadrature of record v1 is made for.
     #[error("{0} factors that are not lognormal; at most {max} can be integrated over", max = product::AXES_MAX)]
@@ -68,7 +70,7 @@ pub enum Error {
     Level(f64),
     /// Too few or too many trials for the coverage probability.
     #[error(
-        "{trials} trials are {problem} for a coverage probability of {level}\nhint: JCGM 101, 7.2, asks for {enough} or more"
+        "{trials} trials are {problem} for a coverage probability of {level}\nhint: JCGM 101, 7.2, asks for {enough} or more; 10,000,000 are the most"
     )]
     Trials {
         /// How many were asked for.

@@ -343,6 +343,98 @@ fn sums_keep_shared_errors_shared() {
     assert!(done.stderr.contains("not valid"), "{}", done.stderr);
 }
 
+/// A day in quarter hours, whose errors are not random: 10 % of a stated intensity stay 10 % (by chance they
+/// would become 10/√96 = 1.02 %), and so do 2 % of a meter: √(1.01 · 1.0004 − 1) = 10.2 % (Python). Two meters
+/// of 2 % are √½ · 2 % together: √(1.01 · 1.0002 − 1) = 10.1 %, but for products of errors.
+#[test]
+fn what_is_stated_for_many_spans_is_off_by_the_same_in_all() {
+    let home = Home::new();
+    let total = |hosts: [&str; 2], energy: &str| {
+        let line = |n: usize| {
+            let (from, to) = (n * 15, n * 15 + 15);
+            let time =
+                |minute: usize| format!("2026-03-01T{:02}:{:02}:00Z", minute / 60, minute % 60);
+            let end = if to == 1440 { "2026-03-02T00:00:00Z".to_owned() } else { time(to) };
+            let (start, host) = (time(from), hosts.get(n % 2).unwrap());
+            format!(r#"{{"start":"{start}","end":"{end}","energy":"{energy}","host":"{host}"}}"#)
+        };
+        let input: Vec<_> = (0..96).map(line).collect();
+        let arguments = ["--records", "--intensity", "ln(400, 10%)", "--pue", "1.2"];
+        let records = stream(&home, &arguments, &input.join("\n"));
+        assert_eq!(records.code(), 0, "{}", records.text());
+        fs::write(home.work("records"), &records.stdout).unwrap();
+        let file = home.work("records");
+        let done = home.does(&["aggregate", "--json", file.to_str().unwrap()]);
+        assert_eq!(done.code(), 0, "{}", done.text());
+        let total: Value = serde_json::from_slice(&done.stdout).unwrap();
+        number(&total["all"]["relative_uncertainty_pct"])
+    };
+    assert!((total(["a", "a"], "1kWh") - 10.0).abs() < 1e-6);
+    assert!((total(["a", "a"], "1kWh ± 2%") - 10.200).abs() < 0.01);
+    assert!((total(["a", "b"], "1kWh ± 2%") - 10.101).abs() < 0.01);
+}
+
+/// A span that begins in a gap is priced from slots that its record has: the record checks itself.
+#[test]
+fn a_span_that_begins_in_a_gap_keeps_its_own_rules() {
+    let home = Home::new();
+    let file = home.work("grid.csv");
+    let text = "# signal: average_lifecycle\n# accounting: consumption\n# source: a test\n\
+        zone,start,end,g_per_kwh\nDE,2026-03-01T00:00Z,2026-03-01T01:00Z,100\n\
+        DE,2026-03-01T02:00Z,2026-03-01T03:00Z,400\n";
+    fs::write(&file, text).unwrap();
+    for missing in ["step", "interpolate", "drop"] {
+        let mut command =
+            home.carbon_ops(&["estimate", "--json", "--provider", "file", "--zone", "DE"]);
+        command.args(["--energy", "1.5kWh", "--pue", "1.2", "--missing", missing]);
+        command.args(["--from", "2026-03-01T01:30Z", "--to", "2026-03-01T03:00Z"]);
+        let done = done(command.env("CARBON_OPS_CARBON_INTENSITY_FILE", &file));
+        assert_eq!(done.code(), 0, "{missing}: {}", done.text());
+        let record: Value = serde_json::from_slice(&done.stdout).unwrap();
+        // 1.2 · 1.5 kWh · 400 g/kWh.
+        assert!((number(&record["grams"]) - 720.0).abs() < 1e-9, "{record:#}");
+        assert!((number(&record["coverage_pct"]) - 66.666_666_7).abs() < 1e-6);
+    }
+}
+
+/// Each of these was priced or refused without a word of use; the words are those of the remedy.
+#[test]
+fn what_cannot_be_meant_is_refused_with_the_reason() {
+    let home = Home::new();
+    for (energy, intensity, word) in [
+        ("-1kWh", "400 ± 10%", "below 0"),
+        ("1,2kWh", "400 ± 10%", "decimal point is a dot"),
+        ("u(2, 1)kWh", "400 ± 10%", "upper end not above"),
+        ("normal(1kWh, 2%)", "400 ± 10%", "tn, ln"),
+        ("n(0, 1)kWh", "400 ± 10%", "mean above 0"),
+        ("1kWh", "0 ± 10", "mean above 0"),
+        ("1kWh", "400", "hint: say how well"),
+        ("1e300kWh", "1e300 ± 10%", "too large"),
+    ] {
+        let done =
+            home.does(&["estimate", "--energy", energy, "--pue", "1.2", "--intensity", intensity]);
+        assert_eq!(done.code(), 2, "{energy}: {}", done.stderr);
+        assert!(done.stderr.contains(word), "{energy}: {}", done.stderr);
+    }
+    let stated = ["--pue", "n(1.2, 0.3)", "--intensity", "n(100, 100)", "--energy", "1kWh"];
+    let notes = one(&home, &stated)["notes"].to_string();
+    assert!(notes.contains("negative_possible") && notes.contains("pue_below_one"), "{notes}");
+}
+
+#[test]
+fn a_stream_may_begin_with_a_mark_and_is_no_list() {
+    let home = Home::new();
+    let line = r#"{"start":"2026-03-01T00:00Z","end":"2026-03-01T01:00Z","energy_kwh":1}"#;
+    let marked = stream(&home, &["--zone", "DE"], &format!("\u{feff}{line}\n"));
+    assert_eq!(marked.code(), 0, "{}", marked.text());
+    let positions = r#"["2026-03-01T00:00Z","2026-03-01T01:00Z",null,1]"#;
+    for list in [format!("[{line}]"), positions.to_owned()] {
+        let done = stream(&home, &["--zone", "DE"], &list);
+        assert_eq!(done.code(), 2, "{}", done.stderr);
+        assert!(done.stderr.contains("JSON object on each line"), "{}", done.stderr);
+    }
+}
+
 #[test]
 fn a_record_that_stands_out_is_found() {
     let home = Home::new();

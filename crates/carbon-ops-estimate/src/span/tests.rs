@@ -100,6 +100,21 @@ fn missing_slots_widen_and_never_shrink() {
     }
 }
 
+/// From 01:30 to 03:00 with nothing between 01:00 and 02:00: 30 minutes at the 400 of the only slot that the
+/// span meets and 60 at its own, 1.5 · 400 = 600 g, whatever lies before the span; a record has no other slot
+/// to be priced from again.
+#[test]
+fn slots_outside_of_a_span_do_not_price_it() {
+    let rates = slots("2026-03-01T00:00Z", 60, &[100.0, f64::NAN, 400.0, 900.0]);
+    let span = span("2026-03-01T01:30Z", "2026-03-01T03:00Z");
+    for missing in [Missing::Step, Missing::Interpolate, Missing::Drop] {
+        let priced = price(span, &Load::Even(1.5), &rates, missing).unwrap();
+        near(priced.grams(), 600.0);
+        near(priced.coverage, 2.0 / 3.0);
+        assert_eq!(priced, price(span, &Load::Even(1.5), &rates[1..2], missing).unwrap());
+    }
+}
+
 /// With one known value the spread cannot be seen: 20 % of the half that is missing.
 #[test]
 fn a_single_slot_does_not_make_its_neighbours_certain() {

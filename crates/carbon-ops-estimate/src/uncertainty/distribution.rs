@@ -198,6 +198,43 @@ impl Distribution {
         if fine { Ok(self) } else { Err(Error::NoDistribution(self)) }
     }
 
+    /// What is wrong with parameters that [`Distribution::checked`] refuses, after their name.
+    pub(super) fn flaw(&self) -> &'static str {
+        if self.valid().is_ok() {
+            return match self {
+                Self::Point { .. } => "is below 0, and this quantity is not",
+                _ => "can be below 0, and this quantity cannot: start at 0, or take n, tn or ln",
+            };
+        }
+        match *self {
+            Self::Point { .. } => "is too large",
+            Self::Normal { .. } => {
+                "has no standard deviation above 0: an exact value is the number alone"
+            }
+            Self::TruncatedNormal { sigma, min, max, .. } => {
+                if sigma <= 0.0 {
+                    "has no sigma above 0: an exact value is the number alone"
+                } else if max.is_some_and(|max| max <= min) {
+                    "has its upper bound not above its lower one"
+                } else {
+                    "has nothing left within its bounds, which are eight sigma or more from mu"
+                }
+            }
+            Self::Lognormal { mean, .. } if mean <= 0.0 => "has a mean that is not above 0",
+            Self::Lognormal { .. } => "has no cv above 0: an exact value is the number alone",
+            Self::Uniform { .. } | Self::ArcSine { .. } => {
+                "has its upper end not above its lower one"
+            }
+            Self::Triangular { .. } => "is not in the order low, mode, high",
+            Self::StudentT { .. } => {
+                "needs a scale above 0 and more than 2 degrees of freedom: with fewer, u is infinite"
+            }
+            Self::InexactUniform { .. } => {
+                "needs limits in order, inexact by more than 0 and less than half of their distance"
+            }
+        }
+    }
+
     /// What a reader should know of it; `nonnegative` for a quantity that cannot be below zero.
     pub fn caution(&self, nonnegative: bool) -> Option<Caution> {
         if let Self::TruncatedNormal { mu, .. } = *self {

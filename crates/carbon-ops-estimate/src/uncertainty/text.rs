@@ -218,6 +218,9 @@ struct Value {
     at: usize,
 }
 
+/// The names of distributions, for errors.
+const NAMES: &str = "n, tn, ln, u, tri, arcsine, t, ctrap";
+
 struct Reader<'t> {
     text: &'t str,
     at: usize,
@@ -230,11 +233,14 @@ impl Reader<'_> {
         let start = self.at;
         let name = self.word();
         let distribution = if name.is_empty() {
+            if self.rest().starts_with(|c: char| c.is_ascii_uppercase()) {
+                return Err(self.wrong(start, &format!("expected a number or one of {NAMES}")));
+            }
             self.value()?
         } else if self.eat("(") {
             self.shape(&name, start)?
         } else {
-            return Err(self.wrong(start, "expected a number or a distribution"));
+            return Err(self.wrong(start, &format!("expected a number or one of {NAMES}")));
         };
         self.space();
         if self.at < self.text.len() {
@@ -255,6 +261,9 @@ impl Reader<'_> {
         let mut centre = self.number()?;
         if centre.percent {
             return Err(self.wrong(centre.at, "% needs something that it is relative to"));
+        }
+        if centre.unit.is_none() && self.rest().starts_with([',', '_', '\'']) {
+            return Err(self.wrong(self.at, "a decimal point is a dot, and digits are not grouped"));
         }
         let mut spread = None;
         if self.eat("±") || self.eat("+/-") || self.eat("+-") {
@@ -377,7 +386,11 @@ impl Reader<'_> {
             ("tri" | "t" | "ctrap", _) => {
                 return Err(self.wrong(start, &format!("{name} takes three numbers")));
             }
-            _ => return Err(self.wrong(start, &format!("there is no distribution {name:?}"))),
+            _ => {
+                return Err(
+                    self.wrong(start, &format!("there is no distribution {name:?}, but {NAMES}"))
+                );
+            }
         })
     }
 

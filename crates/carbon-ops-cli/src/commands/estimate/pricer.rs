@@ -6,10 +6,10 @@
 //!
 //! Deliberately absent: reading spans, and writing records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::{Factor, Interval, InventoryIntensity, Slot};
 use carbon_ops_estimate::record::v2::{
@@ -19,8 +19,8 @@ use carbon_ops_estimate::record::v2::{
 use carbon_ops_estimate::record::{Prices, timestamp};
 use carbon_ops_estimate::sci::FunctionalUnit;
 use carbon_ops_estimate::span::{Bucket, Load, Missing};
-use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
+use carbon_ops_estimate::uncertainty::{Caution, Distribution};
 use sha2::{Digest as _, Sha256};
 
 use super::bytes;
@@ -142,15 +142,17 @@ pub(super) struct Quote {
 
 impl Quote {
     /// The numbers of a span of so much energy: prices, and the ends of the interval.
-    pub(super) fn numbers(&self, kilowatt_hours: f64) -> (Prices, f64, f64) {
+    pub(super) fn numbers(&self, kilowatt_hours: f64) -> Result<(Prices, f64, f64)> {
         let prices = Prices::of_kilowatt_hours(kilowatt_hours, self.pue, self.intensity);
         let end = |relative: f64| round9(prices.grams * relative);
-        (prices, end(self.relative.low), end(self.relative.high))
+        let (low, high) = (end(self.relative.low), end(self.relative.high));
+        ensure!(high.is_finite(), "{kilowatt_hours:e} kWh emit too much for a number");
+        Ok((prices, low, high))
     }
 
     /// Makes the record that of another span.
-    pub(super) fn restate(&mut self, start: &str, end: &str, kilowatt_hours: f64) {
-        let (prices, low, high) = self.numbers(kilowatt_hours);
+    pub(super) fn restate(&mut self, start: &str, end: &str, kilowatt_hours: f64) -> Result<()> {
+        let (prices, low, high) = self.numbers(kilowatt_hours)?;
         let record = &mut self.record;
         let set = |text: &mut String, to: &str| {
             text.clear();
@@ -172,18 +174,38 @@ impl Quote {
         let error = self.relative.error.map(|error| round9(prices.grams * error));
         (record.meta.ci_lower_g, record.meta.ci_upper_g) = (low, high);
         record.meta.numerical_error_g = error;
+        Ok(())
     }
 
     /// Gives the record the names that a span has of its own.
     pub(super) fn rename(&mut self, span: &Span<'_>) {
         let record = &mut self.record;
         let owned = |text: Option<&str>| text.map(str::to_owned);
+        if record.host_id.as_deref() != span.host
+            && let Some(error) = record.inputs.get_mut(1).filter(|input| input.name == ENERGY_ERROR)
+        {
+            let key = meter_key(span.host, &error.dist);
+            let named = |part: &&mut v2::Contribution| part.name == ENERGY_ERROR;
+            if let Some(part) = record.budget.iter_mut().find(named) {
+                part.shared = Some(key.clone());
+            }
+            error.shared = Some(key);
+        }
         (record.id, record.host_id) = (owned(span.id), owned(span.host));
         let labels = span.labels.unwrap_or(&self.labels);
         if record.labels != *labels {
             record.labels.clone_from(labels);
         }
     }
+}
+
+/// The input that has what is not known of an energy.
+const ENERGY_ERROR: &str = "energy_error";
+
+/// Whose error that of an energy is. A meter is off by the same from span to span, and nothing tells the
+/// meters of a host apart but how good they are said to be.
+fn meter_key(host: Option<&str>, relative: &str) -> String {
+    format!("energy:{}:{relative}", host.unwrap_or("stated"))
 }
 
 impl<'s> Pricer<'s> {
@@ -302,6 +324,9 @@ impl<'s> Pricer<'s> {
     fn assemble(&mut self, zone: usize, pue: usize, span: &Span<'_>) -> Result<(Record, Relative)> {
         let pue = self.pues.get(pue).context("a PUE is missing")?;
         let mut inputs = energy_inputs(span.energy, span.energy_source)?;
+        if let Some(error) = inputs.get_mut(1) {
+            error.shared = Some(meter_key(span.host, &error.dist));
+        }
         inputs.push(Input::new("pue", pue.distribution, &*pue.source).shared(&*pue.shared));
         let zone = self.zones.get_mut(zone).context("a zone is missing")?;
         let missing = self.shared.missing;
@@ -381,8 +406,11 @@ fn relative(
 fn notes(zone: &Zone, grid: &v2::Grid, inputs: &[Input], relative: &Relative) -> Vec<String> {
     let mut notes = zone.notes();
     let mut note = |word: &str| notes.push(word.to_owned());
-    if !inputs.iter().any(|input| input.name == "energy_error") {
+    if !inputs.iter().any(|input| input.name == ENERGY_ERROR) {
         note("energy_stated_exact");
+    }
+    for word in cautions(inputs) {
+        note(word);
     }
     if relative.instead.is_some() {
         note("no_closed_form");
@@ -395,6 +423,25 @@ fn notes(zone: &Zone, grid: &v2::Grid, inputs: &[Input], relative: &Relative) ->
         });
     }
     notes
+}
+
+/// What a reader should know of distributions that the user chose; each word once.
+fn cautions(inputs: &[Input]) -> BTreeSet<&'static str> {
+    let stated = |input: &&Input| input.name == ENERGY_ERROR || input.source == "flag";
+    let mut words = BTreeSet::new();
+    for input in inputs.iter().filter(stated) {
+        let Ok(distribution) = input.distribution() else { continue };
+        words.extend(match distribution.caution(true) {
+            Some(Caution::Negative { .. }) => Some("negative_possible"),
+            Some(Caution::Shifted { .. }) => Some("bounds_move_mean"),
+            _ => None,
+        });
+        // Three sigma, as for bounds: else 1.2 ± 0.05 would have it.
+        if input.name == "pue" && !distribution.is_point() && distribution.cdf(1.0) > 0.001_35 {
+            words.insert("pue_below_one_possible");
+        }
+    }
+    words
 }
 
 /// No slots: the intensity was given.

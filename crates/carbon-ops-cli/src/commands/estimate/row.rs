@@ -85,6 +85,11 @@ pub(super) struct Read {
 impl<'a> Row<'a> {
     /// From a line of JSON.
     pub(super) fn of_json(line: &'a [u8]) -> Result<Self> {
+        // Serde would take a list for the members in their order.
+        ensure!(
+            line.trim_ascii_start().first() == Some(&b'{'),
+            "no span: expected a JSON object on each line"
+        );
         serde_json::from_slice(line).map_err(|error| anyhow!("no span: {error}"))
     }
 
@@ -148,7 +153,10 @@ impl<'a> Row<'a> {
             .or(self.energy_j.map(|joules| joules / 3.6e6))
             .or(self.energy_uj.map(|uj| uj / 3.6e12))
             .unwrap_or(f64::NAN);
-        ensure!(kwh.is_finite() && kwh >= 0.0, "{kwh} kWh is no energy");
+        ensure!(
+            kwh.is_finite() && kwh >= 0.0,
+            "{kwh} kWh is no energy\nhint: a finite number that is at least 0; leave out the span if it was not measured"
+        );
         Ok(Distribution::Point { mean: kwh + 0.0 })
     }
 }
@@ -158,7 +166,9 @@ fn text<'t>(text: Option<&'t Text<'_>>) -> Option<&'t str> {
 }
 
 fn instant(text: &str) -> Result<Timestamp> {
-    text.parse().map_err(|_| anyhow!("{text:?} is no instant\nhint: 2026-03-01T00:00:00Z"))
+    text.parse().map_err(|error: jiff::Error| {
+        anyhow!("{text:?} is no instant: {error}\nhint: 2026-03-01T00:00:00Z, or with an offset such as +01:00")
+    })
 }
 
 fn load(interval: Interval, series: &[RowPart<'_>]) -> Result<Load> {

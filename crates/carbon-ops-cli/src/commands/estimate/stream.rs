@@ -28,6 +28,9 @@ const ROW_BYTES_MAX: usize = 300;
 /// Bad lines that are named one by one.
 const NAMED_MAX: u64 = 20;
 
+/// U+FEFF in UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// What is gathered before it is written.
 const OUT_BYTES: usize = 1 << 18;
 
@@ -43,6 +46,10 @@ pub(super) fn run(
     out: &mut impl Write,
 ) -> Result<u8> {
     let mut input = io::BufReader::with_capacity(IN_BYTES, io::stdin().lock());
+    // A byte order mark, which some programs begin a file with.
+    if input.fill_buf()?.starts_with(BOM) {
+        input.consume(BOM.len());
+    }
     let format = match args.format {
         InputFormat::Auto => sniffed(&mut input)?,
         given => given,
@@ -74,7 +81,12 @@ pub(super) fn run(
 /// A brace begins JSON; a heading begins CSV.
 fn sniffed(input: &mut impl BufRead) -> Result<InputFormat> {
     let first = input.fill_buf()?.iter().copied().find(|byte| !byte.is_ascii_whitespace());
-    Ok(if first.is_none_or(|byte| byte == b'{') { InputFormat::Ndjson } else { InputFormat::Csv })
+    // A list is no CSV either, and the error tells what is expected.
+    Ok(if first.is_none_or(|byte| byte == b'{' || byte == b'[') {
+        InputFormat::Ndjson
+    } else {
+        InputFormat::Csv
+    })
 }
 
 fn keyring(ledger: &Path, settings: &Settings, edge: &Edge) -> Result<(Store, Keyring)> {
@@ -218,7 +230,7 @@ impl<W: Write> Stream<'_, '_, W> {
                 return compact_of_quote(quote, &span, kwh, &mut self.times, &mut self.buffer);
             }
             let (start, end) = self.times.both(&span);
-            quote.restate(start, end, kwh);
+            quote.restate(start, end, kwh)?;
             quote.rename(&span);
             return self.sink.put(&quote.record, &mut self.buffer);
         }
@@ -365,7 +377,7 @@ fn compact_of_quote(
     times: &mut Times,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let (prices, low, high) = quote.numbers(kwh);
+    let (prices, low, high) = quote.numbers(kwh)?;
     let (start, end) = times.both(span);
     let record = &quote.record;
     write_compact(

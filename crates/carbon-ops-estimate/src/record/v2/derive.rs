@@ -22,6 +22,10 @@ use crate::uncertainty::{
 /// A smaller numerical error cannot be seen next to what is not known.
 const ERROR_MIN: f64 = 1e-6;
 
+/// Intervals are relative to the mean.
+const NOT_RELATIVE: &str =
+    "what is not known exactly has a mean above 0; nothing at all is an exact 0";
+
 /// The names that every record has once.
 const NAMED: [&str; 3] = ["energy", "pue", "intensity"];
 
@@ -185,6 +189,9 @@ pub fn energy_inputs(energy: Distribution, source: &str) -> Result<Vec<Input>, E
     if !(mean.is_finite() && mean >= 0.0) {
         return Err(rule("inputs", "an energy is not negative"));
     }
+    if mean <= 0.0 && energy.variance() > 0.0 {
+        return Err(rule("inputs", NOT_RELATIVE));
+    }
     let mut inputs = vec![Input::new("energy", Distribution::Point { mean }, source)];
     if energy.variance() > 0.0 && mean > 0.0 {
         let source = format!("{source}: {}", Quantity::Energy.echo(&rounded(energy)));
@@ -221,6 +228,9 @@ impl Factors {
                     return Err(rule("inputs", format!("the mean of {} is 1", input.name)));
                 }
                 Some(_) | None => {}
+            }
+            if mean <= 0.0 && !factor.is_point() {
+                return Err(rule("inputs", NOT_RELATIVE));
             }
             if input.shared.as_ref().is_some_and(|key| !keys.insert(key)) {
                 return Err(rule("inputs", format!("the key of {} occurs once", input.name)));
@@ -314,9 +324,15 @@ impl Relative {
 /// Prices from the inputs' means, and the interval by what is known relative to them.
 ///
 /// # Errors
-/// When the inputs break a rule.
+/// When the inputs break a rule, or are too large for their product to be a number.
 pub fn estimate(inputs: &[Input], relative: &Relative) -> Result<Derived, Error> {
     let prices = Factors::of(inputs)?.prices();
+    if !(prices.grams * relative.high).is_finite() {
+        return Err(rule(
+            "inputs",
+            "the product of energy, PUE and intensity is too large for a number",
+        ));
+    }
     Ok(Derived {
         prices,
         uncertainty_pct: round9(100.0 * relative.standard),

@@ -68,7 +68,12 @@ fn errors_show_the_place() {
     wrong(Quantity::Ratio, "", 0, none);
     wrong(Quantity::Ratio, "1.2 kWh", 4, "\"kWh\" is a unit, and this quantity has none");
     wrong(Quantity::Ratio, "ln(1)", 0, "ln takes two numbers");
-    wrong(Quantity::Ratio, "gauss(1, 2)", 0, "there is no distribution \"gauss\"");
+    wrong(
+        Quantity::Ratio,
+        "gauss(1, 2)",
+        0,
+        "there is no distribution \"gauss\", but n, tn, ln, u, tri, arcsine, t, ctrap",
+    );
     wrong(Quantity::Ratio, "1.2 ± 0.1 (95)", 12, "expected k=2 or a probability such as 95%");
     wrong(Quantity::Ratio, "1.2 1.3", 4, "this is left over");
     wrong(Quantity::Ratio, "u(2, 1", 6, "expected \")\"");

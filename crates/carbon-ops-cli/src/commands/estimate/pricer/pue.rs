@@ -28,7 +28,12 @@ pub(super) fn resolve(
             distribution.mean() >= 1.0,
             "a PUE of {text} lies below 1\nhint: it is the energy of the site over that of its computers"
         );
-        return Ok(PueInput { distribution, source: shown, shared: format!("pue:flag:{text}") });
+        // However it was written: one distribution is one error.
+        return Ok(PueInput {
+            distribution,
+            source: shown,
+            shared: format!("pue:flag:{distribution}"),
+        });
     }
     if let Some(pue) = place.and_then(|place| overridden(settings, place)) {
         let distribution = PueSetting::Exact(pue).distribution();

@@ -89,7 +89,12 @@ impl Zone {
     /// The input, where it was given.
     pub(crate) fn given_intensity(&self) -> Option<Input> {
         match self.prices {
-            Prices::Given(intensity) => Some(Input::new("intensity", intensity, "flag")),
+            Prices::Given(intensity) => {
+                let input = Input::new("intensity", intensity, "flag");
+                // A value that is given for many spans is off by the same in all of them.
+                let shared = format!("grid:flag:{}", input.dist);
+                Some(if intensity.is_point() { input } else { input.shared(shared) })
+            }
             _ => None,
         }
     }
