@@ -8,6 +8,8 @@ use carbon_ops_estimate::intensity::{Found, Interval, Timeliness};
 use carbon_ops_estimate::zones::Place;
 use jiff::Timestamp;
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -128,12 +130,47 @@ impl Axis {
         Interval::new(self.midnight, at).map_or(0.0, |since| since.as_seconds()) / self.unit
     }
 
+    /// Round times from `left` to `right`, ten at most: parts of a day that divide it, or whole days.
+    fn ticks(&self, left: f64, right: f64) -> Vec<f64> {
+        const HOURS: [f64; 9] = [1.0 / 12.0, 0.25, 0.5, 1.0, 2.0, 3.0, 6.0, 12.0, 24.0];
+        const DAYS: [f64; 7] = [1.0, 2.0, 7.0, 14.0, 28.0, 56.0, 112.0];
+        let steps = if self.unit < DAY { &HOURS[..] } else { &DAYS };
+        let fits = |step: &&f64| (right - left) / **step <= 9.0;
+        let step = steps.iter().find(fits).copied().unwrap_or((right - left) / 9.0).max(1e-3);
+        let first = (left / step).ceil();
+        let tick = |n: u32| (first + f64::from(n)) * step;
+        (0..10).map(tick).take_while(|at| *at <= right).collect()
+    }
+
     fn label(&self, at: f64) -> String {
         #[expect(clippy::cast_possible_truncation, reason = "within the interval")]
         let second = self.midnight.as_second() + (at * self.unit).round() as i64;
         let form = if self.unit < DAY { "%m-%d %H:%M" } else { "%Y-%m-%d" };
         let at = Timestamp::from_second(second);
         at.map_or_else(|_| String::new(), |at| at.strftime(form).to_string())
+    }
+}
+
+/// An axis with ticks of our choice: the drawing crate's own are round in numbers, not in times.
+struct Times {
+    within: RangedCoordf64,
+    ticks: Vec<f64>,
+}
+
+impl Ranged for Times {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, at: &f64, limit: (i32, i32)) -> i32 {
+        self.within.map(at, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.ticks.clone()
+    }
+
+    fn range(&self) -> std::ops::Range<f64> {
+        self.within.range()
     }
 }
 
@@ -150,14 +187,16 @@ fn plane_of(found: &Found, line: &Line, area: &Area<'_>) -> Drawn {
         .margin_left(10)
         .x_label_area_size(28)
         .y_label_area_size(60)
-        .build_cartesian_2d(left..right, 0.0..top)?;
+        .build_cartesian_2d(
+            Times { within: (left..right).into(), ticks: axis.ticks(left, right) },
+            0.0..top,
+        )?;
     chart
         .configure_mesh()
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(INK)
-        .x_labels(9)
         .x_label_formatter(&|at| axis.label(*at))
         .y_labels(6)
         .y_label_formatter(&|value| format!("{value:.0}"))
@@ -227,4 +266,33 @@ fn days(line: &Line, axis: &Axis) -> (Vec<[Corner; 2]>, Vec<Run>) {
 
 fn is_forecast(slot: &Point) -> bool {
     slot.meta.timeliness == Timeliness::Forecast
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_times_within_the_plane() {
+        for (unit, left, right, expected) in [
+            // From half past three, for a day: every third hour.
+            (3600.0, 3.5, 27.5, "06:00 09:00 12:00 15:00 18:00 21:00 00:00 03:00"),
+            (3600.0, 0.0, 72.0, "00:00 12:00 00:00 12:00 00:00 12:00 00:00"),
+            // Twelve minutes around an hour.
+            (3600.0, 2.9, 3.1, "02:55 03:00 03:05"),
+            // Whole days: every four weeks.
+            (
+                DAY,
+                0.0,
+                200.0,
+                "1970-01-01 1970-01-29 1970-02-26 1970-03-26 1970-04-23 1970-05-21 1970-06-18 1970-07-16",
+            ),
+        ] {
+            let axis = Axis { midnight: Timestamp::UNIX_EPOCH, unit };
+            let ticks = axis.ticks(left, right).into_iter();
+            // Times without their day.
+            let shown = ticks.map(|at| axis.label(at).rsplit(' ').next().unwrap().to_owned());
+            assert_eq!(shown.collect::<Vec<_>>().join(" "), expected);
+        }
+    }
 }
