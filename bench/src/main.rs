@@ -31,6 +31,7 @@ mod spans;
 mod spin;
 mod stats;
 mod subject;
+mod year;
 
 const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
 
@@ -51,7 +52,7 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
   closed-form    intervals without sampling, in this process
   ledger-verify  verifying a ledger, against its signatures alone and against carbon-ops 0.1.1
   ledger-prove   building the proof of one record of a million
-  price-year     a year in quarter-hour slots, priced
+  price-year     a year in quarter-hour slots from the disk cache, priced with its interval
   stream-estimates
                  spans through `carbon-ops estimate`
   all            all of them
@@ -123,7 +124,7 @@ const BENCHMARKS: &[(&str, Measures, Measure)] = &[
     ("closed-form", Measures::Estimate, estimate::closed_form),
     ("ledger-verify", Measures::CarbonOps, ledger::verify::measure),
     ("ledger-prove", Measures::CarbonOps, ledger::prove::measure),
-    ("price-year", Measures::Estimate, spans::price_year),
+    ("price-year", Measures::Estimate, year::measure),
     ("stream-estimates", Measures::CarbonOps, spans::stream),
 ];
 
@@ -158,6 +159,8 @@ fn run(words: &[String]) -> Result<bool> {
         ledger::recovery::COMMAND => return ledger::recovery::write(rest).map(|()| true),
         // What `ledger-verify` weighs a command with.
         ledger::verify::COMMAND => return ledger::verify::print_peak(rest).map(|()| true),
+        // A year in a process of its own, of `price-year`.
+        year::COMMAND => return year::once(rest).map(|()| true),
         _ => {}
     }
     let wanted = |name: &str| command == "all" || command == name;

@@ -167,9 +167,14 @@ fn an_answer_that_is_not_kept_is_told_of_and_a_slot_that_was_changed_is_found() 
     assert_eq!((code, &report["same"]), (2, &true.into()), "{report:#}");
     let digest = record["grid"]["sources"][0]["raw_sha256"][0].as_str().unwrap();
     assert!(report["not_kept"].as_str().unwrap().contains(digest), "{report:#}");
+    assert!(report["instead"].as_str().unwrap().contains("lists price its span"), "{report:#}");
     let told = home.does(&["estimate", "--recompute", "record.json"]);
     assert_eq!(told.code(), 2);
-    assert!(told.text().contains("not derived: the slots"), "{}", told.text());
+    for said in
+        ["not derived: the slots", "removed when the cache was full", "hint: copy", "instead: "]
+    {
+        assert!(told.text().contains(said), "{said}: {}", told.text());
+    }
 }
 
 fn stream(home: &Home, arguments: &[&str], input: &str) -> Done {

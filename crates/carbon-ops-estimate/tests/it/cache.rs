@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use carbon_ops_estimate::intensity::cache::{Cached, Limits, Mode, Store};
 use carbon_ops_estimate::intensity::electricity_maps::ElectricityMaps;
-use carbon_ops_estimate::intensity::{AnySeries, Error, GapReason, Interval, Provider as _, Want};
+use carbon_ops_estimate::intensity::{Error, GapReason, Interval, Provider as _, Want};
 use serde_json::json;
 
 use crate::fake::api::{electricity_maps, em_row};
@@ -288,37 +288,4 @@ fn a_wrong_zone_leaves_nothing_behind() {
     let error = cached(&world, &store).slots("DE", old_day(), &Want::AVERAGE).unwrap_err();
     assert!(matches!(error, Error::WrongZone { .. }), "{}", shown(&error));
     assert!(files(world.dir.path(), "slots").is_empty());
-}
-
-/// A figure for whoever works on the cache; run it alone, in release.
-#[test]
-#[ignore = "prints a time and asserts none"]
-fn time_to_load_a_year_of_quarter_hours() {
-    let world = World::new("2028-01-01T00:00:00Z", |asked, now| {
-        let mut reply = electricity_maps(asked, now);
-        let mut body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
-        let hours = body["data"].as_array().unwrap().clone();
-        let quarters = hours.iter().flat_map(|row| {
-            (0..4).map(|n| {
-                let at: jiff::Timestamp = row["datetime"].as_str().unwrap().parse().unwrap();
-                let mut row = row.clone();
-                row["datetime"] = json!((at + Duration::from_secs(900 * n)).to_string());
-                row
-            })
-        });
-        body["data"] = quarters.collect();
-        body["temporalGranularity"] = json!("15_minutes");
-        reply.body = body.to_string().into_bytes();
-        reply
-    });
-    let year = span("2026-01-01T00:00Z", "2027-01-01T00:00Z");
-    cached(&world, &world.store(Mode::Online)).slots("DE", year, &Want::AVERAGE).unwrap();
-    let store = world.store(Mode::Offline);
-    let provider = cached(&world, &store);
-    for _ in 0..5 {
-        let began = std::time::Instant::now();
-        let series = provider.slots("DE", year, &Want::AVERAGE).unwrap();
-        let AnySeries::Inventory(series) = series else { panic!() };
-        println!("{} slots in {:?}", series.slots().len(), began.elapsed());
-    }
 }

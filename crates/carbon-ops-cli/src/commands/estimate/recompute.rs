@@ -11,6 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_estimate::record::any::Any;
+use carbon_ops_estimate::record::v2::Slots;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical, parse};
 use carbon_ops_ledger::entry::{Control, Entry, Outcome};
 use serde_json::json;
@@ -46,7 +47,7 @@ pub(super) fn run(
         let report = json!({
             "schema_version": 1, "record": of, "same": difference.is_none(),
             "derived": derived.parts, "difference": difference,
-            "not_kept": derived.not_kept, "revised": derived.revised,
+            "not_kept": derived.not_kept, "instead": derived.instead, "revised": derived.revised,
         });
         writeln!(out, "{report:#}")?;
     } else if let Some(difference) = &difference {
@@ -55,6 +56,9 @@ pub(super) fn run(
         writeln!(out, "{of}: OK: the same bytes again: {}", derived.parts.join(", "))?;
         if let Some(what) = &derived.not_kept {
             writeln!(out, "not derived: the slots, for an answer is not kept: {what}")?;
+        }
+        if let Some(instead) = &derived.instead {
+            writeln!(out, "instead: {instead}")?;
         }
         for slot in &derived.revised {
             writeln!(out, "revised by the provider since: {slot}")?;
@@ -73,6 +77,8 @@ struct Derived {
     parts: Vec<&'static str>,
     /// Which answer is missing, where one is.
     not_kept: Option<String>,
+    /// What could be checked of the slots without it.
+    instead: Option<String>,
     /// Slots that have another value by now.
     revised: Vec<String>,
 }
@@ -94,7 +100,10 @@ fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Derived> {
                     derived.parts.push("slots from the kept answers");
                     derived.revised = revised;
                 }
-                Verdict::NotKept(what) => derived.not_kept = Some(what),
+                Verdict::NotKept(what) => {
+                    derived.not_kept = Some(what);
+                    derived.instead = Some(without_answers(&record.grid.slots));
+                }
             }
             if record.embodied.is_some() {
                 derived.parts.push("hardware");
@@ -114,6 +123,20 @@ fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Derived> {
         bail!("the record is not what its members are when they are written again");
     }
     Ok(derived)
+}
+
+/// What a record itself tells of its slots, and what of that was checked.
+fn without_answers(slots: &Slots) -> String {
+    match (&slots.list, &slots.sha256) {
+        (None, Some(sha256)) => format!(
+            "the record holds the number of its slots, {}, and their SHA-256, {sha256}: slots from elsewhere can \
+             be held against that; its mean intensity and coverage were taken as they stand",
+            slots.count
+        ),
+        _ => "the slots that the record lists price its span as it says; that the provider gave them was \
+              not checked"
+            .to_owned(),
+    }
 }
 
 /// A file with one record, or `LEDGER:SEQ`.

@@ -61,12 +61,20 @@ impl Answers {
     /// When it was not kept, or is not that any more.
     pub fn read(&self, digest: Digest) -> Result<(Answer, Kept), Error> {
         let path = self.path(digest, "gz");
+        // Asking again gives other bytes: no way back to those that a record names.
         let failed = |path: &Path, what: String| Error::File {
             path: path.display().to_string(),
             what,
-            hint: "fetch the slots again, or take the answer from where the record was made",
+            hint: "copy this file and its neighbour (.gz, .json) from the cache in which the record was \
+                   made, or from a copy of it",
         };
-        let packed = fs::read(&path).map_err(|error| failed(&path, error.to_string()))?;
+        let unread = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => "not kept: it came to another machine, or was removed \
+                                             when the cache was full, the oldest first"
+                .to_owned(),
+            _ => error.to_string(),
+        };
+        let packed = fs::read(&path).map_err(|error| failed(&path, unread(error)))?;
         let mut body = Vec::new();
         let unpacked = GzDecoder::new(packed.as_slice()).take(ANSWER_BYTES_MAX + 1);
         let mut unpacked = unpacked;
@@ -75,7 +83,7 @@ impl Answers {
             return Err(failed(&path, "not the bytes that its name says".to_owned()));
         }
         let path = self.path(digest, "json");
-        let kept = fs::read(&path).map_err(|error| failed(&path, error.to_string()))?;
+        let kept = fs::read(&path).map_err(|error| failed(&path, unread(error)))?;
         let kept: Kept =
             serde_json::from_slice(&kept).map_err(|error| failed(&path, error.to_string()))?;
         Ok((Answer { body, digest, fetched_at: kept.fetched_at }, kept))
