@@ -35,6 +35,7 @@ mod pack;
 mod records;
 mod tree;
 mod witnessed;
+mod witnessing;
 
 use witnessed::Witnessed;
 pub(crate) use witnessed::{Witnesses, notices};

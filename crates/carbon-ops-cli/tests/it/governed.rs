@@ -191,3 +191,65 @@ fn a_governor_that_dies_during_a_run_leaves_an_estimate_with_the_reason() {
     assert_eq!(record["sensors"][0]["status"], "failed");
     assert!(record["sensors"][0]["reason"].as_str().unwrap().contains("governor"));
 }
+
+/// Of each domain that a record has totals of: from where to where, in uJ.
+fn totals(record: &Value) -> Vec<(String, u64, u64)> {
+    let domains = record["domains"].as_array().unwrap().iter();
+    let of = |domain: &Value| {
+        let name = domain["name"].as_str().unwrap().to_owned();
+        (name, decimal(&domain["start_uj"]), decimal(&domain["end_uj"]))
+    };
+    domains.map(of).collect()
+}
+
+#[test]
+fn the_energy_of_a_run_whose_record_is_missing_is_named_between_the_two_beside_it() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let governor = Governor::start(&simulator);
+    let home = Home::new();
+    let before = governor.run(&home, "sleep 1");
+    let complete = home.does(&["ledger", "verify", "--complete"]);
+    assert_eq!(complete.code(), 0, "{}", complete.text());
+    let dropped = home.path("dropped.json");
+    let json = format!("--json={}", dropped.display());
+    let mut command = home.carbon_ops(&["run", "--no-ledger", &json, "--", "sleep", "2"]);
+    let ran = done(command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket()));
+    assert_eq!(ran.code(), 0, "{}", ran.stderr);
+    let after = governor.run(&home, "sleep 1");
+    assert_eq!(before["boot_id"], after["boot_id"]);
+
+    let verified = home.does(&["ledger", "verify", "--complete", "--json"]);
+    assert_eq!(verified.code(), 1, "{}", verified.text());
+    let report: Value = serde_json::from_str(&verified.text()).unwrap();
+    assert_eq!(report["status"], "valid", "what is there is in order");
+    let holes = report["continuity"]["holes"].as_array().unwrap();
+    let missing: Value = serde_json::from_slice(&std::fs::read(dropped).unwrap()).unwrap();
+    let (before, after, missing) = (totals(&before), totals(&after), totals(&missing));
+    assert_eq!((before.len(), holes.len(), missing.len()), (2, 2, 2), "{holes:?}");
+    for (((name, _, from), (_, to, _)), (_, start, end)) in before.iter().zip(&after).zip(&missing)
+    {
+        let hole = holes.iter().find(|hole| hole["domain"] == **name).unwrap();
+        assert_eq!(hole["after_seq"], 1);
+        let uncovered = hole["uncovered_uj"].as_u64().unwrap();
+        assert!(uncovered.abs_diff(to - from) <= 2, "{name}: {uncovered} of {}", to - from);
+        assert!(from <= start && end <= to && uncovered >= end - start, "{name}: {missing:?}");
+    }
+    let told = home.does(&["ledger", "verify", "--complete"]);
+    assert!(told.text().contains("NOT COMPLETE") && told.code() == 1, "{}", told.text());
+    // Nobody has to ask for it.
+    assert_eq!(home.does(&["ledger", "verify"]).code(), 0);
+}
+
+#[test]
+fn runs_that_overlap_leave_no_energy_between_them() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let governor = Governor::start(&simulator);
+    let home = Home::new();
+    let line = r#""$CARBON_OPS" run -- sleep 3 & sleep 1; "$CARBON_OPS" run -- sleep 4; wait"#;
+    let mut command = home.bash(line);
+    let ran = done(command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket()));
+    assert_eq!(ran.code(), 0, "{}", ran.stderr);
+    assert_eq!(home.records().len(), 2);
+    let complete = home.does(&["ledger", "verify", "--complete"]);
+    assert_eq!(complete.code(), 0, "{}", complete.text());
+}

@@ -18,9 +18,11 @@ use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_ledger::witness::Request;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::home::Home;
+use crate::home::{Home, done};
 
 const NOW: &str = "2026-11-23T09:00:00.000000Z";
 pub(crate) const NAME: &str = "witness.example/w1";
@@ -419,4 +421,25 @@ fn a_run_asks_configured_witnesses_when_it_signs_and_does_not_fail_by_them() {
     assert!(done.stderr.contains("did not cosign: it cannot be reached"), "{}", done.stderr);
     let checkpoint = fs::read_to_string(home.ledger().join("checkpoint")).unwrap();
     assert!(checkpoint.contains("\n2048\n") && !checkpoint.contains(NAME), "{checkpoint}");
+}
+
+#[test]
+fn appending_many_asks_configured_witnesses_too_and_does_not_fail_by_them() {
+    let home = with_records(1);
+    let witness = Served::start(&home, "w");
+    let append = |records: &str| {
+        let line = r#"printf %s "$0" | "$CARBON_OPS" ledger append"#;
+        let mut command = home.bash(line);
+        done(command.arg(records).env("CARBON_OPS_WITNESSES", witness.spec()))
+    };
+    let appended = append("{\"n\":1}\n{\"n\":2}\n");
+    assert_eq!((appended.code(), appended.stderr.as_str()), (0, ""));
+    let checkpoint = || fs::read_to_string(home.ledger().join("checkpoint")).unwrap();
+    assert!(checkpoint().contains("\n4\n") && checkpoint().contains(NAME), "{}", checkpoint());
+    kill(Pid::from_raw(i32::try_from(witness.child.id()).unwrap()), Signal::SIGSTOP).unwrap();
+    let appended = append("{\"n\":3}\n");
+    assert_eq!(appended.code(), 0);
+    assert!(appended.stderr.contains("did not cosign"), "{}", appended.stderr);
+    assert!(checkpoint().contains("\n5\n") && !checkpoint().contains(NAME), "{}", checkpoint());
+    assert_eq!(home.does(&["ledger", "verify"]).code(), 0);
 }

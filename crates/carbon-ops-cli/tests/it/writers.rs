@@ -169,7 +169,7 @@ fn writers_and_pipelines_that_are_killed_and_stopped_at_random_lose_nothing() {
         begun: 0,
         pipelines: BTreeSet::new(),
     };
-    let is_pipeline = |at: usize| at % 2 == 0;
+    let is_pipeline = |at: usize| at.is_multiple_of(2);
     let mut writers: Vec<Running> =
         (0..WRITERS as usize).map(|at| crowd.begin(is_pipeline(at))).collect();
     let (mut kills, mut stops) = ([0, 0], 0);

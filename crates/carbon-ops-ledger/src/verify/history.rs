@@ -18,6 +18,9 @@ use crate::entry::LedgerId;
 use crate::merkle::{TreeHash, empty_root};
 use crate::note::{MAX_NOTE_BYTES, Note};
 
+#[cfg(test)]
+mod tests;
+
 /// Of so many sizes that the log named the roots are remembered: far more than checkpoints are signed
 /// while a witness takes its time.
 const REMEMBERED: usize = 4096;

@@ -40,6 +40,37 @@ fn theirs(ledger: &Path, checkpoint: Option<&Path>) -> i32 {
     python.args(checkpoint).output().unwrap().status.code().unwrap()
 }
 
+/// The reader gives these the verdicts that we give, in one process.
+pub(crate) fn same_verdicts(files: &[Vec<u8>]) {
+    const EACH: &str = "\
+import sys
+sys.path.insert(0, sys.argv[1])
+import verify_ledger as reader
+for path in sys.argv[3:]:
+    try: print(reader.main(path, sys.argv[2])[0])
+    except (OSError, StopIteration, *reader.WRONG): print(2)
+";
+    if !can_run() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut python = Command::new("python3");
+    python.args(["-c", EACH]).arg(root("docs/formats")).arg(key().public_key().to_hex());
+    for (number, file) in files.iter().enumerate() {
+        let path = dir.path().join(number.to_string());
+        std::fs::write(&path, file).unwrap();
+        python.arg(path);
+    }
+    let output = python.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let theirs: Vec<i32> = told.lines().map(|code| code.parse().unwrap()).collect();
+    assert_eq!(theirs.len(), files.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (file, theirs) in files.iter().zip(theirs) {
+        let last = lines(file).pop().unwrap();
+        assert_eq!(theirs, ours(file, None), "{}", String::from_utf8_lossy(&last));
+    }
+}
+
 fn ours(file: &[u8], checkpoint: Option<&Path>) -> i32 {
     let anchor = |path: &Path| Anchor {
         source: "kept".into(),

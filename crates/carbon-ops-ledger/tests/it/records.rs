@@ -195,8 +195,13 @@ fn a_replacement_is_checked_as_any_record_and_reported_at_the_line_of_the_correc
     assert_eq!((fault.line, fault.code), (6, "record"));
 }
 
-/// Each of these makes the last line of `file` a fault.
+/// Each of these makes the last line of `file` a fault, also for the reader in another language.
 fn all_refused(file: &[u8], changes: &[(&str, Value)]) {
+    let mut mutants = vec![file.to_vec()];
+    let mut fault_of = |file: &[u8], change: &dyn Fn(&mut Object)| {
+        mutants.push(altered(file, change));
+        fault_of(file, change)
+    };
     for (name, value) in changes {
         let change = |object: &mut Object| drop(object.insert(*name, value.clone()));
         assert!(fault_of(file, &change).is_some(), "{name}: {value:?}");
@@ -219,6 +224,7 @@ fn all_refused(file: &[u8], changes: &[(&str, Value)]) {
         let change = |object: &mut Object| drop(object.insert(name, value.clone()));
         assert!(fault_of(file, &change).is_some(), "{name}");
     }
+    crate::reader::same_verdicts(&mutants);
 }
 
 fn json(text: &str) -> Value {

@@ -17,6 +17,8 @@ use carbon_ops_ledger::entry::MAX_LINE_BYTES;
 use carbon_ops_ledger::verify::Payload;
 use serde_json::json;
 
+use super::witnessed::Witnesses;
+use super::witnessing::Witnessing;
 use super::{COULD_NOT, Owner, check_payload};
 use crate::args::LedgerAppend;
 use crate::config::Settings;
@@ -49,6 +51,8 @@ pub(super) fn append(
     for notice in notices {
         let _ = writeln!(err, "carbon-ops: {notice}");
     }
+    let witnesses = Witnesses::of(settings);
+    let witnessing = witnesses.map(|asked| Witnessing::start(&store, asked)).transpose()?;
     let (tell, lines) = sync_channel(UNDER_WAY);
     let submitter = pipeline.submitter();
     // Not waited for: it may be waiting for a line that never comes when this thread has to stop.
@@ -59,6 +63,10 @@ pub(super) fn append(
     let mut told = Told { json: args.json, ..Told::default() };
     told.all(&lines, out, &mut err)?;
     pipeline.close()?;
+    if let Some(witnessing) = witnessing {
+        // All is stored and signed for; a witness that takes its time keeps nobody waiting but this.
+        witnessing.finish();
+    }
     told.sum_up(&store.ledger, out)?;
     Ok(if told.refused > 0 { COULD_NOT } else { 0 })
 }

@@ -1,0 +1,175 @@
+//! A log of checkpoints against a tree: by hand, note by note, on trees whose roots the Merkle code makes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use super::*;
+use crate::keys::{PublicKey, SecretKey};
+use crate::merkle::{Frontier, leaf_hash};
+
+const ID: LedgerId = LedgerId([3; 16]);
+
+fn key() -> SecretKey {
+    SecretKey::from_seed(&[7; 32])
+}
+
+/// The roots of 0, 1, … lines.
+fn roots(lines: u64) -> Vec<TreeHash> {
+    let mut tree = Frontier::new();
+    let grown = (0..lines).map(|n| {
+        tree.push(leaf_hash(&n.to_be_bytes()));
+        tree.root()
+    });
+    let grown: Vec<_> = grown.collect();
+    [vec![empty_root()], grown].concat()
+}
+
+fn note_by(key: &SecretKey, ledger_id: LedgerId, size: u64, root: TreeHash) -> Vec<u8> {
+    Checkpoint { ledger_id, size, root }.sign(key).unwrap().to_string().into_bytes()
+}
+
+/// What becomes of a log beside a ledger of so many lines, by the one key.
+fn judged(log: Vec<Vec<u8>>, lines: u64) -> (HistoryReport, Vec<(u64, AnchorVerdict)>) {
+    let log = RefCell::new(VecDeque::from(log));
+    let next = || Ok(log.borrow_mut().pop_front());
+    let (mut history, roots) = (History::new(&next), roots(lines));
+    let keys_at = |_: u64| -> Vec<PublicKey> { vec![key().public_key()] };
+    for (size, root) in (0..).zip(&roots) {
+        if history.wants(size) {
+            history.judge((size, *root), Some(ID), &keys_at);
+        }
+    }
+    assert!(history.failure().is_none());
+    let (report, refuted) = history.finish(lines, Some(ID), &keys_at);
+    assert!(refuted.iter().all(|anchor| anchor.signed && anchor.source == CHECKPOINT_LOG));
+    let told = refuted.iter().map(|anchor| (anchor.size.unwrap(), anchor.verdict)).collect();
+    (report, told)
+}
+
+fn logged(sizes: &[u64], lines: u64) -> Vec<Vec<u8>> {
+    let roots = roots(lines);
+    let root = |size: &u64| roots[usize::try_from(*size).unwrap()];
+    sizes.iter().map(|size| note_by(&key(), ID, *size, root(size))).collect()
+}
+
+#[test]
+fn each_checkpoint_is_compared_with_the_tree_of_its_size() {
+    let (report, refuted) = judged(logged(&[0, 1, 3, 3, 5], 7), 7);
+    let expected = HistoryReport { confirmed: 5, covered: 5, ..HistoryReport::default() };
+    assert_eq!((report, refuted), (expected, vec![]));
+    assert_eq!(judged(vec![], 7).0, HistoryReport::default());
+}
+
+#[test]
+fn another_root_is_another_history_and_the_ones_after_it_are_compared_all_the_same() {
+    let mut log = logged(&[2, 4], 5);
+    log.insert(1, note_by(&key(), ID, 3, TreeHash([9; 32])));
+    let (report, refuted) = judged(log, 5);
+    assert_eq!((report.confirmed, report.refuted, report.covered), (2, 1, 4));
+    assert_eq!(refuted, [(3, AnchorVerdict::Forked)]);
+}
+
+#[test]
+fn an_old_size_behind_newer_ones_is_compared_when_the_log_named_it_before() {
+    let (report, _) = judged(logged(&[2, 5, 2, 6], 7), 7);
+    assert_eq!((report.confirmed, report.not_compared, report.covered), (4, 0, 6));
+    // Nobody noted the root of three lines when they passed.
+    let (report, refuted) = judged(logged(&[2, 5, 3, 6], 7), 7);
+    assert_eq!((report.confirmed, report.not_compared, refuted.len()), (3, 1, 0));
+    // A fork is a fork also when it stands behind.
+    let mut log = logged(&[2, 5], 7);
+    log.push(note_by(&key(), ID, 2, TreeHash([9; 32])));
+    assert_eq!(judged(log, 7).1, [(2, AnchorVerdict::Forked)]);
+}
+
+#[test]
+fn only_so_many_sizes_are_remembered() {
+    let lines = REMEMBERED as u64 + 1;
+    let sizes: Vec<u64> = (1..=lines).chain([1, 2]).collect();
+    let (report, _) = judged(logged(&sizes, lines), lines);
+    // One more than there is room for, beside that of no lines: those of 0 and 1 are gone.
+    assert_eq!((report.not_compared, report.confirmed), (1, lines + 1));
+}
+
+#[test]
+fn what_is_beyond_the_end_was_cut_off_if_a_known_key_says_so() {
+    let stranger = SecretKey::from_seed(&[8; 32]);
+    let root = TreeHash([1; 32]);
+    let log = vec![
+        note_by(&key(), ID, 9, root),
+        note_by(&stranger, ID, 10, root),
+        note_by(&key(), LedgerId([4; 16]), 11, root),
+    ];
+    let (report, refuted) = judged(log, 5);
+    let expected = [
+        (9, AnchorVerdict::Truncated),
+        (10, AnchorVerdict::UnknownKey),
+        (11, AnchorVerdict::Refused),
+    ];
+    assert_eq!((report.refuted, &refuted[..]), (3, &expected[..]));
+    // Of lines that are there it is known who may sign.
+    let within = vec![note_by(&stranger, ID, 3, roots(5)[3])];
+    assert_eq!(judged(within, 5).1, [(3, AnchorVerdict::Refused)]);
+}
+
+#[test]
+fn pieces_are_counted_and_only_the_first_of_many_that_do_not_fit_are_named() {
+    let torn = b"carbon-ops/ledger/0303".to_vec();
+    let mut log = vec![torn.clone()];
+    log.extend((0..25).map(|_| note_by(&key(), ID, 3, TreeHash([9; 32]))));
+    log.extend([torn, note_by(&key(), ID, 4, roots(5)[4])]);
+    let (report, refuted) = judged(log, 5);
+    assert_eq!((report.unreadable, report.refuted, report.confirmed), (2, 25, 1));
+    assert_eq!(refuted.len(), NAMED);
+}
+
+#[test]
+fn the_log_is_read_one_note_ahead_and_a_failure_to_read_it_is_kept() {
+    let reads = Cell::new(0);
+    let first = logged(&[3], 5).remove(0);
+    let next = || {
+        reads.set(reads.get() + 1);
+        if reads.get() == 1 { Ok(Some(first.clone())) } else { Err(io::Error::other("gone")) }
+    };
+    let (mut history, keys_at) = (History::new(&next), |_: u64| vec![key().public_key()]);
+    for size in 0..3 {
+        if history.wants(size) {
+            history.judge((size, roots(5)[usize::try_from(size).unwrap()]), Some(ID), &keys_at);
+        }
+    }
+    assert_eq!((reads.get(), history.wants(2), history.wants(3)), (1, false, true));
+    history.judge((3, roots(5)[3]), Some(ID), &keys_at);
+    assert_eq!(history.failure().unwrap().to_string(), "gone");
+    assert!(!history.wants(4));
+    assert_eq!(history.finish(5, Some(ID), &keys_at).0.confirmed, 1);
+}
+
+fn pieces(log: &[u8]) -> Vec<Vec<u8>> {
+    let mut notes = Notes::new(log);
+    std::iter::from_fn(|| notes.next().unwrap()).collect()
+}
+
+#[test]
+fn a_torn_note_is_a_piece_and_the_notes_around_it_are_whole() {
+    let notes = logged(&[1, 2, 3], 5);
+    assert_eq!(pieces(&notes.concat()), notes);
+    assert!(pieces(b"").is_empty());
+    // However much of the second one reached the disk; the third then begins on a new line.
+    for kept in 1..notes[1].len() {
+        let torn = &notes[1][..kept];
+        let newline: &[u8] = if torn.ends_with(b"\n") { b"" } else { b"\n" };
+        let found = pieces(&[&notes[0], torn, newline, &notes[2]].concat());
+        assert_eq!((&found[0], found.last()), (&notes[0], Some(&notes[2])), "{kept}");
+        assert_eq!(found.len(), 3, "{kept}");
+    }
+}
+
+#[test]
+fn no_piece_is_longer_than_any_note() {
+    let long = [vec![b'x'; 3 * MAX_NOTE_BYTES / 2], b"\n".to_vec()].concat();
+    let notes = logged(&[1, 2], 5);
+    let found = pieces(&[&notes[0][..], &long, &notes[1]].concat());
+    assert_eq!((&found[0], found.last()), (&notes[0], Some(&notes[1])));
+    assert!(found.iter().all(|piece| piece.len() <= MAX_NOTE_BYTES));
+    assert_eq!(found.concat(), [&notes[0][..], &long, &notes[1]].concat());
+}
