@@ -62,8 +62,8 @@ const NODES: f64 = 3.0;
 /// Probabilities at which the range of a joined law is cut into parts with nodes of their own.
 const PARTS: [f64; 7] = [1e-3, 0.025, 0.16, 0.5, 0.84, 0.975, 0.999];
 
-/// More bends than two pairs of bounds make come from sums of sums, and are smooth.
-const BENDS_MAX: usize = 4;
+/// More bends than three pairs of bounds make come from sums of sums of sums, and are smooth.
+const BENDS_MAX: usize = 8;
 
 /// Up to so many inputs that are not lognormal, in a product, the error is known from the tests.
 const PLAIN: usize = 3;
@@ -814,6 +814,8 @@ impl Join {
         let fineness = if self.wide.breaks.is_empty() { fineness } else { 4.0 * fineness };
         // What two bends join to is smooth enough; 0 times a bound is beyond all coordinates.
         bends.retain(|bend| !self.logarithmic() || *bend > 0.0);
+        bends.sort_by(f64::total_cmp);
+        bends.dedup_by(|a, b| (*a - *b).abs() <= 1e-12 * a.abs().max(b.abs()));
         bends.truncate(BENDS_MAX);
         let range = (low, high, width);
         Table::filled(self.logarithmic(), range, (fineness, f64::NAN), bends, |t| self.at(t))

@@ -159,7 +159,7 @@ fn sums_of_normals_and_of_rectangles_are_those_of_the_supplement() {
     let rectangle = || input(&format!("u(-{side}, {side})"));
     let rectangles = Model::linear((0..4).map(|_| (1.0, rectangle())).collect()).unwrap();
     let end = 2.0 * side * (2.0 - 0.6_f64.powf(0.25));
-    check(&rectangles, [-end, end], 1e-6);
+    check(&rectangles, [-end, end], 1e-8);
 }
 
 #[test]
