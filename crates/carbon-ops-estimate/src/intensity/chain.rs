@@ -71,7 +71,9 @@ pub enum Failed {
 }
 
 fn none_hint(want: Want) -> &'static str {
-    if want.kind == super::signal::Kind::Average {
+    if want.kind == super::signal::Kind::Average && want.factor.is_some() {
+        "electricity_maps has both direct and life-cycle intensities; gb and egrid have direct ones, static life-cycle ones"
+    } else if want.kind == super::signal::Kind::Average {
         "add one to providers.order, such as static"
     } else {
         "add watttime to providers.order, or a file that declares this signal"

@@ -323,8 +323,7 @@ fn of_factor(chain: &Chain, place: &Place, window: Interval, factor: Factor) -> 
     let want = Want { factor: Some(factor), ..Want::AVERAGE };
     chain.slots(place, window, &want).with_context(|| {
         format!(
-            "--upstream needs direct and life-cycle intensities, and there are no {factor} ones\nhint: \
-             --provider electricity_maps has both; without --upstream one is enough"
+            "--upstream needs direct and life-cycle intensities, and there are no {factor} ones"
         )
     })
 }
