@@ -226,8 +226,8 @@ fn writers_and_pipelines_that_are_killed_and_stopped_at_random_lose_nothing() {
          heard of",
         told.signed.len()
     ));
-    assert!(kills.iter().all(|kills| *kills > 25), "{kills:?} kills");
-    assert!(acknowledged[0] > 50 && acknowledged[1] > 1000, "{acknowledged:?} acknowledged");
+    assert!(kills.iter().all(|kills| *kills > 15), "{kills:?} kills");
+    assert!(acknowledged[0] > 20 && acknowledged[1] > 1000, "{acknowledged:?} acknowledged");
 }
 
 #[test]
