@@ -360,18 +360,7 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         let entries = counted(key.entries, "entry", "entries");
         writeln!(out, "  {entries} signed by {} ({trust}{until})", key.fingerprint)?;
     }
-    if others.newer > 0 {
-        let newer = counted(others.newer, "record", "records");
-        writeln!(out, "  {newer} of a newer schema: use a newer carbon-ops")?;
-    }
-    if others.foreign > 0 {
-        let foreign = counted(others.foreign, "signed entry", "signed entries");
-        writeln!(out, "  {foreign} of other programs, not looked into")?;
-    }
-    if report.recoveries > 0 {
-        let recoveries = counted(report.recoveries, "recovery", "recoveries");
-        writeln!(out, "  recorded: {recoveries} from interrupted writes")?;
-    }
+    write_others(report, others, out)?;
     records::write_life(report, Edge::now(), out)?;
     for fault in report.faults.iter().take(FAULTS_SHOWN) {
         let seq = fault.seq.map_or("unknown".into(), |seq| seq.to_string());
@@ -405,6 +394,20 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         let key = report.keys.iter().find(|key| key.genesis);
         let public = key.map_or("PUBLIC_KEY", |key| key.public_key.as_str());
         write_trust_hint(public, out)?;
+    }
+    Ok(())
+}
+
+/// What is not a record that was looked into.
+fn write_others(report: &Report, others: &Others, out: &mut impl Write) -> Result<()> {
+    for (count, one, many, what) in [
+        (others.newer, "record", "records", "of a newer schema: use a newer carbon-ops"),
+        (others.foreign, "signed entry", "signed entries", "of other programs, not looked into"),
+        (report.recoveries, "recovery", "recoveries", "from interrupted writes recorded"),
+    ] {
+        if count > 0 {
+            writeln!(out, "  {} {what}", counted(count, one, many))?;
+        }
     }
     Ok(())
 }
