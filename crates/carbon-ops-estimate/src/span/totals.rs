@@ -84,13 +84,13 @@ impl Totals {
         self.slots += usize::from(self.last_us != start);
         self.last_us = start;
         let terms = [piece.grams(), piece.grams() * shared_cv(rate.class)];
-        match self.sources.iter_mut().find(|(source, _)| *source == rate.source) {
-            Some((_, sums)) => sums.add(terms),
-            None => {
-                let mut sums = Sums::default();
-                sums.add(terms);
-                self.sources.push((rate.source, sums));
-            }
+        let known = self.sources.iter_mut().find(|(source, _)| *source == rate.source);
+        if let Some((_, sums)) = known {
+            sums.add(terms);
+        } else {
+            let mut sums = Sums::default();
+            sums.add(terms);
+            self.sources.push((rate.source, sums));
         }
         self.noise.add(piece, noise_cv(rate.class));
     }

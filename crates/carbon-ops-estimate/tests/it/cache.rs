@@ -289,3 +289,15 @@ fn a_wrong_zone_leaves_nothing_behind() {
     assert!(matches!(error, Error::WrongZone { .. }), "{}", shown(&error));
     assert!(files(world.dir.path(), "slots").is_empty());
 }
+
+#[test]
+fn a_month_stays_in_memory_once_it_was_read_twice() {
+    let world = world();
+    cached(&world, &world.store(Mode::Online)).slots("DE", old_day(), &Want::AVERAGE).unwrap();
+    let store = world.store(Mode::Offline);
+    let provider = cached(&world, &store);
+    for expected in [1, 2, 2, 2] {
+        provider.slots("DE", old_day(), &Want::AVERAGE).unwrap();
+        assert_eq!(store.stats().loads, expected);
+    }
+}

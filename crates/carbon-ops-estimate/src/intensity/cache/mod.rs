@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fetch::Clock;
 use super::provider::{Error, Provider, Settling, Want};
-use super::signal::Signal;
+use super::signal::{Kind, Signal};
 use super::slot::{AnySeries, GapReason, Intensity, Interval, Meta, Series};
 use crate::zones::Place;
 
@@ -32,7 +32,7 @@ pub use disk::Limits;
 
 use disk::{Swept, lock, sweep, write_atomically};
 use shard::{Row, Shard, Value};
-use view::View;
+use view::{Lifetimes, View};
 
 /// How long a value that may still change is used without asking again, unless told otherwise: that of
 /// carbon-ops 0.1 (`providers.ttl_seconds`).
@@ -115,7 +115,8 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Loaded {
-    shard: Arc<Shard>,
+    /// `None` until it is read for the second time: a year that is looked at once leaves nothing behind.
+    shard: Option<Arc<Shard>>,
     /// As the file was: a change means that another process has written it.
     written: Option<(SystemTime, u64)>,
     used: u64,
@@ -169,9 +170,9 @@ impl Store {
         }
     }
 
-    /// The months of a folder that an interval touches.
-    fn load(&self, folder: &Path, interval: Interval) -> Vec<Arc<Shard>> {
-        months(interval).into_iter().map(|month| self.month(&month_file(folder, month))).collect()
+    /// The months of a folder that an interval touches, each when it is asked for.
+    fn load(&self, folder: &Path, interval: Interval) -> impl Iterator<Item = Arc<Shard>> {
+        months(interval).into_iter().map(|month| self.month(&month_file(folder, month)))
     }
 
     fn month(&self, path: &Path) -> Arc<Shard> {
@@ -182,9 +183,13 @@ impl Store {
             state.uses += 1;
             state.uses
         };
-        if let Some(loaded) = memory.get_mut(path).filter(|loaded| loaded.written == written) {
+        let known = memory.get_mut(path).filter(|loaded| loaded.written == written);
+        let read_before = known.is_some();
+        if let Some(loaded) = known {
             loaded.used = used;
-            return Arc::clone(&loaded.shard);
+            if let Some(shard) = &loaded.shard {
+                return Arc::clone(shard);
+            }
         }
         let shard = Arc::new(if written.is_some() { self.read(path) } else { Shard::default() });
         if memory.len() >= MEMORY_SHARDS {
@@ -193,7 +198,8 @@ impl Store {
                 memory.remove(&oldest);
             }
         }
-        memory.insert(path.to_owned(), Loaded { shard: Arc::clone(&shard), written, used });
+        let kept = read_before.then(|| Arc::clone(&shard));
+        memory.insert(path.to_owned(), Loaded { shard: kept, written, used });
         shard
     }
 
@@ -228,7 +234,7 @@ impl Store {
             if let Err(error) = write_atomically(&path, &shard.to_bytes()) {
                 self.warn(format!("{}: cannot be written: {error}", path.display()));
                 // For this process at least.
-                let shard = Arc::new(shard);
+                let shard = Some(Arc::new(shard));
                 let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
                 memory.insert(path, Loaded { shard, written: None, used: u64::MAX });
             }
@@ -369,15 +375,20 @@ impl<P: Provider> Cached<P> {
         revisions
     }
 
-    fn view(&self, folder: &Path, interval: Interval) -> View {
-        let shards = self.store.load(folder, interval);
-        let now = self.clock.now();
-        View::of(shards, interval, now, self.store.ttl, self.inner.settling())
+    fn view<I: Intensity>(&self, folder: &Path, interval: Interval) -> View<I> {
+        let (now, ttl, settling) = (self.clock.now(), self.store.ttl, self.inner.settling());
+        View::of(self.store.load(folder, interval), interval, Lifetimes { now, ttl, settling })
     }
 
     /// Asks the provider for what is not fresh, with the lock held.
-    fn refresh(&self, folder: &Path, view: &View, zone: &str, want: Want) -> Result<(), Error> {
-        for hole in bridged(&view.holes) {
+    fn refresh(
+        &self,
+        folder: &Path,
+        holes: &[Interval],
+        zone: &str,
+        want: Want,
+    ) -> Result<(), Error> {
+        for hole in bridged(holes) {
             let series = self.inner.slots(zone, hole, &want)?;
             let checked = self.clock.now();
             let rows = match &series {
@@ -409,24 +420,22 @@ impl<P: Provider> Cached<P> {
         }
     }
 
-    fn online(
+    fn online<I: Intensity>(
         &self,
         folder: &Path,
-        mut view: View,
         interval: Interval,
         zone: &str,
         want: Want,
-    ) -> Result<View, Error> {
+    ) -> Result<View<I>, Error> {
         let flight = self.store.flight(folder);
         let _one_thread = flight.lock().unwrap_or_else(PoisonError::into_inner);
         // A folder that cannot be written has no lock: then processes may ask twice.
         let _one_process = lock(folder).ok();
-        let again = self.view(folder, interval);
+        let again: View<I> = self.view(folder, interval);
         if again.holes.is_empty() {
             self.store.count(|stats| stats.joined += 1);
             return Ok(again);
         }
-        view.holes = again.holes;
         let now = self.clock.now();
         let error = if let Some(failure) = failure(folder).filter(|failure| now < failure.until) {
             self.store.count(|stats| stats.held_back += 1);
@@ -434,7 +443,7 @@ impl<P: Provider> Cached<P> {
             Error::BackingOff { provider, until: failure.until, reason }
         } else {
             self.store.count(|stats| stats.misses += 1);
-            match self.refresh(folder, &view, zone, want) {
+            match self.refresh(folder, &again.holes, zone, want) {
                 Ok(()) => return Ok(self.view(folder, interval)),
                 Err(error) => {
                     self.note_failure(folder, &error);
@@ -442,12 +451,41 @@ impl<P: Provider> Cached<P> {
                 }
             }
         };
-        let stale = self.view(folder, interval);
+        let stale: View<I> = self.view(folder, interval);
         if stale.unknown.is_empty() && error.is_transient() {
             self.store.count(|stats| stats.stale += 1);
             return Ok(stale);
         }
         Err(error)
+    }
+
+    /// What is known, or asked for now.
+    fn typed<I: Intensity>(
+        &self,
+        folder: &Path,
+        zone: &str,
+        interval: Interval,
+        want: Want,
+    ) -> Result<Series<I>, Error> {
+        let began = self.clock.elapsed();
+        let mut view = self.view(folder, interval);
+        let mut otherwise = GapReason::Missing;
+        if view.holes.is_empty() {
+            self.store.count(|stats| stats.hits += 1);
+        } else if self.store.mode == Mode::Offline {
+            otherwise = GapReason::Offline;
+            self.store.count(|stats| stats.stale += 1);
+        } else {
+            view = self.online(folder, interval, zone, want)?;
+        }
+        let (latency, age) = (self.clock.elapsed().saturating_sub(began), view.age_max);
+        self.store.count(|stats| {
+            stats.latency += latency;
+            stats.latency_max = stats.latency_max.max(latency);
+            stats.age_max = stats.age_max.max(age);
+        });
+        let provider = self.inner.id();
+        view.series(otherwise).map_err(|source| Error::Impossible { provider, source })
     }
 }
 
@@ -492,30 +530,16 @@ impl<P: Provider> Provider for Cached<P> {
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let began = self.clock.elapsed();
-        let id = self.inner.id();
         let Some(signal) = self.inner.offers(want) else {
-            return Err(Error::NotOffered { provider: id, want: *want, hint: "" });
+            return Err(Error::NotOffered { provider: self.inner.id(), want: *want, hint: "" });
         };
-        let folder = disk::folder(&self.store.root, id, zone, signal);
-        let mut view = self.view(&folder, interval);
-        let mut otherwise = GapReason::Missing;
-        if view.holes.is_empty() {
-            self.store.count(|stats| stats.hits += 1);
-        } else if self.store.mode == Mode::Offline {
-            otherwise = GapReason::Offline;
-            self.store.count(|stats| stats.stale += 1);
-        } else {
-            view = self.online(&folder, view, interval, zone, *want)?;
+        let folder = disk::folder(&self.store.root, self.inner.id(), zone, signal);
+        match signal.kind {
+            Kind::Marginal => self.typed(&folder, zone, interval, *want).map(AnySeries::Marginal),
+            Kind::Average | Kind::Residual => {
+                self.typed(&folder, zone, interval, *want).map(AnySeries::Inventory)
+            }
         }
-        let (latency, age) = (self.clock.elapsed().saturating_sub(began), view.age_max);
-        self.store.count(|stats| {
-            stats.latency += latency;
-            stats.latency_max = stats.latency_max.max(latency);
-            stats.age_max = stats.age_max.max(age);
-        });
-        let series = view.series(interval, signal.kind, otherwise);
-        series.map_err(|source| Error::Impossible { provider: id, source })
     }
 
     fn settling(&self) -> Settling {

@@ -10,13 +10,12 @@
 //!
 //! Deliberately absent: files; which rows are fresh.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use flate2::Crc;
 use jiff::Timestamp;
 
-use crate::intensity::slot::{GapReason, Interval, Meta, SLOTS_MAX, UncertaintyClass};
+use crate::intensity::slot::{GapReason, Interval, Meta, SLOTS_MAX};
 
 const MAGIC: &[u8; 8] = b"COSLOTS1";
 const ROW_BYTES: usize = 40;
@@ -178,27 +177,18 @@ impl Shard {
         self.rows.iter().filter_map(|row| row.unpacked(&self.sources))
     }
 
-    /// When and what the rows of these numbers say; the first is 0.
-    pub(crate) fn values(
-        &self,
-        numbers: Range<usize>,
-    ) -> impl Iterator<Item = (Interval, Value<'_>)> {
-        let rows = self.rows.get(numbers).unwrap_or_default();
-        rows.iter().filter_map(|row| Some((row.interval()?, row.value(&self.sources)?)))
-    }
-
-    /// The newest row of each start, with its number.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = (usize, &Packed)> {
+    /// The newest row of each start.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = &Packed> {
         let next = |number: usize| self.rows.get(number + 1);
         let rows = self.rows.iter().enumerate();
         rows.filter(move |(number, row)| next(*number).is_none_or(|next| next.start != row.start))
+            .map(|(_, row)| row)
     }
 
-    /// Whether a row says no value, or one that its source filled in or forecast.
-    pub(crate) fn is_provisional(&self, row: &Packed) -> bool {
-        self.sources.get(row.source as usize).is_none_or(|meta| {
-            matches!(meta.uncertainty, UncertaintyClass::Estimated | UncertaintyClass::Forecast)
-        })
+    /// When and what a row of this shard says.
+    #[inline]
+    pub(crate) fn value(&self, row: &Packed) -> Option<(Interval, Value<'_>)> {
+        Some((row.interval()?, row.value(&self.sources)?))
     }
 
     /// Whether a value is known of a slot that starts then.
@@ -369,7 +359,9 @@ mod tests {
         let values = [Some(342.5), None, Some(0.0), Some(0.1 + 0.2)];
         let learned: Vec<_> =
             (0..).zip(values).map(|(n, value)| row(&meta, 900 * n, value, 1_000_000)).collect();
-        learned.iter().for_each(|row| shard.learn(row));
+        for row in &learned {
+            shard.learn(row);
+        }
         assert_eq!(rows(&shard), learned);
         assert_eq!(rows(&Shard::from_bytes(&shard.to_bytes()).unwrap()), learned);
     }
@@ -466,7 +458,8 @@ mod tests {
         let revised = row(&meta, 0, Some(2.0), 3000);
         shard.learn(&revised);
         assert_eq!(rows(&shard), [confirmed, revised]);
-        assert_eq!(shard.newest().map(|(number, _)| number).collect::<Vec<_>>(), [1]);
+        let newest: Vec<_> = shard.newest().filter_map(|row| shard.value(row)).collect();
+        assert_eq!(newest, [(revised.interval, revised.value)]);
     }
 
     #[test]
@@ -503,6 +496,6 @@ mod tests {
         shard.learn(&quarter);
         let read = Shard::from_bytes(&shard.to_bytes()).unwrap();
         assert_eq!(rows(&read), [quarter]);
-        assert_eq!(read.sources, [new.clone()]);
+        assert_eq!(read.sources, std::slice::from_ref(&new));
     }
 }

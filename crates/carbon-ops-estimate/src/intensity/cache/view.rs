@@ -15,17 +15,17 @@ use jiff::Timestamp;
 
 use super::shard::{Packed, Shard, Value};
 use crate::intensity::provider::Settling;
-use crate::intensity::signal::Kind;
 use crate::intensity::slot::{
-    AnySeries, Gap, GapReason, Impossible, Intensity, Interval, Series, Slot,
+    Gap, GapReason, Impossible, Intensity, Interval, Series, Slot, UncertaintyClass,
 };
 
 /// What is known of an interval.
-pub(super) struct View {
-    shards: Vec<Arc<Shard>>,
-    /// The newest row of each slot, in order of time: shards by their place, and rows that follow one
-    /// another there.
-    newest: Vec<(usize, Range<usize>)>,
+pub(super) struct View<I> {
+    interval: Interval,
+    /// The newest value of each slot, in order of time.
+    slots: Vec<Slot<I>>,
+    /// Times that are known to have no value, likewise.
+    gaps: Vec<Gap>,
     /// Times of which nothing fresh is known: these are asked for.
     pub(super) holes: Vec<Interval>,
     /// Times of which nothing at all is known.
@@ -34,31 +34,34 @@ pub(super) struct View {
     pub(super) age_max: Duration,
 }
 
-impl View {
+/// How long what is known stays fresh.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lifetimes {
+    pub(super) now: Timestamp,
+    pub(super) ttl: Duration,
+    pub(super) settling: Settling,
+}
+
+impl<I: Intensity> View<I> {
+    /// Of months in order of time. Each is done with before the next is read.
     pub(super) fn of(
-        shards: Vec<Arc<Shard>>,
+        months: impl Iterator<Item = Arc<Shard>>,
         interval: Interval,
-        now: Timestamp,
-        ttl: Duration,
-        settling: Settling,
+        lifetimes: Lifetimes,
     ) -> Self {
-        let (mut newest, mut age_max) = (Vec::<(usize, Range<usize>)>::new(), Duration::ZERO);
+        let (mut slots, mut gaps, mut age_max) = (Vec::new(), Vec::new(), Duration::ZERO);
         let (mut fresh, mut known) = (Times::default(), Times::default());
         let asked = whole_seconds(interval);
-        for (place, shard) in shards.iter().enumerate() {
-            for (number, row) in shard.newest() {
+        for shard in months {
+            slots.reserve(shard.len());
+            for row in shard.newest() {
                 let (start, end) = (row.start(), row.end());
                 if end <= asked.start || asked.end <= start {
                     continue;
                 }
-                match newest.last_mut() {
-                    Some((last, rows)) if *last == place && rows.end == number => rows.end += 1,
-                    _ => newest.push((place, number..number + 1)),
-                }
+                let Some((when, value)) = shard.value(row) else { continue };
                 known.add(start, end);
-                let provisional = shard.is_provisional(row);
-                let settles = if provisional { settling.provisional } else { settling.actual };
-                match freshness(row, now, ttl, settles) {
+                match lifetimes.of(row, value) {
                     Freshness::Settled => fresh.add(start, end),
                     Freshness::Changing(age) => {
                         fresh.add(start, end);
@@ -66,56 +69,27 @@ impl View {
                     }
                     Freshness::Stale => {}
                 }
+                match value {
+                    Value::Slot { g_per_kwh, updated_at, meta } => {
+                        // Checked when it was read.
+                        let Ok(value) = GramsCo2ePerKilowattHour::new(g_per_kwh) else { continue };
+                        let (intensity, meta) = (I::of(value), Arc::clone(meta));
+                        slots.push(Slot { interval: when, intensity, updated_at, meta });
+                    }
+                    Value::Gap(reason) => gaps.push(Gap { interval: when, reason }),
+                }
             }
         }
         let (holes, unknown) = (fresh.missing_from(interval), known.missing_from(interval));
-        Self { shards, newest, holes, unknown, age_max }
+        Self { interval, slots, gaps, holes, unknown, age_max }
     }
 
     /// What is known as a series; times of which nothing is known are gaps for the reason `otherwise`.
     ///
     /// # Errors
     /// Rows of a signal of another kind, or that overlap.
-    pub(super) fn series(
-        &self,
-        interval: Interval,
-        kind: Kind,
-        otherwise: GapReason,
-    ) -> Result<AnySeries, Impossible> {
-        match kind {
-            Kind::Marginal => self.typed(interval, otherwise).map(AnySeries::Marginal),
-            Kind::Average | Kind::Residual => {
-                self.typed(interval, otherwise).map(AnySeries::Inventory)
-            }
-        }
-    }
-
-    fn typed<I: Intensity>(
-        &self,
-        interval: Interval,
-        otherwise: GapReason,
-    ) -> Result<Series<I>, Impossible> {
-        let count = self.newest.iter().map(|(_, rows)| rows.len()).sum();
-        let (mut slots, mut gaps) = (Vec::with_capacity(count), Vec::new());
-        for (place, numbers) in &self.newest {
-            let Some(shard) = self.shards.get(*place) else { continue };
-            for (when, value) in shard.values(numbers.clone()) {
-                match value {
-                    Value::Slot { g_per_kwh, updated_at, meta } => {
-                        // Checked when it was read.
-                        let Ok(value) = GramsCo2ePerKilowattHour::new(g_per_kwh) else { continue };
-                        slots.push(Slot {
-                            interval: when,
-                            intensity: I::of(value),
-                            updated_at,
-                            meta: Arc::clone(meta),
-                        });
-                    }
-                    Value::Gap(reason) => gaps.push(Gap { interval: when, reason }),
-                }
-            }
-        }
-        Series::with_gaps(interval, slots, &gaps, otherwise)
+    pub(super) fn series(self, otherwise: GapReason) -> Result<Series<I>, Impossible> {
+        Series::with_gaps(self.interval, self.slots, &self.gaps, otherwise)
     }
 }
 
@@ -165,17 +139,28 @@ enum Freshness {
     Stale,
 }
 
-fn freshness(row: &Packed, now: Timestamp, ttl: Duration, settles: Duration) -> Freshness {
-    let waited = u64::try_from(row.checked().saturating_sub(row.end()));
-    if waited.is_ok_and(|waited| Duration::from_secs(waited) >= settles) {
-        return Freshness::Settled;
+impl Lifetimes {
+    fn of(&self, row: &Packed, value: Value<'_>) -> Freshness {
+        let settles = match value {
+            Value::Slot { meta, .. } if !is_provisional(meta.uncertainty) => self.settling.actual,
+            _ => self.settling.provisional,
+        };
+        let waited = u64::try_from(row.checked().saturating_sub(row.end()));
+        if waited.is_ok_and(|waited| Duration::from_secs(waited) >= settles) {
+            return Freshness::Settled;
+        }
+        // A clock that was set back makes nothing fresh.
+        let checked = Timestamp::from_second(row.checked());
+        let age = checked.map(|checked| self.now.duration_since(checked));
+        match age.ok().and_then(|age| Duration::try_from(age).ok()) {
+            Some(age) if age < self.ttl => Freshness::Changing(age),
+            _ => Freshness::Stale,
+        }
     }
-    // A clock that was set back makes nothing fresh.
-    let age = Timestamp::from_second(row.checked()).map(|checked| now.duration_since(checked));
-    match age.ok().and_then(|age| Duration::try_from(age).ok()) {
-        Some(age) if age < ttl => Freshness::Changing(age),
-        _ => Freshness::Stale,
-    }
+}
+
+fn is_provisional(class: UncertaintyClass) -> bool {
+    matches!(class, UncertaintyClass::Estimated | UncertaintyClass::Forecast)
 }
 
 #[cfg(test)]
