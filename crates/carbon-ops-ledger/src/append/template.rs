@@ -17,6 +17,9 @@ use crate::keys::PublicKey;
 /// Room for the six members with their values, names and punctuation.
 const MEMBERS_BYTES: usize = 512;
 
+/// Room for the three members of a signature and for the end of the line.
+pub(crate) const SIGNATURE_BYTES: usize = 320;
+
 /// A payload in canonical form, open where the ledger's members belong.
 #[derive(Debug)]
 pub(crate) struct Template {
@@ -99,7 +102,6 @@ impl Template {
         key: &SigningKey,
         signature: &[u8; 64],
     ) {
-        out.reserve(self.text.len() + MEMBERS_BYTES);
         let digits: [u8; 128] = hex::digits(signature);
         self.write(out, &Values::of(place), Some((key, &digits)));
     }

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 
 use super::intake::{Owed, lock, wait};
 use super::succession::Succession;
-use crate::append::template::{Place, SigningKey, Template};
+use crate::append::template::{Place, SIGNATURE_BYTES, SigningKey, Template};
 use crate::entry::EntryHash;
 use crate::error::{Error, Result};
 use crate::keys::Signer;
@@ -100,7 +100,10 @@ impl Pen {
     /// When the signer fails or signs badly.
     pub(super) fn sign(&mut self, chunk: Vec<Unsigned>) -> Result<SignedChunk, NotSigned> {
         self.follow();
-        let mut bytes = Vec::new();
+        // Once, since growing would copy what is there.
+        let mut bytes = Vec::with_capacity(
+            chunk.iter().map(|entry| entry.signed_bytes.len() + SIGNATURE_BYTES).sum(),
+        );
         let mut last_line = 0;
         let mut entries = Vec::with_capacity(chunk.len());
         let mut chunk = chunk.into_iter();

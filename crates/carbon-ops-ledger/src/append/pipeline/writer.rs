@@ -282,7 +282,8 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             bytes += entry.template.bytes();
             chunk.push(entry);
             if chunk.len() >= lines || bytes >= CHUNK_BYTES {
-                self.sign(std::mem::take(&mut chunk), alone && count <= SIGN_HERE)?;
+                let whole = std::mem::replace(&mut chunk, Vec::with_capacity(lines));
+                self.sign(whole, alone && count <= SIGN_HERE)?;
                 bytes = 0;
             }
         }
