@@ -43,8 +43,7 @@ fn sums(home: &Home, more: &[&str]) -> Value {
 }
 
 /// 400 g of operation each. A server is 1000 kg over 35,040 hours: 28.5388 g an hour (ISO/IEC 21031's example);
-/// its error is one for both records, the cv of a factor of two, 0.365004. Intensities of a flag are independent:
-/// 10 %/√3.
+/// its error is one for both records, the cv of a factor of two, 0.365004. So is that of one stated intensity: 10 %.
 #[test]
 fn hardware_is_summed_apart_from_operation_and_both_together() {
     let home = Home::new();
@@ -52,7 +51,7 @@ fn hardware_is_summed_apart_from_operation_and_both_together() {
     let sums = sums(&home, &["--by", "host"]);
     let all = &sums["all"];
     near(&all["total_grams"], 1200.0, 1e-8);
-    near(&all["relative_uncertainty_pct"], 10.0 / 3.0_f64.sqrt(), 1e-6);
+    near(&all["relative_uncertainty_pct"], 10.0, 1e-6);
     near(&all["embodied"]["total_grams"], 2.0 * 28.538_813, 1e-7);
     near(&all["embodied"]["relative_uncertainty_pct"], 36.500_4, 1e-5);
     assert_eq!(all["embodied"]["records_with_hardware"], 2);
@@ -90,8 +89,8 @@ fn hardware_is_summed_apart_from_operation_and_both_together() {
     assert_eq!(column, ["57.0776256", ""], "{csv}");
 }
 
-/// The sum of three independent lognormals of 400 g with cv 0.1, and twice one of 28.5388 g with cv 0.365004:
-/// u is √3 · 40 = 69.282 and 20.833 g.
+/// Three times one lognormal of 400 g with cv 0.1, and twice one of 28.5388 g with cv 0.365004: u is 120 and
+/// 20.833 g.
 #[test]
 fn trials_are_named_with_seed_and_number_and_give_the_same_digits_again() {
     let home = Home::new();
@@ -106,11 +105,11 @@ fn trials_are_named_with_seed_and_number_and_give_the_same_digits_again() {
         (&all["interval_method"], &all["whole"]["interval_method"]),
         (&json!("monte_carlo"), &json!("monte_carlo"))
     );
-    near(&all["relative_uncertainty_pct"], 100.0 * 69.282 / 1200.0, 0.02);
+    near(&all["relative_uncertainty_pct"], 10.0, 0.02);
     near(&all["embodied"]["relative_uncertainty_pct"], 36.500_4, 0.02);
     near(
         &all["whole"]["relative_uncertainty_pct"],
-        100.0 * (69.282_f64.hypot(20.833)) / 1_257.077_626,
+        100.0 * (120.0_f64.hypot(20.833)) / 1_257.077_626,
         0.02,
     );
     assert_eq!(sums(&home, &asked), report);

@@ -469,7 +469,7 @@ fn a_negative_mass_has_no_label_and_is_told_so_in_our_words() {
     for (figure, told) in [
         ("-3", "--grams: -3 g is no mass of emissions"),
         ("-3g ± 1g", "--grams: -3 g with an interval from"),
-        ("-3g", "-3 is not a distribution of a quantity that is at least 0"),
+        ("-3g", "-3 is below 0, and this quantity is not"),
     ] {
         let done = home.does(&["label", "--grams", figure]);
         assert_eq!(done.code(), 2, "{figure}");
