@@ -1,8 +1,9 @@
 //! Many submitters on one ledger: order, durability, errors, other processes, and the end.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use carbon_ops_ledger::Error;
@@ -246,43 +247,51 @@ fn a_full_disk_stops_the_pipeline_and_leaves_the_ledger_in_order() {
     assert!(error.to_string().contains("hint: it is not in the ledger"), "{error}");
 }
 
+/// Each goes on, with a thousand entries on their way, until the other has been acknowledged one: who had to wait
+/// for the other to be done would wait for ever.
 #[test]
 fn two_pipelines_on_one_directory_take_turns() {
-    const EACH: u32 = 6000;
+    const IN_FLIGHT: usize = 1000;
+    const LEAST: u32 = 3000;
+    const MOST: u32 = 1_000_000;
     let dir = tempfile::tempdir().unwrap();
     Ledger::create(DirStorage::new(dir.path()), &key(), LEDGER_ID, NOW, options()).unwrap();
-    let seqs: Vec<Vec<u64>> = std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..2)
-            .map(|writer| {
-                let dir = dir.path();
-                scope.spawn(move || {
-                    let pipeline = Pipeline::open(
-                        DirStorage::new(dir),
-                        Arc::new(key()),
-                        trust(),
-                        Running(std::time::Instant::now()),
-                        PipelineOptions::new(options()),
-                    )
-                    .unwrap();
-                    let handle = pipeline.submitter();
-                    let submit = |n| handle.submit(&payload(writer * EACH + n)).unwrap();
-                    let tickets: Vec<_> = (0..EACH).map(submit).collect();
-                    let seqs = tickets.into_iter().map(|t| t.wait().unwrap().seq).collect();
-                    pipeline.close().unwrap();
-                    seqs
-                })
-            })
-            .collect();
-        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    let acknowledged = [AtomicBool::new(false), AtomicBool::new(false)];
+    let write = &|writer: u32| {
+        let [ours, theirs] = if writer == 0 { [0, 1] } else { [1, 0] };
+        let pipeline = Pipeline::open(
+            DirStorage::new(dir.path()),
+            Arc::new(key()),
+            trust(),
+            Running(std::time::Instant::now()),
+            PipelineOptions::new(options()),
+        )
+        .unwrap();
+        let (handle, mut tickets, mut n) = (pipeline.submitter(), VecDeque::new(), 0);
+        while n < LEAST || !acknowledged[theirs].load(Ordering::Relaxed) {
+            assert!(n < MOST, "the other one gets no turn");
+            tickets.push_back(handle.submit(&payload(writer * MOST + n)).unwrap());
+            n += 1;
+            if tickets.len() > IN_FLIGHT {
+                Ticket::wait(tickets.pop_front().unwrap()).unwrap();
+                acknowledged[ours].store(true, Ordering::Relaxed);
+            }
+        }
+        for ticket in tickets {
+            ticket.wait().unwrap();
+        }
+        pipeline.close().unwrap();
+        n
+    };
+    let [first, second] = std::thread::scope(|scope| {
+        [0, 1].map(|writer| scope.spawn(move || write(writer))).map(|done| done.join().unwrap())
     });
     let file = std::fs::read(dir.path().join("ledger.ndjson")).unwrap();
     let report = report(&file);
-    assert_eq!((report.status, report.entries), (Status::Valid, u64::from(2 * EACH) + 1));
-    // Neither had to wait for the other to be done.
-    assert!(seqs[0].first() < seqs[1].last() && seqs[1].first() < seqs[0].last());
+    assert_eq!((report.status, report.entries), (Status::Valid, u64::from(first + second) + 1));
     let mut all = numbers(&file);
     all.sort_unstable();
-    assert_eq!(all, (0..2 * EACH).collect::<Vec<_>>());
+    assert_eq!(all, (0..first).chain(MOST..MOST + second).collect::<Vec<_>>());
 }
 
 /// Real time.
