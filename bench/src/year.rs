@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use carbon_ops_estimate::intensity::cache::{Cached, Limits, Mode, Store, TTL};
-use carbon_ops_estimate::intensity::electricity_maps::ElectricityMaps;
-use carbon_ops_estimate::intensity::fetch::{
+use carbon_ops_grid::cache::{Cached, Limits, Mode, Store, TTL};
+use carbon_ops_grid::electricity_maps::ElectricityMaps;
+use carbon_ops_grid::fetch::{
     Clock, Fetcher, NoResponse, Randomness, Request, Response, Transport,
 };
-use carbon_ops_estimate::intensity::{Interval, Provider as _, Secret, Want};
-use carbon_ops_estimate::record::v2::{Input, Method, Relative, energy_inputs, grid_inputs};
+use carbon_ops_grid::{Interval, Provider as _, Secret, Want};
+use carbon_ops_record::v2::{Input, Method, Relative, energy_inputs, grid_inputs};
 use carbon_ops_estimate::span::{Load, Missing, Part, Tariff};
 use carbon_ops_estimate::uncertainty::Distribution;
 use jiff::Timestamp;

@@ -2,9 +2,9 @@
 //! promises, or an error.
 #![no_main]
 
-use carbon_ops_estimate::intensity::fetch::Answer;
-use carbon_ops_estimate::intensity::file::File;
-use carbon_ops_estimate::intensity::{
+use carbon_ops_grid::fetch::Answer;
+use carbon_ops_grid::file::File;
+use carbon_ops_grid::{
     Accounting, AnySeries, Digest, Error, Factor, Gases, Intensity, Interval, Kind, Provider, Series, Signal,
     Want, electricity_maps, gb, watttime,
 };

@@ -2,8 +2,8 @@
 //! and read again, its own slots price it without a panic, and so are its numbers derived.
 #![no_main]
 
-use carbon_ops_estimate::record::any::Any;
-use carbon_ops_estimate::record::v2::Record;
+use carbon_ops_record::any::Any;
+use carbon_ops_record::v2::Record;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

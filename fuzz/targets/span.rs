@@ -2,8 +2,8 @@
 //! negative, and what it costs is a record that its own rules allow.
 #![no_main]
 
-use carbon_ops_estimate::intensity::{Interval, UncertaintyClass};
-use carbon_ops_estimate::record::v2::energy_inputs;
+use carbon_ops_grid::{Interval, UncertaintyClass};
+use carbon_ops_record::v2::energy_inputs;
 use carbon_ops_estimate::span::{Load, Missing, Rate, Tariff};
 use libfuzzer_sys::fuzz_target;
 

@@ -1,4 +1,4 @@
-//! Rebuilds the data tables of `carbon-ops-estimate` and `carbon-ops-meter` from the wheel of
+//! Rebuilds the data tables of `carbon-ops-grid` and `carbon-ops-meter` from the wheel of
 //! codecarbon 3.3.2 and the sources that are checked in beside them.
 //!
 //! Deterministic: the same wheel and sources give the same bytes, so that `--check` can compare. It
@@ -21,7 +21,7 @@ mod tdp;
 pub(crate) const WHEEL_SHA256: &str =
     "05b31dea9dd26ed1e90947973c9ef20c87d127ea71fc32b4cb55a3ec512b8897";
 
-const ESTIMATE: &str = "crates/carbon-ops-estimate/data";
+const GRID: &str = "crates/carbon-ops-grid/data";
 const METER: &str = "crates/carbon-ops-meter/data";
 
 /// Whether the tables are written or only compared.
@@ -46,7 +46,7 @@ pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
         std::fs::read_to_string(root.join(&path)).with_context(|| format!("reading {path}"))
     };
 
-    let countries = grid::countries(&mix, &source(format!("{ESTIMATE}/iso-3166.csv"))?)?;
+    let countries = grid::countries(&mix, &source(format!("{GRID}/iso-3166.csv"))?)?;
     let processors = tdp::processors(&power, &source(format!("{METER}/sources/cpu-threads.csv"))?)?;
     let families = families::table(
         &source(format!("{METER}/sources/families.csv"))?,
@@ -54,14 +54,14 @@ pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
         &processors.rows,
     )?;
     let mut files = BTreeMap::new();
-    files.insert(format!("{ESTIMATE}/grid-yearly.csv"), grid::yearly(&countries));
-    files.insert(format!("{ESTIMATE}/world.csv"), grid::world(&countries)?);
-    files.insert(format!("{ESTIMATE}/us-states.csv"), states::table(&states)?);
+    files.insert(format!("{GRID}/grid-yearly.csv"), grid::yearly(&countries));
+    files.insert(format!("{GRID}/world.csv"), grid::world(&countries)?);
+    files.insert(format!("{GRID}/us-states.csv"), states::table(&states)?);
     files.insert(format!("{METER}/cpu-tdp.csv"), tdp::table(&processors));
     files.insert(format!("{METER}/cpu-families.csv"), families);
 
     let sums = sums(root, &files)?;
-    files.insert(format!("{ESTIMATE}/SHA256SUMS"), sums);
+    files.insert(format!("{GRID}/SHA256SUMS"), sums);
 
     let mut stale = Vec::new();
     for (path, text) in &files {
@@ -81,18 +81,18 @@ pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
     Ok(())
 }
 
-/// The checksums of all tables of `carbon-ops-estimate`, as `sha256sum` writes and checks them: of those just
+/// The checksums of all tables of `carbon-ops-grid`, as `sha256sum` writes and checks them: of those just
 /// made, and of those that are kept by hand.
 fn sums(root: &Path, made: &BTreeMap<String, String>) -> Result<String> {
-    let folder = root.join(ESTIMATE);
+    let folder = root.join(GRID);
     let mut sums = BTreeMap::new();
-    for entry in std::fs::read_dir(&folder).with_context(|| format!("reading {ESTIMATE}"))? {
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("reading {GRID}"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if Path::new(&name).extension().is_none_or(|ending| ending != "csv") {
             continue;
         }
         let kept = || std::fs::read(folder.join(&name)).with_context(|| format!("reading {name}"));
-        let bytes = match made.get(&format!("{ESTIMATE}/{name}")) {
+        let bytes = match made.get(&format!("{GRID}/{name}")) {
             Some(text) => text.clone().into_bytes(),
             None => kept()?,
         };

@@ -24,15 +24,25 @@ pub(crate) enum Mode {
 
 /// Which of our crates may depend on which others of ours. A crate that is not named here may not
 /// exist: whoever adds one decides its arrows.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("carbon-ops-units", &[]),
     ("carbon-ops-meter", &["carbon-ops-units"]),
     ("carbon-ops-governor", &["carbon-ops-meter", "carbon-ops-units"]),
     ("carbon-ops-estimate", &["carbon-ops-units"]),
+    ("carbon-ops-grid", &["carbon-ops-estimate", "carbon-ops-units"]),
+    // Tests price with the built-in table.
+    ("carbon-ops-record", &["carbon-ops-estimate", "carbon-ops-grid", "carbon-ops-units"]),
     ("carbon-ops-ledger", &[]),
     (
         "carbon-ops-cli",
-        &["carbon-ops-estimate", "carbon-ops-ledger", "carbon-ops-meter", "carbon-ops-units"],
+        &[
+            "carbon-ops-estimate",
+            "carbon-ops-grid",
+            "carbon-ops-ledger",
+            "carbon-ops-meter",
+            "carbon-ops-record",
+            "carbon-ops-units",
+        ],
     ),
     ("xtask", &[]),
 ];

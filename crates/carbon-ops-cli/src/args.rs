@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use carbon_ops_estimate::record::v2::Deployment;
 use carbon_ops_estimate::sci::FunctionalUnit;
 use carbon_ops_estimate::span::Missing;
 use carbon_ops_ledger::entry::Durability;
 use carbon_ops_ledger::pack::Selection;
+use carbon_ops_record::v2::Deployment;
 use carbon_ops_units::Microjoules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 

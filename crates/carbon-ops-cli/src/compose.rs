@@ -11,17 +11,17 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_estimate::intensity::table::SOURCE;
-use carbon_ops_estimate::record::{
-    self, AttributionMode, Cpu, Decimal, Domain, Energy, Gap, IdlePolicy, Input, Model, Quality,
-    Record, RecordKind, RecordType, SCHEMA_VERSION, Workload, estimate,
-};
 use carbon_ops_estimate::uncertainty::{Distribution, round9};
-use carbon_ops_estimate::zones::Zone;
+use carbon_ops_grid::table::SOURCE;
+use carbon_ops_grid::zones::Zone;
 use carbon_ops_meter::attribution::{GpuUse, IdleRule};
 use carbon_ops_meter::sensor::Kind;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel, TABLE, TdpBasis};
 use carbon_ops_meter::window::{self as counted, Counted};
+use carbon_ops_record::{
+    self as record, AttributionMode, Cpu, Decimal, Domain, Energy, Gap, IdlePolicy, Input, Model,
+    Quality, Record, RecordKind, RecordType, SCHEMA_VERSION, Workload, estimate,
+};
 use carbon_ops_units::Microjoules;
 
 use crate::host::Host;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_estimate::intensity::fetch;
+use carbon_ops_grid::fetch;
 use carbon_ops_meter::clock::Moment;
 
 /// All that the program takes from its surroundings, taken once.

@@ -9,7 +9,6 @@
 
 use std::path::{Path, PathBuf};
 
-use carbon_ops_estimate::record::{Sensor, SensorStatus};
 use carbon_ops_meter::attribution::{GpuUse, Shares, split_gpu};
 use carbon_ops_meter::cpu_time::descends;
 use carbon_ops_meter::gpu::Whose;
@@ -17,6 +16,7 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Availability;
 use carbon_ops_meter::sensor::nvml::{LIBRARY, Nvml};
 use carbon_ops_meter::window::Domain;
+use carbon_ops_record::{Sensor, SensorStatus};
 
 use crate::edge::Edge;
 

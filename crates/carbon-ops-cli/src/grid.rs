@@ -11,16 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::intensity::cache::{Cached, Limits, Mode, Store, TTL};
-use carbon_ops_estimate::intensity::electricity_maps::{self, ElectricityMaps};
-use carbon_ops_estimate::intensity::fetch::{Clock, Fetcher};
-use carbon_ops_estimate::intensity::file::{self, File};
-use carbon_ops_estimate::intensity::gb::{self, GreatBritain};
-use carbon_ops_estimate::intensity::http::{self, Http};
-use carbon_ops_estimate::intensity::table::{self, YearlyTable};
-use carbon_ops_estimate::intensity::us_states::{self, UsStates};
-use carbon_ops_estimate::intensity::watttime::{self, WattTime};
-use carbon_ops_estimate::intensity::{Chain, Fallback, Provider, Secret};
+use carbon_ops_grid::cache::{Cached, Limits, Mode, Store, TTL};
+use carbon_ops_grid::electricity_maps::{self, ElectricityMaps};
+use carbon_ops_grid::fetch::{Clock, Fetcher};
+use carbon_ops_grid::file::{self, File};
+use carbon_ops_grid::gb::{self, GreatBritain};
+use carbon_ops_grid::http::{self, Http};
+use carbon_ops_grid::table::{self, YearlyTable};
+use carbon_ops_grid::us_states::{self, UsStates};
+use carbon_ops_grid::watttime::{self, WattTime};
+use carbon_ops_grid::{Chain, Fallback, Provider, Secret};
 use serde::Deserialize;
 
 use crate::config::{Origin, Setting};

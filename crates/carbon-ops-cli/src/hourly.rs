@@ -9,16 +9,16 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::intensity::cache::Mode;
-use carbon_ops_estimate::intensity::table::YearlyTable;
-use carbon_ops_estimate::intensity::{Chain, Factor, Fallback, Interval};
-use carbon_ops_estimate::record::v2::{
-    self, Embodied, Input, Method, Relative, Reserved, Stated, grid_inputs, grid_of,
-};
-use carbon_ops_estimate::record::{self, Quality, Record};
 use carbon_ops_estimate::span::{Load, Missing};
 use carbon_ops_estimate::uncertainty::Distribution;
-use carbon_ops_estimate::zones;
+use carbon_ops_grid::cache::Mode;
+use carbon_ops_grid::table::YearlyTable;
+use carbon_ops_grid::zones;
+use carbon_ops_grid::{Chain, Factor, Fallback, Interval};
+use carbon_ops_record::v2::{
+    self, Embodied, Input, Method, Relative, Reserved, Stated, grid_inputs, grid_of,
+};
+use carbon_ops_record::{self as record, Quality, Record};
 
 use crate::commands::estimate::{Zone, listed};
 use crate::config::{Origin, Settings};

@@ -10,7 +10,6 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use carbon_ops_estimate::record::{Sensor, SensorStatus};
 use carbon_ops_meter::attribution::{Attribution, CpuUse, GpuUse, Idle, IdleRule, Shares, split};
 use carbon_ops_meter::client::{ClientError, Governor};
 use carbon_ops_meter::cpu_time::Busy;
@@ -20,6 +19,7 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
 use carbon_ops_meter::sensor::{Availability, Excluded, Kind, msr};
 use carbon_ops_meter::window::{Counted, Domain, Window};
+use carbon_ops_record::{Sensor, SensorStatus};
 use carbon_ops_units::Microjoules;
 use jiff::Timestamp;
 

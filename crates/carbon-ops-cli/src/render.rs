@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use carbon_ops_estimate::record::{AttributionMode, Record, Sensor, SensorStatus, v2};
+use carbon_ops_record::{AttributionMode, Record, Sensor, SensorStatus, v2};
 use carbon_ops_units::{KilowattHours, Microjoules};
 
 use crate::gpus::Gpu;

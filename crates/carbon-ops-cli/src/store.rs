@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::timestamp;
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
@@ -27,6 +26,7 @@ use carbon_ops_ledger::keys::{
 use carbon_ops_ledger::note::{Note, NoteSignature};
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
+use carbon_ops_record::timestamp;
 
 use crate::compose::TOOL;
 use crate::config::{Origin, Setting, Settings};

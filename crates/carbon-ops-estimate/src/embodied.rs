@@ -14,7 +14,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::decimal::round9;
-use crate::intensity::table::rows;
+use crate::tables::rows;
 use crate::uncertainty::Distribution;
 use crate::uncertainty::text::{Quantity, TextError};
 

@@ -86,7 +86,6 @@ pub struct Theta {
 
 /// Why there is no θ.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// Parts of nothing.
     #[error("neither operation nor hardware emits anything, and nothing has no parts")]

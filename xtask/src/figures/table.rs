@@ -24,7 +24,7 @@ pub(super) fn named(root: &Path, room: &Room, name: &str) -> Result<String> {
 
 /// What an example of the estimate library prints.
 fn example(root: &Path, name: &str) -> Result<String> {
-    let arguments = ["run", "--quiet", "--package", "carbon-ops-estimate", "--example", name];
+    let arguments = ["run", "--quiet", "--package", "carbon-ops-record", "--example", name];
     output(Command::new("cargo").args(arguments).current_dir(root))
 }
 

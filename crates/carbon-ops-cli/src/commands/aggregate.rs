@@ -2,17 +2,17 @@
 //! apart from it the carbon of making hardware.
 //!
 //! Deliberately absent: how errors are shared (`carbon_ops_estimate::aggregate`); drawing
-//! (`carbon_ops_estimate::record::totals::Joint`).
+//! (`carbon_ops_record::totals::Joint`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use carbon_ops_estimate::record::any::Any;
-use carbon_ops_estimate::record::totals::{Figure as Sum, Group, Joint, Totals};
-use carbon_ops_estimate::record::v2::Figure;
 use carbon_ops_estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
+use carbon_ops_record::any::Any;
+use carbon_ops_record::totals::{Figure as Sum, Group, Joint, Totals};
+use carbon_ops_record::v2::Figure;
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod, GroupBy};

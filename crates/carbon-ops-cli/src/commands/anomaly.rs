@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use carbon_ops_estimate::anomaly::{Rule, Verdict, judge};
-use carbon_ops_estimate::record::any::Any;
+use carbon_ops_record::any::Any;
 use serde_json::json;
 
 use crate::args::{Anomaly, Of};

@@ -10,13 +10,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops_estimate::intensity::Interval;
-use carbon_ops_estimate::intensity::cache::Mode;
-use carbon_ops_estimate::record::any::Any;
-use carbon_ops_estimate::record::v2::{IntervalKind, Method, Record, Reserved};
 use carbon_ops_estimate::span::Load;
 use carbon_ops_estimate::uncertainty::Trials;
 use carbon_ops_estimate::uncertainty::text::Quantity;
+use carbon_ops_grid::Interval;
+use carbon_ops_grid::cache::Mode;
+use carbon_ops_record::any::Any;
+use carbon_ops_record::v2::{IntervalKind, Method, Record, Reserved};
 
 use crate::args::{Estimate, EstimateMethod, Reserve};
 use crate::config::Settings;

@@ -6,10 +6,10 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::intensity::cache::Mode;
-use carbon_ops_estimate::intensity::signal::parse_kind_and_factor;
-use carbon_ops_estimate::intensity::{Found, Interval, Kind, Want};
-use carbon_ops_estimate::zones;
+use carbon_ops_grid::cache::Mode;
+use carbon_ops_grid::parse_kind_and_factor;
+use carbon_ops_grid::zones;
+use carbon_ops_grid::{Found, Interval, Kind, Want};
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use crate::args::Intensity;
@@ -118,7 +118,7 @@ fn purpose(kind: Kind) -> &'static str {
     match kind {
         Kind::Marginal => "for decisions; never for an inventory figure",
         Kind::Residual => "for a market-based inventory figure",
-        _ => "may price an inventory figure",
+        Kind::Average => "may price an inventory figure",
     }
 }
 

@@ -8,7 +8,6 @@ use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::timestamp;
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::Rotation;
 use carbon_ops_ledger::entry::{
@@ -21,6 +20,7 @@ use carbon_ops_ledger::keys::{
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_ledger::verify::{Status, verify};
+use carbon_ops_record::timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::args::{Keys, KeysGenerate, KeysProve, KeysRotate, KeysShow, KeysTrust};

@@ -5,9 +5,6 @@ use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::any::{Any, NEWEST};
-use carbon_ops_estimate::record::continuity::{self, Continuity, Passage};
-use carbon_ops_estimate::record::{Record, RecordKind};
 use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::entry::RESERVED_MEMBERS;
@@ -19,6 +16,9 @@ use carbon_ops_ledger::verify::{
     Anchor, Notes, Payload, Progress as SoFar, Report, Settings as VerifySettings, Status,
     verify_records,
 };
+use carbon_ops_record::any::{Any, NEWEST};
+use carbon_ops_record::continuity::{self, Continuity, Passage};
+use carbon_ops_record::{Record, RecordKind};
 use serde_json::json;
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};

@@ -6,15 +6,15 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::intensity::table::world;
-use carbon_ops_estimate::record::Record;
 use carbon_ops_estimate::uncertainty::Distribution;
-use carbon_ops_estimate::zones::{self, Zone};
+use carbon_ops_grid::table::world;
+use carbon_ops_grid::zones::{self, Zone};
 use carbon_ops_ledger::append::{Appended, SignedCheckpoint};
 use carbon_ops_ledger::canonical::{Object, object_to_canonical};
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
+use carbon_ops_record::Record;
 
 use crate::args::Run;
 use crate::commands::estimate::reserved_of;

@@ -1,7 +1,7 @@
 //! `carbon-ops schema`: the JSON Schema of a record.
 
 use anyhow::Result;
-use carbon_ops_estimate::record;
+use carbon_ops_record as record;
 
 use crate::args::Schema;
 

@@ -10,11 +10,11 @@ use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::RecordKind;
-use carbon_ops_estimate::record::any::{Any, NEWEST};
 use carbon_ops_ledger::canonical::{Object, Value};
 use carbon_ops_ledger::entry::{Control, Entry, Outcome};
 use carbon_ops_ledger::verify::{Payload, Settings as VerifySettings, Status, verify_records};
+use carbon_ops_record::RecordKind;
+use carbon_ops_record::any::{Any, NEWEST};
 
 use crate::commands::ledger::{open, trust, unsigned};
 use crate::config::Settings;

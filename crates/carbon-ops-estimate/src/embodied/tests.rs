@@ -144,3 +144,12 @@ fn the_table_is_sorted_plausible_and_names_its_sources() {
         close(device_of(name).unwrap().factor95, factor, 0.03);
     }
 }
+
+#[test]
+fn the_table_is_what_its_checksum_says() {
+    use sha2::Digest as _;
+    let sums = include_str!("../../data/SHA256SUMS");
+    let digest = sha2::Sha256::digest(DEVICES.as_bytes());
+    let digest = crate::intensity::Digest(digest.into());
+    assert_eq!(sums, format!("{digest}  embodied-devices.csv\n"));
+}

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 /// Which electricity the emissions belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Kind {
     /// All electricity of a grid: what an inventory (GHG Protocol, Scope 2 location-based) counts.
     Average,
@@ -24,7 +23,6 @@ pub enum Kind {
 /// Whose electricity is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Accounting {
     /// What is used in the zone, imports included.
     Consumption,
@@ -37,7 +35,6 @@ pub enum Accounting {
 /// How far back the emissions of a plant are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Factor {
     /// Fuel supply, building and waste included.
     Lifecycle,
@@ -50,7 +47,6 @@ pub enum Factor {
 /// Which gases are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Gases {
     /// Carbon dioxide alone.
     Co2,

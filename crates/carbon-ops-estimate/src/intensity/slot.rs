@@ -39,6 +39,9 @@ use serde::{Deserialize, Serialize};
 
 use super::signal::{Factor, Kind, Signal};
 
+/// Name, as a provider, of the built-in table of yearly averages.
+pub const BUILT_IN: &str = "static";
+
 /// Most slots of one series: five-minute slots of ten years. More is a mistake or an attack.
 pub const SLOTS_MAX: usize = 10 * 366 * 288;
 
@@ -268,7 +271,6 @@ impl<'de> Deserialize<'de> for Digest {
 /// Whether a value was known when it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Timeliness {
     /// Of a time that had passed.
     Actual,
@@ -280,7 +282,6 @@ pub enum Timeliness {
 /// uncertainty is; a source gives none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum UncertaintyClass {
     /// From the measured generation of its own slot: the factors of the plants are what is unknown.
     Metered,
@@ -371,7 +372,7 @@ impl Meta {
     pub fn shared_key(&self) -> String {
         let version = self.model_version.as_deref().unwrap_or("unversioned");
         // The yearly table's key is that of record v1.
-        let provider = if self.provider == super::table::ID { "owid" } else { &self.provider };
+        let provider = if self.provider == BUILT_IN { "owid" } else { &self.provider };
         let factor = match self.signal.factor {
             Factor::Upstream => Factor::Direct,
             factor => factor,
@@ -409,7 +410,6 @@ impl<I: Intensity> Slot<I> {
 /// Why a time has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum GapReason {
     /// The source answered and said nothing of this time.
     Missing,
@@ -598,7 +598,6 @@ fn explain(hole: Interval, known: &[Gap], otherwise: GapReason, gaps: &mut Vec<G
 
 /// A series of one type or the other, as a source gives it.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub enum AnySeries {
     /// Averages or a residual mix.
     Inventory(Series<InventoryIntensity>),

@@ -23,7 +23,6 @@ use super::quadrature::legendre_nodes;
 
 /// Why a model has no closed form here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum NotClosed {
     /// Inputs with one key have different distributions or signs.
     #[error("inputs of one shared key have different distributions or signs")]

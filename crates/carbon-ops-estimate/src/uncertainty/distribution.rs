@@ -111,7 +111,6 @@ pub enum Distribution {
 
 /// What a reader should know of a distribution that is well formed.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Caution {
     /// A quantity that cannot be negative is so with this probability.
     #[error(

@@ -130,7 +130,6 @@ pub struct Model {
 
 /// How an estimate is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub enum Method {
     /// The closed form; where a model has none, Monte Carlo is taken and the result says so.
     Analytical,
@@ -140,7 +139,6 @@ pub enum Method {
 
 /// The method that was used, with what is needed to repeat it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub enum Used {
     /// Quantiles by integration.
     Analytical {

@@ -11,17 +11,17 @@ use std::num::NonZeroU32;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use carbon_ops_estimate::decimal::round9;
-use carbon_ops_estimate::intensity::{Factor, Interval, InventoryIntensity, Slot};
-use carbon_ops_estimate::record::v2::{
-    self, Deployment, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Record, Relative, Reserved,
-    Slots, Source, Stated, energy_inputs, grid_inputs, grid_of, scopes,
-};
-use carbon_ops_estimate::record::{Prices, timestamp};
 use carbon_ops_estimate::sci::FunctionalUnit;
 use carbon_ops_estimate::span::{Bucket, Load, Missing};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{Caution, Distribution};
-use carbon_ops_estimate::upstream;
+use carbon_ops_grid::{Factor, Interval, InventoryIntensity, Slot};
+use carbon_ops_record::upstream;
+use carbon_ops_record::v2::{
+    self, Deployment, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Record, Relative, Reserved,
+    Slots, Source, Stated, energy_inputs, grid_inputs, grid_of, scopes,
+};
+use carbon_ops_record::{Prices, timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::bytes;

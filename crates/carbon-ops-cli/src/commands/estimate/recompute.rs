@@ -10,10 +10,10 @@ use std::io::{BufRead, BufReader, Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::any::Any;
-use carbon_ops_estimate::record::v2::Slots;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical, parse};
 use carbon_ops_ledger::entry::{Control, Entry, Outcome};
+use carbon_ops_record::any::Any;
+use carbon_ops_record::v2::Slots;
 use serde_json::json;
 
 use super::bytes;

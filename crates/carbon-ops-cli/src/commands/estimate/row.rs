@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use carbon_ops_estimate::decimal::round9;
-use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::span::{Load, Part};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
+use carbon_ops_grid::Interval;
 use jiff::Timestamp;
 use serde::Deserialize;
 

@@ -7,10 +7,10 @@ use std::io::{self, BufRead, Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use carbon_ops_estimate::record::timestamp;
-use carbon_ops_estimate::record::v2::Record;
 use carbon_ops_ledger::append::pipeline::{Pipeline, Submitter, Ticket};
 use carbon_ops_ledger::canonical::{Object, Value, parse};
+use carbon_ops_record::timestamp;
+use carbon_ops_record::v2::Record;
 use jiff::Timestamp;
 
 use super::pricer::{Pricer, Quote, Span};

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use carbon_ops_estimate::intensity::{
+use carbon_ops_grid::{
     AnySeries, Found, Intensity, Interval, Meta, Series, Signal, Timeliness, UncertaintyClass,
 };
 use jiff::Timestamp;
@@ -48,7 +48,6 @@ impl Line {
         let slots = match &found.series {
             AnySeries::Inventory(series) => points(series),
             AnySeries::Marginal(series) => points(series),
-            _ => Vec::new(),
         };
         let (interval, coverage) = (found.series.interval(), found.series.coverage());
         Self { slots, interval, coverage }
@@ -172,7 +171,7 @@ fn count(value: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use carbon_ops_estimate::intensity::Signal;
+    use carbon_ops_grid::Signal;
 
     use super::*;
 

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use carbon_ops_estimate::intensity::cache::Stats;
-use carbon_ops_estimate::intensity::fetch::FetchCounts;
-use carbon_ops_estimate::intensity::{Found, GapReason, Timeliness, UncertaintyClass};
 use carbon_ops_estimate::span::{noise_cv, shared_cv};
-use carbon_ops_estimate::zones::{Place, cloud_pue};
+use carbon_ops_grid::cache::Stats;
+use carbon_ops_grid::fetch::FetchCounts;
+use carbon_ops_grid::zones::{Place, cloud_pue};
+use carbon_ops_grid::{Found, GapReason, Timeliness, UncertaintyClass};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -165,7 +165,6 @@ fn quality(source: &Source) -> String {
         UncertaintyClass::Forecast => "forecast",
         UncertaintyClass::Yearly => "the average of a year",
         UncertaintyClass::Declared => "declared by a user",
-        _ => "of another quality",
     };
     let mut text = class.to_owned();
     for (name, value) in [("by", &source.method), ("version", &source.version)] {
@@ -181,7 +180,7 @@ fn reason(reason: GapReason) -> &'static str {
         GapReason::Null => "the provider names this time and gives no value",
         GapReason::Failed => "the provider did not answer",
         GapReason::Offline => "not in the cache, and --offline asks nobody",
-        _ => "the provider says nothing of this time",
+        GapReason::Missing => "the provider says nothing of this time",
     }
 }
 

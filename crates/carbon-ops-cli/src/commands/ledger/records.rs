@@ -7,8 +7,6 @@ use std::io::{Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::continuity::{self, KnownGap};
-use carbon_ops_estimate::record::timestamp;
 use carbon_ops_ledger::append::{Amendment, Appended};
 use carbon_ops_ledger::canonical::{Object, Value, parse};
 use carbon_ops_ledger::entry::{
@@ -16,6 +14,8 @@ use carbon_ops_ledger::entry::{
     Totals,
 };
 use carbon_ops_ledger::verify::{GapReport, Life, Payload, Report};
+use carbon_ops_record::continuity::{self, KnownGap};
+use carbon_ops_record::timestamp;
 use serde_json::json;
 
 use super::{COULD_NOT, check_payload};

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use carbon_ops_estimate::record::{AttributionMode, Decimal, Quality, timestamp};
 use carbon_ops_estimate::uncertainty::round9;
 use carbon_ops_meter::attribution::{CpuUse, IdleRule};
 use carbon_ops_meter::cpu_time::Busy;
@@ -18,6 +17,7 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::processes::{Look, Processes, Units};
 use carbon_ops_meter::sensor::Kind;
 use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide};
+use carbon_ops_record::{AttributionMode, Decimal, Quality, timestamp};
 use carbon_ops_units::Microjoules;
 use serde::Serialize;
 

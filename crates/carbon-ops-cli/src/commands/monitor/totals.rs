@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use carbon_ops_estimate::record::{AttributionMode, Quality};
 use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::attribution::{CpuUse, Idle};
 use carbon_ops_meter::client::Governor;
@@ -18,6 +17,7 @@ use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::powercap::{Topology, Zone, mirrors};
 use carbon_ops_meter::sensor::{Availability, Exclusion, Kind};
 use carbon_ops_meter::snapshot::{DomainTotal, Known, Snapshot, Text};
+use carbon_ops_record::{AttributionMode, Quality};
 use carbon_ops_units::{Microjoules, Watts};
 
 use super::gpus::{GpuWatch, Used};

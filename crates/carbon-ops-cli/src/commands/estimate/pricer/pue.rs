@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
-use carbon_ops_estimate::zones::{self, Place};
+use carbon_ops_grid::zones::{self, Place};
 
 use crate::compose::PueInput;
 use crate::config::{PueSetting, Settings};

@@ -4,16 +4,16 @@
 use std::borrow::Cow;
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops_estimate::intensity::table::{ID as STATIC, SOURCE, Yearly};
-use carbon_ops_estimate::intensity::{
-    Chain, Factor, Found, Interval, InventoryIntensity, Slot, UncertaintyClass, Want,
-};
-use carbon_ops_estimate::record::Quality;
-use carbon_ops_estimate::record::v2::{Deployment, Input};
 use carbon_ops_estimate::span::Tariff;
 use carbon_ops_estimate::uncertainty::Distribution;
-use carbon_ops_estimate::upstream;
-use carbon_ops_estimate::zones::{self, Place};
+use carbon_ops_grid::table::{ID as STATIC, SOURCE, Yearly};
+use carbon_ops_grid::zones::{self, Place};
+use carbon_ops_grid::{
+    Chain, Factor, Found, Interval, InventoryIntensity, Slot, UncertaintyClass, Want,
+};
+use carbon_ops_record::Quality;
+use carbon_ops_record::upstream;
+use carbon_ops_record::v2::{Deployment, Input};
 use jiff::Timestamp;
 
 /// A day in seconds: windows are whole days in UTC.

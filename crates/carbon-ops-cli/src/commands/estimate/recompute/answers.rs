@@ -9,16 +9,16 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::intensity::cache::{Answers, Mode};
-use carbon_ops_estimate::intensity::signal::parse_kind_and_factor;
-use carbon_ops_estimate::intensity::{
+use carbon_ops_estimate::span::Tariff;
+use carbon_ops_grid::cache::{Answers, Mode};
+use carbon_ops_grid::parse_kind_and_factor;
+use carbon_ops_grid::zones;
+use carbon_ops_grid::{
     Accounting, Digest, Factor, Gases, Interval, InventoryIntensity, Meta, Signal, Slot,
     Timeliness, Want,
 };
-use carbon_ops_estimate::record::v2::{Record, Source, grid_of};
-use carbon_ops_estimate::span::Tariff;
-use carbon_ops_estimate::upstream;
-use carbon_ops_estimate::zones;
+use carbon_ops_record::upstream;
+use carbon_ops_record::v2::{Record, Source, grid_of};
 use jiff::Timestamp;
 
 use super::super::{bytes, pricer};

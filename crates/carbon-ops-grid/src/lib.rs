@@ -1,0 +1,43 @@
+//! What a kilowatt hour of a place and time emits: places, their grid zones, and the sources of intensity.
+//!
+//! * [`zones`]: from what a user types to a place, and its grid zone in the words of each source.
+//! * [`provider`]: what every source is, and how it fails; [`chain`]: several of them in order.
+//! * [`table`], [`us_states`]: yearly averages, compiled in; [`mod@file`]: a user's own.
+//! * [`electricity_maps`], [`watttime`], [`gb`]: providers over HTTP.
+//! * [`fetch`]: asking over HTTP, politely; [`secret`]: tokens and passwords, which nothing shows.
+//!
+//! Values, their intervals and what they count are types of [`carbon_ops_estimate::intensity`], which this
+//! crate fills; they are exported again here, beside what answers with them.
+//!
+//! With the feature `http`: the transport `http`, and the `cache` on the disk with all answers as they came.
+//! Without it the crate opens no socket and no file.
+//!
+//! A further provider is one file here that implements [`Provider`].
+//!
+//! Out of scope: what is priced with the answers, and how sure the price is.
+
+mod assembly;
+#[cfg(feature = "http")]
+pub mod cache;
+pub mod chain;
+pub mod electricity_maps;
+pub mod fetch;
+pub mod file;
+pub mod gb;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod provider;
+pub mod secret;
+pub mod table;
+pub mod us_states;
+pub mod watttime;
+pub mod zones;
+
+pub use carbon_ops_estimate::intensity::{
+    Accounting, AnySeries, Digest, Factor, Gap, GapReason, Gases, Impossible, Intensity, Interval,
+    InventoryIntensity, Kind, MarginalIntensity, Meta, NotForInventory, Series, Signal, Slot,
+    Timeliness, UncertaintyClass, parse_kind_and_factor,
+};
+pub use chain::{Chain, Failed, Fallback, Found, Substitution};
+pub use provider::{Error, Provider, Settling, Want};
+pub use secret::{Secret, UnusableSecret};

@@ -1,0 +1,295 @@
+//! What every source of intensities is: it answers for a zone and an interval with slots.
+//!
+//! A source is one file. It says what signal it would give for a wish ([`Provider::offers`]), finds its
+//! own name for a place ([`Provider::zone`]), and answers ([`Provider::slots`]). A time that has passed
+//! is never answered with what is latest.
+//!
+//! Deliberately absent: HTTP, caching, and moving from one source to another.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::zones::Place;
+use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
+use carbon_ops_estimate::intensity::{AnySeries, Impossible, Interval};
+
+/// What is wished for. What is left open is decided by the source, and recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Want {
+    /// Which electricity.
+    pub kind: Kind,
+    /// Life cycle or direct; any of these two. What is upstream alone is nobody's whole figure, and comes
+    /// only to who asks for it.
+    pub factor: Option<Factor>,
+    /// Consumption or production; any.
+    pub accounting: Option<Accounting>,
+    /// CO2 or all gases; any.
+    pub gases: Option<Gases>,
+}
+
+impl Want {
+    /// An average, for an inventory.
+    pub const AVERAGE: Self =
+        Self { kind: Kind::Average, factor: None, accounting: None, gases: None };
+    /// A marginal rate, for a decision.
+    pub const MARGINAL: Self = Self { kind: Kind::Marginal, ..Self::AVERAGE };
+
+    /// Exactly this signal.
+    pub fn exactly(signal: Signal) -> Self {
+        Self {
+            kind: signal.kind,
+            factor: Some(signal.factor),
+            accounting: Some(signal.accounting),
+            gases: Some(signal.gases),
+        }
+    }
+
+    /// Whether a signal is what is wished for.
+    pub fn admits(&self, signal: Signal) -> bool {
+        self.kind == signal.kind
+            && match self.factor {
+                Some(factor) => factor == signal.factor,
+                None => signal.factor != Factor::Upstream,
+            }
+            && self.accounting.is_none_or(|accounting| accounting == signal.accounting)
+            && self.gases.is_none_or(|gases| gases == signal.gases)
+    }
+}
+
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        self.factor.map_or(Ok(()), |factor| write!(f, " {factor}"))?;
+        self.accounting.map_or(Ok(()), |accounting| write!(f, " {accounting}"))?;
+        self.gases.map_or(Ok(()), |gases| write!(f, " {gases}"))
+    }
+}
+
+/// When a source's values stop changing, by their age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settling {
+    /// A value that was measured.
+    pub actual: Duration,
+    /// A value that was filled in or forecast: replaced later, or never.
+    pub provisional: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Settling {
+    /// Priors: providers revise estimated hours "days later" without saying when they stop. A week for
+    /// what was measured, a month for what was filled in.
+    pub const USUAL: Self = Self {
+        actual: Duration::from_secs(7 * DAY.as_secs()),
+        provisional: Duration::from_secs(30 * DAY.as_secs()),
+    };
+    /// Values that never change: a table of one vintage.
+    pub const AT_ONCE: Self = Self { actual: Duration::ZERO, provisional: Duration::ZERO };
+}
+
+/// A source of intensities.
+pub trait Provider: Send + Sync {
+    /// Its name in configurations, caches and records.
+    fn id(&self) -> &'static str;
+
+    /// The signal that it would answer a wish with; `None` when it has nothing of the kind.
+    fn offers(&self, want: &Want) -> Option<Signal>;
+
+    /// Its own name for a place.
+    ///
+    /// # Errors
+    /// When it does not cover the place, or cannot be asked.
+    fn zone(&self, place: &Place, want: &Want) -> Result<String, Error>;
+
+    /// The slots of a zone that overlap an interval, with gaps where there is none.
+    ///
+    /// # Errors
+    /// When it could not be asked, did not answer properly, or answered for another zone.
+    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error>;
+
+    /// When its values stop changing.
+    fn settling(&self) -> Settling {
+        Settling::USUAL
+    }
+}
+
+impl<P: Provider + ?Sized> Provider for Box<P> {
+    fn id(&self) -> &'static str {
+        (**self).id()
+    }
+    fn offers(&self, want: &Want) -> Option<Signal> {
+        (**self).offers(want)
+    }
+    fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
+        (**self).zone(place, want)
+    }
+    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
+        (**self).slots(zone, interval, want)
+    }
+    fn settling(&self) -> Settling {
+        (**self).settling()
+    }
+}
+
+/// Why a source gave nothing.
+///
+/// No text in it ever holds a secret: requests are named by host and path, never by their headers.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The source has no such signal.
+    #[error("{provider} has no {want} intensity{}", hint_text(.hint))]
+    NotOffered {
+        /// Which source.
+        provider: &'static str,
+        /// What was wished for.
+        want: Want,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The source does not know or cover the zone.
+    #[error("{provider} does not know the zone {zone:?}{}{}", near_text(.near), hint_text(.hint))]
+    UnknownZone {
+        /// Which source.
+        provider: &'static str,
+        /// What was asked for.
+        zone: String,
+        /// What resembles it, best first.
+        near: Vec<String>,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The source answered for another zone than was asked for. Nothing of the answer is used.
+    #[error("{provider} was asked for the zone {requested:?} and answered for {returned:?}")]
+    WrongZone {
+        /// Which source.
+        provider: &'static str,
+        /// What was asked for.
+        requested: String,
+        /// What it answered for.
+        returned: String,
+    },
+    /// No credentials, or such that are not accepted.
+    #[error("{provider}: {what}\nhint: {hint}")]
+    Credentials {
+        /// Which source.
+        provider: &'static str,
+        /// What is the matter.
+        what: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The source said no.
+    #[error("{provider}: {request} was answered with status {status}{}", message_text(.message))]
+    Status {
+        /// Which source.
+        provider: &'static str,
+        /// Host and path.
+        request: String,
+        /// HTTP status.
+        status: u16,
+        /// What the source said, in part.
+        message: String,
+    },
+    /// The source asks to be left alone for a while.
+    #[error("{provider}: too many requests{}\nhint: try again later", after_text(*.retry_after))]
+    RateLimited {
+        /// Which source.
+        provider: &'static str,
+        /// For how long, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// No answer.
+    #[error("{provider}: no answer from {host}: {reason}")]
+    NoAnswer {
+        /// Which source.
+        provider: &'static str,
+        /// Who was asked.
+        host: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An answer that is not what it should be.
+    #[error("{provider}: {what}")]
+    Malformed {
+        /// Which source.
+        provider: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A source that failed lately is not asked again yet.
+    #[error(
+        "{provider} failed lately and is not asked again before {until}: {reason}\nhint: wait, or remove the \
+         folder of the zone from the cache"
+    )]
+    BackingOff {
+        /// Which source.
+        provider: &'static str,
+        /// Until when.
+        until: Timestamp,
+        /// How it failed.
+        reason: String,
+    },
+    /// Slots or an interval that cannot be.
+    #[error("{provider}: {source}")]
+    Impossible {
+        /// Which source.
+        provider: &'static str,
+        /// What cannot be.
+        source: Impossible,
+    },
+    /// A file that cannot be used.
+    #[error("{path}: {what}{}", hint_text(.hint))]
+    File {
+        /// Which file.
+        path: String,
+        /// What is the matter.
+        what: String,
+        /// What to do.
+        hint: &'static str,
+    },
+}
+
+impl Error {
+    /// Whether asking again later may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => *status >= 500,
+            Self::RateLimited { .. } | Self::NoAnswer { .. } | Self::BackingOff { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+fn hint_text(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
+}
+
+fn near_text(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
+}
+
+fn message_text(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+fn after_text(after: Option<Duration>) -> String {
+    after.map_or_else(String::new, |after| format!(" for {} s", after.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_admits_only_what_it_names() {
+        let signal = Signal::AVERAGE_LIFECYCLE_PRODUCTION;
+        assert!(Want::AVERAGE.admits(signal));
+        assert!(Want::exactly(signal).admits(signal));
+        assert!(!Want::MARGINAL.admits(signal));
+        let direct = Want { factor: Some(Factor::Direct), ..Want::AVERAGE };
+        assert!(!direct.admits(signal));
+    }
+}

@@ -1,0 +1,236 @@
+//! Yearly average intensity per country, compiled in; see the head of `data/grid-yearly.csv` for
+//! source, licence and vintage. `cargo xtask tables` rebuilds the file.
+//!
+//! # How far a yearly average may be off
+//!
+//! The table says nothing about the hour in which a job ran. Kono, Ostermeyer and Wallbaum, Int. J.
+//! Life Cycle Assess. 2017, found that the German yearly average misses the mean of whole seasons
+//! and times of day by −34 % to +22 %, which single hours exceed: 20 % is taken as one standard
+//! deviation. Emission factors of plants and the age of the vintage add 15 % (IPCC AR5 WG3 Annex
+//! III: coal 740–820–910, gas 410–490–650 g/kWh). Together [`YEARLY_CV`]: a prior, to be replaced
+//! by a time-aligned source.
+//!
+//! Where no country is known, the world's average is used with the spread over countries.
+
+use std::sync::Arc;
+
+use carbon_ops_units::GramsCo2ePerKilowattHour;
+
+use crate::assembly::Assembly;
+use crate::provider::{Error, Provider, Settling, Want};
+use crate::zones::{self, Place};
+use carbon_ops_estimate::intensity::Signal;
+use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, UncertaintyClass};
+use carbon_ops_estimate::span::YEARLY_CV;
+use carbon_ops_estimate::tables::rows;
+use carbon_ops_estimate::uncertainty::Distribution;
+
+/// Life-cycle median of hydropower, for a country whose published average is 0: plants emit while
+/// they are built (IPCC AR5 WG3 Annex III, table A.III.2).
+const HYDROPOWER_G_PER_KWH: f64 = 24.0;
+
+/// Name in configurations, caches and records of the provider.
+pub const ID: &str = carbon_ops_estimate::intensity::slot::BUILT_IN;
+
+/// How records cite the table.
+pub const SOURCE: &str = "static:owid";
+
+const GRID: &str = include_str!("../data/grid-yearly.csv");
+const WORLD: &str = include_str!("../data/world.csv");
+
+/// A country's yearly average.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Yearly {
+    /// ISO 3166-1 alpha-2, or `world`.
+    pub zone: &'static str,
+    /// ISO 3166-1 alpha-3; empty for the world.
+    pub iso3: &'static str,
+    /// English name.
+    pub name: &'static str,
+    /// Year of the statistic; for the world, the mean year of its countries.
+    pub year: u16,
+    /// The average.
+    pub intensity: GramsCo2ePerKilowattHour,
+    /// What it counts.
+    pub signal: Signal,
+}
+
+impl Yearly {
+    /// How the value may be off when it stands for the hours of one job.
+    pub fn distribution(&self) -> Distribution {
+        let mean = self.intensity.as_grams_per_kilowatt_hour();
+        if self.is_world() {
+            let spread = world_statistic("sd", Weighting::Unweighted).unwrap_or(mean / 2.0);
+            let spread = Distribution::truncated_with_mean(mean, spread, 0.0);
+            return spread.unwrap_or(Distribution::Lognormal { mean, cv: 0.5 });
+        }
+        if mean > 0.0 {
+            Distribution::Lognormal { mean, cv: YEARLY_CV }
+        } else {
+            // A grid of hydropower alone, rounded to nothing by the source.
+            Distribution::Uniform { low: 0.0, high: 2.0 * HYDROPOWER_G_PER_KWH }
+        }
+    }
+
+    /// Whether this is the world's average, for want of a country.
+    pub fn is_world(&self) -> bool {
+        self.iso3.is_empty()
+    }
+
+    /// How the record names the source of the value.
+    pub fn citation(&self) -> String {
+        format!("OWID/Ember {}, CC BY 4.0", self.year)
+    }
+}
+
+/// All countries of the table, in the order of their alpha-3 codes.
+pub fn countries() -> impl Iterator<Item = Yearly> {
+    rows(GRID).filter_map(|line| {
+        let mut fields = line.split(',');
+        let (iso3, zone, name) = (fields.next()?, fields.next()?, fields.next()?);
+        let year = fields.next()?.parse().ok()?;
+        let value = fields.next()?.parse().ok()?;
+        let intensity = GramsCo2ePerKilowattHour::new(value).ok()?;
+        Some(Yearly {
+            zone,
+            iso3,
+            name,
+            year,
+            intensity,
+            signal: Signal::AVERAGE_LIFECYCLE_PRODUCTION,
+        })
+    })
+}
+
+/// The generation-weighted average over all countries.
+pub fn world() -> Option<Yearly> {
+    let mean = world_statistic("mean", Weighting::Generation)?;
+    let year = world_statistic("year", Weighting::Generation)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a year")]
+    Some(Yearly {
+        zone: "world",
+        iso3: "",
+        name: "World",
+        year: year.round() as u16,
+        intensity: GramsCo2ePerKilowattHour::new(mean).ok()?,
+        signal: Signal::AVERAGE_LIFECYCLE_PRODUCTION,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Weighting {
+    Generation,
+    Unweighted,
+}
+
+fn world_statistic(name: &str, weighting: Weighting) -> Option<f64> {
+    let row = rows(WORLD).find_map(|line| line.strip_prefix(name)?.strip_prefix(','))?;
+    let (weighted, unweighted) = row.split_once(',')?;
+    match weighting {
+        Weighting::Generation => weighted.parse().ok(),
+        Weighting::Unweighted => unweighted.parse().ok(),
+    }
+}
+
+/// The table as a provider: one slot as long as what is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct YearlyTable;
+
+impl Provider for YearlyTable {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn offers(&self, want: &Want) -> Option<Signal> {
+        let signal = Signal::AVERAGE_LIFECYCLE_PRODUCTION;
+        want.admits(signal).then_some(signal)
+    }
+
+    /// A cloud region or a part of a country gets its country, `world` the world; the slots say so.
+    fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
+        let unknown = |near| Error::UnknownZone {
+            provider: ID,
+            zone: place.asked.clone(),
+            near,
+            hint: "name a country by its ISO 3166 code, or world",
+        };
+        let name = place.native_to(ID).or(place.country.as_deref()).unwrap_or(&place.asked);
+        match zones::resolve(name) {
+            Ok(zone) => Ok(zone.yearly.zone.to_owned()),
+            Err(zones::Error::Unknown { near, .. }) => Err(unknown(near)),
+            Err(zones::Error::NoData { .. }) => Err(unknown(Vec::new())),
+        }
+    }
+
+    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
+        let hint = "it has yearly averages, over the life cycle, by production";
+        let signal =
+            self.offers(want).ok_or(Error::NotOffered { provider: ID, want: *want, hint })?;
+        let found = if zone == "world" {
+            world()
+        } else {
+            countries().find(|country| country.zone == zone)
+        };
+        let found = found.ok_or_else(|| Error::UnknownZone {
+            provider: ID,
+            zone: zone.to_owned(),
+            near: Vec::new(),
+            hint: "",
+        })?;
+        let meta = Arc::new(Meta {
+            model_version: Some(found.year.to_string()),
+            licence: "CC-BY-4.0".to_owned(),
+            attribution: "Our World in Data; Ember".to_owned(),
+            uncertainty: UncertaintyClass::Yearly,
+            ..Meta::new(ID, zone, signal)
+        });
+        let mut whole = Assembly::new(ID, interval);
+        let value = found.intensity.as_grams_per_kilowatt_hour();
+        whole.add(interval, Some(value), None, &meta)?;
+        whole.finish(signal.kind)
+    }
+
+    fn settling(&self) -> Settling {
+        Settling::AT_ONCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(zone: &str) -> f64 {
+        let found = countries().find(|country| country.zone == zone).unwrap();
+        found.intensity.as_grams_per_kilowatt_hour()
+    }
+
+    #[test]
+    fn every_row_is_read() {
+        assert_eq!(countries().count(), 213);
+        assert_eq!(rows(GRID).count(), 213);
+        assert!(countries().all(|country| country.zone.len() == 2 && country.iso3.len() == 3));
+    }
+
+    #[test]
+    fn values_are_those_that_the_source_published() {
+        // Our World in Data, 2023, as quoted in the documentation of other tools.
+        assert!((of("FR") - 56.039).abs() < 1e-9);
+        assert!((of("US") - 369.473).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_world_spreads_over_its_countries() {
+        let world = world().unwrap();
+        let mean = world.intensity.as_grams_per_kilowatt_hour();
+        assert!((world.distribution().mean() - mean).abs() < 1e-6);
+        // Ember publishes 472.94 for 2024.
+        assert!((mean / 472.94 - 1.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn no_country_has_an_exact_intensity() {
+        for country in countries() {
+            assert!(country.distribution().variance() > 0.0, "{country:?}");
+        }
+    }
+}

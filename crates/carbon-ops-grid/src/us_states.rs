@@ -1,0 +1,131 @@
+//! Yearly average emission rates of the states of the United States (EPA eGRID), compiled in; see the head
+//! of `data/us-states.csv` for source, licence and vintage. `cargo xtask tables` rebuilds the file.
+//!
+//! Direct emissions, all gases, by production: another signal than the countries' life-cycle averages, and
+//! never mixed with them unless asked.
+//!
+//! Deliberately absent: eGRID's subregions, whose table is not carried by any package at hand.
+
+use std::sync::Arc;
+
+use carbon_ops_units::GramsCo2ePerKilowattHour;
+
+use crate::assembly::Assembly;
+use crate::provider::{Error, Provider, Settling, Want};
+use crate::zones::Place;
+use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
+use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, UncertaintyClass};
+use carbon_ops_estimate::tables::rows;
+
+/// Name in configurations, caches and records.
+pub const ID: &str = "egrid";
+
+const STATES: &str = include_str!("../data/us-states.csv");
+
+/// The year of the table.
+pub const VINTAGE: &str = "2023";
+
+/// g/kWh in one lb/MWh: the avoirdupois pound is 0.45359237 kg exactly (NIST SP 811, appendix B).
+const G_PER_KWH_IN_LB_PER_MWH: f64 = 0.453_592_37;
+
+const SIGNAL: Signal = Signal {
+    kind: Kind::Average,
+    accounting: Accounting::Production,
+    factor: Factor::Direct,
+    gases: Gases::Co2e,
+};
+
+/// A state's yearly average.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct State {
+    /// ISO 3166-2, such as `US-CA`.
+    pub code: &'static str,
+    /// English name.
+    pub name: &'static str,
+    /// The average.
+    pub intensity: GramsCo2ePerKilowattHour,
+}
+
+/// All states and the District of Columbia, in the order of their codes.
+pub fn states() -> impl Iterator<Item = State> {
+    rows(STATES).filter_map(|line| {
+        let mut fields = line.split(',');
+        let (code, name) = (fields.next()?, fields.next()?);
+        let rate: f64 = fields.next()?.parse().ok()?;
+        let intensity = GramsCo2ePerKilowattHour::new(rate * G_PER_KWH_IN_LB_PER_MWH).ok()?;
+        Some(State { code, name, intensity })
+    })
+}
+
+/// The provider.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UsStates;
+
+impl Provider for UsStates {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn offers(&self, want: &Want) -> Option<Signal> {
+        want.admits(SIGNAL).then_some(SIGNAL)
+    }
+
+    fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
+        let code = place.native_to(ID).or(place.subdivision.as_deref());
+        let found = states().find(|state| Some(state.code) == code);
+        found.map(|state| state.code.to_owned()).ok_or_else(|| Error::UnknownZone {
+            provider: ID,
+            zone: place.asked.clone(),
+            near: Vec::new(),
+            hint: "its zones are states of the United States, such as US-CA",
+        })
+    }
+
+    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
+        let not_offered = || Error::NotOffered {
+            provider: ID,
+            want: *want,
+            hint: "it has yearly averages, direct, by production",
+        };
+        let signal = self.offers(want).ok_or_else(not_offered)?;
+        let state = states().find(|state| state.code == zone).ok_or_else(|| {
+            Error::UnknownZone { provider: ID, zone: zone.to_owned(), near: Vec::new(), hint: "" }
+        })?;
+        let meta = Arc::new(Meta {
+            model_version: Some(VINTAGE.to_owned()),
+            licence: "public domain".to_owned(),
+            attribution: format!("US EPA, eGRID{VINTAGE}"),
+            uncertainty: UncertaintyClass::Yearly,
+            ..Meta::new(ID, zone, signal)
+        });
+        let mut whole = Assembly::new(ID, interval);
+        let value = state.intensity.as_grams_per_kilowatt_hour();
+        whole.add(interval, Some(value), None, &meta)?;
+        whole.finish(signal.kind)
+    }
+
+    fn settling(&self) -> Settling {
+        Settling::AT_ONCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_plausible() {
+        assert_eq!(states().count(), 51);
+        assert!(states().all(|state| state.code.starts_with("US-") && state.code.len() == 5));
+        // No state is cleaner than Vermont's hydropower or dirtier than a lignite plant.
+        for state in states() {
+            let value = state.intensity.as_grams_per_kilowatt_hour();
+            assert!((1.0..1000.0).contains(&value), "{state:?}");
+        }
+        // STC2ERTA of Alabama is 713.976 lb/MWh: 713.976 × 0.45359237 = 323.854 g/kWh.
+        let alabama = states().find(|state| state.name == "Alabama").unwrap();
+        assert!((alabama.intensity.as_grams_per_kilowatt_hour() - 323.854).abs() < 1e-3);
+        let head = format!("# vintage: {VINTAGE}.");
+        assert!(STATES.contains(&head));
+    }
+}

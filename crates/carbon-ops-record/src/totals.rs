@@ -1,0 +1,368 @@
+//! Sums over records: [`Partial`] of their grams and of the carbon of their hardware, with energy,
+//! coverage, quality and time besides.
+//!
+//! The effect of an input is `grams · cv`. What its products with other inputs add to a record's variance
+//! counts as independent, which makes the u of a single record that of the record itself. The interval of
+//! several records is that of the partial, by its moments; of a single one it is the record's own. Which it
+//! is, each figure says. [`Joint`] has the intervals by trials over all records together.
+//!
+//! Energy that one record prices directly and another upstream (`estimate --upstream`) is counted once.
+//!
+//! Deliberately absent: reading records, and which ones count; whether two records were charged for one
+//! piece of hardware at one time.
+
+use serde::Serialize;
+
+use super::any::Any;
+use super::{Error, Quality, v2};
+use carbon_ops_estimate::aggregate::{ExactSum, Partial, Total};
+use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::intensity::{Factor, parse_kind_and_factor};
+use carbon_ops_estimate::taxonomy::Theta;
+use carbon_ops_estimate::uncertainty::{Distribution, Input, LEVEL, Model};
+
+mod joint;
+
+pub use joint::Joint;
+
+/// How many shared keys a figure names, the largest first: `shared_variance_pct` has them all.
+const KEYS_MAX: usize = 16;
+
+/// A sum over records; [`Group::merge`] is commutative and associative.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Group {
+    count: u64,
+    grams: Partial,
+    energy: Energy,
+    /// Of records that price what is upstream of electricity, which others have priced as well.
+    energy_again: Energy,
+    /// The record's own interval, while there is one only.
+    own: Option<(f64, f64)>,
+    /// Of the records that have hardware.
+    embodied: Partial,
+    /// The own interval of that, while one record only has hardware.
+    own_embodied: Option<(f64, f64)>,
+    /// The record, while there is one only and it has hardware.
+    single: Option<Box<v2::Record>>,
+    quality: Option<Quality>,
+    first: Option<String>,
+    last: Option<String>,
+}
+
+/// Energy in kWh.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Energy {
+    records: u64,
+    own: ExactSum,
+    with_pue: ExactSum,
+    covered: ExactSum,
+}
+
+impl Energy {
+    fn merge(&mut self, other: &Self) {
+        self.records += other.records;
+        self.own.merge(&other.own);
+        self.with_pue.merge(&other.with_pue);
+        self.covered.merge(&other.covered);
+    }
+}
+
+/// What a sum says; all doubles have nine digits. Members that name no figure are of operation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Totals {
+    /// How many records.
+    pub count: u64,
+    /// Part of the energy that was measured and priced by its own time, in percent.
+    pub coverage_pct: f64,
+    /// Lower end of the interval, gCO2e.
+    pub ci_lower_g: f64,
+    /// Upper end, gCO2e.
+    pub ci_upper_g: f64,
+    /// Coverage probability in percent.
+    pub confidence_level_pct: f64,
+    /// Carbon of making hardware, of the records that have it; absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embodied: Option<Figure>,
+    /// End of the last span.
+    pub end_ts: String,
+    /// Grams over energy with that of the site, in g/kWh.
+    pub intensity_energy_weighted: f64,
+    /// How the interval came about.
+    pub interval_method: How,
+    /// Energy with that of the site over energy.
+    pub pue_energy_weighted: f64,
+    /// The weakest of all.
+    pub quality_flag: &'static str,
+    /// Standard uncertainty (k = 1) of the grams in percent.
+    pub relative_uncertainty_pct: f64,
+    /// The largest parts of the variance that are of shared errors, first order.
+    pub shared: Vec<Shared>,
+    /// Part of the variance that is of shared errors, in percent.
+    pub shared_variance_pct: f64,
+    /// Start of the first span.
+    pub start_ts: String,
+    /// The part of hardware in the whole; absent unless every record has hardware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub theta: Option<GroupTheta>,
+    /// Energy in kWh.
+    pub total_energy_kwh: f64,
+    /// Energy with that of the site, in kWh.
+    pub total_energy_with_pue_kwh: f64,
+    /// Emissions of operation in gCO2e, without hardware.
+    pub total_grams: f64,
+    /// Operation of all records and hardware of those that have it; absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Figure>,
+}
+
+/// A sum besides that of operation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// Lower end of the interval, gCO2e.
+    pub ci_lower_g: f64,
+    /// Upper end, gCO2e.
+    pub ci_upper_g: f64,
+    /// Coverage probability in percent.
+    pub confidence_level_pct: f64,
+    /// How the interval came about.
+    pub interval_method: How,
+    /// How many records have hardware.
+    pub records_with_hardware: u64,
+    /// Standard uncertainty (k = 1) in percent.
+    pub relative_uncertainty_pct: f64,
+    /// The largest parts of the variance that are of shared errors, first order.
+    pub shared: Vec<Shared>,
+    /// Part of the variance that is of shared errors, in percent.
+    pub shared_variance_pct: f64,
+    /// The sum in gCO2e.
+    pub total_grams: f64,
+}
+
+/// A part of a variance.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Shared {
+    /// The key of the error.
+    pub key: String,
+    /// Its part in percent.
+    pub pct: f64,
+}
+
+/// How an interval came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It is that of the only record, or of a model of that record's own inputs.
+    Record,
+    /// Mean and standard uncertainty are exact but for products of shared errors; the interval is that of
+    /// a lognormal with both.
+    LognormalMoments,
+    /// By trials over all records together.
+    MonteCarlo,
+}
+
+impl How {
+    /// The word of reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::LognormalMoments => "lognormal_moments",
+            Self::MonteCarlo => "monte_carlo",
+        }
+    }
+}
+
+/// M / (O + M) of sums, with its interval.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GroupTheta {
+    /// Lower end.
+    pub ci_lower: f64,
+    /// Upper end.
+    pub ci_upper: f64,
+    /// Class of θ in carbon-ops 0.1.
+    pub class: &'static str,
+    /// Classes of the ends of its interval.
+    pub class_interval: [&'static str; 2],
+    /// Of the means.
+    pub theta: f64,
+}
+
+impl GroupTheta {
+    fn new(theta: f64, low: f64, high: f64) -> Self {
+        let class = |theta| carbon_ops_estimate::taxonomy::Regime::of(theta).class();
+        Self {
+            ci_lower: round9(low),
+            ci_upper: round9(high),
+            class: class(theta),
+            class_interval: [class(low), class(high)],
+            theta: round9(theta),
+        }
+    }
+}
+
+impl Group {
+    /// The sum over one record.
+    ///
+    /// # Errors
+    /// When an input of the record is no distribution, which its check would have found.
+    pub fn of(record: &Any) -> Result<Self, Error> {
+        let grams = record.grams();
+        let standard = grams * record.uncertainty_pct() / 100.0;
+        let errors = record.shared_errors()?;
+        let effects = errors.iter().map(|(key, cv)| (*key, grams * cv));
+        let (energy, with_pue) = record.energy_kwh();
+        let (start, end) = record.times();
+        let mut group = Self {
+            count: 1,
+            own: Some(record.interval_g()),
+            quality: Some(record.quality()),
+            first: Some(start.to_owned()),
+            last: Some(end.to_owned()),
+            ..Self::default()
+        };
+        group.grams.add(grams, standard, effects);
+        if let (Some(embodied), Any::V2(record)) = (record.embodied(), record) {
+            let standard = embodied.grams * embodied.uncertainty_pct / 100.0;
+            group.embodied.add(embodied.grams, standard, embodied.shared_effects()?);
+            group.own_embodied = Some((embodied.ci_lower_g, embodied.ci_upper_g));
+            group.single = Some(record.clone());
+        }
+        let upstream = parse_kind_and_factor(record.signal())
+            .is_ok_and(|(_, factor)| factor == Some(Factor::Upstream));
+        let sum = if upstream { &mut group.energy_again } else { &mut group.energy };
+        sum.records = 1;
+        sum.own.add(energy);
+        sum.with_pue.add(with_pue);
+        sum.covered.add(energy * record.coverage_pct() / 100.0);
+        Ok(group)
+    }
+
+    /// Adds another sum to this one.
+    pub fn merge(&mut self, other: &Self) {
+        fn only<T>(mine: Option<T>, theirs: Option<T>, records: (u64, u64)) -> Option<T> {
+            match records {
+                (0, _) => theirs,
+                (_, 0) => mine,
+                _ => None,
+            }
+        }
+        let records = (self.count, other.count);
+        self.own = only(self.own, other.own, records);
+        self.single = match records {
+            (0, _) => other.single.clone(),
+            (_, 0) => self.single.take(),
+            _ => None,
+        };
+        let records = (self.embodied.parts().0, other.embodied.parts().0);
+        self.own_embodied = only(self.own_embodied, other.own_embodied, records);
+        self.count += other.count;
+        self.grams.merge(&other.grams);
+        self.embodied.merge(&other.embodied);
+        self.energy.merge(&other.energy);
+        self.energy_again.merge(&other.energy_again);
+        self.quality = self.quality.max(other.quality);
+        self.first = match (self.first.take(), &other.first) {
+            (Some(a), Some(b)) => Some(a.min(b.clone())),
+            (a, b) => a.or_else(|| b.clone()),
+        };
+        self.last = self.last.take().max(other.last.clone());
+    }
+
+    /// What the sum says.
+    pub fn totals(&self) -> Totals {
+        let grams = figure(&self.grams, self.own, 0);
+        // A group of upstream parts alone has the energy that they are of.
+        let sum = if self.energy.records > 0 { &self.energy } else { &self.energy_again };
+        let (energy, with_pue) = (sum.own.value(), sum.with_pue.value());
+        let embodied = (self.embodied.parts().0 > 0).then(|| self.hardware());
+        let (embodied, whole) = embodied.unzip();
+        Totals {
+            count: self.count,
+            coverage_pct: over(100.0 * sum.covered.value(), energy),
+            ci_lower_g: grams.ci_lower_g,
+            ci_upper_g: grams.ci_upper_g,
+            confidence_level_pct: grams.confidence_level_pct,
+            embodied,
+            end_ts: self.last.clone().unwrap_or_default(),
+            intensity_energy_weighted: over(self.grams.parts().1, with_pue),
+            interval_method: grams.interval_method,
+            pue_energy_weighted: over(with_pue, energy),
+            quality_flag: self.quality.map_or("", Quality::as_str),
+            relative_uncertainty_pct: grams.relative_uncertainty_pct,
+            shared: grams.shared,
+            shared_variance_pct: grams.shared_variance_pct,
+            start_ts: self.first.clone().unwrap_or_default(),
+            theta: self.theta(),
+            total_energy_kwh: round9(energy),
+            total_energy_with_pue_kwh: round9(with_pue),
+            total_grams: grams.total_grams,
+            whole,
+        }
+    }
+
+    /// Hardware, and the whole.
+    fn hardware(&self) -> (Figure, Figure) {
+        let count = self.embodied.parts().0;
+        let mut whole = self.grams.clone();
+        whole.merge(&self.embodied);
+        let own = self.single.as_ref().and_then(|record| record.whole_g().ok());
+        let whole = figure(&whole, own.map(|(_, ends)| ends), count);
+        (figure(&self.embodied, self.own_embodied, count), whole)
+    }
+
+    /// θ of the sums: that of a single record's own inputs, else of two lognormals with the moments of
+    /// both sums. `None` where some records have no hardware, and where one key is in both.
+    fn theta(&self) -> Option<GroupTheta> {
+        let (records, embodied, _, hardware) = self.embodied.parts();
+        let (_, operational, _, keys) = self.grams.parts();
+        let common = hardware.iter().any(|(key, _)| keys.iter().any(|(other, _)| key == other));
+        if records != self.count || common {
+            return None;
+        }
+        let theta = if let Some(record) = &self.single {
+            record.theta().ok()??
+        } else {
+            let operation = by_moments("operation", operational, &self.grams)?;
+            let hardware = by_moments("hardware", embodied, &self.embodied)?;
+            Theta::of(&operation, &hardware).ok()?
+        };
+        Some(GroupTheta::new(theta.theta, theta.low, theta.high))
+    }
+}
+
+/// A sum as a lognormal with its moments.
+fn by_moments(name: &str, mean: f64, partial: &Partial) -> Option<Model> {
+    let cv = partial.total().standard / mean;
+    let uncertain = mean > 0.0 && cv > 0.0;
+    let point = Distribution::Point { mean };
+    let of = if uncertain { Distribution::Lognormal { mean, cv } } else { point };
+    Model::product(1.0, vec![Input::new(name, of)]).ok()
+}
+
+/// A quotient; 0 of nothing.
+fn over(a: f64, b: f64) -> f64 {
+    if b > 0.0 { round9(a / b) } else { 0.0 }
+}
+
+/// A sum, with the interval of the only record where there is one.
+fn figure(partial: &Partial, own: Option<(f64, f64)>, records_with_hardware: u64) -> Figure {
+    let Total { mean, standard, low, high, shares, .. } = partial.total();
+    let shared_variance: f64 = shares.iter().map(|(_, share)| share).sum();
+    let (low, high) = own.unwrap_or((low, high));
+    let mut shared: Vec<_> = shares.into_iter().filter(|(_, share)| *share > 0.0).collect();
+    shared.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let shared = shared.into_iter().take(KEYS_MAX);
+    Figure {
+        ci_lower_g: round9(low),
+        ci_upper_g: round9(high),
+        confidence_level_pct: round9(100.0 * LEVEL),
+        interval_method: if own.is_some() { How::Record } else { How::LognormalMoments },
+        records_with_hardware,
+        relative_uncertainty_pct: over(100.0 * standard, mean),
+        shared: shared.map(|(key, share)| Shared { key, pct: round9(100.0 * share) }).collect(),
+        shared_variance_pct: round9(100.0 * shared_variance),
+        total_grams: round9(mean),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! Sums of records: in any order, with shared errors shared, against numbers worked out by hand.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use std::collections::BTreeMap;
+
+use crate::v2::{self, Deployment, Grid, Method, Relative, Reserved, Slots, Stated};
+use carbon_ops_estimate::intensity::{Factor, Interval};
+use carbon_ops_estimate::uncertainty::{MonteCarlo, Trials};
+
+/// The example of the ledger format as a record of v1, with other energy, zone and host: everything is
+/// derived again.
+fn record(workload_uj: u64, zone: &str, host: &str) -> Any {
+    let line = include_str!("../../../../testdata/ledgers/v1/example-line.ndjson");
+    let mut value: Value = serde_json::from_str(line).unwrap();
+    let object = value.as_object_mut().unwrap();
+    for member in
+        ["ledger_id", "prev_hash", "seq", "signature", "signature_algorithm", "signing_key"]
+    {
+        object.remove(member).unwrap();
+    }
+    value["inputs"][0]["shared"] = json!(format!("idle:{host}"));
+    value["inputs"][2]["shared"] = json!(format!("grid:owid:{zone}:average_lifecycle:2024"));
+    value["region"] = json!(zone);
+    value["host_id"] = json!(host);
+    let inputs: Vec<crate::Input> = serde_json::from_value(value["inputs"].clone()).unwrap();
+    let derived = crate::estimate(workload_uj, &inputs).unwrap();
+    let active = workload_uj + 10_600_000;
+    value["energy"] = json!({ "workload_uj": workload_uj, "others_uj": 10_600_000,
+        "idle_uj": 200_000_000, "host_uj": active + 200_000_000 });
+    value["domains"] =
+        json!([{ "name": "package-0", "backend": "sysfs", "delta_uj": active + 200_000_000 }]);
+    value["energy_kwh"] = json!(derived.prices.energy_kwh);
+    value["grams"] = json!(derived.prices.grams);
+    value["total_energy_with_pue_kwh"] = json!(derived.prices.total_energy_with_pue_kwh);
+    value["meta"] = serde_json::to_value(&derived.meta).unwrap();
+    value["uncertainty_pct"] = json!(derived.uncertainty_pct);
+    let record: crate::Record = serde_json::from_value(value).unwrap();
+    Any::V1(Box::new(record))
+}
+
+fn sum<'a>(records: impl IntoIterator<Item = &'a Any>) -> Group {
+    let mut whole = Group::default();
+    records.into_iter().for_each(|record| whole.merge(&Group::of(record).unwrap()));
+    whole
+}
+
+fn near(a: f64, b: f64) {
+    assert!((a - b).abs() <= 1e-8 * b.abs(), "{a} is not {b}");
+}
+
+/// Attribution 5 %, shared by a host; intensity 10 %, shared by a zone; both lognormal. A record's cv is
+/// √(1.0025 · 1.01 − 1), of which 0.05²·0.1² is of both together and counts as independent.
+#[test]
+fn shared_errors_add_and_others_do_not() {
+    let u = 519_400_000;
+    let one = sum(&[record(u, "DE", "a")]).totals();
+    near(one.relative_uncertainty_pct, 100.0 * (1.0025f64 * 1.01 - 1.0).sqrt());
+    let both = 0.05f64 * 0.05 * 0.1 * 0.1;
+    for (records, cv) in [
+        // One host, one zone: as one record, but for what is independent.
+        ([record(u, "DE", "a"), record(u, "DE", "a")], (0.0025 + 0.01 + both / 2.0).sqrt()),
+        ([record(u, "DE", "a"), record(u, "DE", "b")], (0.0025 / 2.0 + 0.01 + both / 2.0).sqrt()),
+        ([record(u, "DE", "a"), record(u, "FR", "b")], ((0.0025 + 0.01 + both) / 2.0).sqrt()),
+    ] {
+        let totals = sum(&records).totals();
+        near(totals.relative_uncertainty_pct, 100.0 * cv);
+        near(totals.total_grams, 2.0 * one.total_grams);
+    }
+}
+
+/// A thousand records of one grid and host are as uncertain as one; independent they would be at 0.35 %.
+#[test]
+fn a_thousand_records_of_one_grid_do_not_become_certain() {
+    let records: Vec<_> = (0..1000).map(|_| record(519_400_000, "DE", "a")).collect();
+    let totals = sum(&records).totals();
+    near(totals.relative_uncertainty_pct, 100.0 * (0.0125f64 + 0.000_025 / 1000.0).sqrt());
+    assert!(totals.ci_lower_g < totals.total_grams && totals.total_grams < totals.ci_upper_g);
+    assert!(totals.shared_variance_pct > 99.99);
+}
+
+#[test]
+fn one_record_keeps_its_own_interval_and_none_has_no_grams() {
+    let single = record(519_400_000, "DE", "a");
+    let totals = sum([&single]).totals();
+    assert_eq!((totals.ci_lower_g, totals.ci_upper_g), single.interval_g());
+    let nothing = Group::default().totals();
+    assert_eq!(nothing.count, 0);
+    assert!(nothing.total_grams.abs() <= 0.0);
+}
+
+/// A record of v2 over a thousand hours: its inputs as `name, distribution, key`, a minus before a key for
+/// the other direction; and pieces of hardware with their shares.
+fn span(inputs: &[(&str, &str, &str)], hardware: &[(&str, &str)]) -> Any {
+    let span = Interval::parse("2026-03-01T00:00Z", "2026-04-11T16:00Z").unwrap();
+    let input = |(name, text, key): &(&str, &str, &str)| {
+        let mut input = v2::Input::new(name, text.parse().unwrap(), "test");
+        input.shared = Some(key.trim_start_matches('-').to_owned()).filter(|key| !key.is_empty());
+        input.sign = key.starts_with('-').then_some(-1);
+        input
+    };
+    let inputs: Vec<_> = inputs.iter().map(input).collect();
+    let grid = Grid {
+        coverage_pct: 100.0,
+        estimated_pct: 0.0,
+        filled: None,
+        forecast_pct: 0.0,
+        missing_policy: "step".into(),
+        slots: Slots { count: 0, list: Some(Vec::new()), sha256: None },
+        sources: Vec::new(),
+    };
+    let stated = Stated {
+        host_id: None,
+        id: None,
+        labels: BTreeMap::new(),
+        notes: Vec::new(),
+        quality_flag: Quality::Estimated,
+        region: "DE".into(),
+        scopes: v2::scopes(Deployment::Own, Factor::Direct, !hardware.is_empty(), "test"),
+        signal: "unstated".into(),
+        simulated: false,
+        source: "flag".into(),
+        tool: "test 1".into(),
+    };
+    let relative = Relative::of(&inputs, Method::Analytical).unwrap();
+    let mut record = v2::Record::new(span, inputs, grid, None, &relative, stated).unwrap();
+    let reserved = hardware.iter().map(|(hardware, share)| Reserved {
+        hardware: hardware.parse().unwrap(),
+        life: "4y".parse().unwrap(),
+        share: share.parse().unwrap(),
+    });
+    let reserved: Vec<_> = reserved.collect();
+    if !reserved.is_empty() {
+        record.reserve(&reserved).unwrap();
+    }
+    record.check().unwrap();
+    Any::V2(Box::new(record))
+}
+
+/// u, low, high in g: `testdata/aggregate/joint.py`, 40,000,000 trials, seed 20261124.
+const OPERATION: [f64; 3] = [65_076.1, 72_997.8, 309_486.9];
+const EMBODIED: [f64; 3] = [15_651.4, 21_457.0, 81_890.6];
+const WHOLE: [f64; 3] = [66_931.3, 110_625.4, 356_389.4];
+
+/// Ends of θ, see the test.
+const THETA: [f64; 2] = [0.214_554, 0.535_614];
+
+const GRID: &str = "grid:owid:DE:average_lifecycle:2024";
+
+/// The records of `testdata/aggregate/joint.py`.
+fn three() -> [Any; 3] {
+    let energy = |kwh| ("energy", kwh, "");
+    [
+        record(519_400_000_000_000, "DE", "a"),
+        span(
+            &[
+                energy("100"),
+                ("pue", "tn(1.55, 0.2, min=1)", "pue"),
+                ("intensity", "tn(300, 250, min=0)", "grid:FR"),
+                ("meter", "u(0.5, 1.5)", ""),
+            ],
+            &[("server", "1")],
+        ),
+        span(
+            &[
+                energy("80"),
+                ("pue", "tn(1.3, 0.3, min=1)", "pue"),
+                ("intensity", "ln(400, 0.6)", GRID),
+                ("attribution", "ln(1, 0.8)", "-idle:a"),
+            ],
+            &[("server", "0.5"), ("ssd", "0.5")],
+        ),
+    ]
+}
+
+fn within(a: f64, b: f64, relative: f64) {
+    assert!((a / b - 1.0).abs() < relative, "{a} is not {b}");
+}
+
+#[test]
+fn joint_trials_give_what_other_code_gives_for_wide_and_truncated_inputs() {
+    let records = three();
+    let all: Vec<&Any> = records.iter().collect();
+    let settings = MonteCarlo { trials: Trials::Fixed(1_000_000), ..MonteCarlo::seeded(3) };
+    let joint = Joint::of(&all, &settings).unwrap();
+    let totals = sum(&records).totals();
+    within(totals.total_grams, 153_715.679_9, 1e-8);
+    within(totals.embodied.as_ref().unwrap().total_grams, 44_235.159_82, 1e-8);
+    let exact = totals.by_trials(&joint);
+    let of = |figure: &Figure| {
+        let u = figure.relative_uncertainty_pct / 100.0 * figure.total_grams;
+        [u, figure.ci_lower_g, figure.ci_upper_g]
+    };
+    let (figure, both) = (exact.embodied.as_ref().unwrap(), exact.whole.as_ref().unwrap());
+    let u = exact.relative_uncertainty_pct / 100.0 * exact.total_grams;
+    for (got, expected) in [
+        ([u, exact.ci_lower_g, exact.ci_upper_g], OPERATION),
+        (of(figure), EMBODIED),
+        (of(both), WHOLE),
+    ] {
+        // Of a million trials: four standard deviations of an end are 0.8 % here.
+        for (got, expected) in got.into_iter().zip(expected) {
+            within(got, expected, 8e-3);
+        }
+    }
+    assert_eq!(exact.interval_method, How::MonteCarlo);
+    assert_eq!((figure.records_with_hardware, both.records_with_hardware), (2, 2));
+    // The first record has none: a part of the whole would not be one.
+    assert_eq!(exact.theta, None);
+    // The same seed, the same digits.
+    assert_eq!(Joint::of(&all, &settings).unwrap(), joint);
+}
+
+/// What moments make of the same records: u is exact but for products of shared errors and equal keys of
+/// different shapes; the lower end is an eighth too low, which is why there are trials.
+#[test]
+fn moments_say_that_they_are_moments_and_are_near() {
+    let totals = sum(&three()).totals();
+    assert_eq!(totals.interval_method, How::LognormalMoments);
+    let u = totals.relative_uncertainty_pct / 100.0 * totals.total_grams;
+    within(u, OPERATION[0], 0.03);
+    within(totals.ci_lower_g, OPERATION[1], 0.15);
+    within(totals.ci_upper_g, OPERATION[2], 0.05);
+    // Hardware is a sum of shared lognormals: u is exact.
+    let embodied = totals.embodied.unwrap();
+    within(embodied.relative_uncertainty_pct / 100.0 * embodied.total_grams, EMBODIED[0], 1e-3);
+    assert_eq!(embodied.shared[0].key, "embodied:server");
+    assert!(embodied.shared_variance_pct > 99.999);
+}
+
+/// Two records of one server share its error: u of the sum is the sum of both. Two devices do not.
+#[test]
+fn hardware_of_one_device_shares_its_error_and_stays_apart_from_operation() {
+    let inputs = [("energy", "100", ""), ("pue", "1.2", ""), ("intensity", "ln(400, 10%)", GRID)];
+    let (server, laptop) = (span(&inputs, &[("server", "1")]), span(&inputs, &[("laptop", "1")]));
+    let bare = span(&inputs, &[]);
+    let one = sum([&server]).totals();
+    let own = server.embodied().unwrap();
+    let hardware = one.embodied.clone().unwrap();
+    assert_eq!(hardware.interval_method, How::Record);
+    assert_eq!((hardware.ci_lower_g, hardware.ci_upper_g), (own.ci_lower_g, own.ci_upper_g));
+    let two = sum([&server, &server, &bare]).totals();
+    let figure = two.embodied.clone().unwrap();
+    near(figure.relative_uncertainty_pct, hardware.relative_uncertainty_pct);
+    near(figure.total_grams, 2.0 * hardware.total_grams);
+    assert_eq!((two.count, figure.records_with_hardware), (3, 2));
+    near(two.total_grams, 3.0 * one.total_grams);
+    near(two.whole.unwrap().total_grams, 3.0 * one.total_grams + figure.total_grams);
+    assert_eq!(two.theta, None);
+    let different = sum([&server, &laptop]).totals();
+    let apart = different.embodied.unwrap();
+    assert!(apart.relative_uncertainty_pct < hardware.relative_uncertainty_pct);
+    // One that has hardware among those that have none keeps its own interval, the whole does not.
+    let mixed = sum([&bare, &server]).totals();
+    assert_eq!(mixed.embodied.unwrap().interval_method, How::Record);
+    assert_eq!(mixed.whole.unwrap().interval_method, How::LognormalMoments);
+    assert!(sum([&bare]).totals().embodied.is_none());
+}
+
+/// Two lognormals: O of 96,000 g with cv 0.1, M of 57,077.6256 g with cv² 0.1332283. s² = ln 1.01 + ln 1.1332283
+/// = 0.1350208; the median of O/M is 96000/57077.6256 · √(1.1332283/1.01) = 1.7815719, its ends
+/// 1.7815719·e^(±1.959964 s) = 3.6608240 and 0.8670175 (Python, by hand): θ from 0.214554 to 0.535614.
+#[test]
+fn theta_of_sums_is_that_of_two_lognormals() {
+    let inputs = [("energy", "100", ""), ("pue", "1.2", ""), ("intensity", "ln(400, 10%)", GRID)];
+    let server = span(&inputs, &[("server", "1")]);
+    let totals = sum([&server, &server]).totals();
+    let theta = totals.theta.clone().unwrap();
+    near(theta.theta, 57_077.625_57 / (96_000.0 + 57_077.625_57));
+    within(theta.ci_lower, THETA[0], 1e-5);
+    within(theta.ci_upper, THETA[1], 1e-5);
+    assert_eq!(theta.class, "C-NP[embodied-dominated]");
+    assert_eq!(theta.class_interval, ["C-P[marginal]", "C-NP[embodied-dominated]"]);
+    // One record's own θ is of its own inputs, which here are the same two lognormals.
+    let single = sum([&server]).totals().theta.unwrap();
+    within(single.ci_lower, THETA[0], 1e-5);
+    let joint = Joint::of(&[&server, &server], &MonteCarlo::seeded(1)).unwrap();
+    let sampled = totals.by_trials(&joint).theta.unwrap();
+    within(sampled.ci_lower, THETA[0], 0.01);
+    within(sampled.ci_upper, THETA[1], 0.01);
+}
+
+/// A span in two records has its energy once, and the grams of both.
+#[test]
+fn energy_that_is_priced_directly_and_upstream_is_counted_once() {
+    let part = |intensity, signal: &str| {
+        let inputs = [("energy", "2", ""), ("pue", "1.5", ""), ("intensity", intensity, GRID)];
+        let Any::V2(record) = span(&inputs, &[]) else { panic!("a record of v2") };
+        Any::V2(Box::new(v2::Record { signal: signal.to_owned(), ..*record }))
+    };
+    let direct = part("ln(300, 15%)", "average_direct");
+    let upstream = part("ln(50, 40%)", "average_upstream");
+    let both = sum([&upstream, &direct]).totals();
+    near(both.total_energy_kwh, 2.0);
+    near(both.total_energy_with_pue_kwh, 3.0);
+    near(both.total_grams, 1050.0);
+    near(both.intensity_energy_weighted, 350.0);
+    assert_eq!((both.count, both.coverage_pct), (2, 100.0));
+    let alone = sum([&upstream]).totals();
+    near(alone.total_energy_kwh, 2.0);
+    near(alone.intensity_energy_weighted, 50.0);
+}
+
+proptest! {
+    #[test]
+    fn order_and_grouping_change_nothing(
+        energies in prop::collection::vec(1_000u64..1_000_000_000, 2..12), cut in 1usize..11,
+    ) {
+        let zones = ["DE", "FR", "PL"];
+        let records: Vec<_> = energies
+            .iter()
+            .enumerate()
+            .map(|(i, uj)| record(*uj, zones[i % 3], ["a", "b"][i % 2]))
+            .collect();
+        let whole = sum(&records).totals();
+        let backwards = sum(records.iter().rev()).totals();
+        let (left, right) = records.split_at(cut.min(records.len() - 1));
+        let mut halves = sum(left);
+        halves.merge(&sum(right));
+        prop_assert_eq!(&whole, &backwards);
+        prop_assert_eq!(&whole, &halves.totals());
+    }
+}

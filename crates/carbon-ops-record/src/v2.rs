@@ -1,0 +1,630 @@
+//! Record v2: a span of energy, its carbon, and what is needed to price it again when its grid's data
+//! are revised.
+//!
+//! It has the members of record v1 (those of a measurement are all there or all absent) and, besides,
+//! the slots that it was priced with, their sources, the budget of its uncertainty, what the figure
+//! counts as in an inventory, and, where it was sampled, how. As in v1 each double is rounded by
+//! [`round9`](carbon_ops_estimate::uncertainty::round9) and the next one starts from the rounded value:
+//!
+//! * `energy_kwh`, `pue_used`, `intensity_g_per_kwh` = means of the inputs `energy`, `pue`, `intensity`
+//! * `total_energy_with_pue_kwh = energy_kwh · pue_used`
+//! * `grams = total_energy_with_pue_kwh · intensity_g_per_kwh`; all other inputs have mean 1
+//! * `uncertainty_pct = 100 · u`, `ci_lower_g = grams · q₁`, `ci_upper_g = grams · q₂`, where u, q₁, q₂
+//!   are standard uncertainty and quantiles of the product of all inputs, each divided by its mean
+//!
+//! [`Record::check`] derives what follows without integration or sampling; [`Record::recompute`] the
+//! rest. `docs/formats/record-v2.md` has the members.
+//!
+//! Deliberately absent: the ledger's own members; bytes, hashes and keys.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use carbon_ops_estimate::intensity::{Interval, UncertaintyClass};
+
+use super::{
+    AttributionMode, Cpu, Decimal, Domain, Energy, Error, Excluded, Gap, IdlePolicy, Model,
+    Quality, RecordKind, RecordType, Sensor, TIME_PATTERN, Workload, timestamp,
+};
+
+mod check;
+mod derive;
+mod hardware;
+mod scopes;
+
+pub(crate) use derive::over_mean;
+pub use hardware::Reserved;
+pub use scopes::{Deployment, scopes};
+
+pub use derive::{
+    Derived, Method, Relative, budget, energy_inputs, estimate, grid_inputs, grid_of,
+};
+
+/// The version that this module writes and reads.
+pub const SCHEMA_VERSION: u64 = 2;
+
+/// Most slots, and most parts of an energy series, that a record lists one by one: two days of quarter
+/// hours. Of more it keeps the digest.
+pub const LISTED_MAX: usize = 192;
+
+/// Longest `id`.
+pub const ID_BYTES_MAX: usize = 128;
+
+/// SHA-256 in hex.
+const DIGEST_PATTERN: &str = "^[0-9a-f]{64}$";
+
+macro_rules! optional {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name { $($(#[$field_meta])* pub $field: $type,)+ }
+    };
+}
+
+optional! {
+    /// A carbon record of schema version 2. Members stand in the order of their names, so that writing
+    /// them in turn is canonical.
+    pub struct Record {
+        /// As in v1; with a measurement only, as all members marked so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        allocation_ratio: Option<f64>,
+        /// As in v1; with a measurement only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attribution_mode: Option<AttributionMode>,
+        /// As in v1; with a measurement only, and not always.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
+        /// What each input contributes to the variance.
+        budget: Vec<Contribution>,
+        /// The lesser of the grid's coverage and, with a measurement, that of the counters, in percent.
+        coverage_pct: f64,
+        /// As in v1; with a measurement only, and not always.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cpu: Option<Cpu>,
+        /// As in v1; with a measurement only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        domains: Option<Vec<Domain>>,
+        /// As in v1; with a measurement only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        elapsed_ns: Option<Decimal>,
+        /// Carbon of making the hardware; not in `grams`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        embodied: Option<Embodied>,
+        /// End of the span: UTC, six decimals; not counted.
+        #[schemars(extend("pattern" = TIME_PATTERN))]
+        end_ts: String,
+        /// As in v1; with a measurement only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        energy: Option<Energy>,
+        /// Energy in kWh: the mean of the input `energy`.
+        energy_kwh: f64,
+        /// As in v1; with a measurement only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        excluded: Option<Vec<Excluded>>,
+        /// What the figure is divided by in `sci`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        functional_unit: Option<FunctionalUnit>,
+        /// As in v1; with a measurement only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gaps: Option<Vec<Gap>>,
+        /// Emissions of operation in gCO2e: the mean of the model.
+        grams: f64,
+        /// What it was priced with.
+        grid: Grid,
+        /// Keyed hash of the machine's id, or the word that a stream gives for its host.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host_id: Option<String>,
+        /// The caller's own name for the span.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// As in v1; with a measurement only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idle_policy: Option<IdlePolicy>,
+        /// Every input of the estimate, with its distribution and source.
+        inputs: Vec<Input>,
+        /// Energy-weighted grid intensity in gCO2e/kWh: the mean of the input `intensity`.
+        intensity_g_per_kwh: f64,
+        /// Always `carbon_ops`.
+        kind: RecordKind,
+        /// The user's own labels.
+        labels: BTreeMap<String, String>,
+        /// Energy as it was measured within the span; without it, it is spread evenly.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        load: Option<LoadSeries>,
+        /// The interval.
+        meta: Meta,
+        /// As in v1; with a measurement only, and not always.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<Model>,
+        /// What else a reader should know, as words of a fixed vocabulary.
+        notes: Vec<String>,
+        /// Power usage effectiveness: the mean of the input `pue`.
+        pue_used: f64,
+        /// The weakest link: `measured`, `estimated` or `fallback`.
+        quality_flag: Quality,
+        /// The zone, as the resolver names it: an ISO 3166-1 alpha-2 code, `world`, or finer; `unstated`
+        /// where the intensity was given instead.
+        region: String,
+        /// 2.
+        #[schemars(extend("const" = 2))]
+        schema_version: u64,
+        /// Software Carbon Intensity (ISO/IEC 21031).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sci: Option<Sci>,
+        /// What the figures count as in an inventory; at least one.
+        scopes: Vec<Scope>,
+        /// As in v1; with a measurement only, and not always.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sensors: Option<Vec<Sensor>>,
+        /// What the intensity counts.
+        signal: String,
+        /// True when the energy is invented or of another machine's sensors.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        simulated: Option<bool>,
+        /// Where the intensity comes from.
+        source: String,
+        /// Start of the span: UTC, six decimals.
+        #[schemars(extend("pattern" = TIME_PATTERN))]
+        start_ts: String,
+        /// Program and version that wrote the record.
+        tool: String,
+        /// Energy with that of the site's cooling and supply, in kWh.
+        total_energy_with_pue_kwh: f64,
+        /// Always `carbon_estimate`.
+        #[serde(rename = "type")]
+        record_type: RecordType,
+        /// Standard uncertainty (k = 1) of `grams` in percent of it.
+        uncertainty_pct: f64,
+        /// As in v1; with a measurement only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        workload: Option<Workload>,
+    }
+}
+
+optional! {
+    /// An input of the estimate. Its distribution is a text of
+    /// [`Quantity::echo`](carbon_ops_estimate::uncertainty::text::Quantity::echo), parameters of nine digits at most.
+    pub struct Input {
+        /// `tn(1.55, 0.2, min=1)`; that of `energy` in kWh, that of `intensity` in g/kWh.
+        dist: String,
+        /// `energy`, `pue` and `intensity` once each; others are factors of mean 1.
+        name: String,
+        /// As in v1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shared: Option<String>,
+        /// As in v1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sign: Option<i8>,
+        /// Where it comes from.
+        source: String,
+    }
+}
+
+optional! {
+    /// What an input contributes to the variance of the result: its first-order share,
+    /// `100 · cv² / cv²(C)`.
+    pub struct Contribution {
+        /// The input's name.
+        name: String,
+        /// Share in percent; together at most 100, the rest is of inputs together.
+        pct: f64,
+        /// The input's key, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shared: Option<String>,
+    }
+}
+
+optional! {
+    /// The coverage interval of `grams`.
+    pub struct Meta {
+        /// Lower end, gCO2e.
+        ci_lower_g: f64,
+        /// Upper end, gCO2e.
+        ci_upper_g: f64,
+        /// Coverage probability in percent.
+        confidence_level_pct: f64,
+        /// Which of the intervals of that probability.
+        interval: IntervalKind,
+        /// How it was computed: `analytical_truncated` or `monte_carlo`.
+        method: MethodName,
+        /// With `monte_carlo`: how it was sampled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        monte_carlo: Option<Sampling>,
+        /// With `analytical_truncated`, where it is more than a millionth of the mean: estimate of the
+        /// numerical error of the ends, gCO2e.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        numerical_error_g: Option<f64>,
+    }
+}
+
+words! {
+    /// Which of the intervals of one probability.
+    IntervalKind {
+        /// As much probability below as above.
+        Symmetric = "symmetric",
+        /// The shortest.
+        Shortest = "shortest",
+    }
+}
+
+words! {
+    /// How an interval was computed.
+    MethodName {
+        /// By quadrature and root finding; deterministic.
+        AnalyticalTruncated = "analytical_truncated",
+        /// By sampling after JCGM 101:2008.
+        MonteCarlo = "monte_carlo",
+    }
+}
+
+optional! {
+    /// What it takes to draw the same samples again.
+    pub struct Sampling {
+        /// With the adaptive procedure: significant digits of the standard uncertainty that had to be
+        /// stable.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adaptive_digits: Option<u8>,
+        /// The generator.
+        generator: String,
+        /// The seed.
+        seed: Decimal,
+        /// With the adaptive procedure: whether they were, before the limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stable: Option<bool>,
+        /// Trials that were made.
+        trials: u64,
+    }
+}
+
+optional! {
+    /// The grid data that a span was priced with.
+    pub struct Grid {
+        /// Part of the energy that a slot of its own time prices, in percent.
+        coverage_pct: f64,
+        /// Part of the energy priced with values that their source had filled in, in percent.
+        estimated_pct: f64,
+        /// What was priced without a slot of its own time; absent when nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filled: Option<Filled>,
+        /// Part of the energy priced with forecasts, in percent.
+        forecast_pct: f64,
+        /// With which value: `step`, `interpolate`, `drop`.
+        missing_policy: String,
+        /// The slots.
+        slots: Slots,
+        /// Where they are from; slots name them by their place in this list.
+        sources: Vec<Source>,
+    }
+}
+
+optional! {
+    /// Energy priced without a slot of its own time.
+    pub struct Filled {
+        /// In kWh, of `energy_kwh`.
+        energy_kwh: f64,
+        /// Mean of the values that it was priced with.
+        g_per_kwh: f64,
+        /// For how long.
+        seconds: f64,
+    }
+}
+
+optional! {
+    /// The slots that met the span, in order of time: one by one, or their digest.
+    pub struct Slots {
+        /// How many.
+        count: u64,
+        /// One by one, up to 192.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        list: Option<Vec<Slot>>,
+        /// Of more: SHA-256 of the canonical form of that list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("pattern" = DIGEST_PATTERN))]
+        sha256: Option<String>,
+    }
+}
+
+optional! {
+    /// A slot.
+    pub struct Slot {
+        /// How the value came to be: `metered`, `estimated`, `forecast`, `yearly`, `declared`.
+        #[schemars(with = "String")]
+        class: UncertaintyClass,
+        /// First moment after it.
+        #[schemars(extend("pattern" = TIME_PATTERN))]
+        end: String,
+        /// The value.
+        g_per_kwh: f64,
+        /// Place of its source in the list; absent for the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<u64>,
+        /// First moment.
+        #[schemars(extend("pattern" = TIME_PATTERN))]
+        start: String,
+        /// When its source last changed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("pattern" = TIME_PATTERN))]
+        updated_at: Option<String>,
+    }
+}
+
+optional! {
+    /// Where slots are from.
+    pub struct Source {
+        /// Who must be named.
+        attribution: String,
+        /// When the newest answer was fetched.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("pattern" = TIME_PATTERN))]
+        fetched_at: Option<String>,
+        /// Under which terms the values may be passed on.
+        licence: String,
+        /// Version of the source's model, or vintage of its table.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model_version: Option<String>,
+        /// `electricity_maps`, `watttime`, `gb`, `static`, `file`; `flag` where a user gave the value.
+        provider: String,
+        /// SHA-256 of the answers as they came, sorted.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        raw_sha256: Vec<String>,
+        /// When the source last changed one of the values.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("pattern" = TIME_PATTERN))]
+        updated_at: Option<String>,
+        /// The zone that was asked for, in the source's words.
+        zone_requested: String,
+        /// The zone that it says it answered for.
+        zone_returned: String,
+    }
+}
+
+optional! {
+    /// Energy as it was measured within the span: one by one, or its digest.
+    pub struct LoadSeries {
+        /// How many parts.
+        count: u64,
+        /// One by one, up to 192.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        list: Option<Vec<LoadPart>>,
+        /// Of more: SHA-256 of the canonical form of that list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("pattern" = DIGEST_PATTERN))]
+        sha256: Option<String>,
+    }
+}
+
+optional! {
+    /// Energy of a part of the span. Parts follow one another; each ends where the next begins.
+    pub struct LoadPart {
+        /// First moment after it.
+        #[schemars(extend("pattern" = TIME_PATTERN))]
+        end: String,
+        /// Energy in kWh.
+        kwh: f64,
+    }
+}
+
+words! {
+    /// Which of the record's figures a tag is about.
+    Figure {
+        /// `grams`.
+        Operational = "operational",
+        /// `embodied.grams`.
+        Embodied = "embodied",
+    }
+}
+
+words! {
+    /// How electricity is attributed in scope 2.
+    Basis {
+        /// By the grid where it was used.
+        Location = "location",
+        /// By contracts.
+        Market = "market",
+    }
+}
+
+optional! {
+    /// What a figure counts as after the GHG Protocol.
+    pub struct Scope {
+        /// In scope 2: `location` or `market`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        basis: Option<Basis>,
+        /// In scope 3: its category, 1 to 15.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        category: Option<u8>,
+        /// Which figure. One that has several tags is the sum of what they name.
+        figure: Figure,
+        /// 1, 2 or 3.
+        scope: u8,
+        /// Who decided: `flag`, or the default with its reason.
+        source: String,
+    }
+}
+
+optional! {
+    /// Carbon of making the hardware, the share of this span.
+    pub struct Embodied {
+        /// Lower end, gCO2e.
+        ci_lower_g: f64,
+        /// Upper end, gCO2e.
+        ci_upper_g: f64,
+        /// Coverage probability in percent.
+        confidence_level_pct: f64,
+        /// The sum of the items' grams.
+        grams: f64,
+        /// For each name among the items a factor of mean 1: how well its total is known.
+        inputs: Vec<Input>,
+        /// What was counted.
+        items: Vec<EmbodiedItem>,
+        /// How the interval was computed: `analytical_truncated`, or `monte_carlo` (200,000 trials, seed 0) where
+        /// there is no closed form.
+        method: MethodName,
+        /// Standard uncertainty (k = 1) of `grams` in percent of it.
+        uncertainty_pct: f64,
+    }
+}
+
+optional! {
+    /// A piece of hardware: `grams = 1000 · total_kg · (span / lifetime) · share`.
+    pub struct EmbodiedItem {
+        /// This span's share.
+        grams: f64,
+        /// Over how many hours it is written off.
+        lifetime_hours: f64,
+        /// What it is.
+        name: String,
+        /// Part of it that this span used, 0 to 1.
+        share: f64,
+        /// Where its total comes from.
+        source: String,
+        /// Of making it, in kgCO2e.
+        total_kg: f64,
+    }
+}
+
+optional! {
+    /// What a Software Carbon Intensity is per.
+    pub struct FunctionalUnit {
+        /// How many, above 0.
+        count: f64,
+        /// Of what: `request`, `user hour`.
+        name: String,
+    }
+}
+
+optional! {
+    /// Software Carbon Intensity: `g_per_unit = (operational_g + embodied_g) / functional_unit.count`.
+    pub struct Sci {
+        /// Lower end, gCO2e per functional unit.
+        ci_lower_g_per_unit: f64,
+        /// Upper end, gCO2e per functional unit.
+        ci_upper_g_per_unit: f64,
+        /// Coverage probability in percent.
+        confidence_level_pct: f64,
+        /// M, in gCO2e; `embodied.grams`, 0 without it.
+        embodied_g: f64,
+        /// The score, in gCO2e per functional unit.
+        g_per_unit: f64,
+        /// O, in gCO2e; `grams`.
+        operational_g: f64,
+    }
+}
+
+/// The JSON Schema of record v2, ledger members left out.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Record);
+    schema.insert("title".into(), "carbon-ops record, schema version 2".into());
+    schema.to_value()
+}
+
+/// What a record says besides its numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stated {
+    /// See [`Record::host_id`].
+    pub host_id: Option<String>,
+    /// See [`Record::id`].
+    pub id: Option<String>,
+    /// See [`Record::labels`].
+    pub labels: BTreeMap<String, String>,
+    /// See [`Record::notes`]; in any order.
+    pub notes: Vec<String>,
+    /// See [`Record::quality_flag`].
+    pub quality_flag: Quality,
+    /// See [`Record::region`].
+    pub region: String,
+    /// See [`Record::scopes`].
+    pub scopes: Vec<Scope>,
+    /// See [`Record::signal`].
+    pub signal: String,
+    /// See [`Record::simulated`].
+    pub simulated: bool,
+    /// See [`Record::source`].
+    pub source: String,
+    /// See [`Record::tool`].
+    pub tool: String,
+}
+
+impl Record {
+    /// The record of a span. It is not checked: see [`Record::check`].
+    ///
+    /// # Errors
+    /// When the inputs break a rule.
+    pub fn new(
+        span: Interval,
+        inputs: Vec<Input>,
+        grid: Grid,
+        load: Option<LoadSeries>,
+        relative: &Relative,
+        stated: Stated,
+    ) -> Result<Self, Error> {
+        let Derived { prices, uncertainty_pct, meta } = estimate(&inputs, relative)?;
+        let mut notes = stated.notes;
+        notes.sort();
+        notes.dedup();
+        Ok(Self {
+            allocation_ratio: None,
+            attribution_mode: None,
+            boot_id: None,
+            budget: budget(&inputs)?,
+            coverage_pct: grid.coverage_pct,
+            cpu: None,
+            domains: None,
+            elapsed_ns: None,
+            embodied: None,
+            end_ts: timestamp(span.end()),
+            energy: None,
+            energy_kwh: prices.energy_kwh,
+            excluded: None,
+            functional_unit: None,
+            gaps: None,
+            grams: prices.grams,
+            grid,
+            host_id: stated.host_id,
+            id: stated.id,
+            idle_policy: None,
+            inputs,
+            intensity_g_per_kwh: prices.intensity_g_per_kwh,
+            kind: RecordKind::CarbonOps,
+            labels: stated.labels,
+            load,
+            meta,
+            model: None,
+            notes,
+            pue_used: prices.pue_used,
+            quality_flag: stated.quality_flag,
+            region: stated.region,
+            schema_version: SCHEMA_VERSION,
+            sci: None,
+            scopes: stated.scopes,
+            sensors: None,
+            signal: stated.signal,
+            simulated: stated.simulated.then_some(true),
+            source: stated.source,
+            start_ts: timestamp(span.start()),
+            tool: stated.tool,
+            total_energy_with_pue_kwh: prices.total_energy_with_pue_kwh,
+            record_type: RecordType::CarbonEstimate,
+            uncertainty_pct,
+            workload: None,
+        })
+    }
+
+    /// Reads a record from the JSON object of a ledger entry, without the ledger's own members, and
+    /// checks it.
+    ///
+    /// # Errors
+    /// When a member is missing, unknown or of another type, or when [`Record::check`] fails.
+    pub fn from_json(value: serde_json::Value) -> Result<Self, Error> {
+        let record: Self =
+            serde_json::from_value(value).map_err(|error| Error::ShapeOfV2(error.to_string()))?;
+        record.check()?;
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests;

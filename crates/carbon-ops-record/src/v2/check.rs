@@ -1,0 +1,409 @@
+//! The rules that tie the members of record v2 together.
+//!
+//! Everything that follows without integration or sampling is derived again: prices, budget, and,
+//! where the slots are listed, the price of the span itself.
+
+use super::derive::Factors;
+use super::{
+    Basis, Figure, Grid, ID_BYTES_MAX, LISTED_MAX, LoadSeries, Method, MethodName, Record,
+    Relative, SCHEMA_VERSION, Scope, Slots, budget, estimate,
+};
+use crate::{Error, LABEL_BYTES_MAX, LABELS_MAX, LIST_MAX, rule, timestamp};
+use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::intensity::Interval;
+use carbon_ops_estimate::span::{Load, Missing, Part, Priced, Rate, Tariff};
+use carbon_ops_estimate::uncertainty::{LEVEL, Trials};
+
+/// What two ways of summing may differ by, relative: the ninth digit.
+const SAME: f64 = 1e-8;
+
+impl Record {
+    /// Checks every rule that ties members together and derives again what takes no integration: see
+    /// [`Record::recompute`] for the rest.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.schema_version != SCHEMA_VERSION {
+            return Err(rule("schema_version", "2"));
+        }
+        self.check_text()?;
+        self.check_derived()?;
+        self.check_grid()?;
+        self.check_measurement()?;
+        self.scopes.iter().try_for_each(check_scope)?;
+        if !self.scopes.iter().any(|scope| scope.figure == Figure::Operational) {
+            return Err(rule("scopes", "at least one names the operational figure"));
+        }
+        let of_embodied = self.scopes.iter().any(|scope| scope.figure == Figure::Embodied);
+        if of_embodied != self.embodied.is_some() {
+            return Err(rule("scopes", "the embodied figure is named when there is one"));
+        }
+        self.check_beyond()
+    }
+
+    /// Derives the estimate again from the inputs and compares every digit, the interval included.
+    ///
+    /// # Errors
+    /// The first member that differs.
+    pub fn recompute(&self) -> Result<(), Error> {
+        let derived = estimate(&self.inputs, &Relative::of(&self.inputs, self.method()?)?)?;
+        same("uncertainty_pct", self.uncertainty_pct, derived.uncertainty_pct)?;
+        same("ci_lower_g", self.meta.ci_lower_g, derived.meta.ci_lower_g)?;
+        same("ci_upper_g", self.meta.ci_upper_g, derived.meta.ci_upper_g)?;
+        same("grams", self.grams, derived.prices.grams)?;
+        if self.meta != derived.meta {
+            return Err(rule("meta", "as its method gives it"));
+        }
+        self.recompute_beyond()
+    }
+
+    /// How its interval was computed.
+    ///
+    /// # Errors
+    /// When method and sampling do not fit together.
+    pub fn method(&self) -> Result<Method, Error> {
+        let interval = self.meta.interval;
+        match (self.meta.method, &self.meta.monte_carlo) {
+            (MethodName::AnalyticalTruncated, None) => Ok(Method::Analytical),
+            (MethodName::MonteCarlo, Some(sampling)) => {
+                let trials = match sampling.adaptive_digits {
+                    Some(digits) => Trials::Adaptive { digits },
+                    None => Trials::Fixed(sampling.trials),
+                };
+                Ok(Method::MonteCarlo { trials, seed: sampling.seed.0, interval })
+            }
+            _ => Err(rule("meta", "monte_carlo is there when it is the method")),
+        }
+    }
+
+    /// The span.
+    ///
+    /// # Errors
+    /// When its ends are no times in that order.
+    pub fn interval(&self) -> Result<Interval, Error> {
+        interval("end_ts", &self.start_ts, &self.end_ts)
+    }
+
+    fn check_derived(&self) -> Result<(), Error> {
+        let factors = Factors::of(&self.inputs)?;
+        let again = factors.prices();
+        same("energy_kwh", self.energy_kwh, again.energy_kwh)?;
+        same("pue_used", self.pue_used, again.pue_used)?;
+        same("intensity_g_per_kwh", self.intensity_g_per_kwh, again.intensity_g_per_kwh)?;
+        let total = again.total_energy_with_pue_kwh;
+        same("total_energy_with_pue_kwh", self.total_energy_with_pue_kwh, total)?;
+        same("grams", self.grams, again.grams)?;
+        same("meta", self.meta.confidence_level_pct, round9(100.0 * LEVEL))?;
+        let (low, high) = (self.meta.ci_lower_g, self.meta.ci_upper_g);
+        if self.grams > 0.0 && (low >= high || !(low.is_finite() && high.is_finite())) {
+            return Err(rule("meta", "an interval of some width"));
+        }
+        self.method()?;
+        if self.budget != budget(&self.inputs)? {
+            return Err(rule("budget", "the shares of the record's own inputs"));
+        }
+        if !self.uncertainty_pct.is_finite() || self.uncertainty_pct < 0.0 {
+            return Err(rule("uncertainty_pct", "not negative"));
+        }
+        Ok(())
+    }
+
+    fn check_grid(&self) -> Result<(), Error> {
+        let Grid { coverage_pct, estimated_pct, forecast_pct, filled, slots, .. } = &self.grid;
+        for (member, percent) in [
+            ("coverage_pct", self.coverage_pct),
+            ("grid", *coverage_pct),
+            ("grid", *estimated_pct),
+            ("grid", *forecast_pct),
+        ] {
+            if !(0.0..=100.0).contains(&percent) {
+                return Err(rule(member, "0 to 100 percent"));
+            }
+        }
+        if self.coverage_pct > *coverage_pct
+            || (self.energy.is_none() && self.coverage_pct < *coverage_pct)
+        {
+            return Err(rule("coverage_pct", "the lesser of the grid's and the counters'"));
+        }
+        if filled.is_none() && *coverage_pct < 100.0 {
+            return Err(rule("grid", "what was filled in is told"));
+        }
+        let missing: Missing = (self.grid.missing_policy.parse())
+            .map_err(|_| rule("grid", "missing_policy: step, interpolate or drop"))?;
+        check_listed(
+            "grid",
+            slots.count,
+            slots.list.as_ref().map(Vec::len),
+            slots.sha256.as_deref(),
+        )?;
+        if let Some(load) = &self.load {
+            let listed = load.list.as_ref().map(Vec::len);
+            check_listed("load", load.count, listed, load.sha256.as_deref())?;
+        }
+        match self.reprice(missing)? {
+            Some(priced) => self.check_price(&priced),
+            None => Ok(()),
+        }
+    }
+
+    /// The price of the span by the record's own slots; `None` when they, or the parts of its energy, are
+    /// not listed.
+    ///
+    /// # Errors
+    /// When they are no slots, no parts, or do not meet the span.
+    pub fn reprice(&self, missing: Missing) -> Result<Option<Priced>, Error> {
+        let Some(slots) = self.grid.slots.list.as_ref().filter(|list| !list.is_empty()) else {
+            return Ok(None);
+        };
+        let Some(load) = self.energy_over_time()? else { return Ok(None) };
+        let mut rates = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let source = slot.source.unwrap_or(0);
+            let known = usize::try_from(source).is_ok_and(|at| at < self.grid.sources.len());
+            if !known || slot.source == Some(0) {
+                return Err(rule("grid", "slots name a source of the list, the first by silence"));
+            }
+            let interval = interval("grid", &slot.start, &slot.end)?;
+            let source = u32::try_from(source).unwrap_or(u32::MAX);
+            rates.push(Rate { interval, g_per_kwh: slot.g_per_kwh, class: slot.class, source });
+        }
+        let span = self.interval()?;
+        let priced = Tariff::new(&rates)
+            .and_then(|tariff| tariff.price(span, &load, missing))
+            .map_err(|error| rule("grid", format!("slots that price the span: {error}")))?;
+        Ok(Some(priced))
+    }
+
+    /// The energy as it was priced; `None` when its parts are not listed.
+    ///
+    /// # Errors
+    /// When they are no parts.
+    pub fn energy_over_time(&self) -> Result<Option<Load>, Error> {
+        load(self.load.as_ref(), &self.start_ts, self.energy_kwh)
+    }
+
+    /// Holds the record's numbers against a price of its span.
+    ///
+    /// # Errors
+    /// The first member that differs.
+    pub fn check_price(&self, priced: &Priced) -> Result<(), Error> {
+        let grid = &self.grid;
+        let cv = |name: &str| -> Result<f64, Error> {
+            let input = self.inputs.iter().find(|input| input.name == name);
+            let distribution = input.map(super::Input::distribution).transpose()?;
+            Ok(distribution.map_or(0.0, |d| d.standard()))
+        };
+        let filled = grid.filled.as_ref();
+        for (member, stored, again) in [
+            ("intensity_g_per_kwh", self.intensity_g_per_kwh, priced.g_per_kwh),
+            ("grid", grid.coverage_pct, 100.0 * priced.coverage),
+            ("grid", grid.estimated_pct, 100.0 * priced.estimated),
+            ("grid", grid.forecast_pct, 100.0 * priced.forecast),
+            ("grid", filled.map_or(0.0, |filled| filled.seconds), priced.filled.seconds),
+            ("grid", filled.map_or(0.0, |filled| filled.energy_kwh), priced.filled.kwh),
+            ("grid", filled.map_or(0.0, |filled| filled.g_per_kwh), priced.filled.g_per_kwh),
+            ("inputs", cv("slot_noise")?, priced.noise_cv),
+            ("inputs", cv("coverage")?, priced.filled_cv),
+        ] {
+            if (stored - again).abs() > SAME * again.abs().max(1e-9) {
+                return Err(rule(
+                    member,
+                    format!("{again} by the record's own slots, not {stored}"),
+                ));
+            }
+        }
+        let count = u64::try_from(priced.slots).unwrap_or(u64::MAX);
+        if grid.slots.count == count {
+            Ok(())
+        } else {
+            Err(rule("grid", "slots that meet the span, and no others"))
+        }
+    }
+
+    /// Members of a measurement are those of v1, with its rules.
+    fn check_measurement(&self) -> Result<(), Error> {
+        let there = [
+            self.allocation_ratio.is_some(),
+            self.attribution_mode.is_some(),
+            self.domains.is_some(),
+            self.elapsed_ns.is_some(),
+            self.energy.is_some(),
+            self.excluded.is_some(),
+            self.gaps.is_some(),
+            self.idle_policy.is_some(),
+            self.workload.is_some(),
+        ];
+        let optional = self.boot_id.is_some() || self.cpu.is_some() || self.model.is_some();
+        if there.iter().all(|there| !there) && !optional && self.sensors.is_none() {
+            return Ok(());
+        }
+        let Some(v1) = self.as_v1() else {
+            return Err(rule("energy", "all members of a measurement, or none"));
+        };
+        v1.check_energy()?;
+        v1.check_share()?;
+        v1.check_text()?;
+        v1.check_sensors()?;
+        #[expect(clippy::cast_precision_loss, reason = "below 2^53, as checked")]
+        same("energy_kwh", self.energy_kwh, round9(v1.energy.workload_uj as f64 / 3.6e12))
+    }
+
+    /// The measurement as v1 would have it; what is no part of one is left empty.
+    pub(crate) fn as_v1(&self) -> Option<crate::Record> {
+        Some(crate::Record {
+            allocation_ratio: self.allocation_ratio?,
+            attribution_mode: self.attribution_mode?,
+            boot_id: self.boot_id.clone(),
+            coverage_pct: self.coverage_pct,
+            cpu: self.cpu,
+            domains: self.domains.clone()?,
+            elapsed_ns: self.elapsed_ns?,
+            end_ts: self.end_ts.clone(),
+            energy: self.energy?,
+            energy_kwh: self.energy_kwh,
+            excluded: self.excluded.clone()?,
+            gaps: self.gaps.clone()?,
+            grams: self.grams,
+            host_id: self.host_id.clone()?,
+            idle_policy: self.idle_policy?,
+            inputs: Vec::new(),
+            intensity_g_per_kwh: self.intensity_g_per_kwh,
+            kind: self.kind,
+            labels: self.labels.clone(),
+            meta: crate::Meta {
+                ci_lower_g: self.meta.ci_lower_g,
+                ci_upper_g: self.meta.ci_upper_g,
+                confidence_level_pct: self.meta.confidence_level_pct,
+                method: self.meta.method.as_str().to_owned(),
+            },
+            model: self.model.clone(),
+            notes: self.notes.clone(),
+            pue_used: self.pue_used,
+            quality_flag: self.quality_flag,
+            region: self.region.clone(),
+            schema_version: crate::SCHEMA_VERSION,
+            sensors: self.sensors.clone().unwrap_or_default(),
+            signal: self.signal.clone(),
+            simulated: self.simulated,
+            source: self.source.clone(),
+            start_ts: self.start_ts.clone(),
+            tool: self.tool.clone(),
+            total_energy_with_pue_kwh: self.total_energy_with_pue_kwh,
+            record_type: self.record_type,
+            uncertainty_pct: self.uncertainty_pct,
+            workload: self.workload.clone()?,
+        })
+    }
+
+    fn check_text(&self) -> Result<(), Error> {
+        self.interval()?;
+        let long = |text: &String| text.is_empty() || text.len() > LABEL_BYTES_MAX;
+        if self.labels.len() > LABELS_MAX
+            || self.labels.iter().any(|(key, value)| long(key) || value.len() > LABEL_BYTES_MAX)
+        {
+            return Err(rule("labels", "at most 64, of at most 256 bytes"));
+        }
+        if self.inputs.len() > LIST_MAX
+            || self.notes.len() > LIST_MAX
+            || self.scopes.len() > LIST_MAX
+        {
+            return Err(rule("inputs", "lists of at most 256 items"));
+        }
+        if !self.notes.is_sorted_by(|a, b| a < b) {
+            return Err(rule("notes", "sorted, each once"));
+        }
+        for (member, text) in [("id", &self.id), ("host_id", &self.host_id)] {
+            if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > ID_BYTES_MAX) {
+                return Err(rule(member, "1 to 128 bytes"));
+            }
+        }
+        for source in &self.grid.sources {
+            let times = [&source.fetched_at, &source.updated_at];
+            times.into_iter().flatten().try_for_each(|text| time("grid", text).map(|_| ()))?;
+            let sorted = source.raw_sha256.is_sorted_by(|a, b| a < b);
+            if !sorted || !source.raw_sha256.iter().all(|text| is_digest(text)) {
+                return Err(rule("grid", "digests in hex, sorted, each once"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn same(member: &'static str, stored: f64, again: f64) -> Result<(), Error> {
+    if stored.to_bits() == again.to_bits() {
+        return Ok(());
+    }
+    Err(rule(member, format!("{again} by the record's own inputs, not {stored}")))
+}
+
+fn time(member: &'static str, text: &str) -> Result<jiff::Timestamp, Error> {
+    let time: Option<jiff::Timestamp> = text.parse().ok();
+    let time = time.filter(|time| timestamp(*time) == text);
+    time.ok_or_else(|| rule(member, "UTC with six decimals and Z"))
+}
+
+fn interval(member: &'static str, start: &str, end: &str) -> Result<Interval, Error> {
+    let (start, end) = (time(member, start)?, time(member, end)?);
+    Interval::new(start, end).map_err(|_| rule(member, "an end after the start"))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A list, or the digest of a longer one.
+fn check_listed(
+    member: &'static str,
+    count: u64,
+    listed: Option<usize>,
+    digest: Option<&str>,
+) -> Result<(), Error> {
+    let counted = |n: usize| u64::try_from(n) == Ok(count) && n <= LISTED_MAX;
+    let fine = match (listed, digest) {
+        (Some(n), None) => counted(n),
+        (None, Some(digest)) => is_digest(digest) && count > LISTED_MAX as u64,
+        _ => false,
+    };
+    if fine { Ok(()) } else { Err(rule(member, "a list of up to 192, or the digest of more")) }
+}
+
+/// The energy of the span; `None` when its parts are not listed.
+fn load(series: Option<&LoadSeries>, start: &str, kwh: f64) -> Result<Option<Load>, Error> {
+    let Some(series) = series else { return Ok(Some(Load::Even(kwh))) };
+    let Some(list) = &series.list else { return Ok(None) };
+    let mut at = start;
+    let mut parts = Vec::with_capacity(list.len());
+    for part in list {
+        parts.push(Part { interval: interval("load", at, &part.end)?, kwh: part.kwh });
+        at = &part.end;
+    }
+    let load = Load::Series(parts);
+    same("energy_kwh", kwh, round9(load.kwh()))?;
+    Ok(Some(load))
+}
+
+fn check_scope(scope: &Scope) -> Result<(), Error> {
+    let fine = match scope.scope {
+        1 => scope.basis.is_none() && scope.category.is_none(),
+        2 => scope.basis.is_some() && scope.category.is_none(),
+        3 => {
+            scope.basis != Some(Basis::Market)
+                && scope.category.is_some_and(|category| (1..=15).contains(&category))
+        }
+        _ => false,
+    };
+    if fine {
+        Ok(())
+    } else {
+        Err(rule("scopes", "1; 2 with a basis; 3 with a category from 1 to 15"))
+    }
+}
+
+/// Slots that are listed, for the digest of a longer list.
+impl Slots {
+    /// Whether the slots are few enough to list.
+    pub fn is_listed(&self) -> bool {
+        self.count <= LISTED_MAX as u64
+    }
+}

@@ -1,0 +1,505 @@
+//! The one place where the doubles of record v2 are made: prices, interval, budget, and what the grid
+//! data say of themselves.
+//!
+//! The expensive half, the distribution relative to its mean, is a value of its own ([`Relative`]):
+//! spans whose inputs differ in their means only share it.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Contribution, Filled, Grid, Input, IntervalKind, Meta, MethodName, Sampling, Slot, Slots,
+    Source,
+};
+use crate::{Decimal, Error, Prices, rule, timestamp};
+use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::intensity::{self, Interval, InventoryIntensity};
+use carbon_ops_estimate::span::{FILLED_CV_MIN, Missing, Priced, Tariff};
+use carbon_ops_estimate::uncertainty::text::Quantity;
+use carbon_ops_estimate::uncertainty::{
+    self as model, Distribution, LEVEL, Model, MonteCarlo, NotClosed, Trials, Used,
+};
+
+/// A smaller numerical error cannot be seen next to what is not known.
+const ERROR_MIN: f64 = 1e-6;
+
+/// Intervals are relative to the mean.
+const NOT_RELATIVE: &str =
+    "what is not known exactly has a mean above 0; nothing at all is an exact 0";
+
+/// The names that every record has once.
+const NAMED: [&str; 3] = ["energy", "pue", "intensity"];
+
+/// How an interval is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// By quadrature; where the inputs admit none, by sampling, and the result says so.
+    Analytical,
+    /// By sampling.
+    MonteCarlo {
+        /// How many trials.
+        trials: Trials,
+        /// The seed.
+        seed: u64,
+        /// Which interval.
+        interval: IntervalKind,
+    },
+}
+
+/// A distribution relative to its mean.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Relative {
+    /// Standard uncertainty over mean.
+    pub standard: f64,
+    /// Lower end of the interval over mean.
+    pub low: f64,
+    /// Upper end of the interval over mean.
+    pub high: f64,
+    /// Which interval.
+    pub interval: IntervalKind,
+    /// How it was sampled, if it was.
+    pub sampling: Option<Sampling>,
+    /// Estimate of the numerical error of the ends over the mean, where it is not below a millionth.
+    pub error: Option<f64>,
+    /// Why it was sampled although the closed form was asked for.
+    pub instead: Option<NotClosed>,
+}
+
+/// What [`estimate`] derives; all rounded to nine digits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    /// What follows from means alone.
+    pub prices: Prices,
+    /// See [`super::Record::uncertainty_pct`].
+    pub uncertainty_pct: f64,
+    /// See [`super::Record::meta`].
+    pub meta: Meta,
+}
+
+impl Input {
+    /// An input by its distribution; parameters are rounded to nine digits, so that the record holds
+    /// exactly what was computed with.
+    pub fn new(name: &str, distribution: Distribution, source: impl Into<String>) -> Self {
+        Self {
+            dist: quantity(name).echo(&rounded(distribution)),
+            name: name.to_owned(),
+            shared: None,
+            sign: None,
+            source: source.into(),
+        }
+    }
+
+    /// A factor of mean 1 with this coefficient of variation.
+    pub fn factor(name: &str, cv: f64, source: impl Into<String>) -> Self {
+        Self::new(name, Distribution::Lognormal { mean: 1.0, cv }, source)
+    }
+
+    /// The same input, sharing its error with every input of that key.
+    #[must_use]
+    pub fn shared(mut self, key: impl Into<String>) -> Self {
+        self.shared = Some(key.into());
+        self
+    }
+
+    /// The distribution that its text means; that of `energy` in kWh, that of `intensity` in g/kWh.
+    ///
+    /// # Errors
+    /// When the text is none, or is not as [`Input::new`] writes it.
+    pub fn distribution(&self) -> Result<Distribution, Error> {
+        let quantity = quantity(&self.name);
+        let distribution = quantity.read(&self.dist).map_err(|error| {
+            let reason = error.reason;
+            rule("inputs", format!("the distribution of {} is one: {reason}", self.name))
+        })?;
+        let again = quantity.echo(&rounded(distribution));
+        if again != self.dist {
+            return Err(rule("inputs", format!("{} is written as {again}", self.name)));
+        }
+        if self.sign.is_some_and(|sign| sign != -1 || self.shared.is_none()) {
+            return Err(rule("inputs", format!("the sign of {} is −1 or left out", self.name)));
+        }
+        Ok(distribution)
+    }
+}
+
+fn quantity(name: &str) -> Quantity {
+    match name {
+        "energy" => Quantity::Energy,
+        "intensity" => Quantity::Intensity,
+        _ => Quantity::Ratio,
+    }
+}
+
+/// With each parameter changed by `change`, those without a unit (`cv`, `dof`) by `pure`.
+fn mapped(
+    distribution: Distribution,
+    change: impl Fn(f64) -> f64,
+    pure: impl Fn(f64) -> f64,
+) -> Distribution {
+    use Distribution as D;
+    match distribution {
+        D::Point { mean } => D::Point { mean: change(mean) },
+        D::Normal { mean, sd } => D::Normal { mean: change(mean), sd: change(sd) },
+        D::TruncatedNormal { mu, sigma, min, max } => D::TruncatedNormal {
+            mu: change(mu),
+            sigma: change(sigma),
+            min: change(min),
+            max: max.map(change),
+        },
+        D::Lognormal { mean, cv } => D::Lognormal { mean: change(mean), cv: pure(cv) },
+        D::Uniform { low, high } => D::Uniform { low: change(low), high: change(high) },
+        D::Triangular { low, mode, high } => {
+            D::Triangular { low: change(low), mode: change(mode), high: change(high) }
+        }
+        D::ArcSine { low, high } => D::ArcSine { low: change(low), high: change(high) },
+        D::StudentT { mean, scale, dof } => {
+            D::StudentT { mean: change(mean), scale: change(scale), dof: pure(dof) }
+        }
+        D::InexactUniform { low, high, inexact } => {
+            D::InexactUniform { low: change(low), high: change(high), inexact: change(inexact) }
+        }
+    }
+}
+
+fn rounded(distribution: Distribution) -> Distribution {
+    mapped(distribution, round9, round9)
+}
+
+/// The distribution of a quantity that is `by` times as large.
+fn scaled(distribution: Distribution, by: f64) -> Distribution {
+    mapped(distribution, |x| x * by, |x| x)
+}
+
+/// A distribution over its mean. Lognormals of one `cv` give the same to the last bit, whatever their
+/// means, so that spans can share what is computed from it.
+pub(crate) fn over_mean(distribution: Distribution) -> Distribution {
+    match distribution {
+        Distribution::Point { .. } => Distribution::Point { mean: 1.0 },
+        Distribution::Lognormal { cv, .. } => Distribution::Lognormal { mean: 1.0, cv },
+        other => scaled(other, 1.0 / other.mean()),
+    }
+}
+
+/// The inputs of an energy: its mean, which is exact, and what is not known of it as a factor of mean 1
+/// that energies of one relative uncertainty share.
+///
+/// # Errors
+/// When its mean is negative.
+pub fn energy_inputs(energy: Distribution, source: &str) -> Result<Vec<Input>, Error> {
+    let mean = energy.mean();
+    if !(mean.is_finite() && mean >= 0.0) {
+        return Err(rule("inputs", "an energy is not negative"));
+    }
+    if mean <= 0.0 && energy.variance() > 0.0 {
+        return Err(rule("inputs", NOT_RELATIVE));
+    }
+    let mut inputs = vec![Input::new("energy", Distribution::Point { mean }, source)];
+    if energy.variance() > 0.0 && mean > 0.0 {
+        let source = format!("{source}: {}", Quantity::Energy.echo(&rounded(energy)));
+        inputs.push(Input::new("energy_error", over_mean(energy), source));
+    }
+    Ok(inputs)
+}
+
+/// The distributions of all inputs, and the means of the three that have a unit.
+pub(super) struct Factors {
+    pub(super) all: Vec<Distribution>,
+    pub(super) energy_kwh: f64,
+    pub(super) pue: f64,
+    pub(super) intensity: f64,
+}
+
+impl Factors {
+    /// Every rule on the list of inputs.
+    pub(super) fn of(inputs: &[Input]) -> Result<Self, Error> {
+        let mut means = [None; 3];
+        let mut all = Vec::with_capacity(inputs.len());
+        let mut keys = BTreeSet::new();
+        for input in inputs {
+            let factor = input.distribution()?;
+            let mean = factor.mean();
+            match NAMED.iter().position(|name| *name == input.name) {
+                Some(index)
+                    if means.get_mut(index).is_none_or(|slot| slot.replace(mean).is_some()) =>
+                {
+                    return Err(rule("inputs", format!("one input is named {}", input.name)));
+                }
+                // A tenth digit is lost in each parameter.
+                None if (mean - 1.0).abs() > 2e-9 => {
+                    return Err(rule("inputs", format!("the mean of {} is 1", input.name)));
+                }
+                Some(_) | None => {}
+            }
+            if mean <= 0.0 && !factor.is_point() {
+                return Err(rule("inputs", NOT_RELATIVE));
+            }
+            if input.shared.as_ref().is_some_and(|key| !keys.insert(key)) {
+                return Err(rule("inputs", format!("the key of {} occurs once", input.name)));
+            }
+            all.push(factor);
+        }
+        let [Some(energy_kwh), Some(pue), Some(intensity)] = means else {
+            return Err(rule("inputs", "energy, pue and intensity are among them"));
+        };
+        if pue < 1.0 {
+            return Err(rule("inputs", "the mean of pue is at least 1"));
+        }
+        if energy_kwh < 0.0 || intensity < 0.0 {
+            return Err(rule("inputs", "the means of energy and intensity are not negative"));
+        }
+        Ok(Self { all, energy_kwh, pue, intensity })
+    }
+
+    pub(super) fn prices(&self) -> Prices {
+        Prices::of_kilowatt_hours(self.energy_kwh, self.pue, self.intensity)
+    }
+
+    /// Each over its mean; one whose mean is 0 has no part in a relative distribution.
+    fn relative(&self, inputs: &[Input]) -> Vec<model::Input> {
+        let with_mean = inputs.iter().zip(&self.all).filter(|(_, factor)| factor.mean() > 0.0);
+        let over = |(input, factor): (&Input, &Distribution)| {
+            model::Input::new(input.name.as_str(), over_mean(*factor))
+        };
+        with_mean.map(over).collect()
+    }
+}
+
+impl Relative {
+    /// Of the product of all inputs.
+    ///
+    /// # Errors
+    /// When the inputs break a rule, or admit no interval.
+    pub fn of(inputs: &[Input], method: Method) -> Result<Self, Error> {
+        let factors = Factors::of(inputs)?.relative(inputs);
+        let estimate = Model::product(1.0, factors)?.evaluate(&method.into())?;
+        let digits = match method {
+            Method::MonteCarlo { trials: Trials::Adaptive { digits }, .. } => Some(digits),
+            _ => None,
+        };
+        let mut relative = Self {
+            standard: estimate.standard / estimate.mean,
+            low: estimate.low / estimate.mean,
+            high: estimate.high / estimate.mean,
+            interval: match estimate.interval {
+                model::Interval::Symmetric => IntervalKind::Symmetric,
+                model::Interval::Shortest => IntervalKind::Shortest,
+            },
+            sampling: None,
+            error: None,
+            instead: None,
+        };
+        match estimate.method {
+            Used::MonteCarlo { run, instead } => {
+                relative.sampling = Some(Sampling {
+                    adaptive_digits: digits,
+                    generator: estimate.method.generator().unwrap_or_default().to_owned(),
+                    seed: Decimal(run.seed),
+                    stable: run.stable,
+                    trials: run.trials,
+                });
+                relative.instead = instead;
+            }
+            Used::Analytical { error } => {
+                relative.error =
+                    error.map(|error| error / estimate.mean).filter(|e| *e > ERROR_MIN);
+            }
+        }
+        Ok(relative)
+    }
+
+    /// The interval of so many grams.
+    pub fn meta(&self, grams: f64) -> Meta {
+        let sampled = self.sampling.is_some();
+        Meta {
+            ci_lower_g: round9(grams * self.low),
+            ci_upper_g: round9(grams * self.high),
+            confidence_level_pct: round9(100.0 * LEVEL),
+            interval: self.interval,
+            method: if sampled { MethodName::MonteCarlo } else { MethodName::AnalyticalTruncated },
+            monte_carlo: self.sampling.clone(),
+            numerical_error_g: self.error.map(|error| round9(grams * error)),
+        }
+    }
+}
+
+/// Prices from the inputs' means, and the interval by what is known relative to them.
+///
+/// # Errors
+/// When the inputs break a rule, or are too large for their product to be a number.
+pub fn estimate(inputs: &[Input], relative: &Relative) -> Result<Derived, Error> {
+    let prices = Factors::of(inputs)?.prices();
+    if !(prices.grams * relative.high).is_finite() {
+        return Err(rule(
+            "inputs",
+            "the product of energy, PUE and intensity is too large for a number",
+        ));
+    }
+    Ok(Derived {
+        prices,
+        uncertainty_pct: round9(100.0 * relative.standard),
+        meta: relative.meta(prices.grams),
+    })
+}
+
+/// What each input contributes to the variance of the product, in the order of the inputs; those that
+/// contribute nothing are left out.
+///
+/// # Errors
+/// When the inputs break a rule.
+pub fn budget(inputs: &[Input]) -> Result<Vec<Contribution>, Error> {
+    let factors = Factors::of(inputs)?.all;
+    let cv_squared = |factor: &Distribution| {
+        let mean = factor.mean();
+        if mean > 0.0 { factor.variance() / (mean * mean) } else { 0.0 }
+    };
+    let whole = factors.iter().map(|factor| 1.0 + cv_squared(factor)).product::<f64>() - 1.0;
+    let shares = inputs.iter().zip(&factors).filter(|(_, factor)| cv_squared(factor) > 0.0);
+    let shares = shares.map(|(input, factor)| Contribution {
+        name: input.name.clone(),
+        pct: round9(100.0 * cv_squared(factor) / whole),
+        shared: input.shared.clone(),
+    });
+    Ok(shares.collect())
+}
+
+/// The inputs that a price brings with it: the intensity with the error that all slots of its source
+/// share, further sources, the noise of single hours, and what was filled in.
+///
+/// `intensity` stands in for the distribution of the first source where that is known better than by
+/// its class; its mean is that of the price.
+pub fn grid_inputs(
+    priced: &Priced,
+    tariff: &Tariff,
+    intensity: Option<Distribution>,
+    source: &str,
+) -> Vec<Input> {
+    let first = priced.sources.first();
+    let cv = first.map_or(0.0, |source| source.cv);
+    let mean = priced.g_per_kwh;
+    let usual = if mean > 0.0 && cv > 0.0 {
+        Distribution::Lognormal { mean, cv }
+    } else {
+        Distribution::Point { mean }
+    };
+    let key = |source: u32| tariff.shared_key(source).map(str::to_owned);
+    let with_key = |input: Input, key: Option<String>| match key {
+        Some(key) => input.shared(key),
+        None => input,
+    };
+    let named = Input::new("intensity", intensity.unwrap_or(usual), source);
+    let mut inputs = vec![with_key(named, first.and_then(|first| key(first.source)))];
+    for other in priced.sources.iter().skip(1).filter(|other| other.cv > 0.0) {
+        let source = format!("{:.1} % of the grams are of this source", 100.0 * other.share);
+        inputs.push(with_key(Input::factor("grid", other.cv, source), key(other.source)));
+    }
+    if priced.noise_cv > 0.0 {
+        let source = "prior: single hours, by class (docs/method.md)";
+        inputs.push(Input::factor("slot_noise", priced.noise_cv, source));
+    }
+    if priced.filled_cv > 0.0 {
+        let source = format!(
+            "prior: {:.1} % of the energy has no slot, whose value may be off by the spread of the others, \
+             {:.0} % at least",
+            100.0 * (1.0 - priced.coverage),
+            100.0 * FILLED_CV_MIN
+        );
+        inputs.push(Input::factor("coverage", priced.filled_cv, source));
+    }
+    inputs
+}
+
+/// What the record keeps of the grid data: all but the digest of slots that are too many to list.
+/// `slots` are those that meet the span.
+pub fn grid_of(
+    span: Interval,
+    priced: &Priced,
+    slots: &[intensity::Slot<InventoryIntensity>],
+    missing: Missing,
+) -> Grid {
+    let meeting: Vec<_> =
+        slots.iter().filter(|slot| slot.interval.intersection(&span).is_some()).collect();
+    let mut sources: Vec<Source> = Vec::new();
+    let mut list = Vec::with_capacity(meeting.len());
+    for slot in &meeting {
+        let index = place(&mut sources, slot);
+        list.push(Slot {
+            class: slot.meta.uncertainty,
+            end: timestamp(slot.interval.end()),
+            g_per_kwh: round9(slot.as_grams_per_kilowatt_hour()),
+            source: u64::try_from(index).ok().filter(|index| *index > 0),
+            start: timestamp(slot.interval.start()),
+            updated_at: slot.updated_at.map(timestamp),
+        });
+    }
+    let percent = |part: f64| round9(100.0 * part);
+    Grid {
+        coverage_pct: percent(priced.coverage),
+        estimated_pct: percent(priced.estimated),
+        filled: (priced.filled.seconds > 0.0).then(|| Filled {
+            energy_kwh: round9(priced.filled.kwh),
+            g_per_kwh: round9(priced.filled.g_per_kwh),
+            seconds: round9(priced.filled.seconds),
+        }),
+        forecast_pct: percent(priced.forecast),
+        missing_policy: missing.as_str().to_owned(),
+        slots: Slots {
+            count: u64::try_from(list.len()).unwrap_or(u64::MAX),
+            list: Some(list),
+            sha256: None,
+        },
+        sources,
+    }
+}
+
+/// The place of a slot's source in the list, with what the slot adds to it.
+fn place(sources: &mut Vec<Source>, slot: &intensity::Slot<InventoryIntensity>) -> usize {
+    let meta = &slot.meta;
+    let same = |source: &Source| {
+        source.provider == meta.provider
+            && source.zone_requested == meta.zone_requested
+            && source.zone_returned == meta.zone_returned
+            && source.model_version == meta.model_version
+            && source.licence == meta.licence
+            && source.attribution == meta.attribution
+    };
+    let index = sources.iter().position(same).unwrap_or_else(|| {
+        sources.push(Source {
+            attribution: meta.attribution.clone(),
+            fetched_at: None,
+            licence: meta.licence.clone(),
+            model_version: meta.model_version.clone(),
+            provider: meta.provider.clone(),
+            raw_sha256: Vec::new(),
+            updated_at: None,
+            zone_requested: meta.zone_requested.clone(),
+            zone_returned: meta.zone_returned.clone(),
+        });
+        sources.len() - 1
+    });
+    if let Some(source) = sources.get_mut(index) {
+        // Texts of one form are in the order of their times.
+        source.fetched_at = source.fetched_at.take().max(meta.fetched_at.map(timestamp));
+        source.updated_at = source.updated_at.take().max(slot.updated_at.map(timestamp));
+        if let Some(digest) = meta.raw_digest.map(|digest| digest.to_string())
+            && let Err(at) = source.raw_sha256.binary_search(&digest)
+        {
+            source.raw_sha256.insert(at, digest);
+        }
+    }
+    index
+}
+
+impl From<Method> for model::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Analytical => Self::Analytical,
+            Method::MonteCarlo { trials, seed, interval } => Self::MonteCarlo(MonteCarlo {
+                trials,
+                interval: match interval {
+                    IntervalKind::Symmetric => model::Interval::Symmetric,
+                    IntervalKind::Shortest => model::Interval::Shortest,
+                },
+                ..MonteCarlo::seeded(seed)
+            }),
+        }
+    }
+}
