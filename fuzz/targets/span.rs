@@ -7,7 +7,7 @@ use carbon_ops_record::v2::energy_inputs;
 use carbon_ops_estimate::span::{Load, Missing, Rate, Tariff};
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../crates/carbon-ops-cli/src/commands/estimate/row.rs"]
+#[path = "../../crates/carbon-ops/src/row.rs"]
 #[expect(dead_code, reason = "the names of a row go through the command's pricer")]
 mod row;
 

@@ -24,7 +24,7 @@ pub(crate) enum Mode {
 
 /// Which of our crates may depend on which others of ours. A crate that is not named here may not
 /// exist: whoever adds one decides its arrows.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("carbon-ops-units", &[]),
     ("carbon-ops-meter", &["carbon-ops-units"]),
     ("carbon-ops-governor", &["carbon-ops-meter", "carbon-ops-units"]),
@@ -34,7 +34,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("carbon-ops-record", &["carbon-ops-estimate", "carbon-ops-grid", "carbon-ops-units"]),
     ("carbon-ops-ledger", &[]),
     (
-        "carbon-ops-cli",
+        "carbon-ops",
         &[
             "carbon-ops-estimate",
             "carbon-ops-grid",
@@ -44,6 +44,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "carbon-ops-units",
         ],
     ),
+    ("carbon-ops-cli", &["carbon-ops"]),
     ("xtask", &[]),
 ];
 

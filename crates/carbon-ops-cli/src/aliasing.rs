@@ -8,9 +8,9 @@
 
 use std::time::Duration;
 
-use carbon_ops_meter::clock::Moment;
-use carbon_ops_meter::counter::{Counter, Scale, Step};
-use carbon_ops_units::{Microjoules, Watts};
+use carbon_ops::meter::clock::Moment;
+use carbon_ops::meter::counter::{Counter, Scale, Step};
+use carbon_ops::units::{Microjoules, Watts};
 use jiff::SignedDuration;
 
 use crate::aliasing::curve::Curve;

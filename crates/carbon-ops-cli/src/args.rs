@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use carbon_ops_estimate::sci::FunctionalUnit;
-use carbon_ops_estimate::span::Missing;
-use carbon_ops_ledger::entry::Durability;
-use carbon_ops_ledger::pack::Selection;
-use carbon_ops_record::v2::Deployment;
-use carbon_ops_units::Microjoules;
+use carbon_ops::estimate::sci::FunctionalUnit;
+use carbon_ops::estimate::span::Missing;
+use carbon_ops::ledger::entry::Durability;
+use carbon_ops::ledger::pack::Selection;
+use carbon_ops::record::v2::Deployment;
+use carbon_ops::units::Microjoules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::aliasing::{curve::Curve, duration, register::parse_range};
@@ -454,7 +454,7 @@ pub(crate) enum Of {
 }
 
 fn window(text: &str) -> Result<usize, String> {
-    let least = carbon_ops_estimate::anomaly::WINDOW_MIN;
+    let least = carbon_ops::estimate::anomaly::WINDOW_MIN;
     let count: usize = text.parse().map_err(|_| "it is no number".to_owned())?;
     if count < least { Err(format!("at least {least} are needed")) } else { Ok(count) }
 }

@@ -12,27 +12,13 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 use crate::commands::run::FAILED;
-use crate::edge::Edge;
 use crate::render::describe;
+use carbon_ops::env::Env;
 
 mod aliasing;
 mod args;
-mod cgroup;
 mod commands;
-mod compose;
-mod config;
-mod edge;
-mod gpus;
-mod grid;
-mod host;
-mod hourly;
-mod measure;
 mod render;
-mod spawn_in_cgroup;
-mod store;
-mod supervise;
-mod unsafe_calls;
-mod witnesses;
 
 /// Exit code for what could not be done.
 const COULD_NOT: u8 = 2;
@@ -44,24 +30,24 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let edge = Edge::real();
+    let env = Env::real();
     let config = cli.config.as_deref();
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     let is_run = matches!(cli.command, Command::Run(_));
     let result = match &cli.command {
-        Command::Run(args) => commands::run::run(args, &edge, config, &mut err),
-        Command::Monitor(args) => commands::monitor::run(args, &edge, config, &mut out),
-        Command::Estimate(args) => commands::estimate::run(args, &edge, config, &mut out),
-        Command::Aggregate(args) => commands::aggregate::run(args, &edge, config, &mut out),
+        Command::Run(args) => commands::run::run(args, &env, config, &mut err),
+        Command::Monitor(args) => commands::monitor::run(args, &env, config, &mut out),
+        Command::Estimate(args) => commands::estimate::run(args, &env, config, &mut out),
+        Command::Aggregate(args) => commands::aggregate::run(args, &env, config, &mut out),
         Command::Label(args) => commands::label::run(args, &mut out),
-        Command::Anomaly(args) => commands::anomaly::run(args, &edge, config, &mut out),
-        Command::Ledger(command) => commands::ledger::run(command, &edge, config, &mut out),
+        Command::Anomaly(args) => commands::anomaly::run(args, &env, config, &mut out),
+        Command::Ledger(command) => commands::ledger::run(command, &env, config, &mut out),
         Command::Witness(command) => commands::witness::run(command, &mut out),
-        Command::Keys(command) => commands::keys::run(command, &edge, config, &mut out),
-        Command::Config(command) => commands::config::run(command, &edge, config, &mut out),
+        Command::Keys(command) => commands::keys::run(command, &env, config, &mut out),
+        Command::Config(command) => commands::config::run(command, &env, config, &mut out),
         Command::Schema(args) => commands::schema::run(args, &mut out),
-        Command::Intensity(args) => commands::intensity::run(args, &edge, config, &mut out),
-        Command::Doctor(args) => commands::doctor::run(args, &edge, config, &mut out),
+        Command::Intensity(args) => commands::intensity::run(args, &env, config, &mut out),
+        Command::Doctor(args) => commands::doctor::run(args, &env, config, &mut out),
         Command::Demo(command) => commands::demo::run(command, &mut out),
     };
     match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {
@@ -76,8 +62,8 @@ fn main() -> ExitCode {
 
 /// That a ledger was cut off or rewritten is an answer with a code of its own.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let ledger = error.downcast_ref::<carbon_ops_ledger::Error>();
-    if ledger.is_some_and(carbon_ops_ledger::Error::proves_rewriting) {
+    let ledger = error.downcast_ref::<carbon_ops::ledger::Error>();
+    if ledger.is_some_and(carbon_ops::ledger::Error::proves_rewriting) {
         REWRITTEN
     } else {
         COULD_NOT

@@ -4,11 +4,12 @@
 
 use std::fmt::Write as _;
 
-use carbon_ops_record::{AttributionMode, Record, Sensor, SensorStatus, v2};
-use carbon_ops_units::{KilowattHours, Microjoules};
+use carbon_ops::record::{AttributionMode, Record, Sensor, SensorStatus, v2};
+pub(crate) use carbon_ops::text::plain;
+use carbon_ops::units::{KilowattHours, Microjoules};
 
-use crate::gpus::Gpu;
-use crate::measure::Note;
+use carbon_ops::gpus::Gpu;
+use carbon_ops::measure::Note;
 
 /// A number with an SI prefix and three significant digits; never `0` for what is not zero.
 pub(crate) fn si(value: f64, unit: &str) -> String {
@@ -52,11 +53,6 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
         }
     }
     text + &hints
-}
-
-/// Text of others, without the control characters that a terminal would obey.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Where the record went.

@@ -40,6 +40,11 @@ impl HostRoot {
             || self.powercap.as_deref().is_some_and(|p| p != Path::new("/sys/class/powercap"))
     }
 
+    /// Whether kernel files are those of the machine that this program runs on.
+    pub fn is_this_machine(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     /// The directory of powercap zones (flat, and all symlinks, on a real host).
     pub fn powercap_class(&self) -> PathBuf {
         self.powercap.clone().unwrap_or_else(|| self.path("/sys/class/powercap"))

@@ -154,7 +154,7 @@ fn our_lack(observed: &Observed) -> Vec<(f64, f64)> {
 }
 
 fn point(observed: &Observed, at: Duration, total: u64) -> (f64, f64) {
-    let total = carbon_ops_units::Microjoules::new(total).as_joules();
+    let total = carbon_ops::units::Microjoules::new(total).as_joules();
     (at.as_secs_f64(), observed.reference(at) - total)
 }
 

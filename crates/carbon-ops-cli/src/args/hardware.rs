@@ -1,6 +1,6 @@
 //! Arguments of hardware that a span of time has reserved, for `estimate` and `run`.
 
-use carbon_ops_estimate::embodied::{Hardware, Lifetime, Portion};
+use carbon_ops::estimate::embodied::{Hardware, Lifetime, Portion};
 use clap::Args;
 
 #[derive(Debug, Args)]

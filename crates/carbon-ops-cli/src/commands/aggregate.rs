@@ -1,26 +1,26 @@
 //! `carbon-ops aggregate`: sums over records of ledgers and files, each with its interval: operation, and
 //! apart from it the carbon of making hardware.
 //!
-//! Deliberately absent: how errors are shared (`carbon_ops_estimate::aggregate`); drawing
-//! (`carbon_ops_record::totals::Joint`).
+//! Deliberately absent: how errors are shared (`carbon_ops::estimate::aggregate`); drawing
+//! (`carbon_ops::record::totals::Joint`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use carbon_ops_estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
-use carbon_ops_record::any::Any;
-use carbon_ops_record::totals::{Figure as Sum, Group, Joint, Totals};
-use carbon_ops_record::v2::Figure;
+use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
+use carbon_ops::record::any::Any;
+use carbon_ops::record::totals::{Figure as Sum, Group, Joint, Totals};
+use carbon_ops::record::v2::Figure;
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod, GroupBy};
 use crate::commands::estimate::scopes_of;
-use crate::commands::sources::{How, Records, read};
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::render::{counted, plain, si};
+use carbon_ops::env::Env;
+use carbon_ops::records::{How, Records, read};
+use carbon_ops::settings::{Overrides, Settings};
 
 /// Heading of what has no label, or no host, of its own.
 const NONE: &str = "(none)";
@@ -31,16 +31,16 @@ const DRAWS_MAX: u64 = 2_000_000_000;
 
 pub(crate) fn run(
     args: &Aggregate,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let settings = Settings::resolve(edge, config, None)?;
+    let settings = Settings::resolve(env, config, &Overrides::default())?;
     let how = How {
         trust: args.trust.as_deref(),
         include_simulated: args.include_simulated,
         settings: &settings,
-        edge,
+        env,
     };
     let sampling = sampling(args)?;
     let read = read(&args.paths, &how)?;
@@ -85,12 +85,12 @@ fn sampling(args: &Aggregate) -> Result<Option<MonteCarlo>> {
     }
     let seed = match args.seed {
         Some(seed) => seed,
-        None => u64::from_be_bytes(Edge::random()?),
+        None => u64::from_be_bytes(Env::random()?),
     };
     let trials = args.trials.unwrap_or(TRIALS);
     Ok(Some(MonteCarlo {
         trials: Trials::Fixed(trials),
-        threads: Edge::threads(),
+        threads: Env::threads(),
         ..MonteCarlo::seeded(seed)
     }))
 }

@@ -6,29 +6,29 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
-use carbon_ops_estimate::anomaly::{Rule, Verdict, judge};
-use carbon_ops_record::any::Any;
+use carbon_ops::estimate::anomaly::{Rule, Verdict, judge};
+use carbon_ops::record::any::Any;
 use serde_json::json;
 
 use crate::args::{Anomaly, Of};
-use crate::commands::sources::{How, read};
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::render::{counted, plain};
+use carbon_ops::env::Env;
+use carbon_ops::records::{How, read};
+use carbon_ops::settings::{Overrides, Settings};
 
 /// Exit code 0 when nothing stands out, or there is too little to tell; 1 when something does.
 pub(crate) fn run(
     args: &Anomaly,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let settings = Settings::resolve(edge, config, None)?;
+    let settings = Settings::resolve(env, config, &Overrides::default())?;
     let how = How {
         trust: args.trust.as_deref(),
         include_simulated: args.include_simulated,
         settings: &settings,
-        edge,
+        env,
     };
     let mut records = read(&args.paths, &how)?.found;
     records.sort_by(|a, b| a.times().cmp(&b.times()));

@@ -8,19 +8,19 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::args::Config;
-use crate::config::{Setting, Settings};
-use crate::edge::Edge;
-use crate::gpus::NvmlLibrary;
-use crate::grid;
+use carbon_ops::env::Env;
+use carbon_ops::gpus::NvmlLibrary;
+use carbon_ops::settings::{Overrides, Setting, Settings};
+use carbon_ops::sources;
 
 pub(crate) fn run(
     command: &Config,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
     let Config::Show(show) = command;
-    let settings = Settings::resolve(edge, config, None)?;
+    let settings = Settings::resolve(env, config, &Overrides::default())?;
     let rows = rows(&settings);
     if show.json {
         let object: serde_json::Map<_, _> = rows
@@ -89,13 +89,13 @@ fn rows(settings: &Settings) -> Vec<Row> {
 }
 
 /// Secrets are shown as dots.
-fn providers(grid: &grid::Settings) -> Vec<Row> {
+fn providers(grid: &sources::Settings) -> Vec<Row> {
     let some = |name, setting: &Setting<Duration>| {
         let seconds = setting.value.as_secs_f64().to_string();
         (name, Some(seconds), setting.origin.to_string())
     };
     let order: Vec<String> = grid.order.value.iter().map(ToString::to_string).collect();
-    let fallback = grid::fallback_name(grid.fallback.value).to_owned();
+    let fallback = sources::fallback_name(grid.fallback.value).to_owned();
     let url = |name, setting: &Setting<String>| {
         (name, Some(setting.value.clone()), setting.origin.to_string())
     };

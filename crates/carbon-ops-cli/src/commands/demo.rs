@@ -9,9 +9,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
-use carbon_ops_meter::host_root::HostRoot;
-use carbon_ops_meter::sensor::Backend;
-use carbon_ops_units::Microjoules;
+use carbon_ops::meter::host_root::HostRoot;
+use carbon_ops::meter::sensor::Backend;
+use carbon_ops::units::Microjoules;
 use serde_json::{Value, json};
 
 use crate::aliasing::plot::{Frame, plot};

@@ -1,7 +1,7 @@
 //! `carbon-ops doctor`: what can be measured here, why not more, and the least that would allow it.
 //!
 //! The verdict first, then each check, then the remedies by what they cost. What is found is
-//! [`carbon_ops_meter::diagnosis`]; here it is printed.
+//! [`carbon_ops::meter::diagnosis`]; here it is printed.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -12,26 +12,26 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use carbon_ops_meter::client::SOCKET;
-use carbon_ops_meter::diagnosis::{Remedy, Report, Source, Touch, ZoneView, examine};
-use carbon_ops_meter::host_root::HostRoot;
-use carbon_ops_meter::sensor::Exclusion;
+use carbon_ops::meter::client::SOCKET;
+use carbon_ops::meter::diagnosis::{Remedy, Report, Source, Touch, ZoneView, examine};
+use carbon_ops::meter::host_root::HostRoot;
+use carbon_ops::meter::sensor::Exclusion;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use serde_json::{Value, json};
 
 use crate::COULD_NOT;
 use crate::args::Doctor;
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::render::plain;
+use carbon_ops::env::Env;
+use carbon_ops::settings::{Overrides, Settings};
 
 pub(crate) fn run(
     args: &Doctor,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let settings = Settings::resolve(edge, config, None)?;
+    let settings = Settings::resolve(env, config, &Overrides::default())?;
     let socket = settings.governor_socket.value.unwrap_or_else(|| SOCKET.into());
     let socket = socket.to_string_lossy();
     let host = match &args.host_root {

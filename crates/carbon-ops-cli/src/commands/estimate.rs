@@ -10,28 +10,25 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops_estimate::span::Load;
-use carbon_ops_estimate::uncertainty::Trials;
-use carbon_ops_estimate::uncertainty::text::Quantity;
-use carbon_ops_grid::Interval;
-use carbon_ops_grid::cache::Mode;
-use carbon_ops_record::any::Any;
-use carbon_ops_record::v2::{IntervalKind, Method, Record, Reserved};
+use carbon_ops::estimate::span::Load;
+use carbon_ops::estimate::uncertainty::Trials;
+use carbon_ops::estimate::uncertainty::text::Quantity;
+use carbon_ops::grid::Interval;
+use carbon_ops::grid::cache::Mode;
+use carbon_ops::record::any::Any;
+use carbon_ops::record::v2::{IntervalKind, Method, Record, Reserved};
 
 use crate::args::{Estimate, EstimateMethod, Reserve};
-use crate::config::Settings;
-use crate::edge::Edge;
-use crate::grid::{Grid, Name};
+use carbon_ops::env::Env;
+use carbon_ops::settings::{Overrides, Settings};
+use carbon_ops::sources::{Grid, Name};
 
-mod bytes;
-mod pricer;
 mod recompute;
-mod row;
 mod show;
 mod stream;
 
-use pricer::{Pricer, Shared, Span};
-pub(crate) use pricer::{Zone, listed};
+use carbon_ops::bytes;
+use carbon_ops::price::{Pricer, Shared, Span};
 pub(crate) use show::scopes_of;
 
 /// JCGM 101, 7.2: 10⁴/(1 − p) trials for a probability of p.
@@ -39,14 +36,14 @@ const TRIALS: u64 = 200_000;
 
 pub(crate) fn run(
     args: &Estimate,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
     if let Some(record) = &args.recompute {
-        return recompute::run(record, args.json, edge, config, out);
+        return recompute::run(record, args.json, env, config, out);
     }
-    let settings = Settings::resolve(edge, config, None)?;
+    let settings = Settings::resolve(env, config, &Overrides::default())?;
     let shared = shared(args, &settings)?;
     let mode = if args.offline { Mode::Offline } else { Mode::Online };
     let names: Vec<Name> =
@@ -54,9 +51,9 @@ pub(crate) fn run(
     let grid = Grid::new(&settings.grid, &names, mode)?;
     let mut pricer = Pricer::new(shared, &settings, grid);
     if args.energy.is_none() {
-        return stream::run(args, &mut pricer, &settings, edge, out);
+        return stream::run(args, &mut pricer, &settings, env, out);
     }
-    one(args, &mut pricer, &settings, edge, out)
+    one(args, &mut pricer, &settings, env, out)
 }
 
 /// What all spans have in common.
@@ -108,7 +105,7 @@ pub(crate) fn reserved_of(args: &Reserve) -> Vec<Reserved> {
 
 /// A record of a file, or of `LEDGER:SEQ`; its rules are checked, its signature is not.
 pub(crate) fn read_record(of: &str) -> Result<Any> {
-    let payload = crate::commands::ledger::unsigned(recompute::read(of)?);
+    let payload = carbon_ops::verify::unsigned(carbon_ops::recompute::read(of)?);
     Any::from_json(payload).with_context(|| of.to_owned())
 }
 
@@ -129,7 +126,7 @@ fn method(args: &Estimate) -> Result<Method> {
             },
             seed: match args.seed {
                 Some(seed) => seed,
-                None => u64::from_be_bytes(Edge::random()?),
+                None => u64::from_be_bytes(Env::random()?),
             },
             interval: if args.shortest { IntervalKind::Shortest } else { IntervalKind::Symmetric },
         }),
@@ -141,7 +138,7 @@ fn one(
     args: &Estimate,
     pricer: &mut Pricer<'_>,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
     let text = args.energy.as_deref().unwrap_or_default();
@@ -177,7 +174,7 @@ fn one(
         if at > 0 && !args.json {
             writeln!(out)?;
         }
-        tell(args, record, interval.is_some(), settings, edge, out)?;
+        tell(args, record, interval.is_some(), settings, env, out)?;
     }
     if args.buckets {
         let minutes = settings.bucket_minutes.value;
@@ -192,12 +189,12 @@ fn tell(
     record: &Record,
     has_times: bool,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<()> {
     let mut line = Vec::new();
     if let Some(ledger) = &args.ledger {
-        line = stream::sign(ledger, record, settings, edge)?;
+        line = stream::sign(ledger, record, settings, env)?;
     } else if args.json {
         bytes::record(record, &mut line)?;
         if !has_times {

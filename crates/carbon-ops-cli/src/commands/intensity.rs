@@ -6,16 +6,16 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_grid::cache::Mode;
-use carbon_ops_grid::parse_kind_and_factor;
-use carbon_ops_grid::zones;
-use carbon_ops_grid::{Found, Interval, Kind, Want};
+use carbon_ops::grid::cache::Mode;
+use carbon_ops::grid::parse_kind_and_factor;
+use carbon_ops::grid::zones;
+use carbon_ops::grid::{Found, Interval, Kind, Want};
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use crate::args::Intensity;
-use crate::config::Settings;
-use crate::edge::Edge;
-use crate::grid::{Grid, Name};
+use carbon_ops::env::Env;
+use carbon_ops::settings::{Overrides, Settings};
+use carbon_ops::sources::{Grid, Name};
 
 mod line;
 mod picture;
@@ -25,11 +25,11 @@ use line::Line;
 
 pub(crate) fn run(
     args: &Intensity,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let settings = Settings::resolve(edge, config, None)?;
+    let settings = Settings::resolve(env, config, &Overrides::default())?;
     let zone = args.zone.as_deref().or(settings.region.value.as_deref()).ok_or_else(|| {
         anyhow!(
             "no zone was named\nhint: --zone DE, a cloud region, coordinates, or a provider's own id such as \
@@ -37,7 +37,7 @@ pub(crate) fn run(
         )
     })?;
     let place = zones::place(zone)?;
-    let interval = interval(args, Edge::now())?;
+    let interval = interval(args, Env::now())?;
     let want = want(args)?;
     let mode = if args.offline { Mode::Offline } else { Mode::Online };
     let names: Vec<Name> =

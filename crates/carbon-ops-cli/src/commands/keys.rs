@@ -8,59 +8,59 @@ use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::Error as LedgerError;
-use carbon_ops_ledger::append::Rotation;
-use carbon_ops_ledger::entry::{
+use carbon_ops::ledger::Error as LedgerError;
+use carbon_ops::ledger::append::Rotation;
+use carbon_ops::ledger::entry::{
     AddedKey, EntryHash, Head, LedgerId, RetiredKey, RotationReason, possession_text,
 };
-use carbon_ops_ledger::keys::{
+use carbon_ops::ledger::keys::{
     KeyOrigin, Protection, PublicKey, SecretKey, Signer as _, Trust, create_secret_under,
     load_public, load_secret, replace_secret,
 };
-use carbon_ops_ledger::segment::LedgerReader;
-use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{Status, verify};
-use carbon_ops_record::timestamp;
+use carbon_ops::ledger::segment::LedgerReader;
+use carbon_ops::ledger::storage::LEDGER_FILE;
+use carbon_ops::ledger::verify::{Status, verify};
+use carbon_ops::record::timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::args::{Keys, KeysGenerate, KeysProve, KeysRotate, KeysShow, KeysTrust};
-use crate::config::Settings;
-use crate::edge::Edge;
-use crate::store::{Opened, Store, read_passphrase};
+use carbon_ops::env::Env;
+use carbon_ops::settings::{Overrides, Settings};
+use carbon_ops::store::{Opened, Store, read_passphrase};
 
 /// The key that is about to become the default one.
 const NEXT: &str = "next.pem";
 
 pub(crate) fn run(
     command: &Keys,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let settings = Settings::resolve(edge, config, None)?;
+    let settings = Settings::resolve(env, config, &Overrides::default())?;
     match command {
-        Keys::Generate(args) => generate(args, &settings, edge, out),
-        Keys::Show(args) => show(args, &settings, edge, out),
-        Keys::Rotate(args) => rotate(args, &Store::of(&settings, edge)?, out),
-        Keys::Prove(args) => prove(args, &Store::of(&settings, edge)?, out),
-        Keys::Trust(args) => trust(args, &Store::of(&settings, edge)?, out),
+        Keys::Generate(args) => generate(args, &settings, env, out),
+        Keys::Show(args) => show(args, &settings, env, out),
+        Keys::Rotate(args) => rotate(args, &Store::of(&settings, env)?, out),
+        Keys::Prove(args) => prove(args, &Store::of(&settings, env)?, out),
+        Keys::Trust(args) => trust(args, &Store::of(&settings, env)?, out),
     }
 }
 
 fn generate(
     args: &KeysGenerate,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let path = place(args.path.as_deref(), settings, edge)?;
+    let path = place(args.path.as_deref(), settings, env)?;
     let named = args.passphrase_file.as_deref().or(settings.key_passphrase_file.value.as_deref());
     let passphrase = named.map(read_passphrase).transpose()?;
     let protection = match &passphrase {
         None => None,
-        Some(passphrase) => Some(Protection { passphrase, entropy: Edge::random()? }),
+        Some(passphrase) => Some(Protection { passphrase, entropy: Env::random()? }),
     };
-    let (key, origin) = create_secret_under(&path, &Edge::random()?, protection)?;
+    let (key, origin) = create_secret_under(&path, &Env::random()?, protection)?;
     let public = key.public_key();
     if origin == KeyOrigin::Existing {
         bail!(
@@ -83,8 +83,8 @@ fn generate(
     Ok(0)
 }
 
-fn show(args: &KeysShow, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
-    let path = place(args.path.as_deref(), settings, edge)?;
+fn show(args: &KeysShow, settings: &Settings, env: &Env, out: &mut impl Write) -> Result<u8> {
+    let path = place(args.path.as_deref(), settings, env)?;
     if !path.exists() {
         bail!(
             "there is no key in {} yet\nhint: the first `carbon-ops run` makes it, or \
@@ -223,9 +223,9 @@ fn renew(
     let passphrase = store.passphrase()?;
     let protection = match &passphrase {
         None => None,
-        Some(passphrase) => Some(Protection { passphrase, entropy: Edge::random()? }),
+        Some(passphrase) => Some(Protection { passphrase, entropy: Env::random()? }),
     };
-    let (new, _) = create_secret_under(&next, &Edge::random()?, protection)?;
+    let (new, _) = create_secret_under(&next, &Env::random()?, protection)?;
     for ledger in ledgers {
         if !(begun && may_write(store, ledger, &new)) {
             join(args, store, ledger, &new, told)?;
@@ -449,10 +449,10 @@ fn list_trusted(args: &KeysTrust, store: &Store, file: &Path, out: &mut impl Wri
     Ok(0)
 }
 
-fn place(path: Option<&Path>, settings: &Settings, edge: &Edge) -> Result<PathBuf> {
+fn place(path: Option<&Path>, settings: &Settings, env: &Env) -> Result<PathBuf> {
     match path {
         Some(path) => Ok(path.to_owned()),
-        None => Ok(Store::of(settings, edge)?.key),
+        None => Ok(Store::of(settings, env)?.key),
     }
 }
 
@@ -462,5 +462,5 @@ fn short(key: PublicKey) -> String {
 }
 
 fn today() -> String {
-    timestamp(Edge::now()).chars().take(10).collect()
+    timestamp(Env::now()).chars().take(10).collect()
 }

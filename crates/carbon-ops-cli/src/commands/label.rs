@@ -8,11 +8,11 @@
 use std::io::Write;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_estimate::decimal::round9;
-use carbon_ops_estimate::label::Label;
-use carbon_ops_estimate::uncertainty::LEVEL;
-use carbon_ops_estimate::uncertainty::text::Quantity;
-use carbon_ops_record::any::Any;
+use carbon_ops::estimate::decimal::round9;
+use carbon_ops::estimate::label::Label;
+use carbon_ops::estimate::uncertainty::LEVEL;
+use carbon_ops::estimate::uncertainty::text::Quantity;
+use carbon_ops::record::any::Any;
 use serde_json::{Map, Value, json};
 
 use crate::args;

@@ -1,42 +1,36 @@
 //! `carbon-ops ledger`: make, verify and show ledgers.
 
-use std::cell::RefCell;
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::append::Founding;
-use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
-use carbon_ops_ledger::entry::RESERVED_MEMBERS;
-use carbon_ops_ledger::keys::{PublicKey, Trust};
-use carbon_ops_ledger::read::last;
-use carbon_ops_ledger::segment::{LedgerReader, SegmentName};
-use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{
-    Anchor, Notes, Payload, Progress as SoFar, Report, Settings as VerifySettings, Status,
-    verify_records,
-};
-use carbon_ops_record::any::{Any, NEWEST};
-use carbon_ops_record::continuity::{self, Continuity, Passage};
-use carbon_ops_record::{Record, RecordKind};
+use anyhow::{Context as _, Result, bail};
+use carbon_ops::ledger::append::Founding;
+use carbon_ops::ledger::canonical::{Object, Value, object_to_canonical};
+use carbon_ops::ledger::keys::PublicKey;
+use carbon_ops::ledger::read::last;
+use carbon_ops::ledger::segment::SegmentName;
+use carbon_ops::ledger::storage::LEDGER_FILE;
+use carbon_ops::ledger::verify::{Progress as SoFar, Report, Status};
+use carbon_ops::record::RecordKind;
+use carbon_ops::record::any::{Any, NEWEST};
 use serde_json::json;
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::progress::Progress;
 use crate::commands::{estimate, legacy};
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::render::{self, Stored, counted, plain, si};
-use crate::store::Store;
+use carbon_ops::env::Env;
+use carbon_ops::settings::{Overrides, Settings};
+use carbon_ops::store::Store;
 
 mod append;
-mod head;
 mod pack;
 mod records;
 mod tree;
 mod witnessed;
 mod witnessing;
 
+use carbon_ops::verify::{self, Others, Verified, cannot_read, file, open, trust, unsigned};
 use witnessed::Witnessed;
 pub(crate) use witnessed::{Witnesses, notices};
 
@@ -51,37 +45,37 @@ const COULD_NOT: u8 = 2;
 
 pub(crate) fn run(
     command: &Ledger,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let settings = Settings::resolve(edge, config, None)?;
+    let settings = Settings::resolve(env, config, &Overrides::default())?;
     match command {
-        Ledger::Init(args) => init(args, &settings, edge, out),
-        Ledger::Verify(args) => check(args, &settings, edge, out),
+        Ledger::Init(args) => init(args, &settings, env, out),
+        Ledger::Verify(args) => check(args, &settings, env, out),
         Ledger::Show(args) => show(args, &settings, out),
         Ledger::Append(args) if args.profile == Profile::Legacy => {
-            legacy::append(args, &settings, edge, out)
+            legacy::append(args, &settings, env, out)
         }
-        Ledger::Append(args) => append::append(args, &settings, edge, out),
-        Ledger::Import(args) => legacy::import(args, &settings, edge, out),
-        Ledger::Checkpoint(args) => witnessed::checkpoint(args, &settings, edge, out),
-        Ledger::LogKey(args) => witnessed::log_key(args, &settings, edge, out),
+        Ledger::Append(args) => append::append(args, &settings, env, out),
+        Ledger::Import(args) => legacy::import(args, &settings, env, out),
+        Ledger::Checkpoint(args) => witnessed::checkpoint(args, &settings, env, out),
+        Ledger::LogKey(args) => witnessed::log_key(args, &settings, env, out),
         Ledger::AuditPack(args) => pack::write(args, &settings, out),
-        Ledger::VerifyPack(args) => pack::check(args, &settings, edge, out),
-        Ledger::Seal(args) => seal(args, &settings, edge, out),
-        Ledger::Prove(args) => tree::prove(args, &settings, edge, out),
-        Ledger::CheckProof(args) => tree::check_proof(args, &settings, edge, out),
-        Ledger::Consistency(args) => tree::consistency(args, &settings, edge, out),
-        Ledger::Correct(args) => records::correct(args, &settings, edge, out),
-        Ledger::Restate(args) => records::restate(args, &settings, edge, out),
-        Ledger::Gap(args) => records::gap(args, &settings, edge, out),
-        Ledger::Heartbeat(args) => records::heartbeat(args, &settings, edge, out),
+        Ledger::VerifyPack(args) => pack::check(args, &settings, env, out),
+        Ledger::Seal(args) => seal(args, &settings, env, out),
+        Ledger::Prove(args) => tree::prove(args, &settings, env, out),
+        Ledger::CheckProof(args) => tree::check_proof(args, &settings, env, out),
+        Ledger::Consistency(args) => tree::consistency(args, &settings, env, out),
+        Ledger::Correct(args) => records::correct(args, &settings, env, out),
+        Ledger::Restate(args) => records::restate(args, &settings, env, out),
+        Ledger::Gap(args) => records::gap(args, &settings, env, out),
+        Ledger::Heartbeat(args) => records::heartbeat(args, &settings, env, out),
     }
 }
 
-fn init(args: &LedgerInit, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
-    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+fn init(args: &LedgerInit, settings: &Settings, env: &Env, out: &mut impl Write) -> Result<u8> {
+    let store = Store::of(settings, env)?.at(args.path.as_deref());
     let (key, _) = store.key(true)?;
     let founding = Founding { durability: args.durability, ..Founding::default() };
     match store.make(&key, &founding)? {
@@ -98,8 +92,8 @@ fn init(args: &LedgerInit, settings: &Settings, edge: &Edge, out: &mut impl Writ
     Ok(0)
 }
 
-fn seal(args: &LedgerSeal, settings: &Settings, edge: &Edge, out: &mut impl Write) -> Result<u8> {
-    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+fn seal(args: &LedgerSeal, settings: &Settings, env: &Env, out: &mut impl Write) -> Result<u8> {
+    let store = Store::of(settings, env)?.at(args.path.as_deref());
     if !store.exists() {
         bail!("there is no ledger in {}", store.ledger.display());
     }
@@ -121,22 +115,21 @@ fn seal(args: &LedgerSeal, settings: &Settings, edge: &Edge, out: &mut impl Writ
     Ok(0)
 }
 
-fn check(
-    args: &LedgerVerify,
-    settings: &Settings,
-    edge: &Edge,
-    out: &mut impl Write,
-) -> Result<u8> {
+fn check(args: &LedgerVerify, settings: &Settings, env: &Env, out: &mut impl Write) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
-    let trust = trust(args.trust.as_deref(), settings, edge)?;
+    let trust = trust(args.trust.as_deref(), settings, env)?;
     if args.profile == Profile::Legacy {
         return legacy::check(args, &path, &trust, out);
     }
-    head::refuse_legacy(&path)?;
-    let policy = args.policy.as_deref().map(witnessed::read_policy).transpose()?;
-    let (mut anchors, since) = tree::anchors(&path, args.since.as_deref())?;
-    anchors.extend(policy.as_ref().and_then(|policy| witnessed::latest_cosigned(&path, policy)));
-    let Verified { report, others, continuity } = inspect(args, &path, &trust, &anchors, since)?;
+    verify::refuse_legacy(&path)?;
+    let policy = args.policy.as_deref().map(verify::read_policy).transpose()?;
+    let (mut anchors, since) = verify::anchors(&path, args.since.as_deref())?;
+    anchors.extend(policy.as_ref().and_then(|policy| verify::latest_cosigned(&path, policy)));
+    let progress = Progress::start("verifying", None);
+    let tell = |so_far: SoFar, size| progress.tell_of(so_far.bytes, Some(so_far.lines), size);
+    let Verified { report, others, continuity } =
+        verify::inspect(&path, &trust, &anchors, since, args.recompute, &tell)?;
+    drop(progress);
     let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
     let witnessed = policy.map(|policy| Witnessed::of_anchors(&policy, &anchors, &report));
     if args.json {
@@ -176,161 +169,6 @@ fn check(
     Ok(witnessed.map_or(code, |witnessed| witnessed.exit_code(code)))
 }
 
-/// What a verification found, in the lines and in what they say.
-struct Verified {
-    report: Report,
-    others: Others,
-    continuity: continuity::Report,
-}
-
-/// Reads the whole ledger.
-fn inspect(
-    args: &LedgerVerify,
-    path: &Path,
-    trust: &Trust,
-    anchors: &[Anchor],
-    since: u64,
-) -> Result<Verified> {
-    // Before the ledger, so that what is signed meanwhile is of no more lines than are read.
-    let log = RefCell::new(tree::checkpoint_log(path)?);
-    let ledger = open(path)?;
-    let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
-    let size = ledger.size();
-    let active = ledger.active();
-    let reader = BufReader::with_capacity(1 << 20, ledger);
-    let check = |payload: &Payload<'_>| {
-        let owner = Owner::of(payload);
-        // What a correction puts in the place of a record is no further passage of time.
-        let stands_in_line = payload.member("seq").is_some();
-        let read = || check_record(payload, args.recompute);
-        let record = matches!(owner, Owner::Us).then(read).transpose()?;
-        let record = record.filter(|_| stands_in_line);
-        // A span that was not measured here is no passage of a counter's time.
-        let measured = record.as_ref().and_then(Any::measurement);
-        let passage = measured.map(|record| Passage::of(&record));
-        Ok((owner, passage))
-    };
-    let (mut others, mut continuity) = (Others::default(), Continuity::new());
-    let mut accept = |seq, (owner, passage): (Owner, Option<Option<Passage>>)| {
-        others.count(owner);
-        match passage {
-            None => Ok(()),
-            Some(None) => {
-                continuity.pass_over();
-                Ok(())
-            }
-            Some(Some(passage)) => {
-                continuity.add(seq, &passage).map_err(|contradiction| contradiction.to_string())
-            }
-        }
-    };
-    let again = RefCell::new(open(path)?);
-    let read_back = |offset, len| {
-        let (mut again, mut bytes) = (again.borrow_mut(), vec![0; len]);
-        again.seek(SeekFrom::Start(offset))?;
-        again.read_exact(&mut bytes)?;
-        Ok(bytes)
-    };
-    let next_note = || log.borrow_mut().as_mut().map_or(Ok(None), Notes::next);
-    let progress = Progress::start("verifying", Some(size));
-    let tell = |so_far: SoFar| progress.tell(so_far.bytes, Some(so_far.lines));
-    let settings = VerifySettings {
-        anchors,
-        since,
-        active,
-        threads: Edge::threads(),
-        progress: Some(&tell),
-        read_back: Some(&read_back),
-        history: log.borrow().is_some().then_some(&next_note),
-        ..VerifySettings::new(trust)
-    };
-    let mut report = verify_records(reader, &settings, &check, &mut accept)
-        .with_context(|| cannot_read(path))?;
-    report.add_segment_faults(&segments);
-    let continuity = continuity.finish(&records::known_gaps(&report.life));
-    Ok(Verified { report, others, continuity })
-}
-
-/// The keys given, else those of the local key store, else none.
-pub(super) fn trust(given: Option<&str>, settings: &Settings, edge: &Edge) -> Result<Trust> {
-    match given {
-        Some(given) => Ok(Trust::from_file_or_hex(given)?),
-        None => Store::of(settings, edge).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None)),
-    }
-}
-
-/// Signed entries whose content was not checked.
-#[derive(Default)]
-struct Others {
-    newer: u64,
-    foreign: u64,
-}
-
-impl Others {
-    fn count(&mut self, owner: Owner) {
-        match owner {
-            Owner::Us => {}
-            Owner::Newer => self.newer += 1,
-            Owner::Foreign => self.foreign += 1,
-        }
-    }
-}
-
-/// Whose entry it is.
-#[derive(Clone, Copy)]
-enum Owner {
-    Us,
-    /// Of this program, in a schema that this version does not know.
-    Newer,
-    /// Of another program.
-    Foreign,
-}
-
-impl Owner {
-    fn of(payload: &Payload<'_>) -> Self {
-        let ours = RecordKind::CarbonOps.as_str();
-        if payload.member("kind").as_ref().and_then(Value::as_str) != Some(ours) {
-            return Self::Foreign;
-        }
-        match payload.member("schema_version").as_ref().and_then(Value::as_u64) {
-            Some(version) if version > NEWEST => Self::Newer,
-            _ => Self::Us,
-        }
-    }
-}
-
-/// An entry without what the ledger adds to it.
-pub(super) fn unsigned(mut entry: Object) -> serde_json::Value {
-    for member in RESERVED_MEMBERS {
-        entry.remove(member);
-    }
-    entry.into()
-}
-
-/// Whose record it is; one of ours has to be in order.
-fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, String> {
-    let owner = Owner::of(payload);
-    if matches!(owner, Owner::Us) {
-        check_record(payload, recompute)?;
-    }
-    Ok(owner)
-}
-
-/// Whether an entry is a record that this version understands, and adds up.
-fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Any, String> {
-    let text = payload.to_canonical();
-    let record = match serde_json::from_str::<Record>(&text) {
-        Ok(record) => record.check().map(|()| Any::V1(Box::new(record))),
-        // The other reader says what is wrong without a place that is not the line's.
-        Err(_) => Any::from_json(serde_json::from_str(&text).map_err(|e| e.to_string())?),
-    };
-    let record = record.map_err(|error| error.to_string())?;
-    if recompute {
-        record.recompute().map_err(|error| error.to_string())?;
-    }
-    Ok(record)
-}
-
 fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {
     let invalid = report.faults.iter().all(|fault| fault.code == PAYLOAD_FAULT);
     let verdict = match report.status {
@@ -361,7 +199,7 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         writeln!(out, "  {entries} signed by {} ({trust}{until})", key.fingerprint)?;
     }
     write_others(report, others, out)?;
-    records::write_life(report, Edge::now(), out)?;
+    records::write_life(report, Env::now(), out)?;
     for fault in report.faults.iter().take(FAULTS_SHOWN) {
         let seq = fault.seq.map_or("unknown".into(), |seq| seq.to_string());
         let reason = plain(&fault.reason);
@@ -425,7 +263,7 @@ pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result
 
 fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
-    head::refuse_legacy(&path)?;
+    verify::refuse_legacy(&path)?;
     let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
     let mut superseded = records::Superseded::default();
     if !args.json {
@@ -510,28 +348,4 @@ fn row(object: &Object) -> String {
         text("quality_flag"),
         text("region"),
     )
-}
-
-/// The ledger file that is meant by a directory, a file or nothing.
-fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
-    let path = match (path, &settings.ledger.value) {
-        (Some(path), _) => path.to_owned(),
-        (None, Some(path)) => path.clone(),
-        (None, None) => bail!("there is no default ledger without a HOME\nhint: give its path"),
-    };
-    Ok(if path.is_dir() { path.join(LEDGER_FILE) } else { path })
-}
-
-fn cannot_read(path: &Path) -> String {
-    format!("cannot read {}", path.display())
-}
-
-pub(super) fn open(path: &Path) -> Result<LedgerReader> {
-    LedgerReader::open(path).map_err(|error| {
-        anyhow!(
-            "cannot open the ledger {}: {error}\nhint: give the path of a ledger, or make the \
-             default one with a first `carbon-ops run`",
-            path.display()
-        )
-    })
 }

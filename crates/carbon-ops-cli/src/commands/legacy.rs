@@ -7,19 +7,20 @@ use std::io::{BufReader, Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops_ledger::append::Founding;
-use carbon_ops_ledger::entry::Imported;
-use carbon_ops_ledger::keys::Trust;
-use carbon_ops_ledger::legacy::{self, LIMITS, MAX_LINE_BYTES, Record, Report};
-use carbon_ops_ledger::verify::Status;
+use carbon_ops::ledger::append::Founding;
+use carbon_ops::ledger::entry::Imported;
+use carbon_ops::ledger::keys::Trust;
+use carbon_ops::ledger::legacy::{self, LIMITS, MAX_LINE_BYTES, Record, Report};
+use carbon_ops::ledger::verify::Status;
 
-use super::ledger::{FAULTS_SHOWN, open, trust, write_trust_hint};
+use super::ledger::{FAULTS_SHOWN, write_trust_hint};
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
 use crate::commands::progress::{Counted, Progress};
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::render::counted;
-use crate::store::{PATIENCE, Store};
+use carbon_ops::env::Env;
+use carbon_ops::settings::Settings;
+use carbon_ops::store::{PATIENCE, Store};
+use carbon_ops::verify::{open, trust};
 
 /// `ledger verify --profile 0.1`: form, order, hashes and signatures.
 pub(super) fn check(
@@ -103,11 +104,11 @@ fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()
 pub(super) fn append(
     args: &LedgerAppend,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
     let path = args.path.as_deref().context("no ledger file was named")?;
-    let (key, _) = Store::of(settings, edge)?.key(false)?;
+    let (key, _) = Store::of(settings, env)?.key(false)?;
     let mut json = Vec::new();
     let limit = MAX_LINE_BYTES as u64 + 1;
     std::io::stdin().lock().take(limit).read_to_end(&mut json).context("cannot read the record")?;
@@ -122,10 +123,10 @@ pub(super) fn append(
 pub(super) fn import(
     args: &LedgerImport,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let trust = trust(args.trust.as_deref(), settings, edge)?;
+    let trust = trust(args.trust.as_deref(), settings, env)?;
     let report = verified(&args.old, &trust)?;
     let old = args.old.display();
     if report.status != Status::Valid && !args.accept_unverified {
@@ -142,7 +143,7 @@ pub(super) fn import(
         return Ok(report.exit_code());
     }
     let pin = Imported::of(&report);
-    let store = Store::of(settings, edge)?.at(Some(&args.into));
+    let store = Store::of(settings, env)?.at(Some(&args.into));
     let (key, _) = store.key(true)?;
     let founding = Founding { imported: Some(pin.clone()), ..Founding::default() };
     let Some(notice) = store.make(&key, &founding)? else {

@@ -15,5 +15,4 @@ pub(crate) mod monitor;
 mod progress;
 pub(crate) mod run;
 pub(crate) mod schema;
-mod sources;
 pub(crate) mod witness;

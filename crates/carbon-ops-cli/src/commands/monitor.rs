@@ -1,49 +1,44 @@
 //! `carbon-ops monitor`: what processes use, sample by sample, until it is enough.
 //!
-//! [`totals`] says what the host uses, [`gpus`] what its GPUs do and who uses them, [`sample`] whose it
-//! is, [`pace`] when to look, [`table`] how it is shown to people. Nothing is recorded: that is what `run` is for.
+//! [`Watch`] says what the host uses and whose it is, [`pace`] when to look, [`table`] how it is shown to people. Nothing is recorded: that is what `run` is for.
 
 use std::io::{IsTerminal as _, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use carbon_ops_meter::host_root::HostRoot;
-use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
+use carbon_ops::meter::host_root::HostRoot;
+use carbon_ops::meter::sensor::model::{self, PowerModel};
 
-use crate::args::Monitor;
-use crate::config::Settings;
-use crate::edge::Edge;
-use crate::gpus::{Gpus, NvmlLibrary};
-use crate::measure::AskGovernor;
+use crate::args::{By, Idle, Monitor, Sort};
+use carbon_ops::env::Env;
+use carbon_ops::gpus::{Gpus, NvmlLibrary};
+use carbon_ops::measure::AskGovernor;
+use carbon_ops::meter::shares::IdlePolicy;
+use carbon_ops::settings::{Overrides, Settings};
 
-mod gpus;
 mod pace;
-mod sample;
-mod share;
 mod table;
-mod tally;
-mod totals;
 
+use carbon_ops::watch::totals::Meter;
+use carbon_ops::watch::{self, Watch, What};
 use pace::{Pace, Signals};
-use sample::Watch;
-use totals::Meter;
 
 /// How late it may be noticed that what is watched has ended.
 const NOTICED_WITHIN: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(
     args: &Monitor,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let settings = Settings::resolve(edge, config, None)?;
+    let settings = Settings::resolve(env, config, &Overrides::default())?;
     let mut host = args.host_root.as_ref().map_or_else(HostRoot::real, HostRoot::at);
     if let Some(root) = &args.powercap_root {
         host = host.with_powercap(root);
     }
-    let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
+    let overrides = model::Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
     // Whoever names other files wants those to be read.
     let other = args.host_root.is_some() || args.powercap_root.is_some();
     let ask = if other { None } else { AskGovernor::of(&settings) };
@@ -51,7 +46,7 @@ pub(crate) fn run(
     let nvml = settings.nvml.value.clone().or(other.then_some(NvmlLibrary::Off));
     let gpus = Gpus::find(&host, nvml.as_ref());
     let meter = Meter::open(&host, PowerModel::identify(&host, overrides), ask.as_ref(), gpus);
-    let mut watch = Watch::open(args, host, edge, meter)?;
+    let mut watch = Watch::open(&options(args), host, env, meter)?;
     let signals = Signals::block()?;
     let start = watch.begun();
     let mut pace = Pace::new(start, args.interval);
@@ -83,6 +78,32 @@ pub(crate) fn run(
             return Ok(0);
         }
     }
+}
+
+/// What the arguments ask for.
+fn options(args: &Monitor) -> watch::Options {
+    let what = match (args.pid, &args.cgroup, &args.unit) {
+        (Some(pid), ..) => What::Pid(pid),
+        (None, Some(path), _) => What::Cgroup(path.clone()),
+        (None, None, Some(name)) => What::Unit(name.clone()),
+        _ => What::All,
+    };
+    let by = match args.by {
+        By::Process => watch::By::Process,
+        By::Cgroup => watch::By::Cgroup,
+        By::Unit => watch::By::Unit,
+    };
+    let sort = match args.sort {
+        Sort::Energy => watch::Sort::Energy,
+        Sort::Cpu => watch::Sort::Cpu,
+        Sort::Memory => watch::Sort::Memory,
+        Sort::Name => watch::Sort::Name,
+    };
+    let idle = match args.idle_policy {
+        Idle::Residual => IdlePolicy::Residual,
+        Idle::Proportional => IdlePolicy::Proportional,
+    };
+    watch::Options { what, by, sort, limit: args.limit, idle }
 }
 
 /// Waits for an instant and reads meanwhile what must be read often. True when there is nothing more

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::time::Duration;
 
-use crate::edge::Edge;
 use crate::render::si;
+use carbon_ops::env::Env;
 
 /// How often a person is told, and how long work takes at least before it is.
 const EVERY: Duration = Duration::from_secs(1);
@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Progress {
     doing: &'static str,
     /// How many bytes there are, when that is known.
-    total: Option<u64>,
+    total: Cell<Option<u64>>,
     /// Whether somebody looks on.
     shown: bool,
     begun: Duration,
@@ -27,21 +27,27 @@ impl Progress {
     /// Begins now, and is told where standard error is a terminal.
     pub(crate) fn start(doing: &'static str, total: Option<u64>) -> Self {
         let shown = io::stderr().is_terminal();
-        Self::at(doing, total, shown, Edge::monotonic())
+        Self::at(doing, total, shown, Env::monotonic())
     }
 
     fn at(doing: &'static str, total: Option<u64>, shown: bool, begun: Duration) -> Self {
-        Self { doing, total, shown, begun, told: Cell::new(None) }
+        Self { doing, total: Cell::new(total), shown, begun, told: Cell::new(None) }
     }
 
     /// So many bytes, and lines when they are counted, are done.
     pub(crate) fn tell(&self, bytes: u64, lines: Option<u64>) {
         if self.shown
-            && let Some(text) = self.text(Edge::monotonic(), bytes, lines)
+            && let Some(text) = self.text(Env::monotonic(), bytes, lines)
         {
             // Nothing depends on it.
             let _ = write!(io::stderr(), "\r\x1b[Kcarbon-ops: {text}");
         }
+    }
+
+    /// The same of so many bytes in all.
+    pub(crate) fn tell_of(&self, bytes: u64, lines: Option<u64>, total: u64) {
+        self.total.set(Some(total));
+        self.tell(bytes, lines);
     }
 
     /// What to tell at a time; nothing when it was told just now.
@@ -53,7 +59,7 @@ impl Progress {
         self.told.set(Some(now));
         let seconds = now.saturating_sub(self.begun).as_secs_f64();
         let amount = |bytes: u64| si(bytes as f64, "B");
-        let done = match self.total {
+        let done = match self.total.get() {
             Some(total) if total > 0 => {
                 let percent = bytes.min(total) as f64 / total as f64 * 100.0;
                 format!("{percent:.0} %, {} of {}", amount(bytes), amount(total))

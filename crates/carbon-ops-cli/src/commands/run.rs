@@ -6,31 +6,31 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::uncertainty::Distribution;
-use carbon_ops_grid::table::world;
-use carbon_ops_grid::zones::{self, Zone};
-use carbon_ops_ledger::append::{Appended, SignedCheckpoint};
-use carbon_ops_ledger::canonical::{Object, object_to_canonical};
-use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_meter::host_root::HostRoot;
-use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
-use carbon_ops_record::Record;
+use carbon_ops::estimate::uncertainty::Distribution;
+use carbon_ops::grid::table::world;
+use carbon_ops::grid::zones::{self, Zone};
+use carbon_ops::ledger::append::{Appended, SignedCheckpoint};
+use carbon_ops::ledger::canonical::{Object, object_to_canonical};
+use carbon_ops::ledger::storage::LEDGER_FILE;
+use carbon_ops::meter::host_root::HostRoot;
+use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
+use carbon_ops::record::Record;
 
 use crate::args::Run;
 use crate::commands::estimate::reserved_of;
 use crate::commands::ledger::{Witnesses, notices};
-use crate::compose::{self, Asked, PueInput};
-use crate::config::{Origin, PueSetting, Settings};
-use crate::edge::Edge;
-use crate::gpus::{Gpu, Gpus, NvmlLibrary};
-use crate::host::Host;
-use crate::hourly::{self, Hourly};
-use crate::measure::{AskGovernor, Session};
 use crate::render::{Stored, describe, summary};
-use crate::store::{Opened, Store, payload};
-use crate::supervise::{self, Supervisor};
-use crate::unsafe_calls;
-use crate::witnesses::Signed;
+use carbon_ops::compose::{self, Asked, PueInput};
+use carbon_ops::env::Env;
+use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary};
+use carbon_ops::host::Host;
+use carbon_ops::hourly::{self, Hourly};
+use carbon_ops::measure::{AskGovernor, Session};
+use carbon_ops::settings::{self, Origin, PueSetting, Settings};
+use carbon_ops::store::{Opened, Store, payload};
+use carbon_ops::supervise::{self, Supervisor};
+use carbon_ops::unsafe_calls;
+use carbon_ops::witnesses::Signed;
 
 /// Exit code when carbon-ops itself failed, as of env(1) and timeout(1).
 pub(crate) const FAILED: u8 = 125;
@@ -63,11 +63,11 @@ struct Plan {
 /// Runs the command. Whatever goes wrong before it starts is exit code 125.
 pub(crate) fn run(
     args: &Run,
-    edge: &Edge,
+    env: &Env,
     config: Option<&Path>,
     err: &mut impl Write,
 ) -> Result<u8> {
-    let mut plan = plan(args, edge, config)?;
+    let mut plan = plan(args, env, config)?;
     let keyring = plan.store.as_ref().map(Store::keyring).transpose()?;
     let mut ledger = match (&plan.store, &keyring) {
         (Some(store), Some(keyring)) => Some(store.open(keyring)?),
@@ -78,8 +78,8 @@ pub(crate) fn run(
     }
     // A helper of the driver's that this may start is reaped before the command's time begins.
     let gpus = Gpus::find(&plan.host_root, plan.nvml.as_ref());
-    let mut supervisor = Supervisor::new(plan.host_root.clone(), edge.ticks_per_second)?;
-    let mut session = Session::open(plan.host_root.clone(), edge, plan.governor.as_ref(), gpus);
+    let mut supervisor = Supervisor::new(plan.host_root.clone(), env.ticks_per_second)?;
+    let mut session = Session::open(plan.host_root.clone(), env, plan.governor.as_ref(), gpus);
     let child = match supervisor.start(&args.command) {
         Ok(child) => child,
         Err(error) => {
@@ -179,8 +179,13 @@ fn hint_at_json(args: &Run, err: &mut impl Write) {
     }
 }
 
-fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
-    let settings = Settings::resolve(edge, config, Some(args))?;
+fn plan(args: &Run, env: &Env, config: Option<&Path>) -> Result<Plan> {
+    let overrides = settings::Overrides {
+        region: args.region.clone(),
+        pue: args.pue.clone(),
+        ledger: args.ledger.clone(),
+    };
+    let settings = Settings::resolve(env, config, &overrides)?;
     let mut host_root = HostRoot::real();
     if let Some(root) = &args.powercap_root {
         host_root = host_root.with_powercap(root);
@@ -201,7 +206,7 @@ fn plan(args: &Run, edge: &Edge, config: Option<&Path>) -> Result<Plan> {
     };
     check_length(&asked)?;
     let json = args.json.as_deref().map(Target::open).transpose()?;
-    let store = if args.no_ledger { None } else { Some(Store::of(&settings, edge)?) };
+    let store = if args.no_ledger { None } else { Some(Store::of(&settings, env)?) };
     let governor = args.powercap_root.is_none().then(|| AskGovernor::of(&settings)).flatten();
     let nvml = settings.nvml.value.clone();
     // Next to counters of a folder, the GPUs of this machine are as foreign as its governor.

@@ -1,7 +1,7 @@
 //! `carbon-ops schema`: the JSON Schema of a record.
 
 use anyhow::Result;
-use carbon_ops_record as record;
+use carbon_ops::record;
 
 use crate::args::Schema;
 

@@ -7,13 +7,13 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::keys::{KeyOrigin, create_secret, load_secret};
-use carbon_ops_ledger::note::{KeyKind, VerifierKey};
-use carbon_ops_ledger::witness::{DirState, Witness as LedgerWitness, parse_log_list};
+use carbon_ops::ledger::keys::{KeyOrigin, create_secret, load_secret};
+use carbon_ops::ledger::note::{KeyKind, VerifierKey};
+use carbon_ops::ledger::witness::{DirState, Witness as LedgerWitness, parse_log_list};
 use serde_json::json;
 
 use crate::args::{Witness, WitnessInit, WitnessServe};
-use crate::edge::Edge;
+use carbon_ops::env::Env;
 
 mod server;
 
@@ -37,7 +37,7 @@ fn init(args: &WitnessInit, out: &mut impl Write) -> Result<u8> {
             path.display()
         );
     }
-    let (secret, origin) = create_secret(&path, &Edge::random()?)?;
+    let (secret, origin) = create_secret(&path, &Env::random()?)?;
     let key = named(&args.name, secret.public_key())?;
     let made = DirState::create(&args.dir, &key)?;
     if args.json {
@@ -88,7 +88,7 @@ fn key_path(given: Option<&Path>, dir: &Path) -> PathBuf {
     given.map_or_else(|| dir.join(KEY_FILE), Path::to_owned)
 }
 
-fn named(name: &str, key: carbon_ops_ledger::keys::PublicKey) -> Result<VerifierKey> {
+fn named(name: &str, key: carbon_ops::ledger::keys::PublicKey) -> Result<VerifierKey> {
     VerifierKey::new(name, KeyKind::Cosignature, key).ok_or_else(|| {
         anyhow!("the name {name:?} is empty, or has white space or a plus sign\nhint: use one such as witness.example/w1")
     })

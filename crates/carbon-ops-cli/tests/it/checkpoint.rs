@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use carbon_ops_ledger::append::{Ledger, WriterOptions};
-use carbon_ops_ledger::canonical::Object;
-use carbon_ops_ledger::keys::{Trust, load_secret};
-use carbon_ops_ledger::storage::DirStorage;
+use carbon_ops::ledger::append::{Ledger, WriterOptions};
+use carbon_ops::ledger::canonical::Object;
+use carbon_ops::ledger::keys::{Trust, load_secret};
+use carbon_ops::ledger::storage::DirStorage;
 use serde_json::Value;
 
 use crate::home::Home;

@@ -5,11 +5,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use carbon_ops_meter::clock::Moment;
-use carbon_ops_meter::protocol::snapshot_line;
-use carbon_ops_meter::sensor::Kind;
-use carbon_ops_meter::snapshot::{DomainTotal, Known, Snapshot, Source, Text};
-use carbon_ops_units::{Microjoules, Watts};
+use carbon_ops::meter::clock::Moment;
+use carbon_ops::meter::protocol::snapshot_line;
+use carbon_ops::meter::sensor::Kind;
+use carbon_ops::meter::snapshot::{DomainTotal, Known, Snapshot, Source, Text};
+use carbon_ops::units::{Microjoules, Watts};
 use nix::time::ClockId;
 use serde_json::Value;
 

@@ -8,16 +8,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use carbon_ops_ledger::Error;
-use carbon_ops_ledger::append::{Ledger, WriterOptions};
-use carbon_ops_ledger::canonical::{Object, Value, parse};
-use carbon_ops_ledger::checkpoint::Checkpoint;
-use carbon_ops_ledger::keys::{SecretKey, Trust};
-use carbon_ops_ledger::merkle::{Frontier, TreeHash, leaf_hash};
-use carbon_ops_ledger::note::Note;
-use carbon_ops_ledger::segment::LedgerReader;
-use carbon_ops_ledger::storage::DirStorage;
-use carbon_ops_ledger::verify::{Report, Status, verify};
+use carbon_ops::ledger::Error;
+use carbon_ops::ledger::append::{Ledger, WriterOptions};
+use carbon_ops::ledger::canonical::{Object, Value, parse};
+use carbon_ops::ledger::checkpoint::Checkpoint;
+use carbon_ops::ledger::keys::{SecretKey, Trust};
+use carbon_ops::ledger::merkle::{Frontier, TreeHash, leaf_hash};
+use carbon_ops::ledger::note::Note;
+use carbon_ops::ledger::segment::LedgerReader;
+use carbon_ops::ledger::storage::DirStorage;
+use carbon_ops::ledger::verify::{Report, Status, verify};
 
 /// Tells this program that it is a writer: the directory, the writer's number and a seed.
 const WRITER: &str = "CARBON_OPS_TEST_WRITER";
@@ -58,8 +58,8 @@ pub(crate) fn create(dir: &Path) {
 /// Opens the ledger, which recovers it, and gives it to `work`.
 pub(crate) fn opened<T>(
     dir: &Path,
-    work: impl FnOnce(&mut Ledger<'_, DirStorage>) -> carbon_ops_ledger::Result<T>,
-) -> carbon_ops_ledger::Result<T> {
+    work: impl FnOnce(&mut Ledger<'_, DirStorage>) -> carbon_ops::ledger::Result<T>,
+) -> carbon_ops::ledger::Result<T> {
     let key = key();
     work(&mut Ledger::open_for_append(DirStorage::new(dir), &key, &trust(), NOW, options())?)
 }

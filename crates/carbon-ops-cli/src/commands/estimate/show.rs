@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use anyhow::Result;
-use carbon_ops_estimate::embodied::YEAR_HOURS;
-use carbon_ops_estimate::span::Bucket;
-use carbon_ops_estimate::taxonomy::Regime;
-use carbon_ops_record::v2::{Basis, Figure, Input, MethodName, Record, Scope};
+use carbon_ops::estimate::embodied::YEAR_HOURS;
+use carbon_ops::estimate::span::Bucket;
+use carbon_ops::estimate::taxonomy::Regime;
+use carbon_ops::record::v2::{Basis, Figure, Input, MethodName, Record, Scope};
 
 use crate::render::{bounded, plain, si};
 

@@ -7,20 +7,21 @@ use std::io::{self, BufRead, Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use carbon_ops_ledger::append::pipeline::{Pipeline, Submitter, Ticket};
-use carbon_ops_ledger::canonical::{Object, Value, parse};
-use carbon_ops_record::timestamp;
-use carbon_ops_record::v2::Record;
+use carbon_ops::ledger::append::pipeline::{Pipeline, Submitter, Ticket};
+use carbon_ops::ledger::canonical::{Object, Value, parse};
+use carbon_ops::record::timestamp;
+use carbon_ops::record::v2::Record;
 use jiff::Timestamp;
 
-use super::pricer::{Pricer, Quote, Span};
-use super::row::{Columns, LINE_BYTES_MAX, Row};
-use super::{bytes, too_long};
+use super::too_long;
 use crate::args::{Estimate, InputFormat, OnError};
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::render::describe;
-use crate::store::{Keyring, Store};
+use carbon_ops::bytes;
+use carbon_ops::env::Env;
+use carbon_ops::price::{Pricer, Quote, Span};
+use carbon_ops::row::{Columns, LINE_BYTES_MAX, Row};
+use carbon_ops::settings::Settings;
+use carbon_ops::store::{Keyring, Store};
 
 /// Longest compact row.
 const ROW_BYTES_MAX: usize = 300;
@@ -42,7 +43,7 @@ pub(super) fn run(
     args: &Estimate,
     pricer: &mut Pricer<'_>,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
     let mut input = io::BufReader::with_capacity(IN_BYTES, io::stdin().lock());
@@ -55,7 +56,7 @@ pub(super) fn run(
         given => given,
     };
     let keyring =
-        args.ledger.as_deref().map(|ledger| keyring(ledger, settings, edge)).transpose()?;
+        args.ledger.as_deref().map(|ledger| keyring(ledger, settings, env)).transpose()?;
     let sink = match keyring {
         Some((store, keyring)) => Sink::Ledger(Box::new(Signing::open(&store, keyring)?)),
         None if args.records => Sink::Records,
@@ -89,8 +90,8 @@ fn sniffed(input: &mut impl BufRead) -> Result<InputFormat> {
     })
 }
 
-fn keyring(ledger: &Path, settings: &Settings, edge: &Edge) -> Result<(Store, Keyring)> {
-    let store = Store::of(settings, edge)?.at(Some(ledger));
+fn keyring(ledger: &Path, settings: &Settings, env: &Env) -> Result<(Store, Keyring)> {
+    let store = Store::of(settings, env)?.at(Some(ledger));
     let keyring = store.keyring()?;
     Ok((store, keyring))
 }
@@ -100,9 +101,9 @@ pub(super) fn sign(
     ledger: &Path,
     record: &Record,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
 ) -> Result<Vec<u8>> {
-    let (store, keyring) = keyring(ledger, settings, edge)?;
+    let (store, keyring) = keyring(ledger, settings, env)?;
     let mut opened = store.open(&keyring)?;
     let appended = opened.append_object(object(record, &mut Vec::new())?)?;
     opened.checkpoint_if_due()?;

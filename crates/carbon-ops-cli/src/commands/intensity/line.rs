@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use carbon_ops_grid::{
+use carbon_ops::grid::{
     AnySeries, Found, Intensity, Interval, Meta, Series, Signal, Timeliness, UncertaintyClass,
 };
 use jiff::Timestamp;
@@ -65,13 +65,13 @@ impl Line {
         let parts = count(seconds / shortest.max(1.0)).clamp(1, WIDTH);
         let mut text = String::new();
         for part in 0..parts {
-            let edge = |n: usize| {
+            let env = |n: usize| {
                 let whole = self.interval.as_nanos() / i128::try_from(parts).unwrap_or(1);
                 let at =
                     self.interval.start().as_nanosecond() + whole * i128::try_from(n).unwrap_or(0);
                 Timestamp::from_nanosecond(at).unwrap_or(self.interval.end())
             };
-            let Ok(part) = Interval::new(edge(part), edge(part + 1)) else { continue };
+            let Ok(part) = Interval::new(env(part), env(part + 1)) else { continue };
             text.push(self.mean_in(part).map_or(' ', |mean| block(mean, low, high)));
         }
         text.trim_end().to_owned()
@@ -171,7 +171,7 @@ fn count(value: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use carbon_ops_grid::Signal;
+    use carbon_ops::grid::Signal;
 
     use super::*;
 

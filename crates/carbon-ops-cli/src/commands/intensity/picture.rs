@@ -4,8 +4,8 @@
 //! Deliberately absent: fonts and bitmaps. An SVG names a family and leaves the letters to the viewer.
 
 use anyhow::{Result, anyhow};
-use carbon_ops_grid::zones::Place;
-use carbon_ops_grid::{Found, Interval, Timeliness};
+use carbon_ops::grid::zones::Place;
+use carbon_ops::grid::{Found, Interval, Timeliness};
 use jiff::Timestamp;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};

@@ -3,18 +3,18 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use carbon_ops_estimate::span::{noise_cv, shared_cv};
-use carbon_ops_grid::cache::Stats;
-use carbon_ops_grid::fetch::FetchCounts;
-use carbon_ops_grid::zones::{Place, cloud_pue};
-use carbon_ops_grid::{Found, GapReason, Timeliness, UncertaintyClass};
+use carbon_ops::estimate::span::{noise_cv, shared_cv};
+use carbon_ops::grid::cache::Stats;
+use carbon_ops::grid::fetch::FetchCounts;
+use carbon_ops::grid::zones::{Place, cloud_pue};
+use carbon_ops::grid::{Found, GapReason, Timeliness, UncertaintyClass};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::line::{Line, Point, Source, figures};
 use super::{purpose, title};
-use crate::grid::Remote;
 use crate::render::plain;
+use carbon_ops::sources::Remote;
 
 /// Up to so many slots are listed one by one; then days, then months.
 const ROWS_MAX: usize = 48;

@@ -10,21 +10,22 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_ledger::Error as LedgerError;
-use carbon_ops_ledger::append::pipeline::{Acknowledged, Submitter, Ticket};
-use carbon_ops_ledger::canonical::{Value, parse};
-use carbon_ops_ledger::entry::MAX_LINE_BYTES;
-use carbon_ops_ledger::verify::Payload;
+use carbon_ops::ledger::Error as LedgerError;
+use carbon_ops::ledger::append::pipeline::{Acknowledged, Submitter, Ticket};
+use carbon_ops::ledger::canonical::{Value, parse};
+use carbon_ops::ledger::entry::MAX_LINE_BYTES;
+use carbon_ops::ledger::verify::Payload;
 use serde_json::json;
 
+use super::COULD_NOT;
 use super::witnessed::Witnesses;
 use super::witnessing::Witnessing;
-use super::{COULD_NOT, Owner, check_payload};
 use crate::args::LedgerAppend;
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::render::counted;
-use crate::store::Store;
+use carbon_ops::env::Env;
+use carbon_ops::settings::Settings;
+use carbon_ops::store::Store;
+use carbon_ops::verify::{Owner, check_payload};
 
 /// As many lines may be under way as one submitter may have.
 const UNDER_WAY: usize = 1024;
@@ -42,10 +43,10 @@ type Submitted = (u64, Result<Ticket, String>);
 pub(super) fn append(
     args: &LedgerAppend,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    let store = Store::of(settings, env)?.at(args.path.as_deref());
     let (pipeline, notices) = store.pipeline(store.keyring()?)?;
     let mut err = std::io::stderr();
     for notice in notices {
@@ -183,7 +184,7 @@ impl Told {
 
     /// Only where a person looks on, and not before it has become long.
     fn progress(&mut self, err: &mut std::io::Stderr) {
-        let now = Edge::monotonic();
+        let now = Env::monotonic();
         let since = *self.reported_at.get_or_insert(now);
         if now.saturating_sub(since) >= PROGRESS && err.is_terminal() {
             self.reported_at = Some(now);

@@ -4,23 +4,26 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops_ledger::canonical::{Object, object_to_canonical};
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
-use carbon_ops_ledger::note::Note;
-use carbon_ops_ledger::pack::{
+use carbon_ops::ledger::canonical::{Object, object_to_canonical};
+use carbon_ops::ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
+use carbon_ops::ledger::note::Note;
+use carbon_ops::ledger::pack::{
     Contents, PackError, PackReport, PackStatus, Packed, Selection, verify_pack, write_pack,
 };
-use carbon_ops_ledger::verify::Payload;
+use carbon_ops::ledger::verify::Payload;
 use serde_json::json;
 
-use super::witnessed::{Witnessed, read_checkpoint, read_policy, read_policy_bytes, write_whole};
-use super::{COULD_NOT, Others, check_payload, file, row, trust, write_trust_hint};
+use super::witnessed::{Witnessed, read_checkpoint, write_whole};
+use super::{COULD_NOT, row, write_trust_hint};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::progress::{Counted, Progress};
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::render::plain;
+use carbon_ops::env::Env;
+use carbon_ops::settings::Settings;
+use carbon_ops::verify::{
+    self, Others, check_payload, file, read_policy, read_policy_bytes, trust,
+};
 
 pub(super) fn write(
     args: &LedgerAuditPack,
@@ -54,7 +57,7 @@ pub(super) fn write(
     let mut packed = None;
     // A pack of all is about as long as the ledger; how long another gets is not known before.
     let all = args.records == Selection::All;
-    let total = if all { Some(super::open(&path)?.size()) } else { None };
+    let total = if all { Some(verify::open(&path)?.size()) } else { None };
     let progress = Progress::start("packing", total);
     let written = write_whole(&args.out, |to| {
         let mut to = Counted::new(to, &progress);
@@ -87,10 +90,10 @@ pub(super) fn write(
 pub(super) fn check(
     args: &LedgerVerifyPack,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let trust = trust(args.trust.as_deref(), settings, edge)?;
+    let trust = trust(args.trust.as_deref(), settings, env)?;
     let policy = args.policy.as_deref().map(read_policy).transpose()?;
     let kept = args.since.as_deref().map(read_checkpoint).transpose()?;
     let cannot = || format!("cannot read {}", args.file.display());

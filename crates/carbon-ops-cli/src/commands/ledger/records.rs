@@ -7,23 +7,24 @@ use std::io::{Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::append::{Amendment, Appended};
-use carbon_ops_ledger::canonical::{Object, Value, parse};
-use carbon_ops_ledger::entry::{
+use carbon_ops::ledger::append::{Amendment, Appended};
+use carbon_ops::ledger::canonical::{Object, Value, parse};
+use carbon_ops::ledger::entry::{
     Change, Control, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, RESERVED_MEMBERS, Restatement, Scope,
     Totals,
 };
-use carbon_ops_ledger::verify::{GapReport, Life, Payload, Report};
-use carbon_ops_record::continuity::{self, KnownGap};
-use carbon_ops_record::timestamp;
+use carbon_ops::ledger::verify::{Life, Payload, Report};
+use carbon_ops::record::continuity::{self};
+use carbon_ops::record::timestamp;
 use serde_json::json;
 
-use super::{COULD_NOT, check_payload};
+use super::COULD_NOT;
 use crate::args::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::render::{counted, plain};
-use crate::store::Store;
+use carbon_ops::env::Env;
+use carbon_ops::settings::Settings;
+use carbon_ops::store::Store;
+use carbon_ops::verify::check_payload;
 
 /// Silences and the like that are printed; `--json` has up to a thousand.
 const SHOWN: usize = 5;
@@ -31,7 +32,7 @@ const SHOWN: usize = 5;
 pub(super) fn correct(
     args: &LedgerCorrect,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
     let outcome = match &args.replacement {
@@ -45,7 +46,7 @@ pub(super) fn correct(
         outcome,
         restatement: args.restatement,
     };
-    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    let store = Store::of(settings, env)?.at(args.path.as_deref());
     let keyring = store.keyring()?;
     let mut opened = store.open(&keyring)?;
     let (ledger, now) = opened.ledger();
@@ -84,7 +85,7 @@ fn replacement(path: &Path) -> Result<Object> {
 pub(super) fn restate(
     args: &LedgerRestate,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
     let changes = args.change.chunks_exact(3).filter_map(|change| match change {
@@ -111,7 +112,7 @@ pub(super) fn restate(
         totals: totals.collect::<BTreeMap<_, _>>(),
         period,
     });
-    let appended = append(args.path.as_deref(), settings, edge, |_| Ok(record))?;
+    let appended = append(args.path.as_deref(), settings, env, |_| Ok(record))?;
     let seq = appended.seq;
     if args.json {
         let records = match &args.records {
@@ -144,7 +145,7 @@ fn scope_text(scope: &Scope) -> String {
 pub(super) fn gap(
     args: &LedgerGap,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
     let mut domains = args.domain.clone();
@@ -159,7 +160,7 @@ pub(super) fn gap(
         domains: (!domains.is_empty()).then_some(domains),
         bound_uj: args.bound_uj,
     });
-    let appended = append(args.path.as_deref(), settings, edge, |_| Ok(record))?;
+    let appended = append(args.path.as_deref(), settings, env, |_| Ok(record))?;
     if args.json {
         let gap = json!({ "from_ts": timestamp(args.from), "to_ts": timestamp(args.to) });
         return write_json(&appended, ("gap", gap), out);
@@ -171,7 +172,7 @@ pub(super) fn gap(
 pub(super) fn heartbeat(
     args: &LedgerHeartbeat,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
     let seconds = args.interval.as_secs();
@@ -179,7 +180,7 @@ pub(super) fn heartbeat(
         bail!("an interval is a whole number of seconds");
     }
     let mut due = None;
-    let appended = append(args.path.as_deref(), settings, edge, |now| {
+    let appended = append(args.path.as_deref(), settings, env, |now| {
         let heartbeat = Heartbeat::at(now, seconds)?;
         due.clone_from(&heartbeat.next_by);
         Ok(Control::Heartbeat(heartbeat))
@@ -210,10 +211,10 @@ fn write_json(
 fn append(
     path: Option<&Path>,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     record: impl FnOnce(&str) -> Result<Control>,
 ) -> Result<Appended> {
-    let store = Store::of(settings, edge)?.at(path);
+    let store = Store::of(settings, env)?.at(path);
     let keyring = store.keyring()?;
     let mut opened = store.open(&keyring)?;
     let (ledger, now) = opened.ledger();
@@ -278,19 +279,6 @@ fn write_silences(life: &Life, now: jiff::Timestamp, out: &mut impl Write) -> Re
         writeln!(out, "  the next entry is {word} by {}", due.next_by)?;
     }
     Ok(())
-}
-
-/// The gaps of a ledger, for what they say of energy.
-pub(super) fn known_gaps(life: &Life) -> Vec<KnownGap> {
-    let known = |gap: &GapReport| {
-        Some(KnownGap {
-            from: gap.from_ts.parse().ok()?,
-            to: gap.to_ts.parse().ok()?,
-            host_id: gap.host_id.clone(),
-            domains: gap.domains.clone(),
-        })
-    };
-    life.gaps.iter().filter_map(known).collect()
 }
 
 /// The exit code of a ledger that is not complete, or cannot be shown to be.

@@ -1,37 +1,33 @@
 //! Checkpoints and proofs on the command line: prove, check, and what `verify` says of them.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read as _, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::checkpoint::{
-    CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
-};
-use carbon_ops_ledger::merkle::{
+use carbon_ops::ledger::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint};
+use carbon_ops::ledger::merkle::{
     TreeHash, consistency_proof, inclusion_proof, leaf_hash, root_at, verify_consistency,
     verify_inclusion,
 };
-use carbon_ops_ledger::note::{MAX_NOTE_BYTES, Note};
-use carbon_ops_ledger::proof::{MAX_PROOF_BYTES, Proof, Proven};
-use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::tile::{DirTiles, TileTree};
-use carbon_ops_ledger::verify::{
-    Anchor, AnchorKind, AnchorVerdict, HistoryReport, Notes, Report, Status,
-};
+use carbon_ops::ledger::note::{MAX_NOTE_BYTES, Note};
+use carbon_ops::ledger::proof::{MAX_PROOF_BYTES, Proof, Proven};
+use carbon_ops::ledger::tile::{DirTiles, TileTree};
+use carbon_ops::ledger::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::json;
 
-use super::witnessed::{Witnessed, read_policy};
-use super::{COULD_NOT, file, row, trust};
+use super::witnessed::Witnessed;
+use super::{COULD_NOT, row};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
-use crate::config::Settings;
-use crate::edge::Edge;
 use crate::{REWRITTEN, render::plain};
+use carbon_ops::env::Env;
+use carbon_ops::settings::Settings;
+use carbon_ops::verify::{file, read_limited, read_policy, trust};
 
 pub(super) fn prove(
     args: &LedgerProve,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
@@ -63,7 +59,7 @@ pub(super) fn prove(
         },
     )?;
     let proof = Proof { extra: Some(line), index: seq, path: proof, checkpoint: note };
-    if let Err(fault) = proof.check(&trust(None, settings, edge)?)
+    if let Err(fault) = proof.check(&trust(None, settings, env)?)
         && !fault.is_untrusted()
     {
         bail!("entry {seq} of {} cannot be proven: {fault}", path.display());
@@ -89,10 +85,10 @@ pub(super) fn prove(
 pub(super) fn check_proof(
     args: &LedgerCheckProof,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let trust = trust(args.trust.as_deref(), settings, edge)?;
+    let trust = trust(args.trust.as_deref(), settings, env)?;
     let policy = args.policy.as_deref().map(read_policy).transpose()?;
     let name = args.file.display();
     let bytes =
@@ -141,7 +137,7 @@ fn tell_proven(proven: &Proven, report: &mut serde_json::Value) -> Result<()> {
     report.insert("tree_size".into(), proven.checkpoint.size.into());
     report.insert("root".into(), proven.checkpoint.root.to_string().into());
     report.insert("signed_by".into(), proven.checkpoint_key.fingerprint().into());
-    let line = carbon_ops_ledger::canonical::object_to_canonical(proven.entry.object());
+    let line = carbon_ops::ledger::canonical::object_to_canonical(proven.entry.object());
     report.insert("entry".into(), serde_json::from_slice(&line)?);
     Ok(())
 }
@@ -149,14 +145,14 @@ fn tell_proven(proven: &Proven, report: &mut serde_json::Value) -> Result<()> {
 pub(super) fn consistency(
     args: &LedgerConsistency,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
     let cannot = || format!("cannot read {}", path.display());
     let (old, new) = (Size::read(&args.old)?, Size::read(&args.new)?);
     let there = tiles(&path)?.size().with_context(cannot)?;
-    let trust: Vec<_> = trust(args.trust.as_deref(), settings, edge)?.iter().collect();
+    let trust: Vec<_> = trust(args.trust.as_deref(), settings, env)?.iter().collect();
     let mut roots = Vec::new();
     for (size, given) in [(&old, &args.old), (&new, &args.new)] {
         if let Some((checkpoint, note)) = &size.signed {
@@ -241,52 +237,6 @@ impl Size {
     }
 }
 
-/// What a ledger is held against: what stands beside it, and a checkpoint that the user kept; and how
-/// many lines the latter covers.
-pub(super) fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor>, u64)> {
-    let mut anchors = Vec::new();
-    let beside =
-        [(CHECKPOINT_FILE, AnchorKind::Checkpoint), (SIGNER_STATE_FILE, AnchorKind::SignerState)];
-    // A copy under another name has nothing beside it that is its own.
-    let own = ledger.file_name().is_some_and(|name| name == LEDGER_FILE);
-    for (name, kind) in beside.into_iter().filter(|_| own) {
-        let path = ledger.with_file_name(name);
-        match read_limited(&path, MAX_NOTE_BYTES) {
-            Ok(bytes) => anchors.push(Anchor { source: name.to_owned(), bytes, kind }),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
-        }
-    }
-    let Some(path) = since else { return Ok((anchors, 0)) };
-    let bytes = read_limited(path, MAX_NOTE_BYTES)
-        .with_context(|| format!("cannot read the checkpoint {}", path.display()))?;
-    let source = path.display().to_string();
-    let anchor = Anchor { source, bytes, kind: AnchorKind::Checkpoint };
-    let Some(checkpoint) = anchor.checkpoint() else {
-        bail!("{} is not the checkpoint of a ledger", path.display());
-    };
-    super::head::refuse_other(ledger, path, checkpoint.ledger_id)?;
-    anchors.push(anchor);
-    Ok((anchors, checkpoint.size))
-}
-
-/// The log of checkpoints beside a ledger, if there is one.
-pub(super) fn checkpoint_log(ledger: &Path) -> Result<Option<Notes<impl BufRead>>> {
-    if ledger.file_name().is_none_or(|name| name != LEDGER_FILE) {
-        return Ok(None);
-    }
-    let path = ledger.with_file_name(CHECKPOINT_LOG);
-    let cannot = || format!("cannot read {}", path.display());
-    match fs::File::open(&path) {
-        Ok(file) => {
-            let len = file.metadata().with_context(cannot)?.len();
-            Ok(Some(Notes::new(BufReader::new(file.take(len)))))
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).with_context(cannot),
-    }
-}
-
 /// What `verify` says of checkpoints: what does not fit, and what none covers.
 pub(super) fn write_anchors(report: &Report, out: &mut impl Write) -> Result<()> {
     for anchor in &report.anchors {
@@ -353,11 +303,4 @@ fn tiles(ledger: &Path) -> Result<DirTiles> {
     let dir: Option<PathBuf> = ledger.parent().map(Path::to_owned);
     DirTiles::open(dir.as_deref(), ledger)
         .with_context(|| format!("cannot open the ledger {}", ledger.display()))
-}
-
-/// A whole file, of which one byte more than `limit` is read at most: too long is for others to say.
-pub(super) fn read_limited(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

@@ -5,23 +5,23 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_LOG, Checkpoint, origin};
-use carbon_ops_ledger::cosignature;
-use carbon_ops_ledger::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteError, VerifierKey};
-use carbon_ops_ledger::policy::{MAX_POLICY_BYTES, Policy};
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, AnchorVerdict, Report};
+use anyhow::{Context as _, Result, bail};
+use carbon_ops::ledger::checkpoint::{Checkpoint, origin};
+use carbon_ops::ledger::cosignature;
+use carbon_ops::ledger::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteError, VerifierKey};
+use carbon_ops::ledger::policy::Policy;
+use carbon_ops::ledger::verify::{Anchor, AnchorKind, AnchorVerdict, Report};
 use serde_json::{Value, json};
 
-use super::{COULD_NOT, file};
+use super::COULD_NOT;
 use crate::REWRITTEN;
 use crate::args::{LedgerCheckpoint, LedgerLogKey};
-use crate::config::Settings;
-use crate::edge::Edge;
-use crate::store::{Opened, Store};
-use crate::witnesses::{
-    Address, Answered, CLOCK_SLACK_SECONDS, PATIENCE, RUN_PATIENCE, Refusal, Signed, addresses,
-    history,
+use carbon_ops::env::Env;
+use carbon_ops::settings::Settings;
+use carbon_ops::store::{Opened, Store};
+use carbon_ops::verify::{file, latest, read_limited, read_policy};
+use carbon_ops::witnesses::{
+    Address, Answered, PATIENCE, RUN_PATIENCE, Refusal, Signed, addresses,
 };
 
 /// Exit code for "no": too few witnesses cosigned.
@@ -30,10 +30,10 @@ const NO: u8 = 1;
 pub(super) fn checkpoint(
     args: &LedgerCheckpoint,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    let store = Store::of(settings, env)?.at(args.path.as_deref());
     if !store.exists() {
         bail!("there is no ledger in {}", store.ledger.display());
     }
@@ -185,10 +185,10 @@ impl Witnesses {
 pub(super) fn log_key(
     args: &LedgerLogKey,
     settings: &Settings,
-    edge: &Edge,
+    env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let store = Store::of(settings, edge)?.at(args.path.as_deref());
+    let store = Store::of(settings, env)?.at(args.path.as_deref());
     if !store.exists() {
         bail!("there is no ledger in {}", store.ledger.display());
     }
@@ -205,31 +205,6 @@ pub(super) fn log_key(
         keys.iter().try_for_each(|key| writeln!(out, "{key}"))?;
     }
     Ok(0)
-}
-
-/// The last checkpoint in the ledger's history that the policy is content with, as something to hold
-/// the ledger against: later ones may not be cosigned yet.
-pub(super) fn latest_cosigned(ledger: &Path, policy: &Policy) -> Option<Anchor> {
-    let latest = latest();
-    let enough = |note: &Note| policy.judge(note, latest).is_ok_and(|judged| judged.quorum_met());
-    let note = history(ledger).into_iter().rev().find(enough)?;
-    let source = CHECKPOINT_LOG.to_owned();
-    Some(Anchor { source, bytes: note.to_string().into_bytes(), kind: AnchorKind::Checkpoint })
-}
-
-pub(super) fn read_policy(path: &Path) -> Result<Policy> {
-    Policy::parse(&read_policy_bytes(path)?)
-        .map_err(|e| anyhow!("cannot use the policy {}: {e}", path.display()))
-}
-
-pub(super) fn read_policy_bytes(path: &Path) -> Result<Vec<u8>> {
-    super::tree::read_limited(path, MAX_POLICY_BYTES)
-        .with_context(|| format!("cannot read the policy {}", path.display()))
-}
-
-/// The latest time that a cosignature may have to count.
-pub(super) fn latest() -> u64 {
-    u64::try_from(Edge::now().as_second()).unwrap_or_default().saturating_add(CLOCK_SLACK_SECONDS)
 }
 
 /// What a policy says of a checkpoint, for a report.
@@ -319,7 +294,7 @@ impl Witnessed {
 /// The text of a file that has to be a checkpoint.
 pub(super) fn read_checkpoint(path: &Path) -> Result<Note> {
     let cannot = || format!("cannot use the checkpoint {}", path.display());
-    let bytes = super::tree::read_limited(path, MAX_NOTE_BYTES).with_context(cannot)?;
+    let bytes = read_limited(path, MAX_NOTE_BYTES).with_context(cannot)?;
     let note = Note::parse(&bytes).with_context(cannot)?;
     Checkpoint::of_note(&note).with_context(cannot)?;
     Ok(note)

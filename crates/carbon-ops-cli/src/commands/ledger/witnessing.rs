@@ -11,13 +11,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
-use carbon_ops_ledger::note::{MAX_NOTE_BYTES, Note};
-use carbon_ops_ledger::storage::LEDGER_FILE;
+use carbon_ops::ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
+use carbon_ops::ledger::note::{MAX_NOTE_BYTES, Note};
+use carbon_ops::ledger::storage::LEDGER_FILE;
 
 use super::witnessed::{Witnesses, notices};
-use crate::store::Store;
-use crate::witnesses::Signed;
+use carbon_ops::store::Store;
+use carbon_ops::witnesses::Signed;
 
 /// How often witnesses are asked at most while records come in. A pipeline signs up to ten checkpoints a
 /// second, and each cosignature stands for all the lines before it. A prior: seldom enough for a public

@@ -4,9 +4,9 @@
 
 use std::io::{self, Write};
 
-use super::sample::{Row, Sample};
-use crate::measure::Note;
 use crate::render::{plain, si};
+use carbon_ops::measure::Note;
+use carbon_ops::watch::{Row, Sample};
 
 /// Samples of one row each after which the heading is repeated.
 const HEADING_EVERY: u32 = 20;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_ledger::witness::{ADD_CHECKPOINT, Answer, DirState, MAX_REQUEST_BYTES, Witness};
+use carbon_ops::ledger::witness::{ADD_CHECKPOINT, Answer, DirState, MAX_REQUEST_BYTES, Witness};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::edge::Edge;
+use carbon_ops::env::Env;
 
 /// How many connections are open at a time; others wait to be accepted. Ours: a few hundred logs that
 /// ask now and then.
@@ -106,7 +106,7 @@ async fn respond(
 /// is not trusted.
 fn answer(witness: &Shared, request: &[u8]) -> Option<Answer> {
     let mut witness = witness.lock().ok()?;
-    let now = u64::try_from(Edge::now().as_second()).unwrap_or_default();
+    let now = u64::try_from(Env::now().as_second()).unwrap_or_default();
     let answer = witness.add_checkpoint(request, now);
     drop(witness);
     let mut err = std::io::stderr();

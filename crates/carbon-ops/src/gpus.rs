@@ -1,0 +1,123 @@
+//! The GPUs of this machine: finds NVIDIA's library where there is a driver to speak to, and says whose
+//! a process is that uses a GPU.
+//!
+//! A machine without a driver costs three looks at files: the library is not even searched for. Starting
+//! it costs milliseconds, or seconds where no process keeps the driver awake (`nvidia-persistenced`), and
+//! it may start a helper, whose CPU time shall not be the command's: so it comes before all else.
+//!
+//! Deliberately absent: the measurement itself (see [`carbon_ops_meter::gpu`]), GPUs of other vendors.
+
+use std::path::{Path, PathBuf};
+
+use carbon_ops_meter::attribution::{GpuUse, Shares, split_gpu};
+use carbon_ops_meter::cpu_time::descends;
+use carbon_ops_meter::gpu::Whose;
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::Availability;
+use carbon_ops_meter::sensor::nvml::{LIBRARY, Nvml};
+use carbon_ops_meter::window::Domain;
+use carbon_ops_record::{Sensor, SensorStatus};
+
+use crate::env::Env;
+
+/// What NVIDIA's driver leaves on a machine: its device, its own report, and the device through which
+/// Linux speaks to a GPU under Windows.
+const TRACES: [&str; 3] = ["/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/dxg"];
+
+/// Where distributions install libraries. What lies elsewhere is not taken for the driver's.
+const INSTALLED: [&str; 6] = ["/usr", "/lib", "/lib64", "/opt", "/nix/store", "/run"];
+
+/// Which library to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NvmlLibrary {
+    /// This one.
+    At(PathBuf),
+    /// None: GPUs are not measured.
+    Off,
+}
+
+/// What was found before the command started.
+#[derive(Debug, Default)]
+pub struct Gpus {
+    pub nvml: Option<Nvml>,
+    /// What became of it, where there was something to find.
+    pub sensor: Option<Sensor>,
+    /// The library that answered is not the system's own.
+    pub simulated: bool,
+}
+
+/// A GPU that was measured.
+#[derive(Debug)]
+pub struct Gpu {
+    pub domain: Domain,
+    pub used: GpuUse,
+    pub shares: Shares,
+}
+
+impl Gpu {
+    pub fn new(domain: Domain, used: GpuUse) -> Self {
+        let shares = split_gpu(domain.energy.energy, used);
+        Self { domain, used, shares }
+    }
+}
+
+impl Gpus {
+    /// Starts the library that is named, or the system's own where the driver has left a trace.
+    pub fn find(host: &HostRoot, named: Option<&NvmlLibrary>) -> Self {
+        let library = match named {
+            Some(NvmlLibrary::At(path)) => path,
+            None if TRACES.iter().any(|trace| host.path(trace).exists()) => Path::new(LIBRARY),
+            Some(NvmlLibrary::Off) | None => return Self::default(),
+        };
+        let (availability, nvml) = Nvml::discover(library, Box::new(Env::boot_time));
+        let (status, reason) = match availability {
+            Availability::Present => (SensorStatus::Used, None),
+            Availability::Absent(reason) => (SensorStatus::Absent, Some(reason)),
+            Availability::Denied(reason) => (SensorStatus::Denied, Some(reason)),
+        };
+        let sensor = Sensor { name: "nvml".into(), reason, status };
+        let simulated = nvml.is_some() && named.is_some() && !is_installed(library);
+        Self { nvml, sensor: Some(sensor), simulated }
+    }
+}
+
+fn is_installed(library: &Path) -> bool {
+    let Ok(library) = library.canonicalize() else { return false };
+    INSTALLED.iter().any(|folder| library.starts_with(folder))
+}
+
+/// Whose a process is: the command's when it descends from us, who adopt its orphans.
+pub fn whose(host: &HostRoot, pid: u32) -> Whose {
+    let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+    match i32::try_from(pid).ok().and_then(|pid| descends(host, pid, ourselves)) {
+        Some(true) => Whose::Workload,
+        Some(false) => Whose::Other,
+        None => Whose::Unseen,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_trace_of_the_driver_nothing_is_searched_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = Gpus::find(&HostRoot::at(dir.path()), None);
+        assert!(found.nvml.is_none() && found.sensor.is_none());
+        let missing = NvmlLibrary::At(dir.path().join("libnvidia-ml.so.1"));
+        let found = Gpus::find(&HostRoot::at(dir.path()), Some(&missing));
+        assert_eq!(found.sensor.map(|sensor| sensor.status), Some(SensorStatus::Absent));
+        let off = Gpus::find(&HostRoot::at(dir.path()), Some(&NvmlLibrary::Off));
+        assert!(off.sensor.is_none());
+    }
+
+    #[test]
+    fn a_library_outside_of_the_system_is_not_the_drivers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("libnvidia-ml.so.1");
+        std::fs::write(&path, "").unwrap();
+        assert!(!is_installed(&path) && !is_installed(&dir.path().join("missing")));
+        assert!(is_installed(Path::new("/usr/bin")));
+    }
+}

@@ -1,0 +1,535 @@
+//! From a span to a record. What spans have in common is found once: zones, PUE, and the distribution of
+//! the result relative to its mean, which depends on the relative uncertainties of the inputs only.
+//!
+//! Where the intensity does not change with time (a yearly average, a value that was given), spans with
+//! the same zone, PUE and relative uncertainty of energy differ in a few numbers: see [`Quote`].
+//!
+//! Deliberately absent: reading spans, and writing records.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU32;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::sci::FunctionalUnit;
+use carbon_ops_estimate::span::{Bucket, Load, Missing};
+use carbon_ops_estimate::uncertainty::text::Quantity;
+use carbon_ops_estimate::uncertainty::{Caution, Distribution};
+use carbon_ops_grid::{Factor, Interval, InventoryIntensity, Slot};
+use carbon_ops_record::upstream;
+use carbon_ops_record::v2::{
+    self, Deployment, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Record, Relative, Reserved,
+    Slots, Source, Stated, energy_inputs, grid_inputs, grid_of, scopes,
+};
+use carbon_ops_record::{Prices, timestamp};
+use sha2::{Digest as _, Sha256};
+
+use crate::bytes;
+use crate::compose::{PueInput, TOOL};
+use crate::settings::Settings;
+use crate::sources::Grid;
+
+mod pue;
+mod zone;
+
+pub use zone::{Part, Zone};
+
+/// Sets of inputs that are kept; more means that every span is another, and none is worth keeping.
+const KEPT_MAX: usize = 10_000;
+
+/// Minutes of a bucket, as carbon-ops 0.1 had it.
+const BUCKET: NonZeroU32 = match NonZeroU32::new(15) {
+    Some(minutes) => minutes,
+    None => NonZeroU32::MIN,
+};
+
+/// What all spans have in common.
+#[derive(Debug)]
+pub struct Shared {
+    pub zone: Option<String>,
+    pub pue: Option<String>,
+    pub intensity: Option<Distribution>,
+    pub deployment: Option<Deployment>,
+    /// Whether what is direct and what is upstream are records of their own.
+    pub upstream: bool,
+    pub missing: Missing,
+    pub method: Method,
+    pub reserved: Vec<Reserved>,
+    pub unit: Option<FunctionalUnit>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One span as it was asked for; what is `None` is as for all.
+#[derive(Debug, Clone, Copy)]
+pub struct Span<'a> {
+    pub interval: Interval,
+    pub energy: Distribution,
+    pub load: &'a Load,
+    pub energy_source: &'static str,
+    pub zone: Option<&'a str>,
+    pub pue: Option<&'a str>,
+    pub id: Option<&'a str>,
+    pub host: Option<&'a str>,
+    pub labels: Option<&'a BTreeMap<String, String>>,
+}
+
+/// Everything that spans share.
+#[derive(Debug)]
+pub struct Pricer<'s> {
+    shared: Shared,
+    settings: &'s Settings,
+    grid: Grid,
+    zones: Vec<Zone>,
+    zone_names: HashMap<String, usize>,
+    /// The same for parts of an intensity.
+    part_names: HashMap<(Part, String), usize>,
+    /// Each of one zone only.
+    pues: Vec<PueInput>,
+    /// By zone.
+    pue_names: Vec<PueNames>,
+    relatives: HashMap<String, Relative>,
+    quotes: Quotes,
+}
+
+/// Places of the PUEs of a zone.
+#[derive(Debug, Default)]
+struct PueNames {
+    /// Of spans that name none.
+    unnamed: Option<usize>,
+    named: HashMap<String, usize>,
+}
+
+/// Quotes, found without a copy of a name.
+#[derive(Debug, Default)]
+struct Quotes {
+    all: Vec<Quote>,
+    /// Of energies that are exact: by PUE, which is of one zone.
+    exact: Vec<Option<usize>>,
+    /// Of others: by PUE and what is not known of the energy.
+    inexact: HashMap<(usize, String), usize>,
+}
+
+impl Quotes {
+    fn place(&self, pue: usize, error: Option<&(usize, String)>) -> Option<usize> {
+        match error {
+            None => self.exact.get(pue).copied().flatten(),
+            Some(key) => self.inexact.get(key).copied(),
+        }
+    }
+
+    fn insert(&mut self, pue: usize, error: Option<(usize, String)>, quote: Quote) -> usize {
+        if self.all.len() >= KEPT_MAX {
+            *self = Self::default();
+        }
+        let place = self.all.len();
+        self.all.push(quote);
+        if let Some(key) = error {
+            self.inexact.insert(key, place);
+        } else {
+            self.exact.resize(self.exact.len().max(pue + 1), None);
+            if let Some(known) = self.exact.get_mut(pue) {
+                *known = Some(place);
+            }
+        }
+        place
+    }
+}
+
+/// Spans that differ in time and energy only.
+#[derive(Debug)]
+pub struct Quote {
+    /// The record of one of them.
+    pub record: Record,
+    relative: Relative,
+    pue: f64,
+    intensity: f64,
+    /// Labels of spans that have none of their own.
+    labels: BTreeMap<String, String>,
+}
+
+impl Quote {
+    /// The numbers of a span of so much energy: prices, and the ends of the interval.
+    pub fn numbers(&self, kilowatt_hours: f64) -> Result<(Prices, f64, f64)> {
+        let prices = Prices::of_kilowatt_hours(kilowatt_hours, self.pue, self.intensity);
+        let end = |relative: f64| round9(prices.grams * relative);
+        let (low, high) = (end(self.relative.low), end(self.relative.high));
+        ensure!(high.is_finite(), "{kilowatt_hours:e} kWh emit too much for a number");
+        Ok((prices, low, high))
+    }
+
+    /// Makes the record that of another span.
+    pub fn restate(&mut self, start: &str, end: &str, kilowatt_hours: f64) -> Result<()> {
+        let (prices, low, high) = self.numbers(kilowatt_hours)?;
+        let record = &mut self.record;
+        let set = |text: &mut String, to: &str| {
+            text.clear();
+            text.push_str(to);
+        };
+        set(&mut record.start_ts, start);
+        set(&mut record.end_ts, end);
+        if let Some([slot]) = record.grid.slots.list.as_deref_mut() {
+            set(&mut slot.start, start);
+            set(&mut slot.end, end);
+        }
+        if let Some(energy) = record.inputs.first_mut() {
+            let point = Distribution::Point { mean: prices.energy_kwh };
+            energy.dist = Quantity::Energy.echo(&point);
+        }
+        record.energy_kwh = prices.energy_kwh;
+        record.total_energy_with_pue_kwh = prices.total_energy_with_pue_kwh;
+        record.grams = prices.grams;
+        let error = self.relative.error.map(|error| round9(prices.grams * error));
+        (record.meta.ci_lower_g, record.meta.ci_upper_g) = (low, high);
+        record.meta.numerical_error_g = error;
+        Ok(())
+    }
+
+    /// Gives the record the names that a span has of its own.
+    pub fn rename(&mut self, span: &Span<'_>) {
+        let record = &mut self.record;
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        if record.host_id.as_deref() != span.host
+            && let Some(error) = record.inputs.get_mut(1).filter(|input| input.name == ENERGY_ERROR)
+        {
+            let key = meter_key(span.host, &error.dist);
+            let named = |part: &&mut v2::Contribution| part.name == ENERGY_ERROR;
+            if let Some(part) = record.budget.iter_mut().find(named) {
+                part.shared = Some(key.clone());
+            }
+            error.shared = Some(key);
+        }
+        (record.id, record.host_id) = (owned(span.id), owned(span.host));
+        let labels = span.labels.unwrap_or(&self.labels);
+        if record.labels != *labels {
+            record.labels.clone_from(labels);
+        }
+    }
+}
+
+/// The input that has what is not known of an energy.
+const ENERGY_ERROR: &str = "energy_error";
+
+/// Whose error that of an energy is. A meter is off by the same from span to span, and nothing tells the
+/// meters of a host apart but how good they are said to be.
+fn meter_key(host: Option<&str>, relative: &str) -> String {
+    format!("energy:{}:{relative}", host.unwrap_or("stated"))
+}
+
+impl<'s> Pricer<'s> {
+    pub fn new(shared: Shared, settings: &'s Settings, grid: Grid) -> Self {
+        Self {
+            shared,
+            settings,
+            grid,
+            zones: Vec::new(),
+            zone_names: HashMap::new(),
+            part_names: HashMap::new(),
+            pues: Vec::new(),
+            pue_names: Vec::new(),
+            relatives: HashMap::new(),
+            quotes: Quotes::default(),
+        }
+    }
+
+    /// The record of a span; with `--upstream` two, the direct one first.
+    pub fn records(&mut self, span: &Span<'_>) -> Result<Vec<Record>> {
+        let parts: &[Part] =
+            if self.shared.upstream { &[Part::Direct, Part::Upstream] } else { &[Part::Whole] };
+        let mut records = Vec::with_capacity(parts.len());
+        for part in parts {
+            let zone = self.zone(*part, span.zone)?;
+            let pue = self.pue(zone, span.pue)?;
+            records.push(self.assemble(zone, pue, span)?.0);
+        }
+        Ok(records)
+    }
+
+    /// What a span shares with others whose intensity does not change with time either, for it to be
+    /// restated; `None` where it does, or where the energy is a series.
+    pub fn quote(&mut self, span: &Span<'_>) -> Result<Option<&mut Quote>> {
+        if self.shared.upstream {
+            return Ok(None);
+        }
+        let zone = self.zone(Part::Whole, span.zone)?;
+        // Hardware is charged by time, and a score is of both.
+        let beyond = !self.shared.reserved.is_empty() || self.shared.unit.is_some();
+        let known = self.zones.get_mut(zone).context("a zone is missing")?;
+        if beyond
+            || !matches!(span.load, Load::Even(_))
+            || !known.is_constant(&self.grid.chain, span.interval)?
+        {
+            return Ok(None);
+        }
+        let pue = self.pue(zone, span.pue)?;
+        let error = match span.energy {
+            Distribution::Point { .. } => None,
+            energy => {
+                let inputs = energy_inputs(energy, span.energy_source)?;
+                inputs.get(1).map(|error| (pue, error.dist.clone() + &error.source))
+            }
+        };
+        let place = if let Some(place) = self.quotes.place(pue, error.as_ref()) {
+            place
+        } else {
+            let quote = self.new_quote(zone, pue, span)?;
+            self.quotes.insert(pue, error, quote)
+        };
+        Ok(self.quotes.all.get_mut(place))
+    }
+
+    fn new_quote(&mut self, zone: usize, pue: usize, span: &Span<'_>) -> Result<Quote> {
+        let (record, relative) = self.assemble(zone, pue, span)?;
+        let mean = |name: &str| {
+            let input = record.inputs.iter().find(|input| input.name == name);
+            input.context("an input is missing")?.distribution().context("no distribution")
+        };
+        let (pue, intensity) = (mean("pue")?.mean(), mean("intensity")?.mean());
+        Ok(Quote { record, relative, pue, intensity, labels: self.shared.labels.clone() })
+    }
+
+    /// The price of a span in buckets.
+    pub fn buckets(&mut self, span: &Span<'_>, minutes: Option<NonZeroU32>) -> Result<Vec<Bucket>> {
+        let zone = self.zone(Part::Whole, span.zone)?;
+        let zone = self.zones.get_mut(zone).context("a zone is missing")?;
+        zone.load(&self.grid.chain, span.interval)?;
+        let tariff = zone.tariff(span.interval)?;
+        let minutes = minutes.unwrap_or(BUCKET);
+        Ok(tariff.buckets(span.interval, span.load, self.shared.missing, minutes)?)
+    }
+
+    fn zone(&mut self, part: Part, named: Option<&str>) -> Result<usize> {
+        let configured = || self.settings.region.value.as_deref();
+        let name = named.or(self.shared.zone.as_deref()).or_else(configured).unwrap_or_default();
+        if part != Part::Whole {
+            let key = (part, name.to_owned());
+            if let Some(&index) = self.part_names.get(&key) {
+                return Ok(index);
+            }
+            self.zones.push(Zone::part(name, part)?);
+            self.part_names.insert(key, self.zones.len() - 1);
+            return Ok(self.zones.len() - 1);
+        }
+        if let Some(&index) = self.zone_names.get(name) {
+            return Ok(index);
+        }
+        let zone = match self.shared.intensity {
+            Some(intensity) => Zone::given(intensity, name)?,
+            None => Zone::find(name)?,
+        };
+        let name = name.to_owned();
+        self.zones.push(zone);
+        self.zone_names.insert(name, self.zones.len() - 1);
+        Ok(self.zones.len() - 1)
+    }
+
+    fn pue(&mut self, zone: usize, named: Option<&str>) -> Result<usize> {
+        let named = named.or(self.shared.pue.as_deref()).filter(|name| !name.is_empty());
+        let known = self.pue_names.get(zone).and_then(|names| match named {
+            None => names.unnamed,
+            Some(name) => names.named.get(name).copied(),
+        });
+        if let Some(index) = known {
+            return Ok(index);
+        }
+        let place = self.zones.get(zone).context("a zone is missing")?.place();
+        let index = self.pues.len();
+        self.pues.push(pue::resolve(named, self.settings, place)?);
+        self.pue_names.resize_with(self.zones.len(), PueNames::default);
+        let names = self.pue_names.get_mut(zone).context("a zone is missing")?;
+        match named {
+            None => names.unnamed = Some(index),
+            Some(name) => drop(names.named.insert(name.to_owned(), index)),
+        }
+        Ok(index)
+    }
+
+    fn assemble(&mut self, zone: usize, pue: usize, span: &Span<'_>) -> Result<(Record, Relative)> {
+        let pue = self.pues.get(pue).context("a PUE is missing")?;
+        let mut inputs = energy_inputs(span.energy, span.energy_source)?;
+        if let Some(error) = inputs.get_mut(1) {
+            error.shared = Some(meter_key(span.host, &error.dist));
+        }
+        inputs.push(Input::new("pue", pue.distribution, &*pue.source).shared(&*pue.shared));
+        let zone = self.zones.get_mut(zone).context("a zone is missing")?;
+        let missing = self.shared.missing;
+        let (grid, factor) = if let Some(intensity) = zone.given_intensity() {
+            inputs.push(intensity);
+            (given_grid(missing), Factor::Direct)
+        } else {
+            zone.load(&self.grid.chain, span.interval)?;
+            let (slots, tariff) = (zone.slots(span.interval), zone.tariff(span.interval)?);
+            let priced = tariff.price(span.interval, span.load, missing)?;
+            let (intensity, source) = zone.intensity();
+            inputs.extend(grid_inputs(&priced, &tariff, intensity, &source));
+            inputs.extend(zone.part_error()?);
+            let factor = slots.first().map_or(Factor::Lifecycle, |slot| slot.meta.signal.factor);
+            let mut grid = grid_of(span.interval, &priced, &slots, missing);
+            upstream::cite(&mut grid, zone.direct(), span.interval);
+            (listed(grid)?, factor)
+        };
+        let relative = relative(&mut self.relatives, &inputs, self.shared.method)?;
+        let (deployment, decided) = match self.shared.deployment {
+            Some(deployment) => (deployment, "flag"),
+            None => zone.deployment(),
+        };
+        if self.shared.upstream && deployment != Deployment::Own {
+            bail!(
+                "--upstream: of {deployment} machines both parts of the electricity are one category\nhint: leave it \
+                 out; of machines of your own, --deployment own"
+            );
+        }
+        // One of two records of a span has its hardware.
+        let has_hardware = !self.shared.reserved.is_empty() && factor != Factor::Upstream;
+        let stated = Stated {
+            host_id: span.host.map(str::to_owned),
+            id: span.id.map(str::to_owned),
+            labels: span.labels.unwrap_or(&self.shared.labels).clone(),
+            notes: notes(zone, &grid, &inputs, &relative),
+            quality_flag: zone.quality(),
+            region: zone.region().to_owned(),
+            scopes: scopes(deployment, factor, has_hardware, decided),
+            signal: zone.signal().to_owned(),
+            simulated: false,
+            source: zone.source(),
+            tool: TOOL.to_owned(),
+        };
+        let load = series(span.load)?;
+        let mut record = Record::new(span.interval, inputs, grid, load, &relative, stated)?;
+        if has_hardware {
+            record.reserve(&self.shared.reserved).context("--embodied")?;
+        }
+        if let Some(unit) = &self.shared.unit {
+            record.score_per(unit).context("--functional-unit")?;
+        }
+        Ok((record, relative))
+    }
+}
+
+/// From the store of those that were computed, where the same inputs are, whatever their means.
+fn relative(
+    kept: &mut HashMap<String, Relative>,
+    inputs: &[Input],
+    method: Method,
+) -> Result<Relative> {
+    let mut key = String::new();
+    for input in inputs {
+        // A lognormal over its mean depends on its last parameter only.
+        let text = match input.dist.strip_prefix("ln(").and_then(|rest| rest.split_once(',')) {
+            Some((_, cv)) => cv,
+            // Nothing used has no part in a relative distribution.
+            None if input.name == "energy" && input.dist != "0kWh" => "",
+            None => &input.dist,
+        };
+        key.push_str(text);
+        key.push('|');
+        key.push_str(input.shared.as_deref().unwrap_or_default());
+        key.push('\n');
+    }
+    if let Some(relative) = kept.get(&key) {
+        return Ok(relative.clone());
+    }
+    let relative = Relative::of(inputs, method).context("no interval from these inputs")?;
+    if kept.len() >= KEPT_MAX {
+        kept.clear();
+    }
+    kept.insert(key, relative.clone());
+    Ok(relative)
+}
+
+fn notes(zone: &Zone, grid: &v2::Grid, inputs: &[Input], relative: &Relative) -> Vec<String> {
+    let mut notes = zone.notes();
+    let mut note = |word: &str| notes.push(word.to_owned());
+    if !inputs.iter().any(|input| input.name == ENERGY_ERROR) {
+        note("energy_stated_exact");
+    }
+    for word in cautions(inputs) {
+        note(word);
+    }
+    if relative.instead.is_some() {
+        note("no_closed_form");
+    }
+    if grid.filled.is_some() {
+        note(match grid.missing_policy.as_str() {
+            "drop" => "slots_dropped",
+            "interpolate" => "slots_interpolated",
+            _ => "slots_stepped",
+        });
+    }
+    notes
+}
+
+/// What a reader should know of distributions that the user chose; each word once.
+fn cautions(inputs: &[Input]) -> BTreeSet<&'static str> {
+    let stated = |input: &&Input| input.name == ENERGY_ERROR || input.source == "flag";
+    let mut words = BTreeSet::new();
+    for input in inputs.iter().filter(stated) {
+        let Ok(distribution) = input.distribution() else { continue };
+        words.extend(match distribution.caution(true) {
+            Some(Caution::Negative { .. }) => Some("negative_possible"),
+            Some(Caution::Shifted { .. }) => Some("bounds_move_mean"),
+            _ => None,
+        });
+        // Three sigma, as for bounds: else 1.2 ± 0.05 would have it.
+        if input.name == "pue" && !distribution.is_point() && distribution.cdf(1.0) > 0.001_35 {
+            words.insert("pue_below_one_possible");
+        }
+    }
+    words
+}
+
+/// No slots: the intensity was given.
+fn given_grid(missing: Missing) -> v2::Grid {
+    let source = Source {
+        attribution: String::new(),
+        fetched_at: None,
+        licence: String::new(),
+        model_version: None,
+        provider: "flag".into(),
+        raw_sha256: Vec::new(),
+        updated_at: None,
+        zone_requested: String::new(),
+        zone_returned: String::new(),
+    };
+    v2::Grid {
+        coverage_pct: 100.0,
+        estimated_pct: 0.0,
+        filled: None,
+        forecast_pct: 0.0,
+        missing_policy: missing.as_str().into(),
+        slots: Slots { count: 0, list: Some(Vec::new()), sha256: None },
+        sources: vec![source],
+    }
+}
+
+/// A list that is too long becomes its digest.
+pub fn listed(mut grid: v2::Grid) -> Result<v2::Grid> {
+    if let Some(list) = grid.slots.list.take_if(|list| list.len() > LISTED_MAX) {
+        grid.slots.sha256 = Some(digest(&list)?);
+    }
+    Ok(grid)
+}
+
+/// The energy series as a record keeps it.
+fn series(load: &Load) -> Result<Option<LoadSeries>> {
+    let Load::Series(parts) = load else { return Ok(None) };
+    let part = |part: &carbon_ops_estimate::span::Part| LoadPart {
+        end: timestamp(part.interval.end()),
+        kwh: round9(part.kwh),
+    };
+    let list: Vec<_> = parts.iter().map(part).collect();
+    let count = u64::try_from(list.len())?;
+    let sha256 = if list.len() > LISTED_MAX { Some(digest(&list)?) } else { None };
+    Ok(Some(LoadSeries { count, list: sha256.is_none().then_some(list), sha256 }))
+}
+
+/// SHA-256 of the canonical form, in hex.
+fn digest(list: &impl serde::Serialize) -> Result<String> {
+    let mut line = Vec::new();
+    bytes::canonical(list, &mut line)?;
+    Ok(Sha256::digest(&line).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+}
+
+/// A slot that is as long as the span.
+pub fn stretched(slot: &Slot<InventoryIntensity>, interval: Interval) -> Slot<InventoryIntensity> {
+    Slot { interval, ..slot.clone() }
+}

@@ -1,0 +1,216 @@
+//! Records to be read as a whole: of ledgers, which are verified first, and of files of records.
+//!
+//! Corrections of a ledger are applied: a record that was replaced is read as it should have been, one that
+//! was retracted is not there.
+//!
+//! Deliberately absent: what is made of them.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_ledger::canonical::{Object, Value};
+use carbon_ops_ledger::entry::{Control, Entry, Outcome};
+use carbon_ops_ledger::verify::{Payload, Settings as VerifySettings, Status, verify_records};
+use carbon_ops_record::RecordKind;
+use carbon_ops_record::any::{Any, NEWEST};
+
+use crate::env::Env;
+use crate::settings::Settings;
+use crate::verify::{open, trust, unsigned};
+
+/// Longest line of a file of records.
+const LINE_BYTES_MAX: u64 = 65_535;
+
+/// What was read, in the order of the sources.
+#[derive(Debug, Default)]
+pub struct Records {
+    pub found: Vec<Any>,
+    /// Ledgers that were verified.
+    pub ledgers: u64,
+    /// Records of files, which nobody signed.
+    pub unsigned: u64,
+    /// Records that a correction replaced or retracted.
+    pub superseded: u64,
+    /// Entries of other programs and of newer versions.
+    pub unread: u64,
+    /// Records of simulated sensors that were left out.
+    pub simulated: u64,
+}
+
+/// How to read.
+#[derive(Debug)]
+pub struct How<'a> {
+    pub trust: Option<&'a str>,
+    pub include_simulated: bool,
+    pub settings: &'a Settings,
+    pub env: &'a Env,
+}
+
+/// Reads everything, or says what cannot be believed.
+///
+/// # Errors
+/// A ledger that is not valid; a file that has something else than records; nothing to read.
+pub fn read(paths: &[PathBuf], how: &How<'_>) -> Result<Records> {
+    let default: Vec<PathBuf> = how.settings.ledger.value.iter().cloned().collect();
+    let paths = if paths.is_empty() { &default } else { paths };
+    if paths.is_empty() {
+        bail!("there is nothing to read\nhint: name a ledger or a file of records");
+    }
+    let mut records = Records::default();
+    for path in paths {
+        if is_ledger(path)? {
+            ledger(path, how, &mut records)?;
+        } else {
+            file(path, &mut records)?;
+        }
+    }
+    if !how.include_simulated {
+        let before = records.found.len();
+        records.found.retain(|record| !record.is_simulated());
+        records.simulated = u64::try_from(before - records.found.len())?;
+    }
+    Ok(records)
+}
+
+/// A directory is a ledger, and so is a file that begins with a genesis.
+fn is_ledger(path: &Path) -> Result<bool> {
+    if path.is_dir() {
+        return Ok(true);
+    }
+    let mut line = Vec::new();
+    let file =
+        std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    BufReader::new(file.take(LINE_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    let entry = Entry::parse(line.trim_ascii_end());
+    Ok(entry.is_ok_and(|entry| matches!(entry.control(), Ok(Some(Control::Genesis(_))))))
+}
+
+fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
+    let trust = trust(how.trust, how.settings, how.env)?;
+    let reader = open(path)?;
+    let (threads, active) = (Env::threads(), reader.active());
+    let settings = VerifySettings { threads, active, ..VerifySettings::new(&trust) };
+    let mut found: BTreeMap<u64, Object> = BTreeMap::new();
+    let check = |payload: &Payload<'_>| Ok(payload.to_object());
+    let mut accept = |seq, object: Object| {
+        // What a correction puts in a record's place stands in no line; `corrected` puts it there.
+        if object.contains("seq") {
+            found.insert(seq, object);
+        }
+        Ok(())
+    };
+    let reader = BufReader::with_capacity(1 << 20, reader);
+    let report = verify_records(reader, &settings, &check, &mut accept)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    match report.status {
+        Status::Valid | Status::TornTail => {}
+        Status::Untrusted => bail!(
+            "the key that signed {} is not trusted\nhint: `carbon-ops ledger verify {}` tells which, and \
+             --trust names it",
+            path.display(),
+            path.display()
+        ),
+        _ => bail!(
+            "{} is not valid, and nothing of it is used\nhint: `carbon-ops ledger verify {}` says what is \
+             wrong",
+            path.display(),
+            path.display()
+        ),
+    }
+    into.superseded += corrected(path, &mut found)?;
+    into.ledgers += 1;
+    for (seq, object) in found {
+        let record =
+            record(object).with_context(|| format!("entry {seq} of {}", path.display()))?;
+        match record {
+            Some(record) => into.found.push(record),
+            None => into.unread += 1,
+        }
+    }
+    Ok(())
+}
+
+/// A record; `None` for an entry of another program or of a newer version.
+fn record(object: Object) -> Result<Option<Any>> {
+    let ours = object.get("kind").and_then(Value::as_str) == Some(RecordKind::CarbonOps.as_str());
+    let version = object.get("schema_version").and_then(Value::as_u64);
+    if !ours || version.is_some_and(|version| version > NEWEST) {
+        return Ok(None);
+    }
+    Ok(Some(Any::from_json(unsigned(object))?))
+}
+
+/// What stands in place of each record, newest last.
+type Corrections = BTreeMap<u64, Vec<(u64, Option<Object>)>>;
+
+/// Puts corrections in the place of what they correct; how many records they touch.
+fn corrected(path: &Path, found: &mut BTreeMap<u64, Object>) -> Result<u64> {
+    let mut corrections = Corrections::new();
+    let mut roots: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut reader = BufReader::with_capacity(1 << 20, open(path)?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        // A torn end has been told of, and is no entry.
+        let Ok(entry) = Entry::parse(line.trim_ascii_end()) else { break };
+        let Ok(Some(Control::Correction(correction))) = entry.control() else { continue };
+        let target = correction.corrects;
+        let root = roots.get(&target).copied().unwrap_or(target);
+        roots.insert(entry.seq(), root);
+        let stack = corrections.entry(root).or_default();
+        match correction.outcome {
+            Outcome::Replaced(payload) => stack.push((entry.seq(), Some(payload))),
+            Outcome::Retracted if target == root => stack.push((entry.seq(), None)),
+            // What that corrected stands again.
+            Outcome::Retracted => stack.retain(|(seq, _)| *seq != target),
+        }
+    }
+    let mut touched = 0;
+    for (root, mut stack) in corrections {
+        let Some((_, last)) = stack.pop() else { continue };
+        touched += 1;
+        match last {
+            Some(payload) => found.insert(root, payload),
+            None => found.remove(&root),
+        };
+    }
+    Ok(touched)
+}
+
+/// One record per line, or one in all.
+fn file(path: &Path, into: &mut Records) -> Result<()> {
+    let named = || path.display().to_string();
+    let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", named()))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let (mut line, mut number) = (Vec::new(), 0u64);
+    loop {
+        line.clear();
+        number += 1;
+        if (&mut reader).take(LINE_BYTES_MAX + 2).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let object = object(&line);
+        let read = object.and_then(record);
+        match read.with_context(|| format!("line {number} of {} is no record", named()))? {
+            Some(record) => into.found.push(record),
+            None => into.unread += 1,
+        }
+        into.unsigned += 1;
+    }
+}
+
+fn object(line: &[u8]) -> Result<Object> {
+    let json: serde_json::Value = serde_json::from_slice(line)?;
+    match Value::try_from(json)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(anyhow!("it is no JSON object")),
+    }
+}

@@ -1,0 +1,469 @@
+//! Where intensities come from: the settings of providers, their credentials, and the chain of them.
+//!
+//! Names are those of carbon-ops 0.1. Credentials come from the environment only, so that no file with them
+//! is ever shown, copied or committed; no error quotes them.
+//!
+//! Deliberately absent: what slots are used for.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_grid::cache::{Cached, Limits, Mode, Store, TTL};
+use carbon_ops_grid::electricity_maps::{self, ElectricityMaps};
+use carbon_ops_grid::fetch::{Clock, Fetcher};
+use carbon_ops_grid::file::{self, File};
+use carbon_ops_grid::gb::{self, GreatBritain};
+use carbon_ops_grid::http::{self, Http};
+use carbon_ops_grid::table::{self, YearlyTable};
+use carbon_ops_grid::us_states::{self, UsStates};
+use carbon_ops_grid::watttime::{self, WattTime};
+use carbon_ops_grid::{Chain, Fallback, Provider, Secret};
+use serde::Deserialize;
+
+use crate::env::{Clocks, Dice, Env};
+use crate::settings::{Origin, Setting};
+
+/// Longest list of providers; each is asked in turn.
+const ORDER_MAX: usize = 10;
+
+/// Longest time that a value that may change is believed.
+const TTL_MAX: u64 = 24 * 3600;
+
+/// Longest time for one answer.
+const TIMEOUT_MAX: f64 = 600.0;
+
+/// The section `providers` of a configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Section {
+    order: Option<Vec<String>>,
+    ttl_seconds: Option<u64>,
+    fallback: Option<FallbackName>,
+    timeout_seconds: Option<f64>,
+    cache: Option<PathBuf>,
+    file: Option<PathBuf>,
+    electricity_maps_url: Option<String>,
+    watttime_url: Option<String>,
+    gb_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FallbackName {
+    Equal,
+    SameKind,
+}
+
+/// A provider, by the names that are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    ElectricityMaps,
+    WattTime,
+    GreatBritain,
+    Static,
+    UsStates,
+    File,
+}
+
+impl Name {
+    /// `electricitymaps`, `wattime` and `uk` are those of carbon-ops 0.1.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text.trim().to_lowercase().replace('-', "_").as_str() {
+            "electricity_maps" | "electricitymaps" => Ok(Self::ElectricityMaps),
+            "watttime" | "wattime" => Ok(Self::WattTime),
+            "gb" | "uk" => Ok(Self::GreatBritain),
+            "static" => Ok(Self::Static),
+            "egrid" => Ok(Self::UsStates),
+            "file" => Ok(Self::File),
+            _ => bail!(
+                "unknown provider {text:?}\nhint: electricity_maps, watttime, gb, static, egrid or file"
+            ),
+        }
+    }
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::ElectricityMaps => electricity_maps::ID,
+            Self::WattTime => watttime::ID,
+            Self::GreatBritain => gb::ID,
+            Self::Static => table::ID,
+            Self::UsStates => us_states::ID,
+            Self::File => file::ID,
+        }
+    }
+
+    /// Whether it is asked over a network.
+    pub fn is_remote(self) -> bool {
+        matches!(self, Self::ElectricityMaps | Self::WattTime | Self::GreatBritain)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// All that is known about providers before one is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Asked in this order.
+    pub order: Setting<Vec<Name>>,
+    pub ttl: Setting<Duration>,
+    pub fallback: Setting<Fallback>,
+    pub timeout: Setting<Duration>,
+    /// `None` when there is no home to put it in.
+    pub cache: Setting<Option<PathBuf>>,
+    pub file: Setting<Option<PathBuf>>,
+    pub electricity_maps_url: Setting<String>,
+    pub watttime_url: Setting<String>,
+    pub gb_url: Setting<String>,
+    pub electricity_maps_token: Setting<Option<Secret>>,
+    pub watttime_user: Setting<Option<Secret>>,
+    pub watttime_password: Setting<Option<Secret>>,
+    pub proxy: Setting<Option<Secret>>,
+    pub no_proxy: String,
+    pub roots: Setting<Option<PathBuf>>,
+}
+
+impl Settings {
+    /// # Errors
+    /// A value that is not possible, with where it is from.
+    pub fn resolve(env: &Env, of_file: &Origin, section: Section) -> Result<Self> {
+        let token = secret(env, &["ELECTRICITYMAPS_TOKEN", "ELECTRICITYMAPS_API_KEY"])?;
+        let user = secret(env, &["WATTTIME_USERNAME"])?;
+        let password = secret(env, &["WATTTIME_PASSWORD"])?;
+        let file = text(env, &["CARBON_OPS_CARBON_INTENSITY_FILE", "ACSE_CARBON_INTENSITY_FILE"])
+            .map(PathBuf::from);
+        let file = file.or_else_from(section.file.map(|path| (path, of_file.clone())));
+        let has = |is_set: bool, name: Name| is_set.then_some(name);
+        let known = [
+            has(file.value.is_some(), Name::File),
+            has(token.value.is_some(), Name::ElectricityMaps),
+            has(user.value.is_some() && password.value.is_some(), Name::WattTime),
+            Some(Name::Static),
+        ];
+        let url = |value: Option<String>, default: &str| -> Result<Setting<String>> {
+            Ok(from_file(value.map(base).transpose()?, of_file, default.to_owned()))
+        };
+        let cache = section.cache.map(|path| (path, of_file.clone()));
+        let at_home = env.cache_home().map(|home| home.join("intensity"));
+        Ok(Self {
+            order: from_file(
+                section.order.map(|names| order(&names)).transpose().context("providers.order")?,
+                of_file,
+                known.into_iter().flatten().collect(),
+            ),
+            ttl: from_file(section.ttl_seconds.map(ttl).transpose()?, of_file, TTL),
+            fallback: from_file(section.fallback.map(fallback), of_file, Fallback::Equal),
+            timeout: from_file(
+                section.timeout_seconds.map(timeout).transpose()?,
+                of_file,
+                http::TIMEOUT,
+            ),
+            cache: Setting { value: at_home, origin: Origin::Default }.unless(cache),
+            file,
+            electricity_maps_url: url(section.electricity_maps_url, electricity_maps::BASE)?,
+            watttime_url: url(section.watttime_url, watttime::BASE)?,
+            gb_url: url(section.gb_url, gb::BASE)?,
+            electricity_maps_token: token,
+            watttime_user: user,
+            watttime_password: password,
+            proxy: secret(env, &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?,
+            no_proxy: text(env, &["NO_PROXY", "no_proxy"]).value.unwrap_or_default(),
+            roots: text(env, &["SSL_CERT_FILE"]).map(PathBuf::from),
+        })
+    }
+}
+
+impl<T> Setting<Option<T>> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Setting<Option<U>> {
+        Setting { value: self.value.map(change), origin: self.origin }
+    }
+
+    fn or_else_from(self, other: Option<(T, Origin)>) -> Self {
+        if self.value.is_some() { self } else { self.unless(other) }
+    }
+
+    fn unless(self, other: Option<(T, Origin)>) -> Self {
+        other.map_or(self, |(value, origin)| Self { value: Some(value), origin })
+    }
+}
+
+fn from_file<T>(value: Option<T>, of_file: &Origin, default: T) -> Setting<T> {
+    match value {
+        Some(value) => Setting { value, origin: of_file.clone() },
+        None => Setting { value: default, origin: Origin::Default },
+    }
+}
+
+/// The first variable that is set.
+fn text(env: &Env, names: &[&'static str]) -> Setting<Option<String>> {
+    let found = names.iter().find_map(|name| Some((*name, env.variable(name)?)));
+    match found {
+        Some((name, value)) => {
+            Setting { value: Some(value.to_owned()), origin: Origin::Environment(name) }
+        }
+        None => Setting { value: None, origin: Origin::Default },
+    }
+}
+
+/// The same, never quoted.
+fn secret(env: &Env, names: &[&'static str]) -> Result<Setting<Option<Secret>>> {
+    let Setting { value, origin } = text(env, names);
+    let value = value.map(|value| Secret::new(&value)).transpose();
+    let value = value.with_context(|| format!("value from {origin}"))?;
+    Ok(Setting { value, origin })
+}
+
+fn order(names: &[String]) -> Result<Vec<Name>> {
+    if names.is_empty() || names.len() > ORDER_MAX {
+        bail!("between 1 and {ORDER_MAX} providers are needed");
+    }
+    let mut order = Vec::new();
+    for name in names {
+        let name = Name::parse(name)?;
+        if order.contains(&name) {
+            bail!("{name} is named twice");
+        }
+        order.push(name);
+    }
+    Ok(order)
+}
+
+fn ttl(seconds: u64) -> Result<Duration> {
+    if seconds > TTL_MAX {
+        bail!("providers.ttl_seconds: at most {TTL_MAX} seconds");
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+fn timeout(seconds: f64) -> Result<Duration> {
+    if !(seconds > 0.0 && seconds <= TIMEOUT_MAX) {
+        bail!("providers.timeout_seconds: more than 0 and at most {TIMEOUT_MAX} seconds");
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// An address that every output may show.
+fn base(url: String) -> Result<String> {
+    let after = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if after.is_none_or(|after| after.is_empty() || after.contains(['@', '?', '#', ' '])) {
+        bail!(
+            "the address of a provider begins with https:// and holds no user, no password and no \
+             parameters\nhint: credentials are taken from the environment"
+        );
+    }
+    Ok(url)
+}
+
+fn fallback(name: FallbackName) -> Fallback {
+    match name {
+        FallbackName::Equal => Fallback::Equal,
+        FallbackName::SameKind => Fallback::SameKind,
+    }
+}
+
+/// The word for it in a configuration file.
+pub fn fallback_name(fallback: Fallback) -> &'static str {
+    if fallback == Fallback::SameKind { "same_kind" } else { "equal" }
+}
+
+/// Providers, ready to be asked.
+#[derive(Debug)]
+pub struct Grid {
+    pub chain: Chain,
+    /// `None` when nobody is asked over a network.
+    pub remote: Option<Remote>,
+}
+
+/// What providers over a network share.
+#[derive(Debug)]
+pub struct Remote {
+    pub store: Arc<Store>,
+    pub fetcher: Arc<Fetcher>,
+}
+
+impl Grid {
+    /// The providers of `names`, else of the settings' order.
+    ///
+    /// # Errors
+    /// Credentials that are missing, a file that cannot be read, no place for the cache.
+    pub fn new(settings: &Settings, names: &[Name], mode: Mode) -> Result<Self> {
+        let names = if names.is_empty() { &settings.order.value } else { names };
+        let clocks: Arc<dyn Clock> = Arc::new(Clocks);
+        let remote = if names.iter().any(|name| name.is_remote()) {
+            Some(Remote::new(settings, mode, &clocks)?)
+        } else {
+            None
+        };
+        let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+        for name in names {
+            providers.push(match (name, &remote) {
+                (Name::Static, _) => Arc::new(YearlyTable),
+                (Name::UsStates, _) => Arc::new(UsStates),
+                (Name::File, _) => Arc::new(user_file(settings)?),
+                (name, Some(remote)) => remote.provider(*name, settings, mode, &clocks)?,
+                (name, None) => bail!("{name} needs a network"),
+            });
+        }
+        Ok(Self { chain: Chain::new(providers, settings.fallback.value), remote })
+    }
+}
+
+impl Remote {
+    fn new(settings: &Settings, mode: Mode, clocks: &Arc<dyn Clock>) -> Result<Self> {
+        let folder = settings.cache.value.as_deref().ok_or_else(|| {
+            anyhow!(
+                "no place for the cache: neither XDG_CACHE_HOME nor HOME is set\nhint: set providers.cache in \
+                 the configuration file"
+            )
+        })?;
+        let store = Arc::new(Store::new(folder, Limits::default(), settings.ttl.value, mode));
+        let roots = settings.roots.value.as_deref().map(|path| {
+            std::fs::read(path).with_context(|| format!("certificates {}", path.display()))
+        });
+        let http = Http::new(&http::Settings {
+            timeout: settings.timeout.value,
+            proxy: settings.proxy.value.clone(),
+            no_proxy: settings.no_proxy.clone(),
+            roots: roots.transpose()?,
+            ..http::Settings::default()
+        })?;
+        let fetcher = Fetcher::new(Box::new(http), Arc::clone(clocks), Box::new(Dice));
+        let fetcher = Arc::new(fetcher.keeping(Arc::new(store.answers())));
+        Ok(Self { store, fetcher })
+    }
+
+    fn provider(
+        &self,
+        name: Name,
+        settings: &Settings,
+        mode: Mode,
+        clocks: &Arc<dyn Clock>,
+    ) -> Result<Arc<dyn Provider>> {
+        let fetcher = || Arc::clone(&self.fetcher);
+        let need = |setting: &Setting<Option<Secret>>, variable: &str| match &setting.value {
+            Some(secret) => Ok(secret.clone()),
+            // Nobody is asked, so that nothing is needed.
+            None if mode == Mode::Offline => Ok(Secret::new("offline")?),
+            None => Err(anyhow!("{name} needs credentials\nhint: set {variable}")),
+        };
+        let inner: Box<dyn Provider> = match name {
+            Name::ElectricityMaps => Box::new(ElectricityMaps::new(
+                fetcher(),
+                &settings.electricity_maps_url.value,
+                need(&settings.electricity_maps_token, "ELECTRICITYMAPS_TOKEN")?,
+            )),
+            Name::WattTime => {
+                let variables = "WATTTIME_USERNAME and WATTTIME_PASSWORD";
+                let user = need(&settings.watttime_user, variables)?;
+                let password = need(&settings.watttime_password, variables)?;
+                Box::new(WattTime::new(fetcher(), &settings.watttime_url.value, user, password))
+            }
+            _ => Box::new(GreatBritain::new(fetcher(), &settings.gb_url.value)),
+        };
+        Ok(Arc::new(Cached::new(inner, Arc::clone(&self.store), Arc::clone(clocks))))
+    }
+}
+
+fn user_file(settings: &Settings) -> Result<File> {
+    let path = settings.file.value.as_deref().ok_or_else(|| {
+        anyhow!("the provider file needs a file\nhint: set CARBON_OPS_CARBON_INTENSITY_FILE")
+    })?;
+    read_user_file(path)
+}
+
+fn read_user_file(path: &Path) -> Result<File> {
+    let shown = path.display();
+    let size = std::fs::metadata(path).with_context(|| format!("intensity file {shown}"))?.len();
+    if size > file::BYTES_MAX {
+        bail!("intensity file {shown} is larger than {} MiB", file::BYTES_MAX >> 20);
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("intensity file {shown}"))?;
+    Ok(File::parse(&shown.to_string(), &bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(variables: &[(&str, &str)], section: Section) -> Result<Settings> {
+        Settings::resolve(&Env::fake(variables), &Origin::Default, section)
+    }
+
+    #[test]
+    fn what_can_be_asked_is_asked_in_a_sensible_order() {
+        let names = |variables: &[(&str, &str)]| {
+            let order = resolve(variables, Section::default()).unwrap().order.value;
+            order.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(&[]), "static");
+        assert_eq!(names(&[("ELECTRICITYMAPS_API_KEY", "k")]), "electricity_maps static");
+        assert_eq!(names(&[("WATTTIME_USERNAME", "u")]), "static");
+        let all = [
+            ("WATTTIME_USERNAME", "u"),
+            ("WATTTIME_PASSWORD", "p"),
+            ("ELECTRICITYMAPS_TOKEN", "k"),
+            ("ACSE_CARBON_INTENSITY_FILE", "/f.json"),
+        ];
+        assert_eq!(names(&all), "file electricity_maps watttime static");
+    }
+
+    #[test]
+    fn the_names_of_the_predecessor_are_understood_and_others_refused() {
+        let order = |names: &[&str]| {
+            let names = Some(names.iter().map(|name| (*name).to_owned()).collect());
+            resolve(&[], Section { order: names, ..Section::default() })
+        };
+        let known = order(&["static", "wattime", "electricitymaps", "uk"]).unwrap().order.value;
+        let expected = [Name::Static, Name::WattTime, Name::ElectricityMaps, Name::GreatBritain];
+        assert_eq!(known, expected);
+        for bad in [&["mars"][..], &["uk", "gb"], &[]] {
+            assert!(format!("{:#}", order(bad).unwrap_err()).contains("providers.order"));
+        }
+        let url = Some("https://u:hunter2@maps.example".to_owned());
+        let url = resolve(&[], Section { gb_url: url, ..Section::default() });
+        assert!(!format!("{:#}", url.unwrap_err()).contains("hunter2"));
+        let ttl = Section { ttl_seconds: Some(u64::MAX), ..Section::default() };
+        assert!(resolve(&[], ttl).is_err());
+    }
+
+    #[test]
+    fn secrets_are_shown_nowhere() {
+        let variables = [
+            ("ELECTRICITYMAPS_TOKEN", "hunter2"),
+            ("WATTTIME_USERNAME", "hunter2"),
+            ("WATTTIME_PASSWORD", "hunter2"),
+            ("HTTPS_PROXY", "http://u:hunter2@proxy.example:1"),
+            ("HOME", "/nowhere"),
+        ];
+        let settings = resolve(&variables, Section::default()).unwrap();
+        let names = [Name::ElectricityMaps, Name::WattTime];
+        let grid = Grid::new(&settings, &names, Mode::Online).unwrap();
+        assert!(!format!("{settings:?} {grid:?}").contains("hunter2"));
+        let bad = resolve(&[("ELECTRICITYMAPS_TOKEN", "hunter2\nX: y")], Section::default());
+        let text = format!("{:#}", bad.unwrap_err());
+        assert!(text.contains("ELECTRICITYMAPS_TOKEN") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let settings = resolve(&[("HOME", "/nowhere")], Section::default()).unwrap();
+        let missing = |name| {
+            let grid = Grid::new(&settings, &[name], Mode::Online);
+            format!("{:#}", grid.unwrap_err())
+        };
+        assert!(missing(Name::ElectricityMaps).contains("set ELECTRICITYMAPS_TOKEN"));
+        assert!(missing(Name::WattTime).contains("WATTTIME_PASSWORD"));
+        assert!(missing(Name::File).contains("CARBON_OPS_CARBON_INTENSITY_FILE"));
+        assert!(Grid::new(&settings, &[Name::WattTime], Mode::Offline).is_ok());
+        let homeless = resolve(&[], Section::default()).unwrap();
+        let grid = Grid::new(&homeless, &[Name::GreatBritain], Mode::Online);
+        assert!(format!("{:#}", grid.unwrap_err()).contains("no place for the cache"));
+        assert!(Grid::new(&homeless, &[], Mode::Online).is_ok());
+    }
+}

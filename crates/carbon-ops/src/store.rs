@@ -1,0 +1,453 @@
+//! The local ledger: where it is, which key signs, which keys are trusted; and how a record gets
+//! into it.
+//!
+//! A key or a ledger is made by its own command. Only the default ledger of a first `run` is made
+//! on the spot, and says so.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_ledger::Error as LedgerError;
+use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
+use carbon_ops_ledger::append::{
+    Appended, Founding, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
+};
+use carbon_ops_ledger::canonical::{Object, Value};
+use carbon_ops_ledger::entry::LedgerId;
+use carbon_ops_ledger::keys::{
+    KeyOrigin, Passphrase, Protection, PublicKey, SecretKey, Signer, Trust, create_secret_under,
+    load_public, load_secret_under,
+};
+use carbon_ops_ledger::note::{Note, NoteSignature};
+use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
+use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
+use carbon_ops_record::timestamp;
+
+use crate::compose::TOOL;
+use crate::env::Env;
+use crate::settings::{Origin, Setting, Settings};
+
+/// Appends take milliseconds; a queue of a hundred on a slow disk still fits.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a pipeline waits for the key that takes the place of its own: `keys rotate` changes the
+/// ledgers first, one after the other, and the key file at the end. A prior.
+const SUCCESSION: Duration = Duration::from_secs(3);
+
+/// How often it looks.
+const SUCCESSION_POLL: Duration = Duration::from_millis(50);
+
+/// The file of trusted keys in the data home.
+const TRUST_FILE: &str = "trust";
+
+/// More than anybody types.
+const MAX_PASSPHRASE_BYTES: u64 = 4096;
+
+/// Where keys live in the data home.
+const KEYS_DIR: &str = "keys";
+
+/// Without a home there is no default place.
+const NO_HOME: &str = "neither HOME nor XDG_DATA_HOME is set, so there is no default ledger\nhint: \
+                       give --ledger DIR and CARBON_OPS_KEY, or --no-ledger";
+
+/// Places of the ledger and its key.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub ledger: PathBuf,
+    ledger_is_default: bool,
+    pub key: PathBuf,
+    key_is_default: bool,
+    passphrase_file: Option<PathBuf>,
+    trust: Option<String>,
+    segment_bytes: u64,
+    data_home: Option<PathBuf>,
+}
+
+/// The key to sign with, and the keys to believe.
+#[derive(Debug)]
+pub struct Keyring {
+    pub key: SecretKey,
+    trust: Trust,
+}
+
+/// A ledger that is ready to be appended to.
+#[derive(Debug)]
+pub struct Opened<'k> {
+    ledger: Ledger<'k, DirStorage>,
+    /// The file that is appended to.
+    active: PathBuf,
+    segment_bytes: u64,
+    /// Lines for the user: what was made, what was repaired.
+    pub notices: Vec<String>,
+}
+
+impl Store {
+    pub fn of(settings: &Settings, env: &Env) -> Result<Self> {
+        let place = |setting: &Setting<Option<PathBuf>>| {
+            setting.value.clone().ok_or_else(|| anyhow!(NO_HOME))
+        };
+        Ok(Self {
+            ledger: place(&settings.ledger)?,
+            ledger_is_default: settings.ledger.origin == Origin::Default,
+            key: place(&settings.key)?,
+            key_is_default: settings.key.origin == Origin::Default,
+            passphrase_file: settings.key_passphrase_file.value.clone(),
+            trust: settings.trust.value.clone(),
+            segment_bytes: settings.segment_bytes.value.unwrap_or(SEGMENT_BYTES),
+            data_home: env.data_home(),
+        })
+    }
+
+    /// The same store with another ledger directory.
+    #[must_use]
+    pub fn at(self, ledger: Option<&Path>) -> Self {
+        match ledger {
+            Some(path) => Self { ledger: path.to_owned(), ledger_is_default: false, ..self },
+            None => self,
+        }
+    }
+
+    /// The signing key and the trusted ones; the default key is made when it is missing, if the
+    /// ledger is the default one too.
+    pub fn keyring(&self) -> Result<Keyring> {
+        if !self.exists() && !self.ledger_is_default {
+            let ledger = self.ledger.display();
+            bail!(
+                "there is no ledger in {ledger}\nhint: make it with `carbon-ops ledger init {ledger}`"
+            );
+        }
+        // A ledger without its key has lost it; a new one would sign nothing that it accepts.
+        let (key, _) = self.key(self.ledger_is_default && !self.exists())?;
+        self.keyring_with(key)
+    }
+
+    /// Another key to sign with, and the trusted ones.
+    pub fn keyring_with(&self, key: SecretKey) -> Result<Keyring> {
+        if !self.exists() && !self.ledger_is_default {
+            bail!("there is no ledger in {}", self.ledger.display());
+        }
+        let trust = self.trusted(Some(&key))?;
+        Ok(Keyring { key, trust })
+    }
+
+    /// Opens the ledger, or makes it if it is the default one and there is none; repairs what a
+    /// crash left.
+    pub fn open<'k>(&self, keyring: &'k Keyring) -> Result<Opened<'k>> {
+        let mut notices = Vec::new();
+        if !self.exists() {
+            notices.extend(self.init(&keyring.key)?);
+        }
+        let storage = DirStorage::new(&self.ledger);
+        let now = timestamp(Env::now());
+        let ledger =
+            Ledger::open_for_append(storage, &keyring.key, &keyring.trust, &now, options())
+                .map_err(with_remedy)?;
+        notices.extend(ledger.repairs().iter().map(|repair| self.tell(repair)));
+        let (active, segment_bytes) = (self.ledger.join(LEDGER_FILE), self.segment_bytes);
+        Ok(Opened { ledger, active, segment_bytes, notices })
+    }
+
+    /// As [`Store::open`], for many records; with lines for the user.
+    pub fn pipeline(&self, keyring: Keyring) -> Result<(Pipeline, Vec<String>)> {
+        let mut notices = Vec::new();
+        if !self.exists() {
+            notices.extend(self.init(&keyring.key)?);
+        }
+        let storage = DirStorage::new(&self.ledger);
+        let segment_bytes = self.segment_bytes;
+        let options = PipelineOptions { segment_bytes, ..PipelineOptions::new(options()) };
+        let Keyring { key, trust } = keyring;
+        let key = Arc::new(StoredKey { key, store: self.clone() });
+        let pipeline =
+            Pipeline::open(storage, key, trust, SystemClock, options).map_err(with_remedy)?;
+        notices.extend(pipeline.repairs().iter().map(|repair| self.tell(repair)));
+        Ok((pipeline, notices))
+    }
+
+    /// Whether there is a ledger, of which at least a part is there.
+    pub fn exists(&self) -> bool {
+        let parts = [LEDGER_FILE, SEGMENT_DIR];
+        parts.iter().any(|part| self.ledger.join(part).exists())
+    }
+
+    /// Makes a ledger; a notice unless another process was faster.
+    pub fn init(&self, key: &SecretKey) -> Result<Option<String>> {
+        self.make(key, &Founding::default())
+    }
+
+    /// Makes a ledger that may promise another durability or continue an older one; a notice unless
+    /// there is one already.
+    pub fn make(&self, key: &SecretKey, founding: &Founding) -> Result<Option<String>> {
+        let storage = DirStorage::new(&self.ledger);
+        let (id, now) = (Env::random()?, timestamp(Env::now()));
+        let made = Ledger::create_as(storage, key, id, &now, options(), founding);
+        match made {
+            Ok(_) => Ok(Some(format!(
+                "made the ledger {}, signed by the key {} ({})",
+                self.ledger.display(),
+                self.key.display(),
+                key.public_key().fingerprint()
+            ))),
+            Err(LedgerError::LedgerExists { .. }) => Ok(None),
+            Err(error) => Err(with_remedy(error)),
+        }
+    }
+
+    /// The signing key; made when it is missing and may be made.
+    pub fn key(&self, may_make: bool) -> Result<(SecretKey, KeyOrigin)> {
+        if self.key.exists() {
+            return Ok((self.secret(&self.key)?, KeyOrigin::Existing));
+        }
+        if !(may_make && self.key_is_default) {
+            bail!(
+                "there is no key file {}\nhint: make one with `carbon-ops keys generate {}`",
+                self.key.display(),
+                self.key.display()
+            );
+        }
+        let passphrase = self.passphrase()?;
+        let protection = match &passphrase {
+            None => None,
+            Some(passphrase) => Some(Protection { passphrase, entropy: Env::random()? }),
+        };
+        Ok(create_secret_under(&self.key, &Env::random()?, protection)?)
+    }
+
+    /// The secret key in a file, opened with the passphrase if it has one.
+    pub fn secret(&self, path: &Path) -> Result<SecretKey> {
+        match load_secret_under(path, None) {
+            Err(LedgerError::KeyEncrypted { path }) => {
+                Ok(load_secret_under(&path, self.passphrase()?.as_ref())?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// The public key of a key file, without its passphrase if that can be.
+    pub fn public(&self, path: &Path) -> Result<PublicKey> {
+        match load_public(path, None) {
+            Err(LedgerError::KeyEncrypted { path }) => Ok(self.secret(&path)?.public_key()),
+            other => Ok(other?),
+        }
+    }
+
+    /// The passphrase, if there is a file for it.
+    pub fn passphrase(&self) -> Result<Option<Passphrase>> {
+        self.passphrase_file.as_deref().map(read_passphrase).transpose()
+    }
+
+    /// The file of trusted keys.
+    pub fn trust_file(&self) -> Result<PathBuf> {
+        Ok(self.data_home.as_ref().ok_or_else(|| anyhow!(NO_HOME))?.join(TRUST_FILE))
+    }
+
+    /// Every key file: the one that signs first, then those beside it and in the data home.
+    pub fn key_files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.key.clone()];
+        files.extend(self.key.parent().map(key_files).unwrap_or_default());
+        files.extend(self.data_home.iter().flat_map(|home| key_files(&home.join(KEYS_DIR))));
+        let mut seen = BTreeSet::new();
+        files.retain(|path| path.exists() && seen.insert(path.clone()));
+        files
+    }
+
+    /// Keys that a verification accepts: those given, else those of the key store.
+    pub fn trusted(&self, own: Option<&SecretKey>) -> Result<Trust> {
+        if let Some(given) = &self.trust {
+            return Ok(Trust::from_file_or_hex(given)?);
+        }
+        let mut trust = Trust::new();
+        if let Some(home) = &self.data_home {
+            let file = home.join(TRUST_FILE);
+            if file.exists() {
+                trust = Trust::load(&file)?;
+            }
+            for path in key_files(&home.join(KEYS_DIR)) {
+                trust.insert(self.public(&path)?);
+            }
+        }
+        if self.key.exists() {
+            trust.insert(self.public(&self.key)?);
+        }
+        if let Some(own) = own {
+            trust.insert(own.public_key());
+        }
+        Ok(trust)
+    }
+
+    fn tell(&self, repair: &Repair) -> String {
+        let ledger = self.ledger.display();
+        match repair {
+            Repair::Completed { seq } => {
+                format!(
+                    "entry {seq} of {ledger} lacked its newline, which a crash had cut off; added"
+                )
+            }
+            Repair::SetAside { removed_bytes, evidence } => format!(
+                "an interrupted write at the end of {ledger} ({removed_bytes} bytes) was moved to \
+                 {evidence}; no acknowledged record is lost"
+            ),
+            Repair::Recorded { seq, evidence } => {
+                format!("entry {seq} of {ledger} now tells of {evidence}")
+            }
+            _ => format!("{ledger} was repaired"),
+        }
+    }
+}
+
+/// The key in the store's file, and after it whichever `keys rotate` puts in its place.
+struct StoredKey {
+    key: SecretKey,
+    store: Store,
+}
+
+impl Signer for StoredKey {
+    fn public_key(&self) -> PublicKey {
+        self.key.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> carbon_ops_ledger::Result<[u8; 64]> {
+        self.key.sign(message)
+    }
+
+    fn signs_here(&self) -> bool {
+        self.key.signs_here()
+    }
+
+    fn successor(&self) -> Option<Arc<dyn Signer>> {
+        let began = Env::monotonic();
+        // Of standard input, which the records come from, nothing is read as a passphrase.
+        while self.store.passphrase_file.as_deref() != Some(Path::new("-")) {
+            let found = self.store.public(&self.store.key).ok();
+            if found.is_some_and(|found| found != self.key.public_key()) {
+                let (key, store) = (self.store.secret(&self.store.key).ok()?, self.store.clone());
+                return Some(Arc::new(Self { key, store }));
+            }
+            if Env::monotonic().saturating_sub(began) >= SUCCESSION {
+                break;
+            }
+            std::thread::sleep(SUCCESSION_POLL);
+        }
+        None
+    }
+}
+
+/// The clocks of the machine.
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn utc(&self) -> String {
+        timestamp(Env::now())
+    }
+
+    fn monotonic(&self) -> Duration {
+        Env::monotonic()
+    }
+}
+
+/// The first line of a file, or of standard input.
+pub fn read_passphrase(path: &Path) -> Result<Passphrase> {
+    let mut text = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(MAX_PASSPHRASE_BYTES).read_to_end(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_PASSPHRASE_BYTES).read_to_end(&mut text))
+    };
+    read.with_context(|| format!("cannot read the passphrase in {}", path.display()))?;
+    Ok(Passphrase::first_line(&text)?)
+}
+
+impl<'k> Opened<'k> {
+    /// The ledger itself, and the time.
+    pub fn ledger(&mut self) -> (&mut Ledger<'k, DirStorage>, String) {
+        (&mut self.ledger, timestamp(Env::now()))
+    }
+
+    /// Appends a record of any version; when this returns, it is on the disk.
+    pub fn append_object(&mut self, payload: Object) -> Result<Appended> {
+        Ok(self.ledger.append(payload, &timestamp(Env::now()))?)
+    }
+
+    /// Signs a checkpoint if there has been none for long.
+    pub fn checkpoint_if_due(&mut self) -> Result<Option<SignedCheckpoint>> {
+        if self.ledger.checkpoint_due() { self.checkpoint().map(Some) } else { Ok(None) }
+    }
+
+    /// Adds what witnesses answered to a checkpoint.
+    pub fn add_cosignatures(
+        &mut self,
+        checkpoint: &Note,
+        signatures: Vec<NoteSignature>,
+    ) -> Result<Note> {
+        self.ledger.add_cosignatures(checkpoint, signatures).map_err(with_remedy)
+    }
+
+    /// The ledger's name.
+    pub fn ledger_id(&self) -> LedgerId {
+        self.ledger.ledger_id()
+    }
+
+    /// The keys that may sign now.
+    pub fn keys(&self) -> &[PublicKey] {
+        self.ledger.roster().keys()
+    }
+
+    /// Seals the active file if it has grown beyond a limit.
+    pub fn seal_if_due(&mut self) -> Result<()> {
+        // A look without the lock, which only decides whether to look with it.
+        if self.active.metadata().is_ok_and(|file| file.len() > self.segment_bytes) {
+            let now = timestamp(Env::now());
+            self.ledger.seal(self.segment_bytes, &now).map_err(with_remedy)?;
+        }
+        Ok(())
+    }
+
+    /// Seals whatever is not sealed.
+    pub fn seal(&mut self) -> Result<Option<SegmentName>> {
+        self.ledger.seal(0, &timestamp(Env::now())).map_err(with_remedy)
+    }
+
+    /// Signs a checkpoint of the ledger as it is.
+    pub fn checkpoint(&mut self) -> Result<SignedCheckpoint> {
+        self.ledger.checkpoint(&timestamp(Env::now())).map_err(with_remedy)
+    }
+}
+
+/// The record as the ledger takes it.
+pub fn payload(record: &impl serde::Serialize) -> Result<Object> {
+    let json = serde_json::to_value(record).context("the record has no JSON form")?;
+    match Value::try_from(json).context("the record has no canonical form")? {
+        Value::Object(object) => Ok(object),
+        _ => bail!("the record is no JSON object"),
+    }
+}
+
+/// What the ledger cannot know: that there are other places, or none at all.
+fn with_remedy(error: LedgerError) -> anyhow::Error {
+    let hint = match &error {
+        LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. } => {
+            match source.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "make it writable",
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room there",
+                _ => return error.into(),
+            }
+        }
+        _ => return error.into(),
+    };
+    anyhow!("{error}\nhint: {hint}, name another ledger with --ledger, or give --no-ledger")
+}
+
+fn options() -> WriterOptions {
+    WriterOptions { tool: TOOL.to_owned(), patience: PATIENCE }
+}
+
+fn key_files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|ending| ending == "pem")).collect()
+}

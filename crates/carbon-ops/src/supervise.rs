@@ -1,0 +1,330 @@
+//! Runs a command as its own parent would: same terminal, same streams, signals passed on, exit
+//! code given back; and sees every process that it leaves behind.
+//!
+//! One thread and one `poll`: the signals arrive on a signalfd, and between them the caller's
+//! counters are read when they are due.
+//!
+//! # Whose CPU time is counted
+//!
+//! Two accounts are kept, each of which can only be too small, and the larger one is taken:
+//!
+//! - By descent. The kernel adds the CPU time of each reaped process, and of all that it had reaped
+//!   itself, to its parent's `RUSAGE_CHILDREN`: exact to the microsecond, however short-lived the
+//!   descendant. As a child subreaper we are also the parent of those that were orphaned.
+//!   Descendants that outlive the command are read while they run. Missing are children of a process
+//!   that ignores `SIGCHLD`: the kernel reaps them, and adds them to nobody.
+//! - By cgroup, where the command got one of its own ([`Cgroup`]): all that ever ran in it, whoever
+//!   reaped it. Missing are those that someone moved to another cgroup, as container engines and
+//!   service managers do with what they start; and what a living one did since its last tick.
+//!
+//! Which processes are in both accounts is not known, so that they cannot be joined: a command with
+//! processes of both kinds is undercounted by the lesser of the two.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use carbon_ops_meter::cpu_time::living_descendants;
+use carbon_ops_meter::host_root::HostRoot;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeValLike as _;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::{Pid, getpgid, getpid, getsid};
+
+use crate::cgroup::Cgroup;
+use crate::{spawn_in_cgroup, unsafe_calls};
+
+/// Signals that someone may send to us and mean the command. Those of the terminal's job control
+/// reach both of us anyway and are left alone.
+const FORWARDED: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+];
+
+/// `si_code` of a signal that the kernel itself sent, such as the terminal's on Ctrl-C, which the
+/// command in the same process group has got too (Linux `include/uapi/asm-generic/siginfo.h`).
+const SI_KERNEL: i32 = 0x80;
+
+/// Conventions of shells and of env(1).
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+const SIGNALLED: u8 = 128;
+
+/// What a command left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its exit code, or 128 + n.
+    pub exit_code: u8,
+    /// The signal that ended it.
+    pub signal: Option<u8>,
+    /// CPU time of all its processes up to now.
+    pub cpu_time: Duration,
+    /// Descendants that are still alive.
+    pub running: u64,
+    /// The command had a cgroup of its own, so that no process was missed for want of a reaper.
+    pub by_cgroup: bool,
+}
+
+/// A command that could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot run {program:?}: {source}")]
+pub struct NotStarted {
+    program: OsString,
+    /// 126 or 127.
+    pub exit_code: u8,
+    source: io::Error,
+}
+
+/// Ready to run one command: signals are blocked, and orphans will come to us.
+#[derive(Debug)]
+pub struct Supervisor {
+    arrived: SignalFd,
+    /// The mask that the command gets.
+    inherited: SigSet,
+    /// CPU time of children from before, which an `exec` into this program leaves behind.
+    before: Duration,
+    host: HostRoot,
+    ticks_per_second: u32,
+    /// Where the command runs, if the kernel lets us.
+    cgroup: Option<Cgroup>,
+}
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    pub exit_code: u8,
+    pub signal: Option<u8>,
+    /// It died of the terminal's Ctrl-C, which we got too: a shell that waits for us wants to see
+    /// us die of it as well.
+    pub interrupted: bool,
+}
+
+impl Supervisor {
+    /// Prepares this process.
+    ///
+    /// # Errors
+    /// When the kernel refuses a signalfd or the subreaper attribute.
+    pub fn new(host: HostRoot, ticks_per_second: u32) -> Result<Self> {
+        unsafe_calls::default_sigchld();
+        let mut mask = SigSet::empty();
+        for signal in FORWARDED.into_iter().chain([Signal::SIGCHLD]) {
+            mask.add(signal);
+        }
+        let inherited =
+            mask.thread_swap_mask(SigmaskHow::SIG_BLOCK).context("cannot block signals")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let arrived = SignalFd::with_flags(&mask, flags).context("cannot open a signalfd")?;
+        nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
+        let cgroup = Cgroup::make(&host);
+        let before = Duration::ZERO;
+        let mut supervisor = Self { arrived, inherited, before, host, ticks_per_second, cgroup };
+        supervisor.before = supervisor.by_descent().0;
+        Ok(supervisor)
+    }
+
+    /// Starts the command, with the signal mask that we were started with.
+    ///
+    /// # Errors
+    /// [`NotStarted`] with the exit code to give.
+    pub fn start(&mut self, command: &[OsString]) -> Result<Pid, NotStarted> {
+        let in_cgroup = self
+            .cgroup
+            .as_ref()
+            .and_then(|cgroup| spawn_in_cgroup::start(command, self.inherited, cgroup.directory()));
+        let started = in_cgroup.unwrap_or_else(|| {
+            self.cgroup = None;
+            self.start_without_cgroup(command)
+        });
+        started.map_err(|source| NotStarted {
+            program: command.first().cloned().unwrap_or_default(),
+            exit_code: match source.kind() {
+                io::ErrorKind::NotFound => NOT_FOUND,
+                _ => NOT_EXECUTABLE,
+            },
+            source,
+        })
+    }
+
+    fn start_without_cgroup(&self, command: &[OsString]) -> io::Result<Pid> {
+        let nothing = OsString::new();
+        let (program, arguments) = command.split_first().unwrap_or((&nothing, &[]));
+        let mut command = Command::new(program);
+        unsafe_calls::start_with_mask(command.args(arguments), self.inherited);
+        let child = command.spawn()?;
+        i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)
+    }
+
+    /// Waits for the command; calls `tick` whenever the instant that it gave last has come.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&self, child: Pid, mut tick: impl FnMut() -> Option<Instant>) -> Result<Ended> {
+        let mut due = tick();
+        let mut ctrl_c = false;
+        loop {
+            if let Some(status) = reap(child)? {
+                ctrl_c |= self.forward(None);
+                return Ok(ended(status, ctrl_c));
+            }
+            let pause = due.map(|due| due.saturating_duration_since(Instant::now()));
+            let mut fds = [PollFd::new(self.arrived.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, timeout(pause)) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error).context("cannot wait for the command"),
+            }
+            ctrl_c |= self.forward(Some(child));
+            if due.is_some_and(|due| due <= Instant::now()) {
+                due = tick();
+            }
+        }
+    }
+
+    /// What the command left, as of now.
+    pub fn outcome(&self, ended: Ended) -> Outcome {
+        let (by_descent, descendants) = self.by_descent();
+        let by_descent = by_descent.saturating_sub(self.before);
+        let by_cgroup = self.cgroup.as_ref().and_then(Cgroup::cpu_time);
+        let in_cgroup = self.cgroup.as_ref().map_or(0, Cgroup::processes);
+        Outcome {
+            exit_code: ended.exit_code,
+            signal: ended.signal,
+            cpu_time: by_descent.max(by_cgroup.unwrap_or_default()),
+            running: descendants.max(in_cgroup),
+            by_cgroup: by_cgroup.is_some(),
+        }
+    }
+
+    /// From here on signals mean this process again. The command's cgroup goes, unless processes
+    /// still live in it.
+    pub fn finish(&mut self) {
+        self.cgroup = None;
+        while let Ok(Some(_)) = self.arrived.read_signal() {}
+        let _ = self.inherited.thread_set_mask();
+    }
+
+    /// CPU time of all that was reaped and of all that lives below us, and how many those are.
+    fn by_descent(&self) -> (Duration, u64) {
+        let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+        // A living descendant has a living ancestor among our children, orphans being ours.
+        let living = if has_children() {
+            living_descendants(&self.host, ourselves, self.ticks_per_second)
+        } else {
+            Vec::new()
+        };
+        let alive: Duration = living
+            .iter()
+            .map(|process| process_cpu_time(process.pid).unwrap_or(process.own) + process.reaped)
+            .sum();
+        (reaped_cpu_time() + alive, u64::try_from(living.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Passes on what someone sent to us. Of the kernel's own signals, which come from the terminal,
+    /// the command has got those that go to our process group, if it is still in it; but a hang-up
+    /// goes to the session leader alone. Says whether the terminal's Ctrl-C was among them.
+    fn forward(&self, child: Option<Pid>) -> bool {
+        let mut ctrl_c = false;
+        while let Ok(Some(info)) = self.arrived.read_signal() {
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            let Ok(signal) = Signal::try_from(number) else { continue };
+            let by_kernel = info.ssi_code == SI_KERNEL;
+            ctrl_c |= by_kernel && signal == Signal::SIGINT;
+            // Once it is reaped, its number may be another's.
+            let Some(child) = child else { continue };
+            let same_group = getpgid(Some(child)) == getpgid(None);
+            let leader = getsid(None) == Ok(getpid());
+            let has_got_it = by_kernel && same_group && !(signal == Signal::SIGHUP && leader);
+            if signal != Signal::SIGCHLD && !has_got_it {
+                // It may have ended meanwhile, which the next round finds.
+                let _ = kill(child, signal);
+            }
+        }
+        ctrl_c
+    }
+}
+
+/// Dies of SIGINT, if that is not ignored; no core is dumped for it.
+pub fn die_of_interrupt() {
+    let _ = raise(Signal::SIGINT);
+}
+
+/// Reaps all that can be reaped; how the command ended when it is among them. It is reaped last,
+/// so that its orphans of the same instant are counted.
+fn reap(child: Pid) -> Result<Option<WaitStatus>> {
+    loop {
+        let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        match waitid(Id::All, peek) {
+            Ok(WaitStatus::StillAlive) => return Ok(None),
+            Ok(status) if status.pid() == Some(child) => {
+                let status = waitpid(child, None).context("cannot reap the command")?;
+                while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) =
+                    waitpid(None, Some(WaitPidFlag::WNOHANG))
+                {}
+                return Ok(Some(status));
+            }
+            Ok(status) => {
+                if let Some(pid) = status.pid() {
+                    let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("cannot wait for the command"),
+        }
+    }
+}
+
+fn has_children() -> bool {
+    let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, peek) != Err(Errno::ECHILD)
+}
+
+fn ended(status: WaitStatus, ctrl_c: bool) -> Ended {
+    match status {
+        WaitStatus::Exited(_, code) => {
+            let exit_code = u8::try_from(code & 0xff).unwrap_or(u8::MAX);
+            Ended { exit_code, signal: None, interrupted: false }
+        }
+        WaitStatus::Signaled(_, signal, _) => {
+            let number = u8::try_from(signal as i32).unwrap_or(0);
+            let interrupted = ctrl_c && signal == Signal::SIGINT;
+            let exit_code = SIGNALLED.saturating_add(number);
+            Ended { exit_code, signal: Some(number), interrupted }
+        }
+        _ => Ended { exit_code: SIGNALLED, signal: None, interrupted: false },
+    }
+}
+
+fn reaped_cpu_time() -> Duration {
+    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(Duration::ZERO, |usage| {
+        let microseconds = |time: nix::sys::time::TimeVal| {
+            Duration::from_micros(u64::try_from(time.num_microseconds()).unwrap_or(0))
+        };
+        microseconds(usage.user_time()) + microseconds(usage.system_time())
+    })
+}
+
+/// CPU time of a living process, to the nanosecond.
+pub fn process_cpu_time(pid: i32) -> Option<Duration> {
+    let clock = nix::time::clock_getcpuclockid(Pid::from_raw(pid)).ok()?;
+    Some(Duration::from(clock.now().ok()?))
+}
+
+fn timeout(pause: Option<Duration>) -> PollTimeout {
+    // Rounded up, since waking early would read early and wait again.
+    let milliseconds = |pause: Duration| i32::try_from(pause.as_micros().div_ceil(1000));
+    pause.map_or(PollTimeout::NONE, |pause| {
+        let ms = milliseconds(pause).unwrap_or(i32::MAX);
+        PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+    })
+}

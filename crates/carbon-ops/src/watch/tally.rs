@@ -1,0 +1,77 @@
+//! One counter that is read here: its total, and what went wrong with it since it was last asked.
+//!
+//! Deliberately absent: where its readings come from.
+
+use std::time::Duration;
+
+use carbon_ops_meter::accumulator::GapReason;
+use carbon_ops_meter::counter::{Break, Counter, Step};
+use carbon_ops_meter::sensor::{Domain, ReadFault};
+
+use super::totals::Total;
+use crate::env::Env;
+
+/// A counter that rests this long is stuck: the meter's 1 s, and one more since the age of its first
+/// reading is not known.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
+
+/// A counted domain.
+#[derive(Debug)]
+pub(super) struct Tally {
+    domain: Domain,
+    source: &'static str,
+    counter: Counter,
+    fault: Option<GapReason>,
+    breaks: Vec<(GapReason, Duration)>,
+}
+
+impl Tally {
+    pub(super) fn new(domain: &Domain, source: &'static str) -> Self {
+        let counter = Counter::new(domain.scale, domain.ceiling);
+        Self { domain: domain.clone(), source, counter, fault: None, breaks: Vec::new() }
+    }
+
+    pub(super) fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    pub(super) fn counter(&self) -> &Counter {
+        &self.counter
+    }
+
+    /// Takes a reading of now, or why there is none.
+    pub(super) fn observe(&mut self, reading: Result<u64, ReadFault>) {
+        let step = reading.map(|reading| self.counter.observe(reading, Env::boot_time()));
+        self.fault = match step {
+            Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => None,
+            Ok(Step::Rebased { why, lost, .. }) => {
+                let reason = match why {
+                    Break::Reset => GapReason::Reset,
+                    Break::Jump => GapReason::Jump,
+                    Break::AmbiguousWrap => GapReason::AmbiguousWrap,
+                };
+                self.breaks.push((reason, lost));
+                None
+            }
+            Ok(Step::Skipped) | Err(ReadFault::Retry) => Some(GapReason::Unreadable),
+            Err(ReadFault::Gone | ReadFault::Fatal) => Some(GapReason::Vanished),
+        };
+    }
+
+    /// The total as of the last reading, with what was broken since the last call.
+    pub(super) fn total(&mut self) -> Total {
+        // On a clock that runs while the machine is suspended: counters do, too.
+        let resting = self.counter.resting_since().map(|since| Env::boot_time().since(since));
+        let stuck = resting.is_some_and(|resting| resting > STUCK_AFTER);
+        Total {
+            name: self.domain.name.clone(),
+            kind: self.domain.kind,
+            source: self.source,
+            ceiling: self.domain.ceiling,
+            energy: self.counter.total(),
+            epoch: self.counter.epoch(),
+            fault: self.fault.or_else(|| stuck.then_some(GapReason::Stuck)),
+            breaks: std::mem::take(&mut self.breaks),
+        }
+    }
+}
