@@ -7,7 +7,7 @@ use carbon_ops::estimate::sci::FunctionalUnit;
 use carbon_ops::estimate::span::Missing;
 use carbon_ops::ledger::entry::Durability;
 use carbon_ops::ledger::pack::Selection;
-use carbon_ops::record::v2::Deployment;
+use carbon_ops::record::Deployment;
 use carbon_ops::units::Microjoules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -1047,8 +1047,8 @@ pub(crate) struct WitnessServe {
 
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
-    /// Its `schema_version`: 1 is what `run` writes, 2 what `estimate` does
-    #[arg(value_name = "VERSION", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    /// Its `schema_version`; 2 is the only one that there is
+    #[arg(value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=2))]
     pub(crate) version: u8,
 }
 

@@ -19,6 +19,7 @@ mod aliasing;
 mod args;
 mod commands;
 mod render;
+mod summary;
 
 /// Exit code for what could not be done.
 const COULD_NOT: u8 = 2;

@@ -1,6 +1,6 @@
 //! The quick start: energy of a span, priced with the grid of its own time and place.
 //!
-//! `cargo run -p carbon-ops-estimate --example estimate_span`
+//! `cargo run -p carbon-ops-record --example estimate_span`
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::table::YearlyTable;
 use carbon_ops_grid::zones::place;
 use carbon_ops_grid::{Interval, Provider as _, Want};
-use carbon_ops_record::v2::{Input, Method, Relative, energy_inputs, estimate, grid_inputs};
+use carbon_ops_record::{Input, Method, Relative, energy_inputs, estimate, grid_inputs};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // What was used, when, and where.

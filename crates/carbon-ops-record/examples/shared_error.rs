@@ -1,7 +1,7 @@
 //! A shared error does not average away: the width of a 95 % interval against the number of hours, for slots
 //! whose errors are independent, half shared and wholly shared. Prints the table of `docs/method.md`.
 //!
-//! `cargo run -p carbon-ops-estimate --example shared_error`
+//! `cargo run -p carbon-ops-record --example shared_error`
 
 use std::io::Write as _;
 

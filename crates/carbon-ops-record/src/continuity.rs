@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{AttributionMode, GPUS, Record, timestamp};
+use crate::{AttributionMode, GPUS, Record, timestamp};
 
 /// How many streams (host, boot, domain, epoch) are followed at a time; of more, the one that was not
 /// heard of for longest is closed.
@@ -53,21 +53,22 @@ pub struct Passage {
 }
 
 impl Passage {
-    /// Of a record of the governor; `None` for one whose totals cannot be compared with others'.
+    /// Of a measurement by the governor; `None` for a record whose totals cannot be compared with others'.
     pub fn of(record: &Record) -> Option<Self> {
+        let measured = record.measurement.as_ref()?;
         let governor = [AttributionMode::GovernorCpuTime, AttributionMode::GovernorEnergy];
-        if !governor.contains(&record.attribution_mode) {
+        if !governor.contains(&measured.attribution_mode) {
             return None;
         }
         // GPUs are read by each run for itself, from where it begins.
-        let counted = record.domains.iter().filter(|domain| domain.backend != GPUS);
+        let counted = measured.domains.iter().filter(|domain| domain.backend != GPUS);
         let domains = counted.filter_map(|domain| {
             let (start, end) = domain.start_uj.zip(domain.end_uj)?;
             Some((domain.name.clone(), domain.epoch?.0, start.0, end.0))
         });
         Some(Self {
-            host_id: record.host_id.clone(),
-            boot_id: record.boot_id.clone()?,
+            host_id: record.host_id.clone()?,
+            boot_id: measured.boot_id.clone()?,
             start: record.start_ts.parse().ok()?,
             end: record.end_ts.parse().ok()?,
             domains: domains.collect(),

@@ -13,8 +13,7 @@
 
 use serde::Serialize;
 
-use super::any::Any;
-use super::{Error, Quality, v2};
+use crate::{Error, Quality, Record};
 use carbon_ops_estimate::aggregate::{ExactSum, Partial, Total};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::{Factor, parse_kind_and_factor};
@@ -43,7 +42,7 @@ pub struct Group {
     /// The own interval of that, while one record only has hardware.
     own_embodied: Option<(f64, f64)>,
     /// The record, while there is one only and it has hardware.
-    single: Option<Box<v2::Record>>,
+    single: Option<Box<Record>>,
     quality: Option<Quality>,
     first: Option<String>,
     last: Option<String>,
@@ -204,35 +203,34 @@ impl Group {
     ///
     /// # Errors
     /// When an input of the record is no distribution, which its check would have found.
-    pub fn of(record: &Any) -> Result<Self, Error> {
-        let grams = record.grams();
-        let standard = grams * record.uncertainty_pct() / 100.0;
+    pub fn of(record: &Record) -> Result<Self, Error> {
+        let grams = record.grams;
+        let standard = grams * record.uncertainty_pct / 100.0;
         let errors = record.shared_errors()?;
         let effects = errors.iter().map(|(key, cv)| (*key, grams * cv));
-        let (energy, with_pue) = record.energy_kwh();
-        let (start, end) = record.times();
+        let (energy, with_pue) = (record.energy_kwh, record.total_energy_with_pue_kwh);
         let mut group = Self {
             count: 1,
-            own: Some(record.interval_g()),
-            quality: Some(record.quality()),
-            first: Some(start.to_owned()),
-            last: Some(end.to_owned()),
+            own: Some((record.meta.ci_lower_g, record.meta.ci_upper_g)),
+            quality: Some(record.quality_flag),
+            first: Some(record.start_ts.clone()),
+            last: Some(record.end_ts.clone()),
             ..Self::default()
         };
         group.grams.add(grams, standard, effects);
-        if let (Some(embodied), Any::V2(record)) = (record.embodied(), record) {
+        if let Some(embodied) = &record.embodied {
             let standard = embodied.grams * embodied.uncertainty_pct / 100.0;
             group.embodied.add(embodied.grams, standard, embodied.shared_effects()?);
             group.own_embodied = Some((embodied.ci_lower_g, embodied.ci_upper_g));
-            group.single = Some(record.clone());
+            group.single = Some(Box::new(record.clone()));
         }
-        let upstream = parse_kind_and_factor(record.signal())
+        let upstream = parse_kind_and_factor(&record.signal)
             .is_ok_and(|(_, factor)| factor == Some(Factor::Upstream));
         let sum = if upstream { &mut group.energy_again } else { &mut group.energy };
         sum.records = 1;
         sum.own.add(energy);
         sum.with_pue.add(with_pue);
-        sum.covered.add(energy * record.coverage_pct() / 100.0);
+        sum.covered.add(energy * record.coverage_pct / 100.0);
         Ok(group)
     }
 

@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
-use crate::v2::Grid;
+use crate::Grid;
 use carbon_ops_estimate::embodied::within_factor;
 use carbon_ops_estimate::intensity::{Factor, Interval, InventoryIntensity, Meta, Signal, Slot};
 use carbon_ops_estimate::uncertainty::Distribution;

@@ -1,31 +1,30 @@
-//! From a measurement to a record: names every input of the estimate with its distribution and
-//! source, and lets the estimate crate derive the numbers.
+//! From a measurement to what a record says of it: the measured members, and every input of its energy with
+//! distribution and source.
 //!
 //! The energy is a product of the reading and factors of mean 1, one per thing that is not known
 //! exactly. Each factor's coefficient of variation is relative to the workload's energy: what is not
 //! known of processors weighs by the part that they have in it, and so with each GPU.
 //! `docs/method.md` has the derivations.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_estimate::uncertainty::{Distribution, round9};
-use carbon_ops_grid::table::SOURCE;
-use carbon_ops_grid::zones::Zone;
+use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::intensity::Interval;
+use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_meter::attribution::{GpuUse, IdleRule};
 use carbon_ops_meter::sensor::Kind;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel, TABLE, TdpBasis};
 use carbon_ops_meter::window::{self as counted, Counted};
 use carbon_ops_record::{
     self as record, AttributionMode, Cpu, Decimal, Domain, Energy, Gap, IdlePolicy, Input, Model,
-    Quality, Record, RecordKind, RecordType, SCHEMA_VERSION, Workload, estimate,
+    Note, Part, Quality, Workload,
 };
 use carbon_ops_units::Microjoules;
 
 use crate::host::Host;
-use crate::measure::{Measurement, Note, Source};
+use crate::measure::{Measurement, Source};
 use crate::supervise::Outcome;
 
 /// Name and version, as records hold them.
@@ -65,113 +64,123 @@ const GPU_SHARE_CV: f64 = 0.5;
 /// A factor known no better than this is not known at all.
 const CV_MAX: f64 = 2.0;
 
-/// What was asked for, next to what was measured.
-#[derive(Debug)]
-pub struct Asked {
-    pub zone: Zone,
-    pub region_given: bool,
-    pub pue: PueInput,
-    pub labels: BTreeMap<String, String>,
-    pub program: String,
+/// What a measurement tells a record, ready to be priced.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// The window.
+    pub span: Interval,
+    /// The members that it has of its own.
+    pub measurement: record::Measurement,
+    /// The energy, and factors of mean 1: what is not known of it.
+    pub inputs: Vec<Input>,
+    /// What went otherwise than it should.
+    pub notes: Vec<Note>,
+    /// What stands behind the energy.
+    pub quality: Quality,
+    /// Keyed hash of the machine's id.
+    pub host_id: String,
+    /// The energy was invented or another machine's.
+    pub simulated: bool,
+    /// Measuring ended before the work did.
+    pub interrupted: bool,
+}
+
+/// What was run, as records name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Base name.
+    pub name: String,
+    /// Arguments, where they are to be kept.
     pub args: Option<Vec<String>>,
 }
 
-/// The PUE as it enters the estimate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PueInput {
-    pub distribution: Distribution,
-    pub source: String,
-    pub shared: String,
-}
-
-/// Makes the record.
+/// What a measurement of a command tells.
 ///
 /// # Errors
-/// When the estimate refuses the inputs; that is a defect.
-pub fn record(
+/// When the window has no length that a record could have.
+pub fn measured(
     measurement: &Measurement,
     outcome: Outcome,
-    asked: &Asked,
+    program: &Program,
     host: &Host,
     model: &PowerModel,
-) -> Result<Record> {
+) -> Result<Measured> {
     let shares = measurement.shares();
-    let inputs = inputs(measurement, asked, host, model);
-    let workload_uj = shares.workload.as_microjoules();
-    let derived = estimate(workload_uj, &inputs).context("no estimate from these inputs")?;
-    let record = Record {
-        allocation_ratio: round9(measurement.attribution.ratio),
-        attribution_mode: match &measurement.source {
-            Source::Counted(_) if measurement.governed => AttributionMode::GovernorCpuTime,
-            Source::Counted(_) => AttributionMode::CpuTime,
-            Source::Modelled(_) => AttributionMode::MonitorOnly,
+    #[expect(clippy::cast_precision_loss, reason = "below 2^53 µJ: 2,500 kWh")]
+    let kilowatt_hours = round9(shares.workload.as_microjoules() as f64 / 3.6e12);
+    let mean = Distribution::Point { mean: kilowatt_hours };
+    let mut inputs = vec![Input::new("energy", mean, "measured")];
+    inputs.extend(energy_inputs(measurement, host, model));
+    let mut notes = measurement.notes.clone();
+    notes.extend(host.id_from_name.then_some(Note::HostIdFromName));
+    let counted = matches!(measurement.source, Source::Counted(_));
+    Ok(Measured {
+        span: span(measurement)?,
+        measurement: record::Measurement {
+            allocation_ratio: Some(round9(measurement.attribution.ratio)),
+            attribution_mode: match (counted, measurement.governed) {
+                (true, true) => AttributionMode::GovernorCpuTime,
+                (true, false) => AttributionMode::CpuTime,
+                (false, _) => AttributionMode::MonitorOnly,
+            },
+            boot_id: host.boot_id.clone(),
+            coverage_pct: round9(100.0 * coverage(measurement)),
+            cpu: Some(Cpu {
+                busy_ns: nanoseconds(measurement.cpu.busy),
+                count: measurement.cpus.into(),
+            }),
+            domains: domains(measurement),
+            elapsed_ns: nanoseconds(measurement.elapsed),
+            energy: Energy {
+                host_uj: shares.host.as_microjoules(),
+                idle_uj: shares.idle.as_microjoules(),
+                others_uj: shares.others.as_microjoules(),
+                workload_uj: shares.workload.as_microjoules(),
+            },
+            excluded: excluded(measurement),
+            gaps: gaps(measurement),
+            idle_policy: IdlePolicy::Residual,
+            model: model_used(&measurement.source, model),
+            part: Part::Workload,
+            sensors: measurement.sensors.clone(),
+            workload: Some(Workload {
+                args: program.args.clone(),
+                cpu_time_ns: nanoseconds(outcome.cpu_time),
+                exit_code: outcome.exit_code.into(),
+                program: program.name.clone(),
+                running: Some(outcome.running).filter(|&running| running > 0),
+                signal: outcome.signal.map(u64::from),
+            }),
         },
-        boot_id: host.boot_id.clone(),
-        coverage_pct: round9(100.0 * coverage(measurement)),
-        cpu: Some(Cpu {
-            busy_ns: nanoseconds(measurement.cpu.busy),
-            count: measurement.cpus.into(),
-        }),
-        domains: domains(measurement),
-        elapsed_ns: nanoseconds(measurement.elapsed),
-        end_ts: record::timestamp(measurement.end_ts),
-        energy: Energy {
-            host_uj: shares.host.as_microjoules(),
-            idle_uj: shares.idle.as_microjoules(),
-            others_uj: shares.others.as_microjoules(),
-            workload_uj,
-        },
-        energy_kwh: derived.prices.energy_kwh,
-        excluded: excluded(measurement),
-        gaps: gaps(measurement),
-        grams: derived.prices.grams,
-        host_id: host.id.clone(),
-        idle_policy: IdlePolicy::Residual,
         inputs,
-        intensity_g_per_kwh: derived.prices.intensity_g_per_kwh,
-        kind: RecordKind::CarbonOps,
-        labels: asked.labels.clone(),
-        meta: derived.meta,
-        model: model_used(&measurement.source, model),
-        notes: notes(measurement, asked, host),
-        pue_used: derived.prices.pue_used,
-        quality_flag: quality(measurement, asked, model),
-        region: asked.zone.yearly.zone.to_owned(),
-        schema_version: SCHEMA_VERSION,
-        sensors: measurement.sensors.clone(),
-        signal: asked.zone.yearly.signal.as_str().to_owned(),
-        simulated: measurement.simulated.then_some(true),
-        source: format!("{SOURCE}-{}", asked.zone.yearly.year),
-        start_ts: record::timestamp(measurement.start_ts),
-        tool: TOOL.to_owned(),
-        total_energy_with_pue_kwh: derived.prices.total_energy_with_pue_kwh,
-        record_type: RecordType::CarbonEstimate,
-        uncertainty_pct: derived.uncertainty_pct,
-        workload: Workload {
-            args: asked.args.clone(),
-            cpu_time_ns: nanoseconds(outcome.cpu_time),
-            exit_code: outcome.exit_code.into(),
-            program: asked.program.clone(),
-            running: Some(outcome.running).filter(|&running| running > 0),
-            signal: outcome.signal.map(u64::from),
-        },
-    };
-    record.check().context("the record breaks its own rules; this is a defect of carbon-ops")?;
-    Ok(record)
+        notes,
+        quality: quality(measurement, model),
+        host_id: host.id.clone(),
+        simulated: measurement.simulated,
+        interrupted: false,
+    })
 }
 
-/// Every input, the energy's first.
-fn inputs(measurement: &Measurement, asked: &Asked, host: &Host, model: &PowerModel) -> Vec<Input> {
+/// The window by the wall clock; where that was set back meanwhile, of the length that the monotonic one
+/// tells.
+fn span(measurement: &Measurement) -> Result<Interval> {
+    let start = measurement.start_ts;
+    Interval::new(start, measurement.end_ts).or_else(|_| {
+        // A microsecond is the least that a record can tell.
+        let elapsed = measurement.elapsed.max(Duration::from_micros(1));
+        let end = start.checked_add(elapsed).context("the window ends beyond all times")?;
+        Ok(Interval::new(start, end)?)
+    })
+}
+
+/// What is not known of the energy, as factors of mean 1.
+fn energy_inputs(measurement: &Measurement, host: &Host, model: &PowerModel) -> Vec<Input> {
     let weight = weight(measurement, measurement.attribution.shares.workload);
     let mut inputs = match &measurement.source {
         Source::Counted(counted) => counted_inputs(counted, measurement, host, model, weight),
         Source::Modelled(modelled) => vec![model_input(modelled, model, weight)],
     };
     inputs.extend(gpu_inputs(measurement, host));
-    inputs.push(
-        Input::new("pue", asked.pue.distribution, &*asked.pue.source).shared(&*asked.pue.shared),
-    );
-    inputs.push(intensity_input(&asked.zone));
     inputs
 }
 
@@ -180,8 +189,7 @@ fn nanoseconds(time: Duration) -> Decimal {
 }
 
 fn factor(name: &str, cv: f64, source: impl Into<String>) -> Input {
-    let cv = cv.clamp(1e-9, CV_MAX);
-    Input::new(name, Distribution::Lognormal { mean: 1.0, cv }, source)
+    Input::factor(name, cv.clamp(1e-9, CV_MAX), source)
 }
 
 /// What is not known of counted energy: the meters, the idle power, the share, and the ends.
@@ -316,17 +324,6 @@ fn model_input(modelled: &Modelled, model: &PowerModel, weight: f64) -> Input {
     factor("model", cv, source).shared(format!("model:{TABLE}:{of}"))
 }
 
-fn intensity_input(zone: &Zone) -> Input {
-    let yearly = zone.yearly;
-    let signal = yearly.signal.as_str();
-    let key = format!("grid:owid:{}:{signal}:{}", yearly.zone, yearly.year);
-    let source = match &zone.stands_for {
-        Some(region) => format!("{}; {} for {region}", yearly.citation(), yearly.name),
-        None => yearly.citation(),
-    };
-    Input::new("intensity", yearly.distribution(), source).shared(key)
-}
-
 /// All that was counted, GPUs last.
 fn all_counted(measurement: &Measurement) -> impl Iterator<Item = &counted::Domain> {
     let counted = match &measurement.source {
@@ -425,26 +422,14 @@ fn model_used(source: &Source, model: &PowerModel) -> Option<Model> {
     })
 }
 
-/// What else a reader should know, in the words of `docs/formats/record-v1.md`, sorted.
-fn notes(measurement: &Measurement, asked: &Asked, host: &Host) -> Vec<String> {
-    let mut notes = measurement.notes.clone();
-    notes.extend(asked.zone.stands_for.is_some().then_some(Note::CloudRegionByCountry));
-    notes.extend((!asked.region_given).then_some(Note::RegionUnset));
-    notes.extend(host.id_from_name.then_some(Note::HostIdFromName));
-    notes.sort();
-    notes.into_iter().map(|note| note.as_str().to_owned()).collect()
-}
-
-/// What stands behind the energy and the grid; how well the share is known is for the notes.
-fn quality(measurement: &Measurement, asked: &Asked, model: &PowerModel) -> Quality {
+/// What stands behind the energy; how well the share is known is for the notes.
+fn quality(measurement: &Measurement, model: &PowerModel) -> Quality {
     let gpus_measured = !measurement.gpus.iter().any(|gpu| gpu.domain.energy.estimated)
         && !measurement.excluded.iter().any(|zone| zone.reason.loses_energy());
-    let energy = match &measurement.source {
+    match &measurement.source {
         Source::Counted(counted) if counted.is_measured() && gpus_measured => Quality::Measured,
         Source::Counted(_) => Quality::Estimated,
         Source::Modelled(_) if model.is_known() => Quality::Estimated,
         Source::Modelled(_) => Quality::Fallback,
-    };
-    let grid = if asked.region_given { Quality::Measured } else { Quality::Fallback };
-    energy.max(grid)
+    }
 }

@@ -19,7 +19,7 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
 use carbon_ops_meter::sensor::{Availability, Excluded, Kind, msr};
 use carbon_ops_meter::window::{Counted, Domain, Window};
-use carbon_ops_record::{Sensor, SensorStatus};
+use carbon_ops_record::{Note, Sensor, SensorStatus};
 use carbon_ops_units::Microjoules;
 use jiff::Timestamp;
 
@@ -97,85 +97,6 @@ pub struct Measurement {
     pub simulated: bool,
     /// The totals were the governor's.
     pub governed: bool,
-}
-
-/// What a reader of the record should know besides the numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Note {
-    /// The kernel told nothing of the machine's busy time; the workload counts as alone.
-    BusyTimeUnknown,
-    /// The wall clock moved against the monotonic one by more than a second.
-    ClockStepped,
-    /// The grid is that of the country in which the cloud region lies.
-    CloudRegionByCountry,
-    /// The command had a cgroup of its own, which counts also what no process reaped.
-    CpuTimeByCgroup,
-    /// The workload used less CPU time than the kernel can tell.
-    CpuTimeUnresolved,
-    /// Some of the workload's processes are still alive.
-    DescendantsRunning,
-    /// The processor blurs its energies against side channels: those of short spans may be far off.
-    EnergyFiltered,
-    /// No governor was there to ask.
-    GovernorAbsent,
-    /// The driver told no GPU time; all of a GPU's energy was given to the only ones seen on it.
-    GpuByProcess,
-    /// Energy of a GPU was shared by GPU time.
-    GpuByTime,
-    /// Nobody could say who used some of a GPU's energy; it is among the others'.
-    GpuUnattributed,
-    /// The machine has no id, so that its name was hashed.
-    HostIdFromName,
-    /// The machine had so little busy time that most of its energy was idle.
-    IdleBounded,
-    /// The idle power may exceed the host's; the mean excess was taken.
-    IdleClamped,
-    /// The idle power was configured.
-    IdleGiven,
-    /// The window was shorter than two steps of a counter.
-    Interpolated,
-    /// No region is set.
-    RegionUnset,
-    /// Not measured and not modelled: disks.
-    UnseenDisks,
-    /// Not measured and not modelled: fans.
-    UnseenFans,
-    /// Not measured and not modelled: GPUs, all or some.
-    UnseenGpu,
-    /// Not measured and not modelled: losses of the power supply.
-    UnseenPowerSupply,
-    /// A zone that should be counted could not be read.
-    ZoneUnreadable,
-}
-
-impl Note {
-    /// The word that stands in records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BusyTimeUnknown => "busy_time_unknown",
-            Self::ClockStepped => "clock_stepped",
-            Self::CloudRegionByCountry => "cloud_region_by_country",
-            Self::CpuTimeByCgroup => "cpu_time_by_cgroup",
-            Self::CpuTimeUnresolved => "cpu_time_unresolved",
-            Self::DescendantsRunning => "descendants_running",
-            Self::EnergyFiltered => "energy_filtered",
-            Self::GovernorAbsent => "governor_absent",
-            Self::GpuByProcess => "gpu_by_process",
-            Self::GpuByTime => "gpu_by_time",
-            Self::GpuUnattributed => "gpu_unattributed",
-            Self::HostIdFromName => "host_id_from_name",
-            Self::IdleBounded => "idle_bounded",
-            Self::IdleClamped => "idle_clamped",
-            Self::IdleGiven => "idle_given",
-            Self::Interpolated => "interpolated",
-            Self::RegionUnset => "region_unset",
-            Self::UnseenDisks => "unseen_disks",
-            Self::UnseenFans => "unseen_fans",
-            Self::UnseenGpu => "unseen_gpu",
-            Self::UnseenPowerSupply => "unseen_power_supply",
-            Self::ZoneUnreadable => "zone_unreadable",
-        }
-    }
 }
 
 /// What the energy comes from.

@@ -8,28 +8,32 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
+use std::sync::mpsc;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::sci::FunctionalUnit;
 use carbon_ops_estimate::span::{Bucket, Load, Missing};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{Caution, Distribution};
+use carbon_ops_grid::cache::Mode;
 use carbon_ops_grid::{Factor, Interval, InventoryIntensity, Slot};
 use carbon_ops_record::upstream;
-use carbon_ops_record::v2::{
-    self, Deployment, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Record, Relative, Reserved,
-    Slots, Source, Stated, energy_inputs, grid_inputs, grid_of, scopes,
+use carbon_ops_record::{
+    self as record, Deployment, Embodied, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Note,
+    Prices, Quality, Record, Relative, Reserved, Slots, Source, Stated, energy_inputs, grid_inputs,
+    grid_of, id_text, scopes, timestamp,
 };
-use carbon_ops_record::{Prices, timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::bytes;
-use crate::compose::{PueInput, TOOL};
+use crate::compose::{Measured, TOOL};
+use crate::host::Host;
 use crate::settings::Settings;
-use crate::sources::Grid;
+use crate::site::PueInput;
+use crate::sources::{self, Grid, Name};
 
-mod pue;
 mod zone;
 
 pub use zone::{Part, Zone};
@@ -43,8 +47,32 @@ const BUCKET: NonZeroU32 = match NonZeroU32::new(15) {
     None => NonZeroU32::MIN,
 };
 
+/// For how long one request may take where a command has ended and somebody waits.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// For how long all of them may take there, pauses and second attempts included.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Identities of records: random, and each other than the one before.
+#[derive(Debug, Clone)]
+pub struct Ids(u128);
+
+impl Ids {
+    /// Beginning at random bytes.
+    pub fn new(random: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(random))
+    }
+
+    /// One that no record has.
+    pub fn next_id(&mut self) -> [u8; 16] {
+        let id = self.0.to_be_bytes();
+        self.0 = self.0.wrapping_add(1);
+        id
+    }
+}
+
 /// What all spans have in common.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shared {
     pub zone: Option<String>,
     pub pue: Option<String>,
@@ -55,7 +83,12 @@ pub struct Shared {
     pub missing: Missing,
     pub method: Method,
     pub reserved: Vec<Reserved>,
-    pub unit: Option<FunctionalUnit>,
+    /// What a score is per.
+    pub functional_unit: Option<FunctionalUnit>,
+    /// The measurement that all of them ran inside of.
+    pub parent: Option<String>,
+    /// What the work is called by its owner.
+    pub unit: Option<record::Unit>,
     pub labels: BTreeMap<String, String>,
 }
 
@@ -71,6 +104,8 @@ pub struct Span<'a> {
     pub id: Option<&'a str>,
     pub host: Option<&'a str>,
     pub labels: Option<&'a BTreeMap<String, String>>,
+    /// What was measured of it, where it was: this has the energy then, and the machine.
+    pub measured: Option<&'a Measured>,
 }
 
 /// Everything that spans share.
@@ -79,6 +114,9 @@ pub struct Pricer<'s> {
     shared: Shared,
     settings: &'s Settings,
     grid: Grid,
+    /// The machine that this runs on.
+    machine: Option<Host>,
+    ids: Ids,
     zones: Vec<Zone>,
     zone_names: HashMap<String, usize>,
     /// The same for parts of an intensity.
@@ -96,6 +134,8 @@ pub struct Pricer<'s> {
 struct PueNames {
     /// Of spans that name none.
     unnamed: Option<usize>,
+    /// The same, of other hosts.
+    elsewhere: Option<usize>,
     named: HashMap<String, usize>,
 }
 
@@ -192,7 +232,7 @@ impl Quote {
             && let Some(error) = record.inputs.get_mut(1).filter(|input| input.name == ENERGY_ERROR)
         {
             let key = meter_key(span.host, &error.dist);
-            let named = |part: &&mut v2::Contribution| part.name == ENERGY_ERROR;
+            let named = |part: &&mut record::Contribution| part.name == ENERGY_ERROR;
             if let Some(part) = record.budget.iter_mut().find(named) {
                 part.shared = Some(key.clone());
             }
@@ -216,11 +256,20 @@ fn meter_key(host: Option<&str>, relative: &str) -> String {
 }
 
 impl<'s> Pricer<'s> {
-    pub fn new(shared: Shared, settings: &'s Settings, grid: Grid) -> Self {
+    /// `machine` is the one that this runs on: spans that name no host are its own.
+    pub fn new(
+        shared: Shared,
+        settings: &'s Settings,
+        grid: Grid,
+        machine: Option<Host>,
+        ids: Ids,
+    ) -> Self {
         Self {
             shared,
             settings,
             grid,
+            machine,
+            ids,
             zones: Vec::new(),
             zone_names: HashMap::new(),
             part_names: HashMap::new(),
@@ -238,7 +287,7 @@ impl<'s> Pricer<'s> {
         let mut records = Vec::with_capacity(parts.len());
         for part in parts {
             let zone = self.zone(*part, span.zone)?;
-            let pue = self.pue(zone, span.pue)?;
+            let pue = self.pue(zone, span)?;
             records.push(self.assemble(zone, pue, span)?.0);
         }
         Ok(records)
@@ -252,15 +301,16 @@ impl<'s> Pricer<'s> {
         }
         let zone = self.zone(Part::Whole, span.zone)?;
         // Hardware is charged by time, and a score is of both.
-        let beyond = !self.shared.reserved.is_empty() || self.shared.unit.is_some();
+        let beyond = !self.shared.reserved.is_empty() || self.shared.functional_unit.is_some();
         let known = self.zones.get_mut(zone).context("a zone is missing")?;
         if beyond
+            || span.measured.is_some()
             || !matches!(span.load, Load::Even(_))
             || !known.is_constant(&self.grid.chain, span.interval)?
         {
             return Ok(None);
         }
-        let pue = self.pue(zone, span.pue)?;
+        let pue = self.pue(zone, span)?;
         let error = match span.energy {
             Distribution::Point { .. } => None,
             energy => {
@@ -274,7 +324,12 @@ impl<'s> Pricer<'s> {
             let quote = self.new_quote(zone, pue, span)?;
             self.quotes.insert(pue, error, quote)
         };
-        Ok(self.quotes.all.get_mut(place))
+        let id = self.ids.next_id();
+        let quote = self.quotes.all.get_mut(place);
+        Ok(quote.map(|quote| {
+            quote.record.record_id = id_text(id);
+            quote
+        }))
     }
 
     fn new_quote(&mut self, zone: usize, pue: usize, span: &Span<'_>) -> Result<Quote> {
@@ -322,9 +377,13 @@ impl<'s> Pricer<'s> {
         Ok(self.zones.len() - 1)
     }
 
-    fn pue(&mut self, zone: usize, named: Option<&str>) -> Result<usize> {
-        let named = named.or(self.shared.pue.as_deref()).filter(|name| !name.is_empty());
+    fn pue(&mut self, zone: usize, span: &Span<'_>) -> Result<usize> {
+        let named = span.pue.or(self.shared.pue.as_deref()).filter(|name| !name.is_empty());
+        // A span of another host says nothing of the kind of this machine.
+        let machine = self.machine.as_ref().filter(|_| span.host.is_none());
+        let elsewhere = machine.is_none() && self.machine.is_some();
         let known = self.pue_names.get(zone).and_then(|names| match named {
+            None if elsewhere => names.elsewhere,
             None => names.unnamed,
             Some(name) => names.named.get(name).copied(),
         });
@@ -333,10 +392,11 @@ impl<'s> Pricer<'s> {
         }
         let place = self.zones.get(zone).context("a zone is missing")?.place();
         let index = self.pues.len();
-        self.pues.push(pue::resolve(named, self.settings, place)?);
+        self.pues.push(PueInput::resolve(named, self.settings, place, machine)?);
         self.pue_names.resize_with(self.zones.len(), PueNames::default);
         let names = self.pue_names.get_mut(zone).context("a zone is missing")?;
         match named {
+            None if elsewhere => names.elsewhere = Some(index),
             None => names.unnamed = Some(index),
             Some(name) => drop(names.named.insert(name.to_owned(), index)),
         }
@@ -345,16 +405,20 @@ impl<'s> Pricer<'s> {
 
     fn assemble(&mut self, zone: usize, pue: usize, span: &Span<'_>) -> Result<(Record, Relative)> {
         let pue = self.pues.get(pue).context("a PUE is missing")?;
-        let mut inputs = energy_inputs(span.energy, span.energy_source)?;
-        if let Some(error) = inputs.get_mut(1) {
-            error.shared = Some(meter_key(span.host, &error.dist));
-        }
-        inputs.push(Input::new("pue", pue.distribution, &*pue.source).shared(&*pue.shared));
+        let mut inputs = match span.measured {
+            Some(measured) => measured.inputs.clone(),
+            None => stated_energy(span)?,
+        };
+        let site = Input::new("pue", pue.distribution, &*pue.source);
+        inputs.push(match &pue.shared {
+            Some(key) => site.shared(key.as_str()),
+            None => site,
+        });
         let zone = self.zones.get_mut(zone).context("a zone is missing")?;
         let missing = self.shared.missing;
-        let (grid, factor) = if let Some(intensity) = zone.given_intensity() {
+        let (grid, factor, of_grid) = if let Some(intensity) = zone.given_intensity() {
             inputs.push(intensity);
-            (given_grid(missing), Factor::Direct)
+            (given_grid(missing), Factor::Direct, zone.quality(None))
         } else {
             zone.load(&self.grid.chain, span.interval)?;
             let (slots, tariff) = (zone.slots(span.interval), zone.tariff(span.interval)?);
@@ -365,7 +429,7 @@ impl<'s> Pricer<'s> {
             let factor = slots.first().map_or(Factor::Lifecycle, |slot| slot.meta.signal.factor);
             let mut grid = grid_of(span.interval, &priced, &slots, missing);
             upstream::cite(&mut grid, zone.direct(), span.interval);
-            (listed(grid)?, factor)
+            (listed(grid)?, factor, zone.quality(Some(&priced)))
         };
         let relative = relative(&mut self.relatives, &inputs, self.shared.method)?;
         let (deployment, decided) = match self.shared.deployment {
@@ -380,29 +444,154 @@ impl<'s> Pricer<'s> {
         }
         // One of two records of a span has its hardware.
         let has_hardware = !self.shared.reserved.is_empty() && factor != Factor::Upstream;
+        let mut notes = notes(zone, &grid, &inputs, &relative);
+        notes.extend(span.measured.iter().flat_map(|measured| measured.notes.iter().cloned()));
+        // What somebody states was not measured here.
+        let of_energy = span.measured.map_or(Quality::Estimated, |measured| measured.quality);
+        let host_id = match span.measured {
+            Some(measured) => Some(measured.host_id.clone()),
+            None => span.host.map(str::to_owned),
+        };
         let stated = Stated {
-            host_id: span.host.map(str::to_owned),
+            record_id: self.ids.next_id(),
+            parent: self.shared.parent.clone(),
+            unit: self.shared.unit.clone(),
+            host_id,
             id: span.id.map(str::to_owned),
             labels: span.labels.unwrap_or(&self.shared.labels).clone(),
-            notes: notes(zone, &grid, &inputs, &relative),
-            quality_flag: zone.quality(),
+            notes,
+            quality_flag: of_energy.max(of_grid),
             region: zone.region().to_owned(),
             scopes: scopes(deployment, factor, has_hardware, decided),
             signal: zone.signal().to_owned(),
-            simulated: false,
+            simulated: span.measured.is_some_and(|measured| measured.simulated),
             source: zone.source(),
+            stand_ins: zone.stand_ins(),
             tool: TOOL.to_owned(),
         };
         let load = series(span.load)?;
         let mut record = Record::new(span.interval, inputs, grid, load, &relative, stated)?;
+        if let Some(measured) = span.measured {
+            record = record.with_measurement(measured.measurement.clone());
+            record.interrupted = measured.interrupted.then_some(true);
+        }
         if has_hardware {
             record.reserve(&self.shared.reserved).context("--embodied")?;
         }
-        if let Some(unit) = &self.shared.unit {
+        if let Some(unit) = &self.shared.functional_unit {
             record.score_per(unit).context("--functional-unit")?;
         }
         Ok((record, relative))
     }
+}
+
+/// Prices what was measured, with the grid of its own time. A source that fails never fails the command
+/// that was measured: the built-in tables stand in, and the record says so.
+///
+/// # Errors
+/// When even the built-in tables have no price; that is a defect.
+pub fn measured(
+    measured: &Measured,
+    shared: Shared,
+    settings: &Settings,
+    names: &[Name],
+    machine: Host,
+    ids: Ids,
+) -> Result<PricedMeasurement> {
+    let load = Load::Even(
+        measured
+            .inputs
+            .first()
+            .map_or(0.0, |energy| energy.distribution().map_or(0.0, |energy| energy.mean())),
+    );
+    let region = shared.zone.clone().or_else(|| settings.region.value.clone()).unwrap_or_default();
+    let span = Span {
+        interval: measured.span,
+        energy: Distribution::Point { mean: load.kwh() },
+        load: &load,
+        energy_source: "measured",
+        zone: None,
+        pue: None,
+        id: None,
+        host: None,
+        labels: None,
+        measured: Some(measured),
+    };
+    let asked = if shared.intensity.is_some() {
+        Zone::given_or_find(shared.intensity, &region)
+    } else {
+        ask(settings, names, &region, measured.span).and_then(|zone| {
+            // What was answered may hold nothing of this time.
+            zone.tariff(measured.span)?.price(measured.span, &load, shared.missing)?;
+            Ok(zone)
+        })
+    };
+    let zone = match asked {
+        Ok(zone) => zone,
+        Err(error) => {
+            let names = if names.is_empty() { &settings.grid.order.value } else { names };
+            Zone::built_in(&region, measured.span, names, &error)?
+        }
+    };
+    let instead = zone.moved().map(str::to_owned);
+    let grid = Grid::new(&settings.grid, &[Name::Static], Mode::Offline)?;
+    let mut pricer = Pricer::new(shared, settings, grid, Some(machine), ids);
+    pricer.zone_names.insert(region, 0);
+    pricer.zones.push(zone);
+    let record = pricer.records(&span)?.pop().context("a span has a record")?;
+    record.check().context("the record breaks its own rules; this is a defect of carbon-ops")?;
+    Ok(PricedMeasurement { record, instead })
+}
+
+/// A record of what was measured.
+#[derive(Debug)]
+pub struct PricedMeasurement {
+    /// The record.
+    pub record: Record,
+    /// Why another source than the first one stands in.
+    pub instead: Option<String>,
+}
+
+/// Checks hardware before a command runs: what would fail after it fails before it.
+///
+/// # Errors
+/// Two pieces of hardware that contradict each other.
+pub fn check_hardware(reserved: &[Reserved]) -> Result<()> {
+    if !reserved.is_empty() {
+        let any = Interval::parse("1970-01-01T00:00Z", "1970-01-01T01:00Z")?;
+        Embodied::of(reserved, any).context("--embodied")?;
+    }
+    Ok(())
+}
+
+/// Asks for the intensity of a time: over a network on a thread of its own, which nobody waits for when it
+/// takes too long.
+fn ask(settings: &Settings, names: &[Name], region: &str, span: Interval) -> Result<Zone> {
+    let mut of_grid: sources::Settings = settings.grid.clone();
+    of_grid.timeout.value = of_grid.timeout.value.min(REQUEST);
+    let grid = Grid::new(&of_grid, names, Mode::Online)?;
+    let mut zone = Zone::find(region)?;
+    if grid.remote.is_none() {
+        zone.load(&grid.chain, span)?;
+        return Ok(zone);
+    }
+    let (answer, answered) = mpsc::channel();
+    std::thread::Builder::new().name("grid".into()).spawn(move || {
+        let loaded = zone.load(&grid.chain, span).map(|()| zone);
+        let _ = answer.send(loaded);
+    })?;
+    answered
+        .recv_timeout(PATIENCE)
+        .map_err(|_| anyhow!("no answer within {} s", PATIENCE.as_secs()))?
+}
+
+/// The inputs of an energy that somebody states.
+fn stated_energy(span: &Span<'_>) -> Result<Vec<Input>> {
+    let mut inputs = energy_inputs(span.energy, span.energy_source)?;
+    if let Some(error) = inputs.get_mut(1) {
+        error.shared = Some(meter_key(span.host, &error.dist));
+    }
+    Ok(inputs)
 }
 
 /// From the store of those that were computed, where the same inputs are, whatever their means.
@@ -436,49 +625,42 @@ fn relative(
     Ok(relative)
 }
 
-fn notes(zone: &Zone, grid: &v2::Grid, inputs: &[Input], relative: &Relative) -> Vec<String> {
+fn notes(zone: &Zone, grid: &record::Grid, inputs: &[Input], relative: &Relative) -> Vec<Note> {
     let mut notes = zone.notes();
-    let mut note = |word: &str| notes.push(word.to_owned());
-    if !inputs.iter().any(|input| input.name == ENERGY_ERROR) {
-        note("energy_stated_exact");
-    }
-    for word in cautions(inputs) {
-        note(word);
-    }
-    if relative.instead.is_some() {
-        note("no_closed_form");
-    }
-    if grid.filled.is_some() {
-        note(match grid.missing_policy.as_str() {
-            "drop" => "slots_dropped",
-            "interpolate" => "slots_interpolated",
-            _ => "slots_stepped",
-        });
-    }
+    let exact = inputs.first().is_some_and(|energy| energy.source != "measured")
+        && !inputs.iter().any(|input| input.name == ENERGY_ERROR);
+    notes.extend(exact.then_some(Note::EnergyStatedExact));
+    notes.extend(cautions(inputs));
+    notes.extend(relative.instead.is_some().then_some(Note::NoClosedForm));
+    notes.extend(grid.filled.as_ref().map(|_| match grid.missing_policy.as_str() {
+        "drop" => Note::SlotsDropped,
+        "interpolate" => Note::SlotsInterpolated,
+        _ => Note::SlotsStepped,
+    }));
     notes
 }
 
 /// What a reader should know of distributions that the user chose; each word once.
-fn cautions(inputs: &[Input]) -> BTreeSet<&'static str> {
+fn cautions(inputs: &[Input]) -> BTreeSet<Note> {
     let stated = |input: &&Input| input.name == ENERGY_ERROR || input.source == "flag";
     let mut words = BTreeSet::new();
     for input in inputs.iter().filter(stated) {
         let Ok(distribution) = input.distribution() else { continue };
         words.extend(match distribution.caution(true) {
-            Some(Caution::Negative { .. }) => Some("negative_possible"),
-            Some(Caution::Shifted { .. }) => Some("bounds_move_mean"),
+            Some(Caution::Negative { .. }) => Some(Note::NegativePossible),
+            Some(Caution::Shifted { .. }) => Some(Note::BoundsMoveMean),
             _ => None,
         });
         // Three sigma, as for bounds: else 1.2 ± 0.05 would have it.
         if input.name == "pue" && !distribution.is_point() && distribution.cdf(1.0) > 0.001_35 {
-            words.insert("pue_below_one_possible");
+            words.insert(Note::PueBelowOnePossible);
         }
     }
     words
 }
 
 /// No slots: the intensity was given.
-fn given_grid(missing: Missing) -> v2::Grid {
+fn given_grid(missing: Missing) -> record::Grid {
     let source = Source {
         attribution: String::new(),
         fetched_at: None,
@@ -490,7 +672,7 @@ fn given_grid(missing: Missing) -> v2::Grid {
         zone_requested: String::new(),
         zone_returned: String::new(),
     };
-    v2::Grid {
+    record::Grid {
         coverage_pct: 100.0,
         estimated_pct: 0.0,
         filled: None,
@@ -502,7 +684,7 @@ fn given_grid(missing: Missing) -> v2::Grid {
 }
 
 /// A list that is too long becomes its digest.
-pub fn listed(mut grid: v2::Grid) -> Result<v2::Grid> {
+pub fn listed(mut grid: record::Grid) -> Result<record::Grid> {
     if let Some(list) = grid.slots.list.take_if(|list| list.len() > LISTED_MAX) {
         grid.slots.sha256 = Some(digest(&list)?);
     }

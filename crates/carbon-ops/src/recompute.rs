@@ -12,8 +12,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical, parse};
 use carbon_ops_ledger::entry::{Control, Entry, Outcome};
-use carbon_ops_record::any::Any;
-use carbon_ops_record::v2::Slots;
+use carbon_ops_record::Record;
+use carbon_ops_record::Slots;
 
 use crate::bytes;
 use crate::settings::Settings;
@@ -39,38 +39,32 @@ pub struct Derived {
 }
 
 pub fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Derived> {
-    let record = Any::from_json(payload.clone())?;
+    let record = Record::from_json(payload.clone())?;
     record.recompute()?;
-    let mut derived = Derived { parts: vec!["prices", "interval"], ..Derived::default() };
-    let again = match &record {
-        Any::V1(record) => object_to_canonical(&crate::store::payload(record)?),
-        Any::V2(record) => {
-            derived.parts.push("budget");
-            if record.grid.slots.list.as_ref().is_some_and(|list| !list.is_empty()) {
-                derived.parts.push("price by slots");
-            }
-            match answers::check(record, settings)? {
-                Verdict::None => {}
-                Verdict::Same { revised } => {
-                    derived.parts.push("slots from the kept answers");
-                    derived.revised = revised;
-                }
-                Verdict::NotKept(what) => {
-                    derived.not_kept = Some(what);
-                    derived.instead = Some(without_answers(&record.grid.slots));
-                }
-            }
-            if record.embodied.is_some() {
-                derived.parts.push("hardware");
-            }
-            if record.sci.is_some() {
-                derived.parts.push("score");
-            }
-            let mut line = Vec::new();
-            bytes::record(record, &mut line)?;
-            line
+    let parts = vec!["prices", "interval", "budget"];
+    let mut derived = Derived { parts, ..Derived::default() };
+    if record.grid.slots.list.as_ref().is_some_and(|list| !list.is_empty()) {
+        derived.parts.push("price by slots");
+    }
+    match answers::check(&record, settings)? {
+        Verdict::None => {}
+        Verdict::Same { revised } => {
+            derived.parts.push("slots from the kept answers");
+            derived.revised = revised;
         }
-    };
+        Verdict::NotKept(what) => {
+            derived.not_kept = Some(what);
+            derived.instead = Some(without_answers(&record.grid.slots));
+        }
+    }
+    if record.embodied.is_some() {
+        derived.parts.push("hardware");
+    }
+    if record.sci.is_some() {
+        derived.parts.push("score");
+    }
+    let mut again = Vec::new();
+    bytes::record(&record, &mut again)?;
     let Value::Object(object) = Value::try_from(payload.clone())? else {
         bail!("the record is no JSON object");
     };

@@ -13,8 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_ledger::canonical::{Object, Value};
 use carbon_ops_ledger::entry::{Control, Entry, Outcome};
 use carbon_ops_ledger::verify::{Payload, Settings as VerifySettings, Status, verify_records};
-use carbon_ops_record::RecordKind;
-use carbon_ops_record::any::{Any, NEWEST};
+use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
 use crate::env::Env;
 use crate::settings::Settings;
@@ -26,14 +25,14 @@ const LINE_BYTES_MAX: u64 = 65_535;
 /// What was read, in the order of the sources.
 #[derive(Debug, Default)]
 pub struct Records {
-    pub found: Vec<Any>,
+    pub found: Vec<Record>,
     /// Ledgers that were verified.
     pub ledgers: u64,
     /// Records of files, which nobody signed.
     pub unsigned: u64,
     /// Records that a correction replaced or retracted.
     pub superseded: u64,
-    /// Entries of other programs and of newer versions.
+    /// Entries of other programs and of other versions.
     pub unread: u64,
     /// Records of simulated sensors that were left out.
     pub simulated: u64,
@@ -132,14 +131,14 @@ fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
     Ok(())
 }
 
-/// A record; `None` for an entry of another program or of a newer version.
-fn record(object: Object) -> Result<Option<Any>> {
+/// A record; `None` for an entry of another program or version.
+fn record(object: Object) -> Result<Option<Record>> {
     let ours = object.get("kind").and_then(Value::as_str) == Some(RecordKind::CarbonOps.as_str());
     let version = object.get("schema_version").and_then(Value::as_u64);
-    if !ours || version.is_some_and(|version| version > NEWEST) {
+    if !ours || version.is_some_and(|version| version != SCHEMA_VERSION) {
         return Ok(None);
     }
-    Ok(Some(Any::from_json(unsigned(object))?))
+    Ok(Some(Record::from_json(unsigned(object))?))
 }
 
 /// What stands in place of each record, newest last.

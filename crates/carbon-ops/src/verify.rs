@@ -21,9 +21,8 @@ use carbon_ops_ledger::verify::{
     Anchor, AnchorKind, GapReport, Life, Notes, Payload, Progress as SoFar, Report,
     Settings as VerifySettings, verify_records,
 };
-use carbon_ops_record::any::{Any, NEWEST};
 use carbon_ops_record::continuity::{self, Continuity, KnownGap, Passage};
-use carbon_ops_record::{Record, RecordKind};
+use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
 use crate::env::Env;
 use crate::head;
@@ -64,7 +63,7 @@ pub fn inspect(
         let record = matches!(owner, Owner::Us).then(read).transpose()?;
         let record = record.filter(|_| stands_in_line);
         // A span that was not measured here is no passage of a counter's time.
-        let measured = record.as_ref().and_then(Any::measurement);
+        let measured = record.filter(|record| record.measurement.is_some());
         let passage = measured.map(|record| Passage::of(&record));
         Ok((owner, passage))
     };
@@ -150,7 +149,9 @@ impl Owner {
             return Self::Foreign;
         }
         match payload.member("schema_version").as_ref().and_then(Value::as_u64) {
-            Some(version) if version > NEWEST => Self::Newer,
+            Some(version) if version > SCHEMA_VERSION => Self::Newer,
+            // Format 1 was never released: its values are not judged.
+            Some(version) if version < SCHEMA_VERSION => Self::Foreign,
             _ => Self::Us,
         }
     }
@@ -174,12 +175,12 @@ pub fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, St
 }
 
 /// Whether an entry is a record that this version understands, and adds up.
-pub fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Any, String> {
+pub fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Record, String> {
     let text = payload.to_canonical();
     let record = match serde_json::from_str::<Record>(&text) {
-        Ok(record) => record.check().map(|()| Any::V1(Box::new(record))),
+        Ok(record) => record.check().map(|()| record),
         // The other reader says what is wrong without a place that is not the line's.
-        Err(_) => Any::from_json(serde_json::from_str(&text).map_err(|e| e.to_string())?),
+        Err(_) => Record::from_json(serde_json::from_str(&text).map_err(|e| e.to_string())?),
     };
     let record = record.map_err(|error| error.to_string())?;
     if recompute {

@@ -27,8 +27,8 @@ use carbon_ops_units::Microjoules;
 use serde::Serialize;
 
 use crate::env::Env;
-use crate::measure::Note;
 use crate::supervise::process_cpu_time;
+use carbon_ops_record::Note;
 use share::{GpuShares, Owner};
 use totals::{HostEnergy, Meter};
 

@@ -10,14 +10,13 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
-use carbon_ops::record::any::Any;
 use carbon_ops::record::totals::{Figure as Sum, Group, Joint, Totals};
-use carbon_ops::record::v2::Figure;
+use carbon_ops::record::{Figure, Record};
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod, GroupBy};
-use crate::commands::estimate::scopes_of;
 use crate::render::{counted, plain, si};
+use crate::summary::scopes_of;
 use carbon_ops::env::Env;
 use carbon_ops::records::{How, Records, read};
 use carbon_ops::settings::{Overrides, Settings};
@@ -47,7 +46,7 @@ pub(crate) fn run(
     if sampling.is_some() {
         affordable(read.found.len(), args.trials.unwrap_or(TRIALS))?;
     }
-    let mut groups: BTreeMap<String, Vec<&Any>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
     for record in &read.found {
         groups.entry(key(record, &args.by)).or_default().push(record);
     }
@@ -107,7 +106,7 @@ fn affordable(records: usize, trials: u64) -> Result<()> {
 }
 
 /// The sum over records, by moments or by trials.
-fn totals(records: &[&Any], sampling: Option<&MonteCarlo>) -> Result<Totals> {
+fn totals(records: &[&Record], sampling: Option<&MonteCarlo>) -> Result<Totals> {
     let mut group = Group::default();
     for record in records {
         group.merge(&Group::of(record)?);
@@ -148,20 +147,17 @@ fn report(
     Ok(report)
 }
 
-fn key(record: &Any, by: &GroupBy) -> String {
+fn key(record: &Record, by: &GroupBy) -> String {
     match by {
         GroupBy::All => "all".to_owned(),
-        GroupBy::Region => record.region().to_owned(),
-        GroupBy::Source => record.source().to_owned(),
-        GroupBy::Host => record.host_id().unwrap_or(NONE).to_owned(),
-        // Of the figure of operation; records of version 1 have no tags.
-        GroupBy::Scope => match record {
-            Any::V2(record) => scopes_of(record, Figure::Operational),
-            Any::V1(_) => NONE.to_owned(),
-        },
+        GroupBy::Region => record.region.clone(),
+        GroupBy::Source => record.source.clone(),
+        GroupBy::Host => record.host_id.as_deref().unwrap_or(NONE).to_owned(),
+        // Of the figure of operation.
+        GroupBy::Scope => scopes_of(record, Figure::Operational),
         // A span belongs to the day on which it began.
-        GroupBy::Day => record.times().0.get(..10).unwrap_or(NONE).to_owned(),
-        GroupBy::Label(name) => record.labels().get(name).map_or(NONE, String::as_str).to_owned(),
+        GroupBy::Day => record.start_ts.get(..10).unwrap_or(NONE).to_owned(),
+        GroupBy::Label(name) => record.labels.get(name).map_or(NONE, String::as_str).to_owned(),
     }
 }
 

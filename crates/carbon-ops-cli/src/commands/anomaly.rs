@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use carbon_ops::estimate::anomaly::{Rule, Verdict, judge};
-use carbon_ops::record::any::Any;
+use carbon_ops::record::Record;
 use serde_json::json;
 
 use crate::args::{Anomaly, Of};
@@ -31,7 +31,7 @@ pub(crate) fn run(
         env,
     };
     let mut records = read(&args.paths, &how)?.found;
-    records.sort_by(|a, b| a.times().cmp(&b.times()));
+    records.sort_by(|a, b| (&a.start_ts, &a.end_ts).cmp(&(&b.start_ts, &b.end_ts)));
     let values: Vec<f64> = records.iter().map(|record| value(record, args.of)).collect();
     let rule = if args.robust { Rule::Robust } else { Rule::ZScore };
     let limit = args.z.unwrap_or(rule.usual_limit());
@@ -46,7 +46,7 @@ pub(crate) fn run(
     let unit = args.of.unit();
     if args.json {
         let listed = rows.iter().map(|((record, value), verdict)| {
-            let (start, end) = record.times();
+            let (start, end) = (&record.start_ts, &record.end_ts);
             let score = if let Verdict::Score(score) = verdict { Some(score) } else { None };
             json!({ "start_ts": start, "end_ts": end, "name": record.name(), "value": value,
                 "score": score, "flat_window": **verdict == Verdict::Flat })
@@ -64,7 +64,7 @@ pub(crate) fn run(
             _ => "flat before".to_owned(),
         };
         let name = plain(record.name().unwrap_or(""));
-        writeln!(out, "{}  {name:<16} {value:.4e} {unit}  {score}", record.times().0)?;
+        writeln!(out, "{}  {name:<16} {value:.4e} {unit}  {score}", record.start_ts)?;
     }
     let count = rows.len();
     let of = counted(u64::try_from(records.len())?, "record", "records");
@@ -81,11 +81,11 @@ pub(crate) fn run(
     Ok(u8::from(count > 0))
 }
 
-fn value(record: &Any, of: Of) -> f64 {
+fn value(record: &Record, of: Of) -> f64 {
     match of {
-        Of::Grams => record.grams(),
-        Of::Energy => record.energy_kwh().0,
-        Of::Intensity => record.intensity_g_per_kwh(),
+        Of::Grams => record.grams,
+        Of::Energy => record.energy_kwh,
+        Of::Intensity => record.intensity_g_per_kwh,
     }
 }
 

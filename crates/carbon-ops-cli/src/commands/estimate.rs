@@ -15,8 +15,7 @@ use carbon_ops::estimate::uncertainty::Trials;
 use carbon_ops::estimate::uncertainty::text::Quantity;
 use carbon_ops::grid::Interval;
 use carbon_ops::grid::cache::Mode;
-use carbon_ops::record::any::Any;
-use carbon_ops::record::v2::{IntervalKind, Method, Record, Reserved};
+use carbon_ops::record::{IntervalKind, Method, Record, Reserved};
 
 use crate::args::{Estimate, EstimateMethod, Reserve};
 use carbon_ops::env::Env;
@@ -24,12 +23,14 @@ use carbon_ops::settings::{Overrides, Settings};
 use carbon_ops::sources::{Grid, Name};
 
 mod recompute;
-mod show;
 mod stream;
 
+use crate::summary::{self, Detail, summary};
 use carbon_ops::bytes;
-use carbon_ops::price::{Pricer, Shared, Span};
-pub(crate) use show::scopes_of;
+use carbon_ops::host::Host;
+use carbon_ops::meter::host_root::HostRoot;
+use carbon_ops::meter::sensor::model::{self, PowerModel};
+use carbon_ops::price::{Ids, Pricer, Shared, Span};
 
 /// JCGM 101, 7.2: 10⁴/(1 − p) trials for a probability of p.
 const TRIALS: u64 = 200_000;
@@ -49,7 +50,13 @@ pub(crate) fn run(
     let names: Vec<Name> =
         args.providers.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
     let grid = Grid::new(&settings.grid, &names, mode)?;
-    let mut pricer = Pricer::new(shared, &settings, grid);
+    let host = HostRoot::real();
+    let machine = Host::identify(
+        &host,
+        PowerModel::identify(&host, model::Overrides::default()).virtual_machine,
+    );
+    let ids = Ids::new(Env::random()?);
+    let mut pricer = Pricer::new(shared, &settings, grid, Some(machine), ids);
     if args.energy.is_none() {
         return stream::run(args, &mut pricer, &settings, env, out);
     }
@@ -69,7 +76,9 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
         missing,
         method: method(args)?,
         reserved: reserved(args)?,
-        unit: args.functional_unit.clone(),
+        functional_unit: args.functional_unit.clone(),
+        parent: None,
+        unit: None,
         labels: crate::commands::run::labels(&args.labels)?,
     })
 }
@@ -104,9 +113,9 @@ pub(crate) fn reserved_of(args: &Reserve) -> Vec<Reserved> {
 }
 
 /// A record of a file, or of `LEDGER:SEQ`; its rules are checked, its signature is not.
-pub(crate) fn read_record(of: &str) -> Result<Any> {
+pub(crate) fn read_record(of: &str) -> Result<Record> {
     let payload = carbon_ops::verify::unsigned(carbon_ops::recompute::read(of)?);
-    Any::from_json(payload).with_context(|| of.to_owned())
+    Record::from_json(payload).with_context(|| of.to_owned())
 }
 
 fn method(args: &Estimate) -> Result<Method> {
@@ -162,6 +171,7 @@ fn one(
         id: args.id.as_deref(),
         host: args.host.as_deref(),
         labels: None,
+        measured: None,
     };
     let records = pricer.records(&span)?;
     // Before the first is signed.
@@ -178,7 +188,7 @@ fn one(
     }
     if args.buckets {
         let minutes = settings.bucket_minutes.value;
-        show::buckets(&pricer.buckets(&span, minutes)?, out)?;
+        summary::buckets(&pricer.buckets(&span, minutes)?, out)?;
     }
     Ok(0)
 }
@@ -206,17 +216,8 @@ fn tell(
         writeln!(out)?;
         return Ok(());
     }
-    show::summary(record, has_times, out)
-}
-
-/// What people read of a record.
-///
-/// # Errors
-/// When its parts contradict each other.
-pub(crate) fn summary(record: &Record) -> Result<String> {
-    let mut text = Vec::new();
-    show::summary(record, true, &mut text)?;
-    Ok(String::from_utf8(text)?)
+    out.write_all(summary(record, &[], None, has_times, Detail::Full)?.as_bytes())?;
+    Ok(())
 }
 
 /// Stands in where no time was given; it is shown nowhere.

@@ -12,7 +12,7 @@ use carbon_ops::estimate::decimal::round9;
 use carbon_ops::estimate::label::Label;
 use carbon_ops::estimate::uncertainty::LEVEL;
 use carbon_ops::estimate::uncertainty::text::Quantity;
-use carbon_ops::record::any::Any;
+use carbon_ops::record::Record;
 use serde_json::{Map, Value, json};
 
 use crate::args;
@@ -61,21 +61,13 @@ fn of_text(text: &str) -> Result<Label> {
     Label::new(mean, ends.into()).context("--grams")
 }
 
-fn of_record(record: &Any) -> Result<(Label, Named)> {
-    let (grams, ends) = match record {
-        Any::V1(_) => (record.grams(), record.interval_g()),
-        Any::V2(record) => record.whole_g()?,
-    };
-    let parts = match record {
-        Any::V2(record) => record.embodied.as_ref().map(|embodied| (record.grams, embodied.grams)),
-        Any::V1(_) => None,
-    };
-    let (start, end) = record.times();
+fn of_record(record: &Record) -> Result<(Label, Named)> {
+    let (grams, ends) = record.whole_g()?;
     let named = Named {
-        region: Some(record.region().to_owned()),
-        times: Some((start.to_owned(), end.to_owned())),
-        energy_kwh: Some(record.energy_kwh()),
-        parts,
+        region: Some(record.region.clone()),
+        times: Some((record.start_ts.clone(), record.end_ts.clone())),
+        energy_kwh: Some((record.energy_kwh, record.total_energy_with_pue_kwh)),
+        parts: record.embodied.as_ref().map(|embodied| (record.grams, embodied.grams)),
     };
     Ok((Label::new(grams, ends)?, named))
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use crate::summary::{Detail, Stored, summary};
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::ledger::append::Founding;
 use carbon_ops::ledger::canonical::{Object, Value, object_to_canonical};
@@ -11,14 +12,13 @@ use carbon_ops::ledger::read::last;
 use carbon_ops::ledger::segment::SegmentName;
 use carbon_ops::ledger::storage::LEDGER_FILE;
 use carbon_ops::ledger::verify::{Progress as SoFar, Report, Status};
-use carbon_ops::record::RecordKind;
-use carbon_ops::record::any::{Any, NEWEST};
+use carbon_ops::record::{Record, RecordKind, SCHEMA_VERSION};
 use serde_json::json;
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
+use crate::commands::legacy;
 use crate::commands::progress::Progress;
-use crate::commands::{estimate, legacy};
-use crate::render::{self, Stored, counted, plain, si};
+use crate::render::{counted, plain, si};
 use carbon_ops::env::Env;
 use carbon_ops::settings::{Overrides, Settings};
 use carbon_ops::store::Store;
@@ -283,7 +283,7 @@ fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<
                 let mark = mark.and_then(|seq| superseded.mark(seq));
                 let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
                 if args.summary
-                    && let Some(text) = summary(&object, &path)
+                    && let Some(text) = shown(&object, &path)
                         .with_context(|| format!("line {number} of {}", path.display()))?
                 {
                     write!(out, "{text}")?;
@@ -300,13 +300,12 @@ fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<
     Ok(0)
 }
 
-/// What was shown when a record was made; `None` for what is no record of this program, and for a
-/// measurement of version 2, which does not keep the inputs of its energy in the form that is shown.
-fn summary(object: &Object, file: &Path) -> Result<Option<String>> {
+/// A record as it was shown when it was made; `None` for what is no record of this program.
+fn shown(object: &Object, file: &Path) -> Result<Option<String>> {
     let text = |member: &str| object.get(member).and_then(Value::as_str);
     let version = object.get("schema_version").and_then(Value::as_u64);
     let ours = text("kind") == Some(RecordKind::CarbonOps.as_str());
-    if !ours || version.is_some_and(|version| version > NEWEST) {
+    if !ours || version != Some(SCHEMA_VERSION) {
         return Ok(None);
     }
     let ledger = if file.ends_with(LEDGER_FILE) { file.parent().unwrap_or(file) } else { file };
@@ -315,12 +314,8 @@ fn summary(object: &Object, file: &Path) -> Result<Option<String>> {
         ledger: ledger.display().to_string(),
         fingerprint: &PublicKey::from_hex(text("signing_key").unwrap_or_default())?.fingerprint(),
     };
-    let record = Any::from_json(unsigned(object.clone()))?;
-    Ok(match &record {
-        Any::V1(record) => Some(render::summary(record, None, &[], &stored)),
-        Any::V2(_) if record.measurement().is_some() => None,
-        Any::V2(record) => Some(estimate::summary(record)?),
-    })
+    let record = Record::from_json(unsigned(object.clone()))?;
+    summary(&record, &[], Some(&stored), true, Detail::Full).map(Some)
 }
 
 /// One entry in one line: number, time, program, energy, carbon with its interval, quality, zone.
@@ -332,10 +327,11 @@ fn row(object: &Object) -> String {
     if text("type") != "carbon_estimate" {
         return format!("#{seq:<5} {}  {}", text("created_ts"), records::summary(object));
     }
-    let program = inner("workload").and_then(|workload| workload.get("program"));
-    let program = plain(program.and_then(Value::as_str).unwrap_or("?"));
-    let joules = inner("energy").and_then(|energy| number(energy, "workload_uj"));
-    let joules = joules.map_or("?".into(), |uj| si(uj / 1e6, "J"));
+    let workload = inner("measurement").and_then(|measured| measured.get("workload"));
+    let program = workload.and_then(Value::as_object).and_then(|workload| workload.get("program"));
+    let program = program.or_else(|| object.get("id")).and_then(Value::as_str);
+    let program = plain(program.unwrap_or("(stated)"));
+    let joules = number(object, "energy_kwh").map_or("?".into(), |kwh| si(kwh * 3.6e6, "J"));
     let grams = |value: Option<f64>| value.map_or("?".into(), |grams| si(grams, "g"));
     let bound = |member| grams(inner("meta").and_then(|meta| number(meta, member)));
     let start = text("start_ts");

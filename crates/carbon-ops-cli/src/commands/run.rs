@@ -6,31 +6,30 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops::estimate::uncertainty::Distribution;
-use carbon_ops::grid::table::world;
-use carbon_ops::grid::zones::{self, Zone};
-use carbon_ops::ledger::append::{Appended, SignedCheckpoint};
-use carbon_ops::ledger::canonical::{Object, object_to_canonical};
-use carbon_ops::ledger::storage::LEDGER_FILE;
-use carbon_ops::meter::host_root::HostRoot;
-use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
-use carbon_ops::record::Record;
-
-use crate::args::Run;
-use crate::commands::estimate::reserved_of;
-use crate::commands::ledger::{Witnesses, notices};
-use crate::render::{Stored, describe, summary};
-use carbon_ops::compose::{self, Asked, PueInput};
+use carbon_ops::compose::{self, Program};
 use carbon_ops::env::Env;
 use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary};
 use carbon_ops::host::Host;
-use carbon_ops::hourly::{self, Hourly};
+use carbon_ops::ledger::append::{Appended, SignedCheckpoint};
+use carbon_ops::ledger::canonical::{Object, object_to_canonical};
+use carbon_ops::ledger::storage::LEDGER_FILE;
 use carbon_ops::measure::{AskGovernor, Session};
-use carbon_ops::settings::{self, Origin, PueSetting, Settings};
+use carbon_ops::meter::host_root::HostRoot;
+use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
+use carbon_ops::price::{self, Ids, Shared, Zone};
+use carbon_ops::record::Record;
+use carbon_ops::settings::{self, Settings};
+use carbon_ops::sources::Name;
 use carbon_ops::store::{Opened, Store, payload};
 use carbon_ops::supervise::{self, Supervisor};
 use carbon_ops::unsafe_calls;
 use carbon_ops::witnesses::Signed;
+
+use crate::args::Run;
+use crate::commands::estimate::reserved_of;
+use crate::commands::ledger::{Witnesses, notices};
+use crate::render::describe;
+use crate::summary::{Detail, Stored, summary};
 
 /// Exit code when carbon-ops itself failed, as of env(1) and timeout(1).
 pub(crate) const FAILED: u8 = 125;
@@ -43,7 +42,8 @@ const TEXT_BYTES_MAX: usize = 32_768;
 
 /// Everything that was settled before the command starts.
 struct Plan {
-    asked: Asked,
+    settings: Settings,
+    program: Program,
     host_root: HostRoot,
     model: PowerModel,
     host: Host,
@@ -54,8 +54,10 @@ struct Plan {
     governor: Option<AskGovernor>,
     /// By which library GPUs are read.
     nvml: Option<NvmlLibrary>,
-    /// Who is asked for the grid of the command's own hour.
-    hourly: Option<Hourly>,
+    /// Who is asked for the grid; as configured where nobody is named.
+    sources: Vec<Name>,
+    /// Hardware that the command has for itself while it runs, labels, and the like.
+    shared: Shared,
     /// Where the JSON goes, if it was asked for.
     json: Option<Target>,
 }
@@ -92,17 +94,25 @@ pub(crate) fn run(
     let ended = supervisor.wait(child, || session.tick())?;
     let (measurement, outcome) = session.close(|| supervisor.outcome(ended), &plan.model);
     supervisor.finish();
-    let record = compose::record(&measurement, outcome, &plan.asked, &plan.host, &plan.model);
-    let reported = match record {
-        Ok(record) => {
-            let priced = plan.hourly.as_ref().and_then(|hourly| priced(hourly, &record, err));
-            let told = Told::new(&record, priced.as_ref(), &measurement.gpus);
-            let appended = ledger
-                .as_mut()
-                .map(|ledger| told.payload().and_then(|payload| ledger.append_object(payload)));
+    let priced = compose::measured(&measurement, outcome, &plan.program, &plan.host, &plan.model)
+        .and_then(|measured| {
+            let shared = std::mem::take(&mut plan.shared);
+            let ids = Ids::new(Env::random()?);
+            let host = plan.host.clone();
+            price::measured(&measured, shared, &plan.settings, &plan.sources, host, ids)
+        });
+    let reported = match priced {
+        Ok(priced) => {
+            if let Some(instead) = &priced.instead {
+                let source = &priced.record.source;
+                let _ = writeln!(err, "carbon-ops: the grid is that of {source}, {instead}");
+            }
+            let appended = ledger.as_mut().map(|ledger| {
+                payload(&priced.record).and_then(|payload| ledger.append_object(payload))
+            });
             let fingerprint =
                 keyring.as_ref().map(|keyring| keyring.key.public_key().fingerprint());
-            let told = Told { appended, ..told };
+            let told = Told { record: &priced.record, gpus: &measurement.gpus, appended };
             report(&mut plan, told, fingerprint.as_deref(), err)
         }
         Err(error) => {
@@ -123,31 +133,8 @@ pub(crate) fn run(
     Ok(if ended.exit_code == 0 && !reported { FAILED } else { ended.exit_code })
 }
 
-/// The record with the grid of its own hour; `None`, with a notice, where not even the table has a price.
-fn priced(hourly: &Hourly, record: &Record, err: &mut impl Write) -> Option<hourly::Priced> {
-    match hourly.price(record) {
-        Ok(priced) => {
-            if let Some(instead) = &priced.instead {
-                let source = &priced.record.source;
-                let _ = writeln!(err, "carbon-ops: the grid is that of {source}, {instead}");
-            }
-            Some(priced)
-        }
-        Err(error) => {
-            let text = describe(&error);
-            let _ =
-                writeln!(err, "carbon-ops: priced with a yearly average, not by its hour: {text}");
-            if hourly.has_hardware() {
-                let _ =
-                    writeln!(err, "carbon-ops: the carbon of making hardware is not in the record");
-            }
-            None
-        }
-    }
-}
-
 /// Signs a checkpoint if there has been none for long, and asks the configured witnesses about it.
-/// The command's result does not hang on any of this.
+/// None of this affects the command's exit status.
 fn sign_if_due(
     ledger: &mut Opened<'_>,
     store: &Store,
@@ -193,18 +180,23 @@ fn plan(args: &Run, env: &Env, config: Option<&Path>) -> Result<Plan> {
     let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
     let model = PowerModel::identify(&host_root, overrides);
     let host = Host::identify(&host_root, model.virtual_machine);
-    let (zone, region_given) = zone(&settings)?;
-    let asked = Asked {
-        pue: pue(&settings, &zone, &host),
-        zone,
-        region_given,
-        labels: labels(&args.labels)?,
-        program: program(args),
+    let program = Program {
+        name: program(args),
         args: args.record_args.then(|| {
             args.command.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect()
         }),
     };
-    check_length(&asked)?;
+    let shared = Shared {
+        labels: labels(&args.labels)?,
+        missing: settings.missing_policy.value.unwrap_or_default(),
+        reserved: reserved_of(&args.hardware),
+        ..Shared::default()
+    };
+    check_length(&shared.labels, program.args.as_deref())?;
+    price::check_hardware(&shared.reserved)?;
+    let region = settings.region.value.as_deref().unwrap_or_default();
+    Zone::find(region).with_context(|| format!("region from {}", settings.region.origin))?;
+    let sources = args.providers.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
     let json = args.json.as_deref().map(Target::open).transpose()?;
     let store = if args.no_ledger { None } else { Some(Store::of(&settings, env)?) };
     let governor = args.powercap_root.is_none().then(|| AskGovernor::of(&settings)).flatten();
@@ -212,54 +204,20 @@ fn plan(args: &Run, env: &Env, config: Option<&Path>) -> Result<Plan> {
     // Next to counters of a folder, the GPUs of this machine are as foreign as its governor.
     let nvml = nvml.or(args.powercap_root.is_some().then_some(NvmlLibrary::Off));
     let witnesses = Witnesses::of(&settings);
-    let hourly = Hourly::of(&settings, &args.providers, reserved_of(&args.hardware))?;
-    Ok(Plan { asked, host_root, model, host, store, witnesses, governor, nvml, hourly, json })
-}
-
-/// The zone that is set, or the world with a note.
-fn zone(settings: &Settings) -> Result<(Zone, bool)> {
-    if let Some(region) = &settings.region.value {
-        let zone = zones::resolve(region)
-            .with_context(|| format!("region from {}", settings.region.origin))?;
-        return Ok((zone, true));
-    }
-    let yearly = world().context("the table of grid intensities has no world")?;
-    Ok((Zone { yearly, stands_for: None }, false))
-}
-
-/// The PUE as given, by the zone's override, or by the kind of machine.
-fn pue(settings: &Settings, zone: &Zone, host: &Host) -> PueInput {
-    let of_zone = [zone.stands_for.as_deref(), Some(zone.yearly.zone)];
-    let of_name = |zone: &str| {
-        let mut overrides = settings.pue_overrides.iter();
-        overrides.find(|(name, _)| name.eq_ignore_ascii_case(zone)).map(|(_, pue)| pue)
-    };
-    let by_zone = of_zone.into_iter().flatten().find_map(of_name);
-    let origin = &settings.pue.origin;
-    let explicit = matches!(origin, Origin::Flag | Origin::Environment(_));
-    let overridden = by_zone.filter(|_| !explicit).map(|&pue| PueSetting::Exact(pue));
-    if let Some(setting) = overridden.or(settings.pue.value) {
-        let origin = match origin {
-            Origin::File(_) => "file",
-            _ if overridden.is_some() => "file",
-            Origin::Environment(name) => name,
-            Origin::Flag | Origin::Default => "flag",
-        };
-        let source = match setting {
-            PueSetting::Exact(_) => origin.to_owned(),
-            profile => format!("{origin}: {profile}"),
-        };
-        let distribution = setting.distribution();
-        return PueInput { distribution, source, shared: format!("pue:{origin}") };
-    }
-    if host.personal {
-        let source = "default: 1 on a desktop or laptop".to_owned();
-        let distribution = Distribution::Point { mean: 1.0 };
-        return PueInput { distribution, source, shared: "pue:personal".into() };
-    }
-    let source = "default: servers, Uptime Institute 2020 to 2023; set --pue".to_owned();
-    let distribution = PueSetting::Enterprise.distribution();
-    PueInput { distribution, source, shared: "pue:default".into() }
+    Ok(Plan {
+        settings,
+        program,
+        host_root,
+        model,
+        host,
+        store,
+        witnesses,
+        governor,
+        nvml,
+        sources,
+        shared,
+        json,
+    })
 }
 
 pub(crate) fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
@@ -328,10 +286,10 @@ impl Target {
 
 /// A line of a ledger has 65,535 bytes at most, and the numbers need a part of them: what the user
 /// adds is checked before the command runs.
-fn check_length(asked: &Asked) -> Result<()> {
+fn check_length(labels: &BTreeMap<String, String>, args: Option<&[String]>) -> Result<()> {
     let length = |json: serde_json::Result<String>| json.map_or(usize::MAX, |json| json.len());
-    let labels = length(serde_json::to_string(&asked.labels));
-    let args = length(serde_json::to_string(&asked.args));
+    let labels = length(serde_json::to_string(labels));
+    let args = length(serde_json::to_string(&args));
     if labels.saturating_add(args) > TEXT_BYTES_MAX {
         bail!(
             "labels ({labels} bytes) and recorded arguments ({args} bytes) are longer than \
@@ -344,23 +302,14 @@ fn check_length(asked: &Asked) -> Result<()> {
 /// What there is to tell.
 struct Told<'a> {
     record: &'a Record,
-    /// The same with the grid of its own hour; then this is the record.
-    priced: Option<&'a hourly::Priced>,
     gpus: &'a [Gpu],
     appended: Option<Result<Appended>>,
 }
 
-impl<'a> Told<'a> {
-    fn new(record: &'a Record, priced: Option<&'a hourly::Priced>, gpus: &'a [Gpu]) -> Self {
-        Self { record, priced, gpus, appended: None }
-    }
-
+impl Told<'_> {
     /// The record as the ledger takes it.
     fn payload(&self) -> Result<Object> {
-        match self.priced {
-            Some(priced) => payload(&priced.record),
-            None => payload(self.record),
-        }
+        payload(self.record)
     }
 }
 
@@ -402,8 +351,8 @@ fn report(
             return false;
         }
     } else {
-        let priced = told.priced.map(|priced| &priced.record);
-        let text = summary(told.record, priced, told.gpus, &stored);
+        let text = summary(told.record, told.gpus, Some(&stored), true, Detail::Short);
+        let text = text.unwrap_or_else(|error| format!("carbon-ops: {}\n", describe(&error)));
         let _ = err.write_all(text.as_bytes());
     }
     !failed

@@ -3,9 +3,8 @@
 //!
 //! Deliberately absent: budgets, which are those of the moments ([`super::Group`]).
 
-use super::super::Error;
-use super::super::any::Any;
 use super::{Figure, GroupTheta, How, Totals, over};
+use crate::{Error, Record};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::uncertainty::{Model, MonteCarlo, Sampled};
 
@@ -31,11 +30,11 @@ impl Joint {
     ///
     /// # Errors
     /// When an input is no distribution, or the settings are impossible.
-    pub fn of(records: &[&Any], settings: &MonteCarlo) -> Result<Self, Error> {
+    pub fn of(records: &[&Record], settings: &MonteCarlo) -> Result<Self, Error> {
         let (mut operation, mut hardware) = (Vec::new(), Vec::new());
         for (index, record) in records.iter().enumerate() {
             operation.push(record.model()?);
-            if let Some(embodied) = record.embodied() {
+            if let Some(embodied) = &record.embodied {
                 hardware.push(embodied.model_of(&format!("record {index}: "))?);
             }
         }

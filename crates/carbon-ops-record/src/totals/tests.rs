@@ -1,47 +1,30 @@
 //! Sums of records: in any order, with shared errors shared, against numbers worked out by hand.
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
 
 use super::*;
 use std::collections::BTreeMap;
 
-use crate::v2::{self, Deployment, Grid, Method, Relative, Reserved, Slots, Stated};
+use crate::{Deployment, Grid, Input, Method, Record, Relative, Reserved, Slots, Stated, scopes};
 use carbon_ops_estimate::intensity::{Factor, Interval};
 use carbon_ops_estimate::uncertainty::{MonteCarlo, Trials};
 
-/// The example of the ledger format as a record of v1, with other energy, zone and host: everything is
-/// derived again.
-fn record(workload_uj: u64, zone: &str, host: &str) -> Any {
-    let line = include_str!("../../../../testdata/ledgers/v1/example-line.ndjson");
-    let mut value: Value = serde_json::from_str(line).unwrap();
-    let object = value.as_object_mut().unwrap();
-    for member in
-        ["ledger_id", "prev_hash", "seq", "signature", "signature_algorithm", "signing_key"]
-    {
-        object.remove(member).unwrap();
-    }
-    value["inputs"][0]["shared"] = json!(format!("idle:{host}"));
-    value["inputs"][2]["shared"] = json!(format!("grid:owid:{zone}:average_lifecycle:2024"));
-    value["region"] = json!(zone);
-    value["host_id"] = json!(host);
-    let inputs: Vec<crate::Input> = serde_json::from_value(value["inputs"].clone()).unwrap();
-    let derived = crate::estimate(workload_uj, &inputs).unwrap();
-    let active = workload_uj + 10_600_000;
-    value["energy"] = json!({ "workload_uj": workload_uj, "others_uj": 10_600_000,
-        "idle_uj": 200_000_000, "host_uj": active + 200_000_000 });
-    value["domains"] =
-        json!([{ "name": "package-0", "backend": "sysfs", "delta_uj": active + 200_000_000 }]);
-    value["energy_kwh"] = json!(derived.prices.energy_kwh);
-    value["grams"] = json!(derived.prices.grams);
-    value["total_energy_with_pue_kwh"] = json!(derived.prices.total_energy_with_pue_kwh);
-    value["meta"] = serde_json::to_value(&derived.meta).unwrap();
-    value["uncertainty_pct"] = json!(derived.uncertainty_pct);
-    let record: crate::Record = serde_json::from_value(value).unwrap();
-    Any::V1(Box::new(record))
+/// A workload of a host in a zone: attribution 5 %, shared by the host; intensity 10 %, shared by the zone.
+fn record(workload_uj: u64, zone: &str, host: &str) -> Record {
+    #[expect(clippy::cast_precision_loss, reason = "few digits")]
+    let kwh = workload_uj as f64 / 3.6e12;
+    span(
+        &[
+            ("energy", &format!("{kwh}"), ""),
+            ("attribution", "ln(1, 0.05)", &format!("idle:{host}")),
+            ("pue", "1.1", "pue:flag"),
+            ("intensity", "ln(342.06, 0.1)", &format!("grid:owid:{zone}:average_lifecycle:2024")),
+        ],
+        &[],
+    )
 }
 
-fn sum<'a>(records: impl IntoIterator<Item = &'a Any>) -> Group {
+fn sum<'a>(records: impl IntoIterator<Item = &'a Record>) -> Group {
     let mut whole = Group::default();
     records.into_iter().for_each(|record| whole.merge(&Group::of(record).unwrap()));
     whole
@@ -85,18 +68,21 @@ fn a_thousand_records_of_one_grid_do_not_become_certain() {
 fn one_record_keeps_its_own_interval_and_none_has_no_grams() {
     let single = record(519_400_000, "DE", "a");
     let totals = sum([&single]).totals();
-    assert_eq!((totals.ci_lower_g, totals.ci_upper_g), single.interval_g());
+    assert_eq!(
+        (totals.ci_lower_g, totals.ci_upper_g),
+        (single.meta.ci_lower_g, single.meta.ci_upper_g)
+    );
     let nothing = Group::default().totals();
     assert_eq!(nothing.count, 0);
     assert!(nothing.total_grams.abs() <= 0.0);
 }
 
-/// A record of v2 over a thousand hours: its inputs as `name, distribution, key`, a minus before a key for
+/// A record of a thousand hours: its inputs as `name, distribution, key`, a minus before a key for
 /// the other direction; and pieces of hardware with their shares.
-fn span(inputs: &[(&str, &str, &str)], hardware: &[(&str, &str)]) -> Any {
+fn span(inputs: &[(&str, &str, &str)], hardware: &[(&str, &str)]) -> Record {
     let span = Interval::parse("2026-03-01T00:00Z", "2026-04-11T16:00Z").unwrap();
     let input = |(name, text, key): &(&str, &str, &str)| {
-        let mut input = v2::Input::new(name, text.parse().unwrap(), "test");
+        let mut input = Input::new(name, text.parse().unwrap(), "test");
         input.shared = Some(key.trim_start_matches('-').to_owned()).filter(|key| !key.is_empty());
         input.sign = key.starts_with('-').then_some(-1);
         input
@@ -112,20 +98,24 @@ fn span(inputs: &[(&str, &str, &str)], hardware: &[(&str, &str)]) -> Any {
         sources: Vec::new(),
     };
     let stated = Stated {
+        record_id: [7; 16],
+        parent: None,
+        unit: None,
+        stand_ins: Vec::new(),
         host_id: None,
         id: None,
         labels: BTreeMap::new(),
         notes: Vec::new(),
         quality_flag: Quality::Estimated,
         region: "DE".into(),
-        scopes: v2::scopes(Deployment::Own, Factor::Direct, !hardware.is_empty(), "test"),
+        scopes: scopes(Deployment::Own, Factor::Direct, !hardware.is_empty(), "test"),
         signal: "unstated".into(),
         simulated: false,
         source: "flag".into(),
         tool: "test 1".into(),
     };
     let relative = Relative::of(&inputs, Method::Analytical).unwrap();
-    let mut record = v2::Record::new(span, inputs, grid, None, &relative, stated).unwrap();
+    let mut record = Record::new(span, inputs, grid, None, &relative, stated).unwrap();
     let reserved = hardware.iter().map(|(hardware, share)| Reserved {
         hardware: hardware.parse().unwrap(),
         life: "4y".parse().unwrap(),
@@ -136,7 +126,7 @@ fn span(inputs: &[(&str, &str, &str)], hardware: &[(&str, &str)]) -> Any {
         record.reserve(&reserved).unwrap();
     }
     record.check().unwrap();
-    Any::V2(Box::new(record))
+    record
 }
 
 /// u, low, high in g: `testdata/aggregate/joint.py`, 40,000,000 trials, seed 20261124.
@@ -150,7 +140,7 @@ const THETA: [f64; 2] = [0.214_554, 0.535_614];
 const GRID: &str = "grid:owid:DE:average_lifecycle:2024";
 
 /// The records of `testdata/aggregate/joint.py`.
-fn three() -> [Any; 3] {
+fn three() -> [Record; 3] {
     let energy = |kwh| ("energy", kwh, "");
     [
         record(519_400_000_000_000, "DE", "a"),
@@ -182,7 +172,7 @@ fn within(a: f64, b: f64, relative: f64) {
 #[test]
 fn joint_trials_give_what_other_code_gives_for_wide_and_truncated_inputs() {
     let records = three();
-    let all: Vec<&Any> = records.iter().collect();
+    let all: Vec<&Record> = records.iter().collect();
     let settings = MonteCarlo { trials: Trials::Fixed(1_000_000), ..MonteCarlo::seeded(3) };
     let joint = Joint::of(&all, &settings).unwrap();
     let totals = sum(&records).totals();
@@ -237,7 +227,7 @@ fn hardware_of_one_device_shares_its_error_and_stays_apart_from_operation() {
     let (server, laptop) = (span(&inputs, &[("server", "1")]), span(&inputs, &[("laptop", "1")]));
     let bare = span(&inputs, &[]);
     let one = sum([&server]).totals();
-    let own = server.embodied().unwrap();
+    let own = server.embodied.as_ref().unwrap();
     let hardware = one.embodied.clone().unwrap();
     assert_eq!(hardware.interval_method, How::Record);
     assert_eq!((hardware.ci_lower_g, hardware.ci_upper_g), (own.ci_lower_g, own.ci_upper_g));
@@ -287,8 +277,8 @@ fn theta_of_sums_is_that_of_two_lognormals() {
 fn energy_that_is_priced_directly_and_upstream_is_counted_once() {
     let part = |intensity, signal: &str| {
         let inputs = [("energy", "2", ""), ("pue", "1.5", ""), ("intensity", intensity, GRID)];
-        let Any::V2(record) = span(&inputs, &[]) else { panic!("a record of v2") };
-        Any::V2(Box::new(v2::Record { signal: signal.to_owned(), ..*record }))
+        let record = span(&inputs, &[]);
+        Record { signal: signal.to_owned(), ..record }
     };
     let direct = part("ln(300, 15%)", "average_direct");
     let upstream = part("ln(50, 40%)", "average_upstream");

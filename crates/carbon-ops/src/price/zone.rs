@@ -2,19 +2,21 @@
 //! with what is asked for. Of a life-cycle intensity it can be one part only: see [`Part`].
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops_estimate::span::Tariff;
+use carbon_ops_estimate::span::{Priced, Tariff};
 use carbon_ops_estimate::uncertainty::Distribution;
-use carbon_ops_grid::table::{ID as STATIC, SOURCE, Yearly};
+use carbon_ops_grid::table::{ID as STATIC, SOURCE, Yearly, YearlyTable};
 use carbon_ops_grid::zones::{self, Place};
 use carbon_ops_grid::{
-    Chain, Factor, Found, Interval, InventoryIntensity, Slot, UncertaintyClass, Want,
+    Chain, Factor, Fallback, Found, Interval, InventoryIntensity, Slot, UncertaintyClass, Want,
 };
-use carbon_ops_record::Quality;
 use carbon_ops_record::upstream;
-use carbon_ops_record::v2::{Deployment, Input};
+use carbon_ops_record::{Deployment, Input, Note, Quality, StandIn};
 use jiff::Timestamp;
+
+use crate::sources::Name;
 
 /// A day in seconds: windows are whole days in UTC.
 const DAY: i64 = 86_400;
@@ -81,6 +83,29 @@ impl Zone {
     /// The zone of that name, of which a part is counted.
     pub fn part(name: &str, part: Part) -> Result<Self> {
         Ok(Self { part, ..Self::find(name)? })
+    }
+
+    /// An intensity that was given, else the zone of that name.
+    pub(crate) fn given_or_find(intensity: Option<Distribution>, name: &str) -> Result<Self> {
+        intensity.map_or_else(|| Self::find(name), |intensity| Self::given(intensity, name))
+    }
+
+    /// The built-in tables, as what they are: they stand in for sources that failed.
+    pub(crate) fn built_in(
+        name: &str,
+        span: Interval,
+        asked: &[Name],
+        error: &anyhow::Error,
+    ) -> Result<Self> {
+        let reason = error.to_string();
+        let reason = reason.lines().next().unwrap_or_default().trim_end_matches(':');
+        let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
+        // A provider's own id means nothing to the table.
+        let known = zones::resolve(name).is_ok();
+        let mut zone = Self::find(if known { name } else { "" })?;
+        zone.load(&Chain::new(vec![Arc::new(YearlyTable)], Fallback::Equal), span)?;
+        zone.standing_in(format!("instead of {}: {reason}", asked.join(", ")));
+        Ok(zone)
     }
 
     /// An intensity that was given; the name is only a name.
@@ -277,9 +302,51 @@ impl Zone {
         place.is_some_and(|place| place.cloud.is_some() || place.subdivision.is_some())
     }
 
-    pub fn quality(&self) -> Quality {
+    /// What stands behind the intensity: the weakest of what was there.
+    ///
+    /// * `fallback`: nobody said where, or the world stands in for it.
+    /// * `estimated`: something stands in for what was asked for; or a part was filled in, is a forecast, or
+    ///   was estimated by the source.
+    /// * `measured`: none of these.
+    pub fn quality(&self, priced: Option<&Priced>) -> Quality {
         let world = matches!(&self.prices, Prices::Yearly { yearly: Some(y), .. } if y.is_world());
-        if self.unset || world { Quality::Fallback } else { Quality::Estimated }
+        if self.unset && !matches!(self.prices, Prices::Given(_)) || world {
+            return Quality::Fallback;
+        }
+        let whole = priced.is_some_and(|priced| {
+            priced.coverage >= 1.0 && priced.estimated <= 0.0 && priced.forecast <= 0.0
+        });
+        if whole && self.stand_ins().is_empty() { Quality::Measured } else { Quality::Estimated }
+    }
+
+    /// What stands in for what was asked for.
+    pub fn stand_ins(&self) -> Vec<StandIn> {
+        let mut stand_ins = Vec::new();
+        let asked = self.place.as_ref().map_or("", |place| &place.asked).to_owned();
+        if let Prices::Yearly { yearly: Some(yearly), .. } = &self.prices {
+            let why = if self.unset {
+                Some(Note::RegionUnset)
+            } else if !self.is_by_country() {
+                None
+            } else if self.place.as_ref().is_some_and(|place| place.cloud.is_some()) {
+                Some(Note::CloudRegionByCountry)
+            } else {
+                Some(Note::SubdivisionByCountry)
+            };
+            stand_ins.extend(why.map(|why| StandIn {
+                asked,
+                cv: None,
+                used: yearly.zone.to_owned(),
+                why: why.as_str().to_owned(),
+            }));
+        }
+        stand_ins.extend(self.moved().map(|moved| StandIn {
+            asked: moved.to_owned(),
+            cv: None,
+            used: self.source(),
+            why: Note::ProviderSubstituted.as_str().to_owned(),
+        }));
+        stand_ins
     }
 
     pub fn signal(&self) -> &'static str {
@@ -299,17 +366,11 @@ impl Zone {
         }
     }
 
-    pub fn notes(&self) -> Vec<String> {
-        let moved = self.moved().is_some();
-        let by_country = matches!(self.prices, Prices::Yearly { yearly: Some(_), .. });
-        let cloud = self.place.as_ref().is_some_and(|place| place.cloud.is_some());
-        let words = [
-            (self.unset, "region_unset"),
-            (by_country && cloud, "cloud_region_by_country"),
-            (by_country && self.is_by_country() && !cloud, "subdivision_by_country"),
-            (moved, "provider_substituted"),
-        ];
-        words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word.to_owned()).collect()
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes: Vec<Note> =
+            self.stand_ins().iter().map(|stand_in| Note::of(&stand_in.why)).collect();
+        notes.extend(self.unset.then_some(Note::RegionUnset));
+        notes
     }
 
     /// Who owns the machines, by where they are.

@@ -18,7 +18,7 @@ use carbon_ops_grid::{
     Timeliness, Want,
 };
 use carbon_ops_record::upstream;
-use carbon_ops_record::v2::{Record, Source, grid_of};
+use carbon_ops_record::{Record, Source, grid_of};
 use jiff::Timestamp;
 
 use crate::settings::Settings;

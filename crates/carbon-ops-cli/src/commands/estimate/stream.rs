@@ -9,8 +9,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use carbon_ops::ledger::append::pipeline::{Pipeline, Submitter, Ticket};
 use carbon_ops::ledger::canonical::{Object, Value, parse};
+use carbon_ops::record::Record;
 use carbon_ops::record::timestamp;
-use carbon_ops::record::v2::Record;
 use jiff::Timestamp;
 
 use super::too_long;
@@ -216,6 +216,7 @@ impl<W: Write> Stream<'_, '_, W> {
         let span = Span {
             interval: read.interval,
             energy: read.energy,
+            measured: None,
             load: &read.load,
             energy_source: "stated",
             zone: row.zone(),

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use crate::render::{plain, si};
-use carbon_ops::measure::Note;
+use carbon_ops::record::Note;
 use carbon_ops::watch::{Row, Sample};
 
 /// Samples of one row each after which the heading is repeated.

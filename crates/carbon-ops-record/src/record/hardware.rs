@@ -1,4 +1,4 @@
-//! The members of record v2 that go beyond operation: `embodied`, `functional_unit` and `sci`, derived here and
+//! The members of a record that go beyond operation: `embodied`, `functional_unit` and `sci`, derived here and
 //! derived again from the record.
 //!
 //! * `items[i].grams = 1000 · total_kg · hours of the span / lifetime_hours · share`; `embodied.grams` is their sum
@@ -40,7 +40,7 @@ impl Embodied {
     ///
     /// ```
     /// use carbon_ops_estimate::intensity::Interval;
-    /// use carbon_ops_record::v2::{Embodied, Reserved};
+    /// use carbon_ops_record::{Embodied, Reserved};
     /// let reserved = Reserved {
     ///     hardware: "server".parse()?,
     ///     life: "4y".parse()?,

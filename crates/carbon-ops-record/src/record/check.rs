@@ -1,4 +1,4 @@
-//! The rules that tie the members of record v2 together.
+//! The rules that tie the members of a record together.
 //!
 //! Everything that follows without integration or sampling is derived again: prices, budget, and,
 //! where the slots are listed, the price of the span itself.
@@ -6,9 +6,9 @@
 use super::derive::Factors;
 use super::{
     Basis, Figure, Grid, ID_BYTES_MAX, LISTED_MAX, LoadSeries, Method, MethodName, Record,
-    Relative, SCHEMA_VERSION, Scope, Slots, budget, estimate,
+    Relative, SCHEMA_VERSION, Scope, Slots, StandIn, budget, estimate,
 };
-use crate::{Error, LABEL_BYTES_MAX, LABELS_MAX, LIST_MAX, rule, timestamp};
+use crate::{Error, LABEL_BYTES_MAX, LABELS_MAX, LIST_MAX, is_hex, rule, timestamp};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::span::{Load, Missing, Part, Priced, Rate, Tariff};
@@ -27,6 +27,7 @@ impl Record {
         if self.schema_version != SCHEMA_VERSION {
             return Err(rule("schema_version", "2"));
         }
+        self.check_identity()?;
         self.check_text()?;
         self.check_derived()?;
         self.check_grid()?;
@@ -121,9 +122,8 @@ impl Record {
                 return Err(rule(member, "0 to 100 percent"));
             }
         }
-        if self.coverage_pct > *coverage_pct
-            || (self.energy.is_none() && self.coverage_pct < *coverage_pct)
-        {
+        let counted = self.measurement.as_ref().map_or(100.0, |measured| measured.coverage_pct);
+        if self.coverage_pct.to_bits() != coverage_pct.min(counted).to_bits() {
             return Err(rule("coverage_pct", "the lesser of the grid's and the counters'"));
         }
         if filled.is_none() && *coverage_pct < 100.0 {
@@ -221,79 +221,43 @@ impl Record {
         }
     }
 
-    /// Members of a measurement are those of v1, with its rules.
     fn check_measurement(&self) -> Result<(), Error> {
-        let there = [
-            self.allocation_ratio.is_some(),
-            self.attribution_mode.is_some(),
-            self.domains.is_some(),
-            self.elapsed_ns.is_some(),
-            self.energy.is_some(),
-            self.excluded.is_some(),
-            self.gaps.is_some(),
-            self.idle_policy.is_some(),
-            self.workload.is_some(),
-        ];
-        let optional = self.boot_id.is_some() || self.cpu.is_some() || self.model.is_some();
-        if there.iter().all(|there| !there) && !optional && self.sensors.is_none() {
-            return Ok(());
+        let Some(measurement) = &self.measurement else { return Ok(()) };
+        measurement.check()?;
+        if self.host_id.as_deref().is_none_or(|id| id.is_empty() || !is_hex(id)) {
+            return Err(rule("host_id", "lower-case hex, of a measurement"));
         }
-        let Some(v1) = self.as_v1() else {
-            return Err(rule("energy", "all members of a measurement, or none"));
-        };
-        v1.check_energy()?;
-        v1.check_share()?;
-        v1.check_text()?;
-        v1.check_sensors()?;
         #[expect(clippy::cast_precision_loss, reason = "below 2^53, as checked")]
-        same("energy_kwh", self.energy_kwh, round9(v1.energy.workload_uj as f64 / 3.6e12))
+        let kilowatt_hours = measurement.part_uj() as f64 / 3.6e12;
+        same("energy_kwh", self.energy_kwh, round9(kilowatt_hours))
     }
 
-    /// The measurement as v1 would have it; what is no part of one is left empty.
-    pub(crate) fn as_v1(&self) -> Option<crate::Record> {
-        Some(crate::Record {
-            allocation_ratio: self.allocation_ratio?,
-            attribution_mode: self.attribution_mode?,
-            boot_id: self.boot_id.clone(),
-            coverage_pct: self.coverage_pct,
-            cpu: self.cpu,
-            domains: self.domains.clone()?,
-            elapsed_ns: self.elapsed_ns?,
-            end_ts: self.end_ts.clone(),
-            energy: self.energy?,
-            energy_kwh: self.energy_kwh,
-            excluded: self.excluded.clone()?,
-            gaps: self.gaps.clone()?,
-            grams: self.grams,
-            host_id: self.host_id.clone()?,
-            idle_policy: self.idle_policy?,
-            inputs: Vec::new(),
-            intensity_g_per_kwh: self.intensity_g_per_kwh,
-            kind: self.kind,
-            labels: self.labels.clone(),
-            meta: crate::Meta {
-                ci_lower_g: self.meta.ci_lower_g,
-                ci_upper_g: self.meta.ci_upper_g,
-                confidence_level_pct: self.meta.confidence_level_pct,
-                method: self.meta.method.as_str().to_owned(),
-            },
-            model: self.model.clone(),
-            notes: self.notes.clone(),
-            pue_used: self.pue_used,
-            quality_flag: self.quality_flag,
-            region: self.region.clone(),
-            schema_version: crate::SCHEMA_VERSION,
-            sensors: self.sensors.clone().unwrap_or_default(),
-            signal: self.signal.clone(),
-            simulated: self.simulated,
-            source: self.source.clone(),
-            start_ts: self.start_ts.clone(),
-            tool: self.tool.clone(),
-            total_energy_with_pue_kwh: self.total_energy_with_pue_kwh,
-            record_type: self.record_type,
-            uncertainty_pct: self.uncertainty_pct,
-            workload: self.workload.clone()?,
-        })
+    /// Who the record is, inside of whom, and what its work is called.
+    fn check_identity(&self) -> Result<(), Error> {
+        let is_id = |id: &str| id.len() == 32 && is_hex(id);
+        if !is_id(&self.record_id) {
+            return Err(rule("record_id", "32 digits of lower-case hex"));
+        }
+        if self.parent.as_ref().is_some_and(|parent| !is_id(parent) || *parent == self.record_id) {
+            return Err(rule("parent", "the record_id of another record"));
+        }
+        if let Some(unit) = &self.unit {
+            let fits = |text: &String| !text.is_empty() && text.len() <= LABEL_BYTES_MAX;
+            let ids = unit.ids.iter().all(|(name, id)| fits(name) && fits(id));
+            if !fits(&unit.kind) || !ids || unit.ids.len() > LABELS_MAX {
+                return Err(rule("unit", "at most 64 ids, of 1 to 256 bytes"));
+            }
+        }
+        for (member, flag) in [("partial", self.partial), ("interrupted", self.interrupted)] {
+            if flag == Some(false) {
+                return Err(rule(member, "true, or left out"));
+            }
+        }
+        let cv = |stand_in: &StandIn| stand_in.cv.is_none_or(|cv| cv.is_finite() && cv >= 0.0);
+        if !self.stand_ins.iter().all(cv) {
+            return Err(rule("stand_ins", "spreads that are not negative"));
+        }
+        Ok(())
     }
 
     fn check_text(&self) -> Result<(), Error> {
@@ -307,6 +271,7 @@ impl Record {
         if self.inputs.len() > LIST_MAX
             || self.notes.len() > LIST_MAX
             || self.scopes.len() > LIST_MAX
+            || self.stand_ins.len() > LIST_MAX
         {
             return Err(rule("inputs", "lists of at most 256 items"));
         }
@@ -349,7 +314,7 @@ fn interval(member: &'static str, start: &str, end: &str) -> Result<Interval, Er
 }
 
 fn is_digest(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 64 && is_hex(text)
 }
 
 /// A list, or the digest of a longer one.

@@ -1,4 +1,4 @@
-//! The one place where the doubles of record v2 are made: prices, interval, budget, and what the grid
+//! The one place where the doubles of a record are made: prices, interval, budget, and what the grid
 //! data say of themselves.
 //!
 //! The expensive half, the distribution relative to its mean, is a value of its own ([`Relative`]):
@@ -30,9 +30,10 @@ const NOT_RELATIVE: &str =
 const NAMED: [&str; 3] = ["energy", "pue", "intensity"];
 
 /// How an interval is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
     /// By quadrature; where the inputs admit none, by sampling, and the result says so.
+    #[default]
     Analytical,
     /// By sampling.
     MonteCarlo {
@@ -97,6 +98,13 @@ impl Input {
     #[must_use]
     pub fn shared(mut self, key: impl Into<String>) -> Self {
         self.shared = Some(key.into());
+        self
+    }
+
+    /// The same input, falling where the shared variable rises.
+    #[must_use]
+    pub fn opposed(mut self) -> Self {
+        self.sign = Some(-1);
         self
     }
 

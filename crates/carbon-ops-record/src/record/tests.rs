@@ -5,6 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::{
+    AttributionMode, Cpu, Decimal, Domain, Energy, IdlePolicy, Part, Sensor, SensorStatus, Workload,
+};
 use carbon_ops_estimate::intensity::{
     Digest, Factor, InventoryIntensity, Meta as SlotMeta, Signal, Slot as GridSlot,
 };
@@ -53,10 +56,14 @@ fn record_of(
     let relative = Relative::of(&inputs, method).unwrap();
     let grid = grid_of(span, &priced, slots, Missing::Step);
     let stated = Stated {
+        record_id: [7; 16],
+        parent: None,
+        unit: None,
+        stand_ins: Vec::new(),
         host_id: None,
         id: Some("job-1".into()),
         labels: [("team".to_owned(), "a".to_owned())].into(),
-        notes: vec!["energy_stated".into()],
+        notes: vec![Note::of("energy_stated")],
         quality_flag: Quality::Estimated,
         region: "GB".into(),
         scopes: scopes(Deployment::Own, Factor::Lifecycle, false, "default"),
@@ -143,6 +150,8 @@ fn any_number_that_does_not_follow_is_refused() {
         ("/scopes/0/basis", json!("moon")),
         ("/notes", json!(["b", "a"])),
         ("/id", json!("")),
+        ("/record_id", json!("07")),
+        ("/record_id", json!("0707070707070707070707070707070A")),
     ] {
         let mut changed = serde_json::to_value(example()).unwrap();
         *changed.pointer_mut(pointer).unwrap() = value.clone();
@@ -168,7 +177,7 @@ fn unknown_members_are_refused_and_the_schema_names_the_known_ones() {
     for name in whole.as_object().unwrap().keys() {
         assert!(schema["properties"].get(name).is_some(), "{name}");
     }
-    for name in ["embodied", "sci", "functional_unit", "allocation_ratio", "domains", "load"] {
+    for name in ["embodied", "sci", "functional_unit", "measurement", "unit", "load"] {
         assert!(schema["properties"].get(name).is_some(), "{name}");
     }
     assert_eq!(schema["additionalProperties"], json!(false));
@@ -180,49 +189,160 @@ fn unknown_members_are_refused_and_the_schema_names_the_known_ones() {
     }
 }
 
-/// Members of a measurement are those of the published example of v1.
-#[test]
-fn a_measurement_has_all_its_members_and_their_rules() {
-    let line = include_str!("../../../../testdata/ledgers/v1/example-line.ndjson");
-    let v1: Value = serde_json::from_str(line).unwrap();
-    let energy = v1["energy_kwh"].as_f64().unwrap();
+/// 650 J and 80 J in ten seconds; 519.4 J are the workload's, 10.6 J the others' and 200 J idle.
+fn measured() -> Record {
     let span = interval("2026-11-23T09:00:00Z", "2026-11-23T09:00:10Z");
     let mut slots = half_hours();
     slots[0].interval = interval("2026-11-23T09:00Z", "2026-11-23T09:30Z");
     slots.truncate(1);
-    let record = record_of(&slots, span, &format!("{energy}kWh"), Method::Analytical);
-    let mut whole = serde_json::to_value(&record).unwrap();
-    let members = [
-        "allocation_ratio",
-        "attribution_mode",
-        "boot_id",
-        "domains",
-        "elapsed_ns",
-        "energy",
-        "excluded",
-        "gaps",
-        "idle_policy",
-        "workload",
-        "host_id",
-    ];
-    for member in members {
-        whole[member] = v1[member].clone();
+    let mut record = record_of(&slots, span, "0.000144277778kWh", Method::Analytical);
+    record.host_id = Some("7d0c9e1b".into());
+    record.with_measurement(measurement())
+}
+
+fn measurement() -> Measurement {
+    let domain = |name: &str, start: u64, delta_uj| Domain {
+        adjust_uj: None,
+        backend: "sysfs".into(),
+        delta_uj,
+        end_uj: Some(Decimal(start + delta_uj)),
+        epoch: Some(Decimal(1)),
+        name: name.into(),
+        start_uj: Some(Decimal(start)),
+        wraps: Some(0),
+    };
+    Measurement {
+        allocation_ratio: Some(0.98),
+        attribution_mode: AttributionMode::CpuTime,
+        boot_id: Some("6c1f2a546a0e4c399d9b0d6f4c1f7e11".into()),
+        coverage_pct: 100.0,
+        cpu: Some(Cpu { busy_ns: Decimal(10_000_000_000), count: 1 }),
+        domains: vec![
+            domain("package-0", 123_456_789, 650_000_000),
+            domain("dram-0", 55_000_000, 80_000_000),
+        ],
+        elapsed_ns: Decimal(10_000_000_000),
+        energy: Energy {
+            host_uj: 730_000_000,
+            idle_uj: 200_000_000,
+            others_uj: 10_600_000,
+            workload_uj: 519_400_000,
+        },
+        excluded: Vec::new(),
+        gaps: Vec::new(),
+        idle_policy: IdlePolicy::Residual,
+        model: None,
+        part: Part::Workload,
+        sensors: vec![used("sysfs")],
+        workload: Some(Workload {
+            args: None,
+            cpu_time_ns: Decimal(9_800_000_000),
+            exit_code: 0,
+            program: "gzip".into(),
+            running: None,
+            signal: None,
+        }),
     }
-    Record::from_json(whole.clone()).unwrap();
-    for member in members.into_iter().filter(|member| *member != "boot_id") {
+}
+
+fn used(name: &str) -> Sensor {
+    Sensor { name: name.into(), reason: None, status: SensorStatus::Used }
+}
+
+#[test]
+fn a_measurement_is_whole_and_its_rules_hold() {
+    let whole = serde_json::to_value(measured()).unwrap();
+    assert_eq!(Record::from_json(whole.clone()).unwrap(), measured());
+    let names: Vec<_> = whole["measurement"].as_object().unwrap().keys().cloned().collect();
+    for name in names {
         let mut changed = whole.clone();
-        changed.as_object_mut().unwrap().remove(member);
-        assert!(Record::from_json(changed).is_err(), "{member}");
+        changed["measurement"].as_object_mut().unwrap().remove(&name);
+        let optional = ["boot_id", "cpu"].contains(&name.as_str());
+        assert_eq!(Record::from_json(changed).is_ok(), optional, "{name}");
     }
     for (pointer, value) in [
-        ("/energy/idle_uj", json!(200_000_001)),
-        ("/domains/0/delta_uj", json!(650_000_001)),
-        ("/allocation_ratio", json!(1.01)),
+        ("/measurement/energy/idle_uj", json!(200_000_001)),
+        ("/measurement/energy/host_uj", json!(730_000_001)),
+        ("/measurement/domains/0/delta_uj", json!(650_000_001)),
+        ("/measurement/domains/0/end_uj", json!("773456790")),
+        ("/measurement/allocation_ratio", json!(1.01)),
+        ("/measurement/allocation_ratio", json!(0.97)),
+        ("/measurement/coverage_pct", json!(100.1)),
+        ("/measurement/coverage_pct", json!(99)),
+        ("/measurement/elapsed_ns", json!("010")),
+        ("/measurement/elapsed_ns", json!(10)),
+        ("/measurement/part", json!("idle")),
+        ("/measurement/sensors", json!([])),
+        ("/energy_kwh", json!(0.000_144_277_779)),
+        ("/host_id", json!("host")),
     ] {
         let mut changed = whole.clone();
-        *changed.pointer_mut(pointer).unwrap() = value;
-        assert!(Record::from_json(changed).is_err(), "{pointer}");
+        *changed.pointer_mut(pointer).unwrap() = value.clone();
+        assert!(Record::from_json(changed).is_err(), "{pointer} = {value}");
     }
+}
+
+/// What no workload used is a record of its own, and its energy is that part.
+#[test]
+fn idle_energy_is_a_record_of_its_own() {
+    let span = interval("2026-11-23T09:00:00Z", "2026-11-23T09:00:10Z");
+    let mut slots = half_hours();
+    slots[0].interval = interval("2026-11-23T09:00Z", "2026-11-23T09:30Z");
+    slots.truncate(1);
+    let mut record = record_of(&slots, span, "0.0000555555556kWh", Method::Analytical);
+    record.host_id = Some("7d0c9e1b".into());
+    let idle =
+        Measurement { allocation_ratio: None, part: Part::Idle, workload: None, ..measurement() };
+    assert_eq!(record.with_measurement(idle).check(), Ok(()));
+}
+
+/// With a GPU that used 100 J beside package and memory.
+fn with_gpu(workload_uj: u64, idle_uj: u64) -> Result<(), Error> {
+    let mut measured = measurement();
+    measured.domains.push(Domain {
+        adjust_uj: None,
+        backend: "nvml".into(),
+        delta_uj: 100_000_000,
+        end_uj: Some(Decimal(100_000_007)),
+        epoch: Some(Decimal(1)),
+        name: "gpu-0".into(),
+        start_uj: Some(Decimal(7)),
+        wraps: Some(0),
+    });
+    let host_uj = 830_000_000;
+    let others_uj = host_uj - workload_uj - idle_uj;
+    measured.energy = Energy { host_uj, idle_uj, others_uj, workload_uj };
+    measured.check()
+}
+
+#[test]
+fn a_gpus_energy_may_be_anyones_and_that_of_processors_may_not() {
+    // Whoever used it, or nobody.
+    assert_eq!(with_gpu(619_400_000, 200_000_000), Ok(()));
+    assert_eq!(with_gpu(519_400_000, 200_000_000), Ok(()));
+    assert_eq!(with_gpu(519_400_000, 300_000_000), Ok(()));
+    assert_eq!(with_gpu(559_400_000, 230_000_000), Ok(()));
+    for (workload, idle) in [
+        // More than all of the GPU's, and less than the share by CPU time.
+        (619_400_002, 200_000_000),
+        (519_399_998, 200_000_000),
+        // Idle beyond what both can have been.
+        (619_400_000, 210_000_000),
+    ] {
+        let error = with_gpu(workload, idle).unwrap_err().to_string();
+        assert!(error.contains("allocation_ratio"), "{workload} {idle}: {error}");
+    }
+}
+
+#[test]
+fn gpus_are_read_beside_the_one_sensor_that_was_used() {
+    let with = |names: &[&str]| {
+        let sensors = names.iter().map(|name| used(name)).collect();
+        Measurement { sensors, ..measurement() }.check()
+    };
+    assert_eq!(with(&["sysfs", "nvml"]), Ok(()));
+    assert!(with(&["sysfs", "nvml", "model"]).is_err());
+    assert!(with(&["nvml"]).is_err());
 }
 
 /// M = 1000 kg · 1 h / 35,040 h = 28.5388 g (ISO/IEC 21031's example). With cv 0.365 and the operation's, by

@@ -1,10 +1,7 @@
-//! Record v2: a span of energy, its carbon, and what is needed to price it again when its grid's data
-//! are revised.
+//! The members of a record, and how one is made.
 //!
-//! It has the members of record v1 (those of a measurement are all there or all absent) and, besides,
-//! the slots that it was priced with, their sources, the budget of its uncertainty, what the figure
-//! counts as in an inventory, and, where it was sampled, how. As in v1 each double is rounded by
-//! [`round9`](carbon_ops_estimate::uncertainty::round9) and the next one starts from the rounded value:
+//! Each double is rounded by [`round9`](carbon_ops_estimate::decimal::round9), and the next one starts from the
+//! rounded value, so that anyone can follow the arithmetic with the numbers that stand in the record:
 //!
 //! * `energy_kwh`, `pue_used`, `intensity_g_per_kwh` = means of the inputs `energy`, `pue`, `intensity`
 //! * `total_energy_with_pue_kwh = energy_kwh · pue_used`
@@ -15,18 +12,19 @@
 //! [`Record::check`] derives what follows without integration or sampling; [`Record::recompute`] the
 //! rest. `docs/formats/record-v2.md` has the members.
 //!
-//! Deliberately absent: the ledger's own members; bytes, hashes and keys.
+//! Out of scope: the ledger's own members; bytes, hashes and keys.
 
 use std::collections::BTreeMap;
 
+use carbon_ops_estimate::uncertainty::{self as model, LEVEL, Model};
+use carbon_ops_units::{Bounded, GramsCo2e, KilowattHours};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use carbon_ops_estimate::intensity::{Interval, UncertaintyClass};
 
-use super::{
-    AttributionMode, Cpu, Decimal, Domain, Energy, Error, Excluded, Gap, IdlePolicy, Model,
-    Quality, RecordKind, RecordType, Sensor, TIME_PATTERN, Workload, timestamp,
+use crate::{
+    Decimal, Error, Measurement, Note, Quality, RecordKind, RecordType, TIME_PATTERN, timestamp,
 };
 
 mod check;
@@ -52,10 +50,13 @@ pub const LISTED_MAX: usize = 192;
 /// Longest `id`.
 pub const ID_BYTES_MAX: usize = 128;
 
+/// 128 bits in hex.
+const ID_PATTERN: &str = "^[0-9a-f]{32}$";
+
 /// SHA-256 in hex.
 const DIGEST_PATTERN: &str = "^[0-9a-f]{64}$";
 
-macro_rules! optional {
+macro_rules! members {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,52 +65,25 @@ macro_rules! optional {
     };
 }
 
-optional! {
-    /// A carbon record of schema version 2. Members stand in the order of their names, so that writing
+members! {
+    /// A carbon record. Members stand in the order of their names, so that writing
     /// them in turn is canonical.
     pub struct Record {
-        /// As in v1; with a measurement only, as all members marked so.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        allocation_ratio: Option<f64>,
-        /// As in v1; with a measurement only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        attribution_mode: Option<AttributionMode>,
-        /// As in v1; with a measurement only, and not always.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        boot_id: Option<String>,
         /// What each input contributes to the variance.
         budget: Vec<Contribution>,
         /// The lesser of the grid's coverage and, with a measurement, that of the counters, in percent.
         coverage_pct: f64,
-        /// As in v1; with a measurement only, and not always.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        cpu: Option<Cpu>,
-        /// As in v1; with a measurement only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        domains: Option<Vec<Domain>>,
-        /// As in v1; with a measurement only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        elapsed_ns: Option<Decimal>,
         /// Carbon of making the hardware; not in `grams`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         embodied: Option<Embodied>,
         /// End of the span: UTC, six decimals; not counted.
         #[schemars(extend("pattern" = TIME_PATTERN))]
         end_ts: String,
-        /// As in v1; with a measurement only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        energy: Option<Energy>,
         /// Energy in kWh: the mean of the input `energy`.
         energy_kwh: f64,
-        /// As in v1; with a measurement only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        excluded: Option<Vec<Excluded>>,
         /// What the figure is divided by in `sci`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         functional_unit: Option<FunctionalUnit>,
-        /// As in v1; with a measurement only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        gaps: Option<Vec<Gap>>,
         /// Emissions of operation in gCO2e: the mean of the model.
         grams: f64,
         /// What it was priced with.
@@ -120,13 +94,13 @@ optional! {
         /// The caller's own name for the span.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
-        /// As in v1; with a measurement only.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        idle_policy: Option<IdlePolicy>,
         /// Every input of the estimate, with its distribution and source.
         inputs: Vec<Input>,
         /// Energy-weighted grid intensity in gCO2e/kWh: the mean of the input `intensity`.
         intensity_g_per_kwh: f64,
+        /// True where measuring ended before the work did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interrupted: Option<bool>,
         /// Always `carbon_ops`.
         kind: RecordKind,
         /// The user's own labels.
@@ -134,17 +108,27 @@ optional! {
         /// Energy as it was measured within the span; without it, it is spread evenly.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         load: Option<LoadSeries>,
+        /// What was measured, where it was measured by this program.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        measurement: Option<Measurement>,
         /// The interval.
         meta: Meta,
-        /// As in v1; with a measurement only, and not always.
+        /// What else a reader should know, sorted by its words.
+        notes: Vec<Note>,
+        /// The `record_id` of the measurement that this one ran inside of; its energy is a part of that one's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        model: Option<Model>,
-        /// What else a reader should know, as words of a fixed vocabulary.
-        notes: Vec<String>,
+        #[schemars(extend("pattern" = ID_PATTERN))]
+        parent: Option<String>,
+        /// True where the span is one part of the work's time, and other records have the rest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partial: Option<bool>,
         /// Power usage effectiveness: the mean of the input `pue`.
         pue_used: f64,
         /// The weakest link: `measured`, `estimated` or `fallback`.
         quality_flag: Quality,
+        /// Random, 128 bits in hex: a record is counted once, wherever copies of it lie.
+        #[schemars(extend("pattern" = ID_PATTERN))]
+        record_id: String,
         /// The zone, as the resolver names it: an ISO 3166-1 alpha-2 code, `world`, or finer; `unstated`
         /// where the intensity was given instead.
         region: String,
@@ -156,9 +140,6 @@ optional! {
         sci: Option<Sci>,
         /// What the figures count as in an inventory; at least one.
         scopes: Vec<Scope>,
-        /// As in v1; with a measurement only, and not always.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        sensors: Option<Vec<Sensor>>,
         /// What the intensity counts.
         signal: String,
         /// True when the energy is invented or of another machine's sensors.
@@ -166,6 +147,9 @@ optional! {
         simulated: Option<bool>,
         /// Where the intensity comes from.
         source: String,
+        /// What was used in place of what was asked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stand_ins: Vec<StandIn>,
         /// Start of the span: UTC, six decimals.
         #[schemars(extend("pattern" = TIME_PATTERN))]
         start_ts: String,
@@ -178,13 +162,38 @@ optional! {
         record_type: RecordType,
         /// Standard uncertainty (k = 1) of `grams` in percent of it.
         uncertainty_pct: f64,
-        /// As in v1; with a measurement only.
+        /// What the work is called by its owner.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        workload: Option<Workload>,
+        unit: Option<Unit>,
     }
 }
 
-optional! {
+members! {
+    /// What the work is called by its owner: a job of a scheduler, a pod, a run of a pipeline.
+    pub struct Unit {
+        /// Names and numbers in the owner's words, such as `job` or `namespace`.
+        ids: BTreeMap<String, String>,
+        /// Whose words they are: `slurm`, `kubernetes`, `systemd`, `manual`, …
+        kind: String,
+    }
+}
+
+members! {
+    /// Something that was used in place of what was asked for.
+    pub struct StandIn {
+        /// What was asked for.
+        asked: String,
+        /// By how much the two may differ, as a coefficient of variation; absent where nobody measured it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cv: Option<f64>,
+        /// What was used.
+        used: String,
+        /// Why, as a word: `cloud_region_by_country`, …
+        why: String,
+    }
+}
+
+members! {
     /// An input of the estimate. Its distribution is a text of
     /// [`Quantity::echo`](carbon_ops_estimate::uncertainty::text::Quantity::echo), parameters of nine digits at most.
     pub struct Input {
@@ -192,10 +201,11 @@ optional! {
         dist: String,
         /// `energy`, `pue` and `intensity` once each; others are factors of mean 1.
         name: String,
-        /// As in v1.
+        /// Inputs of different records with the same key depend on one random variable: they are off in the same
+        /// direction, each by its own amount. No key occurs twice in a record.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<String>,
-        /// As in v1.
+        /// −1 where this factor falls when the variable named by `shared` rises; absent for +1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sign: Option<i8>,
         /// Where it comes from.
@@ -203,7 +213,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// What an input contributes to the variance of the result: its first-order share,
     /// `100 · cv² / cv²(C)`.
     pub struct Contribution {
@@ -217,7 +227,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// The coverage interval of `grams`.
     pub struct Meta {
         /// Lower end, gCO2e.
@@ -260,7 +270,7 @@ words! {
     }
 }
 
-optional! {
+members! {
     /// What it takes to draw the same samples again.
     pub struct Sampling {
         /// With the adaptive procedure: significant digits of the standard uncertainty that had to be
@@ -279,7 +289,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// The grid data that a span was priced with.
     pub struct Grid {
         /// Part of the energy that a slot of its own time prices, in percent.
@@ -300,7 +310,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// Energy priced without a slot of its own time.
     pub struct Filled {
         /// In kWh, of `energy_kwh`.
@@ -312,7 +322,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// The slots that met the span, in order of time: one by one, or their digest.
     pub struct Slots {
         /// How many.
@@ -327,7 +337,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// A slot.
     pub struct Slot {
         /// How the value came to be: `metered`, `estimated`, `forecast`, `yearly`, `declared`.
@@ -351,7 +361,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// Where slots are from.
     pub struct Source {
         /// Who must be named.
@@ -381,7 +391,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// Energy as it was measured within the span: one by one, or its digest.
     pub struct LoadSeries {
         /// How many parts.
@@ -396,7 +406,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// Energy of a part of the span. Parts follow one another; each ends where the next begins.
     pub struct LoadPart {
         /// First moment after it.
@@ -427,7 +437,7 @@ words! {
     }
 }
 
-optional! {
+members! {
     /// What a figure counts as after the GHG Protocol.
     pub struct Scope {
         /// In scope 2: `location` or `market`.
@@ -445,7 +455,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// Carbon of making the hardware, the share of this span.
     pub struct Embodied {
         /// Lower end, gCO2e.
@@ -468,7 +478,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// A piece of hardware: `grams = 1000 · total_kg · (span / lifetime) · share`.
     pub struct EmbodiedItem {
         /// This span's share.
@@ -486,7 +496,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// What a Software Carbon Intensity is per.
     pub struct FunctionalUnit {
         /// How many, above 0.
@@ -496,7 +506,7 @@ optional! {
     }
 }
 
-optional! {
+members! {
     /// Software Carbon Intensity: `g_per_unit = (operational_g + embodied_g) / functional_unit.count`.
     pub struct Sci {
         /// Lower end, gCO2e per functional unit.
@@ -514,7 +524,7 @@ optional! {
     }
 }
 
-/// The JSON Schema of record v2, ledger members left out.
+/// The JSON Schema of a record, ledger members left out.
 pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(Record);
     schema.insert("title".into(), "carbon-ops record, schema version 2".into());
@@ -524,6 +534,12 @@ pub fn schema() -> serde_json::Value {
 /// What a record says besides its numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stated {
+    /// See [`Record::record_id`].
+    pub record_id: [u8; 16],
+    /// See [`Record::parent`].
+    pub parent: Option<String>,
+    /// See [`Record::unit`].
+    pub unit: Option<Unit>,
     /// See [`Record::host_id`].
     pub host_id: Option<String>,
     /// See [`Record::id`].
@@ -531,7 +547,7 @@ pub struct Stated {
     /// See [`Record::labels`].
     pub labels: BTreeMap<String, String>,
     /// See [`Record::notes`]; in any order.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// See [`Record::quality_flag`].
     pub quality_flag: Quality,
     /// See [`Record::region`].
@@ -544,8 +560,15 @@ pub struct Stated {
     pub simulated: bool,
     /// See [`Record::source`].
     pub source: String,
+    /// See [`Record::stand_ins`].
+    pub stand_ins: Vec<StandIn>,
     /// See [`Record::tool`].
     pub tool: String,
+}
+
+/// A `record_id` as records hold it.
+pub fn id_text(id: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(id))
 }
 
 impl Record {
@@ -566,50 +589,44 @@ impl Record {
         notes.sort();
         notes.dedup();
         Ok(Self {
-            allocation_ratio: None,
-            attribution_mode: None,
-            boot_id: None,
             budget: budget(&inputs)?,
             coverage_pct: grid.coverage_pct,
-            cpu: None,
-            domains: None,
-            elapsed_ns: None,
             embodied: None,
             end_ts: timestamp(span.end()),
-            energy: None,
             energy_kwh: prices.energy_kwh,
-            excluded: None,
             functional_unit: None,
-            gaps: None,
             grams: prices.grams,
             grid,
             host_id: stated.host_id,
             id: stated.id,
-            idle_policy: None,
             inputs,
             intensity_g_per_kwh: prices.intensity_g_per_kwh,
+            interrupted: None,
             kind: RecordKind::CarbonOps,
             labels: stated.labels,
             load,
+            measurement: None,
             meta,
-            model: None,
             notes,
+            parent: stated.parent,
+            partial: None,
             pue_used: prices.pue_used,
             quality_flag: stated.quality_flag,
+            record_id: id_text(stated.record_id),
             region: stated.region,
             schema_version: SCHEMA_VERSION,
             sci: None,
             scopes: stated.scopes,
-            sensors: None,
             signal: stated.signal,
             simulated: stated.simulated.then_some(true),
             source: stated.source,
+            stand_ins: stated.stand_ins,
             start_ts: timestamp(span.start()),
             tool: stated.tool,
             total_energy_with_pue_kwh: prices.total_energy_with_pue_kwh,
             record_type: RecordType::CarbonEstimate,
             uncertainty_pct,
-            workload: None,
+            unit: stated.unit,
         })
     }
 
@@ -620,11 +637,109 @@ impl Record {
     /// When a member is missing, unknown or of another type, or when [`Record::check`] fails.
     pub fn from_json(value: serde_json::Value) -> Result<Self, Error> {
         let record: Self =
-            serde_json::from_value(value).map_err(|error| Error::ShapeOfV2(error.to_string()))?;
+            serde_json::from_value(value).map_err(|error| Error::Shape(error.to_string()))?;
         record.check()?;
         Ok(record)
     }
 }
+
+impl Record {
+    /// The record with what was measured in its span.
+    #[must_use]
+    pub fn with_measurement(self, measurement: Measurement) -> Self {
+        let coverage_pct = self.coverage_pct.min(measurement.coverage_pct);
+        Self { coverage_pct, measurement: Some(measurement), ..self }
+    }
+
+    /// Emissions with their coverage interval; `None` where they are zero.
+    pub fn carbon(&self) -> Option<Bounded<GramsCo2e>> {
+        let Meta { ci_lower_g, ci_upper_g, confidence_level_pct, .. } = self.meta;
+        let [low, mean, high] = [ci_lower_g, self.grams, ci_upper_g].map(GramsCo2e::new);
+        Bounded::new(mean.ok()?, low.ok()?, high.ok()?, confidence_level_pct / 100.0)
+    }
+
+    /// Energy with its coverage interval: the inputs that are not of site and grid. `None` where it is zero,
+    /// or exact.
+    pub fn energy(&self) -> Option<Bounded<KilowattHours>> {
+        let own = self.inputs.iter().filter(|input| !OF_SITE_AND_GRID.contains(&&*input.name));
+        let factors: Option<Vec<_>> = own
+            .filter(|input| input.name != "energy")
+            .map(|input| {
+                let factor = model::Input::new(&*input.name, over_mean(input.distribution().ok()?));
+                Some(factor)
+            })
+            .collect();
+        let mean = self.energy_kwh;
+        let model = Model::product(mean, factors?).ok()?;
+        let estimate = model.evaluate(&model::Method::Analytical).ok()?;
+        let [low, mean, high] = [estimate.low, mean, estimate.high].map(KilowattHours::new);
+        Bounded::new(mean.ok()?, low.ok()?, high.ok()?, LEVEL)
+    }
+
+    /// Whether a note is among the record's.
+    pub fn has_note(&self, note: &Note) -> bool {
+        self.notes.contains(note)
+    }
+
+    /// The input of a name that occurs once.
+    pub fn input(&self, name: &str) -> Option<&Input> {
+        self.inputs.iter().find(|input| input.name == name)
+    }
+
+    /// Keys of shared errors, each with the coefficient of variation that it gives the grams: negative
+    /// where they fall as the shared variable rises.
+    ///
+    /// # Errors
+    /// When an input is no distribution.
+    pub fn shared_errors(&self) -> Result<Vec<(&str, f64)>, Error> {
+        let mut errors = Vec::new();
+        for input in &self.inputs {
+            let Some(key) = &input.shared else { continue };
+            let distribution = input.distribution()?;
+            let cv = distribution.variance().sqrt() / distribution.mean();
+            errors.push((key.as_str(), if input.sign == Some(-1) { -cv } else { cv }));
+        }
+        errors.retain(|(_, cv)| cv.is_finite());
+        Ok(errors)
+    }
+
+    /// The model of the grams. Inputs of several records with equal keys are one random variable.
+    ///
+    /// # Errors
+    /// When an input is no distribution.
+    pub fn model(&self) -> Result<Model, Error> {
+        let mut factors = Vec::new();
+        for input in &self.inputs {
+            let distribution = input.distribution()?;
+            // What has a mean of 0 makes grams of 0, and has no relative distribution.
+            if distribution.mean() <= 0.0 {
+                continue;
+            }
+            let factor = model::Input::new(&*input.name, over_mean(distribution));
+            let factor = match &input.shared {
+                Some(key) => factor.shared(key),
+                None => factor,
+            };
+            factors.push(if input.sign == Some(-1) { factor.opposed() } else { factor });
+        }
+        Ok(Model::product(self.grams, factors)?)
+    }
+
+    /// Whether the energy was invented or another machine's.
+    pub fn is_simulated(&self) -> bool {
+        self.simulated == Some(true)
+    }
+
+    /// The program that was run, or the caller's name of the span.
+    pub fn name(&self) -> Option<&str> {
+        let workload = self.measurement.as_ref().and_then(|measured| measured.workload.as_ref());
+        workload.map(|workload| workload.program.as_str()).or(self.id.as_deref())
+    }
+}
+
+/// Inputs that say nothing of the energy.
+const OF_SITE_AND_GRID: [&str; 6] =
+    ["pue", "intensity", "grid", "slot_noise", "coverage", "upstream"];
 
 #[cfg(test)]
 mod tests;

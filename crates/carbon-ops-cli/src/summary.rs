@@ -1,0 +1,443 @@
+//! A record as people read it: the same lines for a command that was measured, an energy that was stated, and an
+//! entry of a ledger.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use anyhow::Result;
+use carbon_ops::estimate::embodied::YEAR_HOURS;
+use carbon_ops::estimate::span::Bucket;
+use carbon_ops::estimate::taxonomy::Regime;
+use carbon_ops::gpus::Gpu;
+use carbon_ops::record::{
+    AttributionMode, Basis, Figure, Input, Measurement, MethodName, Note, Record, Scope, Sensor,
+    SensorStatus,
+};
+use carbon_ops::units::{KilowattHours, Microjoules};
+
+use crate::render::{bounded, plain, si};
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What one wants to know of a command that has just ended.
+    Short,
+    /// Also how it was computed, and as what it counts.
+    Full,
+}
+
+/// Where the record went.
+pub(crate) enum Stored<'a> {
+    /// Entry number, ledger, fingerprint of the key.
+    Entry { seq: u64, ledger: String, fingerprint: &'a str },
+    /// On request.
+    Nowhere,
+    /// It could not be written.
+    Failed,
+}
+
+/// A record as people read it. `gpus` tell what the record does not: who used each GPU.
+///
+/// # Errors
+/// When the record's parts contradict each other.
+pub(crate) fn summary(
+    record: &Record,
+    gpus: &[Gpu],
+    stored: Option<&Stored<'_>>,
+    has_times: bool,
+    detail: Detail,
+) -> Result<String> {
+    let mut text = heading(record, has_times);
+    let mut line = |name: &str, rest: String| {
+        let _ = writeln!(text, "  {name:<8} {rest}");
+    };
+    line("energy", energy(record));
+    line("carbon", carbon(record));
+    for (name, text) in beyond(record)? {
+        line(name, text);
+    }
+    if let Some(measured) = &record.measurement {
+        line("host", host(measured));
+        if !gpus.is_empty() {
+            line("GPU", of_gpus(record, measured, gpus));
+        }
+    }
+    line("quality", quality(record));
+    for reason in record.measurement.iter().flat_map(why_not_better) {
+        line("", reason);
+    }
+    for note in remarks(record) {
+        line("", note);
+    }
+    if let Some(measured) = &record.measurement
+        && (!measured.gaps.is_empty() || measured.coverage_pct < 100.0)
+    {
+        line("gaps", gaps(measured));
+    }
+    line("grid", grid(record));
+    if record.grid.slots.count > 0 {
+        line("", slots(record));
+    }
+    for other in record
+        .inputs
+        .iter()
+        .filter(|input| ["grid", "slot_noise", "coverage", "upstream"].contains(&&*input.name))
+    {
+        line("", format!("{}: {} ({})", other.name, other.dist, plain(&other.source)));
+    }
+    line("PUE", format!("{:<15.2} {}", record.pue_used, stated(record.input("pue"))));
+    if detail == Detail::Full {
+        line("method", method(record));
+        let budget = record.budget.iter().map(|share| format!("{} {:.1} %", share.name, share.pct));
+        line("budget", budget.collect::<Vec<_>>().join(", "));
+        line("counts", scopes(record));
+        if !record.notes.is_empty() {
+            line("notes", record.notes.iter().map(Note::as_str).collect::<Vec<_>>().join(", "));
+        }
+    }
+    match stored {
+        Some(Stored::Entry { seq, ledger, fingerprint }) => {
+            line("record", format!("#{seq} in {ledger}"));
+            line("", format!("signed by {fingerprint}"));
+        }
+        Some(Stored::Nowhere) => line("record", "none (--no-ledger)".into()),
+        Some(Stored::Failed) => line("record", "NOT STORED, see above".into()),
+        None => {}
+    }
+    Ok(text)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn uj(microjoules: u64) -> String {
+    si(microjoules as f64 / 1e6, "J")
+}
+
+/// What was run, or when and where energy was used.
+fn heading(record: &Record, has_times: bool) -> String {
+    let simulated = if record.is_simulated() { ", SIMULATED sensors" } else { "" };
+    let measured = record.measurement.as_ref();
+    if let Some((measured, workload)) = measured.and_then(|m| Some((m, m.workload.as_ref()?))) {
+        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+        let seconds = |ns: u64| si(ns as f64 / 1e9, "s");
+        return format!(
+            "carbon-ops: {} took {}, {} of CPU time, exit code {}{simulated}\n",
+            plain(&workload.program),
+            seconds(measured.elapsed_ns.0),
+            seconds(workload.cpu_time_ns.0),
+            workload.exit_code,
+        );
+    }
+    let when = if has_times {
+        format!(", {} to {}", record.start_ts, record.end_ts)
+    } else {
+        String::new()
+    };
+    let (energy, place) = (si(record.energy_kwh * 1e3, "Wh"), plain(&record.region));
+    format!("carbon-ops: {energy} in {place}{when}{simulated}\n")
+}
+
+/// In joules, as counters have it, of a measurement; in watt-hours of a stated energy.
+fn energy(record: &Record) -> String {
+    let (scale, unit) = if record.measurement.is_some() { (3.6e6, "J") } else { (1e3, "Wh") };
+    let value = si(record.energy_kwh * scale, unit);
+    if record.measurement.is_none() {
+        let source = match record.input("energy_error") {
+            Some(error) => plain(&error.source),
+            None => "exact, as stated".to_owned(),
+        };
+        return format!("{value:<15} {source}");
+    }
+    let interval = record.energy().map(|of| {
+        let scaled = |energy: KilowattHours| energy.as_kilowatt_hours() * scale;
+        (scaled(of.low()), scaled(of.high()), of.level())
+    });
+    bounded(&value, interval, unit)
+}
+
+fn carbon(record: &Record) -> String {
+    let of = record.carbon();
+    let interval = of.map(|of| (of.low().as_grams(), of.high().as_grams(), of.level()));
+    bounded(&si(record.grams, "gCO2e"), interval, "gCO2e")
+}
+
+/// Notes that change what the numbers mean.
+fn remarks(record: &Record) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if record.has_note(&Note::EnergyFiltered) {
+        remarks.push("RAPL energy filtering is enabled; short intervals are unreliable".to_owned());
+    }
+    let workload = record.measurement.as_ref().and_then(|measured| measured.workload.as_ref());
+    if let Some(running) = workload.and_then(|workload| workload.running) {
+        let processes = if running == 1 { "process still runs" } else { "processes still run" };
+        remarks.push(format!("{running} {processes}; what they use from now on is not counted"));
+    }
+    for stand_in in &record.stand_ins {
+        let used = plain(&stand_in.used);
+        match Note::of(&stand_in.why) {
+            Note::CloudRegionByCountry | Note::SubdivisionByCountry => {
+                let asked = plain(&stand_in.asked);
+                remarks.push(format!("the grid of {used} stands in for that of {asked}"));
+            }
+            Note::ProviderSubstituted => {
+                remarks.push(format!("the grid is that of {used}, {}", plain(&stand_in.asked)));
+            }
+            _ => {}
+        }
+    }
+    remarks
+}
+
+/// Where the intensity is from, and what it counts.
+fn grid(record: &Record) -> String {
+    let intensity = format!("{:.0} g/kWh", record.intensity_g_per_kwh);
+    let stated = stated(record.input("intensity"));
+    if record.has_note(&Note::RegionUnset) {
+        return format!("{intensity:<15} world average; set --region, e.g. DE: {stated}");
+    }
+    let signal = record.signal.replace('_', " ");
+    let (region, source) = (plain(&record.region), plain(&record.source));
+    format!("{intensity:<15} {region}, {signal} by {source}: {stated}")
+}
+
+fn host(measured: &Measurement) -> String {
+    let energy = measured.energy;
+    // Other processes that used less than the kernel's ticks can tell are not nothing.
+    let others =
+        if energy.others_uj == 0 { "too little to tell".into() } else { uj(energy.others_uj) };
+    format!(
+        "{} in all: {} {}, others {others}, idle {}",
+        uj(energy.host_uj),
+        program(measured),
+        uj(energy.workload_uj),
+        uj(energy.idle_uj)
+    )
+}
+
+/// What the workload used of each GPU; of many, those that it used.
+fn of_gpus(record: &Record, measured: &Measurement, gpus: &[Gpu]) -> String {
+    let program = program(measured);
+    let energy = |energy: Microjoules| uj(energy.as_microjoules());
+    let (used, unused): (Vec<_>, Vec<_>) =
+        gpus.iter().partition(|gpu| gpu.shares.workload > Microjoules::ZERO || gpus.len() == 1);
+    let mut parts: Vec<_> = used
+        .into_iter()
+        .map(|gpu| {
+            let (shares, name) = (gpu.shares, &gpu.domain.name);
+            let [host, workload, others, idle] =
+                [shares.host, shares.workload, shares.others, shares.idle].map(energy);
+            format!("{name} {host}: {program} {workload}, others {others}, idle {idle}")
+        })
+        .collect();
+    if !unused.is_empty() {
+        let whole: Microjoules = unused.iter().map(|gpu| gpu.shares.host).sum();
+        parts.push(format!("{} that {program} did not use {}", unused.len(), energy(whole)));
+    }
+    let unknown = if record.has_note(&Note::GpuUnattributed) {
+        " (includes energy that could not be attributed to a process)"
+    } else {
+        ""
+    };
+    parts.join("; ") + unknown
+}
+
+/// The flag, and what it rests on.
+fn quality(record: &Record) -> String {
+    let flag = record.quality_flag.as_str();
+    let Some(measured) = &record.measurement else { return format!("{flag}: energy as stated") };
+    let names = |of_gpu: bool| {
+        let domains = measured.domains.iter();
+        let domains = domains.filter(|domain| (domain.backend == "nvml") == of_gpu);
+        domains.map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(" + ")
+    };
+    let gpus = names(true);
+    let gpus = if gpus.is_empty() { gpus } else { format!(", NVML {gpus}") };
+    let energy = match &measured.model {
+        Some(model) => {
+            let family = model.family.as_deref().unwrap_or("an unknown processor");
+            format!("energy from a model of {} CPUs of {family}", model.vcpus)
+        }
+        None if measured.attribution_mode == AttributionMode::GovernorCpuTime => {
+            format!("energy from the governor's totals of {}", names(false))
+        }
+        None => format!("energy from RAPL {}", names(false)),
+    };
+    let unset = if record.has_note(&Note::RegionUnset) { ", no region set" } else { "" };
+    format!("{flag}: {energy}{gpus}{unset}")
+}
+
+fn program(measured: &Measurement) -> String {
+    let workload = measured.workload.as_ref();
+    workload.map_or_else(|| measured.part.as_str().to_owned(), |of| plain(&of.program))
+}
+
+/// One line per better sensor that was not used.
+fn why_not_better(measured: &Measurement) -> Vec<String> {
+    let better = measured.sensors.iter().take_while(|sensor| sensor.status != SensorStatus::Used);
+    // The governor is optional where counters can be read.
+    let used_counters = measured.model.is_none();
+    // A GPU that could not be read is missing, whatever else was.
+    let unread = |sensor: &&Sensor| sensor.name == "nvml" && sensor.reason.is_some();
+    let gpus = measured.sensors.iter().filter(unread);
+    better
+        .chain(gpus)
+        .filter(|sensor| !(used_counters && sensor.name == "governor"))
+        .map(|sensor| {
+            let reason = sensor.reason.as_deref().unwrap_or("no reason given");
+            let name = match sensor.name.as_str() {
+                "sysfs" => "RAPL",
+                "nvml" => "GPU",
+                name => name,
+            };
+            format!("no {name}: {reason}")
+        })
+        .collect()
+}
+
+fn gaps(measured: &Measurement) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for gap in &measured.gaps {
+        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+        let length = si(gap.duration_ns.0 as f64 / 1e9, "s");
+        let fate = if gap.bridged { "bridged" } else { "filled in" };
+        parts.push(format!("{} {} for {length} ({fate})", gap.domain, gap.reason));
+    }
+    format!("{}; coverage {:.1} %", parts.join(", "), measured.coverage_pct)
+}
+
+/// Hardware, its part in the whole, and the score.
+fn beyond(record: &Record) -> Result<Vec<(&'static str, String)>> {
+    let mut lines = Vec::new();
+    if let Some(embodied) = &record.embodied {
+        let ends =
+            (embodied.ci_lower_g, embodied.ci_upper_g, embodied.confidence_level_pct / 100.0);
+        let interval = (embodied.grams > 0.0).then_some(ends);
+        lines.push(("hardware", bounded(&si(embodied.grams, "gCO2e"), interval, "gCO2e")));
+        for item in &embodied.items {
+            let years = item.lifetime_hours / YEAR_HOURS;
+            let share = 100.0 * item.share;
+            let (name, source) = (plain(&item.name), plain(&item.source));
+            lines.push((
+                "",
+                format!(
+                    "{name}: {:.0} kg over {years:.1} a, {share:.3} % of it ({source})",
+                    item.total_kg
+                ),
+            ));
+        }
+    }
+    if let Some(theta) = record.theta()? {
+        let percent = |part: f64| 100.0 * part;
+        let mut text = format!(
+            "{:.1} % of the whole, {:.1} to {:.1} %: {}",
+            percent(theta.theta),
+            percent(theta.low),
+            percent(theta.high),
+            theta.regime().class()
+        );
+        if theta.straddles() {
+            let each = Regime::ALL.map(|regime| {
+                format!("{} {:.0} %", regime.as_str(), percent(theta.probability(regime)))
+            });
+            let _ = write!(text, " ({})", each.join(", "));
+        }
+        lines.push(("theta", text));
+    }
+    if let (Some(sci), Some(unit)) = (&record.sci, &record.functional_unit) {
+        let each = format!("gCO2e per {}", plain(&unit.name));
+        let (low, high) = (sci.ci_lower_g_per_unit, sci.ci_upper_g_per_unit);
+        let signal = plain(&record.signal);
+        lines.push((
+            "SCI",
+            format!("{:.4} {each}, {low:.4} to {high:.4} (95 %), by {signal}", sci.g_per_unit),
+        ));
+    }
+    Ok(lines)
+}
+
+fn stated(input: Option<&Input>) -> String {
+    input.map_or_else(String::new, |input| format!("{} ({})", input.dist, plain(&input.source)))
+}
+
+fn slots(record: &Record) -> String {
+    let grid = &record.grid;
+    let sources = grid
+        .sources
+        .iter()
+        .map(|source| format!("{} {}", plain(&source.provider), plain(&source.zone_returned)));
+    let mut text = format!(
+        "{} {} of {}, coverage {:.1} %",
+        grid.slots.count,
+        if grid.slots.count == 1 { "slot" } else { "slots" },
+        sources.collect::<Vec<_>>().join(" and "),
+        grid.coverage_pct
+    );
+    for (what, percent) in [("estimated", grid.estimated_pct), ("forecast", grid.forecast_pct)] {
+        if percent > 0.0 {
+            let _ = write!(text, ", {percent:.1} % {what}");
+        }
+    }
+    if let Some(filled) = &grid.filled {
+        let _ = write!(
+            text,
+            "; {} without a slot priced at {:.0} g/kWh ({})",
+            si(filled.energy_kwh * 1e3, "Wh"),
+            filled.g_per_kwh,
+            grid.missing_policy
+        );
+    }
+    text
+}
+
+fn method(record: &Record) -> String {
+    let meta = &record.meta;
+    let interval = meta.interval.as_str();
+    match (&meta.monte_carlo, meta.method) {
+        (Some(sampling), MethodName::MonteCarlo) => format!(
+            "monte_carlo, {interval} interval, {} trials, seed {}, {}",
+            sampling.trials, sampling.seed.0, sampling.generator
+        ),
+        _ => format!("{}, {interval} interval", meta.method.as_str()),
+    }
+}
+
+/// What a figure of a record counts as: `scope 2, location-based with scope 3, category 3`.
+pub(crate) fn scopes_of(record: &Record, figure: Figure) -> String {
+    let named = |scope: &Scope| match (scope.basis, scope.category) {
+        (Some(Basis::Location), _) => "scope 2, location-based".to_owned(),
+        (Some(Basis::Market), _) => "scope 2, market-based".to_owned(),
+        (None, Some(category)) => format!("scope {}, category {category}", scope.scope),
+        (None, None) => format!("scope {}", scope.scope),
+    };
+    let tags = record.scopes.iter().filter(|scope| scope.figure == figure).map(named);
+    tags.collect::<Vec<_>>().join(" with ")
+}
+
+fn scopes(record: &Record) -> String {
+    let of = |figure| scopes_of(record, figure);
+    let source = record.scopes.first().map_or("", |scope| &scope.source);
+    let hardware = match of(Figure::Embodied) {
+        tags if tags.is_empty() => tags,
+        tags => format!("; hardware {tags}"),
+    };
+    format!("{}{hardware} ({source})", of(Figure::Operational))
+}
+
+pub(crate) fn buckets(buckets: &[Bucket], out: &mut impl Write) -> Result<()> {
+    writeln!(
+        out,
+        "  {:<21} {:<21} {:>12} {:>9} {:>9}",
+        "from", "to", "energy", "g/kWh", "covered"
+    )?;
+    for bucket in buckets {
+        writeln!(
+            out,
+            "  {:<21} {:<21} {:>12} {:>9.1} {:>7.1} %",
+            bucket.interval.start(),
+            bucket.interval.end(),
+            si(bucket.kwh * 1e3, "Wh"),
+            bucket.g_per_kwh,
+            100.0 * bucket.coverage
+        )?;
+    }
+    Ok(())
+}
