@@ -24,7 +24,7 @@ pub(crate) enum Mode {
 
 /// Which of our crates may depend on which others of ours. A crate that is not named here may not
 /// exist: whoever adds one decides its arrows.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("carbon-ops-units", &[]),
     ("carbon-ops-meter", &["carbon-ops-units"]),
     ("carbon-ops-governor", &["carbon-ops-meter", "carbon-ops-units"]),
@@ -34,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
         "carbon-ops-cli",
         &["carbon-ops-estimate", "carbon-ops-ledger", "carbon-ops-meter", "carbon-ops-units"],
     ),
+    ("aliasing", &["carbon-ops-meter", "carbon-ops-units"]),
     ("xtask", &[]),
 ];
 

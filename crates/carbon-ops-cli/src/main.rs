@@ -15,12 +15,12 @@ use crate::commands::run::FAILED;
 use crate::edge::Edge;
 use crate::render::describe;
 
-mod aliasing;
 mod args;
 mod cgroup;
 mod commands;
 mod compose;
 mod config;
+mod duration;
 mod edge;
 mod gpus;
 mod grid;
@@ -62,7 +62,6 @@ fn main() -> ExitCode {
         Command::Schema(args) => commands::schema::run(args, &mut out),
         Command::Intensity(args) => commands::intensity::run(args, &edge, config, &mut out),
         Command::Doctor(args) => commands::doctor::run(args, &edge, config, &mut out),
-        Command::Demo(command) => commands::demo::run(command, &mut out),
     };
     match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => ExitCode::from(code),

@@ -9,8 +9,8 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Backend;
 use carbon_ops_meter::sensor::powercap::{Powercap, Topology};
 
-use super::scraper::{Rule, Scraper};
-use super::{Observed, Ours, Times};
+use crate::meters::{Observed, Ours, Times};
+use crate::scraper::{Rule, Scraper};
 
 /// The counters that would be summed on this machine; the reason when there are none.
 pub(crate) fn counters(host: &HostRoot) -> Result<Box<dyn Backend>, String> {

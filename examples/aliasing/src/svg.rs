@@ -9,8 +9,9 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::aliasing::scraper::Scraper;
-use crate::aliasing::{Observed, Stretch, span};
+use crate::meters::{Observed, Stretch};
+use crate::scraper::Scraper;
+use crate::text::span;
 
 const SIZE: (u32, u32) = (1000, 760);
 const HEAD: u32 = 84;

@@ -14,7 +14,6 @@ mod aggregate;
 mod append;
 mod cgroup;
 mod checkpoint;
-mod demo;
 mod doctor;
 mod estimate;
 mod fake_host;
