@@ -39,7 +39,6 @@ mod segments;
 mod shutdown;
 mod simulated_rapl;
 mod simulator;
-mod skip;
 mod terminal;
 mod upstream;
 mod witness;
