@@ -1,4 +1,5 @@
-//! The rules that no compiler checks: who may depend on whom, what a file must and must not hold.
+//! The rules that no compiler checks: who may depend on whom, what a file must and must not hold, what a
+//! library must not say.
 //!
 //! Each rule is a small function from what it looks at to a list of complaints, with a test that
 //! shows that it can complain. Only `run` touches the disk.
@@ -13,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 mod audit;
 mod licences;
+mod speech;
 
 /// Whether a change of the governor's dependencies is complained of or blessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     }
     let mut complaints = arrows(&metadata);
     complaints.extend(opening_comments(&files));
+    complaints.extend(speech::complaints(&files));
     complaints.extend(large_files(&files));
     complaints.extend(unfinished_code(&files));
     complaints.extend(changelog(&files, &version(&metadata)?));
