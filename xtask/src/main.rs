@@ -22,7 +22,7 @@ mod units;
 
 const USAGE: &str = "usage: cargo xtask <command>
 
-  ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out the documentation, figures, benchmarks,
+  ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out the documentation, examples, figures, benchmarks,
                              fuzzing, soak and cargo deny, --tested leaves out the tests of the default members (`cargo test` ran before)
   tidy [--bless]             the rules that no compiler checks; --bless takes the governor's dependencies as they are
   tables --wheel PATH [--check]
