@@ -8,13 +8,16 @@ use std::process::{Command, Stdio};
 pub fn skip(what: &str, why: &str) {
     let required = std::env::var("CARBON_OPS_REQUIRE").unwrap_or_default();
     assert!(!required.split(',').any(|word| word.trim() == what), "{what} is required: {why}");
-    say(&format!("skipped: it needs {what}: {why}"));
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {} needs {what}: {why}", test());
 }
 
 /// Tells what a test did, past the test harness.
 pub fn say(what: &str) {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let _ = writeln!(std::io::stderr(), "{test}: {what}");
+    let _ = writeln!(std::io::stderr(), "{}: {what}", test());
+}
+
+fn test() -> String {
+    std::thread::current().name().unwrap_or("a test").to_owned()
 }
 
 /// Whether the tests run as root.

@@ -161,7 +161,7 @@ fn an_empty_class_is_absent() {
 fn links_that_lead_nowhere_are_a_mask() {
     let host = Host::new().zone("intel-rapl:0", "package-0");
     fs::remove_dir_all(host.path("sys/devices/virtual/powercap")).unwrap();
-    let report = host.file(".dockerenv", "").says("powercap", Denied, "1 of its 1 links");
+    let report = host.file(".dockerenv", "").says("powercap", Denied, "2 of its 2 links");
     says(&report, "container", Problem, ".dockerenv");
     assert!(report.verdict.contains("container runtime hides"), "{}", report.verdict);
     assert!(advice(&report).contains("-v /run/carbon-ops.sock:/run/carbon-ops.sock"));
