@@ -4,7 +4,7 @@
 //! could not be checked on this machine is said aloud in the summary and is never a silent pass.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const FUZZ_SECONDS: u32 = 10;
 /// What to leave out.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
-    /// No documentation, no figures, no benchmarks, no fuzzing and no cargo deny: for the minutes before a commit.
+    /// No documentation, examples, figures, benchmarks, fuzzing, soak and cargo deny: for the minutes before a commit.
     fast: bool,
     /// The default members were tested by a plain `cargo test` just before.
     tested: bool,
@@ -68,21 +68,13 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
         let all = ["clippy", "--workspace", "--all-targets", "--all-features"];
         cargo(root, &[&all[..], &["--", "-D", "warnings"]].concat())
     });
-    step("test", &|| test(root, options));
-    step("tidy", &|| match tidy::run(root, tidy::Mode::Check) {
-        Ok(()) => Outcome::Passed,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            Outcome::Failed
-        }
-    });
-    step("units", &|| match units::run(root) {
-        Ok(units::Units::Fine) => Outcome::Passed,
-        Ok(units::Units::NotChecked(what)) => Outcome::NotChecked(what),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            Outcome::Failed
-        }
+    step("test", &|| judged(test(root, options)));
+    step("tidy", &|| judged(tidy::run(root, tidy::Mode::Check).map(|()| Outcome::Passed)));
+    step("units", &|| {
+        judged(units::run(root).map(|units| match units {
+            units::Units::Fine => Outcome::Passed,
+            units::Units::NotChecked(what) => Outcome::NotChecked(what),
+        }))
     });
     if !options.fast {
         step("soak", &|| short_soak(root));
@@ -93,15 +85,14 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
                 .env("RUSTDOCFLAGS", "-D warnings");
             execute(root, &mut command)
         });
-        step("figures", &|| match figures::run(root, figures::Mode::Check) {
-            Ok(figures::Figures::Fine) => Outcome::Passed,
-            Ok(figures::Figures::NotChecked(what)) => Outcome::NotChecked(what),
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                Outcome::Failed
-            }
+        step("examples", &|| judged(examples(root)));
+        step("figures", &|| {
+            judged(figures::run(root, figures::Mode::Check).map(|figures| match figures {
+                figures::Figures::Fine => Outcome::Passed,
+                figures::Figures::NotChecked(what) => Outcome::NotChecked(what),
+            }))
         });
-        step("bench", &|| bench(root));
+        step("bench", &|| judged(bench(root)));
         step("fuzz", &|| fuzz(root));
         step("deny", &|| deny(root));
         step("advisories", &|| advisories(root));
@@ -115,16 +106,10 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
 }
 
 /// Unit, integration and documentation tests.
-fn test(root: &Path, options: Options) -> Outcome {
+fn test(root: &Path, options: Options) -> Result<Outcome> {
     let mut arguments = ["test", "--workspace", "--all-features"].map(str::to_owned).to_vec();
     if options.tested {
-        let metadata = match tidy::metadata(root, &["--no-deps"]) {
-            Ok(metadata) => metadata,
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                return Outcome::Failed;
-            }
-        };
+        let metadata = tidy::metadata(root, &["--no-deps"])?;
         let tested = tidy::list(&metadata, "workspace_default_members");
         for package in tidy::list(&metadata, "packages") {
             let ran = package.get("id").is_some_and(|id| tested.contains(id));
@@ -133,7 +118,36 @@ fn test(root: &Path, options: Options) -> Outcome {
             }
         }
     }
-    cargo(root, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    Ok(cargo(root, &arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+/// Every example, to its end: those of libraries, and the programs in `examples`.
+fn examples(root: &Path) -> Result<Outcome> {
+    let metadata = tidy::metadata(root, &["--no-deps"])?;
+    let folder = root.join("examples");
+    for package in tidy::list(&metadata, "packages") {
+        let manifest = tidy::string(package, "manifest_path").unwrap_or_default();
+        for target in tidy::list(package, "targets") {
+            let is = |kind: &str| tidy::list(target, "kind").iter().any(|known| known == kind);
+            let flag = if is("example") {
+                "--example"
+            } else if is("bin") && Path::new(manifest).starts_with(&folder) {
+                "--bin"
+            } else {
+                continue;
+            };
+            let name = |of| tidy::string(of, "name").unwrap_or_default();
+            println!("{}: {}", name(package), name(target));
+            let mut command = Command::new("cargo");
+            command.args(["run", "--quiet", "--all-features", "--package", name(package)]);
+            if execute(root, command.args([flag, name(target)]).stdout(Stdio::null()))
+                != Outcome::Passed
+            {
+                return Ok(Outcome::Failed);
+            }
+        }
+    }
+    Ok(Outcome::Passed)
 }
 
 /// A minute of the soak.
@@ -143,38 +157,27 @@ fn short_soak(root: &Path) -> Outcome {
     }
     let soaked =
         soak::Options::parse(&["--seconds", "60"]).and_then(|options| soak::run(root, &options));
-    match soaked {
-        Ok(()) => Outcome::Passed,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            Outcome::Failed
-        }
-    }
+    judged(soaked.map(|()| Outcome::Passed))
 }
 
 /// Each benchmark once on tiny inputs: that every command which a figure names still works.
-fn bench(root: &Path) -> Outcome {
+fn bench(root: &Path) -> Result<Outcome> {
     let built = ["build", "--bin", "carbon-ops", "--bin", "carbon-governor"];
     if cargo(root, &built) != Outcome::Passed {
-        return Outcome::Failed;
+        return Ok(Outcome::Failed);
     }
-    let target = match tidy::metadata(root, &["--no-deps"]) {
-        Ok(metadata) => tidy::string(&metadata, "target_directory").map(str::to_owned),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            return Outcome::Failed;
-        }
-    };
-    let debug = |name: &str| format!("{}/debug/{name}", target.as_deref().unwrap_or("target"));
+    let metadata = tidy::metadata(root, &["--no-deps"])?;
+    let target = tidy::string(&metadata, "target_directory").unwrap_or("target");
+    let debug = |name: &str| format!("{target}/debug/{name}");
     let (ours, governor) = (debug("carbon-ops"), debug("carbon-governor"));
     let run = ["run", "--quiet", "--locked", "--manifest-path", "bench/Cargo.toml", "--"];
     let what = ["all", "--quick", "--binary", &ours, "--governor", &governor];
-    match (cargo(root, &[&run[..], &what].concat()), soak::obstacle()) {
+    Ok(match (cargo(root, &[&run[..], &what].concat()), soak::obstacle()) {
         (Outcome::Passed, Some(why)) => {
             Outcome::NotChecked(format!("those of the governor: {why}"))
         }
         (outcome, _) => outcome,
-    }
+    })
 }
 
 /// Each fuzz target for a moment: that it builds, and that its seeds find nothing.
@@ -182,13 +185,7 @@ fn fuzz(root: &Path) -> Outcome {
     if let Some(why) = fuzz::missing() {
         return Outcome::NotChecked(format!("fuzz targets: {why}"));
     }
-    match fuzz::run(root, FUZZ_SECONDS) {
-        Ok(()) => Outcome::Passed,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            Outcome::Failed
-        }
-    }
+    judged(fuzz::run(root, FUZZ_SECONDS).map(|()| Outcome::Passed))
 }
 
 /// Licences, bans and sources. (`tidy` checks licences too, on machines without cargo deny.)
@@ -238,6 +235,14 @@ fn execute(root: &Path, command: &mut Command) -> Outcome {
             Outcome::Failed
         }
     }
+}
+
+/// What could not be done is a failure, said at once.
+fn judged(result: Result<Outcome>) -> Outcome {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        Outcome::Failed
+    })
 }
 
 fn said(outcome: &Outcome) -> String {

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -151,6 +152,21 @@ fn difference(old: &str, new: &str) -> String {
     "the last line end".to_owned()
 }
 
+/// What stands in for cargo in the room, so that a document can show an example as its reader runs it:
+/// `cargo run -p NAME -- ARGUMENTS`. The example is built already.
+const CARGO: &str = r#"#!/bin/sh
+if [ "$1 $2 $4" != "run -p --" ]; then
+    echo "only \`cargo run -p NAME -- ARGUMENTS\` is known here"
+    exit 127
+fi
+program=$3
+shift 4
+exec "${0%/*}/$program" "$@"
+"#;
+
+/// The packages whose commands documents show, and their programs.
+const SHOWN: [(&str, &str); 2] = [("carbon-ops-cli", "carbon-ops"), ("aliasing", "aliasing")];
+
 /// A folder in which commands of documents run: with the test data, an empty `docs`, a home without
 /// settings, and carbon-ops in the path.
 #[derive(Debug)]
@@ -161,8 +177,12 @@ struct Room {
 
 impl Room {
     fn new(root: &Path) -> Result<Self> {
-        let build = ["build", "--quiet", "--package", "carbon-ops-cli", "--bin", "carbon-ops"];
-        output(Command::new("cargo").args(build).current_dir(root))?;
+        let mut build = Command::new("cargo");
+        build.args(["build", "--quiet", "--bins"]).current_dir(root);
+        for (package, _) in SHOWN {
+            build.args(["--package", package]);
+        }
+        output(&mut build)?;
         let metadata = tidy::metadata(root, &["--no-deps"])?;
         let target = tidy::string(&metadata, "target_directory").context("no target directory")?;
         let path = Path::new(target).join("figures");
@@ -173,9 +193,15 @@ impl Room {
             fs::create_dir_all(path.join(folder))?;
         }
         output(Command::new("cp").arg("-r").arg(root.join("testdata")).arg(&path))?;
-        let program = path.join("bin/carbon-ops");
-        std::os::unix::fs::symlink(Path::new(target).join("debug/carbon-ops"), program)?;
-        Ok(Self { programs: path.join("bin"), path })
+        let programs = path.join("bin");
+        for (_, program) in SHOWN {
+            let built = Path::new(target).join("debug").join(program);
+            std::os::unix::fs::symlink(built, programs.join(program))?;
+        }
+        let cargo = programs.join("cargo");
+        fs::write(&cargo, CARGO)?;
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755))?;
+        Ok(Self { path, programs })
     }
 
     /// Runs commands one after the other in one shell, and gives what each printed. Where a program is

@@ -1,5 +1,5 @@
-//! The rules that no compiler checks: who may depend on whom, what a file must and must not hold,
-//! which document describes which code.
+//! The rules that no compiler checks: who may depend on whom, what a file must and must not hold, what a
+//! library must not say.
 //!
 //! Each rule is a small function from what it looks at to a list of complaints, with a test that
 //! shows that it can complain. Only `run` touches the disk.
@@ -14,8 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 mod audit;
 mod licences;
+mod speech;
 
-/// Whether documents whose code has changed are complained of or blessed.
+/// Whether a change of the governor's dependencies is complained of or blessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Check,
@@ -24,7 +25,7 @@ pub(crate) enum Mode {
 
 /// Which of our crates may depend on which others of ours. A crate that is not named here may not
 /// exist: whoever adds one decides its arrows.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("carbon-ops-units", &[]),
     ("carbon-ops-meter", &["carbon-ops-units"]),
     ("carbon-ops-governor", &["carbon-ops-meter", "carbon-ops-units"]),
@@ -45,29 +46,20 @@ const ARROWS: [(&str, &[&str]); 10] = [
         ],
     ),
     ("carbon-ops-cli", &["carbon-ops"]),
+    (FOR_TESTS, &["carbon-ops-meter", "carbon-ops-units"]),
+    ("aliasing", &["carbon-ops-meter", "carbon-ops-units"]),
     ("xtask", &[]),
 ];
+
+/// Whose tests need it may depend on this one, and nothing else may.
+const FOR_TESTS: &str = "carbon-ops-testkit";
 
 /// A larger file belongs into a release or a package, not into every clone.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Written in two halves each, so that this file passes its own rule.
-const PRIVATE_PLACES: [&str; 9] = [
-    concat!("/wo", "rk/"),
-    concat!("/fa", "rm/"),
-    concat!("/tmp/", "bash_jobs"),
-    concat!("py", "pi.org"),
-    concat!("files.python", "hosted.org"),
-    concat!("registry.", "npmjs.org"),
-    concat!("index.", "crates.io"),
-    concat!("static.", "crates.io"),
-    concat!("proxy.", "golang.org"),
-];
-
 const UNFINISHED: [&str; 3] =
     [concat!("to", "do!("), concat!("unim", "plemented!("), concat!("db", "g!(")];
-
-const MARK: &str = concat!("source-", "sha256:");
 
 /// A file of the repository.
 #[derive(Debug)]
@@ -81,20 +73,17 @@ struct File {
 pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     let files = files(root)?;
     let metadata = metadata(root, &["--no-deps"])?;
-    let hash_of = |path: &str| std::fs::read(root.join(path)).ok().map(|bytes| sha256_hex(&bytes));
     if mode == Mode::Bless {
-        bless_documents(root, &files, &hash_of)?;
         std::fs::write(root.join(audit::LIST), audit::list(&audit::tree(root)?))
             .with_context(|| format!("writing {}", audit::LIST))?;
         return run(root, Mode::Check);
     }
     let mut complaints = arrows(&metadata);
     complaints.extend(opening_comments(&files));
-    complaints.extend(private_places(&files));
+    complaints.extend(speech::complaints(&files));
     complaints.extend(large_files(&files));
     complaints.extend(unfinished_code(&files));
     complaints.extend(changelog(&files, &version(&metadata)?));
-    complaints.extend(documents(&files, &hash_of));
     complaints.extend(audit::complaints(&audit::tree(root)?, text_of(&files, audit::LIST)));
     let deny = text_of(&files, "deny.toml").context("deny.toml is missing")?;
     complaints.extend(licences::complaints(&self::metadata(root, &["--locked"])?, deny)?);
@@ -173,7 +162,7 @@ fn version(metadata: &Value) -> Result<String> {
     Ok(string(cli, "version").context("no version")?.to_owned())
 }
 
-/// Dependencies between our crates, of every kind, run along `ARROWS` only.
+/// Dependencies between our crates, of every kind, run along `ARROWS` only; those of tests to `FOR_TESTS` too.
 fn arrows(metadata: &Value) -> Vec<String> {
     let mut complaints = Vec::new();
     for package in list(metadata, "packages") {
@@ -184,8 +173,10 @@ fn arrows(metadata: &Value) -> Vec<String> {
         };
         for dependency in list(package, "dependencies") {
             let target = string(dependency, "name").unwrap_or_default();
+            let of_tests = string(dependency, "kind") == Some("dev") && target == FOR_TESTS;
             // Only our own crates are named by path.
-            if string(dependency, "path").is_some() && !allowed.contains(&target) {
+            let ours = string(dependency, "path").is_some();
+            if ours && !of_tests && !allowed.contains(&target) {
                 complaints.push(format!("{name} must not depend on {target}"));
             }
         }
@@ -199,19 +190,6 @@ fn opening_comments(files: &[File]) -> Vec<String> {
         .filter(|(_, text)| !text.starts_with("//!"))
         .map(|(path, _)| format!("{path}: opens without a `//!` comment"))
         .collect()
-}
-
-/// No path of a developer's machine and no address of a package registry.
-fn private_places(files: &[File]) -> Vec<String> {
-    let mut complaints = Vec::new();
-    for (path, text) in texts(files, "") {
-        for (number, line) in (1..).zip(text.lines()) {
-            for place in PRIVATE_PLACES.iter().filter(|place| line.contains(**place)) {
-                complaints.push(format!("{path}:{number}: mentions {place}"));
-            }
-        }
-    }
-    complaints
 }
 
 fn large_files(files: &[File]) -> Vec<String> {
@@ -245,76 +223,24 @@ fn changelog(files: &[File], version: &str) -> Vec<String> {
     }
 }
 
-/// A document of a format names the code that it describes, with the hash that the code had when
-/// someone last read the two side by side: `source-sha256: PATH HASH`.
-fn documents(files: &[File], hash_of: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
-    let mut complaints = Vec::new();
-    for (path, text) in texts(files, ".md").filter(|(path, _)| path.starts_with("docs/formats/")) {
-        for (number, line) in (1..).zip(text.lines()) {
-            let Some((source, hash)) = mark(line) else {
-                if line.contains(MARK) {
-                    complaints.push(format!("{path}:{number}: not `{MARK} PATH HASH`"));
-                }
-                continue;
-            };
-            match hash_of(source) {
-                None => complaints.push(format!("{path}:{number}: {source} does not exist")),
-                Some(now) if now != hash => complaints.push(format!(
-                    "{path}:{number}: {source} has changed since this document was read against it; \
-                     read it again, correct it, then run `cargo xtask tidy --bless`"
-                )),
-                Some(_) => {}
-            }
-        }
-    }
-    complaints
-}
-
-/// The path and the hash of a line that ties a document to a source.
-fn mark(line: &str) -> Option<(&str, &str)> {
-    let (_, rest) = line.split_once(MARK)?;
-    let mut words = rest.split_whitespace();
-    Some((words.next()?, words.next()?))
-}
-
-/// Writes the hashes that the sources have now.
-fn bless_documents(
-    root: &Path,
-    files: &[File],
-    hash_of: &dyn Fn(&str) -> Option<String>,
-) -> Result<()> {
-    for (path, text) in texts(files, ".md").filter(|(path, _)| path.starts_with("docs/formats/")) {
-        let blessed = blessed(text, hash_of);
-        if blessed != text {
-            std::fs::write(root.join(path), blessed).with_context(|| format!("writing {path}"))?;
-            println!("{path}: blessed");
-        }
-    }
-    Ok(())
-}
-
-fn blessed(text: &str, hash_of: &dyn Fn(&str) -> Option<String>) -> String {
-    let renewed = text.split_inclusive('\n').map(|line| {
-        let Some((source, hash)) = mark(line) else { return line.to_owned() };
-        hash_of(source).map_or_else(|| line.to_owned(), |now| line.replace(hash, &now))
-    });
-    renewed.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn file(path: &str, text: &str) -> File {
+    pub(super) fn file(path: &str, text: &str) -> File {
         File { path: path.to_owned(), bytes: text.len() as u64, text: Some(text.to_owned()) }
     }
 
     fn package(name: &str, dependency: &str) -> Value {
+        package_with(name, dependency, &Value::Null)
+    }
+
+    fn package_with(name: &str, dependency: &str, kind: &Value) -> Value {
         json!({ "packages": [{ "name": name, "dependencies": [
-            { "name": dependency, "path": "somewhere" },
-            { "name": "serde", "path": null },
+            { "name": dependency, "path": "somewhere", "kind": kind },
+            { "name": "serde", "path": null, "kind": null },
         ] }] })
     }
 
@@ -330,18 +256,21 @@ mod tests {
     }
 
     #[test]
-    fn a_source_without_an_opening_comment_is_found() {
-        assert_eq!(opening_comments(&[file("a.rs", "//! A.\n"), file("b.md", "b")]), [""; 0]);
-        assert_eq!(opening_comments(&[file("a.rs", "// A.\nfn a() {}\n")]).len(), 1);
+    fn what_is_for_tests_is_a_dependency_of_tests_only() {
+        let uses = |kind: Value| arrows(&package_with("carbon-ops-ledger", FOR_TESTS, &kind));
+        assert_eq!(uses(json!("dev")), [""; 0]);
+        for kind in [Value::Null, json!("build")] {
+            assert_eq!(uses(kind), ["carbon-ops-ledger must not depend on carbon-ops-testkit"]);
+        }
+        // Nor may tests go round the arrows otherwise.
+        let dev = package_with("carbon-ops-ledger", "carbon-ops-units", &json!("dev"));
+        assert_eq!(arrows(&dev).len(), 1);
     }
 
     #[test]
-    fn private_places_are_found() {
-        assert_eq!(private_places(&[file("a.md", "codecarbon 3.3.2 on PyPI\n")]), [""; 0]);
-        for place in PRIVATE_PLACES {
-            let found = private_places(&[file("a.md", &format!("fine\nsee {place}x\n"))]);
-            assert_eq!(found, [format!("a.md:2: mentions {place}")]);
-        }
+    fn a_source_without_an_opening_comment_is_found() {
+        assert_eq!(opening_comments(&[file("a.rs", "//! A.\n"), file("b.md", "b")]), [""; 0]);
+        assert_eq!(opening_comments(&[file("a.rs", "// A.\nfn a() {}\n")]).len(), 1);
     }
 
     #[test]
@@ -364,17 +293,6 @@ mod tests {
         assert_eq!(changelog(&[], "0.2.0"), [""; 0]);
         assert_eq!(changelog(&[file("CHANGELOG.md", "## 0.2.0\n")], "0.2.0"), [""; 0]);
         assert_eq!(changelog(&[file("CHANGELOG.md", "## 0.1.1\n")], "0.2.0").len(), 1);
-    }
-
-    #[test]
-    fn a_document_of_changed_code_is_found_and_blessed() {
-        let hash_of = |path: &str| (path == "a.rs").then(|| "new".to_owned());
-        let check = |text: &str| documents(&[file("docs/formats/a.md", text)], &hash_of).len();
-        let stale = format!("# A\n<!-- {MARK} a.rs old -->\n");
-        assert_eq!(check(&stale), 1);
-        assert_eq!(check(&blessed(&stale, &hash_of)), 0);
-        assert_eq!(check(&format!("{MARK} gone.rs old\n")), 1);
-        assert_eq!(check(&format!("{MARK} a.rs\n")), 1);
     }
 
     #[test]

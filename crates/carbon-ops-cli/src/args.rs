@@ -8,10 +8,9 @@ use carbon_ops::estimate::span::Missing;
 use carbon_ops::ledger::entry::Durability;
 use carbon_ops::ledger::pack::Selection;
 use carbon_ops::record::Deployment;
-use carbon_ops::units::Microjoules;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::aliasing::{curve::Curve, duration, register::parse_range};
+use crate::duration::duration;
 
 mod hardware;
 mod keys;
@@ -95,9 +94,6 @@ pub(crate) enum Command {
     Intensity(Intensity),
     /// Say what can be measured on this machine, why not more, and what would allow it
     Doctor(Doctor),
-    /// Show how an energy counter misleads
-    #[command(subcommand)]
-    Demo(Demo),
 }
 
 #[derive(Debug, Args)]
@@ -1126,53 +1122,4 @@ pub(crate) struct Intensity {
     /// Print counters of the cache and of requests too
     #[arg(long)]
     pub(crate) stats: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Demo {
-    /// The same counter read ten times a second and by a slow scraper: who misses what
-    ///
-    /// Simulates a register that anyone can run, in virtual time, and holds carbon-ops and three usual
-    /// scrapers against the true energy. Without --range it shows two: that of an AMD package, and the
-    /// 4295 J of software that keeps microjoules in 32 bits, which start anew every 11 s at 390 W.
-    Aliasing(DemoAliasing),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DemoAliasing {
-    /// Power: W, square:HIGH:LOW:PERIOD or sine:MEAN:AMPLITUDE:PERIOD
-    #[arg(long, value_name = "CURVE", default_value = "square:600:180:14s")]
-    pub(crate) watts: Curve,
-
-    /// Energy after which the register starts anew, such as 65.5kJ, 262kJ, 4295J, or in µJ
-    #[arg(long, value_name = "ENERGY", value_parser = parse_range)]
-    pub(crate) range: Option<Microjoules>,
-
-    /// How often the scraper looks
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
-    pub(crate) scrape: Duration,
-
-    /// How often carbon-ops looks
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration)]
-    pub(crate) poll: Duration,
-
-    /// For how long: 10m simulated, 60s live
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) duration: Option<Duration>,
-
-    /// Read this machine's counters in real time where they can be read
-    #[arg(long, conflicts_with_all = ["watts", "range"])]
-    pub(crate) live: bool,
-
-    /// Powercap class directory to read instead of the host's
-    #[arg(long, value_name = "DIR", requires = "live")]
-    pub(crate) powercap_root: Option<PathBuf>,
-
-    /// Draw the picture to this file too
-    #[arg(long, value_name = "FILE")]
-    pub(crate) svg: Option<PathBuf>,
-
-    /// Print the figures as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }

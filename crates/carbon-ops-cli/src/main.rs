@@ -15,9 +15,9 @@ use crate::commands::run::FAILED;
 use crate::render::describe;
 use carbon_ops::env::Env;
 
-mod aliasing;
 mod args;
 mod commands;
+mod duration;
 mod render;
 mod summary;
 
@@ -49,7 +49,6 @@ fn main() -> ExitCode {
         Command::Schema(args) => commands::schema::run(args, &mut out),
         Command::Intensity(args) => commands::intensity::run(args, &env, config, &mut out),
         Command::Doctor(args) => commands::doctor::run(args, &env, config, &mut out),
-        Command::Demo(command) => commands::demo::run(command, &mut out),
     };
     match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => ExitCode::from(code),

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
-use crate::aliasing::duration;
+use crate::duration::duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -3,7 +3,6 @@
 pub(crate) mod aggregate;
 pub(crate) mod anomaly;
 pub(crate) mod config;
-pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod estimate;
 pub(crate) mod intensity;

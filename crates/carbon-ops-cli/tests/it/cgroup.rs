@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::accounting::own_seconds;
 use crate::home::{CARBON_OPS, Done, Home, assert_near, decimal, done, finish, has, recorded};
-use crate::skip::{can, is_root, namespaces, skip};
+use carbon_ops_testkit::skip::{can, is_root, namespaces, skip};
 
 /// Counts to nothing for about a hundred milliseconds and leaves its CPU time in a file.
 const BURN: &str =

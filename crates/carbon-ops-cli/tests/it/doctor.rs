@@ -22,9 +22,7 @@ fn host(home: &Home, with_counter: bool) {
         ]);
     }
     for (path, text) in files {
-        let path = home.work("host").join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        carbon_ops_testkit::host::file(&home.work("host"), path, text);
     }
 }
 

@@ -1,50 +1,27 @@
-//! A powercap folder made of plain files, laid out as the kernel does it: a flat class directory of
-//! links into the tree of devices. The command under test moves the counters, so that the energy
-//! is known to the microjoule, on any machine and without privilege.
+//! Counters of a powercap folder made of plain files. The command under test moves them, so that the
+//! energy is known to the microjoule, on any machine and without privilege.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use carbon_ops_testkit::host::{self, Zone};
+use carbon_ops_testkit::skip::{can, is_root, skip};
 use serde_json::Value;
 
 use crate::home::{CARBON_OPS, Home, done, has, recorded};
-use crate::skip::{can, is_root, skip};
 
 /// A range that is no multiple of any energy unit, so that µJ are taken as they are printed.
 const RANGE: u64 = 200_000_000_000;
 
 /// Adds a zone and returns its folder.
-pub(crate) fn zone(home: &Home, id: &str, name: &str, energy: u64) -> PathBuf {
-    let parts: Vec<&str> = id.split(':').collect();
-    let parents: Vec<String> = (1..=parts.len()).map(|n| parts[..n].join(":")).collect();
-    let place = parents.join("/");
-    let class = home.path("sys/class/powercap");
-    let folder = home.path("sys/devices/virtual/powercap").join(&place);
-    fs::create_dir_all(&class).unwrap();
-    fs::create_dir_all(&folder).unwrap();
-    let link = |of: &str, place: &str| {
-        let target = Path::new("../../devices/virtual/powercap").join(place);
-        let _ = symlink(target, class.join(of));
-    };
-    link(parts[0], parts[0]);
-    link(id, &place);
-    for (file, text) in [
-        ("name", name.to_owned()),
-        ("energy_uj", energy.to_string()),
-        ("max_energy_range_uj", RANGE.to_string()),
-        ("constraint_0_name", "long_term".into()),
-        ("constraint_0_max_power_uw", "65000000".into()),
-        ("enabled", "1".into()),
-    ] {
-        fs::write(folder.join(file), text + "\n").unwrap();
-    }
-    folder
+pub(crate) fn zone(home: &Home, id: &str, name: &str, energy_uj: u64) -> PathBuf {
+    Zone { id, name, energy_uj, range_uj: RANGE, limit_uw: 65_000_000 }.write(home.root())
 }
 
 pub(crate) fn class(home: &Home) -> String {
-    home.path("sys/class/powercap").display().to_string()
+    host::class(home.root()).display().to_string()
 }
 
 /// A shell function that writes a counter ten times, `step` apart, half a second in all.

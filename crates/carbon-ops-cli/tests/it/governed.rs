@@ -5,14 +5,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use carbon_ops_testkit::simulator::{Simulator, USUAL};
+use carbon_ops_testkit::skip::can;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::home::{Home, decimal, done, recorded};
-use crate::simulator::{Simulator, host};
-use crate::skip::can;
+use crate::simulator::{host, truth};
 
 /// The governor, built once beside the binary under test.
 fn binary() -> &'static Path {
@@ -90,9 +91,6 @@ impl Drop for Governor {
     }
 }
 
-const USUAL: [&str; 8] =
-    ["-d", "0=package-0@65", "-d", "0:0=core@40", "-d", "0:1=dram@8", "-d", "1=psys@90"];
-
 fn notes(record: &Value) -> Vec<&str> {
     record["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect()
 }
@@ -114,7 +112,7 @@ fn a_run_takes_the_governors_totals_and_they_are_the_truth() {
             record["domains"].as_array().unwrap().iter().map(|domain| &domain["name"]).collect();
         assert_eq!(names, ["dram-0", "package-0"]);
         // Between two samples the power is constant here, so that the straight line is the truth.
-        let truth = simulator.truth(&["package-0", "dram"], &record);
+        let truth = truth(&simulator.path(""), &["package-0", "dram"], &record);
         let error = (host(&record) - truth).abs();
         // The wall clock and the monotonic one are read a moment apart; one quantum per domain.
         assert!(error <= 73.0 * 3000.0 + 20_000.0, "{script}: {} {truth}", host(&record));
@@ -135,7 +133,7 @@ fn a_governor_that_is_killed_and_replaced_during_a_run_loses_nothing() {
     let shown = done(&mut home.carbon_ops(&["ledger", "show", "--json", "--last", "1"]));
     let record: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(record["attribution_mode"], "governor_cpu_time");
-    let truth = simulator.truth(&["package-0", "dram"], &record);
+    let truth = truth(&simulator.path(""), &["package-0", "dram"], &record);
     assert!((host(&record) - truth).abs() <= 73.0 * 3000.0 + 20_000.0, "{}", host(&record));
     assert_eq!(record["gaps"].as_array().unwrap().len(), 0);
 }

@@ -10,46 +10,22 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use carbon_ops_testkit::nvml;
 use serde_json::Value;
 
 use crate::fake_host::{class, moving, sensor, zone};
 use crate::home::{CARBON_OPS, Home, done, double, has, recorded};
-
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/nvml/fake_nvml.rs");
 
 /// Steps of the counters and what one is: 20 in a second, of 15 J.
 const STEPS: u64 = 20;
 const STEP_MJ: u64 = 15_000;
 const GPU_UJ: u64 = STEPS * STEP_MJ * 1000;
 
-/// `rustc` is there, as the test itself was compiled.
-fn compiled() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        // Under a name of its own first, so that two runs of the tests do not meet.
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let own = folder.join(format!("libfake_nvml.{}.so", std::process::id()));
-        let path = folder.join("libfake_nvml.so");
-        let output = Command::new("rustc")
-            .args(["--edition", "2021", "--crate-type", "cdylib", "-C", "panic=abort", "-o"])
-            .arg(&own)
-            .arg(SOURCE)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        fs::rename(own, &path).unwrap();
-        path
-    })
-}
-
 /// A home with the fake library, whose answers are `text` at first.
 pub(crate) fn with_library(text: &str) -> (Home, PathBuf) {
     let home = Home::new();
     // Below the folder of the counters, which is what a governor may still read when it runs.
-    let library = home.path("sys/libnvidia-ml.so.1");
-    fs::create_dir(home.path("sys")).unwrap();
-    fs::copy(compiled(), &library).unwrap();
-    fs::write(home.path("sys/libnvidia-ml.so.1.txt"), text).unwrap();
+    let library = nvml::library(&home.path("sys"), text);
     (home, library)
 }
 

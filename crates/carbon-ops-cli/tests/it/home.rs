@@ -1,48 +1,30 @@
-//! A user's surroundings, made for one test: a home, an environment with nothing else in it, and a
-//! limit on how long anything may take.
+//! The home of a user of carbon-ops, and what the tests look at in records.
 
-use std::ffi::OsStr;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::Command;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use carbon_ops_testkit::home;
+pub(crate) use carbon_ops_testkit::home::{Done, done, finish};
 use serde_json::Value;
-use tempfile::TempDir;
 
 pub(crate) const CARBON_OPS: &str = env!("CARGO_BIN_EXE_carbon-ops");
 
-/// No command of these tests takes a tenth of this; a hang shall not cost more.
-const LIMIT: Duration = Duration::from_secs(45);
-
 /// A home with nothing in it.
-pub(crate) struct Home(TempDir);
+pub(crate) struct Home(home::Home);
 
-/// What a command did.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) status: ExitStatus,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: String,
+impl Deref for Home {
+    type Target = home::Home;
+
+    fn deref(&self) -> &home::Home {
+        &self.0
+    }
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
-        let home = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(home.path("work")).unwrap();
-        home
-    }
-
-    /// Of a file below the home; the commands run in its folder `work`.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    pub(crate) fn work(&self, name: &str) -> PathBuf {
-        self.path("work").join(name)
+        Self(home::Home::new(CARBON_OPS))
     }
 
     /// Directory of the default ledger.
@@ -58,44 +40,13 @@ impl Home {
         self.path("data/carbon-ops/keys/default.pem")
     }
 
-    /// Any program in these surroundings, in a process group of its own.
-    pub(crate) fn program(&self, program: impl AsRef<OsStr>) -> Command {
-        use std::os::unix::process::CommandExt as _;
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("LC_ALL", "C")
-            .env("CARBON_OPS", CARBON_OPS)
-            .env("HOME", self.0.path())
-            .env("TMPDIR", self.0.path())
-            .env("XDG_DATA_HOME", self.path("data"))
-            .env("XDG_CONFIG_HOME", self.path("config"))
-            .env("XDG_CACHE_HOME", self.path("cache"))
-            .current_dir(self.path("work"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        command
+    /// Writes the configuration file.
+    pub(crate) fn configure(&self, text: &str) {
+        carbon_ops_testkit::host::file(self.root(), "config/carbon-ops/config.toml", text);
     }
 
     pub(crate) fn carbon_ops(&self, arguments: &[&str]) -> Command {
-        let mut command = self.program(CARBON_OPS);
-        command.args(arguments);
-        command
-    }
-
-    /// A shell line, in which `"$CARBON_OPS"` is the command.
-    pub(crate) fn bash(&self, line: &str) -> Command {
-        let mut command = self.program("bash");
-        command.args(["-c", line]);
-        command
-    }
-
-    /// `carbon-ops ARGUMENTS`, to its end.
-    pub(crate) fn does(&self, arguments: &[&str]) -> Done {
-        done(&mut self.carbon_ops(arguments))
+        self.command(arguments)
     }
 
     /// `carbon-ops run ARGUMENTS`, which has to exit with 0; the record.
@@ -149,41 +100,6 @@ pub(crate) fn conserves_energy(record: &Value) {
     // moment of looking leave some slack.
     let existed = decimal(&record["elapsed_ns"]) * record["cpu"]["count"].as_u64().unwrap();
     assert!(decimal(&record["workload"]["cpu_time_ns"]) <= existed + 50_000_000, "{record:#}");
-}
-
-impl Done {
-    /// The exit code, or 1000 and the signal that ended the command.
-    pub(crate) fn code(&self) -> i32 {
-        use std::os::unix::process::ExitStatusExt as _;
-        self.status.code().unwrap_or_else(|| 1000 + self.status.signal().unwrap_or(0))
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).into_owned()
-    }
-}
-
-/// Runs a command to its end.
-pub(crate) fn done(command: &mut Command) -> Done {
-    let child = command.spawn().unwrap();
-    finish(child)
-}
-
-/// Waits for a command; past the limit, its process group is killed and the test has failed.
-pub(crate) fn finish(child: Child) -> Done {
-    let group = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    let (finished, watched) = mpsc::channel::<()>();
-    let watchdog = std::thread::spawn(move || {
-        let late = watched.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
-        if late {
-            let _ = killpg(group, Signal::SIGKILL);
-        }
-        late
-    });
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    drop(finished);
-    assert!(!watchdog.join().unwrap(), "took longer than {LIMIT:?}");
-    Done { status, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() }
 }
 
 /// Whether `found` is `expected` but for a share of it.

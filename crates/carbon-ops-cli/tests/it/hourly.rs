@@ -1,38 +1,22 @@
 //! `run` with the grid of its own hour: against a user's file and a server of ours on the loopback.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use carbon_ops_testkit::http::{Reply, Server};
 use serde_json::Value;
 
 use crate::home::{Done, Home, done, double, has};
 
 /// A server that answers everything with 503, and counts; the home whose configuration names it.
-fn failing() -> (Home, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let count: Arc<AtomicUsize> = Arc::default();
-    let asked = Arc::clone(&count);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
-            let _ = lines.take_while(|line| !line.is_empty()).count();
-            asked.fetch_add(1, Ordering::SeqCst);
-            let head =
-                "HTTP/1.1 503 X\r\nconnection: close\r\nretry-after: 3600\r\ncontent-length: 0";
-            let _ = write!(stream, "{head}\r\n\r\n");
-        }
+fn failing() -> (Home, Server) {
+    let server = Server::start(|_| Reply {
+        status: 503,
+        headers: "retry-after: 3600\r\n",
+        body: String::new(),
     });
     let home = Home::new();
-    let folder = home.path("config/carbon-ops");
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("config.toml"), format!("[providers]\ngb_url = \"{address}\"\n"))
-        .unwrap();
-    (home, count)
+    home.configure(&format!("[providers]\ngb_url = \"{}\"\n", server.url("")));
+    (home, server)
 }
 
 fn run(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Done {
@@ -78,23 +62,23 @@ fn a_file_of_ones_own_prices_the_command_and_the_record_keeps_measurement_and_sl
 
 #[test]
 fn without_a_provider_nobody_is_asked_and_the_record_is_of_version_1() {
-    let (home, asked) = failing();
+    let (home, server) = failing();
     let done = run(&home, &["--region", "GB", "--", "true"], &[]);
     assert_eq!(done.code(), 0, "{}", done.stderr);
     assert_eq!(last(&home)["schema_version"], 1);
     let done = run(&home, &["--provider", "static", "--", "true"], &[]);
     assert_eq!(done.code(), 0, "{}", done.stderr);
     assert_eq!(last(&home)["schema_version"], 1);
-    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert!(server.asked().is_empty());
 }
 
 #[test]
 fn a_provider_that_fails_costs_the_command_nothing_and_the_record_says_so() {
-    let (home, asked) = failing();
+    let (home, server) = failing();
     let done =
         run(&home, &["--region", "GB", "--provider", "gb", "--", "bash", "-c", "exit 3"], &[]);
     assert_eq!(done.code(), 3, "{}", done.stderr);
-    assert!(asked.load(Ordering::SeqCst) > 0);
+    assert!(!server.asked().is_empty());
     let record = last(&home);
     assert_eq!(record["schema_version"], 2);
     assert!(has(&record, "notes", "provider_substituted"), "{record:#}");

@@ -1,12 +1,10 @@
 //! `carbon-ops intensity` from outside, against a server of ours on the loopback.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
+use carbon_ops_testkit::http::{self, Reply};
 use serde_json::{Value, json};
 
 use crate::home::{Home, done};
@@ -15,51 +13,28 @@ const TOKEN: &str = "em-token-5f3c9a";
 
 /// Electricity Maps with the hours of 1 March 2026: 100 g/kWh and one more each hour, null at 03:00. Anything
 /// else that is asked for is refused, with the token in the refusal.
-struct Server {
-    base: String,
-    asked: Arc<Mutex<Vec<String>>>,
-}
+struct Server(http::Server);
 
 impl Server {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}/v4", listener.local_addr().unwrap());
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let log = Arc::clone(&asked);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-                let first = lines.next().unwrap_or_default();
-                let has_token = lines
-                    .by_ref()
-                    .take_while(|line| !line.is_empty())
-                    .any(|line| line.eq_ignore_ascii_case(&format!("auth-token: {TOKEN}")));
-                log.lock().unwrap().push(first.clone());
-                let (status, body) = if first.contains("past-range") && has_token {
-                    (200, hours())
-                } else {
-                    (401, json!({ "error": format!("no {TOKEN}") }))
-                };
-                let body = body.to_string();
-                let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length:");
-                let _ = write!(stream, "{head} {}\r\n\r\n{body}", body.len());
+        Self(http::Server::start(|request| {
+            if request.line.contains("past-range") && request.has("auth-token", TOKEN) {
+                return Reply::ok(&hours());
             }
-        });
-        Self { base, asked }
+            let body = json!({ "error": format!("no {TOKEN}") }).to_string();
+            Reply { status: 401, headers: "", body }
+        }))
     }
 
     fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.0.asked().len()
     }
 
     /// A home whose configuration names the server.
     fn home(&self) -> Home {
         let home = Home::new();
-        let folder = home.path("config/carbon-ops");
-        fs::create_dir_all(&folder).unwrap();
-        let text = format!("[providers]\nelectricity_maps_url = \"{}\"\n", self.base);
-        fs::write(folder.join("config.toml"), text).unwrap();
+        let url = self.0.url("/v4");
+        home.configure(&format!("[providers]\nelectricity_maps_url = \"{url}\"\n"));
         home
     }
 }

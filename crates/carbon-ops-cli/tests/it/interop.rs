@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::home::{Done, Home, done};
-use crate::skip::skip;
 use crate::witness::{Served, copy};
+use carbon_ops_testkit::skip::skip;
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/witness")).join(name)

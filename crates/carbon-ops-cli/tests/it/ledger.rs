@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::home::{Home, done, finish, lines};
-use crate::skip::{can, is_root, namespaces, skip};
+use carbon_ops_testkit::skip::{can, is_root, namespaces, skip};
 
 fn verify(home: &Home) -> i32 {
     home.does(&["ledger", "verify"]).code()

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::home::{Done, Home, assert_near, decimal, done, double, finish};
-use crate::simulator::Simulator;
+use carbon_ops_testkit::simulator::Simulator;
 
 /// Nanoseconds of a decimal string.
 fn ns(value: &Value) -> f64 {
@@ -97,11 +97,11 @@ fn what_cannot_be_watched_is_refused() {
         (&[], "--pid"),
         (&["--all", "--pid", "1"], "--all"),
         (&["--all", "--interval", "0s"], "zero"),
-        (&["--all", "--interval=-1s"], "no duration"),
+        (&["--all", "--interval=-1s"], "not a duration"),
         (&["--all", "--interval", "9ms"], "10ms"),
         (&["--all", "--interval", "25h"], "24h"),
-        (&["--all", "--interval", "1"], "no duration"),
-        (&["--all", "--interval", "soon"], "no duration"),
+        (&["--all", "--interval", "0.001"], "10ms"),
+        (&["--all", "--interval", "soon"], "not a duration"),
         (&["--all", "--count", "0"], "count"),
         (&["--all", "--count", "1", "--duration", "1s"], "--duration"),
     ] {
@@ -166,7 +166,7 @@ fn the_table_fits_eighty_columns_and_has_no_control_characters() {
         let options = ["monitor", "--interval", "50ms", "--count", "2"];
         let done = home.does(&[&options[..], target].concat());
         if target[0] == "--cgroup" && done.code() == 2 {
-            crate::skip::skip("cgroup", "there is no cgroup filesystem");
+            carbon_ops_testkit::skip::skip("cgroup", "there is no cgroup filesystem");
             continue;
         }
         assert_eq!(done.code(), 0, "{}", done.stderr);
@@ -181,9 +181,7 @@ fn the_table_fits_eighty_columns_and_has_no_control_characters() {
 /// A machine in a folder: 2 CPUs, a service of two processes, another process.
 pub(crate) fn machine(home: &Home) -> String {
     let write = |path: &str, text: &str| {
-        let path = home.path("machine").join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        carbon_ops_testkit::host::file(&home.path("machine"), path, text);
     };
     write("proc/stat", "cpu 1000 0 0 5000 0 10 0 0\ncpu0 1\ncpu1 1\n");
     write("proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 250 kB\n");

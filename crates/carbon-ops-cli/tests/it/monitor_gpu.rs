@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use carbon_ops_testkit::nvml;
 use serde_json::Value;
 
 use crate::fake_host::{class, zone};
@@ -21,11 +22,7 @@ fn answers(joules: u64, of_processes: &str) -> String {
 }
 
 fn answer(home: &Home, text: &str) {
-    let file = home.path("sys/libnvidia-ml.so.1.txt");
-    let new = home.path("sys/new");
-    fs::write(&new, text).unwrap();
-    // Renamed, since half a file is another answer.
-    fs::rename(new, file).unwrap();
+    nvml::answer(&home.path("sys/libnvidia-ml.so.1"), text);
 }
 
 /// Starts `monitor`, and waits until it has taken its first readings.

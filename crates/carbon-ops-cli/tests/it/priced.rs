@@ -2,12 +2,11 @@
 //! kept, and records that take the place of others.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use carbon_ops_testkit::http::{self, Reply};
 use serde_json::{Value, json};
 
 use crate::home::{Done, Home, done};
@@ -16,27 +15,16 @@ const TOKEN: &str = "em-token-77d1";
 
 /// Electricity Maps with the hours of 1 March 2026: `base` g/kWh and one more each hour.
 struct Server {
-    address: String,
+    server: http::Server,
     base: Arc<AtomicU64>,
 }
 
 impl Server {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}/v4", listener.local_addr().unwrap());
         let base = Arc::new(AtomicU64::new(100));
         let now = Arc::clone(&base);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let lines = BufReader::new(&stream).lines().map_while(Result::ok);
-                let _ = lines.take_while(|line| !line.is_empty()).count();
-                let body = hours(now.load(Ordering::SeqCst)).to_string();
-                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length:";
-                let _ = write!(stream, "{head} {}\r\n\r\n{body}", body.len());
-            }
-        });
-        Self { address, base }
+        let server = http::Server::start(move |_| Reply::ok(&hours(now.load(Ordering::SeqCst))));
+        Self { server, base }
     }
 
     /// The provider changes its mind.
@@ -46,10 +34,8 @@ impl Server {
 
     fn home(&self) -> Home {
         let home = Home::new();
-        let folder = home.path("config/carbon-ops");
-        fs::create_dir_all(&folder).unwrap();
-        let text = format!("[providers]\nelectricity_maps_url = \"{}\"\n", self.address);
-        fs::write(folder.join("config.toml"), text).unwrap();
+        let url = self.server.url("/v4");
+        home.configure(&format!("[providers]\nelectricity_maps_url = \"{url}\"\n"));
         home
     }
 }

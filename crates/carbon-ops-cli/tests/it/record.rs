@@ -235,7 +235,7 @@ fn a_file_below_the_working_directory_is_read_but_never_by_root() {
     let home = Home::new();
     fs::create_dir(home.work("config")).unwrap();
     fs::write(home.work("config/carbon.yml"), "region:\n  default: SE\n").unwrap();
-    let expected = if crate::skip::is_root() { "world" } else { "SE" };
+    let expected = if carbon_ops_testkit::skip::is_root() { "world" } else { "SE" };
     assert_eq!(home.record(&["--", "true"])["region"], expected);
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::home::{Done, Home, done, lines};
-use crate::skip::skip;
+use carbon_ops_testkit::skip::skip;
 
 fn with_records(count: usize) -> Home {
     let home = Home::new();

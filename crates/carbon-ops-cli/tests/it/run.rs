@@ -398,12 +398,12 @@ fn the_command_gets_the_callers_signal_mask() {
     let home = Home::new();
     let run = ["run", "--no-ledger", "--", "grep", "SigBlk", "/proc/self/status"];
     assert_eq!(blocked(&mut home.carbon_ops(&run)), 0);
-    if crate::skip::can("env --block-signal=USR2 true") {
+    if carbon_ops_testkit::skip::can("env --block-signal=USR2 true") {
         let mut command = home.program("env");
         command.args(["--block-signal=USR2", CARBON_OPS]).args(run);
         assert_eq!(blocked(&mut command), 1 << (Signal::SIGUSR2 as u64 - 1));
     } else {
-        crate::skip::skip("env", "no env(1) that blocks signals (coreutils 8.31)");
+        carbon_ops_testkit::skip::skip("env", "no env(1) that blocks signals (coreutils 8.31)");
     }
 }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::home::Home;
-use crate::skip::{can, is_root, say, skip};
 use crate::writer::{Random, Told, World, check, create, opened, payload, start};
+use carbon_ops_testkit::skip::{can, is_root, say, skip};
 
 const SHUTDOWNS: u32 = 100;
 /// After so many a new ledger is begun, so that verifying it again and again stays cheap.

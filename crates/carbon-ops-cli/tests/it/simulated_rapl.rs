@@ -7,10 +7,11 @@
 
 use std::process::Stdio;
 
+use carbon_ops_testkit::simulator::{Simulator, may_run, program, with_sim};
 use serde_json::Value;
 
 use crate::home::{Home, assert_near, decimal, done, double, finish, has, recorded};
-use crate::simulator::{Simulator, binary, host, truth, with_sim};
+use crate::simulator::{host, truth};
 
 /// Runs that accuracy has to show itself in.
 const RUNS: usize = 3;
@@ -88,7 +89,7 @@ fn energy_is_the_truth_to_a_thousandth_and_nothing_is_counted_twice() {
             (&"used".into(), &"cpu_time".into())
         );
         assert_eq!((&record["gaps"], record.get("model")), (&serde_json::json!([]), None));
-        let truth = simulator.truth(&COUNTED, &record);
+        let truth = truth(&simulator.path(""), &COUNTED, &record);
         host(&record) / truth - 1.0
     });
     assert_eq!(home.does(&["ledger", "verify", "--recompute"]).code(), 0);
@@ -110,14 +111,16 @@ fn wraps_and_swinging_power_lose_nothing() {
             .map(|d| d["wraps"].as_u64().unwrap())
             .sum();
         assert!(wraps >= 2, "{record:#}");
-        host(&record) / simulator.truth(&COUNTED, &record) - 1.0
+        host(&record) / truth(&simulator.path(""), &COUNTED, &record) - 1.0
     });
 }
 
 /// In the place of the real host, by its default path, nothing tells the simulation from one.
 #[test]
 fn the_default_path_is_the_hosts_own() {
-    let Some(binary) = binary() else { return };
+    if !may_run() {
+        return;
+    }
     let home = Home::new();
     accurate(|| {
         let before = home.records().len();
@@ -125,7 +128,7 @@ fn the_default_path_is_the_hosts_own() {
         let script = "\"$CARBON_OPS\" run --region DE -- sleep 2 && echo \"$SIM_DIR\" && read -r";
         let mut command =
             home.bash("exec bash \"$0\" -d 0=package-0@65 -d 0:1=dram@8 -- bash -c \"$1\"");
-        command.args([&with_sim(), script]).env("RAPLSIM", binary).stdin(Stdio::piped());
+        command.args([with_sim(), script]).env("RAPLSIM", program()).stdin(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut folder = String::new();
         let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
@@ -174,7 +177,12 @@ fn memory_that_cannot_be_read_at_the_start_is_named_as_missing() {
     assert!(reasons(&record).contains(&"intel-rapl:0:1 unreadable".to_owned()), "{record:#}");
     assert!(has(&record, "notes", "zone_unreadable"), "{record:#}");
     assert_eq!(record["quality_flag"], "estimated");
-    assert_near(host(&record), simulator.truth(&["package-0"], &record), 0.05, "package alone");
+    assert_near(
+        host(&record),
+        truth(&simulator.path(""), &["package-0"], &record),
+        0.05,
+        "package alone",
+    );
 }
 
 /// The package fails after 1.4 s, for so many seconds up to the end, or until it is repaired.
@@ -190,7 +198,7 @@ fn fails_midway(order: &str, seconds: &str, repair: &str, expected: &[&str]) -> 
     assert!(!found.is_empty(), "{order}: {record:#}");
     assert!(found.iter().all(|(reason, _)| expected.contains(reason)), "{order}: {found:?}");
     assert!(gaps(&record, "dram-0").is_empty(), "{order}: {record:#}");
-    assert_near(host(&record), simulator.truth(&COUNTED, &record), 0.05, order);
+    assert_near(host(&record), truth(&simulator.path(""), &COUNTED, &record), 0.05, order);
     assert_eq!(home.does(&["ledger", "verify", "--recompute"]).code(), 0);
     let domain = record["domains"].as_array().unwrap().iter();
     let package = domain.clone().find(|domain| domain["name"] == "package-0").unwrap();
@@ -259,7 +267,7 @@ fn counters_that_all_stop_midway_leave_an_estimate() {
     let record = measure(&home, &simulator, script);
     assert_eq!(gaps(&record, "package-0"), [("stuck", false)], "{record:#}");
     assert_eq!(gaps(&record, "dram-0"), [("stuck", false)], "{record:#}");
-    assert_near(host(&record), simulator.truth(&COUNTED, &record), 0.05, "host");
+    assert_near(host(&record), truth(&simulator.path(""), &COUNTED, &record), 0.05, "host");
 }
 
 /// A job that ends before the counters have stepped twice is interpolated between their steps.

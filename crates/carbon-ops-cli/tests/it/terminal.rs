@@ -1,31 +1,21 @@
-//! What a person at a terminal expects of Ctrl-C, through a pseudo-terminal that script(1) makes.
+//! What a person at a terminal expects of Ctrl-C.
 
-use std::io::Write as _;
-use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::home::{Home, finish};
-use crate::skip::skip;
+use carbon_ops_testkit::terminal::Terminal;
+
+use crate::home::{CARBON_OPS, Home};
 
 /// Types Ctrl-C a second after `line` was started in a terminal; what was shown, and how long it
-/// took. `None`, said aloud, where there is no script(1).
+/// took. `None`, said aloud, where there is no terminal.
 fn interrupted(line: &str) -> Option<(String, Duration)> {
     let home = Home::new();
-    let line = line.replace("carbon-ops", env!("CARGO_BIN_EXE_carbon-ops"));
-    let mut command = home.program("script");
-    command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
-    let spawned =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let Ok(mut child) = spawned else {
-        skip("terminal", "there is no script(1) to make one");
-        return None;
-    };
-    let mut keyboard = child.stdin.take().unwrap();
+    let mut terminal = Terminal::start(&home, &line.replace("carbon-ops", CARBON_OPS))?;
     let started = Instant::now();
     sleep(Duration::from_secs(1));
-    keyboard.write_all(b"\x03").unwrap();
-    let done = finish(child);
+    terminal.types("\x03");
+    let done = terminal.finish();
     Some((done.text(), started.elapsed()))
 }
 

@@ -1,10 +1,7 @@
 //! `estimate --upstream`: what is at the chimney and what is upstream of it, as two records, against a server
 //! of ours that answers for both.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
-
+use carbon_ops_testkit::http::{Reply, Server};
 use serde_json::{Value, json};
 
 use crate::home::{Done, Home, done};
@@ -12,35 +9,23 @@ use crate::home::{Done, Home, done};
 /// Electricity Maps with the hours of 1 March 2026: 380 and 330 g/kWh and one more each hour, and the direct
 /// values of a revision of their own day.
 fn served(direct_base: u64, direct_day: u64) -> Home {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}/v4", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-            let request = lines.next().unwrap_or_default();
-            let _ = lines.take_while(|line| !line.is_empty()).count();
-            let direct = request.contains("emissionFactorType=direct");
-            let (factor, base, day) =
-                if direct { ("direct", direct_base, direct_day) } else { ("lifecycle", 380, 2) };
-            let rows: Vec<Value> = (0..24)
-                .map(|hour| {
-                    json!({ "zone": "DE", "carbonIntensity": base + hour,
-                        "datetime": format!("2026-03-01T{hour:02}:00:00.000Z"),
-                        "updatedAt": format!("2026-03-{day:02}T00:00:00.000Z"),
-                        "emissionFactorType": factor, "isEstimated": false })
-                })
-                .collect();
-            let body = json!({ "data": rows }).to_string();
-            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length:";
-            let _ = write!(stream, "{head} {}\r\n\r\n{body}", body.len());
-        }
+    let server = Server::start(move |request| {
+        let direct = request.line.contains("emissionFactorType=direct");
+        let (factor, base, day) =
+            if direct { ("direct", direct_base, direct_day) } else { ("lifecycle", 380, 2) };
+        let rows: Vec<Value> = (0..24)
+            .map(|hour| {
+                json!({ "zone": "DE", "carbonIntensity": base + hour,
+                    "datetime": format!("2026-03-01T{hour:02}:00:00.000Z"),
+                    "updatedAt": format!("2026-03-{day:02}T00:00:00.000Z"),
+                    "emissionFactorType": factor, "isEstimated": false })
+            })
+            .collect();
+        Reply::ok(&json!({ "data": rows }))
     });
     let home = Home::new();
-    let folder = home.path("config/carbon-ops");
-    fs::create_dir_all(&folder).unwrap();
-    let text = format!("[providers]\nelectricity_maps_url = \"{address}\"\n");
-    fs::write(folder.join("config.toml"), text).unwrap();
+    let url = server.url("/v4");
+    home.configure(&format!("[providers]\nelectricity_maps_url = \"{url}\"\n"));
     home
 }
 

@@ -220,7 +220,7 @@ fn writers_and_pipelines_that_are_killed_and_stopped_at_random_lose_nothing() {
     let acknowledged = [acknowledged(false), acknowledged(true)];
     let files = std::fs::read_dir(&dir).unwrap().flatten();
     let torn = files.filter(|file| file.file_name().to_string_lossy().contains(".torn-")).count();
-    crate::skip::say(&format!(
+    carbon_ops_testkit::skip::say(&format!(
         "{begun} writers, {kills:?} kills of single writers and of pipelines, {stops} stops, \
          {acknowledged:?} acknowledged records of {lines} lines, {torn} torn ends, {} checkpoints \
          heard of",

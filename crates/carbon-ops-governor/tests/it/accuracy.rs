@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::governor::{Governor, Place, number};
 use crate::registers::{AMD, INTEL, Processor, may_mount, start};
-use crate::simulator::Simulator;
-use crate::skip::is_long;
+use carbon_ops_testkit::simulator::Simulator;
+use carbon_ops_testkit::skip::is_long;
 
 /// Snapshots at each end, of which the least delayed counts.
 const LOOKS: usize = 12;
@@ -41,7 +41,7 @@ impl Case<'_> {
             let ahead = number(&snapshot["unix_ns"]) - number(&snapshot["boottime_ns"]);
             for (key, domain) in snapshot["domains"].as_object().unwrap() {
                 let (zone, _) = (self.truth)(key);
-                let truth = self.simulator.truth(zone, number(&domain["read_ns"]) + ahead);
+                let truth = self.simulator.truth_at(zone, number(&domain["read_ns"]) + ahead);
                 let excess = double(&snapshot["totals_uj"][key]) - truth;
                 match end.excess.iter_mut().find(|(known, _)| known == key) {
                     Some((_, most)) => *most = most.max(excess),

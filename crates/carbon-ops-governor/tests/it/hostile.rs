@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::as_user::{NOBODY, as_user};
 use crate::governor::{Governor, Line, Place, number};
-use crate::simulator::{Simulator, USUAL};
+use carbon_ops_testkit::simulator::{Simulator, USUAL};
 
 /// Anybody may connect.
 const OPEN: [&str; 2] = ["--socket-group=65534", "--socket-mode=666"];

@@ -20,7 +20,5 @@ mod privileges;
 mod protocol;
 mod registers;
 mod service;
-mod simulator;
-mod skip;
 mod start;
 mod zones;

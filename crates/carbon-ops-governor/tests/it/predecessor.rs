@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::governor::Place;
-use crate::simulator::{Simulator, USUAL};
-use crate::skip::{can, skip};
+use carbon_ops_testkit::simulator::{Simulator, USUAL};
+use carbon_ops_testkit::skip::{can, skip};
 
 /// Loads the client's module alone: the package imports only on Python 3.12 and with its
 /// dependencies. Prints how many snapshots it got, and how many of them had the sum that we served

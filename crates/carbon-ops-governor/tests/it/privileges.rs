@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::governor::{BINARY, Governor, Place};
-use crate::simulator::{Simulator, USUAL};
-use crate::skip::{can, skip};
+use carbon_ops_testkit::simulator::{Simulator, USUAL};
+use carbon_ops_testkit::skip::{can, skip};
 
 /// `CAP_DAC_READ_SEARCH` is number 2 (capabilities(7), linux/capability.h).
 const READ_SEARCH: &str = "0000000000000004";

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::as_user::{NOBODY, as_nobody};
 use crate::governor::{Line, Place, number};
-use crate::simulator::{Simulator, USUAL};
-use crate::skip::root;
+use carbon_ops_testkit::simulator::{Simulator, USUAL};
+use carbon_ops_testkit::skip::root;
 
 /// Nobody's group may connect.
 const OPEN: [&str; 2] = ["--socket-group=65534", "--socket-mode=660"];

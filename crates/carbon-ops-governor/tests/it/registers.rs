@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::accuracy::{Case, assert_exact};
 use crate::governor::{BINARY, Governor, Place};
-use crate::simulator::{Simulator, with_sim};
-use crate::skip::{can, skip};
+use carbon_ops_testkit::simulator::{Simulator, program, with_sim};
+use carbon_ops_testkit::skip::{can, skip};
 
 /// Vendor, family and model, as `/proc/cpuinfo` has them.
 pub(crate) type Processor = (&'static str, u32, u32);
@@ -43,9 +43,9 @@ pub(crate) fn start<'p>(
 ) -> Governor<'p> {
     let script = "mount --bind \"$0\" /proc/cpuinfo && exec \"$@\"";
     let mut command = Command::new("bash");
-    command.args([&with_sim(), "bash", "-c", script, &cpu_info(place, processor), BINARY]);
+    command.args([with_sim(), "bash", "-c", script, &cpu_info(place, processor), BINARY]);
     command.args(place.options()).args(options).stderr(place.log_file());
-    command.env("SIM_DIR", simulator.path("")).env("RAPLSIM", crate::simulator::binary().unwrap());
+    command.env("SIM_DIR", simulator.path("")).env("RAPLSIM", program());
     place.started(&mut command)
 }
 

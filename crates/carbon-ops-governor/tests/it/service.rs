@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::governor::{BINARY, Line, Place, number};
-use crate::simulator::{Simulator, USUAL};
+use carbon_ops_testkit::simulator::{Simulator, USUAL};
 
 /// What a service manager hears, with the time of each.
 struct Ear(UnixDatagram);

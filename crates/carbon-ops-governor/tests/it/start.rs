@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::governor::{BINARY, Place};
-use crate::simulator::{Simulator, USUAL};
-use crate::skip::{can, root, skip};
+use carbon_ops_testkit::simulator::{Simulator, USUAL};
+use carbon_ops_testkit::skip::{can, root, skip};
 
 /// It ends with 2, and says all of this on the way.
 fn assert_refused((code, said): &(i32, String), words: &[&str]) {

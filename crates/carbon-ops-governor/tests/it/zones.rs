@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::governor::{Governor, Place, members, number};
-use crate::simulator::{Simulator, USUAL};
+use carbon_ops_testkit::simulator::{Simulator, USUAL};
 
 /// The reason for each domain and zone that is not summed, by zone.
 fn reasons(governor: &Governor<'_>) -> BTreeMap<String, String> {

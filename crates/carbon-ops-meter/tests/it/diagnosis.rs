@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use carbon_ops_meter::client::SOCKET;
 use carbon_ops_meter::diagnosis::Status::{Absent, Denied, Ok as Fine, Problem};
 use carbon_ops_meter::diagnosis::{Cost, Report, Source, Status, Touch, examine};
 use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_testkit::host::{self, Zone};
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 use tempfile::TempDir;
 
@@ -43,9 +44,7 @@ impl Host {
     }
 
     fn file(self, path: &str, text: &str) -> Self {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        host::file(self.0.path(), path, text);
         self
     }
 
@@ -56,18 +55,10 @@ impl Host {
 
     /// A zone with the range of an Intel package, behind a link as in sysfs.
     fn zone(self, id: &str, name: &str) -> Self {
-        let mut place = PathBuf::from("sys/devices/virtual/powercap");
-        let parts: Vec<_> = id.split(':').collect();
-        (1..=parts.len()).for_each(|n| place.push(parts.get(..n).unwrap().join(":")));
-        let folder = self.path(place.to_str().unwrap());
-        let place = place.display();
-        let host = self
-            .file(&format!("{place}/name"), name)
-            .file(&format!("{place}/energy_uj"), "61035")
-            .file(&format!("{place}/max_energy_range_uj"), "262143328850")
-            .folder("sys/class/powercap");
-        symlink(folder, host.path("sys/class/powercap").join(id)).unwrap();
-        host
+        let range_uj = host::INTEL_RANGE_UJ;
+        let zone = Zone { id, name, energy_uj: 61_035, range_uj, limit_uw: 65_000_000 };
+        zone.write(self.0.path());
+        self
     }
 
     fn examine(&self) -> Report {
@@ -170,7 +161,7 @@ fn an_empty_class_is_absent() {
 fn links_that_lead_nowhere_are_a_mask() {
     let host = Host::new().zone("intel-rapl:0", "package-0");
     fs::remove_dir_all(host.path("sys/devices/virtual/powercap")).unwrap();
-    let report = host.file(".dockerenv", "").says("powercap", Denied, "1 of its 1 links");
+    let report = host.file(".dockerenv", "").says("powercap", Denied, "2 of its 2 links");
     says(&report, "container", Problem, ".dockerenv");
     assert!(report.verdict.contains("container runtime hides"), "{}", report.verdict);
     assert!(advice(&report).contains("-v /run/carbon-ops.sock:/run/carbon-ops.sock"));

@@ -17,11 +17,9 @@ mod nvml;
 mod perf;
 mod refine;
 mod simulated_msr;
-mod skip;
 
 use std::cell::Cell;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -30,12 +28,11 @@ use carbon_ops_meter::sensor::Availability;
 use carbon_ops_meter::sensor::Exclusion;
 use carbon_ops_meter::sensor::powercap::Topology;
 use carbon_ops_meter::window::{Counted, Window};
+use carbon_ops_testkit::host::{self, Zone};
 use carbon_ops_units::Microjoules;
 use tempfile::TempDir;
 
 mod diagnosis;
-
-const RANGE: &str = "262143328850";
 
 /// A host whose zones are named by their directory, such as `intel-rapl:0:1`.
 struct FakeHost {
@@ -46,41 +43,22 @@ impl FakeHost {
     /// Zones as (directory, name), parents before children.
     fn new(zones: &[(&str, &str)]) -> Self {
         let host = Self { dir: tempfile::tempdir().unwrap() };
-        fs::create_dir_all(host.class()).unwrap();
         for (id, name) in zones {
-            let path = host.zone(id);
-            fs::create_dir_all(&path).unwrap();
-            fs::write(path.join("name"), format!("{name}\n")).unwrap();
-            fs::write(path.join("max_energy_range_uj"), format!("{RANGE}\n")).unwrap();
-            fs::write(path.join("constraint_0_max_power_uw"), "100000000\n").unwrap();
-            symlink(&path, host.class().join(id)).unwrap();
-            // The back-links that make a recursion over symlinks endless.
-            symlink(host.class(), path.join("subsystem")).unwrap();
-            symlink(path.parent().unwrap(), path.join("device")).unwrap();
+            let zone = Zone {
+                id,
+                name,
+                energy_uj: 0,
+                range_uj: host::INTEL_RANGE_UJ,
+                limit_uw: 100_000_000,
+            };
+            zone.write(host.dir.path());
             host.set(id, 1_000_000);
-        }
-        // Control types stand in the class directory too, and have neither name nor counter.
-        for control in ["intel-rapl", "intel-rapl-mmio"] {
-            let path = host.dir.path().join("sys/devices/virtual/powercap").join(control);
-            fs::create_dir_all(&path).unwrap();
-            symlink(&path, host.class().join(control)).unwrap();
         }
         host
     }
 
-    fn class(&self) -> PathBuf {
-        self.dir.path().join("sys/class/powercap")
-    }
-
     fn zone(&self, id: &str) -> PathBuf {
-        let mut path = self.dir.path().join("sys/devices/virtual/powercap");
-        path.push(id.split(':').next().unwrap());
-        let mut colons = id.match_indices(':').map(|(at, _)| at).skip(1).collect::<Vec<_>>();
-        colons.push(id.len());
-        for end in colons {
-            path.push(id.get(..end).unwrap());
-        }
-        path
+        host::zone(self.dir.path(), id)
     }
 
     /// Sets a counter to the energy of so many ticks of 2^-14 J, as the kernel prints it.

@@ -2,40 +2,18 @@
 //! answer by a file beside it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use carbon_ops_meter::clock::Moment;
 use carbon_ops_meter::counter::{Counter, Step};
 use carbon_ops_meter::sensor::nvml::{Clock, Nvml, Share};
 use carbon_ops_meter::sensor::{Availability, Backend as _, Exclusion, Kind, ReadFault};
+use carbon_ops_testkit::nvml;
 use carbon_ops_units::{Microjoules, Watts};
 use tempfile::TempDir;
-
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/nvml/fake_nvml.rs");
-
-/// `rustc` is there, as the test itself was compiled.
-fn compiled() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        // Under a name of its own first, so that two runs of the tests do not meet.
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let own = folder.join(format!("libfake_nvml.{}.so", std::process::id()));
-        let path = folder.join("libfake_nvml.so");
-        let output = Command::new("rustc")
-            .args(["--edition", "2021", "--crate-type", "cdylib", "-C", "panic=abort", "-o"])
-            .arg(&own)
-            .arg(SOURCE)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        fs::rename(own, &path).unwrap();
-        path
-    })
-}
 
 /// A machine with the fake library and a clock of its own.
 pub(crate) struct Fake {
@@ -45,10 +23,9 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) fn new(answers: &str) -> Self {
-        let fake = Self { dir: tempfile::tempdir().unwrap(), now: Arc::default() };
-        fs::copy(compiled(), fake.library()).unwrap();
-        fake.answers(answers);
-        fake
+        let dir = tempfile::tempdir().unwrap();
+        nvml::library(dir.path(), answers);
+        Self { dir, now: Arc::default() }
     }
 
     fn library(&self) -> PathBuf {
@@ -56,7 +33,7 @@ impl Fake {
     }
 
     pub(crate) fn answers(&self, answers: &str) {
-        fs::write(self.dir.path().join("libnvidia-ml.so.1.txt"), answers).unwrap();
+        nvml::answer(&self.library(), answers);
     }
 
     fn clock(&self) -> Clock {

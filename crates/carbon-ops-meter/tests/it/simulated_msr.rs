@@ -5,10 +5,9 @@
 //! exact totals, so that its energy is known to the time that these take and one step of the counter.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use carbon_ops_meter::clock::Moment;
@@ -17,12 +16,10 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::msr::{Msr, units};
 use carbon_ops_meter::sensor::powercap::{Powercap, Topology, refine};
 use carbon_ops_meter::sensor::{Availability, Backend};
-use tempfile::TempDir;
+use carbon_ops_testkit::simulator::{Simulator, may_run, program, truth, with_sim};
+use carbon_ops_testkit::skip::skip;
 
 use crate::msr::FakeHost;
-use crate::skip::skip;
-
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/sim/raplsim.rs");
 
 /// A counter steps once a millisecond.
 const QUANTUM_S: f64 = 0.001;
@@ -31,101 +28,14 @@ const QUANTUM_S: f64 = 0.001;
 /// things takes longer for the readings around ours.
 const RUNS: usize = 20;
 
-struct Simulator {
-    process: Child,
-    mount: TempDir,
-}
-
-/// The compiled simulator, or why it cannot run.
-fn compile() -> Result<PathBuf, String> {
-    if fs::metadata("/proc/self").map_err(|error| error.to_string())?.uid() != 0 {
-        return Err("mounting takes root".into());
-    }
-    if !Path::new("/dev/fuse").exists() {
-        return Err("there is no /dev/fuse".into());
-    }
-    // Under a name of its own first, so that two runs of the tests do not meet.
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (own, path) =
-        (folder.join(format!("raplsim.{}", std::process::id())), folder.join("raplsim"));
-    let mut command = Command::new("rustc");
-    let output = command.args(["--edition", "2021", "-O", "-o"]).arg(&own).arg(SOURCE).output();
-    let output = output.map_err(|error| format!("rustc: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("rustc: {}", String::from_utf8_lossy(&output.stderr)));
-    }
-    fs::rename(own, &path).map_err(|error| error.to_string())?;
-    Ok(path)
-}
-
-/// The compiled simulator; nothing, said aloud, where it cannot run.
-fn binary() -> Option<&'static Path> {
-    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match BINARY.get_or_init(compile) {
-        Ok(path) => Some(path),
-        Err(why) => {
-            skip("sim", why);
-            None
-        }
-    }
-}
-
-impl Simulator {
-    fn start(options: &[&str]) -> Option<Self> {
-        let binary = binary()?;
-        let mount = tempfile::tempdir().unwrap();
-        // Should the tests be killed, it goes with them.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM"]).arg(binary).arg(mount.path()).args(options);
-        let process = match command.stdin(Stdio::null()).spawn() {
-            Ok(process) => process,
-            Err(error) => {
-                skip("sim", &format!("setpriv: {error}"));
-                return None;
-            }
-        };
-        let mut simulator = Self { process, mount };
-        let start = Instant::now();
-        while !simulator.path("truth").exists() {
-            let ended = simulator.process.try_wait().unwrap();
-            if ended.is_some() || start.elapsed() > Duration::from_secs(10) {
-                skip("sim", "the simulator did not start; it says why above");
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Some(simulator)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.mount.path().join(name)
-    }
-
-    /// A host whose registers are the simulator's.
-    fn host(&self, processor: (&str, u32, u32), cpus: &[(u32, u32)]) -> FakeHost {
-        let host = FakeHost::new(processor, cpus);
-        fs::create_dir_all(host.path("dev")).unwrap();
-        symlink(self.path("cpu"), host.path("dev/cpu")).unwrap();
-        fs::create_dir_all(host.path("sys/class")).unwrap();
-        symlink(self.path("class/powercap"), host.path("sys/class/powercap")).unwrap();
-        host
-    }
-}
-
-impl Drop for Simulator {
-    fn drop(&mut self) {
-        // It ends when its mount does.
-        let _ = Command::new("umount").arg("-l").arg(self.mount.path()).status();
-        let _ = self.process.wait();
-    }
-}
-
-/// The exact total of a zone now, in µJ, of the simulator that is mounted there.
-fn truth(mount: &Path, zone: &str) -> f64 {
-    let table = fs::read_to_string(mount.join("truth")).unwrap();
-    let mut rows = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let row = rows.find(|row| row[0] == zone).unwrap();
-    row[2].parse().unwrap()
+/// A host whose registers are the simulator's.
+fn host(simulator: &Simulator, processor: (&str, u32, u32), cpus: &[(u32, u32)]) -> FakeHost {
+    let host = FakeHost::new(processor, cpus);
+    fs::create_dir_all(host.path("dev")).unwrap();
+    symlink(simulator.path("cpu"), host.path("dev/cpu")).unwrap();
+    fs::create_dir_all(host.path("sys/class")).unwrap();
+    symlink(simulator.path("class/powercap"), host.path("sys/class/powercap")).unwrap();
+    host
 }
 
 /// A reading between two totals.
@@ -199,25 +109,25 @@ fn present(host: &FakeHost) -> Msr {
 fn intel_registers_count_the_truth_of_each_package() {
     let Some(simulator) = Simulator::start(&TWO_PACKAGES) else { return };
     // Kaby Lake: no exception from the unit register.
-    let host = simulator.host(("GenuineIntel", 6, 0x9E), &CPUS);
+    let host = host(&simulator, ("GenuineIntel", 6, 0x9E), &CPUS);
     let mut msr = present(&host);
     let names: Vec<_> = msr.domains().iter().map(|domain| domain.name.clone()).collect();
     assert_eq!(names, ["package-0", "dram-0", "core-0", "psys", "package-1", "dram-1"]);
-    is_true(simulator.mount.path(), &mut msr, "package-0", ("intel-rapl:0", 65.0));
-    is_true(simulator.mount.path(), &mut msr, "dram-0", ("intel-rapl:0:1", 8.0));
-    is_true(simulator.mount.path(), &mut msr, "package-1", ("intel-rapl:1", 50.0));
-    is_true(simulator.mount.path(), &mut msr, "psys", ("intel-rapl:2", 150.0));
+    is_true(&simulator.path(""), &mut msr, "package-0", ("intel-rapl:0", 65.0));
+    is_true(&simulator.path(""), &mut msr, "dram-0", ("intel-rapl:0:1", 8.0));
+    is_true(&simulator.path(""), &mut msr, "package-1", ("intel-rapl:1", 50.0));
+    is_true(&simulator.path(""), &mut msr, "psys", ("intel-rapl:2", 150.0));
 }
 
 #[test]
 fn amd_registers_count_the_truth_of_each_package() {
     let Some(simulator) = Simulator::start(&TWO_PACKAGES) else { return };
-    let host = simulator.host(("AuthenticAMD", 0x17, 0x31), &CPUS);
+    let host = host(&simulator, ("AuthenticAMD", 0x17, 0x31), &CPUS);
     let mut msr = present(&host);
     let names: Vec<_> = msr.domains().iter().map(|domain| domain.name.clone()).collect();
     assert_eq!(names, ["package-0", "package-1"]);
-    is_true(simulator.mount.path(), &mut msr, "package-0", ("intel-rapl:0", 65.0));
-    is_true(simulator.mount.path(), &mut msr, "package-1", ("intel-rapl:1", 50.0));
+    is_true(&simulator.path(""), &mut msr, "package-0", ("intel-rapl:0", 65.0));
+    is_true(&simulator.path(""), &mut msr, "package-1", ("intel-rapl:1", 50.0));
 }
 
 /// A register that wraps while it is read: 65536 J at 2^-16 J, of which 65 J are left: one second.
@@ -225,19 +135,19 @@ fn amd_registers_count_the_truth_of_each_package() {
 fn a_register_that_wraps_counts_the_truth() {
     let start = ["--start", "65471000000", "--esu", "16", "-d", "0=package-0@65"];
     let Some(simulator) = Simulator::start(&start) else { return };
-    let host = simulator.host(("AuthenticAMD", 0x17, 0x31), &[]);
+    let host = host(&simulator, ("AuthenticAMD", 0x17, 0x31), &[]);
     let mut msr = present(&host);
     let domain = msr.domains()[0].clone();
     let mut counter = Counter::new(domain.scale, domain.ceiling);
     let begin = Instant::now();
-    let first = framed(simulator.mount.path(), &mut msr, 0, "intel-rapl:0");
+    let first = framed(&simulator.path(""), &mut msr, 0, "intel-rapl:0");
     counter.observe(first.reading, Moment::from_nanos(0));
     let before = counter.total();
     let mut last = first.reading;
     let (mut low, mut high) = (0.0, 0.0);
     while counter.wraps() == 0 && begin.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_millis(5));
-        let next = framed(simulator.mount.path(), &mut msr, 0, "intel-rapl:0");
+        let next = framed(&simulator.path(""), &mut msr, 0, "intel-rapl:0");
         counter.observe(next.reading, Moment::from_nanos(0).after(begin.elapsed()));
         (low, high) = (next.low_uj - first.high_uj, next.high_uj - first.low_uj);
         last = next.reading;
@@ -255,13 +165,13 @@ fn sysfs_zones_of_odd_range_take_the_registers_unit_and_count_the_truth() {
     let Some(simulator) = Simulator::start(&odd) else { return };
     // As on this machine, the vendor's own register may say something else.
     for vendor in [("GenuineIntel", 6, 0x9E), ("AuthenticAMD", 0x17, 0x31)] {
-        let host = simulator.host(vendor, &[]);
+        let host = host(&simulator, vendor, &[]);
         let (_, mut topology) = Topology::discover(&host.root());
         let found = units(&host.root(), None);
         assert_eq!(refine(&mut topology, &found, &mut std::thread::sleep), 2);
         let mut sysfs = Powercap::new(topology);
         assert!(sysfs.domains().iter().all(|domain| domain.scale.is_exact()));
-        is_true(simulator.mount.path(), &mut sysfs, "package-0", ("intel-rapl:0", 65.0));
+        is_true(&simulator.path(""), &mut sysfs, "package-0", ("intel-rapl:0", 65.0));
     }
 }
 
@@ -275,7 +185,9 @@ fn the_hosts_own_registers_are_read_by_their_own_path() {
         is_true(mount.as_ref(), &mut msr, "package-0", ("intel-rapl:0", 65.0));
         return;
     }
-    let Some(binary) = binary() else { return };
+    if !may_run() {
+        return;
+    }
     let vendors = ["GenuineIntel", "AuthenticAMD", "HygonGenuine"];
     let cpuinfo = HostRoot::real().text("/proc/cpuinfo").unwrap_or_default();
     if !vendors.iter().any(|vendor| cpuinfo.contains(vendor)) {
@@ -287,10 +199,9 @@ fn the_hosts_own_registers_are_read_by_their_own_path() {
         return skip("namespaces", "mounting takes unshare(1)");
     }
     let mut command = Command::new("bash");
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/sim/with-sim.sh"));
-    command.args(["-d", "0=package-0@65", "--"]).arg(std::env::current_exe().unwrap());
+    command.args([with_sim(), "-d", "0=package-0@65", "--"]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", "simulated_msr::the_hosts_own_registers_are_read_by_their_own_path"]);
-    let output = command.env("RAPLSIM", binary).output().unwrap();
+    let output = command.env("RAPLSIM", program()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
 }

@@ -4,17 +4,17 @@
 
 use std::time::Duration;
 
-use carbon_ops::meter::counter::Counter;
-use carbon_ops::meter::host_root::HostRoot;
-use carbon_ops::meter::sensor::Backend;
-use carbon_ops::meter::sensor::powercap::{Powercap, Topology};
+use carbon_ops_meter::counter::Counter;
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::Backend;
+use carbon_ops_meter::sensor::powercap::{Powercap, Topology};
 
-use super::scraper::{Rule, Scraper};
-use super::{Observed, Ours, Times};
+use crate::meters::{Observed, Ours, Times};
+use crate::scraper::{Rule, Scraper};
 
 /// The counters that would be summed on this machine; the reason when there are none.
 pub(crate) fn counters(host: &HostRoot) -> Result<Box<dyn Backend>, String> {
-    use carbon_ops::meter::sensor::Availability;
+    use carbon_ops_meter::sensor::Availability;
     match Topology::discover(host) {
         (Availability::Present, topology) => Ok(Box::new(Powercap::new(topology))),
         (Availability::Absent(why) | Availability::Denied(why), _) => Err(why),
@@ -32,7 +32,7 @@ pub(crate) fn observe(
     times.check()?;
     let domains = counters.domains();
     let (mut ours, ranges) = (Vec::new(), domains.iter().map(|d| d.scale.range()));
-    let ranges: Vec<u64> = ranges.map(carbon_ops::units::Microjoules::as_microjoules).collect();
+    let ranges: Vec<u64> = ranges.map(carbon_ops_units::Microjoules::as_microjoules).collect();
     ours.extend(domains.iter().map(|domain| Counter::new(domain.scale, domain.ceiling)));
     let mut ours = Ours::new(ours);
     let mut scrapers = Rule::ALL.map(|rule| Scraper::new(rule, &ranges));

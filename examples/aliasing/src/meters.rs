@@ -4,25 +4,17 @@
 //! Time is virtual for a simulated register, so that ten minutes take a moment; a live register is read
 //! in real time ([`live`]). Our side is [`Counter`] itself and nothing that imitates it.
 //!
-//! Deliberately absent: printing, which is `commands/demo.rs`.
+//! Out of scope: printing, which is `main.rs`.
 
 use std::time::Duration;
 
-use carbon_ops::meter::clock::Moment;
-use carbon_ops::meter::counter::{Counter, Scale, Step};
-use carbon_ops::units::{Microjoules, Watts};
-use jiff::SignedDuration;
+use carbon_ops_meter::clock::Moment;
+use carbon_ops_meter::counter::{Counter, Scale, Step};
+use carbon_ops_units::{Microjoules, Watts};
 
-use crate::aliasing::curve::Curve;
-use crate::aliasing::register::Register;
-use crate::aliasing::scraper::{Rule, Scraper};
-
-pub(crate) mod curve;
-pub(crate) mod live;
-pub(crate) mod plot;
-pub(crate) mod register;
-pub(crate) mod scraper;
-pub(crate) mod svg;
+use crate::curve::Curve;
+use crate::register::Register;
+use crate::scraper::{Rule, Scraper};
 
 /// Power that a package cannot exceed, as the governor assumes where no limit is published
 /// (`Kind::Package` of the meter).
@@ -63,18 +55,6 @@ impl Times {
         }
         Ok(())
     }
-}
-
-/// `100ms`, `15s`, `10m`, `1h 30m`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration, such as 100ms, 15s or 10m");
-    let signed: SignedDuration = text.trim().parse().map_err(|_| wrong())?;
-    Duration::try_from(signed).map_err(|_| wrong())
-}
-
-/// As [`duration`] reads it.
-pub(crate) fn span(duration: Duration) -> String {
-    SignedDuration::try_from(duration).map_or_else(|_| "very long".into(), |d| format!("{d:#}"))
 }
 
 /// Power of a stretch of time, as a meter saw it.
@@ -242,7 +222,7 @@ pub(crate) fn simulate(curve: Curve, range: Microjoules, times: Times) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aliasing::register::{AMD_PACKAGE, MICROJOULES_IN_32_BITS};
+    use crate::register::{AMD_PACKAGE, MICROJOULES_IN_32_BITS};
 
     const USUAL: Times = Times {
         poll: Duration::from_millis(100),
@@ -316,11 +296,6 @@ mod tests {
         {
             let times = Times { poll: ms(poll), scrape: ms(scrape), duration: ms(duration) };
             assert!(times.check().is_err(), "{times:?}");
-        }
-        assert_eq!(span(Duration::from_secs(90)), "1m 30s");
-        assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
-        for text in ["", "15", "-5s", "soon"] {
-            assert!(duration(text).is_err(), "{text}");
         }
     }
 }

@@ -9,8 +9,9 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::aliasing::scraper::Scraper;
-use crate::aliasing::{Observed, Stretch, span};
+use crate::meters::{Observed, Stretch};
+use crate::scraper::Scraper;
+use crate::text::span;
 
 const SIZE: (u32, u32) = (1000, 760);
 const HEAD: u32 = 84;
@@ -154,7 +155,7 @@ fn our_lack(observed: &Observed) -> Vec<(f64, f64)> {
 }
 
 fn point(observed: &Observed, at: Duration, total: u64) -> (f64, f64) {
-    let total = carbon_ops::units::Microjoules::new(total).as_joules();
+    let total = carbon_ops_units::Microjoules::new(total).as_joules();
     (at.as_secs_f64(), observed.reference(at) - total)
 }
 

@@ -8,8 +8,8 @@
 
 use std::fmt::Write as _;
 
-use crate::aliasing::Stretch;
-use crate::render::si;
+use crate::meters::Stretch;
+use crate::text::si;
 
 /// Characters of a plot without its labels: with them, 80.
 const WIDTH: usize = 66;

@@ -1,13 +1,13 @@
 //! Meters of other people: a raw counter, looked at rarely, and three usual ways to treat a fall.
 //!
-//! Raw counters are subtracted here although `carbon_ops::meter::counter` is the only place for that:
+//! Raw counters are subtracted here although `carbon_ops_meter::counter` is the only place for that:
 //! these are the mistakes that the demonstration shows. Nothing else uses them.
 
 use std::time::Duration;
 
-use carbon_ops::units::Microjoules;
+use carbon_ops_units::Microjoules;
 
-use crate::aliasing::Stretch;
+use crate::meters::Stretch;
 
 /// What to make of a counter that fell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,26 +1,83 @@
-//! `carbon-ops demo aliasing`: what a slow scraper of an energy counter misses, next to the meter of
-//! this product on the same counter.
+//! `aliasing`: what a slow scraper of an energy counter misses, next to the meter of carbon-ops on the
+//! same counter.
 //!
-//! Deliberately absent: the meters themselves, which are in [`crate::aliasing`].
+//! An example of how the meter's library is used: `meters` holds the one call that counts, and the three
+//! usual ways to do it worse. Out of scope: carbon, records, and any measurement that is kept.
 
 use std::fmt::Write as _;
-use std::io::Write;
-use std::path::Path;
-use std::time::Instant;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use carbon_ops::meter::host_root::HostRoot;
-use carbon_ops::meter::sensor::Backend;
-use carbon_ops::units::Microjoules;
+use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::Backend;
+use carbon_ops_units::Microjoules;
+use clap::Parser;
 use serde_json::{Value, json};
 
-use crate::aliasing::plot::{Frame, plot};
-use crate::aliasing::register::{AMD_PACKAGE, MICROJOULES_IN_32_BITS};
-use crate::aliasing::{Observed, Times, live, simulate, span, svg};
-use crate::args::{Demo, DemoAliasing};
-use crate::render::si;
+use crate::curve::Curve;
+use crate::meters::{Observed, Times, simulate};
+use crate::plot::{Frame, plot};
+use crate::register::{AMD_PACKAGE, MICROJOULES_IN_32_BITS, parse_range};
+use crate::text::{duration, si, span};
 
-/// What the command will show, and on what.
+mod curve;
+mod live;
+mod meters;
+mod plot;
+mod register;
+mod scraper;
+mod svg;
+mod text;
+
+/// The same counter read ten times a second and by a slow scraper: who misses what
+///
+/// Simulates a register that anyone can run, in virtual time, and holds carbon-ops and three usual
+/// scrapers against the true energy. Without --range it shows two: that of an AMD package, and the
+/// 4295 J of software that keeps microjoules in 32 bits, which start anew every 11 s at 390 W.
+#[derive(Debug, Parser)]
+#[command(name = "aliasing", version, max_term_width = 100)]
+struct Cli {
+    /// Power: W, square:HIGH:LOW:PERIOD or sine:MEAN:AMPLITUDE:PERIOD
+    #[arg(long, value_name = "CURVE", default_value = "square:600:180:14s")]
+    watts: Curve,
+
+    /// Energy after which the register starts anew, such as 65.5kJ, 262kJ, 4295J, or in µJ
+    #[arg(long, value_name = "ENERGY", value_parser = parse_range)]
+    range: Option<Microjoules>,
+
+    /// How often the scraper looks
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
+    scrape: Duration,
+
+    /// How often carbon-ops looks
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration)]
+    poll: Duration,
+
+    /// For how long: 10m simulated, 60s live
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+
+    /// Read this machine's counters in real time where they can be read
+    #[arg(long, conflicts_with_all = ["watts", "range"])]
+    live: bool,
+
+    /// Powercap class directory to read instead of the host's
+    #[arg(long, value_name = "DIR", requires = "live")]
+    powercap_root: Option<PathBuf>,
+
+    /// Draw the picture to this file too
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the program will show, and on what.
 struct Shown {
     cases: Vec<Observed>,
     /// Why it is not this machine, where that was asked for.
@@ -29,8 +86,25 @@ struct Shown {
     domains: Vec<String>,
 }
 
-pub(crate) fn run(command: &Demo, out: &mut impl Write) -> Result<u8> {
-    let Demo::Aliasing(args) = command;
+fn main() -> ExitCode {
+    let args = Cli::parse();
+    match run(&args, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that has seen enough is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "aliasing: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn run(args: &Cli, out: &mut impl Write) -> Result<()> {
     let shown = observe(args, out)?;
     if let (Some(path), Some(first)) = (&args.svg, shown.cases.first()) {
         let text = svg::picture(first, &title(first, &shown))?;
@@ -42,10 +116,10 @@ pub(crate) fn run(command: &Demo, out: &mut impl Write) -> Result<u8> {
     } else {
         write!(out, "{}", to_text(&shown, args.svg.as_deref()))?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn observe(args: &DemoAliasing, out: &mut impl Write) -> Result<Shown> {
+fn observe(args: &Cli, out: &mut impl Write) -> Result<Shown> {
     let duration = args.duration.unwrap_or(if args.live { LIVE } else { SIMULATED });
     let times = Times { poll: args.poll, scrape: args.scrape, duration };
     times.check().map_err(|why| anyhow!(why))?;
@@ -66,8 +140,8 @@ fn observe(args: &DemoAliasing, out: &mut impl Write) -> Result<Shown> {
     Ok(Shown { cases, why_simulated, domains: Vec::new() })
 }
 
-const SIMULATED: std::time::Duration = std::time::Duration::from_secs(600);
-const LIVE: std::time::Duration = std::time::Duration::from_secs(60);
+const SIMULATED: Duration = Duration::from_secs(600);
+const LIVE: Duration = Duration::from_secs(60);
 
 fn observe_live(
     mut counters: Box<dyn Backend>,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::render::si;
+use crate::text::si;
 
 /// More than any rack draws; beyond it something was mistyped.
 const WATTS_MAX: f64 = 1e6;
@@ -138,7 +138,7 @@ fn parse_watts(text: &str) -> Result<f64, String> {
 }
 
 fn parse_period(text: &str) -> Result<Duration, String> {
-    let period = super::duration(text)?;
+    let period = crate::text::duration(text)?;
     if period < PERIOD_MIN {
         return Err(format!("a period of {text} is shorter than 100 ms"));
     }
@@ -147,7 +147,7 @@ fn parse_period(text: &str) -> Result<Duration, String> {
 
 impl fmt::Display for Curve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let length = |period: &Duration| super::span(*period);
+        let length = |period: &Duration| crate::text::span(*period);
         match self {
             Self::Constant(watts) => write!(f, "{}", si(*watts, "W")),
             Self::Square { high, low, period } => {
@@ -190,7 +190,7 @@ mod tests {
             ("0", "nothing to show"),
             ("1e9", "between"),
             ("square:1:2", "not W, square"),
-            ("square:1:2:3", "duration"),
+            ("square:1:2:soon", "duration"),
             ("square:1:2:1ms", "shorter"),
             ("sine:10:20:5s", "below nothing"),
             ("triangle:1:2:3s", "not W, square"),

@@ -1,11 +1,11 @@
 //! A simulated energy register: it counts ticks, wraps, and is printed in µJ as the kernel does it.
 //!
 //! The kernel's arithmetic is written down here a second time, apart from the meter's
-//! [`carbon_ops::meter::counter`], so that the one is a check of the other.
+//! [`carbon_ops_meter::counter`], so that the one is a check of the other.
 //!
 //! Deliberately absent: power curves, and any reading of a real register.
 
-use carbon_ops::units::Microjoules;
+use carbon_ops_units::Microjoules;
 
 /// `max_energy_range_uj` of an AMD package: 2³²−1 ticks of 15.258 µJ (2⁻¹⁶ J).
 pub(crate) const AMD_PACKAGE: Microjoules = Microjoules::new(65_532_610_987);

@@ -1,0 +1,34 @@
+//! A command at a pseudo-terminal, which script(1) makes.
+
+use std::io::Write as _;
+use std::process::{Child, Stdio};
+
+use crate::home::{Done, Home, finish};
+use crate::skip::skip;
+
+/// A shell line at a terminal of its own.
+#[derive(Debug)]
+pub struct Terminal(Child);
+
+impl Terminal {
+    /// Starts a line; nothing, said aloud, where there is no script(1).
+    pub fn start(home: &Home, line: &str) -> Option<Self> {
+        let mut command = home.program("script");
+        command.args(["--quiet", "--return", "--flush", "--command", line, "/dev/null"]);
+        let Ok(child) = command.stdin(Stdio::piped()).spawn() else {
+            skip("terminal", "there is no script(1) to make one");
+            return None;
+        };
+        Some(Self(child))
+    }
+
+    /// Types a few keys, such as `\x03` for Ctrl-C.
+    pub fn types(&mut self, keys: &str) {
+        self.0.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for the end; what was shown is its standard output.
+    pub fn finish(self) -> Done {
+        finish(self.0)
+    }
+}
