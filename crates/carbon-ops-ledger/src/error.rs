@@ -4,14 +4,14 @@
 //! Two of these decide what a caller may do next: after [`Error::NotStored`] the ledger is as it
 //! was and the next append may work; after [`Error::Fatal`] its state is unknown until it has been
 //! opened again. Left out: faults that a verification finds; those are results, not errors, and
-//! live in [`crate::entry::Fault`].
+//! live in [`carbon_ops_proof::entry::Fault`].
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::entry::Fault;
+use carbon_ops_proof::entry::Fault;
 
 /// A result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -247,28 +247,19 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A text that is no key.
-    #[error("not an Ed25519 key: {reason}")]
-    InvalidKey {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A line of a list of trusted keys that cannot be read.
-    #[error("line {line} of {origin} names no key: {reason}")]
-    Trust {
-        /// The file, or what else the text came from.
-        origin: String,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The signer did not sign.
-    #[error("the signer failed: {reason}")]
-    Signer {
-        /// What it said.
-        reason: String,
-    },
+    /// What is not about files: a text that is no key, a signer that did not sign.
+    #[error(transparent)]
+    Proof(carbon_ops_proof::Error),
+}
+
+impl From<carbon_ops_proof::Error> for Error {
+    fn from(error: carbon_ops_proof::Error) -> Self {
+        match error {
+            // One name for it, wherever it is found.
+            carbon_ops_proof::Error::InvalidEntry(fault) => Self::InvalidEntry(fault),
+            other => Self::Proof(other),
+        }
+    }
 }
 
 impl Error {

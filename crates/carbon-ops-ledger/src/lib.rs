@@ -34,31 +34,21 @@
 //! ```
 
 pub mod append;
-pub mod canonical;
-pub mod checkpoint;
-pub mod cosignature;
 mod durable;
-pub mod entry;
 mod error;
 pub mod files;
-mod hex;
 pub mod keys;
 pub mod legacy;
-mod lines;
-pub mod merkle;
-pub mod note;
 pub mod pack;
-pub mod policy;
-pub mod proof;
-pub mod read;
-pub mod roster;
-mod seek;
 pub mod segment;
 pub mod storage;
 mod tail;
 pub mod tile;
-mod torn;
-pub mod verify;
 pub mod witness;
+
+// The command still finds these here.
+pub use carbon_ops_proof::{
+    canonical, checkpoint, cosignature, entry, merkle, note, policy, proof, read, roster, verify,
+};
 
 pub use error::{Error, Result};

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
-use crate::checkpoint::TreeHead;
-use crate::cosignature::cosign;
-use crate::keys::{PublicKey, Signer};
-use crate::merkle::{TreeHash, empty_root, verify_consistency};
-use crate::note::{KeyKind, Note, NoteError, NoteSignature, VerifierKey};
+use carbon_ops_proof::checkpoint::TreeHead;
+use carbon_ops_proof::cosignature::cosign;
+use carbon_ops_proof::keys::{PublicKey, Signer};
+use carbon_ops_proof::merkle::{TreeHash, empty_root, verify_consistency};
+use carbon_ops_proof::note::{KeyKind, Note, NoteError, NoteSignature, VerifierKey};
 
 mod dir;
 mod list;

@@ -11,7 +11,7 @@ use carbon_ops_estimate::record::{Record, RecordKind};
 use carbon_ops_ledger::append::Founding;
 use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_ledger::entry::RESERVED_MEMBERS;
-use carbon_ops_ledger::keys::{PublicKey, Trust};
+use carbon_ops_ledger::keys::{PublicKey, Trust, trust_from_file_or_hex};
 use carbon_ops_ledger::read::last;
 use carbon_ops_ledger::segment::{LedgerReader, SegmentName};
 use carbon_ops_ledger::storage::LEDGER_FILE;
@@ -246,7 +246,7 @@ fn inspect(
     };
     let mut report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| cannot_read(path))?;
-    report.add_segment_faults(&segments);
+    report.add_faults(segments.iter().map(Into::into));
     let continuity = continuity.finish(&records::known_gaps(&report.life));
     Ok(Verified { report, others, continuity })
 }
@@ -254,7 +254,7 @@ fn inspect(
 /// The keys given, else those of the local key store, else none.
 pub(super) fn trust(given: Option<&str>, settings: &Settings, edge: &Edge) -> Result<Trust> {
     match given {
-        Some(given) => Ok(Trust::from_file_or_hex(given)?),
+        Some(given) => Ok(trust_from_file_or_hex(given)?),
         None => Store::of(settings, edge).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None)),
     }
 }

@@ -141,7 +141,7 @@ pub(super) fn import(
         }
         return Ok(report.exit_code());
     }
-    let pin = Imported::of(&report);
+    let pin = report.imported();
     let store = Store::of(settings, edge)?.at(Some(&args.into));
     let (key, _) = store.key(true)?;
     let founding = Founding { imported: Some(pin.clone()), ..Founding::default() };
@@ -187,7 +187,7 @@ pub(super) fn check_pinned(file: Option<&Path>, pin: Option<&Imported>) -> Resul
     };
     // The keys of the pin, not the user's: the same question as at the import.
     let trust = Trust::parse(&pin.keys.join("\n"), "the first entry")?;
-    let found = Imported::of(&verified(file, &trust)?);
+    let found = verified(file, &trust)?.imported();
     Ok(Some(Pinned { differences: pin.differences(&found) }))
 }
 

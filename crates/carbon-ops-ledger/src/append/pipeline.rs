@@ -68,10 +68,11 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use carbon_ops_proof::entry::{Durability, LedgerId};
+use carbon_ops_proof::keys::{Signer, Trust};
+
 use super::{Ledger, Repair, SEGMENT_BYTES, WriterOptions};
-use crate::entry::{Durability, LedgerId};
 use crate::error::{Error, Result};
-use crate::keys::{Signer, Trust};
 use crate::storage::Storage;
 
 mod intake;
@@ -86,7 +87,7 @@ use succession::Succession;
 use writer::{Hands, Writer};
 
 /// How many bytes a batch has at most: what is written between two syncs.
-pub const MAX_BATCH_BYTES: usize = crate::torn::MAX_BATCH_BYTES;
+pub const MAX_BATCH_BYTES: usize = carbon_ops_proof::torn::MAX_BATCH_BYTES;
 /// How many lines a batch has at most.
 pub const MAX_BATCH_LINES: usize = 1024;
 /// How long an entry is without a checkpoint at most, while a pipeline lives and gets its turns.

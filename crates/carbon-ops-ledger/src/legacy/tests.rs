@@ -1,12 +1,12 @@
 //! The reader and the writer of Python's JSON, against what Python 3.11 prints.
 
+use carbon_ops_proof::canonical::Reason;
+use carbon_ops_proof::keys::Trust;
 use proptest::prelude::*;
 
 use super::python::{Form, dumps, float_repr};
 use super::value::{self, Oddity, Value};
 use super::{Fault, Line, Record, strip};
-use crate::canonical::Reason;
-use crate::keys::Trust;
 
 /// `repr` of each double, by Python 3.11.
 const REPRS: [(f64, &str); 25] = [

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use carbon_ops_ledger::keys::{SecretKey, Trust};
 use carbon_ops_ledger::legacy::{MAX_LINE_BYTES, Record, Report, append, verify};
-use carbon_ops_ledger::verify::Status;
-
+use carbon_ops_proof::verify::Status;
 use proptest::prelude::*;
 
 use crate::support::{key, trust};

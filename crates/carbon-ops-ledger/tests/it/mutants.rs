@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use carbon_ops_ledger::append::Ledger;
-use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical, parse};
 use carbon_ops_ledger::keys::{SecretKey, Signer as _, Trust};
-use carbon_ops_ledger::verify::{
+use carbon_ops_proof::canonical::{Object, Value, object_to_canonical, parse};
+use carbon_ops_proof::verify::{
     Anchor, AnchorKind, Examined, Examiner, Report, Sequence, Settings, StoredLine,
 };
 
@@ -366,7 +366,7 @@ fn the_judge_of_mutants_gives_the_report_of_a_verification() {
         if let Some(at) = flipped {
             file[at] ^= 4;
         }
-        let report = carbon_ops_ledger::verify::verify_against(
+        let report = carbon_ops_proof::verify::verify_against(
             &file[..],
             &KEPT.trust,
             &KEPT.anchors,

@@ -11,15 +11,15 @@ use std::io::{self, Write as _};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use carbon_ops_ledger::append::Ledger;
-use carbon_ops_ledger::canonical::Object;
-use carbon_ops_ledger::checkpoint::{
+use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
+use carbon_ops_ledger::storage::DirStorage;
+use carbon_ops_proof::canonical::Object;
+use carbon_ops_proof::checkpoint::{
     CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
 };
-use carbon_ops_ledger::entry::LedgerId;
-use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
-use carbon_ops_ledger::note::Note;
-use carbon_ops_ledger::storage::DirStorage;
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, Report, Settings, Status, verify_records};
+use carbon_ops_proof::entry::LedgerId;
+use carbon_ops_proof::note::Note;
+use carbon_ops_proof::verify::{Anchor, AnchorKind, Report, Settings, Status, verify_records};
 use sha2::{Digest, Sha256};
 
 use crate::batches::{Script, UnderWay, play};
@@ -76,7 +76,7 @@ impl Signer for Notary {
         self.key.public_key()
     }
 
-    fn sign(&self, message: &[u8]) -> carbon_ops_ledger::Result<[u8; 64]> {
+    fn sign(&self, message: &[u8]) -> carbon_ops_proof::Result<[u8; 64]> {
         let checkpoint = str::from_utf8(message).ok().and_then(Checkpoint::parse);
         self.world.lock().unwrap().signed.extend(checkpoint);
         self.key.sign(message)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use carbon_ops_ledger::segment::LedgerReader;
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, Settings, verify_against, verify_records};
+use carbon_ops_proof::verify::{Anchor, AnchorKind, Settings, verify_against, verify_records};
 
 use crate::support::{LEDGER_ID, key, ledger_of, lines, other_key, trust};
 

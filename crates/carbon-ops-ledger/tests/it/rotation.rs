@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use carbon_ops_ledger::append::pipeline::{Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{Ledger, Rotation, WriterOptions};
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
-use carbon_ops_ledger::entry::{AddedKey, LedgerId, RetiredKey, RotationReason, possession_text};
 use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
-use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
-use carbon_ops_ledger::verify::{
+use carbon_ops_ledger::{Error, Result};
+use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
+use carbon_ops_proof::entry::{AddedKey, LedgerId, RetiredKey, RotationReason, possession_text};
+use carbon_ops_proof::note::Note;
+use carbon_ops_proof::verify::{
     Anchor, AnchorKind, AnchorVerdict, Settings, Status, verify_against, verify_records,
 };
-use carbon_ops_ledger::{Error, Result};
 use tempfile::TempDir;
 
 use crate::frozen::frozen;
@@ -247,8 +247,8 @@ impl Signer for Refusing {
         self.0
     }
 
-    fn sign(&self, _: &[u8]) -> Result<[u8; 64]> {
-        Err(Error::Signer { reason: "the card was removed".into() })
+    fn sign(&self, _: &[u8]) -> carbon_ops_proof::Result<[u8; 64]> {
+        Err(carbon_ops_proof::Error::Signer { reason: "the card was removed".into() })
     }
 }
 
@@ -260,12 +260,21 @@ fn a_foreign_signer_that_refuses_leaves_the_ledger_as_it_was_and_can_be_asked_ag
     let absent = Refusing(second_key().public_key());
     let rotation = Rotation { add: vec![&absent], ..Rotation::default() };
     let refused = ledger.rotate(&rotation, NOW);
-    assert!(matches!(&refused, Err(Error::Signer { .. })), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(Error::Proof(carbon_ops_proof::Error::Signer { .. }))),
+        "{refused:?}"
+    );
     let card = Refusing(old.public_key());
     let mut by_card =
         Ledger::open_for_append(disk.clone(), &card, &trust(), NOW, options()).unwrap();
-    assert!(matches!(by_card.append(payload(1), NOW), Err(Error::Signer { .. })));
-    assert!(matches!(by_card.checkpoint(NOW), Err(Error::Signer { .. })));
+    assert!(matches!(
+        by_card.append(payload(1), NOW),
+        Err(Error::Proof(carbon_ops_proof::Error::Signer { .. }))
+    ));
+    assert!(matches!(
+        by_card.checkpoint(NOW),
+        Err(Error::Proof(carbon_ops_proof::Error::Signer { .. }))
+    ));
     assert_eq!(disk.content().file, before.file);
     assert!(!disk.content().beside.contains_key("checkpoint"));
     ledger.append(payload(1), NOW).unwrap();
@@ -315,7 +324,7 @@ impl Signer for Heir {
         self.key.public_key()
     }
 
-    fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
+    fn sign(&self, message: &[u8]) -> carbon_ops_proof::Result<[u8; 64]> {
         self.key.sign(message)
     }
 

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use carbon_ops_ledger::append::{Ledger, WriterOptions};
-use carbon_ops_ledger::canonical::{Object, Value, parse};
 use carbon_ops_ledger::keys::{SecretKey, Trust};
 use carbon_ops_ledger::storage::Storage;
-use carbon_ops_ledger::verify::{Report, verify};
+use carbon_ops_proof::canonical::{Object, Value, parse};
+use carbon_ops_proof::verify::{Report, verify};
 
 pub(crate) const NOW: &str = "2026-11-23T09:00:00.000000Z";
 pub(crate) const LATER: &str = "2026-11-23T09:05:00.000000Z";

@@ -1,9 +1,9 @@
 //! What an interrupted write leaves, and what becomes of it.
 
 use carbon_ops_ledger::append::{Ledger, Repair};
-use carbon_ops_ledger::entry::Fault;
-use carbon_ops_ledger::verify::Status;
 use carbon_ops_ledger::{Error, Result};
+use carbon_ops_proof::entry::Fault;
+use carbon_ops_proof::verify::Status;
 
 use crate::support::{
     LATER, LEDGER_ID, MemoryDisk, key, ledger_of, lines, numbers, options, payload, report, trust,

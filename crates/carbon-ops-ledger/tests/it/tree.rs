@@ -6,19 +6,17 @@ use std::fs;
 
 use carbon_ops_ledger::Error;
 use carbon_ops_ledger::append::{CHECKPOINT_EVERY, Ledger, SignedCheckpoint};
-use carbon_ops_ledger::checkpoint::{
-    CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
-};
-use carbon_ops_ledger::entry::{Fault, LedgerId};
 use carbon_ops_ledger::keys::Trust;
-use carbon_ops_ledger::merkle::{TreeHash, inclusion_proof, leaf_hash, node_hash};
-use carbon_ops_ledger::note::Note;
-use carbon_ops_ledger::proof::{Proof, ProofFault};
 use carbon_ops_ledger::storage::{DirStorage, Storage as _};
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
-use carbon_ops_ledger::verify::{
-    Anchor, AnchorKind, AnchorVerdict, Report, Status, verify_against,
+use carbon_ops_proof::checkpoint::{
+    CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
 };
+use carbon_ops_proof::entry::{Fault, LedgerId};
+use carbon_ops_proof::merkle::{TreeHash, inclusion_proof, leaf_hash, node_hash};
+use carbon_ops_proof::note::Note;
+use carbon_ops_proof::proof::{Proof, ProofFault};
+use carbon_ops_proof::verify::{Anchor, AnchorKind, AnchorVerdict, Report, Status, verify_against};
 
 use crate::support::{
     ALL_UNSYNCED, Content, Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, key, ledger_of,
