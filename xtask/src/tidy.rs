@@ -24,17 +24,39 @@ pub(crate) enum Mode {
 
 /// Which of our crates may depend on which others of ours. A crate that is not named here may not
 /// exist: whoever adds one decides its arrows.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("carbon-ops-units", &[]),
     ("carbon-ops-meter", &["carbon-ops-units"]),
     ("carbon-ops-governor", &["carbon-ops-meter", "carbon-ops-units"]),
     ("carbon-ops-estimate", &["carbon-ops-units"]),
-    ("carbon-ops-ledger", &[]),
+    ("carbon-ops-proof", &[]),
+    ("carbon-ops-ledger", &["carbon-ops-proof"]),
     (
         "carbon-ops-cli",
-        &["carbon-ops-estimate", "carbon-ops-ledger", "carbon-ops-meter", "carbon-ops-units"],
+        &[
+            "carbon-ops-estimate",
+            "carbon-ops-ledger",
+            "carbon-ops-meter",
+            "carbon-ops-proof",
+            "carbon-ops-units",
+        ],
     ),
     ("xtask", &[]),
+];
+
+/// Where no system is asked for anything: what is checked there has to be checked in a browser too.
+const PURE: &str = "crates/carbon-ops-proof/src/";
+
+/// What asks a system.
+const SYSTEM: [&str; 8] = [
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::os",
+    "std::process",
+    "Instant::now",
+    "SystemTime",
+    "Timestamp::now",
 ];
 
 /// A larger file belongs into a release or a package, not into every clone.
@@ -82,6 +104,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     complaints.extend(private_places(&files));
     complaints.extend(large_files(&files));
     complaints.extend(unfinished_code(&files));
+    complaints.extend(pure(&files));
     complaints.extend(changelog(&files, &version(&metadata)?));
     complaints.extend(documents(&files, &hash_of));
     complaints.extend(audit::complaints(&audit::tree(root)?, text_of(&files, audit::LIST)));
@@ -224,6 +247,19 @@ fn unfinished_code(files: &[File]) -> Vec<String> {
     complaints
 }
 
+/// What a stranger checks bytes with opens no file and reads no clock; nor do its tests.
+fn pure(files: &[File]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (path, text) in texts(files, ".rs").filter(|(path, _)| path.starts_with(PURE)) {
+        for (number, line) in (1..).zip(text.lines()) {
+            for name in SYSTEM.iter().filter(|name| line.contains(**name)) {
+                complaints.push(format!("{path}:{number}: {name}, where no system is asked"));
+            }
+        }
+    }
+    complaints
+}
+
 /// The change log, where there is one, has an entry for the current version.
 fn changelog(files: &[File], version: &str) -> Vec<String> {
     match text_of(files, "CHANGELOG.md") {
@@ -345,6 +381,16 @@ mod tests {
         assert_eq!(unfinished_code(&[file("a.rs", "//! Does it all.\n")]), [""; 0]);
         for name in UNFINISHED {
             assert_eq!(unfinished_code(&[file("a.rs", &format!("fn a() {{ {name}) }}"))]).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_system_that_is_asked_where_none_may_be_is_found() {
+        for name in SYSTEM {
+            let text = format!("//! A.\nuse {name};\n");
+            assert_eq!(pure(&[file("crates/carbon-ops-ledger/src/a.rs", &text)]), [""; 0]);
+            let found = pure(&[file(&format!("{PURE}a.rs"), &text)]);
+            assert_eq!(found, [format!("{PURE}a.rs:2: {name}, where no system is asked")]);
         }
     }
 
