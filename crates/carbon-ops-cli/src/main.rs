@@ -24,6 +24,7 @@ mod config;
 mod edge;
 mod gpus;
 mod grid;
+mod hints;
 mod host;
 mod hourly;
 mod measure;

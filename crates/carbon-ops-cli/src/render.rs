@@ -8,6 +8,7 @@ use carbon_ops_estimate::record::{AttributionMode, Record, Sensor, SensorStatus,
 use carbon_ops_units::{KilowattHours, Microjoules};
 
 use crate::gpus::Gpu;
+use crate::hints::hint;
 use crate::measure::Note;
 
 /// A number with an SI prefix and three significant digits; never `0` for what is not zero.
@@ -41,17 +42,17 @@ pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
 
 /// An error with its causes, none said twice, and its hints after everything else.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
-    let (mut text, mut hints) = (String::new(), String::new());
+    let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        let (message, hint) = cause.split_once("\nhint:").map_or((&*cause, ""), |(m, h)| (m, h));
+        let message = cause.split_once("\nhint:").map_or(&*cause, |(message, _)| message);
         if !text.contains(message) {
             let _ = write!(text, "{}{message}", if text.is_empty() { "" } else { ": " });
         }
-        if !hint.is_empty() && !hints.contains(hint) {
-            let _ = write!(hints, "\nhint:{hint}");
-        }
     }
-    text + &hints
+    for hint in hint(error) {
+        let _ = write!(text, "\nhint: {hint}");
+    }
+    text
 }
 
 /// Text of others, without the control characters that a terminal would obey.

@@ -62,21 +62,6 @@ pub enum Status {
     Rewritten,
 }
 
-impl Status {
-    /// The exit code of a verification: 0 valid, 1 tampered, 2 could not be checked for want of a
-    /// trusted key, 3 cut off or rewritten since it was signed for, 4 valid up to a torn end.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Valid => 0,
-            Self::Tampered => 1,
-            Self::Untrusted => 2,
-            Self::Rewritten => 3,
-            Self::TornTail => 4,
-        }
-    }
-}
-
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -149,12 +134,6 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl Report {
-    /// See [`Status::exit_code`].
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        self.status.exit_code()
-    }
-
     /// Adds what is wrong with the files that the lines came from: a ledger of which one is missing,
     /// there twice or renamed is not as it was written.
     pub fn add_faults(&mut self, faults: impl IntoIterator<Item = FaultReport>) {
@@ -309,7 +288,7 @@ impl std::fmt::Debug for Settings<'_> {
 /// use carbon_ops_proof::keys::Trust;
 /// use carbon_ops_proof::verify::{Status, verify};
 /// let report = verify(&b""[..], &Trust::new(), &mut |_| Ok(())).unwrap();
-/// assert_eq!((report.status, report.exit_code()), (Status::Tampered, 1));
+/// assert_eq!((report.status, report.lines), (Status::Tampered, 0));
 /// ```
 pub fn verify(
     reader: impl BufRead,

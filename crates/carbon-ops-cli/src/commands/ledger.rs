@@ -26,6 +26,7 @@ use crate::commands::progress::Progress;
 use crate::commands::{estimate, legacy};
 use crate::config::Settings;
 use crate::edge::Edge;
+use crate::hints;
 use crate::render::{self, Stored, counted, plain, si};
 use crate::store::Store;
 
@@ -162,16 +163,16 @@ fn check(
         legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
     }
     if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
-        return Ok(Status::Tampered.exit_code());
+        return Ok(hints::exit_code(Status::Tampered));
     }
     // What this version cannot read, it has not checked.
     let sound = matches!(report.status, Status::Valid | Status::TornTail);
     let code = if others.newer > 0 && sound {
         COULD_NOT
     } else if args.complete && sound {
-        records::completeness(&continuity).unwrap_or(report.exit_code())
+        records::completeness(&continuity).unwrap_or(hints::exit_code(report.status))
     } else {
-        report.exit_code()
+        hints::exit_code(report.status)
     };
     Ok(witnessed.map_or(code, |witnessed| witnessed.exit_code(code)))
 }

@@ -18,6 +18,7 @@ use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
 use crate::commands::progress::{Counted, Progress};
 use crate::config::Settings;
 use crate::edge::Edge;
+use crate::hints;
 use crate::render::counted;
 use crate::store::{PATIENCE, Store};
 
@@ -40,7 +41,7 @@ pub(super) fn check(
     } else {
         write_report(&report, path, out)?;
     }
-    Ok(report.exit_code())
+    Ok(hints::exit_code(report.status))
 }
 
 fn verified(path: &Path, trust: &Trust) -> Result<Report> {
@@ -139,7 +140,7 @@ pub(super) fn import(
                 "hint: --accept-unverified imports it, and records what is wrong with it"
             )?;
         }
-        return Ok(report.exit_code());
+        return Ok(hints::exit_code(report.status));
     }
     let pin = report.imported();
     let store = Store::of(settings, edge)?.at(Some(&args.into));

@@ -25,7 +25,6 @@ fn a_key_file_is_for_its_owner_alone() {
         fs::set_permissions(&path, PermissionsExt::from_mode(exposed)).unwrap();
         let message = load_secret(&path).unwrap_err().to_string();
         assert!(message.contains(&format!("mode {exposed:04o}")), "{message}");
-        assert!(message.ends_with(&format!("hint: chmod 600 {}", path.display())), "{message}");
     }
     fs::set_permissions(&path, PermissionsExt::from_mode(0o400)).unwrap();
     assert!(load_secret(&path).is_ok());

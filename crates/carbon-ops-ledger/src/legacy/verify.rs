@@ -73,12 +73,6 @@ impl Report {
             verdict: self.status,
         }
     }
-
-    /// See [`Status::exit_code`].
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        self.status.exit_code()
-    }
 }
 
 /// A key in a report.

@@ -37,9 +37,7 @@ const DIR_MODE: u32 = 0o755;
 pub enum WitnessDirError {
     /// Nobody made it a witness's.
     #[error(
-        "{} is not the directory of a witness\nhint: `carbon-ops witness init` makes one; if there was \
-         one here and it is lost, retire the witness's key: one without memory would cosign a second \
-         history",
+        "{} is not the directory of a witness",
         .0.display()
     )]
     NotInitialised(PathBuf),

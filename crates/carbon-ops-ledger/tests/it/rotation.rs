@@ -19,8 +19,8 @@ use tempfile::TempDir;
 use crate::frozen::frozen;
 use crate::pipeline::HandClock;
 use crate::support::{
-    Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, key, lines, numbers, options, payload,
-    report, second_key, trust,
+    Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, code, key, lines, numbers, options,
+    payload, report, second_key, trust,
 };
 
 fn retired(key: &SecretKey) -> RetiredKey {
@@ -390,7 +390,6 @@ fn a_pipeline_whose_key_is_retired_for_good_ends_with_nothing_half_done() {
         let refused = ticket.wait().unwrap_err();
         let Error::Stopped { cause, written: false, .. } = &refused else { panic!("{refused:?}") };
         assert!(matches!(**cause, Error::KeyNotInRoster { .. }), "{cause}");
-        assert!(refused.to_string().contains("hint: use a key that may"), "{refused}");
         assert!(submitter.submit(&payload(41)).is_err());
         assert!(pipeline.close().is_err());
         assert_eq!(file(), before);
@@ -414,7 +413,7 @@ fn a_cut_below_a_change_is_proven_to_who_trusts_the_new_key_and_to_others_unknow
         let settings =
             Settings { anchors: &anchors, history: Some(&history), ..Settings::new(trust) };
         let report = verify_records(file, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
-        (report.exit_code(), report.anchors.iter().map(|a| a.verdict).collect::<Vec<_>>())
+        (code(report.status), report.anchors.iter().map(|a| a.verdict).collect::<Vec<_>>())
     };
     let unknown = AnchorVerdict::UnknownKey;
     let both = Trust::from_iter([key().public_key(), new.public_key()]);

@@ -85,10 +85,7 @@ pub enum PackError {
     #[error("the earlier checkpoint is of another ledger, or of more lines than the latest one")]
     OtherLedger,
     /// An entry that no checkpoint covers was asked for.
-    #[error(
-        "entry {seq} was asked for, and the checkpoint covers {size}\nhint: `carbon-ops ledger \
-         checkpoint` signs one for the entries that there are"
-    )]
+    #[error("entry {seq} was asked for, and the checkpoint covers {size}")]
     Beyond {
         /// Its number.
         seq: u64,
@@ -96,10 +93,7 @@ pub enum PackError {
         size: u64,
     },
     /// The ledger is not the one that was signed for.
-    #[error(
-        "the ledger is not the one that was signed for, at entry {seq}: {source}\nhint: run \
-         `carbon-ops ledger verify`; if that is well, remove the directory `tile` beside the ledger"
-    )]
+    #[error("the ledger is not the one that was signed for, at entry {seq}: {source}")]
     Contradiction {
         /// The entry, or the size of the tree.
         seq: u64,

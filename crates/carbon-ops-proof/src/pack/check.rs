@@ -29,18 +29,6 @@ pub enum PackStatus {
     Tampered,
 }
 
-impl PackStatus {
-    /// 0 valid, 1 tampered with, 2 could not be checked for want of a trusted key.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Valid => 0,
-            Self::Tampered => 1,
-            Self::Untrusted => 2,
-        }
-    }
-}
-
 /// What is wrong with a pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -23,7 +23,7 @@ use super::{COULD_NOT, Owner, check_payload};
 use crate::args::LedgerAppend;
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::render::counted;
+use crate::render::{counted, describe};
 use crate::store::Store;
 
 /// As many lines may be under way as one submitter may have.
@@ -144,7 +144,7 @@ impl Told {
             match submitted.map(Ticket::wait) {
                 Ok(Ok(acknowledged)) => self.acknowledge(number, acknowledged, out)?,
                 Ok(Err(error @ (LedgerError::InvalidEntry(_) | LedgerError::Busy { .. }))) => {
-                    self.refuse(number, &error.to_string(), err);
+                    self.refuse(number, &describe(&error.into()), err);
                 }
                 Ok(Err(error)) => {
                     out.flush()?;

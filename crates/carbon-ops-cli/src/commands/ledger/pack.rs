@@ -20,6 +20,7 @@ use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::progress::{Counted, Progress};
 use crate::config::Settings;
 use crate::edge::Edge;
+use crate::hints;
 use crate::render::plain;
 
 pub(super) fn write(
@@ -114,7 +115,7 @@ pub(super) fn check(
     let since = kept.as_ref().map(|kept| Since::of(kept, &report));
     // What this version cannot read, it has not checked.
     let unread = others.newer > 0 && report.status == PackStatus::Valid;
-    let mut code = if unread { COULD_NOT } else { report.status.exit_code() };
+    let mut code = if unread { COULD_NOT } else { hints::pack_exit_code(report.status) };
     if whole {
         code = witnessed.as_ref().map_or(code, |witnessed| witnessed.exit_code(code));
         code = since.as_ref().map_or(code, |since| since.exit_code(code));
