@@ -2,7 +2,7 @@
 //! tlog-checkpoint v1.0.0).
 //!
 //! Whoever kept one can tell that the ledger was cut or rewritten below it. Left out: when one is
-//! made and where it is stored (`append/sign.rs`), and comparing one with a ledger (`verify.rs`).
+//! made and where it is stored (`carbon-ops-ledger`), and comparing one with a ledger (`verify.rs`).
 
 use std::fmt;
 

@@ -7,8 +7,8 @@
 //! newline, or with zeros where sectors are missing. Everything from there on is torn, also lines that
 //! look whole: nobody was told that they are there.
 //!
-//! Used for writing (`tail.rs`) and for verifying (`verify.rs`), so that both say the same. Left out: what
-//! was signed for, below which nothing is ever torn, and whether the lines before are valid.
+//! Used for writing (`carbon-ops-ledger`) and for verifying (`verify.rs`), so that both say the same. Left
+//! out: what was signed for, below which nothing is ever torn, and whether the lines before are valid.
 
 use crate::entry::MAX_LINE_BYTES;
 

@@ -221,7 +221,8 @@ pub struct Settings<'a> {
     /// Where the active file begins in the ledger, behind the sealed segments: the sectors that an
     /// interrupted write leaves out are counted from there. 0 for one file.
     pub active: u64,
-    /// How many threads examine lines. With one, everything happens on the calling thread.
+    /// How many threads examine lines. With one, everything happens on the calling thread, and none is
+    /// started: in a browser none can be.
     pub threads: NonZeroUsize,
     /// Called now and then with how far the verification has come.
     pub progress: Option<&'a dyn Fn(Progress)>,
