@@ -11,7 +11,7 @@ pub use carbon_ops_proof::keys::*;
 pub use encrypted::Passphrase;
 pub use file::{
     KeyOrigin, Protection, create_secret, create_secret_under, load_public, load_secret,
-    load_secret_under, public_beside, replace_secret,
+    load_secret_under, replace_secret,
 };
 pub use trust::{
     add_to_trust_file, load_trust, remove_from_trust_file, trust_from_file_or_hex, trusted_in_file,

@@ -25,14 +25,14 @@ pub use list::{ListError, parse_log_list};
 
 /// The most lines that a consistency proof in a request may have (C2SP tlog-witness,
 /// "add-checkpoint").
-pub const MAX_PROOF_LINES: usize = 63;
+const MAX_PROOF_LINES: usize = 63;
 /// The longest request that is read: a proof of 3 kB and a checkpoint with many cosignatures, of which
 /// those by ML-DSA-44 take 3.3 kB each.
 pub const MAX_REQUEST_BYTES: usize = 1 << 18;
 /// The path below a witness's prefix.
 pub const ADD_CHECKPOINT: &str = "add-checkpoint";
 /// The media type of the body that tells the size of a tree.
-pub const SIZE_TYPE: &str = "text/x.tlog.size";
+const SIZE_TYPE: &str = "text/x.tlog.size";
 
 /// A request to cosign a checkpoint, not yet checked.
 ///

@@ -16,7 +16,7 @@ mod tests;
 mod write;
 
 pub(crate) use convert::check_object_numbers;
-pub use convert::{ConvertError, NumberOutOfRange, check_record_numbers};
+pub use convert::{ConvertError, NumberOutOfRange};
 pub(crate) use direct::{Outline, canonical_object, canonical_outline, canonical_value};
 pub use parse::Reader;
 pub use parse::{ParseError, Reason, parse, parse_canonical};
@@ -29,7 +29,7 @@ pub const MAX_DEPTH: usize = 64;
 
 /// The largest integer that a double holds exactly with all its neighbours: 2^53 − 1 (RFC 7493
 /// section 2.2, "I-JSON").
-pub const MAX_SAFE_INTEGER: i64 = 9_007_199_254_740_991;
+pub(crate) const MAX_SAFE_INTEGER: i64 = 9_007_199_254_740_991;
 
 /// [`MAX_SAFE_INTEGER`] as a double.
 const MAX_SAFE_DOUBLE: f64 = 9_007_199_254_740_991.0;
@@ -160,7 +160,7 @@ impl Value {
 
     /// The number, when this is one.
     #[must_use]
-    pub fn as_number(&self) -> Option<Number> {
+    pub(crate) fn as_number(&self) -> Option<Number> {
         if let Self::Number(number) = self { Some(*number) } else { None }
     }
 

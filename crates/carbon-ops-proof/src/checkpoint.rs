@@ -22,7 +22,7 @@ pub const SIGNER_STATE_FILE: &str = "signer.state";
 
 /// What the origin of a ledger begins with. No URL that anyone serves: a ledger is known by its
 /// random name, and a folder has no address.
-pub const ORIGIN_PREFIX: &str = "carbon-ops/ledger/";
+pub(crate) const ORIGIN_PREFIX: &str = "carbon-ops/ledger/";
 
 /// The size and root of a ledger at one time.
 ///

@@ -9,7 +9,7 @@ use crate::keys::Signer;
 use crate::note::{KeyKind, Note, NoteError, NoteSignature, VerifierKey};
 
 /// The latest time that a cosignature may carry (C2SP tlog-cosignature, "Format").
-pub const MAX_TIMESTAMP: u64 = i64::MAX as u64;
+const MAX_TIMESTAMP: u64 = i64::MAX as u64;
 
 /// Cosigns a note as `name`. `timestamp` is in seconds since 1970-01-01 UTC.
 ///
@@ -18,7 +18,7 @@ pub const MAX_TIMESTAMP: u64 = i64::MAX as u64;
 /// # Errors
 ///
 /// When the signer does not sign, the name cannot be a key's, or the time is beyond
-/// [`MAX_TIMESTAMP`].
+/// what a cosignature holds.
 ///
 /// ```
 /// use carbon_ops_proof::cosignature::{cosign, verify};

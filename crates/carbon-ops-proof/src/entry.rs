@@ -39,9 +39,9 @@ pub use imported::{IMPORTED_FORMAT, Imported};
 pub use members::Payload;
 pub(crate) use members::{Members, read_record};
 pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
-pub use silence::{Gap, Heartbeat, MAX_INTERVAL_S};
+pub use silence::{Gap, Heartbeat};
 use time::time;
-pub use time::time_text;
+pub(crate) use time::time_text;
 pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
 
 /// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit
@@ -239,7 +239,7 @@ impl fmt::Debug for EntryHash {
 }
 
 /// The key that a text of 64 hexadecimal digits stands for.
-pub type KeyOf<'k> = dyn FnMut(&str) -> Option<PublicKey> + 'k;
+pub(crate) type KeyOf<'k> = dyn FnMut(&str) -> Option<PublicKey> + 'k;
 
 /// The end of a chain: what the next entry has to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

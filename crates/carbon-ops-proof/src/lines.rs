@@ -18,11 +18,11 @@ pub struct Line {
 }
 
 /// Reads the next line into `line`; false at the end of the input.
-pub fn next_line(reader: &mut impl BufRead, line: &mut Line) -> io::Result<bool> {
+pub(crate) fn next_line(reader: &mut impl BufRead, line: &mut Line) -> io::Result<bool> {
     next_line_within(reader, line, MAX_LINE_BYTES)
 }
 
-/// As [`next_line`] for a format whose lines may have `limit` bytes.
+/// Reads the next line, which may have `limit` bytes, into `line`; false at the end of the input.
 pub fn next_line_within(
     reader: &mut impl BufRead,
     line: &mut Line,

@@ -235,7 +235,7 @@ pub fn consistency_proof<S: Subtrees>(
 /// # Errors
 ///
 /// [`ProofError::OutOfRange`] and [`ProofError::Length`].
-pub fn root_of_inclusion(
+pub(crate) fn root_of_inclusion(
     leaf: TreeHash,
     index: u64,
     size: u64,

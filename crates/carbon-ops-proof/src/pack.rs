@@ -21,7 +21,7 @@ pub use build::{Contents, LineSource, PackError, Packed, write_pack_from};
 pub use check::{PackFault, PackReport, PackStatus, verify_pack};
 
 /// The name and version of the format, in the head of each pack.
-pub const PACK_FORMAT: &str = "audit-pack-v1";
+const PACK_FORMAT: &str = "audit-pack-v1";
 /// The format of the lines in it.
 const LEDGER_FORMAT: &str = "ledger-v1";
 /// The longest line of the pack's own: a checkpoint of 1 MiB, in which JSON may double bytes, and more

@@ -17,7 +17,7 @@ mod tests;
 pub const MARK: &[u8] = b"\"type\":\"key_rotation\"";
 
 /// How many keys may sign at one time: every line's key is looked up among them.
-pub const MAX_ROSTER: usize = 64;
+const MAX_ROSTER: usize = 64;
 /// How many keys a ledger may have had: one a day for more than a century. What a verifier keeps of
 /// each stays below 10 MiB together.
 const MAX_KEYS_EVER: usize = 1 << 16;
@@ -179,7 +179,7 @@ impl Roster {
     }
 
     /// As [`Roster::apply`], for the change in the authentic entry `seq` whose proofs hold.
-    pub fn change(&mut self, rotation: &KeyRotation, seq: u64) -> Result<(), Fault> {
+    pub(crate) fn change(&mut self, rotation: &KeyRotation, seq: u64) -> Result<(), Fault> {
         self.allows(rotation)?;
         for retired in &rotation.retired {
             self.keys.retain(|key| *key != retired.public_key);

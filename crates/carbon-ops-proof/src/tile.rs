@@ -16,7 +16,7 @@ use crate::merkle::{Subtrees, TreeHash, empty_root, node_hash};
 mod tests;
 
 /// How many hashes a full tile has (C2SP tlog-tiles v0.1.0, "Merkle Tree").
-pub const TILE_WIDTH: u16 = 256;
+const TILE_WIDTH: u16 = 256;
 /// How many levels of the tree a tile spans.
 const TILE_HEIGHT: u8 = 8;
 /// The highest level that a path may name (C2SP tlog-tiles v0.1.0, "Merkle Tree").

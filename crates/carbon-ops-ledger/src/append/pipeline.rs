@@ -87,13 +87,13 @@ use succession::Succession;
 use writer::{Hands, Writer};
 
 /// How many bytes a batch has at most: what is written between two syncs.
-pub const MAX_BATCH_BYTES: usize = carbon_ops_proof::torn::MAX_BATCH_BYTES;
+const MAX_BATCH_BYTES: usize = carbon_ops_proof::torn::MAX_BATCH_BYTES;
 /// How many lines a batch has at most.
-pub const MAX_BATCH_LINES: usize = 1024;
+const MAX_BATCH_LINES: usize = 1024;
 /// How long an entry is without a checkpoint at most, while a pipeline lives and gets its turns.
-pub const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
 /// How far apart checkpoints are at least.
-pub const CHECKPOINT_SPACING: Duration = Duration::from_millis(100);
+const CHECKPOINT_SPACING: Duration = Duration::from_millis(100);
 /// How many entries of one submitter may be under way unless it is told otherwise.
 const IN_FLIGHT: usize = 1024;
 

@@ -102,7 +102,7 @@ pub fn load_public(path: &Path, passphrase: Option<&Passphrase>) -> Result<Publi
 
 /// The file with the public key of a key file under a passphrase.
 #[must_use]
-pub fn public_beside(path: &Path) -> PathBuf {
+pub(super) fn public_beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".pub");
     name.into()

@@ -12,7 +12,7 @@ use super::{Entry, Fault, text};
 use crate::canonical::{Number, Object, Value};
 
 /// The longest interval that can be promised, a month: whoever is silent for longer promises nothing.
-pub const MAX_INTERVAL_S: u64 = 31 * 24 * 60 * 60;
+const MAX_INTERVAL_S: u64 = 31 * 24 * 60 * 60;
 
 /// What an interval must be.
 const INTERVAL: &str = "0 to 2678400 seconds";
@@ -111,7 +111,7 @@ impl Heartbeat {
     ///
     /// # Errors
     ///
-    /// When the interval is longer than [`MAX_INTERVAL_S`] or `created_ts` is no time.
+    /// When the interval is longer than 31 days or `created_ts` is no time.
     pub fn at(created_ts: &str, interval_s: u64) -> Result<Self, Fault> {
         if interval_s > MAX_INTERVAL_S {
             return Err(Fault::Member { name: "interval_s", expected: INTERVAL });

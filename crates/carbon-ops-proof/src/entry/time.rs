@@ -12,7 +12,7 @@ pub(crate) fn time(text: &str) -> Option<Timestamp> {
 }
 
 /// The one spelling of a time.
-pub fn time_text(time: Timestamp) -> String {
+pub(crate) fn time_text(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
