@@ -1,10 +1,10 @@
 //! Checkpoints: any text is one or none, one is the same after it was written, and only signed ones count.
 #![no_main]
 
-use carbon_ops_ledger::checkpoint::Checkpoint;
+use carbon_ops_proof::checkpoint::Checkpoint;
 use carbon_ops_ledger::keys::{SecretKey, Trust};
-use carbon_ops_ledger::note::Note;
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, AnchorVerdict, Status, verify_against};
+use carbon_ops_proof::note::Note;
+use carbon_ops_proof::verify::{Anchor, AnchorKind, AnchorVerdict, Status, verify_against};
 use libfuzzer_sys::fuzz_target;
 
 /// The ledger that the seeds are checkpoints of.

@@ -2,10 +2,10 @@
 //! a whole verification of any bytes gives the same report on one thread and on two.
 #![no_main]
 
-use carbon_ops_ledger::canonical::{object_to_canonical, parse, parse_canonical, to_canonical};
-use carbon_ops_ledger::entry::Entry;
+use carbon_ops_proof::canonical::{object_to_canonical, parse, parse_canonical, to_canonical};
+use carbon_ops_proof::entry::Entry;
 use carbon_ops_ledger::keys::{SecretKey, Trust};
-use carbon_ops_ledger::verify::{Report, Settings, verify, verify_records};
+use carbon_ops_proof::verify::{Report, Settings, verify, verify_records};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use carbon_ops_ledger::keys::SecretKey;
-use carbon_ops_ledger::note::Note;
+use carbon_ops_proof::note::Note;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,12 +2,12 @@
 //! and what is proven is what the file holds.
 #![no_main]
 
-use carbon_ops_ledger::canonical::object_to_canonical;
+use carbon_ops_proof::canonical::object_to_canonical;
 use carbon_ops_ledger::keys::{SecretKey, Trust};
-use carbon_ops_ledger::merkle::{
+use carbon_ops_proof::merkle::{
     MAX_PROOF_HASHES, TreeHash, leaf_hash, verify_consistency, verify_inclusion,
 };
-use carbon_ops_ledger::proof::Proof;
+use carbon_ops_proof::proof::Proof;
 use libfuzzer_sys::fuzz_target;
 
 /// The line that the seed proves.

@@ -2,10 +2,10 @@
 //! bytes are one or a reason why not, and a request is the same after it was written.
 #![no_main]
 
-use carbon_ops_ledger::cosignature;
+use carbon_ops_proof::cosignature;
 use carbon_ops_ledger::keys::SecretKey;
-use carbon_ops_ledger::note::{KeyKind, Note, NoteSignature, VerifierKey};
-use carbon_ops_ledger::policy::Policy;
+use carbon_ops_proof::note::{KeyKind, Note, NoteSignature, VerifierKey};
+use carbon_ops_proof::policy::Policy;
 use carbon_ops_ledger::witness::Request;
 use libfuzzer_sys::fuzz_target;
 

@@ -25,15 +25,16 @@ pub(crate) enum Mode {
 
 /// Which of our crates may depend on which others of ours. A crate that is not named here may not
 /// exist: whoever adds one decides its arrows.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("carbon-ops-units", &[]),
     ("carbon-ops-meter", &["carbon-ops-units"]),
     ("carbon-ops-governor", &["carbon-ops-meter", "carbon-ops-units"]),
     ("carbon-ops-estimate", &["carbon-ops-units"]),
+    ("carbon-ops-proof", &[]),
+    ("carbon-ops-ledger", &["carbon-ops-proof"]),
     ("carbon-ops-grid", &["carbon-ops-estimate", "carbon-ops-units"]),
     // Tests price with the built-in table.
     ("carbon-ops-record", &["carbon-ops-estimate", "carbon-ops-grid", "carbon-ops-units"]),
-    ("carbon-ops-ledger", &[]),
     (
         "carbon-ops",
         &[
@@ -41,6 +42,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "carbon-ops-grid",
             "carbon-ops-ledger",
             "carbon-ops-meter",
+            "carbon-ops-proof",
             "carbon-ops-record",
             "carbon-ops-units",
         ],
@@ -53,6 +55,20 @@ const ARROWS: [(&str, &[&str]); 12] = [
 
 /// Whose tests need it may depend on this one, and nothing else may.
 const FOR_TESTS: &str = "carbon-ops-testkit";
+/// Where no system is asked for anything: what is checked there has to be checked in a browser too.
+const PURE: &str = "crates/carbon-ops-proof/src/";
+
+/// What asks a system.
+const SYSTEM: [&str; 8] = [
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::os",
+    "std::process",
+    "Instant::now",
+    "SystemTime",
+    "Timestamp::now",
+];
 
 /// A larger file belongs into a release or a package, not into every clone.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -83,6 +99,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     complaints.extend(speech::complaints(&files));
     complaints.extend(large_files(&files));
     complaints.extend(unfinished_code(&files));
+    complaints.extend(pure(&files));
     complaints.extend(changelog(&files, &version(&metadata)?));
     complaints.extend(audit::complaints(&audit::tree(root)?, text_of(&files, audit::LIST)));
     let deny = text_of(&files, "deny.toml").context("deny.toml is missing")?;
@@ -213,6 +230,19 @@ fn unfinished_code(files: &[File]) -> Vec<String> {
     complaints
 }
 
+/// What a stranger checks bytes with opens no file and reads no clock; nor do its tests.
+fn pure(files: &[File]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (path, text) in texts(files, ".rs").filter(|(path, _)| path.starts_with(PURE)) {
+        for (number, line) in (1..).zip(text.lines()) {
+            for name in SYSTEM.iter().filter(|name| line.contains(**name)) {
+                complaints.push(format!("{path}:{number}: {name}, where no system is asked"));
+            }
+        }
+    }
+    complaints
+}
+
 /// The change log, where there is one, has an entry for the current version.
 fn changelog(files: &[File], version: &str) -> Vec<String> {
     match text_of(files, "CHANGELOG.md") {
@@ -285,6 +315,16 @@ mod tests {
         assert_eq!(unfinished_code(&[file("a.rs", "//! Does it all.\n")]), [""; 0]);
         for name in UNFINISHED {
             assert_eq!(unfinished_code(&[file("a.rs", &format!("fn a() {{ {name}) }}"))]).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_system_that_is_asked_where_none_may_be_is_found() {
+        for name in SYSTEM {
+            let text = format!("//! A.\nuse {name};\n");
+            assert_eq!(pure(&[file("crates/carbon-ops-ledger/src/a.rs", &text)]), [""; 0]);
+            let found = pure(&[file(&format!("{PURE}a.rs"), &text)]);
+            assert_eq!(found, [format!("{PURE}a.rs:2: {name}, where no system is asked")]);
         }
     }
 

@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use carbon_ops_ledger::entry::Entry;
+use carbon_ops_proof::entry::Entry;
 use ed25519_dalek::Signer as _;
 use nix::sys::resource::UsageWho;
 

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
-use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical};
-use carbon_ops_ledger::entry::Entry;
+use carbon_ops_proof::canonical::{Object, Value, object_to_canonical};
+use carbon_ops_proof::entry::Entry;
 use carbon_ops_ledger::keys::{SecretKey, Signer as _};
 use sha2::{Digest as _, Sha256};
 
@@ -183,10 +183,10 @@ pub(crate) fn demand_valid(room: &Room, subject: &Subject, made: &Made, lines: u
 
 /// The record in a line, without what the ledger adds.
 pub(crate) fn payload_of(line: &str) -> Result<Vec<u8>> {
-    let Value::Object(mut object) = carbon_ops_ledger::canonical::parse(line.as_bytes())? else {
+    let Value::Object(mut object) = carbon_ops_proof::canonical::parse(line.as_bytes())? else {
         anyhow::bail!("a line is no object")
     };
-    for name in carbon_ops_ledger::entry::RESERVED_MEMBERS {
+    for name in carbon_ops_proof::entry::RESERVED_MEMBERS {
         object.remove(name);
     }
     Ok(object_to_canonical(&object))

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use carbon_ops::estimate::sci::FunctionalUnit;
 use carbon_ops::estimate::span::Missing;
-use carbon_ops::ledger::entry::Durability;
 use carbon_ops::ledger::pack::Selection;
+use carbon_ops::proof::entry::Durability;
 use carbon_ops::record::Deployment;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 

@@ -18,6 +18,7 @@ use carbon_ops::env::Env;
 mod args;
 mod commands;
 mod duration;
+mod hints;
 mod render;
 mod summary;
 

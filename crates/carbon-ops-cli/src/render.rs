@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use crate::hints::hint;
 pub(crate) use carbon_ops::text::plain;
 
 /// A number with an SI prefix and three significant digits; never `0` for what is not zero.
@@ -32,17 +33,17 @@ pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
 
 /// An error with its causes, none said twice, and its hints after everything else.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
-    let (mut text, mut hints) = (String::new(), String::new());
+    let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        let (message, hint) = cause.split_once("\nhint:").map_or((&*cause, ""), |(m, h)| (m, h));
+        let message = cause.split_once("\nhint:").map_or(&*cause, |(message, _)| message);
         if !text.contains(message) {
             let _ = write!(text, "{}{message}", if text.is_empty() { "" } else { ": " });
         }
-        if !hint.is_empty() && !hints.contains(hint) {
-            let _ = write!(hints, "\nhint:{hint}");
-        }
     }
-    text + &hints
+    for hint in hint(error) {
+        let _ = write!(text, "\nhint: {hint}");
+    }
+    text
 }
 
 /// A value in a column of its own, and its interval beside it.

@@ -16,22 +16,23 @@
 use std::io;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
-use crate::canonical::Object;
-use crate::entry::{
+use carbon_ops_proof::canonical::Object;
+use carbon_ops_proof::entry::{
     self, Control, Durability, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
     check_payload, evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
     promise, recovery_payload,
 };
+use carbon_ops_proof::keys::{Signer, Trust};
+use sha2::{Digest, Sha256};
+
 use crate::error::{Error, Result};
-use crate::keys::{Signer, Trust};
-use crate::roster::{Known, ROSTER_STATE_FILE};
 use crate::storage::{LOCK_FILE, Storage};
 use crate::tail::{Tail, WINDOW_BYTES, Window};
+use known::{Known, ROSTER_STATE_FILE};
 
 mod control;
 mod cosign;
+mod known;
 pub mod pipeline;
 mod seal;
 mod sign;

@@ -1,17 +1,16 @@
-//! What can go wrong, each with the file or entry that it concerns and, where there is one, a
-//! remedy on a second line that begins with `hint:`.
+//! What can go wrong, each with the file or entry that it concerns.
 //!
 //! Two of these decide what a caller may do next: after [`Error::NotStored`] the ledger is as it
 //! was and the next append may work; after [`Error::Fatal`] its state is unknown until it has been
 //! opened again. Left out: faults that a verification finds; those are results, not errors, and
-//! live in [`crate::entry::Fault`].
+//! live in [`carbon_ops_proof::entry::Fault`]; and remedies, which whoever talks to people knows.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::entry::Fault;
+use carbon_ops_proof::entry::Fault;
 
 /// A result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -32,8 +31,7 @@ pub enum Error {
     },
     /// Another process held the lock for as long as we were ready to wait.
     #[error(
-        "{} is locked by another process (waited {} ms)\nhint: wait for the other carbon-ops to finish, or find it with `fuser {}`",
-        path.display(), waited.as_millis(), path.display()
+        "{} is locked by another process (waited {} ms)", path.display(), waited.as_millis()
     )]
     Busy {
         /// The lock file.
@@ -42,14 +40,14 @@ pub enum Error {
         waited: Duration,
     },
     /// There is no ledger here.
-    #[error("there is no ledger at {}\nhint: `carbon-ops ledger init` makes one", path.display())]
+    #[error("there is no ledger at {}", path.display())]
     NoLedger {
         /// The ledger file that was looked for.
         path: PathBuf,
     },
     /// There is a ledger file without a byte in it. It was never ours: a ledger is born complete.
     #[error(
-        "{} is empty, and a ledger never is: it was truncated, or something else made the file\nhint: restore it from a copy, or move it away to begin a new ledger",
+        "{} is empty, and a ledger never is: it was truncated, or something else made the file",
         path.display()
     )]
     EmptyLedger {
@@ -64,7 +62,7 @@ pub enum Error {
     },
     /// The ledger is damaged or was tampered with; nothing is appended to it.
     #[error(
-        "{} is damaged at {place}: {fault}\nhint: run `carbon-ops ledger verify` to see every fault; nothing was changed",
+        "{} is damaged at {place}: {fault}",
         path.display()
     )]
     Damaged {
@@ -77,7 +75,7 @@ pub enum Error {
     },
     /// The ledger's first line was signed with a key that is not trusted.
     #[error(
-        "{} was begun with the key {fingerprint}, which is not trusted\nhint: if that key is yours, add it to the trusted keys",
+        "{} was begun with the key {fingerprint}, which is not trusted",
         path.display()
     )]
     UntrustedLedger {
@@ -88,7 +86,7 @@ pub enum Error {
     },
     /// The key to sign with is not on the ledger's list.
     #[error(
-        "the key {fingerprint} may not write to {}\nhint: use a key that may (`carbon-ops ledger verify` lists them); after an interrupted change of keys run `carbon-ops keys rotate` again",
+        "the key {fingerprint} may not write to {}",
         path.display()
     )]
     KeyNotInRoster {
@@ -99,7 +97,7 @@ pub enum Error {
     },
     /// There is no entry with this number.
     #[error(
-        "{} has no entry {seq}\nhint: `carbon-ops ledger show` prints the numbers of the last ones",
+        "{} has no entry {seq}",
         path.display()
     )]
     NoEntry {
@@ -116,8 +114,8 @@ pub enum Error {
     LegacyRecord(#[source] crate::legacy::Fault),
     /// A ledger of version 0.1 whose last line cannot be followed; nothing was written.
     #[error(
-        "{} cannot be appended to: {fault} (its last line)\nhint: run `carbon-ops ledger verify --profile 0.1 {}` to see every fault; nothing was changed",
-        path.display(), path.display()
+        "{} cannot be appended to: {fault} (its last line)",
+        path.display()
     )]
     LegacyTail {
         /// The ledger file.
@@ -136,7 +134,7 @@ pub enum Error {
     /// The state of the file is unknown. The writer refuses further work; opening the ledger again
     /// recovers it.
     #[error(
-        "cannot {action} {}: {source}; what is on the disk is unknown\nhint: look for disk errors in the kernel log, then run `carbon-ops ledger verify`; the next run recovers the ledger",
+        "cannot {action} {}: {source}; what is on the disk is unknown",
         path.display()
     )]
     Fatal {
@@ -148,20 +146,14 @@ pub enum Error {
         source: io::Error,
     },
     /// An earlier [`Error::Fatal`] stopped this writer.
-    #[error("{} is closed for writing after an earlier failure\nhint: open it again", path.display())]
+    #[error("{} is closed for writing after an earlier failure", path.display())]
     Poisoned {
         /// The ledger file.
         path: PathBuf,
     },
     /// The pipeline stopped before it could acknowledge this entry.
     #[error(
-        "the entry was not acknowledged by {}: {cause}\nhint: {}",
-        path.display(),
-        if *written {
-            "it may be in the ledger all the same; open it again to see"
-        } else {
-            "it is not in the ledger; submit it again when the ledger has been opened again"
-        }
+        "the entry was not acknowledged by {}: {cause}", path.display()
     )]
     Stopped {
         /// The ledger file.
@@ -180,7 +172,7 @@ pub enum Error {
     },
     /// The ledger has fewer entries than were signed for.
     #[error(
-        "{} has {entries} entries, and {signed} were signed for: its end was cut off\nhint: restore it from a copy; nothing was changed",
+        "{} has {entries} entries, and {signed} were signed for: its end was cut off",
         path.display()
     )]
     Truncated {
@@ -193,7 +185,7 @@ pub enum Error {
     },
     /// The ledger is another one than was signed for.
     #[error(
-        "the first {size} lines of {} are not those that were signed for\nhint: restore it from a copy; nothing was signed",
+        "the first {size} lines of {} are not those that were signed for",
         path.display()
     )]
     Forked {
@@ -204,7 +196,7 @@ pub enum Error {
     },
     /// A file beside the ledger, or the ledger as a whole, is not what it has to be.
     #[error(
-        "{} is damaged: {reason}\nhint: run `carbon-ops ledger verify` to see what holds; nothing was signed",
+        "{} is damaged: {reason}",
         path.display()
     )]
     Beside {
@@ -215,8 +207,8 @@ pub enum Error {
     },
     /// A secret key file that others can read.
     #[error(
-        "the key file {} can be read by others (mode {mode:04o})\nhint: chmod 600 {}",
-        path.display(), path.display()
+        "the key file {} can be read by others (mode {mode:04o})",
+        path.display()
     )]
     KeyExposed {
         /// The key file.
@@ -234,7 +226,7 @@ pub enum Error {
     },
     /// A key file that needs a passphrase.
     #[error(
-        "the key in {} is encrypted with a passphrase\nhint: put the passphrase into a file that only you can read, and set CARBON_OPS_KEY_PASSPHRASE_FILE to its path",
+        "the key in {} is encrypted with a passphrase",
         path.display()
     )]
     KeyEncrypted {
@@ -247,28 +239,19 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A text that is no key.
-    #[error("not an Ed25519 key: {reason}")]
-    InvalidKey {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A line of a list of trusted keys that cannot be read.
-    #[error("line {line} of {origin} names no key: {reason}")]
-    Trust {
-        /// The file, or what else the text came from.
-        origin: String,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The signer did not sign.
-    #[error("the signer failed: {reason}")]
-    Signer {
-        /// What it said.
-        reason: String,
-    },
+    /// What is not about files: a text that is no key, a signer that did not sign.
+    #[error(transparent)]
+    Proof(carbon_ops_proof::Error),
+}
+
+impl From<carbon_ops_proof::Error> for Error {
+    fn from(error: carbon_ops_proof::Error) -> Self {
+        match error {
+            // One name for it, wherever it is found.
+            carbon_ops_proof::Error::InvalidEntry(fault) => Self::InvalidEntry(fault),
+            other => Self::Proof(other),
+        }
+    }
 }
 
 impl Error {
@@ -279,7 +262,7 @@ impl Error {
         matches!(self, Self::Fatal { .. } | Self::Poisoned { .. } | Self::Stopped { .. })
     }
 
-    /// Whether this proves that the ledger was cut off or replaced by another: exit code 3.
+    /// Whether this proves that the ledger was cut off or replaced by another.
     #[must_use]
     pub fn proves_rewriting(&self) -> bool {
         match self {

@@ -13,7 +13,7 @@
 //! ```
 //! use carbon_ops_ledger::keys::{SecretKey, Trust};
 //! use carbon_ops_ledger::legacy::{Record, verify};
-//! use carbon_ops_ledger::verify::Status;
+//! use carbon_ops_proof::verify::Status;
 //!
 //! let key = SecretKey::from_seed(&[7; 32]);
 //! let first = Record::parse(br#"{"grams": 1.0}"#).unwrap().sign(None, &key).unwrap();
@@ -23,11 +23,11 @@
 //! assert_eq!((report.status, report.records), (Status::Valid, 2));
 //! ```
 
-use crate::canonical::{ParseError, Reason};
-use crate::entry::EntryHash;
+use carbon_ops_proof::canonical::{ParseError, Reason};
+use carbon_ops_proof::entry::EntryHash;
+use carbon_ops_proof::keys::{PublicKey, Signer};
+
 use crate::error::{Error, Result};
-use crate::hex;
-use crate::keys::{PublicKey, Signer};
 
 mod append;
 mod fault;
@@ -100,7 +100,9 @@ impl Record {
         let own = SIGNATURE_MEMBERS.into_iter().chain([PREV_HASH]);
         for name in own {
             if members.iter().any(|(member, _)| member == name) {
-                return Err(Error::InvalidEntry(crate::entry::Fault::ReservedMember(name)));
+                return Err(Error::InvalidEntry(carbon_ops_proof::entry::Fault::ReservedMember(
+                    name,
+                )));
             }
         }
         Ok(Self(members))
@@ -110,7 +112,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`Error::Signer`] when the signer does not sign or its signature does not verify, and
+    /// [`Error::Proof`] when the signer does not sign or its signature does not verify, and
     /// [`Error::LegacyRecord`] when the line would be longer than [`MAX_LINE_BYTES`].
     pub fn sign(&self, prev: Option<&EntryHash>, signer: &dyn Signer) -> Result<Signed> {
         let mut members = self.0.clone();
@@ -123,9 +125,9 @@ impl Record {
         let key = signer.public_key();
         if !key.verifies(&message, &signature) {
             let reason = "its signature does not verify with its public key".to_owned();
-            return Err(Error::Signer { reason });
+            return Err(carbon_ops_proof::Error::Signer { reason }.into());
         }
-        let own = [hex::encode(&signature), key.to_hex(), ALGORITHM.to_owned()];
+        let own = [base16ct::lower::encode_string(&signature), key.to_hex(), ALGORITHM.to_owned()];
         for (name, text) in SIGNATURE_MEMBERS.into_iter().zip(own) {
             members.push((name.to_owned(), Value::String(text)));
         }
@@ -199,7 +201,12 @@ impl Line {
         if lower != signature {
             lax.push(Fault::SignatureCase);
         }
-        let signature = hex::decode(&lower).ok_or(Fault::SignatureForm)?;
+        let mut signature = [0; 64];
+        let read =
+            base16ct::lower::decode(&lower, &mut signature).map_err(|_| Fault::SignatureForm)?;
+        if read.len() < 64 {
+            return Err(Fault::SignatureForm);
+        }
         let message = dumps(&members, &SIGNATURE_MEMBERS, Form::Signed);
         Ok(Self { members, lax, signature, message })
     }

@@ -2,20 +2,22 @@
 //! the one before, each durable before it is acknowledged.
 //!
 //! The file is the product. An auditor can read it with `sha256sum` and a hundred lines of any
-//! language; `docs/formats/ledger-v1.md` says how. This crate knows nothing of carbon: what an
-//! entry means is for the record layer, which [`verify::verify`] calls for each one.
+//! language; `docs/formats/ledger-v1.md` says how. What a line is and how it is checked is
+//! `carbon-ops-proof`, which needs no disk; here is what does: [`append`] and [`storage`], key files
+//! ([`keys`]), sealed segments ([`segment`]), a witness's state ([`witness`]), and ledgers of the Python
+//! package ([`legacy`]). This crate knows nothing of carbon.
 //!
-//! Left out: clocks, randomness, environment and printing, which are passed in or left to the
-//! binary; HTTP, by which witnesses are asked.
+//! Left out: clocks, randomness, environment and printing, which are passed in or left to whoever calls;
+//! HTTP, by which witnesses are asked; what to tell people about an error.
 //!
 //! ```
 //! use std::time::Duration;
 //!
 //! use carbon_ops_ledger::append::{Ledger, WriterOptions};
-//! use carbon_ops_ledger::canonical::Object;
-//! use carbon_ops_ledger::keys::{SecretKey, Trust};
 //! use carbon_ops_ledger::storage::DirStorage;
-//! use carbon_ops_ledger::verify::{Status, verify};
+//! use carbon_ops_proof::canonical::Object;
+//! use carbon_ops_proof::keys::{SecretKey, Trust};
+//! use carbon_ops_proof::verify::{Status, verify};
 //!
 //! let dir = tempfile::tempdir().unwrap();
 //! let key = SecretKey::from_seed(&[7; 32]);
@@ -34,31 +36,16 @@
 //! ```
 
 pub mod append;
-pub mod canonical;
-pub mod checkpoint;
-pub mod cosignature;
 mod durable;
-pub mod entry;
 mod error;
 pub mod files;
-mod hex;
 pub mod keys;
 pub mod legacy;
-mod lines;
-pub mod merkle;
-pub mod note;
 pub mod pack;
-pub mod policy;
-pub mod proof;
-pub mod read;
-pub mod roster;
-mod seek;
 pub mod segment;
 pub mod storage;
 mod tail;
 pub mod tile;
-mod torn;
-pub mod verify;
 pub mod witness;
 
 pub use error::{Error, Result};

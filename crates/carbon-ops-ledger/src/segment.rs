@@ -9,11 +9,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::entry::MAX_LINE_BYTES;
+use carbon_ops_proof::entry::MAX_LINE_BYTES;
+use carbon_ops_proof::seek::number;
+use carbon_ops_proof::verify::FaultReport;
+
 use crate::files::{Files, Open, RealFiles};
-use crate::seek::number;
 use crate::storage::LEDGER_FILE;
-use crate::verify::{FaultReport, MAX_FAULTS, Report, Status};
 
 #[cfg(test)]
 mod tests;
@@ -113,26 +114,9 @@ impl fmt::Display for SegmentFault {
     }
 }
 
-impl Report {
-    /// Adds what is wrong with the segments: a ledger with a missing, doubled or renamed one is not
-    /// as it was written.
-    pub fn add_segment_faults(&mut self, faults: &[SegmentFault]) {
-        if faults.is_empty() {
-            return;
-        }
-        let added = faults.iter().map(|fault| FaultReport {
-            line: fault.line,
-            seq: None,
-            code: "segment",
-            reason: fault.reason.clone(),
-        });
-        // The cause stands before its consequences in the lines.
-        self.faults.splice(..0, added);
-        self.faults.sort_by_key(|fault| fault.line);
-        self.faults.truncate(MAX_FAULTS);
-        self.fault_count += faults.len() as u64;
-        self.first_fault = self.faults.first().cloned();
-        self.status = Status::Tampered;
+impl From<&SegmentFault> for FaultReport {
+    fn from(fault: &SegmentFault) -> Self {
+        Self::outside(fault.line, "segment", fault.reason.clone())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::segment::{Parts, SEGMENT_DIR, SegmentName};
 /// The ledger's active file inside its directory.
 pub const LEDGER_FILE: &str = "ledger.ndjson";
 /// The file inside the ledger's directory whose lock makes one writer at a time.
-pub const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 
 /// Evidence is a batch and a line, a tile 8 KiB, a checkpoint a few signatures; the limit is for a
 /// file that is none of these.
@@ -160,12 +160,6 @@ impl<F: Files> DirStorage<F> {
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.files.root()
-    }
-
-    /// The lock file.
-    #[must_use]
-    pub fn lock_path(&self) -> PathBuf {
-        self.dir().join(LOCK_FILE)
     }
 
     fn parts(&self) -> io::Result<&Parts<F::File>> {

@@ -6,10 +6,10 @@
 
 use std::cell::RefCell;
 
-use crate::entry::{Control, Entry, Fault, Head, LedgerId, MAX_LINE_BYTES};
-use crate::keys::PublicKey;
-use crate::roster::Roster;
-use crate::torn::{self, MAX_TORN_BYTES};
+use carbon_ops_proof::entry::{Control, Entry, Fault, Head, LedgerId, MAX_LINE_BYTES};
+use carbon_ops_proof::keys::PublicKey;
+use carbon_ops_proof::roster::Roster;
+use carbon_ops_proof::torn::{self, MAX_TORN_BYTES};
 
 /// How much of the end is read: what can be torn, and before it two of the longest lines with their
 /// newlines and the newline before them, so that behind a torn end two whole lines are always in view.

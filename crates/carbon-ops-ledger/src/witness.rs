@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
-use crate::checkpoint::TreeHead;
-use crate::cosignature::cosign;
-use crate::keys::{PublicKey, Signer};
-use crate::merkle::{TreeHash, empty_root, verify_consistency};
-use crate::note::{KeyKind, Note, NoteError, NoteSignature, VerifierKey};
+use carbon_ops_proof::checkpoint::TreeHead;
+use carbon_ops_proof::cosignature::cosign;
+use carbon_ops_proof::keys::{PublicKey, Signer};
+use carbon_ops_proof::merkle::{TreeHash, empty_root, verify_consistency};
+use carbon_ops_proof::note::{KeyKind, Note, NoteError, NoteSignature, VerifierKey};
 
 mod dir;
 mod list;
@@ -25,20 +25,20 @@ pub use list::{ListError, parse_log_list};
 
 /// The most lines that a consistency proof in a request may have (C2SP tlog-witness,
 /// "add-checkpoint").
-pub const MAX_PROOF_LINES: usize = 63;
+const MAX_PROOF_LINES: usize = 63;
 /// The longest request that is read: a proof of 3 kB and a checkpoint with many cosignatures, of which
 /// those by ML-DSA-44 take 3.3 kB each.
 pub const MAX_REQUEST_BYTES: usize = 1 << 18;
 /// The path below a witness's prefix.
 pub const ADD_CHECKPOINT: &str = "add-checkpoint";
 /// The media type of the body that tells the size of a tree.
-pub const SIZE_TYPE: &str = "text/x.tlog.size";
+const SIZE_TYPE: &str = "text/x.tlog.size";
 
 /// A request to cosign a checkpoint, not yet checked.
 ///
 /// ```
 /// use carbon_ops_ledger::keys::SecretKey;
-/// use carbon_ops_ledger::note::Note;
+/// use carbon_ops_proof::note::Note;
 /// use carbon_ops_ledger::witness::Request;
 /// let key = SecretKey::from_seed(&[1; 32]);
 /// let checkpoint = Note::sign("example.com/log\n5\nroot\n".into(), "example.com/log", &key).unwrap();

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use carbon_ops_estimate::decimal;
-use carbon_ops_ledger::canonical::{Value, to_canonical};
+use carbon_ops_proof::canonical::{Value, to_canonical};
 use carbon_ops_record::Record;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops_ledger::entry::LedgerId;
+use carbon_ops_proof::entry::LedgerId;
 use serde_json::Value;
 
 use crate::verify::{cannot_read, open};

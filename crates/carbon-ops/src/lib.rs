@@ -6,6 +6,7 @@ pub use carbon_ops_estimate as estimate;
 pub use carbon_ops_grid as grid;
 pub use carbon_ops_ledger as ledger;
 pub use carbon_ops_meter as meter;
+pub use carbon_ops_proof as proof;
 pub use carbon_ops_record as record;
 pub use carbon_ops_units as units;
 

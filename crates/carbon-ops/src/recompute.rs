@@ -10,8 +10,8 @@ use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical, parse};
-use carbon_ops_ledger::entry::{Control, Entry, Outcome};
+use carbon_ops_proof::canonical::{Object, Value, object_to_canonical, parse};
+use carbon_ops_proof::entry::{Control, Entry, Outcome};
 use carbon_ops_record::Record;
 use carbon_ops_record::Slots;
 

@@ -10,9 +10,9 @@ use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::canonical::{Object, Value};
-use carbon_ops_ledger::entry::{Control, Entry, Outcome};
-use carbon_ops_ledger::verify::{Payload, Settings as VerifySettings, Status, verify_records};
+use carbon_ops_proof::canonical::{Object, Value};
+use carbon_ops_proof::entry::{Control, Entry, Outcome};
+use carbon_ops_proof::verify::{Payload, Settings as VerifySettings, Status, verify_records};
 use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
 use crate::env::Env;

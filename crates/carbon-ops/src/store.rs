@@ -17,15 +17,15 @@ use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
     Appended, Founding, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
 };
-use carbon_ops_ledger::canonical::{Object, Value};
-use carbon_ops_ledger::entry::LedgerId;
 use carbon_ops_ledger::keys::{
     KeyOrigin, Passphrase, Protection, PublicKey, SecretKey, Signer, Trust, create_secret_under,
-    load_public, load_secret_under,
+    load_public, load_secret_under, load_trust, trust_from_file_or_hex,
 };
-use carbon_ops_ledger::note::{Note, NoteSignature};
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
+use carbon_ops_proof::canonical::{Object, Value};
+use carbon_ops_proof::entry::LedgerId;
+use carbon_ops_proof::note::{Note, NoteSignature};
 use carbon_ops_record::timestamp;
 
 use crate::compose::TOOL;
@@ -259,13 +259,13 @@ impl Store {
     /// Keys that a verification accepts: those given, else those of the key store.
     pub fn trusted(&self, own: Option<&SecretKey>) -> Result<Trust> {
         if let Some(given) = &self.trust {
-            return Ok(Trust::from_file_or_hex(given)?);
+            return Ok(trust_from_file_or_hex(given)?);
         }
         let mut trust = Trust::new();
         if let Some(home) = &self.data_home {
             let file = home.join(TRUST_FILE);
             if file.exists() {
-                trust = Trust::load(&file)?;
+                trust = load_trust(&file)?;
             }
             for path in key_files(&home.join(KEYS_DIR)) {
                 trust.insert(self.public(&path)?);
@@ -311,7 +311,7 @@ impl Signer for StoredKey {
         self.key.public_key()
     }
 
-    fn sign(&self, message: &[u8]) -> carbon_ops_ledger::Result<[u8; 64]> {
+    fn sign(&self, message: &[u8]) -> carbon_ops_proof::Result<[u8; 64]> {
         self.key.sign(message)
     }
 

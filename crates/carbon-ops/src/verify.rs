@@ -9,15 +9,15 @@ use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::canonical::{Object, Value};
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, SIGNER_STATE_FILE};
-use carbon_ops_ledger::entry::RESERVED_MEMBERS;
-use carbon_ops_ledger::keys::Trust;
-use carbon_ops_ledger::note::{MAX_NOTE_BYTES, Note};
-use carbon_ops_ledger::policy::{MAX_POLICY_BYTES, Policy};
+use carbon_ops_ledger::keys::{Trust, trust_from_file_or_hex};
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_ledger::verify::{
+use carbon_ops_proof::canonical::{Object, Value};
+use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, SIGNER_STATE_FILE};
+use carbon_ops_proof::entry::RESERVED_MEMBERS;
+use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note};
+use carbon_ops_proof::policy::{MAX_POLICY_BYTES, Policy};
+use carbon_ops_proof::verify::{
     Anchor, AnchorKind, GapReport, Life, Notes, Payload, Progress as SoFar, Report,
     Settings as VerifySettings, verify_records,
 };
@@ -102,7 +102,7 @@ pub fn inspect(
     };
     let mut report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| cannot_read(path))?;
-    report.add_segment_faults(&segments);
+    report.add_faults(segments.iter().map(Into::into));
     let continuity = continuity.finish(&known_gaps(&report.life));
     Ok(Verified { report, others, continuity })
 }
@@ -110,7 +110,7 @@ pub fn inspect(
 /// The keys given, else those of the local key store, else none.
 pub fn trust(given: Option<&str>, settings: &Settings, env: &Env) -> Result<Trust> {
     match given {
-        Some(given) => Ok(Trust::from_file_or_hex(given)?),
+        Some(given) => Ok(trust_from_file_or_hex(given)?),
         None => Store::of(settings, env).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None)),
     }
 }

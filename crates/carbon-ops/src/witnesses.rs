@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint};
-use carbon_ops_ledger::cosignature;
-use carbon_ops_ledger::merkle::{consistency_proof, root_at};
-use carbon_ops_ledger::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteSignature, VerifierKey};
-use carbon_ops_ledger::policy::Policy;
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_ledger::witness::{ADD_CHECKPOINT, Request};
+use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint};
+use carbon_ops_proof::cosignature;
+use carbon_ops_proof::merkle::{consistency_proof, root_at};
+use carbon_ops_proof::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteSignature, VerifierKey};
+use carbon_ops_proof::policy::Policy;
 use ureq::Agent;
 
 use crate::text::plain;
@@ -211,7 +211,7 @@ impl Signed {
     }
 
     /// That this checkpoint extends the first `old` lines, by the tiles.
-    fn proof(&self, old: u64) -> Result<Vec<carbon_ops_ledger::merkle::TreeHash>> {
+    fn proof(&self, old: u64) -> Result<Vec<carbon_ops_proof::merkle::TreeHash>> {
         let cannot = || format!("cannot read {}", self.ledger.display());
         let dir = self.ledger.parent().map(Path::to_owned);
         let tiles = DirTiles::open(dir.as_deref(), &self.ledger).with_context(cannot)?;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use carbon_ops::ledger::entry::RotationReason;
 use carbon_ops::ledger::keys::PublicKey;
+use carbon_ops::proof::entry::RotationReason;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use carbon_ops::ledger::entry::{CorrectionReason, GapReason, RestatementReason, Scope};
+use carbon_ops::proof::entry::{CorrectionReason, GapReason, RestatementReason, Scope};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;

@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::append::Rotation;
-use carbon_ops::ledger::entry::{
-    AddedKey, EntryHash, Head, LedgerId, RetiredKey, RotationReason, possession_text,
-};
 use carbon_ops::ledger::keys::{
-    KeyOrigin, Protection, PublicKey, SecretKey, Signer as _, Trust, create_secret_under,
-    load_public, load_secret, replace_secret,
+    KeyOrigin, Protection, PublicKey, SecretKey, Signer as _, add_to_trust_file,
+    create_secret_under, load_public, load_secret, remove_from_trust_file, replace_secret,
+    trust_from_file_or_hex, trusted_in_file,
 };
 use carbon_ops::ledger::segment::LedgerReader;
 use carbon_ops::ledger::storage::LEDGER_FILE;
-use carbon_ops::ledger::verify::{Status, verify};
+use carbon_ops::proof::entry::{
+    AddedKey, EntryHash, Head, LedgerId, RetiredKey, RotationReason, possession_text,
+};
+use carbon_ops::proof::verify::{Status, verify};
 use carbon_ops::record::timestamp;
 use serde_json::{Map, Value, json};
 
@@ -235,7 +236,7 @@ fn renew(
     if args.destroy_old {
         // It began these ledgers, perhaps, and they are verified by trusting it.
         let comment = format!("replaced by {} on {}", new.fingerprint(), today());
-        Trust::add_to_file(&store.trust_file()?, old, &comment)?;
+        add_to_trust_file(&store.trust_file()?, old, &comment)?;
         replace_secret(&store.key, &next, None)?;
         told.line(&format!("the old key {} was removed", old.fingerprint()))?;
     } else {
@@ -386,14 +387,14 @@ fn trust(args: &KeysTrust, store: &Store, out: &mut impl Write) -> Result<u8> {
     }
     let mut done: Vec<(PublicKey, &str, &str)> = Vec::new();
     if let Some(key) = args.remove {
-        if !Trust::remove_from_file(&file, key)? {
+        if !remove_from_trust_file(&file, key)? {
             bail!("{} is not in {}", key.fingerprint(), file.display());
         }
         done.push((key, "removed", "is not trusted any more"));
     } else {
         let given = args.key.as_deref().unwrap_or_default();
-        for key in Trust::from_file_or_hex(given)?.iter() {
-            let new = Trust::add_to_file(&file, key, args.comment.as_deref().unwrap_or_default())?;
+        for key in trust_from_file_or_hex(given)?.iter() {
+            let new = add_to_trust_file(&file, key, args.comment.as_deref().unwrap_or_default())?;
             done.push(if new {
                 (key, "added", "is trusted from now on")
             } else {
@@ -422,7 +423,7 @@ fn trust(args: &KeysTrust, store: &Store, out: &mut impl Write) -> Result<u8> {
 
 fn list_trusted(args: &KeysTrust, store: &Store, file: &Path, out: &mut impl Write) -> Result<u8> {
     let mut keys = Vec::new();
-    for (key, comment) in Trust::entries(file)? {
+    for (key, comment) in trusted_in_file(file)? {
         keys.push((key, comment, None));
     }
     for path in store.key_files() {

@@ -6,18 +6,19 @@ use std::path::Path;
 use crate::summary::{Detail, Stored, summary};
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::ledger::append::Founding;
-use carbon_ops::ledger::canonical::{Object, Value, object_to_canonical};
 use carbon_ops::ledger::keys::PublicKey;
-use carbon_ops::ledger::read::last;
 use carbon_ops::ledger::segment::SegmentName;
 use carbon_ops::ledger::storage::LEDGER_FILE;
-use carbon_ops::ledger::verify::{Progress as SoFar, Report, Status};
+use carbon_ops::proof::canonical::{Object, Value, object_to_canonical};
+use carbon_ops::proof::read::last;
+use carbon_ops::proof::verify::{Progress as SoFar, Report, Status};
 use carbon_ops::record::{Record, RecordKind, SCHEMA_VERSION};
 use serde_json::json;
 
 use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
 use crate::commands::progress::Progress;
+use crate::hints;
 use crate::render::{counted, plain, si};
 use carbon_ops::env::Env;
 use carbon_ops::settings::{Overrides, Settings};
@@ -155,16 +156,16 @@ fn check(args: &LedgerVerify, settings: &Settings, env: &Env, out: &mut impl Wri
         legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
     }
     if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
-        return Ok(Status::Tampered.exit_code());
+        return Ok(hints::exit_code(Status::Tampered));
     }
     // What this version cannot read, it has not checked.
     let sound = matches!(report.status, Status::Valid | Status::TornTail);
     let code = if others.newer > 0 && sound {
         COULD_NOT
     } else if args.complete && sound {
-        records::completeness(&continuity).unwrap_or(report.exit_code())
+        records::completeness(&continuity).unwrap_or(hints::exit_code(report.status))
     } else {
-        report.exit_code()
+        hints::exit_code(report.status)
     };
     Ok(witnessed.map_or(code, |witnessed| witnessed.exit_code(code)))
 }

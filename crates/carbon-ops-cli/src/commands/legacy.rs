@@ -8,14 +8,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::ledger::append::Founding;
-use carbon_ops::ledger::entry::Imported;
 use carbon_ops::ledger::keys::Trust;
 use carbon_ops::ledger::legacy::{self, LIMITS, MAX_LINE_BYTES, Record, Report};
-use carbon_ops::ledger::verify::Status;
+use carbon_ops::proof::entry::Imported;
+use carbon_ops::proof::verify::Status;
 
 use super::ledger::{FAULTS_SHOWN, write_trust_hint};
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
 use crate::commands::progress::{Counted, Progress};
+use crate::hints;
 use crate::render::counted;
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
@@ -41,7 +42,7 @@ pub(super) fn check(
     } else {
         write_report(&report, path, out)?;
     }
-    Ok(report.exit_code())
+    Ok(hints::exit_code(report.status))
 }
 
 fn verified(path: &Path, trust: &Trust) -> Result<Report> {
@@ -140,9 +141,9 @@ pub(super) fn import(
                 "hint: --accept-unverified imports it, and records what is wrong with it"
             )?;
         }
-        return Ok(report.exit_code());
+        return Ok(hints::exit_code(report.status));
     }
-    let pin = Imported::of(&report);
+    let pin = report.imported();
     let store = Store::of(settings, env)?.at(Some(&args.into));
     let (key, _) = store.key(true)?;
     let founding = Founding { imported: Some(pin.clone()), ..Founding::default() };
@@ -188,7 +189,7 @@ pub(super) fn check_pinned(file: Option<&Path>, pin: Option<&Imported>) -> Resul
     };
     // The keys of the pin, not the user's: the same question as at the import.
     let trust = Trust::parse(&pin.keys.join("\n"), "the first entry")?;
-    let found = Imported::of(&verified(file, &trust)?);
+    let found = verified(file, &trust)?.imported();
     Ok(Some(Pinned { differences: pin.differences(&found) }))
 }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::ledger::keys::{KeyOrigin, create_secret, load_secret};
-use carbon_ops::ledger::note::{KeyKind, VerifierKey};
 use carbon_ops::ledger::witness::{DirState, Witness as LedgerWitness, parse_log_list};
+use carbon_ops::proof::note::{KeyKind, VerifierKey};
 use serde_json::json;
 
 use crate::args::{Witness, WitnessInit, WitnessServe};

@@ -3,9 +3,9 @@
 use std::fs;
 
 use carbon_ops::ledger::append::{Ledger, WriterOptions};
-use carbon_ops::ledger::canonical::Object;
 use carbon_ops::ledger::keys::{Trust, load_secret};
 use carbon_ops::ledger::storage::DirStorage;
+use carbon_ops::proof::canonical::Object;
 use serde_json::Value;
 
 use crate::home::{Home, done};

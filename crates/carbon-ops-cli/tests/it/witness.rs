@@ -10,14 +10,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use carbon_ops::ledger::append::{Ledger, WriterOptions};
-use carbon_ops::ledger::canonical::Object;
-use carbon_ops::ledger::checkpoint::Checkpoint;
 use carbon_ops::ledger::keys::{Trust, load_secret};
-use carbon_ops::ledger::merkle::consistency_proof;
-use carbon_ops::ledger::note::Note;
 use carbon_ops::ledger::storage::DirStorage;
 use carbon_ops::ledger::tile::{DirTiles, TileTree};
 use carbon_ops::ledger::witness::Request;
+use carbon_ops::proof::canonical::Object;
+use carbon_ops::proof::checkpoint::Checkpoint;
+use carbon_ops::proof::merkle::consistency_proof;
+use carbon_ops::proof::note::Note;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use carbon_ops::ledger::Error;
 use carbon_ops::ledger::append::{Ledger, WriterOptions};
-use carbon_ops::ledger::canonical::{Object, Value, parse};
-use carbon_ops::ledger::checkpoint::Checkpoint;
 use carbon_ops::ledger::keys::{SecretKey, Trust};
-use carbon_ops::ledger::merkle::{Frontier, TreeHash, leaf_hash};
-use carbon_ops::ledger::note::Note;
 use carbon_ops::ledger::segment::LedgerReader;
 use carbon_ops::ledger::storage::DirStorage;
-use carbon_ops::ledger::verify::{Report, Status, verify};
+use carbon_ops::proof::canonical::{Object, Value, parse};
+use carbon_ops::proof::checkpoint::Checkpoint;
+use carbon_ops::proof::merkle::{Frontier, TreeHash, leaf_hash};
+use carbon_ops::proof::note::Note;
+use carbon_ops::proof::verify::{Report, Status, verify};
 
 /// Tells this program that it is a writer: the directory, the writer's number and a seed.
 const WRITER: &str = "CARBON_OPS_TEST_WRITER";
@@ -157,7 +157,7 @@ fn hear(told: &mut Told, writer: u32, line: &str) {
 fn report(dir: &Path, bytes: &[u8]) -> Report {
     let faults = LedgerReader::open(dir).unwrap().segment_faults().unwrap();
     let mut report = verify(bytes, &trust(), &mut |_| Ok(())).unwrap();
-    report.add_segment_faults(&faults);
+    report.add_faults(faults.iter().map(Into::into));
     report
 }
 

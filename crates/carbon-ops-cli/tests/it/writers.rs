@@ -13,10 +13,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use carbon_ops::ledger::checkpoint::Checkpoint;
 use carbon_ops::ledger::files::{Files as _, RealFiles};
 use carbon_ops::ledger::keys::create_secret;
-use carbon_ops::ledger::note::Note;
+use carbon_ops::proof::checkpoint::Checkpoint;
+use carbon_ops::proof::note::Note;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;

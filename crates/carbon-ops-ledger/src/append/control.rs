@@ -6,16 +6,18 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::{Appended, Ledger, io_error};
-use crate::entry::{
+use carbon_ops_proof::entry::{
     AddedKey, Control, Correction, CorrectionReason, Entry, Fault, KeyRotation, Outcome,
     RetiredKey, RotationReason, possession_text,
 };
+use carbon_ops_proof::keys::{PublicKey, Signer};
+use carbon_ops_proof::merkle::leaf_hash;
+use carbon_ops_proof::roster::Roster;
+use carbon_ops_proof::seek::{lines_from, offset_of};
+
+use super::known::ROSTER_STATE_FILE;
+use super::{Appended, Ledger, io_error};
 use crate::error::{Error, Result};
-use crate::keys::{PublicKey, Signer};
-use crate::merkle::leaf_hash;
-use crate::roster::{ROSTER_STATE_FILE, Roster};
-use crate::seek::{lines_from, offset_of};
 use crate::storage::Storage;
 use crate::tail::{Tail, Window};
 
@@ -148,8 +150,12 @@ impl<S: Storage> Ledger<'_, S> {
             let payload = Control::KeyRotation(record)
                 .to_payload(now, &ledger.options.tool)
                 .map_err(Error::InvalidEntry)?;
-            let (entry, line) =
-                crate::entry::sign(payload, ledger.id, Some(&ledger.head), ledger.signer)?;
+            let (entry, line) = carbon_ops_proof::entry::sign(
+                payload,
+                ledger.id,
+                Some(&ledger.head),
+                ledger.signer,
+            )?;
             let mut next = ledger.known.roster().clone();
             next.apply(&entry).map_err(Error::InvalidEntry)?;
             // Crash here: nothing was written. A key that was made for this is not in use yet.

@@ -3,10 +3,11 @@
 //! Signatures arrive after the lock was given back. If another checkpoint was signed meanwhile, they
 //! go to the history of checkpoints alone. Left out: asking witnesses, and judging their keys.
 
+use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG};
+use carbon_ops_proof::note::{Note, NoteSignature};
+
 use super::{Ledger, sign};
-use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG};
 use crate::error::{Error, Result};
-use crate::note::{Note, NoteSignature};
 use crate::storage::Storage;
 
 impl<S: Storage> Ledger<'_, S> {

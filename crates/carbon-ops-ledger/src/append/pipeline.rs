@@ -30,7 +30,7 @@
 //!
 //! use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 //! use carbon_ops_ledger::append::{Ledger, WriterOptions};
-//! use carbon_ops_ledger::canonical::Object;
+//! use carbon_ops_proof::canonical::Object;
 //! use carbon_ops_ledger::keys::{SecretKey, Trust};
 //! use carbon_ops_ledger::storage::DirStorage;
 //!
@@ -68,10 +68,11 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use carbon_ops_proof::entry::{Durability, LedgerId};
+use carbon_ops_proof::keys::{Signer, Trust};
+
 use super::{Ledger, Repair, SEGMENT_BYTES, WriterOptions};
-use crate::entry::{Durability, LedgerId};
 use crate::error::{Error, Result};
-use crate::keys::{Signer, Trust};
 use crate::storage::Storage;
 
 mod intake;
@@ -86,13 +87,13 @@ use succession::Succession;
 use writer::{Hands, Writer};
 
 /// How many bytes a batch has at most: what is written between two syncs.
-pub const MAX_BATCH_BYTES: usize = crate::torn::MAX_BATCH_BYTES;
+const MAX_BATCH_BYTES: usize = carbon_ops_proof::torn::MAX_BATCH_BYTES;
 /// How many lines a batch has at most.
-pub const MAX_BATCH_LINES: usize = 1024;
+const MAX_BATCH_LINES: usize = 1024;
 /// How long an entry is without a checkpoint at most, while a pipeline lives and gets its turns.
-pub const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
 /// How far apart checkpoints are at least.
-pub const CHECKPOINT_SPACING: Duration = Duration::from_millis(100);
+const CHECKPOINT_SPACING: Duration = Duration::from_millis(100);
 /// How many entries of one submitter may be under way unless it is told otherwise.
 const IN_FLIGHT: usize = 1024;
 

@@ -12,16 +12,19 @@
 use std::io;
 use std::ops::ControlFlow;
 
+use carbon_ops_proof::checkpoint::{
+    CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
+};
+use carbon_ops_proof::entry::LedgerId;
+use carbon_ops_proof::merkle::{TreeHash, leaf_hash};
+use carbon_ops_proof::note::Note;
+use carbon_ops_proof::roster::Roster;
+use carbon_ops_proof::seek::{lines_from, offset_of};
+use carbon_ops_proof::tile::{Edge, Tile};
+
 use super::{Ledger, io_error};
-use crate::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE};
-use crate::entry::LedgerId;
 use crate::error::{Error, Result};
-use crate::merkle::{TreeHash, leaf_hash};
-use crate::note::Note;
-use crate::roster::Roster;
-use crate::seek::{lines_from, offset_of};
 use crate::storage::Storage;
-use crate::tile::{Edge, Tile};
 
 /// After how many entries without one a writer signs a checkpoint.
 pub const CHECKPOINT_EVERY: u64 = 1024;

@@ -7,12 +7,12 @@
 
 use std::ops::Range;
 
+use carbon_ops_proof::canonical::{Object, utf16_order, write_member};
+use carbon_ops_proof::entry::{
+    ALGORITHM, EntryHash, Head, LedgerId, MAX_LINE_BYTES, RESERVED_MEMBERS,
+};
+use carbon_ops_proof::keys::PublicKey;
 use sha2::{Digest, Sha256};
-
-use crate::canonical::{Object, utf16_order, write_member};
-use crate::entry::{ALGORITHM, EntryHash, Head, LedgerId, MAX_LINE_BYTES, RESERVED_MEMBERS};
-use crate::hex;
-use crate::keys::PublicKey;
 
 /// Room for the six members with their values, names and punctuation.
 const MEMBERS_BYTES: usize = 512;
@@ -102,8 +102,7 @@ impl Template {
         key: &SigningKey,
         signature: &[u8; 64],
     ) {
-        let digits: [u8; 128] = hex::digits(signature);
-        self.write(out, &Values::of(place), Some((key, &digits)));
+        self.write(out, &Values::of(place), Some((key, &digits::<128>(signature))));
     }
 
     fn write(&self, out: &mut Vec<u8>, values: &Values, signed: Option<(&SigningKey, &[u8])>) {
@@ -134,6 +133,14 @@ impl Template {
     }
 }
 
+/// The lower-case hexadecimal digits of some bytes, of which there are `D / 2`.
+fn digits<const D: usize>(bytes: &[u8]) -> [u8; D] {
+    let mut digits = [b'0'; D];
+    // It fails for another length alone.
+    let _ = base16ct::lower::encode(bytes, &mut digits);
+    digits
+}
+
 /// A public key with its digits, which every line repeats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SigningKey {
@@ -143,7 +150,7 @@ pub(crate) struct SigningKey {
 
 impl SigningKey {
     pub(crate) fn new(key: PublicKey) -> Self {
-        Self { key, digits: hex::digits(&key.to_bytes()) }
+        Self { key, digits: digits(&key.to_bytes()) }
     }
 }
 
@@ -170,8 +177,8 @@ impl Values {
             }
         }
         Self {
-            ledger_id: hex::digits(&place.ledger_id.0),
-            prev_hash: hex::digits(&place.after.hash.0),
+            ledger_id: digits(&place.ledger_id.0),
+            prev_hash: digits(&place.after.hash.0),
             seq,
             seq_at,
         }
@@ -185,12 +192,12 @@ impl Values {
 
 #[cfg(test)]
 mod tests {
+    use carbon_ops_proof::canonical::Value;
+    use carbon_ops_proof::entry::{Entry, sign};
+    use carbon_ops_proof::keys::{SecretKey, Signer as _};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::canonical::Value;
-    use crate::entry::{Entry, sign};
-    use crate::keys::{SecretKey, Signer as _};
 
     fn key() -> SecretKey {
         SecretKey::from_seed(&[7; 32])
@@ -288,7 +295,7 @@ mod tests {
             seq in 1_u64..1 << 53,
         ) {
             let payload = Object::from_members(members).unwrap();
-            prop_assume!(crate::entry::check_payload(&payload).is_ok());
+            prop_assume!(carbon_ops_proof::entry::check_payload(&payload).is_ok());
             check(payload, &place(seq));
         }
     }

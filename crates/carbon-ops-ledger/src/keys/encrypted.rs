@@ -6,14 +6,13 @@
 
 use std::fmt;
 
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use carbon_ops_proof::keys::SecretKey;
 use pkcs8::der::pem::LineEnding;
 use pkcs8::der::zeroize::Zeroizing;
 use pkcs8::pkcs5::pbes2::Parameters;
 use pkcs8::pkcs5::scrypt;
-use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, SecretDocument};
 
-use super::{SecretKey, SecretPem, seed_alone};
 use crate::error::{Error, Result};
 
 /// Cost of scrypt (RFC 7914): N = 2^14, r = 8, p = 1, which takes 16 MiB. OpenSSL 3 refuses to read
@@ -24,6 +23,8 @@ const P: u32 = 1;
 
 /// What an encrypted key's PEM begins with (RFC 7468, section 11).
 const LABEL: &str = "ENCRYPTED PRIVATE KEY";
+/// And a plain one's (RFC 7468, section 10).
+const PLAIN_LABEL: &str = "PRIVATE KEY";
 
 /// The secret that a key file is encrypted with. Its memory is wiped on drop.
 #[derive(Clone)]
@@ -62,79 +63,60 @@ pub(super) fn is_encrypted(pem: &str) -> bool {
     pem.lines().any(|line| line.trim() == format!("-----BEGIN {LABEL}-----"))
 }
 
-impl SecretKey {
-    /// The key as PKCS#8 PEM text under a passphrase. `entropy` is 32 random bytes that are used for
-    /// nothing else: the salt and the initial vector.
-    ///
-    /// # Errors
-    ///
-    /// When the encoder fails, which needs a length beyond its limits and so does not happen.
-    ///
-    /// ```
-    /// use carbon_ops_ledger::keys::{Passphrase, SecretKey};
-    /// let key = SecretKey::from_seed(&[7; 32]);
-    /// let passphrase = Passphrase::first_line(b"correct horse").unwrap();
-    /// let pem = key.to_encrypted_pem(&passphrase, &[9; 32]).unwrap();
-    /// assert!(SecretKey::from_pem(pem.as_str()).is_err());
-    /// let read = SecretKey::from_encrypted_pem(pem.as_str(), &passphrase).unwrap();
-    /// assert_eq!(read.public_key(), key.public_key());
-    /// ```
-    pub fn to_encrypted_pem(
-        &self,
-        passphrase: &Passphrase,
-        entropy: &[u8; 32],
-    ) -> Result<SecretPem> {
-        let fail = |reason: String| Error::InvalidKey { reason };
-        let (salt, iv) = entropy.split_at(16);
-        let iv: [u8; 16] = iv.try_into().map_err(|_| fail("16 bytes are 16 bytes".to_owned()))?;
-        let cost = scrypt::Params::new(LOG_N, R, P).map_err(|e| fail(e.to_string()))?;
-        let parameters = Parameters::generate_scrypt_aes256cbc(cost, salt, iv)
-            .map_err(|e| fail(format!("cannot be encrypted: {e}")))?;
-        let plain = seed_alone(&self.0)
-            .to_pkcs8_der()
-            .map_err(|e| fail(format!("cannot be encoded: {e}")))?;
-        let sealed = PrivateKeyInfoRef::try_from(plain.as_bytes())
-            .map_err(|e| fail(format!("cannot be encoded: {e}")))?
-            .encrypt_with_params(parameters, &*passphrase.0)
-            .map_err(|e| fail(format!("cannot be encrypted: {e}")))?;
-        let pem = sealed.to_pem(LABEL, LineEnding::LF);
-        pem.map(SecretPem).map_err(|e| fail(format!("cannot be encoded: {e}")))
-    }
-
-    /// Reads a PKCS#8 PEM text that is encrypted with a passphrase. The key derivation may cost as much
-    /// as OpenSSL allows, and no more.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Passphrase`] when the passphrase is wrong or the text was changed; [`Error::InvalidKey`]
-    /// when it is no such key.
-    pub fn from_encrypted_pem(pem: &str, passphrase: &Passphrase) -> Result<Self> {
-        let no_key =
-            || Error::InvalidKey { reason: "not an encrypted PKCS#8 PEM private key".to_owned() };
-        let (label, document) = pkcs8::SecretDocument::from_pem(pem).map_err(|_| no_key())?;
-        if label != LABEL {
-            return Err(no_key());
-        }
-        let sealed =
-            EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| no_key())?;
-        if !is_affordable(&sealed) {
-            return Err(Error::InvalidKey {
-                reason: "its key derivation needs more than 32 MiB or ten million rounds"
-                    .to_owned(),
-            });
-        }
-        let wrong =
-            |_| Error::Passphrase { reason: "it is wrong, or the file was changed".to_owned() };
-        let plain = sealed.decrypt(&*passphrase.0).map_err(wrong)?;
-        // Bytes that are decrypted wrongly can, once in 256 times, look like they were padded rightly.
-        ed25519_dalek::SigningKey::from_pkcs8_der(plain.as_bytes()).map(Self).map_err(|_| {
-            Error::Passphrase {
-                reason: "it is wrong, or what it opens is no Ed25519 key".to_owned(),
-            }
-        })
-    }
+/// A key as PKCS#8 PEM text under a passphrase. `entropy` is 32 random bytes that are used for nothing
+/// else: the salt and the initial vector.
+///
+/// # Errors
+///
+/// When the encoder fails, which needs a length beyond its limits and so does not happen.
+pub(super) fn to_encrypted_pem(
+    key: &SecretKey,
+    passphrase: &Passphrase,
+    entropy: &[u8; 32],
+) -> Result<Zeroizing<String>> {
+    let fail = |reason: String| Error::from(carbon_ops_proof::Error::InvalidKey { reason });
+    let (salt, iv) = entropy.split_at(16);
+    let iv: [u8; 16] = iv.try_into().map_err(|_| fail("16 bytes are 16 bytes".to_owned()))?;
+    let cost = scrypt::Params::new(LOG_N, R, P).map_err(|e| fail(e.to_string()))?;
+    let parameters = Parameters::generate_scrypt_aes256cbc(cost, salt, iv)
+        .map_err(|e| fail(format!("cannot be encrypted: {e}")))?;
+    let (_, plain) = SecretDocument::from_pem(key.to_pem()?.as_str())
+        .map_err(|e| fail(format!("cannot be encoded: {e}")))?;
+    let sealed = PrivateKeyInfoRef::try_from(plain.as_bytes())
+        .map_err(|e| fail(format!("cannot be encoded: {e}")))?
+        .encrypt_with_params(parameters, &*passphrase.0)
+        .map_err(|e| fail(format!("cannot be encrypted: {e}")))?;
+    sealed.to_pem(LABEL, LineEnding::LF).map_err(|e| fail(format!("cannot be encoded: {e}")))
 }
 
+/// Reads a PKCS#8 PEM text that is encrypted with a passphrase. The key derivation may cost as much as
+/// OpenSSL allows, and no more.
+///
+/// # Errors
+///
+/// [`Error::Passphrase`] when the passphrase is wrong or the text was changed; else what no such key is.
+pub(super) fn from_encrypted_pem(pem: &str, passphrase: &Passphrase) -> Result<SecretKey> {
+    let fail = |reason: &str| {
+        Error::from(carbon_ops_proof::Error::InvalidKey { reason: reason.to_owned() })
+    };
+    let no_key = || fail("not an encrypted PKCS#8 PEM private key");
+    let (label, document) = SecretDocument::from_pem(pem).map_err(|_| no_key())?;
+    if label != LABEL {
+        return Err(no_key());
+    }
+    let sealed = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| no_key())?;
+    if !is_affordable(&sealed) {
+        return Err(fail("its key derivation needs more than 32 MiB or ten million rounds"));
+    }
+    let wrong = |reason: &str| Error::Passphrase { reason: reason.to_owned() };
+    let plain = sealed
+        .decrypt(&*passphrase.0)
+        .map_err(|_| wrong("it is wrong, or the file was changed"))?;
+    // Bytes that are decrypted wrongly can, once in 256 times, look like they were padded rightly.
+    let no_such = |_| wrong("it is wrong, or what it opens is no Ed25519 key");
+    let plain = plain.to_pem(PLAIN_LABEL, LineEnding::LF).map_err(|_| no_key())?;
+    SecretKey::from_pem(&plain).map_err(no_such)
+}
 /// Whether deriving the key takes a bounded time and memory, whatever the file asks for.
 fn is_affordable(sealed: &EncryptedPrivateKeyInfoRef<'_>) -> bool {
     let Some(parameters) = sealed.encryption_algorithm.pbes2() else { return false };
@@ -148,6 +130,8 @@ fn is_affordable(sealed: &EncryptedPrivateKeyInfoRef<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use carbon_ops_proof::Error::InvalidKey;
+
     use super::*;
 
     /// `openssl genpkey -algorithm ed25519 -aes-256-cbc -pass file:`, OpenSSL 3.0: PBKDF2 with SHA-256.
@@ -178,22 +162,21 @@ mNARYFSX
             (BY_OPENSSL_PBKDF2, "b12c2cd3e678410696799fda06d1bd45d030684e7413ee11fe5e26ec6a9f9e4f"),
             (BY_OPENSSL_SCRYPT, "16b22d8ad180adec3b859b2ce2ee35b5de1e815de0e64ce44e851a24ce1475a8"),
         ] {
-            let key = SecretKey::from_encrypted_pem(pem, &passphrase("correct horse")).unwrap();
+            let key = from_encrypted_pem(pem, &passphrase("correct horse")).unwrap();
             assert_eq!(key.public_key().to_hex(), public);
         }
     }
 
     #[test]
     fn the_wrong_passphrase_and_a_changed_file_open_nothing() {
-        let wrong =
-            SecretKey::from_encrypted_pem(BY_OPENSSL_SCRYPT, &passphrase("incorrect horse"));
+        let wrong = from_encrypted_pem(BY_OPENSSL_SCRYPT, &passphrase("incorrect horse"));
         assert!(matches!(wrong, Err(Error::Passphrase { .. })), "{wrong:?}");
         let changed = BY_OPENSSL_SCRYPT.replace("mNARYFSX", "mNARYFSY");
-        let wrong = SecretKey::from_encrypted_pem(&changed, &passphrase("correct horse"));
+        let wrong = from_encrypted_pem(&changed, &passphrase("correct horse"));
         assert!(matches!(wrong, Err(Error::Passphrase { .. })), "{wrong:?}");
         let plain = SecretKey::from_seed(&[7; 32]).to_pem().unwrap();
-        let not_encrypted = SecretKey::from_encrypted_pem(plain.as_str(), &passphrase("x"));
-        assert!(matches!(not_encrypted, Err(Error::InvalidKey { .. })));
+        let not_encrypted = from_encrypted_pem(plain.as_str(), &passphrase("x"));
+        assert!(matches!(not_encrypted, Err(Error::Proof(InvalidKey { .. }))));
     }
 
     #[test]
@@ -204,17 +187,17 @@ mNARYFSX
             encryption_algorithm: parameters.into(),
             encrypted_data: pkcs8::der::asn1::OctetString::new([0; 64]).unwrap(),
         };
-        let document = pkcs8::SecretDocument::encode_msg(&sealed).unwrap();
+        let document = SecretDocument::encode_msg(&sealed).unwrap();
         let pem = document.to_pem(LABEL, LineEnding::LF).unwrap();
-        let refused = SecretKey::from_encrypted_pem(&pem, &passphrase("x"));
-        assert!(matches!(refused, Err(Error::InvalidKey { .. })), "{refused:?}");
+        let refused = from_encrypted_pem(&pem, &passphrase("x"));
+        assert!(matches!(refused, Err(Error::Proof(InvalidKey { .. }))), "{refused:?}");
     }
 
     #[test]
     fn a_passphrase_is_the_first_line_and_is_not_printed() {
         let key = SecretKey::from_seed(&[7; 32]);
-        let pem = key.to_encrypted_pem(&passphrase("two words\r\nmore"), &[1; 32]).unwrap();
-        let again = SecretKey::from_encrypted_pem(pem.as_str(), &passphrase("two words"));
+        let pem = to_encrypted_pem(&key, &passphrase("two words\r\nmore"), &[1; 32]).unwrap();
+        let again = from_encrypted_pem(pem.as_str(), &passphrase("two words"));
         assert_eq!(again.unwrap().public_key(), key.public_key());
         assert!(!format!("{:?}", passphrase("secret")).contains("secret"));
     }

@@ -10,10 +10,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
+use carbon_ops_proof::keys::{PublicKey, SecretKey};
+use pkcs8::der::zeroize::Zeroizing;
 
-use super::encrypted::is_encrypted;
-use super::{Passphrase, PublicKey, SecretKey, Trust};
+use super::Passphrase;
+use super::encrypted::{from_encrypted_pem, is_encrypted, to_encrypted_pem};
+use super::trust::load_trust;
 use crate::durable;
 use crate::error::{Error, Result};
 
@@ -71,15 +73,13 @@ pub fn load_secret_under(path: &Path, passphrase: Option<&Passphrase>) -> Result
         (false, _) => SecretKey::from_pem(&text)
             .map_err(|_| bad("not a PKCS#8 PEM private key for Ed25519".to_owned())),
         (true, None) => Err(Error::KeyEncrypted { path: path.to_owned() }),
-        (true, Some(passphrase)) => {
-            SecretKey::from_encrypted_pem(&text, passphrase).map_err(|e| match e {
-                Error::InvalidKey { reason } => bad(reason),
-                Error::Passphrase { reason } => Error::Passphrase {
-                    reason: format!("for the key in {}, {reason}", path.display()),
-                },
-                other => other,
-            })
-        }
+        (true, Some(passphrase)) => from_encrypted_pem(&text, passphrase).map_err(|e| match e {
+            Error::Proof(carbon_ops_proof::Error::InvalidKey { reason }) => bad(reason),
+            Error::Passphrase { reason } => {
+                Error::Passphrase { reason: format!("for the key in {}, {reason}", path.display()) }
+            }
+            other => other,
+        }),
     }
 }
 
@@ -92,7 +92,7 @@ pub fn load_public(path: &Path, passphrase: Option<&Passphrase>) -> Result<Publi
     match load_secret_under(path, passphrase) {
         Ok(secret) => Ok(secret.public_key()),
         Err(Error::KeyEncrypted { path }) => {
-            let beside = Trust::load(&public_beside(&path)).ok();
+            let beside = load_trust(&public_beside(&path)).ok();
             let key = beside.and_then(|trust| trust.iter().next());
             key.ok_or(Error::KeyEncrypted { path })
         }
@@ -102,7 +102,7 @@ pub fn load_public(path: &Path, passphrase: Option<&Passphrase>) -> Result<Publi
 
 /// The file with the public key of a key file under a passphrase.
 #[must_use]
-pub fn public_beside(path: &Path) -> PathBuf {
+pub(super) fn public_beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".pub");
     name.into()
@@ -160,16 +160,17 @@ pub fn create_secret_under(
     let dir = durable::parent_of(path);
     durable::create_dirs(dir, KEY_DIR_MODE).map_err(fail)?;
     let key = SecretKey::from_seed(seed);
+    let plain = key.to_pem()?;
     let pem = match protection {
-        None => key.to_pem()?,
+        None => plain.as_str().to_owned().into(),
         Some(Protection { passphrase, entropy }) => {
             let line = format!("{}\n", key.public_key());
             // Before the key: a key file is never without it.
             replace(&public_beside(path), line.as_bytes()).map_err(fail)?;
-            key.to_encrypted_pem(passphrase, &entropy)?
+            to_encrypted_pem(&key, passphrase, &entropy)?
         }
     };
-    let temp = write_temp(path, pem.as_str().as_bytes()).map_err(fail)?;
+    let temp = write_temp(path, pem.as_bytes()).map_err(fail)?;
     let linked = std::fs::hard_link(&temp, path);
     let removed = std::fs::remove_file(&temp);
     match linked {

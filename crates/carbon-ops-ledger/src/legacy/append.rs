@@ -12,12 +12,13 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use carbon_ops_proof::entry::EntryHash;
+use carbon_ops_proof::keys::Signer;
+
 use super::{Fault, Line, MAX_LINE_BYTES, Record, Signed};
 use crate::durable;
-use crate::entry::EntryHash;
 use crate::error::{Error, Result};
 use crate::files::{FILE_MODE, lock_within};
-use crate::keys::Signer;
 
 /// Appends one record; makes the file when there is none. When this returns `Ok`, the record is
 /// durable. `patience` is how long to wait for another writer.

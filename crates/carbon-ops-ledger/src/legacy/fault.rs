@@ -3,7 +3,7 @@
 //!
 //! Left out: finding it, which is in `verify.rs`.
 
-use crate::canonical::ParseError;
+use carbon_ops_proof::canonical::ParseError;
 
 /// The most bytes of a line that are read. The Python package has no limit; its records have about
 /// 830 bytes, and without one a line could fill the memory.

@@ -2,11 +2,11 @@
 //! of the text, and what a strict reader would refuse taken in and named.
 //!
 //! Left out: everything that Python refuses too, and lone surrogates and nesting beyond
-//! [`MAX_DEPTH`](crate::canonical::MAX_DEPTH), which it reads but cannot write or hardly.
+//! [`MAX_DEPTH`](carbon_ops_proof::canonical::MAX_DEPTH), which it reads but cannot write or hardly.
 
 use std::collections::BTreeMap;
 
-use crate::canonical::{ParseError, Reader, Reason};
+use carbon_ops_proof::canonical::{ParseError, Reader, Reason};
 
 /// A value of version 0.1.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,15 +5,14 @@
 
 use std::io::{self, BufRead, Read};
 
+use carbon_ops_proof::entry::{EntryHash, IMPORTED_FORMAT, Imported};
+use carbon_ops_proof::keys::{PublicKey, Trust};
+use carbon_ops_proof::lines::{self, next_line_within};
+use carbon_ops_proof::verify::{MAX_FAULTS, Status, TornTail};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{ALGORITHM, Fault, LIMITS, Line, MAX_LINE_BYTES, PREV_HASH, member, strip, text};
-use crate::entry::EntryHash;
-use crate::hex;
-use crate::keys::{PublicKey, Trust};
-use crate::lines::{self, next_line_within};
-use crate::verify::{MAX_FAULTS, Status, TornTail};
 
 /// How many keys a report lists. The package accepts one in a ledger.
 const MAX_KEYS: usize = 64;
@@ -58,10 +57,21 @@ pub struct Report {
 }
 
 impl Report {
-    /// See [`Status::exit_code`].
+    /// What the genesis of a ledger that continues this file says of it.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        self.status.exit_code()
+    pub fn imported(&self) -> Imported {
+        let trusted = self.keys.iter().filter(|key| key.trusted);
+        let mut keys: Vec<String> = trusted.map(|key| key.public_key.clone()).collect();
+        keys.sort();
+        Imported {
+            format: IMPORTED_FORMAT,
+            file_bytes: self.file_bytes,
+            file_sha256: self.file_sha256.clone(),
+            head_hash: self.head_hash.clone(),
+            keys,
+            records: self.records,
+            verdict: self.status,
+        }
     }
 }
 
@@ -335,7 +345,7 @@ impl<'t> State<'t> {
             records: tally.records,
             lines: self.line_number,
             file_bytes,
-            file_sha256: hex::encode(file_sha256),
+            file_sha256: base16ct::lower::encode_string(file_sha256),
             head_hash: tally.head.map(|hash| hash.to_string()),
             keys: self.keys.into_iter().map(key).collect(),
             fault_count: self.fault_count,

@@ -9,12 +9,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note, VerifierKey};
 use sha2::{Digest, Sha256};
 
 use super::StateStore;
 use crate::durable;
-use crate::hex;
-use crate::note::{MAX_NOTE_BYTES, Note, VerifierKey};
 
 /// The file that says whose directory this is.
 const MARK_FILE: &str = "witness";
@@ -38,9 +37,7 @@ const DIR_MODE: u32 = 0o755;
 pub enum WitnessDirError {
     /// Nobody made it a witness's.
     #[error(
-        "{} is not the directory of a witness\nhint: `carbon-ops witness init` makes one; if there was \
-         one here and it is lost, retire the witness's key: one without memory would cosign a second \
-         history",
+        "{} is not the directory of a witness",
         .0.display()
     )]
     NotInitialised(PathBuf),
@@ -151,7 +148,7 @@ impl DirState {
 
     /// An origin may hold slashes and be long: its file is named by its hash.
     fn path(&self, origin: &str) -> PathBuf {
-        self.dir.join(STATE_DIR).join(hex::encode(&Sha256::digest(origin)))
+        self.dir.join(STATE_DIR).join(base16ct::lower::encode_string(&Sha256::digest(origin)))
     }
 }
 
@@ -176,9 +173,11 @@ impl StateStore for DirState {
             return Ok(());
         }
         // By the text alone: the same contradiction sent again is one file.
-        let name = hex::encode(&Sha256::digest(forked.text()));
-        let (log, name) =
-            (hex::encode(&Sha256::digest(origin)), name.get(..16).unwrap_or("0").to_owned());
+        let name = base16ct::lower::encode_string(&Sha256::digest(forked.text()));
+        let (log, name) = (
+            base16ct::lower::encode_string(&Sha256::digest(origin)),
+            name.get(..16).unwrap_or("0").to_owned(),
+        );
         replace(&dir.join(format!("{log}-{name}")), forked.to_string().as_bytes())
     }
 }

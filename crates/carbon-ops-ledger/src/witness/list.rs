@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::note::{KeyKind, VerifierKey};
+use carbon_ops_proof::note::{KeyKind, VerifierKey};
 
 /// The longest list that is read.
 const MAX_LIST_BYTES: usize = 16 << 20;

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use carbon_ops_proof::keys::SecretKey;
+use carbon_ops_proof::merkle::{Subtrees, consistency_proof, node_hash, root_at};
 use proptest::prelude::*;
 
 use super::*;
-use crate::cosignature;
-use crate::keys::SecretKey;
-use crate::merkle::{Subtrees, consistency_proof, node_hash, root_at};
+use carbon_ops_proof::cosignature;
 
 const ORIGIN: &str =
     "sigsum.org/v1/tree/4d6d8825a6bb689d459628312889dfbb0bcd41b5211d9e1ce768b0ff0309e562";

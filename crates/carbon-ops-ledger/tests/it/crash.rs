@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use carbon_ops_ledger::Error;
 use carbon_ops_ledger::append::Ledger;
-use carbon_ops_ledger::verify::Status;
+use carbon_ops_proof::verify::Status;
 
 use crate::support::{
     ALL_UNSYNCED, Content, Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, key, ledger_of,

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use carbon_ops_ledger::Error;
 use carbon_ops_ledger::append::{Ledger, Repair, WriterOptions};
-use carbon_ops_ledger::read;
 use carbon_ops_ledger::storage::DirStorage;
-use carbon_ops_ledger::verify::{Status, verify};
+use carbon_ops_proof::read;
+use carbon_ops_proof::verify::{Status, verify};
 
 use crate::support::{LATER, LEDGER_ID, NOW, key, lines, numbers, options, payload, report, trust};
 

@@ -4,14 +4,14 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use carbon_ops_ledger::append::Ledger;
-use carbon_ops_ledger::canonical::{Object, Value, parse, parse_canonical};
-use carbon_ops_ledger::entry::{Entry, LedgerId};
-use carbon_ops_ledger::merkle::inclusion_proof;
-use carbon_ops_ledger::proof::Proof;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
-use carbon_ops_ledger::verify::Status;
+use carbon_ops_proof::canonical::{Object, Value, parse, parse_canonical};
+use carbon_ops_proof::entry::{Entry, LedgerId};
+use carbon_ops_proof::merkle::inclusion_proof;
+use carbon_ops_proof::proof::Proof;
+use carbon_ops_proof::verify::Status;
 
 use crate::support::{LATER, LEDGER_ID, MemoryDisk, NOW, key, lines, options, report, trust};
 

@@ -2,10 +2,10 @@
 //! other.
 
 use carbon_ops_ledger::append::{Founding, Ledger};
-use carbon_ops_ledger::entry::Imported;
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::legacy;
-use carbon_ops_ledger::verify::Status;
+use carbon_ops_proof::entry::Imported;
+use carbon_ops_proof::verify::Status;
 
 use crate::frozen::frozen as frozen_v1;
 use crate::legacy::frozen;
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 fn imported(file: &[u8], trust: &Trust) -> Imported {
-    Imported::of(&legacy::verify(file, trust).unwrap())
+    legacy::verify(file, trust).unwrap().imported()
 }
 
 fn founding(imported: &Imported) -> Founding {

@@ -9,7 +9,7 @@ use carbon_ops_ledger::Error;
 use carbon_ops_ledger::append::Ledger;
 use carbon_ops_ledger::files::Files;
 use carbon_ops_ledger::storage::DirStorage;
-use carbon_ops_ledger::verify::Status;
+use carbon_ops_proof::verify::Status;
 
 use crate::batches::{Played, Script, play};
 use crate::power::{Beginning, Explorer, Random, Session, beginning, good_lines, images, logical};

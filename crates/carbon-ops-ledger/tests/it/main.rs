@@ -14,7 +14,6 @@ mod import;
 mod injection;
 mod legacy;
 mod mutants;
-mod mutation;
 mod pack;
 mod parallel;
 mod pipeline;

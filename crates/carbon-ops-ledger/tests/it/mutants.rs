@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use carbon_ops_ledger::append::Ledger;
-use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical, parse};
 use carbon_ops_ledger::keys::{SecretKey, Signer as _, Trust};
-use carbon_ops_ledger::verify::{
+use carbon_ops_proof::canonical::{Object, Value, object_to_canonical, parse};
+use carbon_ops_proof::verify::{
     Anchor, AnchorKind, Examined, Examiner, Report, Sequence, Settings, StoredLine,
 };
 
 use crate::support::{
-    LEDGER_ID, MemoryDisk, NOW, key, ledger_of, lines, options, other_key, payload, trust,
+    self, LEDGER_ID, MemoryDisk, NOW, key, ledger_of, lines, options, other_key, payload, trust,
 };
 
 /// Lines of the ledger, its genesis included.
@@ -124,7 +124,7 @@ impl Judge {
     /// Holds the report on a mutant against what is expected: exit code and line.
     fn expect(&mut self, what: &str, unchanged: usize, parts: &[Part], code: u8, line: usize) {
         let report = self.report(unchanged, parts);
-        let found = (report.exit_code(), place(&report));
+        let found = (support::code(report.status), place(&report));
         assert_eq!(found, (code, line as u64), "{what}: {report:?}");
     }
 }
@@ -355,7 +355,7 @@ fn an_emptied_ledger_is_found() {
     let mut judge = Judge::new();
     judge.expect("emptied", 0, &[], REWRITTEN, 1);
     // Without a checkpoint there is nothing that says how much there was.
-    assert_eq!(crate::support::report(b"").exit_code(), TAMPERED);
+    assert_eq!(support::code(support::report(b"").status), TAMPERED);
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn the_judge_of_mutants_gives_the_report_of_a_verification() {
         if let Some(at) = flipped {
             file[at] ^= 4;
         }
-        let report = carbon_ops_ledger::verify::verify_against(
+        let report = carbon_ops_proof::verify::verify_against(
             &file[..],
             &KEPT.trust,
             &KEPT.anchors,
@@ -375,5 +375,5 @@ fn the_judge_of_mutants_gives_the_report_of_a_verification() {
         );
         assert_eq!(judge.report(0, &[Part::Bytes(file)]), report.unwrap());
     }
-    assert_eq!(judge.report(0, &rest(0)).exit_code(), 0);
+    assert_eq!(support::code(judge.report(0, &rest(0)).status), 0);
 }

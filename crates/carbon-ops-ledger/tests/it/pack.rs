@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use carbon_ops_ledger::cosignature::{cosign, verify};
 use carbon_ops_ledger::keys::{SecretKey, Trust};
-use carbon_ops_ledger::note::{KeyKind, Note, VerifierKey};
 use carbon_ops_ledger::pack::{Contents, PackStatus, Selection, verify_pack, write_pack};
+use carbon_ops_proof::cosignature::{cosign, verify};
+use carbon_ops_proof::note::{KeyKind, Note, VerifierKey};
 
 use crate::support::trust;
 

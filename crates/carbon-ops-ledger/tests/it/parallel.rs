@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use carbon_ops_ledger::append::Ledger;
-use carbon_ops_ledger::verify::{
+use carbon_ops_proof::verify::{
     Anchor, AnchorKind, Payload, Report, Settings, Status, verify_records,
 };
 use proptest::prelude::*;

@@ -11,15 +11,15 @@ use std::io::{self, Write as _};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use carbon_ops_ledger::append::Ledger;
-use carbon_ops_ledger::canonical::Object;
-use carbon_ops_ledger::checkpoint::{
+use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
+use carbon_ops_ledger::storage::DirStorage;
+use carbon_ops_proof::canonical::Object;
+use carbon_ops_proof::checkpoint::{
     CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
 };
-use carbon_ops_ledger::entry::LedgerId;
-use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
-use carbon_ops_ledger::note::Note;
-use carbon_ops_ledger::storage::DirStorage;
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, Report, Settings, Status, verify_records};
+use carbon_ops_proof::entry::LedgerId;
+use carbon_ops_proof::note::Note;
+use carbon_ops_proof::verify::{Anchor, AnchorKind, Report, Settings, Status, verify_records};
 use sha2::{Digest, Sha256};
 
 use crate::batches::{Script, UnderWay, play};
@@ -76,7 +76,7 @@ impl Signer for Notary {
         self.key.public_key()
     }
 
-    fn sign(&self, message: &[u8]) -> carbon_ops_ledger::Result<[u8; 64]> {
+    fn sign(&self, message: &[u8]) -> carbon_ops_proof::Result<[u8; 64]> {
         let checkpoint = str::from_utf8(message).ok().and_then(Checkpoint::parse);
         self.world.lock().unwrap().signed.extend(checkpoint);
         self.key.sign(message)
@@ -347,7 +347,11 @@ impl Explorer {
             anchor.kind != AnchorKind::Checkpoint || self.notes.insert(anchor.bytes.clone())
         });
         let report = verified_with(&before, sealed_len(image), (anchors, since));
-        assert!(matches!(report.exit_code(), 0 | 4), "before: {report:?}\n{}", context());
+        assert!(
+            matches!(report.status, Status::Valid | Status::TornTail),
+            "before: {report:?}\n{}",
+            context()
+        );
 
         let mut ledger = session.open().unwrap_or_else(|e| panic!("{e}: {}", context()));
         let recovered = session.files.seen();
@@ -377,7 +381,7 @@ impl Explorer {
 pub(crate) fn good_lines(image: &Image) -> Vec<u8> {
     let ledger = logical(image).unwrap();
     let report = verified(&ledger, image, &[]);
-    assert!(matches!(report.exit_code(), 0 | 4), "{report:?}");
+    assert!(matches!(report.status, Status::Valid | Status::TornTail), "{report:?}");
     let torn = report.torn_tail.map_or(0, |torn| torn.bytes);
     ledger[..ledger.len() - usize::try_from(torn).unwrap()].to_vec()
 }

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use carbon_ops_ledger::legacy::{Record, append, verify};
-use carbon_ops_ledger::verify::Status;
+use carbon_ops_proof::verify::Status;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};

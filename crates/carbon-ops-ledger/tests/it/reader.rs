@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use carbon_ops_ledger::segment::LedgerReader;
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, Settings, verify_against, verify_records};
+use carbon_ops_proof::verify::{
+    Anchor, AnchorKind, Settings, Status, verify_against, verify_records,
+};
 
-use crate::support::{LEDGER_ID, key, ledger_of, lines, other_key, trust};
+use crate::support::{LEDGER_ID, code, key, ledger_of, lines, other_key, trust};
 
 fn root(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(name)
@@ -78,7 +80,7 @@ fn ours(file: &[u8], checkpoint: Option<&Path>) -> i32 {
         kind: AnchorKind::Checkpoint,
     };
     let anchors: Vec<_> = checkpoint.map(anchor).into_iter().collect();
-    verify_against(file, &trust(), &anchors, 0, &mut |_| Ok(())).unwrap().exit_code().into()
+    code(verify_against(file, &trust(), &anchors, 0, &mut |_| Ok(())).unwrap().status).into()
 }
 
 #[test]
@@ -180,9 +182,9 @@ fn torn_batches_get_the_same_verdict_from_the_reader() {
         let settings = Settings { active: reader.active(), ..Settings::new(&trust) };
         let reader = std::io::BufReader::new(reader);
         let report = verify_records(reader, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
-        assert_eq!(theirs(dir, None), i32::from(report.exit_code()), "behind a segment");
-        torn += u32::from(report.exit_code() == 4);
-        tampered += u32::from(report.exit_code() == 1);
+        assert_eq!(theirs(dir, None), i32::from(code(report.status)), "behind a segment");
+        torn += u32::from(report.status == Status::TornTail);
+        tampered += u32::from(report.status == Status::Tampered);
     };
     let sectors = (file.len() - sealed).div_ceil(512);
     for one in 0..sectors {

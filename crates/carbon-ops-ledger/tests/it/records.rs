@@ -2,14 +2,14 @@
 
 use carbon_ops_ledger::Error;
 use carbon_ops_ledger::append::{Amendment, Ledger};
-use carbon_ops_ledger::canonical::{Object, Value, object_to_canonical, parse};
-use carbon_ops_ledger::entry::{
+use carbon_ops_ledger::keys::Signer as _;
+use carbon_ops_proof::canonical::{Object, Value, object_to_canonical, parse};
+use carbon_ops_proof::entry::{
     Change, Control, CorrectionReason, Entry, Fault, Gap, GapReason, Heartbeat, Outcome,
     Restatement, RestatementReason, Scope, Totals,
 };
-use carbon_ops_ledger::keys::Signer as _;
-use carbon_ops_ledger::merkle::leaf_hash;
-use carbon_ops_ledger::verify::{Settings, Status, verify, verify_records};
+use carbon_ops_proof::merkle::leaf_hash;
+use carbon_ops_proof::verify::{Settings, Status, verify, verify_records};
 
 use crate::frozen::frozen;
 use crate::support::{

@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use carbon_ops_ledger::append::pipeline::{Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{Ledger, Rotation, WriterOptions};
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
-use carbon_ops_ledger::entry::{AddedKey, LedgerId, RetiredKey, RotationReason, possession_text};
 use carbon_ops_ledger::keys::{PublicKey, SecretKey, Signer, Trust};
-use carbon_ops_ledger::note::Note;
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
-use carbon_ops_ledger::verify::{
+use carbon_ops_ledger::{Error, Result};
+use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
+use carbon_ops_proof::entry::{AddedKey, LedgerId, RetiredKey, RotationReason, possession_text};
+use carbon_ops_proof::note::Note;
+use carbon_ops_proof::verify::{
     Anchor, AnchorKind, AnchorVerdict, Settings, Status, verify_against, verify_records,
 };
-use carbon_ops_ledger::{Error, Result};
 use tempfile::TempDir;
 
 use crate::frozen::frozen;
 use crate::pipeline::HandClock;
 use crate::support::{
-    Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, key, lines, numbers, options, payload,
-    report, second_key, trust,
+    Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, code, key, lines, numbers, options,
+    payload, report, second_key, trust,
 };
 
 fn retired(key: &SecretKey) -> RetiredKey {
@@ -247,8 +247,8 @@ impl Signer for Refusing {
         self.0
     }
 
-    fn sign(&self, _: &[u8]) -> Result<[u8; 64]> {
-        Err(Error::Signer { reason: "the card was removed".into() })
+    fn sign(&self, _: &[u8]) -> carbon_ops_proof::Result<[u8; 64]> {
+        Err(carbon_ops_proof::Error::Signer { reason: "the card was removed".into() })
     }
 }
 
@@ -260,12 +260,21 @@ fn a_foreign_signer_that_refuses_leaves_the_ledger_as_it_was_and_can_be_asked_ag
     let absent = Refusing(second_key().public_key());
     let rotation = Rotation { add: vec![&absent], ..Rotation::default() };
     let refused = ledger.rotate(&rotation, NOW);
-    assert!(matches!(&refused, Err(Error::Signer { .. })), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(Error::Proof(carbon_ops_proof::Error::Signer { .. }))),
+        "{refused:?}"
+    );
     let card = Refusing(old.public_key());
     let mut by_card =
         Ledger::open_for_append(disk.clone(), &card, &trust(), NOW, options()).unwrap();
-    assert!(matches!(by_card.append(payload(1), NOW), Err(Error::Signer { .. })));
-    assert!(matches!(by_card.checkpoint(NOW), Err(Error::Signer { .. })));
+    assert!(matches!(
+        by_card.append(payload(1), NOW),
+        Err(Error::Proof(carbon_ops_proof::Error::Signer { .. }))
+    ));
+    assert!(matches!(
+        by_card.checkpoint(NOW),
+        Err(Error::Proof(carbon_ops_proof::Error::Signer { .. }))
+    ));
     assert_eq!(disk.content().file, before.file);
     assert!(!disk.content().beside.contains_key("checkpoint"));
     ledger.append(payload(1), NOW).unwrap();
@@ -315,7 +324,7 @@ impl Signer for Heir {
         self.key.public_key()
     }
 
-    fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
+    fn sign(&self, message: &[u8]) -> carbon_ops_proof::Result<[u8; 64]> {
         self.key.sign(message)
     }
 
@@ -381,7 +390,6 @@ fn a_pipeline_whose_key_is_retired_for_good_ends_with_nothing_half_done() {
         let refused = ticket.wait().unwrap_err();
         let Error::Stopped { cause, written: false, .. } = &refused else { panic!("{refused:?}") };
         assert!(matches!(**cause, Error::KeyNotInRoster { .. }), "{cause}");
-        assert!(refused.to_string().contains("hint: use a key that may"), "{refused}");
         assert!(submitter.submit(&payload(41)).is_err());
         assert!(pipeline.close().is_err());
         assert_eq!(file(), before);
@@ -405,7 +413,7 @@ fn a_cut_below_a_change_is_proven_to_who_trusts_the_new_key_and_to_others_unknow
         let settings =
             Settings { anchors: &anchors, history: Some(&history), ..Settings::new(trust) };
         let report = verify_records(file, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
-        (report.exit_code(), report.anchors.iter().map(|a| a.verdict).collect::<Vec<_>>())
+        (code(report.status), report.anchors.iter().map(|a| a.verdict).collect::<Vec<_>>())
     };
     let unknown = AnchorVerdict::UnknownKey;
     let both = Trust::from_iter([key().public_key(), new.public_key()]);

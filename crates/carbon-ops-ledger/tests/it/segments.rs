@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use carbon_ops_ledger::Error;
 use carbon_ops_ledger::append::Ledger;
 use carbon_ops_ledger::keys::SecretKey;
-use carbon_ops_ledger::merkle::{inclusion_proof, leaf_hash, root_at, verify_inclusion};
-use carbon_ops_ledger::read;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
-use carbon_ops_ledger::verify::{Report, Settings, Status, verify_records};
+use carbon_ops_proof::merkle::{inclusion_proof, leaf_hash, root_at, verify_inclusion};
+use carbon_ops_proof::read;
+use carbon_ops_proof::verify::{Report, Settings, Status, verify_records};
 
 use crate::support::{
     LATER, LEDGER_ID, NOW, key, ledger_of, lines, numbers, options, payload, trust,
@@ -52,7 +52,7 @@ fn report(dir: &Path) -> Report {
     let settings = Settings { active: reader.active(), ..Settings::new(&trust) };
     let reader = BufReader::new(reader);
     let mut report = verify_records(reader, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
-    report.add_segment_faults(&faults);
+    report.add_faults(faults.iter().map(Into::into));
     report
 }
 

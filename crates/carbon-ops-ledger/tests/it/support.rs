@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use carbon_ops_ledger::append::{Ledger, WriterOptions};
-use carbon_ops_ledger::canonical::{Object, Value, parse};
 use carbon_ops_ledger::keys::{SecretKey, Trust};
 use carbon_ops_ledger::storage::Storage;
-use carbon_ops_ledger::verify::{Report, verify};
+use carbon_ops_proof::canonical::{Object, Value, parse};
+use carbon_ops_proof::verify::{Report, Status, verify};
 
 pub(crate) const NOW: &str = "2026-11-23T09:00:00.000000Z";
 pub(crate) const LATER: &str = "2026-11-23T09:05:00.000000Z";
@@ -61,6 +61,18 @@ pub(crate) fn ledger_of(records: u32, key: &SecretKey, id: [u8; 16]) -> Vec<u8> 
 
 pub(crate) fn report(file: &[u8]) -> Report {
     verify(file, &trust(), &mut |_| Ok(())).unwrap()
+}
+
+/// The exit code that the documents of the formats give a verdict.
+pub(crate) fn code(status: Status) -> u8 {
+    match status {
+        Status::Valid => 0,
+        Status::Tampered => 1,
+        Status::Untrusted => 2,
+        Status::Rewritten => 3,
+        Status::TornTail => 4,
+        other => panic!("{other:?} has no code"),
+    }
 }
 
 pub(crate) fn lines(file: &[u8]) -> Vec<Vec<u8>> {

@@ -1,9 +1,9 @@
 //! What an interrupted write leaves, and what becomes of it.
 
 use carbon_ops_ledger::append::{Ledger, Repair};
-use carbon_ops_ledger::entry::Fault;
-use carbon_ops_ledger::verify::Status;
 use carbon_ops_ledger::{Error, Result};
+use carbon_ops_proof::entry::Fault;
+use carbon_ops_proof::verify::Status;
 
 use crate::support::{
     LATER, LEDGER_ID, MemoryDisk, key, ledger_of, lines, numbers, options, payload, report, trust,
@@ -41,7 +41,7 @@ fn a_last_line_cut_anywhere_is_recovered() {
             assert_eq!(numbers(&disk.file()), [0, 1, 99]);
             assert!(disk.content().evidence.is_empty());
         } else {
-            assert_eq!((before.status, before.exit_code()), (Status::TornTail, 4));
+            assert_eq!(before.status, Status::TornTail);
             assert_eq!(before.torn_tail.unwrap().bytes, cut as u64);
             assert!(matches!(repairs[..], [Repair::SetAside { .. }, Repair::Recorded { .. }]));
             assert_eq!(numbers(&disk.file()), [0, 99]);
@@ -214,7 +214,6 @@ fn damage_that_no_crash_leaves_is_refused_and_left_alone() {
         let error = Ledger::open_for_append(disk.clone(), &key, &trust(), LATER, options())
             .expect_err(what);
         assert!(matches!(error, Error::Damaged { .. }), "{what}: {error}");
-        assert!(error.to_string().contains("hint: run `carbon-ops ledger verify`"), "{error}");
         assert_eq!(disk.file(), bad, "{what}");
         assert!(disk.content().evidence.is_empty());
         assert_eq!(report(&bad).status, Status::Tampered, "{what}");

@@ -6,23 +6,21 @@ use std::fs;
 
 use carbon_ops_ledger::Error;
 use carbon_ops_ledger::append::{CHECKPOINT_EVERY, Ledger, SignedCheckpoint};
-use carbon_ops_ledger::checkpoint::{
-    CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
-};
-use carbon_ops_ledger::entry::{Fault, LedgerId};
 use carbon_ops_ledger::keys::Trust;
-use carbon_ops_ledger::merkle::{TreeHash, inclusion_proof, leaf_hash, node_hash};
-use carbon_ops_ledger::note::Note;
-use carbon_ops_ledger::proof::{Proof, ProofFault};
 use carbon_ops_ledger::storage::{DirStorage, Storage as _};
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
-use carbon_ops_ledger::verify::{
-    Anchor, AnchorKind, AnchorVerdict, Report, Status, verify_against,
+use carbon_ops_proof::checkpoint::{
+    CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
 };
+use carbon_ops_proof::entry::{Fault, LedgerId};
+use carbon_ops_proof::merkle::{TreeHash, inclusion_proof, leaf_hash, node_hash};
+use carbon_ops_proof::note::Note;
+use carbon_ops_proof::proof::{Proof, ProofFault};
+use carbon_ops_proof::verify::{Anchor, AnchorKind, AnchorVerdict, Report, Status, verify_against};
 
 use crate::support::{
-    ALL_UNSYNCED, Content, Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, key, ledger_of,
-    lines, options, other_key, payload, trust,
+    ALL_UNSYNCED, Content, Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, code, key,
+    ledger_of, lines, options, other_key, payload, trust,
 };
 
 /// RFC 6962 section 2.1 as it is written there: the plainest tree.
@@ -213,12 +211,12 @@ fn every_cut_below_a_checkpoint_is_proven() {
     let file = disk.file();
     for len in 0..file.len() {
         let report = held(&file[..len], &anchors[..1], 0);
-        assert_eq!((report.status, report.exit_code()), (Status::Rewritten, 3), "{len}");
+        assert_eq!(report.status, Status::Rewritten, "{len}");
         assert_eq!(report.anchors[0].verdict, AnchorVerdict::Truncated);
         let report = held(&file[..len], &anchors[1..], 0);
-        assert_eq!(report.exit_code(), 3, "by the signer's state alone, {len}");
+        assert_eq!(report.status, Status::Rewritten, "by the signer's state alone, {len}");
         let report = held(&file[..len], &anchors[..1], 5);
-        assert_eq!(report.exit_code(), 3, "since the checkpoint, {len}");
+        assert_eq!(report.status, Status::Rewritten, "since the checkpoint, {len}");
     }
     // Above it the last line may be cut: the file alone, and what a checkpoint does not cover.
     append(&disk, 4, 1);
@@ -278,7 +276,7 @@ fn another_history_by_the_same_key_is_a_fork() {
                 taken_up += 1;
                 // Consistent with what was signed, and so not with the file.
                 let report = held(&disk.file(), &anchors(&disk.content()), 0);
-                assert_eq!(report.exit_code(), 3);
+                assert_eq!(report.status, Status::Rewritten);
                 assert_ne!(signed.checkpoint.root, root_of_file(&disk.file(), 14));
             }
             Err(other) => panic!("{other}"),
@@ -310,7 +308,7 @@ fn checkpoints_that_are_not_to_be_believed_are_refused() {
     let verdict = |bytes: Vec<u8>| {
         let anchor = Anchor { source: "it".into(), bytes, kind: AnchorKind::Checkpoint };
         let report = held(&file, &[anchor], 0);
-        (report.exit_code(), report.anchors[0].verdict)
+        (code(report.status), report.anchors[0].verdict)
     };
     let good = signed.note.to_string();
     assert_eq!(verdict(good.clone().into_bytes()), (0, AnchorVerdict::Confirmed));
@@ -356,9 +354,9 @@ fn since_a_checkpoint_only_newer_lines_are_looked_into_and_older_ones_compared()
         let mut lines = lines(&file);
         let at = lines[line].iter().position(|byte| *byte == b':').unwrap() + 2;
         lines[line][at] ^= 1;
-        let code = held(&lines.concat(), &anchors, 21).exit_code();
+        let code = code(held(&lines.concat(), &anchors, 21).status);
         assert!(code == expected || code == 1, "line {line}: {code}");
-        assert_ne!(held(&lines.concat(), &anchors, 0).exit_code(), 0);
+        assert_ne!(held(&lines.concat(), &anchors, 0).status, Status::Valid);
     }
     // Without an anchor of that size nothing is skipped.
     assert_eq!(held(&file, &[], 21).compared, 0);

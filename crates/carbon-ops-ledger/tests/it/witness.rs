@@ -5,17 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use carbon_ops_ledger::append::Ledger;
-use carbon_ops_ledger::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, origin};
-use carbon_ops_ledger::cosignature;
-use carbon_ops_ledger::entry::LedgerId;
 use carbon_ops_ledger::keys::SecretKey;
-use carbon_ops_ledger::merkle::consistency_proof;
-use carbon_ops_ledger::note::{KeyKind, Note, NoteSignature, VerifierKey};
-use carbon_ops_ledger::policy::Policy;
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
-use carbon_ops_ledger::verify::{Anchor, AnchorKind, Status, verify_against};
 use carbon_ops_ledger::witness::{Answer, DirState, Request, Witness};
+use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, origin};
+use carbon_ops_proof::cosignature;
+use carbon_ops_proof::entry::LedgerId;
+use carbon_ops_proof::merkle::consistency_proof;
+use carbon_ops_proof::note::{KeyKind, Note, NoteSignature, VerifierKey};
+use carbon_ops_proof::policy::Policy;
+use carbon_ops_proof::verify::{Anchor, AnchorKind, Status, verify_against};
 use tempfile::TempDir;
 
 use crate::support::{LATER, LEDGER_ID, NOW, key, options, payload, trust};

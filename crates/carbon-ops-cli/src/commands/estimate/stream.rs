@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use carbon_ops::ledger::append::pipeline::{Pipeline, Submitter, Ticket};
-use carbon_ops::ledger::canonical::{Object, Value, parse};
+use carbon_ops::proof::canonical::{Object, Value, parse};
 use carbon_ops::record::Record;
 use carbon_ops::record::timestamp;
 use jiff::Timestamp;

@@ -12,16 +12,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::append::pipeline::{Acknowledged, Submitter, Ticket};
-use carbon_ops::ledger::canonical::{Value, parse};
-use carbon_ops::ledger::entry::MAX_LINE_BYTES;
-use carbon_ops::ledger::verify::Payload;
+use carbon_ops::proof::canonical::{Value, parse};
+use carbon_ops::proof::entry::MAX_LINE_BYTES;
+use carbon_ops::proof::verify::Payload;
 use serde_json::json;
 
 use super::COULD_NOT;
 use super::witnessed::Witnesses;
 use super::witnessing::Witnessing;
 use crate::args::LedgerAppend;
-use crate::render::counted;
+use crate::render::{counted, describe};
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
 use carbon_ops::store::Store;
@@ -145,7 +145,7 @@ impl Told {
             match submitted.map(Ticket::wait) {
                 Ok(Ok(acknowledged)) => self.acknowledge(number, acknowledged, out)?,
                 Ok(Err(error @ (LedgerError::InvalidEntry(_) | LedgerError::Busy { .. }))) => {
-                    self.refuse(number, &error.to_string(), err);
+                    self.refuse(number, &describe(&error.into()), err);
                 }
                 Ok(Err(error)) => {
                     out.flush()?;

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops::ledger::canonical::{Object, object_to_canonical};
-use carbon_ops::ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
-use carbon_ops::ledger::note::Note;
 use carbon_ops::ledger::pack::{
     Contents, PackError, PackReport, PackStatus, Packed, Selection, verify_pack, write_pack,
 };
-use carbon_ops::ledger::verify::Payload;
+use carbon_ops::proof::canonical::{Object, object_to_canonical};
+use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
+use carbon_ops::proof::note::Note;
+use carbon_ops::proof::verify::Payload;
 use serde_json::json;
 
 use super::witnessed::{Witnessed, read_checkpoint, write_whole};
@@ -18,6 +18,7 @@ use super::{COULD_NOT, row, write_trust_hint};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::progress::{Counted, Progress};
+use crate::hints;
 use crate::render::plain;
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
@@ -117,7 +118,7 @@ pub(super) fn check(
     let since = kept.as_ref().map(|kept| Since::of(kept, &report));
     // What this version cannot read, it has not checked.
     let unread = others.newer > 0 && report.status == PackStatus::Valid;
-    let mut code = if unread { COULD_NOT } else { report.status.exit_code() };
+    let mut code = if unread { COULD_NOT } else { hints::pack_exit_code(report.status) };
     if whole {
         code = witnessed.as_ref().map_or(code, |witnessed| witnessed.exit_code(code));
         code = since.as_ref().map_or(code, |since| since.exit_code(code));

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::ledger::append::{Amendment, Appended};
-use carbon_ops::ledger::canonical::{Object, Value, parse};
-use carbon_ops::ledger::entry::{
+use carbon_ops::proof::canonical::{Object, Value, parse};
+use carbon_ops::proof::entry::{
     Change, Control, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, RESERVED_MEMBERS, Restatement, Scope,
     Totals,
 };
-use carbon_ops::ledger::verify::{Life, Payload, Report};
+use carbon_ops::proof::verify::{Life, Payload, Report};
 use carbon_ops::record::continuity::{self};
 use carbon_ops::record::timestamp;
 use serde_json::json;

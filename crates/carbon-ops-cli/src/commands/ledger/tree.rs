@@ -5,15 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops::ledger::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint};
-use carbon_ops::ledger::merkle::{
+use carbon_ops::ledger::tile::{DirTiles, TileTree};
+use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint};
+use carbon_ops::proof::merkle::{
     TreeHash, consistency_proof, inclusion_proof, leaf_hash, root_at, verify_consistency,
     verify_inclusion,
 };
-use carbon_ops::ledger::note::{MAX_NOTE_BYTES, Note};
-use carbon_ops::ledger::proof::{MAX_PROOF_BYTES, Proof, Proven};
-use carbon_ops::ledger::tile::{DirTiles, TileTree};
-use carbon_ops::ledger::verify::{AnchorVerdict, HistoryReport, Report, Status};
+use carbon_ops::proof::note::{MAX_NOTE_BYTES, Note};
+use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proof, Proven};
+use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::json;
 
 use super::witnessed::Witnessed;
@@ -137,7 +137,7 @@ fn tell_proven(proven: &Proven, report: &mut serde_json::Value) -> Result<()> {
     report.insert("tree_size".into(), proven.checkpoint.size.into());
     report.insert("root".into(), proven.checkpoint.root.to_string().into());
     report.insert("signed_by".into(), proven.checkpoint_key.fingerprint().into());
-    let line = carbon_ops::ledger::canonical::object_to_canonical(proven.entry.object());
+    let line = carbon_ops::proof::canonical::object_to_canonical(proven.entry.object());
     report.insert("entry".into(), serde_json::from_slice(&line)?);
     Ok(())
 }

@@ -6,11 +6,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops::ledger::checkpoint::{Checkpoint, origin};
-use carbon_ops::ledger::cosignature;
-use carbon_ops::ledger::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteError, VerifierKey};
-use carbon_ops::ledger::policy::Policy;
-use carbon_ops::ledger::verify::{Anchor, AnchorKind, AnchorVerdict, Report};
+use carbon_ops::proof::checkpoint::{Checkpoint, origin};
+use carbon_ops::proof::cosignature;
+use carbon_ops::proof::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteError, VerifierKey};
+use carbon_ops::proof::policy::Policy;
+use carbon_ops::proof::verify::{Anchor, AnchorKind, AnchorVerdict, Report};
 use serde_json::{Value, json};
 
 use super::COULD_NOT;

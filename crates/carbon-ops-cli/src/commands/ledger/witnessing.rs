@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use carbon_ops::ledger::checkpoint::{CHECKPOINT_FILE, Checkpoint};
-use carbon_ops::ledger::note::{MAX_NOTE_BYTES, Note};
 use carbon_ops::ledger::storage::LEDGER_FILE;
+use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
+use carbon_ops::proof::note::{MAX_NOTE_BYTES, Note};
 
 use super::witnessed::{Witnesses, notices};
 use carbon_ops::store::Store;

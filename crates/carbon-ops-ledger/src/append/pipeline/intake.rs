@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use carbon_ops_proof::canonical::Object;
+use carbon_ops_proof::entry::{EntryHash, Fault, Head, LedgerId, check_payload};
+
 use crate::append::template::{Place, Template};
-use crate::canonical::Object;
-use crate::entry::{EntryHash, Fault, Head, LedgerId, check_payload};
 use crate::error::{Error, Result};
 
 /// How many bytes of payloads may be under way in all; a submitter waits for room beyond. A thousand
@@ -319,7 +320,8 @@ impl Intake {
     /// So many bytes are no longer under way.
     pub(super) fn release(&self, bytes: usize) {
         let mut queue = lock(&self.queue);
-        let full = queue.pending_bytes + crate::entry::MAX_LINE_BYTES > MAX_PENDING_BYTES;
+        let full =
+            queue.pending_bytes + carbon_ops_proof::entry::MAX_LINE_BYTES > MAX_PENDING_BYTES;
         queue.pending_bytes = queue.pending_bytes.saturating_sub(bytes);
         drop(queue);
         if full {

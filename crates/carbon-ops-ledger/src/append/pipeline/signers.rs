@@ -14,13 +14,14 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
+use carbon_ops_proof::entry::EntryHash;
+use carbon_ops_proof::keys::Signer;
+use carbon_ops_proof::merkle::{TreeHash, leaf_hash};
+
 use super::intake::{Owed, lock, wait};
 use super::succession::Succession;
 use crate::append::template::{Place, SIGNATURE_BYTES, SigningKey, Template};
-use crate::entry::EntryHash;
 use crate::error::{Error, Result};
-use crate::keys::Signer;
-use crate::merkle::{TreeHash, leaf_hash};
 
 /// Of how many signatures made in this process one is verified: two thousandths of their cost.
 const CHECK_EVERY: u64 = 1024;
@@ -143,7 +144,7 @@ impl Pen {
             return Ok(signature);
         }
         let reason = "its signature does not verify with its public key".to_owned();
-        Err(Error::Signer { reason })
+        Err(carbon_ops_proof::Error::Signer { reason }.into())
     }
 }
 
@@ -278,7 +279,8 @@ struct Answer<'s> {
 impl Drop for Answer<'_> {
     fn drop(&mut self) {
         let signed = self.signed.take().unwrap_or_else(|| {
-            let error = Error::Signer { reason: "it panicked".to_owned() };
+            let reason = "it panicked".to_owned();
+            let error = carbon_ops_proof::Error::Signer { reason }.into();
             Err(NotSigned { error, entries: Vec::new() })
         });
         let mut state = lock(&self.shared.state);

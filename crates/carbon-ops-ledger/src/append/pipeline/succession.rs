@@ -6,9 +6,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use carbon_ops_proof::keys::{PublicKey, Signer};
+
 use super::intake::lock;
-use crate::error::Result;
-use crate::keys::{PublicKey, Signer};
 
 /// Whoever signs now.
 pub(super) struct Succession {
@@ -46,7 +46,7 @@ impl Signer for Succession {
         self.current().public_key()
     }
 
-    fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
+    fn sign(&self, message: &[u8]) -> carbon_ops_proof::Result<[u8; 64]> {
         self.current().sign(message)
     }
 

@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carbon_ops_proof::entry::{Durability, Fault, Head};
+
 use super::intake::{Acknowledged, Answers, Intake, Outcome, Owed, Submission, Wake};
 use super::signers::{NotSigned, Pen, SignedChunk, Signers, Unsigned};
 use super::succession::Succession;
@@ -20,7 +22,6 @@ use super::{
 };
 use crate::append::template::Place;
 use crate::append::{CHECKPOINT_EVERY, Ledger, Seen, fatal, io_error, take_lock};
-use crate::entry::{Durability, Fault, Head};
 use crate::error::Error;
 use crate::storage::Storage;
 

@@ -1,0 +1,188 @@
+//! The record that changes who may write: keys that join and keys that leave.
+//!
+//! It is signed by a key that may write before it, and every key that joins has signed a text of its
+//! own at this very place of this ledger: nobody can put a stranger's key on the list. Left out: the
+//! list itself, and what a change does to it, which is `roster.rs`.
+
+use super::control::{members, only};
+use super::vocabulary::RotationReason;
+use super::{ALGORITHM, Entry, Fault, Head, LedgerId, text};
+use crate::canonical::{Number, Object, Value};
+use crate::hex;
+use crate::keys::PublicKey;
+
+/// How many keys one record may add, and how many it may retire: a roster has at most so many.
+pub(super) const MAX_CHANGES: usize = 64;
+
+/// What the text begins with that a new key signs.
+///
+/// It ends without a newline, and neither a signed note (whose text ends with one) nor a line of a
+/// ledger (which begins with a brace) can be such a text.
+const POSSESSION: &str = "carbon-ops/key-possession/v1";
+
+/// Keys that join and keys that leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRotation {
+    /// Keys that may sign from the next line on.
+    pub added: Vec<AddedKey>,
+    /// Keys that may sign no later line.
+    pub retired: Vec<RetiredKey>,
+    /// Why.
+    pub reason: Option<RotationReason>,
+}
+
+/// A key that joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddedKey {
+    /// The key.
+    pub public_key: PublicKey,
+    /// Its signature of [`possession_text`].
+    pub proof: [u8; 64],
+}
+
+/// A key that leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetiredKey {
+    /// The key.
+    pub public_key: PublicKey,
+    /// The number from which on entries by this key are suspect: somebody else may have made them.
+    pub compromised_since: Option<u64>,
+}
+
+/// What a key signs to join the ledger by the line that follows `head` and is signed by `signer`:
+///
+/// ```text
+/// carbon-ops/key-possession/v1
+/// <ledger_id>
+/// <seq>
+/// <prev_hash>
+/// <signing_key>
+/// <the key that joins>
+/// ```
+///
+/// six lines with newlines between them and none at the end.
+#[must_use]
+pub fn possession_text(
+    ledger_id: LedgerId,
+    head: &Head,
+    signer: PublicKey,
+    joins: PublicKey,
+) -> String {
+    let (seq, hash) = (head.seq.saturating_add(1), head.hash);
+    format!("{POSSESSION}\n{ledger_id}\n{seq}\n{hash}\n{signer}\n{joins}")
+}
+
+impl KeyRotation {
+    pub(super) fn read(entry: &Entry) -> Result<Self, Fault> {
+        let object = &entry.object;
+        only(object, &["added", "prev_hash", "reason", "retired"])?;
+        let added = keys(object.get("added"), added)?;
+        let retired = keys(object.get("retired"), |item| retired(item, entry.seq))?;
+        if added.is_empty() && retired.is_empty() {
+            return Err(Fault::Rotation("it changes nothing"));
+        }
+        let reason =
+            match object.get("reason") {
+                None => None,
+                Some(reason) => Some(reason.as_str().and_then(RotationReason::from_word).ok_or(
+                    Fault::Member { name: "reason", expected: "a reason for changing keys" },
+                )?),
+            };
+        let suspect = retired.iter().any(|(_, key)| key.compromised_since.is_some());
+        if suspect && reason != Some(RotationReason::KeyCompromise) {
+            return Err(Fault::Member {
+                name: "reason",
+                expected: "\"key_compromise\" where a key is compromised_since",
+            });
+        }
+        let (added, retired) = (values(added), values(retired));
+        Ok(Self { added, retired, reason })
+    }
+
+    /// Checks that every key that joins signed to do so here. `entry` is the line of this record.
+    pub(crate) fn prove(&self, entry: &Entry) -> Result<(), Fault> {
+        let before = entry.seq.checked_sub(1).zip(entry.prev_hash);
+        let (seq, hash) = before.ok_or(Fault::NoGenesis)?;
+        for AddedKey { public_key, proof } in &self.added {
+            let head = Head { seq, hash };
+            let text = possession_text(entry.ledger_id, &head, entry.signing_key, *public_key);
+            if !public_key.verifies(text.as_bytes(), proof) {
+                return Err(Fault::Rotation("an added key did not sign to be added here"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The members of this record's own.
+    pub(crate) fn add_to(&self, object: &mut Object) {
+        let mut added: Vec<_> = self.added.clone();
+        added.sort_by_key(|key| key.public_key);
+        let mut retired: Vec<_> = self.retired.clone();
+        retired.sort_by_key(|key| key.public_key);
+        object.insert("added", added.into_iter().map(AddedKey::to_value).collect::<Vec<_>>());
+        object.insert("retired", retired.into_iter().map(RetiredKey::to_value).collect::<Vec<_>>());
+        if let Some(reason) = self.reason {
+            object.insert("reason", reason.as_str());
+        }
+    }
+}
+
+impl AddedKey {
+    fn to_value(self) -> Value {
+        let mut object = Object::new();
+        object.insert("algorithm", ALGORITHM);
+        object.insert("proof", base16ct::lower::encode_string(&self.proof));
+        object.insert("public_key", self.public_key.to_hex());
+        object.into()
+    }
+}
+
+impl RetiredKey {
+    fn to_value(self) -> Value {
+        let mut object = Object::new();
+        object.insert("public_key", self.public_key.to_hex());
+        // Below the number of a line, which fits.
+        if let Some(since) = self.compromised_since.and_then(|seq| Number::try_from(seq).ok()) {
+            object.insert("compromised_since", since);
+        }
+        object.into()
+    }
+}
+
+/// A list of keys in ascending order, each once: one way to write them.
+fn keys<K>(
+    list: Option<&Value>,
+    read: impl Fn(&Object) -> Option<(PublicKey, K)>,
+) -> Result<Vec<(PublicKey, K)>, Fault> {
+    let wrong = Fault::Rotation("its keys are not lists of up to 64 keys in ascending order");
+    let items = list.and_then(Value::as_array).filter(|items| items.len() <= MAX_CHANGES);
+    let mut keys: Vec<(PublicKey, K)> = Vec::new();
+    for item in items.ok_or_else(|| wrong.clone())? {
+        let key = item.as_object().and_then(&read);
+        let key = key.filter(|key| keys.last().is_none_or(|last| last.0 < key.0));
+        keys.push(key.ok_or_else(|| wrong.clone())?);
+    }
+    Ok(keys)
+}
+
+fn values<K>(keys: Vec<(PublicKey, K)>) -> Vec<K> {
+    keys.into_iter().map(|(_, key)| key).collect()
+}
+
+fn added(item: &Object) -> Option<(PublicKey, AddedKey)> {
+    members(item, &["algorithm", "proof", "public_key"]).ok()?;
+    let public_key = PublicKey::from_hex(text(item, "public_key")?).ok()?;
+    let proof = hex::decode(text(item, "proof")?)?;
+    (text(item, "algorithm") == Some(ALGORITHM))
+        .then_some((public_key, AddedKey { public_key, proof }))
+}
+
+fn retired(item: &Object, seq: u64) -> Option<(PublicKey, RetiredKey)> {
+    members(item, &["compromised_since", "public_key"]).ok()?;
+    let public_key = PublicKey::from_hex(text(item, "public_key")?).ok()?;
+    let compromised_since = match item.get("compromised_since") {
+        None => None,
+        Some(since) => Some(since.as_u64().filter(|since| *since < seq)?),
+    };
+    Some((public_key, RetiredKey { public_key, compromised_since }))
+}

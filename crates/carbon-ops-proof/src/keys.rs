@@ -1,0 +1,307 @@
+//! Ed25519 keys (RFC 8032): signing, strict verification, and lists of trusted keys.
+//!
+//! Verification is always strict, one signature at a time: the cofactorless equation, with
+//! canonical encodings and without points of small order, so that one signature has one verdict.
+//! Left out: batch verification (its verdict can differ and names no line), key files, and randomness:
+//! seeds are passed in.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use base64ct::{Base64Unpadded, Encoding};
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use ed25519_dalek::{Signer as _, Verifier as _};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::hex;
+
+#[cfg(test)]
+mod tests;
+mod trust;
+
+pub use trust::Trust;
+
+/// The prime of Curve25519, 2^255 − 19, little-endian (RFC 8032 section 5.1). A y coordinate at or
+/// above it has a second encoding below it.
+const FIELD_PRIME: [u8; 32] = {
+    let mut prime = [0xff; 32];
+    prime[0] = 0xed;
+    prime[31] = 0x7f;
+    prime
+};
+
+/// The eight points of small order in canonical encoding: those with y = 1 (order 1), −1 (order 2), 0 (order
+/// 4, twice), and the four of order 8, as `constants::EIGHT_TORSION` of curve25519-dalek has them. The top bit
+/// is the sign of x.
+const SMALL_ORDER: [[u8; 32]; 8] = {
+    const fn of(y: [u8; 32], sign: u8) -> [u8; 32] {
+        let mut point = y;
+        point[31] |= sign;
+        point
+    }
+    let (mut one, mut minus_one) = ([0; 32], FIELD_PRIME);
+    one[0] = 1;
+    minus_one[0] = 0xec;
+    let low = *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\
+        \xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05";
+    let high = *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\
+        \x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a";
+    let zero = [0; 32];
+    let sign = 0x80;
+    [one, minus_one, zero, of(zero, sign), low, of(low, sign), high, of(high, sign)]
+};
+
+/// A key that verifies signatures.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublicKey(ed25519_dalek::VerifyingKey);
+
+impl PublicKey {
+    /// Takes the 32 bytes of RFC 8032 section 5.1.5.
+    ///
+    /// # Errors
+    ///
+    /// When they encode no point, encode one in a second way, or encode a point of small order
+    /// (for which signatures exist that fit any message).
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self> {
+        let refuse = |reason: &str| Err(Error::InvalidKey { reason: reason.to_owned() });
+        let mut y = *bytes;
+        if let Some(last) = y.last_mut() {
+            // The top bit is the sign of x.
+            *last &= 0x7f;
+        }
+        if y.iter().rev().ge(FIELD_PRIME.iter().rev()) {
+            return refuse("the point is not in canonical encoding");
+        }
+        let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(bytes) else {
+            return refuse("the bytes encode no point of the curve");
+        };
+        if key.is_weak() {
+            return refuse("the point has small order");
+        }
+        Ok(Self(key))
+    }
+
+    /// Reads 64 lower-case hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// When the text is anything else, or the bytes are refused by [`PublicKey::from_bytes`].
+    pub fn from_hex(text: &str) -> Result<Self> {
+        let bytes = hex::decode(text).ok_or_else(|| Error::InvalidKey {
+            reason: "a public key is 64 lower-case hexadecimal digits".to_owned(),
+        })?;
+        Self::from_bytes(&bytes)
+    }
+
+    /// The 32 bytes of RFC 8032 section 5.1.5.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        base16ct::lower::encode_string(self.0.as_bytes())
+    }
+
+    /// `SHA256:` and the unpadded base64 of the SHA-256 of the 32 raw bytes. The form is that of
+    /// OpenSSH; the value is not what `ssh-keygen -l` prints, which hashes its own framing too.
+    ///
+    /// ```
+    /// let key = carbon_ops_proof::keys::SecretKey::from_seed(&[7; 32]).public_key();
+    /// assert!(key.fingerprint().starts_with("SHA256:"));
+    /// assert_eq!(key.fingerprint().len(), 7 + 43);
+    /// ```
+    #[must_use]
+    pub fn fingerprint(self) -> String {
+        let hash = Sha256::digest(self.0.as_bytes());
+        format!("SHA256:{}", Base64Unpadded::encode_string(&hash))
+    }
+
+    /// Whether `signature` is a valid signature of `message`, strictly.
+    #[must_use]
+    pub fn verifies(self, message: &[u8], signature: &[u8; 64]) -> bool {
+        // Gives the verdict of `verify_strict`, which decompresses R to see whether its order is small.
+        // The equation's result is compared with R byte by byte, so that R is refused unless it is in
+        // canonical encoding; of points with small order that leaves the eight here. This key has not
+        // small order, or it could not have been made.
+        if SMALL_ORDER.iter().any(|point| signature.starts_with(point)) {
+            return false;
+        }
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        self.0.verify(message, &signature).is_ok()
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::from_hex(text)
+    }
+}
+
+impl PartialOrd for PublicKey {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for PublicKey {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.as_bytes().cmp(other.0.as_bytes())
+    }
+}
+
+/// Something that signs: a [`SecretKey`], or what a program brings: a hardware module, an agent.
+///
+/// The ledger asks for one signature per entry, one per checkpoint, and one per key that joins (the text
+/// of [`possession_text`](crate::entry::possession_text)); what is signed is the whole message, plain
+/// Ed25519 without prehashing. It may take as long as it takes: the lock is held meanwhile. A module
+/// that cannot hand out its public key cannot be used.
+pub trait Signer: Send + Sync {
+    /// The key that the signatures verify with.
+    fn public_key(&self) -> PublicKey;
+
+    /// An Ed25519 signature of `message`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Signer`] when the signer cannot or will not sign. What is returned is verified
+    /// before it is written, so a faulty signer cannot damage a ledger.
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64]>;
+
+    /// Whether signing is a computation in this process, so that a writer of many entries may verify
+    /// a sample of the signatures instead of each. Never for a device or another program.
+    fn signs_here(&self) -> bool {
+        false
+    }
+
+    /// Who signs in the place of this one, once a ledger has retired its key. A writer that lives on
+    /// asks for it, without holding the lock, so that
+    /// this may wait for a change of keys that is under way. None, or one with the same key, ends that
+    /// writer.
+    fn successor(&self) -> Option<Arc<dyn Signer>> {
+        None
+    }
+}
+
+/// A key that signs. Its memory is wiped on drop, and nothing prints it but [`SecretKey::to_pem`].
+#[derive(Clone)]
+pub struct SecretKey(ed25519_dalek::SigningKey);
+
+impl SecretKey {
+    /// Makes the key of 32 secret random bytes, which the caller draws.
+    ///
+    /// ```
+    /// use carbon_ops_proof::keys::SecretKey;
+    /// let key = SecretKey::from_seed(&[0; 32]);
+    /// assert_eq!(
+    ///     key.public_key().to_hex(),
+    ///     "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29"
+    /// );
+    /// ```
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    /// Reads a PKCS#8 PEM text, with or without the public key in it (RFC 5958, RFC 8410).
+    ///
+    /// # Errors
+    ///
+    /// When the text is no such key.
+    ///
+    /// ```
+    /// use carbon_ops_proof::keys::SecretKey;
+    /// let key = SecretKey::from_seed(&[7; 32]);
+    /// let pem = key.to_pem().unwrap();
+    /// assert_eq!(SecretKey::from_pem(pem.as_str()).unwrap().public_key(), key.public_key());
+    /// assert!(!format!("{key:?}{pem:?}").contains("0707"));
+    /// ```
+    pub fn from_pem(pem: &str) -> Result<Self> {
+        // Nothing of the text goes into the message: it may be most of a secret.
+        ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map(Self).map_err(|_| Error::InvalidKey {
+            reason: "not a PKCS#8 PEM private key for Ed25519".to_owned(),
+        })
+    }
+
+    /// The PKCS#8 PEM text, in version 1 of the format (without the public key), which every
+    /// OpenSSL since 1.1.1 reads; older ones refuse version 2.
+    ///
+    /// # Errors
+    ///
+    /// When the encoder fails, which needs a length beyond its limits and so does not happen.
+    pub fn to_pem(&self) -> Result<SecretPem> {
+        let bytes = seed_alone(&self.0);
+        bytes
+            .to_pkcs8_pem(LineEnding::LF)
+            .map(SecretPem)
+            .map_err(|e| Error::InvalidKey { reason: format!("cannot be encoded: {e}") })
+    }
+
+    /// The key that this key's signatures verify with.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key())
+    }
+}
+
+/// The seed alone, for version 1 of PKCS#8.
+fn seed_alone(key: &ed25519_dalek::SigningKey) -> ed25519_dalek::ed25519::pkcs8::KeypairBytes {
+    ed25519_dalek::ed25519::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None }
+}
+
+impl Signer for SecretKey {
+    fn public_key(&self) -> PublicKey {
+        SecretKey::public_key(self)
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
+        Ok(self.0.sign(message).to_bytes())
+    }
+
+    fn signs_here(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretKey(of {})", self.public_key())
+    }
+}
+
+/// A secret key as text: wiped on drop, not printed by `{:?}`.
+pub struct SecretPem(Zeroizing<String>);
+
+impl SecretPem {
+    /// The PEM text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretPem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretPem(..)")
+    }
+}

@@ -1,0 +1,231 @@
+//! Audit packs: one file that shows lines of a ledger, or all of them, to somebody who has nothing else
+//! but the keys that they trust. `docs/formats/audit-pack-v1.md` has it byte by byte.
+//!
+//! The lines of the ledger stand in it as they are, after a few lines of the pack's own: a head, the
+//! checkpoint, perhaps an earlier checkpoint and a policy. The same ledger and choice give the same
+//! bytes. Left out: what an entry means (the caller passes a check), and whom to trust.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use crate::canonical::{Number, Object, Value, object_to_canonical};
+use crate::merkle::TreeHash;
+
+mod build;
+mod check;
+#[cfg(test)]
+mod tests;
+
+pub use build::{Contents, LineSource, PackError, Packed, write_pack_from};
+pub use check::{PackFault, PackReport, PackStatus, verify_pack};
+
+/// The name and version of the format, in the head of each pack.
+const PACK_FORMAT: &str = "audit-pack-v1";
+/// The format of the lines in it.
+const LEDGER_FORMAT: &str = "ledger-v1";
+/// The longest line of the pack's own: a checkpoint of 1 MiB, in which JSON may double bytes, and more
+/// than the longest policy and path.
+const MAX_FRAME_BYTES: usize = 4 << 20;
+/// The most numbers and ranges that a selection may have.
+const MAX_RANGES: usize = 100_000;
+
+/// Which entries a pack shows.
+///
+/// ```
+/// use carbon_ops_proof::pack::Selection;
+/// let some: Selection = "7,1..3,3..5".parse().unwrap();
+/// assert_eq!(some.to_string(), "1..5,7");
+/// assert!(some.contains(4) && !some.contains(6));
+/// assert_eq!("all".parse::<Selection>().unwrap(), Selection::All);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// The whole ledger, up to its checkpoint.
+    All,
+    /// Entries by their numbers, both ends included: ascending, and no two touch.
+    Some(Vec<RangeInclusive<u64>>),
+}
+
+/// A text that selects nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a selection is `all`, or numbers and ranges such as 1,5..9")]
+pub struct NotASelection;
+
+impl Selection {
+    /// Whether the entry with this number is one of them.
+    #[must_use]
+    pub fn contains(&self, seq: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(ranges) => {
+                let at = ranges.partition_point(|range| *range.end() < seq);
+                ranges.get(at).is_some_and(|range| range.contains(&seq))
+            }
+        }
+    }
+
+    /// The largest number that was asked for.
+    #[must_use]
+    pub fn last(&self) -> Option<u64> {
+        match self {
+            Self::All => None,
+            Self::Some(ranges) => ranges.last().map(|range| *range.end()),
+        }
+    }
+}
+
+impl FromStr for Selection {
+    type Err = NotASelection;
+
+    fn from_str(text: &str) -> Result<Self, NotASelection> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let mut asked = Vec::new();
+        for word in text.split(',') {
+            let (first, last) = word.split_once("..").unwrap_or((word, word));
+            let number = |digits: &str| digits.trim().parse().map_err(|_| NotASelection);
+            let (first, last): (u64, u64) = (number(first)?, number(last)?);
+            if first > last || asked.len() >= MAX_RANGES {
+                return Err(NotASelection);
+            }
+            asked.push(first..=last);
+        }
+        asked.sort_by_key(|range| *range.start());
+        let mut ranges: Vec<RangeInclusive<u64>> = Vec::new();
+        for range in asked {
+            match ranges.last_mut() {
+                Some(last) if *range.start() <= last.end().saturating_add(1) => {
+                    *last = *last.start()..=(*last.end()).max(*range.end());
+                }
+                _ => ranges.push(range),
+            }
+        }
+        Ok(Self::Some(ranges))
+    }
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Some(ranges) = self else { return f.write_str("all") };
+        for (at, range) in ranges.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            match (range.start(), range.end()) {
+                (first, last) if first == last => write!(f, "{comma}{first}")?,
+                (first, last) => write!(f, "{comma}{first}..{last}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A line of the pack's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Frame {
+    /// The first line.
+    Head {
+        ledger_id: String,
+        /// How many lines the checkpoint covers, and how many entries follow.
+        size: u64,
+        entries: u64,
+        /// Whether these are all lines of the ledger, without paths.
+        whole: bool,
+        /// Whether these frames follow.
+        earlier: bool,
+        policy: bool,
+    },
+    /// The checkpoint that all entries are held against.
+    Checkpoint { note: String },
+    /// A checkpoint that the first one extends, and the proof of that.
+    Earlier { note: String, proof: Vec<TreeHash> },
+    /// What the pack's author found enough witnesses.
+    Policy { text: String },
+    /// Before an entry's line, unless the pack has the whole ledger: its path to the root.
+    Entry { seq: u64, path: Vec<TreeHash> },
+    /// The last line: the hash of all bytes before it.
+    End { sha256: String },
+}
+
+impl Frame {
+    /// The line, with its newline.
+    fn line(&self) -> Vec<u8> {
+        let hashes = |hashes: &[TreeHash]| {
+            Value::Array(hashes.iter().map(|hash| Value::from(hash.to_string())).collect())
+        };
+        // Beyond 2^53 there is no ledger; what is written then is not read again.
+        let number = |number: &u64| Number::try_from(*number).map_or(Value::Null, Value::Number);
+        let mut object = Object::new();
+        let mut set = |name: &str, value: Value| {
+            object.insert(name, value);
+        };
+        match self {
+            Self::Head { ledger_id, size, entries, whole, earlier, policy } => {
+                set("pack", PACK_FORMAT.into());
+                set("ledger_format", LEDGER_FORMAT.into());
+                set("ledger_id", ledger_id.as_str().into());
+                set("size", number(size));
+                set("entries", number(entries));
+                set("whole", (*whole).into());
+                set("earlier", (*earlier).into());
+                set("policy", (*policy).into());
+            }
+            Self::Checkpoint { note } => {
+                set("pack", "checkpoint".into());
+                set("note", note.as_str().into());
+            }
+            Self::Earlier { note, proof } => {
+                set("pack", "earlier".into());
+                set("note", note.as_str().into());
+                set("consistency", hashes(proof));
+            }
+            Self::Policy { text } => {
+                set("pack", "policy".into());
+                set("text", text.as_str().into());
+            }
+            Self::Entry { seq, path } => {
+                set("pack", "entry".into());
+                set("seq", number(seq));
+                set("path", hashes(path));
+            }
+            Self::End { sha256 } => {
+                set("pack", "end".into());
+                set("sha256", sha256.as_str().into());
+            }
+        }
+        let mut line = object_to_canonical(&object);
+        line.push(b'\n');
+        line
+    }
+
+    /// Reads a line without its newline; what is accepted is written as the same bytes.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let Ok(Value::Object(object)) = crate::canonical::parse(line) else { return None };
+        let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+        let number = |name: &str| object.get(name).and_then(Value::as_u64);
+        let flag = |name: &str| object.get(name).and_then(Value::as_bool);
+        let hashes = |name: &str| -> Option<Vec<TreeHash>> {
+            let array = object.get(name).and_then(Value::as_array)?;
+            array.iter().map(|hash| TreeHash::from_base64(hash.as_str()?)).collect()
+        };
+        let frame = match text("pack")?.as_str() {
+            PACK_FORMAT => Self::Head {
+                ledger_id: text("ledger_id")?,
+                size: number("size")?,
+                entries: number("entries")?,
+                whole: flag("whole")?,
+                earlier: flag("earlier")?,
+                policy: flag("policy")?,
+            },
+            "checkpoint" => Self::Checkpoint { note: text("note")? },
+            "earlier" => Self::Earlier { note: text("note")?, proof: hashes("consistency")? },
+            "policy" => Self::Policy { text: text("text")? },
+            "entry" => Self::Entry { seq: number("seq")?, path: hashes("path")? },
+            "end" => Self::End { sha256: text("sha256")? },
+            _ => return None,
+        };
+        // One spelling for all: no other members, no leading zeroes.
+        let spelt = frame.line();
+        (spelt.strip_suffix(b"\n") == Some(line)).then_some(frame)
+    }
+}

@@ -1,0 +1,500 @@
+//! Reading a pack, strictly, and checking all that it claims. Memory stays bounded whatever the file.
+
+use std::io::{self, BufRead, Read};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{Frame, MAX_FRAME_BYTES};
+use crate::canonical::Object;
+use crate::checkpoint::Checkpoint;
+use crate::entry::{Entry, Fault, Head, MAX_LINE_BYTES};
+use crate::keys::{PublicKey, Trust};
+use crate::lines::{Line, next_line_within};
+use crate::merkle::{TreeHash, leaf_hash, verify_consistency, verify_inclusion};
+use crate::note::Note;
+use crate::roster::Roster;
+use crate::verify::{Anchor, AnchorKind, Report, Status, verify_against};
+
+/// The verdict on a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PackStatus {
+    /// Everything in it holds.
+    Valid,
+    /// Everything fits, but the key behind the ledger is not trusted.
+    Untrusted,
+    /// Something in it does not hold.
+    Tampered,
+}
+
+/// What is wrong with a pack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PackFault {
+    /// The line of the pack, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a pack has shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PackReport {
+    /// Version of this report's form.
+    pub schema_version: u32,
+    /// The verdict.
+    pub status: PackStatus,
+    /// The first thing that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<PackFault>,
+    /// The ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_id: Option<String>,
+    /// How many lines the checkpoint covers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// The root of the tree over them, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// Whether the pack has all of these lines. Of a selection, nothing is shown about the rest.
+    pub whole: bool,
+    /// How many lines of the ledger are in the pack and hold.
+    pub entries: u64,
+    /// The fingerprint of the key that signed the genesis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub genesis_key: Option<String>,
+    /// The same key, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub genesis_public_key: Option<String>,
+    /// The fingerprint of the key that signed the checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
+    /// How many lines the earlier checkpoint covers, which this one extends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier_size: Option<u64>,
+    /// The policy that the pack's author put into it: their word, and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_policy: Option<String>,
+    /// The report on the whole ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Report>,
+    /// The checkpoint with its signatures, for a policy to judge.
+    #[serde(skip)]
+    pub checkpoint: Option<Note>,
+    /// The earlier checkpoint, for comparison with one that was kept.
+    #[serde(skip)]
+    pub earlier: Option<Note>,
+}
+
+/// Verifies a pack. `check` is called with all members of each entry that is not one of the ledger's
+/// own records; what it returns as an error becomes the fault.
+///
+/// # Errors
+///
+/// Only when reading fails. Everything else is in the report.
+pub fn verify_pack(
+    reader: impl BufRead,
+    trust: &Trust,
+    check: &mut dyn FnMut(&Object) -> Result<(), String>,
+) -> io::Result<PackReport> {
+    let mut checker = Checker {
+        pack: Pack { reader, hash: Sha256::new(), line: Line::default(), number: 0 },
+        trust,
+        report: PackReport {
+            schema_version: 1,
+            status: PackStatus::Tampered,
+            fault: None,
+            ledger_id: None,
+            size: None,
+            root: None,
+            whole: false,
+            entries: 0,
+            genesis_key: None,
+            genesis_public_key: None,
+            signed_by: None,
+            earlier_size: None,
+            claimed_policy: None,
+            ledger: None,
+            checkpoint: None,
+            earlier: None,
+        },
+    };
+    match checker.run(check) {
+        Ok(status) => checker.report.status = status,
+        Err(Stop::Io(error)) => return Err(error),
+        Err(Stop::Fault(reason)) => {
+            checker.report.fault = Some(PackFault { line: checker.pack.number.max(1), reason });
+        }
+    }
+    Ok(checker.report)
+}
+
+/// Why checking ended early.
+enum Stop {
+    Io(io::Error),
+    Fault(String),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault.to_string())
+    }
+}
+
+fn fault<T>(reason: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Fault(reason.into()))
+}
+
+/// The lines of a pack, hashed as they pass.
+struct Pack<R> {
+    reader: R,
+    hash: Sha256,
+    line: Line,
+    number: u64,
+}
+
+impl<R: BufRead> Pack<R> {
+    /// The next line, without its newline. It is not hashed yet.
+    fn next(&mut self, limit: usize) -> Result<&[u8], Stop> {
+        self.number += 1;
+        if !next_line_within(&mut self.reader, &mut self.line, limit)? {
+            return fault("the pack ends too early");
+        }
+        if !self.line.terminated {
+            return fault("the line does not end with a newline");
+        }
+        if self.line.len > limit as u64 {
+            return fault("the line is too long");
+        }
+        Ok(&self.line.bytes)
+    }
+
+    fn take_in(&mut self) {
+        self.hash.update(&self.line.bytes);
+        self.hash.update(b"\n");
+    }
+
+    fn frame(&mut self) -> Result<Frame, Stop> {
+        let frame = Frame::parse(self.next(MAX_FRAME_BYTES)?);
+        let Some(frame) = frame else { return fault("not a line of an audit pack") };
+        if !matches!(frame, Frame::End { .. }) {
+            self.take_in();
+        }
+        Ok(frame)
+    }
+
+    fn entry(&mut self) -> Result<Vec<u8>, Stop> {
+        let line = self.next(MAX_LINE_BYTES)?.to_vec();
+        self.take_in();
+        Ok(line)
+    }
+}
+
+struct Checker<'t, R> {
+    pack: Pack<R>,
+    trust: &'t Trust,
+    report: PackReport,
+}
+
+/// What is held against what.
+struct Claims {
+    checkpoint: Checkpoint,
+    note: Note,
+    earlier: Option<(Checkpoint, Note)>,
+    entries: u64,
+    whole: bool,
+}
+
+impl<R: BufRead> Checker<'_, R> {
+    fn run(
+        &mut self,
+        check: &mut dyn FnMut(&Object) -> Result<(), String>,
+    ) -> Result<PackStatus, Stop> {
+        let claims = self.claims()?;
+        let (keys, trusted, end) = if claims.whole {
+            let (keys, trusted) = self.whole(&claims, check)?;
+            (keys, trusted, self.pack.frame()?)
+        } else {
+            let (Seen { roster, .. }, end) = self.selection(&claims, check)?;
+            let trusted = self.trust.contains(roster.genesis_key());
+            (Keys::Roster(Box::new(roster)), trusted, end)
+        };
+        self.signatures(&claims, &keys)?;
+        self.end(&end)?;
+        Ok(if trusted { PackStatus::Valid } else { PackStatus::Untrusted })
+    }
+
+    /// Everything before the lines of the ledger.
+    fn claims(&mut self) -> Result<Claims, Stop> {
+        let Frame::Head { ledger_id, size, entries, whole, earlier, policy } = self.pack.frame()?
+        else {
+            return fault("not the head of an audit pack");
+        };
+        (self.report.whole, self.report.size) = (whole, Some(size));
+        let Frame::Checkpoint { note } = self.pack.frame()? else {
+            return fault("the checkpoint was expected here");
+        };
+        let (checkpoint, note) = read_checkpoint(&note)?;
+        if checkpoint.ledger_id.to_string() != ledger_id || checkpoint.size != size {
+            return fault("the checkpoint is of another ledger or size than the head says");
+        }
+        if entries > size || entries == 0 || (whole && entries != size) {
+            return fault("the head does not count its entries right");
+        }
+        self.report.ledger_id = Some(ledger_id);
+        self.report.root = Some(checkpoint.root.to_string());
+        self.report.checkpoint = Some(note.clone());
+        let mut claims = Claims { checkpoint, note, earlier: None, entries, whole };
+        if earlier {
+            let Frame::Earlier { note, proof } = self.pack.frame()? else {
+                return fault("an earlier checkpoint was expected here");
+            };
+            claims.earlier = Some(self.earlier(&checkpoint, &note, &proof)?);
+        }
+        if policy {
+            let Frame::Policy { text } = self.pack.frame()? else {
+                return fault("a policy was expected here");
+            };
+            self.report.claimed_policy = Some(text);
+        }
+        Ok(claims)
+    }
+
+    fn earlier(
+        &mut self,
+        checkpoint: &Checkpoint,
+        note: &str,
+        proof: &[TreeHash],
+    ) -> Result<(Checkpoint, Note), Stop> {
+        let (earlier, note) = read_checkpoint(note)?;
+        if earlier.ledger_id != checkpoint.ledger_id {
+            return fault("the earlier checkpoint is of another ledger");
+        }
+        let (old, new) = (earlier.size, checkpoint.size);
+        if let Err(e) = verify_consistency(old, earlier.root, new, checkpoint.root, proof) {
+            return fault(format!("the checkpoint does not extend the earlier one: {e}"));
+        }
+        self.report.earlier_size = Some(old);
+        self.report.earlier = Some(note.clone());
+        Ok((earlier, note))
+    }
+
+    /// All lines of a ledger; the keys that may sign for it, and whether that of the genesis is
+    /// trusted.
+    fn whole(
+        &mut self,
+        claims: &Claims,
+        check: &mut dyn FnMut(&Object) -> Result<(), String>,
+    ) -> Result<(Keys, bool), Stop> {
+        let anchor = |note: &Note, source: &str| Anchor {
+            source: source.to_owned(),
+            bytes: note.to_string().into_bytes(),
+            kind: AnchorKind::Checkpoint,
+        };
+        let mut anchors = vec![anchor(&claims.note, "checkpoint")];
+        anchors.extend(claims.earlier.iter().map(|(_, note)| anchor(note, "earlier")));
+        let before = self.pack.number;
+        let lines = Some(claims.entries);
+        let mut body = Body { pack: &mut self.pack, left: claims.entries, ready: 0 };
+        let report = verify_against(&mut body, self.trust, &anchors, 0, check)?;
+        let left = body.left;
+        let first = report.first_fault.clone();
+        let anchor = report.anchors.iter().find_map(|anchor| anchor.reason.clone());
+        let keys = report.keys.iter().filter_map(|key| key.public_key.parse().ok()).collect();
+        let genesis = report.keys.iter().find(|key| key.genesis);
+        self.report.genesis_key = genesis.map(|key| key.fingerprint.clone());
+        self.report.genesis_public_key = genesis.map(|key| key.public_key.clone());
+        self.report.entries = report.entries;
+        let status = report.status;
+        self.report.ledger = Some(report);
+        if let Some(first) = first {
+            self.pack.number = before + first.line;
+            return fault(first.reason);
+        }
+        if left > 0 || lines != Some(self.report.entries) {
+            return fault("the pack ends too early");
+        }
+        match status {
+            Status::Valid | Status::Untrusted => Ok((Keys::Judged(keys), status == Status::Valid)),
+            _ => fault(anchor.unwrap_or_else(|| "the lines do not hold".to_owned())),
+        }
+    }
+
+    /// Some lines, each with its path; what they tell, and the frame after them.
+    fn selection(
+        &mut self,
+        claims: &Claims,
+        check: &mut dyn FnMut(&Object) -> Result<(), String>,
+    ) -> Result<(Seen, Frame), Stop> {
+        let mut seen: Option<Seen> = None;
+        let mut frame = self.pack.frame()?;
+        while let Frame::Entry { seq, path } = &frame {
+            if self.report.entries == claims.entries {
+                return fault("there are more entries than the head says");
+            }
+            let line = self.pack.entry()?;
+            let Checkpoint { size, root, ledger_id } = claims.checkpoint;
+            if let Err(e) = verify_inclusion(leaf_hash(&line), *seq, size, root, path) {
+                return fault(format!("entry {seq} is not in the tree: {e}"));
+            }
+            let entry = Entry::parse(&line)?;
+            if entry.ledger_id() != ledger_id || entry.seq() != *seq {
+                return fault("the entry is not the one that its path is about");
+            }
+            match &mut seen {
+                None => {
+                    let genesis = Seen::genesis(&entry)?;
+                    let key = genesis.roster.genesis_key();
+                    self.report.genesis_key = Some(key.fingerprint());
+                    self.report.genesis_public_key = Some(key.to_hex());
+                    seen = Some(genesis);
+                }
+                Some(seen) => seen.entry(&entry)?,
+            }
+            if entry.control()?.is_none() {
+                check(entry.object()).map_err(Stop::Fault)?;
+            }
+            self.report.entries += 1;
+            frame = self.pack.frame()?;
+        }
+        match seen {
+            Some(seen) if self.report.entries == claims.entries => Ok((seen, frame)),
+            _ => fault("there are fewer entries than the head says"),
+        }
+    }
+
+    fn signatures(&mut self, claims: &Claims, keys: &Keys) -> Result<(), Stop> {
+        let known = |size| {
+            let keys = match keys {
+                Keys::Judged(keys) => keys.clone(),
+                Keys::Roster(roster) => roster.keys_at(size),
+            };
+            keys.into_iter().chain(self.trust.iter()).collect::<Vec<PublicKey>>()
+        };
+        let signed = claims.checkpoint.signed_by(&claims.note, &known(claims.checkpoint.size));
+        let signer = signed.map_err(|e| Stop::Fault(format!("the checkpoint: {e}")))?;
+        if let Some((earlier, note)) = &claims.earlier
+            && let Err(e) = earlier.signed_by(note, &known(earlier.size))
+        {
+            return fault(format!("the earlier checkpoint: {e}"));
+        }
+        self.report.signed_by = Some(signer.fingerprint());
+        Ok(())
+    }
+
+    fn end(&mut self, frame: &Frame) -> Result<(), Stop> {
+        let Frame::End { sha256 } = frame else { return fault("the end was expected here") };
+        if *sha256 != base16ct::lower::encode_string(&self.pack.hash.clone().finalize()) {
+            return fault("its hash is not that of the pack");
+        }
+        if self.pack.line.last {
+            return Ok(());
+        }
+        self.pack.number += 1;
+        fault("something follows the end")
+    }
+}
+
+/// Who may sign checkpoints.
+enum Keys {
+    /// All keys that the ledger ever had, where each checkpoint was judged already.
+    Judged(Vec<PublicKey>),
+    Roster(Box<Roster>),
+}
+
+fn read_checkpoint(note: &str) -> Result<(Checkpoint, Note), Stop> {
+    let note = Note::parse(note.as_bytes()).map_err(|e| Stop::Fault(e.to_string()))?;
+    let checkpoint = Checkpoint::of_note(&note).map_err(|e| Stop::Fault(e.to_string()))?;
+    Ok((checkpoint, note))
+}
+
+/// What the entries so far tell: who may sign, and what the next line has to follow.
+struct Seen {
+    roster: Roster,
+    head: Head,
+}
+
+impl Seen {
+    fn genesis(entry: &Entry) -> Result<Self, Stop> {
+        if entry.seq() != 0 {
+            return fault("the first entry is not the genesis");
+        }
+        Ok(Self { roster: Roster::of_genesis(entry)?, head: entry.head() })
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), Stop> {
+        if entry.seq() <= self.head.seq {
+            return fault("the entries are not in ascending order");
+        }
+        self.roster.authenticate(entry, entry.ledger_id())?;
+        if entry.seq() == self.head.seq + 1 {
+            entry.follows(&self.head)?;
+        }
+        self.roster.apply(entry)?;
+        self.head = entry.head();
+        Ok(())
+    }
+}
+
+/// The lines of the ledger within a pack, as a reader of their own.
+struct Body<'p, R> {
+    pack: &'p mut Pack<R>,
+    /// How many lines are left.
+    left: u64,
+    /// How many bytes of the buffer are known to belong to these: each is looked at once.
+    ready: usize,
+}
+
+impl<R: BufRead> Body<'_, R> {
+    /// How much of the buffer belongs to the lines that are left.
+    fn ours(buffer: &[u8], left: u64) -> usize {
+        let Some(skip) = left.checked_sub(1) else { return 0 };
+        let mut newlines = buffer.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let last = usize::try_from(skip).ok().and_then(|skip| newlines.nth(skip));
+        last.map_or(buffer.len(), |(at, _)| at + 1)
+    }
+}
+
+impl<R: BufRead> Read for Body<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Body<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 {
+            return Ok(&[]);
+        }
+        let buffer = self.pack.reader.fill_buf()?;
+        if self.ready == 0 {
+            self.ready = Self::ours(buffer, self.left);
+        }
+        Ok(buffer.get(..self.ready).unwrap_or_default())
+    }
+
+    #[expect(clippy::naive_bytecount, reason = "not worth a dependency")]
+    fn consume(&mut self, amount: usize) {
+        // What was given out is still in the buffer: this reads nothing.
+        if let Ok(buffer) = self.pack.reader.fill_buf() {
+            let used = buffer.get(..amount).unwrap_or_default();
+            self.pack.hash.update(used);
+            let lines = used.iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.left = self.left.saturating_sub(lines);
+            self.pack.number += lines;
+        }
+        self.ready = self.ready.saturating_sub(amount);
+        self.pack.reader.consume(amount);
+    }
+}
