@@ -256,8 +256,8 @@ impl Accumulator {
     /// and the one before, by its mean power until then.
     fn stopped(&self) -> Instant {
         let covered = self.before_step.at.saturating_duration_since(self.start.at);
-        let step = difference(self.last.total, self.before_step.total).as_joules();
-        let power = difference(self.before_step.total, self.start.total).over(covered);
+        let step = self.last.total.saturating_sub(self.before_step.total).as_joules();
+        let power = self.before_step.total.saturating_sub(self.start.total).over(covered);
         let power = power.map_or(0.0, Watts::as_watts);
         if power <= 0.0 {
             return self.last_step;
@@ -292,7 +292,7 @@ impl Accumulator {
         if !self.moved() {
             return None;
         }
-        let seen = difference(end.total, self.start.total);
+        let seen = end.total.saturating_sub(self.start.total);
         let window = end.at.saturating_duration_since(self.start.at);
         let missing: Duration =
             self.gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
@@ -308,7 +308,7 @@ impl Accumulator {
             start: self.start.total,
             end: end.total,
             energy,
-            low: low.checked_sub(slack).unwrap_or(Microjoules::ZERO).min(energy),
+            low: low.saturating_sub(slack).min(energy),
             // A fill may be wrong by as much as itself.
             high: (high + slack + fill + fill).max(energy),
             estimated: energy != seen,
@@ -320,12 +320,12 @@ impl Accumulator {
 
     /// Energy before any fill, and its bounds, from the steps around the window's two ends.
     fn ends(&self, end: Mark, window: Duration) -> (Microjoules, Microjoules, Microjoules) {
-        let seen = difference(end.total, self.start.total);
-        let low = self.first_step.map_or(Microjoules::ZERO, |s| difference(end.total, s.total));
+        let seen = end.total.saturating_sub(self.start.total);
+        let low = self.first_step.map_or(Microjoules::ZERO, |s| end.total.saturating_sub(s.total));
         let Some(after) = self.after.first() else {
-            return (seen, low, seen + difference(seen, low));
+            return (seen, low, seen + seen.saturating_sub(low));
         };
-        let high = difference(after.total, self.start.total);
+        let high = after.total.saturating_sub(self.start.total);
         if self.steps >= 2 {
             return (seen, low, high);
         }
@@ -403,10 +403,6 @@ impl Accumulator {
             None => self.gaps.push(Gap { reason, offset, duration, bridged }),
         }
     }
-}
-
-fn difference(later: Microjoules, earlier: Microjoules) -> Microjoules {
-    later.checked_sub(earlier).unwrap_or(Microjoules::ZERO)
 }
 
 fn scaled(energy: Microjoules, factor: f64) -> Microjoules {

@@ -526,7 +526,7 @@ impl Counter {
         self.good = Some(now);
         self.suspect = None;
         self.wraps = self.wraps.saturating_add(u64::from(now.count < good.count));
-        let delta = self.total().checked_sub(before).unwrap_or(Microjoules::ZERO);
+        let delta = self.total().saturating_sub(before);
         Step::Advance { delta }
     }
 

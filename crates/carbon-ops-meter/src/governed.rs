@@ -185,7 +185,7 @@ impl Frame<'_> {
         // Without a sample after the end, the last one stands for it.
         let at_end = line((t2, last.total), (t3, after.total), self.ended);
         let window = self.ended.saturating_sub(self.started);
-        let seen = minus(at_end, at_start);
+        let seen = at_end.saturating_sub(at_start);
         let gaps = self.gaps(before, &last, &after);
         let missing: Duration =
             gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
@@ -195,10 +195,11 @@ impl Frame<'_> {
             return None;
         }
         let fill = seen.over(covered).map_or(Microjoules::ZERO, |mean| mean.over(missing));
-        let lost = minus(after.gap_most, before.gap_most);
+        let lost = after.gap_most.saturating_sub(before.gap_most);
         let energy = seen + fill;
         // Rounded totals make a difference that is off by a quantum at most.
-        let (low, high) = (minus(last.total, first.total), minus(after.total, before.total));
+        let (low, high) =
+            (last.total.saturating_sub(first.total), after.total.saturating_sub(before.total));
         let period = self.samples[0].interval;
         Some(Domain {
             name: before.name.to_string(),
@@ -210,7 +211,7 @@ impl Frame<'_> {
                 start: before.total,
                 end: last.total,
                 energy,
-                low: minus(low, quantum).min(energy),
+                low: low.saturating_sub(quantum).min(energy),
                 high: (high + quantum + lost.max(fill + fill)).max(energy),
                 estimated: !missing.is_zero() || window < period * SAMPLES_MIN,
                 wraps: last.wraps.saturating_sub(before.wraps),
@@ -266,13 +267,9 @@ fn line(
     if span == 0 {
         return e0;
     }
-    let grown = u128::from(minus(e1, e0).as_microjoules());
+    let grown = u128::from(e1.saturating_sub(e0).as_microjoules());
     let part = grown * into.min(span) / span;
     e0 + Microjoules::new(u64::try_from(part).unwrap_or(0))
-}
-
-fn minus(later: Microjoules, earlier: Microjoules) -> Microjoules {
-    later.checked_sub(earlier).unwrap_or(Microjoules::ZERO)
 }
 
 /// The domain's key without its name: where it is read.

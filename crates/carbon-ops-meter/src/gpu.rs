@@ -311,7 +311,7 @@ impl GpuWindow {
         for mut gpu in self.gpus {
             let Some(domain) = nvml.domains().get(gpu.index) else { continue };
             let used = gpu.used();
-            let bound = gpu.bounds.map(|(start, end)| minus(end, start));
+            let bound = gpu.bounds.map(|(start, end)| end.saturating_sub(start));
             let Some(mut energy) = gpu.accumulator.close(elapsed) else {
                 self.excluded.push(exclude(domain, Exclusion::Stuck));
                 continue;
@@ -319,7 +319,7 @@ impl GpuWindow {
             if let Some(bound) = bound {
                 let filled = energy.gaps.iter().any(|gap| !gap.bridged);
                 let high = if filled { energy.high } else { energy.energy };
-                energy.low = minus(energy.energy, bound);
+                energy.low = energy.energy.saturating_sub(bound);
                 energy.high = high + bound;
                 energy.estimated = true;
             }
@@ -428,7 +428,7 @@ impl Gpu {
     /// Energy and time that were not given yet, up to the end of the window.
     fn open(&self) -> (Microjoules, Duration) {
         let (total, at) = self.until();
-        (minus(total, self.given.0), at.saturating_duration_since(self.given.1))
+        (total.saturating_sub(self.given.0), at.saturating_duration_since(self.given.1))
     }
 
     fn until(&self) -> (Microjoules, Instant) {
@@ -458,10 +458,6 @@ impl Gpu {
         let (by_time, by_process) = (self.by_time, self.by_process);
         GpuUse { workload, others, unknown, by_time, by_process }
     }
-}
-
-fn minus(later: Microjoules, earlier: Microjoules) -> Microjoules {
-    later.checked_sub(earlier).unwrap_or(Microjoules::ZERO)
 }
 
 fn exclude(domain: &sensor::Domain, reason: Exclusion) -> Excluded {

@@ -509,13 +509,13 @@ impl Track {
     }
 
     fn published(&self) -> Microjoules {
-        let grown = self.counter.total().checked_sub(self.zero).unwrap_or(Microjoules::ZERO);
+        let grown = self.counter.total().saturating_sub(self.zero);
         self.base + grown
     }
 
     fn publish(&mut self, at: Moment) {
         let total = self.published();
-        self.total.delta = total.checked_sub(self.total.total).unwrap_or(Microjoules::ZERO);
+        self.total.delta = total.saturating_sub(self.total.total);
         // Invariant: a total never falls.
         self.total.total = self.total.total.max(total);
         self.total.wraps = self.total.wraps.max(self.counter.wraps());

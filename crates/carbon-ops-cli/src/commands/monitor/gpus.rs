@@ -171,7 +171,7 @@ impl Usage {
     /// Gives the energy since the last look.
     fn give(&mut self, told: Told, holders: &[u32], total: Microjoules, now: Instant) {
         let passed = now.saturating_duration_since(self.given.1);
-        let energy = total.checked_sub(self.given.0).unwrap_or(Microjoules::ZERO);
+        let energy = total.saturating_sub(self.given.0);
         let weight = energy.as_joules() + REST * passed.as_secs_f64();
         self.given = (total, now);
         self.all += weight;

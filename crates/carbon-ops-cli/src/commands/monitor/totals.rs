@@ -550,10 +550,10 @@ impl Last {
     /// The energy up to `total`; nothing is known of a domain that never moved and has a fault.
     fn advance(&mut self, total: Total, elapsed: Duration) -> Option<DomainEnergy> {
         let nothing = Microjoules::ZERO;
-        let delta = total.energy.checked_sub(self.total.energy).unwrap_or(nothing);
+        let delta = total.energy.saturating_sub(self.total.energy);
         // What was filled in earlier arrives now.
-        let arrived = delta.checked_sub(self.filled).unwrap_or(nothing);
-        self.filled = self.filled.checked_sub(delta).unwrap_or(nothing);
+        let arrived = delta.saturating_sub(self.filled);
+        self.filled = self.filled.saturating_sub(delta);
         let fill = match total.fault {
             Some(_) if delta == nothing => self.seen.0.over(self.seen.1)?.over(elapsed),
             _ => nothing,
