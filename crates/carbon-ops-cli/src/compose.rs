@@ -360,7 +360,7 @@ fn counted_domain(domain: &counted::Domain) -> Domain {
         backend: domain.backend.into(),
         delta_uj: delta.as_microjoules(),
         end_uj: Some(Decimal(energy.end.as_microjoules())),
-        epoch: Some(Decimal(energy.epoch)),
+        epoch: Some(Decimal(energy.epoch.as_millis())),
         name: domain.name.clone(),
         start_uj: Some(Decimal(energy.start.as_microjoules())),
         wraps: Some(energy.wraps),

@@ -285,8 +285,9 @@ impl Session {
         let ticks_per_second = edge.ticks_per_second;
         let Gpus { nvml, sensor, simulated } = gpus;
         // First, since this takes longest, and the others' windows are the shorter for it.
-        let gpus =
-            nvml.map(|nvml| GpuWindow::open(nvml, &Instant::now, &mut |pid| whose(&host, pid)));
+        let gpus = nvml.map(|nvml| {
+            GpuWindow::open(nvml, &Instant::now, Edge::boot_time, &mut |pid| whose(&host, pid))
+        });
         let busy = Busy::read(&host, ticks_per_second);
         let (window, excluded, sensors) = open_window(&host, ask);
         // The window starts after the last of its first readings: what came before is not in it.
@@ -568,7 +569,7 @@ fn open_window(
         };
         sensors.push(Sensor { name: "governor".into(), reason: Some(reason), status });
     }
-    let (availability, opened) = Window::open(host, &Instant::now);
+    let (availability, opened) = Window::open(host, &Instant::now, Edge::boot_time);
     sensors.push(sensor("sysfs", &availability));
     match opened {
         Ok(window) => (Some(Measuring::Counters(window)), Vec::new(), sensors),

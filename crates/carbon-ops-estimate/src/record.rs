@@ -285,7 +285,8 @@ pub struct Domain {
     /// Total at the end, in µJ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_uj: Option<Decimal>,
-    /// Grows when totals before and after hide unknown energy.
+    /// When the total began anew, in milliseconds since boot: by its first reading, or by a break that
+    /// hides unknown energy. Totals of one domain in one boot may be subtracted when it is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Decimal>,
     /// `package-0`, `dram-0`, `cpu`, `memory`.

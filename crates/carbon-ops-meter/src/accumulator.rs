@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::clock::Moment;
+use crate::clock::{EpochStart, Moment};
 use crate::counter::{Break, Counter, Step};
 use crate::sensor::ReadFault;
 
@@ -129,8 +129,8 @@ pub struct DomainEnergy {
     pub estimated: bool,
     /// Wraps counted.
     pub wraps: u64,
-    /// 1, and one more per break.
-    pub epoch: u64,
+    /// Of the total at the end: when its epoch began, by the first reading or the last break.
+    pub epoch: EpochStart,
     /// What was not covered.
     pub gaps: Vec<Gap>,
 }
@@ -157,6 +157,7 @@ struct Mark {
 #[derive(Debug)]
 pub struct Accumulator {
     counter: Counter,
+    epoch: EpochStart,
     /// The instant of the counter's clock at which [`ORIGIN`] stands.
     opened: Instant,
     start: Mark,
@@ -184,13 +185,15 @@ pub struct Accumulator {
 }
 
 impl Accumulator {
-    /// Opens the window with a first reading; `None` when the counter does not accept it.
-    pub fn open(mut counter: Counter, reading: u64, at: Instant) -> Option<Self> {
+    /// Opens the window with a first reading; `None` when the counter does not accept it. `boot` is the
+    /// same moment by the clock of [`EpochStart`], here and for each reading.
+    pub fn open(mut counter: Counter, reading: u64, at: Instant, boot: Moment) -> Option<Self> {
         let opened = counter.observe(reading, ORIGIN) == Step::Baseline;
         let first = Mark { at, total: counter.total() };
         opened.then(|| Self {
             start: first,
             counter,
+            epoch: EpochStart::at(boot),
             opened: at,
             end: None,
             steps: 0,
@@ -225,13 +228,19 @@ impl Accumulator {
     }
 
     /// Takes a reading, or the failure to read.
-    pub fn observe(&mut self, reading: Result<u64, ReadFault>, at: Instant) {
+    pub fn observe(&mut self, reading: Result<u64, ReadFault>, at: Instant, boot: Moment) {
         let before = self.counter.total();
         self.looked = at;
         let moment = ORIGIN.after(at.saturating_duration_since(self.opened));
         match reading.map(|reading| self.counter.observe(reading, moment)) {
             Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => self.recover(at, before),
-            Ok(Step::Rebased { why, lost, .. }) => self.broke(why, lost, at),
+            Ok(Step::Rebased { why, lost, .. }) => {
+                // What breaks after the end is no matter of the window's totals.
+                if self.end.is_none() {
+                    self.epoch = self.epoch.next(boot);
+                }
+                self.broke(why, lost, at);
+            }
             Ok(Step::Skipped) | Err(ReadFault::Retry) => self.failing(GapReason::Unreadable),
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished),
         }
@@ -313,7 +322,7 @@ impl Accumulator {
             high: (high + slack + fill + fill).max(energy),
             estimated: energy != seen,
             wraps: self.counter.wraps(),
-            epoch: self.counter.epoch(),
+            epoch: self.epoch,
             gaps: self.gaps,
         })
     }
@@ -420,20 +429,24 @@ mod tests {
     use super::*;
     use crate::counter::Scale;
 
+    /// Of the machine, before each script.
+    const BOOTED_MS: u64 = 60_000;
+
     /// Plays a script of (ms, reading) against a domain that steps as told, window `[0, end_ms]`.
     fn play(script: &[(u64, Result<u64, ReadFault>)], end_ms: u64) -> Option<DomainEnergy> {
         let base = Instant::now();
         let at = |ms: u64| base + Duration::from_millis(ms);
         let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
         let counter = Counter::new(scale, Watts::new(400.0).unwrap());
-        let mut acc = Accumulator::open(counter, script[0].1.unwrap(), at(0)).unwrap();
+        let boot = |ms: u64| Moment::from_nanos((BOOTED_MS + ms) * 1_000_000);
+        let mut acc = Accumulator::open(counter, script[0].1.unwrap(), at(0), boot(0)).unwrap();
         let mut ended = false;
         for &(ms, reading) in &script[1..] {
             if ms > end_ms && !ended {
                 acc.end_window();
                 ended = true;
             }
-            acc.observe(reading, at(ms));
+            acc.observe(reading, at(ms), boot(ms));
         }
         if !ended {
             acc.end_window();
@@ -457,6 +470,16 @@ mod tests {
         assert_eq!(domain.low, Microjoules::new(99_000_000)); // The first step was seen at 10 ms.
         assert_eq!(domain.high, Microjoules::new(100_100_000));
         assert!(domain.gaps.is_empty());
+        assert_eq!(domain.epoch, EpochStart::from_millis(BOOTED_MS));
+    }
+
+    #[test]
+    fn a_reset_after_the_end_leaves_the_windows_totals_in_their_epoch() {
+        let mut script: Vec<_> =
+            (0..=100).map(|i| (i * 10, Ok(5_000_000 + i * 1_000_000))).collect();
+        script.extend([(1010, Ok(0)), (1020, Ok(1_000_000)), (1030, Ok(2_000_000))]);
+        let domain = play(&script, 1000).unwrap();
+        assert_eq!(domain.epoch, EpochStart::from_millis(BOOTED_MS));
     }
 
     #[test]
@@ -511,7 +534,8 @@ mod tests {
         let domain = play(&script, 10_000).unwrap();
         assert_eq!(domain.gaps[0].reason, GapReason::Reset);
         assert!((joules(domain.energy) - 200.0).abs() < 1e-3, "{domain:?}");
-        assert_eq!(domain.epoch, 2);
+        // The counter was seen at zero at 5.1 s; the next reading shows that it began anew.
+        assert_eq!(domain.epoch, EpochStart::from_millis(BOOTED_MS + 5_200));
     }
 
     #[test]

@@ -283,6 +283,30 @@ struct Reading {
     since: Moment,
 }
 
+/// How often one counter began anew: 1, and one more per break. It counts for the process that holds
+/// the counter, or that resumes it; what others compare is [`crate::clock::EpochStart`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(u64);
+
+impl Generation {
+    /// Before any break.
+    pub const FIRST: Self = Self(1);
+
+    /// From its number; 0 is none.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 /// Where a counter stands, for another process of the same boot to go on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Saved {
@@ -298,8 +322,8 @@ pub struct Saved {
     pub since: Moment,
     /// Wraps counted.
     pub wraps: u64,
-    /// 1, and one more per break.
-    pub epoch: u64,
+    /// How often it began anew.
+    pub generation: Generation,
 }
 
 /// One energy counter: raw readings in, a total that only grows out.
@@ -317,7 +341,7 @@ pub struct Counter {
     suspect: Option<Reading>,
     off_lattice: u8,
     wraps: u64,
-    epoch: u64,
+    generation: Generation,
     may_rest: bool,
 }
 
@@ -334,7 +358,7 @@ impl Counter {
             suspect: None,
             off_lattice: 0,
             wraps: 0,
-            epoch: 1,
+            generation: Generation::FIRST,
             may_rest: false,
         }
     }
@@ -351,13 +375,14 @@ impl Counter {
     /// next reading closes the gap, if that can be proven, like any other gap.
     pub fn resume(scale: Scale, ceiling: Watts, saved: &Saved) -> Option<Self> {
         let good = Reading { count: saved.count, at: saved.at, since: saved.since.min(saved.at) };
-        let fits = u128::from(saved.count) <= scale.modulus && saved.epoch > 0;
+        let fits =
+            u128::from(saved.count) <= scale.modulus && saved.generation >= Generation::FIRST;
         fits.then(|| Self {
             total: saved.total,
             shown: saved.shown.max(saved.total),
             good: Some(good),
             wraps: saved.wraps,
-            epoch: saved.epoch,
+            generation: saved.generation,
             ..Self::new(scale, ceiling)
         })
     }
@@ -372,7 +397,7 @@ impl Counter {
             at: good.at,
             since: good.since,
             wraps: self.wraps,
-            epoch: self.epoch,
+            generation: self.generation,
         })
     }
 
@@ -443,9 +468,9 @@ impl Counter {
         self.wraps
     }
 
-    /// 1, and one more after each break: totals of different epochs hide unknown energy.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
+    /// How often it began anew: totals of different generations hide unknown energy.
+    pub fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// When the counter was last believed.
@@ -563,7 +588,7 @@ impl Counter {
         self.good = Some(self.of_unknown_age(now));
         self.previous = None;
         self.suspect = None;
-        self.epoch = self.epoch.saturating_add(1);
+        self.generation = self.generation.next();
         Step::Rebased { why, lost: first.at.since(good.at), most }
     }
 }

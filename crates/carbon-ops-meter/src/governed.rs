@@ -234,7 +234,7 @@ impl Frame<'_> {
         let lost = after.gap_time.saturating_sub(before.gap_time);
         if after.epoch != before.epoch {
             // When in the window it happened, the epoch tells: it began at the gap's end.
-            let began = Duration::from_millis(after.epoch);
+            let began = Duration::from_millis(after.epoch.as_millis());
             let boot_offset = Duration::from_nanos(self.samples[0].at.as_nanos())
                 .saturating_sub(self.samples[0].monotonic);
             let ended = began.saturating_sub(boot_offset).saturating_sub(self.started);

@@ -27,6 +27,7 @@ use carbon_ops_units::Microjoules;
 
 use crate::accumulator::Accumulator;
 use crate::attribution::GpuUse;
+use crate::clock::BootClock;
 use crate::counter::Counter;
 use crate::sensor::nvml::{Nvml, Share};
 use crate::sensor::{self, Backend as _, Excluded, Exclusion, Kind, ReadFault};
@@ -85,6 +86,7 @@ pub struct GpuWindow {
     interval: Duration,
     slowest: Duration,
     due: Instant,
+    boot: BootClock,
 }
 
 /// One GPU after its window.
@@ -223,7 +225,7 @@ enum Told {
 
 impl GpuWindow {
     /// Takes the first readings; `who` says whose the processes are that are there already.
-    pub fn open(mut nvml: Nvml, clock: Clock<'_>, who: Who<'_>) -> Self {
+    pub fn open(mut nvml: Nvml, clock: Clock<'_>, boot: BootClock, who: Who<'_>) -> Self {
         let mut excluded = nvml.excluded().to_vec();
         let (mut gpus, mut known) = (Vec::new(), BTreeMap::new());
         for index in 0..nvml.domains().len() {
@@ -236,7 +238,8 @@ impl GpuWindow {
             let Some(domain) = nvml.domains().get(index) else { continue };
             let now = clock();
             let counter = Counter::new(domain.scale, domain.ceiling);
-            let opened = reading.ok().and_then(|first| Accumulator::open(counter, first, now));
+            let opened =
+                reading.ok().and_then(|first| Accumulator::open(counter, first, now, boot()));
             let Some(accumulator) = opened.map(|opened| opened.stepping(STEP)) else {
                 excluded.push(exclude(domain, Exclusion::Unreadable));
                 continue;
@@ -260,7 +263,7 @@ impl GpuWindow {
         let power_only = gpus.iter().any(|gpu| gpu.bounds.is_some());
         let slowest = if power_only { INTERVAL_MAX_POWER } else { INTERVAL_MAX };
         let due = clock() + INTERVAL_FIRST;
-        Self { nvml, gpus, excluded, known, interval: INTERVAL_FIRST, slowest, due }
+        Self { nvml, gpus, excluded, known, interval: INTERVAL_FIRST, slowest, due, boot }
     }
 
     /// The workload's first process, whose GPU time may be told after it has ended.
@@ -348,7 +351,7 @@ impl GpuWindow {
         for gpu in &mut self.gpus {
             let reading = self.nvml.read(gpu.index);
             gpu.read_at = clock();
-            gpu.accumulator.observe(reading, gpu.read_at);
+            gpu.accumulator.observe(reading, gpu.read_at, (self.boot)());
             if gpu.end.is_none()
                 && let (Some((_, end)), Some(now)) =
                     (&mut gpu.bounds, self.nvml.integral(gpu.index))

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::clock::Moment;
-use crate::counter::Saved;
+use crate::clock::{EpochStart, Moment};
+use crate::counter::{Generation, Saved};
 use crate::mapped::Mapped;
 use crate::sensor::{Exclusion, Kind};
 use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text};
@@ -416,7 +416,7 @@ fn encode_domain(domain: &DomainTotal, words: &mut Vec<u64>) {
             | flags << 24,
         domain.total.as_microjoules(),
         domain.delta.as_microjoules(),
-        domain.epoch,
+        domain.epoch.as_millis(),
         domain.wraps,
         domain.gaps,
         domain.gap_most.as_microjoules(),
@@ -436,7 +436,7 @@ fn encode_saved(saved: &Saved, scale: u64, words: &mut Vec<u64>) {
         saved.at.as_nanos(),
         saved.since.as_nanos(),
         saved.wraps,
-        saved.epoch,
+        saved.generation.get(),
         scale,
     ]);
 }
@@ -504,7 +504,7 @@ pub fn decode_state(words: &[u64]) -> Option<(Snapshot, Vec<SavedDomain>)> {
             at: Moment::from_nanos(words.next()),
             since: Moment::from_nanos(words.next()),
             wraps: words.next(),
-            epoch: words.next(),
+            generation: Generation::new(words.next()),
         };
         snapshot.domains.push(total);
         saved.push(SavedDomain { total, counter, scale: words.next() });
@@ -560,7 +560,7 @@ fn decode_domain(words: &mut Words<'_>) -> Option<DomainTotal> {
         excluded,
         total: words.energy(),
         delta: words.energy(),
-        epoch: words.next(),
+        epoch: EpochStart::from_millis(words.next()),
         wraps: words.next(),
         gaps: words.next(),
         gap_most: words.energy(),

@@ -16,7 +16,7 @@ use carbon_ops_units::{Microjoules, Watts};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::clock::Moment;
+use crate::clock::{EpochStart, Moment};
 use crate::sensor::{Exclusion, Kind};
 use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text, parse_boot_id};
 
@@ -234,7 +234,7 @@ impl WireDomain {
             source: domain.source.as_str().into(),
             counted: domain.is_counted(),
             excluded: domain.excluded.map(|reason| reason.as_str().into()),
-            epoch: domain.epoch,
+            epoch: domain.epoch.as_millis(),
             wraps: domain.wraps,
             gaps: domain.gaps,
             gap_most_uj: domain.gap_most.as_microjoules(),
@@ -354,7 +354,7 @@ impl WireDomain {
             },
             total,
             delta,
-            epoch: self.epoch,
+            epoch: EpochStart::from_millis(self.epoch),
             wraps: self.wraps,
             gaps: self.gaps,
             gap_most: Microjoules::new(self.gap_most_uj),
@@ -430,7 +430,7 @@ mod tests {
             excluded,
             total: Microjoules::new(123_456_789_012),
             delta: Microjoules::new(6_500_000),
-            epoch: 5000,
+            epoch: EpochStart::from_millis(5000),
             wraps: 1,
             gaps: 2,
             gap_most: Microjoules::new(9),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::clock::Moment;
+use crate::clock::{EpochStart, Moment};
 use crate::sensor::{Exclusion, Kind};
 
 /// More domains than any machine has: eight sockets with all their domains, and 64 GPUs.
@@ -157,8 +157,8 @@ pub struct DomainTotal {
     pub total: Microjoules,
     /// Growth of the total since the sample before.
     pub delta: Microjoules,
-    /// Changes whenever energy was lost: milliseconds since boot at which this epoch began.
-    pub epoch: u64,
+    /// Changes whenever energy was lost.
+    pub epoch: EpochStart,
     /// Wraps that were proven and counted.
     pub wraps: u64,
     /// Breaks in this boot: how often energy was lost.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use carbon_ops_units::{Microjoules, Watts};
 
 use crate::accumulator::GapReason;
-use crate::clock::Moment;
+use crate::clock::{EpochStart, Moment};
 use crate::counter::{Break, Counter, Saved, Scale, Step};
 use crate::page::{SavedDomain, digest};
 use crate::sensor::{Domain, Exclusion, Kind, ReadFault};
@@ -361,7 +361,7 @@ impl Track {
             excluded: domain.excluded,
             total: Microjoules::ZERO,
             delta: Microjoules::ZERO,
-            epoch: 0,
+            epoch: EpochStart::default(),
             wraps: 0,
             gaps: 0,
             gap_most: Microjoules::ZERO,
@@ -441,7 +441,7 @@ impl Track {
         self.resumed = false;
         let Some(earlier) = self.earlier.take() else {
             self.base = self.zero;
-            self.total.epoch = milliseconds(at);
+            self.total.epoch = EpochStart::at(at);
             self.publish(at);
             self.total.delta = Microjoules::ZERO;
             return None;
@@ -503,7 +503,7 @@ impl Track {
         self.total.gaps = self.total.gaps.saturating_add(1);
         self.total.gap_time = self.total.gap_time.saturating_add(gap);
         self.total.gap_most = self.total.gap_most + most;
-        self.total.epoch = milliseconds(at).max(self.total.epoch.saturating_add(1));
+        self.total.epoch = self.total.epoch.next(at);
         self.publish(at);
         Happened::Lost { reason, gap, most }
     }
@@ -526,10 +526,6 @@ impl Track {
 /// What always draws power: all but a package's graphics, which are switched off when unused.
 fn never_rests(kind: Kind) -> bool {
     kind != Kind::Uncore
-}
-
-fn milliseconds(at: Moment) -> u64 {
-    at.as_nanos() / 1_000_000
 }
 
 /// What clients outside root see: the same totals, rounded down and not more often than a policy

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use carbon_ops_units::{Microjoules, Watts};
 
 use crate::accumulator::{Accumulator, DomainEnergy};
+use crate::clock::BootClock;
 use crate::counter::Counter;
 use crate::host_root::HostRoot;
 use crate::sensor::powercap::{Topology, Zone, mirrors};
@@ -36,6 +37,7 @@ pub struct Window {
     interval: Duration,
     regular: Duration,
     due: Instant,
+    boot: BootClock,
 }
 
 /// Energy of one counted domain.
@@ -110,7 +112,11 @@ impl Counted {
 impl Window {
     /// Finds the counters of a host and takes their first readings. `None` comes with the reason
     /// and with the zones that were seen.
-    pub fn open(host: &HostRoot, clock: Clock<'_>) -> (Availability, Result<Self, Vec<Excluded>>) {
+    pub fn open(
+        host: &HostRoot,
+        clock: Clock<'_>,
+        boot: BootClock,
+    ) -> (Availability, Result<Self, Vec<Excluded>>) {
         let (availability, topology) = Topology::discover(host);
         if availability != Availability::Present {
             let left = topology.counted.iter();
@@ -124,6 +130,7 @@ impl Window {
             interval: INTERVAL_FIRST,
             regular: INTERVAL_MAX,
             due: opened + INTERVAL_FIRST,
+            boot,
         };
         for zone in topology.counted {
             window.start(zone, clock);
@@ -203,7 +210,7 @@ impl Window {
     fn start(&mut self, mut zone: Zone, clock: Clock<'_>) {
         let opened = zone.read().ok().and_then(|reading| {
             let counter = Counter::new(zone.domain.scale, zone.domain.ceiling);
-            Accumulator::open(counter, reading, clock())
+            Accumulator::open(counter, reading, clock(), (self.boot)())
         });
         match opened {
             Some(accumulator) => self.zones.push((zone, accumulator)),
@@ -214,7 +221,7 @@ impl Window {
     fn read(&mut self, clock: Clock<'_>) {
         for (zone, accumulator) in &mut self.zones {
             let reading = zone.read();
-            accumulator.observe(reading, clock());
+            accumulator.observe(reading, clock(), (self.boot)());
         }
     }
 

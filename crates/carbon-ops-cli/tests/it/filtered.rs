@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use carbon_ops_meter::clock::Moment;
+use carbon_ops_meter::clock::{EpochStart, Moment};
 use carbon_ops_meter::protocol::snapshot_line;
 use carbon_ops_meter::sensor::Kind;
 use carbon_ops_meter::snapshot::{DomainTotal, Known, Snapshot, Source, Text};
@@ -34,7 +34,7 @@ fn snapshot(filtering: Known) -> Snapshot {
         excluded: None,
         total: Microjoules::new(5_000_000 * seq),
         delta: Microjoules::new(5_000_000),
-        epoch: 500,
+        epoch: EpochStart::from_millis(500),
         wraps: 0,
         gaps: 0,
         gap_most: Microjoules::ZERO,

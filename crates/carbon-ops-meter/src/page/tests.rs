@@ -13,7 +13,7 @@ fn domain(name: &str, total: u64) -> DomainTotal {
         excluded: (name == "psys").then_some(Exclusion::OverlapsPackage),
         total: Microjoules::new(total),
         delta: Microjoules::new(5),
-        epoch: 12,
+        epoch: EpochStart::from_millis(12),
         wraps: 3,
         gaps: 1,
         gap_most: Microjoules::new(17),
@@ -127,7 +127,7 @@ fn a_state_carries_the_counters() {
         at: Moment::from_nanos(3),
         since: Moment::from_nanos(2),
         wraps: 9,
-        epoch: 2,
+        generation: Generation::new(2),
     };
     let mut writer = PageWriter::open(&path, 0o600).unwrap();
     assert!(writer.saved().is_none());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::client::{ClientError, Governor};
-use carbon_ops_meter::clock::Moment;
+use carbon_ops_meter::clock::{EpochStart, Moment};
 use carbon_ops_meter::governed::GovernedWindow;
 use carbon_ops_meter::protocol::snapshot_line;
 use carbon_ops_meter::sensor::{Excluded, Exclusion, Kind};
@@ -31,7 +31,7 @@ fn domain(name: &str, microjoules: u64) -> DomainTotal {
         excluded: (name == "psys").then_some(Exclusion::OverlapsPackage),
         total: Microjoules::new(microjoules),
         delta: Microjoules::ZERO,
-        epoch: 500,
+        epoch: EpochStart::from_millis(500),
         wraps: 0,
         gaps: 0,
         gap_most: Microjoules::ZERO,
@@ -171,7 +171,7 @@ fn what_the_governor_lost_is_a_gap_with_its_bound() {
         let mut sample = sample(at, microjoules);
         let domain = &mut sample.domains[0];
         // From 1500 to 2000 ms nothing was counted; boot time is a second ahead.
-        domain.epoch = 3000;
+        domain.epoch = EpochStart::from_millis(3000);
         domain.gaps = 1;
         domain.gap_time = ms(500);
         domain.gap_most = Microjoules::new(130_000_000);

@@ -10,6 +10,7 @@ use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow, Whose};
 use carbon_ops_meter::sensor::Exclusion;
 use carbon_ops_units::Microjoules;
 
+use crate::boot;
 use crate::nvml::Fake;
 
 const OURS: u32 = 100;
@@ -52,7 +53,7 @@ impl Script {
         let base = Instant::now();
         let now = Cell::new(Duration::from_secs(1));
         let clock = || base + now.get();
-        let mut window = GpuWindow::open(fake.present(), &clock, &mut |pid| match pid {
+        let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut |pid| match pid {
             // Nothing of the workload's is there before it starts.
             OURS => Whose::Unseen,
             pid => who(pid),
@@ -194,7 +195,7 @@ fn a_counter_that_fails_to_the_end_is_a_gap_that_is_filled() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, &mut who);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
     for step in 1..=40u64 {
         now.set(Duration::from_millis(step * 100));
         // 200 W for two seconds, and then the GPU falls off the bus.
@@ -228,7 +229,7 @@ fn two_gpus_are_measured_each_for_itself_and_one_that_rests_is_left_out() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, &mut who);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
     for step in 1..=20u64 {
         now.set(Duration::from_millis(step * 100));
         fake.answers(&state(1_000 + step * 1_000, 1 + step));
@@ -253,7 +254,7 @@ fn a_gpu_without_a_counter_is_estimated_within_what_its_power_leaves_open() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, &mut who);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
     for mw in [200_000, 100_000] {
         now.set(now.get() + Duration::from_secs(1));
         fake.passes(Duration::from_secs(1));
@@ -283,7 +284,7 @@ fn a_process_that_was_announced_need_not_be_seen_alive() {
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
     let gone = &mut |_| Whose::Unseen;
-    let mut window = GpuWindow::open(fake.present(), &clock, gone);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, gone);
     window.expect(OURS);
     now.set(Duration::from_millis(500));
     fake.answers(&answers(150_000, 1, "0.samples 100:@:100\n"));
@@ -299,7 +300,7 @@ fn a_window_shorter_than_a_step_is_interpolated_over_the_counters_period() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, &mut who);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
     now.set(Duration::from_millis(30));
     window.end(&clock, &mut who);
     let mut sleep = |pause| {

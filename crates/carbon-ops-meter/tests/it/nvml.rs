@@ -21,9 +21,11 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/nvml/f
 fn compiled() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        // Under a name of its own first, so that two runs of the tests do not meet.
+        // In a folder of its own first, since the compiler leaves pieces beside what it makes: two
+        // processes that compile at once do not meet.
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let own = folder.join(format!("libfake_nvml.{}.so", std::process::id()));
+        let own_folder = tempfile::tempdir_in(folder).unwrap();
+        let own = own_folder.path().join("libfake_nvml.so");
         let path = folder.join("libfake_nvml.so");
         let output = Command::new("rustc")
             .args(["--edition", "2021", "--crate-type", "cdylib", "-C", "panic=abort", "-o"])
@@ -32,7 +34,7 @@ fn compiled() -> &'static Path {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        fs::rename(own, &path).unwrap();
+        fs::rename(&own, &path).unwrap();
         path
     })
 }

@@ -498,7 +498,7 @@ impl Watch {
             energy_uj: uj(domain.energy),
             filled_uj: uj(domain.filled),
             total_uj: domain.total.map(|(total, _)| Decimal(uj(total))),
-            epoch: domain.total.map(|(_, epoch)| Decimal(epoch)),
+            epoch: domain.total.map(|(_, epoch)| Decimal(epoch.as_millis())),
         });
         let gaps = energy.gaps.iter().map(|gap| Gap {
             domain: gap.domain.clone(),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use carbon_ops_meter::accumulator::GapReason;
+use carbon_ops_meter::clock::EpochStart;
 use carbon_ops_meter::counter::{Break, Counter, Step};
 use carbon_ops_meter::sensor::{Domain, ReadFault};
 
@@ -21,6 +22,7 @@ pub(crate) struct Tally {
     domain: Domain,
     source: &'static str,
     counter: Counter,
+    epoch: EpochStart,
     fault: Option<GapReason>,
     breaks: Vec<(GapReason, Duration)>,
 }
@@ -28,7 +30,14 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn new(domain: &Domain, source: &'static str) -> Self {
         let counter = Counter::new(domain.scale, domain.ceiling);
-        Self { domain: domain.clone(), source, counter, fault: None, breaks: Vec::new() }
+        Self {
+            domain: domain.clone(),
+            source,
+            counter,
+            epoch: EpochStart::default(),
+            fault: None,
+            breaks: Vec::new(),
+        }
     }
 
     pub(crate) fn domain(&self) -> &Domain {
@@ -41,7 +50,11 @@ impl Tally {
 
     /// Takes a reading of now, or why there is none.
     pub(crate) fn observe(&mut self, reading: Result<u64, ReadFault>) {
-        let step = reading.map(|reading| self.counter.observe(reading, Edge::boot_time()));
+        let now = Edge::boot_time();
+        let step = reading.map(|reading| self.counter.observe(reading, now));
+        if let Ok(Step::Baseline | Step::Rebased { .. }) = step {
+            self.epoch = self.epoch.next(now);
+        }
         self.fault = match step {
             Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => None,
             Ok(Step::Rebased { why, lost, .. }) => {
@@ -69,7 +82,7 @@ impl Tally {
             source: self.source,
             ceiling: self.domain.ceiling,
             energy: self.counter.total(),
-            epoch: self.counter.epoch(),
+            epoch: self.epoch,
             fault: self.fault.or_else(|| stuck.then_some(GapReason::Stuck)),
             breaks: std::mem::take(&mut self.breaks),
         }

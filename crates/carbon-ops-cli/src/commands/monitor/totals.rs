@@ -13,6 +13,7 @@ use carbon_ops_estimate::record::{AttributionMode, Quality};
 use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::attribution::{CpuUse, Idle};
 use carbon_ops_meter::client::Governor;
+use carbon_ops_meter::clock::EpochStart;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::powercap::{Topology, Zone, mirrors};
@@ -73,8 +74,8 @@ pub(crate) struct Total {
     /// Power that it cannot exceed.
     pub(crate) ceiling: Watts,
     pub(crate) energy: Microjoules,
-    /// One more after each break, which hides energy.
-    pub(crate) epoch: u64,
+    /// Changes with each break, which hides energy.
+    pub(crate) epoch: EpochStart,
     /// Why the total may stand still although energy flows.
     pub(crate) fault: Option<GapReason>,
     /// Breaks since the last read, with the time that they hide.
@@ -315,7 +316,7 @@ pub(crate) struct DomainEnergy {
     /// What of it no reading carries yet: filled in with the domain's mean power.
     pub(crate) filled: Microjoules,
     /// Of a counter, with its epoch.
-    pub(crate) total: Option<(Microjoules, u64)>,
+    pub(crate) total: Option<(Microjoules, EpochStart)>,
 }
 
 /// What a counter did not cover.
@@ -601,7 +602,7 @@ mod tests {
                 source: "script",
                 ceiling: Watts::new(500.0).unwrap(),
                 energy: Microjoules::new(self.1 * 1_000_000),
-                epoch: 1,
+                epoch: EpochStart::from_millis(1),
                 fault: next.is_none().then_some(GapReason::Unreadable),
                 breaks: Vec::new(),
             }]
