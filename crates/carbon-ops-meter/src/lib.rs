@@ -22,6 +22,7 @@ pub mod accumulator;
 pub mod attribution;
 pub mod client;
 pub mod clock;
+mod codes;
 pub mod counter;
 pub mod cpu_time;
 pub mod diagnosis;

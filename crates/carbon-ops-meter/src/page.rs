@@ -381,38 +381,16 @@ fn encode_head(snapshot: &Snapshot, domain_words: usize, words: &mut Vec<u64>) {
     ]);
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Package, Kind::Dram, Kind::Gpu, Kind::Core, Kind::Uncore, Kind::Psys];
-
-const SOURCES: [Source; 5] =
-    [Source::Sysfs, Source::Msr, Source::Perf, Source::Nvml, Source::Other];
-
-const EXCLUSIONS: [Exclusion; 9] = [
-    Exclusion::InsidePackage,
-    Exclusion::OverlapsPackage,
-    Exclusion::Duplicate,
-    Exclusion::MirroredDie,
-    Exclusion::Denied,
-    Exclusion::Unreadable,
-    Exclusion::Stuck,
-    Exclusion::Unknown,
-    Exclusion::WithoutPackage,
-];
-
-fn place<T: PartialEq>(of: &T, list: &[T]) -> u64 {
-    list.iter().position(|item| item == of).unwrap_or(0) as u64
-}
-
 fn encode_domain(domain: &DomainTotal, words: &mut Vec<u64>) {
     words.extend(domain.name.words());
     words.extend(domain.key.words());
-    let excluded = domain.excluded.map_or(0, |reason| 1 + place(&reason, &EXCLUSIONS));
+    let excluded = domain.excluded.map_or(0, Exclusion::code);
     let flags = [domain.stale, domain.stuck, domain.exact, domain.lattice];
     let flags = flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(*flag));
     words.extend([
-        place(&domain.kind, &KINDS)
-            | place(&domain.source, &SOURCES) << 8
-            | excluded << 16
+        u64::from(domain.kind.code())
+            | u64::from(domain.source.code()) << 8
+            | u64::from(excluded) << 16
             | flags << 24,
         domain.total.as_microjoules(),
         domain.delta.as_microjoules(),
@@ -546,17 +524,17 @@ fn decode_head(words: &[u64], snapshot: &mut Snapshot) -> Option<usize> {
 
 fn decode_domain(words: &mut Words<'_>) -> Option<DomainTotal> {
     let (name, key, packed) = (words.text(), words.text(), words.next());
-    let byte = |shift: u32| usize::try_from(packed >> shift & 0xff).unwrap_or(usize::MAX);
-    let excluded = match byte(16) {
+    let [kind, source, excluded, ..] = packed.to_le_bytes();
+    let excluded = match excluded {
         0 => None,
-        place => Some(*EXCLUSIONS.get(place - 1)?),
+        code => Some(Exclusion::from_code(code)?),
     };
     let flag = |bit: u32| packed >> (24 + bit) & 1 == 1;
     Some(DomainTotal {
         name,
         key,
-        kind: *KINDS.get(byte(0))?,
-        source: *SOURCES.get(byte(8))?,
+        kind: Kind::from_code(kind)?,
+        source: Source::from_code(source)?,
         excluded,
         total: words.energy(),
         delta: words.energy(),

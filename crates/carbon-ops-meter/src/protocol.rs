@@ -341,16 +341,15 @@ pub fn parse_snapshot(line: &[u8]) -> Result<(Snapshot, Option<PathBuf>), String
 
 impl WireDomain {
     fn read(&self, key: &str, total: Microjoules, delta: Microjoules) -> Option<DomainTotal> {
-        let kinds = [Kind::Package, Kind::Dram, Kind::Gpu, Kind::Core, Kind::Uncore, Kind::Psys];
         Some(DomainTotal {
             name: Text::new(&self.name),
             key: Text::new(key),
-            kind: kinds.into_iter().find(|kind| kind.as_str() == self.kind)?,
+            kind: Kind::from_word(&self.kind)?,
             source: Source::of(&self.source),
             // A reason of a later version is a reason all the same.
             excluded: match &self.excluded {
                 _ if self.counted => None,
-                reason => Some(reason.as_deref().map_or(Exclusion::Unknown, exclusion)),
+                reason => Some(exclusion(reason.as_deref())),
             },
             total,
             delta,
@@ -370,18 +369,8 @@ impl WireDomain {
     }
 }
 
-fn exclusion(word: &str) -> Exclusion {
-    let all = [
-        Exclusion::InsidePackage,
-        Exclusion::OverlapsPackage,
-        Exclusion::Duplicate,
-        Exclusion::MirroredDie,
-        Exclusion::Denied,
-        Exclusion::Unreadable,
-        Exclusion::Stuck,
-        Exclusion::WithoutPackage,
-    ];
-    all.into_iter().find(|reason| reason.as_str() == word).unwrap_or(Exclusion::Unknown)
+fn exclusion(word: Option<&str>) -> Exclusion {
+    word.and_then(Exclusion::from_word).unwrap_or(Exclusion::Unknown)
 }
 
 #[cfg(test)]

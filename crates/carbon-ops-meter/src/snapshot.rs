@@ -13,6 +13,7 @@ use std::time::Duration;
 use carbon_ops_units::{Microjoules, Watts};
 
 use crate::clock::{EpochStart, Moment};
+use crate::codes::codes;
 use crate::sensor::{Exclusion, Kind};
 
 /// More domains than any machine has: eight sockets with all their domains, and 64 GPUs.
@@ -86,27 +87,18 @@ pub enum Source {
     Other,
 }
 
+codes! { Source {
+    Sysfs = 0 "sysfs",
+    Msr = 1 "msr",
+    Perf = 2 "perf",
+    Nvml = 3 "nvml",
+    Other = 4 "other",
+} }
+
 impl Source {
     /// By the name of a [`crate::sensor::Backend`].
     pub fn of(name: &str) -> Self {
-        match name {
-            "sysfs" => Self::Sysfs,
-            "msr" => Self::Msr,
-            "perf" => Self::Perf,
-            "nvml" => Self::Nvml,
-            _ => Self::Other,
-        }
-    }
-
-    /// The word that stands in messages and records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sysfs => "sysfs",
-            Self::Msr => "msr",
-            Self::Perf => "perf",
-            Self::Nvml => "nvml",
-            Self::Other => "other",
-        }
+        Self::from_word(name).unwrap_or(Self::Other)
     }
 }
 
