@@ -71,6 +71,23 @@ impl EpochStart {
     }
 }
 
+/// Time since 1970 by the clock that people set, and that is set back: it says when something was, and is
+/// never subtracted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixTime(Duration);
+
+impl UnixTime {
+    /// From the time since the beginning of 1970, UTC.
+    pub const fn new(since_1970: Duration) -> Self {
+        Self(since_1970)
+    }
+
+    /// Time since the beginning of 1970, UTC.
+    pub const fn since_1970(self) -> Duration {
+        self.0
+    }
+}
+
 /// Reads the clock that counts since boot, suspend included.
 pub type BootClock = fn() -> Moment;
 

@@ -18,7 +18,7 @@ use carbon_ops_units::Microjoules;
 use crate::accumulator::{DomainEnergy, Gap, GapReason};
 use crate::client::{ClientError, Governor};
 use crate::sensor::{Excluded, Exclusion, Kind};
-use crate::snapshot::{DomainTotal, Known, Snapshot};
+use crate::snapshot::{DomainTotal, Snapshot};
 use crate::window::{Counted, Domain};
 
 /// A window shorter than so many samples is interpolated rather than measured.
@@ -79,7 +79,7 @@ impl GovernedWindow {
     pub fn is_filtered(&self) -> bool {
         let last = self.last.as_ref().map(|(last, _)| last);
         let samples = [Some(&self.before), self.first.as_ref(), last];
-        samples.into_iter().flatten().any(|sample| sample.filtering == Known::Yes)
+        samples.into_iter().flatten().any(|sample| sample.filtering == Some(true))
     }
 
     /// When to look next; never, once the first sample after the start was seen.

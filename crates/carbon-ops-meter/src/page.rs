@@ -21,11 +21,11 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::clock::{EpochStart, Moment};
+use crate::clock::{EpochStart, Moment, UnixTime};
 use crate::counter::{Generation, Saved};
 use crate::mapped::Mapped;
 use crate::sensor::{Exclusion, Kind};
-use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text};
+use crate::snapshot::{DOMAINS_MAX, DomainTotal, Snapshot, Source, Text};
 
 /// `CARBPAGE` in the file's first eight bytes.
 const MAGIC: u64 = u64::from_le_bytes(*b"CARBPAGE");
@@ -357,9 +357,9 @@ fn encode_head(snapshot: &Snapshot, domain_words: usize, words: &mut Vec<u64>) {
         u64::from_le_bytes(bytes)
     });
     let filtering = match snapshot.filtering {
-        Known::Unknown => 0,
-        Known::No => 1,
-        Known::Yes => 2,
+        None => 0,
+        Some(false) => 1,
+        Some(true) => 2,
     };
     words.extend([
         id_low,
@@ -368,7 +368,7 @@ fn encode_head(snapshot: &Snapshot, domain_words: usize, words: &mut Vec<u64>) {
         snapshot.seq,
         snapshot.at.as_nanos(),
         nanos(snapshot.monotonic),
-        nanos(snapshot.unix),
+        nanos(snapshot.unix.since_1970()),
         nanos(snapshot.interval),
         snapshot.quantum.as_microjoules(),
         snapshot.missed,
@@ -504,16 +504,16 @@ fn decode_head(words: &[u64], snapshot: &mut Snapshot) -> Option<usize> {
     snapshot.seq = next.next();
     snapshot.at = Moment::from_nanos(next.next());
     snapshot.monotonic = next.time();
-    snapshot.unix = next.time();
+    snapshot.unix = UnixTime::new(next.time());
     snapshot.interval = next.time();
     snapshot.quantum = next.energy();
     snapshot.missed = next.next();
     snapshot.suspends = next.next();
     let flags = next.next();
     snapshot.filtering = match flags & 3 {
-        1 => Known::No,
-        2 => Known::Yes,
-        _ => Known::Unknown,
+        1 => Some(false),
+        2 => Some(true),
+        _ => None,
     };
     snapshot.simulated = flags & 4 != 0;
     let count = usize::try_from(next.next()).ok().filter(|count| *count <= DOMAINS_MAX)?;

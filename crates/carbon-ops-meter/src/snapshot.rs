@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::clock::{EpochStart, Moment};
+use crate::clock::{EpochStart, Moment, UnixTime};
 use crate::codes::codes;
 use crate::sensor::{Exclusion, Kind};
 
@@ -102,34 +102,6 @@ impl Source {
     }
 }
 
-/// Yes, no, or nobody can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Known {
-    /// It could not be found out.
-    #[default]
-    Unknown,
-    /// It is not so.
-    No,
-    /// It is so.
-    Yes,
-}
-
-impl Known {
-    /// `None` is [`Known::Unknown`].
-    pub fn of(answer: Option<bool>) -> Self {
-        answer.map_or(Self::Unknown, |yes| if yes { Self::Yes } else { Self::No })
-    }
-
-    /// The word that stands in messages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::No => "off",
-            Self::Yes => "on",
-        }
-    }
-}
-
 /// The total of one domain.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, by name")]
@@ -195,8 +167,8 @@ pub struct Snapshot {
     pub at: Moment,
     /// The same on the clock that does not (`CLOCK_MONOTONIC`).
     pub monotonic: Duration,
-    /// The same in Unix time, for people; never subtract it.
-    pub unix: Duration,
+    /// The same in Unix time, for people.
+    pub unix: UnixTime,
     /// Time between samples, as these are published.
     pub interval: Duration,
     /// Totals are rounded down to multiples of this.
@@ -205,8 +177,9 @@ pub struct Snapshot {
     pub missed: u64,
     /// Times that the machine was suspended, as far as was seen.
     pub suspends: u64,
-    /// Whether the processor blurs its counters (Intel `IA32_MISC_PACKAGE_CTLS`, bit 0).
-    pub filtering: Known,
+    /// Whether the processor blurs its counters (Intel `IA32_MISC_PACKAGE_CTLS`, bit 0); `None` when
+    /// that could not be found out.
+    pub filtering: Option<bool>,
     /// The counters belong to no real machine.
     pub simulated: bool,
     /// In the order in which they were found.

@@ -12,11 +12,11 @@ use std::time::Duration;
 use carbon_ops_units::{Microjoules, Watts};
 
 use crate::accumulator::GapReason;
-use crate::clock::{EpochStart, Moment};
+use crate::clock::{EpochStart, Moment, UnixTime};
 use crate::counter::{Break, Counter, Saved, Scale, Step};
 use crate::page::{SavedDomain, digest};
 use crate::sensor::{Domain, Exclusion, Kind, ReadFault};
-use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text};
+use crate::snapshot::{DOMAINS_MAX, DomainTotal, Snapshot, Source, Text};
 
 /// A domain without a good reading for this long is stale.
 const STALE_AFTER: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub struct Times {
     /// Monotonic time.
     pub monotonic: Duration,
     /// Unix time.
-    pub unix: Duration,
+    pub unix: UnixTime,
 }
 
 /// What is known of the machine from the start.
@@ -49,8 +49,8 @@ pub struct Host {
     pub boot_id: [u8; 16],
     /// When this daemon was started.
     pub started: Moment,
-    /// Whether the processor blurs its counters.
-    pub filtering: Known,
+    /// Whether the processor blurs its counters, as far as is known.
+    pub filtering: Option<bool>,
     /// The counters belong to no real machine.
     pub simulated: bool,
 }

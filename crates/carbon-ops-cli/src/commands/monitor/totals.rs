@@ -18,7 +18,7 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::powercap::{Topology, Zone, mirrors};
 use carbon_ops_meter::sensor::{Availability, Exclusion, Kind};
-use carbon_ops_meter::snapshot::{DomainTotal, Known, Snapshot, Text};
+use carbon_ops_meter::snapshot::{DomainTotal, Snapshot, Text};
 use carbon_ops_units::{Microjoules, Watts};
 
 use super::gpus::{GpuWatch, Used};
@@ -275,7 +275,7 @@ impl Totals for Governed {
     }
 
     fn is_filtered(&self) -> bool {
-        self.snapshot.filtering == Known::Yes
+        self.snapshot.filtering == Some(true)
     }
 }
 
