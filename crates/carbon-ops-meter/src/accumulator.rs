@@ -23,13 +23,10 @@ use std::time::{Duration, Instant};
 use carbon_ops_units::{Microjoules, Watts};
 
 use crate::clock::{EpochStart, Moment};
-use crate::counter::{Break, Counter, Step};
+use crate::counter::{Break, Counter, STUCK_AFTER, Step};
 use crate::sensor::ReadFault;
 
-/// A counter that rests this long is stuck, whatever it did before.
-const STUCK_AFTER: Duration = Duration::from_secs(1);
-
-/// A counter is stuck sooner when it rests this many times longer than ever before.
+/// A counter is stuck sooner than any other ([`Counter::is_stuck`]) when it rests this many times longer than ever before.
 const STUCK_FACTOR: u32 = 3;
 
 /// Scheduling may delay a reading by as much.
@@ -95,6 +92,16 @@ impl GapReason {
             Self::Suspend => "suspend",
             Self::NewEpoch => "new_epoch",
             Self::Restart => "restart",
+        }
+    }
+}
+
+impl From<Break> for GapReason {
+    fn from(why: Break) -> Self {
+        match why {
+            Break::Reset => Self::Reset,
+            Break::Jump => Self::Jump,
+            Break::AmbiguousWrap => Self::AmbiguousWrap,
         }
     }
 }
@@ -255,7 +262,7 @@ impl Accumulator {
         let patience = (self.longest_rest * STUCK_FACTOR).max(STUCK_MIN).min(STUCK_AFTER);
         if let Some((since, reason)) = self.fault.take() {
             self.note(reason, since, at, false);
-        } else if self.steps >= 2 && resting > patience || resting > STUCK_AFTER {
+        } else if self.steps >= 2 && resting > patience || self.counter.is_stuck() {
             self.note(GapReason::Stuck, self.stopped(), at, false);
         }
         self.end = Some(Mark { at, total: self.counter.total() });
@@ -374,14 +381,9 @@ impl Accumulator {
     }
 
     fn broke(&mut self, why: Break, lost: Duration, at: Instant) {
-        let reason = match why {
-            Break::Reset => GapReason::Reset,
-            Break::Jump => GapReason::Jump,
-            Break::AmbiguousWrap => GapReason::AmbiguousWrap,
-        };
         let since = self.fault.take().map_or(at.checked_sub(lost).unwrap_or(at), |f| f.0);
         let until = since + lost;
-        self.note(reason, since, until, false);
+        self.note(why.into(), since, until, false);
         self.stepped(at);
         self.last = Mark { at, total: self.counter.total() };
     }

@@ -53,6 +53,11 @@ const DRAM_NANOJOULES: u64 = 15_300;
 /// simulations and firmware once a second.
 const STEP_MAX: Duration = Duration::from_secs(1);
 
+/// A counter that was seen with one value for longer is stuck: a step that takes its longest time, and
+/// half of that again for one that comes late (a prior). How old the value was when it was first seen
+/// counts for nothing here: that is assumed of a first reading, to bound its energy, and was not seen.
+pub(crate) const STUCK_AFTER: Duration = STEP_MAX.saturating_add(Duration::from_millis(500));
+
 /// So many readings in a row off the lattice show that the lattice was wrongly inferred.
 const OFF_LATTICE_MAX: u8 = 3;
 
@@ -281,6 +286,16 @@ struct Reading {
     /// When this count can first have been there. The energy of the next step has gathered since
     /// then, not only since the last look: counters that step rarely step far.
     since: Moment,
+    /// When it was seen there first, and for how long it was then seen to stand.
+    seen: Moment,
+    stood: Duration,
+}
+
+impl Reading {
+    /// Of a count that was not there at the last look, read at some moment from `from` to `at`.
+    fn first_seen(count: u64, from: Moment, at: Moment) -> Self {
+        Self { count, at, since: from.min(at), seen: at, stood: Duration::ZERO }
+    }
 }
 
 /// How often one counter began anew: 1, and one more per break. It counts for the process that holds
@@ -374,7 +389,10 @@ impl Counter {
     /// A counter that goes on where another one stopped, of the same scale and in the same boot. Its
     /// next reading closes the gap, if that can be proven, like any other gap.
     pub fn resume(scale: Scale, ceiling: Watts, saved: &Saved) -> Option<Self> {
-        let good = Reading { count: saved.count, at: saved.at, since: saved.since.min(saved.at) };
+        let good = Reading {
+            since: saved.since.min(saved.at),
+            ..Reading::first_seen(saved.count, saved.at, saved.at)
+        };
         let fits =
             u128::from(saved.count) <= scale.modulus && saved.generation >= Generation::FIRST;
         fits.then(|| Self {
@@ -419,7 +437,7 @@ impl Counter {
     /// what the counter does in between must not be taken for the step of an instant.
     pub fn observe_between(&mut self, reading: u64, from: Moment, at: Moment) -> Step {
         let Some(count) = self.count(reading) else { return Step::Skipped };
-        let now = Reading { count, at, since: from.min(at) };
+        let now = Reading::first_seen(count, from, at);
         let Some(good) = self.good else {
             self.total = count.into();
             self.good = Some(self.of_unknown_age(now));
@@ -431,7 +449,8 @@ impl Counter {
             // At rest. Since when matters once it moves again.
             self.suspect = None;
             let live = if self.may_rest { at.before(STEP_MAX) } else { good.since };
-            self.good = Some(Reading { at, since: good.since.max(live), ..good });
+            let stood = now.since.since(good.seen);
+            self.good = Some(Reading { at, since: good.since.max(live), stood, ..good });
             return Step::Advance { delta: Microjoules::ZERO };
         }
         if self.limit(good, now) >= self.scale.modulus {
@@ -478,9 +497,9 @@ impl Counter {
         self.good.map(|good| good.at)
     }
 
-    /// Since when the counter has shown the value that it shows.
-    pub fn resting_since(&self) -> Option<Moment> {
-        self.good.map(|good| good.since)
+    /// Whether the counter was seen to stand still for longer than a working one ever does.
+    pub fn is_stuck(&self) -> bool {
+        !self.may_rest && self.good.is_some_and(|good| good.stood > STUCK_AFTER)
     }
 
     /// How readings are understood now; the lattice is given up when readings keep missing it.

@@ -13,17 +13,13 @@ use carbon_ops_units::{Microjoules, Watts};
 
 use crate::accumulator::GapReason;
 use crate::clock::{EpochStart, Moment, UnixTime};
-use crate::counter::{Break, Counter, Saved, Scale, Step};
+use crate::counter::{Counter, Saved, Scale, Step};
 use crate::page::{SavedDomain, digest};
 use crate::sensor::{Domain, Exclusion, Kind, ReadFault};
 use crate::snapshot::{DOMAINS_MAX, DomainTotal, Snapshot, Source, Text};
 
 /// A domain without a good reading for this long is stale.
 const STALE_AFTER: Duration = Duration::from_secs(1);
-
-/// All but a package's graphics always draw power, and their counters step at least once a
-/// second: one that rests for longer is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(2);
 
 /// The clock that runs on in suspend gains this on the other one only when there was a suspend.
 const SUSPEND_MIN: Duration = Duration::from_millis(20);
@@ -416,12 +412,7 @@ impl Track {
             }
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished, good, at),
             Ok(Step::Rebased { why, lost, most }) => {
-                let reason = match why {
-                    _ if good.is_some_and(slept) => GapReason::Suspend,
-                    Break::Reset => GapReason::Reset,
-                    Break::Jump => GapReason::Jump,
-                    Break::AmbiguousWrap => GapReason::AmbiguousWrap,
-                };
+                let reason = if good.is_some_and(slept) { GapReason::Suspend } else { why.into() };
                 Some(self.lose(reason, lost, most, at))
             }
         };
@@ -453,7 +444,6 @@ impl Track {
     }
 
     fn advance(&mut self, good: Moment, at: Moment) -> Option<Happened> {
-        let moved = self.published() > self.total.total;
         self.publish(at);
         let gap = at.since(good);
         if std::mem::take(&mut self.resumed) {
@@ -465,9 +455,8 @@ impl Track {
         {
             return Some(Happened::Bridged { reason, gap: at.since(since) });
         }
-        let rest = self.counter.resting_since().map_or(Duration::ZERO, |since| at.since(since));
         let was_stuck = self.total.stuck;
-        self.total.stuck = never_rests(self.domain.kind) && !moved && rest >= STUCK_AFTER;
+        self.total.stuck = self.counter.is_stuck();
         match (was_stuck, self.total.stuck) {
             (false, true) => Some(Happened::Stuck),
             (true, false) => Some(Happened::Bridged { reason: GapReason::Stuck, gap }),

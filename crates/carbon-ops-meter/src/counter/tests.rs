@@ -372,3 +372,43 @@ fn a_long_stop_between_reading_and_clock_hides_no_wrap() {
     let Step::Rebased { why: Break::AmbiguousWrap, most, .. } = step else { panic!("{step:?}") };
     assert!(most >= uj(660_000_000), "{most:?}");
 }
+
+/// The slowest counters step once a second, and a step may come late.
+#[test]
+fn a_counter_is_stuck_once_it_was_seen_to_stand_for_a_second_and_a_half() {
+    let start = Moment::from_nanos(1_000_000_000_000);
+    let new = || Counter::new(Scale::register(14, 32), watts(400.0));
+    let stands = |mut counter: Counter, ms: u64| {
+        for tenth in 0..=ms / 100 {
+            counter.observe(77, at(start, tenth * 100));
+        }
+        counter.is_stuck()
+    };
+    assert!(!new().is_stuck());
+    // The second that a first value may be old is not time that it was seen to stand.
+    assert_eq!([1400, 1500, 1600].map(|ms| stands(new(), ms)), [false, false, true]);
+    assert!(!stands(new().that_may_rest(), 60_000));
+    let mut counter = new();
+    for second in 0..10 {
+        for tenth in 0..11 {
+            counter.observe(77 + second, at(start, second * 1100 + tenth * 100));
+            assert!(!counter.is_stuck());
+        }
+    }
+    // It was seen to stand for an instant only: nobody looked until it was read again.
+    counter.observe_between(86, at(start, 11_050), at(start, 20_000));
+    assert!(!counter.is_stuck());
+}
+
+#[test]
+fn a_counter_that_is_resumed_is_not_stuck_before_it_is_seen_to_stand() {
+    let start = Moment::from_nanos(1_000_000_000_000);
+    let mut counter = Counter::new(Scale::register(14, 32), watts(400.0));
+    counter.observe(77, start);
+    let saved = counter.save().unwrap();
+    let mut resumed = Counter::resume(counter.scale(), watts(400.0), &saved).unwrap();
+    resumed.observe(77, at(start, 1400));
+    assert!(!resumed.is_stuck());
+    resumed.observe(77, at(start, 1600));
+    assert!(resumed.is_stuck());
+}

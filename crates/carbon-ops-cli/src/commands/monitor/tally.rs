@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::clock::EpochStart;
-use carbon_ops_meter::counter::{Break, Counter, Step};
+use carbon_ops_meter::counter::{Counter, Step};
 use carbon_ops_meter::sensor::{Domain, ReadFault};
 
 use super::totals::Total;
 use crate::edge::Edge;
-
-/// A counter that rests this long is stuck: the meter's 1 s, and one more since the age of its first
-/// reading is not known.
-const STUCK_AFTER: Duration = Duration::from_secs(2);
 
 /// A counted domain.
 #[derive(Debug)]
@@ -58,12 +54,7 @@ impl Tally {
         self.fault = match step {
             Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => None,
             Ok(Step::Rebased { why, lost, .. }) => {
-                let reason = match why {
-                    Break::Reset => GapReason::Reset,
-                    Break::Jump => GapReason::Jump,
-                    Break::AmbiguousWrap => GapReason::AmbiguousWrap,
-                };
-                self.breaks.push((reason, lost));
+                self.breaks.push((why.into(), lost));
                 None
             }
             Ok(Step::Skipped) | Err(ReadFault::Retry) => Some(GapReason::Unreadable),
@@ -73,9 +64,6 @@ impl Tally {
 
     /// The total as of the last reading, with what was broken since the last call.
     pub(crate) fn total(&mut self) -> Total {
-        // On a clock that runs while the machine is suspended: counters do, too.
-        let resting = self.counter.resting_since().map(|since| Edge::boot_time().since(since));
-        let stuck = resting.is_some_and(|resting| resting > STUCK_AFTER);
         Total {
             name: self.domain.name.clone(),
             kind: self.domain.kind,
@@ -83,7 +71,7 @@ impl Tally {
             ceiling: self.domain.ceiling,
             energy: self.counter.total(),
             epoch: self.epoch,
-            fault: self.fault.or_else(|| stuck.then_some(GapReason::Stuck)),
+            fault: self.fault.or_else(|| self.counter.is_stuck().then_some(GapReason::Stuck)),
             breaks: std::mem::take(&mut self.breaks),
         }
     }
