@@ -29,15 +29,9 @@ use crate::accumulator::Accumulator;
 use crate::attribution::GpuUse;
 use crate::clock::BootClock;
 use crate::counter::Counter;
-use crate::sensor::nvml::{Nvml, Share};
+use crate::sensor::nvml::{Nvml, SAMPLED_WITHIN, Share, longest_interval, weight};
 use crate::sensor::{self, Backend as _, Excluded, Exclusion, Kind, ReadFault};
 use crate::window::Domain;
-
-/// Slowest reading; also how often processes are looked for.
-const INTERVAL_MAX: Duration = Duration::from_secs(1);
-
-/// Slowest reading of a GPU that tells its power only, which is integrated.
-const INTERVAL_MAX_POWER: Duration = Duration::from_millis(100);
 
 /// The first reading after the start; the interval then doubles. Early readings find the counter's first
 /// step, which sharpens the start, and processes that live for a moment.
@@ -52,13 +46,6 @@ const SETTLE_MAX: Duration = Duration::from_millis(250);
 
 /// Pause between two looks meanwhile.
 const SETTLE_PAUSE: Duration = Duration::from_millis(5);
-
-/// The driver samples processes every 1/6 s to 1 s, by product (NVML API reference,
-/// `nvmlUtilization_t`): where nobody is named for twice as long, nobody was there.
-const SAMPLED_WITHIN: Duration = Duration::from_secs(2);
-
-/// Energy that a second weighs beside the counted one, in J: nothing, unless the counter rests.
-const REST: f64 = 1e-9;
 
 type Clock<'a> = &'a dyn Fn() -> Instant;
 
@@ -231,6 +218,7 @@ impl GpuWindow {
         for index in 0..nvml.domains().len() {
             // What was sampled before the start is no part of it.
             let _ = nvml.processes(index);
+            // Whoever is not named now is asked about when he is.
             for pid in nvml.holders(index).unwrap_or_default() {
                 known.insert(pid, who(pid));
             }
@@ -261,7 +249,7 @@ impl GpuWindow {
             });
         }
         let power_only = gpus.iter().any(|gpu| gpu.bounds.is_some());
-        let slowest = if power_only { INTERVAL_MAX_POWER } else { INTERVAL_MAX };
+        let slowest = longest_interval(power_only);
         let due = clock() + INTERVAL_FIRST;
         Self { nvml, gpus, excluded, known, interval: INTERVAL_FIRST, slowest, due, boot }
     }
@@ -373,11 +361,15 @@ impl GpuWindow {
             now
         };
         for gpu in gpus {
-            let holders: BTreeSet<u32> =
-                nvml.holders(gpu.index).unwrap_or_default().into_iter().collect();
             let mut now = Seen::default();
-            for pid in holders {
-                now.add(whose(pid));
+            match nvml.holders(gpu.index) {
+                Ok(holders) => {
+                    for pid in BTreeSet::from_iter(holders) {
+                        now.add(whose(pid));
+                    }
+                }
+                // Somebody may be there whom the driver does not name.
+                Err(_) => now.unseen = true,
             }
             let told = told(nvml.processes(gpu.index), &mut whose, &mut now);
             gpu.give(&told, now);
@@ -440,7 +432,7 @@ impl Gpu {
 
     fn settle(&mut self, parts: Parts, by: By) {
         let (energy, time) = self.open();
-        let weight = energy.as_joules() + REST * time.as_secs_f64();
+        let weight = weight(energy, time);
         self.sums = self.sums.plus(parts.times(weight));
         if weight > 0.0 {
             self.by_time |= by == By::Time;

@@ -163,6 +163,15 @@ fn without_times_all_is_theirs_who_alone_were_there() {
     }
 }
 
+/// Half a second, in which the driver has not sampled yet.
+#[test]
+fn a_driver_that_refuses_to_name_processes_does_not_say_that_nobody_is_there() {
+    let refuses = "0.samples -\n0.processes !4\n";
+    assert_used(&Script::new().then(5, 300, refuses).play_then(refuses), [0.0, 0.0, 1.0]);
+    let nobody = "0.samples -\n0.processes -\n";
+    assert_used(&Script::new().then(5, 300, nobody).play(), [0.0; 3]);
+}
+
 /// The workload's process has gone before the last look: what passed since the one before is still its.
 #[test]
 fn without_times_a_process_that_has_ended_had_its_last_second() {
