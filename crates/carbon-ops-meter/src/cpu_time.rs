@@ -11,6 +11,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::host_root::HostRoot;
+use crate::proc::Stat;
 
 /// Busy CPU time of the whole machine since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,14 +84,14 @@ pub fn living_descendants(host: &HostRoot, ancestor: i32, ticks_per_second: u32)
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        if let Some((parent, own, reaped)) = parse_stat(&stat) {
+        let Ok(text) = fs::read(entry.path().join("stat")) else { continue };
+        if let Some(stat) = Stat::parse(&text) {
             let living = Living {
                 pid,
-                own: of_ticks(own, ticks_per_second),
-                reaped: of_ticks(reaped, ticks_per_second),
+                own: of_ticks(stat.own_ticks, ticks_per_second),
+                reaped: of_ticks(stat.reaped_ticks, ticks_per_second),
             };
-            children.entry(parent).or_default().push(living);
+            children.entry(stat.parent).or_default().push(living);
         }
     }
     let mut found = Vec::new();
@@ -111,8 +112,8 @@ const GENERATIONS_MAX: usize = 4096;
 /// that cannot be told, because there is no such process that we can see.
 pub fn descends(host: &HostRoot, pid: i32, ancestor: i32) -> Option<bool> {
     let parent = |pid: i32| {
-        let stat = fs::read_to_string(host.path(&format!("/proc/{pid}/stat"))).ok()?;
-        parse_stat(&stat).map(|(parent, ..)| parent)
+        let text = fs::read(host.path(&format!("/proc/{pid}/stat"))).ok()?;
+        Stat::parse(&text).map(|stat| stat.parent)
     };
     let mut pid = parent(pid)?;
     for _ in 0..GENERATIONS_MAX {
@@ -122,15 +123,6 @@ pub fn descends(host: &HostRoot, pid: i32, ancestor: i32) -> Option<bool> {
         pid = parent(pid)?;
     }
     None
-}
-
-/// Parent, own ticks and reaped children's ticks: fields 4, 14+15 and 16+17 of `/proc/PID/stat`.
-/// The name in field 2 may hold spaces and parentheses, so the rest starts at the last `)`.
-fn parse_stat(stat: &str) -> Option<(i32, u64, u64)> {
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    let parent = fields.get(1)?.parse().ok()?;
-    Some((parent, number(14)?.saturating_add(number(15)?), number(16)?.saturating_add(number(17)?)))
 }
 
 #[cfg(test)]
@@ -151,12 +143,6 @@ mod tests {
         let stat = "cpu  4000000000001 0 0 0 0 0 0 0 0 0\ncpu0 1\n";
         let busy = Busy::parse(stat, 100).unwrap();
         assert_eq!(busy.time, Duration::from_millis(40_000_000_000_010));
-    }
-
-    #[test]
-    fn a_process_name_may_hold_anything() {
-        let stat = "12 (a) b (c) S 7 12 12 0 -1 4194304 100 0 0 0 3 4 5 6 20 0 1 0 100 0 0";
-        assert_eq!(parse_stat(stat), Some((7, 7, 11)));
     }
 
     #[test]

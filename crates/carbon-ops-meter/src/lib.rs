@@ -33,6 +33,7 @@ pub mod groups;
 pub mod host_root;
 mod mapped;
 pub mod page;
+pub mod proc;
 pub mod processes;
 pub mod protocol;
 pub mod sensor;

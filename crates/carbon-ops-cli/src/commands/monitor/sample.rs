@@ -15,6 +15,7 @@ use carbon_ops_meter::attribution::{CpuUse, IdleRule};
 use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::groups::{Cgroup, Tree, Usage, unit_of};
 use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::proc;
 use carbon_ops_meter::processes::{Look, Processes, Units};
 use carbon_ops_meter::sensor::Kind;
 use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide};
@@ -272,11 +273,7 @@ impl Watch {
     pub(crate) fn has_ended(&self) -> bool {
         match &self.target {
             Target::All => false,
-            Target::Tree(pid, _) => {
-                let stat = self.host.text(&format!("/proc/{pid}/stat"));
-                let state = |stat: &str| Some(stat.rsplit_once(") ")?.1.starts_with(['Z', 'X']));
-                stat.ok().and_then(|stat| state(&stat)).unwrap_or(true)
-            }
+            Target::Tree(pid, _) => proc::has_ended(&self.host, *pid),
             Target::Cgroup(cgroup, _) => cgroup.is_accounted() && !cgroup.exists(),
         }
     }
