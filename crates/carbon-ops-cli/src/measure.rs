@@ -142,6 +142,8 @@ pub(crate) enum Note {
     UnseenFans,
     /// Not measured and not modelled: GPUs, all or some.
     UnseenGpu,
+    /// How much memory there is could not be read; where memory is modelled, a usual size is taken.
+    UnseenMemory,
     /// Not measured and not modelled: losses of the power supply.
     UnseenPowerSupply,
     /// A zone that should be counted could not be read.
@@ -172,6 +174,7 @@ impl Note {
             Self::UnseenDisks => "unseen_disks",
             Self::UnseenFans => "unseen_fans",
             Self::UnseenGpu => "unseen_gpu",
+            Self::UnseenMemory => "unseen_memory",
             Self::UnseenPowerSupply => "unseen_power_supply",
             Self::ZoneUnreadable => "zone_unreadable",
         }
@@ -257,7 +260,7 @@ fn notes_of_attribution(
     gpus: &[Gpu],
     attribution: Attribution,
     model: &PowerModel,
-) -> [(Note, bool); 4] {
+) -> [(Note, bool); 5] {
     let interpolated = gpus.iter().any(|gpu| gpu.domain.energy.is_interpolated())
         || match source {
             Source::Counted(counted) => counted.is_interpolated(),
@@ -268,6 +271,7 @@ fn notes_of_attribution(
         (Note::IdleClamped, attribution.idle_rule == IdleRule::Excess),
         (Note::IdleGiven, model.idle_is_given()),
         (Note::Interpolated, interpolated),
+        (Note::UnseenMemory, matches!(source, Source::Modelled(_)) && !model.memory_is_known),
     ]
 }
 

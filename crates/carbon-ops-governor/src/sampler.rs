@@ -132,7 +132,8 @@ impl Sampler {
         loop {
             let (pace, deadline) = self.wait(last);
             let late = clocks::monotonic().saturating_sub(deadline);
-            let missed = u64::try_from(late.as_nanos() / pace.as_nanos().max(1)).unwrap_or(0);
+            let missed =
+                u64::try_from(late.as_nanos() / pace.as_nanos().max(1)).unwrap_or(u64::MAX);
             // What was missed is left out, and the pace kept.
             last = deadline + pace * u32::try_from(missed).unwrap_or(u32::MAX);
             self.shared.tick(late, missed);

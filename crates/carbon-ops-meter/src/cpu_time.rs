@@ -39,14 +39,17 @@ impl Busy {
     fn parse(stat: &str, ticks_per_second: u32) -> Option<Self> {
         let mut lines = stat.lines();
         let first = lines.find_map(|line| line.strip_prefix("cpu "))?;
-        let fields: Vec<u64> = first.split_whitespace().filter_map(|f| f.parse().ok()).collect();
-        let at = |index: usize| fields.get(index).copied().unwrap_or(0);
-        let ticks = [0, 1, 2, 5, 6].into_iter().map(at).fold(0, u64::saturating_add);
+        let fields: Vec<&str> = first.split_whitespace().collect();
+        let at = |index: usize| fields.get(index)?.parse::<u64>().ok();
+        let [user, nice, system] = [at(0)?, at(1)?, at(2)?];
+        // Time of interrupts is part of the others' where it is not told.
+        let interrupts = [5, 6].into_iter().filter_map(at).fold(0, u64::saturating_add);
+        let ticks = [user, nice, system, interrupts].into_iter().fold(0, u64::saturating_add);
         let cpus = lines.take_while(|line| line.starts_with("cpu")).count();
         let tick = Duration::from_secs(1) / ticks_per_second.max(1);
         Some(Self {
             time: of_ticks(ticks, ticks_per_second),
-            interrupts: of_ticks(at(5).saturating_add(at(6)), ticks_per_second),
+            interrupts: of_ticks(interrupts, ticks_per_second),
             tick,
             cpus: u32::try_from(cpus).ok().filter(|&n| n > 0).unwrap_or(1),
         })
@@ -136,6 +139,15 @@ mod tests {
         assert_eq!(busy.time, Duration::from_millis(1680));
         assert_eq!(busy.interrupts, Duration::from_millis(80));
         assert_eq!(busy.cpus, 2);
+    }
+
+    #[test]
+    fn a_line_without_its_times_tells_nothing() {
+        for stat in ["cpu  100 10\ncpu0 1\n", "cpu  100 ten 50 9000\n", "cpu \n", "intr 5\n", ""] {
+            assert_eq!(Busy::parse(stat, 100), None, "{stat:?}");
+        }
+        let old = Busy::parse("cpu  100 10 50 9000\ncpu0 1\n", 100).unwrap();
+        assert_eq!((old.time, old.interrupts), (Duration::from_millis(1600), Duration::ZERO));
     }
 
     #[test]

@@ -269,7 +269,9 @@ fn line(
     }
     let grown = u128::from(e1.saturating_sub(e0).as_microjoules());
     let part = grown * into.min(span) / span;
-    e0 + Microjoules::new(u64::try_from(part).unwrap_or(0))
+    #[expect(clippy::expect_used, reason = "at most all of what has grown, which is a u64")]
+    let part = u64::try_from(part).expect("no more than the whole");
+    e0 + Microjoules::new(part)
 }
 
 /// The domain's key without its name: where it is read.

@@ -322,7 +322,7 @@ pub fn parse_snapshot(line: &[u8]) -> Result<(Snapshot, Option<PathBuf>), String
     for (key, domain) in message.domains.iter().take(DOMAINS_MAX) {
         let energy = |map: &BTreeMap<String, u64>| map.get(key).copied().map(Microjoules::new);
         let total = energy(&message.totals_uj).ok_or_else(|| format!("{key} has no total"))?;
-        let delta = energy(&message.deltas_uj).unwrap_or_default();
+        let delta = energy(&message.deltas_uj).ok_or_else(|| format!("{key} has no delta"))?;
         let domain = domain.read(key, total, delta).ok_or_else(|| format!("{key} is unknown"))?;
         // Keys are cut to what a text holds.
         if domains.iter().any(|other| other.key == domain.key) {

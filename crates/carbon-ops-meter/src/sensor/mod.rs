@@ -121,8 +121,13 @@ impl Kind {
             Self::Dram | Self::Uncore => 500.0,
             Self::Psys => 8000.0,
         };
-        Watts::new(watts).unwrap_or(Watts::ZERO)
+        power(watts)
     }
+}
+
+#[expect(clippy::expect_used, reason = "called with the numbers above")]
+fn power(watts: f64) -> Watts {
+    Watts::new(watts).expect("a power")
 }
 
 /// Why a domain is not counted.
