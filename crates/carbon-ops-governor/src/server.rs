@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use carbon_ops_meter::page::PageReader;
-use carbon_ops_meter::protocol::{REQUEST_BYTES_MAX, Request, error_line, snapshot_line};
+use carbon_ops_meter::protocol::{PROTOCOL, REQUEST_BYTES_MAX, Request, error_line, snapshot_line};
 use carbon_ops_meter::snapshot::Snapshot;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -434,7 +434,7 @@ impl Server {
                 line
             }
             Request::Topology => json_line(&json!({
-                "status": "ok", "protocol": 1, "topology": self.shared.topology(),
+                "status": "ok", "protocol": PROTOCOL, "topology": self.shared.topology(),
             })),
             Request::Health => json_line(&self.health()),
         }
@@ -456,7 +456,7 @@ impl Server {
         let counts = &self.counts;
         json!({
             "status": "ok",
-            "protocol": 1,
+            "protocol": PROTOCOL,
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
             "uptime_s": self.started.elapsed().as_secs(),

@@ -162,7 +162,7 @@ struct Mark {
 
 /// Follows one counter from before a window to after it.
 #[derive(Debug)]
-pub struct Accumulator {
+pub(crate) struct Accumulator {
     counter: Counter,
     epoch: EpochStart,
     /// The instant of the counter's clock at which [`ORIGIN`] stands.
@@ -194,7 +194,12 @@ pub struct Accumulator {
 impl Accumulator {
     /// Opens the window with a first reading; `None` when the counter does not accept it. `boot` is the
     /// same moment by the clock of [`EpochStart`], here and for each reading.
-    pub fn open(mut counter: Counter, reading: u64, at: Instant, boot: Moment) -> Option<Self> {
+    pub(crate) fn open(
+        mut counter: Counter,
+        reading: u64,
+        at: Instant,
+        boot: Moment,
+    ) -> Option<Self> {
         let opened = counter.observe(reading, ORIGIN) == Step::Baseline;
         let first = Mark { at, total: counter.total() };
         opened.then(|| Self {
@@ -219,23 +224,23 @@ impl Accumulator {
 
     /// The same for a counter whose steps are `step` apart, until two of them were seen.
     #[must_use]
-    pub fn stepping(mut self, step: Duration) -> Self {
+    pub(crate) fn stepping(mut self, step: Duration) -> Self {
         self.nominal_step = step;
         self
     }
 
     /// The total as of the last good reading.
-    pub fn total(&self) -> Microjoules {
+    pub(crate) fn total(&self) -> Microjoules {
         self.counter.total()
     }
 
     /// How often to read so that no wrap can hide.
-    pub fn longest_interval(&self) -> Duration {
+    pub(crate) fn longest_interval(&self) -> Duration {
         self.counter.longest_interval()
     }
 
     /// Takes a reading, or the failure to read.
-    pub fn observe(&mut self, reading: Result<u64, ReadFault>, at: Instant, boot: Moment) {
+    pub(crate) fn observe(&mut self, reading: Result<u64, ReadFault>, at: Instant, boot: Moment) {
         let before = self.counter.total();
         self.looked = at;
         let moment = ORIGIN.after(at.saturating_duration_since(self.opened));
@@ -256,7 +261,7 @@ impl Accumulator {
     /// Ends the window with the reading that was taken last. What that reading does not carry, since
     /// it failed or the counter had stopped moving, is a gap even if the counter comes back later:
     /// nobody knows then which part of its energy belongs to the window.
-    pub fn end_window(&mut self) {
+    pub(crate) fn end_window(&mut self) {
         let at = self.looked;
         let resting = at.saturating_duration_since(self.last_step);
         let patience = (self.longest_rest * STUCK_FACTOR).max(STUCK_MIN).min(STUCK_AFTER);
@@ -286,7 +291,7 @@ impl Accumulator {
     /// would not. The first step after the end is wanted, and for a window shorter than two steps
     /// the second, since their distance tells the counter's period. `any_moved`: whether some
     /// counter of the host moves.
-    pub fn wants_more(&self, any_moved: bool) -> Option<Duration> {
+    pub(crate) fn wants_more(&self, any_moved: bool) -> Option<Duration> {
         let short = self.steps < 2;
         let wanted = if short { 2 } else { 1 };
         if self.after.len() >= wanted && self.fault.is_none() {
@@ -297,13 +302,13 @@ impl Accumulator {
     }
 
     /// Whether the counter was ever seen to move.
-    pub fn moved(&self) -> bool {
+    pub(crate) fn moved(&self) -> bool {
         self.steps > 0 || !self.after.is_empty()
     }
 
     /// The energy of a window of length `elapsed`; `None` when the counter never moved, so that
     /// nothing is known.
-    pub fn close(self, elapsed: Duration) -> Option<DomainEnergy> {
+    pub(crate) fn close(self, elapsed: Duration) -> Option<DomainEnergy> {
         let end = self.end.unwrap_or(self.start);
         if !self.moved() {
             return None;

@@ -12,14 +12,14 @@ macro_rules! codes {
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The number on the page, which never changes.
-            pub const fn code(self) -> u8 {
+            pub(crate) const fn code(self) -> u8 {
                 match self {
                     $(Self::$variant => $code),+
                 }
             }
 
             /// By its number on the page.
-            pub const fn from_code(code: u8) -> Option<Self> {
+            pub(crate) const fn from_code(code: u8) -> Option<Self> {
                 match code {
                     $($code => Some(Self::$variant),)+
                     _ => None,
@@ -34,7 +34,7 @@ macro_rules! codes {
             }
 
             /// By its word.
-            pub fn from_word(word: &str) -> Option<Self> {
+            pub(crate) fn from_word(word: &str) -> Option<Self> {
                 match word {
                     $($word => Some(Self::$variant),)+
                     _ => None,

@@ -161,7 +161,7 @@ impl Scale {
     /// The same counter with readings taken as µJ: what it becomes when its readings keep missing the
     /// lattice.
     #[must_use]
-    pub fn without_lattice(self) -> Self {
+    pub(crate) fn without_lattice(self) -> Self {
         if self.has_lattice() { Self::reported(self.range) } else { self }
     }
 
@@ -177,12 +177,12 @@ impl Scale {
     }
 
     /// Whether a corrupt reading can be told from a good one by its value alone.
-    pub fn has_lattice(&self) -> bool {
+    pub(crate) fn has_lattice(&self) -> bool {
         self.printed.is_some()
     }
 
     /// Whether a counter of this scale can show `reading`.
-    pub fn can_show(&self, reading: u64) -> bool {
+    pub(crate) fn can_show(&self, reading: u64) -> bool {
         self.count(reading).is_some()
     }
 
@@ -356,6 +356,7 @@ pub struct Counter {
     suspect: Option<Reading>,
     off_lattice: u8,
     wraps: u64,
+    /// Totals of different generations hide unknown energy.
     generation: Generation,
     may_rest: bool,
 }
@@ -382,7 +383,7 @@ impl Counter {
     /// off: a value that stands still is then taken as no energy, and not as a counter that is stuck
     /// and may hide some.
     #[must_use]
-    pub fn that_may_rest(self) -> Self {
+    pub(crate) fn that_may_rest(self) -> Self {
         Self { may_rest: true, ..self }
     }
 
@@ -485,11 +486,6 @@ impl Counter {
     /// Wraps that were proven and counted.
     pub fn wraps(&self) -> u64 {
         self.wraps
-    }
-
-    /// How often it began anew: totals of different generations hide unknown energy.
-    pub fn generation(&self) -> Generation {
-        self.generation
     }
 
     /// When the counter was last believed.

@@ -9,29 +9,29 @@ use crate::host_root::HostRoot;
 
 /// `/proc/PID/stat`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stat<'a> {
+pub(crate) struct Stat<'a> {
     /// The short name, as the process has it: any bytes.
-    pub name: &'a [u8],
+    pub(crate) name: &'a [u8],
     /// Whether it has ended, waited for or not.
-    pub has_ended: bool,
+    pub(crate) has_ended: bool,
     /// The process that would wait for it.
-    pub parent: i32,
+    pub(crate) parent: i32,
     /// Its session.
-    pub session: i32,
+    pub(crate) session: i32,
     /// Ticks of CPU time of its own.
-    pub own_ticks: u64,
+    pub(crate) own_ticks: u64,
     /// Ticks of CPU time of the children that it has waited for.
-    pub reaped_ticks: u64,
+    pub(crate) reaped_ticks: u64,
     /// When it started, in ticks since boot; not told by what stands in for a kernel.
-    pub start_ticks: Option<u64>,
+    pub(crate) start_ticks: Option<u64>,
     /// Pages of resident memory; not told by what stands in for a kernel.
-    pub resident_pages: Option<u64>,
+    pub(crate) resident_pages: Option<u64>,
 }
 
 impl<'a> Stat<'a> {
     /// The name stands in parentheses and may hold any byte, so that it ends at the last `)`. `None` for a
     /// text that is cut off before the times.
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let open = text.iter().position(|&byte| byte == b'(')?;
         let close = text.iter().rposition(|&byte| byte == b')')?;
         let mut fields = text

@@ -108,7 +108,7 @@ impl Process {
     }
 
     /// What tells it from all other processes of this boot.
-    pub fn identity(&self) -> (i32, u64) {
+    pub(crate) fn identity(&self) -> (i32, u64) {
         (self.pid, self.start_ticks)
     }
 

@@ -17,7 +17,7 @@ use crate::codes::codes;
 use crate::sensor::{Exclusion, Kind};
 
 /// More domains than any machine has: eight sockets with all their domains, and 64 GPUs.
-pub const DOMAINS_MAX: usize = 128;
+pub(crate) const DOMAINS_MAX: usize = 128;
 
 /// A short text that needs no allocation: at most `8 · WORDS` bytes, cut at a character, and at a NUL,
 /// which marks its end.
@@ -189,7 +189,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// The same without its domains, which may be many.
     #[must_use]
-    pub fn without_domains(&self) -> Self {
+    pub(crate) fn without_domains(&self) -> Self {
         Self { domains: Vec::new(), ..*self }
     }
 
@@ -199,7 +199,7 @@ impl Snapshot {
     }
 
     /// The boot id as the kernel writes it, without its dashes.
-    pub fn boot_id_hex(&self) -> String {
+    pub(crate) fn boot_id_hex(&self) -> String {
         use fmt::Write as _;
         self.boot_id.iter().fold(String::with_capacity(32), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");

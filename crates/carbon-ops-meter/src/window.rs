@@ -87,11 +87,6 @@ impl Counted {
         self.domains.iter().fold(Watts::ZERO, |sum, domain| sum + domain.ceiling)
     }
 
-    /// Mean power of the host; `None` for an empty window.
-    pub fn mean_power(&self) -> Option<Watts> {
-        self.host().over(self.elapsed)
-    }
-
     /// Whether every domain that exists was measured, to its end.
     pub fn is_measured(&self) -> bool {
         !self.domains.iter().any(|domain| domain.energy.estimated)

@@ -106,7 +106,7 @@ codes! { Kind {
 
 impl Kind {
     /// Why a domain of this kind is no part of the host's sum: it lies in another one, or around it.
-    pub fn exclusion(self) -> Option<Exclusion> {
+    pub(crate) fn exclusion(self) -> Option<Exclusion> {
         match self {
             Self::Package | Self::Dram | Self::Gpu => None,
             Self::Core | Self::Uncore => Some(Exclusion::InsidePackage),
