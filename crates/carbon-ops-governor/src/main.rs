@@ -105,7 +105,7 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
     ));
     let needs = needs(&settings, &found);
     let mut sampler = Sampler::new(found, totals, state, public, Arc::clone(&shared));
-    sampler.introduce();
+    sampler.log_start();
     sampler.first();
     let socket = if settings.disable_ipc { None } else { Some(Socket::open(&settings, group)?) };
     let mut about = privileges::drop_capabilities(&needs, nix::unistd::geteuid().is_root());

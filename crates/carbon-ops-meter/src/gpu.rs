@@ -13,8 +13,8 @@
 //! if they are all the workload's, or all others', the energy is theirs whole; if both were there, it is
 //! nobody's to name ([`GpuUse::unknown`]).
 //!
-//! Whose a process is, the caller says, who is asked at every look for as long as the process lives. Of
-//! one that was never seen alive nobody can say it.
+//! The caller decides whose a process is, and is asked at every look while the process lives. A process
+//! that was never seen alive has no owner.
 //!
 //! Deliberately absent: the split of the energy (see [`crate::attribution`]), waiting, and the memory,
 //! encoders and decoders of GPUs.

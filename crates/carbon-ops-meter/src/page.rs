@@ -225,7 +225,7 @@ fn reuse(path: &Path) -> io::Result<Option<File>> {
     let metadata = file.metadata()?;
     let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     if !metadata.is_file() || metadata.uid() != parent.metadata()?.uid() {
-        let why = "it is no regular file of the owner of its directory";
+        let why = "it is not a regular file owned by the owner of its directory";
         return Err(io::Error::other(why));
     }
     Ok((metadata.len() == FILE_BYTES).then_some(file))

@@ -317,7 +317,7 @@ pub fn parse_snapshot(line: &[u8]) -> Result<(Snapshot, Option<PathBuf>), String
     if message.protocol != PROTOCOL {
         return Err(format!("it speaks version {} of the protocol, not 1", message.protocol));
     }
-    let nanos = |text: &str| text.parse::<u64>().map_err(|_| "a time is no number".to_owned());
+    let nanos = |text: &str| text.parse::<u64>().map_err(|_| "invalid timestamp".to_owned());
     let mut domains: Vec<DomainTotal> = Vec::new();
     for (key, domain) in message.domains.iter().take(DOMAINS_MAX) {
         let energy = |map: &BTreeMap<String, u64>| map.get(key).copied().map(Microjoules::new);
@@ -331,7 +331,7 @@ pub fn parse_snapshot(line: &[u8]) -> Result<(Snapshot, Option<PathBuf>), String
         domains.push(domain);
     }
     let snapshot = Snapshot {
-        boot_id: parse_boot_id(&message.boot_id).ok_or("the boot id is none")?,
+        boot_id: parse_boot_id(&message.boot_id).ok_or("invalid boot id")?,
         started: Moment::from_nanos(nanos(&message.started_ns)?),
         seq: message.seq,
         at: Moment::from_nanos(nanos(&message.boottime_ns)?),

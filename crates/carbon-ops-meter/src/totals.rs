@@ -98,8 +98,8 @@ pub enum Happened {
         /// For how long.
         length: Duration,
     },
-    /// Its readings do not fit the unit that its range tells; from here on they are taken as µJ, and
-    /// corrupt ones cannot be told by their value.
+    /// Its readings do not fit the energy unit that follows from its range; from here on they are taken
+    /// as µJ, so a corrupt reading cannot be detected from its value.
     LatticeGivenUp,
 }
 
