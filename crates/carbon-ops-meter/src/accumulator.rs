@@ -223,6 +223,7 @@ impl Accumulator {
     }
 
     /// The same for a counter whose steps are `step` apart, until two of them were seen.
+    #[cfg(feature = "nvml")]
     #[must_use]
     pub(crate) fn stepping(mut self, step: Duration) -> Self {
         self.nominal_step = step;
@@ -230,6 +231,7 @@ impl Accumulator {
     }
 
     /// The total as of the last good reading.
+    #[cfg(feature = "nvml")]
     pub(crate) fn total(&self) -> Microjoules {
         self.counter.total()
     }
