@@ -16,7 +16,7 @@
 //! It is filled with the domain's own mean power over the rest of the window, and the fill is kept
 //! apart from what was measured.
 //!
-//! Deliberately absent: files and clocks; the caller brings each reading with its instant.
+//! Out of scope: files and clocks; the caller brings each reading with its instant.
 
 use std::time::{Duration, Instant};
 

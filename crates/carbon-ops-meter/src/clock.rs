@@ -4,7 +4,7 @@
 //! On a Linux host this is `CLOCK_BOOTTIME`, which counts while the machine is suspended: the longest
 //! time that can have passed between two readings is what bounds the energy between them.
 //!
-//! Deliberately absent: reading a clock, and any calendar.
+//! Out of scope: reading a clock, and any calendar.
 
 use std::time::Duration;
 

@@ -33,7 +33,7 @@
 //! one: then the total stands still until the true one has caught up, so that it never falls and no
 //! energy is invented.
 //!
-//! Deliberately absent: reading files, clocks, and any guess at the energy that was lost.
+//! Out of scope: reading files, clocks, and any guess at the energy that was lost.
 
 use std::time::Duration;
 

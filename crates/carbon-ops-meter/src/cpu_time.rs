@@ -4,7 +4,7 @@
 //! reading that is the caller's system call. Here is what is read from files: busy time of the
 //! whole machine, and the descendants that are still alive.
 //!
-//! Deliberately absent: system calls (this crate has none but file reads).
+//! Out of scope: system calls (this crate has none but file reads).
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -9,7 +9,7 @@
 //! What the governor lost meanwhile is a [`Gap`], filled with the domain's own mean power and bounded
 //! by what the governor says can have been lost.
 //!
-//! Deliberately absent: counters and wraps, which are the governor's; waiting, which is the caller's.
+//! Out of scope: counters and wraps, which are the governor's; waiting, which is the caller's.
 
 use std::time::Duration;
 

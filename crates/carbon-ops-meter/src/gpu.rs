@@ -16,7 +16,7 @@
 //! The caller decides whose a process is, and is asked at every look while the process lives. A process
 //! that was never seen alive has no owner.
 //!
-//! Deliberately absent: the split of the energy (see [`crate::attribution`]), waiting, and the memory,
+//! Out of scope: the split of the energy (see [`crate::attribution`]), waiting, and the memory,
 //! encoders and decoders of GPUs.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -22,7 +22,10 @@
 //! }
 //! // 50 W, as the kernel prints ticks of 2^-14 J.
 //! let counter = zone.join("energy_uj");
-//! let set = |ms: u64| fs::write(&counter, ((1_000_000 + ms * 819_200 / 1000) * 61_035 / 1000).to_string());
+//! let set = |ms: u64| {
+//!     let ticks = 1_000_000 + ms * 819_200 / 1000;
+//!     fs::write(&counter, (ticks * 61_035 / 1000).to_string())
+//! };
 //! set(0)?;
 //!
 //! // Clocks and pauses are the caller's: here an hour passes in no time.

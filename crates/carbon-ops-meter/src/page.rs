@@ -8,7 +8,7 @@
 //!
 //! `docs/formats/socket-v1.md` has the layout word by word.
 //!
-//! Deliberately absent: durability. The file lives in a runtime directory and is meaningless after a
+//! Out of scope: durability. The file lives in a runtime directory and is meaningless after a
 //! reboot, which the boot id tells.
 
 use std::fs::{File, OpenOptions, Permissions};

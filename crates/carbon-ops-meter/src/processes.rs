@@ -21,7 +21,7 @@
 //! Processes are read oldest first. A parent is older than its children, so that a child cannot be
 //! read alive before and be found in its parent's waited-for time after.
 //!
-//! Deliberately absent: energy (see [`crate::shares`]), groups (see [`crate::groups`]), threads one by
+//! Out of scope: energy (see [`crate::shares`]), groups (see [`crate::groups`]), threads one by
 //! one, command lines (they hold secrets), and system calls other than file reads: a caller that has
 //! a clock per process brings it along.
 

@@ -5,7 +5,7 @@
 //! µJ; times in ns are decimal strings, since they leave the 53 bits of a double.
 //! `docs/formats/socket-v1.md` describes every member.
 //!
-//! Deliberately absent: sockets; see [`crate::client`] and the governor.
+//! Out of scope: sockets; see [`crate::client`] and the governor.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

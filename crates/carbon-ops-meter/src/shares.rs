@@ -12,7 +12,7 @@
 //! [`Rest`], that the caller knows: processes that ended unseen, or other processes, or unknown. All
 //! parts are integers of µJ that sum to the host's energy, by the method of largest remainders.
 //!
-//! Deliberately absent: files, clocks, and any guess at which process an interrupt served.
+//! Out of scope: files, clocks, and any guess at which process an interrupt served.
 
 use std::time::Duration;
 

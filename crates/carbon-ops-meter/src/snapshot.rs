@@ -5,7 +5,7 @@
 //! the difference is the energy between the two samples. Over different epochs of one boot it is a
 //! lower bound, and what is missing is at most the difference of `gap_most`.
 //!
-//! Deliberately absent: how a snapshot travels; see [`crate::page`] and [`crate::protocol`].
+//! Out of scope: how a snapshot travels; see [`crate::page`] and [`crate::protocol`].
 
 use std::fmt;
 use std::time::Duration;

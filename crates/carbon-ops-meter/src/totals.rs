@@ -5,7 +5,7 @@
 //! carried over a restart. Continuity is proven and never assumed: a restart is a gap like any
 //! other, which the counter bridges when at most one wrap fits into it.
 //!
-//! Deliberately absent: files, clocks and threads; the caller brings each reading with its moment.
+//! Out of scope: files, clocks and threads; the caller brings each reading with its moment.
 
 use std::time::Duration;
 

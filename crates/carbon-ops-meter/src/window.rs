@@ -1,7 +1,7 @@
 //! Measures one window of time with the counters of a host: opens it, reads often enough that no
 //! wrap can hide, and closes it with the energy of each domain.
 //!
-//! Deliberately absent: who used the energy (see [`crate::attribution`]), waiting (the caller
+//! Out of scope: who used the energy (see [`crate::attribution`]), waiting (the caller
 //! sleeps until [`Window::due`], among other things), and any model.
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Who asks: user, groups and capabilities, as `/proc/self/status` tells them.
 //!
-//! Deliberately absent: changing any of them.
+//! Out of scope: changing any of them.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;

@@ -21,7 +21,7 @@
 //!
 //! The tables are made by `cargo xtask tables`; their heads name source and licence.
 //!
-//! Deliberately absent: GPUs, disks, fans and power supplies, which no model here sees.
+//! Out of scope: GPUs, disks, fans and power supplies, which no model here sees.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

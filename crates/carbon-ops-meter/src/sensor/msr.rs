@@ -30,7 +30,7 @@
 //! where two readings at the start lie above 2³². Otherwise the low 32 bits are taken, which are a
 //! 32-bit counter in either case, so that nothing breaks should the upper ones come alive later.
 //!
-//! Deliberately absent: subtraction (see [`crate::counter`]), writing, power limits. Ceilings are those
+//! Out of scope: subtraction (see [`crate::counter`]), writing, power limits. Ceilings are those
 //! of [`Kind::ceiling`].
 
 use std::fs::{self, File};

@@ -14,7 +14,7 @@
 //! Loading a library runs its code with all our privileges. The path is the caller's, never the
 //! environment's: a privileged process should pass an absolute one.
 //!
-//! Deliberately absent: other vendors' GPUs, switches between GPUs and host memory, setting anything.
+//! Out of scope: other vendors' GPUs, switches between GPUs and host memory, setting anything.
 
 use std::fmt;
 use std::path::Path;

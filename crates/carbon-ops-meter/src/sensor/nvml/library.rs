@@ -3,7 +3,7 @@
 //! Names, signatures and layouts are those of NVIDIA's `nvml.h`, which keeps them for as long as a name
 //! exists; what changes gets a name with a higher `_v`.
 //!
-//! Deliberately absent: what the numbers mean (see [`super`]).
+//! Out of scope: what the numbers mean (see [`super`]).
 #![expect(unsafe_code, reason = "calling a C library that is loaded at run time")]
 
 use std::error::Error as _;
