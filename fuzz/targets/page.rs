@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use carbon_ops_meter::clock::Moment;
+use carbon_ops_meter::clock::{Moment, UnixTime};
 use carbon_ops_meter::counter::Scale;
 use carbon_ops_meter::page::{FILE_BYTES, PageReader, PageWriter, decode_state};
 use carbon_ops_meter::sensor::{Domain, Kind};
@@ -82,7 +82,7 @@ fn goes_on(keys: &[String], mut totals: Totals) {
     for step in 1..4_u64 {
         let at = Moment::from_nanos(step * 100_000_000);
         let monotonic = Duration::from_nanos(at.as_nanos());
-        totals.begin(Times { at, monotonic, unix: monotonic });
+        totals.begin(Times { at, monotonic, unix: UnixTime::new(monotonic) });
         for index in 0..added {
             totals.observe(index, Ok(step * 61_035 / 1000), at);
         }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use carbon_ops_meter::clock::Moment;
+use carbon_ops_meter::clock::{Moment, UnixTime};
 use carbon_ops_meter::totals::Times;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
 
 /// All three, one after the other.
 pub(crate) fn now() -> Times {
-    Times { at: boot_time(), monotonic: monotonic(), unix: read(ClockId::CLOCK_REALTIME) }
+    let unix = UnixTime::new(read(ClockId::CLOCK_REALTIME));
+    Times { at: boot_time(), monotonic: monotonic(), unix }
 }
 
 /// Time since boot, suspend included.
@@ -30,7 +31,7 @@ pub(crate) fn sleep_until(deadline: Duration) {
     );
 }
 
+#[expect(clippy::expect_used, reason = "these clocks exist on every Linux that has powercap")]
 fn read(clock: ClockId) -> Duration {
-    // These clocks exist on every Linux that has powercap; a clock that is refused shows nothing.
-    clock.now().map_or(Duration::ZERO, Duration::from)
+    clock.now().expect("a clock of the kernel").into()
 }

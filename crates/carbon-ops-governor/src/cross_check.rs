@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use carbon_ops_meter::clock::EpochStart;
 use carbon_ops_meter::counter::{Counter, Step};
 use carbon_ops_meter::sensor::Backend;
 use carbon_ops_meter::snapshot::Snapshot;
@@ -35,7 +36,7 @@ struct Pair {
     name: String,
     counter: Counter,
     /// Totals of the first and of the second backend, and the epochs, when the comparison began.
-    began: Option<(Microjoules, Microjoules, u64, Duration)>,
+    began: Option<Mark>,
     warned: bool,
 }
 
@@ -85,7 +86,7 @@ impl CrossCheck {
     }
 }
 
-type Mark = (Microjoules, Microjoules, u64, Duration);
+type Mark = (Microjoules, Microjoules, EpochStart, Duration);
 
 impl Pair {
     fn compare(

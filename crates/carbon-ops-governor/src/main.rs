@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use carbon_ops_meter::page::PageWriter;
-use carbon_ops_meter::snapshot::{Known, parse_boot_id};
+use carbon_ops_meter::snapshot::parse_boot_id;
 use carbon_ops_meter::totals::{Host, Totals};
 use clap::Parser as _;
 use nix::unistd::Gid;
@@ -90,7 +90,7 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
             .and_then(|id| parse_boot_id(&id))
             .context("this machine has no boot id")?,
         started: clocks::boot_time(),
-        filtering: Known::of(found.filtering),
+        filtering: found.filtering,
         simulated: host.is_simulated(),
     };
     let totals = Totals::new(known, state.saved()).with_max_power(settings.max_power);
@@ -105,7 +105,7 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
     ));
     let needs = needs(&settings, &found);
     let mut sampler = Sampler::new(found, totals, state, public, Arc::clone(&shared));
-    sampler.introduce();
+    sampler.log_start();
     sampler.first();
     let socket = if settings.disable_ipc { None } else { Some(Socket::open(&settings, group)?) };
     let mut about = privileges::drop_capabilities(&needs, nix::unistd::geteuid().is_root());

@@ -39,7 +39,11 @@ pub(crate) fn drop_capabilities(needs: &Needs, is_root: bool) -> Value {
         // Needs CAP_SETPCAP, which is given up right after; without it the set is what it was.
         let _ = caps::drop(None, CapSet::Bounding, *capability);
     }
-    let held = caps::read(None, CapSet::Permitted).unwrap_or_default();
+    // What cannot be read is not kept.
+    let held = caps::read(None, CapSet::Permitted).unwrap_or_else(|error| {
+        failed.push(error.to_string());
+        CapsHashSet::new()
+    });
     let kept: CapsHashSet = held.intersection(&keep).copied().collect();
     for set in [CapSet::Effective, CapSet::Permitted] {
         failed.extend(caps::set(None, set, &kept).err().map(|error| error.to_string()));

@@ -86,12 +86,12 @@ impl Sampler {
         for backend in found.backends {
             sampler.add(backend);
         }
-        sampler.leave_out(found.not_counted);
+        sampler.exclude(found.not_counted);
         sampler
     }
 
     /// Says once what is read and how well.
-    pub(crate) fn introduce(&self) {
+    pub(crate) fn log_start(&self) {
         let of = |counted: bool| {
             let domains =
                 self.totals.domains().filter(|domain| domain.excluded.is_none() == counted);
@@ -100,16 +100,15 @@ impl Sampler {
         let names: Vec<_> = self.backends.iter().map(|backend| backend.name()).collect();
         let check = self.cross_check.as_ref();
         let check = check.map_or(String::new(), |check| format!(", held against {}", check.name()));
-        log::info!(
-            "counting {} by {}{check}; beside them: {}",
-            of(true),
-            names.join(" and "),
-            of(false)
-        );
+        let not_counted = match of(false) {
+            names if names.is_empty() => String::new(),
+            names => format!("; read but not counted: {names}"),
+        };
+        log::info!("counting {} by {}{check}{not_counted}", of(true), names.join(" and "));
         for domain in self.totals.domains().filter(|domain| !domain.scale.is_exact()) {
             log::warn!(
-                "{}: its range of {} uJ does not tell the unit; totals are as the kernel prints them, \
-                 and corrupt readings cannot be told by their value",
+                "{}: the energy unit does not follow from its range of {} uJ; totals are as the kernel \
+                 prints them, and a corrupt reading cannot be detected from its value",
                 domain.name,
                 domain.scale.range().as_microjoules()
             );
@@ -132,7 +131,8 @@ impl Sampler {
         loop {
             let (pace, deadline) = self.wait(last);
             let late = clocks::monotonic().saturating_sub(deadline);
-            let missed = u64::try_from(late.as_nanos() / pace.as_nanos().max(1)).unwrap_or(0);
+            let missed =
+                u64::try_from(late.as_nanos() / pace.as_nanos().max(1)).unwrap_or(u64::MAX);
             // What was missed is left out, and the pace kept.
             last = deadline + pace * u32::try_from(missed).unwrap_or(u32::MAX);
             self.shared.tick(late, missed);
@@ -269,11 +269,11 @@ impl Sampler {
         }
         self.excluded = appeared.excluded;
         self.add(appeared.backend);
-        self.leave_out(appeared.not_counted);
+        self.exclude(appeared.not_counted);
     }
 
     /// Takes domains out of the host's sum.
-    fn leave_out(&mut self, not_counted: Vec<(String, Exclusion)>) {
+    fn exclude(&mut self, not_counted: Vec<(String, Exclusion)>) {
         for (name, reason) in not_counted {
             let place = self.totals.domains().position(|domain| domain.name == name);
             if let Some(place) = place {
@@ -347,8 +347,8 @@ fn log_event(event: &Event) {
             log::info!("the machine was suspended for {:.3} s", seconds(length));
         }
         Happened::LatticeGivenUp => log::warn!(
-            "{domain}: its readings do not fit the unit that its range tells; they are taken as uJ, \
-             and corrupt ones cannot be told by their value"
+            "{domain}: its readings do not fit the energy unit that follows from its range; they are \
+             taken as uJ, so a corrupt reading cannot be detected from its value"
         ),
     }
 }

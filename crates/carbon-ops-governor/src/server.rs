@@ -5,9 +5,7 @@
 //! there is a limit on clients in all and of one user. The sampler does not know that clients exist.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,39 +13,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use carbon_ops_meter::page::PageReader;
-use carbon_ops_meter::protocol::{REQUEST_BYTES_MAX, Request, error_line, snapshot_line};
+use carbon_ops_meter::protocol::{PROTOCOL, Request, error_line, snapshot_line};
 use carbon_ops_meter::snapshot::Snapshot;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde_json::{Value, json};
 
+use self::client::{Client, REST_MAX, Subscription};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::socket::Socket;
 
+mod accept;
+mod client;
+
 /// Clients at a time. Each holds a descriptor, and a request buffer while it sends.
 const CLIENTS_MAX: usize = 256;
-
-/// Clients of one user that is not root, so that one cannot keep out the others.
-const CLIENTS_PER_USER_MAX: usize = 64;
-
-/// Connections taken from the queue before the others get their turn again.
-const ACCEPTS_AT_ONCE: usize = 16;
-
-/// How long a request may take to arrive, and an answer to be read.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a client may rest between requests.
-const REST_MAX: Duration = Duration::from_secs(60);
-
-/// How long new clients wait when the kernel has none to give.
-const DEAF: Duration = Duration::from_millis(100);
-
-/// Users that are logged by name once; no host has so many that matter.
-const USERS_LOGGED_MAX: usize = 1024;
 
 const LISTENER: u64 = 0;
 const SIGNALS: u64 = 1;
@@ -86,37 +68,6 @@ impl View {
         }
         Rc::clone(&self.line)
     }
-}
-
-/// What a client subscribed to.
-#[derive(Debug, Clone, Copy)]
-struct Subscription {
-    interval: Duration,
-    next: Instant,
-    left: Option<u64>,
-    /// The sample that was sent last.
-    seq: u64,
-}
-
-#[derive(Debug)]
-struct Client {
-    stream: UnixStream,
-    uid: u32,
-    /// Root, or someone who is trusted with exact values.
-    exact: bool,
-    input: Vec<u8>,
-    /// The answer that is being sent, and how much of it has been.
-    output: Option<(Rc<[u8]>, usize)>,
-    subscription: Option<Subscription>,
-    answered: u64,
-    /// It will send no more.
-    ended: bool,
-    /// It is closed once the answer is out.
-    closing: bool,
-    /// It is closed now, unless something happens; nothing for a subscriber that reads.
-    deadline: Option<Instant>,
-    /// What epoll waits for.
-    interest: EpollFlags,
 }
 
 /// What the server counts of itself.
@@ -259,94 +210,6 @@ impl Server {
         }
     }
 
-    fn accept(&mut self) {
-        for _ in 0..ACCEPTS_AT_ONCE {
-            let Some(socket) = &self.socket else { return };
-            match socket.listener.accept() {
-                Ok((stream, _)) => self.admit(stream),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
-                    ) => {}
-                Err(error) => {
-                    // Out of descriptors, most likely: those who wait will be served later. The
-                    // listener stays ready all the time, so it is not listened to for a while.
-                    log::debug!("accept: {error}");
-                    self.deaf_until = Some(Instant::now() + DEAF);
-                    self.listen_for(EpollFlags::empty());
-                    return;
-                }
-            }
-        }
-    }
-
-    fn listen_for(&self, events: EpollFlags) {
-        let Some(socket) = &self.socket else { return };
-        let mut event = EpollEvent::new(events, LISTENER);
-        if let Err(error) = self.epoll.modify(&socket.listener, &mut event) {
-            log::error!("the listening socket: {error}");
-        }
-    }
-
-    /// Takes a client on, or says why not.
-    fn admit(&mut self, stream: UnixStream) {
-        self.counts.connections += 1;
-        let Ok(peer) = getsockopt(&stream, PeerCredentials) else { return };
-        let (uid, pid) = (peer.uid(), peer.pid());
-        log::debug!("client: user {uid}, process {pid}");
-        if self.seen.len() < USERS_LOGGED_MAX && self.seen.insert(uid) {
-            log::info!("first client of user {uid} (process {pid})");
-        }
-        let exact = uid == 0 || uid == self.own_uid || self.trusted.contains(&uid);
-        let theirs = self.clients.iter().flatten().filter(|client| client.uid == uid).count();
-        let all = self.clients.iter().flatten().count();
-        // The last places are for root.
-        let (full, full_for_user) = if uid == 0 {
-            (all >= CLIENTS_MAX, theirs >= CLIENTS_MAX - CLIENTS_PER_USER_MAX)
-        } else {
-            (all >= CLIENTS_MAX - CLIENTS_PER_USER_MAX, theirs >= CLIENTS_PER_USER_MAX)
-        };
-        // By fcntl: the standard library's way is an ioctl, which is among the calls given up.
-        if fcntl(&stream, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_err() {
-            return;
-        }
-        if full || full_for_user {
-            self.counts.refused += 1;
-            let whose = if full { "too many clients" } else { "too many clients of this user" };
-            // It fits the socket's buffer, or it is lost.
-            let _ = (&stream).write(&error_line(whose));
-            return;
-        }
-        let free = self.clients.iter().position(Option::is_none);
-        let place = free.unwrap_or_else(|| {
-            self.clients.push(None);
-            self.clients.len() - 1
-        });
-        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
-        let event = EpollEvent::new(interest, FIRST_CLIENT + place as u64);
-        if self.epoll.add(&stream, event).is_err() {
-            return;
-        }
-        let client = Client {
-            stream,
-            uid,
-            exact,
-            input: Vec::new(),
-            output: None,
-            subscription: None,
-            answered: 0,
-            ended: false,
-            closing: false,
-            deadline: Some(Instant::now() + PATIENCE),
-            interest,
-        };
-        if let Some(slot) = self.clients.get_mut(place) {
-            *slot = Some(client);
-        }
-    }
-
     fn client(&mut self, place: u64, ready: EpollFlags) {
         let Ok(place) = usize::try_from(place) else { return };
         let Some(mut client) = self.clients.get_mut(place).and_then(Option::take) else { return };
@@ -434,7 +297,7 @@ impl Server {
                 line
             }
             Request::Topology => json_line(&json!({
-                "status": "ok", "protocol": 1, "topology": self.shared.topology(),
+                "status": "ok", "protocol": PROTOCOL, "topology": self.shared.topology(),
             })),
             Request::Health => json_line(&self.health()),
         }
@@ -456,7 +319,7 @@ impl Server {
         let counts = &self.counts;
         json!({
             "status": "ok",
-            "protocol": 1,
+            "protocol": PROTOCOL,
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
             "uptime_s": self.started.elapsed().as_secs(),
@@ -549,78 +412,6 @@ impl Server {
         client.begin(line);
         self.answer(client)
     }
-}
-
-impl Client {
-    /// Takes what has come; false when the client is gone.
-    fn receive(&mut self) -> bool {
-        let mut chunk = [0; REQUEST_BYTES_MAX];
-        while !self.ended && self.output.is_none() && self.input.len() <= REQUEST_BYTES_MAX {
-            match self.stream.read(&mut chunk) {
-                Ok(0) => self.ended = true,
-                Ok(length) => {
-                    self.input.extend_from_slice(chunk.get(..length).unwrap_or_default());
-                    if self.input.contains(&b'\n') {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
-        }
-        true
-    }
-
-    /// The next whole request. The end of a client's writing ends a request too, and a client that
-    /// sends nothing at all asks for a snapshot, as in carbon-ops 0.1.
-    fn next_line(&mut self) -> Option<Result<Vec<u8>, String>> {
-        if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
-            if end >= REQUEST_BYTES_MAX {
-                return Some(Err(too_long()));
-            }
-            let rest = self.input.split_off(end + 1);
-            let mut line = std::mem::replace(&mut self.input, rest);
-            line.truncate(end);
-            return Some(Ok(line));
-        }
-        if self.input.len() >= REQUEST_BYTES_MAX {
-            return Some(Err(too_long()));
-        }
-        let last = self.ended && (self.answered == 0 || !self.input.is_empty());
-        last.then(|| Ok(std::mem::take(&mut self.input)))
-    }
-
-    fn begin(&mut self, answer: Rc<[u8]>) {
-        self.output = Some((answer, 0));
-    }
-
-    /// Sends as much as goes; false when the client is gone.
-    fn send(&mut self) -> bool {
-        let Some((answer, sent)) = &mut self.output else { return true };
-        while let Some(rest) = answer.get(*sent..).filter(|rest| !rest.is_empty()) {
-            match self.stream.write(rest) {
-                Ok(0) => return false,
-                Ok(length) => *sent += length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // From the first refusal on, it has so long to read.
-                    let limit = Instant::now() + PATIENCE;
-                    self.deadline = Some(self.deadline.map_or(limit, |before| before.min(limit)));
-                    return true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
-        }
-        self.output = None;
-        let rests = self.subscription.is_none();
-        self.deadline = rests.then(|| Instant::now() + REST_MAX);
-        true
-    }
-}
-
-fn too_long() -> String {
-    format!("a request has at most {REQUEST_BYTES_MAX} bytes")
 }
 
 fn json_line(value: &Value) -> Rc<[u8]> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops_units::{Microjoules, Watts};
 use clap::{Parser, ValueEnum};
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 /// The file that is read when none is named.
@@ -228,14 +229,11 @@ impl FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let seconds = text.parse::<f64>().ok().map(Duration::try_from_secs_f64);
-        match seconds {
-            Some(Ok(time)) => Ok(Self(time)),
-            Some(Err(_)) => Err(format!("{text} is no length of time")),
-            None => humantime::parse_duration(text)
-                .map(Self)
-                .map_err(|error| format!("{text:?} is no length of time such as 100ms: {error}")),
-        }
+        let time = match text.parse::<f64>() {
+            Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+            Err(_) => text.parse::<SignedDuration>().ok().and_then(|time| time.try_into().ok()),
+        };
+        time.map(Self).ok_or_else(|| format!("{text:?} is not a duration (example: 100ms)"))
     }
 }
 
@@ -247,7 +245,7 @@ impl FromStr for Energy {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no energy such as 10mJ");
+        let wrong = || format!("{text:?} is not an energy (example: 10mJ)");
         let digits = text.trim_end_matches(|c: char| c.is_alphabetic());
         let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
         let factor = match text.get(digits.len()..).unwrap_or_default() {
@@ -270,7 +268,7 @@ impl FromStr for Mode {
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.strip_prefix("0o").unwrap_or(text);
         let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o777);
-        mode.map(Self).ok_or_else(|| format!("{text:?} is no octal mode such as 660"))
+        mode.map(Self).ok_or_else(|| format!("{text:?} is not an octal mode (example: 660)"))
     }
 }
 
@@ -329,7 +327,9 @@ impl Settings {
         let flags = flags.clone();
         let max_power = match flags.max_power.or(file.max_power) {
             Some(watts) if watts > 0.0 => Some(Watts::new(watts).context("max-power")?),
-            Some(watts) => bail!("max-power: {watts} W is no power that a domain stays below"),
+            Some(watts) => {
+                bail!("max-power: {watts} W is not a power that a domain could stay below")
+            }
             None => None,
         };
         let or = |flag: Option<Time>, file: Option<Time>, default| {
@@ -498,6 +498,24 @@ mod tests {
         }
         for file in ["poll_interval = 1", "poll-interval = true", "sysfs-bits = 33", "x = 1"] {
             assert!(settle(&[], file).is_err(), "{file}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_everywhere_else_in_the_product() {
+        for (text, ms) in [
+            ("100ms", 100),
+            ("1.5s", 1500),
+            ("2 s", 2000),
+            ("PT0.1S", 100),
+            ("0.25", 250),
+            ("1m", 60_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Time(Duration::from_millis(ms))), "{text}");
+        }
+        for text in ["-100ms", "-1", "inf", "soon", ""] {
+            let error = text.parse::<Time>().unwrap_err();
+            assert_eq!(error, format!("{text:?} is not a duration (example: 100ms)"));
         }
     }
 

@@ -16,20 +16,17 @@
 //! It is filled with the domain's own mean power over the rest of the window, and the fill is kept
 //! apart from what was measured.
 //!
-//! Deliberately absent: files and clocks; the caller brings each reading with its instant.
+//! Out of scope: files and clocks; the caller brings each reading with its instant.
 
 use std::time::{Duration, Instant};
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::clock::Moment;
-use crate::counter::{Break, Counter, Step};
+use crate::clock::{EpochStart, Moment};
+use crate::counter::{Break, Counter, STUCK_AFTER, Step};
 use crate::sensor::ReadFault;
 
-/// A counter that rests this long is stuck, whatever it did before.
-const STUCK_AFTER: Duration = Duration::from_secs(1);
-
-/// A counter is stuck sooner when it rests this many times longer than ever before.
+/// A counter is stuck sooner than any other ([`Counter::is_stuck`]) when it rests this many times longer than ever before.
 const STUCK_FACTOR: u32 = 3;
 
 /// Scheduling may delay a reading by as much.
@@ -99,6 +96,16 @@ impl GapReason {
     }
 }
 
+impl From<Break> for GapReason {
+    fn from(why: Break) -> Self {
+        match why {
+            Break::Reset => Self::Reset,
+            Break::Jump => Self::Jump,
+            Break::AmbiguousWrap => Self::AmbiguousWrap,
+        }
+    }
+}
+
 /// A span that the counter did not cover by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
@@ -129,8 +136,8 @@ pub struct DomainEnergy {
     pub estimated: bool,
     /// Wraps counted.
     pub wraps: u64,
-    /// 1, and one more per break.
-    pub epoch: u64,
+    /// Of the total at the end: when its epoch began, by the first reading or the last break.
+    pub epoch: EpochStart,
     /// What was not covered.
     pub gaps: Vec<Gap>,
 }
@@ -155,8 +162,9 @@ struct Mark {
 
 /// Follows one counter from before a window to after it.
 #[derive(Debug)]
-pub struct Accumulator {
+pub(crate) struct Accumulator {
     counter: Counter,
+    epoch: EpochStart,
     /// The instant of the counter's clock at which [`ORIGIN`] stands.
     opened: Instant,
     start: Mark,
@@ -184,13 +192,20 @@ pub struct Accumulator {
 }
 
 impl Accumulator {
-    /// Opens the window with a first reading; `None` when the counter does not accept it.
-    pub fn open(mut counter: Counter, reading: u64, at: Instant) -> Option<Self> {
+    /// Opens the window with a first reading; `None` when the counter does not accept it. `boot` is the
+    /// same moment by the clock of [`EpochStart`], here and for each reading.
+    pub(crate) fn open(
+        mut counter: Counter,
+        reading: u64,
+        at: Instant,
+        boot: Moment,
+    ) -> Option<Self> {
         let opened = counter.observe(reading, ORIGIN) == Step::Baseline;
         let first = Mark { at, total: counter.total() };
         opened.then(|| Self {
             start: first,
             counter,
+            epoch: EpochStart::at(boot),
             opened: at,
             end: None,
             steps: 0,
@@ -208,30 +223,38 @@ impl Accumulator {
     }
 
     /// The same for a counter whose steps are `step` apart, until two of them were seen.
+    #[cfg(feature = "nvml")]
     #[must_use]
-    pub fn stepping(mut self, step: Duration) -> Self {
+    pub(crate) fn stepping(mut self, step: Duration) -> Self {
         self.nominal_step = step;
         self
     }
 
     /// The total as of the last good reading.
-    pub fn total(&self) -> Microjoules {
+    #[cfg(feature = "nvml")]
+    pub(crate) fn total(&self) -> Microjoules {
         self.counter.total()
     }
 
     /// How often to read so that no wrap can hide.
-    pub fn longest_interval(&self) -> Duration {
+    pub(crate) fn longest_interval(&self) -> Duration {
         self.counter.longest_interval()
     }
 
     /// Takes a reading, or the failure to read.
-    pub fn observe(&mut self, reading: Result<u64, ReadFault>, at: Instant) {
+    pub(crate) fn observe(&mut self, reading: Result<u64, ReadFault>, at: Instant, boot: Moment) {
         let before = self.counter.total();
         self.looked = at;
         let moment = ORIGIN.after(at.saturating_duration_since(self.opened));
         match reading.map(|reading| self.counter.observe(reading, moment)) {
             Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => self.recover(at, before),
-            Ok(Step::Rebased { why, lost, .. }) => self.broke(why, lost, at),
+            Ok(Step::Rebased { why, lost, .. }) => {
+                // What breaks after the end is no matter of the window's totals.
+                if self.end.is_none() {
+                    self.epoch = self.epoch.next(boot);
+                }
+                self.broke(why, lost, at);
+            }
             Ok(Step::Skipped) | Err(ReadFault::Retry) => self.failing(GapReason::Unreadable),
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished),
         }
@@ -240,13 +263,13 @@ impl Accumulator {
     /// Ends the window with the reading that was taken last. What that reading does not carry, since
     /// it failed or the counter had stopped moving, is a gap even if the counter comes back later:
     /// nobody knows then which part of its energy belongs to the window.
-    pub fn end_window(&mut self) {
+    pub(crate) fn end_window(&mut self) {
         let at = self.looked;
         let resting = at.saturating_duration_since(self.last_step);
         let patience = (self.longest_rest * STUCK_FACTOR).max(STUCK_MIN).min(STUCK_AFTER);
         if let Some((since, reason)) = self.fault.take() {
             self.note(reason, since, at, false);
-        } else if self.steps >= 2 && resting > patience || resting > STUCK_AFTER {
+        } else if self.steps >= 2 && resting > patience || self.counter.is_stuck() {
             self.note(GapReason::Stuck, self.stopped(), at, false);
         }
         self.end = Some(Mark { at, total: self.counter.total() });
@@ -256,8 +279,8 @@ impl Accumulator {
     /// and the one before, by its mean power until then.
     fn stopped(&self) -> Instant {
         let covered = self.before_step.at.saturating_duration_since(self.start.at);
-        let step = difference(self.last.total, self.before_step.total).as_joules();
-        let power = difference(self.before_step.total, self.start.total).over(covered);
+        let step = self.last.total.saturating_sub(self.before_step.total).as_joules();
+        let power = self.before_step.total.saturating_sub(self.start.total).over(covered);
         let power = power.map_or(0.0, Watts::as_watts);
         if power <= 0.0 {
             return self.last_step;
@@ -270,7 +293,7 @@ impl Accumulator {
     /// would not. The first step after the end is wanted, and for a window shorter than two steps
     /// the second, since their distance tells the counter's period. `any_moved`: whether some
     /// counter of the host moves.
-    pub fn wants_more(&self, any_moved: bool) -> Option<Duration> {
+    pub(crate) fn wants_more(&self, any_moved: bool) -> Option<Duration> {
         let short = self.steps < 2;
         let wanted = if short { 2 } else { 1 };
         if self.after.len() >= wanted && self.fault.is_none() {
@@ -281,18 +304,18 @@ impl Accumulator {
     }
 
     /// Whether the counter was ever seen to move.
-    pub fn moved(&self) -> bool {
+    pub(crate) fn moved(&self) -> bool {
         self.steps > 0 || !self.after.is_empty()
     }
 
     /// The energy of a window of length `elapsed`; `None` when the counter never moved, so that
     /// nothing is known.
-    pub fn close(self, elapsed: Duration) -> Option<DomainEnergy> {
+    pub(crate) fn close(self, elapsed: Duration) -> Option<DomainEnergy> {
         let end = self.end.unwrap_or(self.start);
         if !self.moved() {
             return None;
         }
-        let seen = difference(end.total, self.start.total);
+        let seen = end.total.saturating_sub(self.start.total);
         let window = end.at.saturating_duration_since(self.start.at);
         let missing: Duration =
             self.gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
@@ -308,24 +331,24 @@ impl Accumulator {
             start: self.start.total,
             end: end.total,
             energy,
-            low: low.checked_sub(slack).unwrap_or(Microjoules::ZERO).min(energy),
+            low: low.saturating_sub(slack).min(energy),
             // A fill may be wrong by as much as itself.
             high: (high + slack + fill + fill).max(energy),
             estimated: energy != seen,
             wraps: self.counter.wraps(),
-            epoch: self.counter.epoch(),
+            epoch: self.epoch,
             gaps: self.gaps,
         })
     }
 
     /// Energy before any fill, and its bounds, from the steps around the window's two ends.
     fn ends(&self, end: Mark, window: Duration) -> (Microjoules, Microjoules, Microjoules) {
-        let seen = difference(end.total, self.start.total);
-        let low = self.first_step.map_or(Microjoules::ZERO, |s| difference(end.total, s.total));
+        let seen = end.total.saturating_sub(self.start.total);
+        let low = self.first_step.map_or(Microjoules::ZERO, |s| end.total.saturating_sub(s.total));
         let Some(after) = self.after.first() else {
-            return (seen, low, seen + difference(seen, low));
+            return (seen, low, seen + seen.saturating_sub(low));
         };
-        let high = difference(after.total, self.start.total);
+        let high = after.total.saturating_sub(self.start.total);
         if self.steps >= 2 {
             return (seen, low, high);
         }
@@ -365,14 +388,9 @@ impl Accumulator {
     }
 
     fn broke(&mut self, why: Break, lost: Duration, at: Instant) {
-        let reason = match why {
-            Break::Reset => GapReason::Reset,
-            Break::Jump => GapReason::Jump,
-            Break::AmbiguousWrap => GapReason::AmbiguousWrap,
-        };
         let since = self.fault.take().map_or(at.checked_sub(lost).unwrap_or(at), |f| f.0);
         let until = since + lost;
-        self.note(reason, since, until, false);
+        self.note(why.into(), since, until, false);
         self.stepped(at);
         self.last = Mark { at, total: self.counter.total() };
     }
@@ -405,10 +423,6 @@ impl Accumulator {
     }
 }
 
-fn difference(later: Microjoules, earlier: Microjoules) -> Microjoules {
-    later.checked_sub(earlier).unwrap_or(Microjoules::ZERO)
-}
-
 fn scaled(energy: Microjoules, factor: f64) -> Microjoules {
     Microjoules::from_joules(energy.as_joules() * factor).unwrap_or(energy)
 }
@@ -424,20 +438,24 @@ mod tests {
     use super::*;
     use crate::counter::Scale;
 
+    /// Of the machine, before each script.
+    const BOOTED_MS: u64 = 60_000;
+
     /// Plays a script of (ms, reading) against a domain that steps as told, window `[0, end_ms]`.
     fn play(script: &[(u64, Result<u64, ReadFault>)], end_ms: u64) -> Option<DomainEnergy> {
         let base = Instant::now();
         let at = |ms: u64| base + Duration::from_millis(ms);
         let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
         let counter = Counter::new(scale, Watts::new(400.0).unwrap());
-        let mut acc = Accumulator::open(counter, script[0].1.unwrap(), at(0)).unwrap();
+        let boot = |ms: u64| Moment::from_nanos((BOOTED_MS + ms) * 1_000_000);
+        let mut acc = Accumulator::open(counter, script[0].1.unwrap(), at(0), boot(0)).unwrap();
         let mut ended = false;
         for &(ms, reading) in &script[1..] {
             if ms > end_ms && !ended {
                 acc.end_window();
                 ended = true;
             }
-            acc.observe(reading, at(ms));
+            acc.observe(reading, at(ms), boot(ms));
         }
         if !ended {
             acc.end_window();
@@ -461,6 +479,16 @@ mod tests {
         assert_eq!(domain.low, Microjoules::new(99_000_000)); // The first step was seen at 10 ms.
         assert_eq!(domain.high, Microjoules::new(100_100_000));
         assert!(domain.gaps.is_empty());
+        assert_eq!(domain.epoch, EpochStart::from_millis(BOOTED_MS));
+    }
+
+    #[test]
+    fn a_reset_after_the_end_leaves_the_windows_totals_in_their_epoch() {
+        let mut script: Vec<_> =
+            (0..=100).map(|i| (i * 10, Ok(5_000_000 + i * 1_000_000))).collect();
+        script.extend([(1010, Ok(0)), (1020, Ok(1_000_000)), (1030, Ok(2_000_000))]);
+        let domain = play(&script, 1000).unwrap();
+        assert_eq!(domain.epoch, EpochStart::from_millis(BOOTED_MS));
     }
 
     #[test]
@@ -515,7 +543,8 @@ mod tests {
         let domain = play(&script, 10_000).unwrap();
         assert_eq!(domain.gaps[0].reason, GapReason::Reset);
         assert!((joules(domain.energy) - 200.0).abs() < 1e-3, "{domain:?}");
-        assert_eq!(domain.epoch, 2);
+        // The counter was seen at zero at 5.1 s; the next reading shows that it began anew.
+        assert_eq!(domain.epoch, EpochStart::from_millis(BOOTED_MS + 5_200));
     }
 
     #[test]

@@ -133,11 +133,11 @@ pub fn split_gpu(energy: Microjoules, used: GpuUse) -> Shares {
         Microjoules::from_joules(joules).unwrap_or(Microjoules::ZERO)
     };
     let workload = part(used.workload).min(energy);
-    let rest = energy.checked_sub(workload).unwrap_or(Microjoules::ZERO);
+    let rest = energy.saturating_sub(workload);
     // Where all was used, nothing is idle by rounding.
     let others =
         if used.used() > 1.0 - 1e-9 { rest } else { part(used.others + used.unknown).min(rest) };
-    let idle = rest.checked_sub(others).unwrap_or(Microjoules::ZERO);
+    let idle = rest.saturating_sub(others);
     Shares { host: energy, workload, others, idle }
 }
 
@@ -164,9 +164,9 @@ pub fn split(
         IdleRule::Difference => host.checked_sub(idle.power.over(elapsed)).unwrap_or(active),
         IdleRule::Excess | IdleRule::BusyTime => active,
     };
-    let idle = host.checked_sub(active).unwrap_or(Microjoules::ZERO);
+    let idle = host.saturating_sub(active);
     let workload = proportion(active, cpu.workload, busy);
-    let others = active.checked_sub(workload).unwrap_or(Microjoules::ZERO);
+    let others = active.saturating_sub(workload);
     let shares = Shares { host, workload, others, idle };
     Attribution { shares, ratio: cpu.share(), idle_cv, host_sensitivity, idle_rule }
 }

@@ -1,7 +1,7 @@
 //! Asks the governor for its totals: from its mapped page where that may be read, else over its
 //! socket, as in a container that has the socket alone.
 //!
-//! Deliberately absent: energy between two snapshots of a workload; see [`crate::window`].
+//! Out of scope: energy between two snapshots of a workload; see [`crate::window`].
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;

@@ -33,7 +33,7 @@
 //! one: then the total stands still until the true one has caught up, so that it never falls and no
 //! energy is invented.
 //!
-//! Deliberately absent: reading files, clocks, and any guess at the energy that was lost.
+//! Out of scope: reading files, clocks, and any guess at the energy that was lost.
 
 use std::time::Duration;
 
@@ -52,6 +52,11 @@ const DRAM_NANOJOULES: u64 = 15_300;
 /// The longest time between two steps of a working counter. Hardware steps every ms; the slowest
 /// simulations and firmware once a second.
 const STEP_MAX: Duration = Duration::from_secs(1);
+
+/// A counter that was seen with one value for longer is stuck: a step that takes its longest time, and
+/// half of that again for one that comes late (a prior). How old the value was when it was first seen
+/// counts for nothing here: that is assumed of a first reading, to bound its energy, and was not seen.
+pub(crate) const STUCK_AFTER: Duration = STEP_MAX.saturating_add(Duration::from_millis(500));
 
 /// So many readings in a row off the lattice show that the lattice was wrongly inferred.
 const OFF_LATTICE_MAX: u8 = 3;
@@ -156,7 +161,7 @@ impl Scale {
     /// The same counter with readings taken as µJ: what it becomes when its readings keep missing the
     /// lattice.
     #[must_use]
-    pub fn without_lattice(self) -> Self {
+    pub(crate) fn without_lattice(self) -> Self {
         if self.has_lattice() { Self::reported(self.range) } else { self }
     }
 
@@ -172,12 +177,12 @@ impl Scale {
     }
 
     /// Whether a corrupt reading can be told from a good one by its value alone.
-    pub fn has_lattice(&self) -> bool {
+    pub(crate) fn has_lattice(&self) -> bool {
         self.printed.is_some()
     }
 
     /// Whether a counter of this scale can show `reading`.
-    pub fn can_show(&self, reading: u64) -> bool {
+    pub(crate) fn can_show(&self, reading: u64) -> bool {
         self.count(reading).is_some()
     }
 
@@ -281,6 +286,40 @@ struct Reading {
     /// When this count can first have been there. The energy of the next step has gathered since
     /// then, not only since the last look: counters that step rarely step far.
     since: Moment,
+    /// When it was seen there first, and for how long it was then seen to stand.
+    seen: Moment,
+    stood: Duration,
+}
+
+impl Reading {
+    /// Of a count that was not there at the last look, read at some moment from `from` to `at`.
+    fn first_seen(count: u64, from: Moment, at: Moment) -> Self {
+        Self { count, at, since: from.min(at), seen: at, stood: Duration::ZERO }
+    }
+}
+
+/// How often one counter began anew: 1, and one more per break. It counts for the process that holds
+/// the counter, or that resumes it; what others compare is [`crate::clock::EpochStart`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(u64);
+
+impl Generation {
+    /// Before any break.
+    pub const FIRST: Self = Self(1);
+
+    /// From its number; 0 is none.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 /// Where a counter stands, for another process of the same boot to go on from.
@@ -298,8 +337,8 @@ pub struct Saved {
     pub since: Moment,
     /// Wraps counted.
     pub wraps: u64,
-    /// 1, and one more per break.
-    pub epoch: u64,
+    /// How often it began anew.
+    pub generation: Generation,
 }
 
 /// One energy counter: raw readings in, a total that only grows out.
@@ -317,7 +356,8 @@ pub struct Counter {
     suspect: Option<Reading>,
     off_lattice: u8,
     wraps: u64,
-    epoch: u64,
+    /// Totals of different generations hide unknown energy.
+    generation: Generation,
     may_rest: bool,
 }
 
@@ -334,7 +374,7 @@ impl Counter {
             suspect: None,
             off_lattice: 0,
             wraps: 0,
-            epoch: 1,
+            generation: Generation::FIRST,
             may_rest: false,
         }
     }
@@ -343,21 +383,25 @@ impl Counter {
     /// off: a value that stands still is then taken as no energy, and not as a counter that is stuck
     /// and may hide some.
     #[must_use]
-    pub fn that_may_rest(self) -> Self {
+    pub(crate) fn that_may_rest(self) -> Self {
         Self { may_rest: true, ..self }
     }
 
     /// A counter that goes on where another one stopped, of the same scale and in the same boot. Its
     /// next reading closes the gap, if that can be proven, like any other gap.
     pub fn resume(scale: Scale, ceiling: Watts, saved: &Saved) -> Option<Self> {
-        let good = Reading { count: saved.count, at: saved.at, since: saved.since.min(saved.at) };
-        let fits = u128::from(saved.count) <= scale.modulus && saved.epoch > 0;
+        let good = Reading {
+            since: saved.since.min(saved.at),
+            ..Reading::first_seen(saved.count, saved.at, saved.at)
+        };
+        let fits =
+            u128::from(saved.count) <= scale.modulus && saved.generation >= Generation::FIRST;
         fits.then(|| Self {
             total: saved.total,
             shown: saved.shown.max(saved.total),
             good: Some(good),
             wraps: saved.wraps,
-            epoch: saved.epoch,
+            generation: saved.generation,
             ..Self::new(scale, ceiling)
         })
     }
@@ -372,7 +416,7 @@ impl Counter {
             at: good.at,
             since: good.since,
             wraps: self.wraps,
-            epoch: self.epoch,
+            generation: self.generation,
         })
     }
 
@@ -394,7 +438,7 @@ impl Counter {
     /// what the counter does in between must not be taken for the step of an instant.
     pub fn observe_between(&mut self, reading: u64, from: Moment, at: Moment) -> Step {
         let Some(count) = self.count(reading) else { return Step::Skipped };
-        let now = Reading { count, at, since: from.min(at) };
+        let now = Reading::first_seen(count, from, at);
         let Some(good) = self.good else {
             self.total = count.into();
             self.good = Some(self.of_unknown_age(now));
@@ -406,7 +450,8 @@ impl Counter {
             // At rest. Since when matters once it moves again.
             self.suspect = None;
             let live = if self.may_rest { at.before(STEP_MAX) } else { good.since };
-            self.good = Some(Reading { at, since: good.since.max(live), ..good });
+            let stood = now.since.since(good.seen);
+            self.good = Some(Reading { at, since: good.since.max(live), stood, ..good });
             return Step::Advance { delta: Microjoules::ZERO };
         }
         if self.limit(good, now) >= self.scale.modulus {
@@ -443,19 +488,14 @@ impl Counter {
         self.wraps
     }
 
-    /// 1, and one more after each break: totals of different epochs hide unknown energy.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
     /// When the counter was last believed.
     pub fn last_good(&self) -> Option<Moment> {
         self.good.map(|good| good.at)
     }
 
-    /// Since when the counter has shown the value that it shows.
-    pub fn resting_since(&self) -> Option<Moment> {
-        self.good.map(|good| good.since)
+    /// Whether the counter was seen to stand still for longer than a working one ever does.
+    pub fn is_stuck(&self) -> bool {
+        !self.may_rest && self.good.is_some_and(|good| good.stood > STUCK_AFTER)
     }
 
     /// How readings are understood now; the lattice is given up when readings keep missing it.
@@ -526,7 +566,7 @@ impl Counter {
         self.good = Some(now);
         self.suspect = None;
         self.wraps = self.wraps.saturating_add(u64::from(now.count < good.count));
-        let delta = self.total().checked_sub(before).unwrap_or(Microjoules::ZERO);
+        let delta = self.total().saturating_sub(before);
         Step::Advance { delta }
     }
 
@@ -563,7 +603,7 @@ impl Counter {
         self.good = Some(self.of_unknown_age(now));
         self.previous = None;
         self.suspect = None;
-        self.epoch = self.epoch.saturating_add(1);
+        self.generation = self.generation.next();
         Step::Rebased { why, lost: first.at.since(good.at), most }
     }
 }

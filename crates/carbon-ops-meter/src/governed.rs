@@ -9,7 +9,7 @@
 //! What the governor lost meanwhile is a [`Gap`], filled with the domain's own mean power and bounded
 //! by what the governor says can have been lost.
 //!
-//! Deliberately absent: counters and wraps, which are the governor's; waiting, which is the caller's.
+//! Out of scope: counters and wraps, which are the governor's; waiting, which is the caller's.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use carbon_ops_units::Microjoules;
 use crate::accumulator::{DomainEnergy, Gap, GapReason};
 use crate::client::{ClientError, Governor};
 use crate::sensor::{Excluded, Exclusion, Kind};
-use crate::snapshot::{DomainTotal, Known, Snapshot};
+use crate::snapshot::{DomainTotal, Snapshot};
 use crate::window::{Counted, Domain};
 
 /// A window shorter than so many samples is interpolated rather than measured.
@@ -79,7 +79,7 @@ impl GovernedWindow {
     pub fn is_filtered(&self) -> bool {
         let last = self.last.as_ref().map(|(last, _)| last);
         let samples = [Some(&self.before), self.first.as_ref(), last];
-        samples.into_iter().flatten().any(|sample| sample.filtering == Known::Yes)
+        samples.into_iter().flatten().any(|sample| sample.filtering == Some(true))
     }
 
     /// When to look next; never, once the first sample after the start was seen.
@@ -185,7 +185,7 @@ impl Frame<'_> {
         // Without a sample after the end, the last one stands for it.
         let at_end = line((t2, last.total), (t3, after.total), self.ended);
         let window = self.ended.saturating_sub(self.started);
-        let seen = minus(at_end, at_start);
+        let seen = at_end.saturating_sub(at_start);
         let gaps = self.gaps(before, &last, &after);
         let missing: Duration =
             gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
@@ -195,10 +195,11 @@ impl Frame<'_> {
             return None;
         }
         let fill = seen.over(covered).map_or(Microjoules::ZERO, |mean| mean.over(missing));
-        let lost = minus(after.gap_most, before.gap_most);
+        let lost = after.gap_most.saturating_sub(before.gap_most);
         let energy = seen + fill;
         // Rounded totals make a difference that is off by a quantum at most.
-        let (low, high) = (minus(last.total, first.total), minus(after.total, before.total));
+        let (low, high) =
+            (last.total.saturating_sub(first.total), after.total.saturating_sub(before.total));
         let period = self.samples[0].interval;
         Some(Domain {
             name: before.name.to_string(),
@@ -210,7 +211,7 @@ impl Frame<'_> {
                 start: before.total,
                 end: last.total,
                 energy,
-                low: minus(low, quantum).min(energy),
+                low: low.saturating_sub(quantum).min(energy),
                 high: (high + quantum + lost.max(fill + fill)).max(energy),
                 estimated: !missing.is_zero() || window < period * SAMPLES_MIN,
                 wraps: last.wraps.saturating_sub(before.wraps),
@@ -233,7 +234,7 @@ impl Frame<'_> {
         let lost = after.gap_time.saturating_sub(before.gap_time);
         if after.epoch != before.epoch {
             // When in the window it happened, the epoch tells: it began at the gap's end.
-            let began = Duration::from_millis(after.epoch);
+            let began = Duration::from_millis(after.epoch.as_millis());
             let boot_offset = Duration::from_nanos(self.samples[0].at.as_nanos())
                 .saturating_sub(self.samples[0].monotonic);
             let ended = began.saturating_sub(boot_offset).saturating_sub(self.started);
@@ -266,13 +267,11 @@ fn line(
     if span == 0 {
         return e0;
     }
-    let grown = u128::from(minus(e1, e0).as_microjoules());
+    let grown = u128::from(e1.saturating_sub(e0).as_microjoules());
     let part = grown * into.min(span) / span;
-    e0 + Microjoules::new(u64::try_from(part).unwrap_or(0))
-}
-
-fn minus(later: Microjoules, earlier: Microjoules) -> Microjoules {
-    later.checked_sub(earlier).unwrap_or(Microjoules::ZERO)
+    #[expect(clippy::expect_used, reason = "at most all of what has grown, which is a u64")]
+    let part = u64::try_from(part).expect("no more than the whole");
+    e0 + Microjoules::new(part)
 }
 
 /// The domain's key without its name: where it is read.

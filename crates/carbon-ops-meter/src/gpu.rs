@@ -13,10 +13,10 @@
 //! if they are all the workload's, or all others', the energy is theirs whole; if both were there, it is
 //! nobody's to name ([`GpuUse::unknown`]).
 //!
-//! Whose a process is, the caller says, who is asked at every look for as long as the process lives. Of
-//! one that was never seen alive nobody can say it.
+//! The caller decides whose a process is, and is asked at every look while the process lives. A process
+//! that was never seen alive has no owner.
 //!
-//! Deliberately absent: the split of the energy (see [`crate::attribution`]), waiting, and the memory,
+//! Out of scope: the split of the energy (see [`crate::attribution`]), waiting, and the memory,
 //! encoders and decoders of GPUs.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,16 +27,11 @@ use carbon_ops_units::Microjoules;
 
 use crate::accumulator::Accumulator;
 use crate::attribution::GpuUse;
+use crate::clock::BootClock;
 use crate::counter::Counter;
-use crate::sensor::nvml::{Nvml, Share};
+use crate::sensor::nvml::{Nvml, SAMPLED_WITHIN, Share, longest_interval, weight};
 use crate::sensor::{self, Backend as _, Excluded, Exclusion, Kind, ReadFault};
 use crate::window::Domain;
-
-/// Slowest reading; also how often processes are looked for.
-const INTERVAL_MAX: Duration = Duration::from_secs(1);
-
-/// Slowest reading of a GPU that tells its power only, which is integrated.
-const INTERVAL_MAX_POWER: Duration = Duration::from_millis(100);
 
 /// The first reading after the start; the interval then doubles. Early readings find the counter's first
 /// step, which sharpens the start, and processes that live for a moment.
@@ -51,13 +46,6 @@ const SETTLE_MAX: Duration = Duration::from_millis(250);
 
 /// Pause between two looks meanwhile.
 const SETTLE_PAUSE: Duration = Duration::from_millis(5);
-
-/// The driver samples processes every 1/6 s to 1 s, by product (NVML API reference,
-/// `nvmlUtilization_t`): where nobody is named for twice as long, nobody was there.
-const SAMPLED_WITHIN: Duration = Duration::from_secs(2);
-
-/// Energy that a second weighs beside the counted one, in J: nothing, unless the counter rests.
-const REST: f64 = 1e-9;
 
 type Clock<'a> = &'a dyn Fn() -> Instant;
 
@@ -85,6 +73,7 @@ pub struct GpuWindow {
     interval: Duration,
     slowest: Duration,
     due: Instant,
+    boot: BootClock,
 }
 
 /// One GPU after its window.
@@ -223,12 +212,13 @@ enum Told {
 
 impl GpuWindow {
     /// Takes the first readings; `who` says whose the processes are that are there already.
-    pub fn open(mut nvml: Nvml, clock: Clock<'_>, who: Who<'_>) -> Self {
+    pub fn open(mut nvml: Nvml, clock: Clock<'_>, boot: BootClock, who: Who<'_>) -> Self {
         let mut excluded = nvml.excluded().to_vec();
         let (mut gpus, mut known) = (Vec::new(), BTreeMap::new());
         for index in 0..nvml.domains().len() {
             // What was sampled before the start is no part of it.
             let _ = nvml.processes(index);
+            // Whoever is not named now is asked about when he is.
             for pid in nvml.holders(index).unwrap_or_default() {
                 known.insert(pid, who(pid));
             }
@@ -236,7 +226,8 @@ impl GpuWindow {
             let Some(domain) = nvml.domains().get(index) else { continue };
             let now = clock();
             let counter = Counter::new(domain.scale, domain.ceiling);
-            let opened = reading.ok().and_then(|first| Accumulator::open(counter, first, now));
+            let opened =
+                reading.ok().and_then(|first| Accumulator::open(counter, first, now, boot()));
             let Some(accumulator) = opened.map(|opened| opened.stepping(STEP)) else {
                 excluded.push(exclude(domain, Exclusion::Unreadable));
                 continue;
@@ -258,9 +249,9 @@ impl GpuWindow {
             });
         }
         let power_only = gpus.iter().any(|gpu| gpu.bounds.is_some());
-        let slowest = if power_only { INTERVAL_MAX_POWER } else { INTERVAL_MAX };
+        let slowest = longest_interval(power_only);
         let due = clock() + INTERVAL_FIRST;
-        Self { nvml, gpus, excluded, known, interval: INTERVAL_FIRST, slowest, due }
+        Self { nvml, gpus, excluded, known, interval: INTERVAL_FIRST, slowest, due, boot }
     }
 
     /// The workload's first process, whose GPU time may be told after it has ended.
@@ -311,7 +302,7 @@ impl GpuWindow {
         for mut gpu in self.gpus {
             let Some(domain) = nvml.domains().get(gpu.index) else { continue };
             let used = gpu.used();
-            let bound = gpu.bounds.map(|(start, end)| minus(end, start));
+            let bound = gpu.bounds.map(|(start, end)| end.saturating_sub(start));
             let Some(mut energy) = gpu.accumulator.close(elapsed) else {
                 self.excluded.push(exclude(domain, Exclusion::Stuck));
                 continue;
@@ -319,7 +310,7 @@ impl GpuWindow {
             if let Some(bound) = bound {
                 let filled = energy.gaps.iter().any(|gap| !gap.bridged);
                 let high = if filled { energy.high } else { energy.energy };
-                energy.low = minus(energy.energy, bound);
+                energy.low = energy.energy.saturating_sub(bound);
                 energy.high = high + bound;
                 energy.estimated = true;
             }
@@ -348,7 +339,7 @@ impl GpuWindow {
         for gpu in &mut self.gpus {
             let reading = self.nvml.read(gpu.index);
             gpu.read_at = clock();
-            gpu.accumulator.observe(reading, gpu.read_at);
+            gpu.accumulator.observe(reading, gpu.read_at, (self.boot)());
             if gpu.end.is_none()
                 && let (Some((_, end)), Some(now)) =
                     (&mut gpu.bounds, self.nvml.integral(gpu.index))
@@ -370,11 +361,15 @@ impl GpuWindow {
             now
         };
         for gpu in gpus {
-            let holders: BTreeSet<u32> =
-                nvml.holders(gpu.index).unwrap_or_default().into_iter().collect();
             let mut now = Seen::default();
-            for pid in holders {
-                now.add(whose(pid));
+            match nvml.holders(gpu.index) {
+                Ok(holders) => {
+                    for pid in BTreeSet::from_iter(holders) {
+                        now.add(whose(pid));
+                    }
+                }
+                // Somebody may be there whom the driver does not name.
+                Err(_) => now.unseen = true,
             }
             let told = told(nvml.processes(gpu.index), &mut whose, &mut now);
             gpu.give(&told, now);
@@ -428,7 +423,7 @@ impl Gpu {
     /// Energy and time that were not given yet, up to the end of the window.
     fn open(&self) -> (Microjoules, Duration) {
         let (total, at) = self.until();
-        (minus(total, self.given.0), at.saturating_duration_since(self.given.1))
+        (total.saturating_sub(self.given.0), at.saturating_duration_since(self.given.1))
     }
 
     fn until(&self) -> (Microjoules, Instant) {
@@ -437,7 +432,7 @@ impl Gpu {
 
     fn settle(&mut self, parts: Parts, by: By) {
         let (energy, time) = self.open();
-        let weight = energy.as_joules() + REST * time.as_secs_f64();
+        let weight = weight(energy, time);
         self.sums = self.sums.plus(parts.times(weight));
         if weight > 0.0 {
             self.by_time |= by == By::Time;
@@ -458,10 +453,6 @@ impl Gpu {
         let (by_time, by_process) = (self.by_time, self.by_process);
         GpuUse { workload, others, unknown, by_time, by_process }
     }
-}
-
-fn minus(later: Microjoules, earlier: Microjoules) -> Microjoules {
-    later.checked_sub(earlier).unwrap_or(Microjoules::ZERO)
 }
 
 fn exclude(domain: &sensor::Domain, reason: Exclusion) -> Excluded {

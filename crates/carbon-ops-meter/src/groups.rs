@@ -4,7 +4,7 @@
 //! than the sum of its processes: it is exact and includes those that have ended. It is used where it
 //! can be read.
 //!
-//! Deliberately absent: energy (see [`crate::shares`]), and asking systemd: a unit is the cgroup that
+//! Out of scope: energy (see [`crate::shares`]), and asking systemd: a unit is the cgroup that
 //! bears its name.
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! A file in memory, as atomic words: the one place of this crate that needs unsafe code.
 //!
-//! Deliberately absent: what the words mean; see [`crate::page`].
+//! Out of scope: what the words mean; see [`crate::page`].
 #![expect(unsafe_code, reason = "a mapping is seen as atomic words; the proof stands below")]
 
 use std::fs::File;

@@ -8,7 +8,7 @@
 //!
 //! `docs/formats/socket-v1.md` has the layout word by word.
 //!
-//! Deliberately absent: durability. The file lives in a runtime directory and is meaningless after a
+//! Out of scope: durability. The file lives in a runtime directory and is meaningless after a
 //! reboot, which the boot id tells.
 
 use std::fs::{File, OpenOptions, Permissions};
@@ -21,11 +21,11 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::clock::Moment;
-use crate::counter::Saved;
+use crate::clock::{EpochStart, Moment, UnixTime};
+use crate::counter::{Generation, Saved};
 use crate::mapped::Mapped;
 use crate::sensor::{Exclusion, Kind};
-use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text};
+use crate::snapshot::{DOMAINS_MAX, DomainTotal, Snapshot, Source, Text};
 
 /// `CARBPAGE` in the file's first eight bytes.
 const MAGIC: u64 = u64::from_le_bytes(*b"CARBPAGE");
@@ -225,7 +225,7 @@ fn reuse(path: &Path) -> io::Result<Option<File>> {
     let metadata = file.metadata()?;
     let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     if !metadata.is_file() || metadata.uid() != parent.metadata()?.uid() {
-        let why = "it is no regular file of the owner of its directory";
+        let why = "it is not a regular file owned by the owner of its directory";
         return Err(io::Error::other(why));
     }
     Ok((metadata.len() == FILE_BYTES).then_some(file))
@@ -357,9 +357,9 @@ fn encode_head(snapshot: &Snapshot, domain_words: usize, words: &mut Vec<u64>) {
         u64::from_le_bytes(bytes)
     });
     let filtering = match snapshot.filtering {
-        Known::Unknown => 0,
-        Known::No => 1,
-        Known::Yes => 2,
+        None => 0,
+        Some(false) => 1,
+        Some(true) => 2,
     };
     words.extend([
         id_low,
@@ -368,7 +368,7 @@ fn encode_head(snapshot: &Snapshot, domain_words: usize, words: &mut Vec<u64>) {
         snapshot.seq,
         snapshot.at.as_nanos(),
         nanos(snapshot.monotonic),
-        nanos(snapshot.unix),
+        nanos(snapshot.unix.since_1970()),
         nanos(snapshot.interval),
         snapshot.quantum.as_microjoules(),
         snapshot.missed,
@@ -381,42 +381,20 @@ fn encode_head(snapshot: &Snapshot, domain_words: usize, words: &mut Vec<u64>) {
     ]);
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Package, Kind::Dram, Kind::Gpu, Kind::Core, Kind::Uncore, Kind::Psys];
-
-const SOURCES: [Source; 5] =
-    [Source::Sysfs, Source::Msr, Source::Perf, Source::Nvml, Source::Other];
-
-const EXCLUSIONS: [Exclusion; 9] = [
-    Exclusion::InsidePackage,
-    Exclusion::OverlapsPackage,
-    Exclusion::Duplicate,
-    Exclusion::MirroredDie,
-    Exclusion::Denied,
-    Exclusion::Unreadable,
-    Exclusion::Stuck,
-    Exclusion::Unknown,
-    Exclusion::WithoutPackage,
-];
-
-fn place<T: PartialEq>(of: &T, list: &[T]) -> u64 {
-    list.iter().position(|item| item == of).unwrap_or(0) as u64
-}
-
 fn encode_domain(domain: &DomainTotal, words: &mut Vec<u64>) {
     words.extend(domain.name.words());
     words.extend(domain.key.words());
-    let excluded = domain.excluded.map_or(0, |reason| 1 + place(&reason, &EXCLUSIONS));
+    let excluded = domain.excluded.map_or(0, Exclusion::code);
     let flags = [domain.stale, domain.stuck, domain.exact, domain.lattice];
     let flags = flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(*flag));
     words.extend([
-        place(&domain.kind, &KINDS)
-            | place(&domain.source, &SOURCES) << 8
-            | excluded << 16
+        u64::from(domain.kind.code())
+            | u64::from(domain.source.code()) << 8
+            | u64::from(excluded) << 16
             | flags << 24,
         domain.total.as_microjoules(),
         domain.delta.as_microjoules(),
-        domain.epoch,
+        domain.epoch.as_millis(),
         domain.wraps,
         domain.gaps,
         domain.gap_most.as_microjoules(),
@@ -436,7 +414,7 @@ fn encode_saved(saved: &Saved, scale: u64, words: &mut Vec<u64>) {
         saved.at.as_nanos(),
         saved.since.as_nanos(),
         saved.wraps,
-        saved.epoch,
+        saved.generation.get(),
         scale,
     ]);
 }
@@ -504,7 +482,7 @@ pub fn decode_state(words: &[u64]) -> Option<(Snapshot, Vec<SavedDomain>)> {
             at: Moment::from_nanos(words.next()),
             since: Moment::from_nanos(words.next()),
             wraps: words.next(),
-            epoch: words.next(),
+            generation: Generation::new(words.next()),
         };
         snapshot.domains.push(total);
         saved.push(SavedDomain { total, counter, scale: words.next() });
@@ -526,16 +504,16 @@ fn decode_head(words: &[u64], snapshot: &mut Snapshot) -> Option<usize> {
     snapshot.seq = next.next();
     snapshot.at = Moment::from_nanos(next.next());
     snapshot.monotonic = next.time();
-    snapshot.unix = next.time();
+    snapshot.unix = UnixTime::new(next.time());
     snapshot.interval = next.time();
     snapshot.quantum = next.energy();
     snapshot.missed = next.next();
     snapshot.suspends = next.next();
     let flags = next.next();
     snapshot.filtering = match flags & 3 {
-        1 => Known::No,
-        2 => Known::Yes,
-        _ => Known::Unknown,
+        1 => Some(false),
+        2 => Some(true),
+        _ => None,
     };
     snapshot.simulated = flags & 4 != 0;
     let count = usize::try_from(next.next()).ok().filter(|count| *count <= DOMAINS_MAX)?;
@@ -546,21 +524,21 @@ fn decode_head(words: &[u64], snapshot: &mut Snapshot) -> Option<usize> {
 
 fn decode_domain(words: &mut Words<'_>) -> Option<DomainTotal> {
     let (name, key, packed) = (words.text(), words.text(), words.next());
-    let byte = |shift: u32| usize::try_from(packed >> shift & 0xff).unwrap_or(usize::MAX);
-    let excluded = match byte(16) {
+    let [kind, source, excluded, ..] = packed.to_le_bytes();
+    let excluded = match excluded {
         0 => None,
-        place => Some(*EXCLUSIONS.get(place - 1)?),
+        code => Some(Exclusion::from_code(code)?),
     };
     let flag = |bit: u32| packed >> (24 + bit) & 1 == 1;
     Some(DomainTotal {
         name,
         key,
-        kind: *KINDS.get(byte(0))?,
-        source: *SOURCES.get(byte(8))?,
+        kind: Kind::from_code(kind)?,
+        source: Source::from_code(source)?,
         excluded,
         total: words.energy(),
         delta: words.energy(),
-        epoch: words.next(),
+        epoch: EpochStart::from_millis(words.next()),
         wraps: words.next(),
         gaps: words.next(),
         gap_most: words.energy(),

@@ -21,7 +21,7 @@
 //! Processes are read oldest first. A parent is older than its children, so that a child cannot be
 //! read alive before and be found in its parent's waited-for time after.
 //!
-//! Deliberately absent: energy (see [`crate::shares`]), groups (see [`crate::groups`]), threads one by
+//! Out of scope: energy (see [`crate::shares`]), groups (see [`crate::groups`]), threads one by
 //! one, command lines (they hold secrets), and system calls other than file reads: a caller that has
 //! a clock per process brings it along.
 
@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use crate::cpu_time::of_ticks;
 use crate::host_root::HostRoot;
+use crate::proc::Stat;
 
 /// Stat files that are kept open; the usual limit is 1024 per process.
 const OPEN_MAX: usize = 256;
@@ -107,7 +108,7 @@ impl Process {
     }
 
     /// What tells it from all other processes of this boot.
-    pub fn identity(&self) -> (i32, u64) {
+    pub(crate) fn identity(&self) -> (i32, u64) {
         (self.pid, self.start_ticks)
     }
 
@@ -371,7 +372,7 @@ impl Processes {
     }
 
     /// Reads and parses a stat file, which is kept open while there are few of them.
-    fn stat(&mut self, pid: i32, file: &mut Option<File>) -> Result<Stat<'_>, Read> {
+    fn stat(&mut self, pid: i32, file: &mut Option<File>) -> Result<Known<'_>, Read> {
         let had = file.is_some();
         let opened = match file.take() {
             Some(file) => Ok(file),
@@ -387,7 +388,8 @@ impl Processes {
         self.open = self.open + usize::from(file.is_some()) - usize::from(had);
         let length = read.map_err(|error| Read::of(&error))?;
         let text = self.buffer.get(..length).unwrap_or_default();
-        Stat::parse(text, self.units).ok_or(Read::Unreadable)
+        let stat = Stat::parse(text).ok_or(Read::Unreadable)?;
+        Known::of(&stat, self.units).ok_or(Read::Unreadable)
     }
 
     /// Reads the cgroup; equal paths of parent and child are one string.
@@ -424,9 +426,9 @@ impl Read {
     }
 }
 
-/// What `/proc/PID/stat` says (Linux `Documentation/filesystems/proc.rst`, table 1-4).
-#[derive(Debug, PartialEq, Eq)]
-struct Stat<'a> {
+/// What is kept of a [`Stat`], in the units of the table.
+#[derive(Debug)]
+struct Known<'a> {
     name: &'a [u8],
     is_zombie: bool,
     parent: i32,
@@ -437,42 +439,21 @@ struct Stat<'a> {
     memory_bytes: u64,
 }
 
-impl<'a> Stat<'a> {
-    /// The name stands in parentheses and may hold any byte, so that it ends at the last `)`.
-    fn parse(text: &'a [u8], units: Units) -> Option<Self> {
-        let open = text.iter().position(|&byte| byte == b'(')?;
-        let close = text.iter().rposition(|&byte| byte == b')')?;
-        let mut fields = text.get(close + 1..)?.split(|&byte| byte == b' ' || byte == b'\n');
-        let mut skip = |n: usize| fields.by_ref().filter(|field| !field.is_empty()).nth(n);
-        let state = skip(0)?;
-        let parent = signed(skip(0)?)?;
-        let session = signed(skip(1)?)?;
-        let utime = number(skip(7)?)?;
-        let stime = number(skip(0)?)?;
-        let cutime = number(skip(0)?)?;
-        let cstime = number(skip(0)?)?;
-        let start_ticks = number(skip(4)?)?;
-        let pages = number(skip(1)?).unwrap_or(0);
-        let time = |a: u64, b: u64| of_ticks(a.saturating_add(b), units.ticks_per_second);
+impl<'a> Known<'a> {
+    /// `None` when the line does not tell its start, which tells it from the next of its number, or its
+    /// memory.
+    fn of(stat: &Stat<'a>, units: Units) -> Option<Self> {
         Some(Self {
-            name: text.get(open + 1..close)?,
-            is_zombie: matches!(state, b"Z" | b"X"),
-            parent,
-            session,
-            own: time(utime, stime),
-            reaped: time(cutime, cstime),
-            start_ticks,
-            memory_bytes: pages.saturating_mul(units.page_bytes),
+            name: stat.name,
+            is_zombie: stat.has_ended,
+            parent: stat.parent,
+            session: stat.session,
+            own: of_ticks(stat.own_ticks, units.ticks_per_second),
+            reaped: of_ticks(stat.reaped_ticks, units.ticks_per_second),
+            start_ticks: stat.start_ticks?,
+            memory_bytes: stat.resident_pages?.saturating_mul(units.page_bytes),
         })
     }
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    str::from_utf8(digits).ok()?.parse().ok()
-}
-
-fn signed(digits: &[u8]) -> Option<i32> {
-    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// A name without what a terminal would obey.

@@ -5,7 +5,7 @@
 //! µJ; times in ns are decimal strings, since they leave the 53 bits of a double.
 //! `docs/formats/socket-v1.md` describes every member.
 //!
-//! Deliberately absent: sockets; see [`crate::client`] and the governor.
+//! Out of scope: sockets; see [`crate::client`] and the governor.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,9 +16,9 @@ use carbon_ops_units::{Microjoules, Watts};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::clock::Moment;
+use crate::clock::{EpochStart, Moment, UnixTime};
 use crate::sensor::{Exclusion, Kind};
-use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text, parse_boot_id};
+use crate::snapshot::{DOMAINS_MAX, DomainTotal, Snapshot, Source, Text, parse_boot_id};
 
 /// Version of the messages.
 pub const PROTOCOL: u64 = 1;
@@ -28,6 +28,10 @@ pub const REQUEST_BYTES_MAX: usize = 1024;
 
 /// Longest reply: all domains, with room to spare.
 pub const REPLY_BYTES_MAX: usize = 1 << 17;
+
+/// Words of `energy_filtering`; whatever else stands there is not known.
+const OFF: &str = "off";
+const ON: &str = "on";
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +147,7 @@ impl Serialize for Outgoing<'_> {
         let s = self.snapshot;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("status", "ok")?;
-        map.serialize_entry("timestamp", &s.unix.as_secs_f64())?;
+        map.serialize_entry("timestamp", &s.unix.since_1970().as_secs_f64())?;
         map.serialize_entry("deltas_uj", &Energies(s, |_| true, |d| d.delta))?;
         map.serialize_entry("totals_uj", &Energies(s, |_| true, |d| d.total))?;
         map.serialize_entry("counters_uj", &Energies(s, DomainTotal::is_counted, |d| d.total))?;
@@ -152,13 +156,20 @@ impl Serialize for Outgoing<'_> {
         map.serialize_entry("started_ns", &s.started.as_nanos().to_string())?;
         map.serialize_entry("seq", &s.seq)?;
         map.serialize_entry("boottime_ns", &s.at.as_nanos().to_string())?;
-        map.serialize_entry("unix_ns", &s.unix.as_nanos().to_string())?;
+        map.serialize_entry("unix_ns", &s.unix.since_1970().as_nanos().to_string())?;
         map.serialize_entry("monotonic_ns", &s.monotonic.as_nanos().to_string())?;
         map.serialize_entry("interval_ns", &s.interval.as_nanos().to_string())?;
         map.serialize_entry("quantum_uj", &s.quantum.as_microjoules())?;
         map.serialize_entry("missed", &s.missed)?;
         map.serialize_entry("suspends", &s.suspends)?;
-        map.serialize_entry("energy_filtering", s.filtering.as_str())?;
+        map.serialize_entry(
+            "energy_filtering",
+            match s.filtering {
+                None => "unknown",
+                Some(false) => OFF,
+                Some(true) => ON,
+            },
+        )?;
         map.serialize_entry("simulated", &s.simulated)?;
         if let Some(page) = self.page {
             map.serialize_entry("page", page)?;
@@ -234,7 +245,7 @@ impl WireDomain {
             source: domain.source.as_str().into(),
             counted: domain.is_counted(),
             excluded: domain.excluded.map(|reason| reason.as_str().into()),
-            epoch: domain.epoch,
+            epoch: domain.epoch.as_millis(),
             wraps: domain.wraps,
             gaps: domain.gaps,
             gap_most_uj: domain.gap_most.as_microjoules(),
@@ -306,12 +317,12 @@ pub fn parse_snapshot(line: &[u8]) -> Result<(Snapshot, Option<PathBuf>), String
     if message.protocol != PROTOCOL {
         return Err(format!("it speaks version {} of the protocol, not 1", message.protocol));
     }
-    let nanos = |text: &str| text.parse::<u64>().map_err(|_| "a time is no number".to_owned());
+    let nanos = |text: &str| text.parse::<u64>().map_err(|_| "invalid timestamp".to_owned());
     let mut domains: Vec<DomainTotal> = Vec::new();
     for (key, domain) in message.domains.iter().take(DOMAINS_MAX) {
         let energy = |map: &BTreeMap<String, u64>| map.get(key).copied().map(Microjoules::new);
         let total = energy(&message.totals_uj).ok_or_else(|| format!("{key} has no total"))?;
-        let delta = energy(&message.deltas_uj).unwrap_or_default();
+        let delta = energy(&message.deltas_uj).ok_or_else(|| format!("{key} has no delta"))?;
         let domain = domain.read(key, total, delta).ok_or_else(|| format!("{key} is unknown"))?;
         // Keys are cut to what a text holds.
         if domains.iter().any(|other| other.key == domain.key) {
@@ -319,20 +330,22 @@ pub fn parse_snapshot(line: &[u8]) -> Result<(Snapshot, Option<PathBuf>), String
         }
         domains.push(domain);
     }
-    let filtering = [Known::Unknown, Known::No, Known::Yes];
-    let filtering = filtering.into_iter().find(|known| known.as_str() == message.energy_filtering);
     let snapshot = Snapshot {
-        boot_id: parse_boot_id(&message.boot_id).ok_or("the boot id is none")?,
+        boot_id: parse_boot_id(&message.boot_id).ok_or("invalid boot id")?,
         started: Moment::from_nanos(nanos(&message.started_ns)?),
         seq: message.seq,
         at: Moment::from_nanos(nanos(&message.boottime_ns)?),
         monotonic: Duration::from_nanos(nanos(&message.monotonic_ns)?),
-        unix: Duration::from_nanos(nanos(&message.unix_ns)?),
+        unix: UnixTime::new(Duration::from_nanos(nanos(&message.unix_ns)?)),
         interval: Duration::from_nanos(nanos(&message.interval_ns)?),
         quantum: Microjoules::new(message.quantum_uj),
         missed: message.missed,
         suspends: message.suspends,
-        filtering: filtering.unwrap_or_default(),
+        filtering: match message.energy_filtering.as_str() {
+            OFF => Some(false),
+            ON => Some(true),
+            _ => None,
+        },
         simulated: message.simulated,
         domains,
     };
@@ -341,20 +354,19 @@ pub fn parse_snapshot(line: &[u8]) -> Result<(Snapshot, Option<PathBuf>), String
 
 impl WireDomain {
     fn read(&self, key: &str, total: Microjoules, delta: Microjoules) -> Option<DomainTotal> {
-        let kinds = [Kind::Package, Kind::Dram, Kind::Gpu, Kind::Core, Kind::Uncore, Kind::Psys];
         Some(DomainTotal {
             name: Text::new(&self.name),
             key: Text::new(key),
-            kind: kinds.into_iter().find(|kind| kind.as_str() == self.kind)?,
+            kind: Kind::from_word(&self.kind)?,
             source: Source::of(&self.source),
             // A reason of a later version is a reason all the same.
             excluded: match &self.excluded {
                 _ if self.counted => None,
-                reason => Some(reason.as_deref().map_or(Exclusion::Unknown, exclusion)),
+                reason => Some(exclusion(reason.as_deref())),
             },
             total,
             delta,
-            epoch: self.epoch,
+            epoch: EpochStart::from_millis(self.epoch),
             wraps: self.wraps,
             gaps: self.gaps,
             gap_most: Microjoules::new(self.gap_most_uj),
@@ -370,18 +382,8 @@ impl WireDomain {
     }
 }
 
-fn exclusion(word: &str) -> Exclusion {
-    let all = [
-        Exclusion::InsidePackage,
-        Exclusion::OverlapsPackage,
-        Exclusion::Duplicate,
-        Exclusion::MirroredDie,
-        Exclusion::Denied,
-        Exclusion::Unreadable,
-        Exclusion::Stuck,
-        Exclusion::WithoutPackage,
-    ];
-    all.into_iter().find(|reason| reason.as_str() == word).unwrap_or(Exclusion::Unknown)
+fn exclusion(word: Option<&str>) -> Exclusion {
+    word.and_then(Exclusion::from_word).unwrap_or(Exclusion::Unknown)
 }
 
 #[cfg(test)]
@@ -430,7 +432,7 @@ mod tests {
             excluded,
             total: Microjoules::new(123_456_789_012),
             delta: Microjoules::new(6_500_000),
-            epoch: 5000,
+            epoch: EpochStart::from_millis(5000),
             wraps: 1,
             gaps: 2,
             gap_most: Microjoules::new(9),
@@ -449,12 +451,12 @@ mod tests {
             seq: 9,
             at: Moment::from_nanos(u64::MAX),
             monotonic: Duration::from_nanos(44),
-            unix: Duration::from_millis(1_795_471_946_722),
+            unix: UnixTime::new(Duration::from_millis(1_795_471_946_722)),
             interval: Duration::from_millis(100),
             quantum: Microjoules::new(10_000),
             missed: 1,
             suspends: 2,
-            filtering: Known::Yes,
+            filtering: Some(true),
             simulated: true,
             domains: vec![
                 domain("package-0:intel-rapl:0", None),

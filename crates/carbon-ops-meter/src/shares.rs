@@ -12,7 +12,7 @@
 //! [`Rest`], that the caller knows: processes that ended unseen, or other processes, or unknown. All
 //! parts are integers of µJ that sum to the host's energy, by the method of largest remainders.
 //!
-//! Deliberately absent: files, clocks, and any guess at which process an interrupt served.
+//! Out of scope: files, clocks, and any guess at which process an interrupt served.
 
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ pub fn divide<K: Ord>(
     let parts = rows.iter().map(|(key, cpu)| (Part::Row(key), cpu.as_nanos()));
     let parts = parts.chain([(Part::Kernel, kernel), (Part::Rest, rest)]).collect::<Vec<_>>();
     let mut energies = apportion(shared, &parts).into_iter();
-    let mut next = || energies.next().unwrap_or(Microjoules::ZERO);
+    let mut next = || one_of(&mut energies);
     let given: Vec<_> = rows.iter().map(|_| next()).collect();
     let residuals = Residuals { idle, kernel: next(), rest: next() };
     let rows = rows.into_iter().zip(given).map(|((key, cpu), energy)| {
@@ -195,6 +195,11 @@ enum Part<'a, K> {
     Row(&'a K),
     Kernel,
     Rest,
+}
+
+#[expect(clippy::expect_used, reason = "one energy comes back for each part")]
+fn one_of(mut energies: impl Iterator<Item = Microjoules>) -> Microjoules {
+    energies.next().expect("of a row, the kernel or the rest")
 }
 
 /// Splits an energy in proportion to weights by the method of largest remainders (Hamilton's): each

@@ -5,18 +5,19 @@
 //! the difference is the energy between the two samples. Over different epochs of one boot it is a
 //! lower bound, and what is missing is at most the difference of `gap_most`.
 //!
-//! Deliberately absent: how a snapshot travels; see [`crate::page`] and [`crate::protocol`].
+//! Out of scope: how a snapshot travels; see [`crate::page`] and [`crate::protocol`].
 
 use std::fmt;
 use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::clock::Moment;
+use crate::clock::{EpochStart, Moment, UnixTime};
+use crate::codes::codes;
 use crate::sensor::{Exclusion, Kind};
 
 /// More domains than any machine has: eight sockets with all their domains, and 64 GPUs.
-pub const DOMAINS_MAX: usize = 128;
+pub(crate) const DOMAINS_MAX: usize = 128;
 
 /// A short text that needs no allocation: at most `8 · WORDS` bytes, cut at a character, and at a NUL,
 /// which marks its end.
@@ -86,55 +87,18 @@ pub enum Source {
     Other,
 }
 
+codes! { Source {
+    Sysfs = 0 "sysfs",
+    Msr = 1 "msr",
+    Perf = 2 "perf",
+    Nvml = 3 "nvml",
+    Other = 4 "other",
+} }
+
 impl Source {
     /// By the name of a [`crate::sensor::Backend`].
     pub fn of(name: &str) -> Self {
-        match name {
-            "sysfs" => Self::Sysfs,
-            "msr" => Self::Msr,
-            "perf" => Self::Perf,
-            "nvml" => Self::Nvml,
-            _ => Self::Other,
-        }
-    }
-
-    /// The word that stands in messages and records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sysfs => "sysfs",
-            Self::Msr => "msr",
-            Self::Perf => "perf",
-            Self::Nvml => "nvml",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// Yes, no, or nobody can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Known {
-    /// It could not be found out.
-    #[default]
-    Unknown,
-    /// It is not so.
-    No,
-    /// It is so.
-    Yes,
-}
-
-impl Known {
-    /// `None` is [`Known::Unknown`].
-    pub fn of(answer: Option<bool>) -> Self {
-        answer.map_or(Self::Unknown, |yes| if yes { Self::Yes } else { Self::No })
-    }
-
-    /// The word that stands in messages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::No => "off",
-            Self::Yes => "on",
-        }
+        Self::from_word(name).unwrap_or(Self::Other)
     }
 }
 
@@ -157,8 +121,8 @@ pub struct DomainTotal {
     pub total: Microjoules,
     /// Growth of the total since the sample before.
     pub delta: Microjoules,
-    /// Changes whenever energy was lost: milliseconds since boot at which this epoch began.
-    pub epoch: u64,
+    /// Changes whenever energy was lost.
+    pub epoch: EpochStart,
     /// Wraps that were proven and counted.
     pub wraps: u64,
     /// Breaks in this boot: how often energy was lost.
@@ -203,8 +167,8 @@ pub struct Snapshot {
     pub at: Moment,
     /// The same on the clock that does not (`CLOCK_MONOTONIC`).
     pub monotonic: Duration,
-    /// The same in Unix time, for people; never subtract it.
-    pub unix: Duration,
+    /// The same in Unix time, for people.
+    pub unix: UnixTime,
     /// Time between samples, as these are published.
     pub interval: Duration,
     /// Totals are rounded down to multiples of this.
@@ -213,8 +177,9 @@ pub struct Snapshot {
     pub missed: u64,
     /// Times that the machine was suspended, as far as was seen.
     pub suspends: u64,
-    /// Whether the processor blurs its counters (Intel `IA32_MISC_PACKAGE_CTLS`, bit 0).
-    pub filtering: Known,
+    /// Whether the processor blurs its counters (Intel `IA32_MISC_PACKAGE_CTLS`, bit 0); `None` when
+    /// that could not be found out.
+    pub filtering: Option<bool>,
     /// The counters belong to no real machine.
     pub simulated: bool,
     /// In the order in which they were found.
@@ -224,7 +189,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// The same without its domains, which may be many.
     #[must_use]
-    pub fn without_domains(&self) -> Self {
+    pub(crate) fn without_domains(&self) -> Self {
         Self { domains: Vec::new(), ..*self }
     }
 
@@ -234,7 +199,7 @@ impl Snapshot {
     }
 
     /// The boot id as the kernel writes it, without its dashes.
-    pub fn boot_id_hex(&self) -> String {
+    pub(crate) fn boot_id_hex(&self) -> String {
         use fmt::Write as _;
         self.boot_id.iter().fold(String::with_capacity(32), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");

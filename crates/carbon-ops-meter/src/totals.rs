@@ -5,25 +5,21 @@
 //! carried over a restart. Continuity is proven and never assumed: a restart is a gap like any
 //! other, which the counter bridges when at most one wrap fits into it.
 //!
-//! Deliberately absent: files, clocks and threads; the caller brings each reading with its moment.
+//! Out of scope: files, clocks and threads; the caller brings each reading with its moment.
 
 use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
 use crate::accumulator::GapReason;
-use crate::clock::Moment;
-use crate::counter::{Break, Counter, Saved, Scale, Step};
+use crate::clock::{EpochStart, Moment, UnixTime};
+use crate::counter::{Counter, Saved, Scale, Step};
 use crate::page::{SavedDomain, digest};
 use crate::sensor::{Domain, Exclusion, Kind, ReadFault};
-use crate::snapshot::{DOMAINS_MAX, DomainTotal, Known, Snapshot, Source, Text};
+use crate::snapshot::{DOMAINS_MAX, DomainTotal, Snapshot, Source, Text};
 
 /// A domain without a good reading for this long is stale.
 const STALE_AFTER: Duration = Duration::from_secs(1);
-
-/// All but a package's graphics always draw power, and their counters step at least once a
-/// second: one that rests for longer is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(2);
 
 /// The clock that runs on in suspend gains this on the other one only when there was a suspend.
 const SUSPEND_MIN: Duration = Duration::from_millis(20);
@@ -39,7 +35,7 @@ pub struct Times {
     /// Monotonic time.
     pub monotonic: Duration,
     /// Unix time.
-    pub unix: Duration,
+    pub unix: UnixTime,
 }
 
 /// What is known of the machine from the start.
@@ -49,8 +45,8 @@ pub struct Host {
     pub boot_id: [u8; 16],
     /// When this daemon was started.
     pub started: Moment,
-    /// Whether the processor blurs its counters.
-    pub filtering: Known,
+    /// Whether the processor blurs its counters, as far as is known.
+    pub filtering: Option<bool>,
     /// The counters belong to no real machine.
     pub simulated: bool,
 }
@@ -102,8 +98,8 @@ pub enum Happened {
         /// For how long.
         length: Duration,
     },
-    /// Its readings do not fit the unit that its range tells; from here on they are taken as µJ, and
-    /// corrupt ones cannot be told by their value.
+    /// Its readings do not fit the energy unit that follows from its range; from here on they are taken
+    /// as µJ, so a corrupt reading cannot be detected from its value.
     LatticeGivenUp,
 }
 
@@ -361,7 +357,7 @@ impl Track {
             excluded: domain.excluded,
             total: Microjoules::ZERO,
             delta: Microjoules::ZERO,
-            epoch: 0,
+            epoch: EpochStart::default(),
             wraps: 0,
             gaps: 0,
             gap_most: Microjoules::ZERO,
@@ -416,12 +412,7 @@ impl Track {
             }
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished, good, at),
             Ok(Step::Rebased { why, lost, most }) => {
-                let reason = match why {
-                    _ if good.is_some_and(slept) => GapReason::Suspend,
-                    Break::Reset => GapReason::Reset,
-                    Break::Jump => GapReason::Jump,
-                    Break::AmbiguousWrap => GapReason::AmbiguousWrap,
-                };
+                let reason = if good.is_some_and(slept) { GapReason::Suspend } else { why.into() };
                 Some(self.lose(reason, lost, most, at))
             }
         };
@@ -441,7 +432,7 @@ impl Track {
         self.resumed = false;
         let Some(earlier) = self.earlier.take() else {
             self.base = self.zero;
-            self.total.epoch = milliseconds(at);
+            self.total.epoch = EpochStart::at(at);
             self.publish(at);
             self.total.delta = Microjoules::ZERO;
             return None;
@@ -453,7 +444,6 @@ impl Track {
     }
 
     fn advance(&mut self, good: Moment, at: Moment) -> Option<Happened> {
-        let moved = self.published() > self.total.total;
         self.publish(at);
         let gap = at.since(good);
         if std::mem::take(&mut self.resumed) {
@@ -465,9 +455,8 @@ impl Track {
         {
             return Some(Happened::Bridged { reason, gap: at.since(since) });
         }
-        let rest = self.counter.resting_since().map_or(Duration::ZERO, |since| at.since(since));
         let was_stuck = self.total.stuck;
-        self.total.stuck = never_rests(self.domain.kind) && !moved && rest >= STUCK_AFTER;
+        self.total.stuck = self.counter.is_stuck();
         match (was_stuck, self.total.stuck) {
             (false, true) => Some(Happened::Stuck),
             (true, false) => Some(Happened::Bridged { reason: GapReason::Stuck, gap }),
@@ -503,19 +492,19 @@ impl Track {
         self.total.gaps = self.total.gaps.saturating_add(1);
         self.total.gap_time = self.total.gap_time.saturating_add(gap);
         self.total.gap_most = self.total.gap_most + most;
-        self.total.epoch = milliseconds(at).max(self.total.epoch.saturating_add(1));
+        self.total.epoch = self.total.epoch.next(at);
         self.publish(at);
         Happened::Lost { reason, gap, most }
     }
 
     fn published(&self) -> Microjoules {
-        let grown = self.counter.total().checked_sub(self.zero).unwrap_or(Microjoules::ZERO);
+        let grown = self.counter.total().saturating_sub(self.zero);
         self.base + grown
     }
 
     fn publish(&mut self, at: Moment) {
         let total = self.published();
-        self.total.delta = total.checked_sub(self.total.total).unwrap_or(Microjoules::ZERO);
+        self.total.delta = total.saturating_sub(self.total.total);
         // Invariant: a total never falls.
         self.total.total = self.total.total.max(total);
         self.total.wraps = self.total.wraps.max(self.counter.wraps());
@@ -526,10 +515,6 @@ impl Track {
 /// What always draws power: all but a package's graphics, which are switched off when unused.
 fn never_rests(kind: Kind) -> bool {
     kind != Kind::Uncore
-}
-
-fn milliseconds(at: Moment) -> u64 {
-    at.as_nanos() / 1_000_000
 }
 
 /// What clients outside root see: the same totals, rounded down and not more often than a policy

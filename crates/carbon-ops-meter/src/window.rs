@@ -1,7 +1,7 @@
 //! Measures one window of time with the counters of a host: opens it, reads often enough that no
 //! wrap can hide, and closes it with the energy of each domain.
 //!
-//! Deliberately absent: who used the energy (see [`crate::attribution`]), waiting (the caller
+//! Out of scope: who used the energy (see [`crate::attribution`]), waiting (the caller
 //! sleeps until [`Window::due`], among other things), and any model.
 
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use carbon_ops_units::{Microjoules, Watts};
 
 use crate::accumulator::{Accumulator, DomainEnergy};
+use crate::clock::BootClock;
 use crate::counter::Counter;
 use crate::host_root::HostRoot;
 use crate::sensor::powercap::{Topology, Zone, mirrors};
@@ -36,6 +37,7 @@ pub struct Window {
     interval: Duration,
     regular: Duration,
     due: Instant,
+    boot: BootClock,
 }
 
 /// Energy of one counted domain.
@@ -85,11 +87,6 @@ impl Counted {
         self.domains.iter().fold(Watts::ZERO, |sum, domain| sum + domain.ceiling)
     }
 
-    /// Mean power of the host; `None` for an empty window.
-    pub fn mean_power(&self) -> Option<Watts> {
-        self.host().over(self.elapsed)
-    }
-
     /// Whether every domain that exists was measured, to its end.
     pub fn is_measured(&self) -> bool {
         !self.domains.iter().any(|domain| domain.energy.estimated)
@@ -110,7 +107,11 @@ impl Counted {
 impl Window {
     /// Finds the counters of a host and takes their first readings. `None` comes with the reason
     /// and with the zones that were seen.
-    pub fn open(host: &HostRoot, clock: Clock<'_>) -> (Availability, Result<Self, Vec<Excluded>>) {
+    pub fn open(
+        host: &HostRoot,
+        clock: Clock<'_>,
+        boot: BootClock,
+    ) -> (Availability, Result<Self, Vec<Excluded>>) {
         let (availability, topology) = Topology::discover(host);
         if availability != Availability::Present {
             let left = topology.counted.iter();
@@ -124,6 +125,7 @@ impl Window {
             interval: INTERVAL_FIRST,
             regular: INTERVAL_MAX,
             due: opened + INTERVAL_FIRST,
+            boot,
         };
         for zone in topology.counted {
             window.start(zone, clock);
@@ -203,7 +205,7 @@ impl Window {
     fn start(&mut self, mut zone: Zone, clock: Clock<'_>) {
         let opened = zone.read().ok().and_then(|reading| {
             let counter = Counter::new(zone.domain.scale, zone.domain.ceiling);
-            Accumulator::open(counter, reading, clock())
+            Accumulator::open(counter, reading, clock(), (self.boot)())
         });
         match opened {
             Some(accumulator) => self.zones.push((zone, accumulator)),
@@ -214,7 +216,7 @@ impl Window {
     fn read(&mut self, clock: Clock<'_>) {
         for (zone, accumulator) in &mut self.zones {
             let reading = zone.read();
-            accumulator.observe(reading, clock());
+            accumulator.observe(reading, clock(), (self.boot)());
         }
     }
 

@@ -69,6 +69,18 @@ impl Microjoules {
         self.0.checked_sub(earlier.0).map(Self)
     }
 
+    /// The difference, and nothing when `earlier` is larger.
+    ///
+    /// ```
+    /// use carbon_ops_units::Microjoules;
+    /// assert_eq!(Microjoules::new(7).saturating_sub(Microjoules::new(5)), Microjoules::new(2));
+    /// assert_eq!(Microjoules::new(5).saturating_sub(Microjoules::new(7)), Microjoules::ZERO);
+    /// ```
+    #[must_use]
+    pub const fn saturating_sub(self, earlier: Self) -> Self {
+        Self(self.0.saturating_sub(earlier.0))
+    }
+
     /// The sum, or `None` beyond 18.4 TJ.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)

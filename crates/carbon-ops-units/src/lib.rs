@@ -14,17 +14,21 @@
 //! # Ok::<(), carbon_ops_units::OutOfRange>(())
 //! ```
 //!
-//! Deliberately absent: input and output, clocks, serialisation, and any `From<f64>`.
+//! [`si`] writes one for people.
+//!
+//! Out of scope: input and output, clocks, serialisation, and any `From<f64>`.
 
 mod bounded;
 mod carbon;
 mod energy;
 mod power;
+mod text;
 
 pub use bounded::Bounded;
 pub use carbon::{GramsCo2e, GramsCo2ePerKilowattHour, Pue};
 pub use energy::{KilowattHours, Microjoules};
 pub use power::Watts;
+pub use text::si;
 
 /// A number that is not a possible value of the quantity it was meant for.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

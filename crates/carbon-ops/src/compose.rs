@@ -224,7 +224,7 @@ fn counted_inputs(
     inputs.push(factor("attribution", share, "prior: share by CPU time"));
     // Any energy between the bounds is possible: a rectangular distribution (GUM 4.3.7).
     let (low, high) = counted.bounds();
-    let width = high.checked_sub(low).unwrap_or(Microjoules::ZERO);
+    let width = high.saturating_sub(low);
     let source = "readings around the window";
     inputs.push(factor("ends", of_active(width) / 12f64.sqrt(), source));
     inputs
@@ -278,7 +278,7 @@ fn gpu_inputs(measurement: &Measurement, host: &Host) -> Vec<Input> {
         let by = if gpu.used.by_process { "processes seen" } else { "GPU time" };
         let source = format!("prior: share of {name} by {by}, {part} of {whole} µJ");
         inputs.push(factor("gpu_attribution", gpu_share_cv(gpu.used) * weight, source));
-        let width = energy.high.checked_sub(energy.low).unwrap_or(Microjoules::ZERO);
+        let width = energy.high.saturating_sub(energy.low);
         let width = width.as_joules() / gpu.shares.host.as_joules().max(1e-9);
         ends = ends.hypot(width / 12f64.sqrt() * weight);
     }
@@ -350,14 +350,14 @@ fn domains(measurement: &Measurement) -> Vec<Domain> {
 
 fn counted_domain(domain: &counted::Domain) -> Domain {
     let energy = &domain.energy;
-    let delta = energy.end.checked_sub(energy.start).unwrap_or(Microjoules::ZERO);
+    let delta = energy.end.saturating_sub(energy.start);
     let adjust = i128::from(energy.energy.as_microjoules()) - i128::from(delta.as_microjoules());
     Domain {
         adjust_uj: i64::try_from(adjust).ok().filter(|&adjust| adjust != 0),
         backend: domain.backend.into(),
         delta_uj: delta.as_microjoules(),
         end_uj: Some(Decimal(energy.end.as_microjoules())),
-        epoch: Some(Decimal(energy.epoch)),
+        epoch: Some(Decimal(energy.epoch.as_millis())),
         name: domain.name.clone(),
         start_uj: Some(Decimal(energy.start.as_microjoules())),
         wraps: Some(energy.wraps),

@@ -178,7 +178,7 @@ fn notes_of_attribution(
     gpus: &[Gpu],
     attribution: Attribution,
     model: &PowerModel,
-) -> [(Note, bool); 4] {
+) -> [(Note, bool); 5] {
     let interpolated = gpus.iter().any(|gpu| gpu.domain.energy.is_interpolated())
         || match source {
             Source::Counted(counted) => counted.is_interpolated(),
@@ -189,6 +189,7 @@ fn notes_of_attribution(
         (Note::IdleClamped, attribution.idle_rule == IdleRule::Excess),
         (Note::IdleGiven, model.idle_is_given()),
         (Note::Interpolated, interpolated),
+        (Note::UnseenMemory, matches!(source, Source::Modelled(_)) && !model.memory_is_known),
     ]
 }
 
@@ -206,8 +207,9 @@ impl Session {
         let ticks_per_second = env.ticks_per_second;
         let Gpus { nvml, sensor, simulated } = gpus;
         // First, since this takes longest, and the others' windows are the shorter for it.
-        let gpus =
-            nvml.map(|nvml| GpuWindow::open(nvml, &Instant::now, &mut |pid| whose(&host, pid)));
+        let gpus = nvml.map(|nvml| {
+            GpuWindow::open(nvml, &Instant::now, Env::boot_time, &mut |pid| whose(&host, pid))
+        });
         let busy = Busy::read(&host, ticks_per_second);
         let (window, excluded, sensors) = open_window(&host, ask);
         // The window starts after the last of its first readings: what came before is not in it.
@@ -488,7 +490,7 @@ fn open_window(
         };
         sensors.push(Sensor { name: "governor".into(), reason: Some(reason), status });
     }
-    let (availability, opened) = Window::open(host, &Instant::now);
+    let (availability, opened) = Window::open(host, &Instant::now, Env::boot_time);
     sensors.push(sensor("sysfs", &availability));
     match opened {
         Ok(window) => (Some(Measuring::Counters(window)), Vec::new(), sensors),

@@ -19,6 +19,7 @@ use carbon_ops_meter::attribution::{CpuUse, IdleRule};
 use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::groups::{Cgroup, Tree, Usage, unit_of};
 use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::proc;
 use carbon_ops_meter::processes::{Look, Processes, Units};
 use carbon_ops_meter::sensor::Kind;
 use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide};
@@ -97,9 +98,9 @@ pub struct Cpu {
 
 #[derive(Debug, Serialize)]
 pub struct Memory {
-    pub used_bytes: u64,
-    pub available_bytes: u64,
-    pub total_bytes: u64,
+    pub used_bytes: Option<u64>,
+    pub available_bytes: Option<u64>,
+    pub total_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -257,6 +258,7 @@ struct Seen {
     busy_time: Duration,
     interrupts: Duration,
     look: Look,
+    memory: proc::Memory,
 }
 
 impl Watch {
@@ -324,11 +326,7 @@ impl Watch {
     pub fn has_ended(&self) -> bool {
         match &self.target {
             Target::All => false,
-            Target::Tree(pid, _) => {
-                let stat = self.host.text(&format!("/proc/{pid}/stat"));
-                let state = |stat: &str| Some(stat.rsplit_once(") ")?.1.starts_with(['Z', 'X']));
-                stat.ok().and_then(|stat| state(&stat)).unwrap_or(true)
-            }
+            Target::Tree(pid, _) => proc::has_ended(&self.host, *pid),
             Target::Cgroup(cgroup, _) => cgroup.is_accounted() && !cgroup.exists(),
         }
     }
@@ -354,7 +352,8 @@ impl Watch {
             both.map_or(Duration::ZERO, |(a, b)| of(b).saturating_sub(of(a)))
         };
         let (busy_time, interrupts) = (between(|b| b.time), between(|b| b.interrupts));
-        let seen = Seen { elapsed, busy, busy_time, interrupts, look };
+        let memory = proc::Memory::read(&self.host);
+        let seen = Seen { elapsed, busy, busy_time, interrupts, look, memory };
         let (mut rows, usages, watching) = self.candidates();
         let known: Duration = usages.iter().map(|usage| usage.cpu).sum();
         let whole = seen.busy_time.max(known + seen.interrupts);
@@ -519,6 +518,7 @@ impl Watch {
             (Note::UnseenDisks.as_str(), true),
             (Note::UnseenFans.as_str(), true),
             (Note::UnseenGpu.as_str(), !all_gpus),
+            (Note::UnseenMemory.as_str(), seen.memory.total_bytes.is_none()),
             (Note::UnseenPowerSupply.as_str(), true),
             (Note::ZoneUnreadable.as_str(), self.meter.is_incomplete()),
         ];
@@ -535,6 +535,11 @@ impl Watch {
         whole: Duration,
     ) -> Sample {
         let count = self.cpus(seen);
+        let memory = Memory {
+            used_bytes: seen.memory.used_bytes(),
+            available_bytes: seen.memory.available_bytes,
+            total_bytes: seen.memory.total_bytes,
+        };
         let capacity = (seen.elapsed * count).as_secs_f64();
         let utilisation = if capacity > 0.0 { whole.as_secs_f64() / capacity } else { 0.0 };
         let of = |wanted: fn(Kind) -> bool| -> Microjoules {
@@ -550,7 +555,7 @@ impl Watch {
             energy_uj: uj(domain.energy),
             filled_uj: uj(domain.filled),
             total_uj: domain.total.map(|(total, _)| Decimal(uj(total))),
-            epoch: domain.total.map(|(_, epoch)| Decimal(epoch)),
+            epoch: domain.total.map(|(_, epoch)| Decimal(epoch.as_millis())),
         });
         let gaps = energy.gaps.iter().map(|gap| Gap {
             domain: gap.domain.clone(),
@@ -575,7 +580,7 @@ impl Watch {
                 gpu_reason: self.meter.why_no_gpu.clone(),
             },
             cpu: Cpu { busy_ns: decimal(whole), utilisation: round9(utilisation.min(1.0)), count },
-            memory: memory(&self.host),
+            memory,
             gpu: measured_gpu.then(|| Gpu { energy_uj: uj(gpu) }),
             rows,
             residuals,
@@ -684,20 +689,4 @@ fn fill_rows(
 fn power(microjoules: u64, elapsed: Duration) -> f64 {
     let power = Microjoules::new(microjoules).over(elapsed);
     power.map_or(0.0, |power| round9(power.as_watts()))
-}
-
-/// `/proc/meminfo` counts in KiB (Linux `Documentation/filesystems/proc.rst`).
-fn memory(host: &HostRoot) -> Memory {
-    let text = host.text("/proc/meminfo").unwrap_or_default();
-    let of = |name: &str| -> u64 {
-        let rest = text.lines().find_map(|line| line.strip_prefix(name));
-        let kib = rest.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        kib.unwrap_or(0).saturating_mul(1024)
-    };
-    let (total, available) = (of("MemTotal:"), of("MemAvailable:"));
-    Memory {
-        used_bytes: total.saturating_sub(available),
-        available_bytes: available,
-        total_bytes: total,
-    }
 }

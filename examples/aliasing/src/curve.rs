@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::text::si;
+use carbon_ops_units::si;
 
 /// More than any rack draws; beyond it something was mistyped.
 const WATTS_MAX: f64 = 1e6;

@@ -21,7 +21,8 @@ use crate::curve::Curve;
 use crate::meters::{Observed, Times, simulate};
 use crate::plot::{Frame, plot};
 use crate::register::{AMD_PACKAGE, MICROJOULES_IN_32_BITS, parse_range};
-use crate::text::{duration, si, span};
+use crate::text::{duration, span};
+use carbon_ops_units::si;
 
 mod curve;
 mod live;

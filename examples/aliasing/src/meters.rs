@@ -110,7 +110,7 @@ impl Ours {
         let total = self.total();
         // A reading that yields no energy is carried by the next one.
         if self.polls > 0 && whole {
-            let more = total.checked_sub(self.shown).unwrap_or(Microjoules::ZERO);
+            let more = total.saturating_sub(self.shown);
             let watts = more.over(at.saturating_sub(self.last)).map_or(0.0, Watts::as_watts);
             self.power.push(Stretch { from: self.last, to: at, watts });
         }

@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 
 use crate::meters::Stretch;
-use crate::text::si;
+use carbon_ops_units::si;
 
 /// Characters of a plot without its labels: with them, 80.
 const WIDTH: usize = 66;

@@ -15,9 +15,9 @@ const SURELY_LONGER: f64 = 1.05;
 const SURELY_SHORTER: f64 = 0.9;
 
 /// A domain without a good reading is stale after a second, and one that does not move stuck after
-/// two; each with some samples on top.
+/// one and a half; each with some samples on top.
 const STALE_BY: Duration = Duration::from_millis(1500);
-const STUCK_BY: Duration = Duration::from_millis(2600);
+const STUCK_BY: Duration = Duration::from_millis(2100);
 
 /// What was done.
 #[derive(Debug, Default, Clone, Copy)]

@@ -5,12 +5,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use carbon_ops_testkit::host::{self, Zone};
 use carbon_ops_testkit::skip::{can, is_root, skip};
+use nix::time::ClockId;
 use serde_json::Value;
 
-use crate::home::{CARBON_OPS, Home, done, has, recorded};
+use crate::home::{CARBON_OPS, Home, decimal, done, has, recorded};
 
 /// A range that is no multiple of any energy unit, so that µJ are taken as they are printed.
 const RANGE: u64 = 200_000_000_000;
@@ -95,6 +97,27 @@ fn counters_that_move_are_measured_to_the_microjoule() {
     assert_eq!((&record["gaps"], &record["coverage_pct"]), (&serde_json::json!([]), &100.into()));
     assert_eq!(record["attribution_mode"], "cpu_time");
     assert_eq!(home.does(&["ledger", "verify", "--recompute"]).code(), 0);
+}
+
+/// As with the governor: equal epochs of one boot mean totals that may be subtracted, and those of two
+/// runs may not.
+#[test]
+fn the_epoch_of_a_runs_own_counters_is_when_they_were_first_read() {
+    let home = Home::new();
+    let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
+    let milliseconds = || {
+        let boot = Duration::from(ClockId::CLOCK_BOOTTIME.now().unwrap());
+        u64::try_from(boot.as_millis()).unwrap()
+    };
+    let run = || {
+        let script = moving(&[(&package, 100_000_000, 1_000_000)]);
+        let before = milliseconds();
+        let record = home.record(&["--powercap-root", &class(&home), "--", "sh", "-c", &script]);
+        let epoch = decimal(&record["domains"][0]["epoch"]);
+        assert!((before..milliseconds()).contains(&epoch), "{epoch} began before {before} ms");
+        epoch
+    };
+    assert!(run() < run());
 }
 
 /// From a few joules below the range to a few above zero.

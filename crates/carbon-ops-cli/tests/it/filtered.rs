@@ -5,10 +5,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use carbon_ops::meter::clock::Moment;
+use carbon_ops::meter::clock::{EpochStart, Moment};
 use carbon_ops::meter::protocol::snapshot_line;
 use carbon_ops::meter::sensor::Kind;
-use carbon_ops::meter::snapshot::{DomainTotal, Known, Snapshot, Source, Text};
+use carbon_ops::meter::snapshot::{DomainTotal, Snapshot, Source, Text};
 use carbon_ops::units::{Microjoules, Watts};
 use nix::time::ClockId;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::home::{Home, assert_near, decimal, done, double, has, recorded};
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// 50 W since the clock began, as of the last tenth of a second.
-fn snapshot(filtering: Known) -> Snapshot {
+fn snapshot(filtering: Option<bool>) -> Snapshot {
     let now = Duration::from(ClockId::CLOCK_MONOTONIC.now().unwrap());
     let boot = Duration::from(ClockId::CLOCK_BOOTTIME.now().unwrap());
     let seq = u64::try_from(now.as_millis() / PERIOD.as_millis()).unwrap();
@@ -34,7 +34,7 @@ fn snapshot(filtering: Known) -> Snapshot {
         excluded: None,
         total: Microjoules::new(5_000_000 * seq),
         delta: Microjoules::new(5_000_000),
-        epoch: 500,
+        epoch: EpochStart::from_millis(500),
         wraps: 0,
         gaps: 0,
         gap_most: Microjoules::ZERO,
@@ -59,7 +59,7 @@ fn snapshot(filtering: Known) -> Snapshot {
     }
 }
 
-fn serve(stream: &UnixStream, filtering: Known) -> std::io::Result<()> {
+fn serve(stream: &UnixStream, filtering: Option<bool>) -> std::io::Result<()> {
     for request in BufReader::new(stream.try_clone()?).lines() {
         request?;
         let mut stream = stream;
@@ -69,7 +69,7 @@ fn serve(stream: &UnixStream, filtering: Known) -> std::io::Result<()> {
 }
 
 /// The socket of a governor that says this of filtering for as long as the test runs.
-fn governor(home: &Home, filtering: Known) -> PathBuf {
+fn governor(home: &Home, filtering: Option<bool>) -> PathBuf {
     let socket = home.path("governor.sock");
     let listener = UnixListener::bind(&socket).unwrap();
     std::thread::spawn(move || {
@@ -83,7 +83,7 @@ fn governor(home: &Home, filtering: Known) -> PathBuf {
 /// Busy, so that what is active is what exceeds 1 W.
 const BUSY: &str = "timeout 0.5 sh -c 'while :; do :; done'; exit 0";
 
-fn record(filtering: Known) -> Value {
+fn record(filtering: Option<bool>) -> Value {
     let home = Home::new();
     let socket = governor(&home, filtering);
     let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sh", "-c", BUSY]);
@@ -97,11 +97,9 @@ fn record(filtering: Known) -> Value {
 
 #[test]
 fn a_record_of_filtered_energies_says_so_and_knows_them_less_well() {
-    for (filtering, blur) in
-        [(Known::Yes, 0.5 / 3f64.sqrt()), (Known::No, 0.0), (Known::Unknown, 0.0)]
-    {
+    for (filtering, blur) in [(Some(true), 0.5 / 3f64.sqrt()), (Some(false), 0.0), (None, 0.0)] {
         let record = record(filtering);
-        assert_eq!(has(&record, "notes", "energy_filtered"), filtering == Known::Yes);
+        assert_eq!(has(&record, "notes", "energy_filtered"), filtering == Some(true));
         let inputs = record["inputs"].as_array().unwrap();
         let meter = inputs.iter().find(|input| input["name"] == "meter").unwrap();
         let seconds = Duration::from_nanos(decimal(&record["elapsed_ns"])).as_secs_f64();
@@ -118,7 +116,7 @@ fn a_record_of_filtered_energies_says_so_and_knows_them_less_well() {
 #[test]
 fn summary_and_monitor_say_that_energies_are_filtered() {
     let home = Home::new();
-    let socket = governor(&home, Known::Yes);
+    let socket = governor(&home, Some(true));
     let mut run = home.carbon_ops(&["run", "--no-ledger", "--", "sh", "-c", BUSY]);
     let run = done(run.env("CARBON_OPS_GOVERNOR_SOCKET", &socket));
     assert_eq!(run.code(), 0, "{}", run.stderr);

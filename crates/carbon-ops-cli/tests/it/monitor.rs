@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::home::{Done, Home, assert_near, decimal, done, double, finish};
+use crate::home::{Done, Home, assert_near, decimal, done, double, finish, has};
 use carbon_ops_testkit::simulator::Simulator;
 
 /// Nanoseconds of a decimal string.
@@ -128,7 +128,7 @@ fn it_ends_with_the_process_it_watches() {
     short.wait().unwrap();
     let (samples, took) = reaper.join().unwrap();
     assert_eq!(samples.len(), 1);
-    assert!(crate::home::has(&samples[0], "notes", "partial"), "{samples:#?}");
+    assert!(has(&samples[0], "notes", "partial"), "{samples:#?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
@@ -195,6 +195,36 @@ pub(crate) fn machine(home: &Home) -> String {
     }
     write("sys/fs/cgroup/system.slice/web.service/cpu.stat", "usage_usec 5000000\n");
     home.path("machine").display().to_string()
+}
+
+/// Never a zero that was unknown: nor for the memory's size, nor for its energy.
+#[test]
+fn memory_that_a_machine_does_not_tell_is_null_and_noted_and_draws_power() {
+    let home = Home::new();
+    let machine = machine(&home);
+    let sample = || {
+        let options = ["monitor", "--json", "--interval", "200ms", "--count", "1", "--all"];
+        let done = done(&mut home.carbon_ops(&[&options[..], &["--host-root", &machine]].concat()));
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        samples(&done).remove(0)
+    };
+    let told = sample();
+    assert_eq!(told["memory"]["total_bytes"], 1000 * 1024);
+    assert_eq!(told["memory"]["used_bytes"], 750 * 1024);
+    assert!(!has(&told, "notes", "unseen_memory"));
+    fs::remove_file(home.path("machine/proc/meminfo")).unwrap();
+    let silent = sample();
+    for member in ["total_bytes", "available_bytes", "used_bytes"] {
+        assert!(silent["memory"][member].is_null(), "{}", silent["memory"]);
+    }
+    assert!(has(&silent, "notes", "unseen_memory"), "{}", silent["notes"]);
+    assert_eq!(silent["quality"], "fallback");
+    let memory = &silent["host"]["domains"][1];
+    assert_eq!(memory["name"], "memory");
+    // Of the one CPU that a machine without /proc/cpuinfo has at least: 4 GiB, 1.68 W.
+    let seconds = Duration::from_nanos(decimal(&silent["elapsed_ns"])).as_secs_f64();
+    let watts = memory["energy_uj"].as_f64().unwrap() / 1e6 / seconds;
+    assert!((watts - 1.6836).abs() < 0.01, "{watts} W");
 }
 
 /// The service uses 600 ms of CPU time, 100 ms of it by children that ended; the other process 300 ms;

@@ -109,11 +109,11 @@ fn total_is_not_masked_to_32_bits() {
     }
     assert_eq!(counter.total().as_microjoules() / 1_000_000, 360_000);
     assert_eq!(counter.wraps(), 1);
-    assert_eq!(counter.epoch(), 1);
+    assert_eq!(counter.generation.get(), 1);
 }
 
 #[test]
-fn a_reset_yields_no_energy_and_a_new_epoch() {
+fn a_reset_yields_no_energy_and_a_new_generation() {
     let base = BASE;
     let mut counter = counter(1_000_000_000, 100.0);
     let mut see = |ms, value| counter.observe(value, at(base, ms));
@@ -126,7 +126,7 @@ fn a_reset_yields_no_energy_and_a_new_epoch() {
     assert_eq!(see(300, 5_000_000), Step::Rebased { why: Break::Reset, lost, most });
     assert_eq!(see(400, 10_000_000), Step::Advance { delta: uj(5_000_000) });
     assert_eq!(counter.total(), uj(515_000_000));
-    assert_eq!(counter.epoch(), 2);
+    assert_eq!(counter.generation.get(), 2);
     assert_eq!(counter.wraps(), 0);
 }
 
@@ -138,7 +138,7 @@ fn a_transient_zero_loses_nothing() {
     assert_eq!(counter.observe(0, at(base, 100)), Step::Skipped);
     let step = counter.observe(510_000_000, at(base, 200));
     assert_eq!(step, Step::Advance { delta: uj(10_000_000) });
-    assert_eq!(counter.epoch(), 1);
+    assert_eq!(counter.generation.get(), 1);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_bad_reading_that_passes_every_test_invents_nothing() {
         before = counter.total();
     }
     assert!((counter.total().as_joules() - truth(2000)).abs() < 1e-3, "{:?}", counter.total());
-    assert_eq!((counter.epoch(), counter.wraps()), (1, 0));
+    assert_eq!((counter.generation.get(), counter.wraps()), (1, 0));
 }
 
 #[test]
@@ -204,13 +204,13 @@ fn a_counter_resumes_where_it_stopped_when_the_gap_is_provable() {
     first.observe(register.print(1.0), at(BASE, 100));
     let saved = first.save().unwrap();
     // 262 kJ at 400 W are 655 s.
-    for (ms, joules, epoch) in [(10_000, 5.0, 1), (700_000, 6.0, 2)] {
+    for (ms, joules, generation) in [(10_000, 5.0, 1), (700_000, 6.0, 2)] {
         let mut second = Counter::resume(first.scale(), watts(400.0), &saved).unwrap();
         assert_eq!(second.total(), first.total());
         second.observe(register.print(joules), at(BASE, ms));
-        assert_eq!(second.epoch(), epoch, "{ms}");
+        assert_eq!(second.generation.get(), generation, "{ms}");
         let grown = second.total().checked_sub(first.total()).unwrap().as_microjoules();
-        assert_eq!(grown, if epoch == 1 { 4_000_000 } else { 0 });
+        assert_eq!(grown, if generation == 1 { 4_000_000 } else { 0 });
     }
 }
 
@@ -229,7 +229,7 @@ fn a_register_of_64_bits_counts_beyond_64_bits() {
     let mut counter = Counter::new(Scale::register(32, 64), watts(500.0));
     counter.observe(u64::MAX - 10, BASE);
     counter.observe((1 << 32) - 11, at(BASE, 10_000));
-    assert_eq!((counter.wraps(), counter.epoch()), (1, 1));
+    assert_eq!((counter.wraps(), counter.generation.get()), (1, 1));
     assert_eq!(counter.total().as_microjoules(), 4_294_967_297_000_000 - 1_000_000 + 1_000_000 - 1);
 }
 
@@ -270,7 +270,10 @@ fn giving_up_the_lattice_loses_and_invents_nothing() {
         counter.observe(on_lattice + 153 * tens + 7, at(base, ms));
     }
     assert!(!counter.scale().has_lattice());
-    assert_eq!((counter.total().checked_sub(first), counter.epoch()), (Some(uj(8_000_071)), 1));
+    assert_eq!(
+        (counter.total().checked_sub(first), counter.generation.get()),
+        (Some(uj(8_000_071)), 1)
+    );
 }
 
 #[test]
@@ -312,7 +315,7 @@ proptest! {
         let truth = u64::try_from((u128::from(ticks) * 1_000_000) >> esu).unwrap();
         let total = counter.total().checked_sub(first).unwrap().as_microjoules();
         prop_assert!(total.abs_diff(truth) <= 1, "{total} {truth}");
-        prop_assert_eq!(counter.epoch(), 1);
+        prop_assert_eq!(counter.generation.get(), 1);
     }
 
     /// No sequence of readings whatever makes the total fall or exceed what the ceiling allows.
@@ -350,7 +353,7 @@ fn a_stop_between_reading_and_clock_loses_nothing() {
     let (read, woken) = (at(start, 2000), at(start, 3400));
     counter.observe_between(200_000_000, read, woken);
     counter.observe_between(350_000_000, at(start, 3499), at(start, 3500));
-    assert_eq!((counter.total(), counter.epoch()), (uj(350_000_000), 1));
+    assert_eq!((counter.total(), counter.generation.get()), (uj(350_000_000), 1));
 }
 
 /// The same for 5 s: how often the counter wrapped is unknown, and so much is said.
@@ -368,4 +371,44 @@ fn a_long_stop_between_reading_and_clock_hides_no_wrap() {
     let step = counter.observe_between(210_000_000, at(start, 7099), at(start, 7100));
     let Step::Rebased { why: Break::AmbiguousWrap, most, .. } = step else { panic!("{step:?}") };
     assert!(most >= uj(660_000_000), "{most:?}");
+}
+
+/// The slowest counters step once a second, and a step may come late.
+#[test]
+fn a_counter_is_stuck_once_it_was_seen_to_stand_for_a_second_and_a_half() {
+    let start = Moment::from_nanos(1_000_000_000_000);
+    let new = || Counter::new(Scale::register(14, 32), watts(400.0));
+    let stands = |mut counter: Counter, ms: u64| {
+        for tenth in 0..=ms / 100 {
+            counter.observe(77, at(start, tenth * 100));
+        }
+        counter.is_stuck()
+    };
+    assert!(!new().is_stuck());
+    // The second that a first value may be old is not time that it was seen to stand.
+    assert_eq!([1400, 1500, 1600].map(|ms| stands(new(), ms)), [false, false, true]);
+    assert!(!stands(new().that_may_rest(), 60_000));
+    let mut counter = new();
+    for second in 0..10 {
+        for tenth in 0..11 {
+            counter.observe(77 + second, at(start, second * 1100 + tenth * 100));
+            assert!(!counter.is_stuck());
+        }
+    }
+    // It was seen to stand for an instant only: nobody looked until it was read again.
+    counter.observe_between(86, at(start, 11_050), at(start, 20_000));
+    assert!(!counter.is_stuck());
+}
+
+#[test]
+fn a_counter_that_is_resumed_is_not_stuck_before_it_is_seen_to_stand() {
+    let start = Moment::from_nanos(1_000_000_000_000);
+    let mut counter = Counter::new(Scale::register(14, 32), watts(400.0));
+    counter.observe(77, start);
+    let saved = counter.save().unwrap();
+    let mut resumed = Counter::resume(counter.scale(), watts(400.0), &saved).unwrap();
+    resumed.observe(77, at(start, 1400));
+    assert!(!resumed.is_stuck());
+    resumed.observe(77, at(start, 1600));
+    assert!(resumed.is_stuck());
 }

@@ -1,6 +1,6 @@
 //! The governor from outside: is its socket there, does somebody listen, may this user come in?
 //!
-//! Deliberately absent: what the answer says.
+//! Out of scope: what the answer says.
 
 use std::fs;
 use std::io;

@@ -1,6 +1,6 @@
 //! What kind of machine this is: guest, container, processor; and whether `run` may make a cgroup.
 //!
-//! Deliberately absent: its power model.
+//! Out of scope: its power model.
 
 use std::fs;
 use std::io;

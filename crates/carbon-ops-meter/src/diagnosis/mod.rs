@@ -6,7 +6,7 @@
 //! Remedies come in the order of the privilege that they cost. None of them makes `energy_uj` readable
 //! for everybody, which reopens CVE-2020-8694 for every process of the machine.
 //!
-//! Deliberately absent: printing, and system calls other than opening files; the two that a diagnosis
+//! Out of scope: printing, and system calls other than opening files; the two that a diagnosis
 //! needs ([`Touch`]) are passed in.
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Other ways to the same counters, and to GPUs: registers, perf events, NVML. The governor uses them
 //! where powercap fails; `run` itself does not.
 //!
-//! Deliberately absent: using them. A library is only looked for.
+//! Out of scope: using them. A library is only looked for.
 
 use std::fs;
 use std::io;

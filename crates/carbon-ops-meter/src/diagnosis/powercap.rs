@@ -1,7 +1,7 @@
 //! RAPL through powercap: is the class there, what hides it, which zones may be read, what is counted,
 //! and what their readings mean.
 //!
-//! Deliberately absent: choosing zones, which is [`crate::sensor::powercap`]; it is asked here.
+//! Out of scope: choosing zones, which is [`crate::sensor::powercap`]; it is asked here.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

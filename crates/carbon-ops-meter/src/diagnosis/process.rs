@@ -1,6 +1,6 @@
 //! Who asks: user, groups and capabilities, as `/proc/self/status` tells them.
 //!
-//! Deliberately absent: changing any of them.
+//! Out of scope: changing any of them.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -53,8 +53,9 @@ impl Process {
             uid,
             user: user_name(host, uid).unwrap_or_else(|| uid.to_string()),
             groups,
-            effective: capabilities("CapEff").unwrap_or(0),
-            bounding: capabilities("CapBnd").unwrap_or(0),
+            effective: capabilities("CapEff")?,
+            bounding: capabilities("CapBnd")?,
+            // Kernels before 4.3 have none to show.
             ambient: capabilities("CapAmb").unwrap_or(0),
             all: u64::MAX >> 63u32.saturating_sub(last.unwrap_or(40)),
             in_user_namespace: !map.is_empty() && !whole,

@@ -13,7 +13,7 @@ fn domain(name: &str, total: u64) -> DomainTotal {
         excluded: (name == "psys").then_some(Exclusion::OverlapsPackage),
         total: Microjoules::new(total),
         delta: Microjoules::new(5),
-        epoch: 12,
+        epoch: EpochStart::from_millis(12),
         wraps: 3,
         gaps: 1,
         gap_most: Microjoules::new(17),
@@ -35,12 +35,12 @@ fn snapshot(seq: u64) -> Snapshot {
         seq,
         at: Moment::from_nanos(1000 + seq),
         monotonic: Duration::from_nanos(900 + seq),
-        unix: Duration::from_secs(1_800_000_000),
+        unix: UnixTime::new(Duration::from_secs(1_800_000_000)),
         interval: Duration::from_millis(100),
         quantum: Microjoules::new(10_000),
         missed: 4,
         suspends: 1,
-        filtering: Known::Yes,
+        filtering: Some(true),
         simulated: true,
         domains: vec![domain("package-0", seq), domain("psys", 2 * seq)],
     }
@@ -127,7 +127,7 @@ fn a_state_carries_the_counters() {
         at: Moment::from_nanos(3),
         since: Moment::from_nanos(2),
         wraps: 9,
-        epoch: 2,
+        generation: Generation::new(2),
     };
     let mut writer = PageWriter::open(&path, 0o600).unwrap();
     assert!(writer.saved().is_none());

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
+use crate::codes::codes;
 use crate::counter::Scale;
 
 pub mod model;
@@ -94,21 +95,18 @@ pub enum Kind {
     Psys,
 }
 
-impl Kind {
-    /// The word that stands in messages and records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Package => "package",
-            Self::Dram => "dram",
-            Self::Gpu => "gpu",
-            Self::Core => "core",
-            Self::Uncore => "uncore",
-            Self::Psys => "psys",
-        }
-    }
+codes! { Kind {
+    Package = 0 "package",
+    Dram = 1 "dram",
+    Gpu = 2 "gpu",
+    Core = 3 "core",
+    Uncore = 4 "uncore",
+    Psys = 5 "psys",
+} }
 
+impl Kind {
     /// Why a domain of this kind is no part of the host's sum: it lies in another one, or around it.
-    pub fn exclusion(self) -> Option<Exclusion> {
+    pub(crate) fn exclusion(self) -> Option<Exclusion> {
         match self {
             Self::Package | Self::Dram | Self::Gpu => None,
             Self::Core | Self::Uncore => Some(Exclusion::InsidePackage),
@@ -123,8 +121,13 @@ impl Kind {
             Self::Dram | Self::Uncore => 500.0,
             Self::Psys => 8000.0,
         };
-        Watts::new(watts).unwrap_or(Watts::ZERO)
+        power(watts)
     }
+}
+
+#[expect(clippy::expect_used, reason = "called with the numbers above")]
+fn power(watts: f64) -> Watts {
+    Watts::new(watts).expect("a power")
 }
 
 /// Why a domain is not counted.
@@ -150,22 +153,20 @@ pub enum Exclusion {
     WithoutPackage,
 }
 
-impl Exclusion {
-    /// The word that stands in the record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InsidePackage => "inside_package",
-            Self::OverlapsPackage => "overlaps_package",
-            Self::Duplicate => "duplicate",
-            Self::MirroredDie => "mirrored_die",
-            Self::Denied => "permission_denied",
-            Self::Unreadable => "unreadable",
-            Self::Stuck => "stuck",
-            Self::Unknown => "unknown_domain",
-            Self::WithoutPackage => "without_package",
-        }
-    }
+// 0 is for what is counted.
+codes! { Exclusion {
+    InsidePackage = 1 "inside_package",
+    OverlapsPackage = 2 "overlaps_package",
+    Duplicate = 3 "duplicate",
+    MirroredDie = 4 "mirrored_die",
+    Denied = 5 "permission_denied",
+    Unreadable = 6 "unreadable",
+    Stuck = 7 "stuck",
+    Unknown = 8 "unknown_domain",
+    WithoutPackage = 9 "without_package",
+} }
 
+impl Exclusion {
     /// Whether energy that should have been counted is missing because of it.
     pub fn loses_energy(self) -> bool {
         matches!(self, Self::Denied | Self::Unreadable | Self::Stuck)

@@ -21,7 +21,7 @@
 //!
 //! The tables are made by `cargo xtask tables`; their heads name source and licence.
 //!
-//! Deliberately absent: GPUs, disks, fans and power supplies, which no model here sees.
+//! Out of scope: GPUs, disks, fans and power supplies, which no model here sees.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -30,12 +30,17 @@ use carbon_ops_units::{Microjoules, Watts};
 
 use crate::attribution::{CpuUse, Idle, split};
 use crate::host_root::HostRoot;
+use crate::proc::Memory;
 
 /// Version of the tables and curves; raised whenever they change.
 pub const TABLE: &str = "cpu-v1";
 
 /// Memory at rest: Cloud Carbon Footprint's 0.000392 kWh per GB and hour.
 const MEMORY_W_PER_GB: f64 = 0.392;
+
+/// Memory per thread of a machine that does not tell its own: what clouds' general-purpose machines have
+/// (AWS M7i, Azure Dv5, Google N2 standard). A prior.
+const UNKNOWN_MEMORY_BYTES_PER_THREAD: u64 = 4 << 30;
 
 /// TDP per thread of a processor that nobody knows: CodeCarbon's fallback.
 const UNKNOWN_TDP_W_PER_THREAD: f64 = 4.0;
@@ -79,8 +84,10 @@ pub struct PowerModel {
     tdp_least: Watts,
     /// Per CPU, idle and full.
     linear: (Watts, Watts),
-    /// Memory in bytes.
+    /// Memory in bytes, or what is taken for it.
     pub memory_bytes: u64,
+    /// Whether the machine told how much memory it has.
+    pub memory_is_known: bool,
     idle: Option<Watts>,
 }
 
@@ -140,11 +147,10 @@ impl PowerModel {
     /// Looks at `/proc/cpuinfo` and `/proc/meminfo`. Never fails: what cannot be told is unknown.
     pub fn identify(host: &HostRoot, overrides: Overrides) -> Self {
         let info = CpuInfo::parse(&host.text("/proc/cpuinfo").unwrap_or_default());
-        let memory = memory_bytes(&host.text("/proc/meminfo").unwrap_or_default());
-        Self::of(&info, memory, overrides)
+        Self::of(&info, Memory::read(host).total_bytes, overrides)
     }
 
-    fn of(info: &CpuInfo, memory_bytes: u64, overrides: Overrides) -> Self {
+    fn of(info: &CpuInfo, memory_bytes: Option<u64>, overrides: Overrides) -> Self {
         let name = clean(&info.name);
         let family = info.family(&name);
         let row = Family::find(family.unwrap_or("average"));
@@ -176,14 +182,16 @@ impl PowerModel {
             tdp: watts(tdp),
             tdp_least: watts(least),
             linear: (watts(low), watts(high)),
-            memory_bytes,
+            memory_bytes: memory_bytes
+                .unwrap_or(u64::from(info.vcpus) * UNKNOWN_MEMORY_BYTES_PER_THREAD),
+            memory_is_known: memory_bytes.is_some(),
             idle: overrides.idle,
         }
     }
 
-    /// Whether anything is known of the processor.
+    /// Whether anything is known of the processor, and how much memory there is.
     pub fn is_known(&self) -> bool {
-        self.tdp_basis != TdpBasis::Unknown || self.family.is_some()
+        self.memory_is_known && (self.tdp_basis != TdpBasis::Unknown || self.family.is_some())
     }
 
     /// Idle power of the processor, and of the memory if that is measured too: as given, else the
@@ -303,8 +311,12 @@ fn spread(estimates: &[ModelEstimate]) -> f64 {
     (s * s).exp_m1().sqrt().max(CV_MIN)
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "the tables hold powers, and a machine some threads and bytes"
+)]
 fn watts(w: f64) -> Watts {
-    Watts::new(w).unwrap_or(Watts::ZERO)
+    Watts::new(w).expect("a power")
 }
 
 /// What `/proc/cpuinfo` tells, of the first processor.
@@ -427,12 +439,6 @@ fn contains(name: &str, pattern: &str) -> bool {
     pattern.is_empty() || name.windows(pattern.len()).any(|w| w.iter().zip(&pattern).all(same))
 }
 
-fn memory_bytes(meminfo: &str) -> u64 {
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.unwrap_or(0).saturating_mul(1024)
-}
-
 /// Lines of a table without comments and its heading.
 fn rows(table: &'static str) -> impl Iterator<Item = &'static str> {
     table.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).skip(1)
@@ -461,7 +467,7 @@ mod tests {
     }
 
     fn model(info: &CpuInfo) -> PowerModel {
-        PowerModel::of(info, 8_000_000_000, Overrides::default())
+        PowerModel::of(info, Some(8_000_000_000), Overrides::default())
     }
 
     fn at(watts: Watts, expected: f64) {
@@ -505,9 +511,23 @@ mod tests {
     }
 
     #[test]
+    fn memory_of_unknown_size_draws_power_and_makes_the_model_a_stand_in() {
+        let name = "AMD EPYC 7763 64-Core Processor";
+        let info = info("AuthenticAMD", [25, 1, 1], name, 4, true);
+        let [told, not] = [Some(8_000_000_000), None]
+            .map(|bytes| PowerModel::of(&info, bytes, Overrides::default()));
+        assert!(told.is_known() && !not.is_known());
+        assert_eq!(not.memory_bytes, 16 << 30);
+        let second = Duration::from_secs(1);
+        let cpu = CpuUse { workload: second, busy: second, capacity: 4 * second };
+        // 0.392 W/GB, of 17.18 GB.
+        at(not.run(Duration::from_secs(1), cpu).memory.over(Duration::from_secs(1)).unwrap(), 6.73);
+    }
+
+    #[test]
     fn the_given_tdp_wins() {
         let given = Overrides { tdp: Some(watts(123.0)), idle: Some(watts(7.0)) };
-        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, true), 8_000_000_000, given);
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, true), Some(8_000_000_000), given);
         at(model.tdp, 123.0);
         at(model.idle_power(true), 7.0);
     }
@@ -516,7 +536,7 @@ mod tests {
     fn published_models_give_their_published_powers() {
         // TDP 100 W at half load: 21.25 W, 50 W and 66 W in the sources; Teads 0.75 × TDP.
         let given = Overrides { tdp: Some(watts(100.0)), idle: None };
-        let model = PowerModel::of(&info("", [0, 0, 0], "", 4, false), 8_000_000_000, given);
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 4, false), Some(8_000_000_000), given);
         let powers: Vec<_> = model.powers(0.5).into_iter().map(|(_, power)| power).collect();
         for (power, expected) in powers.iter().zip([8.48, 50.0, 21.25, 65.947, 75.0]) {
             at(*power, expected);
@@ -526,7 +546,7 @@ mod tests {
     #[test]
     fn disagreement_becomes_an_interval() {
         let given = Overrides { tdp: Some(watts(100.0)), idle: None };
-        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, false), 8_000_000_000, given);
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, false), Some(8_000_000_000), given);
         let second = Duration::from_secs(1);
         let cpu = CpuUse { workload: second, busy: second, capacity: 2 * second };
         let run = model.run(second, cpu);

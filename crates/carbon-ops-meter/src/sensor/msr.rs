@@ -30,7 +30,7 @@
 //! where two readings at the start lie above 2³². Otherwise the low 32 bits are taken, which are a
 //! 32-bit counter in either case, so that nothing breaks should the upper ones come alive later.
 //!
-//! Deliberately absent: subtraction (see [`crate::counter`]), writing, power limits. Ceilings are those
+//! Out of scope: subtraction (see [`crate::counter`]), writing, power limits. Ceilings are those
 //! of [`Kind::ceiling`].
 
 use std::fs::{self, File};
@@ -88,7 +88,11 @@ impl Processor {
             let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
             pairs.find(|(key, _)| key.trim() == wanted).map(|(_, value)| value.trim())
         };
-        let number = |wanted| first(wanted).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let number = |wanted: &str| {
+            let number = first(wanted).and_then(|text| text.parse().ok());
+            // Units and widths of the registers depend on it.
+            number.ok_or_else(|| format!("/proc/cpuinfo does not tell the processor's {wanted}"))
+        };
         let vendor = match first("vendor_id") {
             Some("GenuineIntel") => Vendor::Intel,
             Some("AuthenticAMD" | "HygonGenuine") => Vendor::Amd,
@@ -97,7 +101,7 @@ impl Processor {
             }
             None => return Err("/proc/cpuinfo names no x86 processor".to_owned()),
         };
-        Ok(Self { vendor, family: number("cpu family"), model: number("model") })
+        Ok(Self { vendor, family: number("cpu family")?, model: number("model")? })
     }
 
     fn unit_register(self) -> u32 {

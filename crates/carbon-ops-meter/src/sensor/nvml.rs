@@ -14,7 +14,7 @@
 //! Loading a library runs its code with all our privileges. The path is the caller's, never the
 //! environment's: a privileged process should pass an absolute one.
 //!
-//! Deliberately absent: other vendors' GPUs, switches between GPUs and host memory, setting anything.
+//! Out of scope: other vendors' GPUs, switches between GPUs and host memory, setting anything.
 
 use std::fmt;
 use std::path::Path;
@@ -39,6 +39,23 @@ const CEILING_OVER_LIMIT: f64 = 4.0;
 /// Boards since Ampere report their mean power over a second (NVML, `nvmlDeviceGetPowerUsage`): up to
 /// here the values at both ends tell something of what lies between.
 const TELLING_GAP: Duration = Duration::from_secs(1);
+
+/// The driver samples processes every 1/6 s to 1 s, by product (NVML API reference,
+/// `nvmlUtilization_t`): where nobody is named for twice as long, nobody was there.
+pub const SAMPLED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often to read GPUs at least, and to look for their processes: each second, as the driver samples
+/// them, and more often where a GPU tells its power only, which is `integrated`.
+pub const fn longest_interval(integrated: bool) -> Duration {
+    Duration::from_millis(if integrated { 100 } else { 1000 })
+}
+
+/// What an interval weighs when a GPU's energy is given to those who used it: its energy in J, and next to
+/// nothing for its time, so that time counts only while the counter rests.
+pub fn weight(energy: Microjoules, time: Duration) -> f64 {
+    const REST_WATTS: f64 = 1e-9;
+    energy.as_joules() + REST_WATTS * time.as_secs_f64()
+}
 
 /// What time it is. On a real machine, `CLOCK_BOOTTIME`.
 pub type Clock = Box<dyn Fn() -> Moment + Send>;

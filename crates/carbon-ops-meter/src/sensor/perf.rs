@@ -12,7 +12,7 @@
 //! difference of two of its looks is taken as a signed number (`rapl_event_update`), so that a package
 //! well above 200 W may count wrongly when nobody else reads for minutes.
 //!
-//! Deliberately absent: AMD's PMU `power_core`, which counts single cores; sampling; groups; the
+//! Out of scope: AMD's PMU `power_core`, which counts single cores; sampling; groups; the
 //! system call itself (see [`Kernel`]).
 
 use std::fmt;

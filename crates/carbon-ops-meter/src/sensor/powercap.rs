@@ -13,7 +13,7 @@
 //! says, never what its index suggests: `intel-rapl:1` is `psys` on one machine and the second
 //! package on another.
 //!
-//! Deliberately absent: subtraction (see [`crate::counter`]), MSR and perf, which are other sensors.
+//! Out of scope: subtraction (see [`crate::counter`]), MSR and perf, which are other sensors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! Which processor package, or die of one, a CPU belongs to: what shares one set of energy counters.
 //!
-//! Deliberately absent: which registers such a socket has, and cores and threads below it.
+//! Out of scope: which registers such a socket has, and cores and threads below it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -94,7 +94,7 @@ fn domain(name: &str, scale: Scale, watts: f64) -> Domain {
 const BOOT: Host = Host {
     boot_id: [7; 16],
     started: Moment::from_nanos(1),
-    filtering: Known::No,
+    filtering: Some(false),
     simulated: true,
 };
 
@@ -134,7 +134,7 @@ impl Simulation {
     fn sample(&mut self, mut alter: impl FnMut(usize, u64) -> Result<u64, ReadFault>) {
         let at = Moment::from_nanos(self.now);
         let monotonic = Duration::from_nanos(self.now - self.slept);
-        self.totals.begin(Times { at, monotonic, unix: Duration::ZERO });
+        self.totals.begin(Times { at, monotonic, unix: UnixTime::default() });
         for (index, register) in self.registers.iter().enumerate() {
             self.totals.observe(index, alter(index, register.read()), at);
         }
@@ -438,7 +438,7 @@ fn a_domain_that_is_absent_over_restarts_keeps_its_total() {
     let second = |number: u64| Times {
         at: Moment::from_nanos(number * 1_000_000_000),
         monotonic: Duration::from_secs(number),
-        unix: Duration::from_secs(number),
+        unix: UnixTime::new(Duration::from_secs(number)),
     };
     let scale = Scale::register_of_microjoules(1, 32);
     let names = ["package-0", "dram-0"];

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::client::{ClientError, Governor};
-use carbon_ops_meter::clock::Moment;
+use carbon_ops_meter::clock::{EpochStart, Moment, UnixTime};
 use carbon_ops_meter::governed::GovernedWindow;
 use carbon_ops_meter::protocol::snapshot_line;
 use carbon_ops_meter::sensor::{Excluded, Exclusion, Kind};
-use carbon_ops_meter::snapshot::{DomainTotal, Known, Snapshot, Source, Text};
+use carbon_ops_meter::snapshot::{DomainTotal, Snapshot, Source, Text};
 use carbon_ops_meter::window::{Counted, Domain};
 use carbon_ops_units::{Microjoules, Watts};
 
@@ -31,7 +31,7 @@ fn domain(name: &str, microjoules: u64) -> DomainTotal {
         excluded: (name == "psys").then_some(Exclusion::OverlapsPackage),
         total: Microjoules::new(microjoules),
         delta: Microjoules::ZERO,
-        epoch: 500,
+        epoch: EpochStart::from_millis(500),
         wraps: 0,
         gaps: 0,
         gap_most: Microjoules::ZERO,
@@ -54,7 +54,7 @@ fn sample(at: u64, microjoules: u64) -> Snapshot {
         seq: at / PERIOD,
         at: Moment::from_nanos((at + 1000) * 1_000_000),
         monotonic: ms(at),
-        unix: Duration::from_secs(1_800_000_000) + ms(at),
+        unix: UnixTime::new(Duration::from_secs(1_800_000_000) + ms(at)),
         interval: ms(PERIOD),
         quantum: Microjoules::new(10_000),
         domains: vec![domain("package-0", microjoules), domain("psys", 2 * microjoules)],
@@ -131,17 +131,17 @@ fn a_window_between_two_samples_is_interpolated_and_says_so() {
 #[test]
 fn filtering_is_told_when_a_sample_says_yes_and_only_then() {
     for (at_start, at_end, expected) in [
-        (Known::Yes, Known::Yes, true),
+        (Some(true), Some(true), true),
         // Software may set the register meanwhile.
-        (Known::No, Known::Yes, true),
-        (Known::No, Known::No, false),
-        (Known::Unknown, Known::Unknown, false),
+        (Some(false), Some(true), true),
+        (Some(false), Some(false), false),
+        (None, None, false),
     ] {
         let before = Snapshot { filtering: at_start, ..sample(1000, 0) };
         let last = Snapshot { filtering: at_end, ..sample(1100, 5_000_000) };
         let (_dir, governor, first) = governor(vec![before, last]);
         let mut window = GovernedWindow::open(governor, first, ms(1020)).unwrap();
-        assert_eq!(window.is_filtered(), at_start == Known::Yes);
+        assert_eq!(window.is_filtered(), at_start == Some(true));
         window.end(ms(1150)).unwrap();
         assert_eq!(window.is_filtered(), expected, "{at_start:?} {at_end:?}");
     }
@@ -171,7 +171,7 @@ fn what_the_governor_lost_is_a_gap_with_its_bound() {
         let mut sample = sample(at, microjoules);
         let domain = &mut sample.domains[0];
         // From 1500 to 2000 ms nothing was counted; boot time is a second ahead.
-        domain.epoch = 3000;
+        domain.epoch = EpochStart::from_millis(3000);
         domain.gaps = 1;
         domain.gap_time = ms(500);
         domain.gap_most = Microjoules::new(130_000_000);

@@ -10,6 +10,7 @@ use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow, Whose};
 use carbon_ops_meter::sensor::Exclusion;
 use carbon_ops_units::Microjoules;
 
+use crate::boot;
 use crate::nvml::Fake;
 
 const OURS: u32 = 100;
@@ -52,7 +53,7 @@ impl Script {
         let base = Instant::now();
         let now = Cell::new(Duration::from_secs(1));
         let clock = || base + now.get();
-        let mut window = GpuWindow::open(fake.present(), &clock, &mut |pid| match pid {
+        let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut |pid| match pid {
             // Nothing of the workload's is there before it starts.
             OURS => Whose::Unseen,
             pid => who(pid),
@@ -162,6 +163,15 @@ fn without_times_all_is_theirs_who_alone_were_there() {
     }
 }
 
+/// Half a second, in which the driver has not sampled yet.
+#[test]
+fn a_driver_that_refuses_to_name_processes_does_not_say_that_nobody_is_there() {
+    let refuses = "0.samples -\n0.processes !4\n";
+    assert_used(&Script::new().then(5, 300, refuses).play_then(refuses), [0.0, 0.0, 1.0]);
+    let nobody = "0.samples -\n0.processes -\n";
+    assert_used(&Script::new().then(5, 300, nobody).play(), [0.0; 3]);
+}
+
 /// The workload's process has gone before the last look: what passed since the one before is still its.
 #[test]
 fn without_times_a_process_that_has_ended_had_its_last_second() {
@@ -194,7 +204,7 @@ fn a_counter_that_fails_to_the_end_is_a_gap_that_is_filled() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, &mut who);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
     for step in 1..=40u64 {
         now.set(Duration::from_millis(step * 100));
         // 200 W for two seconds, and then the GPU falls off the bus.
@@ -228,7 +238,7 @@ fn two_gpus_are_measured_each_for_itself_and_one_that_rests_is_left_out() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, &mut who);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
     for step in 1..=20u64 {
         now.set(Duration::from_millis(step * 100));
         fake.answers(&state(1_000 + step * 1_000, 1 + step));
@@ -253,7 +263,7 @@ fn a_gpu_without_a_counter_is_estimated_within_what_its_power_leaves_open() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, &mut who);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
     for mw in [200_000, 100_000] {
         now.set(now.get() + Duration::from_secs(1));
         fake.passes(Duration::from_secs(1));
@@ -283,7 +293,7 @@ fn a_process_that_was_announced_need_not_be_seen_alive() {
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
     let gone = &mut |_| Whose::Unseen;
-    let mut window = GpuWindow::open(fake.present(), &clock, gone);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, gone);
     window.expect(OURS);
     now.set(Duration::from_millis(500));
     fake.answers(&answers(150_000, 1, "0.samples 100:@:100\n"));
@@ -299,7 +309,7 @@ fn a_window_shorter_than_a_step_is_interpolated_over_the_counters_period() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, &mut who);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
     now.set(Duration::from_millis(30));
     window.end(&clock, &mut who);
     let mut sleep = |pause| {

@@ -23,6 +23,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use carbon_ops_meter::clock::Moment;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Availability;
 use carbon_ops_meter::sensor::Exclusion;
@@ -87,7 +88,7 @@ impl FakeHost {
         let base = Instant::now();
         let elapsed = Cell::new(Duration::ZERO);
         let clock = || base + elapsed.get();
-        let (availability, window) = Window::open(&self.root(), &clock);
+        let (availability, window) = Window::open(&self.root(), &clock, boot);
         assert_eq!(availability, Availability::Present);
         let mut window = window.unwrap();
         for tick in 1..20 {
@@ -104,6 +105,11 @@ impl FakeHost {
         window.end(&clock);
         window.close(Duration::from_secs(2), &clock, &mut sleep).unwrap()
     }
+}
+
+/// A machine that was started an hour ago.
+fn boot() -> Moment {
+    Moment::from_nanos(3_600_000_000_000)
 }
 
 fn own(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -259,6 +259,17 @@ fn what_is_absent_says_why() {
     assert!(host.absent(None).contains("virtual machine"));
     host.set(0, &[INTEL_UNIT]);
     assert!(host.absent(None).contains("package-0"));
+    // A Xeon's memory has a unit of its own, a Core's has not: without the model, nobody knows.
+    for (lacking, said) in [("cpu family", "cpu family"), ("model\t", "model")] {
+        let host = FakeHost::new(SKYLAKE_X, &[(0, 0)]);
+        host.set(0, &[INTEL_UNIT, (0x611, 5), (0x619, 6)]);
+        let file = host.path("proc/cpuinfo");
+        let text = fs::read_to_string(&file).unwrap();
+        let kept = text.lines().filter(|line| !line.starts_with(lacking));
+        fs::write(file, kept.collect::<Vec<_>>().join("\n")).unwrap();
+        let why = host.absent(None);
+        assert!(why.ends_with(&format!("does not tell the processor's {said}")), "{why}");
+    }
     let arm = FakeHost::new(("Apple", 0, 0), &[]);
     assert!(arm.absent(None).contains("Apple"));
 }

@@ -11,25 +11,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use carbon_ops_meter::sensor::nvml::{Nvml, Share};
+use carbon_ops_meter::sensor::nvml::{Nvml, SAMPLED_WITHIN, Share, longest_interval, weight};
 use carbon_ops_meter::sensor::{Backend as _, Exclusion, ReadFault};
 use carbon_ops_units::Microjoules;
 
 use super::tally::Tally;
 use super::totals::Total;
-
-/// Slowest look, as in `carbon_ops_meter::gpu`.
-const INTERVAL_MAX: Duration = Duration::from_secs(1);
-
-/// Slowest reading of a GPU that tells its power only, which is integrated; ibid.
-const INTERVAL_MAX_POWER: Duration = Duration::from_millis(100);
-
-/// The driver samples processes every 1/6 s to 1 s, by product (NVML API reference,
-/// `nvmlUtilization_t`): where nobody is named for twice as long, nobody was there.
-const SAMPLED_WITHIN: Duration = Duration::from_secs(2);
-
-/// Energy that a second weighs beside the counted one, in J: nothing, unless the counter rests.
-const REST: f64 = 1e-9;
 
 /// The GPUs that NVIDIA's library shows.
 pub struct GpuWatch {
@@ -101,7 +88,7 @@ impl GpuWatch {
             gpus.push(Gpu { index, tally, usage });
         }
         let power_only = gpus.iter().any(|gpu| nvml.integral(gpu.index).is_some());
-        let regular = if power_only { INTERVAL_MAX_POWER } else { INTERVAL_MAX };
+        let regular = longest_interval(power_only);
         let due = now + regular;
         (!gpus.is_empty()).then_some(Self { nvml, gpus, incomplete, regular, due })
     }
@@ -125,6 +112,7 @@ impl GpuWatch {
     pub fn poll(&mut self, now: Instant) {
         for gpu in &mut self.gpus {
             gpu.tally.observe(self.nvml.read(gpu.index));
+            // A driver that refuses names nobody to remember; it takes no time from anybody.
             let holders = self.nvml.holders(gpu.index).unwrap_or_default();
             let told = told(self.nvml.processes(gpu.index));
             gpu.usage.give(told, &holders, gpu.tally.counter().total(), now);
@@ -171,8 +159,8 @@ impl Usage {
     /// Gives the energy since the last look.
     fn give(&mut self, told: Told, holders: &[u32], total: Microjoules, now: Instant) {
         let passed = now.saturating_duration_since(self.given.1);
-        let energy = total.checked_sub(self.given.0).unwrap_or(Microjoules::ZERO);
-        let weight = energy.as_joules() + REST * passed.as_secs_f64();
+        let energy = total.saturating_sub(self.given.0);
+        let weight = weight(energy, passed);
         self.given = (total, now);
         self.all += weight;
         for &pid in holders {

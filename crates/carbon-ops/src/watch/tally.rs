@@ -5,15 +5,12 @@
 use std::time::Duration;
 
 use carbon_ops_meter::accumulator::GapReason;
-use carbon_ops_meter::counter::{Break, Counter, Step};
+use carbon_ops_meter::clock::EpochStart;
+use carbon_ops_meter::counter::{Counter, Step};
 use carbon_ops_meter::sensor::{Domain, ReadFault};
 
 use super::totals::Total;
 use crate::env::Env;
-
-/// A counter that rests this long is stuck: the meter's 1 s, and one more since the age of its first
-/// reading is not known.
-const STUCK_AFTER: Duration = Duration::from_secs(2);
 
 /// A counted domain.
 #[derive(Debug)]
@@ -21,6 +18,7 @@ pub(super) struct Tally {
     domain: Domain,
     source: &'static str,
     counter: Counter,
+    epoch: EpochStart,
     fault: Option<GapReason>,
     breaks: Vec<(GapReason, Duration)>,
 }
@@ -28,7 +26,14 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn new(domain: &Domain, source: &'static str) -> Self {
         let counter = Counter::new(domain.scale, domain.ceiling);
-        Self { domain: domain.clone(), source, counter, fault: None, breaks: Vec::new() }
+        Self {
+            domain: domain.clone(),
+            source,
+            counter,
+            epoch: EpochStart::default(),
+            fault: None,
+            breaks: Vec::new(),
+        }
     }
 
     pub(super) fn domain(&self) -> &Domain {
@@ -41,16 +46,15 @@ impl Tally {
 
     /// Takes a reading of now, or why there is none.
     pub(super) fn observe(&mut self, reading: Result<u64, ReadFault>) {
-        let step = reading.map(|reading| self.counter.observe(reading, Env::boot_time()));
+        let now = Env::boot_time();
+        let step = reading.map(|reading| self.counter.observe(reading, now));
+        if let Ok(Step::Baseline | Step::Rebased { .. }) = step {
+            self.epoch = self.epoch.next(now);
+        }
         self.fault = match step {
             Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => None,
             Ok(Step::Rebased { why, lost, .. }) => {
-                let reason = match why {
-                    Break::Reset => GapReason::Reset,
-                    Break::Jump => GapReason::Jump,
-                    Break::AmbiguousWrap => GapReason::AmbiguousWrap,
-                };
-                self.breaks.push((reason, lost));
+                self.breaks.push((why.into(), lost));
                 None
             }
             Ok(Step::Skipped) | Err(ReadFault::Retry) => Some(GapReason::Unreadable),
@@ -60,17 +64,14 @@ impl Tally {
 
     /// The total as of the last reading, with what was broken since the last call.
     pub(super) fn total(&mut self) -> Total {
-        // On a clock that runs while the machine is suspended: counters do, too.
-        let resting = self.counter.resting_since().map(|since| Env::boot_time().since(since));
-        let stuck = resting.is_some_and(|resting| resting > STUCK_AFTER);
         Total {
             name: self.domain.name.clone(),
             kind: self.domain.kind,
             source: self.source,
             ceiling: self.domain.ceiling,
             energy: self.counter.total(),
-            epoch: self.counter.epoch(),
-            fault: self.fault.or_else(|| stuck.then_some(GapReason::Stuck)),
+            epoch: self.epoch,
+            fault: self.fault.or_else(|| self.counter.is_stuck().then_some(GapReason::Stuck)),
             breaks: std::mem::take(&mut self.breaks),
         }
     }

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::attribution::{CpuUse, Idle};
 use carbon_ops_meter::client::Governor;
+use carbon_ops_meter::clock::EpochStart;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::powercap::{Topology, Zone, mirrors};
 use carbon_ops_meter::sensor::{Availability, Exclusion, Kind};
-use carbon_ops_meter::snapshot::{DomainTotal, Known, Snapshot, Text};
+use carbon_ops_meter::snapshot::{DomainTotal, Snapshot, Text};
 use carbon_ops_record::{AttributionMode, Quality};
 use carbon_ops_units::{Microjoules, Watts};
 
@@ -73,8 +74,8 @@ pub struct Total {
     /// Power that it cannot exceed.
     pub ceiling: Watts,
     pub energy: Microjoules,
-    /// One more after each break, which hides energy.
-    pub epoch: u64,
+    /// Changes with each break, which hides energy.
+    pub epoch: EpochStart,
     /// Why the total may stand still although energy flows.
     pub fault: Option<GapReason>,
     /// Breaks since the last read, with the time that they hide.
@@ -274,7 +275,7 @@ impl Totals for Governed {
     }
 
     fn is_filtered(&self) -> bool {
-        self.snapshot.filtering == Known::Yes
+        self.snapshot.filtering == Some(true)
     }
 }
 
@@ -315,7 +316,7 @@ pub struct DomainEnergy {
     /// What of it no reading carries yet: filled in with the domain's mean power.
     pub filled: Microjoules,
     /// Of a counter, with its epoch.
-    pub total: Option<(Microjoules, u64)>,
+    pub total: Option<(Microjoules, EpochStart)>,
 }
 
 /// What a counter did not cover.
@@ -545,10 +546,10 @@ impl Last {
     /// The energy up to `total`; nothing is known of a domain that never moved and has a fault.
     fn advance(&mut self, total: Total, elapsed: Duration) -> Option<DomainEnergy> {
         let nothing = Microjoules::ZERO;
-        let delta = total.energy.checked_sub(self.total.energy).unwrap_or(nothing);
+        let delta = total.energy.saturating_sub(self.total.energy);
         // What was filled in earlier arrives now.
-        let arrived = delta.checked_sub(self.filled).unwrap_or(nothing);
-        self.filled = self.filled.checked_sub(delta).unwrap_or(nothing);
+        let arrived = delta.saturating_sub(self.filled);
+        self.filled = self.filled.saturating_sub(delta);
         let fill = match total.fault {
             Some(_) if delta == nothing => self.seen.0.over(self.seen.1)?.over(elapsed),
             _ => nothing,
@@ -596,7 +597,7 @@ mod tests {
                 source: "script",
                 ceiling: Watts::new(500.0).unwrap(),
                 energy: Microjoules::new(self.1 * 1_000_000),
-                epoch: 1,
+                epoch: EpochStart::from_millis(1),
                 fault: next.is_none().then_some(GapReason::Unreadable),
                 breaks: Vec::new(),
             }]

@@ -104,7 +104,8 @@ fn clock(sample: &Sample) -> String {
 
 fn host(sample: &Sample) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let memory = si(sample.memory.used_bytes as f64, "B");
+    let used = sample.memory.used_bytes.map(|bytes| si(bytes as f64, "B"));
+    let memory = used.unwrap_or_else(|| "unknown".into());
     format!(
         "host {} ({}), CPU {:.0} % of {}, memory {memory}",
         si(sample.host.power_w, "W"),

@@ -3,7 +3,7 @@
 //! Names, signatures and layouts are those of NVIDIA's `nvml.h`, which keeps them for as long as a name
 //! exists; what changes gets a name with a higher `_v`.
 //!
-//! Deliberately absent: what the numbers mean (see [`super`]).
+//! Out of scope: what the numbers mean (see [`super`]).
 #![expect(unsafe_code, reason = "calling a C library that is loaded at run time")]
 
 use std::error::Error as _;
@@ -186,7 +186,7 @@ impl Library {
 
     pub(super) fn uuid(&self, device: Device) -> Result<String, Code> {
         let mut text = [0u8; UUID_BYTES];
-        let length = c_uint::try_from(text.len()).unwrap_or(0);
+        let length = entries(text.len());
         // SAFETY: the handle is one of this library's. At most `length` bytes are written, which is
         // what the buffer has.
         Code::check(unsafe { (self.uuid)(device.0, text.as_mut_ptr().cast(), length) })?;
@@ -228,7 +228,7 @@ impl Library {
         let (mut samples, mut count) = room::<Sample>(count, 1);
         // SAFETY: as above, and at most `count` entries are written, which is what the buffer has.
         Code::check(unsafe { call(device.0, samples.as_mut_ptr(), &raw mut count, since) })?;
-        samples.truncate(usize::try_from(count).unwrap_or(0));
+        samples.truncate(size(count));
         Ok(samples)
     }
 
@@ -245,9 +245,10 @@ impl Library {
         // SAFETY: as above, and at most `count` entries are written, for each of which the buffer has
         // the largest size that was ever seen.
         Code::check(unsafe { call(device.0, &raw mut count, words.as_mut_ptr().cast()) })?;
-        words.truncate(usize::try_from(count).unwrap_or(0));
+        words.truncate(size(count));
         // The process number is the first half of the first word, on machines that are little-endian.
-        let low = |[word, _]: [u64; 2]| u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+        let low = |[word, _]: [u64; 2]| word as u32;
         Ok(words.into_iter().map(low).collect())
     }
 }
@@ -285,8 +286,20 @@ fn needed(code: c_int) -> Result<(), Code> {
     }
 }
 
+/// The library's count as ours.
+#[expect(clippy::expect_used, reason = "no Linux has an address space of 16 bits")]
+fn size(count: c_uint) -> usize {
+    usize::try_from(count).expect("at least 32 bits")
+}
+
+/// Our size of a buffer as the library's.
+#[expect(clippy::expect_used, reason = "called for what PROCESSES_MAX and UUID_BYTES bound")]
+fn entries(size: usize) -> c_uint {
+    c_uint::try_from(size).expect("a small buffer")
+}
+
 /// A buffer for so many entries and some more, `slots` of `T` each, and its size in entries.
 fn room<T: Copy + Default>(count: c_uint, slots: usize) -> (Vec<T>, c_uint) {
-    let entries = usize::try_from(count).unwrap_or(0).min(PROCESSES_MAX) + PROCESSES_SPARE;
-    (vec![T::default(); entries * slots], c_uint::try_from(entries).unwrap_or(0))
+    let wanted = size(count).min(PROCESSES_MAX) + PROCESSES_SPARE;
+    (vec![T::default(); wanted * slots], entries(wanted))
 }

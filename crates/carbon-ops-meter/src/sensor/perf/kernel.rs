@@ -1,6 +1,6 @@
 //! The system call `perf_event_open(2)`, which no safe function offers, with its proof.
 //!
-//! Deliberately absent: all of its features but counting one event of one CPU.
+//! Out of scope: all of its features but counting one event of one CPU.
 #![expect(unsafe_code, reason = "perf_event_open has no wrapper in libc")]
 
 use std::fs::File;
