@@ -2,7 +2,7 @@
 //! three scrapers, side by side with the truth.
 //!
 //! Time is virtual for a simulated register, so that ten minutes take a moment; a live register is read
-//! in real time ([`live`]). Our side is [`Counter`] itself and nothing that imitates it.
+//! in real time ([`crate::live`]). Our side is [`Counter`] itself and nothing that imitates it.
 //!
 //! Out of scope: printing, which is `main.rs`.
 
