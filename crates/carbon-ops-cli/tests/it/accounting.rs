@@ -29,7 +29,7 @@ fn all_seconds(times: &str) -> f64 {
 }
 
 fn counted_seconds(record: &Value) -> f64 {
-    let nanoseconds = decimal(&record["workload"]["cpu_time_ns"]);
+    let nanoseconds = decimal(&record["measurement"]["workload"]["cpu_time_ns"]);
     std::time::Duration::from_nanos(nanoseconds).as_secs_f64()
 }
 
@@ -61,7 +61,7 @@ fn a_grandchild_that_lost_its_parent_is_counted() {
     let told = orphans + all_seconds(&run.text());
     assert!(orphans > 0.1 && orphans > told / 2.0, "{orphans} of {told} s");
     assert_near(counted_seconds(&home.records()[0]), told, 0.02, "CPU time");
-    assert!(home.records()[0]["workload"].get("running").is_none());
+    assert!(home.records()[0]["measurement"]["workload"].get("running").is_none());
 }
 
 /// A shell that becomes `carbon-ops` by exec leaves it the children that the shell has reaped.
@@ -79,9 +79,9 @@ fn a_job_gets_its_share_of_the_active_energy() {
     let home = Home::new();
     let script = format!("for i in {{1..40}}; do {BURN}; done");
     let record = home.record(&["--", "bash", "-c", &script]);
-    let energy = &record["energy"];
+    let energy = &record["measurement"]["energy"];
     let active = double(&energy["host_uj"]) - double(&energy["idle_uj"]);
-    let ratio = double(&record["allocation_ratio"]);
+    let ratio = double(&record["measurement"]["allocation_ratio"]);
     assert!(ratio > 0.0 && ratio <= 1.0 && active > 0.0, "{record:#}");
     assert!((double(&energy["workload_uj"]) - active * ratio).abs() <= 1.0, "{record:#}");
 }
@@ -91,6 +91,6 @@ fn time_spent_asleep_is_not_cpu_time() {
     let home = Home::new();
     let record = recorded(&home, &mut home.carbon_ops(&["run", "--", "sleep", "0.3"]));
     assert!(counted_seconds(&record) < 0.05, "{record:#}");
-    assert!(decimal(&record["elapsed_ns"]) >= 300_000_000, "{record:#}");
+    assert!(decimal(&record["measurement"]["elapsed_ns"]) >= 300_000_000, "{record:#}");
     assert_eq!(done(&mut home.carbon_ops(&["ledger", "verify"])).code(), 0);
 }

@@ -85,7 +85,7 @@ fn a_record_of_ours_that_adds_up_is_taken() {
         members.remove(name);
     }
     let good = record.to_string();
-    record["energy"]["host_uj"] = 1.into();
+    record["measurement"]["energy"]["host_uj"] = 1.into();
     let appended = append(&home, "", &format!("{good}\n{record}\n"));
     assert_eq!(appended.code(), 2);
     assert!(appended.stderr.contains("line 2 was not appended"), "{}", appended.stderr);

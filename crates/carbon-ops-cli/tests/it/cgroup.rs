@@ -108,7 +108,7 @@ impl Drop for Group {
 }
 
 fn counted_seconds(record: &Value) -> f64 {
-    Duration::from_nanos(decimal(&record["workload"]["cpu_time_ns"])).as_secs_f64()
+    Duration::from_nanos(decimal(&record["measurement"]["workload"]["cpu_time_ns"])).as_secs_f64()
 }
 
 /// What the shells of [`BURN`] told of themselves.
@@ -140,7 +140,7 @@ fn children_that_nobody_reaps_are_counted() {
     assert_near(counted_seconds(&record), burnt, 0.08, "CPU time");
     assert!(counted_seconds(&record) >= burnt, "{record:#}");
     assert!(has(&record, "notes", NOTE), "{record:#}");
-    assert!(record["workload"].get("running").is_none(), "{record:#}");
+    assert!(record["measurement"]["workload"].get("running").is_none(), "{record:#}");
     assert_eq!(home.does(&["ledger", "verify", "--recompute"]).code(), 0);
     assert_eq!(group.children(), [""; 0]);
 }
@@ -276,7 +276,7 @@ fn a_daemon_is_running_and_its_cgroup_goes_with_a_later_run() {
     let name = format!("carbon-ops-{}-0", child.id());
     assert_eq!(finish(child).code(), 0);
     let record = &home.records()[0];
-    assert!(record["workload"]["running"].as_u64().unwrap() >= 1, "{record:#}");
+    assert!(record["measurement"]["workload"]["running"].as_u64().unwrap() >= 1, "{record:#}");
     assert!(has(record, "notes", "descendants_running") && has(record, "notes", NOTE));
     let burnt = burnt_seconds(&home);
     assert!(burnt > 0.03 && counted_seconds(record) >= burnt, "{burnt} s of {record:#}");

@@ -37,7 +37,7 @@ pub(crate) fn moving(counters: &[(&Path, u64, u64)]) -> String {
 }
 
 pub(crate) fn sensor<'r>(record: &'r Value, name: &str) -> &'r Value {
-    let sensors = record["sensors"].as_array().unwrap();
+    let sensors = record["measurement"]["sensors"].as_array().unwrap();
     sensors.iter().find(|sensor| sensor["name"] == name).unwrap()
 }
 
@@ -68,14 +68,15 @@ fn counters_that_move_are_measured_to_the_microjoule() {
         "-c",
         &script,
     ]);
-    assert_eq!(record["energy"]["host_uj"], 10_000_000 + 1_234_560 + 7_000_010);
+    assert_eq!(record["measurement"]["energy"]["host_uj"], 10_000_000 + 1_234_560 + 7_000_010);
     let of = |domain: &Value| {
         (domain["name"].as_str().unwrap().to_owned(), domain["delta_uj"].as_u64().unwrap())
     };
-    let domains: Vec<_> = record["domains"].as_array().unwrap().iter().map(of).collect();
+    let domains: Vec<_> =
+        record["measurement"]["domains"].as_array().unwrap().iter().map(of).collect();
     let expected = [("dram-0", 1_234_560), ("package-0", 10_000_000), ("package-1", 7_000_010)];
     assert_eq!(domains, expected.map(|(name, energy)| (name.to_owned(), energy)));
-    let mut excluded: Vec<String> = record["excluded"]
+    let mut excluded: Vec<String> = record["measurement"]["excluded"]
         .as_array()
         .unwrap()
         .iter()
@@ -94,8 +95,11 @@ fn counters_that_move_are_measured_to_the_microjoule() {
     );
     assert_eq!((&record["simulated"], &record["quality_flag"]), (&true.into(), &"measured".into()));
     assert_eq!(sensor(&record, "sysfs")["status"], "used");
-    assert_eq!((&record["gaps"], &record["coverage_pct"]), (&serde_json::json!([]), &100.into()));
-    assert_eq!(record["attribution_mode"], "cpu_time");
+    assert_eq!(
+        (&record["measurement"]["gaps"], &record["coverage_pct"]),
+        (&serde_json::json!([]), &100.into())
+    );
+    assert_eq!(record["measurement"]["attribution_mode"], "cpu_time");
     assert_eq!(home.does(&["ledger", "verify", "--recompute"]).code(), 0);
 }
 
@@ -113,7 +117,7 @@ fn the_epoch_of_a_runs_own_counters_is_when_they_were_first_read() {
         let script = moving(&[(&package, 100_000_000, 1_000_000)]);
         let before = milliseconds();
         let record = home.record(&["--powercap-root", &class(&home), "--", "sh", "-c", &script]);
-        let epoch = decimal(&record["domains"][0]["epoch"]);
+        let epoch = decimal(&record["measurement"]["domains"][0]["epoch"]);
         assert!((before..milliseconds()).contains(&epoch), "{epoch} began before {before} ms");
         epoch
     };
@@ -132,8 +136,8 @@ fn a_wrap_is_counted_once() {
          sleep 0.05; done"
     );
     let record = home.record(&["--powercap-root", &class(&home), "--", "sh", "-c", &script]);
-    assert_eq!(record["energy"]["host_uj"], 10_000_000, "{record:#}");
-    assert_eq!(record["domains"][0]["wraps"], 1);
+    assert_eq!(record["measurement"]["energy"]["host_uj"], 10_000_000, "{record:#}");
+    assert_eq!(record["measurement"]["domains"][0]["wraps"], 1);
 }
 
 #[test]
@@ -154,8 +158,11 @@ fn counters_that_rest_are_not_believed() {
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let record = &home.records()[0];
     crate::home::conserves_energy(record);
-    assert!(record["energy"]["host_uj"].as_u64().unwrap() > 0);
-    assert!(record["model"].is_object() && record["attribution_mode"] == "monitor_only");
+    assert!(record["measurement"]["energy"]["host_uj"].as_u64().unwrap() > 0);
+    assert!(
+        record["measurement"]["model"].is_object()
+            && record["measurement"]["attribution_mode"] == "monitor_only"
+    );
     let sysfs = sensor(record, "sysfs");
     assert_eq!(sysfs["status"], "failed");
     let reason = sysfs["reason"].as_str().unwrap();
@@ -229,7 +236,7 @@ fn counters_that_only_root_may_read_are_denied_with_the_remedy() {
     let sysfs = sensor(&record, "sysfs");
     assert_eq!(sysfs["status"], "denied", "{record:#}");
     assert!(sysfs["reason"].as_str().unwrap().contains("root"), "{sysfs}");
-    let excluded = &record["excluded"][0];
+    let excluded = &record["measurement"]["excluded"][0];
     assert_eq!(excluded["reason"], "permission_denied", "{record:#}");
     assert!(has(&record, "notes", "zone_unreadable"), "{record:#}");
     assert_ne!(record["quality_flag"], "measured");
@@ -254,7 +261,7 @@ fn a_zone_that_vanishes_is_a_gap() {
         "-c",
         &script,
     ]);
-    let gaps = record["gaps"].as_array().unwrap();
+    let gaps = record["measurement"]["gaps"].as_array().unwrap();
     assert_eq!(gaps.len(), 1, "{record:#}");
     assert_eq!((&gaps[0]["domain"], &gaps[0]["bridged"]), (&"dram-0".into(), &false.into()));
     assert!(record["coverage_pct"].as_f64().unwrap() < 100.0, "{record:#}");

@@ -89,7 +89,7 @@ fn record(filtering: Option<bool>) -> Value {
     let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sh", "-c", BUSY]);
     command.env("CARBON_OPS_GOVERNOR_SOCKET", socket).env("IDLE_BASELINE_WATTS", "1");
     let record = recorded(&home, command.env("CARBON_OPS_NVML", "off"));
-    assert_eq!(record["attribution_mode"], "governor_cpu_time", "{record:#}");
+    assert_eq!(record["measurement"]["attribution_mode"], "governor_cpu_time", "{record:#}");
     let verified = home.does(&["ledger", "verify", "--recompute"]);
     assert_eq!(verified.code(), 0, "{}{}", verified.text(), verified.stderr);
     record
@@ -102,8 +102,9 @@ fn a_record_of_filtered_energies_says_so_and_knows_them_less_well() {
         assert_eq!(has(&record, "notes", "energy_filtered"), filtering == Some(true));
         let inputs = record["inputs"].as_array().unwrap();
         let meter = inputs.iter().find(|input| input["name"] == "meter").unwrap();
-        let seconds = Duration::from_nanos(decimal(&record["elapsed_ns"])).as_secs_f64();
-        let energy = |part: &str| double(&record["energy"][part]);
+        let seconds =
+            Duration::from_nanos(decimal(&record["measurement"]["elapsed_ns"])).as_secs_f64();
+        let energy = |part: &str| double(&record["measurement"]["energy"][part]);
         let whole = energy("host_uj") / (energy("host_uj") - energy("idle_uj"));
         let expected = 0.05f64.hypot(blur / seconds.max(1.0).sqrt()) * whole;
         assert_near(double(&meter["cv"]), expected, 1e-3, "cv");

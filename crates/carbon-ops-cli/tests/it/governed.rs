@@ -102,14 +102,18 @@ fn a_run_takes_the_governors_totals_and_they_are_the_truth() {
     let home = Home::new();
     for (script, quality) in [("sleep 3", "measured"), ("exit 0", "estimated")] {
         let record = governor.run(&home, script);
-        assert_eq!(record["attribution_mode"], "governor_cpu_time");
+        assert_eq!(record["measurement"]["attribution_mode"], "governor_cpu_time");
         assert_eq!(record["quality_flag"], quality, "{script}");
         assert_eq!(record["simulated"], true);
-        assert_eq!(record["sensors"][0]["name"], "governor");
-        assert_eq!(record["sensors"][0]["status"], "used");
+        assert_eq!(record["measurement"]["sensors"][0]["name"], "governor");
+        assert_eq!(record["measurement"]["sensors"][0]["status"], "used");
         assert!(!notes(&record).contains(&"governor_absent"));
-        let names: Vec<_> =
-            record["domains"].as_array().unwrap().iter().map(|domain| &domain["name"]).collect();
+        let names: Vec<_> = record["measurement"]["domains"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|domain| &domain["name"])
+            .collect();
         assert_eq!(names, ["dram-0", "package-0"]);
         // Between two samples the power is constant here, so that the straight line is the truth.
         let truth = truth(&simulator.path(""), &["package-0", "dram"], &record);
@@ -132,10 +136,10 @@ fn a_governor_that_is_killed_and_replaced_during_a_run_loses_nothing() {
     assert!(running.wait_with_output().unwrap().status.success());
     let shown = done(&mut home.carbon_ops(&["ledger", "show", "--json", "--last", "1"]));
     let record: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!(record["attribution_mode"], "governor_cpu_time");
+    assert_eq!(record["measurement"]["attribution_mode"], "governor_cpu_time");
     let truth = truth(&simulator.path(""), &["package-0", "dram"], &record);
     assert!((host(&record) - truth).abs() <= 73.0 * 3000.0 + 20_000.0, "{}", host(&record));
-    assert_eq!(record["gaps"].as_array().unwrap().len(), 0);
+    assert_eq!(record["measurement"]["gaps"].as_array().unwrap().len(), 0);
 }
 
 #[test]
@@ -167,7 +171,7 @@ fn totals_of_two_runs_telescope() {
     let governor = Governor::start(&simulator);
     let home = Home::new();
     let [first, second] = ["sleep 0.5", "sleep 0.5"].map(|script| governor.run(&home, script));
-    let of = |record: &Value, member: &str| decimal(&record["domains"][1][member]);
+    let of = |record: &Value, member: &str| decimal(&record["measurement"]["domains"][1][member]);
     assert_eq!(of(&first, "epoch"), of(&second, "epoch"));
     assert!(of(&first, "end_uj") <= of(&second, "start_uj"));
 }
@@ -185,14 +189,14 @@ fn a_governor_that_dies_during_a_run_leaves_an_estimate_with_the_reason() {
     assert!(running.wait_with_output().unwrap().status.success());
     let shown = done(&mut home.carbon_ops(&["ledger", "show", "--json", "--last", "1"]));
     let record: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!(record["attribution_mode"], "monitor_only");
-    assert_eq!(record["sensors"][0]["status"], "failed");
-    assert!(record["sensors"][0]["reason"].as_str().unwrap().contains("governor"));
+    assert_eq!(record["measurement"]["attribution_mode"], "monitor_only");
+    assert_eq!(record["measurement"]["sensors"][0]["status"], "failed");
+    assert!(record["measurement"]["sensors"][0]["reason"].as_str().unwrap().contains("governor"));
 }
 
 /// Of each domain that a record has totals of: from where to where, in uJ.
 fn totals(record: &Value) -> Vec<(String, u64, u64)> {
-    let domains = record["domains"].as_array().unwrap().iter();
+    let domains = record["measurement"]["domains"].as_array().unwrap().iter();
     let of = |domain: &Value| {
         let name = domain["name"].as_str().unwrap().to_owned();
         (name, decimal(&domain["start_uj"]), decimal(&domain["end_uj"]))
@@ -214,7 +218,7 @@ fn the_energy_of_a_run_whose_record_is_missing_is_named_between_the_two_beside_i
     let ran = done(command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket()));
     assert_eq!(ran.code(), 0, "{}", ran.stderr);
     let after = governor.run(&home, "sleep 1");
-    assert_eq!(before["boot_id"], after["boot_id"]);
+    assert_eq!(before["measurement"]["boot_id"], after["measurement"]["boot_id"]);
 
     let verified = home.does(&["ledger", "verify", "--complete", "--json"]);
     assert_eq!(verified.code(), 1, "{}", verified.text());

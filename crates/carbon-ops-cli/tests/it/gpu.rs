@@ -83,7 +83,12 @@ fn job(of_processes: &str) -> Value {
 }
 
 fn domain<'r>(record: &'r Value, name: &str) -> &'r Value {
-    record["domains"].as_array().unwrap().iter().find(|domain| domain["name"] == name).unwrap()
+    record["measurement"]["domains"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|domain| domain["name"] == name)
+        .unwrap()
 }
 
 fn energy_of(domain: &Value) -> u64 {
@@ -124,9 +129,9 @@ fn a_job_alone_on_a_gpu_has_all_of_its_energy() {
     assert_eq!(gpu["start_uj"], "5000000");
     assert_a_second_of_work(gpu);
     assert_percent(&record, 100.0);
-    let host = record["energy"]["host_uj"].as_u64().unwrap();
+    let host = record["measurement"]["energy"]["host_uj"].as_u64().unwrap();
     assert_eq!(host, energy_of(gpu) + energy_of(domain(&record, "package-0")));
-    assert!(record["energy"]["workload_uj"].as_u64().unwrap() >= energy_of(gpu));
+    assert!(record["measurement"]["energy"]["workload_uj"].as_u64().unwrap() >= energy_of(gpu));
     for (note, expected) in [
         ("gpu_by_time", true),
         ("gpu_by_process", false),
@@ -151,7 +156,7 @@ fn a_job_alone_on_a_gpu_has_all_of_its_energy() {
         (&"used".into(), &true.into())
     );
     // The package is shared as ever, next to a GPU that has no part in it.
-    assert_eq!(record["attribution_mode"], "cpu_time");
+    assert_eq!(record["measurement"]["attribution_mode"], "cpu_time");
 }
 
 #[test]
@@ -160,8 +165,8 @@ fn a_process_that_is_not_the_commands_keeps_its_part() {
     let record = job(&format!("0.samples $$:$i:25,{other}:$i:50\n0.processes $$,{other}\n"));
     assert_percent(&record, 25.0);
     let gpu = energy_of(domain(&record, "gpu-0"));
-    assert!(record["energy"]["others_uj"].as_u64().unwrap() >= gpu / 2 - 1);
-    assert!(record["energy"]["idle_uj"].as_u64().unwrap() >= gpu / 4 - 1);
+    assert!(record["measurement"]["energy"]["others_uj"].as_u64().unwrap() >= gpu / 2 - 1);
+    assert!(record["measurement"]["energy"]["idle_uj"].as_u64().unwrap() >= gpu / 4 - 1);
     assert!(has(&record, "notes", "gpu_by_time") && !has(&record, "notes", "gpu_unattributed"));
 }
 
@@ -181,7 +186,7 @@ fn children_of_the_command_are_the_commands() {
 fn a_gpu_that_nobody_used_is_idle_and_not_the_workloads() {
     let record = job("0.samples -\n0.processes -\n");
     let gpu = energy_of(domain(&record, "gpu-0"));
-    assert!(record["energy"]["idle_uj"].as_u64().unwrap() >= gpu, "{record:#}");
+    assert!(record["measurement"]["energy"]["idle_uj"].as_u64().unwrap() >= gpu, "{record:#}");
     assert!(inputs(&record, "gpu_attribution").is_empty());
 }
 
@@ -196,7 +201,7 @@ fn without_times_the_only_ones_there_have_all_and_it_is_said() {
     let other = std::process::id();
     let record = job(&format!("0.samples !3\n0.processes $$,{other}\n"));
     let gpu = energy_of(domain(&record, "gpu-0"));
-    assert!(record["energy"]["others_uj"].as_u64().unwrap() >= gpu, "{record:#}");
+    assert!(record["measurement"]["energy"]["others_uj"].as_u64().unwrap() >= gpu, "{record:#}");
     assert!(has(&record, "notes", "gpu_unattributed") && !has(&record, "notes", "gpu_by_time"));
 }
 
@@ -213,7 +218,7 @@ fn a_counter_that_fails_midway_is_a_gap_and_flagged() {
         moving(&[(&package, 100_000_000, 1_000_000)])
     );
     let record = run(&home, &library, &script);
-    let gaps = record["gaps"].as_array().unwrap();
+    let gaps = record["measurement"]["gaps"].as_array().unwrap();
     assert_eq!(gaps.len(), 1, "{record:#}");
     assert_eq!((&gaps[0]["domain"], &gaps[0]["reason"]), (&"gpu-0".into(), &"vanished".into()));
     assert_eq!(record["quality_flag"], "estimated");
@@ -234,13 +239,23 @@ fn two_gpus_add_up_beside_a_model() {
     fs::create_dir_all(home.path("sys/class/powercap")).unwrap();
     let script = playing(&home, &text);
     let record = run(&home, &library, &script);
-    assert!(record["model"].is_object() && record["attribution_mode"] == "monitor_only");
-    let names: Vec<_> = record["domains"].as_array().unwrap().iter().map(|d| &d["name"]).collect();
+    assert!(
+        record["measurement"]["model"].is_object()
+            && record["measurement"]["attribution_mode"] == "monitor_only"
+    );
+    let names: Vec<_> =
+        record["measurement"]["domains"].as_array().unwrap().iter().map(|d| &d["name"]).collect();
     assert_eq!(names, ["cpu", "memory", "gpu-0", "gpu-1"]);
     assert_percent(&record, 100.0);
     let (ours, theirs) = (domain(&record, "gpu-0"), domain(&record, "gpu-1"));
-    assert!(record["energy"]["workload_uj"].as_u64().unwrap() >= energy_of(ours), "{record:#}");
-    assert!(record["energy"]["others_uj"].as_u64().unwrap() >= energy_of(theirs), "{record:#}");
+    assert!(
+        record["measurement"]["energy"]["workload_uj"].as_u64().unwrap() >= energy_of(ours),
+        "{record:#}"
+    );
+    assert!(
+        record["measurement"]["energy"]["others_uj"].as_u64().unwrap() >= energy_of(theirs),
+        "{record:#}"
+    );
 }
 
 #[test]
@@ -270,7 +285,7 @@ fn a_library_that_is_named_and_missing_is_said_and_stops_nothing() {
     let mut command = home.carbon_ops(&["run", "--", "true"]);
     assert_eq!(done(command.env("CARBON_OPS_NVML", "off")).code(), 0);
     let record = &home.records()[1];
-    let sensors = record["sensors"].as_array().unwrap();
+    let sensors = record["measurement"]["sensors"].as_array().unwrap();
     assert!(!sensors.iter().any(|sensor| sensor["name"] == "nvml"), "{record:#}");
     assert!(has(record, "notes", "unseen_gpu"));
     let shown = done(home.carbon_ops(&["config", "show"]).env("CARBON_OPS_NVML", "off"));
@@ -339,7 +354,7 @@ fn the_governors_gpus_are_shared_by_gpu_time_and_not_by_cpu_time() {
         command.env("CARBON_OPS_GOVERNOR_SOCKET", &socket);
         let nvml: &Path = if direct { &library } else { Path::new("off") };
         let record = recorded(&home, command.env("CARBON_OPS_NVML", nvml));
-        assert_eq!(record["attribution_mode"], "governor_cpu_time", "{record:#}");
+        assert_eq!(record["measurement"]["attribution_mode"], "governor_cpu_time", "{record:#}");
         let gpu = domain(&record, "gpu-0");
         assert_eq!(gpu["backend"], "nvml");
         assert_a_second_of_work(gpu);
@@ -366,7 +381,7 @@ fn a_gpu_that_the_governor_cannot_read_any_more_is_left_out_and_said() {
     let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sh", "-c", &script]);
     command.env("CARBON_OPS_GOVERNOR_SOCKET", &socket).env("CARBON_OPS_NVML", "off");
     let record = recorded(&home, &mut command);
-    let excluded = &record["excluded"][0];
+    let excluded = &record["measurement"]["excluded"][0];
     assert_eq!((&excluded["name"], &excluded["reason"]), (&"gpu-0".into(), &"unreadable".into()));
     assert!(has(&record, "notes", "unseen_gpu") && has(&record, "notes", "zone_unreadable"));
     assert_eq!(record["quality_flag"], "estimated");

@@ -88,18 +88,22 @@ pub(crate) fn lines(file: &Path) -> Vec<Value> {
 
 /// Every record keeps the sum, so that every test that makes one looks.
 pub(crate) fn conserves_energy(record: &Value) {
-    let part = |name: &str| record["energy"][name].as_u64().unwrap();
+    let part = |name: &str| record["measurement"]["energy"][name].as_u64().unwrap();
     let sum = part("workload_uj") + part("others_uj") + part("idle_uj");
     assert_eq!(part("host_uj"), sum, "{record:#}");
     let of = |domain: &Value| {
         domain["delta_uj"].as_i64().unwrap() + domain["adjust_uj"].as_i64().unwrap_or(0)
     };
-    let domains: i64 = record["domains"].as_array().unwrap().iter().map(of).sum();
+    let domains: i64 = record["measurement"]["domains"].as_array().unwrap().iter().map(of).sum();
     assert_eq!(i64::try_from(part("host_uj")).unwrap(), domains, "{record:#}");
     // No more CPU time than there was: what runs on after the end is not counted. Ticks and the
     // moment of looking leave some slack.
-    let existed = decimal(&record["elapsed_ns"]) * record["cpu"]["count"].as_u64().unwrap();
-    assert!(decimal(&record["workload"]["cpu_time_ns"]) <= existed + 50_000_000, "{record:#}");
+    let existed = decimal(&record["measurement"]["elapsed_ns"])
+        * record["measurement"]["cpu"]["count"].as_u64().unwrap();
+    assert!(
+        decimal(&record["measurement"]["workload"]["cpu_time_ns"]) <= existed + 50_000_000,
+        "{record:#}"
+    );
 }
 
 /// Whether `found` is `expected` but for a share of it.

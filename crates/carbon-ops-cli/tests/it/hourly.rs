@@ -49,7 +49,7 @@ fn a_file_of_ones_own_prices_the_command_and_the_record_keeps_measurement_and_sl
     assert_eq!((&record["schema_version"], &record["source"]), (&2.into(), &"file".into()));
     near(&record["grams"], double(&record["energy_kwh"]) * 1.5 * 123.0);
     near(&record["grid"]["slots"]["list"][0]["g_per_kwh"], 123.0);
-    assert_eq!(record["workload"]["program"], "bash");
+    assert_eq!(record["measurement"]["workload"]["program"], "bash");
     crate::home::conserves_energy(&record);
     for word in
         ["123 g/kWh", "average lifecycle of file", "1 slot, ", "declared, 100 % of the energy"]

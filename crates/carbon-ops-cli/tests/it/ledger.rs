@@ -406,7 +406,7 @@ fn on_a_disk_that_the_command_fills_the_record_is_told_and_earlier_ones_stay() {
         assert_eq!(codes[4..], [0, 0]);
         let told = told(&home);
         assert_eq!(
-            (&told["labels"]["n"], &told["workload"]["exit_code"]),
+            (&told["labels"]["n"], &told["measurement"]["workload"]["exit_code"]),
             (&"lost".into(), &own.into())
         );
         unharmed(&home);

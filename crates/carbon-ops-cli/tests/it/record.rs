@@ -112,7 +112,7 @@ fn the_schema_lists_every_member_of_a_record_and_nothing_is_missing() {
     }
     // The check can complain.
     let mut wrong = without_ledgers_own(&home.record(&["--", "true"]));
-    wrong["energy"]["surplus_uj"] = 1.into();
+    wrong["measurement"]["energy"]["surplus_uj"] = 1.into();
     wrong["quality_flag"] = "excellent".into();
     wrong.as_object_mut().unwrap().remove("grams");
     let mut found = Vec::new();
@@ -150,7 +150,7 @@ fn every_kind_of_record_verifies_and_can_be_derived_again() {
 fn the_parts_of_the_product_give_the_grams() {
     let home = Home::new();
     let record = home.record(&["--region", "DE", "--pue", "1.25", "--", "true"]);
-    let energy = double(&record["energy"]["workload_uj"]) / 3.6e12;
+    let energy = double(&record["measurement"]["energy"]["workload_uj"]) / 3.6e12;
     let grams = energy * double(&record["pue_used"]) * double(&record["intensity_g_per_kwh"]);
     assert_near(double(&record["energy_kwh"]), energy, 1e-8, "kWh");
     assert_near(double(&record["grams"]), grams, 1e-8, "g");
@@ -301,9 +301,10 @@ fn the_tdp_from_the_environment_changes_the_estimate() {
         }
         let record = recorded(&home, &mut command);
         assert_eq!(record["simulated"], true);
-        let cpu = &record["domains"].as_array().unwrap()[0];
+        let cpu = &record["measurement"]["domains"].as_array().unwrap()[0];
         assert_eq!((&cpu["name"], &cpu["backend"]), (&"cpu".into(), &"model".into()));
-        double(&cpu["delta_uj"]) * 1000.0 / double(&decimal(&record["elapsed_ns"]).into())
+        double(&cpu["delta_uj"]) * 1000.0
+            / double(&decimal(&record["measurement"]["elapsed_ns"]).into())
     };
     let (small, large) = (watts(Some("10")), watts(Some("1000")));
     assert!(large > 5.0 * small, "{small} W and {large} W");
@@ -316,9 +317,14 @@ fn an_idle_power_that_was_given_is_taken() {
     let mut command =
         home.carbon_ops(&["run", "--powercap-root", "nothing-here", "--", "sleep", "0.2"]);
     let record = recorded(&home, command.env("IDLE_BASELINE_WATTS", "0.5"));
-    let elapsed = double(&decimal(&record["elapsed_ns"]).into()) / 1e9;
+    let elapsed = double(&decimal(&record["measurement"]["elapsed_ns"]).into()) / 1e9;
     if !has(&record, "notes", "idle_clamped") {
-        assert_near(double(&record["energy"]["idle_uj"]), 0.5e6 * elapsed, 0.001, "idle");
+        assert_near(
+            double(&record["measurement"]["energy"]["idle_uj"]),
+            0.5e6 * elapsed,
+            0.001,
+            "idle",
+        );
     }
 }
 
@@ -327,14 +333,14 @@ fn arguments_stay_out_unless_asked_for() {
     let home = Home::new();
     let secret = "--token=hunter2";
     let record = home.record(&["--", "/usr/bin/env", "echo", secret]);
-    assert_eq!(record["workload"]["program"], "env");
-    assert!(record["workload"].get("args").is_none());
+    assert_eq!(record["measurement"]["workload"]["program"], "env");
+    assert!(record["measurement"]["workload"].get("args").is_none());
     let file = fs::read_to_string(home.ledger_file()).unwrap();
     assert!(!file.contains("hunter2") && !file.contains("/usr/bin"), "{file}");
 
     let record = home.record(&["--record-args", "--", "/usr/bin/env", "echo", secret]);
-    assert_eq!(record["workload"]["args"], serde_json::json!(["echo", secret]));
-    assert_eq!(record["workload"]["program"], "env");
+    assert_eq!(record["measurement"]["workload"]["args"], serde_json::json!(["echo", secret]));
+    assert_eq!(record["measurement"]["workload"]["program"], "env");
 }
 
 #[test]

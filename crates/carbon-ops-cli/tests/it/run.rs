@@ -26,7 +26,11 @@ fn exit_codes_are_those_of_the_command() {
         let run = home.does(&["run", "--", "sh", "-c", script]);
         assert_eq!(run.code(), code, "{script}: {}", run.stderr);
         let records = home.records();
-        assert_eq!(records.last().unwrap()["workload"]["exit_code"], code, "{script}");
+        assert_eq!(
+            records.last().unwrap()["measurement"]["workload"]["exit_code"],
+            code,
+            "{script}"
+        );
     }
 }
 
@@ -358,7 +362,7 @@ fn send(signal: Signal, trapped: &str) -> i32 {
     assert_eq!(ready, "ready\n");
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
     let code = finish(child).code();
-    assert_eq!(home.records()[0]["workload"]["exit_code"], code);
+    assert_eq!(home.records()[0]["measurement"]["workload"]["exit_code"], code);
     code
 }
 
@@ -415,7 +419,7 @@ fn an_ignored_sigchld_is_not_inherited() {
     let line = format!(r#"trap "" CHLD; exec "$CARBON_OPS" run -- sh -c '{burn}'"#);
     let run = done(&mut home.bash(&line));
     assert_eq!(run.code(), 7, "{}", run.stderr);
-    let workload = &home.records()[0]["workload"];
+    let workload = &home.records()[0]["measurement"]["workload"];
     assert_eq!(workload["exit_code"], 7);
     assert!(decimal(&workload["cpu_time_ns"]) > 1_000_000, "{workload}");
 }
@@ -433,14 +437,15 @@ fn a_daemon_is_counted_while_it_lives() {
     );
     let record = home.record(&["--", "bash", "-c", &script]);
     fs::write(home.work("enough"), "").unwrap();
-    assert!(record["workload"]["running"].as_u64().unwrap() >= 1, "{record:#}");
+    assert!(record["measurement"]["workload"]["running"].as_u64().unwrap() >= 1, "{record:#}");
     assert!(has(&record, "notes", "descendants_running"), "{record:#}");
     let burnt = crate::accounting::own_seconds(&fs::read_to_string(home.work("burnt")).unwrap());
-    let counted = std::time::Duration::from_nanos(decimal(&record["workload"]["cpu_time_ns"]));
+    let counted =
+        std::time::Duration::from_nanos(decimal(&record["measurement"]["workload"]["cpu_time_ns"]));
     assert!(counted.as_secs_f64() >= burnt, "{counted:?} of at least {burnt} s");
     let absent = home.record(&["--", "true"]);
     assert!(
-        absent["workload"].get("running").is_none()
+        absent["measurement"]["workload"].get("running").is_none()
             && !has(&absent, "notes", "descendants_running")
     );
 }

@@ -27,7 +27,7 @@ const USUAL: [&str; 8] =
     ["-d", "0=package-0@65", "-d", "0:0=core@40", "-d", "0:1=dram@8", "-d", "1=psys@90"];
 
 fn reasons(record: &Value) -> Vec<String> {
-    let zones = record["excluded"].as_array().unwrap().iter();
+    let zones = record["measurement"]["excluded"].as_array().unwrap().iter();
     let word = |zone: &Value, member: &str| zone[member].as_str().unwrap().to_owned();
     let mut reasons: Vec<_> =
         zones.map(|zone| format!("{} {}", word(zone, "zone"), word(zone, "reason"))).collect();
@@ -37,13 +37,13 @@ fn reasons(record: &Value) -> Vec<String> {
 
 /// The reasons of the gaps of a domain, and whether a later reading bridged them.
 fn gaps<'r>(record: &'r Value, domain: &str) -> Vec<(&'r str, bool)> {
-    let gaps = record["gaps"].as_array().unwrap().iter();
+    let gaps = record["measurement"]["gaps"].as_array().unwrap().iter();
     let of = |gap: &'r Value| (gap["reason"].as_str().unwrap(), gap["bridged"].as_bool().unwrap());
     gaps.filter(|gap| gap["domain"] == domain).map(of).collect()
 }
 
 fn sysfs(record: &Value) -> &Value {
-    let sensors = record["sensors"].as_array().unwrap();
+    let sensors = record["measurement"]["sensors"].as_array().unwrap();
     sensors.iter().find(|sensor| sensor["name"] == "sysfs").unwrap()
 }
 
@@ -85,10 +85,13 @@ fn energy_is_the_truth_to_a_thousandth_and_nothing_is_counted_twice() {
         );
         assert_eq!(record["quality_flag"], "measured", "{record:#}");
         assert_eq!(
-            (&sysfs(&record)["status"], &record["attribution_mode"]),
+            (&sysfs(&record)["status"], &record["measurement"]["attribution_mode"]),
             (&"used".into(), &"cpu_time".into())
         );
-        assert_eq!((&record["gaps"], record.get("model")), (&serde_json::json!([]), None));
+        assert_eq!(
+            (&record["measurement"]["gaps"], record.get("model")),
+            (&serde_json::json!([]), None)
+        );
         let truth = truth(&simulator.path(""), &COUNTED, &record);
         host(&record) / truth - 1.0
     });
@@ -104,7 +107,7 @@ fn wraps_and_swinging_power_lose_nothing() {
     let home = Home::new();
     accurate(|| {
         let record = measure(&home, &simulator, "sleep 3.2");
-        let wraps: u64 = record["domains"]
+        let wraps: u64 = record["measurement"]["domains"]
             .as_array()
             .unwrap()
             .iter()
@@ -159,7 +162,7 @@ fn a_package_that_cannot_be_read_at_the_start_leaves_the_model() {
         let record = measure(&home, &simulator, "true");
         assert_ne!(sysfs(&record)["status"], "used", "{fault}: {record:#}");
         assert!(!sysfs(&record)["reason"].as_str().unwrap().is_empty());
-        assert!(record["model"].is_object() && host(&record) > 0.0);
+        assert!(record["measurement"]["model"].is_object() && host(&record) > 0.0);
         assert_ne!(record["quality_flag"], "measured");
         assert!(has(&record, "notes", "zone_unreadable"), "{fault}: {record:#}");
         let unreadable = "intel-rapl:0 unreadable".to_owned();
@@ -200,7 +203,7 @@ fn fails_midway(order: &str, seconds: &str, repair: &str, expected: &[&str]) -> 
     assert!(gaps(&record, "dram-0").is_empty(), "{order}: {record:#}");
     assert_near(host(&record), truth(&simulator.path(""), &COUNTED, &record), 0.05, order);
     assert_eq!(home.does(&["ledger", "verify", "--recompute"]).code(), 0);
-    let domain = record["domains"].as_array().unwrap().iter();
+    let domain = record["measurement"]["domains"].as_array().unwrap().iter();
     let package = domain.clone().find(|domain| domain["name"] == "package-0").unwrap();
     assert!(double(&package["delta_uj"]) > 0.0);
     Some(record)
@@ -280,7 +283,7 @@ fn a_job_shorter_than_two_updates_is_interpolated() {
     let home = Home::new();
     for script in ["true", "sleep 0.05"] {
         let record = measure(&home, &simulator, script);
-        let seconds = double(&decimal(&record["elapsed_ns"]).into()) / 1e9;
+        let seconds = double(&decimal(&record["measurement"]["elapsed_ns"]).into()) / 1e9;
         let expected = 73e6 * seconds;
         let found = host(&record);
         assert!(found > 0.3 * expected && found < 3.0 * expected, "{found} µJ of {expected}");

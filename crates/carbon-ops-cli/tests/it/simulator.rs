@@ -19,5 +19,5 @@ pub(crate) fn truth(mount: &Path, zones: &[&str], record: &Value) -> f64 {
 
 /// Energy of the host in a record, in µJ.
 pub(crate) fn host(record: &Value) -> f64 {
-    double(&record["energy"]["host_uj"])
+    double(&record["measurement"]["energy"]["host_uj"])
 }
