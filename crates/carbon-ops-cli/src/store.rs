@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_estimate::record::timestamp;
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
@@ -27,6 +26,7 @@ use carbon_ops_ledger::keys::{
 use carbon_ops_ledger::note::{Note, NoteSignature};
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
+use jiff::Timestamp;
 
 use crate::compose::TOOL;
 use crate::config::{Origin, Setting, Settings};
@@ -142,10 +142,9 @@ impl Store {
             notices.extend(self.init(&keyring.key)?);
         }
         let storage = DirStorage::new(&self.ledger);
-        let now = timestamp(Edge::now());
-        let ledger =
-            Ledger::open_for_append(storage, &keyring.key, &keyring.trust, &now, options())
-                .map_err(with_remedy)?;
+        let now = Edge::now();
+        let ledger = Ledger::open_for_append(storage, &keyring.key, &keyring.trust, now, options())
+            .map_err(with_remedy)?;
         notices.extend(ledger.repairs().iter().map(|repair| self.tell(repair)));
         let (active, segment_bytes) = (self.ledger.join(LEDGER_FILE), self.segment_bytes);
         Ok(Opened { ledger, active, segment_bytes, notices })
@@ -183,8 +182,8 @@ impl Store {
     /// there is one already.
     pub(crate) fn make(&self, key: &SecretKey, founding: &Founding) -> Result<Option<String>> {
         let storage = DirStorage::new(&self.ledger);
-        let (id, now) = (Edge::random()?, timestamp(Edge::now()));
-        let made = Ledger::create_as(storage, key, id, &now, options(), founding);
+        let (id, now) = (Edge::random()?, Edge::now());
+        let made = Ledger::create_as(storage, key, id, now, options(), founding);
         match made {
             Ok(_) => Ok(Some(format!(
                 "made the ledger {}, signed by the key {} ({})",
@@ -340,8 +339,8 @@ impl Signer for StoredKey {
 struct EdgeClock;
 
 impl Clock for EdgeClock {
-    fn utc(&self) -> String {
-        timestamp(Edge::now())
+    fn utc(&self) -> Timestamp {
+        Edge::now()
     }
 
     fn monotonic(&self) -> Duration {
@@ -363,13 +362,13 @@ pub(crate) fn read_passphrase(path: &Path) -> Result<Passphrase> {
 
 impl<'k> Opened<'k> {
     /// The ledger itself, and the time.
-    pub(crate) fn ledger(&mut self) -> (&mut Ledger<'k, DirStorage>, String) {
-        (&mut self.ledger, timestamp(Edge::now()))
+    pub(crate) fn ledger(&mut self) -> (&mut Ledger<'k, DirStorage>, Timestamp) {
+        (&mut self.ledger, Edge::now())
     }
 
     /// Appends a record of any version; when this returns, it is on the disk.
     pub(crate) fn append_object(&mut self, payload: Object) -> Result<Appended> {
-        Ok(self.ledger.append(payload, &timestamp(Edge::now()))?)
+        Ok(self.ledger.append(payload, Edge::now())?)
     }
 
     /// Signs a checkpoint if there has been none for long.
@@ -400,20 +399,19 @@ impl<'k> Opened<'k> {
     pub(crate) fn seal_if_due(&mut self) -> Result<()> {
         // A look without the lock, which only decides whether to look with it.
         if self.active.metadata().is_ok_and(|file| file.len() > self.segment_bytes) {
-            let now = timestamp(Edge::now());
-            self.ledger.seal(self.segment_bytes, &now).map_err(with_remedy)?;
+            self.ledger.seal(self.segment_bytes, Edge::now()).map_err(with_remedy)?;
         }
         Ok(())
     }
 
     /// Seals whatever is not sealed.
     pub(crate) fn seal(&mut self) -> Result<Option<SegmentName>> {
-        self.ledger.seal(0, &timestamp(Edge::now())).map_err(with_remedy)
+        self.ledger.seal(0, Edge::now()).map_err(with_remedy)
     }
 
     /// Signs a checkpoint of the ledger as it is.
     pub(crate) fn checkpoint(&mut self) -> Result<SignedCheckpoint> {
-        self.ledger.checkpoint(&timestamp(Edge::now())).map_err(with_remedy)
+        self.ledger.checkpoint(Edge::now()).map_err(with_remedy)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::home::Home;
 use crate::skip::{can, is_root, say, skip};
-use crate::writer::{Random, Told, World, check, create, opened, payload, start};
+use crate::writer::{NOW, Random, Told, World, check, create, opened, payload, start};
 
 const SHUTDOWNS: u32 = 100;
 /// After so many a new ledger is begun, so that verifying it again and again stays cheap.
@@ -203,7 +203,7 @@ fn is_evidence(item: &std::io::Result<fs::DirEntry>) -> bool {
 fn a_file_system_that_turns_read_only_stops_the_writer_and_nothing_else() {
     let home = Home::new();
     let Some(ext4) = ext4(&home) else { return };
-    let (dir, now) = (ext4.mount.join("ledger"), "2026-11-24T09:00:00.000000Z");
+    let (dir, now) = (ext4.mount.join("ledger"), NOW);
     create(&dir);
     let mount = ext4.mount.to_str().unwrap();
     opened(&dir, |ledger| {

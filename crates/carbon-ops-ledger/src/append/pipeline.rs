@@ -70,6 +70,7 @@ use std::time::Duration;
 
 use carbon_ops_proof::entry::{Durability, LedgerId};
 use carbon_ops_proof::keys::{Signer, Trust};
+use jiff::Timestamp;
 
 use super::{Ledger, Repair, SEGMENT_BYTES, WriterOptions};
 use crate::error::{Error, Result};
@@ -99,8 +100,8 @@ const IN_FLIGHT: usize = 1024;
 
 /// The clocks that a pipeline goes by.
 pub trait Clock: Send {
-    /// Now, in UTC with six decimals and a `Z`, for recovery records.
-    fn utc(&self) -> String;
+    /// Now, for recovery records.
+    fn utc(&self) -> Timestamp;
 
     /// How long it has been since some moment, for delays and checkpoints. Never goes back.
     fn monotonic(&self) -> Duration;
@@ -194,7 +195,7 @@ impl Pipeline {
                 let _ending = Ending(Arc::clone(&intake));
                 let now = clock.utc();
                 let opened =
-                    Ledger::open_for_append(storage, &*succession, &trust, &now, options.writer);
+                    Ledger::open_for_append(storage, &*succession, &trust, now, options.writer);
                 let ledger = match opened {
                     Ok(ledger) => ledger,
                     Err(error) => {

@@ -15,6 +15,7 @@ use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use carbon_ops_proof::entry::{Durability, Fault};
 use carbon_ops_proof::note::Note;
 use carbon_ops_proof::verify::Status;
+use jiff::Timestamp;
 
 use crate::support::{
     Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, Unsynced, key, ledger_of, lines, numbers,
@@ -32,8 +33,8 @@ impl HandClock {
 }
 
 impl Clock for HandClock {
-    fn utc(&self) -> String {
-        LATER.to_owned()
+    fn utc(&self) -> Timestamp {
+        LATER
     }
 
     fn monotonic(&self) -> Duration {
@@ -297,8 +298,8 @@ fn two_pipelines_on_one_directory_take_turns() {
 struct Running(std::time::Instant);
 
 impl Clock for Running {
-    fn utc(&self) -> String {
-        LATER.to_owned()
+    fn utc(&self) -> Timestamp {
+        LATER
     }
 
     fn monotonic(&self) -> Duration {
