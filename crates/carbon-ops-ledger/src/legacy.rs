@@ -11,9 +11,9 @@
 //! Left out: what a record means, and repairing anything.
 //!
 //! ```
-//! use carbon_ops_ledger::keys::{SecretKey, Trust};
+//! use carbon_ops_proof::keys::{SecretKey, Trust};
 //! use carbon_ops_ledger::legacy::{Record, verify};
-//! use carbon_ops_ledger::verify::Status;
+//! use carbon_ops_proof::verify::Status;
 //!
 //! let key = SecretKey::from_seed(&[7; 32]);
 //! let first = Record::parse(br#"{"grams": 1.0}"#).unwrap().sign(None, &key).unwrap();
