@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::provider::{Error, Provider, Want};
+use crate::provider::{Error, Offer, Provider, Want};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::Signal;
 use carbon_ops_estimate::intensity::{AnySeries, Interval};
@@ -44,7 +44,7 @@ pub struct Substitution {
 pub struct Found {
     /// The slots.
     pub series: AnySeries,
-    /// Who answered.
+    /// Who answered, by the source that its slots name.
     pub provider: &'static str,
     /// For which of its zones.
     pub zone: String,
@@ -115,14 +115,18 @@ impl Chain {
         let mut only = None;
         let mut empty: Option<Found> = None;
         for provider in &self.providers {
-            let Some(signal) = provider.offers(want) else { continue };
-            let id = provider.id();
+            // Of what a later provider has, an equal signal comes first.
+            let equal = first.map(|(_, meant)| Want::exactly(meant));
+            let offers = equal.into_iter().chain([*want]);
+            let mut offer =
+                offers.filter_map(|want| Some((provider.offers_at(place, &want)?, want)));
+            let Some((Offer { source: id, signal }, want)) = offer.next() else { continue };
             let meant = *first.get_or_insert((id, signal));
             if let Err(refused) = self.may_move(meant.1, signal) {
                 failures.push((id, format!("{id}: {refused}")));
                 continue;
             }
-            match Self::ask(provider.as_ref(), place, interval, *want) {
+            match Self::ask(provider.as_ref(), place, interval, want) {
                 Ok((zone, series)) => {
                     let substitutions = substitutions(meant, (id, signal), &failures);
                     let found = Found { series, provider: id, zone, substitutions };

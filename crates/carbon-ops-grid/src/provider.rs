@@ -89,6 +89,15 @@ impl Settling {
     pub const AT_ONCE: Self = Self { actual: Duration::ZERO, provisional: Duration::ZERO };
 }
 
+/// What a provider would answer with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// Which source the slots would name. It is the provider, unless that one has several sources.
+    pub source: &'static str,
+    /// What they would count.
+    pub signal: Signal,
+}
+
 /// A source of intensities.
 pub trait Provider: Send + Sync {
     /// Its name in configurations, caches and records.
@@ -96,6 +105,11 @@ pub trait Provider: Send + Sync {
 
     /// The signal that it would answer a wish with; `None` when it has nothing of the kind.
     fn offers(&self, want: &Want) -> Option<Signal>;
+
+    /// What it would answer the same wish with for a place, where that depends on the place.
+    fn offers_at(&self, _place: &Place, want: &Want) -> Option<Offer> {
+        self.offers(want).map(|signal| Offer { source: self.id(), signal })
+    }
 
     /// Its own name for a place.
     ///
@@ -121,6 +135,9 @@ impl<P: Provider + ?Sized> Provider for Box<P> {
     }
     fn offers(&self, want: &Want) -> Option<Signal> {
         (**self).offers(want)
+    }
+    fn offers_at(&self, place: &Place, want: &Want) -> Option<Offer> {
+        (**self).offers_at(place, want)
     }
     fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
         (**self).zone(place, want)

@@ -108,6 +108,11 @@ impl Place {
         *self == Self::default()
     }
 
+    /// Whether it is the whole world: somebody named it, or nobody named a place.
+    pub fn is_world(&self) -> bool {
+        *self == Self { asked: self.asked.clone(), ..Self::default() }
+    }
+
     /// The id that was given outright, when it is one of this source.
     pub fn native_to(&self, source: &str) -> Option<&str> {
         self.native.as_ref().filter(|(of, _)| of == source).map(|(_, id)| id.as_str())

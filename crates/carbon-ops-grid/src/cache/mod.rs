@@ -17,7 +17,7 @@ use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use super::fetch::Clock;
-use super::provider::{Error, Provider, Settling, Want};
+use super::provider::{Error, Offer, Provider, Settling, Want};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::{AnySeries, GapReason, Intensity, Interval, Meta, Series};
 use carbon_ops_estimate::intensity::{Kind, Signal};
@@ -496,6 +496,10 @@ impl<P: Provider> Provider for Cached<P> {
 
     fn offers(&self, want: &Want) -> Option<Signal> {
         self.inner.offers(want)
+    }
+
+    fn offers_at(&self, place: &Place, want: &Want) -> Option<Offer> {
+        self.inner.offers_at(place, want)
     }
 
     /// What the provider says of coordinates is kept for a month.
