@@ -4,6 +4,7 @@
 //! * [`provider`]: what every source is, and how it fails; [`chain`]: several of them in order.
 //! * [`table`], [`us_states`]: yearly averages, compiled in; [`built_in`]: the finest of them.
 //! * [`mod@file`]: a user's own intensities.
+//! * [`cloud`]: which cloud a guest runs in, and the power usage effectiveness of all of it.
 //! * [`stand_in`]: what stands in for what in an answer, and why.
 //! * [`electricity_maps`], [`watttime`], [`gb`]: providers over HTTP.
 //! * [`fetch`]: asking over HTTP, politely; [`secret`]: tokens and passwords, which nothing shows.
@@ -23,6 +24,7 @@ pub mod built_in;
 #[cfg(feature = "http")]
 pub mod cache;
 pub mod chain;
+pub mod cloud;
 pub mod electricity_maps;
 pub mod fetch;
 pub mod file;
