@@ -18,6 +18,7 @@ use carbon_ops::env::Env;
 mod aliasing;
 mod args;
 mod commands;
+mod hints_grid;
 mod render;
 
 /// Exit code for what could not be done.

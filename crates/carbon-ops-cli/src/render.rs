@@ -52,6 +52,9 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
             let _ = write!(hints, "\nhint:{hint}");
         }
     }
+    if let Some(hint) = crate::hints_grid::hint(error).filter(|hint| !hints.contains(hint)) {
+        let _ = write!(hints, "\nhint: {hint}");
+    }
     text + &hints
 }
 

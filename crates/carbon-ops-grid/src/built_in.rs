@@ -47,16 +47,16 @@ impl Row {
             return Ok(Self::State(state));
         }
         if place.native_to(us_states::ID).is_some_and(|code| us_states::state(code).is_none()) {
-            return Err(UsStates.unknown(&place.asked));
+            return Err(us_states::unknown_zone(&place.asked));
         }
         if YearlyTable.offers(want).is_none() {
             return Err(match UsStates.offers(want) {
-                Some(_) => UsStates.unknown(&place.asked),
-                None => YearlyTable.not_offered(want),
+                Some(_) => us_states::unknown_zone(&place.asked),
+                None => table::not_offered(*want),
             });
         }
         match YearlyTable.zone(place, want) {
-            Ok(zone) => Self::named(&zone).ok_or_else(|| YearlyTable.unknown(&zone)),
+            Ok(zone) => Self::named(&zone).ok_or_else(|| table::unknown_zone(&zone)),
             // The country is known, and has no statistic.
             Err(error) if place.within().is_some() => Self::world().ok_or(error),
             Err(error) => Err(error),
@@ -229,8 +229,8 @@ mod tests {
         Want { factor: Some(factor), ..Want::AVERAGE }
     }
 
-    fn zone(place: &Place, want: &Want) -> Result<String, Error> {
-        BuiltIn.zone(place, want)
+    fn zone(place: &Place, want: Want) -> Result<String, Error> {
+        BuiltIn.zone(place, &want)
     }
 
     #[test]
@@ -253,21 +253,21 @@ mod tests {
             ("AQ", "world", "world"),
         ] {
             let place = Place::parse(text).unwrap();
-            assert_eq!(zone(&place, &Want::AVERAGE).as_deref(), Ok(any), "{text}");
-            assert_eq!(zone(&place, &of(Factor::Lifecycle)).as_deref(), Ok(lifecycle), "{text}");
+            assert_eq!(zone(&place, Want::AVERAGE).as_deref(), Ok(any), "{text}");
+            assert_eq!(zone(&place, of(Factor::Lifecycle)).as_deref(), Ok(lifecycle), "{text}");
         }
-        assert_eq!(zone(&Place::unset(), &Want::AVERAGE).as_deref(), Ok("world"));
+        assert_eq!(zone(&Place::unset(), Want::AVERAGE).as_deref(), Ok("world"));
     }
 
     #[test]
     fn a_place_whose_country_nobody_knows_is_an_error() {
         for text in ["file:my-site", "watttime:NOWHERE", "static:XX", "egrid:US-ZZ", "42.3,-72.5"] {
             let place = Place::parse(text).unwrap();
-            assert!(zone(&place, &Want::AVERAGE).is_err(), "{text}");
+            assert!(zone(&place, Want::AVERAGE).is_err(), "{text}");
         }
         let germany = Place::parse("DE").unwrap();
-        assert!(matches!(zone(&germany, &of(Factor::Direct)), Err(Error::UnknownZone { .. })));
-        assert!(matches!(zone(&germany, &Want::MARGINAL), Err(Error::NotOffered { .. })));
+        assert!(matches!(zone(&germany, of(Factor::Direct)), Err(Error::UnknownZone { .. })));
+        assert!(matches!(zone(&germany, Want::MARGINAL), Err(Error::NotOffered { .. })));
     }
 
     #[test]
@@ -305,7 +305,7 @@ mod tests {
                 Err(Error::NoAnswer { provider: "broken", host, reason })
             }
             fn slots(&self, _: &str, _: Interval, want: &Want) -> Result<AnySeries, Error> {
-                Err(YearlyTable.not_offered(want))
+                Err(table::not_offered(*want))
             }
         }
         let place = Place::parse("US-CA").unwrap();

@@ -45,8 +45,10 @@ pub use carbon_ops_estimate::intensity::{
     InventoryIntensity, Kind, MarginalIntensity, Meta, NotForInventory, Series, Signal, Slot,
     Timeliness, UncertaintyClass, parse_kind_and_factor,
 };
-pub use chain::{Chain, Failed, Fallback, Found, Substitution};
-pub use provider::{Error, Offer, Provider, Settling, Want};
+pub use chain::{Chain, Failed, Failure, Fallback, Found, Reason, Substitution};
+pub use provider::{
+    Denied, Error, ErrorKind, FileProblem, Offer, Provider, Settling, Uncovered, Want,
+};
 pub use secret::{Secret, UnusableSecret};
 pub use stand_in::{StandIn, Why, stand_ins};
 pub use zones::Place;

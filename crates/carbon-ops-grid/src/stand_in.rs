@@ -142,11 +142,11 @@ mod tests {
     use crate::provider::Want;
     use carbon_ops_estimate::intensity::{Factor, Interval, Signal};
 
-    fn words(text: &str, want: &Want) -> Vec<&'static str> {
+    fn words(text: &str, want: Want) -> Vec<&'static str> {
         let place = if text.is_empty() { Place::unset() } else { Place::parse(text).unwrap() };
         let day = Interval::parse("2026-03-01T00:00Z", "2026-03-02T00:00Z").unwrap();
         let chain = Chain::new(vec![Arc::new(BuiltIn)], Fallback::Equal);
-        let found = chain.slots(&place, day, want).unwrap();
+        let found = chain.slots(&place, day, &want).unwrap();
         stand_ins(&place, &found).iter().map(|stand_in| stand_in.why.as_str()).collect()
     }
 
@@ -171,10 +171,10 @@ mod tests {
             ("AQ", "country_by_world"),
         ] {
             let expected: Vec<_> = Some(word).filter(|word| !word.is_empty()).into_iter().collect();
-            assert_eq!(words(text, &Want::AVERAGE), expected, "{text:?}");
+            assert_eq!(words(text, Want::AVERAGE), expected, "{text:?}");
         }
         let lifecycle = Want { factor: Some(Factor::Lifecycle), ..Want::AVERAGE };
-        assert_eq!(words("US-CA", &lifecycle), ["subdivision_by_country"]);
+        assert_eq!(words("US-CA", lifecycle), ["subdivision_by_country"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
 use crate::assembly::Assembly;
-use crate::provider::{Error, Provider, Settling, Want};
+use crate::provider::{Error, Provider, Settling, Uncovered, Want};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::Signal;
 use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, UncertaintyClass};
@@ -140,25 +140,18 @@ fn world_statistic(name: &str, weighting: Weighting) -> Option<f64> {
     }
 }
 
+pub(crate) fn unknown_zone(zone: &str) -> Error {
+    let why = Uncovered::NoSuchZone;
+    Error::UnknownZone { provider: ID, zone: zone.to_owned(), near: Vec::new(), why }
+}
+
+pub(crate) fn not_offered(want: Want) -> Error {
+    Error::NotOffered { provider: ID, want }
+}
+
 /// The table as a provider: one slot as long as what is asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct YearlyTable;
-
-impl YearlyTable {
-    pub(crate) fn unknown(self, zone: &str) -> Error {
-        Error::UnknownZone {
-            provider: ID,
-            zone: zone.to_owned(),
-            near: Vec::new(),
-            hint: "name a country by its ISO 3166 code, or world",
-        }
-    }
-
-    pub(crate) fn not_offered(self, want: &Want) -> Error {
-        let hint = "it has yearly averages, over the life cycle, by production";
-        Error::NotOffered { provider: ID, want: *want, hint }
-    }
-}
 
 impl Provider for YearlyTable {
     fn id(&self) -> &'static str {
@@ -173,19 +166,19 @@ impl Provider for YearlyTable {
     /// A cloud region or a part of a country gets its country, `world` the world; the slots say so.
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
         let given = place.native_to(ID).map(Place::parse).transpose();
-        let given = given.map_err(|_| self.unknown(&place.asked))?;
+        let given = given.map_err(|_| unknown_zone(&place.asked))?;
         let of = given.as_ref().unwrap_or(place);
         if of.is_world() {
             return Ok(WORLD_ZONE.to_owned());
         }
         let country = of.within().and_then(|code| country(&code));
-        country.map(|row| row.zone.to_owned()).ok_or_else(|| self.unknown(&place.asked))
+        country.map(|row| row.zone.to_owned()).ok_or_else(|| unknown_zone(&place.asked))
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let signal = self.offers(want).ok_or_else(|| self.not_offered(want))?;
+        let signal = self.offers(want).ok_or_else(|| not_offered(*want))?;
         let found = if zone == WORLD_ZONE { world() } else { country(zone) };
-        let found = found.ok_or_else(|| self.unknown(zone))?;
+        let found = found.ok_or_else(|| unknown_zone(zone))?;
         let meta = Arc::new(Meta {
             model_version: Some(found.year.to_string()),
             licence: "CC-BY-4.0".to_owned(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
 use crate::assembly::Assembly;
-use crate::provider::{Error, Provider, Settling, Want};
+use crate::provider::{Error, Provider, Settling, Uncovered, Want};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
 use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, UncertaintyClass};
@@ -77,20 +77,14 @@ pub fn states() -> impl Iterator<Item = State> {
     })
 }
 
+pub(crate) fn unknown_zone(zone: &str) -> Error {
+    let why = Uncovered::NoSuchZone;
+    Error::UnknownZone { provider: ID, zone: zone.to_owned(), near: Vec::new(), why }
+}
+
 /// The provider.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UsStates;
-
-impl UsStates {
-    pub(crate) fn unknown(self, zone: &str) -> Error {
-        Error::UnknownZone {
-            provider: ID,
-            zone: zone.to_owned(),
-            near: Vec::new(),
-            hint: "its zones are states of the United States, such as US-CA",
-        }
-    }
-}
 
 impl Provider for UsStates {
     fn id(&self) -> &'static str {
@@ -103,17 +97,12 @@ impl Provider for UsStates {
 
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
         let found = place.native_to(ID).or(place.subdivision.as_deref()).and_then(state);
-        found.map(|state| state.code.to_owned()).ok_or_else(|| self.unknown(&place.asked))
+        found.map(|state| state.code.to_owned()).ok_or_else(|| unknown_zone(&place.asked))
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let not_offered = || Error::NotOffered {
-            provider: ID,
-            want: *want,
-            hint: "it has yearly averages, direct, by production",
-        };
-        let signal = self.offers(want).ok_or_else(not_offered)?;
-        let state = state(zone).ok_or_else(|| self.unknown(zone))?;
+        let signal = self.offers(want).ok_or(Error::NotOffered { provider: ID, want: *want })?;
+        let state = state(zone).ok_or_else(|| unknown_zone(zone))?;
         let meta = Arc::new(Meta {
             model_version: Some(VINTAGE.to_owned()),
             licence: "public domain".to_owned(),
