@@ -6,19 +6,24 @@
 use carbon_ops::grid::http::Unusable;
 use carbon_ops::grid::zones::{self, ErrorKind as ZoneErrorKind};
 use carbon_ops::grid::{
-    Denied, Error, ErrorKind, Failed, Failure, FileProblem, Kind, Reason, Uncovered,
-    UnusableSecret, Want,
+    Denied, Error, ErrorKind, Failed, FileProblem, Kind, Reason, Uncovered, UnusableSecret, Want,
 };
 use carbon_ops::sources;
+
+/// Where an answer that a record names may still be.
+pub(crate) const NOT_KEPT: &str = "copy the answer and its neighbour (.gz, .json) from the cache in which the record \
+                                   was made, or from a copy of it";
 
 /// The hints for an error and its causes, one a line, none twice.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     let mut hints: Vec<&'static str> = Vec::new();
     for cause in error.chain() {
         let found = match cause.downcast_ref::<Failed>() {
-            Some(Failed::Nobody { want }) => vec![for_nobody(*want)],
+            Some(Failed::Nobody { want }) => vec![Some(for_nobody(*want))],
             Some(Failed::One(error)) => vec![for_provider(error)],
-            Some(Failed::All(failures)) => failures.iter().map(for_failure).collect(),
+            Some(Failed::All(failures)) => {
+                failures.iter().map(|failure| for_reason(&failure.reason)).collect()
+            }
             Some(_) => Vec::new(),
             None => vec![for_cause(cause)],
         };
@@ -53,19 +58,20 @@ fn for_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> 
     cause.is::<UnusableSecret>().then_some("check the variable that it is taken from")
 }
 
-fn for_nobody(want: Want) -> Option<&'static str> {
-    Some(match (want.kind, want.factor) {
+fn for_nobody(want: Want) -> &'static str {
+    match (want.kind, want.factor) {
         (Kind::Average, Some(_)) => {
             "electricity_maps has both direct and life-cycle intensities; gb and egrid have direct ones, static \
              life-cycle ones"
         }
         (Kind::Average, None) => "add one to providers.order, such as static",
         _ => "add watttime to providers.order, or a file that declares this signal",
-    })
+    }
 }
 
-fn for_failure(failure: &Failure) -> Option<&'static str> {
-    match &failure.reason {
+/// The hint for one provider of a chain.
+pub(crate) fn for_reason(reason: &Reason) -> Option<&'static str> {
+    match reason {
         Reason::AnotherSignal { .. } => {
             Some("set providers.fallback to same_kind to accept it, or put the provider first")
         }
@@ -87,10 +93,7 @@ fn for_provider(error: &Error) -> Option<&'static str> {
             "say what the numbers count: \"signal\": \"average_lifecycle\" (average, marginal or residual; \
              lifecycle or direct) beside \"zones\": {…}, or a first line # signal: average_lifecycle",
         ),
-        ErrorKind::File(FileProblem::NotKept) => Some(
-            "copy this file and its neighbour (.gz, .json) from the cache in which the record was made, or from \
-             a copy of it",
-        ),
+        ErrorKind::File(FileProblem::NotKept) => Some(NOT_KEPT),
         _ => None,
     }
 }
@@ -176,6 +179,7 @@ fn for_settings(error: &sources::Error) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::render::describe;
+    use carbon_ops::grid::Failure;
     use carbon_ops::grid::{Place, Signal};
 
     #[test]

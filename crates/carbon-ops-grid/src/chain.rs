@@ -36,8 +36,10 @@ pub struct Substitution {
     pub signal_wanted: Signal,
     /// What is counted.
     pub signal_used: Signal,
-    /// Why.
+    /// Why, in words.
     pub reason: String,
+    /// Why, as a fact.
+    pub cause: Reason,
 }
 
 /// What a chain found.
@@ -67,7 +69,7 @@ pub enum Failed {
     #[error(transparent)]
     One(Error),
     /// Several were asked or passed over.
-    #[error("no provider gave the intensity: {}", list(.0))]
+    #[error("no provider gave the intensity:{}", list(.0))]
     All(Vec<Failure>),
 }
 
@@ -204,8 +206,15 @@ fn substitutions(
     let mut moves = Vec::new();
     let followers = failures.iter().skip(1).map(|failure| failure.provider).chain([used.0]);
     for (failure, to) in failures.iter().zip(followers) {
-        let (from, reason) = (failure.provider, failure.to_string());
-        moves.push(Substitution { from, to, signal_wanted: meant.1, signal_used: used.1, reason });
+        let (from, reason, cause) = (failure.provider, failure.to_string(), failure.reason.clone());
+        moves.push(Substitution {
+            from,
+            to,
+            signal_wanted: meant.1,
+            signal_used: used.1,
+            reason,
+            cause,
+        });
     }
     moves
 }
