@@ -4,7 +4,7 @@
 //! A redirection is not followed: a token would be sent to somebody else. Without TLS it talks to this
 //! machine only.
 //!
-//! Deliberately absent: repeating, waiting, and what answers mean (`fetch` and the providers).
+//! Out of scope: repeating, waiting, and what answers mean (`fetch` and the providers).
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -53,12 +53,10 @@ impl Default for Settings {
 #[non_exhaustive]
 pub enum Unusable {
     /// The proxy's address.
-    #[error("the address of the proxy cannot be used\nhint: http://HOST:PORT in HTTPS_PROXY")]
+    #[error("the address of the proxy cannot be used")]
     Proxy,
     /// The certificates.
-    #[error(
-        "no certificate in the file of trusted ones\nhint: SSL_CERT_FILE names certificates in PEM"
-    )]
+    #[error("no certificate in the file of trusted ones")]
     Roots,
 }
 
@@ -126,8 +124,7 @@ fn proxy(settings: &Settings) -> Result<Option<ureq::Proxy>, Unusable> {
 impl Transport for Http {
     fn get(&self, request: &Request) -> Result<Response, NoResponse> {
         if !is_protected(request) {
-            let what = "without TLS, only this machine is asked\nhint: an address with https://";
-            return Err(NoResponse::WillNotPass(what.to_owned()));
+            return Err(NoResponse::Unprotected);
         }
         let mut call = self.agent.get(request.url()).header("accept", "application/json");
         if let Some(credential) = &request.credential {

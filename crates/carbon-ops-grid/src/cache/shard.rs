@@ -8,7 +8,7 @@
 //!
 //! A revision is a further row of the same start, behind the older ones: both are kept.
 //!
-//! Deliberately absent: files; which rows are fresh.
+//! Out of scope: files; which rows are fresh.
 
 use std::sync::Arc;
 
