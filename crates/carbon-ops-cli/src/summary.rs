@@ -164,16 +164,15 @@ fn remarks(record: &Record) -> Vec<String> {
     }
     for stand_in in &record.stand_ins {
         let used = plain(&stand_in.used);
-        match Note::of(&stand_in.why) {
-            Note::CloudRegionByCountry | Note::SubdivisionByCountry => {
-                let asked = plain(&stand_in.asked);
-                remarks.push(format!("the grid of {used} stands in for that of {asked}"));
-            }
+        let asked = plain(&stand_in.asked);
+        remarks.extend(match Note::of(&stand_in.why) {
+            Note::RegionUnset => None,
             Note::ProviderSubstituted => {
-                remarks.push(format!("the grid is that of {used}, {}", plain(&stand_in.asked)));
+                let reason = stand_in.reason.as_deref().map(plain).unwrap_or_default();
+                Some(format!("the grid is that of {used}, instead of {asked}: {reason}"))
             }
-            _ => {}
-        }
+            _ => Some(format!("the grid of {used} stands in for that of {asked}")),
+        });
     }
     remarks
 }

@@ -104,7 +104,8 @@ pub(crate) fn run(
         });
     let reported = match priced {
         Ok(priced) => {
-            if let Some(instead) = &priced.instead {
+            // The summary says it, too, and JSON does not.
+            if let Some(instead) = priced.instead.as_ref().filter(|_| plan.json.is_some()) {
                 let source = &priced.record.source;
                 let _ = writeln!(err, "carbon-ops: the grid is that of {source}, {instead}");
             }
