@@ -50,10 +50,7 @@ impl Row {
             return Err(us_states::unknown_zone(&place.asked));
         }
         if YearlyTable.offers(want).is_none() {
-            return Err(match UsStates.offers(want) {
-                Some(_) => us_states::unknown_zone(&place.asked),
-                None => table::not_offered(*want),
-            });
+            return Err(table::not_offered(*want));
         }
         match YearlyTable.zone(place, want) {
             Ok(zone) => Self::named(&zone).ok_or_else(|| table::unknown_zone(&zone)),
