@@ -189,8 +189,8 @@ impl Provider for BuiltIn {
         if let Ok(row) = Row::finest(place, want) {
             return Some(Offer { source: row.provider(), signal: row.signal() });
         }
-        // Asked all the same, so that somebody says what is not known.
-        self.offers(want).map(|signal| Offer { source: self.id(), signal })
+        // Asked all the same, so that the error names what is not known; direct values have states alone.
+        YearlyTable.offers(want).map(|signal| Offer { source: self.id(), signal })
     }
 
     fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
@@ -264,6 +264,7 @@ mod tests {
         }
         let germany = Place::parse("DE").unwrap();
         assert!(matches!(zone(&germany, of(Factor::Direct)), Err(Error::UnknownZone { .. })));
+        assert_eq!(BuiltIn.offers_at(&germany, &of(Factor::Direct)), None);
         assert!(matches!(zone(&germany, Want::MARGINAL), Err(Error::NotOffered { .. })));
     }
 

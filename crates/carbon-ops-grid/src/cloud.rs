@@ -13,7 +13,7 @@ const FLEETS: &str = include_str!("../data/cloud-fleets.csv");
 /// What Azure writes into the chassis of each of its guests. Hyper-V elsewhere has the same vendor and product.
 const AZURE_CHASSIS: &str = "7783-7084-3265-9085-8269-3286-77";
 
-/// A cloud that is told by its firmware.
+/// A cloud that its firmware identifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cloud {
@@ -79,7 +79,8 @@ pub struct Dmi<'a> {
     pub chassis_asset_tag: &'a str,
 }
 
-/// The cloud whose firmware a machine has; `None` for a machine of one's own and for a cloud that says nothing.
+/// The cloud that a machine's firmware names; `None` for a machine of one's own, and for a cloud whose firmware names
+/// nothing.
 ///
 /// Machines that are rented whole count as well as guests. Source of the texts: the clouds' documentation, as
 /// collected in `ds-identify` of cloud-init and in `detect-virt` of systemd.

@@ -150,7 +150,7 @@ impl Provider for ElectricityMaps {
             // It would answer for coordinates, but there would be no zone to hold the answer against.
             return Err(unknown(Uncovered::Coordinates));
         }
-        // A US state is no zone of its own here; provinces of other countries are.
+        // A US state is not a zone here; provinces of other countries are.
         let part = place.subdivision.as_ref().filter(|_| place.country.as_deref() != Some("US"));
         if let (Some(_), None) = (&place.subdivision, part) {
             return Err(unknown(Uncovered::SeveralZones));

@@ -50,7 +50,7 @@ pub trait Randomness: Send + Sync {
     fn unit(&self) -> f64;
 }
 
-/// A header whose value nothing shows.
+/// A header that no output shows the value of.
 #[derive(Debug, Clone)]
 pub struct Credential {
     /// Name of the header.
@@ -389,7 +389,7 @@ impl Fetcher {
         Some(Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default())
     }
 
-    /// Takes a token of the host's bucket, and waits for one where there is none.
+    /// Takes a token of the host's bucket, and waits for one if the bucket is empty.
     fn wait_for_token(&self, host: &str, rate: Rate) {
         let wait = {
             let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);

@@ -98,7 +98,7 @@ impl File {
     /// From the bytes of a file; `path` names it in errors and decides between JSON and CSV.
     ///
     /// # Errors
-    /// A file that does not say what its numbers count, or holds something that is none.
+    /// A file that does not say what its numbers count, or holds something that is not a number.
     pub fn parse(path: &str, bytes: &[u8]) -> Result<Self, Error> {
         let failed = |what: &str| {
             let what = what.lines().next().unwrap_or_default().to_owned();

@@ -14,7 +14,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use crate::fetch::{ANSWER_BYTES_MAX, NoResponse, Request, Response, Transport};
 use crate::secret::Secret;
 
-/// Longest time for a request and its whole answer, unless told otherwise. carbon-ops 0.1 waited 8 s;
+/// Longest time for a request and its whole answer, by default. carbon-ops 0.1 waited 8 s;
 /// ten days of hours of a busy server take longer.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -107,7 +107,7 @@ fn proxy(settings: &Settings) -> Result<Option<ureq::Proxy>, Unusable> {
     if let Some(password) = plain.password() {
         proxy = proxy.password(password);
     }
-    // This machine is asked without TLS: no proxy shall see that.
+    // This machine is asked without TLS: no proxy must see that.
     for host in LOCAL {
         proxy = proxy.no_proxy(host);
     }

@@ -75,7 +75,7 @@ impl Yearly {
         }
     }
 
-    /// Whether this is the world's average, for want of a country.
+    /// Whether this is the world's average.
     pub fn is_world(&self) -> bool {
         self.iso3.is_empty()
     }

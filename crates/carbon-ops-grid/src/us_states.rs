@@ -4,7 +4,7 @@
 //! Direct emissions, all gases, by production: another signal than the countries' life-cycle averages, and
 //! never mixed with them unless asked.
 //!
-//! Out of scope: eGRID's subregions, whose table is not carried by any package at hand.
+//! Out of scope: eGRID's subregions: no package carries their table.
 
 use std::sync::Arc;
 

@@ -119,7 +119,7 @@ impl Place {
     }
 
     /// The country that the place lies in, by ISO 3166-1 alpha-2: the one that was named, else that of the grid
-    /// zone, where the zone tells it.
+    /// zone, where that is known.
     ///
     /// ```
     /// use carbon_ops_grid::zones::Place;
@@ -240,7 +240,7 @@ fn country(wanted: &str) -> Option<&'static str> {
     of_table.or_else(alias).or_else(of_iso)
 }
 
-/// The country of a region of `WattTime`, where a cloud region tells it.
+/// The country of a region of `WattTime`, where a cloud region lies in it.
 fn country_of_watttime(id: &str) -> Option<String> {
     let row = rows(CLOUD_ZONES).find_map(|line| {
         let mut fields = line.split(',');
@@ -310,7 +310,7 @@ pub fn cloud_pue(place: &Place) -> Option<(Pue, u16)> {
 pub struct Zone {
     /// The country and its value.
     pub yearly: Yearly,
-    /// Set when what was typed is a cloud region, whose country stands in for it.
+    /// Set when a cloud region was typed: its country stands in for it.
     pub stands_for: Option<String>,
 }
 

@@ -5,7 +5,7 @@
 //! the provider revises is kept beside the new one. When the provider fails, values that are all there but
 //! not fresh are given, and counted as stale.
 //!
-//! Out of scope: caching user files and built-in tables, which are at hand anyway.
+//! Out of scope: caching user files and built-in tables, which are local anyway.
 
 use std::collections::HashMap;
 use std::fs;
@@ -34,7 +34,7 @@ use disk::{Swept, lock, sweep, write_atomically};
 use shard::{Row, Shard, Value};
 use view::{Lifetimes, View};
 
-/// How long a value that may still change is used without asking again, unless told otherwise: that of
+/// How long a value that may still change is used without asking again by default: that of
 /// carbon-ops 0.1 (`providers.ttl_seconds`).
 pub const TTL: Duration = Duration::from_secs(300);
 
@@ -72,7 +72,7 @@ pub struct Stats {
     pub hits: u64,
     /// Asked the provider.
     pub misses: u64,
-    /// Answered with what was not fresh, for want of an answer.
+    /// Answered with stale values, because no answer came.
     pub stale: u64,
     /// Not asked, because it failed lately.
     pub held_back: u64,
