@@ -154,8 +154,10 @@ fn measured_and_stated_energy_of_any_zone_setting_and_machine_is_priced_alike() 
     let (zones, mut compared) = (zones(), 0);
     assert!(zones.len() > 600, "{}", zones.len());
     for (name, settings) in settings() {
-        for host in hosts() {
-            for zone in &zones {
+        for (kind, host) in hosts().into_iter().enumerate() {
+            // All zones on a machine of one's own and on a guest; of other machines every tenth.
+            let step = if [0, 2].contains(&kind) { 1 } else { 10 };
+            for zone in zones.iter().step_by(step) {
                 let (run, estimate) =
                     (by_run(&settings, &host, zone), stated(&settings, &host, zone));
                 assert_eq!(decided(&run), decided(&estimate), "{name} {host:?} {zone:?}");
@@ -163,7 +165,7 @@ fn measured_and_stated_energy_of_any_zone_setting_and_machine_is_priced_alike() 
             }
         }
     }
-    assert_eq!(compared, 4 * 6 * zones.len());
+    assert!(compared > 4 * 2 * zones.len());
 }
 
 /// A PUE is found in one order, and what it says of a region is what its operator published.
