@@ -10,6 +10,7 @@ use carbon_ops_ledger::append::{Ledger, WriterOptions};
 use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_ledger::keys::{SecretKey, Trust};
 use carbon_ops_ledger::storage::DirStorage;
+use jiff::Timestamp;
 
 pub(crate) mod append;
 pub(crate) mod made;
@@ -20,7 +21,8 @@ pub(crate) mod single;
 pub(crate) mod verify;
 
 /// The time in what is written. No figure depends on it.
-const NOW: &str = "2026-11-23T09:00:00.000000Z";
+/// 2026-11-23T09:00:00Z.
+const NOW: Timestamp = Timestamp::constant(1_795_424_400, 0);
 
 /// A key that guards nothing.
 fn key() -> SecretKey {
@@ -51,7 +53,7 @@ fn open(dir: &Path) -> Result<Pipeline> {
 fn record(number: u32) -> Result<Object> {
     let pad = "a usual record holds names, units, methods and inputs; ".repeat(6);
     let members = [
-        ("created_ts", Value::from(NOW)),
+        ("created_ts", Value::from(format!("{NOW:.6}"))),
         ("energy_uj", Value::from(number)),
         ("grams_co2e", Value::from(number % 9973)),
         ("inputs", Value::from(pad)),
@@ -66,8 +68,8 @@ fn record(number: u32) -> Result<Object> {
 struct Running(Instant);
 
 impl Clock for Running {
-    fn utc(&self) -> String {
-        NOW.to_owned()
+    fn utc(&self) -> Timestamp {
+        NOW
     }
 
     fn monotonic(&self) -> Duration {

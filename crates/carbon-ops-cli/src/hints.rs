@@ -11,6 +11,8 @@ use carbon_ops::ledger::pack::{PackError, PackStatus};
 use carbon_ops::ledger::witness::WitnessDirError;
 use carbon_ops::proof::verify::Status;
 
+use crate::hints_grid;
+
 /// The exit code of a verification: 0 valid, 1 tampered, 2 could not be checked for want of a trusted
 /// key, 3 cut off or rewritten since it was signed for, 4 valid up to a torn end.
 pub(crate) fn exit_code(status: Status) -> u8 {
@@ -43,6 +45,11 @@ pub(crate) fn hint(error: &anyhow::Error) -> Vec<String> {
             if !hints.iter().any(|other| other.contains(&hint)) {
                 hints.push(hint);
             }
+        }
+    }
+    for hint in hints_grid::hints(error) {
+        if !hints.iter().any(|other| other.contains(hint)) {
+            hints.push(hint.to_owned());
         }
     }
     hints

@@ -19,6 +19,7 @@ mod args;
 mod commands;
 mod duration;
 mod hints;
+mod hints_grid;
 mod render;
 mod summary;
 

@@ -17,15 +17,6 @@ use carbon_ops::units::{KilowattHours, Microjoules};
 
 use crate::render::{bounded, plain, si};
 
-/// How much is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Detail {
-    /// What one wants to know of a command that has just ended.
-    Short,
-    /// Also how it was computed, and as what it counts.
-    Full,
-}
-
 /// Where the record went.
 pub(crate) enum Stored<'a> {
     /// Entry number, ledger, fingerprint of the key.
@@ -45,7 +36,6 @@ pub(crate) fn summary(
     gpus: &[Gpu],
     stored: Option<&Stored<'_>>,
     has_times: bool,
-    detail: Detail,
 ) -> Result<String> {
     let mut text = heading(record, has_times);
     let mut line = |name: &str, rest: String| {
@@ -86,7 +76,8 @@ pub(crate) fn summary(
         line("", format!("{}: {} ({})", other.name, other.dist, plain(&other.source)));
     }
     line("PUE", format!("{:<15.2} {}", record.pue_used, stated(record.input("pue"))));
-    if detail == Detail::Full {
+    // How an estimate came about is asked for more often than of a command that has just ended.
+    if record.measurement.is_none() {
         line("method", method(record));
         let budget = record.budget.iter().map(|share| format!("{} {:.1} %", share.name, share.pct));
         line("budget", budget.collect::<Vec<_>>().join(", "));
@@ -173,16 +164,15 @@ fn remarks(record: &Record) -> Vec<String> {
     }
     for stand_in in &record.stand_ins {
         let used = plain(&stand_in.used);
-        match Note::of(&stand_in.why) {
-            Note::CloudRegionByCountry | Note::SubdivisionByCountry => {
-                let asked = plain(&stand_in.asked);
-                remarks.push(format!("the grid of {used} stands in for that of {asked}"));
-            }
+        let asked = plain(&stand_in.asked);
+        remarks.extend(match Note::of(&stand_in.why) {
+            Note::RegionUnset => None,
             Note::ProviderSubstituted => {
-                remarks.push(format!("the grid is that of {used}, {}", plain(&stand_in.asked)));
+                let reason = stand_in.reason.as_deref().map(plain).unwrap_or_default();
+                Some(format!("the grid is that of {used}, instead of {asked}: {reason}"))
             }
-            _ => {}
-        }
+            _ => Some(format!("the grid of {used} stands in for that of {asked}")),
+        });
     }
     remarks
 }

@@ -16,7 +16,7 @@ use nix::unistd::Gid;
 
 use crate::privileges::Needs;
 use crate::sampler::{Sampler, open_state};
-use crate::server::{Parts, Server, Wish};
+use crate::server::{Action, Parts, Server};
 use crate::settings::{Flags, Settings};
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -105,7 +105,7 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
     ));
     let needs = needs(&settings, &found);
     let mut sampler = Sampler::new(found, totals, state, public, Arc::clone(&shared));
-    sampler.log_start();
+    sampler.log_startup();
     sampler.first();
     let socket = if settings.disable_ipc { None } else { Some(Socket::open(&settings, group)?) };
     let mut about = privileges::drop_capabilities(&needs, nix::unistd::geteuid().is_root());
@@ -157,14 +157,14 @@ fn spawn(sampler: Sampler) -> Result<()> {
 fn serve(mut server: Server, flags: &Flags, mut settings: Settings) -> Result<()> {
     loop {
         match server.serve()? {
-            Wish::Stop(signal) => {
+            Action::Stop(signal) => {
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
                 // The state is what the last sample left, and the sampler needs no farewell.
                 drop(server);
                 log::info!("ended by {signal}");
                 return Ok(());
             }
-            Wish::Reload => settings = reload(&mut server, flags, settings),
+            Action::Reload => settings = reload(&mut server, flags, settings),
         }
     }
 }

@@ -91,7 +91,7 @@ impl Sampler {
     }
 
     /// Says once what is read and how well.
-    pub(crate) fn log_start(&self) {
+    pub(crate) fn log_startup(&self) {
         let of = |counted: bool| {
             let domains =
                 self.totals.domains().filter(|domain| domain.excluded.is_none() == counted);

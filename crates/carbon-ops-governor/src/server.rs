@@ -36,7 +36,7 @@ const SIGNALS: u64 = 1;
 const FIRST_CLIENT: u64 = 2;
 
 /// What a signal asks of the caller.
-pub(crate) enum Wish {
+pub(crate) enum Action {
     /// End.
     Stop(Signal),
     /// Read the configuration again.
@@ -165,7 +165,7 @@ impl Server {
     ///
     /// # Errors
     /// When the kernel refuses to wait.
-    pub(crate) fn serve(&mut self) -> Result<Wish> {
+    pub(crate) fn serve(&mut self) -> Result<Action> {
         let mut events = [EpollEvent::empty(); 64];
         loop {
             let ready = match self.epoll.wait(&mut events, self.timeout(Instant::now())) {
@@ -173,17 +173,17 @@ impl Server {
                 Err(nix::errno::Errno::EINTR) => continue,
                 Err(error) => return Err(error).context("cannot wait for clients"),
             };
-            let mut wish = None;
+            let mut action = None;
             for event in events.get(..ready).unwrap_or_default() {
                 match event.data() {
                     LISTENER => self.accept(),
-                    SIGNALS => wish = wish.or(self.signal()),
+                    SIGNALS => action = action.or(self.signal()),
                     client => self.client(client - FIRST_CLIENT, event.events()),
                 }
             }
-            self.mind_time(Instant::now());
-            if let Some(wish) = wish {
-                return Ok(wish);
+            self.tick(Instant::now());
+            if let Some(action) = action {
+                return Ok(action);
             }
         }
     }
@@ -200,12 +200,12 @@ impl Server {
         self.about = about;
     }
 
-    fn signal(&mut self) -> Option<Wish> {
+    fn signal(&mut self) -> Option<Action> {
         let info = self.signals.read_signal().ok().flatten()?;
         let signal = Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()?;
         match signal {
-            Signal::SIGHUP => Some(Wish::Reload),
-            Signal::SIGTERM | Signal::SIGINT => Some(Wish::Stop(signal)),
+            Signal::SIGHUP => Some(Action::Reload),
+            Signal::SIGTERM | Signal::SIGINT => Some(Action::Stop(signal)),
             _ => None,
         }
     }
@@ -353,7 +353,7 @@ impl Server {
     }
 
     /// Serves subscribers whose time has come, and closes those who were waited for in vain.
-    fn mind_time(&mut self, now: Instant) {
+    fn tick(&mut self, now: Instant) {
         for place in 0..self.clients.len() {
             let Some(mut client) = self.clients.get_mut(place).and_then(Option::take) else {
                 continue;

@@ -3,7 +3,7 @@
 //! Answers may overlap: of two rows for one slot, what was known goes before a forecast, then what was
 //! updated last before the rest, and of equals the one that came last. A row without a value is a gap with a reason; a row of zero is a value.
 //!
-//! Deliberately absent: how rows are written, which is each provider's own.
+//! Out of scope: how rows are written, which is each provider's own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

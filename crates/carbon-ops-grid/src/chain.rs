@@ -4,11 +4,12 @@
 //!
 //! A provider that answers in part is not patched with another: what is missing stays a gap.
 //!
-//! Deliberately absent: caching, which each provider of the chain has for itself.
+//! Out of scope: caching, which each provider of the chain has for itself.
 
+use std::fmt;
 use std::sync::Arc;
 
-use crate::provider::{Error, Provider, Want};
+use crate::provider::{Error, Offer, Provider, Want};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::Signal;
 use carbon_ops_estimate::intensity::{AnySeries, Interval};
@@ -35,8 +36,10 @@ pub struct Substitution {
     pub signal_wanted: Signal,
     /// What is counted.
     pub signal_used: Signal,
-    /// Why.
+    /// Why, in words.
     pub reason: String,
+    /// Why, as a fact.
+    pub cause: Reason,
 }
 
 /// What a chain found.
@@ -44,7 +47,7 @@ pub struct Substitution {
 pub struct Found {
     /// The slots.
     pub series: AnySeries,
-    /// Who answered.
+    /// Who answered, by the source that its slots name.
     pub provider: &'static str,
     /// For which of its zones.
     pub zone: String,
@@ -57,7 +60,7 @@ pub struct Found {
 #[non_exhaustive]
 pub enum Failed {
     /// No provider has what is wanted.
-    #[error("no provider in the list has {want} intensities\nhint: {}", none_hint(*.want))]
+    #[error("no provider in the list has {want} intensities")]
     Nobody {
         /// What was wanted.
         want: Want,
@@ -66,22 +69,52 @@ pub enum Failed {
     #[error(transparent)]
     One(Error),
     /// Several were asked or passed over.
-    #[error("no provider gave the intensity: {}", list(.0))]
-    All(Vec<(&'static str, String)>),
+    #[error("no provider gave the intensity:{}", list(.0))]
+    All(Vec<Failure>),
 }
 
-fn none_hint(want: Want) -> &'static str {
-    if want.kind == carbon_ops_estimate::intensity::Kind::Average && want.factor.is_some() {
-        "electricity_maps has both direct and life-cycle intensities; gb and egrid have direct ones, static life-cycle ones"
-    } else if want.kind == carbon_ops_estimate::intensity::Kind::Average {
-        "add one to providers.order, such as static"
-    } else {
-        "add watttime to providers.order, or a file that declares this signal"
+/// One provider of a chain that did not answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// Which one.
+    pub provider: &'static str,
+    /// Why not.
+    pub reason: Reason,
+}
+
+/// Why a provider of a chain did not answer.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It has another signal than the first provider, which is the one that is meant.
+    AnotherSignal {
+        /// What is meant.
+        meant: Signal,
+        /// What it has.
+        has: Signal,
+    },
+    /// It has no value in the interval.
+    Empty,
+    /// It failed.
+    Failed(Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let provider = self.provider;
+        match &self.reason {
+            Reason::AnotherSignal { meant, has } => {
+                write!(f, "{provider}: has {has}, and {meant} is meant")
+            }
+            Reason::Empty => write!(f, "{provider}: no value in the interval"),
+            Reason::Failed(error) => write!(f, "{error}"),
+        }
     }
 }
 
-fn list(tried: &[(&'static str, String)]) -> String {
-    let texts = tried.iter().map(|(_, reason)| format!("\n  {}", reason.replace('\n', "\n  ")));
+fn list(tried: &[Failure]) -> String {
+    let texts =
+        tried.iter().map(|failure| format!("\n  {}", failure.to_string().replace('\n', "\n  ")));
     texts.collect()
 }
 
@@ -92,8 +125,8 @@ pub struct Chain {
     fallback: Fallback,
 }
 
-impl std::fmt::Debug for Chain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<_> = self.providers.iter().map(|provider| provider.id()).collect();
         f.debug_struct("Chain").field("providers", &ids).field("fallback", &self.fallback).finish()
     }
@@ -111,39 +144,42 @@ impl Chain {
     /// When nobody does.
     pub fn slots(&self, place: &Place, interval: Interval, want: &Want) -> Result<Found, Failed> {
         let mut first: Option<(&'static str, Signal)> = None;
-        let mut failures: Vec<(&'static str, String)> = Vec::new();
-        let mut only = None;
+        let mut failures: Vec<Failure> = Vec::new();
         let mut empty: Option<Found> = None;
         for provider in &self.providers {
-            let Some(signal) = provider.offers(want) else { continue };
-            let id = provider.id();
+            // Of what a later provider has, an equal signal comes first.
+            let equal = first.map(|(_, meant)| Want::exactly(meant));
+            let offers = equal.into_iter().chain([*want]);
+            let mut offer =
+                offers.filter_map(|want| Some((provider.offers_at(place, &want)?, want)));
+            let Some((Offer { source: id, signal }, want)) = offer.next() else { continue };
             let meant = *first.get_or_insert((id, signal));
-            if let Err(refused) = self.may_move(meant.1, signal) {
-                failures.push((id, format!("{id}: {refused}")));
+            let mut failed = |reason| failures.push(Failure { provider: id, reason });
+            if !self.may_move(meant.1, signal) {
+                failed(Reason::AnotherSignal { meant: meant.1, has: signal });
                 continue;
             }
-            match Self::ask(provider.as_ref(), place, interval, *want) {
+            match Self::ask(provider.as_ref(), place, interval, want) {
                 Ok((zone, series)) => {
                     let substitutions = substitutions(meant, (id, signal), &failures);
                     let found = Found { series, provider: id, zone, substitutions };
                     if found.series.coverage() > 0.0 {
                         return Ok(found);
                     }
-                    failures.push((id, format!("{id}: no value in the interval")));
+                    failures.push(Failure { provider: id, reason: Reason::Empty });
                     empty.get_or_insert(found);
                 }
-                Err(error) => {
-                    failures.push((id, error.to_string()));
-                    only = Some(error);
-                }
+                Err(error) => failed(Reason::Failed(error)),
             }
         }
-        match (empty, only) {
-            (Some(found), _) => Ok(found),
-            (None, Some(error)) if failures.len() == 1 => Err(Failed::One(error)),
-            (None, None) if failures.is_empty() => Err(Failed::Nobody { want: *want }),
-            _ => Err(Failed::All(failures)),
+        if let Some(found) = empty {
+            return Ok(found);
         }
+        Err(match failures.as_slice() {
+            [] => Failed::Nobody { want: *want },
+            [Failure { reason: Reason::Failed(error), .. }] => Failed::One(error.clone()),
+            _ => Failed::All(failures),
+        })
     }
 
     fn ask(
@@ -157,28 +193,28 @@ impl Chain {
         Ok((zone, series))
     }
 
-    fn may_move(&self, meant: Signal, to: Signal) -> Result<(), String> {
-        let allowed = meant == to || (self.fallback == Fallback::SameKind && meant.kind == to.kind);
-        if allowed {
-            return Ok(());
-        }
-        Err(format!(
-            "has {to}, and {meant} is meant\nhint: set providers.fallback to same_kind to accept it, or put \
-             the provider first"
-        ))
+    fn may_move(&self, meant: Signal, to: Signal) -> bool {
+        meant == to || (self.fallback == Fallback::SameKind && meant.kind == to.kind)
     }
 }
 
 fn substitutions(
     meant: (&'static str, Signal),
     used: (&'static str, Signal),
-    failures: &[(&'static str, String)],
+    failures: &[Failure],
 ) -> Vec<Substitution> {
     let mut moves = Vec::new();
-    let followers = failures.iter().skip(1).map(|(id, _)| *id).chain([used.0]);
-    for ((from, reason), to) in failures.iter().zip(followers) {
-        let reason = reason.clone();
-        moves.push(Substitution { from, to, signal_wanted: meant.1, signal_used: used.1, reason });
+    let followers = failures.iter().skip(1).map(|failure| failure.provider).chain([used.0]);
+    for (failure, to) in failures.iter().zip(followers) {
+        let (from, reason, cause) = (failure.provider, failure.to_string(), failure.reason.clone());
+        moves.push(Substitution {
+            from,
+            to,
+            signal_wanted: meant.1,
+            signal_used: used.1,
+            reason,
+            cause,
+        });
     }
     moves
 }
@@ -231,8 +267,12 @@ mod tests {
             || -> Vec<Arc<dyn Provider>> { vec![Arc::new(Broken(direct)), Arc::new(YearlyTable)] };
         let us = place("US").unwrap();
         let refused = Chain::new(providers(), Fallback::Equal).slots(&us, day(), &Want::AVERAGE);
-        let text = refused.unwrap_err().to_string();
-        assert!(text.contains("timeout") && text.contains("providers.fallback"), "{text}");
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains("timeout"), "{refused}");
+        let Failed::All(failures) = refused else { panic!("{refused}") };
+        let expected =
+            Reason::AnotherSignal { meant: direct, has: Signal::AVERAGE_LIFECYCLE_PRODUCTION };
+        assert_eq!(failures[1].reason, expected);
         let chain = Chain::new(providers(), Fallback::SameKind);
         let found = chain.slots(&us, day(), &Want::AVERAGE).unwrap();
         assert_eq!(found.substitutions[0].signal_wanted, direct);
@@ -252,6 +292,6 @@ mod tests {
         assert!(found.series.inventory().is_err());
         let table = Chain::new(vec![Arc::new(YearlyTable)], Fallback::SameKind);
         let nobody = table.slots(&place, day(), &Want::MARGINAL).unwrap_err();
-        assert!(nobody.to_string().contains("watttime"), "{nobody}");
+        assert_eq!(nobody, Failed::Nobody { want: Want::MARGINAL });
     }
 }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use crate::assembly::{Assembly, Metas, aligned, chunks};
 use crate::fetch::{Answer, Credential, Fetcher, Rate, Request};
-use crate::provider::{Error, Provider, Want};
+use crate::provider::{Denied, Error, Provider, Uncovered, Want};
 use crate::secret::Secret;
 use crate::zones::{Place, cloud_zone};
 use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
@@ -77,13 +77,13 @@ impl ElectricityMaps {
             Error::Status { status: 401 | 403, message, .. } => Error::Credentials {
                 provider: ID,
                 what: format!("the token is not accepted for {}: {message}", request.name()),
-                hint: "set ELECTRICITYMAPS_TOKEN to a token whose plan has this zone and its past",
+                why: Denied::NotAccepted,
             },
             Error::Status { status: 404, .. } => Error::UnknownZone {
                 provider: ID,
                 zone: zone.to_owned(),
                 near: Vec::new(),
-                hint: "zone keys are ISO 3166 codes, with a grid after them: DE, US-CAL-CISO, DK-DK1",
+                why: Uncovered::NoSuchZone,
             },
             error => error,
         })
@@ -133,39 +133,35 @@ impl Provider for ElectricityMaps {
     }
 
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
-        let unknown = |hint| Error::UnknownZone {
+        let unknown = |why| Error::UnknownZone {
             provider: ID,
             zone: place.asked.clone(),
             near: Vec::new(),
-            hint,
+            why,
         };
         if let Some(native) = place.native_to(ID) {
             return Ok(native.to_owned());
         }
         if let Some((cloud, region)) = &place.cloud {
             let zone = cloud_zone(cloud, region).and_then(|zone| zone.electricity_maps);
-            let hint = "name the zone of the region: electricity_maps:ZONE";
-            return zone.map(str::to_owned).ok_or_else(|| unknown(hint));
+            return zone.map(str::to_owned).ok_or_else(|| unknown(Uncovered::CloudRegion));
         }
         if place.coordinates.is_some() {
             // It would answer for coordinates, but there would be no zone to hold the answer against.
-            return Err(unknown("name the zone: electricity_maps:ZONE"));
+            return Err(unknown(Uncovered::Coordinates));
         }
-        // A US state is no zone of its own here; provinces of other countries are.
+        // A US state is not a zone here; provinces of other countries are.
         let part = place.subdivision.as_ref().filter(|_| place.country.as_deref() != Some("US"));
         if let (Some(_), None) = (&place.subdivision, part) {
-            return Err(unknown(
-                "a state has several grids; name one: electricity_maps:US-CAL-CISO",
-            ));
+            return Err(unknown(Uncovered::SeveralZones));
         }
         let zone = part.or(place.country.as_ref()).cloned();
-        zone.ok_or_else(|| unknown("name a country, or electricity_maps:ZONE"))
+        zone.ok_or_else(|| unknown(Uncovered::NotByName))
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
         let Some(signal) = self.offers(want) else {
-            let hint = "it has averages; watttime has marginal rates";
-            return Err(Error::NotOffered { provider: ID, want: *want, hint });
+            return Err(Error::NotOffered { provider: ID, want: *want });
         };
         let asked = Asked { zone, signal };
         let mut rows = Assembly::of_requests(ID, interval)?;

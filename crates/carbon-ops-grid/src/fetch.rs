@@ -4,7 +4,7 @@
 //! The clock, the randomness and the transport are passed in, so that every rule here can be tried
 //! without a network and without waiting.
 //!
-//! Deliberately absent: sockets and TLS (`http`), and what answers mean.
+//! Out of scope: sockets and TLS (`http`), and what answers mean.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -50,7 +50,7 @@ pub trait Randomness: Send + Sync {
     fn unit(&self) -> f64;
 }
 
-/// A header whose value nothing shows.
+/// A header that no output shows the value of.
 #[derive(Debug, Clone)]
 pub struct Credential {
     /// Name of the header.
@@ -183,6 +183,8 @@ pub enum NoResponse {
     MayPass(String),
     /// It will not: an answer that is too large, a certificate that is not trusted.
     WillNotPass(String),
+    /// Nothing was sent: the address has no TLS, and is not that of this machine.
+    Unprotected,
 }
 
 /// Sends a request and reads its answer, once.
@@ -205,7 +207,7 @@ pub struct Answer {
 
 /// Where answers are kept as they came, so that a record can be derived from them again.
 pub trait Archive: Send + Sync {
-    /// Keeps an answer. That this may fail is told by what is missing later, not here.
+    /// Keeps an answer. A failure is not reported: the answer is missing when it is looked for.
     fn keep(&self, provider: &'static str, request: &Request, answer: &Answer);
 }
 
@@ -387,7 +389,7 @@ impl Fetcher {
         Some(Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default())
     }
 
-    /// Takes a token of the host's bucket, and waits for one where there is none.
+    /// Takes a token of the host's bucket, and waits for one if the bucket is empty.
     fn wait_for_token(&self, host: &str, rate: Rate) {
         let wait = {
             let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -414,6 +416,7 @@ fn no_answer(provider: &'static str, request: &Request, failure: NoResponse) -> 
         NoResponse::WillNotPass(reason) => {
             Error::Malformed { provider, what: format!("{}: {reason}", request.name()) }
         }
+        NoResponse::Unprotected => Error::Unprotected { provider, host: request.host().to_owned() },
     }
 }
 

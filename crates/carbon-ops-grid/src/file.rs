@@ -16,8 +16,8 @@
 //! "my-site": 120}}` with the same names beside `signal`. A value without times holds always. An empty value
 //! or `null` is a gap; zero is zero.
 //!
-//! Deliberately absent: reading the file, and files that say nothing of what their numbers are, as those of
-//! carbon-ops 0.1: the error tells how to say it.
+//! Out of scope: reading the file, and files that say nothing of what their numbers are, as those of carbon-ops
+//! 0.1: they are refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::assembly::Assembly;
-use crate::provider::{Error, Provider, Settling, Want};
+use crate::provider::{Error, FileProblem, Provider, Settling, Uncovered, Want};
 use crate::zones::{Place, cloud_zone};
 use carbon_ops_estimate::intensity::{Accounting, Gases, Signal, parse_kind_and_factor};
 use carbon_ops_estimate::intensity::{
@@ -39,9 +39,6 @@ pub const ID: &str = "file";
 
 /// Largest file. Ten years of quarter hours are below.
 pub const BYTES_MAX: u64 = 32 << 20;
-
-const UNDECLARED: &str = "say what the numbers count: \"signal\": \"average_lifecycle\" (average, marginal \
-    or residual; lifecycle or direct) beside \"zones\": {…}, or a first line # signal: average_lifecycle";
 
 /// The provider.
 #[derive(Debug, Clone)]
@@ -101,20 +98,23 @@ impl File {
     /// From the bytes of a file; `path` names it in errors and decides between JSON and CSV.
     ///
     /// # Errors
-    /// A file that does not say what its numbers count, or holds something that is none.
+    /// A file that does not say what its numbers count, or holds something that is not a number.
     pub fn parse(path: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let failed = |what: String, hint| Error::File { path: path.to_owned(), what, hint };
+        let failed = |what: &str| {
+            let what = what.lines().next().unwrap_or_default().to_owned();
+            Error::File { path: path.to_owned(), what, why: FileProblem::Undeclared }
+        };
         let is_json = path.to_lowercase().ends_with(".json");
-        let (head, zones) = if is_json { json(bytes) } else { csv(bytes) }
-            .map_err(|what| failed(what, UNDECLARED))?;
+        let (head, zones) =
+            if is_json { json(bytes) } else { csv(bytes) }.map_err(|what| failed(&what))?;
         let Some(signal) = &head.signal else {
-            return Err(failed("the file does not say what its numbers count".into(), UNDECLARED));
+            return Err(failed("the file does not say what its numbers count"));
         };
         let (kind, factor) =
-            parse_kind_and_factor(signal).map_err(|error| failed(error.to_string(), ""))?;
+            parse_kind_and_factor(signal).map_err(|error| failed(&error.to_string()))?;
         let Some(factor) = factor else {
             let what = format!("signal {signal:?} says neither lifecycle nor direct");
-            return Err(failed(what, UNDECLARED));
+            return Err(failed(&what));
         };
         let signal = Signal {
             kind,
@@ -215,20 +215,19 @@ impl Provider for File {
             provider: ID,
             zone: place.asked.clone(),
             near: self.zones.keys().take(5).cloned().collect(),
-            hint: "zones are named as in the file",
+            why: Uncovered::NoSuchZone,
         })
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
         let Some(signal) = self.offers(want) else {
-            let hint = "the file declares another signal";
-            return Err(Error::NotOffered { provider: ID, want: *want, hint });
+            return Err(Error::NotOffered { provider: ID, want: *want });
         };
         let of_zone = self.zones.get(zone).ok_or_else(|| Error::UnknownZone {
             provider: ID,
             zone: zone.to_owned(),
             near: Vec::new(),
-            hint: "",
+            why: Uncovered::NoSuchZone,
         })?;
         let mut meta = self.meta.clone();
         zone.clone_into(&mut meta.zone_requested);
@@ -239,7 +238,7 @@ impl Provider for File {
             rows.add(row.interval.unwrap_or(interval), row.g_per_kwh, None, &meta).map_err(
                 |error| {
                     let path = self.path.clone();
-                    Error::File { path, what: error.to_string(), hint: "" }
+                    Error::File { path, what: error.to_string(), why: FileProblem::Values }
                 },
             )?;
         }
@@ -254,6 +253,7 @@ impl Provider for File {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::ErrorKind;
     use crate::zones::place;
     use carbon_ops_estimate::intensity::{Factor, GapReason, Kind};
 
@@ -293,8 +293,9 @@ mod tests {
             ("a.csv", "zone,start,end,g_per_kwh\nDE,,,400\n"),
             ("a.csv", "# signal: average\nzone,start,end,g_per_kwh\nDE,,,400\n"),
         ] {
-            let error = File::parse(path, text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("hint: say what the numbers count"), "{error}");
+            let error = File::parse(path, text.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::File(FileProblem::Undeclared), "{error}");
+            assert!(!error.to_string().contains("hint"), "{error}");
         }
     }
 

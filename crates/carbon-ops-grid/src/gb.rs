@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::assembly::{Assembly, Metas, aligned, chunks};
 use crate::fetch::{Answer, Fetcher, Rate, Request};
-use crate::provider::{Error, Provider, Want};
+use crate::provider::{Error, Provider, Uncovered, Want};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
 use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Timeliness, UncertaintyClass};
@@ -90,19 +90,18 @@ impl Provider for GreatBritain {
     }
 
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
-        let unknown = |hint| Error::UnknownZone {
+        let unknown = |why| Error::UnknownZone {
             provider: ID,
             zone: place.asked.clone(),
             near: Vec::new(),
-            hint,
+            why,
         };
         if let Some(native) = place.native_to(ID) {
             let known = native == NATIONAL || region(native).is_some();
-            let hint = "its zones are gb:GB and the regions gb:1 to gb:17";
-            return known.then(|| native.to_owned()).ok_or_else(|| unknown(hint));
+            return known.then(|| native.to_owned()).ok_or_else(|| unknown(Uncovered::NoSuchZone));
         }
         if place.country.as_deref() != Some("GB") {
-            return Err(unknown("it answers for Great Britain only"));
+            return Err(unknown(Uncovered::Elsewhere));
         }
         match place.subdivision.as_deref() {
             None => Ok(NATIONAL.to_owned()),
@@ -110,14 +109,13 @@ impl Provider for GreatBritain {
             Some("GB-ENG") => Ok("15".to_owned()),
             Some("GB-SCT") => Ok("16".to_owned()),
             Some("GB-WLS") => Ok("17".to_owned()),
-            Some(_) => Err(unknown("it has GB-ENG, GB-SCT, GB-WLS and the regions gb:1 to gb:17")),
+            Some(_) => Err(unknown(Uncovered::NoSuchZone)),
         }
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
         if self.offers(want).is_none() {
-            let hint = "it has averages, direct, of CO2 alone";
-            return Err(Error::NotOffered { provider: ID, want: *want, hint });
+            return Err(Error::NotOffered { provider: ID, want: *want });
         }
         let mut rows = Assembly::of_requests(ID, interval)?;
         for chunk in chunks(aligned(interval, HALF_HOUR), RANGE_MAX) {

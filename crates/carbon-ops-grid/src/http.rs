@@ -4,7 +4,7 @@
 //! A redirection is not followed: a token would be sent to somebody else. Without TLS it talks to this
 //! machine only.
 //!
-//! Deliberately absent: repeating, waiting, and what answers mean (`fetch` and the providers).
+//! Out of scope: repeating, waiting, and what answers mean (`fetch` and the providers).
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use crate::fetch::{ANSWER_BYTES_MAX, NoResponse, Request, Response, Transport};
 use crate::secret::Secret;
 
-/// Longest time for a request and its whole answer, unless told otherwise. carbon-ops 0.1 waited 8 s;
+/// Longest time for a request and its whole answer, by default. carbon-ops 0.1 waited 8 s;
 /// ten days of hours of a busy server take longer.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -53,12 +53,10 @@ impl Default for Settings {
 #[non_exhaustive]
 pub enum Unusable {
     /// The proxy's address.
-    #[error("the address of the proxy cannot be used\nhint: http://HOST:PORT in HTTPS_PROXY")]
+    #[error("the address of the proxy cannot be used")]
     Proxy,
     /// The certificates.
-    #[error(
-        "no certificate in the file of trusted ones\nhint: SSL_CERT_FILE names certificates in PEM"
-    )]
+    #[error("no certificate in the file of trusted ones")]
     Roots,
 }
 
@@ -109,7 +107,7 @@ fn proxy(settings: &Settings) -> Result<Option<ureq::Proxy>, Unusable> {
     if let Some(password) = plain.password() {
         proxy = proxy.password(password);
     }
-    // This machine is asked without TLS: no proxy shall see that.
+    // This machine is asked without TLS: no proxy must see that.
     for host in LOCAL {
         proxy = proxy.no_proxy(host);
     }
@@ -126,8 +124,7 @@ fn proxy(settings: &Settings) -> Result<Option<ureq::Proxy>, Unusable> {
 impl Transport for Http {
     fn get(&self, request: &Request) -> Result<Response, NoResponse> {
         if !is_protected(request) {
-            let what = "without TLS, only this machine is asked\nhint: an address with https://";
-            return Err(NoResponse::WillNotPass(what.to_owned()));
+            return Err(NoResponse::Unprotected);
         }
         let mut call = self.agent.get(request.url()).header("accept", "application/json");
         if let Some(credential) = &request.credential {

@@ -2,7 +2,10 @@
 //!
 //! * [`zones`]: from what a user types to a place, and its grid zone in the words of each source.
 //! * [`provider`]: what every source is, and how it fails; [`chain`]: several of them in order.
-//! * [`table`], [`us_states`]: yearly averages, compiled in; [`mod@file`]: a user's own.
+//! * [`table`], [`us_states`]: yearly averages, compiled in; [`built_in`]: the finest of them.
+//! * [`mod@file`]: a user's own intensities.
+//! * [`cloud`]: which cloud a guest runs in, and the power usage effectiveness of all of it.
+//! * [`stand_in`]: what stands in for what in an answer, and why.
 //! * [`electricity_maps`], [`watttime`], [`gb`]: providers over HTTP.
 //! * [`fetch`]: asking over HTTP, politely; [`secret`]: tokens and passwords, which nothing shows.
 //!
@@ -17,9 +20,11 @@
 //! Out of scope: what is priced with the answers, and how sure the price is.
 
 mod assembly;
+pub mod built_in;
 #[cfg(feature = "http")]
 pub mod cache;
 pub mod chain;
+pub mod cloud;
 pub mod electricity_maps;
 pub mod fetch;
 pub mod file;
@@ -28,16 +33,22 @@ pub mod gb;
 pub mod http;
 pub mod provider;
 pub mod secret;
+pub mod stand_in;
 pub mod table;
 pub mod us_states;
 pub mod watttime;
 pub mod zones;
 
+pub use built_in::{BuiltIn, Row};
 pub use carbon_ops_estimate::intensity::{
     Accounting, AnySeries, Digest, Factor, Gap, GapReason, Gases, Impossible, Intensity, Interval,
     InventoryIntensity, Kind, MarginalIntensity, Meta, NotForInventory, Series, Signal, Slot,
     Timeliness, UncertaintyClass, parse_kind_and_factor,
 };
-pub use chain::{Chain, Failed, Fallback, Found, Substitution};
-pub use provider::{Error, Provider, Settling, Want};
+pub use chain::{Chain, Failed, Failure, Fallback, Found, Reason, Substitution};
+pub use provider::{
+    Denied, Error, ErrorKind, FileProblem, Offer, Provider, Settling, Uncovered, Want,
+};
 pub use secret::{Secret, UnusableSecret};
+pub use stand_in::{StandIn, Why, stand_ins};
+pub use zones::Place;

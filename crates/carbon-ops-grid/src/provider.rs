@@ -4,7 +4,7 @@
 //! own name for a place ([`Provider::zone`]), and answers ([`Provider::slots`]). A time that has passed
 //! is never answered with what is latest.
 //!
-//! Deliberately absent: HTTP, caching, and moving from one source to another.
+//! Out of scope: HTTP, caching, and moving from one source to another.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use carbon_ops_estimate::intensity::{AnySeries, Impossible, Interval};
 pub struct Want {
     /// Which electricity.
     pub kind: Kind,
-    /// Life cycle or direct; any of these two. What is upstream alone is nobody's whole figure, and comes
-    /// only to who asks for it.
+    /// Life cycle or direct; any of these two. Upstream-only factors are partial and are returned only on
+    /// request.
     pub factor: Option<Factor>,
     /// Consumption or production; any.
     pub accounting: Option<Accounting>,
@@ -89,6 +89,15 @@ impl Settling {
     pub const AT_ONCE: Self = Self { actual: Duration::ZERO, provisional: Duration::ZERO };
 }
 
+/// What a provider would answer with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// Which source the slots would name. It is the provider, unless that one has several sources.
+    pub source: &'static str,
+    /// What they would count.
+    pub signal: Signal,
+}
+
 /// A source of intensities.
 pub trait Provider: Send + Sync {
     /// Its name in configurations, caches and records.
@@ -96,6 +105,11 @@ pub trait Provider: Send + Sync {
 
     /// The signal that it would answer a wish with; `None` when it has nothing of the kind.
     fn offers(&self, want: &Want) -> Option<Signal>;
+
+    /// What it would answer the same wish with for a place, where that depends on the place.
+    fn offers_at(&self, _place: &Place, want: &Want) -> Option<Offer> {
+        self.offers(want).map(|signal| Offer { source: self.id(), signal })
+    }
 
     /// Its own name for a place.
     ///
@@ -122,6 +136,9 @@ impl<P: Provider + ?Sized> Provider for Box<P> {
     fn offers(&self, want: &Want) -> Option<Signal> {
         (**self).offers(want)
     }
+    fn offers_at(&self, place: &Place, want: &Want) -> Option<Offer> {
+        (**self).offers_at(place, want)
+    }
     fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
         (**self).zone(place, want)
     }
@@ -133,24 +150,109 @@ impl<P: Provider + ?Sized> Provider for Box<P> {
     }
 }
 
-/// Why a source gave nothing.
+/// What kind of failure it is: what a front end looks up its advice by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The source has no such signal.
+    NotOffered,
+    /// The source does not cover the place.
+    Uncovered(Uncovered),
+    /// It answered for another zone.
+    WrongZone,
+    /// It gave no access.
+    Denied(Denied),
+    /// It said no.
+    Status,
+    /// It asks to be left alone for a while.
+    RateLimited,
+    /// It did not answer.
+    NoAnswer,
+    /// Its address is not protected.
+    Unprotected,
+    /// Its answer is not what it should be.
+    Malformed,
+    /// It failed lately, and is not asked again yet.
+    BackingOff,
+    /// Slots or an interval that cannot be.
+    Impossible,
+    /// A file that cannot be used.
+    File(FileProblem),
+}
+
+/// Why a source does not cover a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Uncovered {
+    /// It has no zone of that name.
+    NoSuchZone,
+    /// The place lies outside of what it covers.
+    Elsewhere,
+    /// Its zone of a cloud region is not known.
+    CloudRegion,
+    /// Its zone at coordinates is not known.
+    Coordinates,
+    /// Several of its zones lie in the place.
+    SeveralZones,
+    /// Its zones are not found by such a name.
+    NotByName,
+    /// Its zone at coordinates is not in the cache, and nobody is asked.
+    NotCached,
+}
+
+impl fmt::Display for Uncovered {
+    /// What there is to say beyond that the zone is not known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchZone | Self::NotByName => "",
+            Self::Elsewhere => ": it does not reach there",
+            Self::CloudRegion => ": the grid zone of the cloud region is not known",
+            Self::Coordinates => ": its zones are not found by coordinates",
+            Self::SeveralZones => ": several of its zones lie there",
+            Self::NotCached => ": its region for coordinates is not in the cache",
+        })
+    }
+}
+
+/// Why a source gave no access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Denied {
+    /// The credentials are not accepted.
+    NotAccepted,
+    /// They are accepted, and what was asked for is not part of what they give access to.
+    NotIncluded,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FileProblem {
+    /// It does not say what its numbers count, or not in a form that is understood.
+    Undeclared,
+    /// A number or a time in it cannot be.
+    Values,
+    /// An answer that a record names is not kept whole.
+    NotKept,
+}
+
+/// Why a source gave nothing. Its texts are facts: what to do about them a front end looks up by
+/// [`Error::kind`].
 ///
 /// No text in it ever holds a secret: requests are named by host and path, never by their headers.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The source has no such signal.
-    #[error("{provider} has no {want} intensity{}", hint_text(.hint))]
+    #[error("{provider} has no {want} intensity")]
     NotOffered {
         /// Which source.
         provider: &'static str,
         /// What was wished for.
         want: Want,
-        /// What to do.
-        hint: &'static str,
     },
     /// The source does not know or cover the zone.
-    #[error("{provider} does not know the zone {zone:?}{}{}", near_text(.near), hint_text(.hint))]
+    #[error("{provider} does not know the zone {zone:?}{why}{}", near_text(.near))]
     UnknownZone {
         /// Which source.
         provider: &'static str,
@@ -158,8 +260,8 @@ pub enum Error {
         zone: String,
         /// What resembles it, best first.
         near: Vec<String>,
-        /// What to do.
-        hint: &'static str,
+        /// Why not.
+        why: Uncovered,
     },
     /// The source answered for another zone than was asked for. Nothing of the answer is used.
     #[error("{provider} was asked for the zone {requested:?} and answered for {returned:?}")]
@@ -172,14 +274,14 @@ pub enum Error {
         returned: String,
     },
     /// No credentials, or such that are not accepted.
-    #[error("{provider}: {what}\nhint: {hint}")]
+    #[error("{provider}: {what}")]
     Credentials {
         /// Which source.
         provider: &'static str,
         /// What is the matter.
         what: String,
-        /// What to do.
-        hint: &'static str,
+        /// Of what kind that is.
+        why: Denied,
     },
     /// The source said no.
     #[error("{provider}: {request} was answered with status {status}{}", message_text(.message))]
@@ -194,7 +296,7 @@ pub enum Error {
         message: String,
     },
     /// The source asks to be left alone for a while.
-    #[error("{provider}: too many requests{}\nhint: try again later", after_text(*.retry_after))]
+    #[error("{provider}: too many requests{}", after_text(*.retry_after))]
     RateLimited {
         /// Which source.
         provider: &'static str,
@@ -211,6 +313,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A host that would be asked without TLS, and is not this machine.
+    #[error("{provider}: {host} is not asked without TLS, only this machine is")]
+    Unprotected {
+        /// Which source.
+        provider: &'static str,
+        /// Who was to be asked.
+        host: String,
+    },
     /// An answer that is not what it should be.
     #[error("{provider}: {what}")]
     Malformed {
@@ -220,10 +330,7 @@ pub enum Error {
         what: String,
     },
     /// A source that failed lately is not asked again yet.
-    #[error(
-        "{provider} failed lately and is not asked again before {until}: {reason}\nhint: wait, or remove the \
-         folder of the zone from the cache"
-    )]
+    #[error("{provider} failed lately and is not asked again before {until}: {reason}")]
     BackingOff {
         /// Which source.
         provider: &'static str,
@@ -241,18 +348,54 @@ pub enum Error {
         source: Impossible,
     },
     /// A file that cannot be used.
-    #[error("{path}: {what}{}", hint_text(.hint))]
+    #[error("{path}: {what}")]
     File {
         /// Which file.
         path: String,
         /// What is the matter.
         what: String,
-        /// What to do.
-        hint: &'static str,
+        /// Of what kind that is.
+        why: FileProblem,
     },
 }
 
 impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotOffered { .. } => ErrorKind::NotOffered,
+            Self::UnknownZone { why, .. } => ErrorKind::Uncovered(*why),
+            Self::WrongZone { .. } => ErrorKind::WrongZone,
+            Self::Credentials { why, .. } => ErrorKind::Denied(*why),
+            Self::Status { .. } => ErrorKind::Status,
+            Self::RateLimited { .. } => ErrorKind::RateLimited,
+            Self::NoAnswer { .. } => ErrorKind::NoAnswer,
+            Self::Unprotected { .. } => ErrorKind::Unprotected,
+            Self::Malformed { .. } => ErrorKind::Malformed,
+            Self::BackingOff { .. } => ErrorKind::BackingOff,
+            Self::Impossible { .. } => ErrorKind::Impossible,
+            Self::File { why, .. } => ErrorKind::File(*why),
+        }
+    }
+
+    /// Which source failed; `None` for a file.
+    pub fn provider(&self) -> Option<&'static str> {
+        match self {
+            Self::NotOffered { provider, .. }
+            | Self::UnknownZone { provider, .. }
+            | Self::WrongZone { provider, .. }
+            | Self::Credentials { provider, .. }
+            | Self::Status { provider, .. }
+            | Self::RateLimited { provider, .. }
+            | Self::NoAnswer { provider, .. }
+            | Self::Unprotected { provider, .. }
+            | Self::Malformed { provider, .. }
+            | Self::BackingOff { provider, .. }
+            | Self::Impossible { provider, .. } => Some(provider),
+            Self::File { .. } => None,
+        }
+    }
+
     /// Whether asking again later may help.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -261,10 +404,6 @@ impl Error {
             _ => false,
         }
     }
-}
-
-fn hint_text(hint: &str) -> String {
-    if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
 }
 
 fn near_text(near: &[String]) -> String {

@@ -1,26 +1,23 @@
 //! A secret: a token or a password that no output ever shows.
 //!
-//! Deliberately absent: wiping memory, and where secrets come from.
+//! Out of scope: wiping memory, and where secrets come from.
 
 use std::fmt;
 
 /// A text that is used and never shown: `Debug` and `Display` print dots, and it cannot be serialised.
 ///
 /// ```
-/// use carbon_ops_estimate::intensity::Secret;
+/// use carbon_ops_grid::Secret;
 /// let token = Secret::new("abc123")?;
 /// assert_eq!(format!("{token} {token:?}"), "•••• Secret(••••)");
-/// # Ok::<(), carbon_ops_estimate::intensity::UnusableSecret>(())
+/// # Ok::<(), carbon_ops_grid::UnusableSecret>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 /// A text that cannot be sent in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a secret is empty or holds a line break or another control character\nhint: check the variable that it \
-     is taken from"
-)]
+#[error("a secret is empty or holds a line break or another control character")]
 pub struct UnusableSecret;
 
 impl Secret {

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
 use crate::assembly::Assembly;
-use crate::provider::{Error, Provider, Settling, Want};
-use crate::zones::{self, Place};
+use crate::provider::{Error, Provider, Settling, Uncovered, Want};
+use crate::zones::Place;
 use carbon_ops_estimate::intensity::Signal;
 use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, UncertaintyClass};
 use carbon_ops_estimate::span::YEARLY_CV;
@@ -31,6 +31,9 @@ const HYDROPOWER_G_PER_KWH: f64 = 24.0;
 
 /// Name in configurations, caches and records of the provider.
 pub const ID: &str = carbon_ops_estimate::intensity::slot::BUILT_IN;
+
+/// The zone of the world's average.
+pub const WORLD_ZONE: &str = "world";
 
 /// How records cite the table.
 pub const SOURCE: &str = "static:owid";
@@ -72,7 +75,7 @@ impl Yearly {
         }
     }
 
-    /// Whether this is the world's average, for want of a country.
+    /// Whether this is the world's average.
     pub fn is_world(&self) -> bool {
         self.iso3.is_empty()
     }
@@ -102,13 +105,18 @@ pub fn countries() -> impl Iterator<Item = Yearly> {
     })
 }
 
+/// The country of that ISO 3166-1 alpha-2 code.
+pub fn country(code: &str) -> Option<Yearly> {
+    countries().find(|country| country.zone == code)
+}
+
 /// The generation-weighted average over all countries.
 pub fn world() -> Option<Yearly> {
     let mean = world_statistic("mean", Weighting::Generation)?;
     let year = world_statistic("year", Weighting::Generation)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a year")]
     Some(Yearly {
-        zone: "world",
+        zone: WORLD_ZONE,
         iso3: "",
         name: "World",
         year: year.round() as u16,
@@ -132,6 +140,15 @@ fn world_statistic(name: &str, weighting: Weighting) -> Option<f64> {
     }
 }
 
+pub(crate) fn unknown_zone(zone: &str) -> Error {
+    let why = Uncovered::NoSuchZone;
+    Error::UnknownZone { provider: ID, zone: zone.to_owned(), near: Vec::new(), why }
+}
+
+pub(crate) fn not_offered(want: Want) -> Error {
+    Error::NotOffered { provider: ID, want }
+}
+
 /// The table as a provider: one slot as long as what is asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct YearlyTable;
@@ -148,35 +165,20 @@ impl Provider for YearlyTable {
 
     /// A cloud region or a part of a country gets its country, `world` the world; the slots say so.
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
-        let unknown = |near| Error::UnknownZone {
-            provider: ID,
-            zone: place.asked.clone(),
-            near,
-            hint: "name a country by its ISO 3166 code, or world",
-        };
-        let name = place.native_to(ID).or(place.country.as_deref()).unwrap_or(&place.asked);
-        match zones::resolve(name) {
-            Ok(zone) => Ok(zone.yearly.zone.to_owned()),
-            Err(zones::Error::Unknown { near, .. }) => Err(unknown(near)),
-            Err(zones::Error::NoData { .. }) => Err(unknown(Vec::new())),
+        let given = place.native_to(ID).map(Place::parse).transpose();
+        let given = given.map_err(|_| unknown_zone(&place.asked))?;
+        let of = given.as_ref().unwrap_or(place);
+        if of.is_world() {
+            return Ok(WORLD_ZONE.to_owned());
         }
+        let country = of.within().and_then(|code| country(&code));
+        country.map(|row| row.zone.to_owned()).ok_or_else(|| unknown_zone(&place.asked))
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let hint = "it has yearly averages, over the life cycle, by production";
-        let signal =
-            self.offers(want).ok_or(Error::NotOffered { provider: ID, want: *want, hint })?;
-        let found = if zone == "world" {
-            world()
-        } else {
-            countries().find(|country| country.zone == zone)
-        };
-        let found = found.ok_or_else(|| Error::UnknownZone {
-            provider: ID,
-            zone: zone.to_owned(),
-            near: Vec::new(),
-            hint: "",
-        })?;
+        let signal = self.offers(want).ok_or_else(|| not_offered(*want))?;
+        let found = if zone == WORLD_ZONE { world() } else { country(zone) };
+        let found = found.ok_or_else(|| unknown_zone(zone))?;
         let meta = Arc::new(Meta {
             model_version: Some(found.year.to_string()),
             licence: "CC-BY-4.0".to_owned(),

@@ -4,18 +4,20 @@
 //! Direct emissions, all gases, by production: another signal than the countries' life-cycle averages, and
 //! never mixed with them unless asked.
 //!
-//! Deliberately absent: eGRID's subregions, whose table is not carried by any package at hand.
+//! Out of scope: eGRID's subregions: no package carries their table.
 
 use std::sync::Arc;
 
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
 use crate::assembly::Assembly;
-use crate::provider::{Error, Provider, Settling, Want};
+use crate::provider::{Error, Provider, Settling, Uncovered, Want};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
 use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, UncertaintyClass};
+use carbon_ops_estimate::span::YEARLY_CV;
 use carbon_ops_estimate::tables::rows;
+use carbon_ops_estimate::uncertainty::Distribution;
 
 /// Name in configurations, caches and records.
 pub const ID: &str = "egrid";
@@ -28,7 +30,8 @@ pub const VINTAGE: &str = "2023";
 /// g/kWh in one lb/MWh: the avoirdupois pound is 0.45359237 kg exactly (NIST SP 811, appendix B).
 const G_PER_KWH_IN_LB_PER_MWH: f64 = 0.453_592_37;
 
-const SIGNAL: Signal = Signal {
+/// What the values count.
+pub const SIGNAL: Signal = Signal {
     kind: Kind::Average,
     accounting: Accounting::Production,
     factor: Factor::Direct,
@@ -46,6 +49,23 @@ pub struct State {
     pub intensity: GramsCo2ePerKilowattHour,
 }
 
+impl State {
+    /// How the value may be off when it stands for the hours of one job: as that of a country.
+    pub fn distribution(&self) -> Distribution {
+        Distribution::Lognormal { mean: self.intensity.as_grams_per_kilowatt_hour(), cv: YEARLY_CV }
+    }
+
+    /// How the record names the source of the value.
+    pub fn citation(&self) -> String {
+        format!("US EPA, eGRID{VINTAGE}")
+    }
+}
+
+/// The state of that ISO 3166-2 code.
+pub fn state(code: &str) -> Option<State> {
+    states().find(|state| state.code == code)
+}
+
 /// All states and the District of Columbia, in the order of their codes.
 pub fn states() -> impl Iterator<Item = State> {
     rows(STATES).filter_map(|line| {
@@ -55,6 +75,11 @@ pub fn states() -> impl Iterator<Item = State> {
         let intensity = GramsCo2ePerKilowattHour::new(rate * G_PER_KWH_IN_LB_PER_MWH).ok()?;
         Some(State { code, name, intensity })
     })
+}
+
+pub(crate) fn unknown_zone(zone: &str) -> Error {
+    let why = Uncovered::NoSuchZone;
+    Error::UnknownZone { provider: ID, zone: zone.to_owned(), near: Vec::new(), why }
 }
 
 /// The provider.
@@ -71,30 +96,17 @@ impl Provider for UsStates {
     }
 
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
-        let code = place.native_to(ID).or(place.subdivision.as_deref());
-        let found = states().find(|state| Some(state.code) == code);
-        found.map(|state| state.code.to_owned()).ok_or_else(|| Error::UnknownZone {
-            provider: ID,
-            zone: place.asked.clone(),
-            near: Vec::new(),
-            hint: "its zones are states of the United States, such as US-CA",
-        })
+        let found = place.native_to(ID).or(place.subdivision.as_deref()).and_then(state);
+        found.map(|state| state.code.to_owned()).ok_or_else(|| unknown_zone(&place.asked))
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let not_offered = || Error::NotOffered {
-            provider: ID,
-            want: *want,
-            hint: "it has yearly averages, direct, by production",
-        };
-        let signal = self.offers(want).ok_or_else(not_offered)?;
-        let state = states().find(|state| state.code == zone).ok_or_else(|| {
-            Error::UnknownZone { provider: ID, zone: zone.to_owned(), near: Vec::new(), hint: "" }
-        })?;
+        let signal = self.offers(want).ok_or(Error::NotOffered { provider: ID, want: *want })?;
+        let state = state(zone).ok_or_else(|| unknown_zone(zone))?;
         let meta = Arc::new(Meta {
             model_version: Some(VINTAGE.to_owned()),
             licence: "public domain".to_owned(),
-            attribution: format!("US EPA, eGRID{VINTAGE}"),
+            attribution: state.citation(),
             uncertainty: UncertaintyClass::Yearly,
             ..Meta::new(ID, zone, signal)
         });

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::assembly::{Assembly, Metas, aligned, chunks};
 use crate::fetch::{Answer, Credential, Fetcher, Rate, Request};
-use crate::provider::{Error, Provider, Want};
+use crate::provider::{Denied, Error, Provider, Uncovered, Want};
 use crate::secret::Secret;
 use crate::zones::{Place, cloud_zone};
 use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
@@ -82,11 +82,8 @@ impl WattTime {
             }
         }
         *held = None;
-        let credentials = |what: String| Error::Credentials {
-            provider: ID,
-            what,
-            hint: "set WATTTIME_USERNAME and WATTTIME_PASSWORD to an account that can log in",
-        };
+        let credentials =
+            |what: String| Error::Credentials { provider: ID, what, why: Denied::NotAccepted };
         let basic = Credential::basic(&self.user, &self.password)
             .map_err(|error| credentials(error.to_string()))?;
         let request = Request::new(&self.base, "/login").with_credential(basic);
@@ -122,7 +119,7 @@ impl WattTime {
             Error::Status { status: 401 | 403, message, .. } => Error::Credentials {
                 provider: ID,
                 what: format!("no access to {}: {message}", request.name()),
-                hint: "an account without charge has CAISO_NORTH alone; see the provider's my-access",
+                why: Denied::NotIncluded,
             },
             error => error,
         })
@@ -164,8 +161,7 @@ impl Provider for WattTime {
                 provider: ID,
                 zone: place.asked.clone(),
                 near: Vec::new(),
-                hint: "its regions are no countries: give coordinates such as 42.37,-72.52, or \
-                       watttime:CAISO_NORTH",
+                why: Uncovered::NotByName,
             });
         };
         let request = Request::new(&self.base, "/v3/region-from-loc")
@@ -177,7 +173,7 @@ impl Provider for WattTime {
                 provider: ID,
                 zone: place.asked.clone(),
                 near: Vec::new(),
-                hint: "it has no region there",
+                why: Uncovered::Elsewhere,
             },
             error => error,
         })?;
@@ -189,8 +185,7 @@ impl Provider for WattTime {
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
         let Some(signal) = self.offers(want) else {
-            let hint = "it has marginal and average rates, direct, of CO2 alone";
-            return Err(Error::NotOffered { provider: ID, want: *want, hint });
+            return Err(Error::NotOffered { provider: ID, want: *want });
         };
         let asked = Asked { region: zone, signal };
         let now = self.fetcher.clock.now();

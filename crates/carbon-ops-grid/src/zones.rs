@@ -1,12 +1,14 @@
-//! From what a user types to a zone with an intensity: ISO codes, names, aliases, cloud regions.
+//! From what a user types to a place: ISO codes, names, aliases, cloud regions, coordinates, grid zones.
 //!
-//! * [`place`]: what is known of a place, so that each provider of intensities finds its own id for it.
-//! * [`resolve`]: its country in the built-in yearly table.
+//! * [`Place::parse`]: the one grammar of all commands. Each provider then finds its own id for the place.
+//! * [`resolve`]: the country of a place in the built-in yearly table.
 //! * [`cloud_zone`], [`cloud_pue`]: the grid and the power usage effectiveness of a cloud region.
 //!
 //! An unknown zone is an error with near matches, never a world average.
 //!
-//! Deliberately absent: maps. Which of a provider's regions lies at coordinates only the provider knows.
+//! Out of scope: maps. Which of a provider's regions lies at coordinates only the provider knows.
+
+use std::str::FromStr;
 
 use carbon_ops_units::Pue;
 
@@ -43,16 +45,138 @@ pub struct Place {
 }
 
 impl Place {
+    /// Finds out what is meant: an ISO 3166-1 or -2 code, a name, a cloud region, coordinates (`52.5,13.4`),
+    /// a provider's own id (`watttime:CAISO_NORTH`), or a zone key of Electricity Maps (`DK-DK1`,
+    /// `US-CAL-CISO`). Case and surrounding blanks do not matter.
+    ///
+    /// # Errors
+    /// When nothing is called so, with near matches.
+    ///
+    /// ```
+    /// use carbon_ops_grid::zones::Place;
+    /// let place = Place::parse("us-east-1")?;
+    /// assert_eq!(place.cloud, Some(("aws".into(), "us-east-1".into())));
+    /// assert_eq!(place.subdivision.as_deref(), Some("US-VA"));
+    /// assert_eq!(Place::parse("42.372, -72.519")?.coordinates, Some((42.372, -72.519)));
+    /// assert_eq!(Place::parse("gb:13")?.native_to("gb"), Some("13"));
+    /// assert_eq!(Place::parse("dk-dk1")?.native_to("electricity_maps"), Some("DK-DK1"));
+    /// assert!(Place::parse("US-ZZ").is_err());
+    /// # Ok::<(), carbon_ops_grid::zones::Error>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let asked: String = text.trim().chars().take(INPUT_MAX).collect();
+        let blank = Self { asked: asked.clone(), ..Self::default() };
+        if let Some((source, id)) = asked.split_once(':') {
+            let native = native(source, id).ok_or_else(|| unknown(text))?;
+            return Ok(Self { native: Some(native), ..blank });
+        }
+        if let Some(coordinates) = coordinates(&asked) {
+            return Ok(Self { coordinates: Some(coordinates), ..blank });
+        }
+        let wanted = key(&asked);
+        if wanted == "world" {
+            return Ok(blank);
+        }
+        if let Some([cloud, region, iso3, state]) =
+            cloud_rows().find(|[_, region, ..]| key(region) == wanted)
+        {
+            return Ok(Self {
+                country: iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2.to_owned()),
+                subdivision: Some(state.to_owned()).filter(|state| !state.is_empty()),
+                cloud: Some((cloud.to_owned(), region.to_owned())),
+                ..blank
+            });
+        }
+        if let Some(zone) = grid_key(&wanted) {
+            return Ok(Self { native: Some((ELECTRICITY_MAPS.to_owned(), zone)), ..blank });
+        }
+        if let Some(subdivision) = subdivision(&wanted) {
+            let country = subdivision.get(..2).map(str::to_owned);
+            return Ok(Self { country, subdivision: Some(subdivision), ..blank });
+        }
+        let country = country(&wanted).ok_or_else(|| unknown(text))?;
+        Ok(Self { country: Some(country.to_owned()), ..blank })
+    }
+
+    /// Where nobody said where.
+    pub fn unset() -> Self {
+        Self::default()
+    }
+
+    /// Whether nobody said where; the world that somebody named is something else.
+    pub fn is_unset(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it is the whole world: somebody named it, or nobody named a place.
+    pub fn is_world(&self) -> bool {
+        *self == Self { asked: self.asked.clone(), ..Self::default() }
+    }
+
     /// The id that was given outright, when it is one of this source.
     pub fn native_to(&self, source: &str) -> Option<&str> {
         self.native.as_ref().filter(|(of, _)| of == source).map(|(_, id)| id.as_str())
     }
+
+    /// The country that the place lies in, by ISO 3166-1 alpha-2: the one that was named, else that of the grid
+    /// zone, where that is known.
+    ///
+    /// ```
+    /// use carbon_ops_grid::zones::Place;
+    /// assert_eq!(Place::parse("SE-SE3")?.within().as_deref(), Some("SE"));
+    /// assert_eq!(Place::parse("watttime:CAISO_NORTH")?.within().as_deref(), Some("US"));
+    /// assert_eq!(Place::parse("file:my-site")?.within(), None);
+    /// # Ok::<(), carbon_ops_grid::zones::Error>(())
+    /// ```
+    pub fn within(&self) -> Option<String> {
+        if self.country.is_some() {
+            return self.country.clone();
+        }
+        let (source, id) = self.native.as_ref()?;
+        match source.as_str() {
+            "gb" => Some("GB".to_owned()),
+            "static" => Self::parse(id).ok()?.country,
+            "watttime" => country_of_watttime(id),
+            "electricity_maps" | "egrid" => {
+                let wanted = key(id.split('-').next()?);
+                iso().find(|[iso2, ..]| key(iso2) == wanted).map(|[iso2, ..]| iso2.to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The finest name of the place, as records have it: state or province, country, grid zone, or what was
+    /// typed.
+    pub fn region(&self) -> &str {
+        let native = self.native.as_ref().map(|(_, id)| id);
+        let finest = self.subdivision.as_ref().or(self.country.as_ref()).or(native);
+        finest.unwrap_or(&self.asked)
+    }
 }
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
+    }
+}
+
+/// [`Place::parse`].
+///
+/// # Errors
+/// As there.
+pub fn place(input: &str) -> Result<Place, Error> {
+    Place::parse(input)
+}
+
+/// Name of the source whose zone keys are understood without it.
+const ELECTRICITY_MAPS: &str = "electricity_maps";
 
 /// Sources whose own ids can be given outright, as `source:ID`, with the names that are understood.
 const NATIVE: [(&str, &str); 7] = [
-    ("electricity_maps", "electricity_maps"),
-    ("electricitymaps", "electricity_maps"),
+    (ELECTRICITY_MAPS, ELECTRICITY_MAPS),
+    ("electricitymaps", ELECTRICITY_MAPS),
     ("watttime", "watttime"),
     ("gb", "gb"),
     ("static", "static"),
@@ -63,57 +187,71 @@ const NATIVE: [(&str, &str); 7] = [
 /// Longest id of a source.
 const NATIVE_MAX: usize = 60;
 
-/// Finds out what is meant: an ISO 3166-1 or -2 code, a name, a cloud region, coordinates (`52.5,13.4`), or
-/// a source's own id (`electricity_maps:DK-DK1`).
-///
-/// # Errors
-/// When nothing is called so, with near matches.
-///
-/// ```
-/// use carbon_ops_grid::zones::place;
-/// assert_eq!(place("us-east-1")?.cloud, Some(("aws".into(), "us-east-1".into())));
-/// assert_eq!(place("US-CA")?.subdivision.as_deref(), Some("US-CA"));
-/// assert_eq!(place("42.372, -72.519")?.coordinates, Some((42.372, -72.519)));
-/// assert_eq!(place("gb:13")?.native_to("gb"), Some("13"));
-/// assert!(place("US-ZZ").is_err());
-/// # Ok::<(), carbon_ops_grid::zones::Error>(())
-/// ```
-pub fn place(input: &str) -> Result<Place, Error> {
-    let asked: String = input.trim().chars().take(INPUT_MAX).collect();
-    let blank = Place { asked: asked.clone(), ..Place::default() };
-    if let Some((source, id)) = asked.split_once(':') {
-        let source = key(source).replace('-', "_");
-        let known = NATIVE.iter().find(|(name, _)| *name == source);
-        let usable = !id.is_empty()
-            && id.len() <= NATIVE_MAX
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte));
-        return match known.filter(|_| usable) {
-            Some((_, source)) => {
-                Ok(Place { native: Some(((*source).to_owned(), id.to_owned())), ..blank })
-            }
-            None => Err(unknown(input)),
-        };
-    }
-    if let Some(coordinates) = coordinates(&asked) {
-        return Ok(Place { coordinates: Some(coordinates), ..blank });
-    }
-    let wanted = key(&asked);
-    let cloud = cloud_rows().find(|[_, region, _]| key(region) == wanted);
-    if let Some([cloud, region, iso3]) = cloud {
-        let country = iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2.to_owned());
-        return Ok(Place { country, cloud: Some((cloud.to_owned(), region.to_owned())), ..blank });
-    }
-    if let Some(subdivision) = subdivision(&wanted) {
-        let country = subdivision.get(..2).map(str::to_owned);
-        return Ok(Place { country, subdivision: Some(subdivision), ..blank });
-    }
-    match resolve(&asked) {
-        Ok(zone) if zone.yearly.is_world() => Ok(blank),
-        Ok(zone) => Ok(Place { country: Some(zone.yearly.zone.to_owned()), ..blank }),
-        // A country without a yearly value may be known to another source.
-        Err(Error::NoData { code, .. }) => Ok(Place { country: Some(code), ..blank }),
-        Err(error) => Err(error),
-    }
+/// A source and its id, where both are possible.
+fn native(source: &str, id: &str) -> Option<(String, String)> {
+    let source = key(source).replace('-', "_");
+    let (_, source) = NATIVE.iter().find(|(name, _)| *name == source)?;
+    let usable = !id.is_empty()
+        && id.len() <= NATIVE_MAX
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte));
+    usable.then(|| ((*source).to_owned(), id.to_owned()))
+}
+
+/// A zone key of Electricity Maps that is no ISO 3166-2 code, by its form: the country again with a number
+/// (`SE-SE3`), or two parts of letters after the country (`US-CAL-CISO`).
+fn grid_key(wanted: &str) -> Option<String> {
+    let letters = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let mut parts = wanted.split('-');
+    let (country, first, second) = (parts.next()?, parts.next()?, parts.next());
+    let numbered = |first: &str| {
+        let number = first.strip_prefix(country).unwrap_or_default();
+        (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let formed = match second {
+        None => numbered(first),
+        Some(second) => {
+            parts.next().is_none()
+                && (2..=4).contains(&first.len())
+                && (2..=5).contains(&second.len())
+                && letters(first)
+                && letters(second)
+                // `us-gov-east` is the beginning of a cloud region.
+                && !cloud_rows().any(|[_, region, ..]| key(region).starts_with(wanted))
+        }
+    };
+    let exists = formed && iso().any(|[iso2, ..]| key(iso2) == country);
+    exists.then(|| wanted.to_uppercase())
+}
+
+/// A country by its codes, its names and its aliases.
+fn country(wanted: &str) -> Option<&'static str> {
+    let of_table = countries()
+        .find(|row| [row.zone, row.iso3, row.name].iter().any(|name| key(name) == wanted))
+        .map(|row| row.zone);
+    let alias = || {
+        let iso3 =
+            pairs(ALIASES).find_map(|(alias, iso3)| (key(alias) == wanted).then_some(iso3))?;
+        iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2)
+    };
+    let of_iso = || {
+        let found = iso().find(|names| names.iter().any(|name| key(name) == wanted));
+        found.map(|[iso2, ..]| iso2)
+    };
+    of_table.or_else(alias).or_else(of_iso)
+}
+
+/// The country of a region of `WattTime`, where a cloud region lies in it.
+fn country_of_watttime(id: &str) -> Option<String> {
+    let row = rows(CLOUD_ZONES).find_map(|line| {
+        let mut fields = line.split(',');
+        let (cloud, region, _, watttime) =
+            (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        (watttime == id).then_some((cloud, region))
+    });
+    let row = row?;
+    let iso3 =
+        cloud_rows().find_map(|[cloud, region, iso3, _]| ((cloud, region) == row).then_some(iso3));
+    iso().find(|[_, code, _]| Some(*code) == iso3).map(|[iso2, ..]| iso2.to_owned())
 }
 
 /// `latitude,longitude` in degrees.
@@ -172,7 +310,7 @@ pub fn cloud_pue(place: &Place) -> Option<(Pue, u16)> {
 pub struct Zone {
     /// The country and its value.
     pub yearly: Yearly,
-    /// Set when what was typed is a cloud region, whose country stands in for it.
+    /// Set when a cloud region was typed: its country stands in for it.
     pub stands_for: Option<String>,
 }
 
@@ -180,7 +318,7 @@ pub struct Zone {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Nothing by that name.
+    /// Nothing is called so.
     #[error("unknown region {input:?}{}", near_text(.near))]
     Unknown {
         /// What was typed.
@@ -198,11 +336,31 @@ pub enum Error {
     },
 }
 
-fn near_text(near: &[String]) -> String {
-    if near.is_empty() {
-        return "; give an ISO country code such as DE, or a cloud region such as eu-west-1".into();
+/// What kind of mistake it is: what a front end looks up its advice by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Nothing is called so, and these names resemble it.
+    Misspelt,
+    /// Nothing is called so or resembles it.
+    Unknown,
+    /// A country that exists but has no statistic.
+    NoData,
+}
+
+impl Error {
+    /// What kind of mistake it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unknown { near, .. } if near.is_empty() => ErrorKind::Unknown,
+            Self::Unknown { .. } => ErrorKind::Misspelt,
+            Self::NoData { .. } => ErrorKind::NoData,
+        }
     }
-    format!("; did you mean {}?", near.join(", "))
+}
+
+fn near_text(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
 }
 
 /// Finds the zone that `input` means, without regard to case and surrounding blanks.
@@ -260,31 +418,53 @@ fn by_iso3(iso3: &str, region: Option<&str>) -> Result<Zone, Error> {
 fn unknown(input: &str) -> Error {
     let input: String = input.chars().take(INPUT_MAX).collect();
     let wanted = key(&input);
+    let mut names: Vec<String> = Vec::new();
+    let mut add = |candidates: Vec<(f64, String)>, most: usize| {
+        for (_, name) in candidates.into_iter().take(most) {
+            if !names.contains(&name) && names.len() < NEAR_MAX {
+                names.push(name);
+            }
+        }
+    };
+    // `US-XX` and its like: a state, else the whole country.
+    let within = wanted
+        .split_once('-')
+        .and_then(|(code, _)| countries().find(|country| key(country.zone) == code));
+    let shown = |state: us_states::State| format!("{} ({})", state.name, state.code);
+    if let Some(country) = within {
+        let codes = us_states::states().map(|state| (key(state.code), shown(state)));
+        add(near(&wanted, codes, NEAR_CODE), NEAR_MAX - 2);
+        add(vec![(1.0, format!("{} ({})", country.name, country.zone))], 1);
+    }
     let named = countries().flat_map(|country| {
         let shown = format!("{} ({})", country.name, country.zone);
         [(key(country.name), shown.clone()), (key(country.iso3), shown)]
     });
     let clouds = cloud_regions().map(|(region, _)| (key(region), region.to_owned()));
     let aliases = pairs(ALIASES).map(|(alias, _)| (key(alias), alias.to_owned()));
-    let mut near: Vec<(f64, String)> = named
-        .chain(clouds)
-        .chain(aliases)
-        .map(|(name, shown)| (similarity(&name, &wanted), shown))
-        .filter(|(similarity, _)| *similarity >= 0.8)
+    let states = us_states::states().map(|state| (key(state.name), shown(state)));
+    add(near(&wanted, named.chain(clouds).chain(aliases).chain(states), NEAR), NEAR_MAX);
+    Error::Unknown { input, near: names }
+}
+
+/// How similar a name must be to be a near match.
+const NEAR: f64 = 0.8;
+
+/// How similar a code of a state must be: all of them begin alike.
+const NEAR_CODE: f64 = 0.9;
+
+/// What resembles `wanted`, best first.
+fn near(
+    wanted: &str,
+    names: impl Iterator<Item = (String, String)>,
+    least: f64,
+) -> Vec<(f64, String)> {
+    let mut near: Vec<(f64, String)> = names
+        .map(|(name, shown)| (similarity(&name, wanted), shown))
+        .filter(|(similarity, _)| *similarity >= least)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    // `US-CA` and its like: grids below a country are not in the table, the country is.
-    let country = wanted
-        .split_once('-')
-        .and_then(|(code, _)| countries().find(|country| key(country.zone) == code));
-    let mut names: Vec<_> =
-        country.iter().map(|country| format!("{} ({})", country.name, country.zone)).collect();
-    for (_, name) in near {
-        if !names.contains(&name) && names.len() < NEAR_MAX {
-            names.push(name);
-        }
-    }
-    Error::Unknown { input, near: names }
+    near
 }
 
 /// Jaro–Winkler, which favours a common beginning; 1 for equal texts.
@@ -301,14 +481,14 @@ fn pairs(table: &'static str) -> impl Iterator<Item = (&'static str, &'static st
 }
 
 fn cloud_regions() -> impl Iterator<Item = (&'static str, &'static str)> {
-    cloud_rows().map(|[_, region, iso3]| (region, iso3))
+    cloud_rows().map(|[_, region, iso3, _]| (region, iso3))
 }
 
-/// Cloud, region and alpha-3 of its country.
-fn cloud_rows() -> impl Iterator<Item = [&'static str; 3]> {
+/// Cloud, region, alpha-3 of its country, and its state or nothing.
+fn cloud_rows() -> impl Iterator<Item = [&'static str; 4]> {
     rows(CLOUD_REGIONS).filter_map(|line| {
-        let mut fields = line.splitn(3, ',');
-        Some([fields.next()?, fields.next()?, fields.next()?])
+        let mut fields = line.split(',');
+        Some([fields.next()?, fields.next()?, fields.next()?, fields.next()?])
     })
 }
 
@@ -356,8 +536,7 @@ mod tests {
             let error = resolve(input).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         }
-        let nonsense = resolve("qqqqqq").unwrap_err().to_string();
-        assert!(nonsense.contains("ISO country code"), "{nonsense}");
+        assert_eq!(resolve("qqqqqq").unwrap_err().kind(), ErrorKind::Unknown);
         assert!(resolve("").is_err());
         assert!(resolve(&"x".repeat(1 << 20)).unwrap_err().to_string().len() < 400);
     }
@@ -373,8 +552,140 @@ mod tests {
         for nonsense in ["US-ZZ", "gb:", "gb:1/../2", "mars:1", "91,0", "ZZ-1", "x,y", ""] {
             assert!(place(nonsense).is_err(), "{nonsense}");
         }
-        let near = place("Germny").unwrap_err().to_string();
-        assert!(near.contains("Germany (DE)"), "{near}");
+    }
+
+    #[test]
+    fn an_unknown_place_has_near_matches_of_its_own_form() {
+        for (input, expected) in [
+            ("Germny", "Germany (DE)"),
+            ("US-XX", "Texas (US-TX)"),
+            ("US-XX", "United States (US)"),
+            ("Californa", "California (US-CA)"),
+            ("us-gov-east", "us-gov-east-1"),
+            ("us-west-9", "us-west-1"),
+            ("me-south-7", "me-south-1"),
+        ] {
+            let error = Place::parse(input).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Misspelt, "{input}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        assert_eq!(Place::parse("qqqqqq").unwrap_err().kind(), ErrorKind::Unknown);
+    }
+
+    #[test]
+    fn a_key_of_a_grid_is_told_by_its_form_and_lies_in_its_country() {
+        for (text, zone) in [
+            ("SE-SE3", "SE-SE3"),
+            ("dk_dk1", "DK-DK1"),
+            ("NO-NO2", "NO-NO2"),
+            ("US-CAL-CISO", "US-CAL-CISO"),
+            ("us-mida-pjm", "US-MIDA-PJM"),
+            ("ES-CN-TE", "ES-CN-TE"),
+        ] {
+            let place = Place::parse(text).unwrap();
+            assert_eq!(place.native_to("electricity_maps"), Some(zone), "{text}");
+            assert_eq!(place.within().as_deref(), zone.get(..2), "{text}");
+            assert_eq!(place.region(), zone);
+        }
+        // Where the key is an ISO 3166-2 code as well, it is that.
+        assert_eq!(Place::parse("AU-NSW").unwrap().subdivision.as_deref(), Some("AU-NSW"));
+        assert_eq!(Place::parse("gb:13").unwrap().within().as_deref(), Some("GB"));
+        assert!(Place::parse("QQ-QQ1").is_err());
+    }
+
+    #[test]
+    fn nobody_said_where_is_not_the_world() {
+        assert!(Place::unset().is_unset());
+        assert!(!Place::parse("world").unwrap().is_unset());
+        assert_eq!("World".parse::<Place>().unwrap().region(), "World");
+    }
+
+    #[test]
+    fn every_example_of_the_documentation_is_a_place() {
+        let text = include_str!("../../../docs/intensity.md");
+        let section = text.split("\n## Zones\n").nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let mut count = 0;
+        for example in section.split('`').skip(1).step_by(2) {
+            assert!(Place::parse(example).is_ok(), "{example}");
+            count += 1;
+        }
+        assert!(count >= 15, "{count}");
+    }
+
+    #[test]
+    fn every_row_of_every_table_is_a_place() {
+        let of = |text: &str| match Place::parse(text) {
+            Ok(place) => place,
+            Err(error) => panic!("{text}: {error}"),
+        };
+        for [iso2, iso3, name] in iso() {
+            for text in [iso2, iso3, name] {
+                assert_eq!(of(text).country.as_deref(), Some(iso2), "{text}");
+            }
+        }
+        for row in countries() {
+            for text in [row.zone, row.iso3, row.name] {
+                assert_eq!(of(text).country.as_deref(), Some(row.zone), "{text}");
+            }
+        }
+        for (alias, iso3) in pairs(ALIASES) {
+            let country = of(alias).country.unwrap();
+            assert!(iso().any(|[iso2, code, _]| iso2 == country && code == iso3), "{alias}");
+        }
+        for [cloud, region, ..] in cloud_rows() {
+            assert_eq!(of(region).cloud, Some((cloud.to_owned(), region.to_owned())));
+        }
+        for state in us_states::states() {
+            assert_eq!(of(state.code).subdivision.as_deref(), Some(state.code));
+        }
+        for line in rows(CLOUD_ZONES) {
+            let fields: Vec<&str> = line.split(',').collect();
+            let country = of(fields[1]).country;
+            for (source, id) in [("electricity_maps", fields[2]), ("watttime", fields[3])] {
+                if !id.is_empty() {
+                    let place = of(&format!("{source}:{id}"));
+                    assert_eq!(
+                        (place.native_to(source), place.within()),
+                        (Some(id), country.clone())
+                    );
+                }
+            }
+            if !fields[2].is_empty() {
+                assert_eq!(of(fields[2]).within(), country, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cloud_region_of_the_united_states_knows_its_state() {
+        let zones = [
+            ("US-CAL-CISO", "US-CA"),
+            ("US-CAR-SC", "US-SC"),
+            ("US-MIDA-PJM", "US-OH US-VA"),
+            ("US-MIDW-MISO", "US-IA US-IL"),
+            ("US-NW-BPAT", "US-OR"),
+            ("US-NW-NEVP", "US-NV"),
+            ("US-NW-PACE", "US-UT"),
+            ("US-TEX-ERCO", "US-TX"),
+        ];
+        let mut without = Vec::new();
+        for [cloud, region, iso3, state] in cloud_rows() {
+            let place = Place::parse(region).unwrap();
+            assert_eq!(place.subdivision.as_deref().unwrap_or_default(), state, "{region}");
+            if iso3 == "USA" && state.is_empty() {
+                without.push(region);
+            } else if iso3 == "USA" {
+                assert!(us_states::states().any(|row| row.code == state), "{region}");
+                let zone = cloud_zone(cloud, region).and_then(|zone| zone.electricity_maps);
+                let Some(zone) = zone else { continue };
+                let (_, expected) = zones.iter().find(|(key, _)| *key == zone).unwrap();
+                assert!(expected.contains(state), "{region}: {state} is not in {zone}");
+            } else {
+                assert_eq!(state, "", "{region}");
+            }
+        }
+        assert_eq!(without, ["us-gov-east-1", "us-gov-west-1"]);
     }
 
     #[test]

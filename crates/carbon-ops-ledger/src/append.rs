@@ -23,6 +23,7 @@ use carbon_ops_proof::entry::{
     promise, recovery_payload,
 };
 use carbon_ops_proof::keys::{Signer, Trust};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -145,8 +146,8 @@ impl<S> std::fmt::Debug for Ledger<'_, S> {
 }
 
 impl<'k, S: Storage> Ledger<'k, S> {
-    /// Makes a ledger that the signer's key may write to. `created_ts` is the time in UTC with six
-    /// decimals and a `Z`; `ledger_id` is 16 random bytes.
+    /// Makes a ledger that the signer's key may write to. `created` is the time, and
+    /// `ledger_id` 16 random bytes.
     ///
     /// # Errors
     ///
@@ -157,11 +158,11 @@ impl<'k, S: Storage> Ledger<'k, S> {
         storage: S,
         signer: &'k dyn Signer,
         ledger_id: [u8; 16],
-        created_ts: &str,
+        created: Timestamp,
         options: WriterOptions,
     ) -> Result<Self> {
         let founding = Founding::default();
-        Self::create_as(storage, signer, ledger_id, created_ts, options, &founding)
+        Self::create_as(storage, signer, ledger_id, created, options, &founding)
     }
 
     /// As [`Ledger::create`], for a ledger that promises another class of durability than `sync`,
@@ -175,14 +176,14 @@ impl<'k, S: Storage> Ledger<'k, S> {
         storage: S,
         signer: &'k dyn Signer,
         ledger_id: [u8; 16],
-        created_ts: &str,
+        created: Timestamp,
         options: WriterOptions,
         founding: &Founding,
     ) -> Result<Self> {
         let (tool, key) = (&options.tool, signer.public_key());
         let mut payload = match &founding.imported {
-            None => genesis_payload(created_ts, tool, key),
-            Some(imported) => importing_genesis_payload(created_ts, tool, key, imported)
+            None => genesis_payload(created, tool, key),
+            Some(imported) => importing_genesis_payload(created, tool, key, imported)
                 .map_err(Error::InvalidEntry)?,
         };
         promise(&mut payload, founding.durability);
@@ -246,7 +247,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// Makes sure that appending will work, and recovers from a crash if there was one: takes the
     /// lock, checks the genesis and the end of the file, repairs a torn end, gives the lock back.
     /// To be called before a long job whose result is to be appended. Costs two reads however long
-    /// the ledger is. `now` is the time in UTC with six decimals and a `Z`, for a recovery record.
+    /// the ledger is. `now` is the time, for a recovery record.
     ///
     /// # Errors
     ///
@@ -256,7 +257,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
         mut storage: S,
         signer: &'k dyn Signer,
         trust: &Trust,
-        now: &str,
+        now: Timestamp,
         options: WriterOptions,
     ) -> Result<Self> {
         let (genesis, known, signed_size) =
@@ -281,7 +282,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// # Errors
     ///
     /// As [`Ledger::append`].
-    pub fn check_writable(&mut self, now: &str) -> Result<Vec<Repair>> {
+    pub fn check_writable(&mut self, now: Timestamp) -> Result<Vec<Repair>> {
         self.turn(|ledger| {
             let mut repairs = Vec::new();
             ledger.settle(now, &mut repairs)?;
@@ -289,14 +290,13 @@ impl<'k, S: Storage> Ledger<'k, S> {
         })
     }
 
-    /// Appends one entry. When this returns `Ok`, the entry is durable. `now` is the time in UTC
-    /// with six decimals and a `Z`; it is only written if a recovery record has to be.
+    /// Appends one entry. When this returns `Ok`, the entry is durable. `now` is the time; it is only written if a recovery record has to be.
     ///
     /// # Errors
     ///
     /// After [`Error::Fatal`] the state is unknown and this writer refuses further work; after any
     /// other error the entry is not in the ledger and the writer goes on.
-    pub fn append(&mut self, payload: Object, now: &str) -> Result<Appended> {
+    pub fn append(&mut self, payload: Object, now: Timestamp) -> Result<Appended> {
         // Before the lock is taken: a bad payload shall not make others wait.
         check_payload(&payload).map_err(Error::InvalidEntry)?;
         self.turn(|ledger| {
@@ -343,7 +343,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
 
     /// Brings the end of the file into order and returns the file's length. Idempotent: it begins
     /// anew after each thing that it did, as another process would after a crash at that point.
-    fn settle(&mut self, now: &str, repairs: &mut Vec<Repair>) -> Result<u64> {
+    fn settle(&mut self, now: Timestamp, repairs: &mut Vec<Repair>) -> Result<u64> {
         loop {
             let len = length(&mut self.storage)?;
             let (tail, line) = if self.is_as_left(len)? {

@@ -11,7 +11,7 @@
 //! Left out: what a record means, and repairing anything.
 //!
 //! ```
-//! use carbon_ops_ledger::keys::{SecretKey, Trust};
+//! use carbon_ops_proof::keys::{SecretKey, Trust};
 //! use carbon_ops_ledger::legacy::{Record, verify};
 //! use carbon_ops_proof::verify::Status;
 //!

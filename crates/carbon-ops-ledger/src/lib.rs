@@ -22,7 +22,7 @@
 //! let dir = tempfile::tempdir().unwrap();
 //! let key = SecretKey::from_seed(&[7; 32]);
 //! let options = WriterOptions { tool: "example 1.0".into(), patience: Duration::from_secs(1) };
-//! let now = "2026-11-23T09:00:00.000000Z";
+//! let now = "2026-11-23T09:00:00Z".parse().unwrap();
 //!
 //! let storage = DirStorage::new(dir.path());
 //! let mut ledger = Ledger::create(storage, &key, [1; 16], now, options).unwrap();

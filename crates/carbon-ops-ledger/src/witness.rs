@@ -37,7 +37,7 @@ const SIZE_TYPE: &str = "text/x.tlog.size";
 /// A request to cosign a checkpoint, not yet checked.
 ///
 /// ```
-/// use carbon_ops_ledger::keys::SecretKey;
+/// use carbon_ops_proof::keys::SecretKey;
 /// use carbon_ops_proof::note::Note;
 /// use carbon_ops_ledger::witness::Request;
 /// let key = SecretKey::from_seed(&[1; 32]);

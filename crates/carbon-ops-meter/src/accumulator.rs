@@ -26,7 +26,8 @@ use crate::clock::{EpochStart, Moment};
 use crate::counter::{Break, Counter, STUCK_AFTER, Step};
 use crate::sensor::ReadFault;
 
-/// A counter is stuck sooner than any other ([`Counter::is_stuck`]) when it rests this many times longer than ever before.
+/// A counter is stuck sooner than any other ([`Counter::is_stuck`]) when it rests this many times
+/// longer than ever before.
 const STUCK_FACTOR: u32 = 3;
 
 /// Scheduling may delay a reading by as much.

@@ -17,7 +17,7 @@ use crate::codes::codes;
 use crate::sensor::{Exclusion, Kind};
 
 /// More domains than any machine has: eight sockets with all their domains, and 64 GPUs.
-pub(crate) const DOMAINS_MAX: usize = 128;
+pub const DOMAINS_MAX: usize = 128;
 
 /// A short text that needs no allocation: at most `8 · WORDS` bytes, cut at a character, and at a NUL,
 /// which marks its end.

@@ -1,5 +1,7 @@
 //! A ledger in memory for tests, whoever signs.
 
+use jiff::Timestamp;
+
 use crate::canonical::Object;
 use crate::checkpoint::Checkpoint;
 use crate::entry::{
@@ -10,7 +12,7 @@ use crate::keys::{SecretKey, Signer as _};
 use crate::merkle::{Frontier, leaf_hash};
 use crate::note::Note;
 
-pub(crate) const NOW: &str = "2026-11-23T09:00:00.000000Z";
+pub(crate) const NOW: Timestamp = Timestamp::constant(1_795_424_400, 0);
 pub(crate) const ID: LedgerId = LedgerId([0xa1; 16]);
 
 /// Lines one after the other.

@@ -53,6 +53,10 @@ notes! {
     ClockStepped = "clock_stepped",
     /// The grid is that of the country in which the cloud region lies.
     CloudRegionByCountry = "cloud_region_by_country",
+    /// The grid is that of the state in which the cloud region lies.
+    CloudRegionByState = "cloud_region_by_state",
+    /// The grid is the world's, for a country without a statistic.
+    CountryByWorld = "country_by_world",
     /// The command had a cgroup of its own, which counts also what no process reaped.
     CpuTimeByCgroup = "cpu_time_by_cgroup",
     /// The workload used less CPU time than the kernel can tell.
@@ -73,6 +77,8 @@ notes! {
     GpuByTime = "gpu_by_time",
     /// Some of a GPU's energy could not be attributed to a process; it is among the others'.
     GpuUnattributed = "gpu_unattributed",
+    /// The grid is that of the country in which a provider's zone lies.
+    GridZoneByCountry = "grid_zone_by_country",
     /// The machine has no id, so that its name was hashed.
     HostIdFromName = "host_id_from_name",
     /// The machine had so little busy time that most of its energy was idle.
@@ -89,6 +95,8 @@ notes! {
     NoClosedForm = "no_closed_form",
     /// The interval ended before its time.
     Partial = "partial",
+    /// The grid is the world's, for a place whose country is not known.
+    PlaceByWorld = "place_by_world",
     /// Some processes could not be read.
     ProcessesUnreadable = "processes_unreadable",
     /// Another source than the first one that was asked gave the intensity.
@@ -103,7 +111,7 @@ notes! {
     SlotsInterpolated = "slots_interpolated",
     /// Time without a slot was priced with the slot before.
     SlotsStepped = "slots_stepped",
-    /// The grid is that of the country, or of the region, around a subdivision.
+    /// The grid is that of the country of a state or province.
     SubdivisionByCountry = "subdivision_by_country",
     /// Neither measured nor modelled: disks.
     UnseenDisks = "unseen_disks",

@@ -186,6 +186,9 @@ members! {
         /// By how much the two may differ, as a coefficient of variation; absent where nobody measured it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cv: Option<f64>,
+        /// Why what was asked for could not be used, in the words of its source.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
         /// What was used.
         used: String,
         /// Why, as a word: `cloud_region_by_country`, …

@@ -1,5 +1,6 @@
 //! Who this machine is, without saying its name; and what kind of machine it is, for its PUE.
 
+use carbon_ops_grid::cloud::{Cloud, Dmi, cloud_of_dmi};
 use carbon_ops_meter::host_root::HostRoot;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -21,20 +22,34 @@ pub struct Host {
     pub boot_id: Option<String>,
     /// A desktop or laptop, not a guest: nobody cools its room for it.
     pub personal: bool,
+    /// The cloud whose machine it is, by its firmware.
+    pub cloud: Option<Cloud>,
 }
 
 impl Host {
     pub fn identify(host: &HostRoot, virtual_machine: bool) -> Self {
-        let text = |path| host.text(path).ok().filter(|text| !text.is_empty());
+        let text = |path: &str| host.text(path).ok().filter(|text| !text.is_empty());
         let machine = text("/etc/machine-id").or_else(|| text("/var/lib/dbus/machine-id"));
         let name = || text("/proc/sys/kernel/hostname").unwrap_or_default();
         let boot_id = text("/proc/sys/kernel/random/boot_id").map(|id| id.replace('-', ""));
         let chassis = text("/sys/class/dmi/id/chassis_type").and_then(|t| t.parse().ok());
+        let dmi = |name: &str| text(&format!("/sys/class/dmi/id/{name}")).unwrap_or_default();
+        let (vendor, product) = (dmi("sys_vendor"), dmi("product_name"));
+        let (bios_version, chassis_asset_tag) = (dmi("bios_version"), dmi("chassis_asset_tag"));
+        let cloud = cloud_of_dmi(&Dmi {
+            vendor: &vendor,
+            product: &product,
+            bios_version: &bios_version,
+            chassis_asset_tag: &chassis_asset_tag,
+        });
         Self {
+            cloud,
             id_from_name: machine.is_none(),
             id: keyed_hash(&machine.unwrap_or_else(name)),
             boot_id,
-            personal: !virtual_machine && chassis.is_some_and(|t: u32| PERSONAL.contains(&t)),
+            personal: !virtual_machine
+                && cloud.is_none()
+                && chassis.is_some_and(|t: u32| PERSONAL.contains(&t)),
         }
     }
 }

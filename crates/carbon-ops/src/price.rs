@@ -434,7 +434,10 @@ impl<'s> Pricer<'s> {
         let relative = relative(&mut self.relatives, &inputs, self.shared.method)?;
         let (deployment, decided) = match self.shared.deployment {
             Some(deployment) => (deployment, "flag"),
-            None => zone.deployment(),
+            None => {
+                let machine = self.machine.as_ref().filter(|_| span.host.is_none());
+                zone.deployment(machine)
+            }
         };
         if self.shared.upstream && deployment != Deployment::Own {
             bail!(
@@ -533,7 +536,7 @@ pub fn measured(
             Zone::built_in(&region, measured.span, names, &error)?
         }
     };
-    let instead = zone.moved().map(str::to_owned);
+    let instead = zone.instead();
     let grid = Grid::new(&settings.grid, &[Name::Static], Mode::Offline)?;
     let mut pricer = Pricer::new(shared, settings, grid, Some(machine), ids);
     pricer.zone_names.insert(region, 0);

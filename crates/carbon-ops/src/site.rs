@@ -5,6 +5,7 @@
 use anyhow::{Context as _, Result, ensure};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
+use carbon_ops_grid::cloud::{Cloud, fleet_pue};
 use carbon_ops_grid::zones::{self, Place};
 use carbon_ops_units::Pue;
 
@@ -58,7 +59,17 @@ impl PueInput {
         if let Some((pue, year)) = place.and_then(zones::cloud_pue) {
             let region =
                 place.and_then(|place| place.cloud.as_ref()).map_or("", |(_, region)| region);
-            return Ok(Self::published(pue, region, year));
+            return Ok(Self::published(
+                pue,
+                region,
+                year,
+                format!("published for {region}, {year}"),
+            ));
+        }
+        if let Some(fleet) = host.and_then(|host| host.cloud).and_then(fleet_pue) {
+            let cloud = host.and_then(|host| host.cloud).map_or("", Cloud::as_str);
+            let source = format!("published for all of {cloud}, {}", fleet.year);
+            return Ok(Self::published(fleet.pue, cloud, fleet.year, source));
         }
         if host.is_some_and(|host| host.personal) {
             let distribution = Distribution::Point { mean: 1.0 };
@@ -97,15 +108,15 @@ impl PueInput {
         Self::new(setting.distribution(), source)
     }
 
-    fn published(pue: Pue, region: &str, year: u16) -> Self {
+    fn published(pue: Pue, site: &str, year: u16, source: String) -> Self {
         let distribution = Distribution::TruncatedNormal {
             mu: pue.as_ratio(),
             sigma: CLOUD_SD,
             min: 1.0,
             max: None,
         };
-        let source = format!("published for {region}, {year}; prior: ± {CLOUD_SD}");
-        let shared = Some(format!("pue:{region}:{year}"));
+        let source = format!("{source}; prior: ± {CLOUD_SD}");
+        let shared = Some(format!("pue:{site}:{year}"));
         Self { distribution, source, shared }
     }
 

@@ -3,24 +3,24 @@
 //! Names are those of carbon-ops 0.1. Credentials come from the environment only, so that no file with them
 //! is ever shown, copied or committed; no error quotes them.
 //!
-//! Deliberately absent: what slots are used for.
+//! Out of scope: what slots are used for.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use carbon_ops_grid::cache::{Cached, Limits, Mode, Store, TTL};
 use carbon_ops_grid::electricity_maps::{self, ElectricityMaps};
 use carbon_ops_grid::fetch::{Clock, Fetcher};
 use carbon_ops_grid::file::{self, File};
 use carbon_ops_grid::gb::{self, GreatBritain};
 use carbon_ops_grid::http::{self, Http};
-use carbon_ops_grid::table::{self, YearlyTable};
+use carbon_ops_grid::table;
 use carbon_ops_grid::us_states::{self, UsStates};
 use carbon_ops_grid::watttime::{self, WattTime};
-use carbon_ops_grid::{Chain, Fallback, Provider, Secret};
+use carbon_ops_grid::{BuiltIn, Chain, Fallback, Provider, Secret};
 use serde::Deserialize;
 
 use crate::env::{Clocks, Dice, Env};
@@ -34,6 +34,29 @@ const TTL_MAX: u64 = 24 * 3600;
 
 /// Longest time for one answer.
 const TIMEOUT_MAX: f64 = 600.0;
+
+/// What keeps a provider from being asked. What to do about it a front end says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name that is not a provider's.
+    #[error("unknown provider {0:?}")]
+    UnknownProvider(String),
+    /// An address that some output would show a secret of, or that has no scheme.
+    #[error(
+        "the address of a provider begins with https:// and holds no user, no password and no parameters"
+    )]
+    Address,
+    /// No home, and no folder in the settings.
+    #[error("no place for the cache: no home is known")]
+    NoCacheFolder,
+    /// A provider that answers nobody without them.
+    #[error("{0} needs credentials")]
+    NoCredentials(Name),
+    /// The user's own file is to be read, and none is named.
+    #[error("the provider file needs a file")]
+    NoFile,
+}
 
 /// The section `providers` of a configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -78,9 +101,7 @@ impl Name {
             "static" => Ok(Self::Static),
             "egrid" => Ok(Self::UsStates),
             "file" => Ok(Self::File),
-            _ => bail!(
-                "unknown provider {text:?}\nhint: electricity_maps, watttime, gb, static, egrid or file"
-            ),
+            _ => Err(Error::UnknownProvider(text.chars().take(60).collect()).into()),
         }
     }
 
@@ -252,10 +273,7 @@ fn timeout(seconds: f64) -> Result<Duration> {
 fn base(url: String) -> Result<String> {
     let after = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     if after.is_none_or(|after| after.is_empty() || after.contains(['@', '?', '#', ' '])) {
-        bail!(
-            "the address of a provider begins with https:// and holds no user, no password and no \
-             parameters\nhint: credentials are taken from the environment"
-        );
+        return Err(Error::Address.into());
     }
     Ok(url)
 }
@@ -303,7 +321,7 @@ impl Grid {
         let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
         for name in names {
             providers.push(match (name, &remote) {
-                (Name::Static, _) => Arc::new(YearlyTable),
+                (Name::Static, _) => Arc::new(BuiltIn),
                 (Name::UsStates, _) => Arc::new(UsStates),
                 (Name::File, _) => Arc::new(user_file(settings)?),
                 (name, Some(remote)) => remote.provider(*name, settings, mode, &clocks)?,
@@ -316,12 +334,7 @@ impl Grid {
 
 impl Remote {
     fn new(settings: &Settings, mode: Mode, clocks: &Arc<dyn Clock>) -> Result<Self> {
-        let folder = settings.cache.value.as_deref().ok_or_else(|| {
-            anyhow!(
-                "no place for the cache: neither XDG_CACHE_HOME nor HOME is set\nhint: set providers.cache in \
-                 the configuration file"
-            )
-        })?;
+        let folder = settings.cache.value.as_deref().ok_or(Error::NoCacheFolder)?;
         let store = Arc::new(Store::new(folder, Limits::default(), settings.ttl.value, mode));
         let roots = settings.roots.value.as_deref().map(|path| {
             std::fs::read(path).with_context(|| format!("certificates {}", path.display()))
@@ -346,22 +359,21 @@ impl Remote {
         clocks: &Arc<dyn Clock>,
     ) -> Result<Arc<dyn Provider>> {
         let fetcher = || Arc::clone(&self.fetcher);
-        let need = |setting: &Setting<Option<Secret>>, variable: &str| match &setting.value {
+        let need = |setting: &Setting<Option<Secret>>| match &setting.value {
             Some(secret) => Ok(secret.clone()),
             // Nobody is asked, so that nothing is needed.
             None if mode == Mode::Offline => Ok(Secret::new("offline")?),
-            None => Err(anyhow!("{name} needs credentials\nhint: set {variable}")),
+            None => Err(anyhow::Error::new(Error::NoCredentials(name))),
         };
         let inner: Box<dyn Provider> = match name {
             Name::ElectricityMaps => Box::new(ElectricityMaps::new(
                 fetcher(),
                 &settings.electricity_maps_url.value,
-                need(&settings.electricity_maps_token, "ELECTRICITYMAPS_TOKEN")?,
+                need(&settings.electricity_maps_token)?,
             )),
             Name::WattTime => {
-                let variables = "WATTTIME_USERNAME and WATTTIME_PASSWORD";
-                let user = need(&settings.watttime_user, variables)?;
-                let password = need(&settings.watttime_password, variables)?;
+                let user = need(&settings.watttime_user)?;
+                let password = need(&settings.watttime_password)?;
                 Box::new(WattTime::new(fetcher(), &settings.watttime_url.value, user, password))
             }
             _ => Box::new(GreatBritain::new(fetcher(), &settings.gb_url.value)),
@@ -371,10 +383,7 @@ impl Remote {
 }
 
 fn user_file(settings: &Settings) -> Result<File> {
-    let path = settings.file.value.as_deref().ok_or_else(|| {
-        anyhow!("the provider file needs a file\nhint: set CARBON_OPS_CARBON_INTENSITY_FILE")
-    })?;
-    read_user_file(path)
+    read_user_file(settings.file.value.as_deref().ok_or(Error::NoFile)?)
 }
 
 fn read_user_file(path: &Path) -> Result<File> {
@@ -455,11 +464,12 @@ mod tests {
         let settings = resolve(&[("HOME", "/nowhere")], Section::default()).unwrap();
         let missing = |name| {
             let grid = Grid::new(&settings, &[name], Mode::Online);
-            format!("{:#}", grid.unwrap_err())
+            grid.unwrap_err().downcast::<Error>().unwrap()
         };
-        assert!(missing(Name::ElectricityMaps).contains("set ELECTRICITYMAPS_TOKEN"));
-        assert!(missing(Name::WattTime).contains("WATTTIME_PASSWORD"));
-        assert!(missing(Name::File).contains("CARBON_OPS_CARBON_INTENSITY_FILE"));
+        for name in [Name::ElectricityMaps, Name::WattTime] {
+            assert_eq!(missing(name), Error::NoCredentials(name));
+        }
+        assert_eq!(missing(Name::File), Error::NoFile);
         assert!(Grid::new(&settings, &[Name::WattTime], Mode::Offline).is_ok());
         let homeless = resolve(&[], Section::default()).unwrap();
         let grid = Grid::new(&homeless, &[Name::GreatBritain], Mode::Online);

@@ -26,7 +26,7 @@ use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
 use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_proof::entry::LedgerId;
 use carbon_ops_proof::note::{Note, NoteSignature};
-use carbon_ops_record::timestamp;
+use jiff::Timestamp;
 
 use crate::compose::TOOL;
 use crate::env::Env;
@@ -157,10 +157,9 @@ impl Store {
             notices.extend(self.init(&keyring.key)?);
         }
         let storage = DirStorage::new(&self.ledger);
-        let now = timestamp(Env::now());
-        let ledger =
-            Ledger::open_for_append(storage, &keyring.key, &keyring.trust, &now, options())
-                .map_err(with_remedy)?;
+        let now = Env::now();
+        let ledger = Ledger::open_for_append(storage, &keyring.key, &keyring.trust, now, options())
+            .map_err(with_remedy)?;
         notices.extend(ledger.repairs().iter().map(|repair| self.tell(repair)));
         let (active, segment_bytes) = (self.ledger.join(LEDGER_FILE), self.segment_bytes);
         Ok(Opened { ledger, active, segment_bytes, notices })
@@ -198,8 +197,8 @@ impl Store {
     /// there is one already.
     pub fn make(&self, key: &SecretKey, founding: &Founding) -> Result<Option<String>> {
         let storage = DirStorage::new(&self.ledger);
-        let (id, now) = (Env::random()?, timestamp(Env::now()));
-        let made = Ledger::create_as(storage, key, id, &now, options(), founding);
+        let (id, now) = (Env::random()?, Env::now());
+        let made = Ledger::create_as(storage, key, id, now, options(), founding);
         match made {
             Ok(_) => Ok(Some(format!(
                 "made the ledger {}, signed by the key {} ({})",
@@ -355,8 +354,8 @@ impl Signer for StoredKey {
 struct SystemClock;
 
 impl Clock for SystemClock {
-    fn utc(&self) -> String {
-        timestamp(Env::now())
+    fn utc(&self) -> Timestamp {
+        Env::now()
     }
 
     fn monotonic(&self) -> Duration {
@@ -378,13 +377,13 @@ pub fn read_passphrase(path: &Path) -> Result<Passphrase> {
 
 impl<'k> Opened<'k> {
     /// The ledger itself, and the time.
-    pub fn ledger(&mut self) -> (&mut Ledger<'k, DirStorage>, String) {
-        (&mut self.ledger, timestamp(Env::now()))
+    pub fn ledger(&mut self) -> (&mut Ledger<'k, DirStorage>, Timestamp) {
+        (&mut self.ledger, Env::now())
     }
 
     /// Appends a record of any version; when this returns, it is on the disk.
     pub fn append_object(&mut self, payload: Object) -> Result<Appended> {
-        Ok(self.ledger.append(payload, &timestamp(Env::now()))?)
+        Ok(self.ledger.append(payload, Env::now())?)
     }
 
     /// Signs a checkpoint if there has been none for long.
@@ -415,20 +414,19 @@ impl<'k> Opened<'k> {
     pub fn seal_if_due(&mut self) -> Result<()> {
         // A look without the lock, which only decides whether to look with it.
         if self.active.metadata().is_ok_and(|file| file.len() > self.segment_bytes) {
-            let now = timestamp(Env::now());
-            self.ledger.seal(self.segment_bytes, &now).map_err(with_remedy)?;
+            self.ledger.seal(self.segment_bytes, Env::now()).map_err(with_remedy)?;
         }
         Ok(())
     }
 
     /// Seals whatever is not sealed.
     pub fn seal(&mut self) -> Result<Option<SegmentName>> {
-        self.ledger.seal(0, &timestamp(Env::now())).map_err(with_remedy)
+        self.ledger.seal(0, Env::now()).map_err(with_remedy)
     }
 
     /// Signs a checkpoint of the ledger as it is.
     pub fn checkpoint(&mut self) -> Result<SignedCheckpoint> {
-        self.ledger.checkpoint(&timestamp(Env::now())).map_err(with_remedy)
+        self.ledger.checkpoint(Env::now()).map_err(with_remedy)
     }
 }
 

@@ -25,7 +25,7 @@ use carbon_ops::sources::{Grid, Name};
 mod recompute;
 mod stream;
 
-use crate::summary::{self, Detail, summary};
+use crate::summary::{self, summary};
 use carbon_ops::bytes;
 use carbon_ops::host::Host;
 use carbon_ops::meter::host_root::HostRoot;
@@ -216,7 +216,7 @@ fn tell(
         writeln!(out)?;
         return Ok(());
     }
-    out.write_all(summary(record, &[], None, has_times, Detail::Full)?.as_bytes())?;
+    out.write_all(summary(record, &[], None, has_times)?.as_bytes())?;
     Ok(())
 }
 

@@ -292,7 +292,7 @@ fn join(
 
 fn change(opened: &mut Opened<'_>, rotation: &Rotation<'_>) -> Result<u64> {
     let (ledger, now) = opened.ledger();
-    Ok(ledger.rotate(rotation, &now)?.seq)
+    Ok(ledger.rotate(rotation, now)?.seq)
 }
 
 /// Whether a key may write to a ledger; what else may be wrong with that shows when it is tried.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::summary::{Detail, Stored, summary};
+use crate::summary::{Stored, summary};
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::ledger::append::Founding;
 use carbon_ops::ledger::keys::PublicKey;
@@ -316,7 +316,7 @@ fn shown(object: &Object, file: &Path) -> Result<Option<String>> {
         fingerprint: &PublicKey::from_hex(text("signing_key").unwrap_or_default())?.fingerprint(),
     };
     let record = Record::from_json(unsigned(object.clone()))?;
-    summary(&record, &[], Some(&stored), true, Detail::Full).map(Some)
+    summary(&record, &[], Some(&stored), true).map(Some)
 }
 
 /// One entry in one line: number, time, program, energy, carbon with its interval, quality, zone.

@@ -9,13 +9,14 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::compose::{self, Program};
 use carbon_ops::env::Env;
 use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary};
+use carbon_ops::grid::zones;
 use carbon_ops::host::Host;
 use carbon_ops::ledger::append::{Appended, SignedCheckpoint};
 use carbon_ops::ledger::storage::LEDGER_FILE;
 use carbon_ops::measure::{AskGovernor, Session};
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
-use carbon_ops::price::{self, Ids, Shared, Zone};
+use carbon_ops::price::{self, Ids, Shared};
 use carbon_ops::proof::canonical::{Object, object_to_canonical};
 use carbon_ops::record::Record;
 use carbon_ops::settings::{self, Settings};
@@ -29,7 +30,7 @@ use crate::args::Run;
 use crate::commands::estimate::reserved_of;
 use crate::commands::ledger::{Witnesses, notices};
 use crate::render::describe;
-use crate::summary::{Detail, Stored, summary};
+use crate::summary::{Stored, summary};
 
 /// Exit code when carbon-ops itself failed, as of env(1) and timeout(1).
 pub(crate) const FAILED: u8 = 125;
@@ -103,7 +104,8 @@ pub(crate) fn run(
         });
     let reported = match priced {
         Ok(priced) => {
-            if let Some(instead) = &priced.instead {
+            // The summary says it, too, and JSON does not.
+            if let Some(instead) = priced.instead.as_ref().filter(|_| plan.json.is_some()) {
                 let source = &priced.record.source;
                 let _ = writeln!(err, "carbon-ops: the grid is that of {source}, {instead}");
             }
@@ -194,8 +196,9 @@ fn plan(args: &Run, env: &Env, config: Option<&Path>) -> Result<Plan> {
     };
     check_length(&shared.labels, program.args.as_deref())?;
     price::check_hardware(&shared.reserved)?;
-    let region = settings.region.value.as_deref().unwrap_or_default();
-    Zone::find(region).with_context(|| format!("region from {}", settings.region.origin))?;
+    if let Some(region) = &settings.region.value {
+        zones::place(region).with_context(|| format!("region from {}", settings.region.origin))?;
+    }
     let sources = args.providers.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
     let json = args.json.as_deref().map(Target::open).transpose()?;
     let store = if args.no_ledger { None } else { Some(Store::of(&settings, env)?) };
@@ -351,7 +354,7 @@ fn report(
             return false;
         }
     } else {
-        let text = summary(told.record, told.gpus, Some(&stored), true, Detail::Short);
+        let text = summary(told.record, told.gpus, Some(&stored), true);
         let text = text.unwrap_or_else(|error| format!("carbon-ops: {}\n", describe(&error)));
         let _ = err.write_all(text.as_bytes());
     }

@@ -59,7 +59,7 @@ fn a_bad_line_is_named_and_the_others_go_on() {
         r#"{"seq":4}"#,
         r#"{"kind":"ledger"}"#,
         r#"{"n":9007199254740992}"#,
-        r#"{"kind":"carbon_ops","schema_version":1}"#,
+        r#"{"kind":"carbon_ops","schema_version":2}"#,
         r#"{"kind":"carbon_ops","schema_version":99}"#,
         r#"{"n":10}"#,
     ];

@@ -123,7 +123,7 @@ fn a_run_signs_when_a_thousand_records_have_no_checkpoint() {
     let home = Home::new();
     home.record(&["--", "true"]);
     let key = load_secret(&home.key()).unwrap();
-    let (now, tool) = ("2026-11-23T09:00:00.000000Z", "test 1".to_owned());
+    let (now, tool) = ("2026-11-23T09:00:00Z".parse().unwrap(), "test 1".to_owned());
     let options = WriterOptions { tool, patience: std::time::Duration::from_secs(1) };
     let trust = Trust::from_iter([key.public_key()]);
     let storage = DirStorage::new(home.ledger());

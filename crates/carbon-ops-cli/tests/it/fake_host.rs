@@ -198,7 +198,11 @@ fn garbage_in_every_file_of_a_zone_stops_nothing() {
             let script = moving(&[(&package, 100_000_000, 1_000_000)]);
             let script = if counts { &script } else { "true" };
             let record = home.record(&["--powercap-root", &class(&home), "--", "sh", "-c", script]);
-            assert_eq!(record.get("model").is_none(), counts, "{file} {text:?}: {record:#}");
+            assert_eq!(
+                record["measurement"].get("model").is_none(),
+                counts,
+                "{file} {text:?}: {record:#}"
+            );
         }
     }
 }

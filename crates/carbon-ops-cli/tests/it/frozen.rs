@@ -18,12 +18,42 @@ fn verified(name: &str, more: &[&str]) -> (i32, Value) {
     (done.code(), serde_json::from_str(&done.text()).unwrap())
 }
 
-/// Modelled, counted, wrapped, interpolated, filled and killed: what the first version wrote.
+/// Modelled, failed, killed, counted, wrapped, filled with hardware, a state of the United States.
 #[test]
-fn the_first_records_verify_and_their_intervals_are_derived_again() {
+fn the_first_measurements_verify_and_their_intervals_are_derived_again() {
+    let (code, report) = verified("measured.ndjson", &["--recompute"]);
+    assert_eq!((code, &report["status"]), (0, &"valid".into()), "{report:#}");
+    assert_eq!((&report["entries"], &report["foreign_records"]), (&9.into(), &0.into()));
+}
+
+/// Format 1 was never released: chain and signatures verify, values are not judged.
+#[test]
+fn records_of_format_1_verify_as_those_of_other_programs() {
     let (code, report) = verified("records.ndjson", &["--recompute"]);
     assert_eq!((code, &report["status"]), (0, &"valid".into()), "{report:#}");
-    assert_eq!((&report["entries"], &report["foreign_records"]), (&10.into(), &0.into()));
+    assert_eq!((&report["entries"], &report["foreign_records"]), (&10.into(), &9.into()));
+}
+
+/// What a development version has begun goes on.
+#[test]
+fn a_ledger_with_records_of_format_1_is_continued() {
+    let home = Home::new();
+    let seed: Vec<u8> = (0..32).collect();
+    let key = carbon_ops::proof::keys::SecretKey::from_seed(&seed.try_into().unwrap());
+    let pem = home.work("key.pem");
+    std::fs::write(&pem, key.to_pem().unwrap().as_str()).unwrap();
+    std::fs::set_permissions(&pem, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::create_dir(home.work("old")).unwrap();
+    let frozen = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/ledgers/v1/records.ndjson");
+    std::fs::copy(frozen, home.work("old/ledger.ndjson")).unwrap();
+    let mut run = home.carbon_ops(&["run", "--ledger", "old", "--region", "DE", "--", "true"]);
+    let ran = crate::home::done(run.env("CARBON_OPS_KEY", &pem));
+    assert_eq!(ran.code(), 0, "{}", ran.stderr);
+    let mut verify = home.carbon_ops(&["ledger", "verify", "old", "--json"]);
+    let done = crate::home::done(verify.env("CARBON_OPS_KEY", &pem));
+    let report: Value = serde_json::from_str(&done.text()).unwrap();
+    assert_eq!((done.code(), &report["entries"]), (0, &11.into()), "{report:#}");
+    assert_eq!(report["foreign_records"], 9);
 }
 
 /// The run whose summary the README shows.

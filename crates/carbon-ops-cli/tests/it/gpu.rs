@@ -14,7 +14,7 @@ use carbon_ops_testkit::nvml;
 use serde_json::Value;
 
 use crate::fake_host::{class, moving, sensor, zone};
-use crate::home::{CARBON_OPS, Home, done, double, has, recorded};
+use crate::home::{CARBON_OPS, Home, cv, done, double, has, recorded};
 
 /// Steps of the counters and what one is: 20 in a second, of 15 J.
 const STEPS: u64 = 20;
@@ -148,8 +148,8 @@ fn a_job_alone_on_a_gpu_has_all_of_its_energy() {
     };
     let meter = of("nvml:gpu-0");
     // Nearly all of the workload's energy is the GPU's, and so nearly all of the meter's 5 % count.
-    assert!((0.045..=0.05).contains(&double(&meter["cv"])), "{meter}");
-    assert!(double(&of("sysfs:package-0")["cv"]) < 0.005, "{record:#}");
+    assert!((0.045..=0.05).contains(&cv(meter)), "{meter}");
+    assert!(cv(of("sysfs:package-0")) < 0.005, "{record:#}");
     assert_eq!(inputs(&record, "gpu_ends").len(), 1);
     assert_eq!(
         (&sensor(&record, "nvml")["status"], &record["simulated"]),
@@ -196,7 +196,7 @@ fn without_times_the_only_ones_there_have_all_and_it_is_said() {
     assert_percent(&record, 100.0);
     assert!(has(&record, "notes", "gpu_by_process") && !has(&record, "notes", "gpu_by_time"));
     let [input] = inputs(&record, "gpu_attribution")[..] else { panic!("{record:#}") };
-    assert!(double(&input["cv"]) > 0.4, "{input}");
+    assert!(cv(input) > 0.4, "{input}");
 
     let other = std::process::id();
     let record = job(&format!("0.samples !3\n0.processes $$,{other}\n"));

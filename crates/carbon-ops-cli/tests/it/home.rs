@@ -123,6 +123,12 @@ pub(crate) fn decimal(value: &Value) -> u64 {
     value.as_str().unwrap().parse().unwrap()
 }
 
+/// Coefficient of variation of an input that is a lognormal of mean 1: `ln(1, 0.05)`.
+pub(crate) fn cv(input: &Value) -> f64 {
+    let text = input["dist"].as_str().unwrap();
+    text.strip_prefix("ln(1, ").unwrap().trim_end_matches(')').parse().unwrap()
+}
+
 /// An integer that is far below 2⁵³, as a double.
 pub(crate) fn double(value: &Value) -> f64 {
     value.as_f64().unwrap()

@@ -175,6 +175,8 @@ fn the_built_in_tables_need_no_network_and_leave_no_trace() {
     for (arguments, expected) in [
         (&["--zone", "Germany"][..], "DE of static"),
         (&["--zone", "US-CA", "--provider", "egrid"], "US EPA, eGRID2023; licence: public domain"),
+        (&["--zone", "us-east-1"], "US-VA of egrid"),
+        (&["--zone", "SE-SE3"], "SE of static"),
         (&["--zone", "eu-central-1"], "PUE that aws published for eu-central-1: 1.35 (2024)"),
     ] {
         let shown = home.does(&[&["intensity"], arguments].concat());

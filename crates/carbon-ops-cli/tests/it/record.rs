@@ -200,7 +200,7 @@ fn the_flag_wins_over_the_environment_and_that_over_the_file() {
         }
         let record = recorded(&home, &mut command);
         assert_eq!((&record["region"], &record["pue_used"]), (&region.into(), &pue.into()));
-        assert_eq!(input(&record, "pue")["dist"], "point");
+        assert_eq!(input(&record, "pue")["dist"], pue.to_string());
     }
 }
 

@@ -70,7 +70,7 @@ fn a_run_seals_what_has_grown_beyond_the_limit() {
 /// Appends eighteen entries of 60 kB.
 fn fill(home: &Home) {
     let key = load_secret(&home.key()).unwrap();
-    let (now, tool) = ("2026-11-23T09:00:00.000000Z", "test 1".to_owned());
+    let (now, tool) = ("2026-11-23T09:00:00Z".parse().unwrap(), "test 1".to_owned());
     let options = WriterOptions { tool, patience: std::time::Duration::from_secs(1) };
     let (storage, trust) = (DirStorage::new(home.ledger()), Trust::from_iter([key.public_key()]));
     let mut ledger = Ledger::open_for_append(storage, &key, &trust, now, options).unwrap();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::home::Home;
-use crate::writer::{Random, Told, World, check, create, opened, payload, start};
+use crate::writer::{NOW, Random, Told, World, check, create, opened, payload, start};
 use carbon_ops_testkit::skip::{can, is_root, say, skip};
 
 const SHUTDOWNS: u32 = 100;
@@ -203,7 +203,7 @@ fn is_evidence(item: &std::io::Result<fs::DirEntry>) -> bool {
 fn a_file_system_that_turns_read_only_stops_the_writer_and_nothing_else() {
     let home = Home::new();
     let Some(ext4) = ext4(&home) else { return };
-    let (dir, now) = (ext4.mount.join("ledger"), "2026-11-24T09:00:00.000000Z");
+    let (dir, now) = (ext4.mount.join("ledger"), NOW);
     create(&dir);
     let mount = ext4.mount.to_str().unwrap();
     opened(&dir, |ledger| {

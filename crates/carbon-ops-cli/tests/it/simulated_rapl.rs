@@ -10,7 +10,7 @@ use std::process::Stdio;
 use carbon_ops_testkit::simulator::{Simulator, may_run, program, with_sim};
 use serde_json::Value;
 
-use crate::home::{Home, assert_near, decimal, done, double, finish, has, recorded};
+use crate::home::{Home, assert_near, cv, decimal, done, double, finish, has, recorded};
 use crate::simulator::{host, truth};
 
 /// Runs that accuracy has to show itself in.
@@ -301,7 +301,7 @@ fn the_ends_of_a_window_widen_the_interval_of_a_short_job() {
     let ends = |script| {
         let record = measure(&home, &simulator, script);
         let input = record["inputs"].as_array().unwrap().iter().find(|i| i["name"] == "ends");
-        double(&input.unwrap()["cv"])
+        cv(input.unwrap())
     };
     let (short, long) = (ends("true"), ends("sleep 0.6"));
     assert!(short > 3.0 * long, "{short} and {long}");

@@ -24,7 +24,8 @@ use serde_json::Value;
 
 use crate::home::{Home, done};
 
-const NOW: &str = "2026-11-23T09:00:00.000000Z";
+/// 2026-11-23T09:00:00Z.
+const NOW: jiff::Timestamp = jiff::Timestamp::constant(1_795_424_400, 0);
 pub(crate) const NAME: &str = "witness.example/w1";
 
 /// A witness that runs; killed at the end, without warning.

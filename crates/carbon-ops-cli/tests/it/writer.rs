@@ -21,7 +21,8 @@ use carbon_ops::proof::verify::{Report, Status, verify};
 
 /// Tells this program that it is a writer: the directory, the writer's number and a seed.
 const WRITER: &str = "CARBON_OPS_TEST_WRITER";
-const NOW: &str = "2026-11-24T09:00:00.000000Z";
+/// 2026-11-24T09:00:00Z.
+pub(crate) const NOW: jiff::Timestamp = jiff::Timestamp::constant(1_795_510_800, 0);
 
 /// Of the key that all of them sign with.
 pub(crate) const KEY_SEED: [u8; 32] = [7; 32];

@@ -22,7 +22,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::home::Home;
-use crate::writer::{KEY_SEED, Random, World, check, create, opened, payload, start};
+use crate::writer::{KEY_SEED, NOW, Random, World, check, create, opened, payload, start};
 
 const WRITERS: u32 = 32;
 const LASTS: Duration = Duration::from_secs(20);
@@ -250,7 +250,7 @@ fn a_lock_file_that_a_dead_writer_left_locks_nobody_out() {
     create(&dir);
     for content in ["", "x", "4711\n"] {
         std::fs::write(dir.join("lock"), content).unwrap();
-        opened(&dir, |ledger| ledger.append(payload(0, 0), "2026-11-24T09:00:00.000000Z")).unwrap();
+        opened(&dir, |ledger| ledger.append(payload(0, 0), NOW)).unwrap();
         assert_eq!(dir.join("lock").metadata().unwrap().len(), 0, "nothing is in doubt any more");
     }
 }

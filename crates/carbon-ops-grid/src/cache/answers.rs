@@ -4,7 +4,7 @@
 //! which licence the answer may be used. Tokens are in neither: they travel in headers, and logins are
 //! not kept.
 //!
-//! Deliberately absent: a limit, which is the folder's (`disk`).
+//! Out of scope: a limit, which is the folder's (`disk`).
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::disk::write_atomically;
 use crate::fetch::{ANSWER_BYTES_MAX, Answer, Archive, Request};
-use crate::provider::Error;
+use crate::provider::{Error, FileProblem};
 use crate::{electricity_maps, gb, watttime};
 use carbon_ops_estimate::intensity::{AnySeries, Digest, Interval, Meta};
 
@@ -65,8 +65,7 @@ impl Answers {
         let failed = |path: &Path, what: String| Error::File {
             path: path.display().to_string(),
             what,
-            hint: "copy this file and its neighbour (.gz, .json) from the cache in which the record was \
-                   made, or from a copy of it",
+            why: FileProblem::NotKept,
         };
         let unread = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound => "not kept: it came to another machine, or was removed \
@@ -98,7 +97,7 @@ impl Answers {
         let unkept = |what: &str| Error::File {
             path: self.folder.display().to_string(),
             what: what.to_owned(),
-            hint: "",
+            why: FileProblem::Values,
         };
         let digest = meta.raw_digest.ok_or_else(|| unkept("a slot that names no answer"))?;
         let (mut answer, kept) = self.read(digest)?;

@@ -1,6 +1,6 @@
 //! The folder of the cache: where which file lies, locks between processes, atomic files, and its limit.
 //!
-//! Deliberately absent: what is in the files. A file that was written half, after a crash, is discarded by
+//! Out of scope: what is in the files. A file that was written half, after a crash, is discarded by
 //! whoever reads it; nothing is flushed to the platter, since all of it can be fetched again.
 
 use std::fs::{self, File, OpenOptions};

@@ -5,7 +5,7 @@
 //! the provider revises is kept beside the new one. When the provider fails, values that are all there but
 //! not fresh are given, and counted as stale.
 //!
-//! Deliberately absent: caching user files and built-in tables, which are at hand anyway.
+//! Out of scope: caching user files and built-in tables, which are local anyway.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,7 +17,7 @@ use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use super::fetch::Clock;
-use super::provider::{Error, Provider, Settling, Want};
+use super::provider::{Error, Offer, Provider, Settling, Uncovered, Want};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::{AnySeries, GapReason, Intensity, Interval, Meta, Series};
 use carbon_ops_estimate::intensity::{Kind, Signal};
@@ -34,7 +34,7 @@ use disk::{Swept, lock, sweep, write_atomically};
 use shard::{Row, Shard, Value};
 use view::{Lifetimes, View};
 
-/// How long a value that may still change is used without asking again, unless told otherwise: that of
+/// How long a value that may still change is used without asking again by default: that of
 /// carbon-ops 0.1 (`providers.ttl_seconds`).
 pub const TTL: Duration = Duration::from_secs(300);
 
@@ -72,7 +72,7 @@ pub struct Stats {
     pub hits: u64,
     /// Asked the provider.
     pub misses: u64,
-    /// Answered with what was not fresh, for want of an answer.
+    /// Answered with stale values, because no answer came.
     pub stale: u64,
     /// Not asked, because it failed lately.
     pub held_back: u64,
@@ -498,6 +498,10 @@ impl<P: Provider> Provider for Cached<P> {
         self.inner.offers(want)
     }
 
+    fn offers_at(&self, place: &Place, want: &Want) -> Option<Offer> {
+        self.inner.offers_at(place, want)
+    }
+
     /// What the provider says of coordinates is kept for a month.
     fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
         let Some(coordinates) = place.coordinates.filter(|_| place.native.is_none()) else {
@@ -519,7 +523,7 @@ impl<P: Provider> Provider for Cached<P> {
                 provider: id,
                 zone: place.asked.clone(),
                 near: Vec::new(),
-                hint: "its region for coordinates is not in the cache; leave out --offline once",
+                why: Uncovered::NotCached,
             });
         }
         let zone = self.inner.zone(place, want)?;
@@ -531,7 +535,7 @@ impl<P: Provider> Provider for Cached<P> {
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
         let Some(signal) = self.inner.offers(want) else {
-            return Err(Error::NotOffered { provider: self.inner.id(), want: *want, hint: "" });
+            return Err(Error::NotOffered { provider: self.inner.id(), want: *want });
         };
         let folder = disk::folder(&self.store.root, self.inner.id(), zone, signal);
         match signal.kind {

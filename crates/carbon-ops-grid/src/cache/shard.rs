@@ -3,12 +3,12 @@
 //! Layout, integers little-endian: `COSLOTS1`; length of the head (u32); the head, JSON: the sources; number
 //! of rows (u32); rows of 40 bytes; CRC-32 of all before (u32). A row: start (i64, s since 1970), length
 //! (u32, s), source (u32), value (f64, g/kWh), changed by the source (i64, µs since 1970, `i64::MIN`: not said),
-//! checked by us (i64, s). Two numbers of sources are no sources but gaps: `u32::MAX` nothing said of this
+//! checked by us (i64, s). Two of the source numbers are not sources but gaps: `u32::MAX` nothing said of this
 //! time, `u32::MAX − 1` named without a value.
 //!
 //! A revision is a further row of the same start, behind the older ones: both are kept.
 //!
-//! Deliberately absent: files; which rows are fresh.
+//! Out of scope: files; which rows are fresh.
 
 use std::sync::Arc;
 
@@ -235,7 +235,7 @@ impl Shard {
         u32::try_from(number).unwrap_or(MISSING)
     }
 
-    /// Whether two rows say the same; when it was asked is no part of that.
+    /// Whether two rows are equal, apart from when they were asked for.
     fn same(&self, one: &Packed, other: &Packed) -> bool {
         if !one.is_slot() || !other.is_slot() {
             return one.source == other.source;

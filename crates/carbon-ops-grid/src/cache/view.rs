@@ -4,7 +4,7 @@
 //! Rows are of whole seconds, and are compared as such: a year of quarter hours is looked through in less
 //! time than it takes to read.
 //!
-//! Deliberately absent: asking for what is missing.
+//! Out of scope: asking for what is missing.
 
 use std::ops::Range;
 use std::sync::Arc;

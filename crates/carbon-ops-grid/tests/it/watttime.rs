@@ -5,7 +5,9 @@ use std::time::Duration;
 use carbon_ops_grid::cache::Mode;
 use carbon_ops_grid::watttime::WattTime;
 use carbon_ops_grid::zones::place;
-use carbon_ops_grid::{AnySeries, Error, Provider as _, Secret, Slot, Timeliness, Want};
+use carbon_ops_grid::{
+    AnySeries, Denied, Error, ErrorKind, Provider as _, Secret, Slot, Timeliness, Want,
+};
 use serde_json::json;
 
 use crate::fake::api::watttime;
@@ -75,7 +77,7 @@ fn a_login_that_is_refused_or_odd_shows_no_secret() {
     let provider = WattTime::new(world.fetcher(), &world.base(""), user, wrong);
     let hour = span("2026-05-01T00:00Z", "2026-05-01T01:00Z");
     let error = provider.slots("CAISO_NORTH", hour, &Want::MARGINAL).unwrap_err();
-    assert!(shown(&error).contains("hint: set WATTTIME_USERNAME"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Denied(Denied::NotAccepted), "{}", shown(&error));
     assert!(!format!("{error:?} {provider:?}").contains("wrong-password"));
     let odd = json!({ "tokenn": crate::fake::BEARER });
     world.then(Reply::json(200, &odd));

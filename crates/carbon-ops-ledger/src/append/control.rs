@@ -14,6 +14,7 @@ use carbon_ops_proof::keys::{PublicKey, Signer};
 use carbon_ops_proof::merkle::leaf_hash;
 use carbon_ops_proof::roster::Roster;
 use carbon_ops_proof::seek::{lines_from, offset_of};
+use jiff::Timestamp;
 
 use super::known::ROSTER_STATE_FILE;
 use super::{Appended, Ledger, io_error};
@@ -69,13 +70,13 @@ impl<S: Storage> Ledger<'_, S> {
     }
 
     /// Appends a record of the ledger's own: a correction, a restatement, a gap or a heartbeat. `now` is
-    /// its time in UTC with six decimals and a `Z`; a heartbeat must have been made with the same.
+    /// its time; a heartbeat must have been made with the same.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidEntry`] when the record breaks the format, or is of a type that has a way of its
     /// own (for a change of keys: [`Ledger::rotate`]). As [`Ledger::append`] otherwise.
-    pub fn append_control(&mut self, record: &Control, now: &str) -> Result<Appended> {
+    pub fn append_control(&mut self, record: &Control, now: Timestamp) -> Result<Appended> {
         if matches!(record, Control::KeyRotation(_)) {
             return Err(Error::InvalidEntry(Fault::ReservedKind));
         }
@@ -93,7 +94,7 @@ impl<S: Storage> Ledger<'_, S> {
     /// # Errors
     ///
     /// [`Error::NoEntry`] when there is no entry with that number, and as [`Ledger::append_control`].
-    pub fn correct(&mut self, wanted: Amendment, now: &str) -> Result<Appended> {
+    pub fn correct(&mut self, wanted: Amendment, now: Timestamp) -> Result<Appended> {
         self.turn(|ledger| {
             let mut repairs = Vec::new();
             let len = ledger.settle(now, &mut repairs)?;
@@ -141,7 +142,7 @@ impl<S: Storage> Ledger<'_, S> {
     ///
     /// [`Error::InvalidEntry`] when the change cannot be: a key that was there before, a proof for
     /// another place, no key left. As [`Ledger::append`] otherwise.
-    pub fn rotate(&mut self, rotation: &Rotation<'_>, now: &str) -> Result<Appended> {
+    pub fn rotate(&mut self, rotation: &Rotation<'_>, now: Timestamp) -> Result<Appended> {
         self.turn(|ledger| {
             let mut repairs = Vec::new();
             let len = ledger.settle(now, &mut repairs)?;

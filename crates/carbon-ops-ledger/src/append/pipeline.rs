@@ -30,14 +30,15 @@
 //!
 //! use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 //! use carbon_ops_ledger::append::{Ledger, WriterOptions};
-//! use carbon_ops_proof::canonical::Object;
-//! use carbon_ops_ledger::keys::{SecretKey, Trust};
 //! use carbon_ops_ledger::storage::DirStorage;
+//! use carbon_ops_proof::canonical::Object;
+//! use carbon_ops_proof::keys::{SecretKey, Trust};
+//! use jiff::Timestamp;
 //!
 //! struct Stopped;
 //! impl Clock for Stopped {
-//!     fn utc(&self) -> String {
-//!         "2026-11-23T09:00:00.000000Z".to_owned()
+//!     fn utc(&self) -> Timestamp {
+//!         Timestamp::constant(1_795_424_400, 0)
 //!     }
 //!     fn monotonic(&self) -> Duration {
 //!         Duration::ZERO
@@ -48,7 +49,7 @@
 //! let storage = || DirStorage::new(dir.path());
 //! let key = SecretKey::from_seed(&[7; 32]);
 //! let writer = WriterOptions { tool: "example 1.0".into(), patience: Duration::from_secs(1) };
-//! Ledger::create(storage(), &key, [1; 16], &Stopped.utc(), writer.clone()).unwrap();
+//! Ledger::create(storage(), &key, [1; 16], Stopped.utc(), writer.clone()).unwrap();
 //!
 //! let trust = Trust::from_iter([key.public_key()]);
 //! let options = PipelineOptions::new(writer);
@@ -70,6 +71,7 @@ use std::time::Duration;
 
 use carbon_ops_proof::entry::{Durability, LedgerId};
 use carbon_ops_proof::keys::{Signer, Trust};
+use jiff::Timestamp;
 
 use super::{Ledger, Repair, SEGMENT_BYTES, WriterOptions};
 use crate::error::{Error, Result};
@@ -99,8 +101,8 @@ const IN_FLIGHT: usize = 1024;
 
 /// The clocks that a pipeline goes by.
 pub trait Clock: Send {
-    /// Now, in UTC with six decimals and a `Z`, for recovery records.
-    fn utc(&self) -> String;
+    /// Now, for recovery records.
+    fn utc(&self) -> Timestamp;
 
     /// How long it has been since some moment, for delays and checkpoints. Never goes back.
     fn monotonic(&self) -> Duration;
@@ -194,7 +196,7 @@ impl Pipeline {
                 let _ending = Ending(Arc::clone(&intake));
                 let now = clock.utc();
                 let opened =
-                    Ledger::open_for_append(storage, &*succession, &trust, &now, options.writer);
+                    Ledger::open_for_append(storage, &*succession, &trust, now, options.writer);
                 let ledger = match opened {
                     Ok(ledger) => ledger,
                     Err(error) => {

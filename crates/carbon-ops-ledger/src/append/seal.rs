@@ -2,6 +2,8 @@
 //!
 //! Left out: the steps on the disk, which are `storage.rs`, and removing old segments.
 
+use jiff::Timestamp;
+
 use super::{Ledger, fatal, io_error};
 use crate::error::Result;
 use crate::segment::SegmentName;
@@ -13,14 +15,14 @@ pub const SEGMENT_BYTES: u64 = 64 << 20;
 
 impl<S: Storage> Ledger<'_, S> {
     /// Seals the active file if it is larger than `max_bytes`; the name of the segment, if it was.
-    /// Appending goes on in an empty file; nothing that was appended changes. `now` is the time in
-    /// UTC with six decimals and a `Z`, for a recovery record if one is owed.
+    /// Appending goes on in an empty file; nothing that was appended changes. `now` is the time
+    ///, for a recovery record if one is owed.
     ///
     /// # Errors
     ///
     /// As [`Ledger::append`]. After [`crate::Error::Fatal`] the file is sealed or not, and the next
     /// writer sees to it that it is not half so.
-    pub fn seal(&mut self, max_bytes: u64, now: &str) -> Result<Option<SegmentName>> {
+    pub fn seal(&mut self, max_bytes: u64, now: Timestamp) -> Result<Option<SegmentName>> {
         self.turn(|ledger| {
             let len = ledger.settle(now, &mut Vec::new())?;
             let sealed =

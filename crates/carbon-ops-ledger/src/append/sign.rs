@@ -21,6 +21,7 @@ use carbon_ops_proof::note::Note;
 use carbon_ops_proof::roster::Roster;
 use carbon_ops_proof::seek::{lines_from, offset_of};
 use carbon_ops_proof::tile::{Edge, Tile};
+use jiff::Timestamp;
 
 use super::{Ledger, io_error};
 use crate::error::{Error, Result};
@@ -100,13 +101,13 @@ impl<S: Storage> Ledger<'_, S> {
     }
 
     /// Signs a checkpoint of the ledger as it is now, with everything durable before. `now` is the
-    /// time in UTC with six decimals and a `Z`, for a recovery record if one is owed.
+    /// time, for a recovery record if one is owed.
     ///
     /// # Errors
     ///
     /// [`Error::Truncated`] and [`Error::Forked`] when the ledger is not what was signed before;
     /// nothing is signed then. As [`Ledger::append`] otherwise.
-    pub fn checkpoint(&mut self, now: &str) -> Result<SignedCheckpoint> {
+    pub fn checkpoint(&mut self, now: Timestamp) -> Result<SignedCheckpoint> {
         self.turn(|ledger| {
             let len = ledger.settle(now, &mut Vec::new())?;
             let signed = ledger.sign_checkpoint(len)?;

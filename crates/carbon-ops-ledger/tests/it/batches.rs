@@ -17,6 +17,7 @@ use carbon_ops_ledger::append::pipeline::{
 };
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_ledger::{Error, Result};
+use jiff::Timestamp;
 
 use crate::power::{Random, Session, World, padded};
 use crate::support::{LATER, options, trust};
@@ -107,8 +108,8 @@ struct Conductor {
 }
 
 impl Clock for Conductor {
-    fn utc(&self) -> String {
-        LATER.to_owned()
+    fn utc(&self) -> Timestamp {
+        LATER
     }
 
     fn monotonic(&self) -> Duration {

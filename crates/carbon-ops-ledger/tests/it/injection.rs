@@ -264,7 +264,7 @@ fn a_clock_that_goes_backwards_changes_times_and_nothing_else() {
     let mut torn = ledger_of(2, &key, LEDGER_ID);
     torn.extend(b"{\"torn");
     let disk = MemoryDisk::of_file(&torn);
-    let long_ago = "1970-01-01T00:00:00.000000Z";
+    let long_ago = jiff::Timestamp::UNIX_EPOCH;
     let mut ledger =
         Ledger::open_for_append(disk.clone(), &key, &trust(), long_ago, options()).unwrap();
     for now in [NOW, long_ago, LATER, long_ago] {

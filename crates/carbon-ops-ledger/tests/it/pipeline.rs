@@ -15,6 +15,7 @@ use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use carbon_ops_proof::entry::{Durability, Fault};
 use carbon_ops_proof::note::Note;
 use carbon_ops_proof::verify::Status;
+use jiff::Timestamp;
 
 use crate::support::{
     Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, Unsynced, key, ledger_of, lines, numbers,
@@ -32,8 +33,8 @@ impl HandClock {
 }
 
 impl Clock for HandClock {
-    fn utc(&self) -> String {
-        LATER.to_owned()
+    fn utc(&self) -> Timestamp {
+        LATER
     }
 
     fn monotonic(&self) -> Duration {
@@ -146,8 +147,9 @@ fn a_group_waits_for_its_delay_and_no_longer() {
     let pipeline = open_with(&disk, &clock);
     assert_eq!(pipeline.durability(), Durability::Group(Duration::from_secs(60)));
     let submitter = pipeline.submitter();
-    let first = submitter.submit(&payload(0)).unwrap();
+    // Before it is submitted: its turn may come and pass at once.
     let before = disk.calls();
+    let first = submitter.submit(&payload(0)).unwrap();
     while disk.calls() == before {
         std::thread::yield_now();
     }
@@ -297,8 +299,8 @@ fn two_pipelines_on_one_directory_take_turns() {
 struct Running(std::time::Instant);
 
 impl Clock for Running {
-    fn utc(&self) -> String {
-        LATER.to_owned()
+    fn utc(&self) -> Timestamp {
+        LATER
     }
 
     fn monotonic(&self) -> Duration {

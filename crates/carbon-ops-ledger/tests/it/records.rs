@@ -71,9 +71,9 @@ fn beating() -> MemoryDisk {
     let (disk, key) = (MemoryDisk::default(), key());
     let mut ledger = Ledger::create(disk.clone(), &key, LEDGER_ID, NOW, options()).unwrap();
     let mut beat = |time: &str, interval_s| {
-        let at = format!("2026-11-23T{time}.000000Z");
-        let heartbeat = Heartbeat::at(&at, interval_s).unwrap();
-        ledger.append_control(&Control::Heartbeat(heartbeat), &at).unwrap();
+        let at = format!("2026-11-23T{time}Z").parse().unwrap();
+        let heartbeat = Heartbeat::at(at, interval_s).unwrap();
+        ledger.append_control(&Control::Heartbeat(heartbeat), at).unwrap();
     };
     beat("09:00:00", 300);
     beat("09:05:30", 300);
@@ -90,8 +90,8 @@ fn beating() -> MemoryDisk {
     };
     let mut ledger =
         Ledger::open_for_append(disk.clone(), &key, &trust(), LATER, options()).unwrap();
-    ledger.append_control(&Control::Gap(gap), "2026-11-23T11:00:01.000000Z").unwrap();
-    let at = "2026-11-23T11:00:02.000000Z";
+    ledger.append_control(&Control::Gap(gap), "2026-11-23T11:00:01Z".parse().unwrap()).unwrap();
+    let at = "2026-11-23T11:00:02Z".parse().unwrap();
     ledger.append_control(&Control::Heartbeat(Heartbeat::at(at, 0).unwrap()), at).unwrap();
     disk
 }

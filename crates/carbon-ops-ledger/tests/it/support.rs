@@ -11,9 +11,12 @@ use carbon_ops_ledger::keys::{SecretKey, Trust};
 use carbon_ops_ledger::storage::Storage;
 use carbon_ops_proof::canonical::{Object, Value, parse};
 use carbon_ops_proof::verify::{Report, Status, verify};
+use jiff::Timestamp;
 
-pub(crate) const NOW: &str = "2026-11-23T09:00:00.000000Z";
-pub(crate) const LATER: &str = "2026-11-23T09:05:00.000000Z";
+/// 2026-11-23T09:00:00Z.
+pub(crate) const NOW: Timestamp = Timestamp::constant(1_795_424_400, 0);
+/// Five minutes after.
+pub(crate) const LATER: Timestamp = Timestamp::constant(1_795_424_700, 0);
 pub(crate) const LEDGER_ID: [u8; 16] =
     [0x01, 0x92, 0xd7, 0xa0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0xa1];
 

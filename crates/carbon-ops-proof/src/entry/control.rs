@@ -5,12 +5,13 @@
 //! Left out, and room left for it in `docs/formats/ledger-v1.md`: sums over records, samples,
 //! redaction, keys of an epoch and the time of others, which come as new types or versions.
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::correction::{Correction, Restatement};
 use super::rotation::KeyRotation;
 use super::silence::{Gap, Heartbeat};
-use super::time::has_time_form;
+use super::time::{has_time_form, time_text};
 use super::{ALGORITHM, CONTROL_KIND, Durability, Entry, Fault, Imported, text};
 use crate::canonical::{Object, Value};
 use crate::hex;
@@ -107,15 +108,15 @@ pub struct Recovery {
 }
 
 impl Control {
-    /// The payload of a record that a writer may ask for at `created_ts`.
+    /// The payload of a record that a writer may ask for at that time.
     ///
     /// # Errors
     ///
     /// [`Fault::ReservedKind`] for a genesis and a recovery record, which have ways of their own; or
     /// what is wrong with the record.
-    pub fn to_payload(&self, created_ts: &str, tool: &str) -> Result<Object, Fault> {
+    pub fn to_payload(&self, created: Timestamp, tool: &str) -> Result<Object, Fault> {
         let named = |name| {
-            let mut object = payload(name, created_ts, tool);
+            let mut object = payload(name, created, tool);
             object.insert("schema_version", LIFE_SCHEMA_VERSION);
             object
         };
@@ -324,9 +325,9 @@ pub fn parse_evidence_name(name: &str) -> Option<u64> {
     (number.to_string() == seq).then_some(number)
 }
 
-fn payload(record_type: &str, created_ts: &str, tool: &str) -> Object {
+fn payload(record_type: &str, created: Timestamp, tool: &str) -> Object {
     let mut object = Object::new();
-    object.insert("created_ts", created_ts);
+    object.insert("created_ts", time_text(created));
     object.insert("kind", CONTROL_KIND);
     object.insert("schema_version", SCHEMA_VERSION);
     object.insert("tool", tool);
@@ -335,11 +336,11 @@ fn payload(record_type: &str, created_ts: &str, tool: &str) -> Object {
 }
 
 /// The payload of the genesis of a new ledger, in which `key` may sign.
-pub fn genesis_payload(created_ts: &str, tool: &str, key: PublicKey) -> Object {
+pub fn genesis_payload(created: Timestamp, tool: &str, key: PublicKey) -> Object {
     let mut listed = Object::new();
     listed.insert("algorithm", ALGORITHM);
     listed.insert("public_key", key.to_hex());
-    let mut object = payload("genesis", created_ts, tool);
+    let mut object = payload("genesis", created, tool);
     object.insert("durability", Durability::Sync.to_string());
     object.insert("keys", vec![Value::Object(listed)]);
     object
@@ -351,12 +352,12 @@ pub fn genesis_payload(created_ts: &str, tool: &str, key: PublicKey) -> Object {
 ///
 /// When a number of `imported` is beyond what an entry may carry.
 pub fn importing_genesis_payload(
-    created_ts: &str,
+    created: Timestamp,
     tool: &str,
     key: PublicKey,
     imported: &Imported,
 ) -> Result<Object, Fault> {
-    let mut object = genesis_payload(created_ts, tool, key);
+    let mut object = genesis_payload(created, tool, key);
     object.insert("schema_version", IMPORT_SCHEMA_VERSION);
     object.insert("imported", imported.to_value()?);
     Ok(object)
@@ -372,9 +373,9 @@ pub fn promise(genesis: &mut Object, durability: Durability) {
 
 /// `seq` is the number that the torn entry would have had; `removed` are its bytes, of which there
 /// are at most two lines, so that their number always fits.
-pub fn recovery_payload(created_ts: &str, tool: &str, seq: u64, removed: &[u8]) -> Object {
+pub fn recovery_payload(created: Timestamp, tool: &str, seq: u64, removed: &[u8]) -> Object {
     let sha256: [u8; 32] = Sha256::digest(removed).into();
-    let mut object = payload("recovery", created_ts, tool);
+    let mut object = payload("recovery", created, tool);
     object.insert("evidence", evidence_name(seq, &sha256));
     object.insert("removed_bytes", u32::try_from(removed.len()).unwrap_or(u32::MAX));
     object.insert("removed_sha256", base16ct::lower::encode_string(&sha256));

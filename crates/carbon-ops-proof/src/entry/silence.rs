@@ -4,6 +4,8 @@
 //! Left out: noticing that a promise was not kept, which is `verify/cadence.rs`, and energy that no
 //! record covers, which the record layer counts.
 
+use jiff::Timestamp;
+
 use super::control::{note, only, optional};
 use super::correction::insert_text;
 use super::time::{later, time, time_text};
@@ -83,7 +85,7 @@ impl Gap {
     }
 
     /// From when to when, as times.
-    pub(crate) fn times(&self) -> Option<(jiff::Timestamp, jiff::Timestamp)> {
+    pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
         time(&self.from_ts).zip(time(&self.to_ts))
     }
 
@@ -107,16 +109,21 @@ impl Gap {
 }
 
 impl Heartbeat {
-    /// A promise made at `created_ts`.
+    /// A promise made at a time.
     ///
     /// # Errors
     ///
-    /// When the interval is longer than 31 days or `created_ts` is no time.
-    pub fn at(created_ts: &str, interval_s: u64) -> Result<Self, Fault> {
+    /// When the interval is longer than 31 days or ends beyond the year 9999.
+    pub fn at(created: Timestamp, interval_s: u64) -> Result<Self, Fault> {
+        Self::promised(Some(created), interval_s)
+    }
+
+    /// A promise made at a time of the calendar, or, if there is no next one, at any.
+    fn promised(created: Option<Timestamp>, interval_s: u64) -> Result<Self, Fault> {
         if interval_s > MAX_INTERVAL_S {
             return Err(Fault::Member { name: "interval_s", expected: INTERVAL });
         }
-        Ok(Self { interval_s, next_by: next_by(created_ts, interval_s)? })
+        Ok(Self { interval_s, next_by: next_by(created, interval_s)? })
     }
 
     pub(super) fn read(entry: &Entry, created_ts: &str) -> Result<Self, Fault> {
@@ -126,7 +133,7 @@ impl Heartbeat {
             .get("interval_s")
             .and_then(Value::as_u64)
             .ok_or(Fault::Member { name: "interval_s", expected: INTERVAL })?;
-        let heartbeat = Self::at(created_ts, interval_s)?;
+        let heartbeat = Self::promised(time(created_ts), interval_s)?;
         let due = object.get("next_by").map(|due| due.as_str().unwrap_or_default());
         if due != heartbeat.next_by.as_deref() {
             return Err(Fault::Member {
@@ -146,11 +153,11 @@ impl Heartbeat {
     }
 }
 
-fn next_by(created_ts: &str, interval_s: u64) -> Result<Option<String>, Fault> {
+fn next_by(created: Option<Timestamp>, interval_s: u64) -> Result<Option<String>, Fault> {
     if interval_s == 0 {
         return Ok(None);
     }
-    let due = time(created_ts).and_then(|now| later(now, interval_s));
+    let due = created.and_then(|now| later(now, interval_s));
     match due {
         Some(due) => Ok(Some(time_text(due))),
         None => Err(Fault::Member { name: "created_ts", expected: "a time of the calendar" }),

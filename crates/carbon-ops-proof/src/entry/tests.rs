@@ -1,10 +1,12 @@
 //! The form of a line, member by member.
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::canonical::Number;
 use crate::keys::SecretKey;
 
-const NOW: &str = "2026-11-23T09:00:00.000000Z";
+const NOW: Timestamp = Timestamp::constant(1_795_424_400, 0);
 
 fn key() -> SecretKey {
     SecretKey::from_seed(&std::array::from_fn(|i| u8::try_from(i).unwrap()))

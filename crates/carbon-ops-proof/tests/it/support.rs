@@ -6,8 +6,9 @@ use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_proof::entry::{Entry, LedgerId, genesis_payload, sign};
 use carbon_ops_proof::keys::{SecretKey, Trust};
 use carbon_ops_proof::verify::{Report, verify};
+use jiff::Timestamp;
 
-const NOW: &str = "2026-11-23T09:00:00.000000Z";
+const NOW: Timestamp = Timestamp::constant(1_795_424_400, 0);
 pub(crate) const LEDGER_ID: [u8; 16] =
     [0x01, 0x92, 0xd7, 0xa0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0xa1];
 

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use carbon_ops_estimate::span::{Priced, Tariff};
 use carbon_ops_estimate::uncertainty::Distribution;
-use carbon_ops_grid::table::{ID as STATIC, SOURCE, Yearly, YearlyTable};
-use carbon_ops_grid::zones::{self, Place};
+use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{
-    Chain, Factor, Fallback, Found, Interval, InventoryIntensity, Slot, UncertaintyClass, Want,
+    BuiltIn, Chain, Factor, Fallback, Found, Interval, InventoryIntensity, Row, Slot,
+    UncertaintyClass, Want, Why, stand_in,
 };
 use carbon_ops_record::upstream;
 use carbon_ops_record::{Deployment, Input, Note, Quality, StandIn};
 use jiff::Timestamp;
 
+use crate::host::Host;
 use crate::sources::Name;
 
 /// A day in seconds: windows are whole days in UTC.
@@ -38,8 +39,6 @@ pub struct Zone {
     part: Part,
     /// `None` where the intensity was given and no zone.
     place: Option<Place>,
-    region: String,
-    unset: bool,
     prices: Prices,
 }
 
@@ -50,34 +49,25 @@ enum Prices {
     /// Not asked for yet.
     Unknown,
     /// The average of a year, whatever the time.
-    Yearly { slot: Slot<InventoryIntensity>, yearly: Option<Yearly>, moved: Option<String> },
+    Yearly { slot: Slot<InventoryIntensity>, row: Option<Row>, stands_in: Vec<stand_in::StandIn> },
     /// Slots of the window that was asked for last.
     Window {
         interval: Interval,
         slots: Vec<Slot<InventoryIntensity>>,
         tariff: Tariff,
-        found: Answered,
+        provider: &'static str,
+        signal: &'static str,
+        stands_in: Vec<stand_in::StandIn>,
         /// Of an upstream part, the direct slots that it was taken from.
         direct: Vec<Slot<InventoryIntensity>>,
     },
 }
 
-/// Who answered.
-#[derive(Debug)]
-struct Answered {
-    provider: &'static str,
-    signal: &'static str,
-    moved: Option<String>,
-}
-
 impl Zone {
     /// The zone of that name; without one, the world.
     pub fn find(name: &str) -> Result<Self> {
-        let unset = name.is_empty();
-        let place = zones::place(if unset { "world" } else { name })?;
-        let finest = place.subdivision.as_ref().or(place.country.as_ref());
-        let region = finest.unwrap_or(&place.asked).clone();
-        Ok(Self { part: Part::Whole, place: Some(place), region, unset, prices: Prices::Unknown })
+        let place = if name.is_empty() { Place::unset() } else { Place::parse(name)? };
+        Ok(Self { part: Part::Whole, place: Some(place), prices: Prices::Unknown })
     }
 
     /// The zone of that name, of which a part is counted.
@@ -98,33 +88,46 @@ impl Zone {
         error: &anyhow::Error,
     ) -> Result<Self> {
         let reason = error.to_string();
-        let reason = reason.lines().next().unwrap_or_default().trim_end_matches(':');
+        let reason = reason.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
         let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
-        // A provider's own id means nothing to the table.
-        let known = zones::resolve(name).is_ok();
-        let mut zone = Self::find(if known { name } else { "" })?;
-        zone.load(&Chain::new(vec![Arc::new(YearlyTable)], Fallback::Equal), span)?;
-        zone.standing_in(format!("instead of {}: {reason}", asked.join(", ")));
+        let tables = Chain::new(vec![Arc::new(BuiltIn)], Fallback::Equal);
+        // A site of one's own means nothing to the tables.
+        let mut zone = Self::find(name)?;
+        if zone.load(&tables, span).is_err() {
+            zone = Self::find("")?;
+            zone.load(&tables, span)?;
+        }
+        let used = zone.source();
+        if let Prices::Yearly { stands_in, .. } | Prices::Window { stands_in, .. } =
+            &mut zone.prices
+        {
+            let why = Why::AnotherProvider { reason };
+            stands_in.push(stand_in::StandIn { asked: asked.join(", "), used, why });
+        }
         Ok(zone)
     }
 
     /// An intensity that was given; the name is only a name.
     pub fn given(intensity: Distribution, name: &str) -> Result<Self> {
-        let zone = if name.is_empty() {
-            let region = "unstated".into();
-            Self { part: Part::Whole, place: None, region, unset: false, prices: Prices::Unknown }
-        } else {
-            Self::find(name)?
-        };
-        Ok(Self { prices: Prices::Given(intensity), ..zone })
+        let prices = Prices::Given(intensity);
+        if name.is_empty() {
+            return Ok(Self { part: Part::Whole, place: None, prices });
+        }
+        Ok(Self { prices, ..Self::find(name)? })
     }
 
+    /// Where it is.
     pub fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }
 
+    /// The zone as records name it.
     pub fn region(&self) -> &str {
-        &self.region
+        match &self.place {
+            None => "unstated",
+            Some(place) if place.is_unset() => "world",
+            Some(place) => place.region(),
+        }
     }
 
     /// Whether its intensity is the same at all times; asks when that is not known yet.
@@ -185,7 +188,7 @@ impl Zone {
         let source =
             "prior: the difference of life cycle and direct, within a factor of 2 (docs/method.md)";
         let input = Input::new("upstream", upstream::prior()?, source);
-        Ok(Some(input.shared(format!("upstream:{}:{}", self.source(), self.region))))
+        Ok(Some(input.shared(format!("upstream:{}:{}", self.source(), self.region()))))
     }
 
     /// The same, ready to price.
@@ -196,21 +199,21 @@ impl Zone {
         }
     }
 
-    /// Says that what is known stands in for something else, and why.
-    pub fn standing_in(&mut self, reason: String) {
-        match &mut self.prices {
-            Prices::Yearly { moved, .. } => *moved = Some(reason),
-            Prices::Window { found, .. } => found.moved = Some(reason),
-            Prices::Given(_) | Prices::Unknown => {}
-        }
+    /// What another source than the first one stands in for, and why, in words.
+    pub fn instead(&self) -> Option<String> {
+        self.stands_in().iter().rev().find_map(|stand_in| match &stand_in.why {
+            Why::AnotherProvider { reason } => {
+                let reason = reason.lines().next().unwrap_or_default();
+                Some(format!("instead of {}: {reason}", stand_in.asked))
+            }
+            _ => None,
+        })
     }
 
-    /// Why it stands in for something else, where it does.
-    pub fn moved(&self) -> Option<&str> {
+    fn stands_in(&self) -> &[stand_in::StandIn] {
         match &self.prices {
-            Prices::Yearly { moved, .. } => moved.as_deref(),
-            Prices::Window { found, .. } => found.moved.as_deref(),
-            Prices::Given(_) | Prices::Unknown => None,
+            Prices::Yearly { stands_in, .. } | Prices::Window { stands_in, .. } => stands_in,
+            Prices::Given(_) | Prices::Unknown => &[],
         }
     }
 
@@ -235,7 +238,7 @@ impl Zone {
             Some(direct) => direct.series.inventory()?.slots().to_vec(),
             None => Vec::new(),
         };
-        let moved = moved(&found);
+        let stands_in = stand_in::stand_ins(place, &found);
         let slots = found.series.inventory()?.slots();
         let split = match self.part {
             Part::Upstream => upstream::slots(slots, &direct)?,
@@ -249,19 +252,13 @@ impl Zone {
             [slot]
                 if slot.meta.uncertainty == UncertaintyClass::Yearly && slot.interval == window =>
             {
-                let zone = &slot.meta.zone_returned;
-                let of_table = || zones::resolve(zone).ok().map(|zone| zone.yearly);
-                let yearly =
-                    Some(found.provider).filter(|id| *id == STATIC).and_then(|_| of_table());
-                Prices::Yearly { slot: slot.clone(), yearly, moved }
+                Prices::Yearly { row: Row::of(&slot.meta), slot: slot.clone(), stands_in }
             }
             _ => Prices::Window {
                 interval: window,
-                found: Answered {
-                    provider: found.provider,
-                    signal: first.meta.signal.as_str(),
-                    moved,
-                },
+                provider: found.provider,
+                signal: first.meta.signal.as_str(),
+                stands_in,
                 tariff: Tariff::of(slots)?,
                 slots: slots.to_vec(),
                 direct,
@@ -272,34 +269,32 @@ impl Zone {
 
     /// The distribution of the intensity where it is known better than by its class, and its source.
     pub fn intensity(&self) -> (Option<Distribution>, String) {
-        let stands_for = |text: String, moved: &Option<String>| match moved {
-            Some(moved) => format!("{text}; {moved}"),
-            None => text,
-        };
-        match &self.prices {
-            Prices::Yearly { yearly: Some(yearly), moved, .. } => {
-                let asked = self.place.as_ref().map_or("", |place| &place.asked);
-                let mut text = yearly.citation();
-                if self.is_by_country() {
-                    text = format!("{text}; {} for {asked}", yearly.name);
+        let (distribution, mut text) = match &self.prices {
+            Prices::Yearly { row: Some(row), .. } => {
+                let mut text = row.citation();
+                if let Some(asked) = self.coarser() {
+                    text = format!("{text}; {} for {asked}", row.name());
                 }
-                (Some(yearly.distribution()), stands_for(text, moved))
+                (Some(row.distribution()), text)
             }
-            Prices::Yearly { slot, yearly: None, moved } => {
-                (None, stands_for(slot.meta.attribution.clone(), moved))
-            }
-            Prices::Window { slots, found, .. } => {
-                let text = slots.first().map(|slot| slot.meta.attribution.clone());
-                (None, stands_for(text.unwrap_or_default(), &found.moved))
+            Prices::Yearly { slot, row: None, .. } => (None, slot.meta.attribution.clone()),
+            Prices::Window { slots, .. } => {
+                (None, slots.first().map(|slot| slot.meta.attribution.clone()).unwrap_or_default())
             }
             Prices::Given(_) | Prices::Unknown => (None, String::new()),
+        };
+        if let Some(instead) = self.instead() {
+            text = format!("{text}; {instead}");
         }
+        (distribution, text)
     }
 
-    /// Whether a country stands in for something within it.
-    fn is_by_country(&self) -> bool {
-        let place = self.place.as_ref();
-        place.is_some_and(|place| place.cloud.is_some() || place.subdivision.is_some())
+    /// What was asked for, where something coarser of the same source stands in for it.
+    fn coarser(&self) -> Option<&str> {
+        let coarser = self.stands_in().iter().find(|stand_in| {
+            !matches!(stand_in.why, Why::AnotherProvider { .. } | Why::WorldForUnset)
+        });
+        coarser.map(|stand_in| stand_in.asked.as_str())
     }
 
     /// What stands behind the intensity: the weakest of what was there.
@@ -309,74 +304,70 @@ impl Zone {
     ///   was estimated by the source.
     /// * `measured`: none of these.
     pub fn quality(&self, priced: Option<&Priced>) -> Quality {
-        let world = matches!(&self.prices, Prices::Yearly { yearly: Some(y), .. } if y.is_world());
-        if self.unset && !matches!(self.prices, Prices::Given(_)) || world {
+        if matches!(self.prices, Prices::Given(_)) {
+            return Quality::Estimated;
+        }
+        let unset = self.place.as_ref().is_some_and(Place::is_unset);
+        let world = matches!(&self.prices, Prices::Yearly { row: Some(row), .. } if row.is_world());
+        if unset || world {
             return Quality::Fallback;
         }
         let whole = priced.is_some_and(|priced| {
             priced.coverage >= 1.0 && priced.estimated <= 0.0 && priced.forecast <= 0.0
         });
-        if whole && self.stand_ins().is_empty() { Quality::Measured } else { Quality::Estimated }
+        if whole && self.stands_in().is_empty() { Quality::Measured } else { Quality::Estimated }
     }
 
-    /// What stands in for what was asked for.
+    /// What stands in for what was asked for, as records have it.
     pub fn stand_ins(&self) -> Vec<StandIn> {
-        let mut stand_ins = Vec::new();
-        let asked = self.place.as_ref().map_or("", |place| &place.asked).to_owned();
-        if let Prices::Yearly { yearly: Some(yearly), .. } = &self.prices {
-            let why = if self.unset {
-                Some(Note::RegionUnset)
-            } else if !self.is_by_country() {
-                None
-            } else if self.place.as_ref().is_some_and(|place| place.cloud.is_some()) {
-                Some(Note::CloudRegionByCountry)
-            } else {
-                Some(Note::SubdivisionByCountry)
-            };
-            stand_ins.extend(why.map(|why| StandIn {
-                asked,
-                cv: None,
-                used: yearly.zone.to_owned(),
-                why: why.as_str().to_owned(),
-            }));
-        }
-        stand_ins.extend(self.moved().map(|moved| StandIn {
-            asked: moved.to_owned(),
+        let of = |stand_in: &stand_in::StandIn| StandIn {
+            asked: stand_in.asked.clone(),
             cv: None,
-            used: self.source(),
-            why: Note::ProviderSubstituted.as_str().to_owned(),
-        }));
-        stand_ins
+            reason: match &stand_in.why {
+                Why::AnotherProvider { reason } => reason.lines().next().map(str::to_owned),
+                _ => None,
+            },
+            used: stand_in.used.clone(),
+            why: stand_in.why.as_str().to_owned(),
+        };
+        self.stands_in().iter().map(of).collect()
     }
 
+    /// What the intensity counts, as a word.
     pub fn signal(&self) -> &'static str {
         match &self.prices {
             Prices::Yearly { slot, .. } => slot.meta.signal.as_str(),
-            Prices::Window { found, .. } => found.signal,
+            Prices::Window { signal, .. } => signal,
             Prices::Given(_) | Prices::Unknown => "unstated",
         }
     }
 
+    /// Where the intensity comes from.
     pub fn source(&self) -> String {
         match &self.prices {
-            Prices::Yearly { yearly: Some(yearly), .. } => format!("{SOURCE}-{}", yearly.year),
+            Prices::Yearly { row: Some(row), .. } => row.source(),
             Prices::Yearly { slot, .. } => slot.meta.provider.clone(),
-            Prices::Window { found, .. } => found.provider.to_owned(),
+            Prices::Window { provider, .. } => (*provider).to_owned(),
             Prices::Given(_) | Prices::Unknown => "flag".to_owned(),
         }
     }
 
+    /// What a reader should know of it.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes: Vec<Note> =
-            self.stand_ins().iter().map(|stand_in| Note::of(&stand_in.why)).collect();
-        notes.extend(self.unset.then_some(Note::RegionUnset));
+            self.stands_in().iter().map(|stand_in| Note::of(stand_in.why.as_str())).collect();
+        let unset = self.place.as_ref().is_some_and(Place::is_unset);
+        notes.extend(unset.then_some(Note::RegionUnset));
         notes
     }
 
-    /// Who owns the machines, by where they are.
-    pub fn deployment(&self) -> (Deployment, &'static str) {
+    /// Who owns the machines, by where they are; of this machine, also by its firmware.
+    pub fn deployment(&self, host: Option<&Host>) -> (Deployment, &'static str) {
         if self.place.as_ref().is_some_and(|place| place.cloud.is_some()) {
             return (Deployment::Cloud, "default in a cloud region");
+        }
+        if host.is_some_and(|host| host.cloud.is_some()) {
+            return (Deployment::Cloud, "default on a machine of a cloud");
         }
         (Deployment::Own, "default")
     }
@@ -390,12 +381,6 @@ fn of_factor(chain: &Chain, place: &Place, window: Interval, factor: Factor) -> 
             "--upstream needs direct and life-cycle intensities, and there are no {factor} ones"
         )
     })
-}
-
-fn moved(found: &Found) -> Option<String> {
-    let last = found.substitutions.last()?;
-    let reason = last.reason.lines().next().unwrap_or_default();
-    Some(format!("instead of {}: {reason}", last.from))
 }
 
 /// Whole days in UTC around an interval, so that spans of one day ask once.

@@ -40,6 +40,7 @@ pub(super) fn run(
         writeln!(out, "{of}: OK: the same bytes again: {}", derived.parts.join(", "))?;
         if let Some(what) = &derived.not_kept {
             writeln!(out, "not derived: the slots, for an answer is not kept: {what}")?;
+            writeln!(out, "hint: {}", crate::hints_grid::NOT_KEPT)?;
         }
         if let Some(instead) = &derived.instead {
             writeln!(out, "instead: {instead}")?;

@@ -50,7 +50,7 @@ pub(super) fn correct(
     let keyring = store.keyring()?;
     let mut opened = store.open(&keyring)?;
     let (ledger, now) = opened.ledger();
-    let appended = ledger.correct(wanted, &now)?;
+    let appended = ledger.correct(wanted, now)?;
     opened.checkpoint_if_due()?;
     if args.json {
         return write_json(&appended, ("corrects", args.seq.into()), out);
@@ -212,14 +212,14 @@ fn append(
     path: Option<&Path>,
     settings: &Settings,
     env: &Env,
-    record: impl FnOnce(&str) -> Result<Control>,
+    record: impl FnOnce(jiff::Timestamp) -> Result<Control>,
 ) -> Result<Appended> {
     let store = Store::of(settings, env)?.at(path);
     let keyring = store.keyring()?;
     let mut opened = store.open(&keyring)?;
     let (ledger, now) = opened.ledger();
-    let record = record(&now)?;
-    let appended = ledger.append_control(&record, &now)?;
+    let record = record(now)?;
+    let appended = ledger.append_control(&record, now)?;
     opened.checkpoint_if_due()?;
     Ok(appended)
 }

@@ -5,10 +5,11 @@ use carbon_ops_proof::entry::{
     AddedKey, Head, KeyRotation, RetiredKey, genesis_payload, possession_text, sign,
 };
 use carbon_ops_proof::keys::{SecretKey, Signer as _};
+use jiff::Timestamp;
 
 use super::*;
 
-const NOW: &str = "2026-11-23T09:00:00.000000Z";
+const NOW: Timestamp = Timestamp::constant(1_795_424_400, 0);
 const ID: LedgerId = LedgerId([0xa1; 16]);
 
 fn key(n: u8) -> SecretKey {

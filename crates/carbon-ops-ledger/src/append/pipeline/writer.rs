@@ -205,7 +205,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
     fn turn(&mut self) -> Result<()> {
         let began = self.clock.monotonic();
         let mut repairs = Vec::new();
-        let settled = self.ledger.settle(&self.clock.utc(), &mut repairs);
+        let settled = self.ledger.settle(self.clock.utc(), &mut repairs);
         self.stored.repairs.extend(repairs);
         self.len = settled?;
         self.next = self.ledger.head;

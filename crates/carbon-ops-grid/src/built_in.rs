@@ -1,0 +1,328 @@
+//! What ships with the program, as one provider: the finest built-in value that fits what is wanted. A state of
+//! the United States has its row of eGRID, a country its yearly average, and where no country is known the
+//! world's average answers.
+//!
+//! Slots name the table that they come from, with its signal and its vintage. The rows of eGRID are direct: who
+//! wants a life-cycle value for a state gets that of the country.
+//!
+//! Out of scope: what stands in for what ([`crate::stand_in`]).
+
+use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal};
+use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_units::GramsCo2ePerKilowattHour;
+
+use crate::provider::{Error, Offer, Provider, Settling, Want};
+use crate::table::{self, WORLD_ZONE, Yearly, YearlyTable};
+use crate::us_states::{self, State, UsStates};
+use crate::zones::Place;
+
+/// A row of one of the built-in tables.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Row {
+    /// A country, or the world.
+    Country(Yearly),
+    /// A state of the United States.
+    State(State),
+}
+
+impl Row {
+    /// The finest row for a place that fits what is wanted. A country without a statistic, and a place that nobody
+    /// named, get the world.
+    ///
+    /// # Errors
+    /// When no table has such values, or the country of the place is not known.
+    ///
+    /// ```
+    /// use carbon_ops_grid::{Factor, Place, Row, Want};
+    /// let place = Place::parse("us-west-2")?;
+    /// assert_eq!(Row::finest(&place, &Want::AVERAGE)?.zone(), "US-OR");
+    /// let lifecycle = Want { factor: Some(Factor::Lifecycle), ..Want::AVERAGE };
+    /// assert_eq!(Row::finest(&place, &lifecycle)?.zone(), "US");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn finest(place: &Place, want: &Want) -> Result<Self, Error> {
+        let given = place.native_to(table::ID).and_then(|id| Place::parse(id).ok());
+        let place = given.as_ref().unwrap_or(place);
+        if let Some(state) = state_of(place).filter(|_| want.admits(us_states::SIGNAL)) {
+            return Ok(Self::State(state));
+        }
+        if place.native_to(us_states::ID).is_some_and(|code| us_states::state(code).is_none()) {
+            return Err(us_states::unknown_zone(&place.asked));
+        }
+        if YearlyTable.offers(want).is_none() {
+            return Err(table::not_offered(*want));
+        }
+        match YearlyTable.zone(place, want) {
+            Ok(zone) => Self::named(&zone).ok_or_else(|| table::unknown_zone(&zone)),
+            // The country is known, and has no statistic.
+            Err(error) if place.within().is_some() => Self::world().ok_or(error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The world's average.
+    pub fn world() -> Option<Self> {
+        table::world().map(Self::Country)
+    }
+
+    /// The row that a slot came from; `None` when it came from elsewhere, or from a vintage that does not ship
+    /// any more.
+    pub fn of(meta: &Meta) -> Option<Self> {
+        let row = Self::named(&meta.zone_returned)?;
+        let same = row.provider() == meta.provider
+            && meta.model_version.as_deref() == Some(&row.vintage())
+            && row.signal() == meta.signal;
+        same.then_some(row)
+    }
+
+    fn named(zone: &str) -> Option<Self> {
+        if zone == WORLD_ZONE {
+            return Self::world();
+        }
+        let state = us_states::state(zone).map(Self::State);
+        state.or_else(|| table::country(zone).map(Self::Country))
+    }
+
+    /// The provider that slots of the row name.
+    pub fn provider(&self) -> &'static str {
+        match self {
+            Self::Country(_) => table::ID,
+            Self::State(_) => us_states::ID,
+        }
+    }
+
+    /// Its zone: `DE`, `US-CA`, `world`.
+    pub fn zone(&self) -> &'static str {
+        match self {
+            Self::Country(row) => row.zone,
+            Self::State(row) => row.code,
+        }
+    }
+
+    /// English name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Country(row) => row.name,
+            Self::State(row) => row.name,
+        }
+    }
+
+    /// The average.
+    pub fn intensity(&self) -> GramsCo2ePerKilowattHour {
+        match self {
+            Self::Country(row) => row.intensity,
+            Self::State(row) => row.intensity,
+        }
+    }
+
+    /// What it counts.
+    pub fn signal(&self) -> Signal {
+        match self {
+            Self::Country(row) => row.signal,
+            Self::State(_) => us_states::SIGNAL,
+        }
+    }
+
+    /// Year of the statistic.
+    pub fn vintage(&self) -> String {
+        match self {
+            Self::Country(row) => row.year.to_string(),
+            Self::State(_) => us_states::VINTAGE.to_owned(),
+        }
+    }
+
+    /// How the value may be off when it stands for the hours of one job.
+    pub fn distribution(&self) -> Distribution {
+        match self {
+            Self::Country(row) => row.distribution(),
+            Self::State(row) => row.distribution(),
+        }
+    }
+
+    /// Whom a record cites.
+    pub fn citation(&self) -> String {
+        match self {
+            Self::Country(row) => row.citation(),
+            Self::State(row) => row.citation(),
+        }
+    }
+
+    /// The member `source` of a record.
+    pub fn source(&self) -> String {
+        match self {
+            Self::Country(row) => format!("{}-{}", table::SOURCE, row.year),
+            Self::State(_) => us_states::ID.to_owned(),
+        }
+    }
+
+    /// Whether it is the world's average.
+    pub fn is_world(&self) -> bool {
+        matches!(self, Self::Country(row) if row.is_world())
+    }
+}
+
+/// How the value of a slot may be off, where it came from a built-in table.
+pub fn distribution_of(meta: &Meta) -> Option<Distribution> {
+    Row::of(meta).map(|row| row.distribution())
+}
+
+fn state_of(place: &Place) -> Option<State> {
+    let code = place.native_to(us_states::ID).or(place.subdivision.as_deref());
+    us_states::state(code?)
+}
+
+/// The provider.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BuiltIn;
+
+impl Provider for BuiltIn {
+    fn id(&self) -> &'static str {
+        table::ID
+    }
+
+    /// The countries' signal, where it fits.
+    fn offers(&self, want: &Want) -> Option<Signal> {
+        YearlyTable.offers(want).or_else(|| UsStates.offers(want))
+    }
+
+    fn offers_at(&self, place: &Place, want: &Want) -> Option<Offer> {
+        if let Ok(row) = Row::finest(place, want) {
+            return Some(Offer { source: row.provider(), signal: row.signal() });
+        }
+        // Asked all the same, so that the error names what is not known; direct values have states alone.
+        YearlyTable.offers(want).map(|signal| Offer { source: self.id(), signal })
+    }
+
+    fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
+        Row::finest(place, want).map(|row| row.zone().to_owned())
+    }
+
+    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
+        match Row::named(zone) {
+            Some(Row::State(_)) => UsStates.slots(zone, interval, want),
+            _ => YearlyTable.slots(zone, interval, want),
+        }
+    }
+
+    fn settling(&self) -> Settling {
+        Settling::AT_ONCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chain::{Chain, Fallback};
+    use carbon_ops_estimate::intensity::{Factor, Kind};
+    use carbon_ops_estimate::span::YEARLY_CV;
+
+    fn day() -> Interval {
+        Interval::parse("2026-03-01T00:00Z", "2026-03-02T00:00Z").unwrap()
+    }
+
+    fn of(factor: Factor) -> Want {
+        Want { factor: Some(factor), ..Want::AVERAGE }
+    }
+
+    fn zone(place: &Place, want: Want) -> Result<String, Error> {
+        BuiltIn.zone(place, &want)
+    }
+
+    #[test]
+    fn the_finest_row_that_fits_answers() {
+        for (text, any, lifecycle) in [
+            ("US-CA", "US-CA", "US"),
+            ("egrid:US-CA", "US-CA", "US"),
+            ("us-east-1", "US-VA", "US"),
+            ("static:US-CA", "US-CA", "US"),
+            ("us-gov-east-1", "US", "US"),
+            ("US-CAL-CISO", "US", "US"),
+            ("watttime:PJM_DC", "US", "US"),
+            ("CA-ON", "CA", "CA"),
+            ("eu-west-1", "IE", "IE"),
+            ("SE-SE3", "SE", "SE"),
+            ("gb:13", "GB", "GB"),
+            ("Germany", "DE", "DE"),
+            ("world", "world", "world"),
+            // Antarctica has no statistic.
+            ("AQ", "world", "world"),
+        ] {
+            let place = Place::parse(text).unwrap();
+            assert_eq!(zone(&place, Want::AVERAGE).as_deref(), Ok(any), "{text}");
+            assert_eq!(zone(&place, of(Factor::Lifecycle)).as_deref(), Ok(lifecycle), "{text}");
+        }
+        assert_eq!(zone(&Place::unset(), Want::AVERAGE).as_deref(), Ok("world"));
+    }
+
+    #[test]
+    fn a_place_whose_country_nobody_knows_is_an_error() {
+        for text in ["file:my-site", "watttime:NOWHERE", "static:XX", "egrid:US-ZZ", "42.3,-72.5"] {
+            let place = Place::parse(text).unwrap();
+            assert!(zone(&place, Want::AVERAGE).is_err(), "{text}");
+        }
+        let germany = Place::parse("DE").unwrap();
+        assert!(matches!(zone(&germany, of(Factor::Direct)), Err(Error::UnknownZone { .. })));
+        assert_eq!(BuiltIn.offers_at(&germany, &of(Factor::Direct)), None);
+        assert!(matches!(zone(&germany, Want::MARGINAL), Err(Error::NotOffered { .. })));
+    }
+
+    #[test]
+    fn slots_name_the_table_that_they_come_from() {
+        let chain = Chain::new(vec![Arc::new(BuiltIn)], Fallback::Equal);
+        for (text, source, factor, licence) in [
+            ("us-west-2", "egrid", Factor::Direct, "public domain"),
+            ("DE", "static", Factor::Lifecycle, "CC-BY-4.0"),
+        ] {
+            let place = Place::parse(text).unwrap();
+            let found = chain.slots(&place, day(), &Want::AVERAGE).unwrap();
+            assert_eq!(found.provider, source);
+            let meta = &found.series.inventory().unwrap().metas()[0];
+            assert_eq!((meta.provider.as_str(), meta.signal.factor), (source, factor));
+            assert_eq!(meta.licence, licence);
+            let row = Row::of(meta).unwrap();
+            assert_eq!(row, Row::finest(&place, &Want::AVERAGE).unwrap());
+            assert_eq!(meta.attribution.contains("eGRID"), source == "egrid");
+        }
+    }
+
+    #[test]
+    fn after_a_provider_that_failed_an_equal_signal_comes_before_a_finer_place() {
+        struct Broken;
+        impl Provider for Broken {
+            fn id(&self) -> &'static str {
+                "broken"
+            }
+            fn offers(&self, want: &Want) -> Option<Signal> {
+                let signal = Signal::AVERAGE_LIFECYCLE_PRODUCTION;
+                want.admits(signal).then_some(signal)
+            }
+            fn zone(&self, _: &Place, _: &Want) -> Result<String, Error> {
+                let (host, reason) = ("h".to_owned(), "timeout".to_owned());
+                Err(Error::NoAnswer { provider: "broken", host, reason })
+            }
+            fn slots(&self, _: &str, _: Interval, want: &Want) -> Result<AnySeries, Error> {
+                Err(table::not_offered(*want))
+            }
+        }
+        let place = Place::parse("US-CA").unwrap();
+        for fallback in [Fallback::Equal, Fallback::SameKind] {
+            let chain = Chain::new(vec![Arc::new(Broken), Arc::new(BuiltIn)], fallback);
+            let found = chain.slots(&place, day(), &Want::AVERAGE).unwrap();
+            assert_eq!((found.provider, found.zone.as_str()), ("static", "US"));
+        }
+    }
+
+    #[test]
+    fn both_tables_have_the_prior_of_a_year() {
+        for text in ["US-CA", "DE"] {
+            let row = Row::finest(&Place::parse(text).unwrap(), &Want::AVERAGE).unwrap();
+            let mean = row.intensity().as_grams_per_kilowatt_hour();
+            assert_eq!(row.distribution(), Distribution::Lognormal { mean, cv: YEARLY_CV });
+        }
+        let elsewhere = Meta::new("gb", "GB", us_states::SIGNAL);
+        assert_eq!(distribution_of(&elsewhere), None);
+        assert_eq!(Row::world().unwrap().signal().kind, Kind::Average);
+    }
+}
