@@ -124,6 +124,7 @@ from!(
     LedgerError,
     NotStarted,
     carbon_ops_estimate::uncertainty::text::TextError,
+    carbon_ops_proof::Error,
     carbon_ops_record::Error,
     carbon_ops_units::OutOfRange,
     csv::Error,

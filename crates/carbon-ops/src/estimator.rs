@@ -100,7 +100,7 @@ pub struct EstimatorSettings {
 /// let settings = EstimatorSettings { pue: Some("1.2".into()), ..EstimatorSettings::default() };
 /// let estimator = CarbonEstimator::new(settings)?;
 /// let estimate = estimator.estimate_from_energy(KilowattHours::new(1.0)?, Some("FR"))?;
-/// let carbon = estimate.carbon;
+/// let carbon = estimate.carbon.expect("one kilowatt-hour emits something");
 /// assert!(carbon.low() < carbon.central() && carbon.central() < carbon.high());
 /// assert_eq!((estimate.region.as_str(), estimate.is_fallback()), ("FR", false));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -120,8 +120,8 @@ pub struct CarbonEstimator {
 pub struct Estimate {
     /// The energy.
     pub energy: KilowattHours,
-    /// Carbon with its coverage interval.
-    pub carbon: Bounded<GramsCo2e>,
+    /// Carbon with its coverage interval; `None` where nothing is emitted.
+    pub carbon: Option<Bounded<GramsCo2e>>,
     /// Of the grid.
     pub intensity: GramsCo2ePerKilowattHour,
     /// Power usage effectiveness, the mean.
@@ -143,13 +143,9 @@ impl Estimate {
     }
 
     fn of(record: Record) -> Result<Self> {
-        let nothing = GramsCo2e::new(record.grams)?;
-        let level = record.meta.confidence_level_pct / 100.0;
-        // Of nothing there is no interval but a point.
-        let carbon = record.carbon().or_else(|| Bounded::new(nothing, nothing, nothing, level));
         Ok(Self {
             energy: KilowattHours::new(record.energy_kwh)?,
-            carbon: carbon.ok_or_else(|| Error::other("the interval has no order"))?,
+            carbon: record.carbon(),
             intensity: GramsCo2ePerKilowattHour::new(record.intensity_g_per_kwh)?,
             pue: record.pue_used,
             region: record.region,
@@ -171,6 +167,17 @@ impl CarbonEstimator {
         let settings = Settings::plain(&stated)?;
         pue.as_deref().map(PueInput::stated).transpose()?;
         Self { pue, sources, method, labels, ..Self::of(settings)? }.checked()
+    }
+
+    /// Of a place, with everything else as it is by default.
+    ///
+    /// # Errors
+    /// An unknown place ([`Error::is_unknown_place`]).
+    pub fn at(place: &str) -> Result<Self> {
+        Self::new(EstimatorSettings {
+            place: Some(place.to_owned()),
+            ..EstimatorSettings::default()
+        })
     }
 
     /// With settings as the command resolves them, from environment, file and options.
