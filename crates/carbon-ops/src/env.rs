@@ -38,6 +38,11 @@ impl Env {
         }
     }
 
+    /// Of this process, without its variables: nothing that is set outside changes what a library does.
+    pub fn without_variables() -> Self {
+        Self { variables: BTreeMap::new(), ..Self::real() }
+    }
+
     /// An environment variable that is set and not empty.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())

@@ -86,8 +86,12 @@ fn is_installed(library: &Path) -> bool {
     INSTALLED.iter().any(|folder| library.starts_with(folder))
 }
 
-/// Whose a process is: the command's when it descends from us, who adopt its orphans.
+/// Whose a process is: the workload's when it descends from us, who adopt a command's orphans, or is us,
+/// where the workload is work of our own.
 pub fn whose(host: &HostRoot, pid: u32) -> Whose {
+    if pid == std::process::id() {
+        return Whose::Workload;
+    }
     let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
     match i32::try_from(pid).ok().and_then(|pid| descends(host, pid, ourselves)) {
         Some(true) => Whose::Workload,

@@ -242,6 +242,18 @@ impl Settings {
     /// A file that cannot be read or understood; a value that is not possible, with its origin.
     pub fn resolve(env: &Env, config: Option<&Path>, flags: &Overrides) -> Result<Self> {
         let (path, file) = read_file(env, config)?;
+        Self::merge(env, path, file, flags)
+    }
+
+    /// What was said on the spot, over defaults: neither the environment nor a file is looked at.
+    ///
+    /// # Errors
+    /// A value that is not possible.
+    pub fn plain(stated: &Overrides) -> Result<Self> {
+        Self::merge(&Env::without_variables(), None, File::default(), stated)
+    }
+
+    fn merge(env: &Env, path: Option<PathBuf>, file: File, flags: &Overrides) -> Result<Self> {
         let of_file = || path.clone().map_or(Origin::Default, Origin::File);
         let home = env.data_home();
         let below_home = |name: &str| home.as_ref().map(|home| home.join(name));

@@ -103,6 +103,20 @@ impl Store {
         })
     }
 
+    /// A ledger in a folder with a key in a file, which may be made; nothing else is trusted.
+    pub fn in_folder(ledger: &Path, key: &Path) -> Self {
+        Self {
+            ledger: ledger.to_owned(),
+            ledger_is_default: false,
+            key: key.to_owned(),
+            key_is_default: true,
+            passphrase_file: None,
+            trust: None,
+            segment_bytes: SEGMENT_BYTES,
+            data_home: None,
+        }
+    }
+
     /// The same store with another ledger directory.
     #[must_use]
     pub fn at(self, ledger: Option<&Path>) -> Self {

@@ -87,6 +87,17 @@ pub struct NotStarted {
     source: io::Error,
 }
 
+impl NotStarted {
+    /// What the system said of a program.
+    pub(crate) fn new(program: OsString, source: io::Error) -> Self {
+        let exit_code = match source.kind() {
+            io::ErrorKind::NotFound => NOT_FOUND,
+            _ => NOT_EXECUTABLE,
+        };
+        Self { program, exit_code, source }
+    }
+}
+
 /// Ready to run one command: signals are blocked, and orphans will come to us.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -147,14 +158,8 @@ impl Supervisor {
             self.cgroup = None;
             self.start_without_cgroup(command)
         });
-        started.map_err(|source| NotStarted {
-            program: command.first().cloned().unwrap_or_default(),
-            exit_code: match source.kind() {
-                io::ErrorKind::NotFound => NOT_FOUND,
-                _ => NOT_EXECUTABLE,
-            },
-            source,
-        })
+        let program = command.first().cloned().unwrap_or_default();
+        started.map_err(|source| NotStarted::new(program, source))
     }
 
     fn start_without_cgroup(&self, command: &[OsString]) -> io::Result<Pid> {
@@ -305,7 +310,8 @@ fn ended(status: WaitStatus, ctrl_c: bool) -> Ended {
     }
 }
 
-fn reaped_cpu_time() -> Duration {
+/// CPU time of all children that were waited for, and of all that they had waited for.
+pub(crate) fn reaped_cpu_time() -> Duration {
     getrusage(UsageWho::RUSAGE_CHILDREN).map_or(Duration::ZERO, |usage| {
         let microseconds = |time: nix::sys::time::TimeVal| {
             Duration::from_micros(u64::try_from(time.num_microseconds()).unwrap_or(0))

@@ -1,13 +1,19 @@
-//! The three calls that only unsafe functions offer, each with its proof.
-#![expect(unsafe_code, reason = "signal(2), pre_exec and borrowing a numbered descriptor")]
+//! The four calls that only unsafe functions offer, each with its proof.
+#![expect(
+    unsafe_code,
+    reason = "signal(2), wait4(2), pre_exec and borrowing a numbered descriptor"
+)]
 
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
 /// Gives `SIGCHLD` its default disposition. A parent may have left it ignored, and then the kernel
@@ -16,6 +22,29 @@ pub fn default_sigchld() {
     // SAFETY: `signal` is unsafe because a handler may run at any point of the program. SIG_DFL
     // installs no handler, and no handler is replaced: this program installs none anywhere.
     let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+}
+
+/// Waits for a child: how it ended, and the CPU time of it and of all that it had waited for itself.
+///
+/// # Errors
+/// When the kernel refuses, because somebody else has waited for the child perhaps.
+pub fn wait_with_cpu_time(child: &Child) -> io::Result<(ExitStatus, Duration)> {
+    let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
+    let (mut status, mut usage) = (0, MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: both pointers are of living variables of the types that wait4(2) writes.
+    while unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) } == -1 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // SAFETY: all of its members are plain numbers, for which zero is a value, and wait4 has succeeded.
+    let usage = unsafe { usage.assume_init() };
+    let time = |time: libc::timeval| {
+        let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+        seconds + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+    };
+    Ok((ExitStatus::from_raw(status), time(usage.ru_utime) + time(usage.ru_stime)))
 }
 
 /// Makes the command start with this signal mask instead of ours, which blocks what we forward.

@@ -17,6 +17,7 @@ use carbon_ops_units::Microjoules;
 
 use super::tally::Tally;
 use super::totals::Total;
+use crate::env::Env;
 
 /// The GPUs that NVIDIA's library shows.
 pub struct GpuWatch {
@@ -79,7 +80,7 @@ impl GpuWatch {
             // What was sampled before the start is no part of it.
             let _ = nvml.processes(index);
             let mut tally = Tally::new(domain, "nvml");
-            tally.observe(nvml.read(index));
+            tally.observe(nvml.read(index), Env::boot_time());
             if tally.counter().last_good().is_none() {
                 incomplete = true;
                 continue;
@@ -111,7 +112,7 @@ impl GpuWatch {
     /// Reads the counters and looks who is there.
     pub fn poll(&mut self, now: Instant) {
         for gpu in &mut self.gpus {
-            gpu.tally.observe(self.nvml.read(gpu.index));
+            gpu.tally.observe(self.nvml.read(gpu.index), Env::boot_time());
             // A driver that refuses names nobody to remember; it takes no time from anybody.
             let holders = self.nvml.holders(gpu.index).unwrap_or_default();
             let told = told(self.nvml.processes(gpu.index));

@@ -5,12 +5,11 @@
 use std::time::Duration;
 
 use carbon_ops_meter::accumulator::GapReason;
-use carbon_ops_meter::clock::EpochStart;
+use carbon_ops_meter::clock::{EpochStart, Moment};
 use carbon_ops_meter::counter::{Counter, Step};
 use carbon_ops_meter::sensor::{Domain, ReadFault};
 
 use super::totals::Total;
-use crate::env::Env;
 
 /// A counted domain.
 #[derive(Debug)]
@@ -44,9 +43,8 @@ impl Tally {
         &self.counter
     }
 
-    /// Takes a reading of now, or why there is none.
-    pub(super) fn observe(&mut self, reading: Result<u64, ReadFault>) {
-        let now = Env::boot_time();
+    /// Takes a reading, or why there is none.
+    pub(super) fn observe(&mut self, reading: Result<u64, ReadFault>, now: Moment) {
         let step = reading.map(|reading| self.counter.observe(reading, now));
         if let Ok(Step::Baseline | Step::Rebased { .. }) = step {
             self.epoch = self.epoch.next(now);

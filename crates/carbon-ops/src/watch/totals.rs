@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::attribution::{CpuUse, Idle};
 use carbon_ops_meter::client::Governor;
-use carbon_ops_meter::clock::EpochStart;
+use carbon_ops_meter::clock::{EpochStart, Moment};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::powercap::{Topology, Zone, mirrors};
@@ -34,7 +34,7 @@ const INTERVAL_MAX: Duration = Duration::from_millis(250);
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// Totals of energy, by domain.
-pub trait Totals: fmt::Debug {
+pub trait Totals: fmt::Debug + Send {
     /// `sysfs`, `governor`.
     fn source(&self) -> &'static str;
 
@@ -101,6 +101,11 @@ struct Counted {
 impl Counters {
     /// The counters of a host, or why there are none.
     pub fn open(host: &HostRoot) -> Result<Self, String> {
+        Self::open_at(host, Env::boot_time())
+    }
+
+    /// The same, by another clock, which all readings must go by then.
+    pub fn open_at(host: &HostRoot, now: Moment) -> Result<Self, String> {
         let (availability, topology) = Topology::discover(host);
         match availability {
             Availability::Present => {}
@@ -109,7 +114,9 @@ impl Counters {
         let mut incomplete = topology.excluded.iter().any(|zone| zone.reason.loses_energy());
         let mut zones: Vec<_> = topology.counted.into_iter().map(Counted::new).collect();
         drop_mirrors(&mut zones);
-        zones.iter_mut().for_each(Counted::read);
+        for counted in &mut zones {
+            counted.read(now);
+        }
         let found = zones.len();
         zones.retain(|counted| counted.tally.counter().last_good().is_some());
         incomplete |= zones.len() < found;
@@ -120,6 +127,12 @@ impl Counters {
         let regular = longest.unwrap_or(INTERVAL_MAX).clamp(INTERVAL_MIN, INTERVAL_MAX);
         let (filtered, due) = (is_filtered(host), Instant::now() + regular);
         Ok(Self { zones, incomplete, filtered, regular, due })
+    }
+
+    /// The totals at an instant of the clock that they were opened by.
+    pub fn read_at(&mut self, now: Moment) -> Vec<Total> {
+        self.zones.iter_mut().for_each(|counted| counted.read(now));
+        self.zones.iter_mut().map(|counted| counted.tally.total()).collect()
     }
 }
 
@@ -137,7 +150,8 @@ impl Totals for Counters {
     }
 
     fn poll(&mut self) {
-        self.zones.iter_mut().for_each(Counted::read);
+        let now = Env::boot_time();
+        self.zones.iter_mut().for_each(|counted| counted.read(now));
         self.due = Instant::now() + self.regular;
     }
 
@@ -161,8 +175,8 @@ impl Counted {
         Self { zone, tally }
     }
 
-    fn read(&mut self) {
-        self.tally.observe(self.zone.read());
+    fn read(&mut self, now: Moment) {
+        self.tally.observe(self.zone.read(), now);
     }
 }
 
