@@ -130,7 +130,7 @@ fn a_command_is_told_with_its_end() {
 #[test]
 fn a_part_of_the_cpu_time_has_that_part_of_the_energy() {
     let root = tempfile::tempdir().unwrap();
-    let (_, measured) = logger(root.path()).measure("work", || ());
+    let ((), measured) = logger(root.path()).measure("work", || ());
     let mut measured = measured.unwrap();
     measured.measurement.energy.workload_uj = 1000;
     let workload = measured.measurement.workload.as_mut().unwrap();
