@@ -101,13 +101,13 @@ pub(crate) enum Command {
 Examples:
   carbon-ops run -- make -j8
   carbon-ops run --region DE --label job=nightly --json=cost.json -- ./train.sh
-  carbon-ops run --provider static --embodied h100 --share 1/8 -- ./train.sh
+  carbon-ops run --embodied h100 --share 1/8 -- ./train.sh
 
 Exit code: CMD's own; 128+n when signal n ended it; 127 not found; 126 not executable; 125 when
 carbon-ops failed before CMD started, or when CMD succeeded and the record could not be stored.")]
 pub(crate) struct Run {
-    /// Grid zone: ISO country code, country name or cloud region
-    #[arg(long, value_name = "ZONE")]
+    /// Where: country, state or province (ISO 3166), cloud region, coordinates, or a provider's own id
+    #[arg(long, visible_alias = "zone", value_name = "ZONE", allow_hyphen_values = true)]
     pub(crate) region: Option<String>,
 
     /// Power usage effectiveness of the site: a number of at least 1, or cloud-hyperscale,
@@ -189,8 +189,8 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "TIME", requires_all = ["energy", "from"])]
     pub(crate) to: Option<String>,
 
-    /// Grid zone: ISO country code or subdivision, country name or cloud region
-    #[arg(long, visible_alias = "region", value_name = "ZONE")]
+    /// Where: country, state or province (ISO 3166), cloud region, coordinates, or a provider's own id
+    #[arg(long, visible_alias = "region", value_name = "ZONE", allow_hyphen_values = true)]
     pub(crate) zone: Option<String>,
 
     /// Provider to ask: `electricity_maps`, gb, static, egrid or file; may be repeated, in order
@@ -1087,7 +1087,7 @@ Exit code: 0 there are values; 1 there is none in this time; 2 could not find ou
 pub(crate) struct Intensity {
     /// Country, state or province (ISO 3166), cloud region, coordinates, or a provider's own id; the
     /// configured region without it
-    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "region", value_name = "ZONE", allow_hyphen_values = true)]
     pub(crate) zone: Option<String>,
 
     /// First instant: a date (midnight UTC), or a time with its offset

@@ -225,7 +225,7 @@ mod tests {
     use crate::file::File;
     use crate::table::YearlyTable;
     use crate::us_states::UsStates;
-    use crate::zones::place;
+    use crate::zones::Place;
 
     struct Broken(Signal);
 
@@ -253,7 +253,7 @@ mod tests {
     fn a_move_between_equal_signals_is_recorded_with_its_reason() {
         let broken = Broken(Signal::AVERAGE_LIFECYCLE_PRODUCTION);
         let chain = Chain::new(vec![Arc::new(broken), Arc::new(YearlyTable)], Fallback::Equal);
-        let found = chain.slots(&place("DE").unwrap(), day(), &Want::AVERAGE).unwrap();
+        let found = chain.slots(&Place::parse("DE").unwrap(), day(), &Want::AVERAGE).unwrap();
         assert_eq!(found.provider, "static");
         let [moved] = found.substitutions.as_slice() else { panic!("{found:?}") };
         assert_eq!((moved.from, moved.to), ("broken", "static"));
@@ -265,7 +265,7 @@ mod tests {
         let direct = UsStates.offers(&Want::AVERAGE).unwrap();
         let providers =
             || -> Vec<Arc<dyn Provider>> { vec![Arc::new(Broken(direct)), Arc::new(YearlyTable)] };
-        let us = place("US").unwrap();
+        let us = Place::parse("US").unwrap();
         let refused = Chain::new(providers(), Fallback::Equal).slots(&us, day(), &Want::AVERAGE);
         let refused = refused.unwrap_err();
         assert!(refused.to_string().contains("timeout"), "{refused}");
@@ -285,7 +285,7 @@ mod tests {
         let moer = File::parse("m.csv", moer.as_bytes()).unwrap();
         let broken = Broken(Signal::AVERAGE_LIFECYCLE_PRODUCTION);
         let chain = Chain::new(vec![Arc::new(broken), Arc::new(moer)], Fallback::SameKind);
-        let place = place("DE").unwrap();
+        let place = Place::parse("DE").unwrap();
         let inventory = chain.slots(&place, day(), &Want::AVERAGE).unwrap_err();
         assert!(matches!(inventory, Failed::One(Error::NoAnswer { .. })), "{inventory:?}");
         let found = chain.slots(&place, day(), &Want::MARGINAL).unwrap();

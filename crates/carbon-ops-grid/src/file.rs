@@ -254,7 +254,7 @@ impl Provider for File {
 mod tests {
     use super::*;
     use crate::provider::ErrorKind;
-    use crate::zones::place;
+    use crate::zones::Place;
     use carbon_ops_estimate::intensity::{Factor, GapReason, Kind};
 
     const CSV: &str = "# signal: average_lifecycle\n# accounting: consumption\n# source: us: own\n\
@@ -272,7 +272,7 @@ mod tests {
         let span = Interval::parse("2026-03-01T00:00Z", "2026-03-01T03:00Z").unwrap();
         for (path, text) in [("a.csv", CSV), ("a.JSON", JSON)] {
             let file = File::parse(path, text.as_bytes()).unwrap();
-            let zone = file.zone(&place("Germany").unwrap(), &Want::AVERAGE).unwrap();
+            let zone = file.zone(&Place::parse("Germany").unwrap(), &Want::AVERAGE).unwrap();
             let series = file.slots(&zone, span, &Want::AVERAGE).unwrap();
             let series = series.inventory().unwrap().clone();
             let values: Vec<f64> =

@@ -187,7 +187,11 @@ impl Provider for YearlyTable {
             ..Meta::new(ID, zone, signal)
         });
         let mut whole = Assembly::new(ID, interval);
-        let value = found.intensity.as_grams_per_kilowatt_hour();
+        // What a published 0 stands for is the mean of its distribution.
+        let value = match found.intensity.as_grams_per_kilowatt_hour() {
+            value if value > 0.0 => value,
+            _ => found.distribution().mean(),
+        };
         whole.add(interval, Some(value), None, &meta)?;
         whole.finish(signal.kind)
     }

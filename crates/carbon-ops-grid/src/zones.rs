@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use carbon_ops_units::Pue;
 
-use crate::table::{Yearly, countries, world};
+use crate::table::countries;
 use crate::us_states;
 use carbon_ops_estimate::tables::rows;
 
@@ -162,14 +162,6 @@ impl FromStr for Place {
     }
 }
 
-/// [`Place::parse`].
-///
-/// # Errors
-/// As there.
-pub fn place(input: &str) -> Result<Place, Error> {
-    Place::parse(input)
-}
-
 /// Name of the source whose zone keys are understood without it.
 const ELECTRICITY_MAPS: &str = "electricity_maps";
 
@@ -305,15 +297,6 @@ pub fn cloud_pue(place: &Place) -> Option<(Pue, u16)> {
     cloud_zone(cloud, region)?.pue
 }
 
-/// A zone that was found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Zone {
-    /// The country and its value.
-    pub yearly: Yearly,
-    /// Set when a cloud region was typed: its country stands in for it.
-    pub stands_for: Option<String>,
-}
-
 /// A zone that was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -326,14 +309,6 @@ pub enum Error {
         /// Codes and names that resemble it, best first.
         near: Vec<String>,
     },
-    /// A country that exists but has no statistic.
-    #[error("no grid statistic for {name} ({code}) in the built-in table")]
-    NoData {
-        /// Alpha-2 code.
-        code: String,
-        /// English name.
-        name: String,
-    },
 }
 
 /// What kind of mistake it is: what a front end looks up its advice by.
@@ -344,8 +319,6 @@ pub enum ErrorKind {
     Misspelt,
     /// Nothing is called so or resembles it.
     Unknown,
-    /// A country that exists but has no statistic.
-    NoData,
 }
 
 impl Error {
@@ -354,65 +327,12 @@ impl Error {
         match self {
             Self::Unknown { near, .. } if near.is_empty() => ErrorKind::Unknown,
             Self::Unknown { .. } => ErrorKind::Misspelt,
-            Self::NoData { .. } => ErrorKind::NoData,
         }
     }
 }
 
 fn near_text(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
-}
-
-/// Finds the zone that `input` means, without regard to case and surrounding blanks.
-///
-/// # Errors
-/// When nothing is called so, or when the table has no value for it.
-///
-/// ```
-/// use carbon_ops_grid::zones::resolve;
-/// assert_eq!(resolve("de")?.yearly.zone, "DE");
-/// assert_eq!(resolve("FRA")?.yearly.zone, "FR");
-/// assert_eq!(resolve("Great Britain")?.yearly.zone, "GB");
-/// assert!(resolve("Germny").unwrap_err().to_string().contains("Germany (DE)"));
-/// # Ok::<(), carbon_ops_grid::zones::Error>(())
-/// ```
-pub fn resolve(input: &str) -> Result<Zone, Error> {
-    let wanted = key(input);
-    if wanted == "world" {
-        return world().map(plain).ok_or_else(|| unknown(input));
-    }
-    let named = |country: &Yearly| {
-        [country.zone, country.iso3, country.name].iter().any(|name| key(name) == wanted)
-    };
-    if let Some(yearly) = countries().find(named) {
-        return Ok(plain(yearly));
-    }
-    if let Some(iso3) =
-        pairs(ALIASES).find_map(|(alias, iso3)| (key(alias) == wanted).then_some(iso3))
-    {
-        return by_iso3(iso3, None);
-    }
-    let cloud = cloud_regions().find(|(region, _)| key(region) == wanted);
-    if let Some((region, iso3)) = cloud {
-        return by_iso3(iso3, Some(region));
-    }
-    match iso().find(|names| names.iter().any(|name| key(name) == wanted)) {
-        Some([_, iso3, _]) => by_iso3(iso3, None),
-        None => Err(unknown(input)),
-    }
-}
-
-fn plain(yearly: Yearly) -> Zone {
-    Zone { yearly, stands_for: None }
-}
-
-fn by_iso3(iso3: &str, region: Option<&str>) -> Result<Zone, Error> {
-    let found = countries().find(|country| country.iso3 == iso3);
-    if let Some(yearly) = found {
-        return Ok(Zone { yearly, stands_for: region.map(str::to_owned) });
-    }
-    let names = iso().find(|[_, code, _]| *code == iso3).unwrap_or([iso3, iso3, iso3]);
-    Err(Error::NoData { code: names[0].to_owned(), name: names[2].to_owned() })
 }
 
 fn unknown(input: &str) -> Error {
@@ -504,41 +424,32 @@ fn iso() -> impl Iterator<Item = [&'static str; 3]> {
 mod tests {
     use super::*;
 
-    fn zone(input: &str) -> &'static str {
-        resolve(input).unwrap().yearly.zone
+    fn place(text: &str) -> Result<Place, Error> {
+        Place::parse(text)
     }
 
     #[test]
     fn codes_names_aliases_and_cloud_regions_lead_to_their_country() {
         for (input, code) in [
-            ("DE", "DE"),
-            (" deu ", "DE"),
-            ("Germany", "DE"),
-            ("Deutschland", "DE"),
-            ("UK", "GB"),
-            ("eu-central-1", "DE"),
-            ("EUROPE-WEST4", "NL"),
-            ("world", "world"),
-            ("us_east", "US"),
+            ("DE", Some("DE")),
+            (" deu ", Some("DE")),
+            ("Germany", Some("DE")),
+            ("Deutschland", Some("DE")),
+            ("UK", Some("GB")),
+            ("eu-central-1", Some("DE")),
+            ("EUROPE-WEST4", Some("NL")),
+            ("world", None),
+            ("us_east", Some("US")),
         ] {
-            assert_eq!(zone(input), code, "{input}");
+            assert_eq!(place(input).unwrap().country.as_deref(), code, "{input}");
         }
-        assert_eq!(resolve("eu-west-1").unwrap().stands_for.as_deref(), Some("eu-west-1"));
     }
 
     #[test]
-    fn unknown_zones_are_errors_with_near_matches() {
-        for (input, expected) in [
-            ("Germny", "Germany (DE)"),
-            ("eu-north", "eu-north-1"),
-            ("US-CA", "United States (US)"),
-        ] {
-            let error = resolve(input).unwrap_err();
-            assert!(error.to_string().contains(expected), "{error}");
-        }
-        assert_eq!(resolve("qqqqqq").unwrap_err().kind(), ErrorKind::Unknown);
-        assert!(resolve("").is_err());
-        assert!(resolve(&"x".repeat(1 << 20)).unwrap_err().to_string().len() < 400);
+    fn unknown_zones_are_errors() {
+        assert_eq!(place("qqqqqq").unwrap_err().kind(), ErrorKind::Unknown);
+        assert!(place("").is_err());
+        assert!(place(&"x".repeat(1 << 20)).unwrap_err().to_string().len() < 400);
     }
 
     #[test]
@@ -747,12 +658,9 @@ mod tests {
     }
 
     #[test]
-    fn every_alias_and_cloud_region_resolves_or_says_that_there_is_no_data() {
+    fn every_alias_and_cloud_region_is_a_place() {
         for (name, _) in pairs(ALIASES).chain(cloud_regions()) {
-            match resolve(name) {
-                Ok(_) | Err(Error::NoData { .. }) => {}
-                Err(error) => panic!("{name}: {error}"),
-            }
+            assert!(place(name).is_ok(), "{name}");
         }
     }
 }

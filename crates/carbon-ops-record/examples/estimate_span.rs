@@ -7,7 +7,7 @@ use std::io::Write as _;
 use carbon_ops_estimate::span::{Load, Missing, Tariff};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::table::YearlyTable;
-use carbon_ops_grid::zones::place;
+use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{Interval, Provider as _, Want};
 use carbon_ops_record::{Input, Method, Relative, energy_inputs, estimate, grid_inputs};
 
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // What the grid emitted meanwhile: here by the built-in yearly table; any provider will do.
     let grid = YearlyTable;
-    let zone = grid.zone(&place("DE")?, &want)?;
+    let zone = grid.zone(&Place::parse("DE")?, &want)?;
     let series = grid.slots(&zone, span, &want)?;
     let tariff = Tariff::of(series.inventory()?.slots())?;
     let priced = tariff.price(span, &Load::Even(energy.mean()), Missing::Step)?;

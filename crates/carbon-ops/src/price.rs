@@ -18,7 +18,7 @@ use carbon_ops_estimate::span::{Bucket, Load, Missing};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{Caution, Distribution};
 use carbon_ops_grid::cache::Mode;
-use carbon_ops_grid::{Factor, Interval, InventoryIntensity, Slot};
+use carbon_ops_grid::{Chain, Factor, Interval, InventoryIntensity, Slot};
 use carbon_ops_record::upstream;
 use carbon_ops_record::{
     self as record, Deployment, Embodied, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Note,
@@ -205,6 +205,12 @@ pub struct Quote {
 }
 
 impl Quote {
+    /// The record becomes one of its own.
+    fn named(&mut self, id: [u8; 16]) -> &mut Self {
+        self.record.record_id = id_text(id);
+        self
+    }
+
     /// The numbers of a span of so much energy: prices, and the ends of the interval.
     pub fn numbers(&self, kilowatt_hours: f64) -> Result<(Prices, f64, f64)> {
         let prices = Prices::of_kilowatt_hours(kilowatt_hours, self.pue, self.intensity);
@@ -343,10 +349,7 @@ impl<'s> Pricer<'s> {
         };
         let id = self.ids.next_id();
         let quote = self.quotes.all.get_mut(place);
-        Ok(quote.map(|quote| {
-            quote.record.record_id = id_text(id);
-            quote
-        }))
+        Ok(quote.map(|quote| quote.named(id)))
     }
 
     fn new_quote(&mut self, zone: usize, pue: usize, span: &Span<'_>) -> Result<Quote> {
@@ -432,30 +435,13 @@ impl<'s> Pricer<'s> {
             None => site,
         });
         let zone = self.zones.get_mut(zone).context("a zone is missing")?;
-        let missing = self.shared.missing;
-        let (grid, factor, of_grid) = if let Some(intensity) = zone.given_intensity() {
-            inputs.push(intensity);
-            (given_grid(missing), Factor::Direct, zone.quality(None))
-        } else {
-            zone.load(&self.grid.chain, span.interval)?;
-            let (slots, tariff) = (zone.slots(span.interval), zone.tariff(span.interval)?);
-            let priced = tariff.price(span.interval, span.load, missing)?;
-            let (intensity, source) = zone.intensity();
-            inputs.extend(grid_inputs(&priced, &tariff, intensity, &source));
-            inputs.extend(zone.part_error()?);
-            let factor = slots.first().map_or(Factor::Lifecycle, |slot| slot.meta.signal.factor);
-            let mut grid = grid_of(span.interval, &priced, &slots, missing);
-            upstream::cite(&mut grid, zone.direct(), span.interval);
-            (listed(grid)?, factor, zone.quality(Some(&priced)))
-        };
+        let OfGrid { grid, factor, quality } =
+            OfGrid::of(zone, &self.grid.chain, span, self.shared.missing, &mut inputs)?;
         let relative = relative(&mut self.relatives, &inputs, self.shared.method)?;
-        let (deployment, decided) = match self.shared.deployment {
-            Some(deployment) => (deployment, "flag"),
-            None => {
-                let machine = self.machine.as_ref().filter(|_| span.host.is_none());
-                zone.deployment(machine)
-            }
-        };
+        let (deployment, decided) = self.shared.deployment.map_or_else(
+            || zone.deployment(self.machine.as_ref().filter(|_| span.host.is_none())),
+            |deployment| (deployment, "flag"),
+        );
         if self.shared.upstream && deployment != Deployment::Own {
             bail!(
                 "--upstream: of {deployment} machines both parts of the electricity are one category\nhint: leave it \
@@ -480,7 +466,7 @@ impl<'s> Pricer<'s> {
             id: span.id.map(str::to_owned),
             labels: span.labels.unwrap_or(&self.shared.labels).clone(),
             notes,
-            quality_flag: of_energy.max(of_grid),
+            quality_flag: of_energy.max(quality),
             region: zone.region().to_owned(),
             scopes: scopes(deployment, factor, has_hardware, decided),
             signal: zone.signal().to_owned(),
@@ -502,6 +488,39 @@ impl<'s> Pricer<'s> {
             record.score_per(unit).context("--functional-unit")?;
         }
         Ok((record, relative))
+    }
+}
+
+/// What the grid adds to a record, beside inputs.
+struct OfGrid {
+    grid: record::Grid,
+    factor: Factor,
+    quality: Quality,
+}
+
+impl OfGrid {
+    fn of(
+        zone: &mut Zone,
+        chain: &Chain,
+        span: &Span<'_>,
+        missing: Missing,
+        inputs: &mut Vec<Input>,
+    ) -> Result<Self> {
+        if let Some(intensity) = zone.given_intensity() {
+            inputs.push(intensity);
+            let (grid, quality) = (given_grid(missing), zone.quality(None));
+            return Ok(Self { grid, factor: Factor::Direct, quality });
+        }
+        zone.load(chain, span.interval)?;
+        let (slots, tariff) = (zone.slots(span.interval), zone.tariff(span.interval)?);
+        let priced = tariff.price(span.interval, span.load, missing)?;
+        let (intensity, source) = zone.intensity();
+        inputs.extend(grid_inputs(&priced, &tariff, intensity, &source));
+        inputs.extend(zone.part_error()?);
+        let factor = slots.first().map_or(Factor::Lifecycle, |slot| slot.meta.signal.factor);
+        let mut grid = grid_of(span.interval, &priced, &slots, missing);
+        upstream::cite(&mut grid, zone.direct(), span.interval);
+        Ok(Self { grid: listed(grid)?, factor, quality: zone.quality(Some(&priced)) })
     }
 }
 
@@ -735,3 +754,6 @@ fn digest(list: &impl serde::Serialize) -> Result<String> {
 pub fn stretched(slot: &Slot<InventoryIntensity>, interval: Interval) -> Slot<InventoryIntensity> {
     Slot { interval, ..slot.clone() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,13 +63,13 @@ impl PueInput {
                 pue,
                 region,
                 year,
-                format!("published for {region}, {year}"),
+                &format!("published for {region}, {year}"),
             ));
         }
         if let Some(fleet) = host.and_then(|host| host.cloud).and_then(fleet_pue) {
             let cloud = host.and_then(|host| host.cloud).map_or("", Cloud::as_str);
             let source = format!("published for all of {cloud}, {}", fleet.year);
-            return Ok(Self::published(fleet.pue, cloud, fleet.year, source));
+            return Ok(Self::published(fleet.pue, cloud, fleet.year, &source));
         }
         if host.is_some_and(|host| host.personal) {
             let distribution = Distribution::Point { mean: 1.0 };
@@ -108,7 +108,7 @@ impl PueInput {
         Self::new(setting.distribution(), source)
     }
 
-    fn published(pue: Pue, site: &str, year: u16, source: String) -> Self {
+    fn published(pue: Pue, site: &str, year: u16, source: &str) -> Self {
         let distribution = Distribution::TruncatedNormal {
             mu: pue.as_ratio(),
             sigma: CLOUD_SD,

@@ -36,7 +36,7 @@ pub(crate) fn run(
              electricity_maps:DK-DK1"
         )
     })?;
-    let place = zones::place(zone)?;
+    let place = zones::Place::parse(zone)?;
     let interval = interval(args, Env::now())?;
     let want = want(args)?;
     let mode = if args.offline { Mode::Offline } else { Mode::Online };

@@ -197,7 +197,8 @@ fn plan(args: &Run, env: &Env, config: Option<&Path>) -> Result<Plan> {
     check_length(&shared.labels, program.args.as_deref())?;
     price::check_hardware(&shared.reserved)?;
     if let Some(region) = &settings.region.value {
-        zones::place(region).with_context(|| format!("region from {}", settings.region.origin))?;
+        zones::Place::parse(region)
+            .with_context(|| format!("region from {}", settings.region.origin))?;
     }
     let sources = args.providers.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
     let json = args.json.as_deref().map(Target::open).transpose()?;

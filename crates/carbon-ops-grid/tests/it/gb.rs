@@ -1,6 +1,6 @@
 //! The Carbon Intensity API of Great Britain against a server of ours.
 
-use carbon_ops_grid::zones::place;
+use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{Error, Kind, Provider as _, Timeliness, Want};
 use serde_json::json;
 
@@ -60,7 +60,7 @@ fn regions_come_as_an_object_or_an_array_and_are_forecasts() {
 #[test]
 fn it_answers_for_great_britain_and_nothing_else() {
     let world = world();
-    let zone = |text: &str| world.gb().zone(&place(text).unwrap(), &Want::AVERAGE);
+    let zone = |text: &str| world.gb().zone(&Place::parse(text).unwrap(), &Want::AVERAGE);
     assert_eq!(zone("UK").unwrap(), "GB");
     assert_eq!(zone("eu-west-2").unwrap(), "GB");
     assert_eq!(zone("GB-SCT").unwrap(), "16");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use carbon_ops_grid::cache::Mode;
 use carbon_ops_grid::watttime::WattTime;
-use carbon_ops_grid::zones::place;
+use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{
     AnySeries, Denied, Error, ErrorKind, Provider as _, Secret, Slot, Timeliness, Want,
 };
@@ -163,7 +163,7 @@ fn coordinates_become_a_region_by_asking_and_are_asked_monthly() {
     let store = world.store(Mode::Online);
     let provider = world.cached(world.watttime(), &store);
     // The example of the documentation.
-    let place = place("42.372,-72.519").unwrap();
+    let place = Place::parse("42.372,-72.519").unwrap();
     for (wait, expected) in [(0, 1), (29, 1), (2, 2)] {
         world.clock.advance(Duration::from_secs(wait * 24 * 3600));
         assert_eq!(provider.zone(&place, &Want::MARGINAL).unwrap(), "ISONE_WCMA");
@@ -176,8 +176,8 @@ fn coordinates_become_a_region_by_asking_and_are_asked_monthly() {
     assert_eq!(provider.zone(&place_of("us-west-1"), &Want::MARGINAL).unwrap(), "CAISO_NORTH");
 }
 
-fn place_of(text: &str) -> carbon_ops_grid::zones::Place {
-    place(text).unwrap()
+fn place_of(text: &str) -> Place {
+    Place::parse(text).unwrap()
 }
 
 #[test]

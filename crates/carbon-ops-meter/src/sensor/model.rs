@@ -189,9 +189,9 @@ impl PowerModel {
         }
     }
 
-    /// Whether anything is known of the processor, and how much memory there is.
+    /// Whether the processor's power is known by data, not by the name of its family, and how much memory there is.
     pub fn is_known(&self) -> bool {
-        self.memory_is_known && (self.tdp_basis != TdpBasis::Unknown || self.family.is_some())
+        self.memory_is_known && self.tdp_basis != TdpBasis::Unknown
     }
 
     /// Idle power of the processor, and of the memory if that is measured too: as given, else the
@@ -500,6 +500,14 @@ mod tests {
         let cloud = "Intel(R) Xeon(R) CPU @ 2.20GHz";
         let broadwell = model(&info("GenuineIntel", [6, 79, 0], cloud, 2, true));
         assert_eq!(broadwell.family.as_deref(), Some("Broadwell"));
+    }
+
+    /// Of many families the tables have nothing but the name.
+    #[test]
+    fn a_processor_is_known_by_data_and_not_by_the_name_of_its_family() {
+        let rocket_lake = model(&info("GenuineIntel", [6, 167, 1], "Intel(R) Xeon(R)", 2, true));
+        assert_eq!(rocket_lake.family.as_deref(), Some("Rocket Lake"));
+        assert!(!rocket_lake.is_known(), "4 W per thread are of no processor in particular");
     }
 
     #[test]

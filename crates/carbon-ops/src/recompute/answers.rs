@@ -169,7 +169,7 @@ fn revised(
     let now = || -> Result<Vec<Slot<InventoryIntensity>>> {
         let name = Name::parse(&source.provider)?;
         let grid = Grid::new(&settings.grid, &[name], Mode::Offline)?;
-        let place = zones::place(&format!("{name}:{}", source.zone_requested))?;
+        let place = zones::Place::parse(&format!("{name}:{}", source.zone_requested))?;
         let want = Want { kind: signal.kind, factor: Some(signal.factor), ..Want::AVERAGE };
         Ok(grid.chain.slots(&place, span, &want)?.series.inventory()?.slots().to_vec())
     };
