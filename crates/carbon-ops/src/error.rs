@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_predicate_finds_its_cause_below_any_context() {
-        let unknown = zones::place("Atlantis").context("the place of the work");
+        let unknown = zones::Place::parse("Atlantis").context("the place of the work");
         let error = Error::from(unknown.unwrap_err());
         assert!(error.is_unknown_place() && !error.is_no_counters() && !error.is_untrusted());
         assert_eq!(error.to_string(), "the place of the work");
