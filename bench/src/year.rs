@@ -19,7 +19,7 @@ use carbon_ops_grid::fetch::{
     Clock, Fetcher, NoResponse, Randomness, Request, Response, Transport,
 };
 use carbon_ops_grid::{Interval, Provider as _, Secret, Want};
-use carbon_ops_record::v2::{Input, Method, Relative, energy_inputs, grid_inputs};
+use carbon_ops_record::{Input, Method, Relative, energy_inputs, grid_inputs};
 use carbon_ops_estimate::span::{Load, Missing, Part, Tariff};
 use carbon_ops_estimate::uncertainty::Distribution;
 use jiff::Timestamp;

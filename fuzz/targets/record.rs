@@ -1,9 +1,9 @@
-//! Records of schema version 2: any bytes are a record or an error; a record is the same when it is written
+//! Records: any bytes are a record or an error; a record is the same when it is written
 //! and read again, its own slots price it without a panic, and so are its numbers derived.
 #![no_main]
 
-use carbon_ops_record::any::Any;
-use carbon_ops_record::v2::Record;
+use carbon_ops_record::Record;
+use carbon_ops_record::continuity::Passage;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = record.reprice(missing);
         }
     }
-    let any = Any::V2(Box::new(record));
-    let _ = any.shared_errors();
-    let _ = any.measurement();
+    let _ = record.shared_errors();
+    let _ = record.energy();
+    let _ = Passage::of(&record);
 });

@@ -2,16 +2,11 @@
 //! negative, and what it costs is a record that its own rules allow.
 #![no_main]
 
-use carbon_ops_grid::{Interval, UncertaintyClass};
-use carbon_ops_record::v2::energy_inputs;
+use carbon_ops::row::{Columns, LINE_BYTES_MAX, Row};
 use carbon_ops_estimate::span::{Load, Missing, Rate, Tariff};
+use carbon_ops_grid::{Interval, UncertaintyClass};
+use carbon_ops_record::energy_inputs;
 use libfuzzer_sys::fuzz_target;
-
-#[path = "../../crates/carbon-ops/src/row.rs"]
-#[expect(dead_code, reason = "the names of a row go through the command's pricer")]
-mod row;
-
-use row::{Columns, LINE_BYTES_MAX, Row};
 
 fuzz_target!(|bytes: &[u8]| {
     if bytes.len() > LINE_BYTES_MAX {

@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 
+use carbon_ops::Fault;
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::pack::{PackError, PackStatus};
 use carbon_ops::ledger::witness::WitnessDirError;
@@ -55,8 +56,41 @@ pub(crate) fn hint(error: &anyhow::Error) -> Vec<String> {
     hints
 }
 
+/// What to do about what cannot be had.
+fn of_fault(fault: &Fault) -> Option<&'static str> {
+    match fault {
+        Fault::OneCategory(_) => {
+            Some("leave out --upstream; of machines of your own, --deployment own")
+        }
+        Fault::TwoSources { .. } => Some("--provider electricity_maps has both"),
+        Fault::NoEnergy => Some("energy_kwh, energy_wh, energy_j, energy_uj, energy or series"),
+        Fault::NotAnEnergy(_) => {
+            Some("a finite number that is at least 0; leave out the span if it was not measured")
+        }
+        Fault::NotAnInstant { .. } => Some(
+            "2026-03-01T00:00:00Z, or with an offset such as +01:00; a date is its midnight in UTC",
+        ),
+        Fault::UnknownColumn(_) => Some(
+            "start, end, energy_kwh, energy_wh, energy_j, energy_uj, energy, zone, pue, id, host, host_id, \
+             label.NAME",
+        ),
+        Fault::NoConfiguration(_) => {
+            Some("create it, or leave out --config and CARBON_CONFIG_PATH")
+        }
+        Fault::FoundConfiguration => {
+            Some("this file was found, not named; name another one with --config")
+        }
+        Fault::PueBelowOne(_) => Some("it is the energy of the site over that of its computers"),
+        Fault::NoProcess(_) => Some("`pgrep -f NAME` finds its number"),
+        _ => None,
+    }
+}
+
 /// What to do about one cause that is an error of the libraries.
 fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
+    if let Some(fault) = cause.downcast_ref::<Fault>() {
+        return of_fault(fault).map(str::to_owned);
+    }
     // What stops a pipeline is shared by all whose entries it took.
     let shared = cause.downcast_ref::<Arc<LedgerError>>().map(AsRef::as_ref);
     if let Some(error) = cause.downcast_ref().or(shared) {

@@ -9,6 +9,7 @@ use std::io;
 use carbon_ops_grid::zones;
 use carbon_ops_ledger::Error as LedgerError;
 
+use crate::settings::MIN_SEGMENT_BYTES;
 use crate::supervise::NotStarted;
 
 /// What functions of this library return.
@@ -33,6 +34,58 @@ pub struct Error(anyhow::Error);
 #[derive(Debug, thiserror::Error)]
 #[error("no counter of energy can be read: {0}")]
 pub(crate) struct NoCounters(pub(crate) String);
+
+/// What somebody asked for and cannot have, as facts. Fronts find their advice by the variant.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Of machines that are not one's own, direct and upstream emissions are not told apart.
+    #[error("of {0} machines both parts of the electricity are one category")]
+    OneCategory(String),
+    /// Direct and life-cycle intensities of two sources.
+    #[error(
+        "{direct} has direct intensities and {lifecycle} those of the life cycle, and only what one source has \
+         of both can be split"
+    )]
+    TwoSources {
+        /// Who has the direct ones.
+        direct: &'static str,
+        /// Who has those of the life cycle.
+        lifecycle: &'static str,
+    },
+    /// A span without an energy.
+    #[error("no energy")]
+    NoEnergy,
+    /// An energy that is negative or not finite.
+    #[error("{0} kWh is no energy")]
+    NotAnEnergy(f64),
+    /// A text that is no instant.
+    #[error("{text:?} is no instant: {reason}")]
+    NotAnInstant {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A column of a table that nobody knows.
+    #[error("unknown column {0:?}")]
+    UnknownColumn(String),
+    /// A segment that is too small to be worth a file.
+    #[error("{0} bytes are too few for a segment; {MIN_SEGMENT_BYTES} are the least")]
+    SegmentTooSmall(u64),
+    /// A configuration file that was named and is not there.
+    #[error("configuration file {} does not exist", .0.display())]
+    NoConfiguration(std::path::PathBuf),
+    /// A configuration file that nobody named has an error.
+    #[error("a configuration file was found here")]
+    FoundConfiguration,
+    /// The energy of a site is not less than that of its computers.
+    #[error("a PUE of {0} lies below 1")]
+    PueBelowOne(String),
+    /// A process that is not there.
+    #[error("no process {0} runs")]
+    NoProcess(i32),
+}
 
 /// There is no ledger, or no key to it.
 #[derive(Debug, thiserror::Error)]

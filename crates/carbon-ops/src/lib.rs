@@ -125,7 +125,7 @@ pub use proof::verify::Status;
 pub use verify::Verified;
 
 // Quantities and errors.
-pub use error::{Error, Result};
+pub use error::{Error, Fault, Result};
 pub use units::{
     Bounded, GramsCo2e, GramsCo2ePerKilowattHour, KilowattHours, Microjoules, Pue, Watts,
 };

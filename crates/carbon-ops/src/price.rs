@@ -29,6 +29,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bytes;
 use crate::compose::{Measured, TOOL};
+use crate::error::Fault;
 use crate::host::Host;
 use crate::settings::Settings;
 use crate::site::PueInput;
@@ -443,10 +444,7 @@ impl<'s> Pricer<'s> {
             |deployment| (deployment, "flag"),
         );
         if self.shared.upstream && deployment != Deployment::Own {
-            bail!(
-                "--upstream: of {deployment} machines both parts of the electricity are one category\nhint: leave it \
-                 out; of machines of your own, --deployment own"
-            );
+            bail!(Fault::OneCategory(deployment.to_string()));
         }
         // One of two records of a span has its hardware.
         let has_hardware = !self.shared.reserved.is_empty() && factor != Factor::Upstream;
@@ -482,10 +480,10 @@ impl<'s> Pricer<'s> {
             record.interrupted = measured.interrupted.then_some(true);
         }
         if has_hardware {
-            record.reserve(&self.shared.reserved).context("--embodied")?;
+            record.reserve(&self.shared.reserved).context("embodied carbon")?;
         }
         if let Some(unit) = &self.shared.functional_unit {
-            record.score_per(unit).context("--functional-unit")?;
+            record.score_per(unit).context("the score")?;
         }
         Ok((record, relative))
     }
@@ -598,7 +596,7 @@ pub struct PricedMeasurement {
 pub fn check_hardware(reserved: &[Reserved]) -> Result<()> {
     if !reserved.is_empty() {
         let any = Interval::parse("1970-01-01T00:00Z", "1970-01-01T01:00Z")?;
-        Embodied::of(reserved, any).context("--embodied")?;
+        Embodied::of(reserved, any).context("embodied carbon")?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::error::Fault;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::span::{Load, Part};
@@ -142,9 +143,7 @@ impl<'a> Row<'a> {
 
     fn energy(&self) -> Result<Distribution> {
         match self.energies() {
-            0 => bail!(
-                "no energy\nhint: energy_kwh, energy_wh, energy_j, energy_uj, energy or series"
-            ),
+            0 => bail!(Fault::NoEnergy),
             1 => {}
             _ => bail!("more than one energy"),
         }
@@ -172,7 +171,7 @@ fn text<'t>(text: Option<&'t Text<'_>>) -> Option<&'t str> {
 
 fn instant(text: &str) -> Result<Timestamp> {
     text.parse().map_err(|error: jiff::Error| {
-        anyhow!("{text:?} is no instant: {error}\nhint: 2026-03-01T00:00:00Z, or with an offset such as +01:00")
+        Fault::NotAnInstant { text: text.to_owned(), reason: error.to_string() }.into()
     })
 }
 
@@ -226,10 +225,7 @@ impl Columns {
                 "host" | "host_id" => Column::Host,
                 other => match other.strip_prefix("label.").filter(|name| !name.is_empty()) {
                     Some(name) => Column::Label(name.to_owned()),
-                    None => bail!(
-                        "unknown column {other:?}\nhint: start, end, energy_kwh, energy_wh, energy_j, \
-                         energy_uj, energy, zone, pue, id, host, label.NAME"
-                    ),
+                    None => bail!(Fault::UnknownColumn(other.to_owned())),
                 },
             })
         };

@@ -21,6 +21,7 @@ use carbon_ops_units::{Pue, Watts};
 use serde::Deserialize;
 
 use crate::env::Env;
+use crate::error::Fault;
 use crate::gpus::NvmlLibrary;
 use crate::sources;
 use crate::witnesses::Address;
@@ -339,12 +340,12 @@ impl Settings {
 }
 
 /// Smaller segments than this are more files than they save work.
-const MIN_SEGMENT_BYTES: u64 = 1 << 20;
+pub(crate) const MIN_SEGMENT_BYTES: u64 = 1 << 20;
 
 fn segment_bytes(text: &str) -> Result<u64> {
     let bytes = text.trim().parse().context("not a number of bytes")?;
     if bytes < MIN_SEGMENT_BYTES {
-        bail!("{bytes} bytes are too few for a segment\nhint: give {MIN_SEGMENT_BYTES} or more");
+        bail!(Fault::SegmentTooSmall(bytes));
     }
     Ok(bytes)
 }
@@ -491,24 +492,12 @@ fn read_file(env: &Env, flag: Option<&Path>) -> Result<(Option<PathBuf>, File)> 
     let named = flag.map(Path::to_owned);
     let named = named.or_else(|| env.variable("CARBON_CONFIG_PATH").map(PathBuf::from));
     if let Some(path) = named {
-        let file = parse_file(&path)?.ok_or_else(|| {
-            anyhow!(
-                "configuration file {} does not exist\nhint: create it, or leave out --config and \
-                 CARBON_CONFIG_PATH",
-                path.display()
-            )
-        })?;
+        let file = parse_file(&path)?.ok_or_else(|| Fault::NoConfiguration(path.clone()))?;
         return Ok((Some(path), file));
     }
     for path in searched(env) {
-        let hint = "hint: this file was found, not named; name another one with --config";
-        // The hint is no cause of its own: it goes below the message.
         let parsed = parse_file(&path).map_err(|error| {
-            if path.is_relative() {
-                error.context(format!("a configuration file was found here\n{hint}"))
-            } else {
-                error
-            }
+            if path.is_relative() { error.context(Fault::FoundConfiguration) } else { error }
         });
         if let Some(file) = parsed? {
             return Ok((Some(path), file));

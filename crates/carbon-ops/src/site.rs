@@ -9,6 +9,7 @@ use carbon_ops_grid::cloud::{Cloud, fleet_pue};
 use carbon_ops_grid::zones::{self, Place};
 use carbon_ops_units::Pue;
 
+use crate::error::Fault;
 use crate::host::Host;
 use crate::settings::{Origin, PueSetting, Settings};
 
@@ -76,7 +77,7 @@ impl PueInput {
             return Ok(Self::new(distribution, "default: 1 on a desktop or laptop"));
         }
         let distribution = PueSetting::Enterprise.distribution();
-        Ok(Self::new(distribution, "default: servers, Uptime Institute 2020 to 2023; set --pue"))
+        Ok(Self::new(distribution, "default: servers, Uptime Institute 2020 to 2023"))
     }
 
     /// As a user writes it: a number, a profile, or a distribution.
@@ -88,10 +89,7 @@ impl PueInput {
             return Ok(Self::set(setting, &Origin::Flag));
         }
         let distribution = Quantity::Ratio.read(text).context("PUE")?;
-        ensure!(
-            distribution.mean() >= 1.0,
-            "a PUE of {text} lies below 1\nhint: it is the energy of the site over that of its computers"
-        );
+        ensure!(distribution.mean() >= 1.0, Fault::PueBelowOne(text.to_owned()));
         Ok(Self::new(distribution, "flag"))
     }
 

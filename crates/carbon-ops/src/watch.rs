@@ -28,6 +28,7 @@ use carbon_ops_units::Microjoules;
 use serde::Serialize;
 
 use crate::env::Env;
+use crate::error::Fault;
 use crate::supervise::process_cpu_time;
 use carbon_ops_record::Note;
 use share::{GpuShares, Owner};
@@ -343,9 +344,8 @@ impl Watch {
         let (host, processes) = (&watch.host, &watch.processes);
         watch.target = match &options.what {
             &What::Pid(pid) => {
-                let tree = Tree::below(pid, processes).ok_or_else(|| {
-                    anyhow!("no process {pid} runs\nhint: `pgrep -f NAME` finds its number")
-                })?;
+                let tree =
+                    Tree::below(pid, processes).ok_or_else(|| anyhow!(Fault::NoProcess(pid)))?;
                 Target::Tree(pid, tree)
             }
             What::Cgroup(path) => Target::Cgroup(Cgroup::find(host, path, processes)?, None),

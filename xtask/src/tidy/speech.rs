@@ -6,8 +6,11 @@
 use super::{File, texts};
 
 /// Where the words of fronts belong: the command, the governor's command line, and what only tests use.
-const FRONTS: [&str; 4] = [
+/// The library's two tables of names of variables are theirs, too.
+const FRONTS: [&str; 6] = [
     "crates/carbon-ops-cli/",
+    "crates/carbon-ops/src/settings.rs",
+    "crates/carbon-ops/src/sources.rs",
     "crates/carbon-ops-governor/src/main.rs",
     "crates/carbon-ops-governor/src/settings.rs",
     "crates/carbon-ops-testkit/",

@@ -16,6 +16,7 @@ use carbon_ops_record::upstream;
 use carbon_ops_record::{Deployment, Input, Note, Quality, StandIn};
 use jiff::Timestamp;
 
+use crate::error::Fault;
 use crate::host::Host;
 use crate::sources::Name;
 
@@ -229,12 +230,9 @@ impl Zone {
             }
         };
         let direct = match direct {
-            Some(direct) if direct.provider != found.provider => bail!(
-                "{} has direct intensities and {} those of the life cycle, and only what one source has of \
-                 both can be split\nhint: --provider electricity_maps has both",
-                direct.provider,
-                found.provider
-            ),
+            Some(direct) if direct.provider != found.provider => {
+                bail!(Fault::TwoSources { direct: direct.provider, lifecycle: found.provider })
+            }
             Some(direct) => direct.series.inventory()?.slots().to_vec(),
             None => Vec::new(),
         };
@@ -377,9 +375,7 @@ impl Zone {
 fn of_factor(chain: &Chain, place: &Place, window: Interval, factor: Factor) -> Result<Found> {
     let want = Want { factor: Some(factor), ..Want::AVERAGE };
     chain.slots(place, window, &want).with_context(|| {
-        format!(
-            "--upstream needs direct and life-cycle intensities, and there are no {factor} ones"
-        )
+        format!("direct and life-cycle intensities are needed, and there are no {factor} ones")
     })
 }
 
