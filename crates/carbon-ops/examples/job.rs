@@ -32,5 +32,5 @@ fn keep(ledger: &Ledger, record: &Record) -> Result<()> {
 }
 
 fn primes_below(limit: usize) -> Vec<usize> {
-    (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).collect()
+    (2..limit).filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0)).collect()
 }

@@ -134,6 +134,7 @@ impl fetch::Randomness for Dice {
 
 #[cfg(test)]
 impl Env {
+    /// Of variables that a test names.
     pub fn fake(variables: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self {

@@ -185,9 +185,9 @@ from!(
     serde_json::Error,
 );
 
-/// What the innermost text says of remedies is for the front.
+/// What stands below the first line of a text is advice, and for the front.
 fn facts(text: &str) -> &str {
-    text.split("\nhint: ").next().unwrap_or_default()
+    text.lines().next().unwrap_or_default()
 }
 
 impl fmt::Display for Error {
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_text_of_an_error_names_no_remedy() {
-        let error = Error::from(anyhow::anyhow!("no such thing\nhint: give --thing"));
+        let error = Error::from(anyhow::anyhow!("no such thing\ngive another"));
         assert_eq!(error.to_string(), "no such thing");
         assert_eq!(format!("{error:?}"), "no such thing");
     }

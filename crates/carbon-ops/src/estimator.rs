@@ -182,7 +182,7 @@ impl CarbonEstimator {
 
     /// With settings as the command resolves them, from environment, file and options.
     ///
-    /// ```
+    /// ```no_run
     /// use carbon_ops::settings::{Overrides, Settings};
     /// use carbon_ops::{CarbonEstimator, Env};
     ///

@@ -39,6 +39,7 @@ pub enum NvmlLibrary {
 /// What was found before the command started.
 #[derive(Debug, Default)]
 pub struct Gpus {
+    /// What reads them; `None` without a driver.
     pub nvml: Option<Nvml>,
     /// What became of it, where there was something to find.
     pub sensor: Option<Sensor>,
@@ -49,12 +50,16 @@ pub struct Gpus {
 /// A GPU that was measured.
 #[derive(Debug)]
 pub struct Gpu {
+    /// Its energy.
     pub domain: Domain,
+    /// What part of its time the workload and others used.
     pub used: GpuUse,
+    /// Its energy, shared.
     pub shares: Shares,
 }
 
 impl Gpu {
+    /// A GPU whose energy is shared by its time.
     pub fn new(domain: Domain, used: GpuUse) -> Self {
         let shares = split_gpu(domain.energy.energy, used);
         Self { domain, used, shares }

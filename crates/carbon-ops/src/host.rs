@@ -19,6 +19,7 @@ pub struct Host {
     pub id: String,
     /// The machine has no id, so that its name was hashed instead.
     pub id_from_name: bool,
+    /// The kernel's id of this boot, without hyphens; `None` where there is none.
     pub boot_id: Option<String>,
     /// A desktop or laptop, not a guest: nobody cools its room for it.
     pub personal: bool,
@@ -27,6 +28,7 @@ pub struct Host {
 }
 
 impl Host {
+    /// The machine whose files these are.
     pub fn identify(host: &HostRoot, virtual_machine: bool) -> Self {
         let text = |path: &str| host.text(path).ok().filter(|text| !text.is_empty());
         let machine = text("/etc/machine-id").or_else(|| text("/var/lib/dbus/machine-id"));

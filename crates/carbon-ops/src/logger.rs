@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::gpus::{Gpus, NvmlLibrary};
 use crate::host::Host;
 use crate::measure::{AskGovernor, Measurement, Session};
+use crate::settings::Settings;
 use crate::supervise::{NotStarted, Outcome, process_cpu_time, reaped_cpu_time};
 use crate::unsafe_calls::wait_with_cpu_time;
 use crate::watch::totals::Meter;
@@ -74,6 +75,17 @@ impl Default for LoggerSettings {
 }
 
 impl LoggerSettings {
+    /// This machine, with what settings say of governor, GPUs and model.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            host: HostRoot::real(),
+            governor: AskGovernor::of(settings),
+            nvml: settings.nvml.value.clone(),
+            cpu_tdp: settings.cpu_tdp.value,
+            idle: settings.idle.value,
+        }
+    }
+
     /// Of a host whose kernel files stand in a folder: for tests, and for copies of a host.
     pub fn of_host(host: HostRoot) -> Self {
         Self { host, ..Self::default() }

@@ -38,11 +38,14 @@ pub const IDLE_GIVEN_CV: f64 = 0.1;
 /// Where and how to ask for the governor; it is not asked where other counters were named.
 #[derive(Debug, Clone)]
 pub struct AskGovernor {
+    /// The governor's socket.
     pub socket: PathBuf,
+    /// How long its answer may take.
     pub timeout: Duration,
 }
 
 impl AskGovernor {
+    /// As settings say; `None` where they name no socket.
     pub fn of(settings: &Settings) -> Option<Self> {
         let socket = settings.governor_socket.value.clone()?;
         Some(Self { socket, timeout: settings.governor_timeout.value? })
@@ -77,10 +80,15 @@ enum Measuring {
 /// A measurement that is done.
 #[derive(Debug)]
 pub struct Measurement {
+    /// Begin by the wall clock.
     pub start_ts: Timestamp,
+    /// End by the wall clock.
     pub end_ts: Timestamp,
+    /// Length by the monotonic clock.
     pub elapsed: Duration,
+    /// CPU time of the workload and of all.
     pub cpu: CpuUse,
+    /// Processors that were online.
     pub cpus: u32,
     /// One tick of the busy time's clock.
     pub tick: Duration,
@@ -92,8 +100,11 @@ pub struct Measurement {
     pub attribution: Attribution,
     /// Energy of GPUs, and who used it.
     pub gpus: Vec<Gpu>,
+    /// What was tried, and what became of it.
     pub sensors: Vec<Sensor>,
+    /// Zones that were not counted, with the reason.
     pub excluded: Vec<Excluded>,
+    /// The energy was invented or another machine's.
     pub simulated: bool,
     /// The totals were the governor's.
     pub governed: bool,
@@ -102,7 +113,9 @@ pub struct Measurement {
 /// What the energy comes from.
 #[derive(Debug)]
 pub enum Source {
+    /// Counters that moved.
     Counted(Counted),
+    /// A model of the processor.
     Modelled(Modelled),
 }
 

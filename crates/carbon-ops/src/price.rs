@@ -75,14 +75,21 @@ impl Ids {
 /// What all spans have in common.
 #[derive(Debug, Default)]
 pub struct Shared {
+    /// Where it was used; `None` is the settings' place.
     pub zone: Option<String>,
+    /// PUE as a text; `None` is resolved.
     pub pue: Option<String>,
+    /// An intensity that was given, instead of a grid's.
     pub intensity: Option<Distribution>,
+    /// Whose the machines are; `None` is found by the place.
     pub deployment: Option<Deployment>,
     /// Whether what is direct and what is upstream are records of their own.
     pub upstream: bool,
+    /// What time without a slot is priced with.
     pub missing: Missing,
+    /// How intervals are computed.
     pub method: Method,
+    /// Hardware that is charged for its time.
     pub reserved: Vec<Reserved>,
     /// What a score is per.
     pub functional_unit: Option<FunctionalUnit>,
@@ -90,20 +97,30 @@ pub struct Shared {
     pub parent: Option<String>,
     /// What the work is called by its owner.
     pub unit: Option<record::Unit>,
+    /// The user's own labels.
     pub labels: BTreeMap<String, String>,
 }
 
 /// One span as it was asked for; what is `None` is as for all.
 #[derive(Debug, Clone, Copy)]
 pub struct Span<'a> {
+    /// When it was used.
     pub interval: Interval,
+    /// How much, in kWh.
     pub energy: Distribution,
+    /// How it is spread over the time.
     pub load: &'a Load,
+    /// Who says how much.
     pub energy_source: &'static str,
+    /// Where it was used.
     pub zone: Option<&'a str>,
+    /// PUE as a text.
     pub pue: Option<&'a str>,
+    /// The caller's own name for it.
     pub id: Option<&'a str>,
+    /// Another machine that it was used on; `None` is this one.
     pub host: Option<&'a str>,
+    /// Labels of its own.
     pub labels: Option<&'a BTreeMap<String, String>>,
     /// What was measured of it, where it was: this has the energy then, and the machine.
     pub measured: Option<&'a Measured>,

@@ -29,6 +29,7 @@ const RECORD_BYTES_MAX: u64 = 65_535;
 /// What was derived again.
 #[derive(Debug, Default)]
 pub struct Derived {
+    /// What was computed again, in words.
     pub parts: Vec<&'static str>,
     /// Which answer is missing, where one is.
     pub not_kept: Option<String>,
@@ -38,6 +39,11 @@ pub struct Derived {
     pub revised: Vec<String>,
 }
 
+/// Computes the numbers of a record again from the record itself, and its slots from the answers that the
+/// cache keeps.
+///
+/// # Errors
+/// When it is no record, or other numbers come out.
 pub fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Derived> {
     let record = Record::from_json(payload.clone())?;
     record.recompute()?;

@@ -25,6 +25,7 @@ const LINE_BYTES_MAX: u64 = 65_535;
 /// What was read, in the order of the sources.
 #[derive(Debug, Default)]
 pub struct Records {
+    /// The records.
     pub found: Vec<Record>,
     /// Ledgers that were verified.
     pub ledgers: u64,
@@ -41,9 +42,13 @@ pub struct Records {
 /// How to read.
 #[derive(Debug)]
 pub struct How<'a> {
+    /// Keys that are trusted, as a file or in hex; `None` is the key store.
     pub trust: Option<&'a str>,
+    /// Whether records of simulated sensors are kept.
     pub include_simulated: bool,
+    /// Where keys and the default ledger are.
     pub settings: &'a Settings,
+    /// The surroundings.
     pub env: &'a Env,
 }
 

@@ -56,6 +56,7 @@ pub struct Row<'a> {
     id: Option<Text<'a>>,
     #[serde(borrow, alias = "host_id")]
     host: Option<Text<'a>>,
+    /// Labels of its own.
     pub labels: Option<BTreeMap<String, String>>,
 }
 
@@ -82,8 +83,11 @@ enum NumberOrText<'a> {
 /// A span with its values understood.
 #[derive(Debug)]
 pub struct Read {
+    /// When it was used.
     pub interval: Interval,
+    /// How much, in kWh.
     pub energy: Distribution,
+    /// How it is spread over the time.
     pub load: Load,
 }
 

@@ -32,16 +32,22 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// A value and where it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting<T> {
+    /// The value.
     pub value: T,
+    /// Who set it.
     pub origin: Origin,
 }
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
+    /// Said on the spot.
     Flag,
+    /// A variable of the environment.
     Environment(&'static str),
+    /// A configuration file.
     File(PathBuf),
+    /// Nobody.
     Default,
 }
 
@@ -59,18 +65,25 @@ impl fmt::Display for Origin {
 /// All settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Where the machine is.
     pub region: Setting<Option<String>>,
+    /// Power usage effectiveness for all places.
     pub pue: Setting<Option<PueSetting>>,
+    /// Power usage effectiveness by place.
     pub pue_overrides: BTreeMap<String, Pue>,
+    /// The processor's thermal design power, for the model.
     pub cpu_tdp: Setting<Option<Watts>>,
+    /// What the machine uses at rest.
     pub idle: Setting<Option<Watts>>,
     /// `None`: the system's own, if there is a driver.
     pub nvml: Setting<Option<NvmlLibrary>>,
     /// `None` when there is no home to put it in.
     pub ledger: Setting<Option<PathBuf>>,
+    /// The file of the key that signs.
     pub key: Setting<Option<PathBuf>>,
     /// The file whose first line is the passphrase of the key.
     pub key_passphrase_file: Setting<Option<PathBuf>>,
+    /// Keys that are trusted, as a file or in hex; `None` is the key store.
     pub trust: Setting<Option<String>>,
     /// How large the active file of a ledger grows before it is sealed.
     pub segment_bytes: Setting<Option<u64>>,
@@ -108,6 +121,7 @@ pub struct Overrides {
 /// A PUE as a user gives it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PueSetting {
+    /// A number.
     Exact(Pue),
     /// The fleets of the three large clouds publish 1.10 to 1.185 (Cloud Carbon Footprint).
     CloudHyperscale,
@@ -118,6 +132,7 @@ pub enum PueSetting {
 }
 
 impl PueSetting {
+    /// A number or the name of a profile.
     pub fn parse(text: &str) -> Result<Self> {
         match text.trim().to_lowercase().as_str() {
             "cloud-hyperscale" => Ok(Self::CloudHyperscale),
@@ -135,6 +150,7 @@ impl PueSetting {
         }
     }
 
+    /// What is known of it.
     pub fn distribution(self) -> Distribution {
         let truncated =
             |mu, sigma| Distribution::TruncatedNormal { mu, sigma, min: 1.0, max: None };

@@ -83,11 +83,17 @@ enum FallbackName {
 /// A provider, by the names that are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
+    /// Electricity Maps, over the network.
     ElectricityMaps,
+    /// WattTime, over the network.
     WattTime,
+    /// Great Britain's carbon intensity service, over the network.
     GreatBritain,
+    /// The yearly table that ships.
     Static,
+    /// The table of states of the United States that ships.
     UsStates,
+    /// A file of the user's.
     File,
 }
 
@@ -133,20 +139,33 @@ impl fmt::Display for Name {
 pub struct Settings {
     /// Asked in this order.
     pub order: Setting<Vec<Name>>,
+    /// How long an answer is believed that may change.
     pub ttl: Setting<Duration>,
+    /// What may stand in for what was asked for.
     pub fallback: Setting<Fallback>,
+    /// How long one answer may take.
     pub timeout: Setting<Duration>,
     /// `None` when there is no home to put it in.
     pub cache: Setting<Option<PathBuf>>,
+    /// The file of the provider `file`.
     pub file: Setting<Option<PathBuf>>,
+    /// Where Electricity Maps answers.
     pub electricity_maps_url: Setting<String>,
+    /// Where WattTime answers.
     pub watttime_url: Setting<String>,
+    /// Where Great Britain's service answers.
     pub gb_url: Setting<String>,
+    /// The token for Electricity Maps.
     pub electricity_maps_token: Setting<Option<Secret>>,
+    /// The user of WattTime.
     pub watttime_user: Setting<Option<Secret>>,
+    /// The password of WattTime.
     pub watttime_password: Setting<Option<Secret>>,
+    /// The proxy for requests.
     pub proxy: Setting<Option<Secret>>,
+    /// Hosts that are asked without the proxy.
     pub no_proxy: String,
+    /// Roots of trust instead of those that ship.
     pub roots: Setting<Option<PathBuf>>,
 }
 
@@ -293,6 +312,7 @@ pub fn fallback_name(fallback: Fallback) -> &'static str {
 /// Providers, ready to be asked.
 #[derive(Debug)]
 pub struct Grid {
+    /// The providers, in their order.
     pub chain: Chain,
     /// `None` when nobody is asked over a network.
     pub remote: Option<Remote>,
@@ -301,7 +321,9 @@ pub struct Grid {
 /// What providers over a network share.
 #[derive(Debug)]
 pub struct Remote {
+    /// Where answers are kept.
     pub store: Arc<Store>,
+    /// What asks.
     pub fetcher: Arc<Fetcher>,
 }
 

@@ -58,8 +58,10 @@ const NO_HOME: &str = "neither HOME nor XDG_DATA_HOME is set, so there is no def
 /// Places of the ledger and its key.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// The folder of the ledger.
     pub ledger: PathBuf,
     ledger_is_default: bool,
+    /// The file of the key that signs.
     pub key: PathBuf,
     key_is_default: bool,
     passphrase_file: Option<PathBuf>,
@@ -71,6 +73,7 @@ pub struct Store {
 /// The key to sign with, and the keys to believe.
 #[derive(Debug)]
 pub struct Keyring {
+    /// The key that signs.
     pub key: SecretKey,
     trust: Trust,
 }
@@ -87,6 +90,7 @@ pub struct Opened<'k> {
 }
 
 impl Store {
+    /// The places that settings name.
     pub fn of(settings: &Settings, env: &Env) -> Result<Self> {
         let place = |setting: &Setting<Option<PathBuf>>| {
             setting.value.clone().ok_or_else(|| anyhow!(NO_HOME))

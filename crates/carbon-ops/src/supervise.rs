@@ -115,7 +115,9 @@ pub struct Supervisor {
 /// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
+    /// Its exit code, or 128 + n.
     pub exit_code: u8,
+    /// The signal that ended it.
     pub signal: Option<u8>,
     /// It died of the terminal's Ctrl-C, which we got too: a shell that waits for us wants to see
     /// us die of it as well.

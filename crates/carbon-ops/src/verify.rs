@@ -34,8 +34,11 @@ use crate::witnesses::{CLOCK_SLACK_SECONDS, history};
 /// What a verification found, in the lines and in what they say.
 #[derive(Debug)]
 pub struct Verified {
+    /// What stands in the lines.
     pub report: Report,
+    /// Entries whose content was not checked.
     pub others: Others,
+    /// Whether running totals fit together.
     pub continuity: continuity::Report,
 }
 
@@ -118,11 +121,14 @@ pub fn trust(given: Option<&str>, settings: &Settings, env: &Env) -> Result<Trus
 /// Signed entries whose content was not checked.
 #[derive(Debug, Default)]
 pub struct Others {
+    /// Of this program, in a newer schema.
     pub newer: u64,
+    /// Of other programs.
     pub foreign: u64,
 }
 
 impl Others {
+    /// Counts an entry.
     pub fn count(&mut self, owner: Owner) {
         match owner {
             Owner::Us => {}
@@ -135,6 +141,7 @@ impl Others {
 /// Whose entry it is.
 #[derive(Debug, Clone, Copy)]
 pub enum Owner {
+    /// Of this program, in a schema that this version knows.
     Us,
     /// Of this program, in a schema that this version does not know.
     Newer,
@@ -143,6 +150,7 @@ pub enum Owner {
 }
 
 impl Owner {
+    /// Whose an entry is, by its own members.
     pub fn of(payload: &Payload<'_>) -> Self {
         let ours = RecordKind::CarbonOps.as_str();
         if payload.member("kind").as_ref().and_then(Value::as_str) != Some(ours) {
@@ -245,11 +253,13 @@ pub fn latest_cosigned(ledger: &Path, policy: &Policy) -> Option<Anchor> {
     Some(Anchor { source, bytes: note.to_string().into_bytes(), kind: AnchorKind::Checkpoint })
 }
 
+/// The policy in a file.
 pub fn read_policy(path: &Path) -> Result<Policy> {
     Policy::parse(&read_policy_bytes(path)?)
         .map_err(|e| anyhow!("cannot use the policy {}: {e}", path.display()))
 }
 
+/// The bytes of a policy file, one more than a policy may have at most.
 pub fn read_policy_bytes(path: &Path) -> Result<Vec<u8>> {
     read_limited(path, MAX_POLICY_BYTES)
         .with_context(|| format!("cannot read the policy {}", path.display()))
@@ -283,10 +293,12 @@ pub fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     Ok(if path.is_dir() { path.join(LEDGER_FILE) } else { path })
 }
 
+/// That a file cannot be read, in words.
 pub fn cannot_read(path: &Path) -> String {
     format!("cannot read {}", path.display())
 }
 
+/// The lines of a ledger.
 pub fn open(path: &Path) -> Result<LedgerReader> {
     LedgerReader::open(path).map_err(|error| {
         anyhow!(

@@ -40,20 +40,25 @@ pub const CLOCK_SLACK_SECONDS: u64 = 3600;
 /// A witness and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
+    /// Where it listens.
     pub url: String,
+    /// The key that its cosignatures are verified with.
     pub key: VerifierKey,
 }
 
 /// What became of one witness.
 #[derive(Debug)]
 pub struct Answered {
+    /// Who was asked.
     pub address: Address,
+    /// What came of it.
     pub result: Result<Cosigned, Refusal>,
 }
 
 /// A cosignature that was verified.
 #[derive(Debug)]
 pub struct Cosigned {
+    /// The cosignature.
     pub line: NoteSignature,
     /// Seconds since 1970-01-01 UTC.
     pub time: u64,
@@ -113,7 +118,9 @@ pub fn addresses(given: &[String], policy: Option<&Policy>) -> Result<Vec<Addres
 pub struct Signed {
     /// The ledger's file.
     pub ledger: PathBuf,
+    /// Size and root.
     pub checkpoint: Checkpoint,
+    /// What was signed.
     pub note: Note,
 }
 

@@ -67,12 +67,15 @@ pub trait Totals: fmt::Debug + Send {
 /// One domain's total.
 #[derive(Debug, Clone)]
 pub struct Total {
+    /// Its name, such as `package-0`.
     pub name: String,
+    /// What it counts.
     pub kind: Kind,
     /// Who told it: `sysfs`, `governor`, `nvml`.
     pub source: &'static str,
     /// Power that it cannot exceed.
     pub ceiling: Watts,
+    /// Energy since counting began.
     pub energy: Microjoules,
     /// Changes with each break, which hides energy.
     pub epoch: EpochStart,
@@ -309,23 +312,32 @@ fn drop_mirrors(zones: &mut Vec<Counted>) {
 /// Energy of the host in an interval.
 #[derive(Debug)]
 pub struct HostEnergy {
+    /// Energy by domain.
     pub domains: Vec<DomainEnergy>,
+    /// `governor`, `sysfs`, `model`.
     pub source: &'static str,
+    /// How shares of it are called.
     pub mode: AttributionMode,
+    /// What stands behind it.
     pub quality: Quality,
+    /// What the host uses at rest.
     pub idle: Idle,
     /// Power that the host cannot exceed, when known.
     pub most: Option<Watts>,
+    /// What counters did not cover.
     pub gaps: Vec<Gap>,
 }
 
 /// Energy of one domain in an interval.
 #[derive(Debug)]
 pub struct DomainEnergy {
+    /// Its name, such as `package-0`.
     pub name: String,
+    /// What it counts.
     pub kind: Kind,
     /// `sysfs`, `governor`, `nvml`, `model`.
     pub source: &'static str,
+    /// Energy in the interval.
     pub energy: Microjoules,
     /// What of it no reading carries yet: filled in with the domain's mean power.
     pub filled: Microjoules,
@@ -336,8 +348,11 @@ pub struct DomainEnergy {
 /// What a counter did not cover.
 #[derive(Debug)]
 pub struct Gap {
+    /// The domain.
     pub domain: String,
+    /// Why.
     pub reason: GapReason,
+    /// For how long.
     pub duration: Duration,
 }
 
@@ -409,6 +424,7 @@ impl Meter {
         meter
     }
 
+    /// When it must be polled; `None`: never.
     pub fn due(&self) -> Option<Instant> {
         let totals = self.totals.as_ref().and_then(|totals| totals.due());
         totals.into_iter().chain(self.gpus.as_ref().map(GpuWatch::due)).min()
@@ -476,6 +492,7 @@ impl Meter {
         self.simulated_gpus || self.totals.as_ref().is_some_and(|totals| totals.is_simulated())
     }
 
+    /// What stands in where there is no counter.
     pub fn model(&self) -> &PowerModel {
         &self.model
     }
