@@ -1,5 +1,5 @@
-//! Totals over records, hosts and months, in which an error that records share stays shared. Left
-//! out: which records belong together, and their reading.
+//! Totals over records, hosts and months, in which an error that records share stays shared. Out of
+//! scope: which records belong together, and their reading.
 //!
 //! A record contributes its grams, and its uncertainty split into one signed part per shared key and
 //! the rest. Parts of one key add up, the rests add up in squares:

@@ -8,7 +8,7 @@
 //! A device that is not known is an error with near matches: never 0, and never some other device. A total
 //! without an uncertainty of its own gets [`FACTOR`], a prior.
 //!
-//! Deliberately absent: carbon of use; of the building; and of what happens to hardware afterwards.
+//! Out of scope: carbon of use; of the building; and of what happens to hardware afterwards.
 
 use std::fmt;
 use std::str::FromStr;

@@ -6,7 +6,7 @@
 //! its words for what is counted ([`Equivalent::source`]). They are conventions: an interval is that of the
 //! grams, and says nothing of cars, trees and telephones elsewhere.
 //!
-//! Deliberately absent: any claim that a tree makes emissions undone.
+//! Out of scope: any claim that a tree makes emissions undone.
 
 use std::fmt;
 

@@ -20,7 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Deliberately absent: offsets, which the standard leaves out; where energies and intensities are from.
+//! Out of scope: offsets, which the standard leaves out; where energies and intensities are from.
 
 use std::fmt;
 use std::str::FromStr;

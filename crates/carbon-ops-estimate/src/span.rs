@@ -33,7 +33,7 @@
 //! values ([`Priced::noise_cv`]) is one error per clock hour, independent from hour to hour. Because
 //! hours and not slots carry it, splitting a slot in two, or taking other buckets, changes nothing.
 //!
-//! Deliberately absent: where slots come from, PUE and the uncertainty of energy, and the distribution
+//! Out of scope: where slots come from, PUE and the uncertainty of energy, and the distribution
 //! of the result.
 
 use std::collections::HashMap;

@@ -4,7 +4,7 @@
 //! on it is marginal, from 0.30 on dominated by hardware: the bounds and names of 0.1, which gives no source for
 //! them. As O and M are uncertain so is θ; where its interval straddles a bound, each class has a probability.
 //!
-//! Deliberately absent: what O and M are made of.
+//! Out of scope: what O and M are made of.
 
 use serde::Serialize;
 

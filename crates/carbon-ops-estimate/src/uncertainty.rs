@@ -11,7 +11,7 @@
 //! Everything is computed by IEEE-754 arithmetic in a fixed order and a pinned mathematics library,
 //! so that the same inputs (and the same seed) give the same bits on every machine.
 //!
-//! Deliberately absent: files, clocks, entropy; which inputs a figure has (see `docs/method.md`).
+//! Out of scope: files, clocks, entropy; which inputs a figure has (see `docs/method.md`).
 
 mod closed;
 mod distribution;

@@ -24,7 +24,7 @@
 //! [`slots`] does it for a time, [`prior`] is what is not known of the difference, and [`cite`] names in a record
 //! the answers that the direct values came in.
 //!
-//! Deliberately absent: losses of the grid, of which no source here gives a part of its own; a split where there
+//! Out of scope: losses of the grid, of which no source here gives a part of its own; a split where there
 //! is one value only.
 
 use std::collections::HashMap;

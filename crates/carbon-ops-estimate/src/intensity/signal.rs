@@ -1,7 +1,7 @@
 //! What an intensity counts: average, marginal or residual; consumed or produced; over the life cycle
 //! or at the chimney; CO2 or all gases. Numbers that differ in one of these are never mixed silently.
 //!
-//! Deliberately absent: values and times.
+//! Out of scope: values and times.
 
 use std::fmt;
 use std::str::FromStr;

@@ -28,7 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Deliberately absent: pricing, and where slots come from.
+//! Out of scope: pricing, and where slots come from.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! The closed form: quantiles of sums and products of independent inputs, by integration instead of
-//! sampling. Left out: moments (`polynomial`), inputs that are not independent (Monte Carlo).
+//! sampling. Out of scope: moments (`polynomial`), inputs that are not independent (Monte Carlo).
 //!
 //! Lognormal factors multiply to one lognormal, normal terms add to one normal. What remains is
 //! joined one by one, the widest first. With X already joined and N the next,

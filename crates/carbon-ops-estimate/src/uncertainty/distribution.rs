@@ -1,5 +1,5 @@
 //! What is known of one quantity: its distribution, with moments, density, distribution function and
-//! quantile. Left out: text (`text`), and everything that has more than one quantity.
+//! quantile. Out of scope: text (`text`), and everything that has more than one quantity.
 
 use std::f64::consts::PI;
 

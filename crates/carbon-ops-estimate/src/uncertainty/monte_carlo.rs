@@ -1,4 +1,4 @@
-//! Monte Carlo after JCGM 101:2008: the propagation of distributions by trials. Left out: the model,
+//! Monte Carlo after JCGM 101:2008: the propagation of distributions by trials. Out of scope: the model,
 //! and where the seed comes from.
 //!
 //! Trials come in blocks of 10,000. Number `t` of input `i` in block `b` is a function of (seed, b, i,

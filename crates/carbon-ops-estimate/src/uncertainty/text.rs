@@ -1,4 +1,4 @@
-//! Distributions as text: what a user writes, and how it was read. Left out: which quantity an
+//! Distributions as text: what a user writes, and how it was read. Out of scope: which quantity an
 //! option expects, and what is computed from it.
 //!
 //! | Text | Meaning |
