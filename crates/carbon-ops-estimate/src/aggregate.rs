@@ -149,7 +149,7 @@ impl ExactSum {
                 if carry.abs() < part.abs() { (part, carry) } else { (carry, part) };
             let high = large + small;
             let low = small - (high - large);
-            if low.abs() > 0.0 {
+            if low != 0.0 {
                 if let Some(slot) = self.parts.get_mut(kept) {
                     *slot = low;
                 }
@@ -177,7 +177,7 @@ impl ExactSum {
             let before = high;
             high = before + part;
             low = part - (high - before);
-            if low.abs() > 0.0 {
+            if low != 0.0 {
                 break;
             }
         }
@@ -187,7 +187,8 @@ impl ExactSum {
         {
             let twice = low * 2.0;
             let up = high + twice;
-            if (up - high - twice).abs() <= 0.0 {
+            #[expect(clippy::float_cmp, reason = "whether the step was exact")]
+            if up - high == twice {
                 high = up;
             }
         }

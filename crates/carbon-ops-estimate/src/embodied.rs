@@ -392,7 +392,8 @@ fn server(parts: &str) -> Result<Server, Error> {
                 reason = "at most 1e6"
             )]
             let count = value as u32;
-            let whole = (f64::from(count) - value).abs() <= 0.0;
+            #[expect(clippy::float_cmp, reason = "whole numbers of this size are exact")]
+            let whole = f64::from(count) == value;
             Some(count).filter(|_| whole).ok_or_else(|| unreadable(parts, "a number of parts"))
         };
         match name {

@@ -124,8 +124,7 @@ impl Theta {
         let theta = m / (o + m);
         let level = uncertainty::LEVEL;
         let sure = |low: f64| {
-            let probabilities =
-                Regime::ALL.map(|regime| f64::from(u8::from(Regime::of(low) == regime)));
+            let probabilities = Regime::ALL.map(|regime| f64::from(Regime::of(low) == regime));
             Self { theta: low, low, high: low, level, probabilities }
         };
         if o <= 0.0 && m <= 0.0 {

@@ -317,7 +317,7 @@ impl Distribution {
     pub fn cdf(&self, x: f64) -> f64 {
         let (low, high) = self.support();
         match *self {
-            Self::Point { mean } => f64::from(u8::from(x >= mean)),
+            Self::Point { mean } => f64::from(x >= mean),
             Self::Normal { mean, sd } => normal_cdf((x - mean) / sd),
             Self::Lognormal { mean, cv } => Log::of(mean, cv).cdf(x),
             Self::StudentT { mean, scale, dof } => student_cdf((x - mean) / scale, dof),

@@ -198,7 +198,7 @@ fn covariance(a: &Monomial, b: &Monomial, inputs: &[Input]) -> Option<f64> {
         let (j, k) = (power(a), power(b));
         let means = input.distribution.moment(j)? * input.distribution.moment(k)?;
         let own = if j == 0 || k == 0 { 0.0 } else { power_covariance(input, j, k)? };
-        if means.abs() > 0.0 {
+        if means != 0.0 {
             log += libm::log1p(own / means);
         } else {
             relative = false;

@@ -402,7 +402,7 @@ impl Reader<'_> {
         match value.unit {
             Some((_, times, over)) => Ok(value.number * times / over),
             // Zero is zero in every unit: the bound of `tn(…, min=0)`.
-            None if self.quantity.needs_unit() && value.number.abs() > 0.0 => {
+            None if self.quantity.needs_unit() && value.number != 0.0 => {
                 Err(self.wrong(value.at, "this number has no unit"))
             }
             None => Ok(value.number),
