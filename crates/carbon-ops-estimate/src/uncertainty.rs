@@ -27,8 +27,8 @@ pub mod text;
 pub use closed::NotClosed;
 pub use distribution::{Caution, Distribution};
 pub use model::{
-    Basis, Budget, Estimate, Expression, Input, Interval, Method, Model, Relative, Share, Sign,
-    Used, Validation,
+    Basis, Budget, Coverage, Estimate, Expression, Input, Method, Model, Share, Sign, Used,
+    Validation,
 };
 pub use monte_carlo::{MonteCarlo, Run, Sampled, TRIALS, Trials};
 pub use random::GENERATOR;
