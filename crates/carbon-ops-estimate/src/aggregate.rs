@@ -17,7 +17,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::uncertainty::{Estimate, LEVEL, lognormal_interval};
+use crate::uncertainty::{LEVEL, lognormal_interval};
 
 /// What a total knows of its records: a commutative monoid with [`Partial::merge`].
 ///
@@ -84,13 +84,6 @@ impl Partial {
         self.grams.add(grams);
         // Rounding can leave less than nothing.
         self.independent.add(rest.max(0.0));
-    }
-
-    /// Adds an estimate with the effects of its budget.
-    pub fn add_estimate(&mut self, estimate: &Estimate) {
-        let effects = estimate.budget.shares.iter();
-        let effects = effects.filter_map(|share| Some((share.shared.as_deref()?, share.effect)));
-        self.add(estimate.mean, estimate.standard, effects);
     }
 
     /// Adds all records of another.

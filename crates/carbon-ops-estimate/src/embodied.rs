@@ -1,12 +1,12 @@
 //! Carbon of making hardware, and the part of it that a span of use is charged with.
 //!
 //! * [`device`], [`devices`]: the built-in table, `data/embodied-devices.csv`, with its sources.
-//! * [`Server`]: the rule of Cloud Carbon Footprint for a server of parts; [`die_kg`]: a CPU by its die.
+//! * [`Server`]: the rule of Cloud Carbon Footprint for a server of parts; `cpu(die=694)`: a CPU by its die.
 //! * [`Hardware`]: what a user names, with its total and how well that is known.
 //! * [`amortised_g`]: ISO/IEC 21031, `M = TE · (TiR / EL) · (RR / ToR)`.
 //!
 //! A device that is not known is an error with near matches: never 0, and never some other device. A total
-//! without an uncertainty of its own gets [`FACTOR`], a prior.
+//! without an uncertainty of its own gets a prior.
 //!
 //! Out of scope: carbon of use; of the building; and of what happens to hardware afterwards.
 
@@ -25,10 +25,10 @@ pub const YEAR_HOURS: f64 = 8_760.0;
 
 /// The true total lies within a factor of 2 of the stated one with 95 %. Prior: published figures of like
 /// devices differ by that much.
-pub const FACTOR: f64 = 2.0;
+const FACTOR: f64 = 2.0;
 
 /// Memory that the baseline of the rule has, in GB (Cloud Carbon Footprint, methodology, embodied emissions).
-pub const BASELINE_MEMORY_GB: f64 = 16.0;
+const BASELINE_MEMORY_GB: f64 = 16.0;
 
 /// kg per mm² of die, and kg per CPU besides (Boavizta API 2.5.0, its method for CPUs; facts).
 const DIE_KG_PER_MM2: f64 = 0.0197;
@@ -232,7 +232,7 @@ impl Server {
 /// use carbon_ops_estimate::embodied::die_kg;
 /// assert!((2.0 * die_kg(694.0) - 47.0).abs() < 2.0);
 /// ```
-pub fn die_kg(area_mm2: f64) -> f64 {
+fn die_kg(area_mm2: f64) -> f64 {
     CPU_BASE_KG + DIE_KG_PER_MM2 * area_mm2
 }
 
@@ -250,7 +250,7 @@ pub fn within_factor(factor: f64) -> Result<Distribution, crate::uncertainty::Er
 /// Hardware with the carbon of making it.
 ///
 /// As text: `h100`, `8*h100`, `server(cpus=2, memory=256, ssd=2, hdd=0, gpu=0)`, `cpu(die=694)`; with a total of
-/// its own `my box=1200kg ± 30%`. A total without an uncertainty is known within [`FACTOR`].
+/// its own `my box=1200kg ± 30%`. A total without an uncertainty is known within a factor of two.
 ///
 /// ```
 /// use carbon_ops_estimate::embodied::Hardware;

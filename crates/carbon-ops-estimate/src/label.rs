@@ -89,7 +89,7 @@ const KM_PER_MILE: f64 = 1.609_344;
 const DAYS_PER_YEAR: f64 = 365.25;
 
 /// km by car, days of a tree, charges of a telephone.
-pub const EQUIVALENTS: [Equivalent; 3] = [
+const EQUIVALENTS: [Equivalent; 3] = [
     Equivalent {
         name: "equivalent_km_driven",
         what: "km by an average gasoline car in the United States",

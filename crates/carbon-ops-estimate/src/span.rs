@@ -60,10 +60,10 @@ use sum::Sum;
 pub const YEARLY_CV: f64 = 0.25;
 
 /// Most parts of a series of energy: five-minute parts of ten years, or 10 Hz for a day.
-pub const PARTS_MAX: usize = 10 * 366 * 288;
+const PARTS_MAX: usize = 10 * 366 * 288;
 
 /// Most buckets of a report: minutes of a leap year.
-pub const BUCKETS_MAX: i64 = 366 * 1440;
+const BUCKETS_MAX: i64 = 366 * 1440;
 
 /// A value in a time without a slot is off by at least this much (cv): hours of a German year around
 /// their mean (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017; see `intensity::table`).
@@ -321,7 +321,7 @@ impl Tariff {
     /// compute with.
     ///
     /// # Errors
-    /// As [`Tariff::price`], and more than [`BUCKETS_MAX`] buckets.
+    /// As [`Tariff::price`], and too many buckets.
     pub fn buckets(
         &self,
         span: Interval,

@@ -14,7 +14,7 @@ use crate::uncertainty::{self, Method, Model};
 pub const MARGINAL: f64 = 0.15;
 
 /// From here on it is dominated by hardware (carbon-ops 0.1; a convention).
-pub const EMBODIED_DOMINATED: f64 = 0.30;
+const EMBODIED_DOMINATED: f64 = 0.30;
 
 /// What dominates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

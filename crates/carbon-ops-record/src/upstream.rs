@@ -39,7 +39,7 @@ use carbon_ops_estimate::uncertainty::Distribution;
 
 /// The true upstream part lies within a factor of 2 of the difference with 95 %. Prior: no source gives an
 /// uncertainty of it; leaks of methane and the way of fuels differ by that much between sites.
-pub const FACTOR95: f64 = 2.0;
+const FACTOR95: f64 = 2.0;
 
 /// The parts of an intensity. They add up to that of the life cycle.
 #[derive(Debug, Clone, Copy, PartialEq)]
