@@ -48,10 +48,7 @@ const NEAR_MAX: usize = 5;
 #[non_exhaustive]
 pub enum Error {
     /// Nothing by that name.
-    #[error(
-        "no embodied carbon is known of {name:?}{}\nhint: give it a total with its uncertainty: {name}=1200kg ± 30%",
-        near_text(.near)
-    )]
+    #[error("no embodied carbon is known of {name:?}{}", near_text(.near))]
     Unknown {
         /// What was typed.
         name: String,
@@ -59,14 +56,12 @@ pub enum Error {
         near: Vec<String>,
     },
     /// A text that is none.
-    #[error("cannot read {text:?} as {what}\nhint: {hint}")]
+    #[error("cannot read {text:?} as {}", what.name())]
     Text {
         /// What was typed.
         text: String,
         /// What it was to be.
-        what: &'static str,
-        /// What would be right.
-        hint: &'static str,
+        what: Expected,
     },
     /// A total that is no mass of carbon.
     #[error("the total of {name}: {error}")]
@@ -77,8 +72,30 @@ pub enum Error {
         error: Box<TextError>,
     },
     /// A total that is negative in part.
-    #[error("the total of {0} can be negative\nhint: ln(mean, cv) and tn(mean, sd, min=0) cannot")]
+    #[error("the total of {0} can be negative")]
     Negative(String),
+}
+
+/// What a text was to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expected {
+    /// [`Hardware`], or the part of its text that is named.
+    Hardware(&'static str),
+    /// A [`Lifetime`].
+    Lifetime,
+    /// A [`Portion`].
+    Portion,
+}
+
+impl Expected {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hardware(part) => part,
+            Self::Lifetime => "a lifetime",
+            Self::Portion => "a share",
+        }
+    }
 }
 
 fn near_text(near: &[String]) -> String {
@@ -433,9 +450,8 @@ fn number(text: &str, whole: &str) -> Result<f64, Error> {
         .ok_or_else(|| unreadable(whole, "a number of pieces"))
 }
 
-fn unreadable(text: &str, what: &'static str) -> Error {
-    let hint = "h100, 8*h100, server(cpus=2, memory=256, ssd=2), cpu(die=694), or with a total: my box=1200kg ± 30%";
-    Error::Text { text: short(text), what, hint }
+fn unreadable(text: &str, part: &'static str) -> Error {
+    Error::Text { text: short(text), what: Expected::Hardware(part) }
 }
 
 /// Over how long hardware is written off: the expected life, EL.
@@ -480,11 +496,9 @@ impl FromStr for Lifetime {
             let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;
             Some(number * hours)
         });
-        hours.and_then(Self::from_hours).ok_or_else(|| Error::Text {
-            text: short(text),
-            what: "a lifetime",
-            hint: "4y, 1460d, 35040h",
-        })
+        hours
+            .and_then(Self::from_hours)
+            .ok_or_else(|| Error::Text { text: short(text), what: Expected::Lifetime })
     }
 }
 
@@ -528,11 +542,9 @@ impl FromStr for Portion {
             (None, Some(percent)) => number(percent).map(|percent| percent / 100.0),
             (None, None) => number(text),
         };
-        portion.and_then(Self::new).ok_or_else(|| Error::Text {
-            text: short(text),
-            what: "a share",
-            hint: "0.5, 50%, 2/16: from 0 to 1",
-        })
+        portion
+            .and_then(Self::new)
+            .ok_or_else(|| Error::Text { text: short(text), what: Expected::Portion })
     }
 }
 

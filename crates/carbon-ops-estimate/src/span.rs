@@ -91,10 +91,7 @@ pub enum Error {
         value: f64,
     },
     /// Parts of the energy that do not follow one another from the start to the end of the span.
-    #[error(
-        "the energy series does not fill its span without hole or overlap: {what} at {at}\nhint: give a part \
-         for each moment, or split the span where nothing was measured"
-    )]
+    #[error("the energy series does not fill its span without hole or overlap: {what} at {at}")]
     Series {
         /// What is wrong there.
         what: &'static str,
@@ -126,7 +123,7 @@ pub enum Error {
         max: usize,
     },
     /// A word that names no policy.
-    #[error("unknown missing policy {0:?}\nhint: step, drop or interpolate")]
+    #[error("unknown missing policy {0:?}")]
     UnknownPolicy(String),
 }
 

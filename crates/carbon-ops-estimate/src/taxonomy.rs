@@ -91,7 +91,7 @@ pub enum Error {
     #[error("neither operation nor hardware emits anything, and nothing has no parts")]
     Nothing,
     /// A mean that is negative or infinite.
-    #[error("{0} g is no mass of emissions")]
+    #[error("{0} g is not a mass of emissions")]
     Mass(f64),
     /// Numbers that are no model.
     #[error(transparent)]

@@ -111,7 +111,7 @@ impl File {
             return Err(failed("the file does not say what its numbers count".into(), UNDECLARED));
         };
         let (kind, factor) =
-            parse_kind_and_factor(signal).map_err(|error| failed(error.to_string(), ""))?;
+            parse_kind_and_factor(signal).map_err(|error| failed(error.to_string(), UNDECLARED))?;
         let Some(factor) = factor else {
             let what = format!("signal {signal:?} says neither lifecycle nor direct");
             return Err(failed(what, UNDECLARED));

@@ -66,8 +66,8 @@ pub enum Refused {
     },
     /// They differ in something else than that.
     #[error(
-        "the two slots differ in their {what}: {lifecycle} and {direct}\nhint: both have to be of one slot and one \
-         revision"
+        "the two slots differ in their {what}: {lifecycle} and {direct}; both have to be of one slot \
+         and one revision"
     )]
     Differ {
         /// In what.
@@ -78,10 +78,7 @@ pub enum Refused {
         direct: String,
     },
     /// More at the chimney than over the whole life.
-    #[error(
-        "{direct} g/kWh at the chimney are more than {lifecycle} g/kWh over the life cycle\nhint: the source \
-         contradicts itself; without a split, its life-cycle values have a price"
-    )]
+    #[error("{direct} g/kWh at the chimney are more than {lifecycle} g/kWh over the life cycle")]
     Negative {
         /// Over the life cycle.
         lifecycle: f64,

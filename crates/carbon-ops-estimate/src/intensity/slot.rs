@@ -60,7 +60,7 @@ pub struct Interval {
 #[non_exhaustive]
 pub enum Impossible {
     /// The end is not after the start.
-    #[error("the interval from {start} to {end} is empty\nhint: give an end after the start")]
+    #[error("the interval from {start} to {end} is empty")]
     Empty {
         /// Its start.
         start: Timestamp,
@@ -68,9 +68,7 @@ pub enum Impossible {
         end: Timestamp,
     },
     /// A text that is no instant.
-    #[error(
-        "{text:?} is no instant: {reason}\nhint: 2026-03-01T00:00Z, or with an offset such as +01:00"
-    )]
+    #[error("{text:?} is not an instant: {reason}")]
     Instant {
         /// What was given.
         text: String,
@@ -92,7 +90,7 @@ pub enum Impossible {
     #[error("a {0} intensity cannot stand in a series of this type")]
     WrongKind(Kind),
     /// An interval that would take thousands of requests.
-    #[error("the interval {0} is longer than ten years\nhint: ask for it in parts")]
+    #[error("the interval {0} is longer than ten years")]
     TooLong(Interval),
     /// Too many slots.
     #[error("{0} slots are more than a series may have ({SLOTS_MAX})")]
@@ -595,10 +593,7 @@ pub enum AnySeries {
 
 /// A marginal series where one for an inventory is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a marginal intensity cannot price an inventory figure\nhint: ask for --signal average; a marginal \
-     rate gives a consequential figure of its own"
-)]
+#[error("a marginal intensity cannot price an inventory figure")]
 pub struct NotForInventory;
 
 impl AnySeries {
@@ -673,7 +668,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_may_stick_out_and_counts_only_within() {
+    fn a_slot_may_stick_out_and_covers_only_what_is_within() {
         let series = Series::new(hours(2, 4), vec![slot(0, 3, 10.0), slot(3, 9, 20.0)]).unwrap();
         assert!(series.gaps().is_empty());
         assert!((series.coverage() - 1.0).abs() < 1e-12);

@@ -113,9 +113,7 @@ pub enum Distribution {
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum Caution {
     /// A quantity that cannot be negative is so with this probability.
-    #[error(
-        "{probability:.2e} of it lies below 0\nhint: tn(mean, sd, min=0) cuts that off, ln(mean, cv) has no such part"
-    )]
+    #[error("{probability:.2e} of it lies below 0")]
     Negative {
         /// Probability below zero.
         probability: f64,

@@ -171,7 +171,7 @@ impl Used {
     }
 }
 
-/// Which of the intervals with the same probability.
+/// Which of the coverage intervals with the same probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Coverage {
     /// The same probability on both sides of it.
