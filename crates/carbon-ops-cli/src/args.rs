@@ -10,6 +10,7 @@ use carbon_ops::proof::entry::Durability;
 use carbon_ops::record::Deployment;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::hints::argument;
 use carbon_ops::text::duration;
 use carbon_ops::units::Watts;
 
@@ -217,7 +218,7 @@ pub(crate) struct Estimate {
     pub(crate) pue: Option<String>,
 
     /// Who owns the machines, which decides on scope and category: own, colocation, cloud, product
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", value_parser = argument::<Deployment>)]
     pub(crate) deployment: Option<Deployment>,
 
     /// Two records of a span: what the power stations emit (scope 2, by location), and what is upstream of
@@ -229,11 +230,11 @@ pub(crate) struct Estimate {
     pub(crate) hardware: Reserve,
 
     /// Score per functional unit after ISO/IEC 21031 (SCI): how many of what, such as 1000:request
-    #[arg(long, value_name = "N:UNIT")]
+    #[arg(long, value_name = "N:UNIT", value_parser = argument::<FunctionalUnit>)]
     pub(crate) functional_unit: Option<FunctionalUnit>,
 
     /// With which value time without a slot is priced: step, interpolate, drop
-    #[arg(long, value_name = "POLICY")]
+    #[arg(long, value_name = "POLICY", value_parser = argument::<Missing>)]
     pub(crate) missing: Option<Missing>,
 
     /// How the interval is computed

@@ -1,16 +1,24 @@
-//! What the libraries of ledgers and proofs leave to whoever talks to people: the remedy for an error,
-//! in words of this command, and the exit code of a verdict.
+//! What the libraries leave to whoever talks to people: the remedy for an error, in words of this command,
+//! and the exit code of a verdict.
 //!
 //! Errors of this command's own carry their remedies on a line that begins with `hint:`.
 
 use std::error::Error as StdError;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use carbon_ops::Fault;
+use carbon_ops::estimate::embodied::{self, Expected};
+use carbon_ops::estimate::intensity::signal::UnknownSignal;
+use carbon_ops::estimate::intensity::{Impossible, NotForInventory};
+use carbon_ops::estimate::label::NoMass;
+use carbon_ops::estimate::uncertainty::text::{Quantity, TextError};
+use carbon_ops::estimate::{sci, span, uncertainty};
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::pack::{PackError, PackStatus};
 use carbon_ops::ledger::witness::WitnessDirError;
 use carbon_ops::proof::verify::Status;
+use carbon_ops::record::{self, Deployment, upstream};
 
 use crate::hints_grid;
 
@@ -88,6 +96,14 @@ fn of_fault(fault: &Fault) -> Option<&'static str> {
     }
 }
 
+/// Reads the value of an argument; what to do about one that cannot be read follows on lines of its own.
+pub(crate) fn argument<T>(text: &str) -> Result<T, String>
+where
+    T: FromStr<Err: StdError + Send + Sync + 'static>,
+{
+    text.parse().map_err(|error: T::Err| crate::render::describe(&error.into()))
+}
+
 /// What to do about one cause that is an error of the libraries.
 fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(fault) = cause.downcast_ref::<Fault>() {
@@ -110,9 +126,96 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
             "`carbon-ops witness init` makes one; if there was one here and it is lost, retire the \
              witness's key: one without memory would cosign a second history"
         }
+        _ => return of_estimate(cause),
+    };
+    Some(text.to_owned())
+}
+
+/// Of errors of figures, their inputs and records.
+fn of_estimate(cause: &(dyn StdError + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref() {
+        return of_hardware(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_text(error).to_owned());
+    }
+    // A transparent error is in the chain instead of the one within it.
+    let within = match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(record::Error::Uncertainty(error)), _) | (_, Some(sci::Error::Model(error))) => {
+            Some(error)
+        }
+        _ => cause.downcast_ref(),
+    };
+    if let Some(uncertainty::Error::NoUncertainty) = within {
+        return Some("say how well one of them is known, such as 400 ± 10%".to_owned());
+    }
+    let text = if cause.is::<UnknownSignal>() {
+        "average, marginal or residual, then lifecycle or direct, joined by _: average_lifecycle"
+    } else if cause.is::<NotForInventory>() {
+        "ask for --signal average; a marginal rate gives a consequential figure of its own"
+    } else if cause.is::<<Deployment as FromStr>::Err>() {
+        "own, colocation, cloud or product"
+    } else if cause.is::<NoMass>() {
+        "a mass is 0 g or more, and not infinite"
+    } else if let Some(upstream::Refused::Negative { .. }) = cause.downcast_ref() {
+        "the source contradicts itself; without --upstream, its life-cycle values have a price"
+    } else {
+        return of_span(cause);
+    };
+    Some(text.to_owned())
+}
+
+/// Of errors of times, their slots and their scores.
+fn of_span(cause: &(dyn StdError + 'static)) -> Option<String> {
+    let of_interval = match cause.downcast_ref() {
+        Some(Impossible::Empty { .. }) => Some("give an end after the start"),
+        Some(Impossible::Instant { .. }) => {
+            Some("2026-03-01T00:00Z, or with an offset such as +01:00")
+        }
+        Some(Impossible::TooLong(_)) => Some("ask for it in parts"),
+        _ => None,
+    };
+    let of_series = match cause.downcast_ref() {
+        Some(span::Error::Series { .. }) => {
+            Some("give a part for each moment, or split the span where nothing was measured")
+        }
+        Some(span::Error::UnknownPolicy(_)) => Some("step, drop or interpolate"),
+        _ => None,
+    };
+    let of_score = match cause.downcast_ref() {
+        Some(sci::Error::Unit(_)) => Some("a number above 0 and what is counted: 1000:request"),
+        Some(sci::Error::Market(..)) => Some("average or marginal intensities"),
+        _ => None,
+    };
+    of_interval.or(of_series).or(of_score).map(str::to_owned)
+}
+
+fn of_hardware(error: &embodied::Error) -> Option<String> {
+    let text = match error {
+        embodied::Error::Unknown { name, .. } => {
+            return Some(format!("give it a total with its uncertainty: {name}=1200kg ± 30%"));
+        }
+        embodied::Error::Text { what: Expected::Lifetime, .. } => "4y, 1460d, 35040h",
+        embodied::Error::Text { what: Expected::Portion, .. } => "0.5, 50%, 2/16: from 0 to 1",
+        embodied::Error::Text { .. } => {
+            "h100, 8*h100, server(cpus=2, memory=256, ssd=2), cpu(die=694), or with a total: my \
+             box=1200kg ± 30%"
+        }
+        embodied::Error::Total { error, .. } => of_text(error),
+        embodied::Error::Negative(_) => "ln(mean, cv) and tn(mean, sd, min=0) cannot",
         _ => return None,
     };
     Some(text.to_owned())
+}
+
+fn of_text(error: &TextError) -> &'static str {
+    match error.quantity {
+        Quantity::Energy => "write for instance 1.2kWh, 1.2kWh ± 2% or ln(4.3, 5%)MJ",
+        Quantity::Intensity => "write for instance 400, 400 ± 40 g/kWh or ln(400, 10%)",
+        Quantity::Carbon => "write for instance 300kg, 300kg ± 20% or ln(300, 35%)kg",
+        Quantity::Ratio => "write for instance 1.2, 1.2 ± 0.05 or tn(1.2, 0.05, min=1)",
+        Quantity::Number => "write for instance 1.2, 1.2 ± 0.05, n(1, 0.1) or u(0, 2)",
+    }
 }
 
 fn of_ledger(error: &LedgerError) -> Option<String> {
@@ -196,6 +299,36 @@ mod tests {
             format!("running: appending: there is no ledger at there\nhint: {expected}")
         );
         assert_eq!(hint(&anyhow::anyhow!("something else")), [""; 0]);
+    }
+
+    #[test]
+    fn an_argument_that_cannot_be_read_has_its_remedy_below() {
+        assert_eq!(
+            argument::<embodied::Portion>("2/16").map(embodied::Portion::as_ratio),
+            Ok(0.125)
+        );
+        let remedy = |message: Result<(), String>| {
+            let message = message.unwrap_err();
+            message.split_once("\nhint: ").unwrap().1.to_owned()
+        };
+        let of_total = argument::<embodied::Hardware>("box=1200miles").map(|_| ());
+        assert_eq!(remedy(of_total), of_text(&Quantity::Carbon.read("x").unwrap_err()));
+        assert_eq!(remedy(argument::<embodied::Lifetime>("4").map(|_| ())), "4y, 1460d, 35040h");
+        assert!(
+            remedy(argument::<embodied::Hardware>("h1000").map(|_| ())).contains("h1000=1200kg")
+        );
+        assert!(remedy(argument::<span::Missing>("x").map(|_| ())).starts_with("step"));
+        assert!(remedy(argument::<Deployment>("x").map(|_| ())).starts_with("own"));
+        assert!(remedy(argument::<sci::FunctionalUnit>("x").map(|_| ())).contains("1000:request"));
+    }
+
+    #[test]
+    fn an_error_within_a_transparent_one_keeps_its_remedy() {
+        let exact = || uncertainty::Error::NoUncertainty;
+        let remedy = hint(&exact().into());
+        assert_eq!(remedy.len(), 1);
+        assert_eq!(hint(&record::Error::from(exact()).into()), remedy);
+        assert_eq!(hint(&sci::Error::from(exact()).into()), remedy);
     }
 
     #[test]

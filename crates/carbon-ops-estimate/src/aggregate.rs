@@ -1,5 +1,5 @@
-//! Totals over records, hosts and months, in which an error that records share stays shared. Left
-//! out: which records belong together, and their reading.
+//! Totals over records, hosts and months, in which an error that records share stays shared. Out of
+//! scope: which records belong together, and their reading.
 //!
 //! A record contributes its grams, and its uncertainty split into one signed part per shared key and
 //! the rest. Parts of one key add up, the rests add up in squares:
@@ -17,7 +17,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::uncertainty::{Estimate, LEVEL, lognormal_interval};
+use crate::uncertainty::{LEVEL, lognormal_interval};
 
 /// What a total knows of its records: a commutative monoid with [`Partial::merge`].
 ///
@@ -86,13 +86,6 @@ impl Partial {
         self.independent.add(rest.max(0.0));
     }
 
-    /// Adds an estimate with the effects of its budget.
-    pub fn add_estimate(&mut self, estimate: &Estimate) {
-        let effects = estimate.budget.shares.iter();
-        let effects = effects.filter_map(|share| Some((share.shared.as_deref()?, share.effect)));
-        self.add(estimate.mean, estimate.standard, effects);
-    }
-
     /// Adds all records of another.
     pub fn merge(&mut self, other: &Self) {
         self.records += other.records;
@@ -149,7 +142,7 @@ impl ExactSum {
                 if carry.abs() < part.abs() { (part, carry) } else { (carry, part) };
             let high = large + small;
             let low = small - (high - large);
-            if low.abs() > 0.0 {
+            if low != 0.0 {
                 if let Some(slot) = self.parts.get_mut(kept) {
                     *slot = low;
                 }
@@ -177,7 +170,7 @@ impl ExactSum {
             let before = high;
             high = before + part;
             low = part - (high - before);
-            if low.abs() > 0.0 {
+            if low != 0.0 {
                 break;
             }
         }
@@ -187,7 +180,8 @@ impl ExactSum {
         {
             let twice = low * 2.0;
             let up = high + twice;
-            if (up - high - twice).abs() <= 0.0 {
+            #[expect(clippy::float_cmp, reason = "whether the step was exact")]
+            if up - high == twice {
                 high = up;
             }
         }

@@ -19,7 +19,7 @@
 //! assert!(verdicts[5].is_beyond(3.0));
 //! ```
 //!
-//! Deliberately absent: seasons and trends.
+//! Out of scope: seasons and trends.
 
 /// Least length of a window: two values have a spread of one difference.
 pub const WINDOW_MIN: usize = 3;

@@ -4,7 +4,7 @@
 //! other), at a fraction of the time, for streams of records. The text is that of RFC 8785, section
 //! 3.2.2.3, for doubles that have at most nine digits.
 //!
-//! Deliberately absent: other precisions, and the text of doubles with more digits.
+//! Out of scope: other precisions, and the text of doubles with more digits.
 
 /// Powers of ten that a double holds exactly.
 const POWERS: [f64; 23] = [

@@ -1,14 +1,14 @@
 //! Carbon of making hardware, and the part of it that a span of use is charged with.
 //!
 //! * [`device`], [`devices`]: the built-in table, `data/embodied-devices.csv`, with its sources.
-//! * [`Server`]: the rule of Cloud Carbon Footprint for a server of parts; [`die_kg`]: a CPU by its die.
+//! * [`Server`]: the rule of Cloud Carbon Footprint for a server of parts; `cpu(die=694)`: a CPU by its die.
 //! * [`Hardware`]: what a user names, with its total and how well that is known.
 //! * [`amortised_g`]: ISO/IEC 21031, `M = TE · (TiR / EL) · (RR / ToR)`.
 //!
 //! A device that is not known is an error with near matches: never 0, and never some other device. A total
-//! without an uncertainty of its own gets [`FACTOR`], a prior.
+//! without an uncertainty of its own gets a prior.
 //!
-//! Deliberately absent: carbon of use; of the building; and of what happens to hardware afterwards.
+//! Out of scope: carbon of use; of the building; and of what happens to hardware afterwards.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,10 +25,10 @@ pub const YEAR_HOURS: f64 = 8_760.0;
 
 /// The true total lies within a factor of 2 of the stated one with 95 %. Prior: published figures of like
 /// devices differ by that much.
-pub const FACTOR: f64 = 2.0;
+const FACTOR: f64 = 2.0;
 
 /// Memory that the baseline of the rule has, in GB (Cloud Carbon Footprint, methodology, embodied emissions).
-pub const BASELINE_MEMORY_GB: f64 = 16.0;
+const BASELINE_MEMORY_GB: f64 = 16.0;
 
 /// kg per mm² of die, and kg per CPU besides (Boavizta API 2.5.0, its method for CPUs; facts).
 const DIE_KG_PER_MM2: f64 = 0.0197;
@@ -48,10 +48,7 @@ const NEAR_MAX: usize = 5;
 #[non_exhaustive]
 pub enum Error {
     /// Nothing by that name.
-    #[error(
-        "no embodied carbon is known of {name:?}{}\nhint: give it a total with its uncertainty: {name}=1200kg ± 30%",
-        near_text(.near)
-    )]
+    #[error("no embodied carbon is known of {name:?}{}", near_text(.near))]
     Unknown {
         /// What was typed.
         name: String,
@@ -59,14 +56,12 @@ pub enum Error {
         near: Vec<String>,
     },
     /// A text that is none.
-    #[error("cannot read {text:?} as {what}\nhint: {hint}")]
+    #[error("cannot read {text:?} as {}", what.name())]
     Text {
         /// What was typed.
         text: String,
         /// What it was to be.
-        what: &'static str,
-        /// What would be right.
-        hint: &'static str,
+        what: Expected,
     },
     /// A total that is no mass of carbon.
     #[error("the total of {name}: {error}")]
@@ -77,8 +72,30 @@ pub enum Error {
         error: Box<TextError>,
     },
     /// A total that is negative in part.
-    #[error("the total of {0} can be negative\nhint: ln(mean, cv) and tn(mean, sd, min=0) cannot")]
+    #[error("the total of {0} can be negative")]
     Negative(String),
+}
+
+/// What a text was to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expected {
+    /// [`Hardware`], or the part of its text that is named.
+    Hardware(&'static str),
+    /// A [`Lifetime`].
+    Lifetime,
+    /// A [`Portion`].
+    Portion,
+}
+
+impl Expected {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hardware(part) => part,
+            Self::Lifetime => "a lifetime",
+            Self::Portion => "a share",
+        }
+    }
 }
 
 fn near_text(near: &[String]) -> String {
@@ -232,7 +249,7 @@ impl Server {
 /// use carbon_ops_estimate::embodied::die_kg;
 /// assert!((2.0 * die_kg(694.0) - 47.0).abs() < 2.0);
 /// ```
-pub fn die_kg(area_mm2: f64) -> f64 {
+fn die_kg(area_mm2: f64) -> f64 {
     CPU_BASE_KG + DIE_KG_PER_MM2 * area_mm2
 }
 
@@ -250,7 +267,7 @@ pub fn within_factor(factor: f64) -> Result<Distribution, crate::uncertainty::Er
 /// Hardware with the carbon of making it.
 ///
 /// As text: `h100`, `8*h100`, `server(cpus=2, memory=256, ssd=2, hdd=0, gpu=0)`, `cpu(die=694)`; with a total of
-/// its own `my box=1200kg ± 30%`. A total without an uncertainty is known within [`FACTOR`].
+/// its own `my box=1200kg ± 30%`. A total without an uncertainty is known within a factor of two.
 ///
 /// ```
 /// use carbon_ops_estimate::embodied::Hardware;
@@ -392,7 +409,8 @@ fn server(parts: &str) -> Result<Server, Error> {
                 reason = "at most 1e6"
             )]
             let count = value as u32;
-            let whole = (f64::from(count) - value).abs() <= 0.0;
+            #[expect(clippy::float_cmp, reason = "whole numbers of this size are exact")]
+            let whole = f64::from(count) == value;
             Some(count).filter(|_| whole).ok_or_else(|| unreadable(parts, "a number of parts"))
         };
         match name {
@@ -432,9 +450,8 @@ fn number(text: &str, whole: &str) -> Result<f64, Error> {
         .ok_or_else(|| unreadable(whole, "a number of pieces"))
 }
 
-fn unreadable(text: &str, what: &'static str) -> Error {
-    let hint = "h100, 8*h100, server(cpus=2, memory=256, ssd=2), cpu(die=694), or with a total: my box=1200kg ± 30%";
-    Error::Text { text: short(text), what, hint }
+fn unreadable(text: &str, part: &'static str) -> Error {
+    Error::Text { text: short(text), what: Expected::Hardware(part) }
 }
 
 /// Over how long hardware is written off: the expected life, EL.
@@ -479,11 +496,9 @@ impl FromStr for Lifetime {
             let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;
             Some(number * hours)
         });
-        hours.and_then(Self::from_hours).ok_or_else(|| Error::Text {
-            text: short(text),
-            what: "a lifetime",
-            hint: "4y, 1460d, 35040h",
-        })
+        hours
+            .and_then(Self::from_hours)
+            .ok_or_else(|| Error::Text { text: short(text), what: Expected::Lifetime })
     }
 }
 
@@ -527,11 +542,9 @@ impl FromStr for Portion {
             (None, Some(percent)) => number(percent).map(|percent| percent / 100.0),
             (None, None) => number(text),
         };
-        portion.and_then(Self::new).ok_or_else(|| Error::Text {
-            text: short(text),
-            what: "a share",
-            hint: "0.5, 50%, 2/16: from 0 to 1",
-        })
+        portion
+            .and_then(Self::new)
+            .ok_or_else(|| Error::Text { text: short(text), what: Expected::Portion })
     }
 }
 

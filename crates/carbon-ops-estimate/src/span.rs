@@ -33,7 +33,7 @@
 //! values ([`Priced::noise_cv`]) is one error per clock hour, independent from hour to hour. Because
 //! hours and not slots carry it, splitting a slot in two, or taking other buckets, changes nothing.
 //!
-//! Deliberately absent: where slots come from, PUE and the uncertainty of energy, and the distribution
+//! Out of scope: where slots come from, PUE and the uncertainty of energy, and the distribution
 //! of the result.
 
 use std::collections::HashMap;
@@ -60,10 +60,10 @@ use sum::Sum;
 pub const YEARLY_CV: f64 = 0.25;
 
 /// Most parts of a series of energy: five-minute parts of ten years, or 10 Hz for a day.
-pub const PARTS_MAX: usize = 10 * 366 * 288;
+const PARTS_MAX: usize = 10 * 366 * 288;
 
 /// Most buckets of a report: minutes of a leap year.
-pub const BUCKETS_MAX: i64 = 366 * 1440;
+const BUCKETS_MAX: i64 = 366 * 1440;
 
 /// A value in a time without a slot is off by at least this much (cv): hours of a German year around
 /// their mean (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017; see `intensity::table`).
@@ -91,10 +91,7 @@ pub enum Error {
         value: f64,
     },
     /// Parts of the energy that do not follow one another from the start to the end of the span.
-    #[error(
-        "the energy series does not fill its span without hole or overlap: {what} at {at}\nhint: give a part \
-         for each moment, or split the span where nothing was measured"
-    )]
+    #[error("the energy series does not fill its span without hole or overlap: {what} at {at}")]
     Series {
         /// What is wrong there.
         what: &'static str,
@@ -126,7 +123,7 @@ pub enum Error {
         max: usize,
     },
     /// A word that names no policy.
-    #[error("unknown missing policy {0:?}\nhint: step, drop or interpolate")]
+    #[error("unknown missing policy {0:?}")]
     UnknownPolicy(String),
 }
 
@@ -321,7 +318,7 @@ impl Tariff {
     /// compute with.
     ///
     /// # Errors
-    /// As [`Tariff::price`], and more than [`BUCKETS_MAX`] buckets.
+    /// As [`Tariff::price`], and too many buckets.
     pub fn buckets(
         &self,
         span: Interval,

@@ -4,7 +4,7 @@
 //! on it is marginal, from 0.30 on dominated by hardware: the bounds and names of 0.1, which gives no source for
 //! them. As O and M are uncertain so is θ; where its interval straddles a bound, each class has a probability.
 //!
-//! Deliberately absent: what O and M are made of.
+//! Out of scope: what O and M are made of.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::uncertainty::{self, Method, Model};
 pub const MARGINAL: f64 = 0.15;
 
 /// From here on it is dominated by hardware (carbon-ops 0.1; a convention).
-pub const EMBODIED_DOMINATED: f64 = 0.30;
+const EMBODIED_DOMINATED: f64 = 0.30;
 
 /// What dominates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -91,7 +91,7 @@ pub enum Error {
     #[error("neither operation nor hardware emits anything, and nothing has no parts")]
     Nothing,
     /// A mean that is negative or infinite.
-    #[error("{0} g is no mass of emissions")]
+    #[error("{0} g is not a mass of emissions")]
     Mass(f64),
     /// Numbers that are no model.
     #[error(transparent)]
@@ -124,8 +124,7 @@ impl Theta {
         let theta = m / (o + m);
         let level = uncertainty::LEVEL;
         let sure = |low: f64| {
-            let probabilities =
-                Regime::ALL.map(|regime| f64::from(u8::from(Regime::of(low) == regime)));
+            let probabilities = Regime::ALL.map(|regime| f64::from(Regime::of(low) == regime));
             Self { theta: low, low, high: low, level, probabilities }
         };
         if o <= 0.0 && m <= 0.0 {

@@ -11,7 +11,7 @@
 //! Everything is computed by IEEE-754 arithmetic in a fixed order and a pinned mathematics library,
 //! so that the same inputs (and the same seed) give the same bits on every machine.
 //!
-//! Deliberately absent: files, clocks, entropy; which inputs a figure has (see `docs/method.md`).
+//! Out of scope: files, clocks, entropy; which inputs a figure has (see `docs/method.md`).
 
 mod closed;
 mod distribution;
@@ -27,8 +27,8 @@ pub mod text;
 pub use closed::NotClosed;
 pub use distribution::{Caution, Distribution};
 pub use model::{
-    Basis, Budget, Estimate, Expression, Input, Interval, Method, Model, Relative, Share, Sign,
-    Used, Validation,
+    Basis, Budget, Coverage, Estimate, Expression, Input, Method, Model, Share, Sign, Used,
+    Validation,
 };
 pub use monte_carlo::{MonteCarlo, Run, Sampled, TRIALS, Trials};
 pub use random::GENERATOR;
@@ -50,19 +50,18 @@ pub enum Error {
     #[error("{0} {flaw}", flaw = .0.flaw())]
     NoDistribution(Distribution),
     /// Every factor is a point: the result would claim to be exact.
-    #[error(
-        "no input carries an uncertainty, and a result without one is not given\nhint: say how well one of them is known, such as 400 ± 10%"
-    )]
+    #[error("no input carries an uncertainty, and a result without one is not given")]
     NoUncertainty,
     /// An expression that names an input which there is not.
     #[error("the expression names input {0}, and there is no such input")]
     NoInput(usize),
     /// A coverage probability outside of 0 to 1.
-    #[error("{0} is not a coverage probability\nhint: 0.95 is one")]
+    #[error("{0} is not a coverage probability: not between 0 and 1")]
     Level(f64),
     /// Too few or too many trials for the coverage probability.
     #[error(
-        "{trials} trials are {problem} for a coverage probability of {level}\nhint: JCGM 101, 7.2, asks for {enough} or more; 10,000,000 are the most"
+        "{trials} trials are {problem} for a coverage probability of {level}: JCGM 101, 7.2, asks for {enough} \
+         or more, and 10,000,000 are the most"
     )]
     Trials {
         /// How many were asked for.
@@ -75,9 +74,7 @@ pub enum Error {
         enough: u64,
     },
     /// Digits that no standard uncertainty has.
-    #[error(
-        "{0} significant digits of the standard uncertainty\nhint: 1 or 2 are usual, 4 the most"
-    )]
+    #[error("{0} significant digits of the standard uncertainty: 1 or 2 are usual, 4 the most")]
     Digits(u8),
     /// A scatter or a difference that is not above 0.
     #[error("a standard deviation of {sd} and a difference of {effect}: both have to be above 0")]
@@ -91,7 +88,7 @@ pub enum Error {
     #[error("there is no closed form: {0}")]
     NotClosed(NotClosed),
     /// A trial gave no number: a quotient by zero.
-    #[error("trial {0} has no finite result\nhint: an input that is divided by can be zero")]
+    #[error("trial {0} has no finite result: an input that is divided by can be zero")]
     NotFinite(u64),
 }
 

@@ -201,7 +201,8 @@ mod tests {
             }
             let series = assembly.finish(Kind::Average).unwrap();
             let series = series.inventory().unwrap();
-            assert!((series.time_mean().unwrap() - 2.0).abs() < 1e-12);
+            let values = series.slots().iter().map(|slot| slot.as_grams_per_kilowatt_hour());
+            assert_eq!(values.collect::<Vec<_>>(), [2.0]);
         }
     }
 

@@ -8,7 +8,7 @@
 //!
 //! Energy that one record prices directly and another upstream (`estimate --upstream`) is counted once.
 //!
-//! Deliberately absent: reading records, and which ones count; whether two records were charged for one
+//! Out of scope: reading records, and which ones count; whether two records were charged for one
 //! piece of hardware at one time.
 
 use serde::Serialize;

@@ -24,7 +24,7 @@
 //! [`slots`] does it for a time, [`prior`] is what is not known of the difference, and [`cite`] names in a record
 //! the answers that the direct values came in.
 //!
-//! Deliberately absent: losses of the grid, of which no source here gives a part of its own; a split where there
+//! Out of scope: losses of the grid, of which no source here gives a part of its own; a split where there
 //! is one value only.
 
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ use carbon_ops_estimate::uncertainty::Distribution;
 
 /// The true upstream part lies within a factor of 2 of the difference with 95 %. Prior: no source gives an
 /// uncertainty of it; leaks of methane and the way of fuels differ by that much between sites.
-pub const FACTOR95: f64 = 2.0;
+const FACTOR95: f64 = 2.0;
 
 /// The parts of an intensity. They add up to that of the life cycle.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,8 +66,8 @@ pub enum Refused {
     },
     /// They differ in something else than that.
     #[error(
-        "the two slots differ in their {what}: {lifecycle} and {direct}\nhint: both have to be of one slot and one \
-         revision"
+        "the two slots differ in their {what}: {lifecycle} and {direct}; both have to be of one slot \
+         and one revision"
     )]
     Differ {
         /// In what.
@@ -78,10 +78,7 @@ pub enum Refused {
         direct: String,
     },
     /// More at the chimney than over the whole life.
-    #[error(
-        "{direct} g/kWh at the chimney are more than {lifecycle} g/kWh over the life cycle\nhint: the source \
-         contradicts itself; without a split, its life-cycle values have a price"
-    )]
+    #[error("{direct} g/kWh at the chimney are more than {lifecycle} g/kWh over the life cycle")]
     Negative {
         /// Over the life cycle.
         lifecycle: f64,

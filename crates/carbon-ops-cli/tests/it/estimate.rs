@@ -469,7 +469,7 @@ fn a_record_that_stands_out_is_found() {
 fn a_negative_mass_has_no_label_and_is_told_so_in_our_words() {
     let home = Home::new();
     for (figure, told) in [
-        ("-3", "--grams: -3 g is no mass of emissions"),
+        ("-3", "--grams: -3 g is not a mass of emissions"),
         ("-3g ± 1g", "--grams: -3 g with an interval from"),
         ("-3g", "-3 is below 0, and this quantity is not"),
     ] {

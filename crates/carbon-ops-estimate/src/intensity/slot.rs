@@ -28,7 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Deliberately absent: pricing, and where slots come from.
+//! Out of scope: pricing, and where slots come from.
 
 use std::fmt;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub struct Interval {
 #[non_exhaustive]
 pub enum Impossible {
     /// The end is not after the start.
-    #[error("the interval from {start} to {end} is empty\nhint: give an end after the start")]
+    #[error("the interval from {start} to {end} is empty")]
     Empty {
         /// Its start.
         start: Timestamp,
@@ -68,9 +68,7 @@ pub enum Impossible {
         end: Timestamp,
     },
     /// A text that is no instant.
-    #[error(
-        "{text:?} is no instant: {reason}\nhint: 2026-03-01T00:00Z, or with an offset such as +01:00"
-    )]
+    #[error("{text:?} is not an instant: {reason}")]
     Instant {
         /// What was given.
         text: String,
@@ -92,7 +90,7 @@ pub enum Impossible {
     #[error("a {0} intensity cannot stand in a series of this type")]
     WrongKind(Kind),
     /// An interval that would take thousands of requests.
-    #[error("the interval {0} is longer than ten years\nhint: ask for it in parts")]
+    #[error("the interval {0} is longer than ten years")]
     TooLong(Interval),
     /// Too many slots.
     #[error("{0} slots are more than a series may have ({SLOTS_MAX})")]
@@ -486,18 +484,6 @@ impl<I: Intensity> Series<I> {
         1.0 - missing as f64 / self.interval.as_nanos() as f64
     }
 
-    /// The time-weighted mean over what is covered, in g/kWh; nothing where nothing is covered.
-    #[expect(clippy::cast_precision_loss, reason = "weights")]
-    pub fn time_mean(&self) -> Option<f64> {
-        let (mut sum, mut weight) = (0.0, 0.0);
-        for slot in &self.slots {
-            let covered = slot.interval.intersection(&self.interval)?.as_nanos() as f64;
-            sum += covered * slot.as_grams_per_kilowatt_hour();
-            weight += covered;
-        }
-        (weight > 0.0).then(|| sum / weight)
-    }
-
     /// The distinct sources of the slots, in order of their first slot.
     pub fn metas(&self) -> Vec<Arc<Meta>> {
         let mut metas: Vec<Arc<Meta>> = Vec::new();
@@ -607,10 +593,7 @@ pub enum AnySeries {
 
 /// A marginal series where one for an inventory is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a marginal intensity cannot price an inventory figure\nhint: ask for --signal average; a marginal \
-     rate gives a consequential figure of its own"
-)]
+#[error("a marginal intensity cannot price an inventory figure")]
 pub struct NotForInventory;
 
 impl AnySeries {
@@ -682,15 +665,13 @@ mod tests {
         let gaps: Vec<Interval> = series.gaps().iter().map(|gap| gap.interval).collect();
         assert_eq!(gaps, [hours(0, 1), hours(4, 10)]);
         assert!((series.coverage() - 0.3).abs() < 1e-12);
-        // 2 h at 1 and 1 h at 2.
-        assert!((series.time_mean().unwrap() - 4.0 / 3.0).abs() < 1e-12);
     }
 
     #[test]
-    fn a_slot_may_stick_out_and_counts_only_within() {
+    fn a_slot_may_stick_out_and_covers_only_what_is_within() {
         let series = Series::new(hours(2, 4), vec![slot(0, 3, 10.0), slot(3, 9, 20.0)]).unwrap();
         assert!(series.gaps().is_empty());
-        assert!((series.time_mean().unwrap() - 15.0).abs() < 1e-12);
+        assert!((series.coverage() - 1.0).abs() < 1e-12);
     }
 
     #[test]
@@ -752,7 +733,7 @@ mod tests {
     #[test]
     fn zero_is_a_value() {
         let series = Series::new(hours(0, 1), vec![slot(0, 1, 0.0)]).unwrap();
-        assert_eq!(series.time_mean().map(f64::to_bits), Some(0.0_f64.to_bits()));
+        assert_eq!(series.slots().len(), 1);
         assert!(series.gaps().is_empty());
     }
 

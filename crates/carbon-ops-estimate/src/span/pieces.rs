@@ -3,7 +3,7 @@
 //! Nothing is kept of them: a year is cut anew by whoever looks at it, which costs less than the memory
 //! that its pieces would fill.
 //!
-//! Deliberately absent: what is summed over them (`totals`).
+//! Out of scope: what is summed over them (`totals`).
 
 use std::slice;
 

@@ -1,7 +1,7 @@
 //! Sums that keep what each addition rounds off (Neumaier, Z. Angew. Math. Mech. 54, 1974), so that
 //! the order of a year's slots, or a slot cut in two, does not show in nine digits.
 //!
-//! Deliberately absent: exact sums.
+//! Out of scope: exact sums.
 
 /// A running sum and what it rounded off.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -3,7 +3,7 @@
 //! Each sum adds in order of time and keeps what it rounds off, so that none depends on which others are
 //! made beside it.
 //!
-//! Deliberately absent: where pieces begin and end (`pieces`).
+//! Out of scope: where pieces begin and end (`pieces`).
 
 use super::pieces::{Cut, Piece};
 use super::sum::{Sum, Sums};

@@ -1,5 +1,5 @@
 //! The closed form: quantiles of sums and products of independent inputs, by integration instead of
-//! sampling. Left out: moments (`polynomial`), inputs that are not independent (Monte Carlo).
+//! sampling. Out of scope: moments (`polynomial`), inputs that are not independent (Monte Carlo).
 //!
 //! Lognormal factors multiply to one lognormal, normal terms add to one normal. What remains is
 //! joined one by one, the widest first. With X already joined and N the next,
@@ -217,7 +217,7 @@ impl Closed<'_> {
                 other => rest.push(other.clone()),
             }
         }
-        if constant.abs() <= 0.0 {
+        if constant == 0.0 {
             return Ok(Last::Law(Law::Point(0.0)));
         }
         rest.extend(log.map(Law::Log));
@@ -254,7 +254,7 @@ impl Closed<'_> {
         if rest.is_empty() {
             return Ok(Last::Law(Law::Point(constant)));
         }
-        if constant.abs() > 0.0 {
+        if constant != 0.0 {
             rest.push(Law::Point(constant));
         }
         self.joined(rest, Operation::Sum)
@@ -329,7 +329,8 @@ impl Law {
     }
 
     fn scaled(&self, c: f64) -> Result<Self, NotClosed> {
-        if (c - 1.0).abs() <= 0.0 {
+        #[expect(clippy::float_cmp, reason = "exactly one changes nothing")]
+        if c == 1.0 {
             return Ok(self.clone());
         }
         Ok(match self {
@@ -369,8 +370,8 @@ impl Law {
     /// Distribution function and density at x.
     fn at(&self, x: f64) -> (f64, f64) {
         match self {
-            Self::Point(value) => (f64::from(u8::from(x >= *value)), 0.0),
-            Self::Log(log) if x <= 0.0 => (0.0, log.variance * 0.0),
+            Self::Point(value) => (f64::from(x >= *value), 0.0),
+            Self::Log(_) if x <= 0.0 => (0.0, 0.0),
             Self::Log(log) => {
                 let s = log.variance.sqrt();
                 let z = (libm::log(x) - log.mu) / s;

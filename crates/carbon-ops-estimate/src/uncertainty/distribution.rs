@@ -1,5 +1,5 @@
 //! What is known of one quantity: its distribution, with moments, density, distribution function and
-//! quantile. Left out: text (`text`), and everything that has more than one quantity.
+//! quantile. Out of scope: text (`text`), and everything that has more than one quantity.
 
 use std::f64::consts::PI;
 
@@ -113,9 +113,7 @@ pub enum Distribution {
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum Caution {
     /// A quantity that cannot be negative is so with this probability.
-    #[error(
-        "{probability:.2e} of it lies below 0\nhint: tn(mean, sd, min=0) cuts that off, ln(mean, cv) has no such part"
-    )]
+    #[error("{probability:.2e} of it lies below 0")]
     Negative {
         /// Probability below zero.
         probability: f64,
@@ -317,7 +315,7 @@ impl Distribution {
     pub fn cdf(&self, x: f64) -> f64 {
         let (low, high) = self.support();
         match *self {
-            Self::Point { mean } => f64::from(u8::from(x >= mean)),
+            Self::Point { mean } => f64::from(x >= mean),
             Self::Normal { mean, sd } => normal_cdf((x - mean) / sd),
             Self::Lognormal { mean, cv } => Log::of(mean, cv).cdf(x),
             Self::StudentT { mean, scale, dof } => student_cdf((x - mean) / scale, dof),

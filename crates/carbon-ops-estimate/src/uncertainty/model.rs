@@ -1,5 +1,5 @@
 //! A result as an expression of named inputs, evaluated to an estimate with an interval and a budget.
-//! Left out: how (`closed`, `monte_carlo`), and which inputs a figure of carbon has.
+//! Out of scope: how (`closed`, `monte_carlo`), and which inputs a figure of carbon has.
 
 use std::collections::BTreeMap;
 
@@ -171,9 +171,9 @@ impl Used {
     }
 }
 
-/// Which of the intervals with the same probability.
+/// Which of the coverage intervals with the same probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Interval {
+pub enum Coverage {
     /// The same probability on both sides of it.
     #[default]
     Symmetric,
@@ -195,7 +195,7 @@ pub struct Estimate {
     /// Coverage probability.
     pub level: f64,
     /// Which interval.
-    pub interval: Interval,
+    pub interval: Coverage,
     /// How it was computed.
     pub method: Used,
     /// Where the uncertainty comes from.
@@ -226,41 +226,6 @@ impl Estimate {
             run.delta *= factor;
         }
         scaled
-    }
-
-    /// The same relative to its mean: to be kept per distinct set of inputs, and scaled by grams.
-    pub fn relative(&self) -> Option<Relative> {
-        (self.mean > 0.0).then(|| {
-            let Self { mean, standard, low, high, .. } = *self;
-            Relative { standard: standard / mean, low: low / mean, high: high / mean }
-        })
-    }
-}
-
-/// An interval in parts of the mean, of a model that is proportional to something.
-///
-/// ```
-/// # use carbon_ops_estimate::uncertainty::{Input, Method, Model};
-/// let inputs = vec![Input::new("intensity", "ln(1, 10%)".parse()?)];
-/// let relative = Model::product(1.0, inputs)?.evaluate(&Method::Analytical)?.relative();
-/// let (low, high) = relative.unwrap().around(400.0);
-/// assert!(low > 327.3 && high < 484.0);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Relative {
-    /// Standard uncertainty over mean.
-    pub standard: f64,
-    /// Lower end over mean.
-    pub low: f64,
-    /// Upper end over mean.
-    pub high: f64,
-}
-
-impl Relative {
-    /// The interval around a mean.
-    pub fn around(&self, mean: f64) -> (f64, f64) {
-        (self.low * mean, self.high * mean)
     }
 }
 
@@ -419,7 +384,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::evaluate`], or for a level outside of 0 to 1.
-    pub fn evaluate_at(&self, method: &Method, level: f64) -> Result<Estimate, Error> {
+    pub(super) fn evaluate_at(&self, method: &Method, level: f64) -> Result<Estimate, Error> {
         if !(level > 0.0 && level < 1.0) {
             return Err(Error::Level(level));
         }
@@ -527,7 +492,7 @@ impl Model {
             low: ends.low,
             high: ends.high,
             level,
-            interval: Interval::Symmetric,
+            interval: Coverage::Symmetric,
             method: Used::Analytical { error: ends.error },
             budget: self.budget(&moments),
         })

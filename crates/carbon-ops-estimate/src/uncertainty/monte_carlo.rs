@@ -1,4 +1,4 @@
-//! Monte Carlo after JCGM 101:2008: the propagation of distributions by trials. Left out: the model,
+//! Monte Carlo after JCGM 101:2008: the propagation of distributions by trials. Out of scope: the model,
 //! and where the seed comes from.
 //!
 //! Trials come in blocks of 10,000. Number `t` of input `i` in block `b` is a function of (seed, b, i,
@@ -8,7 +8,7 @@
 use std::num::NonZeroUsize;
 
 use super::distribution::{Cut, Log};
-use super::model::{Expression, Interval, Model, Sign, power};
+use super::model::{Coverage, Expression, Model, Sign, power};
 use super::normal::normal_quantile;
 use super::random::uniforms;
 use super::{Distribution, Error};
@@ -36,7 +36,7 @@ pub struct MonteCarlo {
     /// How many trials.
     pub trials: Trials,
     /// Which interval.
-    pub interval: Interval,
+    pub interval: Coverage,
     /// On how many threads; the result does not depend on it.
     pub threads: NonZeroUsize,
 }
@@ -58,7 +58,7 @@ impl MonteCarlo {
     /// 200,000 trials, the symmetric interval, one thread.
     pub fn seeded(seed: u64) -> Self {
         let trials = Trials::Fixed(TRIALS);
-        Self { seed, trials, interval: Interval::Symmetric, threads: NonZeroUsize::MIN }
+        Self { seed, trials, interval: Coverage::Symmetric, threads: NonZeroUsize::MIN }
     }
 }
 
@@ -204,7 +204,7 @@ fn spread(values: &[f64]) -> (f64, f64) {
 fn summary(
     values: &mut [f64],
     level: f64,
-    interval: Interval,
+    interval: Coverage,
     run: Run,
     digits: u8,
 ) -> Result<Sampled, Error> {
@@ -213,8 +213,8 @@ fn summary(
     }
     let (mean, standard) = spread(values);
     let (low, high) = match interval {
-        Interval::Symmetric => symmetric(values, level),
-        Interval::Shortest => shortest(values, level),
+        Coverage::Symmetric => symmetric(values, level),
+        Coverage::Shortest => shortest(values, level),
     };
     let trials = values.len() as u64;
     let blocks = trials.div_ceil(BLOCK as u64);

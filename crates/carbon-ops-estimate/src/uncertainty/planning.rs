@@ -1,4 +1,4 @@
-//! How often to measure before a difference can be seen. Left out: the measuring.
+//! How often to measure before a difference can be seen. Out of scope: the measuring.
 
 use super::Error;
 use super::normal::normal_quantile;

@@ -1,5 +1,5 @@
 //! An expression as a sum of monomials: exact moments, first-order effects, and what is common to
-//! its terms. Left out: quotients of sums, which have none of these.
+//! its terms. Out of scope: quotients of sums, which have none of these.
 
 use std::collections::BTreeMap;
 
@@ -198,7 +198,7 @@ fn covariance(a: &Monomial, b: &Monomial, inputs: &[Input]) -> Option<f64> {
         let (j, k) = (power(a), power(b));
         let means = input.distribution.moment(j)? * input.distribution.moment(k)?;
         let own = if j == 0 || k == 0 { 0.0 } else { power_covariance(input, j, k)? };
-        if means.abs() > 0.0 {
+        if means != 0.0 {
             log += libm::log1p(own / means);
         } else {
             relative = false;

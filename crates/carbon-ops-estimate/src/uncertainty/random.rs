@@ -1,5 +1,5 @@
 //! Philox4x32-10: random numbers as a function of seed and position, so that the order and the
-//! number of threads do not matter. Left out: distributions.
+//! number of threads do not matter. Out of scope: distributions.
 //!
 //! Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The same
 //! generator is in Random123, cuRAND, `PyTorch` and `TensorFlow`, where a verifier finds it.

@@ -1,4 +1,4 @@
-//! Distributions as text: what a user writes, and how it was read. Left out: which quantity an
+//! Distributions as text: what a user writes, and how it was read. Out of scope: which quantity an
 //! option expects, and what is computed from it.
 //!
 //! | Text | Meaning |
@@ -37,7 +37,7 @@ pub enum Quantity {
 
 /// A text that is no distribution of the quantity that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read {text:?} as {what}: {reason}\n  {text}\n  {mark}\nhint: {hint}", what = quantity.name(), mark = self.mark())]
+#[error("cannot read {text:?} as {what}: {reason}\n  {text}\n  {mark}", what = quantity.name(), mark = self.mark())]
 pub struct TextError {
     /// What was to be read.
     pub text: String,
@@ -47,8 +47,6 @@ pub struct TextError {
     pub at: usize,
     /// What is wrong there.
     pub reason: String,
-    /// What would be right.
-    pub hint: String,
 }
 
 impl TextError {
@@ -105,7 +103,7 @@ impl Quantity {
     /// Reads a text as a distribution of this quantity, in its unit.
     ///
     /// # Errors
-    /// With the place and a remedy, when the text is none, or impossible.
+    /// With the place, when the text is none, or impossible.
     ///
     /// ```
     /// use carbon_ops_estimate::uncertainty::text::Quantity;
@@ -149,16 +147,6 @@ impl Quantity {
 
     fn needs_unit(self) -> bool {
         matches!(self, Self::Energy | Self::Carbon)
-    }
-
-    fn example(self) -> &'static str {
-        match self {
-            Self::Energy => "write for instance 1.2kWh, 1.2kWh ± 2% or ln(4.3, 5%)MJ",
-            Self::Intensity => "write for instance 400, 400 ± 40 g/kWh or ln(400, 10%)",
-            Self::Carbon => "write for instance 300kg, 300kg ± 20% or ln(300, 35%)kg",
-            Self::Ratio => "write for instance 1.2, 1.2 ± 0.05 or tn(1.2, 0.05, min=1)",
-            Self::Number => "write for instance 1.2, 1.2 ± 0.05, n(1, 0.1) or u(0, 2)",
-        }
     }
 }
 
@@ -402,7 +390,7 @@ impl Reader<'_> {
         match value.unit {
             Some((_, times, over)) => Ok(value.number * times / over),
             // Zero is zero in every unit: the bound of `tn(…, min=0)`.
-            None if self.quantity.needs_unit() && value.number.abs() > 0.0 => {
+            None if self.quantity.needs_unit() && value.number != 0.0 => {
                 Err(self.wrong(value.at, "this number has no unit"))
             }
             None => Ok(value.number),
@@ -510,7 +498,6 @@ impl Reader<'_> {
             quantity: self.quantity,
             at,
             reason: reason.to_owned(),
-            hint: self.quantity.example().to_owned(),
         }
     }
 }

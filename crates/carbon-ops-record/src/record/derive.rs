@@ -288,8 +288,8 @@ impl Relative {
             low: estimate.low / estimate.mean,
             high: estimate.high / estimate.mean,
             interval: match estimate.interval {
-                model::Interval::Symmetric => IntervalKind::Symmetric,
-                model::Interval::Shortest => IntervalKind::Shortest,
+                model::Coverage::Symmetric => IntervalKind::Symmetric,
+                model::Coverage::Shortest => IntervalKind::Shortest,
             },
             sampling: None,
             error: None,
@@ -503,8 +503,8 @@ impl From<Method> for model::Method {
             Method::MonteCarlo { trials, seed, interval } => Self::MonteCarlo(MonteCarlo {
                 trials,
                 interval: match interval {
-                    IntervalKind::Symmetric => model::Interval::Symmetric,
-                    IntervalKind::Shortest => model::Interval::Shortest,
+                    IntervalKind::Symmetric => model::Coverage::Symmetric,
+                    IntervalKind::Shortest => model::Coverage::Shortest,
                 },
                 ..MonteCarlo::seeded(seed)
             }),

@@ -55,7 +55,7 @@ impl fmt::Display for Deployment {
 
 /// A word that names no deployment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown deployment {0:?}\nhint: own, colocation, cloud or product")]
+#[error("unknown deployment {0:?}")]
 pub struct UnknownDeployment(String);
 
 impl FromStr for Deployment {

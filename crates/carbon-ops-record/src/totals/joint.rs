@@ -1,7 +1,7 @@
 //! Sums of records by trials (JCGM 101): each trial draws every input of every record, inputs with one key
 //! once, from the distributions that stand in the records.
 //!
-//! Deliberately absent: budgets, which are those of the moments ([`super::Group`]).
+//! Out of scope: budgets, which are those of the moments ([`super::Group`]).
 
 use super::{Figure, GroupTheta, How, Totals, over};
 use crate::{Error, Record};

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use crate::uncertainty::{
-    Distribution, Error, Estimate, Expression, Input, Interval, Method, Model, MonteCarlo,
+    Coverage, Distribution, Error, Estimate, Expression, Input, Method, Model, MonteCarlo,
     NotClosed, Trials, Used,
 };
 
@@ -17,7 +17,7 @@ fn closed(model: &Model) -> Estimate {
     let estimate = model.evaluate(&Method::Analytical).unwrap();
     assert!(matches!(estimate.method, Used::Analytical { .. }), "{:?}", estimate.method);
     assert_eq!(estimate.method.name(), "analytical_truncated");
-    assert_eq!(estimate.interval, Interval::Symmetric);
+    assert_eq!(estimate.interval, Coverage::Symmetric);
     estimate
 }
 

@@ -7,7 +7,7 @@
 
 use super::tolerance;
 use crate::uncertainty::{
-    Basis, Error, Estimate, Expression, Input, Interval, Method, Model, MonteCarlo, Trials, Used,
+    Basis, Coverage, Error, Estimate, Expression, Input, Method, Model, MonteCarlo, Trials, Used,
 };
 use std::num::NonZeroUsize;
 
@@ -15,7 +15,7 @@ fn input(text: &str) -> Input {
     Input::new(text, text.parse().unwrap())
 }
 
-fn sampled(model: &Model, interval: Interval) -> Estimate {
+fn sampled(model: &Model, interval: Coverage) -> Estimate {
     let settings =
         MonteCarlo { trials: Trials::Fixed(1_000_000), interval, ..MonteCarlo::seeded(101) };
     model.evaluate(&Method::MonteCarlo(settings)).unwrap()
@@ -37,13 +37,13 @@ fn additive_models_are_those_of_the_supplement() {
         Model::linear(parts.iter().map(|part| (1.0, input(part))).collect()).unwrap()
     };
     let side = |sd: f64| format!("u(-{0}, {0})", sd * 3_f64.sqrt());
-    let normals = sampled(&sum(&vec!["n(0, 1)".to_owned(); 4]), Interval::Symmetric);
+    let normals = sampled(&sum(&vec!["n(0, 1)".to_owned(); 4]), Coverage::Symmetric);
     check(&normals, 0.0, 2.0, [-3.92, 3.92], 0.015);
-    let rectangles = sampled(&sum(&vec![side(1.0); 4]), Interval::Symmetric);
+    let rectangles = sampled(&sum(&vec![side(1.0); 4]), Coverage::Symmetric);
     check(&rectangles, 0.0, 2.0, [-3.88, 3.88], 0.015);
     // One that dominates: ±17.0, where a normal of the same u would say ±19.9.
     let parts = [side(1.0), side(1.0), side(1.0), side(10.0)];
-    let dominated = sampled(&sum(&parts), Interval::Symmetric);
+    let dominated = sampled(&sum(&parts), Coverage::Symmetric);
     check(&dominated, 0.0, 10.1, [-17.0, 17.0], 0.07);
 }
 
@@ -68,7 +68,7 @@ fn mass_calibration_is_that_of_the_supplement() {
         constant(-100_000.0),
     ]);
     let model = Model::new(inputs.map(input).to_vec(), expression).unwrap();
-    let got = sampled(&model, Interval::Shortest);
+    let got = sampled(&model, Coverage::Shortest);
     check(&got, 1.234_1, 0.075_4, [1.083_4, 1.382_5], 0.001_5);
     // First order gives u = 0.0539 (ibid.): half of the variance is in the product of two errors.
     let first: f64 = got.budget.shares.iter().map(|share| share.share).sum();
@@ -98,7 +98,7 @@ fn comparison_loss_is_that_of_the_supplement() {
         };
         let inputs = vec![input(&format!("n({x1}, 0.005)")), input("n(0, 0.005)")];
         let model = Model::new(inputs, expression).unwrap();
-        check(&sampled(&model, Interval::Shortest), mean, standard, [low, high], tolerance);
+        check(&sampled(&model, Coverage::Shortest), mean, standard, [low, high], tolerance);
     };
     check(0.0, 0.0, [50.0, 50.0, 0.0, 150.0], 0.8);
     check(0.010, 0.0, [150.0, 112.0, 0.0, 367.0], 1.5);
@@ -227,7 +227,7 @@ fn impossible_runs_are_refused() {
 fn inputs_of_one_key_are_one_variable() {
     let with = |second: Input| {
         let model = Model::product(1.0, vec![input("u(0, 2)").shared("k"), second]).unwrap();
-        sampled(&model, Interval::Symmetric)
+        sampled(&model, Coverage::Symmetric)
     };
     let against = with(input("u(0, 2)").shared("k").opposed());
     assert!((against.mean - 2.0 / 3.0).abs() < 0.002, "{}", against.mean);

@@ -82,8 +82,7 @@ fn errors_show_the_place() {
     let message = Quantity::Energy.read("1.2kWh ± x").unwrap_err().to_string();
     assert_eq!(
         message,
-        "cannot read \"1.2kWh ± x\" as an energy: expected a number\n  1.2kWh ± x\n           ^\n\
-         hint: write for instance 1.2kWh, 1.2kWh ± 2% or ln(4.3, 5%)MJ"
+        "cannot read \"1.2kWh ± x\" as an energy: expected a number\n  1.2kWh ± x\n           ^"
     );
     assert!(Quantity::Ratio.read("u(-1, 1)").is_err());
     assert!(Quantity::Number.read("u(-1, 1)").is_ok());
@@ -119,7 +118,7 @@ proptest! {
     fn no_text_makes_the_reader_fail_otherwise(text in "\\PC*") {
         for quantity in [Quantity::Energy, Quantity::Intensity, Quantity::Number] {
             if let Err(error) = quantity.read(&text) {
-                prop_assert!(error.to_string().contains("hint: "));
+                prop_assert!(text.get(..error.at).is_some(), "{error:?}");
             }
         }
     }
