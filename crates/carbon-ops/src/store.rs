@@ -19,7 +19,7 @@ use carbon_ops_ledger::append::{
 };
 use carbon_ops_ledger::keys::{
     KeyOrigin, Passphrase, Protection, PublicKey, SecretKey, Signer, Trust, create_secret_under,
-    load_public, load_secret_under, load_trust, trust_from_file_or_hex,
+    load_public, load_secret_under, load_trust, trust_from,
 };
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
@@ -259,7 +259,7 @@ impl Store {
     /// Keys that a verification accepts: those given, else those of the key store.
     pub fn trusted(&self, own: Option<&SecretKey>) -> Result<Trust> {
         if let Some(given) = &self.trust {
-            return Ok(trust_from_file_or_hex(given)?);
+            return Ok(trust_from(given)?);
         }
         let mut trust = Trust::new();
         if let Some(home) = &self.data_home {

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::keys::{Trust, trust_from_file_or_hex};
+use carbon_ops_ledger::keys::{Trust, trust_from};
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_proof::canonical::{Object, Value};
@@ -110,7 +110,7 @@ pub fn inspect(
 /// The keys given, else those of the local key store, else none.
 pub fn trust(given: Option<&str>, settings: &Settings, env: &Env) -> Result<Trust> {
     match given {
-        Some(given) => Ok(trust_from_file_or_hex(given)?),
+        Some(given) => Ok(trust_from(given)?),
         None => Store::of(settings, env).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None)),
     }
 }

@@ -13,7 +13,7 @@ use carbon_ops::ledger::append::Rotation;
 use carbon_ops::ledger::keys::{
     KeyOrigin, Protection, PublicKey, SecretKey, Signer as _, add_to_trust_file,
     create_secret_under, load_public, load_secret, remove_from_trust_file, replace_secret,
-    trust_from_file_or_hex, trusted_in_file,
+    trust_from, trusted_in_file,
 };
 use carbon_ops::ledger::segment::LedgerReader;
 use carbon_ops::ledger::storage::LEDGER_FILE;
@@ -393,7 +393,7 @@ fn trust(args: &KeysTrust, store: &Store, out: &mut impl Write) -> Result<u8> {
         done.push((key, "removed", "is not trusted any more"));
     } else {
         let given = args.key.as_deref().unwrap_or_default();
-        for key in trust_from_file_or_hex(given)?.iter() {
+        for key in trust_from(given)?.iter() {
             let new = add_to_trust_file(&file, key, args.comment.as_deref().unwrap_or_default())?;
             done.push(if new {
                 (key, "added", "is trusted from now on")
