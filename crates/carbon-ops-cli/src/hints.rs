@@ -4,32 +4,34 @@
 //! Errors of this command's own carry their remedies on a line that begins with `hint:`.
 
 use std::error::Error as StdError;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::pack::{PackError, PackStatus};
 use carbon_ops::ledger::witness::WitnessDirError;
-use carbon_ops::proof::verify::Status;
+use carbon_ops::verify::Answer;
+use carbon_ops::{Error, Other};
 
-/// The exit code of a verification: 0 valid, 1 tampered, 2 could not be checked for want of a trusted
-/// key, 3 cut off or rewritten since it was signed for, 4 valid up to a torn end.
-pub(crate) fn exit_code(status: Status) -> u8 {
-    match status {
-        Status::Valid => 0,
-        Status::Untrusted => 2,
-        Status::Rewritten => 3,
-        Status::TornTail => 4,
+/// The exit code of an answer: 0 yes, 1 no, 2 could not be checked, 3 cut off or rewritten since it was
+/// signed for, 4 valid up to a torn end.
+pub(crate) fn exit_code(answer: Answer) -> u8 {
+    match answer {
+        Answer::Valid => 0,
+        Answer::Untrusted | Answer::Newer | Answer::CompletenessUnknown | Answer::NotWitnessed => 2,
+        Answer::Rewritten => 3,
+        Answer::TornTail => 4,
         // What a later version finds is not well either.
         _ => 1,
     }
 }
 
-/// As [`exit_code`], of a pack: 0, 1 or 2.
-pub(crate) fn pack_exit_code(status: PackStatus) -> u8 {
+/// The answer of a pack.
+pub(crate) fn of_pack(status: PackStatus) -> Answer {
     match status {
-        PackStatus::Valid => 0,
-        PackStatus::Untrusted => 2,
-        _ => 1,
+        PackStatus::Valid => Answer::Valid,
+        PackStatus::Untrusted => Answer::Untrusted,
+        _ => Answer::Tampered,
     }
 }
 
@@ -55,6 +57,9 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref().or(shared) {
         return of_ledger(error);
     }
+    if let Some(error) = cause.downcast_ref() {
+        return of_engine(error);
+    }
     let text = match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(PackError::Beyond { .. }), _) => {
             "`carbon-ops ledger checkpoint` signs one for the entries that there are"
@@ -66,6 +71,82 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
         (_, Some(WitnessDirError::NotInitialised(_))) => {
             "`carbon-ops witness init` makes one; if there was one here and it is lost, retire the \
              witness's key: one without memory would cosign a second history"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn of_engine(error: &Error) -> Option<String> {
+    let text = match error {
+        Error::NoDefaultLedger => "give its path",
+        Error::NoHome => "give --ledger DIR and CARBON_OPS_KEY, or --no-ledger",
+        Error::CannotOpen { .. } => {
+            "give the path of a ledger, or make the default one with a first `carbon-ops run`"
+        }
+        Error::NoLedger { path } => {
+            return Some(format!("make it with `carbon-ops ledger init {}`", path.display()));
+        }
+        Error::NoKey { path } => {
+            return Some(format!("make one with `carbon-ops keys generate {}`", path.display()));
+        }
+        Error::CannotWrite(
+            LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. },
+        ) => {
+            let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            let first = if full { "make room there" } else { "make it writable" };
+            return Some(format!(
+                "{first}, name another ledger with --ledger, or give --no-ledger"
+            ));
+        }
+        Error::NotALedger { path, what } => {
+            let path = path.display();
+            return Some(match what {
+                Other::Pack => format!("`carbon-ops ledger verify-pack {path}` verifies it"),
+                Other::Proof => format!("`carbon-ops ledger check-proof {path}` verifies it"),
+                _ => "give the path of a ledger: its directory, or a copy of its file".to_owned(),
+            });
+        }
+        Error::Legacy { path } => {
+            let path = path.display();
+            return Some(format!(
+                "`carbon-ops ledger verify --profile 0.1 {path}` verifies it, and `ledger import` \
+                 continues it"
+            ));
+        }
+        Error::OtherCheckpoint { .. } => {
+            "give the checkpoint that was kept of this ledger, or the ledger that it is of; if this should \
+             be that ledger, it was replaced"
+        }
+        Error::NothingImported => {
+            "verify without --imported; for the old file alone, use --profile 0.1"
+        }
+        Error::NothingToRead => "name a ledger or a file of records",
+        Error::Untrusted { path } => {
+            let path = path.display();
+            return Some(format!(
+                "`carbon-ops ledger verify {path}` tells which, and --trust names it"
+            ));
+        }
+        Error::Invalid { path } => {
+            let path = path.display();
+            return Some(format!("`carbon-ops ledger verify {path}` says what is wrong"));
+        }
+        Error::NoRecord { .. } => {
+            "give a file with one record, LEDGER:SEQ, or the number of an entry of the default ledger"
+        }
+        Error::NoWitness(_) => {
+            "it is an address, a plus sign and the verifier key that `carbon-ops witness init` prints, such \
+             as https://witness.example+witness.example/w1+1234abcd+BASE64"
+        }
+        Error::OtherTiles { .. } => {
+            "remove the directory `tile`, which is made again from the lines"
+        }
+        Error::NotCovered { .. } => {
+            "`carbon-ops ledger checkpoint` signs one for the entries that there are"
+        }
+        Error::NotSignedFor { .. } => {
+            "run `carbon-ops ledger verify`; if that is well, remove the directory `tile` beside it"
         }
         _ => return None,
     };
@@ -135,6 +216,7 @@ fn of_ledger(error: &LedgerError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
+    use carbon_ops::proof::verify::Status;
 
     use super::*;
     use crate::render::describe;
@@ -179,8 +261,19 @@ mod tests {
             Status::Rewritten,
             Status::TornTail,
         ];
-        assert_eq!(all.map(exit_code), [0, 1, 2, 3, 4]);
+        assert_eq!(all.map(|status| exit_code(Answer::of(status))), [0, 1, 2, 3, 4]);
         let all = [PackStatus::Valid, PackStatus::Tampered, PackStatus::Untrusted];
-        assert_eq!(all.map(pack_exit_code), [0, 1, 2]);
+        assert_eq!(all.map(|status| exit_code(of_pack(status))), [0, 1, 2]);
+        let not_well = [
+            (Answer::OtherImport, 1),
+            (Answer::FalseCosignature, 1),
+            (Answer::Incomplete, 1),
+            (Answer::Newer, 2),
+            (Answer::CompletenessUnknown, 2),
+            (Answer::NotWitnessed, 2),
+        ];
+        for (answer, code) in not_well {
+            assert_eq!(exit_code(answer), code, "{answer:?}");
+        }
     }
 }

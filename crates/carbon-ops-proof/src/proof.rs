@@ -197,7 +197,8 @@ impl Proof {
         };
         let (line, rest) = extra.split_at(end);
         let chain = Chain::parse(rest.get(1..).unwrap_or_default());
-        let chain = chain.ok_or(ProofFault::Form("what follows its entry does not say who may sign"))?;
+        let chain =
+            chain.ok_or(ProofFault::Form("what follows its entry does not say who may sign"))?;
         Ok((line, Some(chain)))
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::append::Rotation;
 use carbon_ops::ledger::keys::{
-    KeyOrigin, Protection, PublicKey, SecretKey, Signer as _, add_to_trust_file,
+    KeyOrigin, Protection, PublicKey, SecretKey, Signer as _, TrustedKey, add_to_trust_file,
     create_secret_under, load_public, load_secret, remove_from_trust_file, replace_secret,
     trust_from, trusted_in_file,
 };
@@ -385,7 +385,7 @@ fn trust(args: &KeysTrust, store: &Store, out: &mut impl Write) -> Result<u8> {
     if args.list {
         return list_trusted(args, store, &file, out);
     }
-    let mut done: Vec<(PublicKey, &str, &str)> = Vec::new();
+    let mut done: Vec<(TrustedKey, &str, &str)> = Vec::new();
     if let Some(key) = args.remove {
         if !remove_from_trust_file(&file, key)? {
             bail!("{} is not in {}", key.fingerprint(), file.display());
@@ -406,7 +406,7 @@ fn trust(args: &KeysTrust, store: &Store, out: &mut impl Write) -> Result<u8> {
         let keys: Vec<Value> = done
             .iter()
             .map(|(key, change, _)| {
-                json!({ "public_key": key.to_hex(), "fingerprint": key.fingerprint(),
+                json!({ "public_key": hex(*key), "fingerprint": key.fingerprint(),
                     "change": change })
             })
             .collect();
@@ -428,14 +428,14 @@ fn list_trusted(args: &KeysTrust, store: &Store, file: &Path, out: &mut impl Wri
     }
     for path in store.key_files() {
         let comment = format!("own key, in {}", path.display());
-        keys.push((store.public(&path)?, comment, Some(path)));
+        keys.push((store.public(&path)?.into(), comment, Some(path)));
     }
     if args.json {
         let keys: Vec<Value> = keys
             .iter()
             .map(|(key, comment, path)| {
                 let own = path.as_ref().map(|path| path.display().to_string());
-                json!({ "public_key": key.to_hex(), "fingerprint": key.fingerprint(),
+                json!({ "public_key": hex(*key), "fingerprint": key.fingerprint(),
                     "comment": comment, "own_key_file": own })
             })
             .collect();
@@ -445,9 +445,17 @@ fn list_trusted(args: &KeysTrust, store: &Store, file: &Path, out: &mut impl Wri
         return Ok(0);
     }
     for (key, comment, _) in keys {
-        writeln!(out, "{key} {}  {comment}", key.fingerprint())?;
+        match key.key() {
+            Some(key) => writeln!(out, "{key} {}  {comment}", key.fingerprint())?,
+            None => writeln!(out, "{}  {comment}", key.fingerprint())?,
+        }
     }
     Ok(0)
+}
+
+/// Of a key that is known by its fingerprint alone there are no digits.
+fn hex(key: TrustedKey) -> Option<String> {
+    key.key().map(PublicKey::to_hex)
 }
 
 fn place(path: Option<&Path>, settings: &Settings, env: &Env) -> Result<PathBuf> {

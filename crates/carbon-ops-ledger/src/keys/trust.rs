@@ -69,11 +69,7 @@ pub fn trusted_in_file(path: &Path) -> Result<Vec<(TrustedKey, String)>> {
 /// # Errors
 ///
 /// As [`load_trust`], and when the file cannot be written.
-pub fn add_to_trust_file(
-    path: &Path,
-    key: impl Into<TrustedKey>,
-    comment: &str,
-) -> Result<bool> {
+pub fn add_to_trust_file(path: &Path, key: impl Into<TrustedKey>, comment: &str) -> Result<bool> {
     let key = key.into();
     if trusted_in_file(path)?.iter().any(|(known, _)| *known == key) {
         return Ok(false);

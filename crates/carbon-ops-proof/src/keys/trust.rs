@@ -95,7 +95,8 @@ impl FromStr for TrustedKey {
 }
 
 fn no_key() -> Error {
-    let reason = "it is named by 64 hexadecimal digits, or by its fingerprint, SHA256: and 43 characters";
+    let reason =
+        "it is named by 64 hexadecimal digits, or by its fingerprint, SHA256: and 43 characters";
     Error::InvalidKey { reason: reason.to_owned() }
 }
 
@@ -189,6 +190,11 @@ impl Trust {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.named.is_empty()
+    }
+
+    /// What is trusted: keys in order of their bytes, then fingerprints.
+    pub fn iter(&self) -> impl Iterator<Item = TrustedKey> {
+        self.named.iter().copied()
     }
 
     /// The trusted keys that are known themselves, in order of their bytes: with them something can be
