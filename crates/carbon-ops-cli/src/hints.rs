@@ -118,6 +118,15 @@ fn of_engine(error: &Error) -> Option<String> {
             "give the checkpoint that was kept of this ledger, or the ledger that it is of; if this should \
              be that ledger, it was replaced"
         }
+        Error::NoWriter { .. } => {
+            "its writer can let one join: `carbon-ops keys prove` here, then `keys rotate --add` there"
+        }
+        Error::SeveralWriters { .. } => "name the one that will sign with --signer",
+        Error::NotStolen => "add --reason key_compromise",
+        Error::NotToJoin { .. } => {
+            "`carbon-ops ledger verify` says what is wrong; `carbon-ops keys trust` adds a key"
+        }
+        Error::NoAgreement(_) => "give what `carbon-ops keys prove` printed",
         Error::NothingImported => {
             "verify without --imported; for the old file alone, use --profile 0.1"
         }

@@ -32,6 +32,16 @@ pub enum Error {
     Legacy { path: PathBuf },
     #[error("{} is a checkpoint of the ledger {of}, and {} is the ledger {id}", kept.display(), path.display())]
     OtherCheckpoint { kept: PathBuf, of: LedgerId, path: PathBuf, id: LedgerId },
+    #[error("none of the keys here may write to {}", ledger.display())]
+    NoWriter { ledger: PathBuf },
+    #[error("several keys may write to {}", path.display())]
+    SeveralWriters { path: PathBuf },
+    #[error("entries are suspect only of a stolen key")]
+    NotStolen,
+    #[error("{} is not one to join: it is not valid, or its first key is not trusted here", path.display())]
+    NotToJoin { path: PathBuf },
+    #[error("{0:?} is no key with its proof")]
+    NoAgreement(String),
     #[error("the ledger's first entry pins no imported file")]
     NothingImported,
     #[error("there is nothing to read")]

@@ -19,6 +19,7 @@ mod error;
 pub mod gpus;
 mod head;
 pub mod host;
+pub mod keys;
 pub mod measure;
 pub mod price;
 pub mod prove;

@@ -85,8 +85,7 @@ pub struct Opened<'k> {
 
 impl Store {
     pub fn of(settings: &Settings, env: &Env) -> Result<Self> {
-        let place =
-            |setting: &Setting<Option<PathBuf>>| setting.value.clone().ok_or_else(|| Error::NoHome);
+        let place = |setting: &Setting<Option<PathBuf>>| setting.value.clone().ok_or(Error::NoHome);
         Ok(Self {
             ledger: place(&settings.ledger)?,
             ledger_is_default: settings.ledger.origin == Origin::Default,
@@ -232,7 +231,7 @@ impl Store {
 
     /// The file of trusted keys.
     pub fn trust_file(&self) -> Result<PathBuf> {
-        Ok(self.data_home.as_ref().ok_or_else(|| Error::NoHome)?.join(TRUST_FILE))
+        Ok(self.data_home.as_ref().ok_or(Error::NoHome)?.join(TRUST_FILE))
     }
 
     /// Every key file: the one that signs first, then those beside it and in the data home.

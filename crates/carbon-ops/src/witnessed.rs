@@ -51,7 +51,7 @@ impl Witnessed {
                 let quorum = if judged.quorum_met() { Quorum::Met } else { Quorum::NotMet };
                 let size = judged.head.size;
                 let text = format!("of the checkpoint of {size} lines {judged}");
-                let cosigned = judged.cosigned.iter().map(|(name, time)| (name.to_string(), *time));
+                let cosigned = judged.cosigned.iter().map(|(name, time)| (name.clone(), *time));
                 let (cosigned, missing) = (cosigned.collect(), judged.missing.clone());
                 Self { quorum, text, judged: Some(Judged { size, cosigned, missing }) }
             }
