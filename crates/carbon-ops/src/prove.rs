@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use carbon_ops_ledger::pack::PackError;
 use carbon_ops_ledger::tile::DirTiles;
-use carbon_ops_proof::checkpoint::CHECKPOINT_FILE;
+use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use carbon_ops_proof::keys::{PublicKey, Trust};
-use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note};
+use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note, NoteError};
 use carbon_ops_proof::proof::Proof;
 use carbon_ops_proof::roster::Roster;
 
@@ -50,19 +50,31 @@ pub fn prove(ledger: &Path, seq: u64) -> Result<Proof> {
     Ok(proof)
 }
 
-/// The keys whose checkpoints of a ledger on disk are believed: those that are trusted, and those that may sign
-/// by the ledger's own word, if the key that began it is trusted.
+/// Whether a checkpoint of a ledger on disk, which has `there` lines, is believed: signed by a key that is
+/// trusted, or by one that may sign by the ledger's own word, if the key that began it is trusted. Only for
+/// the latter the ledger is read.
 ///
 /// # Errors
 ///
-/// When the ledger cannot be read.
-pub fn believed(ledger: &Path, size: u64, trust: &Trust) -> Result<Vec<PublicKey>> {
-    let roster = Roster::of_lines(&mut open(ledger)?, size).with_context(|| cannot_read(ledger))?;
+/// When it is not, and when the ledger cannot be read.
+pub fn believe(
+    ledger: &Path,
+    (checkpoint, note): (&Checkpoint, &Note),
+    there: u64,
+    trust: &Trust,
+) -> Result<()> {
     let mut keys: Vec<PublicKey> = trust.keys().collect();
+    match checkpoint.signed_by(note, &keys) {
+        Err(NoteError::Unsigned) => {}
+        signed => return Ok(signed.map(drop)?),
+    }
+    let size = checkpoint.size.min(there);
+    let roster = Roster::of_lines(&mut open(ledger)?, size).with_context(|| cannot_read(ledger))?;
     if trust.contains(roster.genesis_key()) {
         keys.extend(roster.keys_at(size));
     }
-    Ok(keys)
+    checkpoint.signed_by(note, &keys)?;
+    Ok(())
 }
 
 /// The tiles and lines of a ledger file.

@@ -2,7 +2,7 @@
 //! named, and whoever signs by now.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use carbon_ops_ledger::keys::{PublicKey, SecretKey, Trust, trust_from};
 use carbon_ops_ledger::pack::{Contents, PackStatus, Selection, verify_pack, write_pack};
@@ -14,6 +14,7 @@ use carbon_ops_proof::note::Note;
 use carbon_ops_proof::proof::{Proof, ProofFault};
 use carbon_ops_proof::verify::{Anchor, AnchorKind, Status, verify_against};
 
+use crate::frozen::frozen;
 use crate::support::{LEDGER_ID, key, lines, other_key, second_key};
 
 /// A frozen ledger, and the key that signs its checkpoint.
@@ -31,17 +32,19 @@ fn third_key() -> SecretKey {
 
 fn checkpoint(file: &[u8], by: &SecretKey) -> Note {
     let mut tree = Frontier::new();
-    lines(file).iter().for_each(|line| tree.push(leaf_hash(&line[..line.len() - 1])));
+    for line in lines(file) {
+        tree.push(leaf_hash(&line[..line.len() - 1]));
+    }
     let ledger_id = LedgerId(LEDGER_ID);
     Checkpoint { ledger_id, size: tree.size(), root: tree.root() }.sign(by).unwrap()
 }
 
-fn proof(path: &PathBuf, note: &Note, seq: u64) -> Proof {
+fn proof(path: &Path, note: &Note, seq: u64) -> Proof {
     let open = || DirTiles::open(None, path).unwrap();
     Proof::make(&mut open(), open(), note, seq).unwrap()
 }
 
-fn pack(path: &std::path::Path, note: &Note, selection: &str) -> Vec<u8> {
+fn pack(path: &Path, note: &Note, selection: &str) -> Vec<u8> {
     let selection: Selection = selection.parse().unwrap();
     let contents =
         Contents { checkpoint: note, selection: &selection, earlier: None, policy: None };
@@ -51,7 +54,7 @@ fn pack(path: &std::path::Path, note: &Note, selection: &str) -> Vec<u8> {
 }
 
 /// What each kind of thing says: trusted or not; anything else fails.
-fn verdicts(path: &PathBuf, signer: &SecretKey, trust: &Trust) -> [bool; 5] {
+fn verdicts(path: &Path, signer: &SecretKey, trust: &Trust) -> [bool; 5] {
     let file = fs::read(path).unwrap();
     let note = checkpoint(&file, signer);
     let ledger = |anchors: &[Anchor]| {
@@ -160,6 +163,8 @@ fn a_proof_carries_who_may_sign_and_no_flipped_bit_or_missing_line_of_that_passe
         assert_eq!(proven.genesis_key, Some(key().public_key()));
     }
     let good = proof(&path, &note, 4);
+    let text = good.to_string();
+    assert_eq!(frozen("rotated-4.tlog-proof", text.as_bytes()), text.as_bytes());
     let extra = good.extra.clone().unwrap();
     let check = |extra: Vec<u8>| Proof { extra: Some(extra), ..good.clone() }.check(&trust);
     // Without its last change, the proof says less, and nothing false: whoever signed the checkpoint

@@ -18,7 +18,7 @@ use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
 use crate::hints;
 use crate::{REWRITTEN, render::plain};
 use carbon_ops::env::Env;
-use carbon_ops::prove::{believed, open};
+use carbon_ops::prove::{believe, open};
 use carbon_ops::settings::Settings;
 use carbon_ops::verify::{Answer, file, read_limited, read_policy, trust};
 use carbon_ops::witnessed::Witnessed;
@@ -136,9 +136,8 @@ pub(super) fn consistency(
     let mut roots = Vec::new();
     for (size, given) in [(&old, &args.old), (&new, &args.new)] {
         if let Some((checkpoint, note)) = &size.signed {
-            let keys = believed(&path, size.lines.min(there), &trust)?;
-            let signed = checkpoint.signed_by(note, &keys);
-            signed.with_context(|| format!("cannot use the checkpoint {given}"))?;
+            believe(&path, (checkpoint, note), there, &trust)
+                .with_context(|| format!("cannot use the checkpoint {given}"))?;
         }
         if size.lines > there {
             let reason = format!("{} has {there} lines, fewer than {}", path.display(), size.lines);
