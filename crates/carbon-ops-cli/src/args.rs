@@ -290,7 +290,7 @@ pub(crate) struct Estimate {
     #[arg(long, requires_all = ["energy", "from"], conflicts_with_all = ["json", "intensity"])]
     pub(crate) buckets: bool,
 
-    /// Derive the numbers of a record again: a file with one record, or LEDGER:SEQ
+    /// Derive the numbers of a record again: a file with one record, LEDGER:SEQ, or SEQ of the default ledger
     #[arg(long, value_name = "RECORD", conflicts_with_all = ["energy", "records", "ledger"])]
     pub(crate) recompute: Option<String>,
 
@@ -309,7 +309,7 @@ Examples:
 The rating is that of carbon-ops 0.1, the equivalents are the US EPA's; --json names each source.
 Exit code: 0 done; 2 could not do it.")]
 pub(crate) struct Label {
-    /// A file with one record, or LEDGER:SEQ
+    /// A file with one record, LEDGER:SEQ, or SEQ of the default ledger
     #[arg(required_unless_present = "grams")]
     pub(crate) record: Option<String>,
 
@@ -339,8 +339,8 @@ pub(crate) struct Aggregate {
     #[arg(long, value_name = "WHAT", default_value = "all")]
     pub(crate) by: GroupBy,
 
-    /// Trusted keys: a file with one public key in hex per line, or a public key in hex
-    #[arg(long, value_name = "FILE|HEX")]
+    /// Trusted keys: a public key in hex, its fingerprint, or a file with one of these per line
+    #[arg(long, value_name = "KEY|FILE")]
     pub(crate) trust: Option<String>,
 
     /// Count records of simulated sensors, too
@@ -435,8 +435,8 @@ pub(crate) struct Anomaly {
     #[arg(long)]
     pub(crate) robust: bool,
 
-    /// Trusted keys: a file with one public key in hex per line, or a public key in hex
-    #[arg(long, value_name = "FILE|HEX")]
+    /// Trusted keys: a public key in hex, its fingerprint, or a file with one of these per line
+    #[arg(long, value_name = "KEY|FILE")]
     pub(crate) trust: Option<String>,
 
     /// Judge records of simulated sensors, too
@@ -701,8 +701,8 @@ pub(crate) struct LedgerVerify {
     #[arg(long, value_name = "FORMAT", default_value = "v1")]
     pub(crate) profile: Profile,
 
-    /// Trusted keys: a file with one public key in hex per line, or a public key in hex
-    #[arg(long, value_name = "FILE|HEX")]
+    /// Trusted keys: a public key in hex, its fingerprint, or a file with one of these per line
+    #[arg(long, value_name = "KEY|FILE")]
     pub(crate) trust: Option<String>,
 
     /// The ledger file of version 0.1 that this ledger continues: is it the one that was imported?
@@ -777,7 +777,7 @@ pub(crate) struct LedgerImport {
 
     /// Trusted keys of the old ledger: a file with one public key in hex per line, or a public key
     /// in hex
-    #[arg(long, value_name = "FILE|HEX")]
+    #[arg(long, value_name = "KEY|FILE")]
     pub(crate) trust: Option<String>,
 
     /// Import even what does not verify; the new ledger says so for ever
@@ -890,8 +890,8 @@ pub(crate) struct LedgerVerifyPack {
     /// The pack
     pub(crate) file: PathBuf,
 
-    /// Trusted keys: a file with one public key in hex per line, or a public key in hex
-    #[arg(long, value_name = "FILE|HEX")]
+    /// Trusted keys: a public key in hex, its fingerprint, or a file with one of these per line
+    #[arg(long, value_name = "KEY|FILE")]
     pub(crate) trust: Option<String>,
 
     /// Policy (C2SP tlog-policy) whose quorum of witnesses must have cosigned; that in the pack is its
@@ -922,7 +922,8 @@ Example:
   carbon-ops ledger prove 17 --out 17.tlog-proof
   carbon-ops ledger check-proof 17.tlog-proof --trust 03a107bf…   # by somebody else, offline")]
 pub(crate) struct LedgerProve {
-    /// The record's number, its `seq`
+    /// The record's number, its `seq`: 17 or @17
+    #[arg(value_parser = entry_number)]
     pub(crate) seq: u64,
 
     /// Ledger directory; the default ledger without it
@@ -945,8 +946,8 @@ pub(crate) struct LedgerCheckProof {
     /// The proof
     pub(crate) file: PathBuf,
 
-    /// Trusted keys: a file with one public key in hex per line, or a public key in hex
-    #[arg(long, value_name = "FILE|HEX")]
+    /// Trusted keys: a public key in hex, its fingerprint, or a file with one of these per line
+    #[arg(long, value_name = "KEY|FILE")]
     pub(crate) trust: Option<String>,
 
     /// Policy (C2SP tlog-policy) whose quorum of witnesses must have cosigned the checkpoint
@@ -973,7 +974,7 @@ pub(crate) struct LedgerConsistency {
     pub(crate) path: Option<PathBuf>,
 
     /// Trusted keys for checkpoints: a file with one public key in hex per line, or a public key in hex
-    #[arg(long, value_name = "FILE|HEX")]
+    #[arg(long, value_name = "KEY|FILE")]
     pub(crate) trust: Option<String>,
 
     /// Print as JSON
@@ -1143,4 +1144,10 @@ fn power(text: &str) -> Result<Watts, String> {
     };
     let watts: f64 = number.trim_end().parse().map_err(|_| wrong())?;
     Watts::new(watts * scale).map_err(|error| format!("{text:?}: {error}"))
+}
+
+/// The number of an entry, as it is written alone or, as for records, with an `@`.
+fn entry_number(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix('@').unwrap_or(text);
+    number.parse().map_err(|error: std::num::ParseIntError| error.to_string())
 }

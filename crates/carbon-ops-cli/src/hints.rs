@@ -4,10 +4,10 @@
 //! Errors of this command's own carry their remedies on a line that begins with `hint:`.
 
 use std::error::Error as StdError;
+use std::io::ErrorKind;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use carbon_ops::Fault;
 use carbon_ops::estimate::embodied::{self, Expected};
 use carbon_ops::estimate::intensity::signal::UnknownSignal;
 use carbon_ops::estimate::intensity::{Impossible, NotForInventory};
@@ -17,30 +17,31 @@ use carbon_ops::estimate::{sci, span, uncertainty};
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::pack::{PackError, PackStatus};
 use carbon_ops::ledger::witness::WitnessDirError;
-use carbon_ops::proof::verify::Status;
 use carbon_ops::record::{self, Deployment, upstream};
+use carbon_ops::{Fault, Other};
 
 use crate::hints_grid;
+use carbon_ops::verify::Answer;
 
-/// The exit code of a verification: 0 valid, 1 tampered, 2 could not be checked for want of a trusted
-/// key, 3 cut off or rewritten since it was signed for, 4 valid up to a torn end.
-pub(crate) fn exit_code(status: Status) -> u8 {
-    match status {
-        Status::Valid => 0,
-        Status::Untrusted => 2,
-        Status::Rewritten => 3,
-        Status::TornTail => 4,
+/// The exit code of an answer: 0 yes, 1 no, 2 could not be checked, 3 cut off or rewritten since it was
+/// signed for, 4 valid up to a torn end.
+pub(crate) fn exit_code(answer: Answer) -> u8 {
+    match answer {
+        Answer::Valid => 0,
+        Answer::Untrusted | Answer::Newer | Answer::CompletenessUnknown | Answer::NotWitnessed => 2,
+        Answer::Rewritten => 3,
+        Answer::TornTail => 4,
         // What a later version finds is not well either.
         _ => 1,
     }
 }
 
-/// As [`exit_code`], of a pack: 0, 1 or 2.
-pub(crate) fn pack_exit_code(status: PackStatus) -> u8 {
+/// The answer of a pack.
+pub(crate) fn of_pack(status: PackStatus) -> Answer {
     match status {
-        PackStatus::Valid => 0,
-        PackStatus::Untrusted => 2,
-        _ => 1,
+        PackStatus::Valid => Answer::Valid,
+        PackStatus::Untrusted => Answer::Untrusted,
+        _ => Answer::Tampered,
     }
 }
 
@@ -65,35 +66,108 @@ pub(crate) fn hint(error: &anyhow::Error) -> Vec<String> {
 }
 
 /// What to do about what cannot be had.
-fn of_fault(fault: &Fault) -> Option<&'static str> {
-    match fault {
-        Fault::OneCategory(_) => {
-            Some("leave out --upstream; of machines of your own, --deployment own")
-        }
-        Fault::TwoSources { .. } => Some("--provider electricity_maps has both"),
-        Fault::NoEnergy => {
-            Some("energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w or series")
-        }
+fn of_fault(fault: &Fault) -> Option<String> {
+    let text = match fault {
+        Fault::OneCategory(_) => "leave out --upstream; of machines of your own, --deployment own",
+        Fault::TwoSources { .. } => "--provider electricity_maps has both",
+        Fault::NoEnergy => "energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w or series",
         Fault::NotAnEnergy(_) => {
-            Some("a finite number that is at least 0; leave out the span if it was not measured")
+            "a finite number that is at least 0; leave out the span if it was not measured"
         }
-        Fault::NotAnInstant { .. } => Some(
-            "2026-03-01T00:00:00Z, or with an offset such as +01:00; a date is its midnight in UTC",
-        ),
-        Fault::UnknownColumn(_) => Some(
+        Fault::NotAnInstant { .. } => {
+            "2026-03-01T00:00:00Z, or with an offset such as +01:00; a date is its midnight in UTC"
+        }
+        Fault::UnknownColumn(_) => {
             "start, end, energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w, zone, pue, id, host, host_id, \
-             label.NAME",
-        ),
-        Fault::NoConfiguration(_) => {
-            Some("create it, or leave out --config and CARBON_CONFIG_PATH")
+             label.NAME"
         }
+        Fault::NoConfiguration(_) => "create it, or leave out --config and CARBON_CONFIG_PATH",
         Fault::FoundConfiguration => {
-            Some("this file was found, not named; name another one with --config")
+            "this file was found, not named; name another one with --config"
         }
-        Fault::PueBelowOne(_) => Some("it is the energy of the site over that of its computers"),
-        Fault::NoProcess(_) => Some("`pgrep -f NAME` finds its number"),
-        _ => None,
-    }
+        Fault::PueBelowOne(_) => "it is the energy of the site over that of its computers",
+        Fault::NoProcess(_) => "`pgrep -f NAME` finds its number",
+        Fault::NoDefaultLedger => "give its path",
+        Fault::NoHome => "give --ledger DIR and CARBON_OPS_KEY, or --no-ledger",
+        Fault::CannotOpen { .. } => {
+            "give the path of a ledger, or make the default one with a first `carbon-ops run`"
+        }
+        Fault::NoLedger { path } => {
+            return Some(format!("make it with `carbon-ops ledger init {}`", path.display()));
+        }
+        Fault::NoKey { path } => {
+            return Some(format!("make one with `carbon-ops keys generate {}`", path.display()));
+        }
+        Fault::CannotWrite(
+            LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. },
+        ) => {
+            let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            let first = if full { "make room there" } else { "make it writable" };
+            return Some(format!(
+                "{first}, name another ledger with --ledger, or give --no-ledger"
+            ));
+        }
+        Fault::NotALedger { path, what } => {
+            let path = path.display();
+            return Some(match what {
+                Other::Pack => format!("`carbon-ops ledger verify-pack {path}` verifies it"),
+                Other::Proof => format!("`carbon-ops ledger check-proof {path}` verifies it"),
+                _ => "give the path of a ledger: its directory, or a copy of its file".to_owned(),
+            });
+        }
+        Fault::Legacy { path } => {
+            let path = path.display();
+            return Some(format!(
+                "`carbon-ops ledger verify --profile 0.1 {path}` verifies it, and `ledger import` \
+                 continues it"
+            ));
+        }
+        Fault::OtherCheckpoint { .. } => {
+            "give the checkpoint that was kept of this ledger, or the ledger that it is of; if this should \
+             be that ledger, it was replaced"
+        }
+        Fault::NoWriter { .. } => {
+            "its writer can let one join: `carbon-ops keys prove` here, then `keys rotate --add` there"
+        }
+        Fault::SeveralWriters { .. } => "name the one that will sign with --signer",
+        Fault::NotStolen => "add --reason key_compromise",
+        Fault::NotToJoin { .. } => {
+            "`carbon-ops ledger verify` says what is wrong; `carbon-ops keys trust` adds a key"
+        }
+        Fault::NoAgreement(_) => "give what `carbon-ops keys prove` printed",
+        Fault::NothingImported => {
+            "verify without --imported; for the old file alone, use --profile 0.1"
+        }
+        Fault::NothingToRead => "name a ledger or a file of records",
+        Fault::Untrusted { path } => {
+            let path = path.display();
+            return Some(format!(
+                "`carbon-ops ledger verify {path}` tells which, and --trust names it"
+            ));
+        }
+        Fault::Invalid { path } => {
+            let path = path.display();
+            return Some(format!("`carbon-ops ledger verify {path}` says what is wrong"));
+        }
+        Fault::NoRecord { .. } => {
+            "give a file with one record, LEDGER:SEQ, or the number of an entry of the default ledger"
+        }
+        Fault::NoWitness(_) => {
+            "it is an address, a plus sign and the verifier key that `carbon-ops witness init` prints, such \
+             as https://witness.example+witness.example/w1+1234abcd+BASE64"
+        }
+        Fault::OtherTiles { .. } => {
+            "remove the directory `tile`, which is made again from the lines"
+        }
+        Fault::NotCovered { .. } => {
+            "`carbon-ops ledger checkpoint` signs one for the entries that there are"
+        }
+        Fault::NotSignedFor { .. } => {
+            "run `carbon-ops ledger verify`; if that is well, remove the directory `tile` beside it"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// Reads the value of an argument; what to do about one that cannot be read follows on lines of its own.
@@ -107,7 +181,7 @@ where
 /// What to do about one cause that is an error of the libraries.
 fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(fault) = cause.downcast_ref::<Fault>() {
-        return of_fault(fault).map(str::to_owned);
+        return of_fault(fault);
     }
     // What stops a pipeline is shared by all whose entries it took.
     let shared = cause.downcast_ref::<Arc<LedgerError>>().map(AsRef::as_ref);
@@ -281,6 +355,7 @@ fn of_ledger(error: &LedgerError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
+    use carbon_ops::proof::verify::Status;
 
     use super::*;
     use crate::render::describe;
@@ -355,8 +430,19 @@ mod tests {
             Status::Rewritten,
             Status::TornTail,
         ];
-        assert_eq!(all.map(exit_code), [0, 1, 2, 3, 4]);
+        assert_eq!(all.map(|status| exit_code(Answer::of(status))), [0, 1, 2, 3, 4]);
         let all = [PackStatus::Valid, PackStatus::Tampered, PackStatus::Untrusted];
-        assert_eq!(all.map(pack_exit_code), [0, 1, 2]);
+        assert_eq!(all.map(|status| exit_code(of_pack(status))), [0, 1, 2]);
+        let not_well = [
+            (Answer::OtherImport, 1),
+            (Answer::FalseCosignature, 1),
+            (Answer::Incomplete, 1),
+            (Answer::Newer, 2),
+            (Answer::CompletenessUnknown, 2),
+            (Answer::NotWitnessed, 2),
+        ];
+        for (answer, code) in not_well {
+            assert_eq!(exit_code(answer), code, "{answer:?}");
+        }
     }
 }

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Command::Monitor(args) => commands::monitor::run(args, &env, config, &mut out),
         Command::Estimate(args) => commands::estimate::run(args, &env, config, &mut out),
         Command::Aggregate(args) => commands::aggregate::run(args, &env, config, &mut out),
-        Command::Label(args) => commands::label::run(args, &mut out),
+        Command::Label(args) => commands::label::run(args, &env, config, &mut out),
         Command::Anomaly(args) => commands::anomaly::run(args, &env, config, &mut out),
         Command::Ledger(command) => commands::ledger::run(command, &env, config, &mut out),
         Command::Witness(command) => commands::witness::run(command, &mut out),

@@ -14,5 +14,5 @@ pub use file::{
     load_secret_under, replace_secret,
 };
 pub use trust::{
-    add_to_trust_file, load_trust, remove_from_trust_file, trust_from_file_or_hex, trusted_in_file,
+    add_to_trust_file, load_trust, remove_from_trust_file, trust_from, trusted_in_file,
 };

@@ -30,6 +30,7 @@ use carbon_ops_proof::keys::{PublicKey, Signer};
 use crate::error::{Error, Result};
 
 mod append;
+mod document;
 mod fault;
 mod python;
 #[cfg(test)]
@@ -38,6 +39,7 @@ mod value;
 mod verify;
 
 pub use append::append;
+pub use document::{Document, verify_document};
 pub use fault::{Fault, MAX_LINE_BYTES};
 pub use value::{Members, Value};
 pub use verify::{FaultReport, KeyReport, Report, verify};

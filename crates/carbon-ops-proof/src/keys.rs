@@ -9,12 +9,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use base64ct::{Base64Unpadded, Encoding};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ed25519_dalek::{Signer as _, Verifier as _};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::hex;
@@ -23,7 +21,7 @@ use crate::hex;
 mod tests;
 mod trust;
 
-pub use trust::Trust;
+pub use trust::{Trust, TrustedKey};
 
 /// The prime of Curve25519, 2^255 − 19, little-endian (RFC 8032 section 5.1). A y coordinate at or
 /// above it has a second encoding below it.
@@ -107,20 +105,6 @@ impl PublicKey {
     #[must_use]
     pub fn to_hex(self) -> String {
         base16ct::lower::encode_string(self.0.as_bytes())
-    }
-
-    /// `SHA256:` and the unpadded base64 of the SHA-256 of the 32 raw bytes. The form is that of
-    /// OpenSSH; the value is not what `ssh-keygen -l` prints, which hashes its own framing too.
-    ///
-    /// ```
-    /// let key = carbon_ops_proof::keys::SecretKey::from_seed(&[7; 32]).public_key();
-    /// assert!(key.fingerprint().starts_with("SHA256:"));
-    /// assert_eq!(key.fingerprint().len(), 7 + 43);
-    /// ```
-    #[must_use]
-    pub fn fingerprint(self) -> String {
-        let hash = Sha256::digest(self.0.as_bytes());
-        format!("SHA256:{}", Base64Unpadded::encode_string(&hash))
     }
 
     /// Whether `signature` is a valid signature of `message`, strictly.

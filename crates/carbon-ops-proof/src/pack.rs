@@ -17,6 +17,7 @@ mod check;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use build::key_changes;
 pub use build::{Contents, LineSource, PackError, Packed, write_pack_from};
 pub use check::{PackFault, PackReport, PackStatus, verify_pack};
 
@@ -122,7 +123,7 @@ impl fmt::Display for Selection {
 
 /// A line of the pack's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Frame {
+pub(crate) enum Frame {
     /// The first line.
     Head {
         ledger_id: String,
@@ -149,7 +150,7 @@ enum Frame {
 
 impl Frame {
     /// The line, with its newline.
-    fn line(&self) -> Vec<u8> {
+    pub(crate) fn line(&self) -> Vec<u8> {
         let hashes = |hashes: &[TreeHash]| {
             Value::Array(hashes.iter().map(|hash| Value::from(hash.to_string())).collect())
         };
@@ -199,7 +200,7 @@ impl Frame {
     }
 
     /// Reads a line without its newline; what is accepted is written as the same bytes.
-    fn parse(line: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         let Ok(Value::Object(object)) = crate::canonical::parse(line) else { return None };
         let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
         let number = |name: &str| object.get(name).and_then(Value::as_u64);

@@ -2,7 +2,9 @@
 //! (C2SP tlog-proof v1).
 //!
 //! The file carries the entry's line as its `extra`, the path to the root, and the signed checkpoint.
-//! Left out: building the tree, and saying what the entry means.
+//! Where others than the genesis key signed these, the lines follow in `extra` that say who may sign: so
+//! that who trusts the key that began the ledger needs to trust no other. Left out: building the tree, and
+//! saying what the entry means.
 
 use std::fmt;
 
@@ -14,10 +16,16 @@ use crate::keys::{PublicKey, Trust};
 use crate::merkle::{MAX_PROOF_HASHES, ProofError, TreeHash, leaf_hash, verify_inclusion};
 use crate::note::{MAX_NOTE_BYTES, Note, NoteError};
 
+mod build;
+mod chain;
+
+use chain::Chain;
+
 /// The first line of the file.
 const MAGIC: &str = "c2sp.org/tlog-proof@v1";
-/// The longest file that is read: a line in base64, a path, a checkpoint.
-pub const MAX_PROOF_BYTES: usize = MAX_NOTE_BYTES + 2 * MAX_LINE_BYTES;
+/// The longest file that is read: a line in base64, a path, a checkpoint, and thousands of changes of
+/// keys.
+pub const MAX_PROOF_BYTES: usize = MAX_NOTE_BYTES + 2 * MAX_LINE_BYTES + (16 << 20);
 
 /// Why a proof file proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +55,14 @@ pub enum ProofFault {
     /// The path does not lead from the entry to the root.
     #[error(transparent)]
     Path(#[from] ProofError),
+    /// An entry that says who may sign does not hold.
+    #[error("entry {seq} in the proof, which says who may sign: {reason}")]
+    Chain {
+        /// Its number.
+        seq: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl ProofFault {
@@ -60,7 +76,8 @@ impl ProofFault {
 /// The content of a proof file, not yet checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// The line without its newline, or other data that came along.
+    /// The line without its newline, and behind it the lines that say who may sign; or other data that
+    /// came along.
     pub extra: Option<Vec<u8>>,
     /// The entry's index, which is its `seq`.
     pub index: u64,
@@ -78,8 +95,10 @@ pub struct Proven {
     pub entry: Entry,
     /// The tree that it is in.
     pub checkpoint: Checkpoint,
-    /// The trusted key that signed the checkpoint.
+    /// The key that signed the checkpoint: a trusted one, or one that a trusted one let join.
     pub checkpoint_key: PublicKey,
+    /// The key that began the ledger, if it is trusted and so vouches for the two that signed.
+    pub genesis_key: Option<PublicKey>,
 }
 
 impl Proof {
@@ -117,15 +136,16 @@ impl Proof {
         if proof.to_string() == text { Ok(proof) } else { Err(refuse("it is not in its one form")) }
     }
 
-    /// Checks everything: the checkpoint was signed by a trusted key, the entry that the file carries
-    /// is in its tree at `index`, is a valid entry of the same ledger, and was signed by a trusted key.
+    /// Checks everything: the entry that the file carries is in the tree of the checkpoint at `index`, is
+    /// a valid entry of the same ledger, and both were signed by keys that are trusted, or that may sign
+    /// by what the file carries of the ledger, if the key that began it is trusted.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong.
     pub fn check(&self, trust: &Trust) -> Result<Proven, ProofFault> {
         let checkpoint = Checkpoint::of_note(&self.checkpoint)?;
-        let line = self.extra.as_deref().ok_or(ProofFault::NoEntry)?;
+        let (line, chain) = self.parts()?;
         verify_inclusion(
             leaf_hash(line),
             self.index,
@@ -133,20 +153,53 @@ impl Proof {
             checkpoint.root,
             &self.path,
         )?;
-        let keys: Vec<PublicKey> = trust.iter().collect();
+        let roster = chain.map(|chain| chain.roster(&checkpoint)).transpose()?;
+        let roster = roster.filter(|roster| trust.contains(roster.genesis_key()));
+        let entry = Entry::parse(line);
+        let mut keys: Vec<PublicKey> = trust.keys().collect();
+        // Of a fingerprint the key has to be presented.
+        keys.extend(entry.iter().map(Entry::signing_key).filter(|key| trust.contains(*key)));
+        keys.extend(roster.iter().flat_map(|roster| roster.keys_at(checkpoint.size)));
         let checkpoint_key = match checkpoint.signed_by(&self.checkpoint, &keys) {
             Err(NoteError::Unsigned) => return Err(ProofFault::UntrustedCheckpoint),
             other => other?,
         };
-        let entry = Entry::parse(line)?;
+        let entry = entry?;
         if entry.ledger_id() != checkpoint.ledger_id || entry.seq() != self.index {
             return Err(ProofFault::OtherEntry);
         }
         entry.verify_signature()?;
-        if !trust.contains(entry.signing_key()) {
-            return Err(ProofFault::UntrustedEntry(entry.signing_key().fingerprint()));
+        let key = entry.signing_key();
+        match &roster {
+            Some(roster) => roster.permits(key, self.index)?,
+            None if trust.contains(key) => {}
+            None => return Err(ProofFault::UntrustedEntry(key.fingerprint())),
         }
-        Ok(Proven { entry, checkpoint, checkpoint_key })
+        let genesis_key = roster.map(|roster| roster.genesis_key());
+        Ok(Proven { entry, checkpoint, checkpoint_key, genesis_key })
+    }
+
+    /// The key to be trusted for this proof: the one that began the ledger, where the file tells it, or
+    /// else the one that the entry says signed it. Nothing of it is checked.
+    #[must_use]
+    pub fn key_to_trust(&self) -> Option<PublicKey> {
+        let (line, chain) = self.parts().ok()?;
+        let first = chain.and_then(|chain| chain.first_line().map(<[u8]>::to_vec));
+        let entry = Entry::parse(&first.unwrap_or_else(|| line.to_vec())).ok()?;
+        Some(entry.signing_key())
+    }
+
+    /// The entry's line, and what follows it.
+    fn parts(&self) -> Result<(&[u8], Option<Chain>), ProofFault> {
+        let extra = self.extra.as_deref().ok_or(ProofFault::NoEntry)?;
+        let Some(end) = extra.iter().position(|byte| *byte == b'\n') else {
+            return Ok((extra, None));
+        };
+        let (line, rest) = extra.split_at(end);
+        let chain = Chain::parse(rest.get(1..).unwrap_or_default());
+        let chain =
+            chain.ok_or(ProofFault::Form("what follows its entry does not say who may sign"))?;
+        Ok((line, Some(chain)))
     }
 }
 

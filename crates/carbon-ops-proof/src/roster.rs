@@ -5,9 +5,11 @@
 //! reading files.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use crate::entry::{Control, Entry, Fault, KeyRotation, LedgerId};
 use crate::keys::PublicKey;
+use crate::pack::{LineSource, key_changes};
 
 #[cfg(test)]
 mod tests;
@@ -72,6 +74,28 @@ impl Roster {
         };
         genesis.authenticate(genesis.ledger_id(), &listed.keys)?;
         Ok(Self::of(genesis.signing_key(), listed.keys))
+    }
+
+    /// The roster after the first `size` lines, of which only those that say who may sign are looked into.
+    ///
+    /// # Errors
+    ///
+    /// When reading fails, or one of these does not hold.
+    pub fn of_lines(lines: &mut impl LineSource, size: u64) -> io::Result<Self> {
+        let mut roster: Option<Self> = None;
+        for seq in key_changes(lines, size)? {
+            let Some(line) = lines.line(seq)? else { break };
+            let entry = Entry::parse(&line).map_err(io::Error::other)?;
+            roster = Some(match roster {
+                None => Self::of_genesis(&entry).map_err(io::Error::other)?,
+                Some(mut roster) => {
+                    roster.authenticate(&entry, entry.ledger_id()).map_err(io::Error::other)?;
+                    roster.apply(&entry).map_err(io::Error::other)?;
+                    roster
+                }
+            });
+        }
+        roster.ok_or_else(|| io::Error::other(Fault::NoGenesis))
     }
 
     pub(crate) fn of(genesis_key: PublicKey, keys: Vec<PublicKey>) -> Self {

@@ -164,6 +164,10 @@ pub struct KeyReport {
     pub trusted: bool,
     /// Whether it signed the genesis, and so vouches for the others.
     pub genesis: bool,
+    /// The number of the entry through which it is trusted all the same: the genesis or a key rotation
+    /// that names it, if the key that signed the genesis is trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_through: Option<u64>,
     /// How many valid entries it signed.
     pub entries: u64,
     /// The number of the entry that added it; none for the keys of the genesis.

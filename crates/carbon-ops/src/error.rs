@@ -9,7 +9,7 @@ use std::io;
 use carbon_ops_grid::zones;
 use carbon_ops_ledger::Error as LedgerError;
 
-use crate::settings::MIN_SEGMENT_BYTES;
+use crate::fault::Fault;
 use crate::supervise::NotStarted;
 
 /// What functions of this library return.
@@ -35,66 +35,6 @@ pub struct Error(anyhow::Error);
 #[error("no counter of energy can be read: {0}")]
 pub(crate) struct NoCounters(pub(crate) String);
 
-/// What somebody asked for and cannot have, as facts. Fronts find their advice by the variant.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// Of machines that are not one's own, direct and upstream emissions are not told apart.
-    #[error("of {0} machines both parts of the electricity are one category")]
-    OneCategory(String),
-    /// Direct and life-cycle intensities of two sources.
-    #[error(
-        "{direct} has direct intensities and {lifecycle} those of the life cycle, and only what one source has \
-         of both can be split"
-    )]
-    TwoSources {
-        /// Who has the direct ones.
-        direct: &'static str,
-        /// Who has those of the life cycle.
-        lifecycle: &'static str,
-    },
-    /// A span without an energy.
-    #[error("no energy")]
-    NoEnergy,
-    /// An energy that is negative or not finite.
-    #[error("{0} kWh is no energy")]
-    NotAnEnergy(f64),
-    /// A text that is no instant.
-    #[error("{text:?} is no instant: {reason}")]
-    NotAnInstant {
-        /// The text.
-        text: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A column of a table that nobody knows.
-    #[error("unknown column {0:?}")]
-    UnknownColumn(String),
-    /// A segment that is too small to be worth a file.
-    #[error("{0} bytes are too few for a segment; {MIN_SEGMENT_BYTES} are the least")]
-    SegmentTooSmall(u64),
-    /// A configuration file that was named and is not there.
-    #[error("configuration file {} does not exist", .0.display())]
-    NoConfiguration(std::path::PathBuf),
-    /// A configuration file that nobody named has an error.
-    #[error("a configuration file was found here")]
-    FoundConfiguration,
-    /// The energy of a site is not less than that of its computers.
-    #[error("a PUE of {0} lies below 1")]
-    PueBelowOne(String),
-    /// A process that is not there.
-    #[error("no process {0} runs")]
-    NoProcess(i32),
-}
-
-/// There is no ledger, or no key to it.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no {what} in {}", path.display())]
-pub(crate) struct Missing {
-    pub(crate) what: &'static str,
-    pub(crate) path: std::path::PathBuf,
-}
-
 impl Error {
     fn any<E: std::error::Error + Send + Sync + 'static>(&self, is: impl Fn(&E) -> bool) -> bool {
         self.0.chain().filter_map(|cause| cause.downcast_ref()).any(is)
@@ -117,7 +57,7 @@ impl Error {
 
     /// There is no ledger, or no key to it, where one was named.
     pub fn is_no_ledger(&self) -> bool {
-        self.any(|_: &Missing| true)
+        self.any(|fault| matches!(fault, Fault::NoLedger { .. } | Fault::NoKey { .. }))
             || self.any(|error| matches!(error, LedgerError::NoLedger { .. }))
     }
 
@@ -148,10 +88,6 @@ impl Error {
         Self(NoCounters(why.into()).into())
     }
 
-    pub(crate) fn missing(what: &'static str, path: &std::path::Path) -> Self {
-        Self(Missing { what, path: path.to_owned() }.into())
-    }
-
     pub(crate) fn other(message: &'static str) -> Self {
         Self(anyhow::Error::msg(message))
     }
@@ -174,6 +110,7 @@ macro_rules! from {
 }
 
 from!(
+    Fault,
     LedgerError,
     NotStarted,
     carbon_ops_estimate::uncertainty::text::TextError,

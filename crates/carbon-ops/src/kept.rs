@@ -11,10 +11,11 @@ use carbon_ops_ledger::keys::{PublicKey, Trust};
 use carbon_ops_record::Record;
 
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::fault::Fault;
 use crate::settings::Settings;
 use crate::store::{Keyring, Store, payload};
-use crate::verify::{self, Verified};
+use crate::verify::{self, Question, Verdict};
 
 /// A ledger that is appended to, with the key that signs.
 ///
@@ -46,10 +47,10 @@ impl Ledger {
     pub fn open(folder: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self> {
         let store = Store::in_folder(folder.as_ref(), key.as_ref());
         if !store.exists() {
-            return Err(Error::missing("ledger", &store.ledger));
+            return Err(Fault::NoLedger { path: store.ledger.clone() }.into());
         }
         if !store.key.exists() {
-            return Err(Error::missing("key", &store.key));
+            return Err(Fault::NoKey { path: store.key.clone() }.into());
         }
         Self::of_store(store)
     }
@@ -127,11 +128,10 @@ impl Ledger {
 ///
 /// # Errors
 /// When the ledger cannot be read, or is one of version 0.1.
-pub fn verify_ledger(path: impl AsRef<Path>, trust: &Trust) -> Result<Verified> {
+pub fn verify_ledger(path: impl AsRef<Path>, trust: &Trust) -> Result<Verdict> {
     let path = path.as_ref();
     let file =
         if path.is_dir() { path.join(crate::ledger::storage::LEDGER_FILE) } else { path.into() };
-    verify::refuse_legacy(&file)?;
-    let (anchors, since) = verify::anchors(&file, None)?;
-    Ok(verify::inspect(&file, trust, &anchors, since, true, &|_, _| {})?)
+    let question = Question { trust: trust.clone(), recompute: true, ..Question::default() };
+    Ok(verify::verify(&file, &question)?)
 }

@@ -87,6 +87,7 @@
 pub mod cookbook;
 mod error;
 mod estimator;
+mod fault;
 mod kept;
 pub mod logger;
 
@@ -122,10 +123,11 @@ pub use kept::{Ledger, verify_ledger};
 pub use ledger::append::{Appended, SignedCheckpoint};
 pub use ledger::keys::{PublicKey, Trust};
 pub use proof::verify::Status;
-pub use verify::Verified;
+pub use verify::{Answer, Question, Verdict};
 
 // Quantities and errors.
-pub use error::{Error, Fault, Result};
+pub use error::{Error, Result};
+pub use fault::{Fault, Other};
 pub use units::{
     Bounded, GramsCo2e, GramsCo2ePerKilowattHour, KilowattHours, Microjoules, Pue, Watts,
 };
@@ -137,8 +139,10 @@ pub mod env;
 pub mod gpus;
 mod head;
 pub mod host;
+pub mod keys;
 pub mod measure;
 pub mod price;
+pub mod prove;
 pub mod recompute;
 pub mod records;
 pub mod row;
@@ -152,6 +156,7 @@ pub mod text;
 pub mod unsafe_calls;
 pub mod verify;
 pub mod watch;
+pub mod witnessed;
 pub mod witnesses;
 
 #[cfg(test)]

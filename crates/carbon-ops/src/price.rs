@@ -29,7 +29,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bytes;
 use crate::compose::{Measured, TOOL};
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::host::Host;
 use crate::settings::Settings;
 use crate::site::PueInput;

@@ -16,8 +16,9 @@ use carbon_ops_record::Record;
 use carbon_ops_record::Slots;
 
 use crate::bytes;
+use crate::fault::Fault;
 use crate::settings::Settings;
-use crate::verify::open;
+use crate::verify::{file, open};
 
 mod answers;
 
@@ -94,18 +95,26 @@ fn without_answers(slots: &Slots) -> String {
     }
 }
 
-/// A file with one record, or `LEDGER:SEQ`.
-pub fn read(of: &str) -> Result<Object> {
+/// A file with one record; `LEDGER:SEQ`; or `SEQ` or `@SEQ`, an entry of the default ledger. What exists as
+/// a file is that file.
+///
+/// # Errors
+///
+/// When there is no such record.
+pub fn read(of: &str, settings: &Settings) -> Result<Object> {
     let path = Path::new(of);
-    if !path.exists()
-        && let Some((ledger, seq)) = of.rsplit_once(':')
-        && let Ok(seq) = seq.parse::<u64>()
-    {
-        return entry(Path::new(ledger), seq);
+    if !path.exists() {
+        if let Ok(seq) = of.strip_prefix('@').unwrap_or(of).parse::<u64>() {
+            return entry(&file(None, settings)?, seq);
+        }
+        if let Some((ledger, seq)) = of.rsplit_once(':')
+            && let Ok(seq) = seq.parse::<u64>()
+        {
+            return entry(Path::new(ledger), seq);
+        }
     }
-    let file = std::fs::File::open(path).with_context(|| {
-        format!("cannot open {of}\nhint: give a file with one record, or LEDGER:SEQ")
-    })?;
+    let file = std::fs::File::open(path)
+        .map_err(|source| Fault::NoRecord { of: of.to_owned(), source })?;
     let mut bytes = Vec::new();
     file.take(RECORD_BYTES_MAX + 2).read_to_end(&mut bytes)?;
     object(bytes.trim_ascii()).with_context(|| of.to_owned())

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_proof::entry::{Control, Entry, Outcome};
 use carbon_ops_proof::verify::{Payload, Settings as VerifySettings, Status, verify_records};
 use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
 use crate::env::Env;
+use crate::fault::Fault;
 use crate::settings::Settings;
 use crate::verify::{open, trust, unsigned};
 
@@ -60,7 +61,7 @@ pub fn read(paths: &[PathBuf], how: &How<'_>) -> Result<Records> {
     let default: Vec<PathBuf> = how.settings.ledger.value.iter().cloned().collect();
     let paths = if paths.is_empty() { &default } else { paths };
     if paths.is_empty() {
-        bail!("there is nothing to read\nhint: name a ledger or a file of records");
+        return Err(Fault::NothingToRead.into());
     }
     let mut records = Records::default();
     for path in paths {
@@ -110,18 +111,8 @@ fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
         .with_context(|| format!("cannot read {}", path.display()))?;
     match report.status {
         Status::Valid | Status::TornTail => {}
-        Status::Untrusted => bail!(
-            "the key that signed {} is not trusted\nhint: `carbon-ops ledger verify {}` tells which, and \
-             --trust names it",
-            path.display(),
-            path.display()
-        ),
-        _ => bail!(
-            "{} is not valid, and nothing of it is used\nhint: `carbon-ops ledger verify {}` says what is \
-             wrong",
-            path.display(),
-            path.display()
-        ),
+        Status::Untrusted => return Err(Fault::Untrusted { path: path.to_owned() }.into()),
+        _ => return Err(Fault::Invalid { path: path.to_owned() }.into()),
     }
     into.superseded += corrected(path, &mut found)?;
     into.ledgers += 1;

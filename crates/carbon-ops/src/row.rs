@@ -24,7 +24,7 @@ use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::Interval;
 
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::text::instant;
 use serde::Deserialize;
 

@@ -21,7 +21,7 @@ use carbon_ops_units::{Pue, Watts};
 use serde::Deserialize;
 
 use crate::env::Env;
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::gpus::NvmlLibrary;
 use crate::sources;
 use crate::witnesses::Address;

@@ -9,7 +9,7 @@ use carbon_ops_grid::cloud::{Cloud, fleet_pue};
 use carbon_ops_grid::zones::{self, Place};
 use carbon_ops_units::Pue;
 
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::host::Host;
 use crate::settings::{Origin, PueSetting, Settings};
 

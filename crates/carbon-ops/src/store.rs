@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
@@ -19,7 +19,7 @@ use carbon_ops_ledger::append::{
 };
 use carbon_ops_ledger::keys::{
     KeyOrigin, Passphrase, Protection, PublicKey, SecretKey, Signer, Trust, create_secret_under,
-    load_public, load_secret_under, load_trust, trust_from_file_or_hex,
+    load_public, load_secret_under, load_trust, trust_from,
 };
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
@@ -30,6 +30,7 @@ use jiff::Timestamp;
 
 use crate::compose::TOOL;
 use crate::env::Env;
+use crate::fault::Fault;
 use crate::settings::{Origin, Setting, Settings};
 
 /// Appends take milliseconds; a queue of a hundred on a slow disk still fits.
@@ -50,10 +51,6 @@ const MAX_PASSPHRASE_BYTES: u64 = 4096;
 
 /// Where keys live in the data home.
 const KEYS_DIR: &str = "keys";
-
-/// Without a home there is no default place.
-const NO_HOME: &str = "neither HOME nor XDG_DATA_HOME is set, so there is no default ledger\nhint: \
-                       give --ledger DIR and CARBON_OPS_KEY, or --no-ledger";
 
 /// Places of the ledger and its key.
 #[derive(Debug, Clone)]
@@ -92,9 +89,7 @@ pub struct Opened<'k> {
 impl Store {
     /// The places that settings name.
     pub fn of(settings: &Settings, env: &Env) -> Result<Self> {
-        let place = |setting: &Setting<Option<PathBuf>>| {
-            setting.value.clone().ok_or_else(|| anyhow!(NO_HOME))
-        };
+        let place = |setting: &Setting<Option<PathBuf>>| setting.value.clone().ok_or(Fault::NoHome);
         Ok(Self {
             ledger: place(&settings.ledger)?,
             ledger_is_default: settings.ledger.origin == Origin::Default,
@@ -134,10 +129,7 @@ impl Store {
     /// ledger is the default one too.
     pub fn keyring(&self) -> Result<Keyring> {
         if !self.exists() && !self.ledger_is_default {
-            let ledger = self.ledger.display();
-            bail!(
-                "there is no ledger in {ledger}\nhint: make it with `carbon-ops ledger init {ledger}`"
-            );
+            return Err(Fault::NoLedger { path: self.ledger.clone() }.into());
         }
         // A ledger without its key has lost it; a new one would sign nothing that it accepts.
         let (key, _) = self.key(self.ledger_is_default && !self.exists())?;
@@ -147,7 +139,7 @@ impl Store {
     /// Another key to sign with, and the trusted ones.
     pub fn keyring_with(&self, key: SecretKey) -> Result<Keyring> {
         if !self.exists() && !self.ledger_is_default {
-            bail!("there is no ledger in {}", self.ledger.display());
+            return Err(Fault::NoLedger { path: self.ledger.clone() }.into());
         }
         let trust = self.trusted(Some(&key))?;
         Ok(Keyring { key, trust })
@@ -163,7 +155,7 @@ impl Store {
         let storage = DirStorage::new(&self.ledger);
         let now = Env::now();
         let ledger = Ledger::open_for_append(storage, &keyring.key, &keyring.trust, now, options())
-            .map_err(with_remedy)?;
+            .map_err(told_apart)?;
         notices.extend(ledger.repairs().iter().map(|repair| self.tell(repair)));
         let (active, segment_bytes) = (self.ledger.join(LEDGER_FILE), self.segment_bytes);
         Ok(Opened { ledger, active, segment_bytes, notices })
@@ -181,7 +173,7 @@ impl Store {
         let Keyring { key, trust } = keyring;
         let key = Arc::new(StoredKey { key, store: self.clone() });
         let pipeline =
-            Pipeline::open(storage, key, trust, SystemClock, options).map_err(with_remedy)?;
+            Pipeline::open(storage, key, trust, SystemClock, options).map_err(told_apart)?;
         notices.extend(pipeline.repairs().iter().map(|repair| self.tell(repair)));
         Ok((pipeline, notices))
     }
@@ -211,7 +203,7 @@ impl Store {
                 key.public_key().fingerprint()
             ))),
             Err(LedgerError::LedgerExists { .. }) => Ok(None),
-            Err(error) => Err(with_remedy(error)),
+            Err(error) => Err(told_apart(error)),
         }
     }
 
@@ -221,11 +213,7 @@ impl Store {
             return Ok((self.secret(&self.key)?, KeyOrigin::Existing));
         }
         if !(may_make && self.key_is_default) {
-            bail!(
-                "there is no key file {}\nhint: make one with `carbon-ops keys generate {}`",
-                self.key.display(),
-                self.key.display()
-            );
+            return Err(Fault::NoKey { path: self.key.clone() }.into());
         }
         let passphrase = self.passphrase()?;
         let protection = match &passphrase {
@@ -260,7 +248,7 @@ impl Store {
 
     /// The file of trusted keys.
     pub fn trust_file(&self) -> Result<PathBuf> {
-        Ok(self.data_home.as_ref().ok_or_else(|| anyhow!(NO_HOME))?.join(TRUST_FILE))
+        Ok(self.data_home.as_ref().ok_or(Fault::NoHome)?.join(TRUST_FILE))
     }
 
     /// Every key file: the one that signs first, then those beside it and in the data home.
@@ -276,7 +264,7 @@ impl Store {
     /// Keys that a verification accepts: those given, else those of the key store.
     pub fn trusted(&self, own: Option<&SecretKey>) -> Result<Trust> {
         if let Some(given) = &self.trust {
-            return Ok(trust_from_file_or_hex(given)?);
+            return Ok(trust_from(given)?);
         }
         let mut trust = Trust::new();
         if let Some(home) = &self.data_home {
@@ -401,7 +389,7 @@ impl<'k> Opened<'k> {
         checkpoint: &Note,
         signatures: Vec<NoteSignature>,
     ) -> Result<Note> {
-        self.ledger.add_cosignatures(checkpoint, signatures).map_err(with_remedy)
+        self.ledger.add_cosignatures(checkpoint, signatures).map_err(told_apart)
     }
 
     /// The ledger's name.
@@ -418,19 +406,20 @@ impl<'k> Opened<'k> {
     pub fn seal_if_due(&mut self) -> Result<()> {
         // A look without the lock, which only decides whether to look with it.
         if self.active.metadata().is_ok_and(|file| file.len() > self.segment_bytes) {
-            self.ledger.seal(self.segment_bytes, Env::now()).map_err(with_remedy)?;
+            let now = Env::now();
+            self.ledger.seal(self.segment_bytes, now).map_err(told_apart)?;
         }
         Ok(())
     }
 
     /// Seals whatever is not sealed.
     pub fn seal(&mut self) -> Result<Option<SegmentName>> {
-        self.ledger.seal(0, Env::now()).map_err(with_remedy)
+        self.ledger.seal(0, Env::now()).map_err(told_apart)
     }
 
     /// Signs a checkpoint of the ledger as it is.
     pub fn checkpoint(&mut self) -> Result<SignedCheckpoint> {
-        self.ledger.checkpoint(Env::now()).map_err(with_remedy)
+        self.ledger.checkpoint(Env::now()).map_err(told_apart)
     }
 }
 
@@ -443,19 +432,21 @@ pub fn payload(record: &impl serde::Serialize) -> Result<Object> {
     }
 }
 
-/// What the ledger cannot know: that there are other places, or none at all.
-fn with_remedy(error: LedgerError) -> anyhow::Error {
-    let hint = match &error {
-        LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. } => {
-            match source.kind() {
-                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "make it writable",
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room there",
-                _ => return error.into(),
-            }
+/// Tells what stands in the way of writing from what is wrong with the ledger.
+fn told_apart(error: LedgerError) -> anyhow::Error {
+    match &error {
+        LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. }
+            if in_the_way(source.kind()) =>
+        {
+            Fault::CannotWrite(error).into()
         }
-        _ => return error.into(),
-    };
-    anyhow!("{error}\nhint: {hint}, name another ledger with --ledger, or give --no-ledger")
+        _ => error.into(),
+    }
+}
+
+fn in_the_way(kind: ErrorKind) -> bool {
+    use ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(kind, PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
 }
 
 fn options() -> WriterOptions {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::error::Fault;
+use crate::fault::Fault;
 
 /// An instant: RFC 3339 with an offset or `Z`, or a day, which is its midnight in UTC.
 ///

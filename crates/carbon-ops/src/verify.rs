@@ -1,5 +1,6 @@
-//! A ledger verified as the product does it: keys, lines, checkpoints, their history, records and their
-//! continuity.
+//! A ledger verified as the product does it: keys, lines, checkpoints, their history and witnesses, records
+//! and their continuity, and the ledger that it continues. One [`Question`], one [`Verdict`], one
+//! [`Answer`].
 //!
 //! Out of scope: how a verdict is told.
 
@@ -9,48 +10,226 @@ use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::keys::{Trust, trust_from_file_or_hex};
+use carbon_ops_ledger::keys::{Trust, trust_from};
+use carbon_ops_ledger::legacy;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, SIGNER_STATE_FILE};
-use carbon_ops_proof::entry::RESERVED_MEMBERS;
+use carbon_ops_proof::entry::{Imported, RESERVED_MEMBERS};
 use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note};
 use carbon_ops_proof::policy::{MAX_POLICY_BYTES, Policy};
 use carbon_ops_proof::verify::{
     Anchor, AnchorKind, GapReport, Life, Notes, Payload, Progress as SoFar, Report,
-    Settings as VerifySettings, verify_records,
+    Settings as VerifySettings, Status, verify_records,
 };
 use carbon_ops_record::continuity::{self, Continuity, KnownGap, Passage};
 use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
 use crate::env::Env;
+use crate::fault::Fault;
 use crate::head;
-pub use crate::head::refuse_legacy;
+pub use crate::head::{Kind, refuse_others};
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::witnessed::{Quorum, Witnessed};
 use crate::witnesses::{CLOCK_SLACK_SECONDS, history};
 
-/// What a verification found, in the lines and in what they say.
+/// What is asked of a ledger.
+#[derive(Default)]
+pub struct Question<'a> {
+    /// Whom to believe; see [`trust`].
+    pub trust: Trust,
+    /// A checkpoint that was kept: the lines that it covers are compared as a whole only.
+    pub since: Option<&'a Path>,
+    /// Which witnesses must have cosigned.
+    pub policy: Option<&'a Path>,
+    /// The file that the ledger says it continues.
+    pub imported: Option<&'a Path>,
+    /// Whether every number of the records has to come out again.
+    pub recompute: bool,
+    /// Whether energy that is in no record and no gap counts.
+    pub complete: bool,
+    /// Called now and then with how far it has come, and the ledger's length.
+    pub progress: Option<&'a dyn Fn(SoFar, u64)>,
+}
+
+impl std::fmt::Debug for Question<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Question").field("trust", &self.trust).finish_non_exhaustive()
+    }
+}
+
+/// What a verification found.
 #[derive(Debug)]
-pub struct Verified {
-    /// What stands in the lines.
+#[non_exhaustive]
+pub struct Verdict {
+    /// On the lines, the keys and the checkpoints.
     pub report: Report,
-    /// Entries whose content was not checked.
+    /// Signed entries whose content was not checked.
     pub others: Others,
-    /// Whether running totals fit together.
+    /// Whether the governor's totals go on from record to record.
     pub continuity: continuity::Report,
+    /// What the policy says, if there is one.
+    pub witnessed: Option<Witnessed>,
+    /// In what the file differs from the one that the ledger continues; of a file that was given.
+    pub imported_differences: Option<Vec<&'static str>>,
+    /// Whether completeness was asked for.
+    pub complete: bool,
+}
+
+/// The answer to the whole question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// All that was asked holds.
+    Valid,
+    /// Up to a last line that an interrupted write left.
+    TornTail,
+    /// Something was changed, removed, added or damaged.
+    Tampered,
+    /// The file that was given is not the one that the ledger continues.
+    OtherImport,
+    /// A signature on a checkpoint is false.
+    FalseCosignature,
+    /// There is energy in no record and in no gap.
+    Incomplete,
+    /// Cut off or rewritten since it was signed for.
+    Rewritten,
+    /// A key that has to be trusted is not.
+    Untrusted,
+    /// There are records of a newer version, which were not checked.
+    Newer,
+    /// No totals go on, so nothing tells whether energy is missing.
+    CompletenessUnknown,
+    /// Too few witnesses cosigned.
+    NotWitnessed,
+}
+
+impl Answer {
+    /// Of the lines alone.
+    #[must_use]
+    pub fn of(status: Status) -> Self {
+        match status {
+            Status::Valid => Self::Valid,
+            Status::TornTail => Self::TornTail,
+            Status::Rewritten => Self::Rewritten,
+            Status::Untrusted => Self::Untrusted,
+            // What a later version finds is not well either.
+            _ => Self::Tampered,
+        }
+    }
+
+    /// Whether all that is left is well, up to a torn end.
+    #[must_use]
+    pub fn is_sound(self) -> bool {
+        matches!(self, Self::Valid | Self::TornTail)
+    }
+
+    /// With records of newer versions, which this one cannot read and so has not checked.
+    #[must_use]
+    pub fn and_others(self, others: &Others) -> Self {
+        if others.newer > 0 && self.is_sound() { Self::Newer } else { self }
+    }
+
+    /// With what a policy says: what is tampered with stays so, and what is not witnessed enough is not
+    /// shown.
+    #[must_use]
+    pub fn and_witnessed(self, witnessed: Option<&Witnessed>) -> Self {
+        match (witnessed.map(|witnessed| witnessed.quorum), self) {
+            (Some(Quorum::NotMet), Self::Valid | Self::TornTail) => Self::NotWitnessed,
+            (
+                Some(Quorum::False),
+                Self::Valid
+                | Self::TornTail
+                | Self::Untrusted
+                | Self::Newer
+                | Self::CompletenessUnknown,
+            ) => Self::FalseCosignature,
+            _ => self,
+        }
+    }
+
+    /// With whether energy is missing.
+    #[must_use]
+    pub fn and_complete(self, continuity: &continuity::Report) -> Self {
+        if !self.is_sound() {
+            self
+        } else if continuity.uncovered_uj() > 0 {
+            Self::Incomplete
+        } else if continuity.records == 0 || continuity.incomparable > 0 {
+            Self::CompletenessUnknown
+        } else {
+            self
+        }
+    }
+}
+
+impl Verdict {
+    /// The answer: the worst of what was found, and nothing that was not compared is well.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let mut answer = Answer::of(self.report.status);
+        let differs = self.imported_differences.as_ref().is_some_and(|all| !all.is_empty());
+        if differs && answer != Answer::Rewritten {
+            return Answer::OtherImport;
+        }
+        answer = answer.and_others(&self.others);
+        if self.complete {
+            answer = answer.and_complete(&self.continuity);
+        }
+        answer.and_witnessed(self.witnessed.as_ref())
+    }
+}
+
+/// Verifies the ledger in the file `path`, with whatever stands beside it.
+///
+/// # Errors
+///
+/// When something cannot be read, or is not what it would have to be for the question: `path` no ledger,
+/// the checkpoint of another one, the policy none. What is wrong with the ledger is in the verdict.
+pub fn verify(path: &Path, question: &Question<'_>) -> Result<Verdict> {
+    let policy = question.policy.map(read_policy).transpose()?;
+    let (mut anchors, since) = anchors(path, question.since)?;
+    match refuse_others(path) {
+        // An accusation needs a ledger; but where something tells that there was one, whatever stands there
+        // now is held against it.
+        Err(error) if anchors.is_empty() || !is_not_a_ledger(&error) => return Err(error),
+        _ => {}
+    }
+    anchors.extend(policy.as_ref().and_then(|policy| latest_cosigned(path, policy)));
+    let (report, others, continuity) = inspect(path, question, &anchors, since)?;
+    let imported_differences = match question.imported {
+        Some(file) => Some(differences(file, report.imported.as_ref())?),
+        None => None,
+    };
+    let witnessed = policy.map(|policy| Witnessed::of_anchors(&policy, &anchors, &report));
+    let complete = question.complete;
+    Ok(Verdict { report, others, continuity, witnessed, imported_differences, complete })
+}
+
+fn is_not_a_ledger(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Fault::NotALedger { .. }))
+}
+
+/// In what a file differs from the one that a genesis pins.
+fn differences(file: &Path, pin: Option<&Imported>) -> Result<Vec<&'static str>> {
+    let pin = pin.ok_or(Fault::NothingImported)?;
+    // The keys of the pin, not the user's: the same question as at the import.
+    let trust = Trust::parse(&pin.keys.join("\n"), "the first entry")?;
+    let reader = BufReader::with_capacity(1 << 20, open(file)?);
+    let found = legacy::verify(reader, &trust).with_context(|| cannot_read(file))?;
+    Ok(pin.differences(&found.imported()))
 }
 
 /// Reads the whole ledger.
-pub fn inspect(
+fn inspect(
     path: &Path,
-    trust: &Trust,
+    question: &Question<'_>,
     anchors: &[Anchor],
     since: u64,
-    recompute: bool,
-    progress: &dyn Fn(SoFar, u64),
-) -> Result<Verified> {
+) -> Result<(Report, Others, continuity::Report)> {
+    let (trust, recompute) = (&question.trust, question.recompute);
     // Before the ledger, so that what is signed meanwhile is of no more lines than are read.
     let log = RefCell::new(checkpoint_log(path)?);
     let ledger = open(path)?;
@@ -92,7 +271,11 @@ pub fn inspect(
         Ok(bytes)
     };
     let next_note = || log.borrow_mut().as_mut().map_or(Ok(None), Notes::next);
-    let tell = |so_far: SoFar| progress(so_far, size);
+    let tell = |so_far: SoFar| {
+        if let Some(progress) = question.progress {
+            progress(so_far, size);
+        }
+    };
     let settings = VerifySettings {
         anchors,
         since,
@@ -107,14 +290,21 @@ pub fn inspect(
         .with_context(|| cannot_read(path))?;
     report.add_faults(segments.iter().map(Into::into));
     let continuity = continuity.finish(&known_gaps(&report.life));
-    Ok(Verified { report, others, continuity })
+    Ok((report, others, continuity))
 }
 
-/// The keys given, else those of the local key store, else none.
+/// Whom to believe: those given, as text or by the settings, else those of the local key store, else nobody.
+/// A text is a file, a key in hexadecimal digits of either case, or its fingerprint.
+///
+/// # Errors
+///
+/// When a text names no key, or a file of keys cannot be read.
 pub fn trust(given: Option<&str>, settings: &Settings, env: &Env) -> Result<Trust> {
-    match given {
-        Some(given) => Ok(trust_from_file_or_hex(given)?),
-        None => Store::of(settings, env).map_or_else(|_| Ok(Trust::new()), |s| s.trusted(None)),
+    match given.or(settings.trust.value.as_deref()) {
+        Some(given) => Ok(trust_from(given)?),
+        None => {
+            Store::of(settings, env).map_or_else(|_| Ok(Trust::new()), |store| store.trusted(None))
+        }
     }
 }
 
@@ -199,7 +389,7 @@ pub fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Record, St
 
 /// What a ledger is held against: what stands beside it, and a checkpoint that the user kept; and how
 /// many lines the latter covers.
-pub fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor>, u64)> {
+fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor>, u64)> {
     let mut anchors = Vec::new();
     let beside =
         [(CHECKPOINT_FILE, AnchorKind::Checkpoint), (SIGNER_STATE_FILE, AnchorKind::SignerState)];
@@ -227,7 +417,7 @@ pub fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor>, u64)
 }
 
 /// The log of checkpoints beside a ledger, if there is one.
-pub fn checkpoint_log(ledger: &Path) -> Result<Option<Notes<impl BufRead>>> {
+fn checkpoint_log(ledger: &Path) -> Result<Option<Notes<impl BufRead>>> {
     if ledger.file_name().is_none_or(|name| name != LEDGER_FILE) {
         return Ok(None);
     }
@@ -245,7 +435,7 @@ pub fn checkpoint_log(ledger: &Path) -> Result<Option<Notes<impl BufRead>>> {
 
 /// The last checkpoint in the ledger's history that the policy is content with, as something to hold
 /// the ledger against: later ones may not be cosigned yet.
-pub fn latest_cosigned(ledger: &Path, policy: &Policy) -> Option<Anchor> {
+fn latest_cosigned(ledger: &Path, policy: &Policy) -> Option<Anchor> {
     let latest = latest();
     let enough = |note: &Note| policy.judge(note, latest).is_ok_and(|judged| judged.quorum_met());
     let note = history(ledger).into_iter().rev().find(enough)?;
@@ -271,7 +461,7 @@ pub fn latest() -> u64 {
 }
 
 /// The gaps of a ledger, for what they say of energy.
-pub fn known_gaps(life: &Life) -> Vec<KnownGap> {
+fn known_gaps(life: &Life) -> Vec<KnownGap> {
     let known = |gap: &GapReport| {
         Some(KnownGap {
             from: gap.from_ts.parse().ok()?,
@@ -288,7 +478,7 @@ pub fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     let path = match (path, &settings.ledger.value) {
         (Some(path), _) => path.to_owned(),
         (None, Some(path)) => path.clone(),
-        (None, None) => bail!("there is no default ledger without a HOME\nhint: give its path"),
+        (None, None) => return Err(Fault::NoDefaultLedger.into()),
     };
     Ok(if path.is_dir() { path.join(LEDGER_FILE) } else { path })
 }
@@ -300,17 +490,71 @@ pub fn cannot_read(path: &Path) -> String {
 
 /// The lines of a ledger.
 pub fn open(path: &Path) -> Result<LedgerReader> {
-    LedgerReader::open(path).map_err(|error| {
-        anyhow!(
-            "cannot open the ledger {}: {error}\nhint: give the path of a ledger, or make the \
-             default one with a first `carbon-ops run`",
-            path.display()
-        )
-    })
+    LedgerReader::open(path)
+        .map_err(|source| Fault::CannotOpen { path: path.to_owned(), source }.into())
 }
+
 /// A whole file, of which one byte more than `limit` is read at most: too long is for others to say.
 pub fn read_limited(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn continuity(records: u64, incomparable: u64, uncovered_uj: u64) -> continuity::Report {
+        let domain = continuity::DomainReport {
+            host_id: "h".into(),
+            domain: "package-0".into(),
+            streams: 1,
+            covered_uj: 10,
+            uncovered_uj,
+            gap_uj: 5,
+        };
+        continuity::Report { records, incomparable, domains: vec![domain], holes: Vec::new() }
+    }
+
+    #[test]
+    fn completeness_is_judged_of_what_is_sound_and_only_where_totals_go_on() {
+        let of = |answer: Answer, report| answer.and_complete(&report);
+        assert_eq!(of(Answer::Valid, continuity(3, 0, 0)), Answer::Valid);
+        assert_eq!(of(Answer::TornTail, continuity(3, 0, 0)), Answer::TornTail);
+        assert_eq!(of(Answer::Valid, continuity(3, 0, 7)), Answer::Incomplete);
+        assert_eq!(of(Answer::Valid, continuity(3, 1, 7)), Answer::Incomplete);
+        assert_eq!(of(Answer::Valid, continuity(3, 1, 0)), Answer::CompletenessUnknown);
+        assert_eq!(of(Answer::Valid, continuity(0, 0, 0)), Answer::CompletenessUnknown);
+        assert_eq!(of(Answer::Untrusted, continuity(3, 0, 7)), Answer::Untrusted);
+    }
+
+    #[test]
+    fn what_a_policy_says_changes_no_accusation_and_no_want_of_trust_but_by_a_false_signature() {
+        let of = |answer: Answer, quorum| {
+            let witnessed = Witnessed { quorum, text: String::new(), judged: None };
+            answer.and_witnessed(Some(&witnessed))
+        };
+        for answer in [Answer::Valid, Answer::TornTail, Answer::Untrusted, Answer::Tampered] {
+            assert_eq!(of(answer, Quorum::Met), answer);
+        }
+        for sound in [Answer::Valid, Answer::TornTail] {
+            assert_eq!(of(sound, Quorum::NotMet), Answer::NotWitnessed);
+            assert_eq!(of(sound, Quorum::False), Answer::FalseCosignature);
+        }
+        assert_eq!(of(Answer::Untrusted, Quorum::NotMet), Answer::Untrusted);
+        assert_eq!(of(Answer::Untrusted, Quorum::False), Answer::FalseCosignature);
+        for found in [Answer::Tampered, Answer::Rewritten, Answer::Incomplete] {
+            assert_eq!((of(found, Quorum::NotMet), of(found, Quorum::False)), (found, found));
+        }
+    }
+
+    #[test]
+    fn records_of_a_newer_version_make_what_is_sound_unchecked_and_nothing_else_better() {
+        let newer = Others { newer: 1, foreign: 0 };
+        assert_eq!(Answer::Valid.and_others(&newer), Answer::Newer);
+        assert_eq!(Answer::Rewritten.and_others(&newer), Answer::Rewritten);
+        let foreign = Others { newer: 0, foreign: 9 };
+        assert_eq!(Answer::Valid.and_others(&foreign), Answer::Valid);
+    }
 }

@@ -28,7 +28,7 @@ use carbon_ops_units::Microjoules;
 use serde::Serialize;
 
 use crate::env::Env;
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::supervise::process_cpu_time;
 use carbon_ops_record::Note;
 use share::{GpuShares, Owner};

@@ -9,7 +9,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_ledger::witness::{ADD_CHECKPOINT, Request};
 use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint};
@@ -19,6 +19,7 @@ use carbon_ops_proof::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteSignature, Verif
 use carbon_ops_proof::policy::Policy;
 use ureq::Agent;
 
+use crate::fault::Fault;
 use crate::text::plain;
 
 /// How long `ledger checkpoint` waits for each witness.
@@ -81,13 +82,8 @@ impl Address {
             let key: VerifierKey = key.parse().ok()?;
             (key.kind() == KeyKind::Cosignature).then(|| Self { url: url.to_owned(), key })
         });
-        split.filter(|address| is_url(&address.url)).ok_or_else(|| {
-            anyhow!(
-                "{text:?} names no witness\nhint: it is an address, a plus sign and the verifier key \
-                 that `carbon-ops witness init` prints, such as \
-                 https://witness.example+witness.example/w1+1234abcd+BASE64"
-            )
-        })
+        let split = split.filter(|address| is_url(&address.url));
+        split.ok_or_else(|| Fault::NoWitness(text.to_owned()).into())
     }
 }
 
@@ -225,11 +221,7 @@ impl Signed {
         let Checkpoint { size, root, .. } = self.checkpoint;
         let mut tree = TileTree::new(tiles, size);
         if old > 0 && root_at(size, &mut tree).with_context(cannot)? != root {
-            return Err(anyhow!(
-                "the tiles beside {} are not those of the checkpoint\nhint: remove the directory \
-                 `tile`, which is made again from the lines",
-                self.ledger.display()
-            ));
+            return Err(Fault::OtherTiles { ledger: self.ledger.clone() }.into());
         }
         Ok(consistency_proof(old, size, &mut tree).with_context(cannot)?.unwrap_or_default())
     }

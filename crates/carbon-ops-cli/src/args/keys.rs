@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use carbon_ops::ledger::keys::PublicKey;
+use carbon_ops::ledger::keys::{PublicKey, TrustedKey};
 use carbon_ops::proof::entry::RotationReason;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -68,7 +68,7 @@ pub(crate) struct KeysRotate {
     pub(crate) add: Vec<String>,
 
     /// Let a key write no more, by its public key in hex
-    #[arg(long, value_name = "KEY", conflicts_with = "destroy_old")]
+    #[arg(long, value_name = "KEY", value_parser = typed_key, conflicts_with = "destroy_old")]
     pub(crate) retire: Vec<PublicKey>,
 
     /// Why
@@ -96,7 +96,7 @@ pub(crate) struct KeysProve {
     pub(crate) path: Option<PathBuf>,
 
     /// The key that will sign the change; the only one that may write without it
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = typed_key)]
     pub(crate) signer: Option<PublicKey>,
 
     /// Print as JSON
@@ -106,7 +106,7 @@ pub(crate) struct KeysProve {
 
 #[derive(Debug, Args)]
 pub(crate) struct KeysTrust {
-    /// A public key in hex, or a file with one per line
+    /// A public key in hex, its fingerprint, or a file with one of these per line
     #[arg(value_name = "KEY|FILE", required_unless_present_any = ["list", "remove"])]
     pub(crate) key: Option<String>,
 
@@ -120,7 +120,7 @@ pub(crate) struct KeysTrust {
 
     /// Trust a key no more
     #[arg(long, value_name = "KEY", conflicts_with = "key")]
-    pub(crate) remove: Option<PublicKey>,
+    pub(crate) remove: Option<TrustedKey>,
 
     /// Print as JSON
     #[arg(long)]
@@ -131,4 +131,9 @@ fn rotation_reason() -> impl TypedValueParser<Value = RotationReason> {
     let words = RotationReason::ALL.iter().map(|reason| reason.as_str());
     PossibleValuesParser::new(words)
         .try_map(|word| RotationReason::from_word(&word).ok_or(super::records::NO_REASON))
+}
+
+/// 64 hexadecimal digits in either case: a fingerprint would not tell the key that is to be written down.
+fn typed_key(text: &str) -> Result<PublicKey, String> {
+    text.to_ascii_lowercase().parse().map_err(|error: carbon_ops::proof::Error| error.to_string())
 }

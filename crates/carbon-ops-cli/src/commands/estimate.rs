@@ -118,9 +118,9 @@ pub(crate) fn reserved_of(args: &Reserve) -> Vec<Reserved> {
     reserved.collect()
 }
 
-/// A record of a file, or of `LEDGER:SEQ`; its rules are checked, its signature is not.
-pub(crate) fn read_record(of: &str) -> Result<Record> {
-    let payload = carbon_ops::verify::unsigned(carbon_ops::recompute::read(of)?);
+/// A record of a file or a ledger; its rules are checked, its signature is not.
+pub(crate) fn read_record(of: &str, settings: &Settings) -> Result<Record> {
+    let payload = carbon_ops::verify::unsigned(carbon_ops::recompute::read(of, settings)?);
     Record::from_json(payload).with_context(|| of.to_owned())
 }
 

@@ -6,13 +6,16 @@
 //! Deliberately absent: what a figure is per; see `estimate --functional-unit`.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use carbon_ops::env::Env;
 use carbon_ops::estimate::decimal::round9;
 use carbon_ops::estimate::label::Label;
 use carbon_ops::estimate::uncertainty::LEVEL;
 use carbon_ops::estimate::uncertainty::text::Quantity;
 use carbon_ops::record::Record;
+use carbon_ops::settings::{Overrides, Settings};
 use serde_json::{Map, Value, json};
 
 use crate::args;
@@ -29,11 +32,17 @@ struct Named {
 }
 
 /// Exit code 0.
-pub(crate) fn run(args: &args::Label, out: &mut impl Write) -> Result<u8> {
+pub(crate) fn run(
+    args: &args::Label,
+    env: &Env,
+    config: Option<&Path>,
+    out: &mut impl Write,
+) -> Result<u8> {
     let (label, named) = match (&args.grams, &args.record) {
         (Some(text), _) => (of_text(text)?, None),
         (None, Some(of)) => {
-            let (label, named) = of_record(&read_record(of)?)?;
+            let settings = Settings::resolve(env, config, &Overrides::default())?;
+            let (label, named) = of_record(&read_record(of, &settings)?)?;
             (label, Some(named))
         }
         (None, None) => anyhow::bail!("nothing to label\nhint: a record, LEDGER:SEQ, or --grams"),

@@ -20,6 +20,7 @@ use crate::commands::legacy;
 use crate::commands::progress::Progress;
 use crate::hints;
 use crate::render::{counted, plain, si};
+use carbon_ops::Fault;
 use carbon_ops::env::Env;
 use carbon_ops::settings::{Overrides, Settings};
 use carbon_ops::store::Store;
@@ -31,8 +32,9 @@ mod tree;
 mod witnessed;
 mod witnessing;
 
-use carbon_ops::verify::{self, Others, Verified, cannot_read, file, open, trust, unsigned};
-use witnessed::Witnessed;
+use carbon_ops::verify::{
+    self, Kind, Others, Question, Verdict, cannot_read, file, open, trust, unsigned,
+};
 pub(crate) use witnessed::{Witnesses, notices};
 
 /// Faults that are printed; `--json` has up to a thousand.
@@ -65,7 +67,7 @@ pub(crate) fn run(
         Ledger::AuditPack(args) => pack::write(args, &settings, out),
         Ledger::VerifyPack(args) => pack::check(args, &settings, env, out),
         Ledger::Seal(args) => seal(args, &settings, env, out),
-        Ledger::Prove(args) => tree::prove(args, &settings, env, out),
+        Ledger::Prove(args) => tree::prove(args, &settings, out),
         Ledger::CheckProof(args) => tree::check_proof(args, &settings, env, out),
         Ledger::Consistency(args) => tree::consistency(args, &settings, env, out),
         Ledger::Correct(args) => records::correct(args, &settings, env, out),
@@ -96,7 +98,7 @@ fn init(args: &LedgerInit, settings: &Settings, env: &Env, out: &mut impl Write)
 fn seal(args: &LedgerSeal, settings: &Settings, env: &Env, out: &mut impl Write) -> Result<u8> {
     let store = Store::of(settings, env)?.at(args.path.as_deref());
     if !store.exists() {
-        bail!("there is no ledger in {}", store.ledger.display());
+        return Err(Fault::NoLedger { path: store.ledger }.into());
     }
     let keyring = store.keyring()?;
     let mut opened = store.open(&keyring)?;
@@ -122,52 +124,52 @@ fn check(args: &LedgerVerify, settings: &Settings, env: &Env, out: &mut impl Wri
     if args.profile == Profile::Legacy {
         return legacy::check(args, &path, &trust, out);
     }
-    verify::refuse_legacy(&path)?;
-    let policy = args.policy.as_deref().map(verify::read_policy).transpose()?;
-    let (mut anchors, since) = verify::anchors(&path, args.since.as_deref())?;
-    anchors.extend(policy.as_ref().and_then(|policy| verify::latest_cosigned(&path, policy)));
+    if let Kind::Document(json) = Kind::of(&path)? {
+        return legacy::check_document(&json, &path, &trust, args.json, out);
+    }
     let progress = Progress::start("verifying", None);
     let tell = |so_far: SoFar, size| progress.tell_of(so_far.bytes, Some(so_far.lines), size);
-    let Verified { report, others, continuity } =
-        verify::inspect(&path, &trust, &anchors, since, args.recompute, &tell)?;
-    drop(progress);
-    let pinned = legacy::check_pinned(args.imported.as_deref(), report.imported.as_ref())?;
-    let witnessed = policy.map(|policy| Witnessed::of_anchors(&policy, &anchors, &report));
-    if args.json {
-        let mut json = serde_json::to_value(&report)?;
-        if let Some(object) = json.as_object_mut() {
-            object.insert("newer_records".into(), others.newer.into());
-            object.insert("foreign_records".into(), others.foreign.into());
-            if continuity.records > 0 || args.complete {
-                object.insert("continuity".into(), records::continuity_json(&continuity)?);
-            }
-            if let Some(pinned) = &pinned {
-                object.insert("imported_differences".into(), pinned.differences.clone().into());
-            }
-        }
-        if let Some(witnessed) = &witnessed {
-            witnessed.insert_into(&mut json);
-        }
-        writeln!(out, "{json:#}")?;
-    } else {
-        write_report(&report, &others, &path, out)?;
-        records::write_continuity(&continuity, args.complete, out)?;
-        witnessed.iter().try_for_each(|witnessed| witnessed.write(out))?;
-        legacy::write_imported(report.imported.as_ref(), pinned.as_ref(), out)?;
-    }
-    if pinned.is_some_and(|pinned| !pinned.differences.is_empty()) {
-        return Ok(hints::exit_code(Status::Tampered));
-    }
-    // What this version cannot read, it has not checked.
-    let sound = matches!(report.status, Status::Valid | Status::TornTail);
-    let code = if others.newer > 0 && sound {
-        COULD_NOT
-    } else if args.complete && sound {
-        records::completeness(&continuity).unwrap_or(hints::exit_code(report.status))
-    } else {
-        hints::exit_code(report.status)
+    let question = Question {
+        trust,
+        since: args.since.as_deref(),
+        policy: args.policy.as_deref(),
+        imported: args.imported.as_deref(),
+        recompute: args.recompute,
+        complete: args.complete,
+        progress: Some(&tell),
     };
-    Ok(witnessed.map_or(code, |witnessed| witnessed.exit_code(code)))
+    let verdict = verify::verify(&path, &question)?;
+    drop(progress);
+    if args.json {
+        writeln!(out, "{:#}", verdict_json(&verdict)?)?;
+    } else {
+        let Verdict { report, others, continuity, witnessed, .. } = &verdict;
+        write_report(report, others, &path, out)?;
+        records::write_continuity(continuity, args.complete, out)?;
+        witnessed.iter().try_for_each(|witnessed| witnessed::write(witnessed, out))?;
+        let differences = verdict.imported_differences.as_deref();
+        legacy::write_imported(report.imported.as_ref(), differences, out)?;
+    }
+    Ok(hints::exit_code(verdict.answer()))
+}
+
+fn verdict_json(verdict: &Verdict) -> Result<serde_json::Value> {
+    let Verdict { report, others, continuity, witnessed, .. } = verdict;
+    let mut json = serde_json::to_value(report)?;
+    if let Some(object) = json.as_object_mut() {
+        object.insert("newer_records".into(), others.newer.into());
+        object.insert("foreign_records".into(), others.foreign.into());
+        if continuity.records > 0 || verdict.complete {
+            object.insert("continuity".into(), records::continuity_json(continuity)?);
+        }
+        if let Some(differences) = &verdict.imported_differences {
+            object.insert("imported_differences".into(), differences.clone().into());
+        }
+    }
+    if let Some(witnessed) = witnessed {
+        witnessed::insert_into(witnessed, &mut json);
+    }
+    Ok(json)
 }
 
 fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {
@@ -194,7 +196,12 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     let lines = counted(report.lines, "line", "lines");
     writeln!(out, "  {} in {lines}, begun {created}", counted(records, "record", "records"))?;
     for key in &report.keys {
-        let trust = if key.trusted { "trusted" } else { "NOT trusted" };
+        let trust = match key.trusted_through {
+            _ if key.trusted => "trusted".to_owned(),
+            Some(0) => "trusted through the genesis".to_owned(),
+            Some(seq) => format!("trusted through the rotation at {seq}"),
+            None => "NOT trusted".to_owned(),
+        };
         let until = key.retired_seq.map_or(String::new(), |seq| format!(", retired at {seq}"));
         let entries = counted(key.entries, "entry", "entries");
         writeln!(out, "  {entries} signed by {} ({trust}{until})", key.fingerprint)?;
@@ -232,6 +239,15 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
     } else if report.status == Status::Untrusted {
         let key = report.keys.iter().find(|key| key.genesis);
         let public = key.map_or("PUBLIC_KEY", |key| key.public_key.as_str());
+        if let Some(later) = report.keys.iter().find(|key| key.trusted) {
+            let began = key.map_or("an unknown key", |key| key.fingerprint.as_str());
+            writeln!(
+                out,
+                "  {} is trusted and joined later; that says nothing of",
+                later.fingerprint
+            )?;
+            writeln!(out, "  who began this ledger, which is {began}")?;
+        }
         write_trust_hint(public, out)?;
     }
     Ok(())
@@ -264,7 +280,7 @@ pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result
 
 fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
-    verify::refuse_legacy(&path)?;
+    verify::refuse_others(&path)?;
     let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
     let mut superseded = records::Superseded::default();
     if !args.json {

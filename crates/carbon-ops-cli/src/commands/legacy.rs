@@ -8,10 +8,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::ledger::append::Founding;
-use carbon_ops::ledger::keys::Trust;
-use carbon_ops::ledger::legacy::{self, LIMITS, MAX_LINE_BYTES, Record, Report};
+use carbon_ops::ledger::keys::{PublicKey, Trust};
+use carbon_ops::ledger::legacy::{self, Document, LIMITS, MAX_LINE_BYTES, Record, Report};
 use carbon_ops::proof::entry::Imported;
 use carbon_ops::proof::verify::Status;
+use serde_json::json;
 
 use super::ledger::{FAULTS_SHOWN, write_trust_hint};
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
@@ -21,7 +22,7 @@ use crate::render::counted;
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
 use carbon_ops::store::{PATIENCE, Store};
-use carbon_ops::verify::{open, trust};
+use carbon_ops::verify::{Answer, open, trust};
 
 /// `ledger verify --profile 0.1`: form, order, hashes and signatures.
 pub(super) fn check(
@@ -42,7 +43,47 @@ pub(super) fn check(
     } else {
         write_report(&report, path, out)?;
     }
-    Ok(hints::exit_code(report.status))
+    Ok(hints::exit_code(Answer::of(report.status)))
+}
+
+/// `ledger verify` of a file that is one signed document and no ledger.
+pub(super) fn check_document(
+    json: &[u8],
+    path: &Path,
+    trust: &Trust,
+    as_json: bool,
+    out: &mut impl Write,
+) -> Result<u8> {
+    let Document { status, fault, key, .. } = legacy::verify_document(json, trust);
+    let (fault, fingerprint) = (fault.map(|f| f.to_string()), key.map(PublicKey::fingerprint));
+    if as_json {
+        let report = json!({ "schema_version": 1, "profile": "0.1-document", "status": status,
+            "fault": fault, "public_key": key.map(PublicKey::to_hex), "fingerprint": fingerprint });
+        writeln!(out, "{report:#}")?;
+        return Ok(hints::exit_code(Answer::of(status)));
+    }
+    let verdict = match status {
+        Status::Valid => "VALID",
+        Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
+        _ => "TAMPERED WITH",
+    };
+    writeln!(out, "{}: {verdict}", path.display())?;
+    writeln!(
+        out,
+        "  a document that the Python package 0.1 signed, and no ledger: there is no chain, so"
+    )?;
+    writeln!(out, "  nothing is shown of when it was signed, or of what else was")?;
+    if let Some(fingerprint) = fingerprint {
+        let trust = if status == Status::Valid { "trusted" } else { "NOT trusted" };
+        writeln!(out, "  signed by {fingerprint} ({trust})")?;
+    }
+    if let Some(fault) = fault {
+        writeln!(out, "  {fault}")?;
+    }
+    if let (Status::Untrusted, Some(key)) = (status, key) {
+        write_trust_hint(&key.to_hex(), out)?;
+    }
+    Ok(hints::exit_code(Answer::of(status)))
 }
 
 fn verified(path: &Path, trust: &Trust) -> Result<Report> {
@@ -141,7 +182,7 @@ pub(super) fn import(
                 "hint: --accept-unverified imports it, and records what is wrong with it"
             )?;
         }
-        return Ok(hints::exit_code(report.status));
+        return Ok(hints::exit_code(Answer::of(report.status)));
     }
     let pin = report.imported();
     let store = Store::of(settings, env)?.at(Some(&args.into));
@@ -172,31 +213,10 @@ pub(super) fn import(
     Ok(0)
 }
 
-/// What became of the file that a genesis pins.
-pub(super) struct Pinned {
-    /// The members of the pin in which the file differs; none for the file that was imported.
-    pub(super) differences: Vec<&'static str>,
-}
-
-/// Holds a file against the pin; nothing when none was given.
-pub(super) fn check_pinned(file: Option<&Path>, pin: Option<&Imported>) -> Result<Option<Pinned>> {
-    let Some(file) = file else { return Ok(None) };
-    let Some(pin) = pin else {
-        bail!(
-            "the ledger's first entry pins no imported file\n\
-             hint: verify without --imported; for the old file alone, use --profile 0.1"
-        );
-    };
-    // The keys of the pin, not the user's: the same question as at the import.
-    let trust = Trust::parse(&pin.keys.join("\n"), "the first entry")?;
-    let found = verified(file, &trust)?.imported();
-    Ok(Some(Pinned { differences: pin.differences(&found) }))
-}
-
 /// Of the ledger that a verified one continues.
 pub(super) fn write_imported(
     pin: Option<&Imported>,
-    pinned: Option<&Pinned>,
+    differences: Option<&[&'static str]>,
     out: &mut impl Write,
 ) -> Result<()> {
     let Some(pin) = pin else { return Ok(()) };
@@ -210,12 +230,12 @@ pub(super) fn write_imported(
     writeln!(out, "  continues a ledger of version 0.1 that was {verdict} when it was imported")?;
     let records = counted(*records, "record", "records");
     writeln!(out, "  that ledger: {records}, {file_bytes} bytes, SHA-256 {file_sha256}")?;
-    match pinned {
+    match differences {
         None => writeln!(out, "hint: --imported FILE checks whether a file is that ledger")?,
-        Some(Pinned { differences }) if differences.is_empty() => {
+        Some([]) => {
             writeln!(out, "  the given file is that ledger, byte for byte")?;
         }
-        Some(Pinned { differences }) => {
+        Some(differences) => {
             writeln!(
                 out,
                 "  THE GIVEN FILE IS NOT THAT LEDGER: {} differ",

@@ -40,6 +40,7 @@ mod shutdown;
 mod simulated_rapl;
 mod simulator;
 mod terminal;
+mod trust;
 mod upstream;
 mod witness;
 mod writer;

@@ -93,7 +93,7 @@ pub fn load_public(path: &Path, passphrase: Option<&Passphrase>) -> Result<Publi
         Ok(secret) => Ok(secret.public_key()),
         Err(Error::KeyEncrypted { path }) => {
             let beside = load_trust(&public_beside(&path)).ok();
-            let key = beside.and_then(|trust| trust.iter().next());
+            let key = beside.and_then(|trust| trust.keys().next());
             key.ok_or(Error::KeyEncrypted { path })
         }
         Err(other) => Err(other),

@@ -129,9 +129,20 @@ fn a_trust_list_is_a_file_or_a_key() {
     let path = dir.path().join("trust");
     fs::write(&path, format!("# auditors\n{one} build server\n")).unwrap();
     let trust = Trust::from_iter([one]);
-    assert_eq!(trust_from_file_or_hex(path.to_str().unwrap()).unwrap(), trust);
-    assert_eq!(trust_from_file_or_hex(&one.to_hex()).unwrap(), trust);
-    assert!(trust_from_file_or_hex("no such file").is_err());
+    assert_eq!(trust_from(path.to_str().unwrap()).unwrap(), trust);
+    assert_eq!(trust_from(&one.to_hex()).unwrap(), trust);
+    let shouted = trust_from(&one.to_hex().to_uppercase()).unwrap();
+    let fingerprint = trust_from(&one.fingerprint()).unwrap();
+    fs::write(&path, format!("{} told on the telephone\n", one.fingerprint())).unwrap();
+    let listed = trust_from(path.to_str().unwrap()).unwrap();
+    let other = SecretKey::from_seed(&[2; 32]).public_key();
+    for trust in [trust, shouted, fingerprint, listed] {
+        assert!(trust.contains(one) && !trust.contains(other));
+    }
+    let error = |text: &str| trust_from(text).unwrap_err().to_string();
+    assert!(error("no such file").contains("no such file"));
+    assert!(error(&one.fingerprint()[..49]).contains("43 characters"));
+    assert!(error(&one.to_hex()[..63]).contains("64 hexadecimal digits"));
 }
 
 #[test]
@@ -150,7 +161,12 @@ fn a_trust_file_is_changed_line_by_line_and_keeps_the_others_as_they_are() {
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text, format!("# ours\n\n{}   laptop\n{}\n", key(2), key(3)));
     let entries = trusted_in_file(&path).unwrap();
-    assert_eq!(entries, [(key(2), "laptop".to_owned()), (key(3), String::new())]);
+    assert_eq!(entries, [(key(2).into(), "laptop".to_owned()), (key(3).into(), String::new())]);
+    // A fingerprint is trusted as a key is, and either name takes both out.
+    let by_fingerprint: TrustedKey = key(3).fingerprint().parse().unwrap();
+    assert!(add_to_trust_file(&path, by_fingerprint, "told on the telephone").unwrap());
+    assert!(remove_from_trust_file(&path, key(3)).unwrap());
+    assert_eq!(trusted_in_file(&path).unwrap(), entries[..1]);
     fs::write(&path, "nonsense\n").unwrap();
     assert!(add_to_trust_file(&path, key(4), "").is_err());
     assert_eq!(fs::read_to_string(&path).unwrap(), "nonsense\n");

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::Path;
 
-use carbon_ops_proof::keys::{PublicKey, Trust};
+use carbon_ops_proof::keys::{Trust, TrustedKey};
 
 use super::file::replace;
 use crate::durable;
@@ -29,16 +29,25 @@ pub fn load_trust(path: &Path) -> Result<Trust> {
     Ok(Trust::parse(&text, &path.display().to_string())?)
 }
 
-/// The trust that a text stands for: 64 hexadecimal digits are a key, anything else is a file.
+/// The trust that a text stands for: a key by its 64 hexadecimal digits in either case or by its
+/// fingerprint, as a [`TrustedKey`] is written, or else a file.
 ///
 /// # Errors
 ///
-/// As [`PublicKey::from_hex`] or [`load_trust`].
-pub fn trust_from_file_or_hex(text: &str) -> Result<Trust> {
-    if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Ok(Trust::from_iter([PublicKey::from_hex(text)?]));
+/// As [`load_trust`]; of a text that names neither, what a key looks like.
+pub fn trust_from(text: &str) -> Result<Trust> {
+    let path = Path::new(text);
+    match text.parse::<TrustedKey>() {
+        Ok(named) => Ok(Trust::from_iter([named])),
+        // Of what is meant as a key, why it is none; of anything else, what became of the file.
+        Err(error) if !path.exists() && looks_like_key(text) => Err(error.into()),
+        Err(_) => load_trust(path),
     }
-    load_trust(Path::new(text))
+}
+
+fn looks_like_key(text: &str) -> bool {
+    let hex = text.len() >= 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    hex || text.starts_with("SHA256:")
 }
 
 /// The trusted keys of a file with their comments, in the order of the file; nothing when there is no
@@ -47,7 +56,7 @@ pub fn trust_from_file_or_hex(text: &str) -> Result<Trust> {
 /// # Errors
 ///
 /// As [`load_trust`].
-pub fn trusted_in_file(path: &Path) -> Result<Vec<(PublicKey, String)>> {
+pub fn trusted_in_file(path: &Path) -> Result<Vec<(TrustedKey, String)>> {
     let text = text_of(path)?;
     // Reports the first line that names no key.
     Trust::parse(&text, &path.display().to_string())?;
@@ -60,7 +69,8 @@ pub fn trusted_in_file(path: &Path) -> Result<Vec<(PublicKey, String)>> {
 /// # Errors
 ///
 /// As [`load_trust`], and when the file cannot be written.
-pub fn add_to_trust_file(path: &Path, key: PublicKey, comment: &str) -> Result<bool> {
+pub fn add_to_trust_file(path: &Path, key: impl Into<TrustedKey>, comment: &str) -> Result<bool> {
+    let key = key.into();
     if trusted_in_file(path)?.iter().any(|(known, _)| *known == key) {
         return Ok(false);
     }
@@ -77,26 +87,32 @@ pub fn add_to_trust_file(path: &Path, key: PublicKey, comment: &str) -> Result<b
     Ok(true)
 }
 
-/// Takes a key out of a file; false when it is not there.
+/// Takes a key out of a file, under both of its names; false when it is not there.
 ///
 /// # Errors
 ///
 /// As [`load_trust`], and when the file cannot be written.
-pub fn remove_from_trust_file(path: &Path, key: PublicKey) -> Result<bool> {
-    if !trusted_in_file(path)?.iter().any(|(known, _)| *known == key) {
+pub fn remove_from_trust_file(path: &Path, key: impl Into<TrustedKey>) -> Result<bool> {
+    let key = key.into();
+    if !trusted_in_file(path)?.iter().any(|(known, _)| same(*known, key)) {
         return Ok(false);
     }
     let text = text_of(path)?;
-    let others = text.lines().filter(|line| entry(line).is_none_or(|(known, _)| known != key));
+    let others = text.lines().filter(|line| entry(line).is_none_or(|(known, _)| !same(known, key)));
     let rest = others.fold(String::new(), |rest, line| rest + line + "\n");
     write(path, &rest)?;
     Ok(true)
 }
 
+/// Whether two names are of one key.
+fn same(one: TrustedKey, other: TrustedKey) -> bool {
+    one.fingerprint() == other.fingerprint()
+}
+
 /// A line's key and comment.
-fn entry(line: &str) -> Option<(PublicKey, String)> {
+fn entry(line: &str) -> Option<(TrustedKey, String)> {
     let (word, comment) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
-    Some((PublicKey::from_hex(word).ok()?, comment.trim().to_owned()))
+    Some((word.parse().ok()?, comment.trim().to_owned()))
 }
 
 fn text_of(path: &Path) -> Result<String> {

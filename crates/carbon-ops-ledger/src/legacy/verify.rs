@@ -249,7 +249,7 @@ impl<'t> State<'t> {
     fn signer(&self, line: &Line) -> Option<PublicKey> {
         let named = line.named_key();
         let first = named.filter(|key| self.trust.contains(*key));
-        let others = self.trust.iter().filter(|key| Some(*key) != first);
+        let others = self.trust.keys().filter(|key| Some(*key) != first);
         first.into_iter().chain(others).chain(named).find(|key| line.verifies(*key))
     }
 

@@ -27,4 +27,5 @@ mod simulated;
 mod support;
 mod torn;
 mod tree;
+mod trust;
 mod witness;

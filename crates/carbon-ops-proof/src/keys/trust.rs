@@ -1,9 +1,127 @@
-//! Lists of trusted keys: one key a line, with comments. Left out: files, and whom to trust.
+//! Whom a user trusts: keys, named by themselves or by their fingerprints, and lists of them. Left out:
+//! files.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use base64ct::{Base64Unpadded, Encoding};
+use sha2::{Digest, Sha256};
 
 use super::PublicKey;
 use crate::error::{Error, Result};
+
+/// What a fingerprint begins with.
+const FINGERPRINT: &str = "SHA256:";
+
+/// A key that is trusted, by one of its two names.
+///
+/// ```
+/// use carbon_ops_proof::keys::{SecretKey, TrustedKey};
+/// let key = SecretKey::from_seed(&[7; 32]).public_key();
+/// for name in [key.to_hex(), key.to_hex().to_uppercase(), key.fingerprint()] {
+///     assert!(name.parse::<TrustedKey>().unwrap().is(key));
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TrustedKey {
+    /// The key itself.
+    Key(PublicKey),
+    /// The SHA-256 of its 32 bytes: whichever key a ledger, pack or proof presents is held against it.
+    Fingerprint([u8; 32]),
+}
+
+impl TrustedKey {
+    /// Whether this names `key`.
+    #[must_use]
+    pub fn is(self, key: PublicKey) -> bool {
+        match self {
+            Self::Key(named) => named == key,
+            Self::Fingerprint(hash) => hash == hash_of(key),
+        }
+    }
+
+    /// The key, where it is known.
+    #[must_use]
+    pub fn key(self) -> Option<PublicKey> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Fingerprint(_) => None,
+        }
+    }
+
+    /// `SHA256:` and base64, as of a [`PublicKey`].
+    #[must_use]
+    pub fn fingerprint(self) -> String {
+        match self {
+            Self::Key(key) => key.fingerprint(),
+            Self::Fingerprint(hash) => fingerprint(&hash),
+        }
+    }
+}
+
+impl From<PublicKey> for TrustedKey {
+    fn from(key: PublicKey) -> Self {
+        Self::Key(key)
+    }
+}
+
+impl fmt::Display for TrustedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => key.fmt(f),
+            Self::Fingerprint(hash) => f.write_str(&fingerprint(hash)),
+        }
+    }
+}
+
+impl FromStr for TrustedKey {
+    type Err = Error;
+
+    /// 64 hexadecimal digits in either case, or a fingerprint.
+    fn from_str(text: &str) -> Result<Self> {
+        let Some(hash) = text.strip_prefix(FINGERPRINT) else {
+            return PublicKey::from_hex(&text.to_ascii_lowercase()).map(Self::Key).map_err(|e| {
+                let none = text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit());
+                if none { no_key() } else { e }
+            });
+        };
+        let mut bytes = [0; 32];
+        match Base64Unpadded::decode(hash, &mut bytes).map(<[u8]>::len) {
+            Ok(32) => Ok(Self::Fingerprint(bytes)),
+            _ => Err(no_key()),
+        }
+    }
+}
+
+fn no_key() -> Error {
+    let reason =
+        "it is named by 64 hexadecimal digits, or by its fingerprint, SHA256: and 43 characters";
+    Error::InvalidKey { reason: reason.to_owned() }
+}
+
+fn hash_of(key: PublicKey) -> [u8; 32] {
+    Sha256::digest(key.to_bytes()).into()
+}
+
+fn fingerprint(hash: &[u8; 32]) -> String {
+    format!("{FINGERPRINT}{}", Base64Unpadded::encode_string(hash))
+}
+
+impl PublicKey {
+    /// `SHA256:` and the unpadded base64 of the SHA-256 of the 32 raw bytes. The form is that of
+    /// OpenSSH; the value is not what `ssh-keygen -l` prints, which hashes its own framing too.
+    ///
+    /// ```
+    /// let key = carbon_ops_proof::keys::SecretKey::from_seed(&[7; 32]).public_key();
+    /// assert!(key.fingerprint().starts_with("SHA256:"));
+    /// assert_eq!(key.fingerprint().len(), 7 + 43);
+    /// ```
+    #[must_use]
+    pub fn fingerprint(self) -> String {
+        fingerprint(&hash_of(self))
+    }
+}
 
 /// The public keys that the user trusts.
 ///
@@ -15,7 +133,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
-    keys: BTreeSet<PublicKey>,
+    named: BTreeSet<TrustedKey>,
 }
 
 impl Trust {
@@ -25,7 +143,7 @@ impl Trust {
         Self::default()
     }
 
-    /// Reads a list: one key a line as 64 hexadecimal digits, then optionally white space and a
+    /// Reads a list: one key a line, as a [`TrustedKey`] is written, then optionally white space and a
     /// comment; blank lines and lines that begin with `#` are skipped. `origin` names the text in
     /// messages.
     ///
@@ -40,7 +158,7 @@ impl Trust {
                 continue;
             }
             let word = line.split_whitespace().next().unwrap_or_default();
-            trust.insert(PublicKey::from_hex(word).map_err(|e| Error::Trust {
+            trust.insert(word.parse::<TrustedKey>().map_err(|e| Error::Trust {
                 origin: origin.to_owned(),
                 line: index + 1,
                 reason: match e {
@@ -53,36 +171,47 @@ impl Trust {
     }
 
     /// Trusts one more key.
-    pub fn insert(&mut self, key: PublicKey) {
-        self.keys.insert(key);
+    pub fn insert(&mut self, key: impl Into<TrustedKey>) {
+        self.named.insert(key.into());
     }
 
     /// Whether `key` is trusted.
     #[must_use]
     pub fn contains(&self, key: PublicKey) -> bool {
-        self.keys.contains(&key)
+        if self.named.contains(&TrustedKey::Key(key)) {
+            return true;
+        }
+        // Keys come first in the order: hashing is for those who gave a fingerprint.
+        let by_hash = matches!(self.named.last(), Some(TrustedKey::Fingerprint(_)));
+        by_hash && self.named.contains(&TrustedKey::Fingerprint(hash_of(key)))
     }
 
     /// Whether nothing is trusted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.named.is_empty()
     }
 
-    /// The trusted keys, in order of their bytes.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = PublicKey> {
-        self.keys.iter().copied()
+    /// What is trusted: keys in order of their bytes, then fingerprints.
+    pub fn iter(&self) -> impl Iterator<Item = TrustedKey> {
+        self.named.iter().copied()
+    }
+
+    /// The trusted keys that are known themselves, in order of their bytes: with them something can be
+    /// verified that presents no key.
+    pub fn keys(&self) -> impl Iterator<Item = PublicKey> {
+        self.named.iter().filter_map(|named| named.key())
     }
 }
 
-impl FromIterator<PublicKey> for Trust {
-    fn from_iter<I: IntoIterator<Item = PublicKey>>(keys: I) -> Self {
-        Self { keys: keys.into_iter().collect() }
+impl<K: Into<TrustedKey>> FromIterator<K> for Trust {
+    fn from_iter<I: IntoIterator<Item = K>>(keys: I) -> Self {
+        Self { named: keys.into_iter().map(Into::into).collect() }
     }
 }
 
-impl Extend<PublicKey> for Trust {
-    fn extend<I: IntoIterator<Item = PublicKey>>(&mut self, keys: I) {
-        self.keys.extend(keys);
+impl<K: Into<TrustedKey>> Extend<K> for Trust {
+    fn extend<I: IntoIterator<Item = K>>(&mut self, keys: I) {
+        self.named.extend(keys.into_iter().map(Into::into));
     }
 }

@@ -203,6 +203,11 @@ fn choose(source: &mut impl LineSource, selection: &Selection, size: u64) -> io:
     Ok(chosen)
 }
 
+/// The numbers of the genesis and of the lines that change who may sign, among the first `size`.
+pub(crate) fn key_changes(source: &mut impl LineSource, size: u64) -> io::Result<Vec<u64>> {
+    choose(source, &Selection::Some(Vec::new()), size)
+}
+
 fn changes_keys(line: &[u8]) -> bool {
     // Most lines have no such word, and need not be parsed.
     let word = str::from_utf8(line).is_ok_and(|line| line.contains("\"key_rotation\""));

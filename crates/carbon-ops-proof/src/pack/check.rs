@@ -378,7 +378,7 @@ impl<R: BufRead> Checker<'_, R> {
                 Keys::Judged(keys) => keys.clone(),
                 Keys::Roster(roster) => roster.keys_at(size),
             };
-            keys.into_iter().chain(self.trust.iter()).collect::<Vec<PublicKey>>()
+            keys.into_iter().chain(self.trust.keys()).collect::<Vec<PublicKey>>()
         };
         let signed = claims.checkpoint.signed_by(&claims.note, &known(claims.checkpoint.size));
         let signer = signed.map_err(|e| Stop::Fault(format!("the checkpoint: {e}")))?;

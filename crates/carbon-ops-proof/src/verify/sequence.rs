@@ -401,11 +401,12 @@ impl<'t> Sequence<'t> {
     /// The keys that may sign a checkpoint of so many lines.
     fn keys_at(&self, size: u64) -> Vec<PublicKey> {
         let roster = self.roster.iter().flat_map(|roster| roster.keys_at(size));
-        roster.chain(self.trust.iter()).collect()
+        roster.chain(self.trust.keys()).collect()
     }
 
     fn key_reports(&self) -> Vec<KeyReport> {
         let genesis_key = self.roster.as_ref().map(Roster::genesis_key);
+        let vouched = genesis_key.is_some_and(|key| self.trust.contains(key));
         let term = |key| (key, Term::default());
         let keys: Vec<(PublicKey, Term)> = match &self.roster {
             Some(roster) => roster.terms().collect(),
@@ -417,6 +418,8 @@ impl<'t> Sequence<'t> {
                 fingerprint: key.fingerprint(),
                 trusted: self.trust.contains(key),
                 genesis: genesis_key == Some(key),
+                trusted_through: (vouched && !self.trust.contains(key))
+                    .then(|| term.first.saturating_sub(1)),
                 entries: self.signers.entries(key),
                 added_seq: term.first.checked_sub(1),
                 retired_seq: term.last,

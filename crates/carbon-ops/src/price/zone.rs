@@ -16,7 +16,7 @@ use carbon_ops_record::upstream;
 use carbon_ops_record::{Deployment, Input, Note, Quality, StandIn};
 use jiff::Timestamp;
 
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::host::Host;
 use crate::sources::Name;
 

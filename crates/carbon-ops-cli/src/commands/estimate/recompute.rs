@@ -22,7 +22,7 @@ pub(super) fn run(
     out: &mut impl Write,
 ) -> Result<u8> {
     let settings = Settings::resolve(env, config, &Overrides::default())?;
-    let payload = unsigned(read(of)?);
+    let payload = unsigned(read(of, &settings)?);
     let (derived, difference) = match check(&payload, &settings) {
         Ok(derived) => (derived, None),
         Err(error) => (Derived::default(), Some(format!("{error:#}"))),

@@ -13,7 +13,7 @@ use carbon_ops::proof::note::Note;
 use carbon_ops::proof::verify::Payload;
 use serde_json::json;
 
-use super::witnessed::{Witnessed, read_checkpoint, write_whole};
+use super::witnessed::{insert_into, read_checkpoint, write_whole};
 use super::{COULD_NOT, row, write_trust_hint};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
@@ -25,6 +25,7 @@ use carbon_ops::settings::Settings;
 use carbon_ops::verify::{
     self, Others, check_payload, file, read_policy, read_policy_bytes, trust,
 };
+use carbon_ops::witnessed::Witnessed;
 
 pub(super) fn write(
     args: &LedgerAuditPack,
@@ -116,11 +117,9 @@ pub(super) fn check(
     let witnessed =
         policy.map(|policy| Witnessed::of(&policy, report.checkpoint.as_ref().filter(|_| whole)));
     let since = kept.as_ref().map(|kept| Since::of(kept, &report));
-    // What this version cannot read, it has not checked.
-    let unread = others.newer > 0 && report.status == PackStatus::Valid;
-    let mut code = if unread { COULD_NOT } else { hints::pack_exit_code(report.status) };
+    let answer = hints::of_pack(report.status).and_others(&others);
+    let mut code = hints::exit_code(answer.and_witnessed(witnessed.as_ref()));
     if whole {
-        code = witnessed.as_ref().map_or(code, |witnessed| witnessed.exit_code(code));
         code = since.as_ref().map_or(code, |since| since.exit_code(code));
     }
     if args.json {
@@ -133,14 +132,14 @@ pub(super) fn check(
             }
         }
         if let Some(witnessed) = &witnessed {
-            witnessed.insert_into(&mut json);
+            insert_into(witnessed, &mut json);
         }
         writeln!(out, "{json:#}")?;
         return Ok(code);
     }
     write_report(args, &report, &others, out)?;
     if whole {
-        witnessed.iter().try_for_each(|witnessed| witnessed.write(out))?;
+        witnessed.iter().try_for_each(|witnessed| super::witnessed::write(witnessed, out))?;
         since.iter().try_for_each(|since| since.write(out))?;
     }
     if report.status == PackStatus::Untrusted {

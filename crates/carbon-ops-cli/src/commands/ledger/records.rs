@@ -18,13 +18,12 @@ use carbon_ops::record::continuity::{self};
 use carbon_ops::record::timestamp;
 use serde_json::json;
 
-use super::COULD_NOT;
 use crate::args::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 use crate::render::{counted, plain};
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
 use carbon_ops::store::Store;
-use carbon_ops::verify::check_payload;
+use carbon_ops::verify::{Answer, check_payload};
 
 /// Silences and the like that are printed; `--json` has up to a thousand.
 const SHOWN: usize = 5;
@@ -281,15 +280,6 @@ fn write_silences(life: &Life, now: jiff::Timestamp, out: &mut impl Write) -> Re
     Ok(())
 }
 
-/// The exit code of a ledger that is not complete, or cannot be shown to be.
-pub(super) fn completeness(continuity: &continuity::Report) -> Option<u8> {
-    if continuity.uncovered_uj() > 0 {
-        Some(1)
-    } else {
-        (continuity.records == 0 || continuity.incomparable > 0).then_some(COULD_NOT)
-    }
-}
-
 pub(super) fn continuity_json(continuity: &continuity::Report) -> Result<serde_json::Value> {
     let mut json = serde_json::to_value(continuity)?;
     if let Some(object) = json.as_object_mut() {
@@ -317,7 +307,8 @@ pub(super) fn write_continuity(
             "  {covered} uJ of the governor's totals in records, {uncovered} uJ between them{gaps}"
         )?;
     }
-    if complete && completeness(continuity) == Some(1) {
+    let answer = Answer::Valid.and_complete(continuity);
+    if complete && answer == Answer::Incomplete {
         writeln!(out, "NOT COMPLETE: {uncovered} uJ are in no record and no gap")?;
         for hole in continuity.holes.iter().take(SHOWN) {
             writeln!(
@@ -326,7 +317,7 @@ pub(super) fn write_continuity(
                 hole.uncovered_uj, hole.domain, hole.after_seq, hole.from_ts, hole.to_ts
             )?;
         }
-    } else if complete && completeness(continuity) == Some(COULD_NOT) {
+    } else if complete && answer == Answer::CompletenessUnknown {
         let incomparable = continuity.incomparable;
         writeln!(
             out,
@@ -446,11 +437,6 @@ mod tests {
             domains: vec![domain(uncovered)],
             holes: Vec::new(),
         };
-        assert_eq!(completeness(&report(3, 0, 0)), None);
-        assert_eq!(completeness(&report(3, 0, 7)), Some(1));
-        assert_eq!(completeness(&report(3, 1, 7)), Some(1));
-        assert_eq!(completeness(&report(3, 1, 0)), Some(COULD_NOT));
-        assert_eq!(completeness(&report(0, 0, 0)), Some(COULD_NOT));
         let mut text = Vec::new();
         write_continuity(&report(3, 0, 7), true, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();

@@ -2,68 +2,32 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops::ledger::tile::{DirTiles, TileTree};
-use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint};
-use carbon_ops::proof::merkle::{
-    TreeHash, consistency_proof, inclusion_proof, leaf_hash, root_at, verify_consistency,
-    verify_inclusion,
-};
+use anyhow::{Context as _, Result, anyhow};
+use carbon_ops::ledger::tile::TileTree;
+use carbon_ops::proof::checkpoint::{CHECKPOINT_LOG, Checkpoint};
+use carbon_ops::proof::merkle::{TreeHash, consistency_proof, root_at, verify_consistency};
 use carbon_ops::proof::note::{MAX_NOTE_BYTES, Note};
 use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proof, Proven};
 use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::json;
 
-use super::witnessed::Witnessed;
-use super::{COULD_NOT, row};
+use super::{COULD_NOT, row, write_trust_hint};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
+use crate::hints;
 use crate::{REWRITTEN, render::plain};
 use carbon_ops::env::Env;
+use carbon_ops::prove::{believe, open};
 use carbon_ops::settings::Settings;
-use carbon_ops::verify::{file, read_limited, read_policy, trust};
+use carbon_ops::verify::{Answer, file, read_limited, read_policy, trust};
+use carbon_ops::witnessed::Witnessed;
 
-pub(super) fn prove(
-    args: &LedgerProve,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(super) fn prove(args: &LedgerProve, settings: &Settings, out: &mut impl Write) -> Result<u8> {
     let path = file(args.path.as_deref(), settings)?;
-    let (seq, cannot) = (args.seq, || format!("cannot read {}", path.display()));
-    let none = || {
-        anyhow!(
-            "no checkpoint covers entry {seq} of {}\nhint: `carbon-ops ledger checkpoint` signs one \
-             for the entries that there are",
-            path.display()
-        )
-    };
-    let stored = path.with_file_name(CHECKPOINT_FILE);
-    let bytes = read_limited(&stored, MAX_NOTE_BYTES).map_err(|_| none())?;
-    let note = Note::parse(&bytes).with_context(|| format!("cannot use {}", stored.display()))?;
-    let checkpoint =
-        Checkpoint::of_note(&note).with_context(|| format!("cannot use {}", stored.display()))?;
-    let mut tree = TileTree::new(tiles(&path)?, checkpoint.size);
-    let proof = inclusion_proof(seq, checkpoint.size, &mut tree).with_context(cannot)?;
-    let proof = proof.ok_or_else(none)?;
-    let line = tiles(&path)?.line(seq).with_context(cannot)?.ok_or_else(none)?;
-    // What is handed out holds: tiles are derived, and the line may have been changed since.
-    verify_inclusion(leaf_hash(&line), seq, checkpoint.size, checkpoint.root, &proof).map_err(
-        |e| {
-            anyhow!(
-                "entry {seq} of {} is not the one that was signed for: {e}\nhint: run `carbon-ops \
-                 ledger verify`; if that is well, remove the directory `tile` beside it",
-                path.display()
-            )
-        },
-    )?;
-    let proof = Proof { extra: Some(line), index: seq, path: proof, checkpoint: note };
-    if let Err(fault) = proof.check(&trust(None, settings, env)?)
-        && !fault.is_untrusted()
-    {
-        bail!("entry {seq} of {} cannot be proven: {fault}", path.display());
-    }
+    let seq = args.seq;
+    let proof = carbon_ops::prove::prove(&path, seq)?;
+    let checkpoint = Checkpoint::of_note(&proof.checkpoint)?;
     let text = proof.to_string();
     if let Some(file) = &args.out {
         let cannot = || format!("cannot write {}", file.display());
@@ -93,24 +57,30 @@ pub(super) fn check_proof(
     let name = args.file.display();
     let bytes =
         read_limited(&args.file, MAX_PROOF_BYTES).with_context(|| format!("cannot read {name}"))?;
-    let checked = Proof::parse(&bytes).and_then(|proof| Ok((proof.check(&trust)?, proof)));
-    let (mut code, status, reason, proven) = match checked {
-        Ok(proven) => (0, "proven", None, Some(proven)),
-        Err(e) if e.is_untrusted() => (COULD_NOT, "untrusted", Some(e.to_string()), None),
-        Err(e) => (1, "not_proven", Some(e.to_string()), None),
+    let proof = Proof::parse(&bytes);
+    let key = proof.as_ref().ok().and_then(Proof::key_to_trust);
+    let checked = proof.and_then(|proof| Ok((proof.check(&trust)?, proof)));
+    let (answer, status, reason, proven) = match checked {
+        Ok(proven) => (Answer::Valid, "proven", None, Some(proven)),
+        Err(e) if e.is_untrusted() => (Answer::Untrusted, "untrusted", Some(e.to_string()), None),
+        Err(e) => (Answer::Tampered, "not_proven", Some(e.to_string()), None),
     };
+    let key = key.filter(|_| answer == Answer::Untrusted);
     let witnessed = policy.zip(proven.as_ref());
     let witnessed =
         witnessed.map(|(policy, (_, proof))| Witnessed::of(&policy, Some(&proof.checkpoint)));
-    code = witnessed.as_ref().map_or(code, |witnessed| witnessed.exit_code(code));
+    let code = hints::exit_code(answer.and_witnessed(witnessed.as_ref()));
     let proven = proven.map(|(proven, _)| proven);
     if args.json {
         let mut report = json!({ "schema_version": 1, "status": status, "reason": reason });
         if let Some(proven) = &proven {
             tell_proven(proven, &mut report)?;
         }
+        if let (Some(key), Some(report)) = (key, report.as_object_mut()) {
+            report.insert("key_to_trust".into(), key.fingerprint().into());
+        }
         if let Some(witnessed) = &witnessed {
-            witnessed.insert_into(&mut report);
+            super::witnessed::insert_into(witnessed, &mut report);
         }
         writeln!(out, "{report:#}")?;
         return Ok(code);
@@ -122,10 +92,17 @@ pub(super) fn check_proof(
             writeln!(out, "{name}: PROVEN")?;
             writeln!(out, "  entry {} of {size} in the ledger {ledger_id}", proven.entry.seq())?;
             writeln!(out, "  signed by {}", proven.checkpoint_key.fingerprint())?;
-            witnessed.iter().try_for_each(|witnessed| witnessed.write(out))?;
+            if let Some(key) = proven.genesis_key.filter(|key| *key != proven.checkpoint_key) {
+                writeln!(out, "  trusted through {}, which began it", key.fingerprint())?;
+            }
+            witnessed.iter().try_for_each(|witnessed| super::witnessed::write(witnessed, out))?;
             writeln!(out, "  {}", row(proven.entry.object()))?;
         }
         (None, reason) => writeln!(out, "{name}: {verdict}: {}", reason.unwrap_or_default())?,
+    }
+    if let Some(key) = key {
+        writeln!(out, "  it was begun with the key {}", key.fingerprint())?;
+        write_trust_hint(&key.to_hex(), out)?;
     }
     Ok(code)
 }
@@ -137,6 +114,9 @@ fn tell_proven(proven: &Proven, report: &mut serde_json::Value) -> Result<()> {
     report.insert("tree_size".into(), proven.checkpoint.size.into());
     report.insert("root".into(), proven.checkpoint.root.to_string().into());
     report.insert("signed_by".into(), proven.checkpoint_key.fingerprint().into());
+    if let Some(key) = proven.genesis_key {
+        report.insert("trusted_through".into(), key.fingerprint().into());
+    }
     let line = carbon_ops::proof::canonical::object_to_canonical(proven.entry.object());
     report.insert("entry".into(), serde_json::from_slice(&line)?);
     Ok(())
@@ -151,20 +131,20 @@ pub(super) fn consistency(
     let path = file(args.path.as_deref(), settings)?;
     let cannot = || format!("cannot read {}", path.display());
     let (old, new) = (Size::read(&args.old)?, Size::read(&args.new)?);
-    let there = tiles(&path)?.size().with_context(cannot)?;
-    let trust: Vec<_> = trust(args.trust.as_deref(), settings, env)?.iter().collect();
+    let there = open(&path)?.size().with_context(cannot)?;
+    let trust = trust(args.trust.as_deref(), settings, env)?;
     let mut roots = Vec::new();
     for (size, given) in [(&old, &args.old), (&new, &args.new)] {
         if let Some((checkpoint, note)) = &size.signed {
-            let signed = checkpoint.signed_by(note, &trust);
-            signed.with_context(|| format!("cannot use the checkpoint {given}"))?;
+            believe(&path, (checkpoint, note), there, &trust)
+                .with_context(|| format!("cannot use the checkpoint {given}"))?;
         }
         if size.lines > there {
             let reason = format!("{} has {there} lines, fewer than {}", path.display(), size.lines);
             let code = if size.signed.is_some() { REWRITTEN } else { COULD_NOT };
             return write_not_consistent(args, &reason, code, out);
         }
-        let mut tree = TileTree::new(tiles(&path)?, size.lines);
+        let mut tree = TileTree::new(open(&path)?, size.lines);
         let root = root_at(size.lines, &mut tree).with_context(cannot)?;
         if size.signed.as_ref().is_some_and(|(checkpoint, _)| checkpoint.root != root) {
             let reason = format!("{} does not begin with the lines of {given}", path.display());
@@ -172,7 +152,7 @@ pub(super) fn consistency(
         }
         roots.push(root);
     }
-    let mut tree = TileTree::new(tiles(&path)?, new.lines);
+    let mut tree = TileTree::new(open(&path)?, new.lines);
     let proof = consistency_proof(old.lines, new.lines, &mut tree).with_context(cannot)?;
     let proof = proof.ok_or_else(|| {
         anyhow!(
@@ -297,10 +277,4 @@ fn write_history(history: Option<HistoryReport>, out: &mut impl Write) -> Result
         )?;
     }
     Ok(())
-}
-
-fn tiles(ledger: &Path) -> Result<DirTiles> {
-    let dir: Option<PathBuf> = ledger.parent().map(Path::to_owned);
-    DirTiles::open(dir.as_deref(), ledger)
-        .with_context(|| format!("cannot open the ledger {}", ledger.display()))
 }

@@ -5,21 +5,21 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use carbon_ops::proof::checkpoint::{Checkpoint, origin};
 use carbon_ops::proof::cosignature;
-use carbon_ops::proof::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteError, VerifierKey};
+use carbon_ops::proof::note::{KeyKind, MAX_NOTE_BYTES, Note, VerifierKey};
 use carbon_ops::proof::policy::Policy;
-use carbon_ops::proof::verify::{Anchor, AnchorKind, AnchorVerdict, Report};
 use serde_json::{Value, json};
 
-use super::COULD_NOT;
 use crate::REWRITTEN;
 use crate::args::{LedgerCheckpoint, LedgerLogKey};
+use carbon_ops::Fault;
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
 use carbon_ops::store::{Opened, Store};
 use carbon_ops::verify::{file, latest, read_limited, read_policy};
+use carbon_ops::witnessed::{Judged, Quorum, Witnessed};
 use carbon_ops::witnesses::{
     Address, Answered, PATIENCE, RUN_PATIENCE, Refusal, Signed, addresses,
 };
@@ -35,7 +35,7 @@ pub(super) fn checkpoint(
 ) -> Result<u8> {
     let store = Store::of(settings, env)?.at(args.path.as_deref());
     if !store.exists() {
-        bail!("there is no ledger in {}", store.ledger.display());
+        return Err(Fault::NoLedger { path: store.ledger }.into());
     }
     let policy = args.policy.as_deref().or(settings.policy.value.as_deref());
     let policy = policy.map(read_policy).transpose()?;
@@ -190,7 +190,7 @@ pub(super) fn log_key(
 ) -> Result<u8> {
     let store = Store::of(settings, env)?.at(args.path.as_deref());
     if !store.exists() {
-        bail!("there is no ledger in {}", store.ledger.display());
+        return Err(Fault::NoLedger { path: store.ledger }.into());
     }
     let keyring = store.keyring()?;
     let opened = store.open(&keyring)?;
@@ -207,87 +207,27 @@ pub(super) fn log_key(
     Ok(0)
 }
 
-/// What a policy says of a checkpoint, for a report.
-pub(super) struct Witnessed {
-    /// 0 met; 1 a signature in it is false; 2 not met.
-    pub(super) code: u8,
-    text: String,
-    json: Value,
+/// What a policy says of a checkpoint, as a line.
+pub(super) fn write(witnessed: &Witnessed, out: &mut impl Write) -> Result<()> {
+    let met = witnessed.quorum == Quorum::Met;
+    let verdict = if met { "WITNESSED" } else { "NOT WITNESSED ENOUGH" };
+    writeln!(out, "  {verdict}: {}", crate::render::plain(&witnessed.text))?;
+    Ok(())
 }
 
-impl Witnessed {
-    /// Judges a checkpoint; none when there is none.
-    pub(super) fn of(policy: &Policy, note: Option<&Note>) -> Self {
-        let Some(note) = note else {
-            let text = "there is no checkpoint that witnesses could have cosigned".to_owned();
-            return Self::not(COULD_NOT, text);
-        };
-        match policy.judge(note, latest()) {
-            Ok(judged) => {
-                let (code, text) =
-                    (if judged.quorum_met() { 0 } else { COULD_NOT }, judged.to_string());
-                let size = judged.head.size;
-                let cosigned: Vec<Value> = judged
-                    .cosigned
-                    .iter()
-                    .map(|(name, time)| json!({ "name": name, "time": time }))
-                    .collect();
-                let json = json!({ "quorum_met": code == 0, "size": size, "cosigned": cosigned,
-                    "missing": judged.missing });
-                Self { code, text: format!("of the checkpoint of {size} lines {text}"), json }
-            }
-            Err(NoteError::Unsigned) => {
-                Self::not(COULD_NOT, "no log of the policy signed the checkpoint".to_owned())
-            }
-            Err(error) => Self::not(NO, format!("the checkpoint: {error}")),
+/// The same as a member of a report.
+pub(super) fn insert_into(witnessed: &Witnessed, report: &mut Value) {
+    let met = witnessed.quorum == Quorum::Met;
+    let json = match &witnessed.judged {
+        Some(Judged { size, cosigned, missing }) => {
+            let cosigned: Vec<Value> =
+                cosigned.iter().map(|(name, time)| json!({ "name": name, "time": time })).collect();
+            json!({ "quorum_met": met, "size": size, "cosigned": cosigned, "missing": missing })
         }
-    }
-
-    /// Judges the checkpoints that a verification confirmed: the largest that is witnessed enough, or
-    /// the largest.
-    pub(super) fn of_anchors(policy: &Policy, anchors: &[Anchor], report: &Report) -> Self {
-        let confirmed = anchors.iter().zip(&report.anchors).filter(|(anchor, judged)| {
-            anchor.kind == AnchorKind::Checkpoint && judged.verdict == AnchorVerdict::Confirmed
-        });
-        let mut notes: Vec<(u64, Note)> = confirmed
-            .filter_map(|(anchor, judged)| Some((judged.size?, Note::parse(&anchor.bytes).ok()?)))
-            .collect();
-        notes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
-        let mut verdicts = notes.iter().map(|(_, note)| Self::of(policy, Some(note)));
-        let Some(first) = verdicts.next() else { return Self::of(policy, None) };
-        // A false signature is one wherever it stands.
-        if first.code != COULD_NOT {
-            return first;
-        }
-        verdicts.find(|verdict| verdict.code == 0).unwrap_or(first)
-    }
-
-    fn not(code: u8, text: String) -> Self {
-        let json = json!({ "quorum_met": false, "reason": text });
-        Self { code, text, json }
-    }
-
-    /// The exit code of a verification that would end with `code` without a policy: what is tampered
-    /// with stays so, and what is not witnessed enough is not shown.
-    pub(super) fn exit_code(&self, code: u8) -> u8 {
-        match (code, self.code) {
-            (code, 0) => code,
-            (0 | 4, witnessed) => witnessed,
-            (COULD_NOT, NO) => NO,
-            (code, _) => code,
-        }
-    }
-
-    pub(super) fn write(&self, out: &mut impl Write) -> Result<()> {
-        let verdict = if self.code == 0 { "WITNESSED" } else { "NOT WITNESSED ENOUGH" };
-        writeln!(out, "  {verdict}: {}", crate::render::plain(&self.text))?;
-        Ok(())
-    }
-
-    pub(super) fn insert_into(&self, report: &mut Value) {
-        if let Some(report) = report.as_object_mut() {
-            report.insert("witnessed".into(), self.json.clone());
-        }
+        None => json!({ "quorum_met": met, "reason": witnessed.text }),
+    };
+    if let Some(report) = report.as_object_mut() {
+        report.insert("witnessed".into(), json);
     }
 }
 

@@ -1,0 +1,210 @@
+//! What somebody asked for and cannot have, told apart so that whoever talks to people can say what to do.
+//!
+//! Out of scope: the remedies.
+
+use std::io;
+use std::path::PathBuf;
+
+use carbon_ops_ledger::Error as LedgerError;
+use carbon_ops_proof::entry::LedgerId;
+
+use crate::settings::MIN_SEGMENT_BYTES;
+
+/// What somebody asked for and cannot have, as facts. Fronts find their advice by the variant.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Of machines that are not one's own, direct and upstream emissions are not told apart.
+    #[error("of {0} machines both parts of the electricity are one category")]
+    OneCategory(String),
+    /// Direct and life-cycle intensities of two sources.
+    #[error(
+        "{direct} has direct intensities and {lifecycle} those of the life cycle, and only what one source has \
+         of both can be split"
+    )]
+    TwoSources {
+        /// Who has the direct ones.
+        direct: &'static str,
+        /// Who has those of the life cycle.
+        lifecycle: &'static str,
+    },
+    /// A span without an energy.
+    #[error("no energy")]
+    NoEnergy,
+    /// An energy that is negative or not finite.
+    #[error("{0} kWh is no energy")]
+    NotAnEnergy(f64),
+    /// A text that is no instant.
+    #[error("{text:?} is no instant: {reason}")]
+    NotAnInstant {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A column of a table that nobody knows.
+    #[error("unknown column {0:?}")]
+    UnknownColumn(String),
+    /// A segment that is too small to be worth a file.
+    #[error("{0} bytes are too few for a segment; {MIN_SEGMENT_BYTES} are the least")]
+    SegmentTooSmall(u64),
+    /// A configuration file that was named and is not there.
+    #[error("configuration file {} does not exist", .0.display())]
+    NoConfiguration(PathBuf),
+    /// A configuration file that nobody named has an error.
+    #[error("a configuration file was found here")]
+    FoundConfiguration,
+    /// The energy of a site is not less than that of its computers.
+    #[error("a PUE of {0} lies below 1")]
+    PueBelowOne(String),
+    /// A process that is not there.
+    #[error("no process {0} runs")]
+    NoProcess(i32),
+    /// No ledger was named, and without a home there is no default one.
+    #[error("there is no default ledger without a HOME")]
+    NoDefaultLedger,
+    /// There is no home, so nothing has a default place.
+    #[error("neither HOME nor XDG_DATA_HOME is set, so there is no default ledger")]
+    NoHome,
+    /// The file of a ledger cannot be opened.
+    #[error("cannot open the ledger {}", path.display())]
+    CannotOpen {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no ledger where one was named.
+    #[error("there is no ledger in {}", path.display())]
+    NoLedger {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// There is no key file where one was named.
+    #[error("there is no key file {}", path.display())]
+    NoKey {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A disk or a permission is in the way.
+    #[error(transparent)]
+    CannotWrite(LedgerError),
+    /// The file is something else.
+    #[error("{} is NOT A LEDGER: {what}", path.display())]
+    NotALedger {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is.
+        what: Other,
+    },
+    /// The file is a ledger of the Python package 0.1.
+    #[error("{} is a ledger of version 0.1, of the Python package", path.display())]
+    Legacy {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A checkpoint that was kept is of another ledger.
+    #[error("{} is a checkpoint of the ledger {of}, and {} is the ledger {id}", kept.display(), path.display())]
+    OtherCheckpoint {
+        /// The checkpoint.
+        kept: PathBuf,
+        /// The ledger that it is of.
+        of: LedgerId,
+        /// The file or folder.
+        path: PathBuf,
+        /// The ledger that is there.
+        id: LedgerId,
+    },
+    /// No key of this store may write to the ledger.
+    #[error("none of the keys here may write to {}", ledger.display())]
+    NoWriter {
+        /// The ledger.
+        ledger: PathBuf,
+    },
+    /// More than one key may write, and none was named.
+    #[error("several keys may write to {}", path.display())]
+    SeveralWriters {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// Entries are marked as suspect, and the reason is not that the key was stolen.
+    #[error("entries are suspect only of a stolen key")]
+    NotStolen,
+    /// A ledger that is not valid, or that an unknown key began, is not joined.
+    #[error("{} is not one to join: it is not valid, or its first key is not trusted here", path.display())]
+    NotToJoin {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A text is no key with its proof of possession.
+    #[error("{0:?} is no key with its proof")]
+    NoAgreement(String),
+    /// A file is to be compared with the imported one, and the ledger imported none.
+    #[error("the ledger's first entry pins no imported file")]
+    NothingImported,
+    /// No ledger and no file of records was named.
+    #[error("there is nothing to read")]
+    NothingToRead,
+    /// A ledger was signed by a key that is not trusted.
+    #[error("the key that signed {} is not trusted", path.display())]
+    Untrusted {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A ledger is not valid.
+    #[error("{} is not valid, and nothing of it is used", path.display())]
+    Invalid {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A record cannot be opened.
+    #[error("cannot open {of}")]
+    NoRecord {
+        /// How the record was named.
+        of: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A text does not name a witness.
+    #[error("{0:?} names no witness")]
+    NoWitness(String),
+    /// The tiles beside a ledger are those of another tree.
+    #[error("the tiles beside {} are not those of the checkpoint", ledger.display())]
+    OtherTiles {
+        /// The ledger.
+        ledger: PathBuf,
+    },
+    /// An entry is newer than the last checkpoint.
+    #[error("no checkpoint covers entry {seq} of {}", ledger.display())]
+    NotCovered {
+        /// The number of the entry.
+        seq: u64,
+        /// The ledger.
+        ledger: PathBuf,
+    },
+    /// An entry is not the one that a checkpoint covers.
+    #[error("entry {seq} of {} is not the one that was signed for: {reason}", ledger.display())]
+    NotSignedFor {
+        /// The number of the entry.
+        seq: u64,
+        /// The ledger.
+        ledger: PathBuf,
+        /// In what they differ.
+        reason: String,
+    },
+}
+
+/// What a file is that is no ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Other {
+    /// An audit pack.
+    #[error("it is an audit pack")]
+    Pack,
+    /// The proof of one entry.
+    #[error("it is the proof of one entry")]
+    Proof,
+    /// Nothing that is known here.
+    #[error("it does not begin with a genesis, and no line of it is an entry")]
+    Unknown,
+}
