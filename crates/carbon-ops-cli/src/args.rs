@@ -10,7 +10,8 @@ use carbon_ops::proof::entry::Durability;
 use carbon_ops::record::Deployment;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::duration::duration;
+use carbon_ops::text::duration;
+use carbon_ops::units::Watts;
 
 mod hardware;
 mod keys;
@@ -160,6 +161,7 @@ pub(crate) struct Run {
 #[command(after_help = "\
 Examples:
   carbon-ops estimate --energy 1.2kWh --from 2026-03-01 --to 2026-03-02 --zone DE
+  carbon-ops estimate --power 50W --from 2026-03-01 --to 2026-03-02 --zone US-CA
   carbon-ops estimate --energy '1.2kWh ± 2%' --pue 'tn(1.2, 0.05, min=1)' \\
       --intensity 'ln(400, 10%)' --method monte_carlo --trials 1000000 --seed 1 --json
   carbon-ops estimate --energy 3kWh --from 2026-03-01T00:00Z --to 2026-03-01T06:00Z --zone DE \\
@@ -181,12 +183,16 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "ENERGY", allow_hyphen_values = true)]
     pub(crate) energy: Option<String>,
 
+    /// Mean power over the span, such as 50W or 1.2kW, instead of an energy
+    #[arg(long, value_name = "POWER", value_parser = power, conflicts_with = "energy")]
+    pub(crate) power: Option<Watts>,
+
     /// Start of the span: RFC 3339, or a day in UTC
-    #[arg(long, value_name = "TIME", requires_all = ["energy", "to"])]
+    #[arg(long, value_name = "TIME", requires = "to")]
     pub(crate) from: Option<String>,
 
     /// End of the span, not counted
-    #[arg(long, value_name = "TIME", requires_all = ["energy", "from"])]
+    #[arg(long, value_name = "TIME", requires = "from")]
     pub(crate) to: Option<String>,
 
     /// Where: country, state or province (ISO 3166), cloud region, coordinates, or a provider's own id
@@ -1122,4 +1128,18 @@ pub(crate) struct Intensity {
     /// Print counters of the cache and of requests too
     #[arg(long)]
     pub(crate) stats: bool,
+}
+
+/// A power with its unit: `50W`, `1.2 kW`, `300mW`.
+fn power(text: &str) -> Result<Watts, String> {
+    let wrong = || format!("{text:?} is not a power, such as 50W or 1.2kW");
+    let number = text.trim().strip_suffix('W').ok_or_else(wrong)?.trim_end();
+    let (number, scale) = match number.strip_suffix(['k', 'm', 'M']) {
+        Some(rest) if number.ends_with('k') => (rest, 1e3),
+        Some(rest) if number.ends_with('M') => (rest, 1e6),
+        Some(rest) => (rest, 1e-3),
+        None => (number, 1.0),
+    };
+    let watts: f64 = number.trim_end().parse().map_err(|_| wrong())?;
+    Watts::new(watts * scale).map_err(|error| format!("{text:?}: {error}"))
 }

@@ -63,7 +63,9 @@ fn of_fault(fault: &Fault) -> Option<&'static str> {
             Some("leave out --upstream; of machines of your own, --deployment own")
         }
         Fault::TwoSources { .. } => Some("--provider electricity_maps has both"),
-        Fault::NoEnergy => Some("energy_kwh, energy_wh, energy_j, energy_uj, energy or series"),
+        Fault::NoEnergy => {
+            Some("energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w or series")
+        }
         Fault::NotAnEnergy(_) => {
             Some("a finite number that is at least 0; leave out the span if it was not measured")
         }
@@ -71,7 +73,7 @@ fn of_fault(fault: &Fault) -> Option<&'static str> {
             "2026-03-01T00:00:00Z, or with an offset such as +01:00; a date is its midnight in UTC",
         ),
         Fault::UnknownColumn(_) => Some(
-            "start, end, energy_kwh, energy_wh, energy_j, energy_uj, energy, zone, pue, id, host, host_id, \
+            "start, end, energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w, zone, pue, id, host, host_id, \
              label.NAME",
         ),
         Fault::NoConfiguration(_) => {

@@ -17,7 +17,6 @@ use carbon_ops::env::Env;
 
 mod args;
 mod commands;
-mod duration;
 mod hints;
 mod hints_grid;
 mod render;

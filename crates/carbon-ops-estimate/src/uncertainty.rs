@@ -2,12 +2,11 @@
 //! and what a budget of uncertainty says.
 //!
 //! * [`Distribution`]: what is known of one quantity; [`text`] reads and prints it.
-//! * [`Model`]: a result as an expression of named inputs, and [`slots`]: the model of a span.
+//! * [`Model`]: a result as an expression of named inputs.
 //! * [`Model::evaluate`]: by the closed form (`analytical_truncated`: deterministic, no sampling) or
 //!   by Monte Carlo after JCGM 101:2008 ([`MonteCarlo`]).
 //! * [`Estimate`]: mean, standard uncertainty, coverage interval, budget, and how they came about.
-//! * [`product`]: the product of record v1, whose numbers stay as they were signed.
-//! * [`frameworks`]: IPCC approach 1, ranks of the GHG Protocol; [`planning`]: sample sizes.
+//! * [`planning`]: sample sizes.
 //!
 //! Everything is computed by IEEE-754 arithmetic in a fixed order and a pinned mathematics library,
 //! so that the same inputs (and the same seed) give the same bits on every machine.
@@ -16,16 +15,13 @@
 
 mod closed;
 mod distribution;
-pub mod frameworks;
 mod model;
 mod monte_carlo;
 mod normal;
 pub mod planning;
 mod polynomial;
-mod product;
 mod quadrature;
 mod random;
-pub mod slots;
 pub mod text;
 
 pub use closed::NotClosed;
@@ -35,7 +31,6 @@ pub use model::{
     Used, Validation,
 };
 pub use monte_carlo::{MonteCarlo, Run, Sampled, TRIALS, Trials};
-pub use product::{Outcome, product};
 pub use random::GENERATOR;
 
 #[cfg(test)]
@@ -59,9 +54,6 @@ pub enum Error {
         "no input carries an uncertainty, and a result without one is not given\nhint: say how well one of them is known, such as 400 ± 10%"
     )]
     NoUncertainty,
-    /// More factors than the quadrature of record v1 is made for.
-    #[error("{0} factors that are not lognormal; at most {max} can be integrated over", max = product::AXES_MAX)]
-    TooManyAxes(usize),
     /// An expression that names an input which there is not.
     #[error("the expression names input {0}, and there is no such input")]
     NoInput(usize),
@@ -87,9 +79,6 @@ pub enum Error {
         "{0} significant digits of the standard uncertainty\nhint: 1 or 2 are usual, 4 the most"
     )]
     Digits(u8),
-    /// A noise of slots with a negative or infinite cv, or a part or correlation outside of 0 to 1.
-    #[error("{0:?} is no noise of slots")]
-    Noise(slots::Noise),
     /// A scatter or a difference that is not above 0.
     #[error("a standard deviation of {sd} and a difference of {effect}: both have to be above 0")]
     Scatter {
@@ -117,16 +106,4 @@ pub(crate) fn lognormal_interval(mean: f64, standard: f64, level: f64) -> (f64, 
     let variance = libm::log1p(cv * cv);
     let s = variance.sqrt();
     (mean * libm::exp(-variance / 2.0 - z * s), mean * libm::exp(-variance / 2.0 + z * s))
-}
-
-/// Rounds to nine significant digits, ties to even: the precision of derived numbers in records.
-///
-/// ```
-/// use carbon_ops_estimate::uncertainty::round9;
-/// assert_eq!(round9(1.0 / 3.0).to_string(), "0.333333333");
-/// ```
-pub fn round9(x: f64) -> f64 {
-    // The formatter rounds the exact binary value, ties to even; parsing is correctly rounded.
-    let rounded: f64 = format!("{x:.8e}").parse().unwrap_or(x);
-    rounded + 0.0
 }

@@ -5,8 +5,7 @@
 
 use std::io::Write as _;
 
-use carbon_ops_estimate::uncertainty::slots::{Noise, Provider, Slot, Span};
-use carbon_ops_estimate::uncertainty::{Input, Method};
+use carbon_ops_estimate::uncertainty::{Distribution, Input, Method, Model};
 
 /// A slot is off by 15 % (k = 1), as one that its provider estimated.
 const CV: f64 = 0.15;
@@ -19,25 +18,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writeln!(out, "| Hours | ρ = 0 | ρ = 0, r = 0.9 | ρ = 0.5 | ρ = 1 |\n|---|---|---|---|---|")?;
     for hours in HOURS {
         let mut widths = Vec::new();
-        for (common, hourly_correlation) in [(0.0, 0.0), (0.0, 0.9), (0.5, 0.0), (1.0, 0.0)] {
-            let noise = Noise { cv: CV, common, hourly_correlation };
-            widths.push(format!("{:.1} %", width(hours, noise)?));
+        for (common, correlation) in [(0.0, 0.0), (0.0, 0.9), (0.5, 0.0), (1.0, 0.0)] {
+            widths.push(format!("{:.1} %", width(hours, common, correlation)?));
         }
         writeln!(out, "| {hours} | {} |", widths.join(" | "))?;
     }
     Ok(())
 }
 
-/// From end to end of the interval, in percent of the estimate.
-fn width(hours: u32, noise: Noise) -> Result<f64, Box<dyn std::error::Error>> {
-    let factor = Input::new("intensity", "1".parse()?);
-    let slot = |hour: u32| Slot { grams: 10.0, provider: 0, hour: hour.into() };
-    let span = Span {
-        factors: Vec::new(),
-        providers: vec![Provider { factor, noise }],
-        slots: (0..hours).map(slot).collect(),
-        embodied: None,
-    };
-    let result = span.model()?.evaluate(&Method::Analytical)?;
+/// From end to end of the interval, in percent of the estimate, for hours of equal energy: a part `common`
+/// of the variance is shared, and the rest is correlated from one hour to the next, AR(1).
+fn width(hours: u32, common: f64, correlation: f64) -> Result<f64, Box<dyn std::error::Error>> {
+    // Σᵢ Σⱼ r^|i − j| in one pass: `before` is Σ_{i<j} r^(j − i).
+    let (mut own, mut before) = (0.0, 0.0);
+    for _ in 0..hours {
+        own += 1.0 + 2.0 * before;
+        before = (before + 1.0) * correlation;
+    }
+    let n = f64::from(hours);
+    let variance = CV * CV * ((1.0 - common) * own + common * n * n);
+    let noise = Distribution::Normal { mean: 1.0, sd: variance.sqrt() / n };
+    let model = Model::product(10.0 * n, vec![Input::new("noise", noise)])?;
+    let result = model.evaluate(&Method::Analytical)?;
     Ok(100.0 * (result.high - result.low) / result.mean)
 }

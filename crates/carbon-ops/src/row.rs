@@ -2,9 +2,10 @@
 //!
 //! | Member | Meaning |
 //! |---|---|
-//! | `start`, `end` | RFC 3339; the end is not counted |
+//! | `start`, `end` | RFC 3339, or a day in UTC; the end is not counted |
 //! | `energy` | a text with unit, and a distribution if need be: `1.2kWh ± 2%` |
 //! | `energy_kwh`, `energy_wh`, `energy_j`, `energy_uj` | a number, instead of `energy` |
+//! | `power_w` | a mean power over the span, instead of an energy |
 //! | `series` | JSON only, instead of all of these: a list of `{"end": …, "kwh": …}` |
 //! | `zone`, `pue`, `id`, `host` | as the options of the same names |
 //! | `labels` | an object; in CSV one column `label.NAME` for each |
@@ -16,14 +17,15 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::error::Fault;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::span::{Load, Part};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::Interval;
-use jiff::Timestamp;
+
+use crate::error::Fault;
+use crate::text::instant;
 use serde::Deserialize;
 
 /// Longest line.
@@ -43,6 +45,7 @@ pub struct Row<'a> {
     energy_wh: Option<f64>,
     energy_j: Option<f64>,
     energy_uj: Option<f64>,
+    power_w: Option<f64>,
     #[serde(borrow)]
     series: Option<Vec<RowPart<'a>>>,
     #[serde(borrow, alias = "region")]
@@ -132,16 +135,17 @@ impl<'a> Row<'a> {
             let mean = round9(load.kwh());
             return Ok(Read { interval, energy: Distribution::Point { mean }, load });
         }
-        let energy = self.energy()?;
+        let energy = self.energy(interval)?;
         Ok(Read { interval, load: Load::Even(energy.mean()), energy })
     }
 
     fn energies(&self) -> usize {
-        let numbers = [self.energy_kwh, self.energy_wh, self.energy_j, self.energy_uj];
+        let numbers =
+            [self.energy_kwh, self.energy_wh, self.energy_j, self.energy_uj, self.power_w];
         numbers.iter().flatten().count() + usize::from(self.energy.is_some())
     }
 
-    fn energy(&self) -> Result<Distribution> {
+    fn energy(&self, interval: Interval) -> Result<Distribution> {
         match self.energies() {
             0 => bail!(Fault::NoEnergy),
             1 => {}
@@ -156,23 +160,15 @@ impl<'a> Row<'a> {
             .or(self.energy_wh.map(|wh| wh / 1e3))
             .or(self.energy_j.map(|joules| joules / 3.6e6))
             .or(self.energy_uj.map(|uj| uj / 3.6e12))
+            .or(self.power_w.map(|watts| watts * interval.as_seconds() / 3.6e6))
             .unwrap_or(f64::NAN);
-        ensure!(
-            kwh.is_finite() && kwh >= 0.0,
-            "{kwh} kWh is no energy\nhint: a finite number that is at least 0; leave out the span if it was not measured"
-        );
+        ensure!(kwh.is_finite() && kwh >= 0.0, Fault::NotAnEnergy(kwh));
         Ok(Distribution::Point { mean: kwh + 0.0 })
     }
 }
 
 fn text<'t>(text: Option<&'t Text<'_>>) -> Option<&'t str> {
     text.map(|Text(text)| text.as_ref())
-}
-
-fn instant(text: &str) -> Result<Timestamp> {
-    text.parse().map_err(|error: jiff::Error| {
-        Fault::NotAnInstant { text: text.to_owned(), reason: error.to_string() }.into()
-    })
 }
 
 fn load(interval: Interval, series: &[RowPart<'_>]) -> Result<Load> {
@@ -200,6 +196,7 @@ enum Column {
     EnergyWh,
     EnergyJ,
     EnergyUj,
+    PowerW,
     Zone,
     Pue,
     Id,
@@ -219,6 +216,7 @@ impl Columns {
                 "energy_wh" => Column::EnergyWh,
                 "energy_j" => Column::EnergyJ,
                 "energy_uj" => Column::EnergyUj,
+                "power_w" => Column::PowerW,
                 "zone" | "region" => Column::Zone,
                 "pue" => Column::Pue,
                 "id" => Column::Id,
@@ -251,6 +249,7 @@ impl Columns {
                 Column::EnergyWh => row.energy_wh = number(field)?,
                 Column::EnergyJ => row.energy_j = number(field)?,
                 Column::EnergyUj => row.energy_uj = number(field)?,
+                Column::PowerW => row.power_w = number(field)?,
                 Column::Zone => row.zone = Some(Text(text)),
                 Column::Pue => row.pue = Some(NumberOrText::Text(text)),
                 Column::Id => row.id = Some(Text(text)),

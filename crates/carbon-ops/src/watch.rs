@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use carbon_ops_estimate::uncertainty::round9;
+use carbon_ops_estimate::decimal::round9;
 use carbon_ops_meter::attribution::{CpuUse, IdleRule};
 use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::groups::{Cgroup, Tree, Usage, unit_of};

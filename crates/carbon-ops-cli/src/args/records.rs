@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
-use crate::duration::duration;
+use carbon_ops::text::duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::estimate::span::Load;
-use carbon_ops::estimate::uncertainty::Trials;
 use carbon_ops::estimate::uncertainty::text::Quantity;
+use carbon_ops::estimate::uncertainty::{Distribution, Trials};
 use carbon_ops::grid::Interval;
 use carbon_ops::grid::cache::Mode;
 use carbon_ops::record::{IntervalKind, Method, Record, Reserved};
@@ -21,6 +21,7 @@ use crate::args::{Estimate, EstimateMethod, Reserve};
 use carbon_ops::env::Env;
 use carbon_ops::settings::{Overrides, Settings};
 use carbon_ops::sources::{Grid, Name};
+use carbon_ops::text::instant;
 
 mod recompute;
 mod stream;
@@ -57,7 +58,7 @@ pub(crate) fn run(
     );
     let ids = Ids::new(Env::random()?);
     let mut pricer = Pricer::new(shared, &settings, grid, Some(machine), ids);
-    if args.energy.is_none() {
+    if !has_energy(args) {
         return stream::run(args, &mut pricer, &settings, env, out);
     }
     one(args, &mut pricer, &settings, env, out)
@@ -83,20 +84,25 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
     })
 }
 
+/// Whether one span is asked for, and not a stream of them.
+fn has_energy(args: &Estimate) -> bool {
+    args.energy.is_some() || args.power.is_some()
+}
+
 /// The hardware of all spans.
 fn reserved(args: &Estimate) -> Result<Vec<Reserved>> {
     let beyond = !args.hardware.embodied.is_empty() || args.functional_unit.is_some();
-    if args.upstream && args.energy.is_none() && !args.records && args.ledger.is_none() {
+    if args.upstream && !has_energy(args) && !args.records && args.ledger.is_none() {
         bail!(
             "compact rows do not say of which scope they are\nhint: add --records, or --ledger DIR"
         );
     }
-    if beyond && args.energy.is_none() && !args.records && args.ledger.is_none() {
+    if beyond && !has_energy(args) && !args.records && args.ledger.is_none() {
         bail!(
             "compact rows have no place for hardware and scores\nhint: add --records, or --ledger DIR"
         );
     }
-    if !args.hardware.embodied.is_empty() && args.energy.is_some() && args.from.is_none() {
+    if !args.hardware.embodied.is_empty() && has_energy(args) && args.from.is_none() {
         bail!("hardware is charged by time\nhint: give --from and --to");
     }
     Ok(reserved_of(&args.hardware))
@@ -150,8 +156,6 @@ fn one(
     env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let text = args.energy.as_deref().unwrap_or_default();
-    let energy = Quantity::Energy.read(text).context("--energy")?;
     let interval = match (&args.from, &args.to) {
         (Some(from), Some(to)) => Some(interval(from, to)?),
         (None, None) if args.intensity.is_some() && args.ledger.is_none() => None,
@@ -159,6 +163,14 @@ fn one(
             "a span has a start and an end\nhint: give --from and --to, such as 2026-03-01T00:00Z; only \
              with --intensity, and outside of a ledger, it may be left open"
         ),
+    };
+    let energy = match (&args.energy, args.power, interval) {
+        (Some(text), ..) => Quantity::Energy.read(text).context("--energy")?,
+        (None, Some(power), Some(interval)) => {
+            let mean = power.as_watts() * interval.as_seconds() / 3.6e6;
+            Distribution::Point { mean }
+        }
+        _ => bail!("a mean power has an energy over a time\nhint: give --from and --to"),
     };
     let load = Load::Even(energy.mean());
     let span = Span {
@@ -236,15 +248,8 @@ fn without_times(line: &[u8]) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(&value)?)
 }
 
-/// Two instants, or two days in UTC.
 fn interval(from: &str, to: &str) -> Result<Interval> {
-    Ok(Interval::parse(&instant(from), &instant(to))?)
-}
-
-/// A day is its midnight in UTC.
-fn instant(text: &str) -> String {
-    let is_day = text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
-    if is_day { format!("{text}T00:00Z") } else { text.to_owned() }
+    Ok(Interval::new(instant(from).context("--from")?, instant(to).context("--to")?)?)
 }
 
 /// A limit that was passed.

@@ -513,3 +513,32 @@ fn hardware_and_score_are_in_the_record_and_come_out_again() {
     let open = home.does(&[&["estimate"], &energy[..], &["--embodied", "server"]].concat());
     assert!(open.code() == 2 && open.stderr.contains("by time"), "{}", open.stderr);
 }
+
+/// 50 W for a day are 1.2 kWh, by the option, in JSON and in CSV; a day is its midnight in UTC everywhere.
+#[test]
+fn power_over_a_time_is_an_energy() {
+    let home = Home::new();
+    let grams = |record: &Value| number(&record["grams"]);
+    let energy = one(&home, &[&["--energy", "1.2kWh", "--zone", "DE"][..], &DAY].concat());
+    let power = one(&home, &[&["--power", "0.05kW", "--zone", "DE"][..], &DAY].concat());
+    assert_eq!(grams(&power).to_bits(), grams(&energy).to_bits());
+    let (from, to) = ("2026-03-01", "2026-03-02");
+    for (name, text) in [
+        ("p.ndjson", format!(r#"{{"start":"{from}","end":"{to}","power_w":50,"zone":"DE"}}"#)),
+        ("p.csv", format!("start,end,power_w,zone\n{from},{to},50,DE\n")),
+    ] {
+        fs::write(home.work(name), text).unwrap();
+        let mut command = home.carbon_ops(&["estimate", "--records"]);
+        let file = fs::File::open(home.work(name)).unwrap();
+        let done = done(command.stdin(file));
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        let record: Value = serde_json::from_str(&done.text()).unwrap();
+        assert_eq!(grams(&record).to_bits(), grams(&energy).to_bits(), "{name}");
+    }
+    for wrong in
+        [&["--power", "50"][..], &["--power", "-5W"], &["--power", "5W", "--energy", "1kWh"]]
+    {
+        assert_eq!(home.does(&[&["estimate"], wrong, &DAY].concat()).code(), 2, "{wrong:?}");
+    }
+    assert_eq!(home.does(&["estimate", "--power", "50W", "--intensity", "400"]).code(), 2);
+}

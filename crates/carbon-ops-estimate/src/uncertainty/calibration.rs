@@ -2,7 +2,9 @@
 //! closed form and by Monte Carlo. Truths are drawn here slot by slot, by other means than those of the
 //! code: `SplitMix64`, Box and Muller's method, rejection.
 
-use super::slots::{Noise, Provider, Slot, Span};
+mod slots;
+
+use self::slots::{Noise, Provider, Slot, Span};
 use super::{Distribution, Input, Method, MonteCarlo, Trials, Used};
 
 /// Trials of a situation; the standard deviation of a coverage is √(0.95·0.05/4000) = 0.345 %.
@@ -118,7 +120,7 @@ fn intervals_hold_the_truth_in_95_percent_of_trials() {
     let mut below = [0_u32; 2];
     let mut range = [(1.0_f64, 0.0_f64); 2];
     for (index, span) in situations.iter().enumerate() {
-        let model = span.model().unwrap();
+        let model = span.model();
         let closed = model.evaluate(&Method::Analytical).unwrap();
         assert!(matches!(closed.method, Used::Analytical { .. }), "{span:?}");
         let settings =

@@ -7,7 +7,7 @@ use super::Error;
 use super::model::power;
 use super::normal::{normal_cdf, normal_density, normal_quantile};
 use super::quadrature::legendre_nodes;
-use super::round9;
+use crate::decimal::round9;
 
 /// Beyond so many standard deviations of its parent, a normal density adds less than 1e-15.
 const TAIL: f64 = 8.0;
@@ -311,12 +311,6 @@ impl Distribution {
     /// Standard deviation: its standard uncertainty.
     pub fn standard(&self) -> f64 {
         self.variance().sqrt()
-    }
-
-    /// Squared coefficient of variation.
-    pub(super) fn cv_squared(&self) -> f64 {
-        let mean = self.mean();
-        if mean > 0.0 { self.variance() / (mean * mean) } else { 0.0 }
     }
 
     /// Distribution function.

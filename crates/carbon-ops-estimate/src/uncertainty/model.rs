@@ -1,5 +1,5 @@
 //! A result as an expression of named inputs, evaluated to an estimate with an interval and a budget.
-//! Left out: how (`closed`, `monte_carlo`), and which inputs a figure of carbon has (`slots`).
+//! Left out: how (`closed`, `monte_carlo`), and which inputs a figure of carbon has.
 
 use std::collections::BTreeMap;
 

@@ -157,3 +157,11 @@ fn cautions_tell_what_a_reader_should_know() {
     assert_eq!(of("n(1, 0.5)").caution(false), None);
     assert!(matches!(of("tn(100, 100)").caution(true), Some(Caution::Shifted { .. })));
 }
+
+#[test]
+fn a_truncated_normal_can_be_made_for_a_mean() {
+    let world = Distribution::truncated_with_mean(480.617, 242.499, 0.0).unwrap();
+    let Distribution::TruncatedNormal { mu, .. } = world else { panic!() };
+    near(mu, 464.761_549_735_003_5, 1e-8);
+    near(world.mean(), 480.617, 1e-8);
+}
