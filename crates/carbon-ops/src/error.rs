@@ -50,6 +50,16 @@ impl Error {
         self.any(|_: &NoCounters| true)
     }
 
+    /// A process that was to be watched is not there.
+    pub fn is_no_process(&self) -> bool {
+        matches!(self.fault(), Some(Fault::NoProcess(_)))
+    }
+
+    /// What was asked for and cannot be had, where that is the cause.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.0.chain().find_map(|cause| cause.downcast_ref())
+    }
+
     /// A command could not be started.
     pub fn is_not_started(&self) -> bool {
         self.any(|_: &NotStarted| true)

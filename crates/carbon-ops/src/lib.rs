@@ -71,9 +71,10 @@
 //!
 //! Everything here returns [`Error`], whose causes may change without breaking callers. It is asked, not
 //! matched: [`is_unknown_place`](Error::is_unknown_place), [`is_no_counters`](Error::is_no_counters),
-//! [`is_not_started`](Error::is_not_started), [`is_no_ledger`](Error::is_no_ledger),
-//! [`is_untrusted`](Error::is_untrusted), [`is_damaged`](Error::is_damaged),
-//! [`is_denied`](Error::is_denied). Hardware that is missing is no error but a note in the record. The
+//! [`is_not_started`](Error::is_not_started), [`is_no_process`](Error::is_no_process),
+//! [`is_no_ledger`](Error::is_no_ledger), [`is_untrusted`](Error::is_untrusted),
+//! [`is_damaged`](Error::is_damaged), [`is_denied`](Error::is_denied); and what somebody asked for and cannot
+//! have is a [`fault`](Error::fault). Hardware that is missing is no error but a note in the record. The
 //! working modules return [`anyhow::Error`], which becomes an [`Error`] by `?`.
 //!
 //! # Modules
@@ -166,7 +167,7 @@ mod tests {
     /// The names that stand flat at the root: one more is a decision, and about forty is enough to find
     /// one's way.
     const FLAT: &str = "Appended AskGovernor Block Bounded By CarbonEstimator Clock Clocks Energy \
-        EnergyLogger Env Error Estimate EstimatorSettings GramsCo2e GramsCo2ePerKilowattHour HostRoot \
+        EnergyLogger Env Error Fault Estimate EstimatorSettings GramsCo2e GramsCo2ePerKilowattHour HostRoot \
         IdlePolicy IdlePower KilowattHours Ledger LoggerSettings Measured Method Metrics MetricsSummary \
         Microjoules Note NvmlLibrary PublicKey Pue Quality Record Result Sample Settings SignedCheckpoint \
         Sort SourceName Status Trust Verified Watch WatchOptions Watts What thread_cpu_time verify_ledger";

@@ -192,7 +192,7 @@ impl EnergyLogger {
     /// ```
     ///
     /// # Errors
-    /// When there is no such process, cgroup or unit.
+    /// When there is no such process ([`Error::is_no_process`]), cgroup or unit.
     pub fn observe(&self, what: What, duration: Duration) -> Result<Sample> {
         let mut watch = self.watch(&Options { what, ..Options::all() })?;
         let end = watch.begun() + duration;

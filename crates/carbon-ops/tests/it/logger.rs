@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use carbon_ops::{Clock, EnergyLogger, HostRoot, LoggerSettings, Microjoules, Watts};
+use carbon_ops::{Clock, EnergyLogger, HostRoot, LoggerSettings, Microjoules, Watts, What};
 use carbon_ops_testkit::host::{INTEL_RANGE_UJ, Zone, file};
 use carbon_ops_testkit::simulator::Simulator;
 use jiff::Timestamp;
@@ -147,6 +147,13 @@ fn a_command_is_told_with_its_end() {
     assert_eq!(run("kill -9 $$"), (false, "sh".into(), 137, Some(9)));
     let error = logger.run(&mut Command::new("/no/such/program")).unwrap_err();
     assert!(error.is_not_started() && !error.is_denied());
+}
+
+#[test]
+fn a_process_that_is_not_there_is_told_as_such() {
+    let (root, _) = host();
+    let error = logger(root.path()).observe(What::Pid(7), Duration::ZERO).unwrap_err();
+    assert!(error.is_no_process() && !error.is_not_started(), "{error:?}");
 }
 
 #[test]
