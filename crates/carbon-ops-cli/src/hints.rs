@@ -394,7 +394,9 @@ mod tests {
         );
         assert!(remedy(argument::<span::Missing>("x").map(|_| ())).starts_with("step"));
         assert!(remedy(argument::<Deployment>("x").map(|_| ())).starts_with("own"));
-        assert!(remedy(argument::<sci::FunctionalUnit>("x").map(|_| ())).contains("1000:request"));
+        assert!(
+            remedy(argument::<sci::FunctionalUnit>("0:x").map(|_| ())).contains("1000:request")
+        );
     }
 
     #[test]

@@ -198,10 +198,10 @@ fn covariance(a: &Monomial, b: &Monomial, inputs: &[Input]) -> Option<f64> {
         let (j, k) = (power(a), power(b));
         let means = input.distribution.moment(j)? * input.distribution.moment(k)?;
         let own = if j == 0 || k == 0 { 0.0 } else { power_covariance(input, j, k)? };
-        if means != 0.0 {
-            log += libm::log1p(own / means);
-        } else {
+        if means == 0.0 {
             relative = false;
+        } else {
+            log += libm::log1p(own / means);
         }
         product *= means;
         joint *= means + own;
