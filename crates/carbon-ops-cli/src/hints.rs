@@ -18,7 +18,7 @@ use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::pack::{PackError, PackStatus};
 use carbon_ops::ledger::witness::WitnessDirError;
 use carbon_ops::record::{self, Deployment, upstream};
-use carbon_ops::{Fault, Other};
+use carbon_ops::{Fault, OtherFile};
 
 use crate::hints_grid;
 use carbon_ops::verify::Answer;
@@ -110,8 +110,8 @@ fn of_fault(fault: &Fault) -> Option<String> {
         Fault::NotALedger { path, what } => {
             let path = path.display();
             return Some(match what {
-                Other::Pack => format!("`carbon-ops ledger verify-pack {path}` verifies it"),
-                Other::Proof => format!("`carbon-ops ledger check-proof {path}` verifies it"),
+                OtherFile::Pack => format!("`carbon-ops ledger verify-pack {path}` verifies it"),
+                OtherFile::Proof => format!("`carbon-ops ledger check-proof {path}` verifies it"),
                 _ => "give the path of a ledger: its directory, or a copy of its file".to_owned(),
             });
         }

@@ -95,7 +95,7 @@ pub enum Fault {
         /// The file or folder.
         path: PathBuf,
         /// What it is.
-        what: Other,
+        what: OtherFile,
     },
     /// The file is a ledger of the Python package 0.1.
     #[error("{} is a ledger of version 0.1, of the Python package", path.display())]
@@ -197,7 +197,7 @@ pub enum Fault {
 /// What a file is that is no ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Other {
+pub enum OtherFile {
     /// An audit pack.
     #[error("it is an audit pack")]
     Pack,

@@ -11,7 +11,7 @@ use carbon_ops_proof::entry::LedgerId;
 use carbon_ops_proof::lines::{Line, next_line_within};
 use serde_json::Value;
 
-use crate::fault::{Fault, Other};
+use crate::fault::{Fault, OtherFile};
 use crate::verify::{cannot_read, open};
 
 /// A first line that is longer is of neither format.
@@ -40,7 +40,7 @@ pub enum Kind {
     /// One JSON document that the Python package signed, alone in its file.
     Document(Vec<u8>),
     /// Nothing that could be verified as a ledger.
-    Other(Other),
+    Other(OtherFile),
 }
 
 impl Kind {
@@ -53,7 +53,7 @@ impl Kind {
         if let Some(line) = first(path)? {
             let has = |member: &&str| line.get(member).is_some();
             if line.get("pack").is_some() {
-                return Ok(Self::Other(Other::Pack));
+                return Ok(Self::Other(OtherFile::Pack));
             }
             // A genesis that was tampered with is for the verification to find.
             let ours = OF_VERSION_1.iter().any(has)
@@ -89,12 +89,12 @@ fn document(path: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// What a file is, if no line of it could be an entry.
-fn judge_lines(path: &Path) -> std::io::Result<Option<Other>> {
+fn judge_lines(path: &Path) -> std::io::Result<Option<OtherFile>> {
     let mut reader = BufReader::with_capacity(1 << 20, LedgerReader::open(path)?);
     let (mut line, mut lines) = (Line::default(), 0);
     while next_line_within(&mut reader, &mut line, MAX_LINE_BYTES)? {
         if lines == 0 && line.bytes.starts_with(b"c2sp.org/tlog-proof@") {
-            return Ok(Some(Other::Proof));
+            return Ok(Some(OtherFile::Proof));
         }
         lines += 1;
         let holds = |name: &&[u8]| line.bytes.windows(name.len()).any(|part| part == *name);
@@ -102,7 +102,7 @@ fn judge_lines(path: &Path) -> std::io::Result<Option<Other>> {
             return Ok(None);
         }
     }
-    Ok((lines > 0).then_some(Other::Unknown))
+    Ok((lines > 0).then_some(OtherFile::Unknown))
 }
 
 /// The first line, if it is a JSON object.

@@ -128,7 +128,7 @@ pub use verify::{Answer, Question, Verdict};
 
 // Quantities and errors.
 pub use error::{Error, Result};
-pub use fault::{Fault, Other};
+pub use fault::{Fault, OtherFile};
 pub use units::{
     Bounded, GramsCo2e, GramsCo2ePerKilowattHour, KilowattHours, Microjoules, Pue, Watts,
 };
@@ -166,11 +166,11 @@ mod tests {
 
     /// The names that stand flat at the root: one more is a decision, and about forty is enough to find
     /// one's way.
-    const FLAT: &str = "Appended AskGovernor Block Bounded By CarbonEstimator Clock Clocks Energy \
+    const FLAT: &str = "Answer Appended AskGovernor Block Bounded By CarbonEstimator Clock Clocks Energy \
         EnergyLogger Env Error Fault Estimate EstimatorSettings GramsCo2e GramsCo2ePerKilowattHour HostRoot \
         IdlePolicy IdlePower KilowattHours Ledger LoggerSettings Measured Method Metrics MetricsSummary \
-        Microjoules Note NvmlLibrary PublicKey Pue Quality Record Result Sample Settings SignedCheckpoint \
-        Sort SourceName Status Trust Verified Watch WatchOptions Watts What thread_cpu_time verify_ledger";
+        Microjoules Note NvmlLibrary OtherFile PublicKey Pue Quality Question Record Result Sample Settings SignedCheckpoint \
+        Sort SourceName Status Trust Verdict Watch WatchOptions Watts What thread_cpu_time verify_ledger";
 
     #[test]
     fn the_flat_names_are_those_of_the_list() {
