@@ -15,7 +15,7 @@ use carbon_ops::estimate::label::NoMass;
 use carbon_ops::estimate::uncertainty::text::{Quantity, TextError};
 use carbon_ops::estimate::{sci, span, uncertainty};
 use carbon_ops::ledger::Error as LedgerError;
-use carbon_ops::ledger::pack::{PackError, PackStatus};
+use carbon_ops::ledger::pack::PackError;
 use carbon_ops::ledger::witness::WitnessDirError;
 use carbon_ops::record::{self, Deployment, upstream};
 use carbon_ops::{Fault, OtherFile};
@@ -28,20 +28,14 @@ use carbon_ops::verify::Answer;
 pub(crate) fn exit_code(answer: Answer) -> u8 {
     match answer {
         Answer::Valid => 0,
-        Answer::Untrusted | Answer::Newer | Answer::CompletenessUnknown | Answer::NotWitnessed => 2,
+        Answer::Tampered | Answer::OtherImport | Answer::FalseCosignature | Answer::Incomplete => 1,
+        Answer::Untrusted
+        | Answer::Newer
+        | Answer::CompletenessUnknown
+        | Answer::NotWitnessed
+        | Answer::NotConnected => 2,
         Answer::Rewritten => 3,
         Answer::TornTail => 4,
-        // What a later version finds is not well either.
-        _ => 1,
-    }
-}
-
-/// The answer of a pack.
-pub(crate) fn of_pack(status: PackStatus) -> Answer {
-    match status {
-        PackStatus::Valid => Answer::Valid,
-        PackStatus::Untrusted => Answer::Untrusted,
-        _ => Answer::Tampered,
     }
 }
 
@@ -433,8 +427,6 @@ mod tests {
             Status::TornTail,
         ];
         assert_eq!(all.map(|status| exit_code(Answer::of(status))), [0, 1, 2, 3, 4]);
-        let all = [PackStatus::Valid, PackStatus::Tampered, PackStatus::Untrusted];
-        assert_eq!(all.map(|status| exit_code(of_pack(status))), [0, 1, 2]);
         let not_well = [
             (Answer::OtherImport, 1),
             (Answer::FalseCosignature, 1),
@@ -442,6 +434,7 @@ mod tests {
             (Answer::Newer, 2),
             (Answer::CompletenessUnknown, 2),
             (Answer::NotWitnessed, 2),
+            (Answer::NotConnected, 2),
         ];
         for (answer, code) in not_well {
             assert_eq!(exit_code(answer), code, "{answer:?}");

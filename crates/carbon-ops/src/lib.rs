@@ -142,6 +142,7 @@ mod head;
 pub mod host;
 pub mod keys;
 pub mod measure;
+pub mod pack;
 pub mod price;
 pub mod prove;
 pub mod recompute;

@@ -15,7 +15,9 @@ use carbon_ops_ledger::legacy;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_proof::canonical::{Object, Value};
-use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, SIGNER_STATE_FILE};
+use carbon_ops_proof::checkpoint::{
+    CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
+};
 use carbon_ops_proof::entry::{Imported, RESERVED_MEMBERS};
 use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note};
 use carbon_ops_proof::policy::{MAX_POLICY_BYTES, Policy};
@@ -78,9 +80,8 @@ pub struct Verdict {
     pub complete: bool,
 }
 
-/// The answer to the whole question.
+/// The answer to the whole question. Whoever maps it to something else has to take a stand on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Answer {
     /// All that was asked holds.
     Valid,
@@ -104,6 +105,8 @@ pub enum Answer {
     CompletenessUnknown,
     /// Too few witnesses cosigned.
     NotWitnessed,
+    /// Nothing tells how it stands to the checkpoint that was kept.
+    NotConnected,
 }
 
 impl Answer {
@@ -492,6 +495,19 @@ pub fn cannot_read(path: &Path) -> String {
 pub fn open(path: &Path) -> Result<LedgerReader> {
     LedgerReader::open(path)
         .map_err(|source| Fault::CannotOpen { path: path.to_owned(), source }.into())
+}
+
+/// The text of a file that has to be a checkpoint.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn read_checkpoint(path: &Path) -> Result<Note> {
+    let cannot = || format!("cannot use the checkpoint {}", path.display());
+    let bytes = read_limited(path, MAX_NOTE_BYTES).with_context(cannot)?;
+    let note = Note::parse(&bytes).with_context(cannot)?;
+    Checkpoint::of_note(&note).with_context(cannot)?;
+    Ok(note)
 }
 
 /// A whole file, of which one byte more than `limit` is read at most: too long is for others to say.

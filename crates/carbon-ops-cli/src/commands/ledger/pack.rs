@@ -5,27 +5,25 @@ use std::io::{BufReader, Write};
 
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::ledger::pack::{
-    Contents, PackError, PackReport, PackStatus, Packed, Selection, verify_pack, write_pack,
+    Contents, PackError, PackReport, PackStatus, Packed, Selection, write_pack,
 };
 use carbon_ops::proof::canonical::{Object, object_to_canonical};
 use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
-use carbon_ops::proof::note::Note;
-use carbon_ops::proof::verify::Payload;
 use serde_json::json;
 
-use super::witnessed::{insert_into, read_checkpoint, write_whole};
-use super::{COULD_NOT, row, write_trust_hint};
+use super::witnessed::{insert_into, write_whole};
+use super::{row, write_trust_hint};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::progress::{Counted, Progress};
 use crate::hints;
 use crate::render::plain;
 use carbon_ops::env::Env;
+use carbon_ops::pack::{Question, Since, Verdict};
 use carbon_ops::settings::Settings;
 use carbon_ops::verify::{
-    self, Others, check_payload, file, read_policy, read_policy_bytes, trust,
+    self, Others, file, read_checkpoint, read_policy, read_policy_bytes, trust,
 };
-use carbon_ops::witnessed::Witnessed;
 
 pub(super) fn write(
     args: &LedgerAuditPack,
@@ -95,53 +93,42 @@ pub(super) fn check(
     env: &Env,
     out: &mut impl Write,
 ) -> Result<u8> {
-    let trust = trust(args.trust.as_deref(), settings, env)?;
-    let policy = args.policy.as_deref().map(read_policy).transpose()?;
-    let kept = args.since.as_deref().map(read_checkpoint).transpose()?;
+    let question = Question {
+        trust: trust(args.trust.as_deref(), settings, env)?,
+        since: args.since.as_deref(),
+        policy: args.policy.as_deref(),
+        recompute: args.recompute,
+    };
     let cannot = || format!("cannot read {}", args.file.display());
     let file = File::open(&args.file).with_context(cannot)?;
     let total = file.metadata().with_context(cannot)?.len();
     let progress = Progress::start("verifying", Some(total));
     let reader = BufReader::with_capacity(1 << 20, Counted::new(file, &progress));
-    let mut others = Others::default();
-    let mut check = |object: &Object| {
-        others.count(Payload::of(object, |payload| check_payload(&payload, args.recompute))?);
-        if args.show {
-            show(object, args.json, out).map_err(|e| e.to_string())?;
-        }
-        Ok(())
+    let mut each = |object: &Object| {
+        if args.show { show(object, args.json, out) } else { Ok(()) }
     };
-    let report = verify_pack(reader, &trust, &mut check).with_context(cannot)?;
+    let verdict = carbon_ops::pack::verify(reader, &question, &mut each).with_context(cannot)?;
     drop(progress);
-    let whole = report.status != PackStatus::Tampered;
-    let witnessed =
-        policy.map(|policy| Witnessed::of(&policy, report.checkpoint.as_ref().filter(|_| whole)));
-    let since = kept.as_ref().map(|kept| Since::of(kept, &report));
-    let answer = hints::of_pack(report.status).and_others(&others);
-    let mut code = hints::exit_code(answer.and_witnessed(witnessed.as_ref()));
-    if whole {
-        code = since.as_ref().map_or(code, |since| since.exit_code(code));
-    }
+    let code = hints::exit_code(verdict.answer());
+    let Verdict { report, others, witnessed, since, .. } = &verdict;
     if args.json {
-        let mut json = serde_json::to_value(&report)?;
+        let mut json = serde_json::to_value(report)?;
         if let Some(object) = json.as_object_mut() {
             object.insert("newer_records".into(), others.newer.into());
             object.insert("foreign_records".into(), others.foreign.into());
-            if let Some(since) = &since {
-                object.insert("since".into(), since.word().into());
+            if let Some(since) = since {
+                object.insert("since".into(), word(*since).into());
             }
         }
-        if let Some(witnessed) = &witnessed {
+        if let Some(witnessed) = witnessed {
             insert_into(witnessed, &mut json);
         }
         writeln!(out, "{json:#}")?;
         return Ok(code);
     }
-    write_report(args, &report, &others, out)?;
-    if whole {
-        witnessed.iter().try_for_each(|witnessed| super::witnessed::write(witnessed, out))?;
-        since.iter().try_for_each(|since| since.write(out))?;
-    }
+    write_report(args, report, others, out)?;
+    witnessed.iter().try_for_each(|witnessed| super::witnessed::write(witnessed, out))?;
+    since.iter().try_for_each(|since| write_since(*since, out))?;
     if report.status == PackStatus::Untrusted {
         write_trust_hint(report.genesis_public_key.as_deref().unwrap_or("PUBLIC_KEY"), out)?;
     }
@@ -204,62 +191,23 @@ fn write_report(
     Ok(())
 }
 
-/// How a pack stands to a checkpoint that its reader kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Since {
-    Extends,
-    Contradicts,
-    /// It does not tell.
-    Silent,
+fn word(since: Since) -> &'static str {
+    match since {
+        Since::Extends => "extended",
+        Since::Contradicts => "contradicted",
+        Since::Silent => "not_told",
+    }
 }
 
-impl Since {
-    fn of(kept: &Note, report: &PackReport) -> Self {
-        let there = [report.checkpoint.as_ref(), report.earlier.as_ref()];
-        let mut there = there.into_iter().flatten();
-        if there.clone().any(|note| note.text() == kept.text()) {
-            return Self::Extends;
+fn write_since(since: Since, out: &mut impl Write) -> Result<()> {
+    let text = match since {
+        Since::Extends => "it extends the checkpoint that you kept",
+        Since::Contradicts => "IT CONTRADICTS the checkpoint that you kept",
+        Since::Silent => {
+            "it does not tell whether it extends the checkpoint that you kept: ask for a pack made \
+             with --since and that checkpoint"
         }
-        let of = |note: &Note| Checkpoint::of_note(note).ok().map(|c| (c.ledger_id, c.size));
-        // Two roots of one size and one ledger.
-        if there.any(|note| of(note).is_some() && of(note) == of(kept)) {
-            return Self::Contradicts;
-        }
-        Self::Silent
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Extends => "extended",
-            Self::Contradicts => "contradicted",
-            Self::Silent => "not_told",
-        }
-    }
-
-    fn exit_code(self, code: u8) -> u8 {
-        match self {
-            Self::Extends => code,
-            Self::Contradicts => REWRITTEN,
-            Self::Silent => {
-                if code == 0 {
-                    COULD_NOT
-                } else {
-                    code
-                }
-            }
-        }
-    }
-
-    fn write(self, out: &mut impl Write) -> Result<()> {
-        let text = match self {
-            Self::Extends => "it extends the checkpoint that you kept",
-            Self::Contradicts => "IT CONTRADICTS the checkpoint that you kept",
-            Self::Silent => {
-                "it does not tell whether it extends the checkpoint that you kept: ask for a pack made \
-                 with --since and that checkpoint"
-            }
-        };
-        writeln!(out, "  {text}")?;
-        Ok(())
-    }
+    };
+    writeln!(out, "  {text}")?;
+    Ok(())
 }

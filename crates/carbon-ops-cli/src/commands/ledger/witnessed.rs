@@ -6,9 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use carbon_ops::proof::checkpoint::{Checkpoint, origin};
+use carbon_ops::proof::checkpoint::origin;
 use carbon_ops::proof::cosignature;
-use carbon_ops::proof::note::{KeyKind, MAX_NOTE_BYTES, Note, VerifierKey};
+use carbon_ops::proof::note::{KeyKind, Note, VerifierKey};
 use carbon_ops::proof::policy::Policy;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use carbon_ops::Fault;
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
 use carbon_ops::store::{Opened, Store};
-use carbon_ops::verify::{file, latest, read_limited, read_policy};
+use carbon_ops::verify::{file, latest, read_policy};
 use carbon_ops::witnessed::{Judged, Quorum, Witnessed};
 use carbon_ops::witnesses::{
     Address, Answered, PATIENCE, RUN_PATIENCE, Refusal, Signed, addresses,
@@ -229,15 +229,6 @@ pub(super) fn insert_into(witnessed: &Witnessed, report: &mut Value) {
     if let Some(report) = report.as_object_mut() {
         report.insert("witnessed".into(), json);
     }
-}
-
-/// The text of a file that has to be a checkpoint.
-pub(super) fn read_checkpoint(path: &Path) -> Result<Note> {
-    let cannot = || format!("cannot use the checkpoint {}", path.display());
-    let bytes = read_limited(path, MAX_NOTE_BYTES).with_context(cannot)?;
-    let note = Note::parse(&bytes).with_context(cannot)?;
-    Checkpoint::of_note(&note).with_context(cannot)?;
-    Ok(note)
 }
 
 /// A file that appears under its name complete or not at all.

@@ -1,0 +1,121 @@
+//! An audit pack verified as the product does it: keys, lines, records, witnesses, and a checkpoint that its
+//! reader kept.
+//!
+//! Out of scope: how a verdict is told.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use anyhow::Result;
+use carbon_ops_ledger::pack::{PackReport, PackStatus, verify_pack};
+use carbon_ops_proof::canonical::Object;
+use carbon_ops_proof::checkpoint::Checkpoint;
+use carbon_ops_proof::keys::Trust;
+use carbon_ops_proof::note::Note;
+use carbon_ops_proof::verify::Payload;
+
+use crate::verify::{Answer, Others, check_payload, read_checkpoint, read_policy};
+use crate::witnessed::Witnessed;
+
+/// What is asked of a pack.
+#[derive(Debug, Default)]
+pub struct Question<'a> {
+    /// Whom to believe; see [`trust`](crate::verify::trust).
+    pub trust: Trust,
+    /// A checkpoint that was kept.
+    pub since: Option<&'a Path>,
+    /// Which witnesses must have cosigned: the reader's policy, not the one that the pack carries.
+    pub policy: Option<&'a Path>,
+    /// Whether every number of the records has to come out again.
+    pub recompute: bool,
+}
+
+/// What a verification found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Verdict {
+    pub report: PackReport,
+    /// Signed entries whose content was not checked.
+    pub others: Others,
+    /// What the policy says, of a pack that holds.
+    pub witnessed: Option<Witnessed>,
+    /// How a pack that holds stands to the checkpoint that was kept.
+    pub since: Option<Since>,
+}
+
+/// How a pack stands to a checkpoint that its reader kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    Extends,
+    Contradicts,
+    /// It does not tell.
+    Silent,
+}
+
+/// Verifies a pack. `each` is called with every record in it, once that is in order.
+///
+/// # Errors
+///
+/// When something cannot be read, or is not what it would have to be for the question, and what `each` fails
+/// with. What is wrong with the pack is in the verdict.
+pub fn verify(
+    reader: impl BufRead,
+    question: &Question<'_>,
+    each: &mut dyn FnMut(&Object) -> Result<()>,
+) -> Result<Verdict> {
+    let policy = question.policy.map(read_policy).transpose()?;
+    let kept = question.since.map(read_checkpoint).transpose()?;
+    let (mut others, mut failure) = (Others::default(), None);
+    let mut check = |object: &Object| {
+        let check = |payload: Payload<'_>| check_payload(&payload, question.recompute);
+        others.count(Payload::of(object, check)?);
+        if failure.is_none() {
+            failure = each(object).err();
+        }
+        Ok(())
+    };
+    let report = verify_pack(reader, &question.trust, &mut check)?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let holds = report.status != PackStatus::Tampered;
+    let witnessed = policy.filter(|_| holds);
+    let witnessed = witnessed.map(|policy| Witnessed::of(&policy, report.checkpoint.as_ref()));
+    let since = kept.filter(|_| holds).map(|kept| Since::of(&kept, &report));
+    Ok(Verdict { report, others, witnessed, since })
+}
+
+impl Verdict {
+    /// The answer: the worst of what was found, and nothing that was not compared is well.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let answer = match self.report.status {
+            PackStatus::Valid => Answer::Valid,
+            PackStatus::Untrusted => Answer::Untrusted,
+            // What a later version finds is not well either.
+            _ => Answer::Tampered,
+        };
+        let answer = answer.and_others(&self.others).and_witnessed(self.witnessed.as_ref());
+        match (self.since, answer) {
+            (Some(Since::Contradicts), _) => Answer::Rewritten,
+            (Some(Since::Silent), Answer::Valid) => Answer::NotConnected,
+            _ => answer,
+        }
+    }
+}
+
+impl Since {
+    fn of(kept: &Note, report: &PackReport) -> Self {
+        let there = [report.checkpoint.as_ref(), report.earlier.as_ref()];
+        let mut there = there.into_iter().flatten();
+        if there.clone().any(|note| note.text() == kept.text()) {
+            return Self::Extends;
+        }
+        let of = |note: &Note| Checkpoint::of_note(note).ok().map(|c| (c.ledger_id, c.size));
+        // Two roots of one size and one ledger.
+        if there.any(|note| of(note).is_some() && of(note) == of(kept)) {
+            return Self::Contradicts;
+        }
+        Self::Silent
+    }
+}
