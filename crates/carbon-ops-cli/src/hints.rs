@@ -81,40 +81,18 @@ fn of_fault(fault: &Fault) -> Option<String> {
         }
         Fault::PueBelowOne(_) => "it is the energy of the site over that of its computers",
         Fault::NoProcess(_) => "`pgrep -f NAME` finds its number",
+        _ => return of_ledger_fault(fault),
+    };
+    Some(text.to_owned())
+}
+
+/// What to do about a ledger, a key or a record that is not at hand.
+fn of_ledger_fault(fault: &Fault) -> Option<String> {
+    let text = match fault {
         Fault::NoDefaultLedger => "give its path",
         Fault::NoHome => "give --ledger DIR and CARBON_OPS_KEY, or --no-ledger",
         Fault::CannotOpen { .. } => {
             "give the path of a ledger, or make the default one with a first `carbon-ops run`"
-        }
-        Fault::NoLedger { path } => {
-            return Some(format!("make it with `carbon-ops ledger init {}`", path.display()));
-        }
-        Fault::NoKey { path } => {
-            return Some(format!("make one with `carbon-ops keys generate {}`", path.display()));
-        }
-        Fault::CannotWrite(
-            LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. },
-        ) => {
-            let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-            let first = if full { "make room there" } else { "make it writable" };
-            return Some(format!(
-                "{first}, name another ledger with --ledger, or give --no-ledger"
-            ));
-        }
-        Fault::NotALedger { path, what } => {
-            let path = path.display();
-            return Some(match what {
-                OtherFile::Pack => format!("`carbon-ops ledger verify-pack {path}` verifies it"),
-                OtherFile::Proof => format!("`carbon-ops ledger check-proof {path}` verifies it"),
-                _ => "give the path of a ledger: its directory, or a copy of its file".to_owned(),
-            });
-        }
-        Fault::Legacy { path } => {
-            let path = path.display();
-            return Some(format!(
-                "`carbon-ops ledger verify --profile 0.1 {path}` verifies it, and `ledger import` \
-                 continues it"
-            ));
         }
         Fault::OtherCheckpoint { .. } => {
             "give the checkpoint that was kept of this ledger, or the ledger that it is of; if this should \
@@ -133,16 +111,6 @@ fn of_fault(fault: &Fault) -> Option<String> {
             "verify without --imported; for the old file alone, use --profile 0.1"
         }
         Fault::NothingToRead => "name a ledger or a file of records",
-        Fault::Untrusted { path } => {
-            let path = path.display();
-            return Some(format!(
-                "`carbon-ops ledger verify {path}` tells which, and --trust names it"
-            ));
-        }
-        Fault::Invalid { path } => {
-            let path = path.display();
-            return Some(format!("`carbon-ops ledger verify {path}` says what is wrong"));
-        }
         Fault::NoRecord { .. } => {
             "give a file with one record, LEDGER:SEQ, or the number of an entry of the default ledger"
         }
@@ -159,9 +127,52 @@ fn of_fault(fault: &Fault) -> Option<String> {
         Fault::NotSignedFor { .. } => {
             "run `carbon-ops ledger verify`; if that is well, remove the directory `tile` beside it"
         }
-        _ => return None,
+        _ => return of_place_fault(fault),
     };
     Some(text.to_owned())
+}
+
+/// What to do about a file, by its path.
+fn of_place_fault(fault: &Fault) -> Option<String> {
+    Some(match fault {
+        Fault::NoLedger { path } => {
+            format!("make it with `carbon-ops ledger init {}`", path.display())
+        }
+        Fault::NoKey { path } => {
+            format!("make one with `carbon-ops keys generate {}`", path.display())
+        }
+        Fault::CannotWrite(
+            LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. },
+        ) => {
+            let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            let first = if full { "make room there" } else { "make it writable" };
+            format!("{first}, name another ledger with --ledger, or give --no-ledger")
+        }
+        Fault::NotALedger { path, what } => {
+            let path = path.display();
+            match what {
+                OtherFile::Pack => format!("`carbon-ops ledger verify-pack {path}` verifies it"),
+                OtherFile::Proof => format!("`carbon-ops ledger check-proof {path}` verifies it"),
+                _ => "give the path of a ledger: its directory, or a copy of its file".to_owned(),
+            }
+        }
+        Fault::Legacy { path } => {
+            let path = path.display();
+            format!(
+                "`carbon-ops ledger verify --profile 0.1 {path}` verifies it, and `ledger import` \
+                 continues it"
+            )
+        }
+        Fault::Untrusted { path } => {
+            let path = path.display();
+            format!("`carbon-ops ledger verify {path}` tells which, and --trust names it")
+        }
+        Fault::Invalid { path } => {
+            let path = path.display();
+            format!("`carbon-ops ledger verify {path}` says what is wrong")
+        }
+        _ => return None,
+    })
 }
 
 /// Reads the value of an argument; what to do about one that cannot be read follows on lines of its own.

@@ -34,6 +34,7 @@ pub struct Question<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Verdict {
+    /// On the lines, the keys and the proofs.
     pub report: PackReport,
     /// Signed entries whose content was not checked.
     pub others: Others,
@@ -46,7 +47,9 @@ pub struct Verdict {
 /// How a pack stands to a checkpoint that its reader kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
+    /// The pack goes on from it.
     Extends,
+    /// One of them is not of this ledger.
     Contradicts,
     /// It does not tell.
     Silent,

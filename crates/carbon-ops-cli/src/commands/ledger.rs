@@ -172,9 +172,10 @@ fn verdict_json(verdict: &Verdict) -> Result<serde_json::Value> {
     Ok(json)
 }
 
-fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {
+/// The answer, as the first line has it.
+fn verdict(report: &Report, others: &Others) -> &'static str {
     let invalid = report.faults.iter().all(|fault| fault.code == PAYLOAD_FAULT);
-    let verdict = match report.status {
+    match report.status {
         Status::Tampered if invalid && report.fault_count > 0 => {
             "INVALID RECORDS, signed by the holder of the key"
         }
@@ -188,7 +189,11 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         }
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
         _ => "UNKNOWN VERDICT",
-    };
+    }
+}
+
+fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {
+    let verdict = verdict(report, others);
     writeln!(out, "{}: {verdict}", path.display())?;
     let own = 1 + report.recoveries + report.rotations + report.life.records();
     let records = report.entries.saturating_sub(own) + report.compared;
@@ -226,6 +231,11 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
         };
         writeln!(out, "  line {} ({} bytes) {what}", torn.line, torn.bytes)?;
     }
+    write_distrust(report, out)
+}
+
+/// What to do about a key that is not trusted.
+fn write_distrust(report: &Report, out: &mut impl Write) -> Result<()> {
     if report.status == Status::Untrusted && genesis_is_trusted(report) {
         writeln!(
             out,
