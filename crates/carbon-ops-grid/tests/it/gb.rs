@@ -79,7 +79,7 @@ fn a_century_is_not_asked_for() {
     let world = world();
     let century = span("1926-01-01T00:00Z", "2026-01-01T00:00Z");
     let error = world.gb().slots("GB", century, &Want::AVERAGE).unwrap_err();
-    assert!(shown(&error).contains("ask for it in parts"), "{error}");
+    assert!(shown(&error).contains("longer than ten years"), "{error}");
     assert!(world.asked().is_empty());
 }
 
