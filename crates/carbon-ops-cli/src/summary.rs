@@ -17,6 +17,9 @@ use carbon_ops::units::{KilowattHours, Microjoules};
 
 use crate::render::{bounded, plain, si};
 
+/// The region of a record whose intensity was given as a number.
+const UNSTATED: &str = "unstated";
+
 /// Where the record went.
 pub(crate) enum Stored<'a> {
     /// Entry number, ledger, fingerprint of the key.
@@ -123,8 +126,12 @@ fn heading(record: &Record, has_times: bool) -> String {
     } else {
         String::new()
     };
-    let (energy, place) = (si(record.energy_kwh * 1e3, "Wh"), plain(&record.region));
-    format!("carbon-ops: {energy} in {place}{when}{simulated}\n")
+    let energy = si(record.energy_kwh * 1e3, "Wh");
+    let place = match record.region.as_str() {
+        UNSTATED => String::new(),
+        region => format!(" in {}", plain(region)),
+    };
+    format!("carbon-ops: {energy}{place}{when}{simulated}\n")
 }
 
 /// In joules, as counters have it, of a measurement; in watt-hours of a stated energy.
@@ -183,6 +190,9 @@ fn grid(record: &Record) -> String {
     let stated = stated(record.input("intensity"));
     if record.has_note(&Note::RegionUnset) {
         return format!("{intensity:<15} world average; set --region, e.g. DE: {stated}");
+    }
+    if record.region == UNSTATED {
+        return format!("{intensity:<15} as stated: {stated}");
     }
     let signal = record.signal.replace('_', " ");
     let (region, source) = (plain(&record.region), plain(&record.source));
