@@ -2,7 +2,7 @@
 //! next to a long one, and what its governor takes and holds and how fast it answers. Each figure
 //! comes with its baseline and, where there is one, its limit.
 //!
-//! Deliberately absent: how accurate the measured energy is; and the cost of a single function, for
+//! Out of scope: how accurate the measured energy is; and the cost of a single function, for
 //! which there are profilers.
 
 use std::path::PathBuf;

@@ -6,7 +6,7 @@
 //!
 //! The limit holds where client and servers share one CPU. Where they may run on any, the scheduler
 //! decides whether a request wakes another CPU, which takes longer than all the rest in a virtual
-//! machine; that is told without a limit. Deliberately absent: many clients at a time, for which there
+//! machine; that is told without a limit. Out of scope: many clients at a time, for which there
 //! are limits and not figures.
 
 use std::io::{Read as _, Write as _};

@@ -1,6 +1,6 @@
 //! `stream-estimates`: spans through `carbon-ops estimate`, as compact rows and as full records, in CPU time.
 //!
-//! Deliberately absent: fetching slots, and signing records.
+//! Out of scope: fetching slots, and signing records.
 
 use std::fmt::Write as _;
 use std::process::Stdio;

@@ -5,7 +5,7 @@
 //! real one does, and its cache keeps what came. What is measured begins with a cache that is opened anew
 //! and ends with the interval; whoever asks the API then has failed.
 //!
-//! Deliberately absent: asking over a network, and what a record says of its slots (their digest).
+//! Out of scope: asking over a network, and what a record says of its slots (their digest).
 
 use std::path::Path;
 use std::process::Command;

@@ -3,7 +3,7 @@
 //! and the pictures in `docs/`. `--check` compares only.
 //!
 //! Everything comes from the product's own commands, examples and tests, on frozen inputs; no formula is
-//! repeated here. Deliberately absent: tolerances, since nothing shown depends on a machine, and what
+//! repeated here. Out of scope: tolerances, since nothing shown depends on a machine, and what
 //! `bench` measures, which does.
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@
 //!
 //! The seed decides what is done; when exactly, the machine decides.
 //!
-//! Deliberately absent: real counters; suspend; the client library, which has its own tests.
+//! Out of scope: real counters; suspend; the client library, which has its own tests.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,7 +1,7 @@
 //! The units of `packaging/` as systemd reads them: no unknown key, no missing unit, and no more
 //! exposure than was agreed.
 //!
-//! Deliberately absent: starting them, which needs a machine that systemd has booted.
+//! Out of scope: starting them, which needs a machine that systemd has booted.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@
 //! numbers, hashes, links and the tree as well; the command also reads each record and does its arithmetic
 //! again. All in turns, on the same records.
 //!
-//! Left out: a cold disk. The file was just written, and lies in the page cache.
+//! Out of scope: a cold disk. The file was just written, and lies in the page cache.
 
 use std::fs::File;
 use std::io::BufReader;

@@ -6,7 +6,7 @@
 //! end is set aside as evidence by whoever comes next, in `settle`, which is also the
 //! first step of every ordinary append.
 //!
-//! Left out: batching (one entry, one sync), and verifying more than the two ends of the file,
+//! Out of scope: batching (one entry, one sync), and verifying more than the two ends of the file,
 //! which is `verify.rs`. Checkpoints are signed in `append/sign.rs`, apart from appends.
 //!
 //! After a sync that failed, the kernel may keep pages that never reached the disk and show them to

@@ -8,7 +8,7 @@
 //! that hides what is missing. Here that is a fault of its own kind, marked as one that Python
 //! accepts: such a ledger is not what the package writes, though its signatures may all be good.
 //!
-//! Left out: what a record means, and repairing anything.
+//! Out of scope: what a record means, and repairing anything.
 //!
 //! ```
 //! use carbon_ops_proof::keys::{SecretKey, Trust};

@@ -7,7 +7,7 @@
 //! ([`keys`]), sealed segments ([`segment`]), a witness's state ([`witness`]), and ledgers of the Python
 //! package ([`legacy`]). This crate knows nothing of carbon.
 //!
-//! Left out: clocks, randomness, environment and printing, which are passed in or left to whoever calls;
+//! Out of scope: clocks, randomness, environment and printing, which are passed in or left to whoever calls;
 //! HTTP, by which witnesses are asked; what to tell people about an error.
 //!
 //! ```

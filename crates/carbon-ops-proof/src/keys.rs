@@ -2,7 +2,7 @@
 //!
 //! Verification is always strict, one signature at a time: the cofactorless equation, with
 //! canonical encodings and without points of small order, so that one signature has one verdict.
-//! Left out: batch verification (its verdict can differ and names no line), key files, and randomness:
+//! Out of scope: batch verification (its verdict can differ and names no line), key files, and randomness:
 //! seeds are passed in.
 
 use std::fmt;

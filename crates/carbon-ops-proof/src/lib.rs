@@ -42,7 +42,7 @@
 //! started. What makes lines and packs is here too where it is a matter of bytes ([`entry::sign`],
 //! [`pack::write_pack_from`]): the format has one place.
 //!
-//! Left out: files, appending and what a crash leaves, which are `carbon-ops-ledger`; what a record
+//! Out of scope: files, appending and what a crash leaves, which are `carbon-ops-ledger`; what a record
 //! means, for which callers pass a check; and telling people what to do.
 
 pub mod canonical;

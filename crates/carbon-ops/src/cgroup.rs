@@ -9,7 +9,7 @@
 //! Where it may not be made (no v2, mounted for reading only, not ours), there is none, and that is no
 //! error.
 //!
-//! Left out: limits, and killing what is left. Processes that outlive the command keep their
+//! Out of scope: limits, and killing what is left. Processes that outlive the command keep their
 //! cgroup, and a later run removes it when it is empty.
 
 use std::fs::{self, DirBuilder, File};

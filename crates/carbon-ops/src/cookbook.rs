@@ -196,19 +196,19 @@
 //!
 //! # Verify a ledger
 //!
-//! The key comes from somewhere else than the ledger. Whatever is wrong is told in the report.
+//! The key comes from somewhere else than the ledger. Whatever is wrong is told in the report of the verdict.
 //!
 //! ```
-//! use carbon_ops::{Ledger, Status, Trust, verify_ledger};
+//! use carbon_ops::{Answer, Ledger, Trust, verify_ledger};
 //!
 //! # let home = tempfile::tempdir()?;
 //! # let home = home.path();
 //! let ledger = Ledger::open_or_make(home.join("ledger"), home.join("key.pem"))?;
 //! let trust = Trust::from_iter([ledger.public_key()]);
-//! assert_eq!(verify_ledger(home.join("ledger"), &trust)?.report.status, Status::Valid);
+//! assert_eq!(verify_ledger(home.join("ledger"), &trust)?.answer(), Answer::Valid);
 //!
 //! let nobody = verify_ledger(home.join("ledger"), &Trust::new())?;
-//! assert_eq!(nobody.report.status, Status::Untrusted);
+//! assert_eq!(nobody.answer(), Answer::Untrusted);
 //! # Ok::<(), carbon_ops::Error>(())
 //! ```
 //!

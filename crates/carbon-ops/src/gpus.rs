@@ -5,7 +5,7 @@
 //! it costs milliseconds, or seconds where no process keeps the driver awake (`nvidia-persistenced`), and
 //! it may start a helper, whose CPU time shall not be the command's: so it comes before all else.
 //!
-//! Deliberately absent: the measurement itself (see [`carbon_ops_meter::gpu`]), GPUs of other vendors.
+//! Out of scope: the measurement itself (see [`carbon_ops_meter::gpu`]), GPUs of other vendors.
 
 use std::path::{Path, PathBuf};
 

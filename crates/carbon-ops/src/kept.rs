@@ -115,14 +115,14 @@ impl Ledger {
 }
 
 /// Reads a whole ledger, a folder or a file, and says whether every line is as it was written by a key that
-/// is trusted, and every record adds up. What is found is in the report, not an error.
+/// is trusted, and every record adds up. What is found is in the verdict, not an error.
 ///
 /// ```no_run
-/// use carbon_ops::{PublicKey, Status, Trust, verify_ledger};
+/// use carbon_ops::{Answer, PublicKey, Trust, verify_ledger};
 ///
 /// let key = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
-/// let verified = verify_ledger("ledger", &Trust::from_iter([PublicKey::from_hex(key)?]))?;
-/// assert_eq!(verified.report.status, Status::Valid);
+/// let verdict = verify_ledger("ledger", &Trust::from_iter([PublicKey::from_hex(key)?]))?;
+/// assert_eq!(verdict.answer(), Answer::Valid);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

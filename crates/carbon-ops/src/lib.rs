@@ -2,7 +2,7 @@
 //! what is not known of it, and keeps the records so that nobody can change one unnoticed.
 //!
 //! ```
-//! use carbon_ops::{CarbonEstimator, EnergyLogger, Ledger, Status, Trust, verify_ledger};
+//! use carbon_ops::{Answer, CarbonEstimator, EnergyLogger, Ledger, Trust, verify_ledger};
 //!
 //! // Measure.
 //! let logger = EnergyLogger::default();
@@ -16,8 +16,8 @@
 //! let home = tempfile::tempdir()?;
 //! let ledger = Ledger::open_or_make(home.path().join("ledger"), home.path().join("key.pem"))?;
 //! ledger.append(&record)?;
-//! let verified = verify_ledger(ledger.folder(), &Trust::from_iter([ledger.public_key()]))?;
-//! assert_eq!(verified.report.status, Status::Valid);
+//! let verdict = verify_ledger(ledger.folder(), &Trust::from_iter([ledger.public_key()]))?;
+//! assert_eq!(verdict.answer(), Answer::Valid);
 //! # assert_eq!(sum, 500_500);
 //! # Ok::<(), carbon_ops::Error>(())
 //! ```
@@ -123,7 +123,6 @@ pub use sources::Name as SourceName;
 pub use kept::{Ledger, verify_ledger};
 pub use ledger::append::{Appended, SignedCheckpoint};
 pub use ledger::keys::{PublicKey, Trust};
-pub use proof::verify::Status;
 pub use verify::{Answer, Question, Verdict};
 
 // Quantities and errors.
@@ -171,7 +170,7 @@ mod tests {
         EnergyLogger Env Error Fault Estimate EstimatorSettings GramsCo2e GramsCo2ePerKilowattHour HostRoot \
         IdlePolicy IdlePower KilowattHours Ledger LoggerSettings Measured Method Metrics MetricsSummary \
         Microjoules Note NvmlLibrary OtherFile PublicKey Pue Quality Question Record Result Sample Settings SignedCheckpoint \
-        Sort SourceName Status Trust Verdict Watch WatchOptions Watts What thread_cpu_time verify_ledger";
+        Sort SourceName Trust Verdict Watch WatchOptions Watts What thread_cpu_time verify_ledger";
 
     #[test]
     fn the_flat_names_are_those_of_the_list() {

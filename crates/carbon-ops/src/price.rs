@@ -4,7 +4,7 @@
 //! Where the intensity does not change with time (a yearly average, a value that was given), spans with
 //! the same zone, PUE and relative uncertainty of energy differ in a few numbers: see [`Quote`].
 //!
-//! Deliberately absent: reading spans, and writing records.
+//! Out of scope: reading spans, and writing records.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;

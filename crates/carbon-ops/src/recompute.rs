@@ -4,7 +4,7 @@
 //! then the record is written again and compared byte by byte. Where the record names answers of a
 //! provider and the cache keeps them, the slots are derived from those, too (`answers`).
 //!
-//! Deliberately absent: whether the record was signed (`ledger verify`).
+//! Out of scope: whether the record was signed (`ledger verify`).
 
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
@@ -29,7 +29,7 @@ const RECORD_BYTES_MAX: u64 = 65_535;
 
 /// What was derived again.
 #[derive(Debug, Default)]
-pub struct Derived {
+pub struct Recomputed {
     /// What was computed again, in words.
     pub parts: Vec<&'static str>,
     /// Which answer is missing, where one is.
@@ -45,11 +45,11 @@ pub struct Derived {
 ///
 /// # Errors
 /// When it is no record, or other numbers come out.
-pub fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Derived> {
+pub fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Recomputed> {
     let record = Record::from_json(payload.clone())?;
     record.recompute()?;
     let parts = vec!["prices", "interval", "budget"];
-    let mut derived = Derived { parts, ..Derived::default() };
+    let mut derived = Recomputed { parts, ..Recomputed::default() };
     if record.grid.slots.list.as_ref().is_some_and(|list| !list.is_empty()) {
         derived.parts.push("price by slots");
     }

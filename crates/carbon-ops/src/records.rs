@@ -3,7 +3,7 @@
 //! Corrections of a ledger are applied: a record that was replaced is read as it should have been, one that
 //! was retracted is not there.
 //!
-//! Deliberately absent: what is made of them.
+//! Out of scope: what is made of them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _};

@@ -12,7 +12,7 @@
 //!
 //! Members that are not known are refused: a misspelt zone would be priced as another.
 //!
-//! Deliberately absent: what a span costs.
+//! Out of scope: what a span costs.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

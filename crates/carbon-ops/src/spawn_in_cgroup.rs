@@ -1,7 +1,7 @@
 //! Starts a command inside a cgroup, as `std::process::Command` would start it outside: clone3(2)
 //! is the only way to do that without moving a running process, and only a raw system call offers it.
 //!
-//! Left out: everything that `carbon-ops run` does not ask of a child, such as streams, folder or
+//! Out of scope: everything that `carbon-ops run` does not ask of a child, such as streams, folder or
 //! environment of its own.
 #![expect(unsafe_code, reason = "clone3(2), and what a child may do before exec")]
 

@@ -3,7 +3,7 @@
 //! The names of its members are those of carbon-ops 0.1 where it had them. Units end the names;
 //! `_ns` and running totals are decimal strings, as in records.
 //!
-//! Deliberately absent: waiting, and carbon.
+//! Out of scope: waiting, and carbon.
 
 pub mod gpus;
 mod share;

@@ -1,7 +1,7 @@
 //! A power curve whose energy is known exactly, so that every meter of the demonstration can be held
 //! against the truth.
 //!
-//! Deliberately absent: registers and readings.
+//! Out of scope: registers and readings.
 
 use std::f64::consts::TAU;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The same meters on the counters of this machine, in real time.
 //!
-//! Deliberately absent: the truth, which nobody knows here; the meters are held against ours.
+//! Out of scope: the truth, which nobody knows here; the meters are held against ours.
 
 use std::time::Duration;
 

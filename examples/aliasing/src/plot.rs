@@ -3,7 +3,7 @@
 //! Our own hundred lines, since the crate for this (textplots) brings six more, one of them under a
 //! licence that this project does not accept.
 //!
-//! Deliberately absent: colour, and more than one series per plot: without colour they could not be
+//! Out of scope: colour, and more than one series per plot: without colour they could not be
 //! told apart.
 
 use std::fmt::Write as _;

@@ -3,7 +3,7 @@
 //! The kernel's arithmetic is written down here a second time, apart from the meter's
 //! [`carbon_ops_meter::counter`], so that the one is a check of the other.
 //!
-//! Deliberately absent: power curves, and any reading of a real register.
+//! Out of scope: power curves, and any reading of a real register.
 
 use carbon_ops_units::Microjoules;
 

@@ -1,6 +1,6 @@
 //! The same as a picture: power as each meter sees it, and the energy that its total lacks.
 //!
-//! Deliberately absent: fonts and bitmaps. An SVG names a family and leaves the letters to the viewer.
+//! Out of scope: fonts and bitmaps. An SVG names a family and leaves the letters to the viewer.
 
 use std::time::Duration;
 

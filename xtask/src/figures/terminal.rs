@@ -1,7 +1,7 @@
 //! A command and what it prints, as the picture of a terminal.
 //!
 //! Light letters on a dark ground of its own, so that it reads the same on a light and on a dark page.
-//! Deliberately absent: colours of the program, which prints none.
+//! Out of scope: colours of the program, which prints none.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! `carbon-ops aggregate`: sums over records of ledgers and files, each with its interval: operation, and
 //! apart from it the carbon of making hardware.
 //!
-//! Deliberately absent: how errors are shared (`carbon_ops::estimate::aggregate`); drawing
+//! Out of scope: how errors are shared (`carbon_ops::estimate::aggregate`); drawing
 //! (`carbon_ops::record::totals::Joint`).
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! `carbon-ops anomaly`: records that stand out from those before them.
 //!
-//! Deliberately absent: what a value should have been.
+//! Out of scope: what a value should have been.
 
 use std::io::Write;
 use std::path::Path;

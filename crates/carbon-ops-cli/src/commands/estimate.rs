@@ -4,7 +4,7 @@
 //! * `stream`: spans from standard input to rows, records or a ledger.
 //! * `recompute`: the same numbers again from a record.
 //!
-//! Deliberately absent: measuring (`run`), and summing up (`aggregate`).
+//! Out of scope: measuring (`run`), and summing up (`aggregate`).
 
 use std::io::{self, Write};
 use std::path::Path;

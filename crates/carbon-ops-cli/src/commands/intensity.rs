@@ -1,6 +1,6 @@
 //! `carbon-ops intensity`: the slots of a zone, their sources and quality, as text, JSON and a picture.
 //!
-//! Deliberately absent: pricing, and uncertainties, which no provider gives.
+//! Out of scope: pricing, and uncertainties, which no provider gives.
 
 use std::io::Write;
 use std::path::Path;

@@ -3,7 +3,7 @@
 //! Of a record with hardware, the label is of operation and hardware together. A record's rules are checked, its
 //! signature is not (`ledger verify`).
 //!
-//! Deliberately absent: what a figure is per; see `estimate --functional-unit`.
+//! Out of scope: what a figure is per; see `estimate --functional-unit`.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Ledgers of the Python package carbon-ops 0.1: verifying them, appending to them, and continuing
 //! them in a ledger of this program.
 //!
-//! Left out: what their records mean.
+//! Out of scope: what their records mean.
 
 use std::io::{BufReader, Read as _, Write};
 use std::path::Path;

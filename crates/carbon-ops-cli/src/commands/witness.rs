@@ -1,6 +1,6 @@
 //! `carbon-ops witness`: a witness of ledgers and other transparency logs (C2SP tlog-witness).
 //!
-//! Left out: TLS, which is for the proxy in front, and fetching lists of logs.
+//! Out of scope: TLS, which is for the proxy in front, and fetching lists of logs.
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -22,7 +22,7 @@
 //! second, earlier when 1,024 have been, but ten a second at most, and one at the end. They are further
 //! apart where signing one takes more than a hundredth of a second.
 //!
-//! Left out: the environment (the clock is passed in), and threads that do not belong to one pipeline.
+//! Out of scope: the environment (the clock is passed in), and threads that do not belong to one pipeline.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Sealing what was appended, so that the active file stays small and old lines stay as they are.
 //!
-//! Left out: the steps on the disk, which are `storage.rs`, and removing old segments.
+//! Out of scope: the steps on the disk, which are `storage.rs`, and removing old segments.
 
 use jiff::Timestamp;
 

@@ -3,7 +3,7 @@
 //! The canonical form of a payload is made once, by whoever submits it. Number, link and signature
 //! are put into their places in it later, so that nobody writes or sorts members a second time. The
 //! result is, byte for byte, what `entry::sign` makes by writing the whole object (tests below).
-//! Left out: judging payloads, which is `check_payload`.
+//! Out of scope: judging payloads, which is `check_payload`.
 
 use std::ops::Range;
 

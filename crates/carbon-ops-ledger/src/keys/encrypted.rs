@@ -1,7 +1,7 @@
 //! Keys under a passphrase: PKCS#8 `EncryptedPrivateKeyInfo` (RFC 5958) with PBES2 (RFC 8018), scrypt and
 //! AES-256 in CBC mode, which OpenSSL reads and writes.
 //!
-//! Left out: asking for a passphrase, and randomness: salt and initial vector are passed in. A wrong
+//! Out of scope: asking for a passphrase, and randomness: salt and initial vector are passed in. A wrong
 //! passphrase and a damaged file cannot be told apart.
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! What is wrong with a line of version 0.1, each kind with its name and with whether the Python
 //! package lets it pass.
 //!
-//! Left out: finding it, which is in `verify.rs`.
+//! Out of scope: finding it, which is in `verify.rs`.
 
 use carbon_ops_proof::canonical::ParseError;
 

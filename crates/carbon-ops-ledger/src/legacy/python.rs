@@ -1,7 +1,7 @@
 //! Values as Python's `json.dumps` writes them, byte for byte: the form of the lines, the form that
 //! is signed and the form that is hashed.
 //!
-//! Left out: every other setting of `json.dumps`.
+//! Out of scope: every other setting of `json.dumps`.
 
 use super::value::{Members, Value};
 

@@ -1,7 +1,7 @@
 //! JSON as Python's `json.loads` reads it: integers of any size beside doubles, members in the order
 //! of the text, and what a strict reader would refuse taken in and named.
 //!
-//! Left out: everything that Python refuses too, and lone surrogates and nesting beyond
+//! Out of scope: everything that Python refuses too, and lone surrogates and nesting beyond
 //! [`MAX_DEPTH`](carbon_ops_proof::canonical::MAX_DEPTH), which it reads but cannot write or hardly.
 
 use std::collections::BTreeMap;

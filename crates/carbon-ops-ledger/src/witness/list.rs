@@ -1,6 +1,6 @@
 //! Lists of logs for witnesses (C2SP tlog-list, `logs/v0`).
 //!
-//! Left out: how many requests a log may make a day (`qpd`), which is read and not enforced.
+//! Out of scope: how many requests a log may make a day (`qpd`), which is read and not enforced.
 
 use std::collections::BTreeSet;
 

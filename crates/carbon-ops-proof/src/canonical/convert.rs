@@ -1,6 +1,6 @@
 //! Ways between [`Value`] and `serde_json::Value`, and the number rule of ledger entries.
 //!
-//! Left out: borrowing conversions and `Serialize`/`Deserialize`; records pass through here once.
+//! Out of scope: borrowing conversions and `Serialize`/`Deserialize`; records pass through here once.
 
 use super::{MAX_DEPTH, MAX_SAFE_DOUBLE, Number, NumberError, Object, Value};
 

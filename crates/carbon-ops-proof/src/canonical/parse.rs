@@ -1,6 +1,6 @@
 //! The strict reader: bytes to [`Value`], or the offset and the reason why not.
 //!
-//! Left out: recovery after an error, comments, trailing commas, and any notion of "close enough".
+//! Out of scope: recovery after an error, comments, trailing commas, and any notion of "close enough".
 
 use super::{MAX_DEPTH, Number, NumberError, Object, Value, to_canonical, utf16_order};
 

@@ -1,6 +1,6 @@
 //! When an entry of a ledger counts as acknowledged: what its genesis promises.
 //!
-//! Left out: keeping the promise, which is the writer's.
+//! Out of scope: keeping the promise, which is the writer's.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What a genesis says of the ledger of version 0.1 that it continues: which file, byte for byte,
 //! how long its chain was and where it ended, and what verifying it had shown.
 //!
-//! Left out: the file itself, which stays where it is, and reading it.
+//! Out of scope: the file itself, which stays where it is, and reading it.
 
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! The members of a line, by their places in it: an entry is read without making values of what is
 //! only passed on, and the bytes of its parts are cut out of the stored line, never written again.
 //!
-//! Left out: why a line is no entry, which `Entry::parse` says.
+//! Out of scope: why a line is no entry, which `Entry::parse` says.
 
 use sha2::{Digest, Sha256};
 

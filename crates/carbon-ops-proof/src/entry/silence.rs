@@ -1,7 +1,7 @@
 //! The records that make silence visible: a `heartbeat` promises that more will come by a time, and a
 //! `gap` says that for a time nothing could.
 //!
-//! Left out: noticing that a promise was not kept, which is `verify/cadence.rs`, and energy that no
+//! Out of scope: noticing that a promise was not kept, which is `verify/cadence.rs`, and energy that no
 //! record covers, which the record layer counts.
 
 use jiff::Timestamp;

@@ -1,6 +1,6 @@
 //! Times as the ledger's own records state them: UTC with six decimals and a `Z`.
 //!
-//! Left out: clocks. The form is checked without a calendar in records of version 1 (which verify for
+//! Out of scope: clocks. The form is checked without a calendar in records of version 1 (which verify for
 //! ever, the thirty-first of February included); newer ones need a time that exists.
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,7 +1,7 @@
 //! The fixed words that the ledger's own records give as their reasons. A word that is not listed here
 //! is refused: a reader who counts corrections by cause must be able to rely on the list.
 //!
-//! Left out: what follows from a reason, which is for people.
+//! Out of scope: what follows from a reason, which is for people.
 
 macro_rules! vocabulary {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {

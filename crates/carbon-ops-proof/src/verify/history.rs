@@ -4,7 +4,7 @@
 //! Cosignatures that arrive late are logged behind newer checkpoints; of these, the roots of the last
 //! sizes that the log named are remembered. Pieces that are no note are what interrupted writes leave:
 //! they are counted and no fault, because the log repeats what is signed and is not what is kept.
-//! Left out: opening the file.
+//! Out of scope: opening the file.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _};

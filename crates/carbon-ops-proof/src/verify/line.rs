@@ -1,7 +1,7 @@
 //! What one line tells by itself: its form, its hashes, whether its signature fits the key that it
 //! names, and what the caller's check makes of a record. Any thread can do it, in any order.
 //!
-//! Left out: everything that depends on the place of the line, which is `sequence.rs`.
+//! Out of scope: everything that depends on the place of the line, which is `sequence.rs`.
 
 use std::collections::HashMap;
 

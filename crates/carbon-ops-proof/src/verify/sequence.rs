@@ -1,7 +1,7 @@
 //! What the order of lines tells: who may sign, which number and link a line must have, what the
 //! ledger's own records say, and the tree over all lines; from it the report.
 //!
-//! Left out: what a line tells by itself, which is `line.rs`, and where lines come from.
+//! Out of scope: what a line tells by itself, which is `line.rs`, and where lines come from.
 
 use std::io;
 use std::sync::Arc;

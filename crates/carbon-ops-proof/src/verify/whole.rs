@@ -5,7 +5,7 @@
 //! as a torn end can be long. Memory stays bounded by that. A torn end that is one line with no more
 //! wrong than its own form is passed on too: it may be an entry that lacks only its newline.
 //!
-//! Left out: the rule, which is `torn.rs`, and judging lines.
+//! Out of scope: the rule, which is `torn.rs`, and judging lines.
 
 use std::io::{self, BufRead, Read};
 

@@ -9,7 +9,7 @@
 //! Both intervals are by the closed form, whatever the method of `grams`; where there is none, by sampling with
 //! the seed 0, which `embodied.method` tells.
 //!
-//! Deliberately absent: what devices there are ([`carbon_ops_estimate::embodied`]).
+//! Out of scope: what devices there are ([`carbon_ops_estimate::embodied`]).
 
 use super::derive::over_mean;
 use super::{Embodied, EmbodiedItem, FunctionalUnit, Input, MethodName, Record, Sci};

@@ -13,7 +13,7 @@
 //!
 //! Sources: GHG Protocol Scope 2 Guidance (2015); Corporate Value Chain (Scope 3) Standard, table 5.4.
 //!
-//! Deliberately absent: market-based figures, which need contracts.
+//! Out of scope: market-based figures, which need contracts.
 
 use std::fmt;
 use std::str::FromStr;

@@ -3,7 +3,7 @@
 //! An answer is bytes of a provider, kept in the cache. What it gives is put together as on the day that
 //! it came, and what the record says of its grid is held against it byte by byte.
 //!
-//! Deliberately absent: asking a provider. That it has changed its mind since is told as far as the cache
+//! Out of scope: asking a provider. That it has changed its mind since is told as far as the cache
 //! knows.
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 //! word goes as that word said, for as long as the driver may keep silent about a process that is there;
 //! then nobody used the GPU. Before its first word, nobody can say who did.
 //!
-//! Deliberately absent: which row a process belongs to, and the split itself (`share`).
+//! Out of scope: which row a process belongs to, and the split itself (`share`).
 
 use std::collections::BTreeMap;
 use std::fmt;

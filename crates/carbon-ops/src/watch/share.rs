@@ -3,7 +3,7 @@
 //! A row's energy has its part of the GPUs, and a residual has, too, so that rows and residuals sum to
 //! the energy of the host with its GPUs. What nobody used is idle, and follows the idle policy.
 //!
-//! Deliberately absent: finding the row of a process.
+//! Out of scope: finding the row of a process.
 
 use std::collections::BTreeMap;
 

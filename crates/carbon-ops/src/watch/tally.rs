@@ -1,6 +1,6 @@
 //! One counter that is read here: its total, and what went wrong with it since it was last asked.
 //!
-//! Deliberately absent: where its readings come from.
+//! Out of scope: where its readings come from.
 
 use std::time::Duration;
 

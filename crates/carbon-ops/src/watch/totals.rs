@@ -3,7 +3,7 @@
 //! [`Totals`] is the seam between sources: a governor's published totals are one, the kernel's
 //! counters another. Where there is neither, [`Meter`] takes the power model, and says so.
 //!
-//! Deliberately absent: who used the energy.
+//! Out of scope: who used the energy.
 
 use std::collections::BTreeMap;
 use std::fmt;

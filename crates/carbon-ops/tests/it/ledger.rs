@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use carbon_ops::{CarbonEstimator, KilowattHours, Ledger, Record, Status, Trust, verify_ledger};
+use carbon_ops::{Answer, CarbonEstimator, KilowattHours, Ledger, Record, Trust, verify_ledger};
 
 fn record() -> Record {
     let [from, to] = ["2025-03-01T09:00Z", "2025-03-01T10:00Z"].map(|time| time.parse().unwrap());
@@ -15,8 +15,8 @@ fn made(home: &Path) -> Ledger {
     Ledger::open_or_make(home.join("ledger"), home.join("key.pem")).unwrap()
 }
 
-fn status(ledger: &Ledger, trust: &Trust) -> Status {
-    verify_ledger(ledger.folder(), trust).unwrap().report.status
+fn answer(ledger: &Ledger, trust: &Trust) -> Answer {
+    verify_ledger(ledger.folder(), trust).unwrap().answer()
 }
 
 #[test]
@@ -27,8 +27,8 @@ fn what_was_appended_verifies_for_who_trusts_the_key_and_for_nobody_else() {
     assert_eq!(seqs, [1, 2, 3]);
     assert_eq!(ledger.checkpoint().unwrap().checkpoint.size, 4);
     let trust = Trust::from_iter([ledger.public_key()]);
-    assert_eq!(status(&ledger, &trust), Status::Valid);
-    assert_eq!(status(&ledger, &Trust::new()), Status::Untrusted);
+    assert_eq!(answer(&ledger, &trust), Answer::Valid);
+    assert_eq!(answer(&ledger, &Trust::new()), Answer::Untrusted);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn one_changed_byte_of_a_record_is_found() {
     let file = ledger.folder().join("ledger.ndjson");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("\"region\":\"DE\"", "\"region\":\"FR\"", 1)).unwrap();
-    assert_eq!(status(&ledger, &Trust::from_iter([ledger.public_key()])), Status::Tampered);
+    assert_eq!(answer(&ledger, &Trust::from_iter([ledger.public_key()])), Answer::Tampered);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use carbon_ops::env::Env;
-use carbon_ops::recompute::{Derived, check, read};
+use carbon_ops::recompute::{Recomputed, check, read};
 use carbon_ops::settings::{Overrides, Settings};
 use carbon_ops::verify::unsigned;
 use serde_json::json;
@@ -25,7 +25,7 @@ pub(super) fn run(
     let payload = unsigned(read(of, &settings)?);
     let (derived, difference) = match check(&payload, &settings) {
         Ok(derived) => (derived, None),
-        Err(error) => (Derived::default(), Some(format!("{error:#}"))),
+        Err(error) => (Recomputed::default(), Some(format!("{error:#}"))),
     };
     if json {
         let report = json!({

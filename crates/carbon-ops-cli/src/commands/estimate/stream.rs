@@ -1,6 +1,6 @@
 //! Spans from standard input, one by one: to compact rows, full records, or a ledger.
 //!
-//! Deliberately absent: what a line means (`row`), and what it costs (`pricer`).
+//! Out of scope: what a line means (`row`), and what it costs (`pricer`).
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read as _, Write};

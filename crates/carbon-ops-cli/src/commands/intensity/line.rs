@@ -1,6 +1,6 @@
 //! A series as plain numbers, whichever type it is of, for reports and pictures; and a sparkline.
 //!
-//! Deliberately absent: anything that a number could be priced with.
+//! Out of scope: anything that a number could be priced with.
 
 use std::sync::Arc;
 

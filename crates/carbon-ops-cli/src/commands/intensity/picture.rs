@@ -1,7 +1,7 @@
 //! The slots as a picture: steps over time, forecasts apart from what was known, gaps left open. What is
 //! longer than two months is drawn as days, with their lowest and highest slots.
 //!
-//! Deliberately absent: fonts and bitmaps. An SVG names a family and leaves the letters to the viewer.
+//! Out of scope: fonts and bitmaps. An SVG names a family and leaves the letters to the viewer.
 
 use anyhow::{Result, anyhow};
 use carbon_ops::grid::zones::Place;

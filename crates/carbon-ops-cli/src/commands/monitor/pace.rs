@@ -1,6 +1,6 @@
 //! When to look: absolute deadlines, so that lateness does not add up, and signals that end it.
 //!
-//! Deliberately absent: what is done then.
+//! Out of scope: what is done then.
 
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};

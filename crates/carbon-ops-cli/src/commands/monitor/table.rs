@@ -1,6 +1,6 @@
 //! Samples as people read them: a line per row, in 80 columns, without colour.
 //!
-//! Deliberately absent: anything that JSON does not have.
+//! Out of scope: anything that JSON does not have.
 
 use std::io::{self, Write};
 

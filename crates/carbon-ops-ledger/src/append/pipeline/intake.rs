@@ -4,7 +4,7 @@
 //! and waits while too much of theirs, or too much of all, is under way. Every ticket gets an answer,
 //! also when a thread dies: what drops the other half of a ticket settles it.
 //!
-//! Left out: numbers, links and signatures (`writer.rs`, `signers.rs`).
+//! Out of scope: numbers, links and signatures (`writer.rs`, `signers.rs`).
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

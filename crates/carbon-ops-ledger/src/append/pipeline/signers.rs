@@ -7,7 +7,7 @@
 //! [`CHECK_EVERY`]: the same code with the same key either works or does not, and verifying costs
 //! twice what signing does.
 //!
-//! Left out: what is signed (`template.rs`) and in which order (`writer.rs`).
+//! Out of scope: what is signed (`template.rs`) and in which order (`writer.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;

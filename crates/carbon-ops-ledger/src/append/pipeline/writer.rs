@@ -6,7 +6,7 @@
 //! disk, the signers work on what was given its place before. After any error nothing is acknowledged
 //! any more.
 //!
-//! Left out: the signers and the queue, and what a torn batch becomes, which is `settle` of the ledger.
+//! Out of scope: the signers and the queue, and what a torn batch becomes, which is `settle` of the ledger.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
