@@ -94,6 +94,11 @@ pub(crate) enum Command {
     /// Without --from and --to: the last day. Answers of providers are kept in a cache; times that have passed
     /// are asked for as such, and never answered with what is latest.
     Intensity(Intensity),
+    /// List the places that are built in, with what a kilowatt hour emits there
+    ///
+    /// --region and --zone take every one of them, names of countries and states, coordinates, and what a provider
+    /// calls its zones, such as electricity_maps:DK-DK1.
+    Zones(Zones),
     /// Say what can be measured on this machine, why not more, and what would allow it
     Doctor(Doctor),
 }
@@ -1045,6 +1050,17 @@ pub(crate) struct WitnessServe {
     pub(crate) log_list: Option<PathBuf>,
 
     /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Zones {
+    /// Only those with this text in their code or name, such as germany, us- or aws
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+
+    /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,8 +1,7 @@
-//! The command `carbon-ops`: all wiring and all printing.
+//! The command `carbon-ops`: arguments become questions to the library [`carbon_ops`], and its answers and errors
+//! become text, hints and exit codes.
 //!
-//! The way of a run: [`edge`] takes the environment and the clocks, [`config`] settles what is
-//! wanted, [`store`] opens the ledger, [`supervise`] runs the command while [`measure`] reads the
-//! counters, [`compose`] makes the record, and [`render`] shows it.
+//! Out of scope: every decision about a figure, a place, a sensor or a key. Those are the library's.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -49,6 +48,7 @@ fn main() -> ExitCode {
         Command::Config(command) => commands::config::run(command, &env, config, &mut out),
         Command::Schema(args) => commands::schema::run(args, &mut out),
         Command::Intensity(args) => commands::intensity::run(args, &env, config, &mut out),
+        Command::Zones(args) => commands::zones::run(args, &mut out),
         Command::Doctor(args) => commands::doctor::run(args, &env, config, &mut out),
     };
     match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use carbon_ops_units::Pue;
 
-use crate::table::countries;
+use crate::table::{self, countries};
 use crate::us_states;
 use carbon_ops_estimate::tables::rows;
 
@@ -398,6 +398,15 @@ fn key(name: &str) -> String {
 
 fn pairs(table: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     rows(table).filter_map(|line| line.split_once(','))
+}
+
+/// Every place that a built-in table names, in words that [`Place::parse`] takes: the world, countries, states of
+/// the United States, cloud regions.
+pub fn built_in() -> impl Iterator<Item = &'static str> {
+    let world = std::iter::once(table::WORLD_ZONE);
+    let countries = countries().map(|country| country.zone);
+    let states = us_states::states().map(|state| state.code);
+    world.chain(countries).chain(states).chain(cloud_regions().map(|(region, _)| region))
 }
 
 fn cloud_regions() -> impl Iterator<Item = (&'static str, &'static str)> {

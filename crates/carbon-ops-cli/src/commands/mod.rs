@@ -15,3 +15,4 @@ mod progress;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod witness;
+pub(crate) mod zones;

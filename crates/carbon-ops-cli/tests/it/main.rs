@@ -45,3 +45,4 @@ mod upstream;
 mod witness;
 mod writer;
 mod writers;
+mod zones;

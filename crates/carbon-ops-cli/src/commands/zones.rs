@@ -1,0 +1,49 @@
+//! `carbon-ops zones`: the places that the built-in tables know, and what a kilowatt hour of each emits.
+//!
+//! Out of scope: zones that only a provider knows; those are typed as `provider:id`.
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use carbon_ops::grid::{Place, Row, Want, zones};
+use serde_json::json;
+
+use crate::args::Zones;
+use crate::render::plain;
+
+/// Exit code 0; an error when nothing matches.
+pub(crate) fn run(args: &Zones, out: &mut impl Write) -> Result<u8> {
+    let wanted = args.text.as_deref().unwrap_or_default().to_lowercase();
+    let mut found = false;
+    for zone in zones::built_in() {
+        let place = Place::parse(zone)?;
+        let row = Row::finest(&place, &Want::AVERAGE)?;
+        let cloud = place.cloud.as_ref().map(|(cloud, _)| cloud.as_str());
+        let name = match cloud {
+            Some(cloud) => format!("{cloud}, {}", row.name()),
+            None => row.name().to_owned(),
+        };
+        if !zone.to_lowercase().contains(&wanted) && !name.to_lowercase().contains(&wanted) {
+            continue;
+        }
+        // The mean that is priced with: a table's 0 g/kWh is a rounded one.
+        let (grams, signal) = (row.distribution().mean(), row.signal());
+        if args.json {
+            let line = json!({ "zone": zone, "name": row.name(), "cloud": cloud, "row": row.zone(),
+                "g_per_kwh": grams, "signal": signal.to_string(), "source": row.provider(),
+                "vintage": row.vintage() });
+            writeln!(out, "{line}")?;
+        } else {
+            let of = format!("{} {} {}", signal.factor, row.provider(), row.vintage());
+            if !found {
+                writeln!(out, "{:<18} {:>5}  {:<21} NAME", "ZONE", "G/KWH", "TABLE")?;
+            }
+            writeln!(out, "{zone:<18} {grams:>5.0}  {of:<21} {}", plain(&name))?;
+        }
+        found = true;
+    }
+    if !found {
+        bail!("no built-in place matches {wanted:?}\nhint: `carbon-ops zones` prints all of them");
+    }
+    Ok(0)
+}
