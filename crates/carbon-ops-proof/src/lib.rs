@@ -63,6 +63,7 @@ pub mod roster;
 pub mod seek;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod tile;
 pub mod torn;
 pub mod verify;

@@ -17,6 +17,7 @@ use carbon_ops_estimate::span::Missing;
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_ledger::append::SEGMENT_BYTES;
 use carbon_ops_meter::client;
+use carbon_ops_proof::text::plain;
 use carbon_ops_units::{Pue, Watts};
 use serde::Deserialize;
 
@@ -528,7 +529,8 @@ fn parse_file(path: &Path) -> Result<Option<File>> {
         Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
             bail!("configuration file {} is larger than 1 MiB", path.display())
         }
-        _ => std::fs::read_to_string(path)
+        _ => std::fs::read(path)
+            .and_then(|bytes| String::from_utf8(plain(bytes)).map_err(io::Error::other))
             .with_context(|| format!("configuration file {}", path.display()))?,
     };
     let parsed = match path.extension().and_then(|ending| ending.to_str()) {

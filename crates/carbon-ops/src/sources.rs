@@ -21,6 +21,7 @@ use carbon_ops_grid::table;
 use carbon_ops_grid::us_states::{self, UsStates};
 use carbon_ops_grid::watttime::{self, WattTime};
 use carbon_ops_grid::{BuiltIn, Chain, Fallback, Provider, Secret};
+use carbon_ops_proof::text::plain;
 use serde::Deserialize;
 
 use crate::env::{Clocks, Dice, Env};
@@ -415,7 +416,7 @@ fn read_user_file(path: &Path) -> Result<File> {
         bail!("intensity file {shown} is larger than {} MiB", file::BYTES_MAX >> 20);
     }
     let bytes = std::fs::read(path).with_context(|| format!("intensity file {shown}"))?;
-    Ok(File::parse(&shown.to_string(), &bytes)?)
+    Ok(File::parse(&shown.to_string(), &plain(bytes))?)
 }
 
 #[cfg(test)]

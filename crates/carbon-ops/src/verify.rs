@@ -21,6 +21,7 @@ use carbon_ops_proof::checkpoint::{
 use carbon_ops_proof::entry::{Imported, RESERVED_MEMBERS};
 use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note};
 use carbon_ops_proof::policy::{MAX_POLICY_BYTES, Policy};
+use carbon_ops_proof::text::plain;
 use carbon_ops_proof::verify::{
     Anchor, AnchorKind, GapReport, Life, Notes, Payload, Progress as SoFar, Report,
     Settings as VerifySettings, Status, verify_records,
@@ -408,6 +409,7 @@ fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor>, u64)> {
     }
     let Some(path) = since else { return Ok((anchors, 0)) };
     let bytes = read_limited(path, MAX_NOTE_BYTES)
+        .map(plain)
         .with_context(|| format!("cannot read the checkpoint {}", path.display()))?;
     let source = path.display().to_string();
     let anchor = Anchor { source, bytes, kind: AnchorKind::Checkpoint };
@@ -455,6 +457,7 @@ pub fn read_policy(path: &Path) -> Result<Policy> {
 /// The bytes of a policy file, one more than a policy may have at most.
 pub fn read_policy_bytes(path: &Path) -> Result<Vec<u8>> {
     read_limited(path, MAX_POLICY_BYTES)
+        .map(plain)
         .with_context(|| format!("cannot read the policy {}", path.display()))
 }
 
@@ -504,7 +507,7 @@ pub fn open(path: &Path) -> Result<LedgerReader> {
 /// When it is none.
 pub fn read_checkpoint(path: &Path) -> Result<Note> {
     let cannot = || format!("cannot use the checkpoint {}", path.display());
-    let bytes = read_limited(path, MAX_NOTE_BYTES).with_context(cannot)?;
+    let bytes = plain(read_limited(path, MAX_NOTE_BYTES).with_context(cannot)?);
     let note = Note::parse(&bytes).with_context(cannot)?;
     Checkpoint::of_note(&note).with_context(cannot)?;
     Ok(note)

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::ledger::keys::{KeyOrigin, create_secret, load_secret};
 use carbon_ops::ledger::witness::{DirState, Witness as LedgerWitness, parse_log_list};
 use carbon_ops::proof::note::{KeyKind, VerifierKey};
+use carbon_ops::proof::text;
 use serde_json::json;
 
 use crate::args::{Witness, WitnessInit, WitnessServe};
@@ -106,7 +107,7 @@ fn logs(args: &WitnessServe) -> Result<Vec<(String, VerifierKey)>> {
     }
     if let Some(path) = &args.log_list {
         let cannot = || format!("cannot use the list of logs {}", path.display());
-        let bytes = std::fs::read(path).with_context(cannot)?;
+        let bytes = text::plain(std::fs::read(path).with_context(cannot)?);
         logs.extend(parse_log_list(&bytes).with_context(cannot)?);
     }
     if logs.is_empty() {

@@ -192,3 +192,50 @@ fn a_number_is_an_entry_of_the_default_ledger_unless_there_is_a_file_of_that_nam
     fs::write(home.work("1"), "{}").unwrap();
     assert_eq!(home.does(&["label", "1"]).code(), 2);
 }
+
+/// Editors of other systems put a byte order mark first and end lines with CR LF; the last newline is easily lost.
+#[test]
+fn what_an_editor_does_to_small_files_changes_no_answer() {
+    let (home, [(old, _), (new, fingerprint)]) = rotated();
+    let log = home.does(&["ledger", "log-key"]).text();
+    for (name, text) in [
+        ("keys", format!("{old} of 2025\n\n# the new one\n{fingerprint}\n")),
+        ("policy", format!("log {log}quorum none\n")),
+        ("c.toml", "[region]\ndefault = 'FR'\n".to_owned()),
+        ("c.yml", "region:\n  default: FR\n".to_owned()),
+        ("c.json", "{\"region\":\n{\"default\": \"FR\"}}\n".to_owned()),
+    ] {
+        fs::write(home.work(name), text).unwrap();
+    }
+    let spans =
+        ["estimate", "--energy", "1kWh", "--from", "2026-03-01", "--to", "2026-03-02", "--json"];
+    let of_config = |name| [&["--config", name][..], &spans].concat();
+    for (file, command) in [
+        ("keys", vec!["ledger", "verify", "--trust", "keys"]),
+        ("policy", vec!["ledger", "verify", "--policy", "policy"]),
+        ("kept", vec!["ledger", "verify", "--since", "kept"]),
+        ("kept", vec!["ledger", "consistency", "kept", "4"]),
+        ("3.tlog-proof", vec!["ledger", "check-proof", "3.tlog-proof", "--trust", &old]),
+        ("c.toml", of_config("c.toml")),
+        ("c.yml", of_config("c.yml")),
+        ("c.json", of_config("c.json")),
+    ] {
+        let told = |done: &Done| {
+            let mut text = done.text();
+            // Each record is one of its own.
+            if let Ok(mut record) = serde_json::from_str::<Value>(&text) {
+                record["record_id"] = Value::Null;
+                text = record.to_string();
+            }
+            (done.code(), text, done.stderr.clone())
+        };
+        let before = told(&home.does(&command));
+        assert_eq!(before.0, 0, "{command:?}: {before:?}");
+        let text = fs::read_to_string(home.work(file)).unwrap();
+        let edited = format!("\u{feff}{}", text.trim_end_matches('\n').replace('\n', "\r\n"));
+        fs::write(home.work(file), edited).unwrap();
+        assert_eq!(told(&home.does(&command)), before, "{command:?}");
+        fs::write(home.work(file), text).unwrap();
+    }
+    assert_ne!(old, new);
+}

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use carbon_ops_proof::keys::{Trust, TrustedKey};
+use carbon_ops_proof::text::plain;
 
 use super::file::replace;
 use crate::durable;
@@ -21,7 +22,7 @@ const DIR_MODE: u32 = 0o700;
 ///
 /// When the file cannot be read or a line names no key.
 pub fn load_trust(path: &Path) -> Result<Trust> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+    let text = read(path).map_err(|source| Error::Io {
         action: "read the trusted keys in",
         path: path.to_owned(),
         source,
@@ -115,8 +116,12 @@ fn entry(line: &str) -> Option<(TrustedKey, String)> {
     Some((word.parse().ok()?, comment.trim().to_owned()))
 }
 
+fn read(path: &Path) -> io::Result<String> {
+    String::from_utf8(plain(std::fs::read(path)?)).map_err(io::Error::other)
+}
+
 fn text_of(path: &Path) -> Result<String> {
-    match std::fs::read_to_string(path) {
+    match read(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         other => other.map_err(|source| Error::Io {
             action: "read the trusted keys in",

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use carbon_ops::ledger::tile::TileTree;
 use carbon_ops::proof::checkpoint::{CHECKPOINT_LOG, Checkpoint};
 use carbon_ops::proof::merkle::{TreeHash, consistency_proof, root_at, verify_consistency};
-use carbon_ops::proof::note::{MAX_NOTE_BYTES, Note};
+use carbon_ops::proof::note::Note;
 use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proof, Proven};
 use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::json;
@@ -18,9 +18,10 @@ use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
 use crate::hints;
 use crate::{REWRITTEN, render::plain};
 use carbon_ops::env::Env;
+use carbon_ops::proof::text;
 use carbon_ops::prove::{believe, open};
 use carbon_ops::settings::Settings;
-use carbon_ops::verify::{Answer, file, read_limited, read_policy, trust};
+use carbon_ops::verify::{Answer, file, read_checkpoint, read_limited, read_policy, trust};
 use carbon_ops::witnessed::Witnessed;
 
 pub(super) fn prove(args: &LedgerProve, settings: &Settings, out: &mut impl Write) -> Result<u8> {
@@ -57,7 +58,7 @@ pub(super) fn check_proof(
     let name = args.file.display();
     let bytes =
         read_limited(&args.file, MAX_PROOF_BYTES).with_context(|| format!("cannot read {name}"))?;
-    let proof = Proof::parse(&bytes);
+    let proof = Proof::parse(&text::plain(bytes));
     let key = proof.as_ref().ok().and_then(Proof::key_to_trust);
     let checked = proof.and_then(|proof| Ok((proof.check(&trust)?, proof)));
     let (answer, status, reason, proven) = match checked {
@@ -208,11 +209,8 @@ impl Size {
         if let Ok(lines) = given.parse() {
             return Ok(Self { lines, signed: None });
         }
-        let bytes = read_limited(Path::new(given), MAX_NOTE_BYTES)
-            .with_context(|| format!("cannot read the checkpoint {given}"))?;
-        let note = Note::parse(&bytes).and_then(|note| Ok((Checkpoint::of_note(&note)?, note)));
-        let (checkpoint, note) =
-            note.with_context(|| format!("cannot use the checkpoint {given}"))?;
+        let note = read_checkpoint(Path::new(given))?;
+        let checkpoint = Checkpoint::of_note(&note)?;
         Ok(Self { lines: checkpoint.size, signed: Some((checkpoint, note)) })
     }
 }
