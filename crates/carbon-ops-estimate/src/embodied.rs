@@ -243,12 +243,6 @@ impl Server {
 }
 
 /// A CPU by the area of its die, in kgCO2e: 9.14 kg and 0.0197 kg for each mm².
-///
-/// ```
-/// // The two CPUs of Dell's R740, 694 mm² each: 47 kg by its life-cycle assessment of 2019.
-/// use carbon_ops_estimate::embodied::die_kg;
-/// assert!((2.0 * die_kg(694.0) - 47.0).abs() < 2.0);
-/// ```
 fn die_kg(area_mm2: f64) -> f64 {
     CPU_BASE_KG + DIE_KG_PER_MM2 * area_mm2
 }

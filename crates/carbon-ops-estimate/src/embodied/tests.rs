@@ -153,3 +153,10 @@ fn the_table_is_what_its_checksum_says() {
     let digest = crate::intensity::Digest(digest.into());
     assert_eq!(sums, format!("{digest}  embodied-devices.csv\n"));
 }
+
+/// The two CPUs of Dell's R740, 694 mm² each: 47 kg by its life-cycle assessment of 2019.
+#[test]
+fn a_die_weighs_what_an_assessment_found() {
+    let cpus: Hardware = "2*cpu(die=694)".parse().unwrap();
+    assert!((cpus.total_kg - 47.0).abs() < 2.0, "{} kg", cpus.total_kg);
+}
