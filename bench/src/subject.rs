@@ -48,7 +48,7 @@ impl Subject {
         let json = format!("--json={}", file.display());
         process::time(self.run(room, arguments).args([&json, "--", "true"]))?;
         let record: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
-        let sensors = record.get("sensors").and_then(Value::as_array);
+        let sensors = record.pointer("/measurement/sensors").and_then(Value::as_array);
         let is_used = |sensor: &&Value| sensor.get("status").is_some_and(|status| status == "used");
         let used = sensors.and_then(|sensors| sensors.iter().find(is_used));
         let name = used.and_then(|sensor| sensor.get("name")).and_then(Value::as_str);

@@ -1,7 +1,7 @@
 //! From what a user types to a place: ISO codes, names, aliases, cloud regions, coordinates, grid zones.
 //!
 //! * [`Place::parse`]: the one grammar of all commands. Each provider then finds its own id for the place.
-//! * [`resolve`]: the country of a place in the built-in yearly table.
+//! * [`built_in`]: every place that the tables which ship with the program name.
 //! * [`cloud_zone`], [`cloud_pue`]: the grid and the power usage effectiveness of a cloud region.
 //!
 //! An unknown zone is an error with near matches, never a world average.

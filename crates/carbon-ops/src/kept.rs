@@ -42,8 +42,9 @@ impl Ledger {
     /// The ledger in a folder, and the file of the key that signs.
     ///
     /// # Errors
-    /// When one of them is missing ([`Error::is_no_ledger`]) or cannot be read; when the ledger was begun
-    /// with another key ([`Error::is_untrusted`]) or is damaged ([`Error::is_damaged`]).
+    /// When one of them is missing ([`is_no_ledger`](crate::Error::is_no_ledger)) or cannot be read; when the
+    /// ledger was begun with another key ([`is_untrusted`](crate::Error::is_untrusted)) or is damaged
+    /// ([`is_damaged`](crate::Error::is_damaged)).
     pub fn open(folder: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self> {
         let store = Store::in_folder(folder.as_ref(), key.as_ref());
         if !store.exists() {
@@ -98,7 +99,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk is full or another process holds the ledger for long: it is as it was. When it is
-    /// damaged ([`Error::is_damaged`]).
+    /// damaged ([`is_damaged`](crate::Error::is_damaged)).
     pub fn append(&self, record: &Record) -> Result<Appended> {
         let payload = payload(record)?;
         Ok(self.store.open(&self.keyring)?.append_object(payload)?)

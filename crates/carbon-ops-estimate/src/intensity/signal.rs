@@ -40,7 +40,7 @@ pub enum Factor {
     Lifecycle,
     /// What leaves the chimney.
     Direct,
-    /// What is not at the chimney: the life cycle less what is direct (see [`crate::upstream`]).
+    /// What is not at the chimney: the life cycle less what is direct.
     Upstream,
 }
 
