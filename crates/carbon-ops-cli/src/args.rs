@@ -190,7 +190,7 @@ pub(crate) struct Estimate {
     pub(crate) energy: Option<String>,
 
     /// Mean power over the span, such as 50W or 1.2kW, instead of an energy
-    #[arg(long, value_name = "POWER", value_parser = power, conflicts_with = "energy")]
+    #[arg(long, value_name = "POWER", allow_hyphen_values = true, value_parser = power, conflicts_with = "energy")]
     pub(crate) power: Option<Watts>,
 
     /// Start of the span: RFC 3339, or a day in UTC

@@ -3,7 +3,7 @@
 use std::ops::{Add, Mul};
 use std::time::Duration;
 
-use crate::{Microjoules, OutOfRange, finite_at_least};
+use crate::{KilowattHours, Microjoules, OutOfRange, finite_at_least};
 
 /// Power in W, a finite double that is not negative.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
@@ -30,6 +30,14 @@ impl Watts {
     pub fn over(self, elapsed: Duration) -> Microjoules {
         Microjoules::from_joules(self.0 * elapsed.as_secs_f64())
             .unwrap_or(Microjoules::new(u64::MAX))
+    }
+
+    /// Energy of this power over so many seconds, without a largest amount.
+    ///
+    /// # Errors
+    /// When that is negative or not finite.
+    pub fn kilowatt_hours_over(self, seconds: f64) -> Result<KilowattHours, OutOfRange> {
+        KilowattHours::new(self.0 * seconds / 3.6e6)
     }
 
     /// This power less `other`, and nothing when `other` is larger.

@@ -249,6 +249,9 @@ impl CarbonEstimator {
     /// let estimate = estimator.estimate_from_power_time(Watts::new(100.0)?, hour, None)?;
     /// assert_eq!(estimate.energy.as_kilowatt_hours(), 0.1);
     /// assert!(estimate.is_fallback() && estimate.region == "world");
+    /// let year = 8760 * hour;
+    /// let hall = estimator.estimate_from_power_time(Watts::new(1e6)?, year, None)?;
+    /// assert_eq!(hall.energy.as_kilowatt_hours(), 8.76e6);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -260,7 +263,7 @@ impl CarbonEstimator {
         duration: Duration,
         place: Option<&str>,
     ) -> Result<Estimate> {
-        self.estimate_from_energy(power.over(duration), place)
+        self.estimate_from_energy(power.kilowatt_hours_over(duration.as_secs_f64())?, place)
     }
 
     /// The record of what was measured, with the grid of its own time. A source that does not answer within

@@ -23,6 +23,7 @@ use carbon_ops_estimate::span::{Load, Part};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::Interval;
+use carbon_ops_units::Watts;
 
 use crate::fault::Fault;
 use crate::text::instant;
@@ -154,13 +155,16 @@ impl<'a> Row<'a> {
         if let Some(text) = text(self.energy.as_ref()) {
             return Ok(Quantity::Energy.read(text)?);
         }
+        if let Some(watts) = self.power_w {
+            let energy = Watts::new(watts)?.kilowatt_hours_over(interval.as_seconds())?;
+            return Ok(Distribution::Point { mean: energy.as_kilowatt_hours() });
+        }
         // Divided, not multiplied by a reciprocal: 1500 Wh are 1.5 kWh to the last digit.
         let kwh = self
             .energy_kwh
             .or(self.energy_wh.map(|wh| wh / 1e3))
             .or(self.energy_j.map(|joules| joules / 3.6e6))
             .or(self.energy_uj.map(|uj| uj / 3.6e12))
-            .or(self.power_w.map(|watts| watts * interval.as_seconds() / 3.6e6))
             .unwrap_or(f64::NAN);
         ensure!(kwh.is_finite() && kwh >= 0.0, Fault::NotAnEnergy(kwh));
         Ok(Distribution::Point { mean: kwh + 0.0 })

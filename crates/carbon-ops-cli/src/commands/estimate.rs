@@ -167,8 +167,8 @@ fn one(
     let energy = match (&args.energy, args.power, interval) {
         (Some(text), ..) => Quantity::Energy.read(text).context("--energy")?,
         (None, Some(power), Some(interval)) => {
-            let mean = power.as_watts() * interval.as_seconds() / 3.6e6;
-            Distribution::Point { mean }
+            let energy = power.kilowatt_hours_over(interval.as_seconds())?;
+            Distribution::Point { mean: energy.as_kilowatt_hours() }
         }
         _ => bail!("a mean power has an energy over a time\nhint: give --from and --to"),
     };

@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use anyhow::{Result, bail};
+use carbon_ops::estimate::uncertainty::LEVEL;
 use carbon_ops::grid::{Place, Row, Want, zones};
 use serde_json::json;
 
@@ -27,18 +28,22 @@ pub(crate) fn run(args: &Zones, out: &mut impl Write) -> Result<u8> {
             continue;
         }
         // The mean that is priced with: a table's 0 g/kWh is a rounded one.
-        let (grams, signal) = (row.distribution().mean(), row.signal());
+        let (of_one_hour, signal) = (row.distribution(), row.signal());
+        let grams = of_one_hour.mean();
+        let tail = (1.0 - LEVEL) / 2.0;
+        let [low, high] = [tail, 1.0 - tail].map(|p| of_one_hour.quantile(p));
         if args.json {
             let line = json!({ "zone": zone, "name": row.name(), "cloud": cloud, "row": row.zone(),
-                "g_per_kwh": grams, "signal": signal.to_string(), "source": row.provider(),
+                "g_per_kwh": grams, "ci_lower_g_per_kwh": low, "ci_upper_g_per_kwh": high, "signal": signal.to_string(), "source": row.provider(),
                 "vintage": row.vintage() });
             writeln!(out, "{line}")?;
         } else {
             let of = format!("{} {} {}", signal.factor, row.provider(), row.vintage());
             if !found {
-                writeln!(out, "{:<18} {:>5}  {:<21} NAME", "ZONE", "G/KWH", "TABLE")?;
+                writeln!(out, "{:<18} {:>5} {:>8} {:<21} NAME", "ZONE", "G/KWH", "95 %", "TABLE")?;
             }
-            writeln!(out, "{zone:<18} {grams:>5.0}  {of:<21} {}", plain(&name))?;
+            let range = format!("{low:.0}-{high:.0}");
+            writeln!(out, "{zone:<18} {grams:>5.0} {range:>8} {of:<21} {}", plain(&name))?;
         }
         found = true;
     }

@@ -30,6 +30,9 @@ fn every_listed_place_is_priced_with_the_value_that_is_listed() {
     assert_eq!(priced.len(), listed.len());
     for (place, record) in listed.iter().zip(&priced) {
         let shown = place["g_per_kwh"].as_f64().unwrap();
+        let [low, high] =
+            ["ci_lower_g_per_kwh", "ci_upper_g_per_kwh"].map(|end| place[end].as_f64().unwrap());
+        assert!(low < shown && shown < high, "{place}");
         let used = record["intensity_g_per_kwh"].as_f64().unwrap();
         assert!((shown - used).abs() <= 1e-8 * shown, "{place} {used}");
     }
