@@ -220,7 +220,7 @@ impl Store {
             None => None,
             Some(passphrase) => Some(Protection { passphrase, entropy: Env::random()? }),
         };
-        Ok(create_secret_under(&self.key, &Env::random()?, protection)?)
+        create_secret_under(&self.key, &Env::random()?, protection).map_err(told_apart)
     }
 
     /// The secret key in a file, opened with the passphrase if it has one.

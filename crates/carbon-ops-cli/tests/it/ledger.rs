@@ -314,6 +314,31 @@ fn on_a_read_only_ledger_the_command_is_not_started() {
     assert_eq!(home.records().len(), 1);
 }
 
+/// Nothing was made yet: not even the key can be.
+#[test]
+fn in_a_read_only_home_the_message_says_what_to_do() {
+    let home = Home::new();
+    let data = home.ledger().parent().unwrap().parent().unwrap().to_owned();
+    fs::create_dir_all(&data).unwrap();
+    let run = if is_root() {
+        if !namespaces() {
+            return;
+        }
+        let script = r#"mount --bind "$XDG_DATA_HOME" "$XDG_DATA_HOME"
+            mount -o remount,bind,ro "$XDG_DATA_HOME"
+            "$CARBON_OPS" run -- touch started"#;
+        in_namespace(&home, script)
+    } else {
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o555)).unwrap();
+        let run = home.does(&["run", "--", "touch", "started"]);
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+        run
+    };
+    assert_eq!(run.code(), 125, "{}", run.stderr);
+    assert!(run.stderr.contains("\nhint: make it writable"), "{}", run.stderr);
+    assert!(!home.work("started").exists());
+}
+
 /// A home whose data lie on a disk of 64 KiB; the scripts fill it with a file `fill`.
 const SMALL_DISK: &str = r#"
     mkdir -p "$XDG_DATA_HOME"
