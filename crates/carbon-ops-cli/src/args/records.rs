@@ -16,7 +16,7 @@ Example: carbon-ops ledger show --last 1 --json > 17.json   # edit it, then
   carbon-ops ledger correct 17 --reason factor --replacement 17.json")]
 pub(crate) struct LedgerCorrect {
     /// The record's number, its `seq`: 17 or @17; or that of an earlier correction of it
-    #[arg(value_parser = super::entry_number)]
+    #[arg(value_parser = super::ledger::entry_number)]
     pub(crate) seq: u64,
 
     /// Ledger directory; the default ledger without it

@@ -1,0 +1,196 @@
+//! Arguments of `carbon-ops estimate`.
+
+use std::path::PathBuf;
+
+use carbon_ops::estimate::sci::FunctionalUnit;
+use carbon_ops::estimate::span::Missing;
+use carbon_ops::record::Deployment;
+use carbon_ops::units::Watts;
+use clap::{Args, ValueEnum};
+
+use super::Reserve;
+use crate::hints::argument;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops estimate --energy 1.2kWh --from 2026-03-01 --to 2026-03-02 --zone DE
+  carbon-ops estimate --power 50W --from 2026-03-01 --to 2026-03-02 --zone US-CA
+  carbon-ops estimate --energy '1.2kWh ± 2%' --pue 'tn(1.2, 0.05, min=1)' \\
+      --intensity 'ln(400, 10%)' --method monte_carlo --trials 1000000 --seed 1 --json
+  carbon-ops estimate --energy 3kWh --from 2026-03-01T00:00Z --to 2026-03-01T06:00Z --zone DE \\
+      --embodied '8*h100' --embodied 'server(cpus=2, memory=1024)' --share 1/2 --functional-unit 90:job
+  carbon-ops estimate --energy 3kWh --from 2026-03-01 --to 2026-03-02 --zone DE --provider electricity_maps \\
+      --upstream --ledger ledger       scope 2 and scope 3, category 3, as a record each
+  carbon-ops estimate < spans.ndjson > rows.ndjson      members: start, end, energy_kwh, zone, …
+  carbon-ops estimate --recompute ledger:17             the same numbers again, digit by digit
+
+A value may be exact (1.2), normal (1.2 ± 2%, n(1.2, 0.024)), truncated (tn(1.2, 0.05, min=1)), lognormal
+(ln(400, 10%)), uniform (u(1, 1.4)), or one of the other shapes of docs/method.md.
+
+Exit code: 0 done, or the same numbers; 1 lines were skipped, or the numbers differ; 2 could not do it, or
+an answer that the slots came in is not kept any more.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Estimate {
+    /// Energy with its unit and, if you like, its distribution; without it, spans are read from standard
+    /// input
+    #[arg(long, value_name = "ENERGY", allow_hyphen_values = true)]
+    pub(crate) energy: Option<String>,
+
+    /// Mean power over the span, such as 50W or 1.2kW, instead of an energy
+    #[arg(long, value_name = "POWER", allow_hyphen_values = true, value_parser = power, conflicts_with = "energy")]
+    pub(crate) power: Option<Watts>,
+
+    /// Start of the span: RFC 3339, or a day in UTC
+    #[arg(long, value_name = "TIME", requires = "to")]
+    pub(crate) from: Option<String>,
+
+    /// End of the span, not counted
+    #[arg(long, value_name = "TIME", requires = "from")]
+    pub(crate) to: Option<String>,
+
+    /// Where: country, state or province (ISO 3166), cloud region, coordinates, or a provider's own id
+    #[arg(long, visible_alias = "region", value_name = "ZONE", allow_hyphen_values = true)]
+    pub(crate) zone: Option<String>,
+
+    /// Provider to ask: `electricity_maps`, gb, static, egrid or file; may be repeated, in order
+    #[arg(long = "provider", value_name = "NAME")]
+    pub(crate) providers: Vec<String>,
+
+    /// Use only what is in the cache
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// Grid intensity in g/kWh, instead of that of a zone
+    #[arg(long, value_name = "INTENSITY", allow_hyphen_values = true)]
+    pub(crate) intensity: Option<String>,
+
+    /// Power usage effectiveness of the site: a number of at least 1, a distribution, or
+    /// cloud-hyperscale, enterprise, on-premise
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub(crate) pue: Option<String>,
+
+    /// Who owns the machines, which decides on scope and category: own, colocation, cloud, product
+    #[arg(long, value_name = "WHO", value_parser = argument::<Deployment>)]
+    pub(crate) deployment: Option<Deployment>,
+
+    /// Two records of a span: what the power stations emit (scope 2, by location), and what is upstream of
+    /// them (scope 3, category 3), where a provider has direct and life-cycle intensities
+    #[arg(long, conflicts_with_all = ["intensity", "buckets", "functional_unit"])]
+    pub(crate) upstream: bool,
+
+    #[command(flatten)]
+    pub(crate) hardware: Reserve,
+
+    /// Score per functional unit after ISO/IEC 21031 (SCI): how many of what, such as 1000:request
+    #[arg(long, value_name = "N:UNIT", value_parser = argument::<FunctionalUnit>)]
+    pub(crate) functional_unit: Option<FunctionalUnit>,
+
+    /// With which value time without a slot is priced: step, interpolate, drop
+    #[arg(long, value_name = "POLICY", value_parser = argument::<Missing>)]
+    pub(crate) missing: Option<Missing>,
+
+    /// How the interval is computed
+    #[arg(long, value_enum, default_value_t = EstimateMethod::Analytical)]
+    pub(crate) method: EstimateMethod,
+
+    /// Trials of `monte_carlo`; 200,000 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    pub(crate) trials: Option<u64>,
+
+    /// Instead of a number of trials: go on until so many digits of the standard uncertainty are stable
+    #[arg(long, value_name = "DIGITS", conflicts_with = "trials",
+          value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub(crate) adaptive: Option<u8>,
+
+    /// Seed of `monte_carlo`; the record keeps it
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+
+    /// The shortest interval instead of the symmetric one, with `monte_carlo`
+    #[arg(long)]
+    pub(crate) shortest: bool,
+
+    /// Your own name for the span
+    #[arg(long, value_name = "NAME", requires = "energy")]
+    pub(crate) id: Option<String>,
+
+    /// The host that used the energy
+    #[arg(long, value_name = "NAME", requires = "energy")]
+    pub(crate) host: Option<String>,
+
+    /// Label for the record; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<String>,
+
+    /// Sign the records into this ledger
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: Option<PathBuf>,
+
+    /// Of a stream, print full records instead of compact rows
+    #[arg(long, conflicts_with_all = ["energy", "ledger"])]
+    pub(crate) records: bool,
+
+    /// How the stream is written
+    #[arg(long, value_enum, default_value_t = InputFormat::Auto, conflicts_with = "energy")]
+    pub(crate) format: InputFormat,
+
+    /// What to do with a bad line of the stream: stop there, or name it and go on
+    #[arg(long, value_enum, default_value_t = OnError::Stop, conflicts_with = "energy")]
+    pub(crate) on_error: OnError,
+
+    /// Print the span also in buckets, aligned to the clock in UTC (`interpolation.bucket_minutes`)
+    #[arg(long, requires_all = ["energy", "from"], conflicts_with_all = ["json", "intensity"])]
+    pub(crate) buckets: bool,
+
+    /// Derive the numbers of a record again: a file with one record, LEDGER:SEQ, or SEQ of the default ledger
+    #[arg(long, value_name = "RECORD", conflicts_with_all = ["energy", "records", "ledger"])]
+    pub(crate) recompute: Option<String>,
+
+    /// Print the record as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How an interval is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum EstimateMethod {
+    /// Quadrature: deterministic
+    #[value(alias = "analytical_truncated")]
+    Analytical,
+    /// Sampling after JCGM 101
+    MonteCarlo,
+}
+
+/// How a stream is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    /// JSON where it begins with a brace, else CSV
+    Auto,
+    /// One JSON object per line
+    Ndjson,
+    /// Comma-separated values with a heading
+    Csv,
+}
+
+/// What becomes of a bad line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnError {
+    Stop,
+    Skip,
+}
+
+/// A power with its unit: `50W`, `1.2 kW`, `300mW`.
+fn power(text: &str) -> Result<Watts, String> {
+    let wrong = || format!("{text:?} is not a power, such as 50W or 1.2kW");
+    let number = text.trim().strip_suffix('W').ok_or_else(wrong)?.trim_end();
+    let (number, scale) = match number.strip_suffix(['k', 'm', 'M']) {
+        Some(rest) if number.ends_with('k') => (rest, 1e3),
+        Some(rest) if number.ends_with('M') => (rest, 1e6),
+        Some(rest) => (rest, 1e-3),
+        None => (number, 1.0),
+    };
+    let watts: f64 = number.trim_end().parse().map_err(|_| wrong())?;
+    Watts::new(watts * scale).map_err(|error| format!("{text:?}: {error}"))
+}
