@@ -4,49 +4,50 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use carbon_ops::settings::Overrides;
+
 mod estimate;
 mod grid;
-mod hardware;
 mod keys;
 mod ledger;
 mod monitor;
 mod records;
 mod run;
+mod shared;
 mod sums;
 mod witness;
 
 pub(crate) use estimate::{Estimate, EstimateMethod, InputFormat, OnError};
 pub(crate) use grid::{Intensity, Zones};
-pub(crate) use hardware::Reserve;
-pub(crate) use keys::{Keys, KeysGenerate, KeysProve, KeysRotate, KeysShow, KeysTrust};
+pub(crate) use keys::{AtKey, Keys, KeysGenerate, KeysProve, KeysRotate, KeysTrust};
 pub(crate) use ledger::{
     Ledger, LedgerAppend, LedgerAuditPack, LedgerCheckProof, LedgerCheckpoint, LedgerConsistency,
-    LedgerImport, LedgerInit, LedgerLogKey, LedgerProve, LedgerSeal, LedgerShow, LedgerVerify,
-    LedgerVerifyPack, Profile,
+    LedgerImport, LedgerInit, LedgerProve, LedgerShow, LedgerVerify, LedgerVerifyPack, Profile,
 };
 pub(crate) use monitor::{By, Idle, Monitor, Sort};
 pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 pub(crate) use run::Run;
+pub(crate) use shared::{AtLedger, Output, Records, Reserve, Sources, Times, Trusted};
 pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, GroupBy, Label, Of};
-pub(crate) use witness::{Witness, WitnessInit, WitnessServe};
+pub(crate) use witness::{Witness, WitnessHome, WitnessInit, WitnessServe};
 
-/// Energy and carbon of a command, as a signed record.
+/// Measure the energy of commands, estimate the carbon it caused, and keep signed records of both
 #[derive(Debug, Parser)]
-#[command(name = "carbon-ops", version, about, max_term_width = 100)]
+#[command(name = "carbon-ops", version, max_term_width = 100)]
 #[command(after_help = "\
 Start here:
-  carbon-ops run -- gzip -k big.tar         what one job used and emitted
-  carbon-ops run --region DE -- make        priced with the German grid
-  carbon-ops monitor --all                  what every process uses, second by second
-  carbon-ops ledger verify                  check every record that was written
+  carbon-ops run -- gzip -k big.tar     the energy and carbon of one job
+  carbon-ops run --region DE -- make    the same, with the German grid
+  carbon-ops monitor --all              what every process uses, live
+  carbon-ops ledger verify              check every record written so far
 
-Configuration: flag, then environment, then file, then default; `carbon-ops config show` prints each
-value and where it comes from.
+Settings come from options, then the environment, then a file, then defaults;
+`carbon-ops config show` prints each with its origin.
 
-Exit codes: 0 yes, 1 no, 2 could not do it, 3 cut off or rewritten, 4 valid up to a torn tail; `run`
-gives the command's own, or 125, 126, 127 as env(1) does.")]
+Exit codes: 0 yes, 1 no, 2 failed, 3 cut off or rewritten, 4 valid up to a torn
+last line; `run` exits as its command does, or with 125, 126, 127 as env(1).")]
 pub(crate) struct Cli {
-    /// Configuration file (TOML, YAML or JSON) instead of those searched for
+    /// Configuration file (TOML, YAML or JSON) [default: the first one found]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
@@ -56,64 +57,78 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a command and report what it used and emitted
+    /// Run a command, and report the energy it used and the carbon that caused
     ///
-    /// Runs CMD with its own input, output and terminal, forwards signals to it, and exits as it
-    /// does. Afterwards a summary goes to standard error, so that pipes through the command stay
-    /// clean. Energy comes from the machine's counters where they can be read, else from a model of
-    /// its processor; the summary says which, and why.
+    /// The command runs unchanged: it keeps its input, output and terminal, gets the signals sent to
+    /// carbon-ops, and its exit code is passed on. Afterwards a summary goes to standard error, so that
+    /// pipes stay clean. Energy comes from the machine's counters where they can be read, else from a
+    /// model of its processor; the summary says which, and why.
     Run(Run),
     /// Watch what processes use, sample by sample
     ///
-    /// Prints a sample per interval: the host's energy, and the share of each process, or of one
-    /// tree of processes, cgroup or systemd unit. Needs no privilege; where no counter can be read,
-    /// the energy is a model's and labelled so.
+    /// Prints one sample per interval: the host's energy, and the share of each process, or of one
+    /// process tree, cgroup or systemd unit. Needs no privilege; where no counter can be read, the
+    /// energy comes from a model and is labelled so.
     Monitor(Monitor),
-    /// Say what energy that was used somewhere emitted, with its interval
+    /// Estimate the emissions of energy used elsewhere, with their interval
     ///
-    /// Prices one span from options, or a stream of spans from standard input, one JSON object or line
-    /// of CSV each, by the grid intensity of its own time and place.
+    /// Prices one span given by options, or a stream of spans from standard input (JSON objects or lines
+    /// of CSV), by the grid intensity of its own time and place.
     Estimate(Box<Estimate>),
-    /// Sum up records of ledgers and files, with an interval for each sum
+    /// Add up records of ledgers and files, with an interval for each sum
     ///
     /// Ledgers are verified first. Errors that records share (a grid's factors, a meter, a PUE) stay
     /// shared: they do not average out.
     Aggregate(Aggregate),
     /// Find records that stand out from those before them
     Anomaly(Anomaly),
-    /// Say what a figure of carbon is like: a rating, and what emits as much
+    /// Rate a carbon figure, and compare it with everyday things
     Label(Label),
-    /// Verify and show the ledger of records
+    /// Make, verify and show ledgers of signed records
     #[command(subcommand)]
     Ledger(Ledger),
     /// Cosign the checkpoints of ledgers and other logs, and refuse a second history
     #[command(subcommand)]
     Witness(Witness),
-    /// Signing keys
+    /// Make and show signing keys, and change who may write and who is trusted
     #[command(subcommand)]
     Keys(Keys),
-    /// Settings
+    /// Show the settings
     #[command(subcommand)]
     Config(Config),
     /// Print the JSON Schema of a record
     Schema(Schema),
-    /// Show what a kilowatt hour of a grid emits, hour by hour, and where the numbers are from
+    /// Show the carbon intensity of a grid, hour by hour, and its sources
     ///
-    /// Without --from and --to: the last day. Answers of providers are kept in a cache; times that have passed
-    /// are asked for as such, and never answered with what is latest.
+    /// Without --from and --to: the last day. Answers of providers are kept in a cache. A past time is
+    /// asked for as such, and never answered with the latest value.
     Intensity(Intensity),
-    /// List the places that are built in, with what a kilowatt hour emits there
+    /// List the built-in places, with the carbon intensity of each
     ///
-    /// --region and --zone take every one of them, names of countries and states, coordinates, and what a provider
-    /// calls its zones, such as electricity_maps:DK-DK1.
+    /// --region and --zone take each of these codes, names of countries and states, coordinates, and
+    /// zones as a provider names them, such as `electricity_maps:DK-DK1`.
     Zones(Zones),
-    /// Say what can be measured on this machine, why not more, and what would allow it
+    /// Say what can be measured on this machine, why not more, and what would help
     Doctor(Doctor),
+}
+
+impl Command {
+    /// The settings that an option names; they come before all others.
+    pub(crate) fn overrides(&self) -> Overrides {
+        match self {
+            Self::Run(args) => Overrides {
+                region: args.grid.region.clone(),
+                pue: args.pue.clone(),
+                ledger: args.ledger.clone(),
+            },
+            _ => Overrides::default(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
-    /// Its `schema_version`; 2 is the only one that there is
+    /// The `schema_version` of the record; 2 is the only one
     #[arg(value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=2))]
     pub(crate) version: u8,
 }
@@ -121,27 +136,18 @@ pub(crate) struct Schema {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Print each setting and where its value comes from
-    Show(ConfigShow),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConfigShow {
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    Show(Output),
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit code: 0 when something measured can be read; 1 when only an estimate is possible; 2 could not
-check.")]
+Exit code: 0 energy can be measured; 1 it can only be estimated; 2 failed.")]
 pub(crate) struct Doctor {
-    /// Look at a folder laid out as a host (with its proc, sys, dev, etc and run) instead of this
+    /// Examine a directory laid out like a host (with proc, sys, dev, etc and run) instead of this
     /// machine
     #[arg(long, value_name = "DIR")]
     pub(crate) host_root: Option<PathBuf>,
 
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }

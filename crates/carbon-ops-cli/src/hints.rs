@@ -180,7 +180,12 @@ pub(crate) fn argument<T>(text: &str) -> Result<T, String>
 where
     T: FromStr<Err: StdError + Send + Sync + 'static>,
 {
-    text.parse().map_err(|error: T::Err| crate::render::describe(&error.into()))
+    described(text.parse::<T>())
+}
+
+/// A result whose error is told with what to do about it, on lines of its own.
+pub(crate) fn described<T>(result: Result<T, impl Into<anyhow::Error>>) -> Result<T, String> {
+    result.map_err(|error| crate::render::describe(&error.into()))
 }
 
 /// What to do about one cause that is an error of the libraries.

@@ -7,15 +7,19 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Result;
+use carbon_ops::env::Env;
+use carbon_ops::settings::Settings;
 use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 use crate::commands::run::FAILED;
+use crate::context::Context;
 use crate::render::describe;
-use carbon_ops::env::Env;
 
 mod args;
 mod commands;
+mod context;
 mod hints;
 mod hints_grid;
 mod render;
@@ -31,33 +35,39 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let env = Env::real();
-    let config = cli.config.as_deref();
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
-    let is_run = matches!(cli.command, Command::Run(_));
-    let result = match &cli.command {
-        Command::Run(args) => commands::run::run(args, &env, config, &mut err),
-        Command::Monitor(args) => commands::monitor::run(args, &env, config, &mut out),
-        Command::Estimate(args) => commands::estimate::run(args, &env, config, &mut out),
-        Command::Aggregate(args) => commands::aggregate::run(args, &env, config, &mut out),
-        Command::Label(args) => commands::label::run(args, &env, config, &mut out),
-        Command::Anomaly(args) => commands::anomaly::run(args, &env, config, &mut out),
-        Command::Ledger(command) => commands::ledger::run(command, &env, config, &mut out),
-        Command::Witness(command) => commands::witness::run(command, &mut out),
-        Command::Keys(command) => commands::keys::run(command, &env, config, &mut out),
-        Command::Config(command) => commands::config::run(command, &env, config, &mut out),
-        Command::Schema(args) => commands::schema::run(args, &mut out),
-        Command::Intensity(args) => commands::intensity::run(args, &env, config, &mut out),
-        Command::Zones(args) => commands::zones::run(args, &mut out),
-        Command::Doctor(args) => commands::doctor::run(args, &env, config, &mut out),
-    };
-    match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {
+    let done = execute(&cli, &mut out, &mut err).and_then(|code| Ok(out.flush().map(|()| code)?));
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(err, "carbon-ops: {}", describe(&error));
+            let is_run = matches!(cli.command, Command::Run(_));
             ExitCode::from(if is_run { FAILED } else { exit_code(&error) })
         }
+    }
+}
+
+/// Does what was asked for; the exit code is the answer.
+fn execute(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
+    let env = Env::real();
+    let settings = Settings::resolve(&env, cli.config.as_deref(), &cli.command.overrides())?;
+    let context = &mut Context { settings, env, out, err };
+    match &cli.command {
+        Command::Run(args) => commands::run::run(args, context),
+        Command::Monitor(args) => commands::monitor::run(args, context),
+        Command::Estimate(args) => commands::estimate::run(args, context),
+        Command::Aggregate(args) => commands::aggregate::run(args, context),
+        Command::Label(args) => commands::label::run(args, context),
+        Command::Anomaly(args) => commands::anomaly::run(args, context),
+        Command::Ledger(command) => commands::ledger::run(command, context),
+        Command::Witness(command) => commands::witness::run(command, context),
+        Command::Keys(command) => commands::keys::run(command, context),
+        Command::Config(command) => commands::config::run(command, context),
+        Command::Schema(args) => commands::schema::run(args, context),
+        Command::Intensity(args) => commands::intensity::run(args, context),
+        Command::Zones(args) => commands::zones::run(args, context),
+        Command::Doctor(args) => commands::doctor::run(args, context),
     }
 }
 
@@ -72,12 +82,15 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 /// Help and version are answers; a mistake is exit code 2, or 125 where the command's own exit code
-/// would be expected.
+/// would be expected. The parser's words are put as our own are.
 fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
     if !error.use_stderr() {
+        let _ = error.print();
         return ExitCode::SUCCESS;
     }
+    let text = error.render().to_string();
+    let text = text.replacen("error: ", "carbon-ops: ", 1).replace("\n  tip: ", "\nhint: ");
+    let _ = io::stderr().write_all(text.as_bytes());
     let is_run = verb(std::env::args_os().skip(1)).is_some_and(|verb| verb == "run");
     ExitCode::from(if is_run { FAILED } else { COULD_NOT })
 }

@@ -8,7 +8,7 @@ use carbon_ops::record::Deployment;
 use carbon_ops::units::Watts;
 use clap::{Args, ValueEnum};
 
-use super::Reserve;
+use super::shared::{Labels, Output, Reserve, Sampling, Sources, Times};
 use crate::hints::argument;
 
 #[derive(Debug, Args)]
@@ -17,19 +17,25 @@ Examples:
   carbon-ops estimate --energy 1.2kWh --from 2026-03-01 --to 2026-03-02 --zone DE
   carbon-ops estimate --power 50W --from 2026-03-01 --to 2026-03-02 --zone US-CA
   carbon-ops estimate --energy '1.2kWh ± 2%' --pue 'tn(1.2, 0.05, min=1)' \\
-      --intensity 'ln(400, 10%)' --method monte_carlo --trials 1000000 --seed 1 --json
-  carbon-ops estimate --energy 3kWh --from 2026-03-01T00:00Z --to 2026-03-01T06:00Z --zone DE \\
-      --embodied '8*h100' --embodied 'server(cpus=2, memory=1024)' --share 1/2 --functional-unit 90:job
-  carbon-ops estimate --energy 3kWh --from 2026-03-01 --to 2026-03-02 --zone DE --provider electricity_maps \\
-      --upstream --ledger ledger       scope 2 and scope 3, category 3, as a record each
-  carbon-ops estimate < spans.ndjson > rows.ndjson      members: start, end, energy_kwh, zone, …
-  carbon-ops estimate --recompute ledger:17             the same numbers again, digit by digit
+      --intensity 'ln(400, 10%)' --method monte_carlo --trials 1000000 --json
+  carbon-ops estimate --energy 3kWh --from 2026-03-01 --to 2026-03-02 --zone DE \\
+      --embodied '8*h100' --embodied 'server(cpus=2, memory=1024)' \\
+      --share 1/2 --functional-unit 90:job
+  carbon-ops estimate --energy 3kWh --from 2026-03-01 --to 2026-03-02 --zone DE \\
+      --provider electricity_maps --upstream --ledger ledger
+  carbon-ops estimate < spans.ndjson > rows.ndjson
+  carbon-ops estimate --recompute ledger:17
 
-A value may be exact (1.2), normal (1.2 ± 2%, n(1.2, 0.024)), truncated (tn(1.2, 0.05, min=1)), lognormal
-(ln(400, 10%)), uniform (u(1, 1.4)), or one of the other shapes of docs/method.md.
+A line of a stream has start, end, an energy such as energy_kwh, and where you
+like zone, pue, id, host and labels.
 
-Exit code: 0 done, or the same numbers; 1 lines were skipped, or the numbers differ; 2 could not do it, or
-an answer that the slots came in is not kept any more.")]
+A value may be exact (1.2), normal (1.2 ± 2%, n(1.2, 0.024)), truncated normal
+(tn(1.2, 0.05, min=1)), lognormal (ln(400, 10%)), uniform (u(1, 1.4)), or one of
+the other shapes of docs/method.md.
+
+Exit code: 0 done, or the same numbers again; 1 lines were skipped, or the
+numbers differ; 2 failed, or a provider's answer that the record was priced with
+is not kept any more.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Estimate {
     /// Energy with its unit and, if you like, its distribution; without it, spans are read from standard
@@ -41,31 +47,17 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "POWER", allow_hyphen_values = true, value_parser = power, conflicts_with = "energy")]
     pub(crate) power: Option<Watts>,
 
-    /// Start of the span: RFC 3339, or a day in UTC
-    #[arg(long, value_name = "TIME", requires = "to")]
-    pub(crate) from: Option<String>,
+    #[command(flatten)]
+    pub(crate) times: Times,
 
-    /// End of the span, not counted
-    #[arg(long, value_name = "TIME", requires = "from")]
-    pub(crate) to: Option<String>,
-
-    /// Where: country, state or province (ISO 3166), cloud region, coordinates, or a provider's own id
-    #[arg(long, visible_alias = "region", value_name = "ZONE", allow_hyphen_values = true)]
-    pub(crate) zone: Option<String>,
-
-    /// Provider to ask: `electricity_maps`, gb, static, egrid or file; may be repeated, in order
-    #[arg(long = "provider", value_name = "NAME")]
-    pub(crate) providers: Vec<String>,
-
-    /// Use only what is in the cache
-    #[arg(long)]
-    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
 
     /// Grid intensity in g/kWh, instead of that of a zone
     #[arg(long, value_name = "INTENSITY", allow_hyphen_values = true)]
     pub(crate) intensity: Option<String>,
 
-    /// Power usage effectiveness of the site: a number of at least 1, a distribution, or
+    /// Power usage effectiveness (PUE) of the site: a number of at least 1, a distribution, or
     /// cloud-hyperscale, enterprise, on-premise
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub(crate) pue: Option<String>,
@@ -74,8 +66,8 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "WHO", value_parser = argument::<Deployment>)]
     pub(crate) deployment: Option<Deployment>,
 
-    /// Two records of a span: what the power stations emit (scope 2, by location), and what is upstream of
-    /// them (scope 3, category 3), where a provider has direct and life-cycle intensities
+    /// Make two records of a span: what the power stations emit (scope 2, by location), and what is
+    /// upstream of them (scope 3, category 3); the provider must have direct and life-cycle intensities
     #[arg(long, conflicts_with_all = ["intensity", "buckets", "functional_unit"])]
     pub(crate) upstream: bool,
 
@@ -86,7 +78,7 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "N:UNIT", value_parser = argument::<FunctionalUnit>)]
     pub(crate) functional_unit: Option<FunctionalUnit>,
 
-    /// With which value time without a slot is priced: step, interpolate, drop
+    /// How to price time without a slot: step, interpolate, drop
     #[arg(long, value_name = "POLICY", value_parser = argument::<Missing>)]
     pub(crate) missing: Option<Missing>,
 
@@ -94,18 +86,13 @@ pub(crate) struct Estimate {
     #[arg(long, value_enum, default_value_t = EstimateMethod::Analytical)]
     pub(crate) method: EstimateMethod,
 
-    /// Trials of `monte_carlo`; 200,000 unless given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
-    pub(crate) trials: Option<u64>,
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
 
     /// Instead of a number of trials: go on until so many digits of the standard uncertainty are stable
     #[arg(long, value_name = "DIGITS", conflicts_with = "trials",
           value_parser = clap::value_parser!(u8).range(1..=4))]
     pub(crate) adaptive: Option<u8>,
-
-    /// Seed of `monte_carlo`; the record keeps it
-    #[arg(long, value_name = "S")]
-    pub(crate) seed: Option<u64>,
 
     /// The shortest interval instead of the symmetric one, with `monte_carlo`
     #[arg(long)]
@@ -119,11 +106,10 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "NAME", requires = "energy")]
     pub(crate) host: Option<String>,
 
-    /// Label for the record; may be repeated
-    #[arg(long = "label", value_name = "KEY=VALUE")]
-    pub(crate) labels: Vec<String>,
+    #[command(flatten)]
+    pub(crate) labels: Labels,
 
-    /// Sign the records into this ledger
+    /// Sign the records and store them in this ledger
     #[arg(long, value_name = "DIR")]
     pub(crate) ledger: Option<PathBuf>,
 
@@ -143,13 +129,13 @@ pub(crate) struct Estimate {
     #[arg(long, requires_all = ["energy", "from"], conflicts_with_all = ["json", "intensity"])]
     pub(crate) buckets: bool,
 
-    /// Derive the numbers of a record again: a file with one record, LEDGER:SEQ, or SEQ of the default ledger
+    /// Compute the numbers of a record again: a file with one record, LEDGER:SEQ, or SEQ of the default
+    /// ledger
     #[arg(long, value_name = "RECORD", conflicts_with_all = ["energy", "records", "ledger"])]
     pub(crate) recompute: Option<String>,
 
-    /// Print the record as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// How an interval is computed.

@@ -4,21 +4,22 @@ use std::path::PathBuf;
 
 use carbon_ops::ledger::keys::{PublicKey, TrustedKey};
 use carbon_ops::proof::entry::RotationReason;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+
+use super::shared::{AtLedger, Output, one_of};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
-    /// Make a signing key; refuses to touch one that exists
+    /// Make a signing key; never overwrites one
     Generate(KeysGenerate),
     /// Print the public key and its fingerprint
-    Show(KeysShow),
+    Show(AtKey),
     /// Change the keys that may write to a ledger
     ///
-    /// Without --add and --retire: makes a new key, lets it join each ledger in the place of the default
+    /// Without --add and --retire: makes a new key, lets it join each ledger in place of the default
     /// key, and then makes it the default key. The old one is kept beside it under its own name. After an
-    /// interruption run it again: it goes on where it stopped. A ledger that the default key may not
-    /// write to yet is given it by the older key that may.
+    /// interruption run it again: it continues where it stopped. If the default key may not write to a
+    /// ledger yet, the older key that may lets it join.
     Rotate(KeysRotate),
     /// Agree to join a ledger: print this key with its proof, for `keys rotate --add`
     ///
@@ -28,29 +29,25 @@ pub(crate) enum Keys {
     Trust(KeysTrust),
 }
 
+/// The key that is meant.
 #[derive(Debug, Args)]
-pub(crate) struct KeysGenerate {
-    /// Where to store it; the default key without it
+pub(crate) struct AtKey {
+    /// Key file [default: the default key]
     pub(crate) path: Option<PathBuf>,
 
-    /// Encrypt it with the passphrase in the first line of this file, or of standard input (-). Without
-    /// this, the file that `CARBON_OPS_KEY_PASSPHRASE_FILE` names, if it is set
-    #[arg(long, value_name = "FILE|-")]
-    pub(crate) passphrase_file: Option<PathBuf>,
-
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct KeysShow {
-    /// Key file; the default key without it
-    pub(crate) path: Option<PathBuf>,
+pub(crate) struct KeysGenerate {
+    #[command(flatten)]
+    pub(crate) at: AtKey,
 
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// Encrypt the key with the passphrase in the first line of this file, or of standard input (-)
+    /// [default: the file that `CARBON_OPS_KEY_PASSPHRASE_FILE` names; without it the key is not encrypted]
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -60,10 +57,10 @@ Example, a second host that writes to the same ledger:
   29acbae1…:ff0d5f38…
   here$  carbon-ops keys rotate LEDGER --add 29acbae1…:ff0d5f38…")]
 pub(crate) struct KeysRotate {
-    /// Ledger directories; the default ledger without any
+    /// Ledger directories [default: your default ledger]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// Let a key of somebody else join, by what `keys prove` printed
+    /// Let somebody else's key join, by what `keys prove` printed
     #[arg(long, value_name = "KEY:PROOF", conflicts_with = "destroy_old")]
     pub(crate) add: Vec<String>,
 
@@ -72,36 +69,30 @@ pub(crate) struct KeysRotate {
     pub(crate) retire: Vec<PublicKey>,
 
     /// Why
-    #[arg(long, value_name = "REASON", value_parser = rotation_reason())]
+    #[arg(long, value_name = "REASON", value_parser = one_of(&RotationReason::ALL, RotationReason::as_str))]
     pub(crate) reason: Option<RotationReason>,
 
-    /// The number from which on entries by the retired key are suspect; with a stolen key's reason,
-    /// `key_compromise`
+    /// Number of the first suspect entry by the retired key; with --reason `key_compromise` only
     #[arg(long, value_name = "SEQ")]
     pub(crate) compromised_since: Option<u64>,
 
-    /// Remove the old key instead of keeping it; its public key stays trusted. What a disk keeps of a
-    /// removed file is another matter
+    /// Remove the old key instead of keeping it; its public key stays trusted. The disk may still hold
+    /// what a removed file held
     #[arg(long)]
     pub(crate) destroy_old: bool,
 
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct KeysProve {
-    /// Ledger directory or file; the default ledger without it
-    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: AtLedger,
 
-    /// The key that will sign the change; the only one that may write without it
+    /// The key that will sign the change [default: the only one that may write]
     #[arg(long, value_name = "KEY", value_parser = typed_key)]
     pub(crate) signer: Option<PublicKey>,
-
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -118,19 +109,12 @@ pub(crate) struct KeysTrust {
     #[arg(long, conflicts_with_all = ["key", "remove"])]
     pub(crate) list: bool,
 
-    /// Trust a key no more
+    /// No longer trust a key
     #[arg(long, value_name = "KEY", conflicts_with = "key")]
     pub(crate) remove: Option<TrustedKey>,
 
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-fn rotation_reason() -> impl TypedValueParser<Value = RotationReason> {
-    let words = RotationReason::ALL.iter().map(|reason| reason.as_str());
-    PossibleValuesParser::new(words)
-        .try_map(|word| RotationReason::from_word(&word).ok_or(super::records::NO_REASON))
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// 64 hexadecimal digits in either case: a fingerprint would not tell the key that is to be written down.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use carbon_ops::text::duration;
 use clap::{Args, ValueEnum};
 
+use super::shared::Counters;
+
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("target").required(true))]
 #[command(after_help = "\
@@ -64,9 +66,8 @@ pub(crate) struct Monitor {
     #[arg(long, value_enum, default_value_t = Idle::Residual)]
     pub(crate) idle_policy: Idle,
 
-    /// Powercap class directory to read instead of the host's; samples are then marked as simulated
-    #[arg(long, value_name = "DIR")]
-    pub(crate) powercap_root: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) counters: Counters,
 
     /// Folder that stands in for the machine: for tests
     #[arg(long, value_name = "DIR", hide = true)]

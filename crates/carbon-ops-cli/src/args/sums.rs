@@ -1,8 +1,11 @@
 //! Arguments of the commands that look at records: `aggregate`, `anomaly`, `label`.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+
+use super::shared::{Output, Records, Sampling};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -11,20 +14,21 @@ Examples:
   carbon-ops label ledger:17
   carbon-ops label --grams '57g ± 10%'
 
-The rating is that of carbon-ops 0.1, the equivalents are the US EPA's; --json names each source.
-Exit code: 0 done; 2 could not do it.")]
+The rating is that of carbon-ops 0.1, the equivalents are the US EPA's; --json
+names each source.
+
+Exit code: 0 done; 2 failed.")]
 pub(crate) struct Label {
     /// A file with one record, LEDGER:SEQ, or SEQ of the default ledger
     #[arg(required_unless_present = "grams")]
     pub(crate) record: Option<String>,
 
-    /// A figure instead: g unless a unit follows, with its distribution if you like
+    /// A figure instead: in g unless a unit follows, with its distribution if you like
     #[arg(long, value_name = "CARBON", conflicts_with = "record", allow_hyphen_values = true)]
     pub(crate) grams: Option<String>,
 
-    /// Print the label as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -35,38 +39,24 @@ Examples:
   carbon-ops aggregate --by label:team --csv records.ndjson
   carbon-ops aggregate --method monte_carlo --seed 1 records.ndjson
 
-Exit code: 0 done; 2 could not do it, or a ledger is not valid.")]
+Exit code: 0 done; 2 failed, or a ledger is not valid.")]
 pub(crate) struct Aggregate {
-    /// Ledgers, and files of records with one a line; the default ledger without them
-    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) records: Records,
 
-    /// What a sum is over: all, region, source, host, day (in UTC), scope, or label:NAME
+    /// One sum for each: all, region, source, host, day (in UTC), scope, or label:NAME
     #[arg(long, value_name = "WHAT", default_value = "all")]
     pub(crate) by: GroupBy,
-
-    /// Trusted keys: a public key in hex, its fingerprint, or a file with one of these per line
-    #[arg(long, value_name = "KEY|FILE")]
-    pub(crate) trust: Option<String>,
-
-    /// Count records of simulated sensors, too
-    #[arg(long)]
-    pub(crate) include_simulated: bool,
 
     /// How the interval of several records is computed
     #[arg(long, value_enum, default_value_t = AggregateMethod::LognormalMoments)]
     pub(crate) method: AggregateMethod,
 
-    /// Trials of `monte_carlo`; 200,000 unless given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
-    pub(crate) trials: Option<u64>,
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
 
-    /// Seed of `monte_carlo`; the output names it
-    #[arg(long, value_name = "S")]
-    pub(crate) seed: Option<u64>,
-
-    /// Print the sums as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 
     /// Print the sums as CSV
     #[arg(long, conflicts_with = "json")]
@@ -95,36 +85,53 @@ pub(crate) enum GroupBy {
     Label(String),
 }
 
-impl std::str::FromStr for GroupBy {
-    type Err = String;
+impl GroupBy {
+    /// All but labels, by name.
+    const NAMED: [(&str, Self); 6] = [
+        ("all", Self::All),
+        ("region", Self::Region),
+        ("source", Self::Source),
+        ("host", Self::Host),
+        ("day", Self::Day),
+        ("scope", Self::Scope),
+    ];
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "all" => Ok(Self::All),
-            "region" => Ok(Self::Region),
-            "source" => Ok(Self::Source),
-            "host" => Ok(Self::Host),
-            "day" => Ok(Self::Day),
-            "scope" => Ok(Self::Scope),
-            _ => match text.strip_prefix("label:") {
-                Some(name) if !name.is_empty() => Ok(Self::Label(name.to_owned())),
-                _ => Err("all, region, source, host, day, scope, or label:NAME".to_owned()),
-            },
+impl FromStr for GroupBy {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some((_, by)) = Self::NAMED.into_iter().find(|(name, _)| *name == text) {
+            return Ok(by);
         }
+        let label = text.strip_prefix("label:").filter(|name| !name.is_empty());
+        let label = label.map(|name| Self::Label(name.to_owned()));
+        label.ok_or("give all, region, source, host, day, scope, or label:NAME")
+    }
+}
+
+impl fmt::Display for GroupBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Label(name) = self {
+            return write!(f, "label:{name}");
+        }
+        let name = Self::NAMED.into_iter().find(|(_, by)| by == self);
+        f.write_str(name.map_or("", |(name, _)| name))
     }
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A record is judged by those before it, in the order of their times. --robust takes median and median
-absolute deviation instead of mean and standard deviation, which an outlier among them does not blind.
+A record is judged by those before it, in the order of their times. --robust
+takes the median and the median absolute deviation instead of the mean and the
+standard deviation: an outlier among them does not mask another.
 
-Exit code: 0 nothing stands out; 1 something does; 2 could not do it.")]
+Exit code: 0 nothing stands out; 1 something does; 2 failed.")]
 pub(crate) struct Anomaly {
-    /// Ledgers, and files of records with one a line; the default ledger without them
-    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) records: Records,
 
-    /// Of what
+    /// What is compared
     #[arg(long, value_enum, default_value_t = Of::Grams)]
     pub(crate) of: Of,
 
@@ -132,25 +139,16 @@ pub(crate) struct Anomaly {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = window)]
     pub(crate) window: usize,
 
-    /// How many deviations stand out; 3 unless given, 3.5 with --robust
+    /// How many deviations stand out [default: 3, or 3.5 with --robust]
     #[arg(long, value_name = "Z")]
     pub(crate) z: Option<f64>,
 
-    /// By median and median absolute deviation
+    /// Judge by median and median absolute deviation
     #[arg(long)]
     pub(crate) robust: bool,
 
-    /// Trusted keys: a public key in hex, its fingerprint, or a file with one of these per line
-    #[arg(long, value_name = "KEY|FILE")]
-    pub(crate) trust: Option<String>,
-
-    /// Judge records of simulated sensors, too
-    #[arg(long)]
-    pub(crate) include_simulated: bool,
-
-    /// Print as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// What is judged.
@@ -163,6 +161,6 @@ pub(crate) enum Of {
 
 fn window(text: &str) -> Result<usize, String> {
     let least = carbon_ops::estimate::anomaly::WINDOW_MIN;
-    let count: usize = text.parse().map_err(|_| "it is no number".to_owned())?;
+    let count: usize = text.parse().map_err(|_| "not a number".to_owned())?;
     if count < least { Err(format!("at least {least} are needed")) } else { Ok(count) }
 }

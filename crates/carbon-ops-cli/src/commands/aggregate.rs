@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
@@ -15,11 +14,11 @@ use carbon_ops::record::{Figure, Record};
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod, GroupBy};
+use crate::context::Context;
 use crate::render::{counted, plain, si};
 use crate::summary::scopes_of;
 use carbon_ops::env::Env;
-use carbon_ops::records::{How, Records, read};
-use carbon_ops::settings::{Overrides, Settings};
+use carbon_ops::records::Records;
 
 /// Heading of what has no label, or no host, of its own.
 const NONE: &str = "(none)";
@@ -28,23 +27,11 @@ const NONE: &str = "(none)";
 /// the moments are as good.
 const DRAWS_MAX: u64 = 2_000_000_000;
 
-pub(crate) fn run(
-    args: &Aggregate,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
-    let how = How {
-        trust: args.trust.as_deref(),
-        include_simulated: args.include_simulated,
-        settings: &settings,
-        env,
-    };
+pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     let sampling = sampling(args)?;
-    let read = read(&args.paths, &how)?;
+    let read = context.records(&args.records)?;
     if sampling.is_some() {
-        affordable(read.found.len(), args.trials.unwrap_or(TRIALS))?;
+        affordable(read.found.len(), args.sampling.trials.unwrap_or(TRIALS))?;
     }
     let mut groups: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
     for record in &read.found {
@@ -58,7 +45,8 @@ pub(crate) fn run(
         [(_, only)] => only.clone(),
         _ => totals(&read.found.iter().collect::<Vec<_>>(), sampling.as_ref())?,
     };
-    if args.json {
+    let out = &mut context.out;
+    if args.output.json {
         writeln!(out, "{:#}", report(args, &read, &sums, &all, sampling.as_ref())?)?;
     } else if args.csv {
         csv(&args.by, &sums, out)?;
@@ -66,7 +54,7 @@ pub(crate) fn run(
         table(&sums, &all, out)?;
         with_hardware(&sums, &all, out)?;
         if let Some(MonteCarlo { seed, .. }) = sampling {
-            let trials = args.trials.unwrap_or(TRIALS);
+            let trials = args.sampling.trials.unwrap_or(TRIALS);
             writeln!(out, "intervals by monte_carlo: {trials} trials, seed {seed}, {GENERATOR}")?;
         }
         remarks(&read, out)?;
@@ -77,16 +65,16 @@ pub(crate) fn run(
 /// The settings of sampling, where it was asked for.
 fn sampling(args: &Aggregate) -> Result<Option<MonteCarlo>> {
     if args.method == AggregateMethod::LognormalMoments {
-        if args.trials.is_some() || args.seed.is_some() {
+        if args.sampling.trials.is_some() || args.sampling.seed.is_some() {
             bail!("--trials and --seed are of sampling\nhint: add --method monte_carlo");
         }
         return Ok(None);
     }
-    let seed = match args.seed {
+    let seed = match args.sampling.seed {
         Some(seed) => seed,
         None => u64::from_be_bytes(Env::random()?),
     };
-    let trials = args.trials.unwrap_or(TRIALS);
+    let trials = args.sampling.trials.unwrap_or(TRIALS);
     Ok(Some(MonteCarlo {
         trials: Trials::Fixed(trials),
         threads: Env::threads(),
@@ -141,7 +129,7 @@ fn report(
     if let (Some(settings), Some(members)) = (sampling, report.as_object_mut()) {
         // A seed may be beyond what JSON readers keep exactly.
         let monte_carlo = json!({ "generator": GENERATOR, "seed": settings.seed.to_string(),
-            "trials": args.trials.unwrap_or(TRIALS) });
+            "trials": args.sampling.trials.unwrap_or(TRIALS) });
         members.insert("monte_carlo".into(), monte_carlo);
     }
     Ok(report)
@@ -158,20 +146,6 @@ fn key(record: &Record, by: &GroupBy) -> String {
         // A span belongs to the day on which it began.
         GroupBy::Day => record.start_ts.get(..10).unwrap_or(NONE).to_owned(),
         GroupBy::Label(name) => record.labels.get(name).map_or(NONE, String::as_str).to_owned(),
-    }
-}
-
-impl std::fmt::Display for GroupBy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::Region => f.write_str("region"),
-            Self::Source => f.write_str("source"),
-            Self::Host => f.write_str("host"),
-            Self::Day => f.write_str("day"),
-            Self::Scope => f.write_str("scope"),
-            Self::Label(name) => write!(f, "label:{name}"),
-        }
     }
 }
 

@@ -3,7 +3,6 @@
 //! Out of scope: what a value should have been.
 
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::Result;
 use carbon_ops::estimate::anomaly::{Rule, Verdict, judge};
@@ -11,26 +10,12 @@ use carbon_ops::record::Record;
 use serde_json::json;
 
 use crate::args::{Anomaly, Of};
+use crate::context::Context;
 use crate::render::{counted, plain};
-use carbon_ops::env::Env;
-use carbon_ops::records::{How, read};
-use carbon_ops::settings::{Overrides, Settings};
 
 /// Exit code 0 when nothing stands out, or there is too little to tell; 1 when something does.
-pub(crate) fn run(
-    args: &Anomaly,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
-    let how = How {
-        trust: args.trust.as_deref(),
-        include_simulated: args.include_simulated,
-        settings: &settings,
-        env,
-    };
-    let mut records = read(&args.paths, &how)?.found;
+pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
+    let mut records = context.records(&args.records)?.found;
     records.sort_by(|a, b| (&a.start_ts, &a.end_ts).cmp(&(&b.start_ts, &b.end_ts)));
     let values: Vec<f64> = records.iter().map(|record| value(record, args.of)).collect();
     let rule = if args.robust { Rule::Robust } else { Rule::ZScore };
@@ -43,8 +28,8 @@ pub(crate) fn run(
         .zip(&verdicts)
         .filter(|(_, verdict)| verdict.is_beyond(limit))
         .collect();
-    let unit = args.of.unit();
-    if args.json {
+    let (unit, out) = (args.of.unit(), &mut context.out);
+    if args.output.json {
         let listed = rows.iter().map(|((record, value), verdict)| {
             let (start, end) = (&record.start_ts, &record.end_ts);
             let score = if let Verdict::Score(score) = verdict { Some(score) } else { None };

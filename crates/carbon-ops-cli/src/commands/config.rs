@@ -1,27 +1,20 @@
 //! `carbon-ops config show`: each setting, its value and its origin.
 
-use std::io::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
 
 use crate::args::Config;
-use carbon_ops::env::Env;
+use crate::context::Context;
 use carbon_ops::gpus::NvmlLibrary;
-use carbon_ops::settings::{Overrides, Setting, Settings};
+use carbon_ops::settings::{Setting, Settings};
 use carbon_ops::sources;
 
-pub(crate) fn run(
-    command: &Config,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(crate) fn run(command: &Config, context: &mut Context<'_>) -> Result<u8> {
     let Config::Show(show) = command;
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
-    let rows = rows(&settings);
+    let Context { settings, out, .. } = context;
+    let rows = rows(settings);
     if show.json {
         let object: serde_json::Map<_, _> = rows
             .iter()

@@ -21,18 +21,12 @@ use serde_json::{Value, json};
 
 use crate::COULD_NOT;
 use crate::args::Doctor;
+use crate::context::Context;
 use crate::render::plain;
-use carbon_ops::env::Env;
-use carbon_ops::settings::{Overrides, Settings};
 
-pub(crate) fn run(
-    args: &Doctor,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
-    let socket = settings.governor_socket.value.unwrap_or_else(|| SOCKET.into());
+pub(crate) fn run(args: &Doctor, context: &mut Context<'_>) -> Result<u8> {
+    let Context { settings, out, .. } = context;
+    let socket = settings.governor_socket.value.clone().unwrap_or_else(|| SOCKET.into());
     let socket = socket.to_string_lossy();
     let host = match &args.host_root {
         Some(folder) if !folder.is_dir() => {
@@ -48,7 +42,7 @@ pub(crate) fn run(
         Source::Model if report.could_check => 1,
         Source::Model => COULD_NOT,
     };
-    if args.json {
+    if args.output.json {
         writeln!(out, "{:#}", to_json(&report, code))?;
     } else {
         write!(out, "{}", to_text(&report))?;

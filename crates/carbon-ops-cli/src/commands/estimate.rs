@@ -6,22 +6,19 @@
 //!
 //! Out of scope: measuring (`run`), and summing up (`aggregate`).
 
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::estimate::span::Load;
 use carbon_ops::estimate::uncertainty::text::Quantity;
 use carbon_ops::estimate::uncertainty::{Distribution, Trials};
 use carbon_ops::grid::Interval;
-use carbon_ops::grid::cache::Mode;
 use carbon_ops::record::{IntervalKind, Method, Record, Reserved};
 
 use crate::args::{Estimate, EstimateMethod, Reserve};
+use crate::context::Context;
 use carbon_ops::env::Env;
-use carbon_ops::settings::{Overrides, Settings};
-use carbon_ops::sources::{Grid, Name};
-use carbon_ops::text::instant;
+use carbon_ops::settings::Settings;
 
 mod recompute;
 mod stream;
@@ -36,21 +33,13 @@ use carbon_ops::price::{Ids, Pricer, Shared, Span};
 /// JCGM 101, 7.2: 10⁴/(1 − p) trials for a probability of p.
 const TRIALS: u64 = 200_000;
 
-pub(crate) fn run(
-    args: &Estimate,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(crate) fn run(args: &Estimate, context: &mut Context<'_>) -> Result<u8> {
     if let Some(record) = &args.recompute {
-        return recompute::run(record, args.json, env, config, out);
+        return recompute::run(record, args.output.json, context);
     }
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
+    let settings = context.settings.clone();
     let shared = shared(args, &settings)?;
-    let mode = if args.offline { Mode::Offline } else { Mode::Online };
-    let names: Vec<Name> =
-        args.providers.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
-    let grid = Grid::new(&settings.grid, &names, mode)?;
+    let grid = context.grid(&args.sources)?;
     let host = HostRoot::real();
     let machine = Host::identify(
         &host,
@@ -59,9 +48,9 @@ pub(crate) fn run(
     let ids = Ids::new(Env::random()?);
     let mut pricer = Pricer::new(shared, &settings, grid, Some(machine), ids);
     if !has_energy(args) {
-        return stream::run(args, &mut pricer, &settings, env, out);
+        return stream::run(args, &mut pricer, context);
     }
-    one(args, &mut pricer, &settings, env, out)
+    one(args, &mut pricer, context)
 }
 
 /// What all spans have in common.
@@ -69,7 +58,7 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
     let missing = args.missing.or(settings.missing_policy.value).unwrap_or_default();
     let intensity = args.intensity.as_deref().map(|text| Quantity::Intensity.read(text));
     Ok(Shared {
-        zone: args.zone.clone(),
+        zone: args.sources.grid.region.clone(),
         pue: args.pue.clone(),
         intensity: intensity.transpose().context("--intensity")?,
         deployment: args.deployment,
@@ -80,7 +69,7 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
         functional_unit: args.functional_unit.clone(),
         parent: None,
         unit: None,
-        labels: crate::commands::run::labels(&args.labels)?,
+        labels: crate::commands::run::labels(&args.labels.labels)?,
     })
 }
 
@@ -102,7 +91,7 @@ fn reserved(args: &Estimate) -> Result<Vec<Reserved>> {
             "compact rows have no place for hardware and scores\nhint: add --records, or --ledger DIR"
         );
     }
-    if !args.hardware.embodied.is_empty() && has_energy(args) && args.from.is_none() {
+    if !args.hardware.embodied.is_empty() && has_energy(args) && args.times.from.is_none() {
         bail!("hardware is charged by time\nhint: give --from and --to");
     }
     Ok(reserved_of(&args.hardware))
@@ -125,8 +114,10 @@ pub(crate) fn read_record(of: &str, settings: &Settings) -> Result<Record> {
 }
 
 fn method(args: &Estimate) -> Result<Method> {
-    let sampling =
-        args.trials.is_some() || args.adaptive.is_some() || args.seed.is_some() || args.shortest;
+    let sampling = args.sampling.trials.is_some()
+        || args.adaptive.is_some()
+        || args.sampling.seed.is_some()
+        || args.shortest;
     match args.method {
         EstimateMethod::Analytical if sampling => {
             bail!(
@@ -137,9 +128,9 @@ fn method(args: &Estimate) -> Result<Method> {
         EstimateMethod::MonteCarlo => Ok(Method::MonteCarlo {
             trials: match args.adaptive {
                 Some(digits) => Trials::Adaptive { digits },
-                None => Trials::Fixed(args.trials.unwrap_or(TRIALS)),
+                None => Trials::Fixed(args.sampling.trials.unwrap_or(TRIALS)),
             },
-            seed: match args.seed {
+            seed: match args.sampling.seed {
                 Some(seed) => seed,
                 None => u64::from_be_bytes(Env::random()?),
             },
@@ -149,15 +140,9 @@ fn method(args: &Estimate) -> Result<Method> {
 }
 
 /// One span, from options.
-fn one(
-    args: &Estimate,
-    pricer: &mut Pricer<'_>,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let interval = match (&args.from, &args.to) {
-        (Some(from), Some(to)) => Some(interval(from, to)?),
+fn one(args: &Estimate, pricer: &mut Pricer<'_>, context: &mut Context<'_>) -> Result<u8> {
+    let interval = match (args.times.from, args.times.to) {
+        (Some(from), Some(to)) => Some(Interval::new(from, to)?),
         (None, None) if args.intensity.is_some() && args.ledger.is_none() => None,
         _ => bail!(
             "a span has a start and an end\nhint: give --from and --to, such as 2026-03-01T00:00Z; only \
@@ -193,14 +178,14 @@ fn one(
             .context("the record breaks its own rules; this is a defect of carbon-ops")?;
     }
     for (at, record) in records.iter().enumerate() {
-        if at > 0 && !args.json {
-            writeln!(out)?;
+        if at > 0 && !args.output.json {
+            writeln!(context.out)?;
         }
-        tell(args, record, interval.is_some(), settings, env, out)?;
+        tell(args, record, interval.is_some(), context)?;
     }
     if args.buckets {
-        let minutes = settings.bucket_minutes.value;
-        summary::buckets(&pricer.buckets(&span, minutes)?, out)?;
+        let minutes = context.settings.bucket_minutes.value;
+        summary::buckets(&pricer.buckets(&span, minutes)?, &mut context.out)?;
     }
     Ok(0)
 }
@@ -210,25 +195,23 @@ fn tell(
     args: &Estimate,
     record: &Record,
     has_times: bool,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
+    context: &mut Context<'_>,
 ) -> Result<()> {
     let mut line = Vec::new();
     if let Some(ledger) = &args.ledger {
-        line = stream::sign(ledger, record, settings, env)?;
-    } else if args.json {
+        line = stream::sign(ledger, record, context)?;
+    } else if args.output.json {
         bytes::record(record, &mut line)?;
         if !has_times {
             line = without_times(&line)?;
         }
     }
-    if args.json {
-        out.write_all(&line)?;
-        writeln!(out)?;
+    if args.output.json {
+        context.out.write_all(&line)?;
+        writeln!(context.out)?;
         return Ok(());
     }
-    out.write_all(summary(record, &[], None, has_times)?.as_bytes())?;
+    context.out.write_all(summary(record, &[], None, has_times)?.as_bytes())?;
     Ok(())
 }
 
@@ -246,10 +229,6 @@ fn without_times(line: &[u8]) -> Result<Vec<u8>> {
         object.insert("type".into(), "carbon_estimate_without_time".into());
     }
     Ok(serde_json::to_vec(&value)?)
-}
-
-fn interval(from: &str, to: &str) -> Result<Interval> {
-    Ok(Interval::new(instant(from).context("--from")?, instant(to).context("--to")?)?)
 }
 
 /// A limit that was passed.

@@ -3,19 +3,16 @@
 //! Out of scope: pricing, and uncertainties, which no provider gives.
 
 use std::io::Write;
-use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops::grid::cache::Mode;
+use anyhow::{Context as _, Result, anyhow};
 use carbon_ops::grid::parse_kind_and_factor;
 use carbon_ops::grid::zones;
 use carbon_ops::grid::{Found, Interval, Kind, Want};
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::Timestamp;
 
-use crate::args::Intensity;
+use crate::args::{Intensity, Times};
+use crate::context::Context;
 use carbon_ops::env::Env;
-use carbon_ops::settings::{Overrides, Settings};
-use carbon_ops::sources::{Grid, Name};
 
 mod line;
 mod picture;
@@ -23,26 +20,18 @@ mod report;
 
 use line::Line;
 
-pub(crate) fn run(
-    args: &Intensity,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
-    let zone = args.zone.as_deref().or(settings.region.value.as_deref()).ok_or_else(|| {
+pub(crate) fn run(args: &Intensity, context: &mut Context<'_>) -> Result<u8> {
+    let grid = context.grid(&args.sources)?;
+    let Context { settings, out, .. } = context;
+    let zone = args.sources.grid.region.as_deref().or(settings.region.value.as_deref()).ok_or_else(|| {
         anyhow!(
             "no zone was named\nhint: --zone DE, a cloud region, coordinates, or a provider's own id such as \
              electricity_maps:DK-DK1"
         )
     })?;
     let place = zones::Place::parse(zone)?;
-    let interval = interval(args, Env::now())?;
+    let interval = interval(&args.times, Env::now())?;
     let want = want(args)?;
-    let mode = if args.offline { Mode::Offline } else { Mode::Online };
-    let names: Vec<Name> =
-        args.providers.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
-    let grid = Grid::new(&settings.grid, &names, mode)?;
     let found = grid.chain.slots(&place, interval, &want);
     for warning in grid.remote.iter().flat_map(|remote| remote.store.take_warnings()) {
         eprint_warning(&warning);
@@ -55,7 +44,7 @@ pub(crate) fn run(
         let picture = picture::svg(&place, &found, &line)?;
         std::fs::write(path, picture).with_context(|| format!("picture {}", path.display()))?;
     }
-    if args.json {
+    if args.output.json {
         let report = report::json(&place, &found, &line, stats);
         writeln!(out, "{report:#}")?;
     } else {
@@ -80,11 +69,9 @@ fn want(args: &Intensity) -> Result<Want> {
 
 /// From `--from` to `--to`; without one of them the day before or after, and without both the last 24 hours
 /// that have begun, which every plan of every provider has.
-fn interval(args: &Intensity, now: Timestamp) -> Result<Interval> {
+fn interval(times: &Times, now: Timestamp) -> Result<Interval> {
     let day = jiff::SignedDuration::from_hours(24);
-    let to = args.to.as_deref().map(instant).transpose()?;
-    let from = args.from.as_deref().map(instant).transpose()?;
-    let (from, to) = match (from, to) {
+    let (from, to) = match (times.from, times.to) {
         (Some(from), Some(to)) => (from, to),
         (Some(from), None) if from < now => (from, now),
         (Some(from), None) => (from, from.checked_add(day)?),
@@ -95,22 +82,6 @@ fn interval(args: &Intensity, now: Timestamp) -> Result<Interval> {
         }
     };
     Ok(Interval::new(from, to)?)
-}
-
-/// An instant (RFC 3339), or a date, which begins at midnight UTC.
-fn instant(text: &str) -> Result<Timestamp> {
-    if let Ok(instant) = text.parse() {
-        return Ok(instant);
-    }
-    if text.len() == "2026-03-01".len()
-        && let Ok(date) = text.parse::<civil::Date>()
-    {
-        return Ok(TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0))?);
-    }
-    bail!(
-        "{text:?} is no instant\nhint: a date such as 2026-03-01 (UTC), or a time with its offset: \
-         2026-03-01T09:00Z, 2026-03-01T10:00+01:00"
-    )
 }
 
 /// What a kind is good for, said beside it.
@@ -129,20 +100,13 @@ fn title(found: &Found) -> String {
 
 #[cfg(test)]
 mod tests {
+    use carbon_ops::text::instant;
+
     use super::*;
 
-    fn args(from: Option<&str>, to: Option<&str>) -> Intensity {
-        Intensity {
-            zone: None,
-            from: from.map(str::to_owned),
-            to: to.map(str::to_owned),
-            providers: vec![],
-            signal: None,
-            plot: None,
-            json: false,
-            offline: false,
-            stats: false,
-        }
+    fn times(from: Option<&str>, to: Option<&str>) -> Times {
+        let [from, to] = [from, to].map(|text| text.map(|text| instant(text).unwrap()));
+        Times { from, to }
     }
 
     #[test]
@@ -159,12 +123,8 @@ mod tests {
                 "2026-03-01T09:00:00Z/2026-03-01T10:00:00Z",
             ),
         ] {
-            assert_eq!(interval(&args(from, to), now).unwrap().to_string(), expected);
+            assert_eq!(interval(&times(from, to), now).unwrap().to_string(), expected);
         }
-        for bad in ["2026-03-01T10:00", "yesterday", "2026-02-30", "10:00"] {
-            let error = interval(&args(Some(bad), None), now).unwrap_err().to_string();
-            assert!(error.contains("with its offset"), "{error}");
-        }
-        assert!(interval(&args(Some("2026-03-02"), Some("2026-03-01")), now).is_err());
+        assert!(interval(&times(Some("2026-03-02"), Some("2026-03-01")), now).is_err());
     }
 }

@@ -11,36 +11,26 @@ use carbon_ops::ledger::keys::{
     KeyOrigin, Protection, PublicKey, TrustedKey, add_to_trust_file, create_secret_under,
     load_public, load_secret, remove_from_trust_file, trust_from, trusted_in_file,
 };
-use carbon_ops::settings::{Overrides, Settings};
 use carbon_ops::store::{Store, read_passphrase};
 use serde_json::{Value, json};
 
-use crate::args::{Keys, KeysGenerate, KeysProve, KeysRotate, KeysShow, KeysTrust};
+use crate::args::{AtKey, Keys, KeysGenerate, KeysProve, KeysRotate, KeysTrust};
+use crate::context::Context;
 
-pub(crate) fn run(
-    command: &Keys,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
+pub(crate) fn run(command: &Keys, context: &mut Context<'_>) -> Result<u8> {
     match command {
-        Keys::Generate(args) => generate(args, &settings, env, out),
-        Keys::Show(args) => show(args, &settings, env, out),
-        Keys::Rotate(args) => rotate(args, &Store::of(&settings, env)?, out),
-        Keys::Prove(args) => prove(args, &Store::of(&settings, env)?, out),
-        Keys::Trust(args) => trust(args, &Store::of(&settings, env)?, out),
+        Keys::Generate(args) => generate(args, context),
+        Keys::Show(at) => show(at, context),
+        Keys::Rotate(args) => rotate(args, context),
+        Keys::Prove(args) => prove(args, context),
+        Keys::Trust(args) => trust(args, context),
     }
 }
 
-fn generate(
-    args: &KeysGenerate,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let path = place(args.path.as_deref(), settings, env)?;
-    let named = args.passphrase_file.as_deref().or(settings.key_passphrase_file.value.as_deref());
+fn generate(args: &KeysGenerate, context: &mut Context<'_>) -> Result<u8> {
+    let path = place(&args.at, context)?;
+    let named =
+        args.passphrase_file.as_deref().or(context.settings.key_passphrase_file.value.as_deref());
     let passphrase = named.map(read_passphrase).transpose()?;
     let protection = match &passphrase {
         None => None,
@@ -55,13 +45,13 @@ fn generate(
             public.fingerprint()
         );
     }
-    if args.json {
-        let report = json!({ "schema_version": 1, "path": path.display().to_string(),
+    if args.at.output.json {
+        context.report(json!({ "path": path.display().to_string(),
             "public_key": public.to_hex(), "fingerprint": public.fingerprint(),
-            "encrypted": passphrase.is_some() });
-        writeln!(out, "{report:#}")?;
+            "encrypted": passphrase.is_some() }))?;
         return Ok(0);
     }
+    let out = &mut context.out;
     writeln!(out, "made {}\n{}\n{}", path.display(), public.to_hex(), public.fingerprint())?;
     if passphrase.is_some() {
         writeln!(out, "it is encrypted; CARBON_OPS_KEY_PASSPHRASE_FILE names the file to open it")?;
@@ -69,8 +59,8 @@ fn generate(
     Ok(0)
 }
 
-fn show(args: &KeysShow, settings: &Settings, env: &Env, out: &mut impl Write) -> Result<u8> {
-    let path = place(args.path.as_deref(), settings, env)?;
+fn show(at: &AtKey, context: &mut Context<'_>) -> Result<u8> {
+    let path = place(at, context)?;
     if !path.exists() {
         bail!(
             "there is no key in {} yet\nhint: the first `carbon-ops run` makes it, or \
@@ -79,19 +69,20 @@ fn show(args: &KeysShow, settings: &Settings, env: &Env, out: &mut impl Write) -
         );
     }
     let encrypted = matches!(load_secret(&path), Err(LedgerError::KeyEncrypted { .. }));
-    let passphrase = settings.key_passphrase_file.value.as_deref().filter(|_| encrypted);
+    let passphrase = context.settings.key_passphrase_file.value.as_deref().filter(|_| encrypted);
     let passphrase = passphrase.map(read_passphrase).transpose()?;
     let public = load_public(&path, passphrase.as_ref())?;
     let opened = !encrypted || passphrase.is_some();
-    if args.json {
-        let mut report = json!({ "schema_version": 1, "path": path.display().to_string(),
+    if at.output.json {
+        let mut report = json!({ "path": path.display().to_string(),
             "public_key": public.to_hex(), "fingerprint": public.fingerprint() });
         if let (true, Some(report)) = (encrypted, report.as_object_mut()) {
             report.insert("encrypted".into(), true.into());
             report.insert("opened".into(), opened.into());
         }
-        writeln!(out, "{report:#}")?;
+        context.report(report)?;
     } else {
+        let out = &mut context.out;
         writeln!(out, "file         {}", path.display())?;
         writeln!(out, "public key   {}", public.to_hex())?;
         writeln!(out, "fingerprint  {}", public.fingerprint())?;
@@ -107,15 +98,17 @@ fn show(args: &KeysShow, settings: &Settings, env: &Env, out: &mut impl Write) -
     Ok(0)
 }
 
-fn rotate(args: &KeysRotate, store: &Store, out: &mut impl Write) -> Result<u8> {
+fn rotate(args: &KeysRotate, context: &mut Context<'_>) -> Result<u8> {
+    let store = &context.store(None)?;
+    let json = args.output.json;
     let ledgers =
         if args.paths.is_empty() { vec![store.ledger.clone()] } else { args.paths.clone() };
     let why = Why { reason: args.reason, compromised_since: args.compromised_since };
     let renews = args.add.is_empty() && args.retire.is_empty();
     let mut entries = Vec::new();
     let mut done = |changed: Changed| {
-        if !args.json {
-            write_changed(&changed, renews, out)?;
+        if !json {
+            write_changed(&changed, renews, &mut context.out)?;
         }
         entries.push(changed_json(&changed));
         Ok(())
@@ -128,8 +121,8 @@ fn rotate(args: &KeysRotate, store: &Store, out: &mut impl Write) -> Result<u8> 
         change_members(store, &ledgers, members, &mut done)?;
         None
     };
-    if args.json {
-        let mut report = json!({ "schema_version": 1, "entries": entries });
+    if json {
+        let mut report = json!({ "entries": entries });
         if let (Some(replaced), Some(report)) = (&replaced, report.as_object_mut()) {
             report.insert("default_key".into(), replaced.new.to_hex().into());
             report.insert("replaced_key".into(), replaced.old.to_hex().into());
@@ -137,8 +130,9 @@ fn rotate(args: &KeysRotate, store: &Store, out: &mut impl Write) -> Result<u8> 
                 report.insert("old_key_file".into(), kept.display().to_string().into());
             }
         }
-        writeln!(out, "{report:#}")?;
+        context.report(report)?;
     } else if let Some(Replaced { old, new, kept }) = replaced {
+        let out = &mut context.out;
         match kept {
             Some(kept) => {
                 writeln!(out, "the old key {} is kept in {}", old.fingerprint(), kept.display())?;
@@ -169,25 +163,26 @@ fn changed_json(changed: &Changed) -> Value {
         "retired": hex(retired) })
 }
 
-fn prove(args: &KeysProve, store: &Store, out: &mut impl Write) -> Result<u8> {
-    let path = args.path.as_deref().unwrap_or(&store.ledger);
-    let agreement = agree(store, path, args.signer)?;
+fn prove(args: &KeysProve, context: &mut Context<'_>) -> Result<u8> {
+    let store = context.store(None)?;
+    let path = args.at.path.as_deref().unwrap_or(&store.ledger);
+    let agreement = agree(&store, path, args.signer)?;
     let joins = agreement.text();
-    if args.json {
-        let report = json!({ "schema_version": 1, "ledger_id": agreement.ledger_id.to_string(),
+    if args.at.output.json {
+        context.report(json!({ "ledger_id": agreement.ledger_id.to_string(),
             "after_seq": agreement.after_seq, "signer": agreement.signer.to_hex(),
-            "public_key": agreement.key.public_key.to_hex(), "add": joins });
-        writeln!(out, "{report:#}")?;
+            "public_key": agreement.key.public_key.to_hex(), "add": joins }))?;
     } else {
-        writeln!(out, "{joins}")?;
+        writeln!(context.out, "{joins}")?;
     }
     Ok(0)
 }
 
-fn trust(args: &KeysTrust, store: &Store, out: &mut impl Write) -> Result<u8> {
+fn trust(args: &KeysTrust, context: &mut Context<'_>) -> Result<u8> {
+    let store = context.store(None)?;
     let file = store.trust_file()?;
     if args.list {
-        return list_trusted(args, store, &file, out);
+        return list_trusted(args.output.json, &store, &file, context);
     }
     let mut done: Vec<(TrustedKey, &str, &str)> = Vec::new();
     if let Some(key) = args.remove {
@@ -206,7 +201,7 @@ fn trust(args: &KeysTrust, store: &Store, out: &mut impl Write) -> Result<u8> {
             });
         }
     }
-    if args.json {
+    if args.output.json {
         let keys: Vec<Value> = done
             .iter()
             .map(|(key, change, _)| {
@@ -214,18 +209,16 @@ fn trust(args: &KeysTrust, store: &Store, out: &mut impl Write) -> Result<u8> {
                     "change": change })
             })
             .collect();
-        let file = file.display().to_string();
-        let report = json!({ "schema_version": 1, "file": file, "keys": keys });
-        writeln!(out, "{report:#}")?;
+        context.report(json!({ "file": file.display().to_string(), "keys": keys }))?;
         return Ok(0);
     }
     for (key, _, text) in done {
-        writeln!(out, "{} {text}", key.fingerprint())?;
+        writeln!(context.out, "{} {text}", key.fingerprint())?;
     }
     Ok(0)
 }
 
-fn list_trusted(args: &KeysTrust, store: &Store, file: &Path, out: &mut impl Write) -> Result<u8> {
+fn list_trusted(json: bool, store: &Store, file: &Path, context: &mut Context<'_>) -> Result<u8> {
     let mut keys = Vec::new();
     for (key, comment) in trusted_in_file(file)? {
         keys.push((key, comment, None));
@@ -234,7 +227,7 @@ fn list_trusted(args: &KeysTrust, store: &Store, file: &Path, out: &mut impl Wri
         let comment = format!("own key, in {}", path.display());
         keys.push((store.public(&path)?.into(), comment, Some(path)));
     }
-    if args.json {
+    if json {
         let keys: Vec<Value> = keys
             .iter()
             .map(|(key, comment, path)| {
@@ -243,11 +236,10 @@ fn list_trusted(args: &KeysTrust, store: &Store, file: &Path, out: &mut impl Wri
                     "comment": comment, "own_key_file": own })
             })
             .collect();
-        let file = file.display().to_string();
-        let report = json!({ "schema_version": 1, "file": file, "keys": keys });
-        writeln!(out, "{report:#}")?;
+        context.report(json!({ "file": file.display().to_string(), "keys": keys }))?;
         return Ok(0);
     }
+    let out = &mut context.out;
     for (key, comment, _) in keys {
         match key.key() {
             Some(key) => writeln!(out, "{key} {}  {comment}", key.fingerprint())?,
@@ -262,9 +254,9 @@ fn hex(key: TrustedKey) -> Option<String> {
     key.key().map(PublicKey::to_hex)
 }
 
-fn place(path: Option<&Path>, settings: &Settings, env: &Env) -> Result<PathBuf> {
-    match path {
-        Some(path) => Ok(path.to_owned()),
-        None => Ok(Store::of(settings, env)?.key),
+fn place(at: &AtKey, context: &Context<'_>) -> Result<PathBuf> {
+    match &at.path {
+        Some(path) => Ok(path.clone()),
+        None => Ok(context.store(None)?.key),
     }
 }

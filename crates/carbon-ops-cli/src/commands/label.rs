@@ -6,20 +6,18 @@
 //! Out of scope: what a figure is per; see `estimate --functional-unit`.
 
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use carbon_ops::env::Env;
 use carbon_ops::estimate::decimal::round9;
 use carbon_ops::estimate::label::Label;
 use carbon_ops::estimate::uncertainty::LEVEL;
 use carbon_ops::estimate::uncertainty::text::Quantity;
 use carbon_ops::record::Record;
-use carbon_ops::settings::{Overrides, Settings};
 use serde_json::{Map, Value, json};
 
 use crate::args;
 use crate::commands::estimate::read_record;
+use crate::context::Context;
 use crate::render::{bounded, plain, si};
 
 /// What is labelled, besides its number.
@@ -32,22 +30,17 @@ struct Named {
 }
 
 /// Exit code 0.
-pub(crate) fn run(
-    args: &args::Label,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(crate) fn run(args: &args::Label, context: &mut Context<'_>) -> Result<u8> {
+    let Context { settings, out, .. } = context;
     let (label, named) = match (&args.grams, &args.record) {
         (Some(text), _) => (of_text(text)?, None),
         (None, Some(of)) => {
-            let settings = Settings::resolve(env, config, &Overrides::default())?;
-            let (label, named) = of_record(&read_record(of, &settings)?)?;
+            let (label, named) = of_record(&read_record(of, settings)?)?;
             (label, Some(named))
         }
         (None, None) => anyhow::bail!("nothing to label\nhint: a record, LEDGER:SEQ, or --grams"),
     };
-    if args.json {
+    if args.output.json {
         writeln!(out, "{:#}", report(&label, named.as_ref()))?;
     } else {
         show(&label, named.as_ref(), out)?;

@@ -15,15 +15,13 @@ use carbon_ops::proof::verify::{Progress as SoFar, Report, Status};
 use carbon_ops::record::{Record, RecordKind, SCHEMA_VERSION};
 use serde_json::json;
 
-use crate::args::{Ledger, LedgerInit, LedgerSeal, LedgerShow, LedgerVerify, Profile};
+use crate::args::{AtLedger, Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
 use crate::commands::progress::Progress;
+use crate::context::Context;
 use crate::hints;
 use crate::render::{counted, plain, si};
-use carbon_ops::Fault;
 use carbon_ops::env::Env;
-use carbon_ops::settings::{Overrides, Settings};
-use carbon_ops::store::Store;
 
 mod append;
 mod pack;
@@ -32,9 +30,7 @@ mod tree;
 mod witnessed;
 mod witnessing;
 
-use carbon_ops::verify::{
-    self, Kind, Others, Question, Verdict, cannot_read, file, open, trust, unsigned,
-};
+use carbon_ops::verify::{self, Kind, Others, Question, Verdict, cannot_read, open, unsigned};
 pub(crate) use witnessed::{Witnesses, notices};
 
 /// Faults that are printed; `--json` has up to a thousand.
@@ -46,103 +42,92 @@ const PAYLOAD_FAULT: &str = "record";
 /// Exit code for what could not be checked.
 const COULD_NOT: u8 = 2;
 
-pub(crate) fn run(
-    command: &Ledger,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
+pub(crate) fn run(command: &Ledger, context: &mut Context<'_>) -> Result<u8> {
     match command {
-        Ledger::Init(args) => init(args, &settings, env, out),
-        Ledger::Verify(args) => check(args, &settings, env, out),
-        Ledger::Show(args) => show(args, &settings, out),
-        Ledger::Append(args) if args.profile == Profile::Legacy => {
-            legacy::append(args, &settings, env, out)
-        }
-        Ledger::Append(args) => append::append(args, &settings, env, out),
-        Ledger::Import(args) => legacy::import(args, &settings, env, out),
-        Ledger::Checkpoint(args) => witnessed::checkpoint(args, &settings, env, out),
-        Ledger::LogKey(args) => witnessed::log_key(args, &settings, env, out),
-        Ledger::AuditPack(args) => pack::write(args, &settings, out),
-        Ledger::VerifyPack(args) => pack::check(args, &settings, env, out),
-        Ledger::Seal(args) => seal(args, &settings, env, out),
-        Ledger::Prove(args) => tree::prove(args, &settings, out),
-        Ledger::CheckProof(args) => tree::check_proof(args, &settings, env, out),
-        Ledger::Consistency(args) => tree::consistency(args, &settings, env, out),
-        Ledger::Correct(args) => records::correct(args, &settings, env, out),
-        Ledger::Restate(args) => records::restate(args, &settings, env, out),
-        Ledger::Gap(args) => records::gap(args, &settings, env, out),
-        Ledger::Heartbeat(args) => records::heartbeat(args, &settings, env, out),
+        Ledger::Init(args) => init(args, context),
+        Ledger::Verify(args) => check(args, context),
+        Ledger::Show(args) => show(args, context),
+        Ledger::Append(args) if args.profile == Profile::Legacy => legacy::append(args, context),
+        Ledger::Append(args) => append::append(args, context),
+        Ledger::Import(args) => legacy::import(args, context),
+        Ledger::Checkpoint(args) => witnessed::checkpoint(args, context),
+        Ledger::LogKey(at) => witnessed::log_key(at, context),
+        Ledger::AuditPack(args) => pack::write(args, context),
+        Ledger::VerifyPack(args) => pack::check(args, context),
+        Ledger::Seal(at) => seal(at, context),
+        Ledger::Prove(args) => tree::prove(args, context),
+        Ledger::CheckProof(args) => tree::check_proof(args, context),
+        Ledger::Consistency(args) => tree::consistency(args, context),
+        Ledger::Correct(args) => records::correct(args, context),
+        Ledger::Restate(args) => records::restate(args, context),
+        Ledger::Gap(args) => records::gap(args, context),
+        Ledger::Heartbeat(args) => records::heartbeat(args, context),
     }
 }
 
-fn init(args: &LedgerInit, settings: &Settings, env: &Env, out: &mut impl Write) -> Result<u8> {
-    let store = Store::of(settings, env)?.at(args.path.as_deref());
+fn init(args: &LedgerInit, context: &mut Context<'_>) -> Result<u8> {
+    let store = context.store(args.at.path.as_deref())?;
     let (key, _) = store.key(true)?;
     let founding = Founding { durability: args.durability, ..Founding::default() };
-    match store.make(&key, &founding)? {
-        Some(_) if args.json => {
-            let public = key.public_key();
-            let report = json!({ "schema_version": 1, "ledger": store.ledger.display().to_string(),
-                "key": store.key.display().to_string(), "public_key": public.to_hex(),
-                "fingerprint": public.fingerprint(), "durability": args.durability.to_string() });
-            writeln!(out, "{report:#}")?;
-        }
-        Some(notice) => writeln!(out, "{notice}")?,
-        None => bail!("there is a ledger in {} already", store.ledger.display()),
+    let Some(notice) = store.make(&key, &founding)? else {
+        bail!("there is a ledger in {} already", store.ledger.display());
+    };
+    if args.at.output.json {
+        let public = key.public_key();
+        context.report(json!({ "ledger": store.ledger.display().to_string(),
+            "key": store.key.display().to_string(), "public_key": public.to_hex(),
+            "fingerprint": public.fingerprint(), "durability": args.durability.to_string() }))?;
+    } else {
+        writeln!(context.out, "{notice}")?;
     }
     Ok(0)
 }
 
-fn seal(args: &LedgerSeal, settings: &Settings, env: &Env, out: &mut impl Write) -> Result<u8> {
-    let store = Store::of(settings, env)?.at(args.path.as_deref());
-    if !store.exists() {
-        return Err(Fault::NoLedger { path: store.ledger }.into());
-    }
+fn seal(at: &AtLedger, context: &mut Context<'_>) -> Result<u8> {
+    let store = context.existing(at.path.as_deref())?;
     let keyring = store.keyring()?;
     let mut opened = store.open(&keyring)?;
     // What is sealed can be proven, and its loss is proven by the checkpoint.
     opened.checkpoint()?;
-    let sealed = opened.seal()?;
-    if args.json {
-        let report = json!({ "schema_version": 1, "ledger": store.ledger.display().to_string(),
-            "segment": sealed.map(SegmentName::path) });
-        writeln!(out, "{report:#}")?;
-        return Ok(0);
-    }
-    match sealed {
-        Some(segment) => writeln!(out, "sealed {}", store.ledger.join(segment.path()).display())?,
-        None => writeln!(out, "nothing was appended since the last segment was sealed")?,
+    let sealed = opened.seal()?.map(SegmentName::path);
+    if at.output.json {
+        context
+            .report(json!({ "ledger": store.ledger.display().to_string(), "segment": sealed }))?;
+    } else if let Some(segment) = sealed {
+        writeln!(context.out, "sealed {}", store.ledger.join(segment).display())?;
+    } else {
+        writeln!(context.out, "nothing was appended since the last segment was sealed")?;
     }
     Ok(0)
 }
 
-fn check(args: &LedgerVerify, settings: &Settings, env: &Env, out: &mut impl Write) -> Result<u8> {
-    let path = file(args.path.as_deref(), settings)?;
-    let trust = trust(args.trust.as_deref(), settings, env)?;
+fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
+    let path = context.ledger_file(args.path.as_deref())?;
+    let checks = &args.checks;
+    let trust = context.trust(&checks.trusted)?;
     if args.profile == Profile::Legacy {
-        return legacy::check(args, &path, &trust, out);
+        return legacy::check(args, &path, &trust, context);
     }
     if let Kind::Document(json) = Kind::of(&path)? {
-        return legacy::check_document(&json, &path, &trust, args.json, out);
+        return legacy::check_document(&json, &path, &trust, args.output.json, context);
     }
     let progress = Progress::start("verifying", None);
     let tell = |so_far: SoFar, size| progress.tell_of(so_far.bytes, Some(so_far.lines), size);
     let question = Question {
         trust,
-        since: args.since.as_deref(),
-        policy: args.policy.as_deref(),
+        since: checks.since.as_deref(),
+        policy: checks.quorum.policy.as_deref(),
         imported: args.imported.as_deref(),
-        recompute: args.recompute,
+        recompute: checks.recompute,
         complete: args.complete,
         progress: Some(&tell),
     };
     let verdict = verify::verify(&path, &question)?;
     drop(progress);
-    if args.json {
-        writeln!(out, "{:#}", verdict_json(&verdict)?)?;
+    if args.output.json {
+        context.report(verdict_json(&verdict)?)?;
     } else {
+        let out = &mut context.out;
         let Verdict { report, others, continuity, witnessed, .. } = &verdict;
         write_report(report, others, &path, out)?;
         records::write_continuity(continuity, args.complete, out)?;
@@ -288,8 +273,9 @@ pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result
     Ok(())
 }
 
-fn show(args: &LedgerShow, settings: &Settings, out: &mut impl Write) -> Result<u8> {
-    let path = file(args.path.as_deref(), settings)?;
+fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
+    let path = context.ledger_file(args.path.as_deref())?;
+    let out = &mut context.out;
     verify::refuse_others(&path)?;
     let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
     let mut superseded = records::Superseded::default();

@@ -17,31 +17,30 @@ use serde_json::json;
 use super::ledger::{FAULTS_SHOWN, write_trust_hint};
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
 use crate::commands::progress::{Counted, Progress};
+use crate::context::Context;
 use crate::hints;
 use crate::render::counted;
-use carbon_ops::env::Env;
-use carbon_ops::settings::Settings;
-use carbon_ops::store::{PATIENCE, Store};
-use carbon_ops::verify::{Answer, open, trust};
+use carbon_ops::store::PATIENCE;
+use carbon_ops::verify::{Answer, open};
 
 /// `ledger verify --profile 0.1`: form, order, hashes and signatures.
 pub(super) fn check(
     args: &LedgerVerify,
     path: &Path,
     trust: &Trust,
-    out: &mut impl Write,
+    context: &mut Context<'_>,
 ) -> Result<u8> {
-    if args.recompute {
+    if args.checks.recompute {
         bail!(
             "records of version 0.1 do not carry the inputs that --recompute needs\n\
              hint: verify without it"
         );
     }
     let report = verified(path, trust)?;
-    if args.json {
-        writeln!(out, "{:#}", serde_json::to_value(&report)?)?;
+    if args.output.json {
+        context.report(serde_json::to_value(&report)?)?;
     } else {
-        write_report(&report, path, out)?;
+        write_report(&report, path, &mut context.out)?;
     }
     Ok(hints::exit_code(Answer::of(report.status)))
 }
@@ -52,16 +51,16 @@ pub(super) fn check_document(
     path: &Path,
     trust: &Trust,
     as_json: bool,
-    out: &mut impl Write,
+    context: &mut Context<'_>,
 ) -> Result<u8> {
     let Document { status, fault, key, .. } = legacy::verify_document(json, trust);
     let (fault, fingerprint) = (fault.map(|f| f.to_string()), key.map(PublicKey::fingerprint));
     if as_json {
-        let report = json!({ "schema_version": 1, "profile": "0.1-document", "status": status,
-            "fault": fault, "public_key": key.map(PublicKey::to_hex), "fingerprint": fingerprint });
-        writeln!(out, "{report:#}")?;
+        context.report(json!({ "profile": "0.1-document", "status": status, "fault": fault,
+            "public_key": key.map(PublicKey::to_hex), "fingerprint": fingerprint }))?;
         return Ok(hints::exit_code(Answer::of(status)));
     }
+    let out = &mut context.out;
     let verdict = match status {
         Status::Valid => "VALID",
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
@@ -143,38 +142,29 @@ fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()
 }
 
 /// `ledger append --profile 0.1`: one record from standard input.
-pub(super) fn append(
-    args: &LedgerAppend,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(super) fn append(args: &LedgerAppend, context: &mut Context<'_>) -> Result<u8> {
     let path = args.path.as_deref().context("no ledger file was named")?;
-    let (key, _) = Store::of(settings, env)?.key(false)?;
+    let (key, _) = context.store(None)?.key(false)?;
     let mut json = Vec::new();
     let limit = MAX_LINE_BYTES as u64 + 1;
     std::io::stdin().lock().take(limit).read_to_end(&mut json).context("cannot read the record")?;
     let record = Record::parse(&json)?;
     legacy::append(path, &record, &key, PATIENCE)?;
     let signer = key.public_key().fingerprint();
-    writeln!(out, "appended a record to {}, signed by {signer}", path.display())?;
+    writeln!(context.out, "appended a record to {}, signed by {signer}", path.display())?;
     Ok(0)
 }
 
 /// `ledger import`: a new ledger whose genesis pins the old one.
-pub(super) fn import(
-    args: &LedgerImport,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let trust = trust(args.trust.as_deref(), settings, env)?;
+pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u8> {
+    let trust = context.trust(&args.trusted)?;
     let report = verified(&args.old, &trust)?;
     let old = args.old.display();
     if report.status != Status::Valid && !args.accept_unverified {
-        if args.json {
-            writeln!(out, "{:#}", serde_json::to_value(&report)?)?;
+        if args.output.json {
+            context.report(serde_json::to_value(&report)?)?;
         } else {
+            let out = &mut context.out;
             write_report(&report, &args.old, out)?;
             writeln!(out, "nothing was imported: {old} does not verify")?;
             writeln!(
@@ -185,20 +175,17 @@ pub(super) fn import(
         return Ok(hints::exit_code(Answer::of(report.status)));
     }
     let pin = report.imported();
-    let store = Store::of(settings, env)?.at(Some(&args.into));
+    let store = context.store(Some(&args.into))?;
     let (key, _) = store.key(true)?;
     let founding = Founding { imported: Some(pin.clone()), ..Founding::default() };
     let Some(notice) = store.make(&key, &founding)? else {
         bail!("there is a ledger in {} already\nhint: name a new directory", args.into.display());
     };
-    if args.json {
-        let mut report = serde_json::to_value(&pin)?;
-        if let Some(report) = report.as_object_mut() {
-            report.insert("schema_version".into(), 1.into());
-        }
-        writeln!(out, "{report:#}")?;
+    if args.output.json {
+        context.report(serde_json::to_value(&pin)?)?;
         return Ok(0);
     }
+    let out = &mut context.out;
     writeln!(out, "{notice}")?;
     writeln!(out, "  it continues {old}: {}", words(&report))?;
     writeln!(

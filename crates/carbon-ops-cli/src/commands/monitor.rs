@@ -3,7 +3,6 @@
 //! [`Watch`] says what the host uses and whose it is, [`pace`] when to look, [`table`] how it is shown to people. Nothing is recorded: that is what `run` is for.
 
 use std::io::{IsTerminal as _, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,11 +10,10 @@ use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{self, PowerModel};
 
 use crate::args::{By, Idle, Monitor, Sort};
-use carbon_ops::env::Env;
+use crate::context::Context;
 use carbon_ops::gpus::{Gpus, NvmlLibrary};
 use carbon_ops::measure::AskGovernor;
 use carbon_ops::meter::shares::IdlePolicy;
-use carbon_ops::settings::{Overrides, Settings};
 
 mod pace;
 mod table;
@@ -27,21 +25,16 @@ use pace::{Pace, Signals};
 /// How late it may be noticed that what is watched has ended.
 const NOTICED_WITHIN: Duration = Duration::from_millis(250);
 
-pub(crate) fn run(
-    args: &Monitor,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
+pub(crate) fn run(args: &Monitor, context: &mut Context<'_>) -> Result<u8> {
+    let Context { settings, env, out, .. } = context;
     let mut host = args.host_root.as_ref().map_or_else(HostRoot::real, HostRoot::at);
-    if let Some(root) = &args.powercap_root {
+    if let Some(root) = &args.counters.powercap_root {
         host = host.with_powercap(root);
     }
     let overrides = model::Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
     // Whoever names other files wants those to be read.
-    let other = args.host_root.is_some() || args.powercap_root.is_some();
-    let ask = if other { None } else { AskGovernor::of(&settings) };
+    let other = args.host_root.is_some() || args.counters.powercap_root.is_some();
+    let ask = if other { None } else { AskGovernor::of(settings) };
     // As for `run`: next to counters of a folder, the GPUs of this machine are foreign.
     let nvml = settings.nvml.value.clone().or(other.then_some(NvmlLibrary::Off));
     let gpus = Gpus::find(&host, nvml.as_ref());

@@ -19,7 +19,7 @@ use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
 use carbon_ops::price::{self, Ids, Shared};
 use carbon_ops::proof::canonical::{Object, object_to_canonical};
 use carbon_ops::record::Record;
-use carbon_ops::settings::{self, Settings};
+use carbon_ops::settings::Settings;
 use carbon_ops::sources::Name;
 use carbon_ops::store::{Opened, Store, payload};
 use carbon_ops::supervise::{self, Supervisor};
@@ -29,6 +29,7 @@ use carbon_ops::witnesses::Signed;
 use crate::args::Run;
 use crate::commands::estimate::reserved_of;
 use crate::commands::ledger::{Witnesses, notices};
+use crate::context::Context;
 use crate::render::describe;
 use crate::summary::{Stored, summary};
 
@@ -64,13 +65,9 @@ struct Plan {
 }
 
 /// Runs the command. Whatever goes wrong before it starts is exit code 125.
-pub(crate) fn run(
-    args: &Run,
-    env: &Env,
-    config: Option<&Path>,
-    err: &mut impl Write,
-) -> Result<u8> {
-    let mut plan = plan(args, env, config)?;
+pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
+    let mut plan = plan(args, context)?;
+    let Context { env, err, .. } = context;
     let keyring = plan.store.as_ref().map(Store::keyring).transpose()?;
     let mut ledger = match (&plan.store, &keyring) {
         (Some(store), Some(keyring)) => Some(store.open(keyring)?),
@@ -168,15 +165,10 @@ fn hint_at_json(args: &Run, err: &mut impl Write) {
     }
 }
 
-fn plan(args: &Run, env: &Env, config: Option<&Path>) -> Result<Plan> {
-    let overrides = settings::Overrides {
-        region: args.region.clone(),
-        pue: args.pue.clone(),
-        ledger: args.ledger.clone(),
-    };
-    let settings = Settings::resolve(env, config, &overrides)?;
+fn plan(args: &Run, context: &Context<'_>) -> Result<Plan> {
+    let settings = context.settings.clone();
     let mut host_root = HostRoot::real();
-    if let Some(root) = &args.powercap_root {
+    if let Some(root) = &args.counters.powercap_root {
         host_root = host_root.with_powercap(root);
     }
     let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
@@ -189,7 +181,7 @@ fn plan(args: &Run, env: &Env, config: Option<&Path>) -> Result<Plan> {
         }),
     };
     let shared = Shared {
-        labels: labels(&args.labels)?,
+        labels: labels(&args.labels.labels)?,
         missing: settings.missing_policy.value.unwrap_or_default(),
         reserved: reserved_of(&args.hardware),
         ..Shared::default()
@@ -200,13 +192,14 @@ fn plan(args: &Run, env: &Env, config: Option<&Path>) -> Result<Plan> {
         zones::Place::parse(region)
             .with_context(|| format!("region from {}", settings.region.origin))?;
     }
-    let sources = args.providers.iter().map(|name| Name::parse(name)).collect::<Result<_>>()?;
+    let sources = args.grid.providers.clone();
     let json = args.json.as_deref().map(Target::open).transpose()?;
-    let store = if args.no_ledger { None } else { Some(Store::of(&settings, env)?) };
-    let governor = args.powercap_root.is_none().then(|| AskGovernor::of(&settings)).flatten();
+    let store = if args.no_ledger { None } else { Some(context.store(None)?) };
+    let governor =
+        args.counters.powercap_root.is_none().then(|| AskGovernor::of(&settings)).flatten();
     let nvml = settings.nvml.value.clone();
     // Next to counters of a folder, the GPUs of this machine are as foreign as its governor.
-    let nvml = nvml.or(args.powercap_root.is_some().then_some(NvmlLibrary::Off));
+    let nvml = nvml.or(args.counters.powercap_root.is_some().then_some(NvmlLibrary::Off));
     let witnesses = Witnesses::of(&settings);
     Ok(Plan {
         settings,

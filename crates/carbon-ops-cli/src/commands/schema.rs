@@ -4,9 +4,10 @@ use anyhow::Result;
 use carbon_ops::record;
 
 use crate::args::Schema;
+use crate::context::Context;
 
-pub(crate) fn run(_args: &Schema, out: &mut impl std::io::Write) -> Result<u8> {
+pub(crate) fn run(_args: &Schema, context: &mut Context<'_>) -> Result<u8> {
     let schema = record::schema();
-    writeln!(out, "{schema:#}")?;
+    writeln!(context.out, "{schema:#}")?;
     Ok(0)
 }

@@ -4,7 +4,7 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::ledger::keys::{KeyOrigin, create_secret, load_secret};
@@ -13,7 +13,8 @@ use carbon_ops::proof::note::{KeyKind, VerifierKey};
 use carbon_ops::proof::text;
 use serde_json::json;
 
-use crate::args::{Witness, WitnessInit, WitnessServe};
+use crate::args::{Witness, WitnessHome, WitnessInit, WitnessServe};
+use crate::context::Context;
 use carbon_ops::env::Env;
 
 mod server;
@@ -21,40 +22,41 @@ mod server;
 /// The key in the witness's directory, unless another is named.
 const KEY_FILE: &str = "key.pem";
 
-pub(crate) fn run(command: &Witness, out: &mut impl Write) -> Result<u8> {
+pub(crate) fn run(command: &Witness, context: &mut Context<'_>) -> Result<u8> {
     match command {
-        Witness::Init(args) => init(args, out),
-        Witness::Serve(args) => serve(args, out),
+        Witness::Init(args) => init(args, context),
+        Witness::Serve(args) => serve(args, context),
     }
 }
 
-fn init(args: &WitnessInit, out: &mut impl Write) -> Result<u8> {
-    let path = key_path(args.key.as_deref(), &args.dir);
-    if DirState::key_of(&args.dir)?.is_some() && !path.exists() {
+fn init(args: &WitnessInit, context: &mut Context<'_>) -> Result<u8> {
+    let dir = &args.home.dir;
+    let path = key_path(&args.home);
+    if DirState::key_of(dir)?.is_some() && !path.exists() {
         bail!(
             "{} is the directory of a witness whose key {} is gone\nhint: restore the key; a new one \
              is a new witness and needs a new directory",
-            args.dir.display(),
+            dir.display(),
             path.display()
         );
     }
     let (secret, origin) = create_secret(&path, &Env::random()?)?;
     let key = named(&args.name, secret.public_key())?;
-    let made = DirState::create(&args.dir, &key)?;
-    if args.json {
-        let report = json!({ "schema_version": 1, "verifier_key": key.to_string(),
-            "dir": args.dir.display().to_string(), "key": path.display().to_string(),
-            "made": made, "key_made": origin != KeyOrigin::Existing });
-        writeln!(out, "{report:#}")?;
+    let made = DirState::create(dir, &key)?;
+    if args.home.output.json {
+        context.report(json!({ "verifier_key": key.to_string(),
+            "dir": dir.display().to_string(), "key": path.display().to_string(),
+            "made": made, "key_made": origin != KeyOrigin::Existing }))?;
     } else {
-        writeln!(out, "{key}")?;
+        writeln!(context.out, "{key}")?;
     }
     Ok(0)
 }
 
-fn serve(args: &WitnessServe, out: &mut impl Write) -> Result<u8> {
-    let secret = load_secret(&key_path(args.key.as_deref(), &args.dir))?;
-    let name = match (&args.name, DirState::key_of(&args.dir)?) {
+fn serve(args: &WitnessServe, context: &mut Context<'_>) -> Result<u8> {
+    let secret = load_secret(&key_path(&args.home))?;
+    let (dir, out) = (&args.home.dir, &mut context.out);
+    let name = match (&args.name, DirState::key_of(dir)?) {
         (Some(name), _) => name.clone(),
         (None, Some(key)) => key.name().to_owned(),
         // Opening the directory says what is wrong with it.
@@ -62,13 +64,13 @@ fn serve(args: &WitnessServe, out: &mut impl Write) -> Result<u8> {
     };
     let key = named(&name, secret.public_key())?;
     let logs = logs(args)?;
-    let state = DirState::open(&args.dir, &key)?;
+    let state = DirState::open(dir, &key)?;
     let witness = LedgerWitness::new(&name, Box::new(secret), logs, state);
     let witness = witness.context("the name cannot be a key's")?;
     let cannot = || format!("cannot listen on {}", args.listen);
     let listener = TcpListener::bind(args.listen).with_context(cannot)?;
     let url = format!("http://{}", listener.local_addr().with_context(cannot)?);
-    if args.json {
+    if args.home.output.json {
         let logs: Vec<&str> = witness.origins().collect();
         let report = json!({ "schema_version": 1, "verifier_key": key.to_string(), "logs": logs,
             "url": url });
@@ -85,8 +87,8 @@ fn serve(args: &WitnessServe, out: &mut impl Write) -> Result<u8> {
     Ok(0)
 }
 
-fn key_path(given: Option<&Path>, dir: &Path) -> PathBuf {
-    given.map_or_else(|| dir.join(KEY_FILE), Path::to_owned)
+fn key_path(home: &WitnessHome) -> PathBuf {
+    home.key.clone().unwrap_or_else(|| home.dir.join(KEY_FILE))
 }
 
 fn named(name: &str, key: carbon_ops::ledger::keys::PublicKey) -> Result<VerifierKey> {

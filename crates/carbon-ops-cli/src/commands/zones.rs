@@ -2,18 +2,18 @@
 //!
 //! Out of scope: zones that only a provider knows; those are typed as `provider:id`.
 
-use std::io::Write;
-
 use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::LEVEL;
 use carbon_ops::grid::{Place, Row, Want, zones};
 use serde_json::json;
 
 use crate::args::Zones;
+use crate::context::Context;
 use crate::render::plain;
 
 /// Exit code 0; an error when nothing matches.
-pub(crate) fn run(args: &Zones, out: &mut impl Write) -> Result<u8> {
+pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
+    let out = &mut context.out;
     let wanted = args.text.as_deref().unwrap_or_default().to_lowercase();
     let mut found = false;
     for zone in zones::built_in() {

@@ -2,28 +2,19 @@
 //!
 //! Out of scope: whether the record was signed (`ledger verify`).
 
-use std::io::Write;
-use std::path::Path;
-
 use anyhow::Result;
-use carbon_ops::env::Env;
 use carbon_ops::recompute::{Recomputed, check, read};
-use carbon_ops::settings::{Overrides, Settings};
 use carbon_ops::verify::unsigned;
 use serde_json::json;
 
+use crate::context::Context;
+
 /// Exit code 0 when all numbers come out again, 1 when one does not; 2 when they do, and an answer that
 /// the slots came in is not kept any more. An error is 2, too.
-pub(super) fn run(
-    of: &str,
-    json: bool,
-    env: &Env,
-    config: Option<&Path>,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let settings = Settings::resolve(env, config, &Overrides::default())?;
-    let payload = unsigned(read(of, &settings)?);
-    let (derived, difference) = match check(&payload, &settings) {
+pub(super) fn run(of: &str, json: bool, context: &mut Context<'_>) -> Result<u8> {
+    let Context { settings, out, .. } = context;
+    let payload = unsigned(read(of, settings)?);
+    let (derived, difference) = match check(&payload, settings) {
         Ok(derived) => (derived, None),
         Err(error) => (Recomputed::default(), Some(format!("{error:#}"))),
     };

@@ -15,12 +15,11 @@ use jiff::Timestamp;
 
 use super::too_long;
 use crate::args::{Estimate, InputFormat, OnError};
+use crate::context::Context;
 use crate::render::describe;
 use carbon_ops::bytes;
-use carbon_ops::env::Env;
 use carbon_ops::price::{Pricer, Quote, Span};
 use carbon_ops::row::{Columns, LINE_BYTES_MAX, Row};
-use carbon_ops::settings::Settings;
 use carbon_ops::store::{Keyring, Store};
 
 /// Longest compact row.
@@ -42,9 +41,7 @@ const IN_BYTES: usize = 1 << 18;
 pub(super) fn run(
     args: &Estimate,
     pricer: &mut Pricer<'_>,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
+    context: &mut Context<'_>,
 ) -> Result<u8> {
     let mut input = io::BufReader::with_capacity(IN_BYTES, io::stdin().lock());
     // A byte order mark, which some programs begin a file with.
@@ -55,8 +52,7 @@ pub(super) fn run(
         InputFormat::Auto => sniffed(&mut input)?,
         given => given,
     };
-    let keyring =
-        args.ledger.as_deref().map(|ledger| keyring(ledger, settings, env)).transpose()?;
+    let keyring = args.ledger.as_deref().map(|ledger| keyring(ledger, context)).transpose()?;
     let sink = match keyring {
         Some((store, keyring)) => Sink::Ledger(Box::new(Signing::open(&store, keyring)?)),
         None if args.records => Sink::Records,
@@ -64,7 +60,7 @@ pub(super) fn run(
     };
     let mut stream = Stream {
         pricer,
-        out,
+        out: &mut context.out,
         sink,
         on_error: args.on_error,
         buffer: Vec::with_capacity(2 * OUT_BYTES),
@@ -90,20 +86,15 @@ fn sniffed(input: &mut impl BufRead) -> Result<InputFormat> {
     })
 }
 
-fn keyring(ledger: &Path, settings: &Settings, env: &Env) -> Result<(Store, Keyring)> {
-    let store = Store::of(settings, env)?.at(Some(ledger));
+fn keyring(ledger: &Path, context: &Context<'_>) -> Result<(Store, Keyring)> {
+    let store = context.store(Some(ledger))?;
     let keyring = store.keyring()?;
     Ok((store, keyring))
 }
 
 /// Signs one record.
-pub(super) fn sign(
-    ledger: &Path,
-    record: &Record,
-    settings: &Settings,
-    env: &Env,
-) -> Result<Vec<u8>> {
-    let (store, keyring) = keyring(ledger, settings, env)?;
+pub(super) fn sign(ledger: &Path, record: &Record, context: &Context<'_>) -> Result<Vec<u8>> {
+    let (store, keyring) = keyring(ledger, context)?;
     let mut opened = store.open(&keyring)?;
     let appended = opened.append_object(object(record, &mut Vec::new())?)?;
     opened.checkpoint_if_due()?;

@@ -21,10 +21,9 @@ use super::COULD_NOT;
 use super::witnessed::Witnesses;
 use super::witnessing::Witnessing;
 use crate::args::LedgerAppend;
+use crate::context::Context;
 use crate::render::{counted, describe};
 use carbon_ops::env::Env;
-use carbon_ops::settings::Settings;
-use carbon_ops::store::Store;
 use carbon_ops::verify::{Owner, check_payload};
 
 /// As many lines may be under way as one submitter may have.
@@ -40,15 +39,10 @@ const PROGRESS: Duration = Duration::from_secs(1);
 /// What became of a line when it was submitted, with its number from 1.
 type Submitted = (u64, Result<Ticket, String>);
 
-pub(super) fn append(
-    args: &LedgerAppend,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let store = Store::of(settings, env)?.at(args.path.as_deref());
+pub(super) fn append(args: &LedgerAppend, context: &mut Context<'_>) -> Result<u8> {
+    let store = context.store(args.path.as_deref())?;
     let (pipeline, notices) = store.pipeline(store.keyring()?)?;
-    let mut err = std::io::stderr();
+    let Context { settings, out, err, .. } = context;
     for notice in notices {
         let _ = writeln!(err, "carbon-ops: {notice}");
     }
@@ -62,7 +56,7 @@ pub(super) fn append(
         .spawn(move || submit_all(&submitter, &tell))
         .context("cannot start a thread")?;
     let mut told = Told { json: args.json, ..Told::default() };
-    told.all(&lines, out, &mut err)?;
+    told.all(&lines, out, err)?;
     pipeline.close()?;
     if let Some(witnessing) = witnessing {
         // All is stored and signed for; a witness that takes its time keeps nobody waiting but this.
@@ -130,7 +124,7 @@ impl Told {
         &mut self,
         lines: &Receiver<Result<Submitted>>,
         out: &mut impl Write,
-        err: &mut std::io::Stderr,
+        err: &mut dyn Write,
     ) -> Result<()> {
         loop {
             let next = if let Ok(next) = lines.try_recv() {
@@ -177,16 +171,16 @@ impl Told {
         Ok(())
     }
 
-    fn refuse(&mut self, number: u64, reason: &str, err: &mut std::io::Stderr) {
+    fn refuse(&mut self, number: u64, reason: &str, err: &mut dyn Write) {
         self.refused += 1;
         let _ = writeln!(err, "carbon-ops: line {number} was not appended: {reason}");
     }
 
     /// Only where a person looks on, and not before it has become long.
-    fn progress(&mut self, err: &mut std::io::Stderr) {
+    fn progress(&mut self, err: &mut dyn Write) {
         let now = Env::monotonic();
         let since = *self.reported_at.get_or_insert(now);
-        if now.saturating_sub(since) >= PROGRESS && err.is_terminal() {
+        if now.saturating_sub(since) >= PROGRESS && std::io::stderr().is_terminal() {
             self.reported_at = Some(now);
             let appended = counted(self.appended, "record", "records");
             let _ = writeln!(err, "carbon-ops: {appended} appended so far");

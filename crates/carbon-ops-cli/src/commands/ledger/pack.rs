@@ -16,21 +16,14 @@ use super::{row, write_trust_hint};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::progress::{Counted, Progress};
+use crate::context::Context;
 use crate::hints;
 use crate::render::plain;
-use carbon_ops::env::Env;
 use carbon_ops::pack::{Question, Since, Verdict};
-use carbon_ops::settings::Settings;
-use carbon_ops::verify::{
-    self, Others, file, read_checkpoint, read_policy, read_policy_bytes, trust,
-};
+use carbon_ops::verify::{self, Others, read_checkpoint, read_policy, read_policy_bytes};
 
-pub(super) fn write(
-    args: &LedgerAuditPack,
-    settings: &Settings,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let path = file(args.path.as_deref(), settings)?;
+pub(super) fn write(args: &LedgerAuditPack, context: &mut Context<'_>) -> Result<u8> {
+    let path = context.ledger_file(args.at.path.as_deref())?;
     let stored = path.with_file_name(CHECKPOINT_FILE);
     if !stored.exists() {
         bail!(
@@ -69,7 +62,7 @@ pub(super) fn write(
         let rewritten =
             matches!(error.downcast_ref::<PackError>(), Some(PackError::Contradiction { .. }));
         if rewritten {
-            writeln!(out, "{}: {error}", path.display())?;
+            writeln!(context.out, "{}: {error}", path.display())?;
             return Ok(REWRITTEN);
         }
         return Err(error.context(format!("no pack of {} was written", path.display())));
@@ -77,27 +70,22 @@ pub(super) fn write(
     let Some(Packed { entries, bytes, .. }) = packed else { bail!("no pack was written") };
     let name = args.out.display();
     let size = Checkpoint::of_note(&checkpoint)?.size;
-    if args.json {
-        let report = json!({ "schema_version": 1, "file": name.to_string(), "entries": entries,
-            "size": size, "bytes": bytes });
-        writeln!(out, "{report:#}")?;
+    if args.at.output.json {
+        context.report(json!({ "file": name.to_string(), "entries": entries, "size": size,
+            "bytes": bytes }))?;
     } else {
-        writeln!(out, "{name}: {entries} of {size} lines, {bytes} bytes")?;
+        writeln!(context.out, "{name}: {entries} of {size} lines, {bytes} bytes")?;
     }
     Ok(0)
 }
 
-pub(super) fn check(
-    args: &LedgerVerifyPack,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Result<u8> {
+    let checks = &args.checks;
     let question = Question {
-        trust: trust(args.trust.as_deref(), settings, env)?,
-        since: args.since.as_deref(),
-        policy: args.policy.as_deref(),
-        recompute: args.recompute,
+        trust: context.trust(&checks.trusted)?,
+        since: checks.since.as_deref(),
+        policy: checks.quorum.policy.as_deref(),
+        recompute: checks.recompute,
     };
     let cannot = || format!("cannot read {}", args.file.display());
     let file = File::open(&args.file).with_context(cannot)?;
@@ -105,13 +93,13 @@ pub(super) fn check(
     let progress = Progress::start("verifying", Some(total));
     let reader = BufReader::with_capacity(1 << 20, Counted::new(file, &progress));
     let mut each = |object: &Object| {
-        if args.show { show(object, args.json, out) } else { Ok(()) }
+        if args.show { show(object, args.output.json, &mut context.out) } else { Ok(()) }
     };
     let verdict = carbon_ops::pack::verify(reader, &question, &mut each).with_context(cannot)?;
     drop(progress);
     let code = hints::exit_code(verdict.answer());
     let Verdict { report, others, witnessed, since, .. } = &verdict;
-    if args.json {
+    if args.output.json {
         let mut json = serde_json::to_value(report)?;
         if let Some(object) = json.as_object_mut() {
             object.insert("newer_records".into(), others.newer.into());
@@ -123,9 +111,10 @@ pub(super) fn check(
         if let Some(witnessed) = witnessed {
             insert_into(witnessed, &mut json);
         }
-        writeln!(out, "{json:#}")?;
+        context.report(json)?;
         return Ok(code);
     }
+    let out = &mut context.out;
     write_report(args, report, others, out)?;
     witnessed.iter().try_for_each(|witnessed| super::witnessed::write(witnessed, out))?;
     since.iter().try_for_each(|since| write_since(*since, out))?;
@@ -185,7 +174,7 @@ fn write_report(
     if others.foreign > 0 {
         writeln!(out, "  {} signed entries of other programs, not looked into", others.foreign)?;
     }
-    if report.claimed_policy.is_some() && args.policy.is_none() {
+    if report.claimed_policy.is_some() && args.checks.quorum.policy.is_none() {
         writeln!(out, "  it carries a policy, which was not used: give yours with --policy")?;
     }
     Ok(())

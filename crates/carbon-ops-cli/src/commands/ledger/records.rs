@@ -18,22 +18,15 @@ use carbon_ops::record::continuity::{self};
 use carbon_ops::record::timestamp;
 use serde_json::json;
 
-use crate::args::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
+use crate::args::{AtLedger, LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
+use crate::context::Context;
 use crate::render::{counted, plain};
-use carbon_ops::env::Env;
-use carbon_ops::settings::Settings;
-use carbon_ops::store::Store;
 use carbon_ops::verify::{Answer, check_payload};
 
 /// Silences and the like that are printed; `--json` has up to a thousand.
 const SHOWN: usize = 5;
 
-pub(super) fn correct(
-    args: &LedgerCorrect,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(super) fn correct(args: &LedgerCorrect, context: &mut Context<'_>) -> Result<u8> {
     let outcome = match &args.replacement {
         Some(file) => Outcome::Replaced(replacement(file)?),
         None => Outcome::Retracted,
@@ -41,20 +34,20 @@ pub(super) fn correct(
     let wanted = Amendment {
         corrects: args.seq,
         reason: args.reason,
-        note: args.note.clone(),
+        note: args.remark.note.clone(),
         outcome,
         restatement: args.restatement,
     };
-    let store = Store::of(settings, env)?.at(args.path.as_deref());
+    let store = context.store(args.remark.at.path.as_deref())?;
     let keyring = store.keyring()?;
     let mut opened = store.open(&keyring)?;
     let (ledger, now) = opened.ledger();
     let appended = ledger.correct(wanted, now)?;
     opened.checkpoint_if_due()?;
-    if args.json {
-        return write_json(&appended, ("corrects", args.seq.into()), out);
+    if args.remark.at.output.json {
+        return write_json(&appended, ("corrects", args.seq.into()), context);
     }
-    writeln!(out, "entry {} corrects entry {}", appended.seq, args.seq)?;
+    writeln!(context.out, "entry {} corrects entry {}", appended.seq, args.seq)?;
     Ok(0)
 }
 
@@ -81,12 +74,7 @@ fn replacement(path: &Path) -> Result<Object> {
     Ok(payload)
 }
 
-pub(super) fn restate(
-    args: &LedgerRestate,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(super) fn restate(args: &LedgerRestate, context: &mut Context<'_>) -> Result<u8> {
     let changes = args.change.chunks_exact(3).filter_map(|change| match change {
         [subject, before, after] => {
             Some(Change { subject: subject.clone(), before: before.clone(), after: after.clone() })
@@ -106,21 +94,21 @@ pub(super) fn restate(
     let record = Control::Restatement(Restatement {
         scope: args.records.clone(),
         reason: args.reason,
-        note: args.note.clone(),
+        note: args.remark.note.clone(),
         changes: changes.collect(),
         totals: totals.collect::<BTreeMap<_, _>>(),
         period,
     });
-    let appended = append(args.path.as_deref(), settings, env, |_| Ok(record))?;
+    let appended = append(context, &args.remark.at, |_| Ok(record))?;
     let seq = appended.seq;
-    if args.json {
+    if args.remark.at.output.json {
         let records = match &args.records {
             Scope::Range { first, last } => json!({ "first": first, "last": last }),
             Scope::List(list) => json!(list),
         };
-        return write_json(&appended, ("restates", records), out);
+        return write_json(&appended, ("restates", records), context);
     }
-    writeln!(out, "entry {seq} restates {}", scope_text(&args.records))?;
+    writeln!(context.out, "entry {seq} restates {}", scope_text(&args.records))?;
     Ok(0)
 }
 
@@ -141,12 +129,7 @@ fn scope_text(scope: &Scope) -> String {
     }
 }
 
-pub(super) fn gap(
-    args: &LedgerGap,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(super) fn gap(args: &LedgerGap, context: &mut Context<'_>) -> Result<u8> {
     let mut domains = args.domain.clone();
     domains.sort();
     domains.dedup();
@@ -154,39 +137,35 @@ pub(super) fn gap(
         from_ts: timestamp(args.from),
         to_ts: timestamp(args.to),
         reason: args.reason,
-        note: args.note.clone(),
+        note: args.remark.note.clone(),
         host_id: args.host.clone(),
         domains: (!domains.is_empty()).then_some(domains),
         bound_uj: args.bound_uj,
     });
-    let appended = append(args.path.as_deref(), settings, env, |_| Ok(record))?;
-    if args.json {
+    let appended = append(context, &args.remark.at, |_| Ok(record))?;
+    if args.remark.at.output.json {
         let gap = json!({ "from_ts": timestamp(args.from), "to_ts": timestamp(args.to) });
-        return write_json(&appended, ("gap", gap), out);
+        return write_json(&appended, ("gap", gap), context);
     }
-    writeln!(out, "entry {} tells of the gap", appended.seq)?;
+    writeln!(context.out, "entry {} tells of the gap", appended.seq)?;
     Ok(0)
 }
 
-pub(super) fn heartbeat(
-    args: &LedgerHeartbeat,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub(super) fn heartbeat(args: &LedgerHeartbeat, context: &mut Context<'_>) -> Result<u8> {
     let seconds = args.interval.as_secs();
     if args.interval.subsec_nanos() != 0 {
         bail!("an interval is a whole number of seconds");
     }
     let mut due = None;
-    let appended = append(args.path.as_deref(), settings, env, |now| {
+    let appended = append(context, &args.at, |now| {
         let heartbeat = Heartbeat::at(now, seconds)?;
         due.clone_from(&heartbeat.next_by);
         Ok(Control::Heartbeat(heartbeat))
     })?;
-    if args.json {
-        return write_json(&appended, ("next_by", due.into()), out);
+    if args.at.output.json {
+        return write_json(&appended, ("next_by", due.into()), context);
     }
+    let out = &mut context.out;
     match due {
         Some(due) => writeln!(out, "entry {}: the next one is due by {due}", appended.seq)?,
         None => writeln!(out, "entry {}: no next one is promised", appended.seq)?,
@@ -198,22 +177,20 @@ pub(super) fn heartbeat(
 fn write_json(
     appended: &Appended,
     (name, about): (&str, serde_json::Value),
-    out: &mut impl Write,
+    context: &mut Context<'_>,
 ) -> Result<u8> {
     let (seq, hash) = (appended.seq, appended.hash.to_string());
-    let report = json!({ "schema_version": 1, "seq": seq, "hash": hash, name: about });
-    writeln!(out, "{report:#}")?;
+    context.report(json!({ "seq": seq, "hash": hash, name: about }))?;
     Ok(0)
 }
 
 /// Appends a record of the ledger's own, made for the time that it is given.
 fn append(
-    path: Option<&Path>,
-    settings: &Settings,
-    env: &Env,
+    context: &Context<'_>,
+    at: &AtLedger,
     record: impl FnOnce(jiff::Timestamp) -> Result<Control>,
 ) -> Result<Appended> {
-    let store = Store::of(settings, env)?.at(path);
+    let store = context.store(at.path.as_deref())?;
     let keyring = store.keyring()?;
     let mut opened = store.open(&keyring)?;
     let (ledger, now) = opened.ledger();

@@ -15,17 +15,16 @@ use serde_json::json;
 
 use super::{COULD_NOT, row, write_trust_hint};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
+use crate::context::Context;
 use crate::hints;
 use crate::{REWRITTEN, render::plain};
-use carbon_ops::env::Env;
 use carbon_ops::proof::text;
 use carbon_ops::prove::{believe, open};
-use carbon_ops::settings::Settings;
-use carbon_ops::verify::{Answer, file, read_checkpoint, read_limited, read_policy, trust};
+use carbon_ops::verify::{Answer, read_checkpoint, read_limited, read_policy};
 use carbon_ops::witnessed::Witnessed;
 
-pub(super) fn prove(args: &LedgerProve, settings: &Settings, out: &mut impl Write) -> Result<u8> {
-    let path = file(args.path.as_deref(), settings)?;
+pub(super) fn prove(args: &LedgerProve, context: &mut Context<'_>) -> Result<u8> {
+    let path = context.ledger_file(args.at.path.as_deref())?;
     let seq = args.seq;
     let proof = carbon_ops::prove::prove(&path, seq)?;
     let checkpoint = Checkpoint::of_note(&proof.checkpoint)?;
@@ -34,27 +33,21 @@ pub(super) fn prove(args: &LedgerProve, settings: &Settings, out: &mut impl Writ
         let cannot = || format!("cannot write {}", file.display());
         fs::write(file, &text).with_context(cannot)?;
     }
-    if args.json {
+    if args.at.output.json {
         let file = args.out.as_ref().map(|file| file.display().to_string());
         let proof = file.is_none().then_some(&text);
-        let report = json!({ "schema_version": 1, "seq": seq, "tree_size": checkpoint.size,
+        context.report(json!({ "seq": seq, "tree_size": checkpoint.size,
             "ledger_id": checkpoint.ledger_id.to_string(), "root": checkpoint.root.to_string(),
-            "bytes": text.len(), "file": file, "proof": proof });
-        writeln!(out, "{report:#}")?;
+            "bytes": text.len(), "file": file, "proof": proof }))?;
     } else if args.out.is_none() {
-        write!(out, "{text}")?;
+        write!(context.out, "{text}")?;
     }
     Ok(0)
 }
 
-pub(super) fn check_proof(
-    args: &LedgerCheckProof,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let trust = trust(args.trust.as_deref(), settings, env)?;
-    let policy = args.policy.as_deref().map(read_policy).transpose()?;
+pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) -> Result<u8> {
+    let trust = context.trust(&args.trusted)?;
+    let policy = args.quorum.policy.as_deref().map(read_policy).transpose()?;
     let name = args.file.display();
     let bytes =
         read_limited(&args.file, MAX_PROOF_BYTES).with_context(|| format!("cannot read {name}"))?;
@@ -72,8 +65,8 @@ pub(super) fn check_proof(
         witnessed.map(|(policy, (_, proof))| Witnessed::of(&policy, Some(&proof.checkpoint)));
     let code = hints::exit_code(answer.and_witnessed(witnessed.as_ref()));
     let proven = proven.map(|(proven, _)| proven);
-    if args.json {
-        let mut report = json!({ "schema_version": 1, "status": status, "reason": reason });
+    if args.output.json {
+        let mut report = json!({ "status": status, "reason": reason });
         if let Some(proven) = &proven {
             tell_proven(proven, &mut report)?;
         }
@@ -83,9 +76,10 @@ pub(super) fn check_proof(
         if let Some(witnessed) = &witnessed {
             super::witnessed::insert_into(witnessed, &mut report);
         }
-        writeln!(out, "{report:#}")?;
+        context.report(report)?;
         return Ok(code);
     }
+    let out = &mut context.out;
     let verdict = if code == COULD_NOT { "NOT CHECKED" } else { "NOT PROVEN" };
     match (&proven, reason) {
         (Some(proven), _) => {
@@ -123,17 +117,12 @@ fn tell_proven(proven: &Proven, report: &mut serde_json::Value) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn consistency(
-    args: &LedgerConsistency,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let path = file(args.path.as_deref(), settings)?;
+pub(super) fn consistency(args: &LedgerConsistency, context: &mut Context<'_>) -> Result<u8> {
+    let path = context.ledger_file(args.at.path.as_deref())?;
     let cannot = || format!("cannot read {}", path.display());
     let (old, new) = (Size::read(&args.old)?, Size::read(&args.new)?);
     let there = open(&path)?.size().with_context(cannot)?;
-    let trust = trust(args.trust.as_deref(), settings, env)?;
+    let trust = context.trust(&args.trusted)?;
     let mut roots = Vec::new();
     for (size, given) in [(&old, &args.old), (&new, &args.new)] {
         if let Some((checkpoint, note)) = &size.signed {
@@ -143,13 +132,13 @@ pub(super) fn consistency(
         if size.lines > there {
             let reason = format!("{} has {there} lines, fewer than {}", path.display(), size.lines);
             let code = if size.signed.is_some() { REWRITTEN } else { COULD_NOT };
-            return write_not_consistent(args, &reason, code, out);
+            return write_not_consistent(args, &reason, code, context);
         }
         let mut tree = TileTree::new(open(&path)?, size.lines);
         let root = root_at(size.lines, &mut tree).with_context(cannot)?;
         if size.signed.as_ref().is_some_and(|(checkpoint, _)| checkpoint.root != root) {
             let reason = format!("{} does not begin with the lines of {given}", path.display());
-            return write_not_consistent(args, &reason, REWRITTEN, out);
+            return write_not_consistent(args, &reason, REWRITTEN, context);
         }
         roots.push(root);
     }
@@ -166,14 +155,14 @@ pub(super) fn consistency(
         roots.try_into().map_err(|_| anyhow!("two roots were expected"))?;
     verify_consistency(old.lines, old_root, new.lines, new_root, &proof)
         .with_context(|| format!("the tiles beside {} contradict each other", path.display()))?;
-    if args.json {
+    if args.at.output.json {
         let proof: Vec<String> = proof.iter().map(ToString::to_string).collect();
         let side = |lines: u64, root: TreeHash| json!({ "size": lines, "root": root.to_string() });
-        let report = json!({ "schema_version": 1, "status": "consistent",
-            "old": side(old.lines, old_root), "new": side(new.lines, new_root), "proof": proof });
-        writeln!(out, "{report:#}")?;
+        context.report(json!({ "status": "consistent", "old": side(old.lines, old_root),
+            "new": side(new.lines, new_root), "proof": proof }))?;
         return Ok(0);
     }
+    let out = &mut context.out;
     writeln!(out, "old {}\nnew {}", old.lines, new.lines)?;
     for hash in proof {
         writeln!(out, "{hash}")?;
@@ -186,14 +175,13 @@ fn write_not_consistent(
     args: &LedgerConsistency,
     reason: &str,
     code: u8,
-    out: &mut impl Write,
+    context: &mut Context<'_>,
 ) -> Result<u8> {
-    if args.json {
+    if args.at.output.json {
         let status = if code == REWRITTEN { "rewritten" } else { "could_not" };
-        let report = json!({ "schema_version": 1, "status": status, "reason": reason });
-        writeln!(out, "{report:#}")?;
+        context.report(json!({ "status": status, "reason": reason }))?;
     } else {
-        writeln!(out, "{reason}")?;
+        writeln!(context.out, "{reason}")?;
     }
     Ok(code)
 }

@@ -13,12 +13,11 @@ use carbon_ops::proof::policy::Policy;
 use serde_json::{Value, json};
 
 use crate::REWRITTEN;
-use crate::args::{LedgerCheckpoint, LedgerLogKey};
-use carbon_ops::Fault;
-use carbon_ops::env::Env;
+use crate::args::{AtLedger, LedgerCheckpoint};
+use crate::context::Context;
 use carbon_ops::settings::Settings;
-use carbon_ops::store::{Opened, Store};
-use carbon_ops::verify::{file, latest, read_policy};
+use carbon_ops::store::Opened;
+use carbon_ops::verify::{latest, read_policy};
 use carbon_ops::witnessed::{Judged, Quorum, Witnessed};
 use carbon_ops::witnesses::{
     Address, Answered, PATIENCE, RUN_PATIENCE, Refusal, Signed, addresses,
@@ -27,34 +26,26 @@ use carbon_ops::witnesses::{
 /// Exit code for "no": too few witnesses cosigned.
 const NO: u8 = 1;
 
-pub(super) fn checkpoint(
-    args: &LedgerCheckpoint,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let store = Store::of(settings, env)?.at(args.path.as_deref());
-    if !store.exists() {
-        return Err(Fault::NoLedger { path: store.ledger }.into());
-    }
-    let policy = args.policy.as_deref().or(settings.policy.value.as_deref());
+pub(super) fn checkpoint(args: &LedgerCheckpoint, context: &mut Context<'_>) -> Result<u8> {
+    let store = context.existing(args.at.path.as_deref())?;
+    let policy = args.policy.as_deref().or(context.settings.policy.value.as_deref());
     let policy = policy.map(read_policy).transpose()?;
-    let configured = settings.witnesses.value.as_deref().unwrap_or_default();
+    let configured = context.settings.witnesses.value.as_deref().unwrap_or_default();
     let given = [&args.witnesses[..], configured].concat();
     let witnesses = addresses(&given, policy.as_ref())?;
     let keyring = store.keyring()?;
     let mut opened = store.open(&keyring)?;
     let signed = opened.checkpoint()?;
-    let ledger = file(Some(&store.ledger), settings)?;
+    let ledger = context.ledger_file(Some(&store.ledger))?;
     let signed = Signed { ledger, checkpoint: signed.checkpoint, note: signed.note };
     let (note, answered) = ask(&mut opened, &signed, &witnesses)?;
     let missing = missing(&note, &witnesses, policy.as_ref())?;
     let fork = answered.iter().any(|a| matches!(a.result, Err(Refusal::Fork(_))));
-    if args.json {
-        writeln!(out, "{:#}", report(&note, &answered, &missing, fork))?;
+    if args.at.output.json {
+        context.report(report(&note, &answered, &missing, fork))?;
     } else {
-        write!(out, "{note}")?;
-        tell(&answered, &missing);
+        write!(context.out, "{note}")?;
+        tell(&answered, &missing, context.err);
     }
     Ok(match (fork, missing.is_empty()) {
         (true, _) => REWRITTEN,
@@ -95,8 +86,7 @@ fn missing(note: &Note, asked: &[Address], policy: Option<&Policy>) -> Result<Ve
     Ok(asked.iter().filter(lacks).map(|a| format!("witness {}", a.key.name())).collect())
 }
 
-fn tell(answered: &[Answered], missing: &[String]) {
-    let mut err = std::io::stderr();
+fn tell(answered: &[Answered], missing: &[String], err: &mut dyn Write) {
     for Answered { address, result } in answered {
         let name = address.key.name();
         let _ = match result {
@@ -137,7 +127,7 @@ fn report(note: &Note, answered: &[Answered], missing: &[String], fork: bool) ->
             }
         })
         .collect();
-    json!({ "schema_version": 1, "checkpoint": note.to_string(), "witnesses": witnesses,
+    json!({ "checkpoint": note.to_string(), "witnesses": witnesses,
         "missing": missing, "quorum_met": missing.is_empty(), "fork": fork })
 }
 
@@ -182,27 +172,18 @@ impl Witnesses {
     }
 }
 
-pub(super) fn log_key(
-    args: &LedgerLogKey,
-    settings: &Settings,
-    env: &Env,
-    out: &mut impl Write,
-) -> Result<u8> {
-    let store = Store::of(settings, env)?.at(args.path.as_deref());
-    if !store.exists() {
-        return Err(Fault::NoLedger { path: store.ledger }.into());
-    }
+pub(super) fn log_key(at: &AtLedger, context: &mut Context<'_>) -> Result<u8> {
+    let store = context.existing(at.path.as_deref())?;
     let keyring = store.keyring()?;
     let opened = store.open(&keyring)?;
     let name = origin(opened.ledger_id());
     let keys = opened.keys().iter().map(|key| VerifierKey::new(&name, KeyKind::Ed25519, *key));
     let keys: Option<Vec<_>> = keys.map(|key| Some(key?.to_string())).collect();
     let keys = keys.context("the ledger has no name that a key can have")?;
-    if args.json {
-        let report = json!({ "schema_version": 1, "origin": name, "verifier_keys": keys });
-        writeln!(out, "{report:#}")?;
+    if at.output.json {
+        context.report(json!({ "origin": name, "verifier_keys": keys }))?;
     } else {
-        keys.iter().try_for_each(|key| writeln!(out, "{key}"))?;
+        keys.iter().try_for_each(|key| writeln!(context.out, "{key}"))?;
     }
     Ok(0)
 }

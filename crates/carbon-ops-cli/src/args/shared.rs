@@ -1,0 +1,186 @@
+//! Options that stand in several commands: their names, their words and how they are read, once.
+//!
+//! Out of scope: which of them depend on options of one command alone; those name these.
+
+use std::path::PathBuf;
+
+use carbon_ops::estimate::embodied::{Hardware, Lifetime, Portion};
+use carbon_ops::sources::Name;
+use carbon_ops::text::instant;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::Timestamp;
+
+use crate::hints::{argument, described};
+
+/// How a report is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The ledger that is meant.
+#[derive(Debug, Args)]
+pub(crate) struct AtLedger {
+    /// Ledger directory [default: your default ledger]
+    pub(crate) path: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Whose signatures are believed.
+#[derive(Debug, Args)]
+pub(crate) struct Trusted {
+    /// Trusted keys: a public key in hex, its fingerprint, or a file with one of these per line
+    /// [default: your own keys and those of `keys trust`]
+    #[arg(long, value_name = "KEY|FILE")]
+    pub(crate) trust: Option<String>,
+}
+
+/// Who has to have cosigned.
+#[derive(Debug, Args)]
+pub(crate) struct Quorum {
+    /// Policy (C2SP tlog-policy) whose quorum of witnesses must have cosigned the checkpoint
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+/// What is asked of a whole ledger or of an audit pack.
+#[derive(Debug, Args)]
+pub(crate) struct Checks {
+    #[command(flatten)]
+    pub(crate) trusted: Trusted,
+
+    #[command(flatten)]
+    pub(crate) quorum: Quorum,
+
+    /// A checkpoint that you kept: the ledger must extend it. Of a ledger, the lines below it are
+    /// compared as a whole, and only newer ones are checked one by one
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) since: Option<PathBuf>,
+
+    /// Compute every interval again from the record's inputs, and compare all digits
+    #[arg(long)]
+    pub(crate) recompute: bool,
+}
+
+/// The records to look at.
+#[derive(Debug, Args)]
+pub(crate) struct Records {
+    /// Ledgers, and files with one record per line [default: your default ledger]
+    pub(crate) paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) trusted: Trusted,
+
+    /// Count records of simulated sensors, too
+    #[arg(long)]
+    pub(crate) include_simulated: bool,
+}
+
+/// How Monte Carlo draws.
+#[derive(Debug, Args)]
+pub(crate) struct Sampling {
+    /// Trials of `monte_carlo` [default: 200000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    pub(crate) trials: Option<u64>,
+
+    /// Seed of `monte_carlo`; the result names the one that was used [default: random]
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// Which grid, by whom.
+#[derive(Debug, Args)]
+pub(crate) struct Grid {
+    /// Where: a country, state or province (ISO 3166), a cloud region, coordinates, or a provider's
+    /// own zone [default: the configured region]
+    #[arg(long, visible_alias = "zone", value_name = "ZONE", allow_hyphen_values = true)]
+    pub(crate) region: Option<String>,
+
+    /// Provider of grid intensities: `electricity_maps`, watttime, gb, static, egrid or file; can be
+    /// given several times, in order of preference [default: those of `providers.order`]
+    #[arg(long = "provider", value_name = "NAME", value_parser = provider)]
+    pub(crate) providers: Vec<Name>,
+}
+
+fn provider(text: &str) -> Result<Name, String> {
+    described(Name::parse(text))
+}
+
+/// Which grid, by whom, and whether the network may be asked.
+#[derive(Debug, Args)]
+pub(crate) struct Sources {
+    #[command(flatten)]
+    pub(crate) grid: Grid,
+
+    /// Use only what is in the cache
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// A span of time.
+#[derive(Debug, Args)]
+pub(crate) struct Times {
+    /// Start: a date (midnight UTC), or a time with its offset, such as 2026-03-01T09:00+01:00
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) from: Option<Timestamp>,
+
+    /// End: the first instant after the span
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) to: Option<Timestamp>,
+}
+
+/// An instant, or the midnight that a date begins with.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    described(instant(text))
+}
+
+/// Whose counters are read.
+#[derive(Debug, Args)]
+pub(crate) struct Counters {
+    /// Read this directory instead of the host's powercap class; results are then marked as simulated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) powercap_root: Option<PathBuf>,
+}
+
+/// Labels of a record.
+#[derive(Debug, Args)]
+pub(crate) struct Labels {
+    /// Label for the record; can be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<String>,
+}
+
+/// Hardware that a span of time has reserved.
+#[derive(Debug, Args)]
+pub(crate) struct Reserve {
+    /// Hardware reserved for the span, to add the carbon of making it: h100, '8*h100',
+    /// 'server(cpus=2, memory=256, ssd=2)', or with a total of your own 'box=1200kg ± 30%'; can be given
+    /// several times
+    #[arg(long, value_name = "DEVICE[=TOTAL]", value_parser = argument::<Hardware>)]
+    pub(crate) embodied: Vec<Hardware>,
+
+    /// Lifetime over which the hardware is written off: 4y (of 8760 h), 1460d, 35040h
+    /// [default: usual for the device]
+    #[arg(long, value_name = "TIME", requires = "embodied", value_parser = argument::<Lifetime>)]
+    pub(crate) life: Option<Lifetime>,
+
+    /// Part of the hardware that the span has: 0.5, 50%, 2/16 [default: all of it]
+    #[arg(long, value_name = "PART", requires = "embodied", value_parser = argument::<Portion>)]
+    pub(crate) share: Option<Portion>,
+}
+
+/// One of the words of an enumeration of the libraries.
+pub(super) fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    word: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let words = all.iter().map(move |each| word(*each));
+    PossibleValuesParser::new(words).try_map(move |text| {
+        all.iter().copied().find(|each| word(*each) == text).ok_or("no such word")
+    })
+}

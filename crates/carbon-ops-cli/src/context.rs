@@ -1,0 +1,79 @@
+//! What every command is given: the settings, resolved once, and where its words go.
+//!
+//! Out of scope: which settings there are and what they mean ([`carbon_ops::settings`]).
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use carbon_ops::Fault;
+use carbon_ops::env::Env;
+use carbon_ops::grid::cache::Mode;
+use carbon_ops::ledger::keys::Trust;
+use carbon_ops::records::{self, How};
+use carbon_ops::settings::Settings;
+use carbon_ops::sources::Grid;
+use carbon_ops::store::Store;
+use carbon_ops::verify;
+use serde_json::{Value, json};
+
+use crate::args::{Records, Sources, Trusted};
+
+/// The surroundings of a command.
+pub(crate) struct Context<'a> {
+    pub(crate) settings: Settings,
+    pub(crate) env: Env,
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) err: &'a mut dyn Write,
+}
+
+impl Context<'_> {
+    /// The ledger in a directory, or the default one; it need not exist.
+    pub(crate) fn store(&self, path: Option<&Path>) -> Result<Store> {
+        Ok(Store::of(&self.settings, &self.env)?.at(path))
+    }
+
+    /// The same of a ledger that exists.
+    pub(crate) fn existing(&self, path: Option<&Path>) -> Result<Store> {
+        let store = self.store(path)?;
+        if !store.exists() {
+            return Err(Fault::NoLedger { path: store.ledger }.into());
+        }
+        Ok(store)
+    }
+
+    /// The file of a ledger that is only read.
+    pub(crate) fn ledger_file(&self, path: Option<&Path>) -> Result<PathBuf> {
+        verify::file(path, &self.settings)
+    }
+
+    /// The keys that are believed.
+    pub(crate) fn trust(&self, given: &Trusted) -> Result<Trust> {
+        verify::trust(given.trust.as_deref(), &self.settings, &self.env)
+    }
+
+    /// The providers that are asked for a grid's intensity.
+    pub(crate) fn grid(&self, sources: &Sources) -> Result<Grid> {
+        let mode = if sources.offline { Mode::Offline } else { Mode::Online };
+        Grid::new(&self.settings.grid, &sources.grid.providers, mode)
+    }
+
+    /// The records of ledgers and files.
+    pub(crate) fn records(&self, of: &Records) -> Result<records::Records> {
+        let how = How {
+            trust: of.trusted.trust.as_deref(),
+            include_simulated: of.include_simulated,
+            settings: &self.settings,
+            env: &self.env,
+        };
+        records::read(&of.paths, &how)
+    }
+
+    /// Prints a report for programs, with the version of its form.
+    pub(crate) fn report(&mut self, mut report: Value) -> Result<()> {
+        if let Some(members) = report.as_object_mut() {
+            members.entry("schema_version").or_insert(json!(1));
+        }
+        Ok(writeln!(self.out, "{report:#}")?)
+    }
+}
