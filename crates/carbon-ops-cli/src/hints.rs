@@ -1,10 +1,13 @@
-//! What the libraries leave to whoever talks to people: the remedy for an error, in words of this command,
-//! and the exit code of a verdict.
+//! What to do about an error: from its kind to the words after `hint:`; and the exit code of a verdict.
 //!
-//! Errors of this command's own carry their remedies on a line that begins with `hint:`.
+//! One table per type of error of the libraries. Errors of this command's own carry their hints on a line
+//! that begins with `hint:`.
+//!
+//! Out of scope: the errors themselves, which are facts of the libraries.
 
 use std::error::Error as StdError;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind as Io};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -14,14 +17,17 @@ use carbon_ops::estimate::intensity::{Impossible, NotForInventory};
 use carbon_ops::estimate::label::NoMass;
 use carbon_ops::estimate::uncertainty::text::{Quantity, TextError};
 use carbon_ops::estimate::{sci, span, uncertainty};
+use carbon_ops::grid::http::Unusable;
+use carbon_ops::grid::zones::{self, ErrorKind as ZoneErrorKind};
+use carbon_ops::grid::{
+    self, Denied, ErrorKind, Failed, FileProblem, Kind, Reason, Uncovered, UnusableSecret, Want,
+};
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::pack::PackError;
 use carbon_ops::ledger::witness::WitnessDirError;
 use carbon_ops::record::{self, Deployment, upstream};
-use carbon_ops::{Fault, OtherFile};
-
-use crate::hints_grid;
 use carbon_ops::verify::Answer;
+use carbon_ops::{Fault, OtherFile, sources};
 
 /// The exit code of an answer: 0 yes, 1 no, 2 could not be checked, 3 cut off or rewritten since it was
 /// signed for, 4 valid up to a torn end.
@@ -39,141 +45,10 @@ pub(crate) fn exit_code(answer: Answer) -> u8 {
     }
 }
 
-/// What to do about an error and its causes, the outermost first, and nothing twice.
-pub(crate) fn hint(error: &anyhow::Error) -> Vec<String> {
-    let mut hints: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let said = cause.to_string();
-        let own = said.split_once("\nhint:").map(|(_, hint)| hint.trim_start().to_owned());
-        for hint in own.into_iter().chain(of_cause(cause)) {
-            if !hints.iter().any(|other| other.contains(&hint)) {
-                hints.push(hint);
-            }
-        }
-    }
-    for hint in hints_grid::hints(error) {
-        if !hints.iter().any(|other| other.contains(hint)) {
-            hints.push(hint.to_owned());
-        }
-    }
-    hints
-}
+type Cause = dyn StdError + 'static;
 
-/// What to do about what cannot be had.
-fn of_fault(fault: &Fault) -> Option<String> {
-    let text = match fault {
-        Fault::OneCategory(_) => "leave out --upstream; of machines of your own, --deployment own",
-        Fault::TwoSources { .. } => "--provider electricity_maps has both",
-        Fault::NoEnergy => "energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w or series",
-        Fault::NotAnEnergy(_) => {
-            "a finite number that is at least 0; leave out the span if it was not measured"
-        }
-        Fault::NotAnInstant { .. } => {
-            "2026-03-01T00:00:00Z, or with an offset such as +01:00; a date is its midnight in UTC"
-        }
-        Fault::UnknownColumn(_) => {
-            "start, end, energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w, zone, pue, id, host, host_id, \
-             label.NAME"
-        }
-        Fault::NoConfiguration(_) => "create it, or leave out --config and CARBON_CONFIG_PATH",
-        Fault::FoundConfiguration => {
-            "this file was found, not named; name another one with --config"
-        }
-        Fault::PueBelowOne(_) => "it is the energy of the site over that of its computers",
-        Fault::NoProcess(_) => "`pgrep -f NAME` finds its number",
-        _ => return of_ledger_fault(fault),
-    };
-    Some(text.to_owned())
-}
-
-/// What to do about a ledger, a key or a record that is not at hand.
-fn of_ledger_fault(fault: &Fault) -> Option<String> {
-    let text = match fault {
-        Fault::NoDefaultLedger => "give its path",
-        Fault::NoHome => "give --ledger DIR and CARBON_OPS_KEY, or --no-ledger",
-        Fault::CannotOpen { .. } => {
-            "give the path of a ledger, or make the default one with a first `carbon-ops run`"
-        }
-        Fault::OtherCheckpoint { .. } => {
-            "give the checkpoint that was kept of this ledger, or the ledger that it is of; if this should \
-             be that ledger, it was replaced"
-        }
-        Fault::NoWriter { .. } => {
-            "its writer can let one join: `carbon-ops keys prove` here, then `keys rotate --add` there"
-        }
-        Fault::SeveralWriters { .. } => "name the one that will sign with --signer",
-        Fault::NotStolen => "add --reason key_compromise",
-        Fault::NotToJoin { .. } => {
-            "`carbon-ops ledger verify` says what is wrong; `carbon-ops keys trust` adds a key"
-        }
-        Fault::NoAgreement(_) => "give what `carbon-ops keys prove` printed",
-        Fault::NothingImported => {
-            "verify without --imported; for the old file alone, use --profile 0.1"
-        }
-        Fault::NothingToRead => "name a ledger or a file of records",
-        Fault::NoRecord { .. } => {
-            "give a file with one record, LEDGER:SEQ, or the number of an entry of the default ledger"
-        }
-        Fault::NoWitness(_) => {
-            "it is an address, a plus sign and the verifier key that `carbon-ops witness init` prints, such \
-             as https://witness.example+witness.example/w1+1234abcd+BASE64"
-        }
-        Fault::OtherTiles { .. } => {
-            "remove the directory `tile`, which is made again from the lines"
-        }
-        Fault::NotCovered { .. } => {
-            "`carbon-ops ledger checkpoint` signs one for the entries that there are"
-        }
-        Fault::NotSignedFor { .. } => {
-            "run `carbon-ops ledger verify`; if that is well, remove the directory `tile` beside it"
-        }
-        _ => return of_place_fault(fault),
-    };
-    Some(text.to_owned())
-}
-
-/// What to do about a file, by its path.
-fn of_place_fault(fault: &Fault) -> Option<String> {
-    Some(match fault {
-        Fault::NoLedger { path } => {
-            format!("make it with `carbon-ops ledger init {}`", path.display())
-        }
-        Fault::NoKey { path } => {
-            format!("make one with `carbon-ops keys generate {}`", path.display())
-        }
-        Fault::CannotWrite(
-            LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. },
-        ) => {
-            let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-            let first = if full { "make room there" } else { "make it writable" };
-            format!("{first}, name another ledger with --ledger, or give --no-ledger")
-        }
-        Fault::NotALedger { path, what } => {
-            let path = path.display();
-            match what {
-                OtherFile::Pack => format!("`carbon-ops ledger verify-pack {path}` verifies it"),
-                OtherFile::Proof => format!("`carbon-ops ledger check-proof {path}` verifies it"),
-                _ => "give the path of a ledger: its directory, or a copy of its file".to_owned(),
-            }
-        }
-        Fault::Legacy { path } => {
-            let path = path.display();
-            format!(
-                "`carbon-ops ledger verify --profile 0.1 {path}` verifies it, and `ledger import` \
-                 continues it"
-            )
-        }
-        Fault::Untrusted { path } => {
-            let path = path.display();
-            format!("`carbon-ops ledger verify {path}` tells which, and --trust names it")
-        }
-        Fault::Invalid { path } => {
-            let path = path.display();
-            format!("`carbon-ops ledger verify {path}` says what is wrong")
-        }
-        _ => return None,
-    })
-}
+/// The words of a hint, with `{}` where the error's [`subject`] belongs.
+type Words = Option<&'static str>;
 
 /// Reads the value of an argument; what to do about one that cannot be read follows on lines of its own.
 pub(crate) fn argument<T>(text: &str) -> Result<T, String>
@@ -188,138 +63,215 @@ pub(crate) fn described<T>(result: Result<T, impl Into<anyhow::Error>>) -> Resul
     result.map_err(|error| crate::render::describe(&error.into()))
 }
 
-/// What to do about one cause that is an error of the libraries.
-fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
-    if let Some(fault) = cause.downcast_ref::<Fault>() {
-        return of_fault(fault);
+/// What to do about an error and its causes, the outermost first, and nothing twice.
+pub(crate) fn hint(error: &anyhow::Error) -> Vec<String> {
+    let mut hints: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let said = cause.to_string();
+        let own = said.split_once("\nhint:").map(|(_, hint)| hint.trim_start().to_owned());
+        for hint in own.into_iter().chain(of_cause(cause)) {
+            if !hints.iter().any(|other| other.contains(&hint)) {
+                hints.push(hint);
+            }
+        }
     }
-    // What stops a pipeline is shared by all whose entries it took.
-    let shared = cause.downcast_ref::<Arc<LedgerError>>().map(AsRef::as_ref);
-    if let Some(error) = cause.downcast_ref().or(shared) {
-        return of_ledger(error);
-    }
-    let text = match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(PackError::Beyond { .. }), _) => {
-            "`carbon-ops ledger checkpoint` signs one for the entries that there are"
-        }
-        (Some(PackError::Contradiction { .. }), _) => {
-            "run `carbon-ops ledger verify`; if that is well, remove the directory `tile` beside the \
-             ledger"
-        }
-        (_, Some(WitnessDirError::NotInitialised(_))) => {
-            "`carbon-ops witness init` makes one; if there was one here and it is lost, retire the \
-             witness's key: one without memory would cosign a second history"
-        }
-        _ => return of_estimate(cause),
-    };
-    Some(text.to_owned())
+    hints
 }
 
-/// Of errors of figures, their inputs and records.
-fn of_estimate(cause: &(dyn StdError + 'static)) -> Option<String> {
-    if let Some(error) = cause.downcast_ref() {
-        return of_hardware(error);
+fn of_cause(cause: &Cause) -> Vec<String> {
+    if let Some(Failed::All(failures)) = cause.downcast_ref() {
+        let each = failures.iter().filter_map(|failure| for_reason(&failure.reason));
+        return each.map(str::to_owned).collect();
     }
-    if let Some(error) = cause.downcast_ref() {
-        return Some(of_text(error).to_owned());
+    let subject = subject(cause).unwrap_or_default();
+    words(cause).map(|words| words.replace("{}", &subject)).into_iter().collect()
+}
+
+/// The words for a cause, which is of one type.
+fn words(cause: &Cause) -> Words {
+    fn table<E: StdError + 'static>(cause: &Cause, of: fn(&E) -> Words) -> Words {
+        cause.downcast_ref().and_then(of)
     }
-    // A transparent error is in the chain instead of the one within it.
-    let within = match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(record::Error::Uncertainty(error)), _) | (_, Some(sci::Error::Model(error))) => {
-            Some(error)
-        }
-        _ => cause.downcast_ref(),
-    };
-    if let Some(uncertainty::Error::NoUncertainty) = within {
-        return Some("say how well one of them is known, such as 400 ± 10%".to_owned());
-    }
-    let text = if cause.is::<UnknownSignal>() {
-        "average, marginal or residual, then lifecycle or direct, joined by _: average_lifecycle"
+    table(cause, of_fault)
+        .or_else(|| ledger_error(cause).and_then(of_ledger))
+        .or_else(|| table(cause, of_pack))
+        .or_else(|| table(cause, of_witness))
+        .or_else(|| table(cause, of_hardware))
+        .or_else(|| table(cause, |error| Some(of_text(error))))
+        .or_else(|| table(cause, of_uncertainty))
+        .or_else(|| table(cause, of_record))
+        .or_else(|| table(cause, of_score))
+        .or_else(|| table(cause, of_interval))
+        .or_else(|| table(cause, of_span))
+        .or_else(|| table(cause, of_upstream))
+        .or_else(|| table(cause, of_chain))
+        .or_else(|| table(cause, of_provider))
+        .or_else(|| table(cause, of_settings))
+        .or_else(|| table(cause, of_zone))
+        .or_else(|| of_plain(cause))
+}
+
+/// Errors of one kind only.
+fn of_plain(cause: &Cause) -> Words {
+    if cause.is::<UnknownSignal>() {
+        Some(
+            "average, marginal or residual, then lifecycle or direct, joined by _: average_lifecycle",
+        )
     } else if cause.is::<NotForInventory>() {
-        "ask for --signal average; a marginal rate gives a consequential figure of its own"
+        Some("ask for --signal average; a marginal rate gives a consequential figure of its own")
     } else if cause.is::<<Deployment as FromStr>::Err>() {
-        "own, colocation, cloud or product"
+        Some("own, colocation, cloud or product")
     } else if cause.is::<NoMass>() {
-        "a mass is 0 g or more, and not infinite"
-    } else if let Some(upstream::Refused::Negative { .. }) = cause.downcast_ref() {
-        "the source contradicts itself; without --upstream, its life-cycle values have a price"
+        Some("a mass is 0 g or more, and not infinite")
+    } else if let Some(Unusable::Proxy) = cause.downcast_ref() {
+        Some("write http://HOST:PORT in HTTPS_PROXY")
+    } else if let Some(Unusable::Roots) = cause.downcast_ref() {
+        Some("SSL_CERT_FILE names certificates in PEM")
     } else {
-        return of_span(cause);
-    };
-    Some(text.to_owned())
-}
-
-/// Of errors of times, their slots and their scores.
-fn of_span(cause: &(dyn StdError + 'static)) -> Option<String> {
-    let of_interval = match cause.downcast_ref() {
-        Some(Impossible::Empty { .. }) => Some("give an end after the start"),
-        Some(Impossible::Instant { .. }) => {
-            Some("2026-03-01T00:00Z, or with an offset such as +01:00")
-        }
-        Some(Impossible::TooLong(_)) => Some("ask for it in parts"),
-        _ => None,
-    };
-    let of_series = match cause.downcast_ref() {
-        Some(span::Error::Series { .. }) => {
-            Some("give a part for each moment, or split the span where nothing was measured")
-        }
-        Some(span::Error::UnknownPolicy(_)) => Some("step, drop or interpolate"),
-        _ => None,
-    };
-    let of_score = match cause.downcast_ref() {
-        Some(sci::Error::Unit(_)) => Some("a number above 0 and what is counted: 1000:request"),
-        Some(sci::Error::Market(..)) => Some("average or marginal intensities"),
-        _ => None,
-    };
-    of_interval.or(of_series).or(of_score).map(str::to_owned)
-}
-
-fn of_hardware(error: &embodied::Error) -> Option<String> {
-    let text = match error {
-        embodied::Error::Unknown { name, .. } => {
-            return Some(format!("give it a total with its uncertainty: {name}=1200kg ± 30%"));
-        }
-        embodied::Error::Text { what: Expected::Lifetime, .. } => "4y, 1460d, 35040h",
-        embodied::Error::Text { what: Expected::Portion, .. } => "0.5, 50%, 2/16: from 0 to 1",
-        embodied::Error::Text { .. } => {
-            "h100, 8*h100, server(cpus=2, memory=256, ssd=2), cpu(die=694), or with a total: my \
-             box=1200kg ± 30%"
-        }
-        embodied::Error::Total { error, .. } => of_text(error),
-        embodied::Error::Negative(_) => "ln(mean, cv) and tn(mean, sd, min=0) cannot",
-        _ => return None,
-    };
-    Some(text.to_owned())
-}
-
-fn of_text(error: &TextError) -> &'static str {
-    match error.quantity {
-        Quantity::Energy => "write for instance 1.2kWh, 1.2kWh ± 2% or ln(4.3, 5%)MJ",
-        Quantity::Intensity => "write for instance 400, 400 ± 40 g/kWh or ln(400, 10%)",
-        Quantity::Carbon => "write for instance 300kg, 300kg ± 20% or ln(300, 35%)kg",
-        Quantity::Ratio => "write for instance 1.2, 1.2 ± 0.05 or tn(1.2, 0.05, min=1)",
-        Quantity::Number => "write for instance 1.2, 1.2 ± 0.05, n(1, 0.1) or u(0, 2)",
+        cause.is::<UnusableSecret>().then_some("check the variable that it is taken from")
     }
 }
 
-fn of_ledger(error: &LedgerError) -> Option<String> {
-    let text = match error {
-        LedgerError::Busy { path, .. } => {
-            let path = path.display();
-            return Some(format!(
-                "wait for the other carbon-ops to finish, or find it with `fuser {path}`"
-            ));
+/// What stops a pipeline is shared by all whose entries it took.
+fn ledger_error(cause: &Cause) -> Option<&LedgerError> {
+    let shared = cause.downcast_ref::<Arc<LedgerError>>().map(AsRef::as_ref);
+    cause.downcast_ref().or(shared)
+}
+
+/// What an error is about, where a hint needs to name it.
+fn subject(cause: &Cause) -> Option<String> {
+    let shown = |path: &Path| Some(path.display().to_string());
+    if let Some(
+        Fault::NoLedger { path }
+        | Fault::NoKey { path }
+        | Fault::NotALedger { path, .. }
+        | Fault::Legacy { path }
+        | Fault::Untrusted { path }
+        | Fault::Invalid { path },
+    ) = cause.downcast_ref()
+    {
+        return shown(path);
+    }
+    if let Some(embodied::Error::Unknown { name, .. }) = cause.downcast_ref() {
+        return Some(name.clone());
+    }
+    match ledger_error(cause)? {
+        LedgerError::Busy { path, .. }
+        | LedgerError::LegacyTail { path, .. }
+        | LedgerError::KeyExposed { path, .. } => shown(path),
+        _ => None,
+    }
+}
+
+fn of_fault(fault: &Fault) -> Words {
+    Some(match fault {
+        Fault::OneCategory(_) => "leave out --upstream; for machines of your own, --deployment own",
+        Fault::TwoSources { .. } => "--provider electricity_maps has both",
+        Fault::NoEnergy => {
+            "give energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w or series"
         }
-        LedgerError::LegacyTail { path, .. } => {
-            let path = path.display();
-            return Some(format!(
-                "run `carbon-ops ledger verify --profile 0.1 {path}` to see every fault; nothing was \
-                 changed"
-            ));
+        Fault::NotAnEnergy(_) => {
+            "give a finite number of at least 0; leave out the span if it was not measured"
         }
-        LedgerError::KeyExposed { path, .. } => {
-            return Some(format!("chmod 600 {}", path.display()));
+        Fault::NotAnInstant { .. } => {
+            "give a date such as 2026-03-01 (midnight UTC), or a time with its offset, such as \
+             2026-03-01T09:00Z or 2026-03-01T10:00+01:00"
         }
+        Fault::UnknownColumn(_) => {
+            "the columns are start, end, energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w, zone, pue, \
+             id, host, host_id, label.NAME"
+        }
+        Fault::NoConfiguration(_) => "create it, or leave out --config and CARBON_CONFIG_PATH",
+        Fault::FoundConfiguration => "this file was found, not named; --config names another one",
+        Fault::PueBelowOne(_) => "a PUE is the energy of the site divided by that of its computers",
+        Fault::NoProcess(_) => "`pgrep -f NAME` finds its number",
+        _ => return of_ledger_fault(fault),
+    })
+}
+
+/// Of a ledger, a key or a record that is not at hand.
+fn of_ledger_fault(fault: &Fault) -> Words {
+    Some(match fault {
+        Fault::NoDefaultLedger => "give the path of a ledger",
+        Fault::NoHome => "give --ledger DIR and set CARBON_OPS_KEY, or give --no-ledger",
+        Fault::CannotOpen { .. } => {
+            "give the path of a ledger, or make the default one with a first `carbon-ops run`"
+        }
+        Fault::NoLedger { .. } => "make it with `carbon-ops ledger init {}`",
+        Fault::NoKey { .. } => "make one with `carbon-ops keys generate {}`",
+        Fault::CannotWrite(
+            LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. },
+        ) if is_full(source) => {
+            "make room there, or name another place with --ledger and CARBON_OPS_KEY, or give \
+             --no-ledger"
+        }
+        Fault::CannotWrite(_) => {
+            "make it writable, or name another place with --ledger and CARBON_OPS_KEY, or give \
+             --no-ledger"
+        }
+        Fault::NotALedger { what: OtherFile::Pack, .. } => {
+            "`carbon-ops ledger verify-pack {}` checks it"
+        }
+        Fault::NotALedger { what: OtherFile::Proof, .. } => {
+            "`carbon-ops ledger check-proof {}` checks it"
+        }
+        Fault::NotALedger { .. } => {
+            "give the path of a ledger: its directory, or a copy of its file"
+        }
+        Fault::Legacy { .. } => {
+            "`carbon-ops ledger verify --profile 0.1 {}` checks it, and `ledger import` continues it"
+        }
+        Fault::OtherCheckpoint { .. } => {
+            "give the checkpoint that was kept of this ledger, or the ledger that it belongs to; if they \
+             should belong together, the ledger was replaced"
+        }
+        Fault::NoWriter { .. } => {
+            "its writer can let one join: `carbon-ops keys prove` here, then `keys rotate --add` there"
+        }
+        Fault::SeveralWriters { .. } => "name the one that will sign with --signer",
+        Fault::NotStolen => "add --reason key_compromise",
+        Fault::NotToJoin { .. } => {
+            "`carbon-ops ledger verify` says what is wrong; `carbon-ops keys trust` adds a key"
+        }
+        Fault::NoAgreement(_) => "give what `carbon-ops keys prove` printed",
+        Fault::NothingImported => {
+            "verify without --imported; for the old file alone, use --profile 0.1"
+        }
+        Fault::NothingToRead => "name a ledger or a file of records",
+        Fault::Untrusted { .. } => "`carbon-ops ledger verify {}` shows the key; --trust names it",
+        Fault::Invalid { .. } => "`carbon-ops ledger verify {}` says what is wrong",
+        Fault::NoRecord { .. } => {
+            "give a file with one record, LEDGER:SEQ, or the number of an entry of the default ledger"
+        }
+        Fault::NoWitness(_) => {
+            "give its address, a plus sign and the verifier key that `carbon-ops witness init` prints, such \
+             as https://witness.example+witness.example/w1+1234abcd+BASE64"
+        }
+        Fault::OtherTiles { .. } => "remove the directory `tile`; it is made again from the lines",
+        Fault::NotCovered { .. } => CHECKPOINT_COVERS,
+        Fault::NotSignedFor { .. } => TILES_LIE,
+        _ => return None,
+    })
+}
+
+const CHECKPOINT_COVERS: &str = "`carbon-ops ledger checkpoint` signs one that covers all entries";
+
+const TILES_LIE: &str =
+    "run `carbon-ops ledger verify`; if the ledger is valid, remove the directory `tile` beside it";
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded)
+}
+
+fn of_ledger(error: &LedgerError) -> Words {
+    Some(match error {
+        LedgerError::Busy { .. } => {
+            "wait for the other carbon-ops to finish, or find it with `fuser {}`"
+        }
+        LedgerError::LegacyTail { .. } => {
+            "run `carbon-ops ledger verify --profile 0.1 {}` to see every fault; nothing was changed"
+        }
+        LedgerError::KeyExposed { .. } => "chmod 600 {}",
         LedgerError::NoLedger { .. } => "`carbon-ops ledger init` makes one",
         LedgerError::EmptyLedger { .. } => {
             "restore it from a copy, or move it away to begin a new ledger"
@@ -335,7 +287,7 @@ fn of_ledger(error: &LedgerError) -> Option<String> {
              of keys run `carbon-ops keys rotate` again"
         }
         LedgerError::NoEntry { .. } => {
-            "`carbon-ops ledger show` prints the numbers of the last ones"
+            "`carbon-ops ledger show` prints the last entries with their numbers"
         }
         LedgerError::Fatal { .. } => {
             "look for disk errors in the kernel log, then run `carbon-ops ledger verify`; the next \
@@ -343,7 +295,7 @@ fn of_ledger(error: &LedgerError) -> Option<String> {
         }
         LedgerError::Poisoned { .. } => "open it again",
         LedgerError::Stopped { written: true, .. } => {
-            "it may be in the ledger all the same; open it again to see"
+            "it may be in the ledger all the same; open the ledger again to see"
         }
         LedgerError::Stopped { written: false, .. } => {
             "it is not in the ledger; submit it again when the ledger has been opened again"
@@ -358,102 +310,221 @@ fn of_ledger(error: &LedgerError) -> Option<String> {
              CARBON_OPS_KEY_PASSPHRASE_FILE to its path"
         }
         _ => return None,
-    };
-    Some(text.to_owned())
+    })
+}
+
+fn of_pack(error: &PackError) -> Words {
+    match error {
+        PackError::Beyond { .. } => Some(CHECKPOINT_COVERS),
+        PackError::Contradiction { .. } => Some(TILES_LIE),
+        _ => None,
+    }
+}
+
+fn of_witness(error: &WitnessDirError) -> Words {
+    matches!(error, WitnessDirError::NotInitialised(_)).then_some(
+        "`carbon-ops witness init` makes one; if one was here and is lost, retire the witness's key: \
+         a witness without its memory would cosign a second history",
+    )
+}
+
+fn of_hardware(error: &embodied::Error) -> Words {
+    Some(match error {
+        embodied::Error::Unknown { .. } => "give it a total with its uncertainty: {}=1200kg ± 30%",
+        embodied::Error::Text { what: Expected::Lifetime, .. } => "4y, 1460d, 35040h",
+        embodied::Error::Text { what: Expected::Portion, .. } => "0.5, 50%, 2/16: from 0 to 1",
+        embodied::Error::Text { .. } => {
+            "h100, 8*h100, server(cpus=2, memory=256, ssd=2), cpu(die=694), or with a total: my \
+             box=1200kg ± 30%"
+        }
+        embodied::Error::Total { error, .. } => of_text(error),
+        embodied::Error::Negative(_) => "ln(mean, cv) and tn(mean, sd, min=0) cannot be negative",
+        _ => return None,
+    })
+}
+
+fn of_text(error: &TextError) -> &'static str {
+    match error.quantity {
+        Quantity::Energy => "write for instance 1.2kWh, 1.2kWh ± 2% or ln(4.3, 5%)MJ",
+        Quantity::Intensity => "write for instance 400, 400 ± 40 g/kWh or ln(400, 10%)",
+        Quantity::Carbon => "write for instance 300kg, 300kg ± 20% or ln(300, 35%)kg",
+        Quantity::Ratio => "write for instance 1.2, 1.2 ± 0.05 or tn(1.2, 0.05, min=1)",
+        Quantity::Number => "write for instance 1.2, 1.2 ± 0.05, n(1, 0.1) or u(0, 2)",
+    }
+}
+
+fn of_uncertainty(error: &uncertainty::Error) -> Words {
+    matches!(error, uncertainty::Error::NoUncertainty)
+        .then_some("say how well one of them is known, such as 400 ± 10%")
+}
+
+/// A transparent error is in the chain instead of the one within it.
+fn of_record(error: &record::Error) -> Words {
+    if let record::Error::Uncertainty(error) = error { of_uncertainty(error) } else { None }
+}
+
+fn of_score(error: &sci::Error) -> Words {
+    match error {
+        sci::Error::Model(error) => of_uncertainty(error),
+        sci::Error::Unit(_) => Some("a number above 0 and what is counted: 1000:request"),
+        sci::Error::Market(..) => Some("average or marginal intensities"),
+        _ => None,
+    }
+}
+
+fn of_interval(error: &Impossible) -> Words {
+    match error {
+        Impossible::Empty { .. } => Some("give an end after the start"),
+        Impossible::Instant { .. } => Some("2026-03-01T00:00Z, or with an offset such as +01:00"),
+        Impossible::TooLong(_) => Some("ask for it in parts"),
+        _ => None,
+    }
+}
+
+fn of_span(error: &span::Error) -> Words {
+    match error {
+        span::Error::Series { .. } => {
+            Some("give a part for each moment, or split the span where nothing was measured")
+        }
+        span::Error::UnknownPolicy(_) => Some("step, drop or interpolate"),
+        _ => None,
+    }
+}
+
+fn of_upstream(error: &upstream::Refused) -> Words {
+    matches!(error, upstream::Refused::Negative { .. }).then_some(
+        "the source contradicts itself; without --upstream, its life-cycle values are used for the price",
+    )
+}
+
+fn of_zone(error: &zones::Error) -> Words {
+    (error.kind() == ZoneErrorKind::Unknown).then_some(
+        "give an ISO country code such as DE, a state such as US-CA, or a cloud region such as eu-west-1",
+    )
+}
+
+fn of_settings(error: &sources::Error) -> Words {
+    match error {
+        sources::Error::UnknownProvider(_) => {
+            Some("electricity_maps, watttime, gb, static, egrid or file")
+        }
+        sources::Error::Address => Some("credentials are taken from the environment"),
+        sources::Error::NoCacheFolder => {
+            Some("set HOME or XDG_CACHE_HOME, or providers.cache in the configuration file")
+        }
+        sources::Error::NoCredentials(sources::Name::WattTime) => {
+            Some("set WATTTIME_USERNAME and WATTTIME_PASSWORD")
+        }
+        sources::Error::NoCredentials(_) => Some("set ELECTRICITYMAPS_TOKEN"),
+        sources::Error::NoFile => Some("set CARBON_OPS_CARBON_INTENSITY_FILE"),
+        _ => None,
+    }
+}
+
+fn of_chain(failed: &Failed) -> Words {
+    match failed {
+        Failed::Nobody { want: Want { kind: Kind::Average, factor: Some(_), .. } } => Some(
+            "electricity_maps has both direct and life-cycle intensities; gb and egrid have direct ones, \
+             static has life-cycle ones",
+        ),
+        Failed::Nobody { want: Want { kind: Kind::Average, .. } } => {
+            Some("add one to providers.order, such as static")
+        }
+        Failed::Nobody { .. } => {
+            Some("add watttime to providers.order, or a file that declares this signal")
+        }
+        Failed::One(error) => of_provider(error),
+        _ => None,
+    }
+}
+
+/// The hint for one provider of a chain.
+pub(crate) fn for_reason(reason: &Reason) -> Words {
+    match reason {
+        Reason::AnotherSignal { .. } => {
+            Some("set providers.fallback to same_kind to accept it, or put the provider first")
+        }
+        Reason::Failed(error) => of_provider(error),
+        _ => None,
+    }
+}
+
+/// Where an answer that a record names may still be.
+pub(crate) const NOT_KEPT: &str = "copy the answer and the file beside it (.gz, .json) from the cache in which the record was made, or \
+     from a copy of it";
+
+fn of_provider(error: &grid::Error) -> Words {
+    let provider = error.provider().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::NotOffered => for_signal(provider),
+        ErrorKind::Uncovered(why) => for_zone(provider, why),
+        ErrorKind::Denied(why) => for_access(provider, why),
+        ErrorKind::RateLimited => Some("try again later"),
+        ErrorKind::BackingOff => Some("wait, or remove the folder of the zone from the cache"),
+        ErrorKind::Unprotected => Some("give an address with https://"),
+        ErrorKind::File(FileProblem::Undeclared) => Some(
+            "say what the numbers count: \"signal\": \"average_lifecycle\" (average, marginal or residual; \
+             lifecycle or direct) beside \"zones\": {…}, or a first line # signal: average_lifecycle",
+        ),
+        ErrorKind::File(FileProblem::NotKept) => Some(NOT_KEPT),
+        _ => None,
+    }
+}
+
+/// What a provider has instead.
+fn for_signal(provider: &str) -> Words {
+    Some(match provider {
+        "electricity_maps" => "it has averages; watttime has marginal rates",
+        "watttime" => "it has marginal and average rates, direct, of CO2 alone",
+        "gb" => "it has averages, direct, of CO2 alone",
+        "static" => "it has yearly averages, over the life cycle, by production",
+        "egrid" => "it has yearly averages, direct, by production",
+        "file" => "the file declares another signal",
+        _ => return None,
+    })
+}
+
+/// How a provider's zones are named.
+fn for_zone(provider: &str, why: Uncovered) -> Words {
+    Some(match (provider, why) {
+        (_, Uncovered::NotCached) => "leave out --offline once",
+        ("electricity_maps", Uncovered::NoSuchZone) => {
+            "zone keys are ISO 3166 codes, with a grid after them: DE, US-CAL-CISO, DK-DK1"
+        }
+        ("electricity_maps", Uncovered::CloudRegion) => {
+            "name the zone of the region: electricity_maps:ZONE"
+        }
+        ("electricity_maps", Uncovered::Coordinates) => "name the zone: electricity_maps:ZONE",
+        ("electricity_maps", Uncovered::SeveralZones) => {
+            "a state has several grids; name one: electricity_maps:US-CAL-CISO"
+        }
+        ("electricity_maps", _) => "name a country, or electricity_maps:ZONE",
+        ("watttime", Uncovered::NotByName) => {
+            "its regions are not countries: give coordinates such as 42.37,-72.52, or watttime:CAISO_NORTH"
+        }
+        ("gb", Uncovered::Elsewhere) => "it answers for Great Britain only",
+        ("gb", _) => "its zones are gb:GB, the regions gb:1 to gb:17, GB-ENG, GB-SCT and GB-WLS",
+        ("static", _) => "name a country by its ISO 3166 code, or world",
+        ("egrid", _) => "its zones are states of the United States, such as US-CA",
+        ("file", _) => "zones are named as in the file",
+        _ => return None,
+    })
+}
+
+fn for_access(provider: &str, why: Denied) -> Words {
+    Some(match (provider, why) {
+        ("electricity_maps", _) => {
+            "set ELECTRICITYMAPS_TOKEN to a token whose plan has this zone and its past"
+        }
+        ("watttime", Denied::NotIncluded) => {
+            "an account without charge has CAISO_NORTH only; see the provider's my-access"
+        }
+        ("watttime", _) => {
+            "set WATTTIME_USERNAME and WATTTIME_PASSWORD to an account that can log in"
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use anyhow::Context as _;
-    use carbon_ops::proof::verify::Status;
-
-    use super::*;
-    use crate::render::describe;
-
-    fn no_ledger() -> LedgerError {
-        LedgerError::NoLedger { path: "there".into() }
-    }
-
-    #[test]
-    fn a_remedy_is_found_however_deep_its_error_lies() {
-        let expected = "`carbon-ops ledger init` makes one";
-        assert_eq!(hint(&no_ledger().into()), [expected]);
-        let wrapped = Err::<(), _>(no_ledger()).context("appending").context("running");
-        assert_eq!(
-            describe(&wrapped.unwrap_err()),
-            format!("running: appending: there is no ledger at there\nhint: {expected}")
-        );
-        assert_eq!(hint(&anyhow::anyhow!("something else")), [""; 0]);
-    }
-
-    #[test]
-    fn an_argument_that_cannot_be_read_has_its_remedy_below() {
-        assert_eq!(
-            argument::<embodied::Portion>("2/16").map(embodied::Portion::as_ratio),
-            Ok(0.125)
-        );
-        let remedy = |message: Result<(), String>| {
-            let message = message.unwrap_err();
-            message.split_once("\nhint: ").unwrap().1.to_owned()
-        };
-        let of_total = argument::<embodied::Hardware>("box=1200miles").map(|_| ());
-        assert_eq!(remedy(of_total), of_text(&Quantity::Carbon.read("x").unwrap_err()));
-        assert_eq!(remedy(argument::<embodied::Lifetime>("4").map(|_| ())), "4y, 1460d, 35040h");
-        assert!(
-            remedy(argument::<embodied::Hardware>("h1000").map(|_| ())).contains("h1000=1200kg")
-        );
-        assert!(remedy(argument::<span::Missing>("x").map(|_| ())).starts_with("step"));
-        assert!(remedy(argument::<Deployment>("x").map(|_| ())).starts_with("own"));
-        assert!(
-            remedy(argument::<sci::FunctionalUnit>("0:x").map(|_| ())).contains("1000:request")
-        );
-    }
-
-    #[test]
-    fn an_error_within_a_transparent_one_keeps_its_remedy() {
-        let exact = || uncertainty::Error::NoUncertainty;
-        let remedy = hint(&exact().into());
-        assert_eq!(remedy.len(), 1);
-        assert_eq!(hint(&record::Error::from(exact()).into()), remedy);
-        assert_eq!(hint(&sci::Error::from(exact()).into()), remedy);
-    }
-
-    #[test]
-    fn what_stopped_a_pipeline_keeps_its_remedy_behind_that_of_the_entry() {
-        let stopped = LedgerError::Stopped {
-            path: "there".into(),
-            cause: Arc::new(no_ledger()),
-            written: false,
-        };
-        assert_eq!(
-            describe(&stopped.into()),
-            "the entry was not acknowledged by there: there is no ledger at there\n\
-             hint: it is not in the ledger; submit it again when the ledger has been opened again\n\
-             hint: `carbon-ops ledger init` makes one"
-        );
-    }
-
-    #[test]
-    fn verdicts_have_the_codes_of_the_documents() {
-        let all = [
-            Status::Valid,
-            Status::Tampered,
-            Status::Untrusted,
-            Status::Rewritten,
-            Status::TornTail,
-        ];
-        assert_eq!(all.map(|status| exit_code(Answer::of(status))), [0, 1, 2, 3, 4]);
-        let not_well = [
-            (Answer::OtherImport, 1),
-            (Answer::FalseCosignature, 1),
-            (Answer::Incomplete, 1),
-            (Answer::Newer, 2),
-            (Answer::CompletenessUnknown, 2),
-            (Answer::NotWitnessed, 2),
-            (Answer::NotConnected, 2),
-        ];
-        for (answer, code) in not_well {
-            assert_eq!(exit_code(answer), code, "{answer:?}");
-        }
-    }
-}
+mod tests;

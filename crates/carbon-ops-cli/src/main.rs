@@ -21,7 +21,7 @@ mod args;
 mod commands;
 mod context;
 mod hints;
-mod hints_grid;
+mod layout;
 mod render;
 mod summary;
 

@@ -29,10 +29,9 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
     text
 }
 
-/// A value in a column of its own, and its interval beside it.
-pub(crate) fn bounded(value: &str, interval: Option<(f64, f64, f64)>, unit: &str) -> String {
-    let interval = interval.map_or("no interval".into(), |(low, high, level)| {
+/// An interval, with its level of confidence.
+pub(crate) fn between(interval: Option<(f64, f64, f64)>, unit: &str) -> String {
+    interval.map_or("no interval".into(), |(low, high, level)| {
         format!("{:.0} % between {} and {}", 100.0 * level, si(low, unit), si(high, unit))
-    });
-    format!("{value:<15} {interval}")
+    })
 }

@@ -15,7 +15,8 @@ use carbon_ops::record::{
 };
 use carbon_ops::units::{KilowattHours, Microjoules};
 
-use crate::render::{bounded, plain, si};
+use crate::layout::{Table, wrapped};
+use crate::render::{between, plain, si};
 
 /// The region of a record whose intensity was given as a number.
 const UNSTATED: &str = "unstated";
@@ -40,65 +41,70 @@ pub(crate) fn summary(
     stored: Option<&Stored<'_>>,
     has_times: bool,
 ) -> Result<String> {
-    let mut text = heading(record, has_times);
-    let mut line = |name: &str, rest: String| {
-        let _ = writeln!(text, "  {name:<8} {rest}");
-    };
-    line("energy", energy(record));
-    line("carbon", carbon(record));
-    for (name, text) in beyond(record)? {
-        line(name, text);
-    }
+    let mut page = Page(wrapped("carbon-ops: ", &heading(record, has_times)));
+    page.figure("energy", energy(record));
+    page.figure("carbon", carbon(record));
+    beyond(record, &mut page)?;
     if let Some(measured) = &record.measurement {
-        line("host", host(measured));
+        page.line("host", &host(measured));
         if !gpus.is_empty() {
-            line("GPU", of_gpus(record, measured, gpus));
+            page.line("GPU", &of_gpus(record, measured, gpus));
         }
     }
-    line("quality", quality(record));
-    for reason in record.measurement.iter().flat_map(why_not_better) {
-        line("", reason);
-    }
-    for note in remarks(record) {
-        line("", note);
+    page.line("quality", &quality(record));
+    let reasons = record.measurement.iter().flat_map(why_not_better);
+    for note in reasons.chain(remarks(record)) {
+        page.line("", &note);
     }
     if let Some(measured) = &record.measurement
         && (!measured.gaps.is_empty() || measured.coverage_pct < 100.0)
     {
-        line("gaps", gaps(measured));
+        page.line("gaps", &gaps(measured));
     }
-    line("grid", grid(record));
+    page.figure("grid", grid(record));
     if record.grid.slots.count > 0 {
-        line("", slots(record));
+        page.line("", &slots(record));
     }
-    for other in record
-        .inputs
-        .iter()
-        .filter(|input| ["grid", "slot_noise", "coverage", "upstream"].contains(&&*input.name))
-    {
-        line("", format!("{}: {} ({})", other.name, other.dist, plain(&other.source)));
+    let others = ["grid", "slot_noise", "coverage", "upstream"];
+    for other in record.inputs.iter().filter(|input| others.contains(&&*input.name)) {
+        page.line("", &format!("{}: {}", other.name, stated(Some(other))));
     }
-    line("PUE", format!("{:<15.2} {}", record.pue_used, stated(record.input("pue"))));
+    page.figure("PUE", (format!("{:.2}", record.pue_used), stated(record.input("pue"))));
     // How an estimate came about is asked for more often than of a command that has just ended.
     if record.measurement.is_none() {
-        line("method", method(record));
+        page.line("method", &method(record));
         let budget = record.budget.iter().map(|share| format!("{} {:.1} %", share.name, share.pct));
-        line("budget", budget.collect::<Vec<_>>().join(", "));
-        line("counts", scopes(record));
+        page.line("budget", &budget.collect::<Vec<_>>().join(", "));
+        page.line("counts", &scopes(record));
         if !record.notes.is_empty() {
-            line("notes", record.notes.iter().map(Note::as_str).collect::<Vec<_>>().join(", "));
+            let notes: Vec<_> = record.notes.iter().map(Note::as_str).collect();
+            page.line("notes", &notes.join(", "));
         }
     }
     match stored {
         Some(Stored::Entry { seq, ledger, fingerprint }) => {
-            line("record", format!("#{seq} in {ledger}"));
-            line("", format!("signed by {fingerprint}"));
+            page.line("record", &format!("#{seq} in {ledger}"));
+            page.line("", &format!("signed by {fingerprint}"));
         }
-        Some(Stored::Nowhere) => line("record", "none (--no-ledger)".into()),
-        Some(Stored::Failed) => line("record", "NOT STORED, see above".into()),
+        Some(Stored::Nowhere) => page.line("record", "none (--no-ledger)"),
+        Some(Stored::Failed) => page.line("record", "NOT STORED, see above"),
         None => {}
     }
-    Ok(text)
+    Ok(page.0)
+}
+
+/// The lines of a summary: a name, and what there is to say of it.
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, name: &str, words: &str) {
+        self.0 += &wrapped(&format!("  {name:<8} "), words);
+    }
+
+    /// A value in a column of its own, and what belongs to it beside it.
+    fn figure(&mut self, name: &str, (value, words): (String, String)) {
+        self.0 += &wrapped(&format!("  {name:<8} {value:<15} "), &words);
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
@@ -114,7 +120,7 @@ fn heading(record: &Record, has_times: bool) -> String {
         #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
         let seconds = |ns: u64| si(ns as f64 / 1e9, "s");
         return format!(
-            "carbon-ops: {} took {}, {} of CPU time, exit code {}{simulated}\n",
+            "{} took {}, {} of CPU time, exit code {}{simulated}",
             plain(&workload.program),
             seconds(measured.elapsed_ns.0),
             seconds(workload.cpu_time_ns.0),
@@ -122,7 +128,7 @@ fn heading(record: &Record, has_times: bool) -> String {
         );
     }
     let when = if has_times {
-        format!(", {} to {}", record.start_ts, record.end_ts)
+        format!(", {} to {}", short(&record.start_ts), short(&record.end_ts))
     } else {
         String::new()
     };
@@ -131,31 +137,33 @@ fn heading(record: &Record, has_times: bool) -> String {
         UNSTATED => String::new(),
         region => format!(" in {}", plain(region)),
     };
-    format!("carbon-ops: {energy}{place}{when}{simulated}\n")
+    format!("{energy}{place}{when}{simulated}")
+}
+
+/// A time without a fraction of nothing.
+fn short(time: &str) -> String {
+    time.replace(".000000Z", "Z")
 }
 
 /// In joules, as counters have it, of a measurement; in watt-hours of a stated energy.
-fn energy(record: &Record) -> String {
+fn energy(record: &Record) -> (String, String) {
     let (scale, unit) = if record.measurement.is_some() { (3.6e6, "J") } else { (1e3, "Wh") };
     let value = si(record.energy_kwh * scale, unit);
     if record.measurement.is_none() {
-        let source = match record.input("energy_error") {
-            Some(error) => plain(&error.source),
-            None => "exact, as stated".to_owned(),
-        };
-        return format!("{value:<15} {source}");
+        let source = record.input("energy_error").map(|error| plain(&error.source));
+        return (value, source.unwrap_or_else(|| "exact, as stated".to_owned()));
     }
     let interval = record.energy().map(|of| {
         let scaled = |energy: KilowattHours| energy.as_kilowatt_hours() * scale;
         (scaled(of.low()), scaled(of.high()), of.level())
     });
-    bounded(&value, interval, unit)
+    (value, between(interval, unit))
 }
 
-fn carbon(record: &Record) -> String {
+fn carbon(record: &Record) -> (String, String) {
     let of = record.carbon();
     let interval = of.map(|of| (of.low().as_grams(), of.high().as_grams(), of.level()));
-    bounded(&si(record.grams, "gCO2e"), interval, "gCO2e")
+    (si(record.grams, "gCO2e"), between(interval, "gCO2e"))
 }
 
 /// Notes that change what the numbers mean.
@@ -184,26 +192,26 @@ fn remarks(record: &Record) -> Vec<String> {
     remarks
 }
 
-/// Where the intensity is from, and what it counts.
-fn grid(record: &Record) -> String {
-    let intensity = format!("{:.0} g/kWh", record.intensity_g_per_kwh);
+/// The intensity, where it is from, and what it counts.
+fn grid(record: &Record) -> (String, String) {
     let stated = stated(record.input("intensity"));
-    if record.has_note(&Note::RegionUnset) {
-        return format!("{intensity:<15} world average; set --region, e.g. DE: {stated}");
-    }
-    if record.region == UNSTATED {
-        return format!("{intensity:<15} as stated: {stated}");
-    }
-    let signal = record.signal.replace('_', " ");
-    let (region, source) = (plain(&record.region), plain(&record.source));
-    format!("{intensity:<15} {region}, {signal} by {source}: {stated}")
+    let words = if record.has_note(&Note::RegionUnset) {
+        format!("world average; set --region, e.g. DE: {stated}")
+    } else if record.region == UNSTATED {
+        format!("as stated: {stated}")
+    } else {
+        let signal = record.signal.replace('_', " ");
+        let (region, source) = (plain(&record.region), plain(&record.source));
+        format!("{region}, {signal} by {source}: {stated}")
+    };
+    (format!("{:.0} g/kWh", record.intensity_g_per_kwh), words)
 }
 
 fn host(measured: &Measurement) -> String {
     let energy = measured.energy;
     // Other processes that used less than the kernel's ticks can tell are not nothing.
     let others =
-        if energy.others_uj == 0 { "too little to tell".into() } else { uj(energy.others_uj) };
+        if energy.others_uj == 0 { "too little to measure".into() } else { uj(energy.others_uj) };
     format!(
         "{} in all: {} {}, others {others}, idle {}",
         uj(energy.host_uj),
@@ -261,7 +269,7 @@ fn quality(record: &Record) -> String {
         }
         None => format!("energy from RAPL {}", names(false)),
     };
-    let unset = if record.has_note(&Note::RegionUnset) { ", no region set" } else { "" };
+    let unset = if record.has_note(&Note::RegionUnset) { "; no region is set" } else { "" };
     format!("{flag}: {energy}{gpus}{unset}")
 }
 
@@ -305,24 +313,19 @@ fn gaps(measured: &Measurement) -> String {
 }
 
 /// Hardware, its part in the whole, and the score.
-fn beyond(record: &Record) -> Result<Vec<(&'static str, String)>> {
-    let mut lines = Vec::new();
+fn beyond(record: &Record, page: &mut Page) -> Result<()> {
     if let Some(embodied) = &record.embodied {
         let ends =
             (embodied.ci_lower_g, embodied.ci_upper_g, embodied.confidence_level_pct / 100.0);
         let interval = (embodied.grams > 0.0).then_some(ends);
-        lines.push(("hardware", bounded(&si(embodied.grams, "gCO2e"), interval, "gCO2e")));
+        let value = si(embodied.grams, "gCO2e");
+        page.figure("hardware", (value, between(interval, "gCO2e")));
         for item in &embodied.items {
-            let years = item.lifetime_hours / YEAR_HOURS;
-            let share = 100.0 * item.share;
-            let (name, source) = (plain(&item.name), plain(&item.source));
-            lines.push((
-                "",
-                format!(
-                    "{name}: {:.0} kg over {years:.1} a, {share:.3} % of it ({source})",
-                    item.total_kg
-                ),
-            ));
+            let (years, share) = (item.lifetime_hours / YEAR_HOURS, 100.0 * item.share);
+            let (name, source, kg) = (plain(&item.name), plain(&item.source), item.total_kg);
+            let words =
+                format!("{name}: {kg:.0} kg over {years:.1} years, {share:.3} % of it ({source})");
+            page.line("", &words);
         }
     }
     if let Some(theta) = record.theta()? {
@@ -340,18 +343,15 @@ fn beyond(record: &Record) -> Result<Vec<(&'static str, String)>> {
             });
             let _ = write!(text, " ({})", each.join(", "));
         }
-        lines.push(("theta", text));
+        page.line("theta", &text);
     }
     if let (Some(sci), Some(unit)) = (&record.sci, &record.functional_unit) {
         let each = format!("gCO2e per {}", plain(&unit.name));
         let (low, high) = (sci.ci_lower_g_per_unit, sci.ci_upper_g_per_unit);
-        let signal = plain(&record.signal);
-        lines.push((
-            "SCI",
-            format!("{:.4} {each}, {low:.4} to {high:.4} (95 %), by {signal}", sci.g_per_unit),
-        ));
+        let (score, signal) = (sci.g_per_unit, plain(&record.signal));
+        page.line("SCI", &format!("{score:.4} {each}, {low:.4} to {high:.4} (95 %), by {signal}"));
     }
-    Ok(lines)
+    Ok(())
 }
 
 fn stated(input: Option<&Input>) -> String {
@@ -423,21 +423,15 @@ fn scopes(record: &Record) -> String {
 }
 
 pub(crate) fn buckets(buckets: &[Bucket], out: &mut impl Write) -> Result<()> {
-    writeln!(
-        out,
-        "  {:<21} {:<21} {:>12} {:>9} {:>9}",
-        "from", "to", "energy", "g/kWh", "covered"
-    )?;
+    let mut table = Table::new(&["  from", "to", ">energy", ">g/kWh", ">covered"]);
     for bucket in buckets {
-        writeln!(
-            out,
-            "  {:<21} {:<21} {:>12} {:>9.1} {:>7.1} %",
-            bucket.interval.start(),
-            bucket.interval.end(),
+        table.row([
+            format!("  {}", bucket.interval.start()),
+            bucket.interval.end().to_string(),
             si(bucket.kwh * 1e3, "Wh"),
-            bucket.g_per_kwh,
-            100.0 * bucket.coverage
-        )?;
+            format!("{:.1}", bucket.g_per_kwh),
+            format!("{:.1} %", 100.0 * bucket.coverage),
+        ]);
     }
-    Ok(())
+    Ok(table.write(out)?)
 }

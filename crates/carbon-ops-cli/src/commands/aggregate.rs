@@ -9,12 +9,13 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
-use carbon_ops::record::totals::{Figure as Sum, Group, Joint, Totals};
+use carbon_ops::record::totals::{Group, Joint, Totals};
 use carbon_ops::record::{Figure, Record};
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod, GroupBy};
 use crate::context::Context;
+use crate::layout::Table;
 use crate::render::{counted, plain, si};
 use crate::summary::scopes_of;
 use carbon_ops::env::Env;
@@ -158,38 +159,34 @@ fn rows<'a>(sums: &'a [(&'a str, Totals)], all: &'a Totals) -> Vec<(&'a str, &'a
     rows
 }
 
-fn width(rows: &[(&str, &Totals)]) -> usize {
-    let names = rows.iter().map(|(key, _)| plain(key).chars().count());
-    names.max().unwrap_or(0).max(5)
-}
-
-fn between(low: f64, high: f64) -> String {
+fn interval(low: f64, high: f64) -> String {
     format!("{} and {}", si(low, "g"), si(high, "g"))
 }
 
 fn table(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Result<()> {
-    let rows = rows(sums, all);
-    let width = width(&rows);
-    writeln!(
-        out,
-        "{:<width$}  {:>8}  {:>10}  {:>10}  {:<23}  {:>6}  {:>7}  quality",
-        "", "records", "energy", "CO2e", "95 % between", "± %", "covered"
-    )?;
-    for (key, totals) in rows {
-        let interval = between(totals.ci_lower_g, totals.ci_upper_g);
-        writeln!(
-            out,
-            "{:<width$}  {:>8}  {:>10}  {:>10}  {interval:<23}  {:>6.1}  {:>5.1} %  {}",
+    let mut table = Table::new(&[
+        "",
+        ">records",
+        ">energy",
+        ">CO2e",
+        "95 % between",
+        ">± %",
+        ">covered",
+        "quality",
+    ]);
+    for (key, totals) in rows(sums, all) {
+        table.row([
             plain(key),
-            totals.count,
+            totals.count.to_string(),
             si(totals.total_energy_kwh * 1e3, "Wh"),
             si(totals.total_grams, "g"),
-            totals.relative_uncertainty_pct,
-            totals.coverage_pct,
-            totals.quality_flag
-        )?;
+            interval(totals.ci_lower_g, totals.ci_upper_g),
+            format!("{:.1}", totals.relative_uncertainty_pct),
+            format!("{:.1} %", totals.coverage_pct),
+            totals.quality_flag.to_string(),
+        ]);
     }
-    Ok(())
+    Ok(table.write(out)?)
 }
 
 /// A second table, where records have hardware: apart from operation, and together with it.
@@ -197,26 +194,28 @@ fn with_hardware(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) ->
     if all.embodied.is_none() {
         return Ok(());
     }
-    let rows = rows(sums, all);
-    let width = width(&rows);
     writeln!(out, "\nthe carbon of making hardware, which is not in the figures above:")?;
-    writeln!(
-        out,
-        "{:<width$}  {:>10}  {:>10}  {:<23}  {:>10}  {:<23}  part of hardware",
-        "", "records", "hardware", "95 % between", "together", "95 % between"
-    )?;
-    for (key, totals) in rows {
+    let mut table = Table::new(&[
+        "",
+        ">records",
+        ">hardware",
+        "95 % between",
+        ">together",
+        "95 % between",
+        "part of hardware",
+    ]);
+    for (key, totals) in rows(sums, all) {
         let (Some(hardware), Some(whole)) = (&totals.embodied, &totals.whole) else {
-            writeln!(out, "{:<width$}  {:>10}", plain(key), format!("0 of {}", totals.count))?;
+            table.row([plain(key), format!("0 of {}", totals.count)]);
             continue;
         };
-        let interval = |figure: &Sum| between(figure.ci_lower_g, figure.ci_upper_g);
+        let percent = |part: f64| format!("{:.0} %", 100.0 * part);
         let theta = match &totals.theta {
             Some(theta) => format!(
-                "{:.0} % ({:.0} to {:.0} %) {}",
-                100.0 * theta.theta,
-                100.0 * theta.ci_lower,
-                100.0 * theta.ci_upper,
+                "{} ({} to {}) {}",
+                percent(theta.theta),
+                percent(theta.ci_lower),
+                percent(theta.ci_upper),
                 theta.class
             ),
             None if hardware.records_with_hardware < totals.count => {
@@ -224,18 +223,17 @@ fn with_hardware(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) ->
             }
             None => String::new(),
         };
-        writeln!(
-            out,
-            "{:<width$}  {:>10}  {:>10}  {:<23}  {:>10}  {:<23}  {theta}",
+        table.row([
             plain(key),
             format!("{} of {}", hardware.records_with_hardware, totals.count),
             si(hardware.total_grams, "g"),
-            interval(hardware),
+            interval(hardware.ci_lower_g, hardware.ci_upper_g),
             si(whole.total_grams, "g"),
-            interval(whole)
-        )?;
+            interval(whole.ci_lower_g, whole.ci_upper_g),
+            theta,
+        ]);
     }
-    Ok(())
+    Ok(table.write(out)?)
 }
 
 /// What was read, and what was not counted.

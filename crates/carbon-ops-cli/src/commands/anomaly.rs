@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::args::{Anomaly, Of};
 use crate::context::Context;
+use crate::layout::Table;
 use crate::render::{counted, plain};
 
 /// Exit code 0 when nothing stands out, or there is too little to tell; 1 when something does.
@@ -43,14 +44,16 @@ pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
         writeln!(out, "{report:#}")?;
         return Ok(u8::from(!rows.is_empty()));
     }
+    let mut table = Table::new(&["", "", ">", ">"]);
     for ((record, value), verdict) in &rows {
         let score = match verdict {
             Verdict::Score(score) => format!("{score:+.1}"),
             _ => "flat before".to_owned(),
         };
         let name = plain(record.name().unwrap_or(""));
-        writeln!(out, "{}  {name:<16} {value:.4e} {unit}  {score}", record.start_ts)?;
+        table.row([record.start_ts.clone(), name, format!("{value:.4e} {unit}"), score]);
     }
+    table.write(out)?;
     let count = rows.len();
     let of = counted(u64::try_from(records.len())?, "record", "records");
     if judged == 0 {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::args::Config;
 use crate::context::Context;
+use crate::layout::Table;
 use carbon_ops::gpus::NvmlLibrary;
 use carbon_ops::settings::{Setting, Settings};
 use carbon_ops::sources;
@@ -28,11 +29,12 @@ pub(crate) fn run(command: &Config, context: &mut Context<'_>) -> Result<u8> {
         writeln!(out, "{report:#}")?;
         return Ok(0);
     }
-    let width = rows.iter().map(|(_, value, _)| value.as_deref().unwrap_or("").len()).max();
-    for (name, value, origin) in &rows {
-        let value = value.as_deref().unwrap_or("(not set)");
-        writeln!(out, "{name:<30} {value:<width$}  {origin}", width = width.unwrap_or(0).max(9))?;
+    let mut table = Table::new(&["", "", ""]);
+    for (name, value, origin) in rows {
+        let value = value.unwrap_or_else(|| "(not set)".to_owned());
+        table.row([name.to_owned(), value, origin]);
     }
+    table.write(out)?;
     match &settings.file {
         Some(path) => writeln!(out, "file read: {}", path.display())?,
         None => writeln!(out, "no configuration file was found")?,

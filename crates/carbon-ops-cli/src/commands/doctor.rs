@@ -3,7 +3,6 @@
 //! The verdict first, then each check, then the remedies by what they cost. What is found is
 //! [`carbon_ops::meter::diagnosis`]; here it is printed.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::os::fd::AsRawFd as _;
@@ -22,6 +21,7 @@ use serde_json::{Value, json};
 use crate::COULD_NOT;
 use crate::args::Doctor;
 use crate::context::Context;
+use crate::layout::wrapped;
 use crate::render::plain;
 
 pub(crate) fn run(args: &Doctor, context: &mut Context<'_>) -> Result<u8> {
@@ -79,53 +79,29 @@ fn ask(path: &Path) -> io::Result<String> {
 const ANSWER_BYTES_MAX: u64 = 1 << 18;
 
 fn to_text(report: &Report) -> String {
-    let mut text = format!("{}\n\n", plain(&report.verdict));
+    let mut text = wrapped("", &plain(&report.verdict)) + "\n";
     for check in &report.checks {
-        text += &row(check.name, check.status.as_str(), &check.detail);
+        let head = format!("  {:<17} {:<8} ", check.name, check.status.as_str());
+        text += &wrapped(&head, &plain(&check.detail));
     }
     if !report.zones.is_empty() {
         text += "\nzones\n";
-        for zone in &report.zones {
-            text += &leaf(zone);
-        }
+    }
+    for zone in &report.zones {
+        text += &leaf(zone);
     }
     let remedies = report.remedies();
     if !remedies.is_empty() {
-        text += "\nwhat would help, the least privilege first\n";
-        for (number, remedy) in (1..).zip(remedies) {
-            let words = plain(&remedy.text);
-            text += &wrapped(&format!("  {number}. "), &words);
-        }
+        text += "\nways to improve this, least privilege first\n";
+    }
+    for (number, remedy) in (1..).zip(remedies) {
+        text += &wrapped(&format!("  {number}. "), &plain(&remedy.text));
     }
     let denied = |zone: &ZoneView| zone.excluded == Some(Exclusion::Denied);
     if report.zones.iter().any(denied) {
         text += "\nNot: chmod of energy_uj, which reopens CVE-2020-8694 for every process here.\n";
     }
     text
-}
-
-fn row(name: &str, status: &str, detail: &str) -> String {
-    wrapped(&format!("  {name:<17} {status:<8} "), &plain(detail))
-}
-
-/// `head`, then the words in a column beside it.
-fn wrapped(head: &str, words: &str) -> String {
-    const WIDTH: usize = 100;
-    let indent = head.chars().count();
-    let (mut text, mut length) = (head.to_owned(), indent);
-    for (index, word) in words.split_whitespace().enumerate() {
-        let more = word.chars().count();
-        if index > 0 && length + 1 + more > WIDTH {
-            let _ = write!(text, "\n{}", " ".repeat(indent));
-            length = indent;
-        } else if index > 0 {
-            text.push(' ');
-            length += 1;
-        }
-        text += word;
-        length += more;
-    }
-    text.trim_end().to_owned() + "\n"
 }
 
 /// One zone of the tree.
@@ -139,7 +115,7 @@ fn leaf(zone: &ZoneView) -> String {
     };
     let mode = zone.mode.as_deref().unwrap_or("no energy_uj");
     let access = if zone.unreadable.is_none() { "readable" } else { "not readable" };
-    format!("{:<34} {fate}; {mode}, {access}\n", plain(&name))
+    wrapped(&format!("{:<34} ", plain(&name)), &format!("{fate}; {mode}, {access}"))
 }
 
 fn to_json(report: &Report, code: u8) -> Value {

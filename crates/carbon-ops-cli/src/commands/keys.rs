@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::args::{AtKey, Keys, KeysGenerate, KeysProve, KeysRotate, KeysTrust};
 use crate::context::Context;
+use crate::layout::Table;
 
 pub(crate) fn run(command: &Keys, context: &mut Context<'_>) -> Result<u8> {
     match command {
@@ -82,18 +83,19 @@ fn show(at: &AtKey, context: &mut Context<'_>) -> Result<u8> {
         }
         context.report(report)?;
     } else {
-        let out = &mut context.out;
-        writeln!(out, "file         {}", path.display())?;
-        writeln!(out, "public key   {}", public.to_hex())?;
-        writeln!(out, "fingerprint  {}", public.fingerprint())?;
+        let mut table = Table::new(&["", ""]);
+        table.row(["file".to_owned(), path.display().to_string()]);
+        table.row(["public key".to_owned(), public.to_hex()]);
+        table.row(["fingerprint".to_owned(), public.fingerprint()]);
         if encrypted {
             let how = if opened {
                 "yes, and the passphrase opens it"
             } else {
                 "yes; this is what the file .pub beside it says"
             };
-            writeln!(out, "encrypted    {how}")?;
+            table.row(["encrypted", how]);
         }
+        table.write(&mut context.out)?;
     }
     Ok(0)
 }
@@ -239,13 +241,11 @@ fn list_trusted(json: bool, store: &Store, file: &Path, context: &mut Context<'_
         context.report(json!({ "file": file.display().to_string(), "keys": keys }))?;
         return Ok(0);
     }
-    let out = &mut context.out;
+    let mut table = Table::new(&["", "", ""]);
     for (key, comment, _) in keys {
-        match key.key() {
-            Some(key) => writeln!(out, "{key} {}  {comment}", key.fingerprint())?,
-            None => writeln!(out, "{}  {comment}", key.fingerprint())?,
-        }
+        table.row([hex(key).unwrap_or_default(), key.fingerprint(), comment]);
     }
+    table.write(&mut context.out)?;
     Ok(0)
 }
 

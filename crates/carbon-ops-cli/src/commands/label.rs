@@ -18,7 +18,8 @@ use serde_json::{Map, Value, json};
 use crate::args;
 use crate::commands::estimate::read_record;
 use crate::context::Context;
-use crate::render::{bounded, plain, si};
+use crate::layout::wrapped;
+use crate::render::{between, plain, si};
 
 /// What is labelled, besides its number.
 struct Named {
@@ -121,16 +122,20 @@ fn show(label: &Label, named: Option<&Named>, out: &mut impl Write) -> Result<()
     let interval = (low < high).then_some((low, high, LEVEL));
     let (best, worst) = label.ratings();
     let range = if best == worst { String::new() } else { format!(" ({best} to {worst})") };
-    writeln!(out, "rating {}{range}: carbon-ops 0.1's bounds", label.rating())?;
-    writeln!(out, "  carbon  {}", bounded(&si(label.grams, "gCO2e"), interval, "gCO2e"))?;
+    writeln!(out, "rating {}{range}, by the bounds of carbon-ops 0.1", label.rating())?;
+    let mut line = |name: &str, words: &str| {
+        out.write_all(wrapped(&format!("  {name:<7} "), words).as_bytes())
+    };
+    let carbon = si(label.grams, "gCO2e");
+    line("carbon", &format!("{carbon}, {}", between(interval, "gCO2e")))?;
     if let Some(named) = named {
         if let Some((operational, embodied)) = named.parts {
             let [operational, embodied] = [operational, embodied].map(|grams| si(grams, "gCO2e"));
-            writeln!(out, "          operation {operational}, hardware {embodied}")?;
+            line("", &format!("operation {operational}, hardware {embodied}"))?;
         }
         let region = named.region.as_deref().map(plain).unwrap_or_default();
         if let Some((start, end)) = &named.times {
-            writeln!(out, "  of      {region}, {start} to {end}")?;
+            line("of", &format!("{region}, {start} to {end}"))?;
         }
     }
     for (each, count, (low, high)) in label.equivalents() {
@@ -139,11 +144,11 @@ fn show(label: &Label, named: Option<&Named>, out: &mut impl Write) -> Result<()
         } else {
             String::new()
         };
-        writeln!(out, "  as      {}{ends} {}", short(count), each.what)?;
+        line("as", &format!("{}{ends} {}", short(count), each.what))?;
     }
-    writeln!(
-        out,
-        "  by      US EPA, Greenhouse Gas Equivalencies Calculator, 2024; --json has each factor"
+    line(
+        "source",
+        "US EPA, Greenhouse Gas Equivalencies Calculator, 2024; --json has each factor",
     )?;
     Ok(())
 }

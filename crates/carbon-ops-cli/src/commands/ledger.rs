@@ -20,6 +20,7 @@ use crate::commands::legacy;
 use crate::commands::progress::Progress;
 use crate::context::Context;
 use crate::hints;
+use crate::layout::Table;
 use crate::render::{counted, plain, si};
 use carbon_ops::env::Env;
 
@@ -284,32 +285,30 @@ fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
             superseded.note(&value);
         }
     }
+    let mut table = entries();
     for line in lines {
         let (number, value) = line.with_context(|| format!("cannot show {}", path.display()))?;
-        match value {
-            Value::Object(object) if args.json => {
-                out.write_all(&object_to_canonical(&object))?;
-                writeln!(out)?;
+        let Value::Object(object) = value else {
+            bail!("line {number} of {} is not an entry", path.display());
+        };
+        if args.json {
+            out.write_all(&object_to_canonical(&object))?;
+            writeln!(out)?;
+            continue;
+        }
+        let seq = object.get("seq").and_then(Value::as_u64);
+        let mark = seq.and_then(|seq| superseded.mark(seq));
+        let summary = if args.summary { shown(&object, &path) } else { Ok(None) };
+        match summary.with_context(|| format!("line {number} of {}", path.display()))? {
+            Some(text) => {
+                write!(out, "{text}")?;
+                mark.iter().try_for_each(|mark| writeln!(out, "           [{mark}]"))?;
             }
-            Value::Object(object) => {
-                let mark = object.get("seq").and_then(Value::as_u64);
-                let mark = mark.and_then(|seq| superseded.mark(seq));
-                let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
-                if args.summary
-                    && let Some(text) = shown(&object, &path)
-                        .with_context(|| format!("line {number} of {}", path.display()))?
-                {
-                    write!(out, "{text}")?;
-                    if !mark.is_empty() {
-                        writeln!(out, "  {:<8}{mark}", "")?;
-                    }
-                    continue;
-                }
-                writeln!(out, "{}{mark}", row(&object))?;
-            }
-            _ => bail!("line {number} of {} is no entry", path.display()),
+            None if args.summary => writeln!(out, "{}", cells(&object, mark).join("  "))?,
+            None => table.row(cells(&object, mark)),
         }
     }
+    table.write(out)?;
     Ok(0)
 }
 
@@ -331,30 +330,39 @@ fn shown(object: &Object, file: &Path) -> Result<Option<String>> {
     summary(&record, &[], Some(&stored), true).map(Some)
 }
 
-/// One entry in one line: number, time, program, energy, carbon with its interval, quality, zone.
-fn row(object: &Object) -> String {
+/// A table of entries.
+fn entries() -> Table {
+    let headings =
+        ["#", "begun (UTC)", "program", ">energy", ">CO2e", "95 % between", "quality", "zone"];
+    Table::new(&headings)
+}
+
+/// One entry in that table, and what supersedes it.
+fn cells(object: &Object, mark: Option<String>) -> Vec<String> {
     let text = |member: &str| plain(object.get(member).and_then(Value::as_str).unwrap_or("?"));
     let number = |of: &Object, member: &str| of.get(member).and_then(Value::as_f64);
     let inner = |member: &str| object.get(member).and_then(Value::as_object);
+    let minute = |member: &str| text(member).get(..16).unwrap_or("?").replace('T', " ");
+    let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
     let seq = number(object, "seq").map_or("?".into(), |seq| seq.to_string());
+    let seq = format!("#{seq}");
     if text("type") != "carbon_estimate" {
-        return format!("#{seq:<5} {}  {}", text("created_ts"), records::summary(object));
+        return vec![seq, minute("created_ts"), records::summary(object) + &mark];
     }
     let workload = inner("measurement").and_then(|measured| measured.get("workload"));
     let program = workload.and_then(Value::as_object).and_then(|workload| workload.get("program"));
     let program = program.or_else(|| object.get("id")).and_then(Value::as_str);
-    let program = plain(program.unwrap_or("(stated)"));
     let joules = number(object, "energy_kwh").map_or("?".into(), |kwh| si(kwh * 3.6e6, "J"));
     let grams = |value: Option<f64>| value.map_or("?".into(), |grams| si(grams, "g"));
     let bound = |member| grams(inner("meta").and_then(|meta| number(meta, member)));
-    let start = text("start_ts");
-    let start = start.get(..19).unwrap_or("?");
-    format!(
-        "#{seq:<5} {start}Z  {program:<16} {joules:>9}  {:>9} CO2e [{} to {}]  {}  {}",
+    vec![
+        seq,
+        minute("start_ts"),
+        plain(program.unwrap_or("(stated)")),
+        joules,
         grams(number(object, "grams")),
-        bound("ci_lower_g"),
-        bound("ci_upper_g"),
+        format!("{} and {}", bound("ci_lower_g"), bound("ci_upper_g")),
         text("quality_flag"),
-        text("region"),
-    )
+        text("region") + &mark,
+    ]
 }

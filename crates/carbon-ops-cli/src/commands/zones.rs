@@ -9,12 +9,14 @@ use serde_json::json;
 
 use crate::args::Zones;
 use crate::context::Context;
+use crate::layout::Table;
 use crate::render::plain;
 
 /// Exit code 0; an error when nothing matches.
 pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
     let out = &mut context.out;
     let wanted = args.text.as_deref().unwrap_or_default().to_lowercase();
+    let mut table = Table::new(&["ZONE", ">G/KWH", ">95 %", "TABLE", "NAME"]);
     let mut found = false;
     for zone in zones::built_in() {
         let place = Place::parse(zone)?;
@@ -39,16 +41,16 @@ pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
             writeln!(out, "{line}")?;
         } else {
             let of = format!("{} {} {}", signal.factor, row.provider(), row.vintage());
-            if !found {
-                writeln!(out, "{:<18} {:>5} {:>8} {:<21} NAME", "ZONE", "G/KWH", "95 %", "TABLE")?;
-            }
-            let range = format!("{low:.0}-{high:.0}");
-            writeln!(out, "{zone:<18} {grams:>5.0} {range:>8} {of:<21} {}", plain(&name))?;
+            let (value, range) = (format!("{grams:.0}"), format!("{low:.0}-{high:.0}"));
+            table.row([zone.to_owned(), value, range, of, plain(&name)]);
         }
         found = true;
     }
     if !found {
         bail!("no built-in place matches {wanted:?}\nhint: `carbon-ops zones` prints all of them");
+    }
+    if !args.json {
+        table.write(out)?;
     }
     Ok(0)
 }

@@ -42,6 +42,7 @@ mod simulator;
 mod terminal;
 mod trust;
 mod upstream;
+mod width;
 mod witness;
 mod writer;
 mod writers;

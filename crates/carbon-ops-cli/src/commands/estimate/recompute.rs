@@ -31,7 +31,7 @@ pub(super) fn run(of: &str, json: bool, context: &mut Context<'_>) -> Result<u8>
         writeln!(out, "{of}: OK: the same bytes again: {}", derived.parts.join(", "))?;
         if let Some(what) = &derived.not_kept {
             writeln!(out, "not derived: the slots, for an answer is not kept: {what}")?;
-            writeln!(out, "hint: {}", crate::hints_grid::NOT_KEPT)?;
+            writeln!(out, "hint: {}", crate::hints::NOT_KEPT)?;
         }
         if let Some(instead) = &derived.instead {
             writeln!(out, "instead: {instead}")?;

@@ -44,8 +44,7 @@ pub(super) fn text(
     }
     for moved in &found.substitutions {
         let reason = plain(&moved.reason.replace('\n', "; "));
-        let hint =
-            crate::hints_grid::for_reason(&moved.cause).map(|hint| format!("; hint: {hint}"));
+        let hint = crate::hints::for_reason(&moved.cause).map(|hint| format!("; hint: {hint}"));
         writeln!(out, "instead of {}: {reason}{}", moved.from, hint.unwrap_or_default())?;
         if moved.signal_wanted != moved.signal_used {
             writeln!(out, "  counts {}, not {}", moved.signal_used, moved.signal_wanted)?;

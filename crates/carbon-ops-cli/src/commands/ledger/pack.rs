@@ -12,7 +12,7 @@ use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use serde_json::json;
 
 use super::witnessed::{insert_into, write_whole};
-use super::{row, write_trust_hint};
+use super::{cells, entries, write_trust_hint};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::progress::{Counted, Progress};
@@ -92,8 +92,15 @@ pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Resul
     let total = file.metadata().with_context(cannot)?.len();
     let progress = Progress::start("verifying", Some(total));
     let reader = BufReader::with_capacity(1 << 20, Counted::new(file, &progress));
+    let mut table = entries();
     let mut each = |object: &Object| {
-        if args.show { show(object, args.output.json, &mut context.out) } else { Ok(()) }
+        if args.show && args.output.json {
+            context.out.write_all(&object_to_canonical(object))?;
+            writeln!(context.out)?;
+        } else if args.show {
+            table.row(cells(object, None));
+        }
+        Ok(())
     };
     let verdict = carbon_ops::pack::verify(reader, &question, &mut each).with_context(cannot)?;
     drop(progress);
@@ -115,6 +122,7 @@ pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Resul
         return Ok(code);
     }
     let out = &mut context.out;
+    table.write(out)?;
     write_report(args, report, others, out)?;
     witnessed.iter().try_for_each(|witnessed| super::witnessed::write(witnessed, out))?;
     since.iter().try_for_each(|since| write_since(*since, out))?;
@@ -122,16 +130,6 @@ pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Resul
         write_trust_hint(report.genesis_public_key.as_deref().unwrap_or("PUBLIC_KEY"), out)?;
     }
     Ok(code)
-}
-
-fn show(object: &Object, json: bool, out: &mut impl Write) -> Result<()> {
-    if json {
-        out.write_all(&object_to_canonical(object))?;
-        writeln!(out)?;
-    } else {
-        writeln!(out, "{}", row(object))?;
-    }
-    Ok(())
 }
 
 fn write_report(

@@ -13,7 +13,7 @@ use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proof, Proven};
 use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::json;
 
-use super::{COULD_NOT, row, write_trust_hint};
+use super::{COULD_NOT, cells, entries, write_trust_hint};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
 use crate::context::Context;
 use crate::hints;
@@ -91,7 +91,9 @@ pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) ->
                 writeln!(out, "  trusted through {}, which began it", key.fingerprint())?;
             }
             witnessed.iter().try_for_each(|witnessed| super::witnessed::write(witnessed, out))?;
-            writeln!(out, "  {}", row(proven.entry.object()))?;
+            let mut table = entries();
+            table.row(cells(proven.entry.object(), None));
+            table.write(out)?;
         }
         (None, reason) => writeln!(out, "{name}: {verdict}: {}", reason.unwrap_or_default())?,
     }

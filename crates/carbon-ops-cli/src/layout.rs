@@ -1,0 +1,157 @@
+//! Text within the width of a terminal: tables, and lines that go on under their own beginning.
+//!
+//! Out of scope: what is shown, and JSON, which is never broken.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use terminal_size::{Width, terminal_size_of};
+
+/// Columns where there is no terminal.
+const USUAL: usize = 80;
+
+/// The columns that prose may take: lines that are longer are hard to read, shorter ones hard to break.
+const PROSE: (usize, usize) = (40, 100);
+
+/// The columns of the terminal that shows the output, if one does.
+fn terminal() -> Option<usize> {
+    let size = terminal_size_of(io::stdout()).or_else(|| terminal_size_of(io::stderr()));
+    size.map(|(Width(columns), _)| usize::from(columns))
+}
+
+/// `head` and then the words, which go on below each other where they do not fit: as many columns as the
+/// terminal has, and 80 where there is none. A word that is too long alone, such as a path, stays whole.
+pub(crate) fn wrapped(head: &str, words: &str) -> String {
+    within(terminal().unwrap_or(USUAL).clamp(PROSE.0, PROSE.1), head, words)
+}
+
+fn within(width: usize, head: &str, words: &str) -> String {
+    let indent = head.chars().count();
+    let (mut text, mut length) = (head.to_owned(), indent);
+    let mut rest = words.split_whitespace();
+    while let Some(word) = rest.next() {
+        let mut word = word.to_owned();
+        // A number stays with its unit, and the arguments of a distribution with its name.
+        while is_open(&word)
+            && let Some(next) = rest.next()
+        {
+            word = word + " " + next;
+        }
+        let more = word.chars().count();
+        if length > indent && length + 1 + more > width {
+            let _ = write!(text, "\n{:indent$}", "");
+            length = indent;
+        } else if length > indent {
+            text.push(' ');
+            length += 1;
+        }
+        text += &word;
+        length += more;
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+/// Whether what follows a word belongs to it.
+fn is_open(word: &str) -> bool {
+    let (opened, closed) = (word.matches('(').count(), word.matches(')').count());
+    word.parse::<f64>().is_ok() || word == "±" || (opened > closed && !word.starts_with('('))
+}
+
+/// Rows under headings, each column as wide as its widest cell.
+pub(crate) struct Table {
+    /// Whether a column is aligned to the right, as numbers are.
+    right: Vec<bool>,
+    rows: Vec<Vec<String>>,
+    /// The row of headings, if there is one.
+    heads: usize,
+}
+
+impl Table {
+    /// One column for each heading; `>` before it aligns the column to the right.
+    pub(crate) fn new(headings: &[&str]) -> Self {
+        let right = headings.iter().map(|heading| heading.starts_with('>')).collect();
+        let mut table = Self { right, rows: Vec::new(), heads: 0 };
+        let names: Vec<_> = headings.iter().map(|name| name.trim_start_matches('>')).collect();
+        if names.iter().any(|name| !name.is_empty()) {
+            table.row(names);
+            table.heads = 1;
+        }
+        table
+    }
+
+    /// The next row. The last cell of one that has fewer cells than there are columns reaches to the end.
+    pub(crate) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// Writes it, with two spaces between columns, or one where that makes it fit. On a terminal a line ends
+    /// where the terminal does; elsewhere all is written. Of no rows there are no headings.
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let terminal = terminal();
+        if self.rows.len() == self.heads {
+            return Ok(());
+        }
+        for line in self.lines(terminal.unwrap_or(USUAL)) {
+            match terminal {
+                Some(columns) if line.chars().count() > columns => {
+                    let shown: String = line.chars().take(columns.saturating_sub(1)).collect();
+                    writeln!(out, "{shown}…")?;
+                }
+                _ => writeln!(out, "{line}")?,
+            }
+        }
+        Ok(())
+    }
+
+    fn lines(&self, columns: usize) -> Vec<String> {
+        let whole = || self.rows.iter().filter(|row| row.len() == self.right.len());
+        let of_column = |n: usize| whole().filter_map(move |row| row.get(n));
+        let widths: Vec<usize> = (0..self.right.len())
+            .map(|n| of_column(n).map(|cell| cell.chars().count()).max().unwrap_or(0))
+            .collect();
+        let gaps = widths.len().saturating_sub(1);
+        let gap = if widths.iter().sum::<usize>() + 2 * gaps > columns { " " } else { "  " };
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).zip(&self.right).map(|((cell, width), right)| {
+                if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            });
+            cells.collect::<Vec<_>>().join(gap).trim_end().to_owned()
+        };
+        self.rows.iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_go_on_under_the_first_and_a_long_one_stays_whole() {
+        assert_eq!(within(20, "  head  ", "one two three"), "  head  one two\n        three\n");
+        let path = "/a/path/that/is/longer/than/that";
+        assert_eq!(
+            within(20, "  in  ", &format!("#7 {path}")),
+            format!("  in  #7\n      {path}\n")
+        );
+        assert_eq!(within(20, "  in  ", path), format!("  in  {path}\n"));
+        assert_eq!(within(20, "  head  ", ""), "  head\n");
+        let glued = "host used 10.9 mJ, ln(4.5, 0.25)g";
+        assert_eq!(within(18, "", glued), "host used 10.9 mJ,\nln(4.5, 0.25)g\n");
+        assert_eq!(within(17, "", glued), "host used\n10.9 mJ,\nln(4.5, 0.25)g\n");
+    }
+
+    #[test]
+    fn numbers_stand_below_each_other_and_a_short_row_reaches_to_the_end() {
+        let mut table = Table::new(&["name", ">number", "word"]);
+        table.row(["a", "1.5", "x"]);
+        table.row(["longer", "22.5", "y"]);
+        table.row(["b", "something else that is said of it"]);
+        let wide = ["name    number  word", "a          1.5  x", "longer    22.5  y"];
+        assert_eq!(table.lines(80)[..3], wide);
+        assert_eq!(table.lines(80)[3], "b       something else that is said of it");
+        assert_eq!(table.lines(19)[1], "a         1.5 x");
+        assert!(Table::new(&["", ">"]).rows.is_empty());
+    }
+}
