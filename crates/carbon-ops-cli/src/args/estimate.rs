@@ -14,14 +14,17 @@ use crate::hints::argument;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  carbon-ops estimate --energy 1.2kWh --from 2026-03-01 --to 2026-03-02 --zone DE
-  carbon-ops estimate --power 50W --from 2026-03-01 --to 2026-03-02 --zone US-CA
+  carbon-ops estimate --zone DE --energy 1.2kWh \\
+      --from 2026-03-01 --to 2026-03-02
+  carbon-ops estimate --zone US-CA --power 50W \\
+      --from 2026-03-01 --to 2026-03-02
   carbon-ops estimate --energy '1.2kWh ± 2%' --pue 'tn(1.2, 0.05, min=1)' \\
       --intensity 'ln(400, 10%)' --method monte_carlo --trials 1000000 --json
-  carbon-ops estimate --energy 3kWh --from 2026-03-01 --to 2026-03-02 --zone DE \\
-      --embodied '8*h100' --embodied 'server(cpus=2, memory=1024)' \\
-      --share 1/2 --functional-unit 90:job
-  carbon-ops estimate --energy 3kWh --from 2026-03-01 --to 2026-03-02 --zone DE \\
+  carbon-ops estimate --zone DE --energy 3kWh \\
+      --from 2026-03-01 --to 2026-03-02 --functional-unit 90:job \\
+      --embodied '8*h100' --embodied 'server(cpus=2, memory=1024)' --share 1/2
+  carbon-ops estimate --zone DE --energy 3kWh \\
+      --from 2026-03-01 --to 2026-03-02 \\
       --provider electricity_maps --upstream --ledger ledger
   carbon-ops estimate < spans.ndjson > rows.ndjson
   carbon-ops estimate --recompute ledger:17

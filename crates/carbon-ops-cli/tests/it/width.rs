@@ -31,7 +31,6 @@ fn summaries_tables_and_diagnoses_fit_80_columns() {
         &["ledger", "show", "--summary"],
         &["label", "1"],
         &["doctor"],
-        &["aggregate", "--by", "region"],
         &["zones", "germany"],
     ] {
         let done = home.does(arguments);
