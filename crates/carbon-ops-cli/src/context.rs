@@ -18,6 +18,7 @@ use carbon_ops::verify;
 use serde_json::{Value, json};
 
 use crate::args::{Records, Sources, Trusted};
+use crate::layout::Page;
 
 /// The surroundings of a command.
 pub(crate) struct Context<'a> {
@@ -69,11 +70,23 @@ impl Context<'_> {
         records::read(&of.paths, &how)
     }
 
+    /// Prints lines for people.
+    pub(crate) fn print(&mut self, page: Page) -> Result<()> {
+        Ok(self.out.write_all(page.into_text().as_bytes())?)
+    }
+
     /// Prints a report for programs, with the version of its form.
     pub(crate) fn report(&mut self, mut report: Value) -> Result<()> {
         if let Some(members) = report.as_object_mut() {
             members.entry("schema_version").or_insert(json!(1));
         }
         Ok(writeln!(self.out, "{report:#}")?)
+    }
+}
+
+/// Adds members to a report.
+pub(crate) fn add<const N: usize>(report: &mut Value, members: [(&str, Value); N]) {
+    if let Some(object) = report.as_object_mut() {
+        object.extend(members.map(|(name, value)| (name.to_owned(), value)));
     }
 }

@@ -25,6 +25,37 @@ pub(crate) fn wrapped(head: &str, words: &str) -> String {
     within(terminal().unwrap_or(USUAL).clamp(PROSE.0, PROSE.1), head, words)
 }
 
+/// Lines for people, of which none is longer than it needs to be.
+#[derive(Default)]
+pub(crate) struct Page(String);
+
+impl Page {
+    /// A line that other programs may look for: it is not broken.
+    pub(crate) fn title(&mut self, words: &str) {
+        self.0 += words;
+        self.0.push('\n');
+    }
+
+    /// One thing to say of the title.
+    pub(crate) fn item(&mut self, words: &str) {
+        self.line("  ", words);
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&mut self, words: &str) {
+        self.line("hint: ", words);
+    }
+
+    /// Words that go on beside `head`.
+    pub(crate) fn line(&mut self, head: &str, words: &str) {
+        self.0 += &wrapped(head, words);
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+}
+
 fn within(width: usize, head: &str, words: &str) -> String {
     let indent = head.chars().count();
     let (mut text, mut length) = (head.to_owned(), indent);

@@ -9,9 +9,13 @@ pub(crate) use carbon_ops::units::si;
 
 use crate::hints::hint;
 
-/// A number of things: `1 record`, `2 records`.
-pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+/// A number of things: `1 record`, `2 records`, `2 entries`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    match one.strip_suffix('y') {
+        _ if count == 1 => format!("1 {one}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {one}s"),
+    }
 }
 
 /// An error with its causes, none said twice, and its hints after everything else.

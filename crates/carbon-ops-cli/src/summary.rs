@@ -15,7 +15,7 @@ use carbon_ops::record::{
 };
 use carbon_ops::units::{KilowattHours, Microjoules};
 
-use crate::layout::{Table, wrapped};
+use crate::layout::{Page, Table};
 use crate::render::{between, plain, si};
 
 /// The region of a record whose intensity was given as a number.
@@ -41,7 +41,8 @@ pub(crate) fn summary(
     stored: Option<&Stored<'_>>,
     has_times: bool,
 ) -> Result<String> {
-    let mut page = Page(wrapped("carbon-ops: ", &heading(record, has_times)));
+    let mut page = Summary::default();
+    page.0.line("carbon-ops: ", &heading(record, has_times));
     page.figure("energy", energy(record));
     page.figure("carbon", carbon(record));
     beyond(record, &mut page)?;
@@ -90,20 +91,21 @@ pub(crate) fn summary(
         Some(Stored::Failed) => page.line("record", "NOT STORED, see above"),
         None => {}
     }
-    Ok(page.0)
+    Ok(page.0.into_text())
 }
 
 /// The lines of a summary: a name, and what there is to say of it.
-struct Page(String);
+#[derive(Default)]
+struct Summary(Page);
 
-impl Page {
+impl Summary {
     fn line(&mut self, name: &str, words: &str) {
-        self.0 += &wrapped(&format!("  {name:<8} "), words);
+        self.0.line(&format!("  {name:<8} "), words);
     }
 
     /// A value in a column of its own, and what belongs to it beside it.
     fn figure(&mut self, name: &str, (value, words): (String, String)) {
-        self.0 += &wrapped(&format!("  {name:<8} {value:<15} "), &words);
+        self.0.line(&format!("  {name:<8} {value:<15} "), &words);
     }
 }
 
@@ -313,7 +315,7 @@ fn gaps(measured: &Measurement) -> String {
 }
 
 /// Hardware, its part in the whole, and the score.
-fn beyond(record: &Record, page: &mut Page) -> Result<()> {
+fn beyond(record: &Record, page: &mut Summary) -> Result<()> {
     if let Some(embodied) = &record.embodied {
         let ends =
             (embodied.ci_lower_g, embodied.ci_upper_g, embodied.confidence_level_pct / 100.0);

@@ -239,20 +239,15 @@ fn with_hardware(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) ->
 /// What was read, and what was not counted.
 fn remarks(read: &Records, out: &mut impl Write) -> Result<()> {
     let Records { ledgers, unsigned, superseded, unread, simulated, .. } = read;
-    for (count, one, many, what) in [
-        (*ledgers, "ledger", "ledgers", "verified"),
-        (*unsigned, "record", "records", "of files, which nobody signed"),
-        (*superseded, "record", "records", "replaced or retracted by corrections"),
-        (
-            *simulated,
-            "record",
-            "records",
-            "of simulated sensors left out; --include-simulated counts them",
-        ),
-        (*unread, "entry", "entries", "of other programs or newer versions, not counted"),
+    for (count, one, what) in [
+        (*ledgers, "ledger", "verified"),
+        (*unsigned, "record", "of files, which nobody signed"),
+        (*superseded, "record", "replaced or retracted by corrections"),
+        (*simulated, "record", "of simulated sensors left out; --include-simulated counts them"),
+        (*unread, "entry", "of other programs or newer versions, not counted"),
     ] {
         if count > 0 {
-            writeln!(out, "{} {what}", counted(count, one, many))?;
+            writeln!(out, "{} {what}", counted(count, one))?;
         }
     }
     Ok(())

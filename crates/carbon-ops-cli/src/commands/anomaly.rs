@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
     }
     table.write(out)?;
     let count = rows.len();
-    let of = counted(u64::try_from(records.len())?, "record", "records");
+    let of = counted(u64::try_from(records.len())?, "record");
     if judged == 0 {
         writeln!(
             out,

@@ -18,9 +18,9 @@ use serde_json::json;
 use crate::args::{AtLedger, Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
 use crate::commands::progress::Progress;
-use crate::context::Context;
+use crate::context::{Context, add};
 use crate::hints;
-use crate::layout::Table;
+use crate::layout::{Page, Table};
 use crate::render::{counted, plain, si};
 use carbon_ops::env::Env;
 
@@ -128,13 +128,14 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
     if args.output.json {
         context.report(verdict_json(&verdict)?)?;
     } else {
-        let out = &mut context.out;
         let Verdict { report, others, continuity, witnessed, .. } = &verdict;
-        write_report(report, others, &path, out)?;
-        records::write_continuity(continuity, args.complete, out)?;
-        witnessed.iter().try_for_each(|witnessed| witnessed::write(witnessed, out))?;
+        let mut page = Page::default();
+        tell_report(report, others, &path, &mut page);
+        records::tell_continuity(continuity, args.complete, &mut page);
+        witnessed::tell(witnessed.as_ref(), &mut page);
         let differences = verdict.imported_differences.as_deref();
-        legacy::write_imported(report.imported.as_ref(), differences, out)?;
+        legacy::tell_imported(report.imported.as_ref(), differences, &mut page);
+        context.print(page)?;
     }
     Ok(hints::exit_code(verdict.answer()))
 }
@@ -142,20 +143,23 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
 fn verdict_json(verdict: &Verdict) -> Result<serde_json::Value> {
     let Verdict { report, others, continuity, witnessed, .. } = verdict;
     let mut json = serde_json::to_value(report)?;
-    if let Some(object) = json.as_object_mut() {
-        object.insert("newer_records".into(), others.newer.into());
-        object.insert("foreign_records".into(), others.foreign.into());
-        if continuity.records > 0 || verdict.complete {
-            object.insert("continuity".into(), records::continuity_json(continuity)?);
-        }
-        if let Some(differences) = &verdict.imported_differences {
-            object.insert("imported_differences".into(), differences.clone().into());
-        }
+    add_others(&mut json, others);
+    if continuity.records > 0 || verdict.complete {
+        let mut totals = serde_json::to_value(continuity)?;
+        add(&mut totals, [("uncovered_uj", continuity.uncovered_uj().into())]);
+        add(&mut json, [("continuity", totals)]);
     }
-    if let Some(witnessed) = witnessed {
-        witnessed::insert_into(witnessed, &mut json);
+    if let Some(differences) = &verdict.imported_differences {
+        add(&mut json, [("imported_differences", differences.clone().into())]);
     }
+    witnessed::insert_into(witnessed.as_ref(), &mut json);
     Ok(json)
+}
+
+/// Records that were not looked into, as members of a report.
+fn add_others(report: &mut serde_json::Value, others: &Others) {
+    let (newer, foreign) = (others.newer.into(), others.foreign.into());
+    add(report, [("newer_records", newer), ("foreign_records", foreign)]);
 }
 
 /// The answer, as the first line has it.
@@ -178,14 +182,13 @@ fn verdict(report: &Report, others: &Others) -> &'static str {
     }
 }
 
-fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Write) -> Result<()> {
-    let verdict = verdict(report, others);
-    writeln!(out, "{}: {verdict}", path.display())?;
+fn tell_report(report: &Report, others: &Others, path: &Path, page: &mut Page) {
+    page.title(&format!("{}: {}", path.display(), verdict(report, others)));
     let own = 1 + report.recoveries + report.rotations + report.life.records();
     let records = report.entries.saturating_sub(own) + report.compared;
     let created = report.created_ts.as_deref().unwrap_or("an unknown time");
-    let lines = counted(report.lines, "line", "lines");
-    writeln!(out, "  {} in {lines}, begun {created}", counted(records, "record", "records"))?;
+    let (records, lines) = (counted(records, "record"), counted(report.lines, "line"));
+    page.item(&format!("{records} in {lines}, begun {created}"));
     for key in &report.keys {
         let trust = match key.trusted_through {
             _ if key.trusted => "trusted".to_owned(),
@@ -194,73 +197,77 @@ fn write_report(report: &Report, others: &Others, path: &Path, out: &mut impl Wr
             None => "NOT trusted".to_owned(),
         };
         let until = key.retired_seq.map_or(String::new(), |seq| format!(", retired at {seq}"));
-        let entries = counted(key.entries, "entry", "entries");
-        writeln!(out, "  {entries} signed by {} ({trust}{until})", key.fingerprint)?;
+        let entries = counted(key.entries, "entry");
+        page.item(&format!("{entries} signed by {} ({trust}{until})", key.fingerprint));
     }
-    write_others(report, others, out)?;
-    records::write_life(report, Env::now(), out)?;
-    for fault in report.faults.iter().take(FAULTS_SHOWN) {
+    tell_counts(
+        page,
+        &[
+            (others.newer, "record", "of a newer schema: use a newer carbon-ops"),
+            (others.foreign, "signed entry", "of other programs, not looked into"),
+            (report.recoveries, "recovery", "from interrupted writes recorded"),
+        ],
+    );
+    records::tell_life(report, Env::now(), page);
+    let faults = report.faults.iter().map(|fault| {
         let seq = fault.seq.map_or("unknown".into(), |seq| seq.to_string());
-        let reason = plain(&fault.reason);
-        writeln!(out, "  line {}, seq {seq}: {}: {reason}", fault.line, fault.code)?;
-    }
-    let hidden = report.fault_count.saturating_sub(FAULTS_SHOWN as u64);
-    if hidden > 0 {
-        writeln!(out, "  and {hidden} more faults; --json lists up to a thousand")?;
-    }
-    tree::write_anchors(report, out)?;
+        format!("line {}, seq {seq}: {}: {}", fault.line, fault.code, plain(&fault.reason))
+    });
+    tell_first(page, FAULTS_SHOWN, faults, report.fault_count);
+    tree::tell_anchors(report, page);
     if let Some(torn) = &report.torn_tail {
         let what = if torn.complete_entry {
             "is a whole entry that lacks only its newline; the next append adds it"
         } else {
             "is what an interrupted write left; the next append sets it aside and records that"
         };
-        writeln!(out, "  line {} ({} bytes) {what}", torn.line, torn.bytes)?;
+        page.item(&format!("line {} ({} bytes) {what}", torn.line, torn.bytes));
     }
-    write_distrust(report, out)
+    if report.status == Status::Untrusted {
+        tell_distrust(report, page);
+    }
+}
+
+/// What there is at least one of, and what it is.
+pub(super) fn tell_counts(page: &mut Page, counts: &[(u64, &str, &str)]) {
+    for (count, one, what) in counts.iter().filter(|(count, ..)| *count > 0) {
+        page.item(&format!("{} {what}", counted(*count, one)));
+    }
+}
+
+/// The first of many things, and how many more there are.
+pub(super) fn tell_first(
+    page: &mut Page,
+    shown: usize,
+    all: impl Iterator<Item = String>,
+    count: u64,
+) {
+    all.take(shown).for_each(|each| page.item(&each));
+    let hidden = count.saturating_sub(shown as u64);
+    if hidden > 0 {
+        page.item(&format!("and {hidden} more; --json lists up to a thousand"));
+    }
 }
 
 /// What to do about a key that is not trusted.
-fn write_distrust(report: &Report, out: &mut impl Write) -> Result<()> {
-    if report.status == Status::Untrusted && genesis_is_trusted(report) {
-        writeln!(
-            out,
-            "hint: ask the writer whether the ledger had that many lines, and for the key"
-        )?;
-        writeln!(
-            out,
-            "that signed for them; once that is trusted too (`keys trust`, or a file of both"
-        )?;
-        writeln!(out, "keys with --trust), the checkpoint proves that lines were cut off")?;
-    } else if report.status == Status::Untrusted {
-        let key = report.keys.iter().find(|key| key.genesis);
-        let public = key.map_or("PUBLIC_KEY", |key| key.public_key.as_str());
-        if let Some(later) = report.keys.iter().find(|key| key.trusted) {
-            let began = key.map_or("an unknown key", |key| key.fingerprint.as_str());
-            writeln!(
-                out,
-                "  {} is trusted and joined later; that says nothing of",
-                later.fingerprint
-            )?;
-            writeln!(out, "  who began this ledger, which is {began}")?;
-        }
-        write_trust_hint(public, out)?;
+fn tell_distrust(report: &Report, page: &mut Page) {
+    if genesis_is_trusted(report) {
+        page.hint(
+            "ask the writer whether the ledger had that many lines, and for the key that signed for them; once \
+             that is trusted too (`keys trust`, or a file of both keys with --trust), the checkpoint proves that \
+             lines were cut off",
+        );
+        return;
     }
-    Ok(())
-}
-
-/// What is not a record that was looked into.
-fn write_others(report: &Report, others: &Others, out: &mut impl Write) -> Result<()> {
-    for (count, one, many, what) in [
-        (others.newer, "record", "records", "of a newer schema: use a newer carbon-ops"),
-        (others.foreign, "signed entry", "signed entries", "of other programs, not looked into"),
-        (report.recoveries, "recovery", "recoveries", "from interrupted writes recorded"),
-    ] {
-        if count > 0 {
-            writeln!(out, "  {} {what}", counted(count, one, many))?;
-        }
+    let key = report.keys.iter().find(|key| key.genesis);
+    if let Some(later) = report.keys.iter().find(|key| key.trusted) {
+        let began = key.map_or("an unknown key", |key| key.fingerprint.as_str());
+        page.item(&format!(
+            "{} is trusted, but joined later; the ledger was begun by {began}",
+            later.fingerprint
+        ));
     }
-    Ok(())
+    hint_at_trust(key.map_or("PUBLIC_KEY", |key| key.public_key.as_str()), page);
 }
 
 /// Whether the key behind the ledger is trusted.
@@ -268,10 +275,11 @@ fn genesis_is_trusted(report: &Report) -> bool {
     report.keys.iter().any(|key| key.genesis && key.trusted)
 }
 
-pub(super) fn write_trust_hint(public_key: &str, out: &mut impl Write) -> Result<()> {
-    writeln!(out, "hint: ask the writer for the fingerprint of the key on another way; if it")?;
-    writeln!(out, "is the one above, verify with --trust {public_key}")?;
-    Ok(())
+pub(super) fn hint_at_trust(public_key: &str, page: &mut Page) {
+    page.hint(&format!(
+        "ask the writer for the fingerprint of the key through another channel; if it is the one above, verify \
+         with --trust {public_key}"
+    ));
 }
 
 fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {

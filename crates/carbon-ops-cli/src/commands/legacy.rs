@@ -3,7 +3,7 @@
 //!
 //! Out of scope: what their records mean.
 
-use std::io::{BufReader, Read as _, Write};
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -14,11 +14,12 @@ use carbon_ops::proof::entry::Imported;
 use carbon_ops::proof::verify::Status;
 use serde_json::json;
 
-use super::ledger::{FAULTS_SHOWN, write_trust_hint};
+use super::ledger::{FAULTS_SHOWN, hint_at_trust, tell_first};
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
 use crate::commands::progress::{Counted, Progress};
 use crate::context::Context;
 use crate::hints;
+use crate::layout::Page;
 use crate::render::counted;
 use carbon_ops::store::PATIENCE;
 use carbon_ops::verify::{Answer, open};
@@ -40,7 +41,9 @@ pub(super) fn check(
     if args.output.json {
         context.report(serde_json::to_value(&report)?)?;
     } else {
-        write_report(&report, path, &mut context.out)?;
+        let mut page = Page::default();
+        tell_report(&report, path, &mut page);
+        context.print(page)?;
     }
     Ok(hints::exit_code(Answer::of(report.status)))
 }
@@ -60,28 +63,28 @@ pub(super) fn check_document(
             "public_key": key.map(PublicKey::to_hex), "fingerprint": fingerprint }))?;
         return Ok(hints::exit_code(Answer::of(status)));
     }
-    let out = &mut context.out;
     let verdict = match status {
         Status::Valid => "VALID",
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
         _ => "TAMPERED WITH",
     };
-    writeln!(out, "{}: {verdict}", path.display())?;
-    writeln!(
-        out,
-        "  a document that the Python package 0.1 signed, and no ledger: there is no chain, so"
-    )?;
-    writeln!(out, "  nothing is shown of when it was signed, or of what else was")?;
+    let mut page = Page::default();
+    page.title(&format!("{}: {verdict}", path.display()));
+    page.item(
+        "a document that the Python package 0.1 signed, and not a ledger: there is no chain, so nothing shows when \
+         it was signed, or what else was",
+    );
     if let Some(fingerprint) = fingerprint {
         let trust = if status == Status::Valid { "trusted" } else { "NOT trusted" };
-        writeln!(out, "  signed by {fingerprint} ({trust})")?;
+        page.item(&format!("signed by {fingerprint} ({trust})"));
     }
-    if let Some(fault) = fault {
-        writeln!(out, "  {fault}")?;
+    if let Some(fault) = &fault {
+        page.item(fault);
     }
     if let (Status::Untrusted, Some(key)) = (status, key) {
-        write_trust_hint(&key.to_hex(), out)?;
+        hint_at_trust(&key.to_hex(), &mut page);
     }
+    context.print(page)?;
     Ok(hints::exit_code(Answer::of(status)))
 }
 
@@ -104,41 +107,36 @@ fn words(report: &Report) -> &'static str {
     }
 }
 
-fn write_report(report: &Report, path: &Path, out: &mut impl Write) -> Result<()> {
-    let verdict = words(report);
-    writeln!(out, "{}: {verdict}", path.display())?;
-    let records = counted(report.records, "record", "records");
-    writeln!(out, "  {records} of version 0.1 in {}", counted(report.lines, "line", "lines"))?;
-    writeln!(out, "  {} bytes, SHA-256 {}", report.file_bytes, report.file_sha256)?;
+fn tell_report(report: &Report, path: &Path, page: &mut Page) {
+    page.title(&format!("{}: {}", path.display(), words(report)));
+    let (records, lines) = (counted(report.records, "record"), counted(report.lines, "line"));
+    page.item(&format!("{records} of version 0.1 in {lines}"));
+    page.item(&format!("{} bytes, SHA-256 {}", report.file_bytes, report.file_sha256));
     for key in &report.keys {
         let trust = if key.trusted { "trusted" } else { "NOT trusted" };
-        let records = counted(key.records, "record", "records");
-        writeln!(out, "  {records} signed by {} ({trust})", key.fingerprint)?;
+        let records = counted(key.records, "record");
+        page.item(&format!("{records} signed by {} ({trust})", key.fingerprint));
     }
-    for fault in report.faults.iter().take(FAULTS_SHOWN) {
+    let faults = report.faults.iter().map(|fault| {
         let note = if fault.python_accepts { " (the Python package accepts this)" } else { "" };
-        writeln!(out, "  line {}: {}: {}{note}", fault.line, fault.code, fault.reason)?;
-    }
-    let hidden = report.fault_count.saturating_sub(FAULTS_SHOWN as u64);
-    if hidden > 0 {
-        writeln!(out, "  and {hidden} more faults; --json lists up to a thousand")?;
-    }
+        format!("line {}: {}: {}{note}", fault.line, fault.code, fault.reason)
+    });
+    tell_first(page, FAULTS_SHOWN, faults, report.fault_count);
     if let Some(torn) = &report.torn_tail {
         let what = if torn.complete_entry {
             "is a whole record that lacks only its newline"
         } else {
             "has no newline and does not verify, as an interrupted write leaves it"
         };
-        writeln!(out, "  line {} ({} bytes) {what}", torn.line, torn.bytes)?;
+        page.item(&format!("line {} ({} bytes) {what}", torn.line, torn.bytes));
     }
     for limit in LIMITS {
-        writeln!(out, "  not shown by this format: {limit}")?;
+        page.item(&format!("not shown by this format: {limit}"));
     }
     if report.status == Status::Untrusted {
         let key = report.keys.first().map_or("PUBLIC_KEY", |key| key.public_key.as_str());
-        write_trust_hint(key, out)?;
+        hint_at_trust(key, page);
     }
-    Ok(())
 }
 
 /// `ledger append --profile 0.1`: one record from standard input.
@@ -164,13 +162,11 @@ pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u
         if args.output.json {
             context.report(serde_json::to_value(&report)?)?;
         } else {
-            let out = &mut context.out;
-            write_report(&report, &args.old, out)?;
-            writeln!(out, "nothing was imported: {old} does not verify")?;
-            writeln!(
-                out,
-                "hint: --accept-unverified imports it, and records what is wrong with it"
-            )?;
+            let mut page = Page::default();
+            tell_report(&report, &args.old, &mut page);
+            page.title(&format!("nothing was imported: {old} does not verify"));
+            page.hint("--accept-unverified imports it, and records what is wrong with it");
+            context.print(page)?;
         }
         return Ok(hints::exit_code(Answer::of(report.status)));
     }
@@ -185,50 +181,46 @@ pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u
         context.report(serde_json::to_value(&pin)?)?;
         return Ok(0);
     }
-    let out = &mut context.out;
-    writeln!(out, "{notice}")?;
-    writeln!(out, "  it continues {old}: {}", words(&report))?;
-    writeln!(
-        out,
-        "  {}, {} bytes, SHA-256 {}",
-        counted(pin.records, "record", "records"),
-        pin.file_bytes,
-        pin.file_sha256
-    )?;
-    writeln!(out, "hint: keep {old} as it is, and check both with")?;
-    writeln!(out, "carbon-ops ledger verify {} --imported {old}", args.into.display())?;
+    let mut page = Page::default();
+    page.title(&notice);
+    page.title(&format!("  it continues {old}: {}", words(&report)));
+    tell_pinned(&pin, "", &mut page);
+    let into = args.into.display();
+    page.title(&format!("hint: keep {old} as it is, and check both with"));
+    page.title(&format!("      carbon-ops ledger verify {into} --imported {old}"));
+    context.print(page)?;
     Ok(0)
 }
 
+fn tell_pinned(pin: &Imported, which: &str, page: &mut Page) {
+    let Imported { records, file_bytes, file_sha256, .. } = pin;
+    let records = counted(*records, "record");
+    page.item(&format!("{which}{records}, {file_bytes} bytes, SHA-256 {file_sha256}"));
+}
+
 /// Of the ledger that a verified one continues.
-pub(super) fn write_imported(
+pub(super) fn tell_imported(
     pin: Option<&Imported>,
     differences: Option<&[&'static str]>,
-    out: &mut impl Write,
-) -> Result<()> {
-    let Some(pin) = pin else { return Ok(()) };
+    page: &mut Page,
+) {
+    let Some(pin) = pin else { return };
     let verdict = match pin.verdict {
         Status::Valid => "valid",
         Status::TornTail => "valid up to a torn last line",
         Status::Tampered => "TAMPERED WITH OR FAULTY",
         _ => "NOT CHECKED, its key was not trusted",
     };
-    let Imported { records, file_bytes, file_sha256, .. } = pin;
-    writeln!(out, "  continues a ledger of version 0.1 that was {verdict} when it was imported")?;
-    let records = counted(*records, "record", "records");
-    writeln!(out, "  that ledger: {records}, {file_bytes} bytes, SHA-256 {file_sha256}")?;
+    page.item(&format!(
+        "continues a ledger of version 0.1 that was {verdict} when it was imported"
+    ));
+    tell_pinned(pin, "that ledger: ", page);
     match differences {
-        None => writeln!(out, "hint: --imported FILE checks whether a file is that ledger")?,
-        Some([]) => {
-            writeln!(out, "  the given file is that ledger, byte for byte")?;
-        }
+        None => page.hint("--imported FILE checks whether a file is that ledger"),
+        Some([]) => page.item("the given file is that ledger, byte for byte"),
         Some(differences) => {
-            writeln!(
-                out,
-                "  THE GIVEN FILE IS NOT THAT LEDGER: {} differ",
-                differences.join(", ")
-            )?;
+            let differences = differences.join(", ");
+            page.item(&format!("THE GIVEN FILE IS NOT THAT LEDGER: {differences} differ"));
         }
     }
-    Ok(())
 }

@@ -16,9 +16,9 @@ use jiff::Timestamp;
 use super::too_long;
 use crate::args::{Estimate, InputFormat, OnError};
 use crate::context::Context;
-use crate::render::describe;
+use crate::render::{counted, describe};
 use carbon_ops::bytes;
-use carbon_ops::price::{Pricer, Quote, Span};
+use carbon_ops::price::{Pricer, Span};
 use carbon_ops::row::{Columns, LINE_BYTES_MAX, Row};
 use carbon_ops::store::{Keyring, Store};
 
@@ -219,11 +219,13 @@ impl<W: Write> Stream<'_, '_, W> {
         let is_rows = matches!(self.sink, Sink::Rows);
         if let Some(quote) = self.pricer.quote(&span)? {
             let kwh = span.energy.mean();
+            let times = self.times.both(&span);
             if is_rows {
-                return compact_of_quote(quote, &span, kwh, &mut self.times, &mut self.buffer);
+                let (prices, low, high) = quote.numbers(kwh)?;
+                let figures = [low, high, prices.energy_kwh, prices.grams];
+                return write_compact(&quote.record, span.id, times, figures, &mut self.buffer);
             }
-            let (start, end) = self.times.both(&span);
-            quote.restate(start, end, kwh)?;
+            quote.restate(times.0, times.1, kwh)?;
             quote.rename(&span);
             return self.sink.put(&quote.record, &mut self.buffer);
         }
@@ -251,7 +253,8 @@ impl<W: Write> Stream<'_, '_, W> {
         if bad == 0 {
             return Ok(0);
         }
-        let _ = writeln!(io::stderr(), "carbon-ops: {spans} spans, {bad} bad lines skipped");
+        let (spans, bad) = (counted(spans, "span"), counted(bad, "bad line"));
+        let _ = writeln!(io::stderr(), "carbon-ops: {spans}; {bad} skipped");
         Ok(1)
     }
 }
@@ -346,92 +349,48 @@ impl Times {
     }
 }
 
-/// `2026-03-01T00:00:00.000000Z` without a fraction of nothing.
-fn short(time: &str) -> &str {
-    time.strip_suffix(".000000Z").unwrap_or(time)
+/// A row of a record: its most important members.
+fn compact(record: &Record, out: &mut Vec<u8>) -> Result<()> {
+    let figures = [record.meta.ci_lower_g, record.meta.ci_upper_g, record.energy_kwh, record.grams];
+    let times = (record.start_ts.as_str(), record.end_ts.as_str());
+    write_compact(record, record.id.as_deref(), times, figures, out)
 }
 
-/// What a compact row says.
-struct Compact<'a> {
-    id: Option<&'a str>,
-    region: &'a str,
-    start: &'a str,
-    end: &'a str,
-    quality: &'static str,
-    numbers: [(&'static str, f64); 6],
-}
-
-/// A row of a span that is restated: all but a few numbers are the quote's.
-fn compact_of_quote(
-    quote: &Quote,
-    span: &Span<'_>,
-    kwh: f64,
-    times: &mut Times,
+/// The same of a record that holds for another span but for its name, its times, and its figures: the ends
+/// of the interval, energy and carbon.
+fn write_compact(
+    record: &Record,
+    id: Option<&str>,
+    (start, end): (&str, &str),
+    [low, high, energy_kwh, grams]: [f64; 4],
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let (prices, low, high) = quote.numbers(kwh)?;
-    let (start, end) = times.both(span);
-    let record = &quote.record;
-    write_compact(
-        &Compact {
-            id: span.id,
-            region: &record.region,
-            start,
-            end,
-            quality: record.quality_flag.as_str(),
-            numbers: [
-                ("\"ci_lower_g\":", low),
-                (",\"ci_upper_g\":", high),
-                (",\"coverage_pct\":", record.coverage_pct),
-                (",\"energy_kwh\":", prices.energy_kwh),
-                (",\"grams\":", prices.grams),
-                (",\"uncertainty_pct\":", record.uncertainty_pct),
-            ],
-        },
-        out,
-    )
-}
-
-fn compact(record: &Record, out: &mut Vec<u8>) -> Result<()> {
-    write_compact(
-        &Compact {
-            id: record.id.as_deref(),
-            region: &record.region,
-            start: &record.start_ts,
-            end: &record.end_ts,
-            quality: record.quality_flag.as_str(),
-            numbers: [
-                ("\"ci_lower_g\":", record.meta.ci_lower_g),
-                (",\"ci_upper_g\":", record.meta.ci_upper_g),
-                (",\"coverage_pct\":", record.coverage_pct),
-                (",\"energy_kwh\":", record.energy_kwh),
-                (",\"grams\":", record.grams),
-                (",\"uncertainty_pct\":", record.uncertainty_pct),
-            ],
-        },
-        out,
-    )
-}
-
-fn write_compact(row: &Compact<'_>, out: &mut Vec<u8>) -> Result<()> {
     let begin = out.len();
     out.push(b'{');
-    for (name, value) in row.numbers {
+    for (name, value) in [
+        ("\"ci_lower_g\":", low),
+        (",\"ci_upper_g\":", high),
+        (",\"coverage_pct\":", record.coverage_pct),
+        (",\"energy_kwh\":", energy_kwh),
+        (",\"grams\":", grams),
+        (",\"uncertainty_pct\":", record.uncertainty_pct),
+    ] {
         bytes::number(name, value, out);
     }
-    if let Some(id) = row.id {
+    if let Some(id) = id {
         out.extend_from_slice(b",\"id\":");
         bytes::text(id, out)?;
     }
     out.extend_from_slice(b",\"quality_flag\":\"");
-    out.extend_from_slice(row.quality.as_bytes());
+    out.extend_from_slice(record.quality_flag.as_str().as_bytes());
     out.extend_from_slice(b"\",\"region\":");
-    bytes::text(row.region, out)?;
-    for (name, time) in [(",\"start_ts\":\"", row.start), (",\"end_ts\":\"", row.end)] {
+    bytes::text(&record.region, out)?;
+    for (name, time) in [(",\"start_ts\":\"", start), (",\"end_ts\":\"", end)] {
         out.extend_from_slice(name.as_bytes());
-        let whole = short(time);
-        out.extend_from_slice(whole.as_bytes());
-        out.extend_from_slice(if whole.len() < time.len() { b"Z\"" } else { b"\"" });
+        // Without a fraction of nothing.
+        let whole = time.strip_suffix(".000000Z");
+        out.extend_from_slice(whole.unwrap_or(time).as_bytes());
+        out.extend_from_slice(if whole.is_some() { b"Z\"" } else { b"\"" });
     }
     out.extend_from_slice(b"}\n");
     let length = out.len() - begin;
@@ -440,7 +399,7 @@ fn write_compact(row: &Compact<'_>, out: &mut Vec<u8>) -> Result<()> {
     }
     ensure!(
         length <= ROW_BYTES_MAX,
-        "a row of {length} bytes, and {ROW_BYTES_MAX} are the most\nhint: a shorter id, or --records"
+        "a row of {length} bytes, and {ROW_BYTES_MAX} are the most\nhint: give a shorter id, or --records"
     );
     Ok(())
 }

@@ -182,7 +182,7 @@ impl Told {
         let since = *self.reported_at.get_or_insert(now);
         if now.saturating_sub(since) >= PROGRESS && std::io::stderr().is_terminal() {
             self.reported_at = Some(now);
-            let appended = counted(self.appended, "record", "records");
+            let appended = counted(self.appended, "record");
             let _ = writeln!(err, "carbon-ops: {appended} appended so far");
         }
     }
@@ -197,7 +197,7 @@ impl Told {
                 writeln!(
                     out,
                     "appended {} to {ledger}, seq {first} to {last}",
-                    counted(self.appended, "record", "records")
+                    counted(self.appended, "record")
                 )?;
             }
             None => writeln!(out, "appended nothing to {ledger}")?,

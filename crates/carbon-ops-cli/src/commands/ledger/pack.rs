@@ -1,7 +1,7 @@
 //! Audit packs on the command line: writing one, and checking it where nothing else is.
 
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::ledger::pack::{
@@ -11,13 +11,14 @@ use carbon_ops::proof::canonical::{Object, object_to_canonical};
 use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use serde_json::json;
 
-use super::witnessed::{insert_into, write_whole};
-use super::{cells, entries, write_trust_hint};
+use super::witnessed::{insert_into, tell, write_whole};
+use super::{add_others, cells, entries, hint_at_trust, tell_counts};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::progress::{Counted, Progress};
-use crate::context::Context;
+use crate::context::{Context, add};
 use crate::hints;
+use crate::layout::Page;
 use crate::render::plain;
 use carbon_ops::pack::{Question, Since, Verdict};
 use carbon_ops::verify::{self, Others, read_checkpoint, read_policy, read_policy_bytes};
@@ -108,36 +109,29 @@ pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Resul
     let Verdict { report, others, witnessed, since, .. } = &verdict;
     if args.output.json {
         let mut json = serde_json::to_value(report)?;
-        if let Some(object) = json.as_object_mut() {
-            object.insert("newer_records".into(), others.newer.into());
-            object.insert("foreign_records".into(), others.foreign.into());
-            if let Some(since) = since {
-                object.insert("since".into(), word(*since).into());
-            }
+        add_others(&mut json, others);
+        if let Some(since) = since {
+            add(&mut json, [("since", word(*since).into())]);
         }
-        if let Some(witnessed) = witnessed {
-            insert_into(witnessed, &mut json);
-        }
+        insert_into(witnessed.as_ref(), &mut json);
         context.report(json)?;
         return Ok(code);
     }
-    let out = &mut context.out;
-    table.write(out)?;
-    write_report(args, report, others, out)?;
-    witnessed.iter().try_for_each(|witnessed| super::witnessed::write(witnessed, out))?;
-    since.iter().try_for_each(|since| write_since(*since, out))?;
-    if report.status == PackStatus::Untrusted {
-        write_trust_hint(report.genesis_public_key.as_deref().unwrap_or("PUBLIC_KEY"), out)?;
+    table.write(&mut context.out)?;
+    let mut page = Page::default();
+    tell_report(args, report, others, &mut page);
+    tell(witnessed.as_ref(), &mut page);
+    if let Some(since) = since {
+        page.item(since_words(*since));
     }
+    if report.status == PackStatus::Untrusted {
+        hint_at_trust(report.genesis_public_key.as_deref().unwrap_or("PUBLIC_KEY"), &mut page);
+    }
+    context.print(page)?;
     Ok(code)
 }
 
-fn write_report(
-    args: &LedgerVerifyPack,
-    report: &PackReport,
-    others: &Others,
-    out: &mut impl Write,
-) -> Result<()> {
+fn tell_report(args: &LedgerVerifyPack, report: &PackReport, others: &Others, page: &mut Page) {
     let verdict = match report.status {
         PackStatus::Valid if others.newer > 0 => "NOT CHECKED: records of a newer version",
         PackStatus::Valid => "VALID",
@@ -145,37 +139,34 @@ fn write_report(
         PackStatus::Tampered => "DOES NOT HOLD",
         _ => "UNKNOWN VERDICT",
     };
-    writeln!(out, "{}: {verdict}", args.file.display())?;
+    page.title(&format!("{}: {verdict}", args.file.display()));
     if let Some(fault) = &report.fault {
-        writeln!(out, "  line {}: {}", fault.line, plain(&fault.reason))?;
+        page.item(&format!("line {}: {}", fault.line, plain(&fault.reason)));
     }
-    let (size, id) = (report.size.unwrap_or_default(), report.ledger_id.as_deref());
-    if let Some(id) = id {
+    if let Some(id) = &report.ledger_id {
         let what = if report.whole { "the whole ledger" } else { "a selection of the ledger" };
-        writeln!(out, "  {what} {id}: {} of {size} lines", report.entries)?;
+        let size = report.size.unwrap_or_default();
+        page.item(&format!("{what} {id}: {} of {size} lines", report.entries));
     }
     if report.status == PackStatus::Tampered {
-        return Ok(());
+        return;
     }
     if !report.whole {
-        writeln!(out, "  nothing is shown about the lines that are not in it")?;
+        page.item("nothing is shown about the lines that are not in it");
     }
     if let Some(key) = &report.genesis_key {
-        writeln!(out, "  begun with the key {key}")?;
+        page.item(&format!("begun with the key {key}"));
     }
     if let Some(key) = &report.signed_by {
-        writeln!(out, "  the checkpoint is signed by {key}")?;
+        page.item(&format!("the checkpoint is signed by {key}"));
     }
     if let Some(size) = report.earlier_size {
-        writeln!(out, "  it extends an earlier checkpoint of {size} lines")?;
+        page.item(&format!("it extends an earlier checkpoint of {size} lines"));
     }
-    if others.foreign > 0 {
-        writeln!(out, "  {} signed entries of other programs, not looked into", others.foreign)?;
-    }
+    tell_counts(page, &[(others.foreign, "signed entry", "of other programs, not looked into")]);
     if report.claimed_policy.is_some() && args.checks.quorum.policy.is_none() {
-        writeln!(out, "  it carries a policy, which was not used: give yours with --policy")?;
+        page.item("it carries a policy, which was not used: give yours with --policy");
     }
-    Ok(())
 }
 
 fn word(since: Since) -> &'static str {
@@ -186,15 +177,13 @@ fn word(since: Since) -> &'static str {
     }
 }
 
-fn write_since(since: Since, out: &mut impl Write) -> Result<()> {
-    let text = match since {
+fn since_words(since: Since) -> &'static str {
+    match since {
         Since::Extends => "it extends the checkpoint that you kept",
         Since::Contradicts => "IT CONTRADICTS the checkpoint that you kept",
         Since::Silent => {
-            "it does not tell whether it extends the checkpoint that you kept: ask for a pack made \
-             with --since and that checkpoint"
+            "it does not show whether it extends the checkpoint that you kept: ask for a pack made with --since \
+             and that checkpoint"
         }
-    };
-    writeln!(out, "  {text}")?;
-    Ok(())
+    }
 }

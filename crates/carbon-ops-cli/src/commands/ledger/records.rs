@@ -13,13 +13,15 @@ use carbon_ops::proof::entry::{
     Change, Control, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, RESERVED_MEMBERS, Restatement, Scope,
     Totals,
 };
-use carbon_ops::proof::verify::{Life, Payload, Report};
-use carbon_ops::record::continuity::{self};
+use carbon_ops::proof::verify::{Payload, Report};
+use carbon_ops::record::continuity::{self, Hole};
 use carbon_ops::record::timestamp;
 use serde_json::json;
 
+use super::{tell_counts, tell_first};
 use crate::args::{AtLedger, LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 use crate::context::Context;
+use crate::layout::Page;
 use crate::render::{counted, plain};
 use carbon_ops::verify::{Answer, check_payload};
 
@@ -75,28 +77,22 @@ fn replacement(path: &Path) -> Result<Object> {
 }
 
 pub(super) fn restate(args: &LedgerRestate, context: &mut Context<'_>) -> Result<u8> {
-    let changes = args.change.chunks_exact(3).filter_map(|change| match change {
-        [subject, before, after] => {
-            Some(Change { subject: subject.clone(), before: before.clone(), after: after.clone() })
-        }
-        _ => None,
+    // The parser sees to it that there are three of each.
+    let changes = args.change.as_chunks().0.iter().map(|[subject, before, after]| {
+        let [subject, before, after] = [subject, before, after].map(String::clone);
+        Change { subject, before, after }
     });
-    let totals = args.total.chunks_exact(3).filter_map(|total| match total {
-        [name, before, after] => {
-            Some((name.clone(), Totals { before: amount(before), after: amount(after) }))
-        }
-        _ => None,
+    let totals = args.total.as_chunks().0.iter().map(|[name, before, after]| {
+        (name.clone(), Totals { before: amount(before), after: amount(after) })
     });
-    let period = match &args.period[..] {
-        [from, to] => Some((timestamp(*from), timestamp(*to))),
-        _ => None,
-    };
+    let period = args.period.as_chunks().0.first();
+    let period = period.map(|[from, to]| (timestamp(*from), timestamp(*to)));
     let record = Control::Restatement(Restatement {
         scope: args.records.clone(),
         reason: args.reason,
         note: args.remark.note.clone(),
         changes: changes.collect(),
-        totals: totals.collect::<BTreeMap<_, _>>(),
+        totals: totals.collect(),
         period,
     });
     let appended = append(context, &args.remark.at, |_| Ok(record))?;
@@ -123,9 +119,7 @@ fn amount(text: &str) -> Value {
 fn scope_text(scope: &Scope) -> String {
     match scope {
         Scope::Range { first, last } => format!("the entries {first} to {last}"),
-        Scope::List(list) => {
-            counted(u64::try_from(list.len()).unwrap_or(u64::MAX), "entry", "entries")
-        }
+        Scope::List(list) => counted(u64::try_from(list.len()).unwrap_or(u64::MAX), "entry"),
     }
 }
 
@@ -201,108 +195,73 @@ fn append(
 }
 
 /// What `verify` says of the keys and of the records about records.
-pub(super) fn write_life(
-    report: &Report,
-    now: jiff::Timestamp,
-    out: &mut impl Write,
-) -> Result<()> {
+pub(super) fn tell_life(report: &Report, now: jiff::Timestamp, page: &mut Page) {
     for suspect in &report.suspects {
         let least = if suspect.complete { "" } else { "at least " };
-        writeln!(
-            out,
-            "  SUSPECT: {least}{} from {} on by {}: entry {} says that the key was in other hands",
-            counted(suspect.entries, "entry", "entries"),
+        page.item(&format!(
+            "SUSPECT: {least}{} from {} on by {}: entry {} says that the key was in other hands",
+            counted(suspect.entries, "entry"),
             suspect.compromised_since,
             suspect.fingerprint,
             suspect.retired_seq
-        )?;
+        ));
     }
     let life = &report.life;
-    for (count, one, many, what) in [
-        (life.corrections, "correction", "corrections", "of earlier records"),
-        (life.restatements, "restatement", "restatements", "of many records"),
-        (life.gap_count, "gap", "gaps", "recorded"),
-    ] {
-        if count > 0 {
-            writeln!(out, "  {} {what}", counted(count, one, many))?;
-        }
-    }
-    write_silences(life, now, out)
-}
-
-fn write_silences(life: &Life, now: jiff::Timestamp, out: &mut impl Write) -> Result<()> {
-    for silence in life.silences.iter().take(SHOWN) {
-        writeln!(
-            out,
-            "  SILENT after entry {}, from {} to {}: an entry every {} s was promised",
+    tell_counts(
+        page,
+        &[
+            (life.corrections, "correction", "of earlier records"),
+            (life.restatements, "restatement", "of many records"),
+            (life.gap_count, "gap", "recorded"),
+        ],
+    );
+    let silences = life.silences.iter().map(|silence| {
+        format!(
+            "SILENT after entry {}, from {} to {}: an entry every {} s was promised",
             silence.after_seq, silence.from_ts, silence.to_ts, silence.interval_s
-        )?;
-    }
-    let hidden = life.silence_count.saturating_sub(SHOWN as u64);
-    if hidden > 0 {
-        writeln!(out, "  and {hidden} more silences; --json lists up to a thousand")?;
-    }
+        )
+    });
+    tell_first(page, SHOWN, silences, life.silence_count);
     if life.turn_back_count > 0 {
-        let first = life.turns_back.first();
-        let first = first.map_or(String::new(), |turn| {
+        let first = life.turns_back.first().map_or(String::new(), |turn| {
             format!(", first at entry {}: {} after {}", turn.seq, turn.to_ts, turn.from_ts)
         });
-        writeln!(out, "  {} times go back{first}", life.turn_back_count)?;
+        page.item(&format!("{} go back{first}", counted(life.turn_back_count, "time")));
     }
     if let Some(due) = &life.due {
         let silent = due.silent_from.parse().is_ok_and(|from: jiff::Timestamp| from < now);
         let word = if silent { "OVERDUE" } else { "due" };
-        writeln!(out, "  the next entry is {word} by {}", due.next_by)?;
+        page.item(&format!("the next entry is {word} by {}", due.next_by));
     }
-    Ok(())
 }
 
-pub(super) fn continuity_json(continuity: &continuity::Report) -> Result<serde_json::Value> {
-    let mut json = serde_json::to_value(continuity)?;
-    if let Some(object) = json.as_object_mut() {
-        object.insert("uncovered_uj".into(), continuity.uncovered_uj().into());
-    }
-    Ok(json)
-}
-
-/// One line on energy between records, when there are totals to compare.
-pub(super) fn write_continuity(
-    continuity: &continuity::Report,
-    complete: bool,
-    out: &mut impl Write,
-) -> Result<()> {
+/// On energy between records, when there are totals to compare.
+pub(super) fn tell_continuity(continuity: &continuity::Report, complete: bool, page: &mut Page) {
     let uncovered = continuity.uncovered_uj();
     if continuity.records > 0 {
         let sum = |of: fn(&continuity::DomainReport) -> u64| {
-            continuity.domains.iter().fold(0, |sum: u64, domain| sum.saturating_add(of(domain)))
+            continuity.domains.iter().map(of).fold(0, u64::saturating_add)
         };
         let (covered, in_gaps) = (sum(|domain| domain.covered_uj), sum(|domain| domain.gap_uj));
         let gaps =
             if in_gaps > 0 { format!(", {in_gaps} uJ in recorded gaps") } else { String::new() };
-        writeln!(
-            out,
-            "  {covered} uJ of the governor's totals in records, {uncovered} uJ between them{gaps}"
-        )?;
+        page.item(&format!(
+            "{covered} uJ of the governor's totals in records, {uncovered} uJ between them{gaps}"
+        ));
     }
     let answer = Answer::Valid.and_complete(continuity);
     if complete && answer == Answer::Incomplete {
-        writeln!(out, "NOT COMPLETE: {uncovered} uJ are in no record and no gap")?;
+        page.title(&format!("NOT COMPLETE: {uncovered} uJ are in no record and no gap"));
         for hole in continuity.holes.iter().take(SHOWN) {
-            writeln!(
-                out,
-                "  {} uJ of {} after entry {}, from {} to {}",
-                hole.uncovered_uj, hole.domain, hole.after_seq, hole.from_ts, hole.to_ts
-            )?;
+            let Hole { uncovered_uj, domain, after_seq, from_ts, to_ts, .. } = hole;
+            page.item(&format!(
+                "{uncovered_uj} uJ of {domain} after entry {after_seq}, from {from_ts} to {to_ts}"
+            ));
         }
     } else if complete && answer == Answer::CompletenessUnknown {
-        let incomparable = continuity.incomparable;
-        writeln!(
-            out,
-            "COMPLETENESS NOT CHECKED: no totals that go on in {}",
-            counted(incomparable, "record", "records")
-        )?;
+        let records = counted(continuity.incomparable, "record");
+        page.title(&format!("COMPLETENESS NOT CHECKED: {records} have no totals to compare"));
     }
-    Ok(())
 }
 
 /// Which entries are superseded, by what entries after them say. Whoever shows the last entries of a
@@ -373,7 +332,7 @@ pub(super) fn summary(object: &Object) -> String {
         }
         Some("restatement") => match (number("first"), number("last")) {
             (Some(first), Some(last)) => format!("restatement: #{first} to #{last}{reason}"),
-            _ => format!("restatement: {}{reason}", counted(keys("records"), "record", "records")),
+            _ => format!("restatement: {}{reason}", counted(keys("records"), "record")),
         },
         Some("gap") => {
             let (from, to) = (text("from_ts"), text("to_ts"));
@@ -388,7 +347,7 @@ pub(super) fn summary(object: &Object) -> String {
             // In brackets the word would read as if the entry were superseded.
             let why = text("reason").map_or(String::new(), |why| format!("; reason: {why}"));
             let (added, retired) = (keys("added"), keys("retired"));
-            format!("key_rotation: {} added, {retired} retired{why}", counted(added, "key", "keys"))
+            format!("key_rotation: {} added, {retired} retired{why}", counted(added, "key"))
         }
         _ => text("type").unwrap_or_else(|| "?".into()),
     }
@@ -414,9 +373,9 @@ mod tests {
             domains: vec![domain(uncovered)],
             holes: Vec::new(),
         };
-        let mut text = Vec::new();
-        write_continuity(&report(3, 0, 7), true, &mut text).unwrap();
-        let text = String::from_utf8(text).unwrap();
+        let mut page = Page::default();
+        tell_continuity(&report(3, 0, 7), true, &mut page);
+        let text = page.into_text();
         assert!(
             text.contains("10 uJ of the governor's totals in records, 7 uJ between them, 5 uJ")
         );

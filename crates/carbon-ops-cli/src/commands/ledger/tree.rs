@@ -6,17 +6,19 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use carbon_ops::ledger::tile::TileTree;
+use carbon_ops::proof::canonical::object_to_canonical;
 use carbon_ops::proof::checkpoint::{CHECKPOINT_LOG, Checkpoint};
 use carbon_ops::proof::merkle::{TreeHash, consistency_proof, root_at, verify_consistency};
 use carbon_ops::proof::note::Note;
 use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proof, Proven};
 use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{COULD_NOT, cells, entries, write_trust_hint};
+use super::{COULD_NOT, cells, entries, hint_at_trust};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
-use crate::context::Context;
+use crate::context::{Context, add};
 use crate::hints;
+use crate::layout::Page;
 use crate::{REWRITTEN, render::plain};
 use carbon_ops::proof::text;
 use carbon_ops::prove::{believe, open};
@@ -68,54 +70,61 @@ pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) ->
     if args.output.json {
         let mut report = json!({ "status": status, "reason": reason });
         if let Some(proven) = &proven {
-            tell_proven(proven, &mut report)?;
+            add_proven(&mut report, proven)?;
         }
-        if let (Some(key), Some(report)) = (key, report.as_object_mut()) {
-            report.insert("key_to_trust".into(), key.fingerprint().into());
+        if let Some(key) = key {
+            add(&mut report, [("key_to_trust", key.fingerprint().into())]);
         }
-        if let Some(witnessed) = &witnessed {
-            super::witnessed::insert_into(witnessed, &mut report);
-        }
+        super::witnessed::insert_into(witnessed.as_ref(), &mut report);
         context.report(report)?;
         return Ok(code);
     }
-    let out = &mut context.out;
-    let verdict = if code == COULD_NOT { "NOT CHECKED" } else { "NOT PROVEN" };
+    let mut page = Page::default();
     match (&proven, reason) {
         (Some(proven), _) => {
             let Checkpoint { ledger_id, size, .. } = proven.checkpoint;
-            writeln!(out, "{name}: PROVEN")?;
-            writeln!(out, "  entry {} of {size} in the ledger {ledger_id}", proven.entry.seq())?;
-            writeln!(out, "  signed by {}", proven.checkpoint_key.fingerprint())?;
+            page.title(&format!("{name}: PROVEN"));
+            page.item(&format!("entry {} of {size} in the ledger {ledger_id}", proven.entry.seq()));
+            page.item(&format!("signed by {}", proven.checkpoint_key.fingerprint()));
             if let Some(key) = proven.genesis_key.filter(|key| *key != proven.checkpoint_key) {
-                writeln!(out, "  trusted through {}, which began it", key.fingerprint())?;
+                page.item(&format!("trusted through {}, which began it", key.fingerprint()));
             }
-            witnessed.iter().try_for_each(|witnessed| super::witnessed::write(witnessed, out))?;
-            let mut table = entries();
-            table.row(cells(proven.entry.object(), None));
-            table.write(out)?;
+            super::witnessed::tell(witnessed.as_ref(), &mut page);
         }
-        (None, reason) => writeln!(out, "{name}: {verdict}: {}", reason.unwrap_or_default())?,
+        (None, reason) => {
+            let verdict = if code == COULD_NOT { "NOT CHECKED" } else { "NOT PROVEN" };
+            page.title(&format!("{name}: {verdict}: {}", reason.unwrap_or_default()));
+        }
     }
     if let Some(key) = key {
-        writeln!(out, "  it was begun with the key {}", key.fingerprint())?;
-        write_trust_hint(&key.to_hex(), out)?;
+        page.item(&format!("it was begun with the key {}", key.fingerprint()));
+        hint_at_trust(&key.to_hex(), &mut page);
     }
+    context.print(page)?;
+    let mut table = entries();
+    if let Some(proven) = &proven {
+        table.row(cells(proven.entry.object(), None));
+    }
+    table.write(&mut context.out)?;
     Ok(code)
 }
 
-fn tell_proven(proven: &Proven, report: &mut serde_json::Value) -> Result<()> {
-    let Some(report) = report.as_object_mut() else { return Ok(()) };
-    report.insert("ledger_id".into(), proven.checkpoint.ledger_id.to_string().into());
-    report.insert("seq".into(), proven.entry.seq().into());
-    report.insert("tree_size".into(), proven.checkpoint.size.into());
-    report.insert("root".into(), proven.checkpoint.root.to_string().into());
-    report.insert("signed_by".into(), proven.checkpoint_key.fingerprint().into());
+fn add_proven(report: &mut Value, proven: &Proven) -> Result<()> {
+    let line = object_to_canonical(proven.entry.object());
+    add(
+        report,
+        [
+            ("ledger_id", proven.checkpoint.ledger_id.to_string().into()),
+            ("seq", proven.entry.seq().into()),
+            ("tree_size", proven.checkpoint.size.into()),
+            ("root", proven.checkpoint.root.to_string().into()),
+            ("signed_by", proven.checkpoint_key.fingerprint().into()),
+            ("entry", serde_json::from_slice(&line)?),
+        ],
+    );
     if let Some(key) = proven.genesis_key {
-        report.insert("trusted_through".into(), key.fingerprint().into());
+        add(report, [("trusted_through", key.fingerprint().into())]);
     }
-    let line = carbon_ops::proof::canonical::object_to_canonical(proven.entry.object());
-    report.insert("entry".into(), serde_json::from_slice(&line)?);
     Ok(())
 }
 
@@ -206,63 +215,56 @@ impl Size {
 }
 
 /// What `verify` says of checkpoints: what does not fit, and what none covers.
-pub(super) fn write_anchors(report: &Report, out: &mut impl Write) -> Result<()> {
+pub(super) fn tell_anchors(report: &Report, page: &mut Page) {
     for anchor in &report.anchors {
         let source = plain(&anchor.source);
         match (anchor.verdict, &anchor.reason, anchor.size) {
-            (AnchorVerdict::Confirmed, _, Some(size)) if anchor.signed => {
-                writeln!(
-                    out,
-                    "  {source} is confirmed: {size} lines are those that were signed for"
-                )?;
-            }
+            (AnchorVerdict::Confirmed, _, Some(size)) if anchor.signed => page.item(&format!(
+                "{source} is confirmed: {size} lines are those that were signed for"
+            )),
             (AnchorVerdict::Confirmed, ..) => {}
             (_, reason, _) => {
-                writeln!(out, "  {source} is NOT confirmed: {}", reason.as_deref().unwrap_or("?"))?;
+                let reason = reason.as_deref().unwrap_or("?");
+                page.item(&format!("{source} is NOT confirmed: {reason}"));
             }
         }
     }
-    write_history(report.history, out)?;
+    tell_history(report.history, page);
     if report.compared > 0 {
-        writeln!(out, "  {} of these records were compared as a whole only", report.compared)?;
+        page.item(&format!("{} of these records were compared as a whole only", report.compared));
     }
     let tail = report.tree_size.saturating_sub(report.covered);
     match (report.covered, tail) {
         (_, 0) => {}
         // What was signed for and is not there was named above.
         _ if report.status == Status::Rewritten => {}
-        (0, _) => writeln!(
-            out,
-            "  no checkpoint covers it: lines cut cleanly off its end would not be noticed"
-        )?,
-        (covered, tail) => writeln!(
-            out,
-            "  the last {tail} lines, from seq {covered} on, are covered by no checkpoint yet"
-        )?,
+        (0, _) => page.item(
+            "no checkpoint covers it: it would not be noticed if whole lines were cut off its end",
+        ),
+        (covered, tail) => page.item(&format!(
+            "the last {tail} lines, from seq {covered} on, are not covered by a checkpoint yet"
+        )),
     }
-    Ok(())
 }
 
 /// What `verify` says of the log of checkpoints; those that do not fit are among the anchors.
-fn write_history(history: Option<HistoryReport>, out: &mut impl Write) -> Result<()> {
-    let Some(history) = history else { return Ok(()) };
+fn tell_history(history: Option<HistoryReport>, page: &mut Page) {
+    let Some(history) = history else { return };
     let HistoryReport { confirmed, refuted, not_compared, unreadable, .. } = history;
-    if confirmed + refuted > 0 {
-        let all = confirmed + refuted;
-        writeln!(out, "  {CHECKPOINT_LOG}: {confirmed} of {all} checkpoints are confirmed")?;
+    let all = confirmed + refuted;
+    for (count, what) in [
+        (all, format!("{confirmed} of {all} checkpoints are confirmed")),
+        (
+            not_compared,
+            format!("{not_compared} checkpoints are too far behind newer ones to be compared"),
+        ),
+        (
+            unreadable,
+            format!("{unreadable} pieces are not checkpoints, as interrupted writes leave them"),
+        ),
+    ] {
+        if count > 0 {
+            page.item(&format!("{CHECKPOINT_LOG}: {what}"));
+        }
     }
-    if not_compared > 0 {
-        writeln!(
-            out,
-            "  {CHECKPOINT_LOG}: {not_compared} checkpoints stand too far behind newer ones to be \
-             compared"
-        )?;
-    }
-    if unreadable > 0 {
-        writeln!(
-            out,
-            "  {CHECKPOINT_LOG}: {unreadable} pieces are no checkpoint, as interrupted writes leave them"
-        )?;
-    }
-    Ok(())
 }

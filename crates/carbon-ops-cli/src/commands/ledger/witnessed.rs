@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::REWRITTEN;
 use crate::args::{AtLedger, LedgerCheckpoint};
-use crate::context::Context;
+use crate::context::{Context, add};
+use crate::layout::Page;
+use crate::render::plain;
 use carbon_ops::settings::Settings;
 use carbon_ops::store::Opened;
 use carbon_ops::verify::{latest, read_policy};
@@ -45,7 +47,7 @@ pub(super) fn checkpoint(args: &LedgerCheckpoint, context: &mut Context<'_>) -> 
         context.report(report(&note, &answered, &missing, fork))?;
     } else {
         write!(context.out, "{note}")?;
-        tell(&answered, &missing, context.err);
+        tell_answers(&answered, &missing, context.err);
     }
     Ok(match (fork, missing.is_empty()) {
         (true, _) => REWRITTEN,
@@ -86,7 +88,7 @@ fn missing(note: &Note, asked: &[Address], policy: Option<&Policy>) -> Result<Ve
     Ok(asked.iter().filter(lacks).map(|a| format!("witness {}", a.key.name())).collect())
 }
 
-fn tell(answered: &[Answered], missing: &[String], err: &mut dyn Write) {
+fn tell_answers(answered: &[Answered], missing: &[String], err: &mut dyn Write) {
     for Answered { address, result } in answered {
         let name = address.key.name();
         let _ = match result {
@@ -189,15 +191,16 @@ pub(super) fn log_key(at: &AtLedger, context: &mut Context<'_>) -> Result<u8> {
 }
 
 /// What a policy says of a checkpoint, as a line.
-pub(super) fn write(witnessed: &Witnessed, out: &mut impl Write) -> Result<()> {
+pub(super) fn tell(witnessed: Option<&Witnessed>, page: &mut Page) {
+    let Some(witnessed) = witnessed else { return };
     let met = witnessed.quorum == Quorum::Met;
     let verdict = if met { "WITNESSED" } else { "NOT WITNESSED ENOUGH" };
-    writeln!(out, "  {verdict}: {}", crate::render::plain(&witnessed.text))?;
-    Ok(())
+    page.item(&format!("{verdict}: {}", plain(&witnessed.text)));
 }
 
 /// The same as a member of a report.
-pub(super) fn insert_into(witnessed: &Witnessed, report: &mut Value) {
+pub(super) fn insert_into(witnessed: Option<&Witnessed>, report: &mut Value) {
+    let Some(witnessed) = witnessed else { return };
     let met = witnessed.quorum == Quorum::Met;
     let json = match &witnessed.judged {
         Some(Judged { size, cosigned, missing }) => {
@@ -207,9 +210,7 @@ pub(super) fn insert_into(witnessed: &Witnessed, report: &mut Value) {
         }
         None => json!({ "quorum_met": met, "reason": witnessed.text }),
     };
-    if let Some(report) = report.as_object_mut() {
-        report.insert("witnessed".into(), json);
-    }
+    add(report, [("witnessed", json)]);
 }
 
 /// A file that appears under its name complete or not at all.
