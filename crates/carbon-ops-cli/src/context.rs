@@ -17,8 +17,7 @@ use carbon_ops::store::Store;
 use carbon_ops::verify;
 use serde_json::{Value, json};
 
-use crate::args::{Records, Sources, Trusted};
-use crate::layout::Page;
+use crate::args::{Output, Records, Sources, Trusted};
 
 /// The surroundings of a command.
 pub(crate) struct Context<'a> {
@@ -70,9 +69,14 @@ impl Context<'_> {
         records::read(&of.paths, &how)
     }
 
-    /// Prints lines for people.
-    pub(crate) fn print(&mut self, page: Page) -> Result<()> {
-        Ok(self.out.write_all(page.into_text().as_bytes())?)
+    /// Prints what there is to say, for programs or for people; the exit code of what was done.
+    pub(crate) fn answer(&mut self, output: &Output, report: Value, text: &str) -> Result<u8> {
+        if output.json {
+            self.report(report)?;
+        } else if !text.is_empty() {
+            writeln!(self.out, "{}", text.trim_end_matches('\n'))?;
+        }
+        Ok(0)
     }
 
     /// Prints a report for programs, with the version of its form.

@@ -51,8 +51,8 @@ impl Page {
         self.0 += &wrapped(head, words);
     }
 
-    pub(crate) fn into_text(self) -> String {
-        self.0
+    pub(crate) fn text(&self) -> &str {
+        &self.0
     }
 }
 
@@ -117,23 +117,24 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// Writes it, with two spaces between columns, or one where that makes it fit. On a terminal a line ends
-    /// where the terminal does; elsewhere all is written. Of no rows there are no headings.
-    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let terminal = terminal();
+    /// Its lines, with two spaces between columns, or one where that makes them fit. On a terminal a line
+    /// ends where the terminal does; elsewhere all is told. Of no rows there are no headings.
+    pub(crate) fn text(&self) -> String {
         if self.rows.len() == self.heads {
-            return Ok(());
+            return String::new();
         }
-        for line in self.lines(terminal.unwrap_or(USUAL)) {
-            match terminal {
-                Some(columns) if line.chars().count() > columns => {
-                    let shown: String = line.chars().take(columns.saturating_sub(1)).collect();
-                    writeln!(out, "{shown}…")?;
-                }
-                _ => writeln!(out, "{line}")?,
+        let terminal = terminal();
+        let lines = self.lines(terminal.unwrap_or(USUAL)).into_iter().map(|line| match terminal {
+            Some(columns) if line.chars().count() > columns => {
+                line.chars().take(columns.saturating_sub(1)).collect::<String>() + "…\n"
             }
-        }
-        Ok(())
+            _ => line + "\n",
+        });
+        lines.collect()
+    }
+
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(self.text().as_bytes())
     }
 
     fn lines(&self, columns: usize) -> Vec<String> {

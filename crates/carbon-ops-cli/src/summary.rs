@@ -91,7 +91,7 @@ pub(crate) fn summary(
         Some(Stored::Failed) => page.line("record", "NOT STORED, see above"),
         None => {}
     }
-    Ok(page.0.into_text())
+    Ok(page.0.text().to_owned())
 }
 
 /// The lines of a summary: a name, and what there is to say of it.

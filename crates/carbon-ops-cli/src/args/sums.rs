@@ -34,8 +34,8 @@ pub(crate) struct Label {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  carbon-ops aggregate                               the default ledger, in one sum
-  carbon-ops aggregate --by day host-a/ host-b/      two ledgers, day by day
+  carbon-ops aggregate                             one sum, default ledger
+  carbon-ops aggregate --by day host-a/ host-b/    two ledgers, day by day
   carbon-ops aggregate --by label:team --csv records.ndjson
   carbon-ops aggregate --method monte_carlo --seed 1 records.ndjson
 

@@ -2,8 +2,6 @@
 //!
 //! Out of scope: what a value should have been.
 
-use std::io::Write;
-
 use anyhow::Result;
 use carbon_ops::estimate::anomaly::{Rule, Verdict, judge};
 use carbon_ops::record::Record;
@@ -29,21 +27,16 @@ pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
         .zip(&verdicts)
         .filter(|(_, verdict)| verdict.is_beyond(limit))
         .collect();
-    let (unit, out) = (args.of.unit(), &mut context.out);
-    if args.output.json {
-        let listed = rows.iter().map(|((record, value), verdict)| {
-            let (start, end) = (&record.start_ts, &record.end_ts);
-            let score = if let Verdict::Score(score) = verdict { Some(score) } else { None };
-            json!({ "start_ts": start, "end_ts": end, "name": record.name(), "value": value,
-                "score": score, "flat_window": **verdict == Verdict::Flat })
-        });
-        let report = json!({ "schema_version": 1, "of": args.of.member(), "unit": unit,
-            "rule": if args.robust { "median_mad" } else { "z_score" }, "window": args.window,
-            "limit": limit, "records": records.len(), "records_needed": args.window + 1,
-            "judged": judged, "anomalies": listed.collect::<Vec<_>>() });
-        writeln!(out, "{report:#}")?;
-        return Ok(u8::from(!rows.is_empty()));
-    }
+    let unit = args.of.unit();
+    let listed = rows.iter().map(|((record, value), verdict)| {
+        let score = if let Verdict::Score(score) = verdict { Some(score) } else { None };
+        json!({ "start_ts": record.start_ts, "end_ts": record.end_ts, "name": record.name(),
+            "value": value, "score": score, "flat_window": **verdict == Verdict::Flat })
+    });
+    let report = json!({ "of": args.of.member(), "unit": unit, "window": args.window,
+        "rule": if args.robust { "median_mad" } else { "z_score" }, "limit": limit,
+        "records": records.len(), "records_needed": args.window + 1, "judged": judged,
+        "anomalies": listed.collect::<Vec<_>>() });
     let mut table = Table::new(&["", "", ">", ">"]);
     for ((record, value), verdict) in &rows {
         let score = match verdict {
@@ -53,19 +46,16 @@ pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
         let name = plain(record.name().unwrap_or(""));
         table.row([record.start_ts.clone(), name, format!("{value:.4e} {unit}"), score]);
     }
-    table.write(out)?;
-    let count = rows.len();
-    let of = counted(u64::try_from(records.len())?, "record");
-    if judged == 0 {
-        writeln!(
-            out,
-            "too few records: {of}, and each is judged by the {} before it, which takes {}",
-            args.window,
-            args.window + 1
-        )?;
+    let (count, of) = (rows.len(), counted(u64::try_from(records.len())?, "record"));
+    let text = if judged == 0 {
+        let (window, least) = (args.window, args.window + 1);
+        format!(
+            "too few records: {of}; each is judged by the {window} before it, so {least} are needed"
+        )
     } else {
-        writeln!(out, "{count} of {judged} stand out by more than {limit} (of {of})")?;
-    }
+        format!("{count} of {judged} stand out by more than {limit} (of {of})")
+    };
+    context.answer(&args.output, report, &(table.text() + &text))?;
     Ok(u8::from(count > 0))
 }
 

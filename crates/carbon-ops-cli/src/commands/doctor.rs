@@ -21,16 +21,19 @@ use serde_json::{Value, json};
 use crate::COULD_NOT;
 use crate::args::Doctor;
 use crate::context::Context;
-use crate::layout::wrapped;
+use crate::layout::Page;
 use crate::render::plain;
 
 pub(crate) fn run(args: &Doctor, context: &mut Context<'_>) -> Result<u8> {
-    let Context { settings, out, .. } = context;
+    let settings = &context.settings;
     let socket = settings.governor_socket.value.clone().unwrap_or_else(|| SOCKET.into());
     let socket = socket.to_string_lossy();
     let host = match &args.host_root {
         Some(folder) if !folder.is_dir() => {
-            bail!("{} is no folder\nhint: name one that holds proc, sys and dev", folder.display())
+            bail!(
+                "{} is not a directory\nhint: name one that holds proc, sys and dev",
+                folder.display()
+            )
         }
         Some(folder) => HostRoot::at(folder),
         None => HostRoot::real(),
@@ -42,11 +45,7 @@ pub(crate) fn run(args: &Doctor, context: &mut Context<'_>) -> Result<u8> {
         Source::Model if report.could_check => 1,
         Source::Model => COULD_NOT,
     };
-    if args.output.json {
-        writeln!(out, "{:#}", to_json(&report, code))?;
-    } else {
-        write!(out, "{}", to_text(&report))?;
-    }
+    context.answer(&args.output, to_json(&report, code), &to_text(&report))?;
     Ok(code)
 }
 
@@ -79,33 +78,35 @@ fn ask(path: &Path) -> io::Result<String> {
 const ANSWER_BYTES_MAX: u64 = 1 << 18;
 
 fn to_text(report: &Report) -> String {
-    let mut text = wrapped("", &plain(&report.verdict)) + "\n";
+    let mut page = Page::default();
+    page.line("", &plain(&report.verdict));
+    page.title("");
     for check in &report.checks {
         let head = format!("  {:<17} {:<8} ", check.name, check.status.as_str());
-        text += &wrapped(&head, &plain(&check.detail));
+        page.line(&head, &plain(&check.detail));
     }
     if !report.zones.is_empty() {
-        text += "\nzones\n";
+        page.title("\nzones");
     }
     for zone in &report.zones {
-        text += &leaf(zone);
+        leaf(zone, &mut page);
     }
     let remedies = report.remedies();
     if !remedies.is_empty() {
-        text += "\nways to improve this, least privilege first\n";
+        page.title("\nways to improve this, least privilege first");
     }
     for (number, remedy) in (1..).zip(remedies) {
-        text += &wrapped(&format!("  {number}. "), &plain(&remedy.text));
+        page.line(&format!("  {number}. "), &plain(&remedy.text));
     }
     let denied = |zone: &ZoneView| zone.excluded == Some(Exclusion::Denied);
     if report.zones.iter().any(denied) {
-        text += "\nNot: chmod of energy_uj, which reopens CVE-2020-8694 for every process here.\n";
+        page.title("\nnot: chmod of energy_uj, which reopens CVE-2020-8694 for every process here");
     }
-    text
+    page.text().to_owned()
 }
 
 /// One zone of the tree.
-fn leaf(zone: &ZoneView) -> String {
+fn leaf(zone: &ZoneView, page: &mut Page) {
     let depth = zone.id.matches(':').count().max(1);
     let name = format!("{}{} {}", "  ".repeat(depth), zone.id, zone.name);
     let fate = match (zone.excluded, &zone.domain) {
@@ -115,7 +116,7 @@ fn leaf(zone: &ZoneView) -> String {
     };
     let mode = zone.mode.as_deref().unwrap_or("no energy_uj");
     let access = if zone.unreadable.is_none() { "readable" } else { "not readable" };
-    wrapped(&format!("{:<34} ", plain(&name)), &format!("{fate}; {mode}, {access}"))
+    page.line(&format!("{:<34} ", plain(&name)), &format!("{fate}; {mode}, {access}"));
 }
 
 fn to_json(report: &Report, code: u8) -> Value {
@@ -129,7 +130,6 @@ fn to_json(report: &Report, code: u8) -> Value {
         })
     });
     json!({
-        "schema_version": 1,
         "kind": "doctor",
         "source": report.source.as_str(),
         "verdict": report.verdict,

@@ -35,7 +35,7 @@ const TRIALS: u64 = 200_000;
 
 pub(crate) fn run(args: &Estimate, context: &mut Context<'_>) -> Result<u8> {
     if let Some(record) = &args.recompute {
-        return recompute::run(record, args.output.json, context);
+        return recompute::run(record, &args.output, context);
     }
     let settings = context.settings.clone();
     let shared = shared(args, &settings)?;
@@ -81,14 +81,10 @@ fn has_energy(args: &Estimate) -> bool {
 /// The hardware of all spans.
 fn reserved(args: &Estimate) -> Result<Vec<Reserved>> {
     let beyond = !args.hardware.embodied.is_empty() || args.functional_unit.is_some();
-    if args.upstream && !has_energy(args) && !args.records && args.ledger.is_none() {
+    let compact = !has_energy(args) && !args.records && args.ledger.is_none();
+    if compact && (args.upstream || beyond) {
         bail!(
-            "compact rows do not say of which scope they are\nhint: add --records, or --ledger DIR"
-        );
-    }
-    if beyond && !has_energy(args) && !args.records && args.ledger.is_none() {
-        bail!(
-            "compact rows have no place for hardware and scores\nhint: add --records, or --ledger DIR"
+            "compact rows have no place for scopes, hardware and scores\nhint: add --records, or --ledger DIR"
         );
     }
     if !args.hardware.embodied.is_empty() && has_energy(args) && args.times.from.is_none() {
@@ -121,7 +117,7 @@ fn method(args: &Estimate) -> Result<Method> {
     match args.method {
         EstimateMethod::Analytical if sampling => {
             bail!(
-                "--trials, --adaptive, --seed and --shortest are of sampling\nhint: add --method monte_carlo"
+                "--trials, --adaptive, --seed and --shortest are for sampling\nhint: add --method monte_carlo"
             )
         }
         EstimateMethod::Analytical => Ok(Method::Analytical),
@@ -145,8 +141,8 @@ fn one(args: &Estimate, pricer: &mut Pricer<'_>, context: &mut Context<'_>) -> R
         (Some(from), Some(to)) => Some(Interval::new(from, to)?),
         (None, None) if args.intensity.is_some() && args.ledger.is_none() => None,
         _ => bail!(
-            "a span has a start and an end\nhint: give --from and --to, such as 2026-03-01T00:00Z; only \
-             with --intensity, and outside of a ledger, it may be left open"
+            "a span has a start and an end\nhint: give --from and --to, such as 2026-03-01T00:00Z; they may be \
+             left out only with --intensity, and without --ledger"
         ),
     };
     let energy = match (&args.energy, args.power, interval) {
@@ -155,7 +151,7 @@ fn one(args: &Estimate, pricer: &mut Pricer<'_>, context: &mut Context<'_>) -> R
             let energy = power.kilowatt_hours_over(interval.as_seconds())?;
             Distribution::Point { mean: energy.as_kilowatt_hours() }
         }
-        _ => bail!("a mean power has an energy over a time\nhint: give --from and --to"),
+        _ => bail!("a mean power makes an energy only over a time\nhint: give --from and --to"),
     };
     let load = Load::Even(energy.mean());
     let span = Span {

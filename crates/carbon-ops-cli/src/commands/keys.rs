@@ -1,6 +1,8 @@
 //! `carbon-ops keys`: make and show signing keys, change who may write to a ledger, and whom to trust.
+//!
+//! Out of scope: how keys change ([`carbon_ops::keys`]).
 
-use std::io::Write;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -15,7 +17,7 @@ use carbon_ops::store::{Store, read_passphrase};
 use serde_json::{Value, json};
 
 use crate::args::{AtKey, Keys, KeysGenerate, KeysProve, KeysRotate, KeysTrust};
-use crate::context::Context;
+use crate::context::{Context, add};
 use crate::layout::Table;
 
 pub(crate) fn run(command: &Keys, context: &mut Context<'_>) -> Result<u8> {
@@ -30,139 +32,111 @@ pub(crate) fn run(command: &Keys, context: &mut Context<'_>) -> Result<u8> {
 
 fn generate(args: &KeysGenerate, context: &mut Context<'_>) -> Result<u8> {
     let path = place(&args.at, context)?;
-    let named =
-        args.passphrase_file.as_deref().or(context.settings.key_passphrase_file.value.as_deref());
-    let passphrase = named.map(read_passphrase).transpose()?;
+    let configured = context.settings.key_passphrase_file.value.as_deref();
+    let passphrase = args.passphrase_file.as_deref().or(configured);
+    let passphrase = passphrase.map(read_passphrase).transpose()?;
     let protection = match &passphrase {
         None => None,
         Some(passphrase) => Some(Protection { passphrase, entropy: Env::random()? }),
     };
     let (key, origin) = create_secret_under(&path, &Env::random()?, protection)?;
-    let public = key.public_key();
+    let (key, fingerprint) = (key.public_key().to_hex(), key.public_key().fingerprint());
+    let file = path.display().to_string();
     if origin == KeyOrigin::Existing {
         bail!(
-            "there is a key in {} already ({}); it was left alone\nhint: give another path",
-            path.display(),
-            public.fingerprint()
+            "there is a key in {file} already ({fingerprint}); it was left alone\nhint: give another path"
         );
     }
-    if args.at.output.json {
-        context.report(json!({ "path": path.display().to_string(),
-            "public_key": public.to_hex(), "fingerprint": public.fingerprint(),
-            "encrypted": passphrase.is_some() }))?;
-        return Ok(0);
-    }
-    let out = &mut context.out;
-    writeln!(out, "made {}\n{}\n{}", path.display(), public.to_hex(), public.fingerprint())?;
+    let mut text = format!("made {file}\n{key}\n{fingerprint}");
     if passphrase.is_some() {
-        writeln!(out, "it is encrypted; CARBON_OPS_KEY_PASSPHRASE_FILE names the file to open it")?;
+        text += "\nit is encrypted; CARBON_OPS_KEY_PASSPHRASE_FILE names the file to open it";
     }
-    Ok(0)
+    let report = json!({ "path": file, "public_key": key, "fingerprint": fingerprint,
+        "encrypted": passphrase.is_some() });
+    context.answer(&args.at.output, report, &text)
 }
 
 fn show(at: &AtKey, context: &mut Context<'_>) -> Result<u8> {
     let path = place(at, context)?;
+    let file = path.display().to_string();
     if !path.exists() {
         bail!(
-            "there is no key in {} yet\nhint: the first `carbon-ops run` makes it, or \
-             `carbon-ops keys generate`",
-            path.display()
+            "there is no key in {file} yet\nhint: the first `carbon-ops run` makes it, or \
+             `carbon-ops keys generate`"
         );
     }
     let encrypted = matches!(load_secret(&path), Err(LedgerError::KeyEncrypted { .. }));
-    let passphrase = context.settings.key_passphrase_file.value.as_deref().filter(|_| encrypted);
-    let passphrase = passphrase.map(read_passphrase).transpose()?;
+    let passphrase = context.settings.key_passphrase_file.value.as_deref();
+    let passphrase = passphrase.filter(|_| encrypted).map(read_passphrase).transpose()?;
     let public = load_public(&path, passphrase.as_ref())?;
-    let opened = !encrypted || passphrase.is_some();
-    if at.output.json {
-        let mut report = json!({ "path": path.display().to_string(),
-            "public_key": public.to_hex(), "fingerprint": public.fingerprint() });
-        if let (true, Some(report)) = (encrypted, report.as_object_mut()) {
-            report.insert("encrypted".into(), true.into());
-            report.insert("opened".into(), opened.into());
-        }
-        context.report(report)?;
-    } else {
-        let mut table = Table::new(&["", ""]);
-        table.row(["file".to_owned(), path.display().to_string()]);
-        table.row(["public key".to_owned(), public.to_hex()]);
-        table.row(["fingerprint".to_owned(), public.fingerprint()]);
-        if encrypted {
-            let how = if opened {
-                "yes, and the passphrase opens it"
-            } else {
-                "yes; this is what the file .pub beside it says"
-            };
-            table.row(["encrypted", how]);
-        }
-        table.write(&mut context.out)?;
+    let (key, fingerprint) = (public.to_hex(), public.fingerprint());
+    let mut table = Table::new(&["", ""]);
+    table.row(["file", &file]);
+    table.row(["public key", &key]);
+    table.row(["fingerprint", &fingerprint]);
+    let mut report = json!({ "path": file, "public_key": key, "fingerprint": fingerprint });
+    if encrypted {
+        let opened = passphrase.is_some();
+        add(&mut report, [("encrypted", true.into()), ("opened", opened.into())]);
+        let how = if opened {
+            "yes, and the passphrase opens it"
+        } else {
+            "yes; this is what the file .pub beside it says"
+        };
+        table.row(["encrypted", how]);
     }
-    Ok(0)
+    context.answer(&at.output, report, &table.text())
 }
 
 fn rotate(args: &KeysRotate, context: &mut Context<'_>) -> Result<u8> {
     let store = &context.store(None)?;
-    let json = args.output.json;
-    let ledgers =
-        if args.paths.is_empty() { vec![store.ledger.clone()] } else { args.paths.clone() };
+    let default = [store.ledger.clone()];
+    let ledgers = if args.paths.is_empty() { &default[..] } else { &args.paths };
     let why = Why { reason: args.reason, compromised_since: args.compromised_since };
     let renews = args.add.is_empty() && args.retire.is_empty();
-    let mut entries = Vec::new();
+    let (mut entries, mut text) = (Vec::new(), String::new());
     let mut done = |changed: Changed| {
-        if !json {
-            write_changed(&changed, renews, &mut context.out)?;
+        let Changed { ledger, seq, added, retired } = changed;
+        let ledger = ledger.display().to_string();
+        let what = match (&added[..], &retired[..]) {
+            ([joined], [left]) if renews => {
+                format!("{} in place of {}", joined.fingerprint(), left.fingerprint())
+            }
+            _ => format!("{} added, {} retired", added.len(), retired.len()),
+        };
+        // At once: what comes after may fail, and this stays.
+        if !args.output.json {
+            writeln!(context.out, "entry {seq} of {ledger}: {what}")?;
         }
-        entries.push(changed_json(&changed));
+        let hex = |keys: &[PublicKey]| keys.iter().map(|key| key.to_hex()).collect::<Vec<_>>();
+        entries.push(json!({ "ledger": ledger, "seq": seq, "added": hex(&added),
+            "retired": hex(&retired) }));
         Ok(())
     };
     let replaced = if renews {
-        renew(store, &ledgers, why, args.destroy_old, &mut done)?
+        renew(store, ledgers, why, args.destroy_old, &mut done)?
     } else {
         let add = args.add.iter().map(|text| added(text)).collect::<Result<Vec<_>>>()?;
         let members = Members { add: &add, retire: &args.retire, why };
-        change_members(store, &ledgers, members, &mut done)?;
+        change_members(store, ledgers, members, &mut done)?;
         None
     };
-    if json {
-        let mut report = json!({ "entries": entries });
-        if let (Some(replaced), Some(report)) = (&replaced, report.as_object_mut()) {
-            report.insert("default_key".into(), replaced.new.to_hex().into());
-            report.insert("replaced_key".into(), replaced.old.to_hex().into());
-            if let Some(kept) = &replaced.kept {
-                report.insert("old_key_file".into(), kept.display().to_string().into());
-            }
-        }
-        context.report(report)?;
-    } else if let Some(Replaced { old, new, kept }) = replaced {
-        let out = &mut context.out;
-        match kept {
+    let mut report = json!({ "entries": entries });
+    if let Some(Replaced { old, new, kept }) = replaced {
+        let keys = [("default_key", new.to_hex().into()), ("replaced_key", old.to_hex().into())];
+        add(&mut report, keys);
+        let fate = match kept.map(|kept| kept.display().to_string()) {
             Some(kept) => {
-                writeln!(out, "the old key {} is kept in {}", old.fingerprint(), kept.display())?;
+                add(&mut report, [("old_key_file", kept.as_str().into())]);
+                format!("is kept in {kept}")
             }
-            None => writeln!(out, "the old key {} was removed", old.fingerprint())?,
-        }
-        writeln!(out, "the default key is now {} ({})", new.to_hex(), new.fingerprint())?;
+            None => "was removed".to_owned(),
+        };
+        let (was, is) = (old.fingerprint(), new.fingerprint());
+        let _ = writeln!(text, "the old key {was} {fate}");
+        let _ = writeln!(text, "the default key is now {} ({is})", new.to_hex());
     }
-    Ok(0)
-}
-
-fn write_changed(changed: &Changed, renewed: bool, out: &mut impl Write) -> Result<()> {
-    let Changed { ledger, seq, added, retired } = changed;
-    write!(out, "entry {seq} of {}: ", ledger.display())?;
-    match (&added[..], &retired[..]) {
-        ([joined], [left]) if renewed => {
-            writeln!(out, "{} in the place of {}", joined.fingerprint(), left.fingerprint())?;
-        }
-        _ => writeln!(out, "{} added, {} retired", added.len(), retired.len())?,
-    }
-    Ok(())
-}
-
-fn changed_json(changed: &Changed) -> Value {
-    let hex = |keys: &[PublicKey]| keys.iter().map(|key| key.to_hex()).collect::<Vec<_>>();
-    let Changed { ledger, seq, added, retired } = changed;
-    json!({ "ledger": ledger.display().to_string(), "seq": seq, "added": hex(added),
-        "retired": hex(retired) })
+    context.answer(&args.output, report, &text)
 }
 
 fn prove(args: &KeysProve, context: &mut Context<'_>) -> Result<u8> {
@@ -170,83 +144,65 @@ fn prove(args: &KeysProve, context: &mut Context<'_>) -> Result<u8> {
     let path = args.at.path.as_deref().unwrap_or(&store.ledger);
     let agreement = agree(&store, path, args.signer)?;
     let joins = agreement.text();
-    if args.at.output.json {
-        context.report(json!({ "ledger_id": agreement.ledger_id.to_string(),
-            "after_seq": agreement.after_seq, "signer": agreement.signer.to_hex(),
-            "public_key": agreement.key.public_key.to_hex(), "add": joins }))?;
-    } else {
-        writeln!(context.out, "{joins}")?;
-    }
-    Ok(0)
+    let report = json!({ "ledger_id": agreement.ledger_id.to_string(), "add": joins,
+        "after_seq": agreement.after_seq, "signer": agreement.signer.to_hex(),
+        "public_key": agreement.key.public_key.to_hex() });
+    context.answer(&args.at.output, report, &joins)
 }
 
 fn trust(args: &KeysTrust, context: &mut Context<'_>) -> Result<u8> {
     let store = context.store(None)?;
     let file = store.trust_file()?;
     if args.list {
-        return list_trusted(args.output.json, &store, &file, context);
+        return list_trusted(args, &store, &file, context);
     }
     let mut done: Vec<(TrustedKey, &str, &str)> = Vec::new();
     if let Some(key) = args.remove {
         if !remove_from_trust_file(&file, key)? {
             bail!("{} is not in {}", key.fingerprint(), file.display());
         }
-        done.push((key, "removed", "is not trusted any more"));
+        done.push((key, "removed", "is no longer trusted"));
     } else {
-        let given = args.key.as_deref().unwrap_or_default();
-        for key in trust_from(given)?.iter() {
-            let new = add_to_trust_file(&file, key, args.comment.as_deref().unwrap_or_default())?;
-            done.push(if new {
+        let comment = args.comment.as_deref().unwrap_or_default();
+        for key in trust_from(args.key.as_deref().unwrap_or_default())?.iter() {
+            done.push(if add_to_trust_file(&file, key, comment)? {
                 (key, "added", "is trusted from now on")
             } else {
                 (key, "there_already", "was trusted already")
             });
         }
     }
-    if args.output.json {
-        let keys: Vec<Value> = done
-            .iter()
-            .map(|(key, change, _)| {
-                json!({ "public_key": hex(*key), "fingerprint": key.fingerprint(),
-                    "change": change })
-            })
-            .collect();
-        context.report(json!({ "file": file.display().to_string(), "keys": keys }))?;
-        return Ok(0);
-    }
-    for (key, _, text) in done {
-        writeln!(context.out, "{} {text}", key.fingerprint())?;
-    }
-    Ok(0)
+    let keys = done.iter().map(|(key, change, _)| {
+        json!({ "public_key": hex(*key), "fingerprint": key.fingerprint(), "change": change })
+    });
+    let keys = keys.collect::<Vec<_>>();
+    let text = done.iter().map(|(key, _, what)| format!("{} {what}", key.fingerprint()));
+    let report = json!({ "file": file.display().to_string(), "keys": keys });
+    context.answer(&args.output, report, &text.collect::<Vec<_>>().join("\n"))
 }
 
-fn list_trusted(json: bool, store: &Store, file: &Path, context: &mut Context<'_>) -> Result<u8> {
-    let mut keys = Vec::new();
+fn list_trusted(
+    args: &KeysTrust,
+    store: &Store,
+    file: &Path,
+    context: &mut Context<'_>,
+) -> Result<u8> {
+    let (mut keys, mut table) = (Vec::<Value>::new(), Table::new(&["", "", ""]));
+    let mut list = |key: TrustedKey, comment: String, own: Option<String>| {
+        let (digits, fingerprint) = (hex(key), key.fingerprint());
+        keys.push(json!({ "public_key": digits, "fingerprint": fingerprint, "comment": comment,
+            "own_key_file": own }));
+        table.row([digits.unwrap_or_default(), fingerprint, comment]);
+    };
     for (key, comment) in trusted_in_file(file)? {
-        keys.push((key, comment, None));
+        list(key, comment, None);
     }
     for path in store.key_files() {
-        let comment = format!("own key, in {}", path.display());
-        keys.push((store.public(&path)?.into(), comment, Some(path)));
+        let own = path.display().to_string();
+        list(store.public(&path)?.into(), format!("own key, in {own}"), Some(own));
     }
-    if json {
-        let keys: Vec<Value> = keys
-            .iter()
-            .map(|(key, comment, path)| {
-                let own = path.as_ref().map(|path| path.display().to_string());
-                json!({ "public_key": hex(*key), "fingerprint": key.fingerprint(),
-                    "comment": comment, "own_key_file": own })
-            })
-            .collect();
-        context.report(json!({ "file": file.display().to_string(), "keys": keys }))?;
-        return Ok(0);
-    }
-    let mut table = Table::new(&["", "", ""]);
-    for (key, comment, _) in keys {
-        table.row([hex(key).unwrap_or_default(), key.fingerprint(), comment]);
-    }
-    table.write(&mut context.out)?;
-    Ok(0)
+    let report = json!({ "file": file.display().to_string(), "keys": keys });
+    context.answer(&args.output, report, &table.text())
 }
 
 /// Of a key that is known by its fingerprint alone there are no digits.

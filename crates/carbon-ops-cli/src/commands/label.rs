@@ -5,20 +5,18 @@
 //!
 //! Out of scope: what a figure is per; see `estimate --functional-unit`.
 
-use std::io::Write;
-
 use anyhow::{Context as _, Result};
 use carbon_ops::estimate::decimal::round9;
 use carbon_ops::estimate::label::Label;
 use carbon_ops::estimate::uncertainty::LEVEL;
 use carbon_ops::estimate::uncertainty::text::Quantity;
 use carbon_ops::record::Record;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::args;
 use crate::commands::estimate::read_record;
-use crate::context::Context;
-use crate::layout::wrapped;
+use crate::context::{Context, add};
+use crate::layout::Page;
 use crate::render::{between, plain, si};
 
 /// What is labelled, besides its number.
@@ -32,21 +30,17 @@ struct Named {
 
 /// Exit code 0.
 pub(crate) fn run(args: &args::Label, context: &mut Context<'_>) -> Result<u8> {
-    let Context { settings, out, .. } = context;
     let (label, named) = match (&args.grams, &args.record) {
         (Some(text), _) => (of_text(text)?, None),
         (None, Some(of)) => {
-            let (label, named) = of_record(&read_record(of, settings)?)?;
+            let (label, named) = of_record(&read_record(of, &context.settings)?)?;
             (label, Some(named))
         }
-        (None, None) => anyhow::bail!("nothing to label\nhint: a record, LEDGER:SEQ, or --grams"),
+        (None, None) => {
+            anyhow::bail!("nothing to label\nhint: give a record, LEDGER:SEQ, or --grams")
+        }
     };
-    if args.output.json {
-        writeln!(out, "{:#}", report(&label, named.as_ref()))?;
-    } else {
-        show(&label, named.as_ref(), out)?;
-    }
-    Ok(0)
+    context.answer(&args.output, report(&label, named.as_ref()), &text(&label, named.as_ref()))
 }
 
 /// A number alone is in g, as the option's name says.
@@ -85,31 +79,26 @@ fn report(label: &Label, named: Option<&Named>) -> Value {
         "carbon_emissions_tonnes": round9(label.grams / 1e6),
         "ci_lower_g": low, "ci_upper_g": high, "confidence_level_pct": round9(100.0 * LEVEL),
     });
-    if let Some(((energy, with_pue), members)) =
-        named.and_then(|named| named.energy_kwh).zip(estimates.as_object_mut())
-    {
-        members.insert("energy_consumed_kwh".into(), energy.into());
-        members.insert("total_energy_with_pue_kwh".into(), with_pue.into());
+    if let Some((energy, with_pue)) = named.and_then(|named| named.energy_kwh) {
+        let with_pue = ("total_energy_with_pue_kwh", with_pue.into());
+        add(&mut estimates, [("energy_consumed_kwh", energy.into()), with_pue]);
     }
-    if let Some(((operational, embodied), members)) =
-        named.and_then(|named| named.parts).zip(estimates.as_object_mut())
-    {
-        members.insert("operational_gco2".into(), operational.into());
-        members.insert("embodied_gco2".into(), embodied.into());
+    if let Some((operational, embodied)) = named.and_then(|named| named.parts) {
+        let embodied = ("embodied_gco2", embodied.into());
+        add(&mut estimates, [("operational_gco2", operational.into()), embodied]);
     }
-    let (mut counts, mut ends, mut sources) = (Map::new(), Map::new(), Map::new());
-    counts.insert("carbon_kgco2".into(), round9(label.grams / 1e3).into());
-    sources.insert("rating".into(), "carbon-ops 0.1: a convention".into());
+    let mut counts = json!({ "carbon_kgco2": round9(label.grams / 1e3) });
+    let mut sources = json!({ "rating": "carbon-ops 0.1: a convention" });
+    let mut ends = json!({});
     for (each, count, (low, high)) in label.equivalents() {
-        counts.insert(each.name.into(), round9(count).into());
-        ends.insert(each.name.into(), json!([round9(low), round9(high)]));
-        sources.insert(
-            each.name.into(),
-            json!({ "what": each.what, "g_each": round9(each.g_each), "source": each.source }),
-        );
+        let source =
+            json!({ "what": each.what, "g_each": round9(each.g_each), "source": each.source });
+        add(&mut counts, [(each.name, round9(count).into())]);
+        add(&mut ends, [(each.name, json!([round9(low), round9(high)]))]);
+        add(&mut sources, [(each.name, source)]);
     }
     let times = named.and_then(|named| named.times.as_ref());
-    json!({ "schema_version": 1, "carbon_label": {
+    json!({ "carbon_label": {
         "rating": label.rating(), "rating_interval": [best, worst],
         "region": named.and_then(|named| named.region.as_ref()),
         "estimates": estimates, "equivalents": counts, "equivalent_intervals": ends,
@@ -117,40 +106,33 @@ fn report(label: &Label, named: Option<&Named>) -> Value {
     } })
 }
 
-fn show(label: &Label, named: Option<&Named>, out: &mut impl Write) -> Result<()> {
+fn text(label: &Label, named: Option<&Named>) -> String {
     let (low, high) = label.interval_g;
     let interval = (low < high).then_some((low, high, LEVEL));
     let (best, worst) = label.ratings();
     let range = if best == worst { String::new() } else { format!(" ({best} to {worst})") };
-    writeln!(out, "rating {}{range}, by the bounds of carbon-ops 0.1", label.rating())?;
-    let mut line = |name: &str, words: &str| {
-        out.write_all(wrapped(&format!("  {name:<7} "), words).as_bytes())
-    };
-    let carbon = si(label.grams, "gCO2e");
-    line("carbon", &format!("{carbon}, {}", between(interval, "gCO2e")))?;
+    let mut page = Page::default();
+    page.title(&format!("rating {}{range}, by the bounds of carbon-ops 0.1", label.rating()));
+    let grams = si(label.grams, "gCO2e");
+    page.line("  carbon  ", &format!("{grams}, {}", between(interval, "gCO2e")));
     if let Some(named) = named {
         if let Some((operational, embodied)) = named.parts {
             let [operational, embodied] = [operational, embodied].map(|grams| si(grams, "gCO2e"));
-            line("", &format!("operation {operational}, hardware {embodied}"))?;
+            page.line("          ", &format!("operation {operational}, hardware {embodied}"));
         }
         let region = named.region.as_deref().map(plain).unwrap_or_default();
         if let Some((start, end)) = &named.times {
-            line("of", &format!("{region}, {start} to {end}"))?;
+            page.line("  of      ", &format!("{region}, {start} to {end}"));
         }
     }
     for (each, count, (low, high)) in label.equivalents() {
-        let ends = if low < high {
-            format!(" ({} to {})", short(low), short(high))
-        } else {
-            String::new()
-        };
-        line("as", &format!("{}{ends} {}", short(count), each.what))?;
+        let ends = format!(" ({} to {})", short(low), short(high));
+        let ends = if low < high { ends } else { String::new() };
+        page.line("  as      ", &format!("{}{ends} {}", short(count), each.what));
     }
-    line(
-        "source",
-        "US EPA, Greenhouse Gas Equivalencies Calculator, 2024; --json has each factor",
-    )?;
-    Ok(())
+    let source = "US EPA, Greenhouse Gas Equivalencies Calculator, 2024; --json has each factor";
+    page.line("  source  ", source);
+    page.text().to_owned()
 }
 
 /// Three digits.

@@ -73,15 +73,11 @@ fn init(args: &LedgerInit, context: &mut Context<'_>) -> Result<u8> {
     let Some(notice) = store.make(&key, &founding)? else {
         bail!("there is a ledger in {} already", store.ledger.display());
     };
-    if args.at.output.json {
-        let public = key.public_key();
-        context.report(json!({ "ledger": store.ledger.display().to_string(),
-            "key": store.key.display().to_string(), "public_key": public.to_hex(),
-            "fingerprint": public.fingerprint(), "durability": args.durability.to_string() }))?;
-    } else {
-        writeln!(context.out, "{notice}")?;
-    }
-    Ok(0)
+    let public = key.public_key();
+    let report = json!({ "ledger": store.ledger.display().to_string(),
+        "key": store.key.display().to_string(), "public_key": public.to_hex(),
+        "fingerprint": public.fingerprint(), "durability": args.durability.to_string() });
+    context.answer(&args.at.output, report, &notice)
 }
 
 fn seal(at: &AtLedger, context: &mut Context<'_>) -> Result<u8> {
@@ -91,15 +87,12 @@ fn seal(at: &AtLedger, context: &mut Context<'_>) -> Result<u8> {
     // What is sealed can be proven, and its loss is proven by the checkpoint.
     opened.checkpoint()?;
     let sealed = opened.seal()?.map(SegmentName::path);
-    if at.output.json {
-        context
-            .report(json!({ "ledger": store.ledger.display().to_string(), "segment": sealed }))?;
-    } else if let Some(segment) = sealed {
-        writeln!(context.out, "sealed {}", store.ledger.join(segment).display())?;
-    } else {
-        writeln!(context.out, "nothing was appended since the last segment was sealed")?;
-    }
-    Ok(0)
+    let text = match &sealed {
+        Some(segment) => format!("sealed {}", store.ledger.join(segment).display()),
+        None => "nothing was appended since the last segment was sealed".to_owned(),
+    };
+    let report = json!({ "ledger": store.ledger.display().to_string(), "segment": sealed });
+    context.answer(&at.output, report, &text)
 }
 
 fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
@@ -110,7 +103,7 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
         return legacy::check(args, &path, &trust, context);
     }
     if let Kind::Document(json) = Kind::of(&path)? {
-        return legacy::check_document(&json, &path, &trust, args.output.json, context);
+        return legacy::check_document(&json, &path, &trust, &args.output, context);
     }
     let progress = Progress::start("verifying", None);
     let tell = |so_far: SoFar, size| progress.tell_of(so_far.bytes, Some(so_far.lines), size);
@@ -125,18 +118,14 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
     };
     let verdict = verify::verify(&path, &question)?;
     drop(progress);
-    if args.output.json {
-        context.report(verdict_json(&verdict)?)?;
-    } else {
-        let Verdict { report, others, continuity, witnessed, .. } = &verdict;
-        let mut page = Page::default();
-        tell_report(report, others, &path, &mut page);
-        records::tell_continuity(continuity, args.complete, &mut page);
-        witnessed::tell(witnessed.as_ref(), &mut page);
-        let differences = verdict.imported_differences.as_deref();
-        legacy::tell_imported(report.imported.as_ref(), differences, &mut page);
-        context.print(page)?;
-    }
+    let Verdict { report, others, continuity, witnessed, .. } = &verdict;
+    let mut page = Page::default();
+    tell_report(report, others, &path, &mut page);
+    records::tell_continuity(continuity, args.complete, &mut page);
+    witnessed::tell(witnessed.as_ref(), &mut page);
+    let differences = verdict.imported_differences.as_deref();
+    legacy::tell_imported(report.imported.as_ref(), differences, &mut page);
+    context.answer(&args.output, verdict_json(&verdict)?, page.text())?;
     Ok(hints::exit_code(verdict.answer()))
 }
 
@@ -213,7 +202,7 @@ fn tell_report(report: &Report, others: &Others, path: &Path, page: &mut Page) {
         let seq = fault.seq.map_or("unknown".into(), |seq| seq.to_string());
         format!("line {}, seq {seq}: {}: {}", fault.line, fault.code, plain(&fault.reason))
     });
-    tell_first(page, FAULTS_SHOWN, faults, report.fault_count);
+    tell_first(page, FAULTS_SHOWN, faults, report.fault_count, "fault");
     tree::tell_anchors(report, page);
     if let Some(torn) = &report.torn_tail {
         let what = if torn.complete_entry {
@@ -241,11 +230,13 @@ pub(super) fn tell_first(
     shown: usize,
     all: impl Iterator<Item = String>,
     count: u64,
+    one: &str,
 ) {
     all.take(shown).for_each(|each| page.item(&each));
     let hidden = count.saturating_sub(shown as u64);
     if hidden > 0 {
-        page.item(&format!("and {hidden} more; --json lists up to a thousand"));
+        let hidden = counted(hidden, &format!("more {one}"));
+        page.item(&format!("and {hidden}; --json lists up to a thousand"));
     }
 }
 

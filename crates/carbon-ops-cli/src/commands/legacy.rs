@@ -15,7 +15,7 @@ use carbon_ops::proof::verify::Status;
 use serde_json::json;
 
 use super::ledger::{FAULTS_SHOWN, hint_at_trust, tell_first};
-use crate::args::{LedgerAppend, LedgerImport, LedgerVerify};
+use crate::args::{LedgerAppend, LedgerImport, LedgerVerify, Output};
 use crate::commands::progress::{Counted, Progress};
 use crate::context::Context;
 use crate::hints;
@@ -38,13 +38,9 @@ pub(super) fn check(
         );
     }
     let report = verified(path, trust)?;
-    if args.output.json {
-        context.report(serde_json::to_value(&report)?)?;
-    } else {
-        let mut page = Page::default();
-        tell_report(&report, path, &mut page);
-        context.print(page)?;
-    }
+    let mut page = Page::default();
+    tell_report(&report, path, &mut page);
+    context.answer(&args.output, serde_json::to_value(&report)?, page.text())?;
     Ok(hints::exit_code(Answer::of(report.status)))
 }
 
@@ -53,16 +49,11 @@ pub(super) fn check_document(
     json: &[u8],
     path: &Path,
     trust: &Trust,
-    as_json: bool,
+    output: &Output,
     context: &mut Context<'_>,
 ) -> Result<u8> {
     let Document { status, fault, key, .. } = legacy::verify_document(json, trust);
     let (fault, fingerprint) = (fault.map(|f| f.to_string()), key.map(PublicKey::fingerprint));
-    if as_json {
-        context.report(json!({ "profile": "0.1-document", "status": status, "fault": fault,
-            "public_key": key.map(PublicKey::to_hex), "fingerprint": fingerprint }))?;
-        return Ok(hints::exit_code(Answer::of(status)));
-    }
     let verdict = match status {
         Status::Valid => "VALID",
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
@@ -70,11 +61,9 @@ pub(super) fn check_document(
     };
     let mut page = Page::default();
     page.title(&format!("{}: {verdict}", path.display()));
-    page.item(
-        "a document that the Python package 0.1 signed, and not a ledger: there is no chain, so nothing shows when \
-         it was signed, or what else was",
-    );
-    if let Some(fingerprint) = fingerprint {
+    page.item("a document that the Python package 0.1 signed, and not a ledger:");
+    page.item("there is no chain, so nothing shows when it was signed, or what else was");
+    if let Some(fingerprint) = &fingerprint {
         let trust = if status == Status::Valid { "trusted" } else { "NOT trusted" };
         page.item(&format!("signed by {fingerprint} ({trust})"));
     }
@@ -84,7 +73,9 @@ pub(super) fn check_document(
     if let (Status::Untrusted, Some(key)) = (status, key) {
         hint_at_trust(&key.to_hex(), &mut page);
     }
-    context.print(page)?;
+    let report = json!({ "profile": "0.1-document", "status": status, "fault": fault,
+        "public_key": key.map(PublicKey::to_hex), "fingerprint": fingerprint });
+    context.answer(output, report, page.text())?;
     Ok(hints::exit_code(Answer::of(status)))
 }
 
@@ -121,7 +112,7 @@ fn tell_report(report: &Report, path: &Path, page: &mut Page) {
         let note = if fault.python_accepts { " (the Python package accepts this)" } else { "" };
         format!("line {}: {}: {}{note}", fault.line, fault.code, fault.reason)
     });
-    tell_first(page, FAULTS_SHOWN, faults, report.fault_count);
+    tell_first(page, FAULTS_SHOWN, faults, report.fault_count, "fault");
     if let Some(torn) = &report.torn_tail {
         let what = if torn.complete_entry {
             "is a whole record that lacks only its newline"
@@ -159,15 +150,11 @@ pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u
     let report = verified(&args.old, &trust)?;
     let old = args.old.display();
     if report.status != Status::Valid && !args.accept_unverified {
-        if args.output.json {
-            context.report(serde_json::to_value(&report)?)?;
-        } else {
-            let mut page = Page::default();
-            tell_report(&report, &args.old, &mut page);
-            page.title(&format!("nothing was imported: {old} does not verify"));
-            page.hint("--accept-unverified imports it, and records what is wrong with it");
-            context.print(page)?;
-        }
+        let mut page = Page::default();
+        tell_report(&report, &args.old, &mut page);
+        page.title(&format!("nothing was imported: {old} does not verify"));
+        page.hint("--accept-unverified imports it, and records what is wrong with it");
+        context.answer(&args.output, serde_json::to_value(&report)?, page.text())?;
         return Ok(hints::exit_code(Answer::of(report.status)));
     }
     let pin = report.imported();
@@ -177,10 +164,6 @@ pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u
     let Some(notice) = store.make(&key, &founding)? else {
         bail!("there is a ledger in {} already\nhint: name a new directory", args.into.display());
     };
-    if args.output.json {
-        context.report(serde_json::to_value(&pin)?)?;
-        return Ok(0);
-    }
     let mut page = Page::default();
     page.title(&notice);
     page.title(&format!("  it continues {old}: {}", words(&report)));
@@ -188,8 +171,7 @@ pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u
     let into = args.into.display();
     page.title(&format!("hint: keep {old} as it is, and check both with"));
     page.title(&format!("      carbon-ops ledger verify {into} --imported {old}"));
-    context.print(page)?;
-    Ok(0)
+    context.answer(&args.output, serde_json::to_value(&pin)?, page.text())
 }
 
 fn tell_pinned(pin: &Imported, which: &str, page: &mut Page) {

@@ -43,14 +43,10 @@ fn init(args: &WitnessInit, context: &mut Context<'_>) -> Result<u8> {
     let (secret, origin) = create_secret(&path, &Env::random()?)?;
     let key = named(&args.name, secret.public_key())?;
     let made = DirState::create(dir, &key)?;
-    if args.home.output.json {
-        context.report(json!({ "verifier_key": key.to_string(),
-            "dir": dir.display().to_string(), "key": path.display().to_string(),
-            "made": made, "key_made": origin != KeyOrigin::Existing }))?;
-    } else {
-        writeln!(context.out, "{key}")?;
-    }
-    Ok(0)
+    let report = json!({ "verifier_key": key.to_string(), "dir": dir.display().to_string(),
+        "key": path.display().to_string(), "made": made,
+        "key_made": origin != KeyOrigin::Existing });
+    context.answer(&args.home.output, report, &key.to_string())
 }
 
 fn serve(args: &WitnessServe, context: &mut Context<'_>) -> Result<u8> {

@@ -461,7 +461,7 @@ fn a_record_that_stands_out_is_found() {
     // Seven records, and a window of seven: nothing is judged, which is not the same as nothing found.
     let done = home.does(&["anomaly", "records.ndjson", "--window", "7"]);
     assert_eq!(done.code(), 0, "{}", done.text());
-    let told = "too few records: 7 records, and each is judged by the 7 before it, which takes 8";
+    let told = "too few records: 7 records; each is judged by the 7 before it, so 8 are needed";
     assert!(done.text().contains(told), "{}", done.text());
 }
 

@@ -27,7 +27,7 @@ fn a_ledger_is_sealed_by_command_and_every_command_reads_it_as_one() {
     let verified = home.does(&["ledger", "verify"]);
     assert_eq!(verified.code(), 0, "{}", verified.text());
     assert!(verified.text().contains("3 records in 4 lines"), "{}", verified.text());
-    assert_eq!(home.does(&["ledger", "show"]).text().lines().count(), 4);
+    assert_eq!(home.does(&["ledger", "show"]).text().lines().count(), 1 + 4);
     let proof = home.work("proof");
     let proven = home.does(&["ledger", "prove", "1", "--out", proof.to_str().unwrap()]);
     assert_eq!(proven.code(), 0, "{}", proven.stderr);

@@ -71,13 +71,10 @@ pub(super) fn write(args: &LedgerAuditPack, context: &mut Context<'_>) -> Result
     let Some(Packed { entries, bytes, .. }) = packed else { bail!("no pack was written") };
     let name = args.out.display();
     let size = Checkpoint::of_note(&checkpoint)?.size;
-    if args.at.output.json {
-        context.report(json!({ "file": name.to_string(), "entries": entries, "size": size,
-            "bytes": bytes }))?;
-    } else {
-        writeln!(context.out, "{name}: {entries} of {size} lines, {bytes} bytes")?;
-    }
-    Ok(0)
+    let text = format!("{name}: {entries} of {size} lines, {bytes} bytes");
+    let report = json!({ "file": name.to_string(), "entries": entries, "size": size,
+        "bytes": bytes });
+    context.answer(&args.at.output, report, &text)
 }
 
 pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Result<u8> {
@@ -107,27 +104,21 @@ pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Resul
     drop(progress);
     let code = hints::exit_code(verdict.answer());
     let Verdict { report, others, witnessed, since, .. } = &verdict;
-    if args.output.json {
-        let mut json = serde_json::to_value(report)?;
-        add_others(&mut json, others);
-        if let Some(since) = since {
-            add(&mut json, [("since", word(*since).into())]);
-        }
-        insert_into(witnessed.as_ref(), &mut json);
-        context.report(json)?;
-        return Ok(code);
-    }
-    table.write(&mut context.out)?;
+    let mut json = serde_json::to_value(report)?;
+    add_others(&mut json, others);
+    insert_into(witnessed.as_ref(), &mut json);
     let mut page = Page::default();
     tell_report(args, report, others, &mut page);
     tell(witnessed.as_ref(), &mut page);
     if let Some(since) = since {
-        page.item(since_words(*since));
+        let (word, words) = since_words(*since);
+        add(&mut json, [("since", word.into())]);
+        page.item(words);
     }
     if report.status == PackStatus::Untrusted {
         hint_at_trust(report.genesis_public_key.as_deref().unwrap_or("PUBLIC_KEY"), &mut page);
     }
-    context.print(page)?;
+    context.answer(&args.output, json, &(table.text() + page.text()))?;
     Ok(code)
 }
 
@@ -169,21 +160,15 @@ fn tell_report(args: &LedgerVerifyPack, report: &PackReport, others: &Others, pa
     }
 }
 
-fn word(since: Since) -> &'static str {
+/// What a pack shows of a checkpoint that was kept, as a word and as a sentence.
+fn since_words(since: Since) -> (&'static str, &'static str) {
     match since {
-        Since::Extends => "extended",
-        Since::Contradicts => "contradicted",
-        Since::Silent => "not_told",
-    }
-}
-
-fn since_words(since: Since) -> &'static str {
-    match since {
-        Since::Extends => "it extends the checkpoint that you kept",
-        Since::Contradicts => "IT CONTRADICTS the checkpoint that you kept",
-        Since::Silent => {
+        Since::Extends => ("extended", "it extends the checkpoint that you kept"),
+        Since::Contradicts => ("contradicted", "IT CONTRADICTS the checkpoint that you kept"),
+        Since::Silent => (
+            "not_told",
             "it does not show whether it extends the checkpoint that you kept: ask for a pack made with --since \
-             and that checkpoint"
-        }
+             and that checkpoint",
+        ),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read as _, Write};
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -46,11 +46,8 @@ pub(super) fn correct(args: &LedgerCorrect, context: &mut Context<'_>) -> Result
     let (ledger, now) = opened.ledger();
     let appended = ledger.correct(wanted, now)?;
     opened.checkpoint_if_due()?;
-    if args.remark.at.output.json {
-        return write_json(&appended, ("corrects", args.seq.into()), context);
-    }
-    writeln!(context.out, "entry {} corrects entry {}", appended.seq, args.seq)?;
-    Ok(0)
+    let text = format!("entry {} corrects entry {}", appended.seq, args.seq);
+    tell(&appended, ("corrects", args.seq.into()), &text, &args.remark.at, context)
 }
 
 /// The record as it should have been. What `ledger show --json` prints can be edited and given back.
@@ -96,16 +93,12 @@ pub(super) fn restate(args: &LedgerRestate, context: &mut Context<'_>) -> Result
         period,
     });
     let appended = append(context, &args.remark.at, |_| Ok(record))?;
-    let seq = appended.seq;
-    if args.remark.at.output.json {
-        let records = match &args.records {
-            Scope::Range { first, last } => json!({ "first": first, "last": last }),
-            Scope::List(list) => json!(list),
-        };
-        return write_json(&appended, ("restates", records), context);
-    }
-    writeln!(context.out, "entry {seq} restates {}", scope_text(&args.records))?;
-    Ok(0)
+    let records = match &args.records {
+        Scope::Range { first, last } => json!({ "first": first, "last": last }),
+        Scope::List(list) => json!(list),
+    };
+    let text = format!("entry {} restates {}", appended.seq, scope_text(&args.records));
+    tell(&appended, ("restates", records), &text, &args.remark.at, context)
 }
 
 /// A number, or the digits of an integer that is too large for one.
@@ -137,12 +130,9 @@ pub(super) fn gap(args: &LedgerGap, context: &mut Context<'_>) -> Result<u8> {
         bound_uj: args.bound_uj,
     });
     let appended = append(context, &args.remark.at, |_| Ok(record))?;
-    if args.remark.at.output.json {
-        let gap = json!({ "from_ts": timestamp(args.from), "to_ts": timestamp(args.to) });
-        return write_json(&appended, ("gap", gap), context);
-    }
-    writeln!(context.out, "entry {} tells of the gap", appended.seq)?;
-    Ok(0)
+    let gap = json!({ "from_ts": timestamp(args.from), "to_ts": timestamp(args.to) });
+    let text = format!("entry {} tells of the gap", appended.seq);
+    tell(&appended, ("gap", gap), &text, &args.remark.at, context)
 }
 
 pub(super) fn heartbeat(args: &LedgerHeartbeat, context: &mut Context<'_>) -> Result<u8> {
@@ -156,26 +146,24 @@ pub(super) fn heartbeat(args: &LedgerHeartbeat, context: &mut Context<'_>) -> Re
         due.clone_from(&heartbeat.next_by);
         Ok(Control::Heartbeat(heartbeat))
     })?;
-    if args.at.output.json {
-        return write_json(&appended, ("next_by", due.into()), context);
-    }
-    let out = &mut context.out;
-    match due {
-        Some(due) => writeln!(out, "entry {}: the next one is due by {due}", appended.seq)?,
-        None => writeln!(out, "entry {}: no next one is promised", appended.seq)?,
-    }
-    Ok(0)
+    let what = match &due {
+        Some(due) => format!("the next one is due by {due}"),
+        None => "no next one is promised".to_owned(),
+    };
+    let text = format!("entry {}: {what}", appended.seq);
+    tell(&appended, ("next_by", due.into()), &text, &args.at, context)
 }
 
 /// What was appended, and what it is about.
-fn write_json(
+fn tell(
     appended: &Appended,
     (name, about): (&str, serde_json::Value),
+    text: &str,
+    at: &AtLedger,
     context: &mut Context<'_>,
 ) -> Result<u8> {
     let (seq, hash) = (appended.seq, appended.hash.to_string());
-    context.report(json!({ "seq": seq, "hash": hash, name: about }))?;
-    Ok(0)
+    context.answer(&at.output, json!({ "seq": seq, "hash": hash, name: about }), text)
 }
 
 /// Appends a record of the ledger's own, made for the time that it is given.
@@ -221,7 +209,7 @@ pub(super) fn tell_life(report: &Report, now: jiff::Timestamp, page: &mut Page) 
             silence.after_seq, silence.from_ts, silence.to_ts, silence.interval_s
         )
     });
-    tell_first(page, SHOWN, silences, life.silence_count);
+    tell_first(page, SHOWN, silences, life.silence_count, "silence");
     if life.turn_back_count > 0 {
         let first = life.turns_back.first().map_or(String::new(), |turn| {
             format!(", first at entry {}: {} after {}", turn.seq, turn.to_ts, turn.from_ts)
@@ -375,7 +363,7 @@ mod tests {
         };
         let mut page = Page::default();
         tell_continuity(&report(3, 0, 7), true, &mut page);
-        let text = page.into_text();
+        let text = page.text();
         assert!(
             text.contains("10 uJ of the governor's totals in records, 7 uJ between them, 5 uJ")
         );

@@ -1,7 +1,6 @@
 //! Checkpoints and proofs on the command line: prove, check, and what `verify` says of them.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -35,16 +34,12 @@ pub(super) fn prove(args: &LedgerProve, context: &mut Context<'_>) -> Result<u8>
         let cannot = || format!("cannot write {}", file.display());
         fs::write(file, &text).with_context(cannot)?;
     }
-    if args.at.output.json {
-        let file = args.out.as_ref().map(|file| file.display().to_string());
-        let proof = file.is_none().then_some(&text);
-        context.report(json!({ "seq": seq, "tree_size": checkpoint.size,
-            "ledger_id": checkpoint.ledger_id.to_string(), "root": checkpoint.root.to_string(),
-            "bytes": text.len(), "file": file, "proof": proof }))?;
-    } else if args.out.is_none() {
-        write!(context.out, "{text}")?;
-    }
-    Ok(0)
+    let file = args.out.as_ref().map(|file| file.display().to_string());
+    let proof = file.is_none().then_some(&text);
+    let report = json!({ "seq": seq, "tree_size": checkpoint.size,
+        "ledger_id": checkpoint.ledger_id.to_string(), "root": checkpoint.root.to_string(),
+        "bytes": text.len(), "file": file, "proof": proof });
+    context.answer(&args.at.output, report, proof.map_or("", String::as_str))
 }
 
 pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) -> Result<u8> {
@@ -67,18 +62,14 @@ pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) ->
         witnessed.map(|(policy, (_, proof))| Witnessed::of(&policy, Some(&proof.checkpoint)));
     let code = hints::exit_code(answer.and_witnessed(witnessed.as_ref()));
     let proven = proven.map(|(proven, _)| proven);
-    if args.output.json {
-        let mut report = json!({ "status": status, "reason": reason });
-        if let Some(proven) = &proven {
-            add_proven(&mut report, proven)?;
-        }
-        if let Some(key) = key {
-            add(&mut report, [("key_to_trust", key.fingerprint().into())]);
-        }
-        super::witnessed::insert_into(witnessed.as_ref(), &mut report);
-        context.report(report)?;
-        return Ok(code);
+    let mut report = json!({ "status": status, "reason": reason });
+    if let Some(proven) = &proven {
+        add_proven(&mut report, proven)?;
     }
+    if let Some(key) = key {
+        add(&mut report, [("key_to_trust", key.fingerprint().into())]);
+    }
+    super::witnessed::insert_into(witnessed.as_ref(), &mut report);
     let mut page = Page::default();
     match (&proven, reason) {
         (Some(proven), _) => {
@@ -100,12 +91,11 @@ pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) ->
         page.item(&format!("it was begun with the key {}", key.fingerprint()));
         hint_at_trust(&key.to_hex(), &mut page);
     }
-    context.print(page)?;
     let mut table = entries();
     if let Some(proven) = &proven {
         table.row(cells(proven.entry.object(), None));
     }
-    table.write(&mut context.out)?;
+    context.answer(&args.output, report, &(page.text().to_owned() + &table.text()))?;
     Ok(code)
 }
 
@@ -166,19 +156,12 @@ pub(super) fn consistency(args: &LedgerConsistency, context: &mut Context<'_>) -
         roots.try_into().map_err(|_| anyhow!("two roots were expected"))?;
     verify_consistency(old.lines, old_root, new.lines, new_root, &proof)
         .with_context(|| format!("the tiles beside {} contradict each other", path.display()))?;
-    if args.at.output.json {
-        let proof: Vec<String> = proof.iter().map(ToString::to_string).collect();
-        let side = |lines: u64, root: TreeHash| json!({ "size": lines, "root": root.to_string() });
-        context.report(json!({ "status": "consistent", "old": side(old.lines, old_root),
-            "new": side(new.lines, new_root), "proof": proof }))?;
-        return Ok(0);
-    }
-    let out = &mut context.out;
-    writeln!(out, "old {}\nnew {}", old.lines, new.lines)?;
-    for hash in proof {
-        writeln!(out, "{hash}")?;
-    }
-    Ok(0)
+    let proof: Vec<String> = proof.iter().map(ToString::to_string).collect();
+    let side = |lines: u64, root: TreeHash| json!({ "size": lines, "root": root.to_string() });
+    let text = format!("old {}\nnew {}\n{}", old.lines, new.lines, proof.join("\n"));
+    let report = json!({ "status": "consistent", "old": side(old.lines, old_root),
+        "new": side(new.lines, new_root), "proof": proof });
+    context.answer(&args.at.output, report, &text)
 }
 
 /// Why nothing was proven.
@@ -188,12 +171,8 @@ fn write_not_consistent(
     code: u8,
     context: &mut Context<'_>,
 ) -> Result<u8> {
-    if args.at.output.json {
-        let status = if code == REWRITTEN { "rewritten" } else { "could_not" };
-        context.report(json!({ "status": status, "reason": reason }))?;
-    } else {
-        writeln!(context.out, "{reason}")?;
-    }
+    let status = if code == REWRITTEN { "rewritten" } else { "could_not" };
+    context.answer(&args.at.output, json!({ "status": status, "reason": reason }), reason)?;
     Ok(code)
 }
 

@@ -43,10 +43,8 @@ pub(super) fn checkpoint(args: &LedgerCheckpoint, context: &mut Context<'_>) -> 
     let (note, answered) = ask(&mut opened, &signed, &witnesses)?;
     let missing = missing(&note, &witnesses, policy.as_ref())?;
     let fork = answered.iter().any(|a| matches!(a.result, Err(Refusal::Fork(_))));
-    if args.at.output.json {
-        context.report(report(&note, &answered, &missing, fork))?;
-    } else {
-        write!(context.out, "{note}")?;
+    context.answer(&args.at.output, report(&note, &answered, &missing, fork), &note.to_string())?;
+    if !args.at.output.json {
         tell_answers(&answered, &missing, context.err);
     }
     Ok(match (fork, missing.is_empty()) {
@@ -116,20 +114,18 @@ fn refused(name: &str, refusal: &Refusal) -> String {
 }
 
 fn report(note: &Note, answered: &[Answered], missing: &[String], fork: bool) -> Value {
-    let witnesses: Vec<Value> = answered
-        .iter()
-        .map(|Answered { address, result }| {
-            let (name, url) = (address.key.name(), &address.url);
-            match result {
-                Ok(cosigned) => json!({ "name": name, "url": url, "time": cosigned.time }),
-                Err(Refusal::Not(why)) => json!({ "name": name, "url": url, "refused": why }),
-                Err(Refusal::Fork(why)) => {
-                    json!({ "name": name, "url": url, "refused": why, "fork": true })
-                }
+    let witnesses = answered.iter().map(|Answered { address, result }| {
+        let mut witness = json!({ "name": address.key.name(), "url": address.url });
+        match result {
+            Ok(cosigned) => add(&mut witness, [("time", cosigned.time.into())]),
+            Err(Refusal::Not(why)) => add(&mut witness, [("refused", why.as_str().into())]),
+            Err(Refusal::Fork(why)) => {
+                add(&mut witness, [("refused", why.as_str().into()), ("fork", true.into())]);
             }
-        })
-        .collect();
-    json!({ "checkpoint": note.to_string(), "witnesses": witnesses,
+        }
+        witness
+    });
+    json!({ "checkpoint": note.to_string(), "witnesses": witnesses.collect::<Vec<_>>(),
         "missing": missing, "quorum_met": missing.is_empty(), "fork": fork })
 }
 
@@ -182,12 +178,8 @@ pub(super) fn log_key(at: &AtLedger, context: &mut Context<'_>) -> Result<u8> {
     let keys = opened.keys().iter().map(|key| VerifierKey::new(&name, KeyKind::Ed25519, *key));
     let keys: Option<Vec<_>> = keys.map(|key| Some(key?.to_string())).collect();
     let keys = keys.context("the ledger has no name that a key can have")?;
-    if at.output.json {
-        context.report(json!({ "origin": name, "verifier_keys": keys }))?;
-    } else {
-        keys.iter().try_for_each(|key| writeln!(context.out, "{key}"))?;
-    }
-    Ok(0)
+    let report = json!({ "origin": name, "verifier_keys": keys });
+    context.answer(&at.output, report, &keys.join("\n"))
 }
 
 /// What a policy says of a checkpoint, as a line.
