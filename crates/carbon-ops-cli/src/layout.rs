@@ -62,7 +62,7 @@ fn within(width: usize, head: &str, words: &str) -> String {
     let mut rest = words.split_whitespace();
     while let Some(word) = rest.next() {
         let mut word = word.to_owned();
-        // A number stays with its unit, and the arguments of a distribution with its name.
+        // A number stays with its unit, an option with its value, arguments with what they are of.
         while is_open(&word)
             && let Some(next) = rest.next()
         {
@@ -87,7 +87,8 @@ fn within(width: usize, head: &str, words: &str) -> String {
 /// Whether what follows a word belongs to it.
 fn is_open(word: &str) -> bool {
     let (opened, closed) = (word.matches('(').count(), word.matches(')').count());
-    word.parse::<f64>().is_ok() || word == "±" || (opened > closed && !word.starts_with('('))
+    let leads = word.parse::<f64>().is_ok() || word == "±" || word.starts_with("--");
+    leads || (opened > closed && !word.starts_with('('))
 }
 
 /// Rows under headings, each column as wide as its widest cell.

@@ -14,8 +14,8 @@ use carbon_ops::record::{Figure, Record};
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod, GroupBy};
-use crate::context::Context;
-use crate::layout::Table;
+use crate::context::{Context, add};
+use crate::layout::{Page, Table};
 use crate::render::{counted, plain, si};
 use crate::summary::scopes_of;
 use carbon_ops::env::Env;
@@ -32,42 +32,47 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     let sampling = sampling(args)?;
     let read = context.records(&args.records)?;
     if sampling.is_some() {
-        affordable(read.found.len(), args.sampling.trials.unwrap_or(TRIALS))?;
+        affordable(read.found.len(), trials(args))?;
     }
     let mut groups: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
     for record in &read.found {
         groups.entry(key(record, &args.by)).or_default().push(record);
     }
-    let sums: Vec<_> = groups
-        .iter()
-        .map(|(key, records)| Ok((key.as_str(), totals(records, sampling.as_ref())?)))
-        .collect::<Result<_>>()?;
+    let sums = groups.into_iter();
+    let sums = sums.map(|(key, records)| Ok((key, totals(&records, sampling.as_ref())?)));
+    let mut sums = sums.collect::<Result<Vec<_>>>()?;
+    if args.csv {
+        csv(&args.by, &sums, &mut context.out)?;
+        return Ok(0);
+    }
     let all = match &sums[..] {
         [(_, only)] => only.clone(),
         _ => totals(&read.found.iter().collect::<Vec<_>>(), sampling.as_ref())?,
     };
-    let out = &mut context.out;
-    if args.output.json {
-        writeln!(out, "{:#}", report(args, &read, &sums, &all, sampling.as_ref())?)?;
-    } else if args.csv {
-        csv(&args.by, &sums, out)?;
-    } else {
-        table(&sums, &all, out)?;
-        with_hardware(&sums, &all, out)?;
-        if let Some(MonteCarlo { seed, .. }) = sampling {
-            let trials = args.sampling.trials.unwrap_or(TRIALS);
-            writeln!(out, "intervals by monte_carlo: {trials} trials, seed {seed}, {GENERATOR}")?;
-        }
-        remarks(&read, out)?;
+    let report = report(args, &read, &sums, &all, sampling.as_ref())?;
+    let has_hardware = all.embodied.is_some();
+    if sums.len() > 1 {
+        sums.push(("all".to_owned(), all));
     }
-    Ok(0)
+    let mut text = table(&sums);
+    if has_hardware {
+        text += "\nthe carbon of making hardware, which is not in the figures above:\n";
+        text += &hardware(&sums);
+    }
+    let mut page = Page::default();
+    if let Some(MonteCarlo { seed, .. }) = sampling {
+        let trials = trials(args);
+        page.title(&format!("intervals by monte_carlo: {trials} trials, seed {seed}, {GENERATOR}"));
+    }
+    remarks(&read, &mut page);
+    context.answer(&args.output, report, &(text + page.text()))
 }
 
 /// The settings of sampling, where it was asked for.
 fn sampling(args: &Aggregate) -> Result<Option<MonteCarlo>> {
     if args.method == AggregateMethod::LognormalMoments {
         if args.sampling.trials.is_some() || args.sampling.seed.is_some() {
-            bail!("--trials and --seed are of sampling\nhint: add --method monte_carlo");
+            bail!("--trials and --seed are for sampling\nhint: add --method monte_carlo");
         }
         return Ok(None);
     }
@@ -75,20 +80,20 @@ fn sampling(args: &Aggregate) -> Result<Option<MonteCarlo>> {
         Some(seed) => seed,
         None => u64::from_be_bytes(Env::random()?),
     };
-    let trials = args.sampling.trials.unwrap_or(TRIALS);
-    Ok(Some(MonteCarlo {
-        trials: Trials::Fixed(trials),
-        threads: Env::threads(),
-        ..MonteCarlo::seeded(seed)
-    }))
+    let (trials, threads) = (Trials::Fixed(trials(args)), Env::threads());
+    Ok(Some(MonteCarlo { trials, threads, ..MonteCarlo::seeded(seed) }))
+}
+
+fn trials(args: &Aggregate) -> u64 {
+    args.sampling.trials.unwrap_or(TRIALS)
 }
 
 fn affordable(records: usize, trials: u64) -> Result<()> {
     let records = u64::try_from(records)?;
     if records.saturating_mul(trials) > DRAWS_MAX {
         bail!(
-            "{trials} trials of {records} records are more than {DRAWS_MAX} draws of a record\nhint: fewer \
-             --trials, or the default method, which for so many records is as good"
+            "{trials} trials of {records} records are more than {DRAWS_MAX} draws of a record\nhint: give fewer \
+             --trials, or use the default method, which for so many records is as good"
         );
     }
     Ok(())
@@ -112,26 +117,26 @@ fn totals(records: &[&Record], sampling: Option<&MonteCarlo>) -> Result<Totals> 
 fn report(
     args: &Aggregate,
     read: &Records,
-    sums: &[(&str, Totals)],
+    sums: &[(String, Totals)],
     all: &Totals,
     sampling: Option<&MonteCarlo>,
 ) -> Result<Value> {
-    let groups: serde_json::Map<_, _> = sums
-        .iter()
-        .map(|(key, totals)| Ok(((*key).to_owned(), serde_json::to_value(totals)?)))
-        .collect::<Result<_>>()?;
+    let mut groups = json!({});
+    for (key, totals) in sums {
+        add(&mut groups, [(key, serde_json::to_value(totals)?)]);
+    }
     let mut report = json!({
-        "schema_version": 1, "by": args.by.to_string(), "groups": groups, "all": all,
-        "method": match sampling { Some(_) => "monte_carlo", None => "lognormal_moments" },
+        "by": args.by.to_string(), "groups": groups, "all": all,
+        "method": if sampling.is_some() { "monte_carlo" } else { "lognormal_moments" },
         "ledgers_verified": read.ledgers, "unsigned_records": read.unsigned,
         "superseded_records": read.superseded, "unread_entries": read.unread,
         "simulated_records_left_out": read.simulated,
     });
-    if let (Some(settings), Some(members)) = (sampling, report.as_object_mut()) {
+    if let Some(settings) = sampling {
         // A seed may be beyond what JSON readers keep exactly.
-        let monte_carlo = json!({ "generator": GENERATOR, "seed": settings.seed.to_string(),
-            "trials": args.sampling.trials.unwrap_or(TRIALS) });
-        members.insert("monte_carlo".into(), monte_carlo);
+        let seed = settings.seed.to_string();
+        let drawn = json!({ "generator": GENERATOR, "seed": seed, "trials": trials(args) });
+        add(&mut report, [("monte_carlo", drawn)]);
     }
     Ok(report)
 }
@@ -150,20 +155,11 @@ fn key(record: &Record, by: &GroupBy) -> String {
     }
 }
 
-/// The sums, and that of all where it is not one of them.
-fn rows<'a>(sums: &'a [(&'a str, Totals)], all: &'a Totals) -> Vec<(&'a str, &'a Totals)> {
-    let mut rows: Vec<_> = sums.iter().map(|(key, totals)| (*key, totals)).collect();
-    if rows.len() > 1 {
-        rows.push(("all", all));
-    }
-    rows
-}
-
 fn interval(low: f64, high: f64) -> String {
     format!("{} and {}", si(low, "g"), si(high, "g"))
 }
 
-fn table(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Result<()> {
+fn table(sums: &[(String, Totals)]) -> String {
     let mut table = Table::new(&[
         "",
         ">records",
@@ -174,7 +170,7 @@ fn table(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Result<
         ">covered",
         "quality",
     ]);
-    for (key, totals) in rows(sums, all) {
+    for (key, totals) in sums {
         table.row([
             plain(key),
             totals.count.to_string(),
@@ -186,15 +182,11 @@ fn table(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Result<
             totals.quality_flag.to_string(),
         ]);
     }
-    Ok(table.write(out)?)
+    table.text()
 }
 
 /// A second table, where records have hardware: apart from operation, and together with it.
-fn with_hardware(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) -> Result<()> {
-    if all.embodied.is_none() {
-        return Ok(());
-    }
-    writeln!(out, "\nthe carbon of making hardware, which is not in the figures above:")?;
+fn hardware(sums: &[(String, Totals)]) -> String {
     let mut table = Table::new(&[
         "",
         ">records",
@@ -204,7 +196,7 @@ fn with_hardware(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) ->
         "95 % between",
         "part of hardware",
     ]);
-    for (key, totals) in rows(sums, all) {
+    for (key, totals) in sums {
         let (Some(hardware), Some(whole)) = (&totals.embodied, &totals.whole) else {
             table.row([plain(key), format!("0 of {}", totals.count)]);
             continue;
@@ -233,28 +225,27 @@ fn with_hardware(sums: &[(&str, Totals)], all: &Totals, out: &mut impl Write) ->
             theta,
         ]);
     }
-    Ok(table.write(out)?)
+    table.text()
 }
 
 /// What was read, and what was not counted.
-fn remarks(read: &Records, out: &mut impl Write) -> Result<()> {
-    let Records { ledgers, unsigned, superseded, unread, simulated, .. } = read;
+fn remarks(read: &Records, page: &mut Page) {
+    let of_sensors = "of simulated sensors left out; --include-simulated counts them";
     for (count, one, what) in [
-        (*ledgers, "ledger", "verified"),
-        (*unsigned, "record", "of files, which nobody signed"),
-        (*superseded, "record", "replaced or retracted by corrections"),
-        (*simulated, "record", "of simulated sensors left out; --include-simulated counts them"),
-        (*unread, "entry", "of other programs or newer versions, not counted"),
+        (read.ledgers, "ledger", "verified"),
+        (read.unsigned, "record", "of files, which nobody signed"),
+        (read.superseded, "record", "replaced or retracted by corrections"),
+        (read.simulated, "record", of_sensors),
+        (read.unread, "entry", "of other programs or newer versions, not counted"),
     ] {
         if count > 0 {
-            writeln!(out, "{} {what}", counted(count, one))?;
+            page.title(&format!("{} {what}", counted(count, one)));
         }
     }
-    Ok(())
 }
 
 /// Members of figures are columns of their own; what a group does not have is empty.
-fn csv(by: &GroupBy, sums: &[(&str, Totals)], out: &mut impl Write) -> Result<()> {
+fn csv(by: &GroupBy, sums: &[(String, Totals)], out: &mut impl Write) -> Result<()> {
     let mut rows: Vec<(&str, BTreeMap<String, String>)> = Vec::new();
     for (key, totals) in sums {
         let mut row = BTreeMap::new();

@@ -4,10 +4,9 @@
 //! the lines, so that whoever writes the lines can wait for each. Left out: ledgers of version 0.1,
 //! which are `legacy.rs`.
 
-use std::io::{BufRead, IsTerminal as _, Read as _, Write};
+use std::io::{BufRead, Read as _, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use carbon_ops::ledger::Error as LedgerError;
@@ -21,9 +20,9 @@ use super::COULD_NOT;
 use super::witnessed::Witnesses;
 use super::witnessing::Witnessing;
 use crate::args::LedgerAppend;
+use crate::commands::progress::Progress;
 use crate::context::Context;
 use crate::render::{counted, describe};
-use carbon_ops::env::Env;
 use carbon_ops::verify::{Owner, check_payload};
 
 /// As many lines may be under way as one submitter may have.
@@ -33,11 +32,8 @@ const UNDER_WAY: usize = 1024;
 /// not a hundred times.
 const MAX_INPUT_BYTES: u64 = 100 * MAX_LINE_BYTES as u64;
 
-/// How often a person is told how far it is.
-const PROGRESS: Duration = Duration::from_secs(1);
-
-/// What became of a line when it was submitted, with its number from 1.
-type Submitted = (u64, Result<Ticket, String>);
+/// What became of a line when it was submitted, with its number from 1 and its length.
+type Submitted = (u64, u64, Result<Ticket, String>);
 
 pub(super) fn append(args: &LedgerAppend, context: &mut Context<'_>) -> Result<u8> {
     let store = context.store(args.path.as_deref())?;
@@ -74,7 +70,7 @@ fn submit_all(submitter: &Submitter, tell: &SyncSender<Result<Submitted>>) {
         let read = input.by_ref().take(MAX_INPUT_BYTES).read_until(b'\n', &mut line);
         let submitted = match read.context("cannot read standard input") {
             Ok(0) => return,
-            Ok(_) => submit(submitter, &line).map(|submitted| (number, submitted)),
+            Ok(read) => submit(submitter, &line).map(|done| (number, read as u64, done)),
             Err(error) => Err(error),
         };
         let stop = submitted.is_err();
@@ -114,8 +110,6 @@ struct Told {
     refused: u64,
     /// The numbers of the first and the last entry.
     seqs: Option<(u64, u64)>,
-    /// When a person was told last.
-    reported_at: Option<Duration>,
 }
 
 impl Told {
@@ -124,8 +118,10 @@ impl Told {
         &mut self,
         lines: &Receiver<Result<Submitted>>,
         out: &mut impl Write,
-        err: &mut dyn Write,
+        err: &mut impl Write,
     ) -> Result<()> {
+        let progress = Progress::start("appending", None);
+        let mut bytes = 0;
         loop {
             let next = if let Ok(next) = lines.try_recv() {
                 next
@@ -135,7 +131,7 @@ impl Told {
                 let Ok(next) = lines.recv() else { return Ok(()) };
                 next
             };
-            let (number, submitted) = next?;
+            let (number, length, submitted) = next?;
             match submitted.map(Ticket::wait) {
                 Ok(Ok(acknowledged)) => self.acknowledge(number, acknowledged, out)?,
                 Ok(Err(error @ (LedgerError::InvalidEntry(_) | LedgerError::Busy { .. }))) => {
@@ -147,7 +143,8 @@ impl Told {
                 }
                 Err(reason) => self.refuse(number, &reason, err),
             }
-            self.progress(err);
+            bytes += length;
+            progress.tell(bytes, Some(number));
         }
     }
 
@@ -162,43 +159,23 @@ impl Told {
         self.seqs = Some((self.seqs.map_or(seq, |(first, _)| first), seq));
         if self.json {
             let hash = hash.to_string();
-            writeln!(
-                out,
-                "{}",
-                json!({ "schema_version": 1, "line": number, "seq": seq, "hash": hash })
-            )?;
+            let line = json!({ "schema_version": 1, "line": number, "seq": seq, "hash": hash });
+            writeln!(out, "{line}")?;
         }
         Ok(())
     }
 
-    fn refuse(&mut self, number: u64, reason: &str, err: &mut dyn Write) {
+    fn refuse(&mut self, number: u64, reason: &str, err: &mut impl Write) {
         self.refused += 1;
         let _ = writeln!(err, "carbon-ops: line {number} was not appended: {reason}");
     }
 
-    /// Only where a person looks on, and not before it has become long.
-    fn progress(&mut self, err: &mut dyn Write) {
-        let now = Env::monotonic();
-        let since = *self.reported_at.get_or_insert(now);
-        if now.saturating_sub(since) >= PROGRESS && std::io::stderr().is_terminal() {
-            self.reported_at = Some(now);
-            let appended = counted(self.appended, "record");
-            let _ = writeln!(err, "carbon-ops: {appended} appended so far");
-        }
-    }
-
     fn sum_up(&self, ledger: &Path, out: &mut impl Write) -> Result<()> {
-        if self.json {
-            return Ok(());
-        }
-        let ledger = ledger.display();
+        let (ledger, records) = (ledger.display(), counted(self.appended, "record"));
         match self.seqs {
+            _ if self.json => {}
             Some((first, last)) => {
-                writeln!(
-                    out,
-                    "appended {} to {ledger}, seq {first} to {last}",
-                    counted(self.appended, "record")
-                )?;
+                writeln!(out, "appended {records} to {ledger}, seq {first} to {last}")?;
             }
             None => writeln!(out, "appended nothing to {ledger}")?,
         }
