@@ -9,11 +9,13 @@ use anyhow::Result;
 use carbon_ops::Fault;
 use carbon_ops::env::Env;
 use carbon_ops::grid::cache::Mode;
+use carbon_ops::ledger::append::Appended;
+use carbon_ops::ledger::append::pipeline::Pipeline;
 use carbon_ops::ledger::keys::Trust;
 use carbon_ops::records::{self, How};
 use carbon_ops::settings::Settings;
 use carbon_ops::sources::Grid;
-use carbon_ops::store::Store;
+use carbon_ops::store::{Opened, Store};
 use carbon_ops::verify;
 use serde_json::{Value, json};
 
@@ -40,6 +42,29 @@ impl Context<'_> {
             return Err(Fault::NoLedger { path: store.ledger }.into());
         }
         Ok(store)
+    }
+
+    /// Appends an entry to a ledger, and signs a checkpoint if there has been none for long.
+    pub(crate) fn append(
+        &self,
+        path: Option<&Path>,
+        act: impl FnOnce(&mut Opened<'_>) -> Result<Appended>,
+    ) -> Result<Appended> {
+        let store = self.store(path)?;
+        let keyring = store.keyring()?;
+        let mut opened = store.open(&keyring)?;
+        let appended = act(&mut opened)?;
+        opened.checkpoint_if_due()?;
+        Ok(appended)
+    }
+
+    /// A ledger that takes many records; what was made or repaired is told.
+    pub(crate) fn pipeline(&mut self, store: &Store) -> Result<Pipeline> {
+        let (pipeline, notices) = store.pipeline(store.keyring()?)?;
+        for notice in notices {
+            let _ = writeln!(self.err, "carbon-ops: {notice}");
+        }
+        Ok(pipeline)
     }
 
     /// The file of a ledger that is only read.

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use carbon_ops::OtherFile::{Pack, Proof};
 use carbon_ops::estimate::embodied::{self, Expected};
 use carbon_ops::estimate::intensity::signal::UnknownSignal;
 use carbon_ops::estimate::intensity::{Impossible, NotForInventory};
@@ -18,7 +19,7 @@ use carbon_ops::estimate::label::NoMass;
 use carbon_ops::estimate::uncertainty::text::{Quantity, TextError};
 use carbon_ops::estimate::{sci, span, uncertainty};
 use carbon_ops::grid::http::Unusable;
-use carbon_ops::grid::zones::{self, ErrorKind as ZoneErrorKind};
+use carbon_ops::grid::zones;
 use carbon_ops::grid::{
     self, Denied, ErrorKind, Failed, FileProblem, Kind, Reason, Uncovered, UnusableSecret, Want,
 };
@@ -27,7 +28,7 @@ use carbon_ops::ledger::pack::PackError;
 use carbon_ops::ledger::witness::WitnessDirError;
 use carbon_ops::record::{self, Deployment, upstream};
 use carbon_ops::verify::Answer;
-use carbon_ops::{Fault, OtherFile, sources};
+use carbon_ops::{Fault, sources};
 
 /// The exit code of an answer: 0 yes, 1 no, 2 could not be checked, 3 cut off or rewritten since it was
 /// signed for, 4 valid up to a torn end.
@@ -89,31 +90,40 @@ fn of_cause(cause: &Cause) -> Vec<String> {
 
 /// The words for a cause, which is of one type.
 fn words(cause: &Cause) -> Words {
-    fn table<E: StdError + 'static>(cause: &Cause, of: fn(&E) -> Words) -> Words {
-        cause.downcast_ref().and_then(of)
-    }
-    table(cause, of_fault)
-        .or_else(|| ledger_error(cause).and_then(of_ledger))
-        .or_else(|| table(cause, of_pack))
-        .or_else(|| table(cause, of_witness))
-        .or_else(|| table(cause, of_hardware))
-        .or_else(|| table(cause, |error| Some(of_text(error))))
-        .or_else(|| table(cause, of_uncertainty))
-        .or_else(|| table(cause, of_record))
-        .or_else(|| table(cause, of_score))
-        .or_else(|| table(cause, of_interval))
-        .or_else(|| table(cause, of_span))
-        .or_else(|| table(cause, of_upstream))
-        .or_else(|| table(cause, of_chain))
-        .or_else(|| table(cause, of_provider))
-        .or_else(|| table(cause, of_settings))
-        .or_else(|| table(cause, of_zone))
-        .or_else(|| of_plain(cause))
+    let tables = [
+        of_fault,
+        of_ledger,
+        of_uncertainty,
+        of_hardware,
+        of_score,
+        of_interval,
+        of_span,
+        of_chain,
+        of_provider,
+        of_settings,
+        of_plain,
+    ];
+    tables.iter().find_map(|table: &fn(&Cause) -> Words| table(cause))
 }
 
-/// Errors of one kind only.
+/// Errors of which one kind alone has a remedy.
 fn of_plain(cause: &Cause) -> Words {
-    if cause.is::<UnknownSignal>() {
+    if let Some(PackError::Beyond { .. }) = cause.downcast_ref() {
+        Some(CHECKPOINT_COVERS)
+    } else if let Some(PackError::Contradiction { .. }) = cause.downcast_ref() {
+        Some(TILES_LIE)
+    } else if let Some(WitnessDirError::NotInitialised(_)) = cause.downcast_ref() {
+        Some(
+            "`carbon-ops witness init` makes one; if one was here and is lost, retire the witness's key: a \
+             witness without its memory would cosign a second history",
+        )
+    } else if let Some(upstream::Refused::Negative { .. }) = cause.downcast_ref() {
+        Some("the source contradicts itself; without --upstream, its life-cycle values are used")
+    } else if let Some(error) = cause.downcast_ref::<zones::Error>() {
+        (error.kind() == zones::ErrorKind::Unknown).then_some(
+            "give an ISO country code such as DE, a state such as US-CA, or a cloud region such as eu-west-1",
+        )
+    } else if cause.is::<UnknownSignal>() {
         Some(
             "average, marginal or residual, then lifecycle or direct, joined by _: average_lifecycle",
         )
@@ -163,15 +173,14 @@ fn subject(cause: &Cause) -> Option<String> {
     }
 }
 
-fn of_fault(fault: &Fault) -> Words {
+fn of_fault(cause: &Cause) -> Words {
+    let fault = cause.downcast_ref()?;
     Some(match fault {
         Fault::OneCategory(_) => "leave out --upstream; for machines of your own, --deployment own",
         Fault::TwoSources { .. } => "--provider electricity_maps has both",
-        Fault::NoEnergy => {
-            "give energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w or series"
-        }
+        Fault::NoEnergy => "energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w or series",
         Fault::NotAnEnergy(_) => {
-            "give a finite number of at least 0; leave out the span if it was not measured"
+            "give a finite number of at least 0; leave out what was not measured"
         }
         Fault::NotAnInstant { .. } => {
             "give a date such as 2026-03-01 (midnight UTC), or a time with its offset, such as \
@@ -209,15 +218,9 @@ fn of_ledger_fault(fault: &Fault) -> Words {
             "make it writable, or name another place with --ledger and CARBON_OPS_KEY, or give \
              --no-ledger"
         }
-        Fault::NotALedger { what: OtherFile::Pack, .. } => {
-            "`carbon-ops ledger verify-pack {}` checks it"
-        }
-        Fault::NotALedger { what: OtherFile::Proof, .. } => {
-            "`carbon-ops ledger check-proof {}` checks it"
-        }
-        Fault::NotALedger { .. } => {
-            "give the path of a ledger: its directory, or a copy of its file"
-        }
+        Fault::NotALedger { what: Pack, .. } => "`carbon-ops ledger verify-pack {}` checks it",
+        Fault::NotALedger { what: Proof, .. } => "`carbon-ops ledger check-proof {}` checks it",
+        Fault::NotALedger { .. } => "give a ledger: its directory, or a copy of its file",
         Fault::Legacy { .. } => {
             "`carbon-ops ledger verify --profile 0.1 {}` checks it, and `ledger import` continues it"
         }
@@ -234,9 +237,7 @@ fn of_ledger_fault(fault: &Fault) -> Words {
             "`carbon-ops ledger verify` says what is wrong; `carbon-ops keys trust` adds a key"
         }
         Fault::NoAgreement(_) => "give what `carbon-ops keys prove` printed",
-        Fault::NothingImported => {
-            "verify without --imported; for the old file alone, use --profile 0.1"
-        }
+        Fault::NothingImported => "verify without --imported; of the old file alone, --profile 0.1",
         Fault::NothingToRead => "name a ledger or a file of records",
         Fault::Untrusted { .. } => "`carbon-ops ledger verify {}` shows the key; --trust names it",
         Fault::Invalid { .. } => "`carbon-ops ledger verify {}` says what is wrong",
@@ -263,19 +264,15 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded)
 }
 
-fn of_ledger(error: &LedgerError) -> Words {
-    Some(match error {
-        LedgerError::Busy { .. } => {
-            "wait for the other carbon-ops to finish, or find it with `fuser {}`"
-        }
+fn of_ledger(cause: &Cause) -> Words {
+    Some(match ledger_error(cause)? {
+        LedgerError::Busy { .. } => "wait for the other writer, or find it with `fuser {}`",
         LedgerError::LegacyTail { .. } => {
             "run `carbon-ops ledger verify --profile 0.1 {}` to see every fault; nothing was changed"
         }
         LedgerError::KeyExposed { .. } => "chmod 600 {}",
         LedgerError::NoLedger { .. } => "`carbon-ops ledger init` makes one",
-        LedgerError::EmptyLedger { .. } => {
-            "restore it from a copy, or move it away to begin a new ledger"
-        }
+        LedgerError::EmptyLedger { .. } => "restore it from a copy, or move it away to begin anew",
         LedgerError::Damaged { .. } => {
             "run `carbon-ops ledger verify` to see every fault; nothing was changed"
         }
@@ -286,9 +283,7 @@ fn of_ledger(error: &LedgerError) -> Words {
             "use a key that may (`carbon-ops ledger verify` lists them); after an interrupted change \
              of keys run `carbon-ops keys rotate` again"
         }
-        LedgerError::NoEntry { .. } => {
-            "`carbon-ops ledger show` prints the last entries with their numbers"
-        }
+        LedgerError::NoEntry { .. } => "`carbon-ops ledger show` prints the last ones",
         LedgerError::Fatal { .. } => {
             "look for disk errors in the kernel log, then run `carbon-ops ledger verify`; the next \
              run recovers the ledger"
@@ -313,23 +308,11 @@ fn of_ledger(error: &LedgerError) -> Words {
     })
 }
 
-fn of_pack(error: &PackError) -> Words {
-    match error {
-        PackError::Beyond { .. } => Some(CHECKPOINT_COVERS),
-        PackError::Contradiction { .. } => Some(TILES_LIE),
-        _ => None,
+fn of_hardware(cause: &Cause) -> Words {
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_text(error));
     }
-}
-
-fn of_witness(error: &WitnessDirError) -> Words {
-    matches!(error, WitnessDirError::NotInitialised(_)).then_some(
-        "`carbon-ops witness init` makes one; if one was here and is lost, retire the witness's key: \
-         a witness without its memory would cosign a second history",
-    )
-}
-
-fn of_hardware(error: &embodied::Error) -> Words {
-    Some(match error {
+    Some(match cause.downcast_ref()? {
         embodied::Error::Unknown { .. } => "give it a total with its uncertainty: {}=1200kg ± 30%",
         embodied::Error::Text { what: Expected::Lifetime, .. } => "4y, 1460d, 35040h",
         embodied::Error::Text { what: Expected::Portion, .. } => "0.5, 50%, 2/16: from 0 to 1",
@@ -353,27 +336,26 @@ fn of_text(error: &TextError) -> &'static str {
     }
 }
 
-fn of_uncertainty(error: &uncertainty::Error) -> Words {
-    matches!(error, uncertainty::Error::NoUncertainty)
+/// A transparent error is in the chain instead of the one within it.
+fn of_uncertainty(cause: &Cause) -> Words {
+    let within = match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(record::Error::Uncertainty(error)), _) | (_, Some(sci::Error::Model(error))) => error,
+        _ => cause.downcast_ref()?,
+    };
+    matches!(within, uncertainty::Error::NoUncertainty)
         .then_some("say how well one of them is known, such as 400 ± 10%")
 }
 
-/// A transparent error is in the chain instead of the one within it.
-fn of_record(error: &record::Error) -> Words {
-    if let record::Error::Uncertainty(error) = error { of_uncertainty(error) } else { None }
-}
-
-fn of_score(error: &sci::Error) -> Words {
-    match error {
-        sci::Error::Model(error) => of_uncertainty(error),
+fn of_score(cause: &Cause) -> Words {
+    match cause.downcast_ref()? {
         sci::Error::Unit(_) => Some("a number above 0 and what is counted: 1000:request"),
         sci::Error::Market(..) => Some("average or marginal intensities"),
         _ => None,
     }
 }
 
-fn of_interval(error: &Impossible) -> Words {
-    match error {
+fn of_interval(cause: &Cause) -> Words {
+    match cause.downcast_ref()? {
         Impossible::Empty { .. } => Some("give an end after the start"),
         Impossible::Instant { .. } => Some("2026-03-01T00:00Z, or with an offset such as +01:00"),
         Impossible::TooLong(_) => Some("ask for it in parts"),
@@ -381,8 +363,8 @@ fn of_interval(error: &Impossible) -> Words {
     }
 }
 
-fn of_span(error: &span::Error) -> Words {
-    match error {
+fn of_span(cause: &Cause) -> Words {
+    match cause.downcast_ref()? {
         span::Error::Series { .. } => {
             Some("give a part for each moment, or split the span where nothing was measured")
         }
@@ -391,20 +373,8 @@ fn of_span(error: &span::Error) -> Words {
     }
 }
 
-fn of_upstream(error: &upstream::Refused) -> Words {
-    matches!(error, upstream::Refused::Negative { .. }).then_some(
-        "the source contradicts itself; without --upstream, its life-cycle values are used for the price",
-    )
-}
-
-fn of_zone(error: &zones::Error) -> Words {
-    (error.kind() == ZoneErrorKind::Unknown).then_some(
-        "give an ISO country code such as DE, a state such as US-CA, or a cloud region such as eu-west-1",
-    )
-}
-
-fn of_settings(error: &sources::Error) -> Words {
-    match error {
+fn of_settings(cause: &Cause) -> Words {
+    match cause.downcast_ref()? {
         sources::Error::UnknownProvider(_) => {
             Some("electricity_maps, watttime, gb, static, egrid or file")
         }
@@ -421,8 +391,8 @@ fn of_settings(error: &sources::Error) -> Words {
     }
 }
 
-fn of_chain(failed: &Failed) -> Words {
-    match failed {
+fn of_chain(cause: &Cause) -> Words {
+    match cause.downcast_ref()? {
         Failed::Nobody { want: Want { kind: Kind::Average, factor: Some(_), .. } } => Some(
             "electricity_maps has both direct and life-cycle intensities; gb and egrid have direct ones, \
              static has life-cycle ones",
@@ -433,7 +403,7 @@ fn of_chain(failed: &Failed) -> Words {
         Failed::Nobody { .. } => {
             Some("add watttime to providers.order, or a file that declares this signal")
         }
-        Failed::One(error) => of_provider(error),
+        Failed::One(error) => for_error(error),
         _ => None,
     }
 }
@@ -444,7 +414,7 @@ pub(crate) fn for_reason(reason: &Reason) -> Words {
         Reason::AnotherSignal { .. } => {
             Some("set providers.fallback to same_kind to accept it, or put the provider first")
         }
-        Reason::Failed(error) => of_provider(error),
+        Reason::Failed(error) => for_error(error),
         _ => None,
     }
 }
@@ -453,7 +423,11 @@ pub(crate) fn for_reason(reason: &Reason) -> Words {
 pub(crate) const NOT_KEPT: &str = "copy the answer and the file beside it (.gz, .json) from the cache in which the record was made, or \
      from a copy of it";
 
-fn of_provider(error: &grid::Error) -> Words {
+fn of_provider(cause: &Cause) -> Words {
+    cause.downcast_ref().and_then(for_error)
+}
+
+fn for_error(error: &grid::Error) -> Words {
     let provider = error.provider().unwrap_or_default();
     match error.kind() {
         ErrorKind::NotOffered => for_signal(provider),
@@ -491,9 +465,7 @@ fn for_zone(provider: &str, why: Uncovered) -> Words {
         ("electricity_maps", Uncovered::NoSuchZone) => {
             "zone keys are ISO 3166 codes, with a grid after them: DE, US-CAL-CISO, DK-DK1"
         }
-        ("electricity_maps", Uncovered::CloudRegion) => {
-            "name the zone of the region: electricity_maps:ZONE"
-        }
+        ("electricity_maps", Uncovered::CloudRegion) => "name its zone: electricity_maps:ZONE",
         ("electricity_maps", Uncovered::Coordinates) => "name the zone: electricity_maps:ZONE",
         ("electricity_maps", Uncovered::SeveralZones) => {
             "a state has several grids; name one: electricity_maps:US-CAL-CISO"
@@ -514,14 +486,12 @@ fn for_zone(provider: &str, why: Uncovered) -> Words {
 fn for_access(provider: &str, why: Denied) -> Words {
     Some(match (provider, why) {
         ("electricity_maps", _) => {
-            "set ELECTRICITYMAPS_TOKEN to a token whose plan has this zone and its past"
+            "set ELECTRICITYMAPS_TOKEN to one whose plan has this zone and time"
         }
         ("watttime", Denied::NotIncluded) => {
             "an account without charge has CAISO_NORTH only; see the provider's my-access"
         }
-        ("watttime", _) => {
-            "set WATTTIME_USERNAME and WATTTIME_PASSWORD to an account that can log in"
-        }
+        ("watttime", _) => "set WATTTIME_USERNAME and WATTTIME_PASSWORD to a valid account",
         _ => return None,
     })
 }

@@ -3,14 +3,13 @@
 //!
 //! Out of scope: every decision about a figure, a place, a sensor or a key. Those are the library's.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
 use crate::commands::run::FAILED;
@@ -91,20 +90,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let text = text.replacen("error: ", "carbon-ops: ", 1).replace("\n  tip: ", "\nhint: ");
     let _ = io::stderr().write_all(text.as_bytes());
-    let is_run = verb(std::env::args_os().skip(1)).is_some_and(|verb| verb == "run");
+    let parsed = Cli::command().ignore_errors(true).try_get_matches();
+    let is_run = parsed.is_ok_and(|parsed| parsed.subcommand_name() == Some("run"));
     ExitCode::from(if is_run { FAILED } else { COULD_NOT })
-}
-
-/// The first word that is neither the global option nor its value.
-fn verb(mut words: impl Iterator<Item = OsString>) -> Option<OsString> {
-    loop {
-        let word = words.next()?;
-        if word == "--config" {
-            words.next();
-        } else if !word.to_string_lossy().starts_with('-') {
-            return Some(word);
-        }
-    }
 }
 
 /// A reader that has seen enough is no failure.

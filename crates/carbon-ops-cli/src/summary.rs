@@ -16,7 +16,7 @@ use carbon_ops::record::{
 use carbon_ops::units::{KilowattHours, Microjoules};
 
 use crate::layout::{Page, Table};
-use crate::render::{between, plain, si};
+use crate::render::{between, counted, plain, si};
 
 /// The region of a record whose intensity was given as a number.
 const UNSTATED: &str = "unstated";
@@ -110,6 +110,11 @@ impl Summary {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn seconds(nanoseconds: u64) -> String {
+    si(nanoseconds as f64 / 1e9, "s")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 fn uj(microjoules: u64) -> String {
     si(microjoules as f64 / 1e6, "J")
 }
@@ -119,8 +124,6 @@ fn heading(record: &Record, has_times: bool) -> String {
     let simulated = if record.is_simulated() { ", SIMULATED sensors" } else { "" };
     let measured = record.measurement.as_ref();
     if let Some((measured, workload)) = measured.and_then(|m| Some((m, m.workload.as_ref()?))) {
-        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-        let seconds = |ns: u64| si(ns as f64 / 1e9, "s");
         return format!(
             "{} took {}, {} of CPU time, exit code {}{simulated}",
             plain(&workload.program),
@@ -285,33 +288,28 @@ fn why_not_better(measured: &Measurement) -> Vec<String> {
     let better = measured.sensors.iter().take_while(|sensor| sensor.status != SensorStatus::Used);
     // The governor is optional where counters can be read.
     let used_counters = measured.model.is_none();
+    let better = better.filter(|sensor| !(used_counters && sensor.name == "governor"));
     // A GPU that could not be read is missing, whatever else was.
     let unread = |sensor: &&Sensor| sensor.name == "nvml" && sensor.reason.is_some();
-    let gpus = measured.sensors.iter().filter(unread);
-    better
-        .chain(gpus)
-        .filter(|sensor| !(used_counters && sensor.name == "governor"))
-        .map(|sensor| {
-            let reason = sensor.reason.as_deref().unwrap_or("no reason given");
-            let name = match sensor.name.as_str() {
-                "sysfs" => "RAPL",
-                "nvml" => "GPU",
-                name => name,
-            };
-            format!("no {name}: {reason}")
-        })
-        .collect()
+    let lines = better.chain(measured.sensors.iter().filter(unread)).map(|sensor| {
+        let reason = sensor.reason.as_deref().unwrap_or("no reason given");
+        let name = match sensor.name.as_str() {
+            "sysfs" => "RAPL",
+            "nvml" => "GPU",
+            name => name,
+        };
+        format!("no {name}: {reason}")
+    });
+    lines.collect()
 }
 
 fn gaps(measured: &Measurement) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for gap in &measured.gaps {
-        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-        let length = si(gap.duration_ns.0 as f64 / 1e9, "s");
+    let parts = measured.gaps.iter().map(|gap| {
         let fate = if gap.bridged { "bridged" } else { "filled in" };
-        parts.push(format!("{} {} for {length} ({fate})", gap.domain, gap.reason));
-    }
-    format!("{}; coverage {:.1} %", parts.join(", "), measured.coverage_pct)
+        format!("{} {} for {} ({fate})", gap.domain, gap.reason, seconds(gap.duration_ns.0))
+    });
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    format!("{parts}; coverage {:.1} %", measured.coverage_pct)
 }
 
 /// Hardware, its part in the whole, and the score.
@@ -367,9 +365,8 @@ fn slots(record: &Record) -> String {
         .iter()
         .map(|source| format!("{} {}", plain(&source.provider), plain(&source.zone_returned)));
     let mut text = format!(
-        "{} {} of {}, coverage {:.1} %",
-        grid.slots.count,
-        if grid.slots.count == 1 { "slot" } else { "slots" },
+        "{} of {}, coverage {:.1} %",
+        counted(grid.slots.count, "slot"),
         sources.collect::<Vec<_>>().join(" and "),
         grid.coverage_pct
     );

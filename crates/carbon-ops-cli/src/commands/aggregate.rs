@@ -24,6 +24,9 @@ use carbon_ops::records::Records;
 /// Heading of what has no label, or no host, of its own.
 const NONE: &str = "(none)";
 
+/// Heading of an interval.
+const BETWEEN: &str = "95 % between";
+
 /// Most records times trials: ten thousand records by 200,000 trials are minutes of a core. For so many
 /// the moments are as good.
 const DRAWS_MAX: u64 = 2_000_000_000;
@@ -160,16 +163,8 @@ fn interval(low: f64, high: f64) -> String {
 }
 
 fn table(sums: &[(String, Totals)]) -> String {
-    let mut table = Table::new(&[
-        "",
-        ">records",
-        ">energy",
-        ">CO2e",
-        "95 % between",
-        ">± %",
-        ">covered",
-        "quality",
-    ]);
+    let figures = ["", ">records", ">energy", ">CO2e", BETWEEN, ">± %", ">covered", "quality"];
+    let mut table = Table::new(&figures);
     for (key, totals) in sums {
         table.row([
             plain(key),
@@ -187,34 +182,20 @@ fn table(sums: &[(String, Totals)]) -> String {
 
 /// A second table, where records have hardware: apart from operation, and together with it.
 fn hardware(sums: &[(String, Totals)]) -> String {
-    let mut table = Table::new(&[
-        "",
-        ">records",
-        ">hardware",
-        "95 % between",
-        ">together",
-        "95 % between",
-        "part of hardware",
-    ]);
+    let figures = ["", ">records", ">hardware", BETWEEN, ">together", BETWEEN, "part of hardware"];
+    let mut table = Table::new(&figures);
     for (key, totals) in sums {
         let (Some(hardware), Some(whole)) = (&totals.embodied, &totals.whole) else {
             table.row([plain(key), format!("0 of {}", totals.count)]);
             continue;
         };
+        let some = hardware.records_with_hardware < totals.count;
         let percent = |part: f64| format!("{:.0} %", 100.0 * part);
-        let theta = match &totals.theta {
-            Some(theta) => format!(
-                "{} ({} to {}) {}",
-                percent(theta.theta),
-                percent(theta.ci_lower),
-                percent(theta.ci_upper),
-                theta.class
-            ),
-            None if hardware.records_with_hardware < totals.count => {
-                "not all records have it".to_owned()
-            }
-            None => String::new(),
-        };
+        let theta = totals.theta.as_ref().map(|theta| {
+            let [part, low, high] = [theta.theta, theta.ci_lower, theta.ci_upper].map(percent);
+            format!("{part} ({low} to {high}) {}", theta.class)
+        });
+        let theta = theta.or(some.then(|| "not all records have it".to_owned()));
         table.row([
             plain(key),
             format!("{} of {}", hardware.records_with_hardware, totals.count),
@@ -222,7 +203,7 @@ fn hardware(sums: &[(String, Totals)]) -> String {
             interval(hardware.ci_lower_g, hardware.ci_upper_g),
             si(whole.total_grams, "g"),
             interval(whole.ci_lower_g, whole.ci_upper_g),
-            theta,
+            theta.unwrap_or_default(),
         ]);
     }
     table.text()

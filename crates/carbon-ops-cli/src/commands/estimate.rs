@@ -1,6 +1,5 @@
 //! `carbon-ops estimate`: the carbon of energy that was used somewhere, from options or from a stream.
 //!
-//! * `pricer`: from a span and its inputs to a record, everything that spans share computed once.
 //! * `stream`: spans from standard input to rows, records or a ledger.
 //! * `recompute`: the same numbers again from a record.
 //!
@@ -19,6 +18,7 @@ use crate::args::{Estimate, EstimateMethod, Reserve};
 use crate::context::Context;
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
+use carbon_ops::store::payload;
 
 mod recompute;
 mod stream;
@@ -195,7 +195,8 @@ fn tell(
 ) -> Result<()> {
     let mut line = Vec::new();
     if let Some(ledger) = &args.ledger {
-        line = stream::sign(ledger, record, context)?;
+        let payload = payload(record)?;
+        line = context.append(Some(ledger), |opened| opened.append_object(payload))?.line;
     } else if args.output.json {
         bytes::record(record, &mut line)?;
         if !has_times {

@@ -2,8 +2,6 @@
 //!
 //! Out of scope: pricing, and uncertainties, which no provider gives.
 
-use std::io::Write;
-
 use anyhow::{Context as _, Result, anyhow};
 use carbon_ops::grid::parse_kind_and_factor;
 use carbon_ops::grid::zones;
@@ -22,43 +20,30 @@ use line::Line;
 
 pub(crate) fn run(args: &Intensity, context: &mut Context<'_>) -> Result<u8> {
     let grid = context.grid(&args.sources)?;
-    let Context { settings, out, .. } = context;
-    let zone = args.sources.grid.region.as_deref().or(settings.region.value.as_deref()).ok_or_else(|| {
+    let region = context.settings.region.value.as_deref();
+    let zone = args.sources.grid.region.as_deref().or(region).ok_or_else(|| {
         anyhow!(
-            "no zone was named\nhint: --zone DE, a cloud region, coordinates, or a provider's own id such as \
+            "no zone was named\nhint: --zone DE, a cloud region, coordinates, or a provider's own zone such as \
              electricity_maps:DK-DK1"
         )
     })?;
     let place = zones::Place::parse(zone)?;
-    let interval = interval(&args.times, Env::now())?;
-    let want = want(args)?;
-    let found = grid.chain.slots(&place, interval, &want);
+    let found = grid.chain.slots(&place, interval(&args.times, Env::now())?, &want(args)?);
     for warning in grid.remote.iter().flat_map(|remote| remote.store.take_warnings()) {
-        eprint_warning(&warning);
+        let _ = writeln!(context.err, "carbon-ops: warning: {warning}");
     }
     let found = found?;
     let line = Line::of(&found);
     let stats = args.stats.then_some(grid.remote.as_ref()).flatten();
-    // First, so that a reader who has seen enough of the text still gets it.
+    let mut text = report::text(&place, &found, &line, stats);
     if let Some(path) = &args.plot {
         let picture = picture::svg(&place, &found, &line)?;
-        std::fs::write(path, picture).with_context(|| format!("picture {}", path.display()))?;
+        let file = path.display();
+        std::fs::write(path, picture).with_context(|| format!("picture {file}"))?;
+        text = format!("{text}picture: {file}");
     }
-    if args.output.json {
-        let report = report::json(&place, &found, &line, stats);
-        writeln!(out, "{report:#}")?;
-    } else {
-        report::text(&place, &found, &line, stats, out)?;
-        if let Some(path) = &args.plot {
-            writeln!(out, "picture: {}", path.display())?;
-        }
-    }
+    context.answer(&args.output, report::json(&place, &found, &line, stats), &text)?;
     Ok(u8::from(line.slots.is_empty()))
-}
-
-#[expect(clippy::print_stderr, reason = "a warning, apart from the data")]
-fn eprint_warning(warning: &str) {
-    eprintln!("carbon-ops: warning: {warning}");
 }
 
 fn want(args: &Intensity) -> Result<Want> {

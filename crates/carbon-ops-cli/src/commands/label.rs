@@ -5,7 +5,7 @@
 //!
 //! Out of scope: what a figure is per; see `estimate --functional-unit`.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use carbon_ops::estimate::decimal::round9;
 use carbon_ops::estimate::label::Label;
 use carbon_ops::estimate::uncertainty::LEVEL;
@@ -19,28 +19,18 @@ use crate::context::{Context, add};
 use crate::layout::Page;
 use crate::render::{between, plain, si};
 
-/// What is labelled, besides its number.
-struct Named {
-    region: Option<String>,
-    times: Option<(String, String)>,
-    energy_kwh: Option<(f64, f64)>,
-    /// Operation and hardware apart, where there is hardware.
-    parts: Option<(f64, f64)>,
-}
-
 /// Exit code 0.
 pub(crate) fn run(args: &args::Label, context: &mut Context<'_>) -> Result<u8> {
-    let (label, named) = match (&args.grams, &args.record) {
-        (Some(text), _) => (of_text(text)?, None),
-        (None, Some(of)) => {
-            let (label, named) = of_record(&read_record(of, &context.settings)?)?;
-            (label, Some(named))
+    let record = args.record.as_deref().map(|of| read_record(of, &context.settings)).transpose()?;
+    let label = match (&args.grams, &record) {
+        (Some(text), _) => of_text(text)?,
+        (None, Some(record)) => {
+            let (grams, ends) = record.whole_g()?;
+            Label::new(grams, ends)?
         }
-        (None, None) => {
-            anyhow::bail!("nothing to label\nhint: give a record, LEDGER:SEQ, or --grams")
-        }
+        (None, None) => bail!("nothing to label\nhint: give a record, LEDGER:SEQ, or --grams"),
     };
-    context.answer(&args.output, report(&label, named.as_ref()), &text(&label, named.as_ref()))
+    context.answer(&args.output, report(&label, record.as_ref()), &text(&label, record.as_ref()))
 }
 
 /// A number alone is in g, as the option's name says.
@@ -58,19 +48,8 @@ fn of_text(text: &str) -> Result<Label> {
     Label::new(mean, ends.into()).context("--grams")
 }
 
-fn of_record(record: &Record) -> Result<(Label, Named)> {
-    let (grams, ends) = record.whole_g()?;
-    let named = Named {
-        region: Some(record.region.clone()),
-        times: Some((record.start_ts.clone(), record.end_ts.clone())),
-        energy_kwh: Some((record.energy_kwh, record.total_energy_with_pue_kwh)),
-        parts: record.embodied.as_ref().map(|embodied| (record.grams, embodied.grams)),
-    };
-    Ok((Label::new(grams, ends)?, named))
-}
-
 /// The members of 0.1's label, with numbers where it had texts, and with intervals and sources.
-fn report(label: &Label, named: Option<&Named>) -> Value {
+fn report(label: &Label, record: Option<&Record>) -> Value {
     let (low, high) = label.interval_g;
     let (best, worst) = label.ratings();
     let mut estimates = json!({
@@ -79,11 +58,11 @@ fn report(label: &Label, named: Option<&Named>) -> Value {
         "carbon_emissions_tonnes": round9(label.grams / 1e6),
         "ci_lower_g": low, "ci_upper_g": high, "confidence_level_pct": round9(100.0 * LEVEL),
     });
-    if let Some((energy, with_pue)) = named.and_then(|named| named.energy_kwh) {
-        let with_pue = ("total_energy_with_pue_kwh", with_pue.into());
-        add(&mut estimates, [("energy_consumed_kwh", energy.into()), with_pue]);
+    if let Some(record) = record {
+        let with_pue = ("total_energy_with_pue_kwh", record.total_energy_with_pue_kwh.into());
+        add(&mut estimates, [("energy_consumed_kwh", record.energy_kwh.into()), with_pue]);
     }
-    if let Some((operational, embodied)) = named.and_then(|named| named.parts) {
+    if let Some((operational, embodied)) = record.and_then(parts) {
         let embodied = ("embodied_gco2", embodied.into());
         add(&mut estimates, [("operational_gco2", operational.into()), embodied]);
     }
@@ -97,16 +76,15 @@ fn report(label: &Label, named: Option<&Named>) -> Value {
         add(&mut ends, [(each.name, json!([round9(low), round9(high)]))]);
         add(&mut sources, [(each.name, source)]);
     }
-    let times = named.and_then(|named| named.times.as_ref());
     json!({ "carbon_label": {
         "rating": label.rating(), "rating_interval": [best, worst],
-        "region": named.and_then(|named| named.region.as_ref()),
+        "region": record.map(|record| &record.region),
         "estimates": estimates, "equivalents": counts, "equivalent_intervals": ends,
-        "sources": sources, "timestamp": times.map(|(_, end)| end),
+        "sources": sources, "timestamp": record.map(|record| &record.end_ts),
     } })
 }
 
-fn text(label: &Label, named: Option<&Named>) -> String {
+fn text(label: &Label, record: Option<&Record>) -> String {
     let (low, high) = label.interval_g;
     let interval = (low < high).then_some((low, high, LEVEL));
     let (best, worst) = label.ratings();
@@ -115,15 +93,13 @@ fn text(label: &Label, named: Option<&Named>) -> String {
     page.title(&format!("rating {}{range}, by the bounds of carbon-ops 0.1", label.rating()));
     let grams = si(label.grams, "gCO2e");
     page.line("  carbon  ", &format!("{grams}, {}", between(interval, "gCO2e")));
-    if let Some(named) = named {
-        if let Some((operational, embodied)) = named.parts {
+    if let Some(record) = record {
+        if let Some((operational, embodied)) = parts(record) {
             let [operational, embodied] = [operational, embodied].map(|grams| si(grams, "gCO2e"));
             page.line("          ", &format!("operation {operational}, hardware {embodied}"));
         }
-        let region = named.region.as_deref().map(plain).unwrap_or_default();
-        if let Some((start, end)) = &named.times {
-            page.line("  of      ", &format!("{region}, {start} to {end}"));
-        }
+        let (start, end) = (&record.start_ts, &record.end_ts);
+        page.line("  of      ", &format!("{}, {start} to {end}", plain(&record.region)));
     }
     for (each, count, (low, high)) in label.equivalents() {
         let ends = format!(" ({} to {})", short(low), short(high));
@@ -133,6 +109,11 @@ fn text(label: &Label, named: Option<&Named>) -> String {
     let source = "US EPA, Greenhouse Gas Equivalencies Calculator, 2024; --json has each factor";
     page.line("  source  ", source);
     page.text().to_owned()
+}
+
+/// Operation and hardware apart, where there is hardware.
+fn parts(record: &Record) -> Option<(f64, f64)> {
+    record.embodied.as_ref().map(|embodied| (record.grams, embodied.grams))
 }
 
 /// Three digits.

@@ -189,14 +189,12 @@ fn tell_report(report: &Report, others: &Others, path: &Path, page: &mut Page) {
         let entries = counted(key.entries, "entry");
         page.item(&format!("{entries} signed by {} ({trust}{until})", key.fingerprint));
     }
-    tell_counts(
-        page,
-        &[
-            (others.newer, "record", "of a newer schema: use a newer carbon-ops"),
-            (others.foreign, "signed entry", "of other programs, not looked into"),
-            (report.recoveries, "recovery", "from interrupted writes recorded"),
-        ],
-    );
+    let counts = [
+        (others.newer, "record", "of a newer schema: use a newer carbon-ops"),
+        (others.foreign, "signed entry", "of other programs, not looked into"),
+        (report.recoveries, "recovery", "from interrupted writes recorded"),
+    ];
+    tell_counts(page, &counts);
     records::tell_life(report, Env::now(), page);
     let faults = report.faults.iter().map(|fault| {
         let seq = fault.seq.map_or("unknown".into(), |seq| seq.to_string());
@@ -278,12 +276,9 @@ fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
     let out = &mut context.out;
     verify::refuse_others(&path)?;
     let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
+    let lines = lines.collect::<Vec<_>>();
     let mut superseded = records::Superseded::default();
-    if !args.json {
-        for (_, value) in last(open(&path)?, args.last)?.flatten() {
-            superseded.note(&value);
-        }
-    }
+    lines.iter().flatten().for_each(|(_, value)| superseded.note(value));
     let mut table = entries();
     for line in lines {
         let (number, value) = line.with_context(|| format!("cannot show {}", path.display()))?;
@@ -338,30 +333,23 @@ fn entries() -> Table {
 
 /// One entry in that table, and what supersedes it.
 fn cells(object: &Object, mark: Option<String>) -> Vec<String> {
-    let text = |member: &str| plain(object.get(member).and_then(Value::as_str).unwrap_or("?"));
-    let number = |of: &Object, member: &str| of.get(member).and_then(Value::as_f64);
-    let inner = |member: &str| object.get(member).and_then(Value::as_object);
-    let minute = |member: &str| text(member).get(..16).unwrap_or("?").replace('T', " ");
+    let minute = |time: &str| time.get(..16).unwrap_or("?").replace('T', " ");
     let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
-    let seq = number(object, "seq").map_or("?".into(), |seq| seq.to_string());
-    let seq = format!("#{seq}");
-    if text("type") != "carbon_estimate" {
-        return vec![seq, minute("created_ts"), records::summary(object) + &mark];
-    }
-    let workload = inner("measurement").and_then(|measured| measured.get("workload"));
-    let program = workload.and_then(Value::as_object).and_then(|workload| workload.get("program"));
-    let program = program.or_else(|| object.get("id")).and_then(Value::as_str);
-    let joules = number(object, "energy_kwh").map_or("?".into(), |kwh| si(kwh * 3.6e6, "J"));
-    let grams = |value: Option<f64>| value.map_or("?".into(), |grams| si(grams, "g"));
-    let bound = |member| grams(inner("meta").and_then(|meta| number(meta, member)));
+    let seq = object.get("seq").and_then(Value::as_u64);
+    let seq = seq.map_or("#?".to_owned(), |seq| format!("#{seq}"));
+    let Ok(record) = Record::from_json(unsigned(object.clone())) else {
+        let made = object.get("created_ts").and_then(Value::as_str);
+        return vec![seq, minute(made.unwrap_or_default()), records::summary(object) + &mark];
+    };
+    let meta = &record.meta;
     vec![
         seq,
-        minute("start_ts"),
-        plain(program.unwrap_or("(stated)")),
-        joules,
-        grams(number(object, "grams")),
-        format!("{} and {}", bound("ci_lower_g"), bound("ci_upper_g")),
-        text("quality_flag"),
-        text("region") + &mark,
+        minute(&record.start_ts),
+        plain(record.name().unwrap_or("(stated)")),
+        si(record.energy_kwh * 3.6e6, "J"),
+        si(record.grams, "g"),
+        format!("{} and {}", si(meta.ci_lower_g, "g"), si(meta.ci_upper_g, "g")),
+        record.quality_flag.as_str().to_owned(),
+        plain(&record.region) + &mark,
     ]
 }

@@ -4,7 +4,6 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read as _, Write};
-use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use carbon_ops::ledger::append::pipeline::{Pipeline, Submitter, Ticket};
@@ -20,7 +19,6 @@ use crate::render::{counted, describe};
 use carbon_ops::bytes;
 use carbon_ops::price::{Pricer, Span};
 use carbon_ops::row::{Columns, LINE_BYTES_MAX, Row};
-use carbon_ops::store::{Keyring, Store};
 
 /// Longest compact row.
 const ROW_BYTES_MAX: usize = 300;
@@ -52,9 +50,12 @@ pub(super) fn run(
         InputFormat::Auto => sniffed(&mut input)?,
         given => given,
     };
-    let keyring = args.ledger.as_deref().map(|ledger| keyring(ledger, context)).transpose()?;
-    let sink = match keyring {
-        Some((store, keyring)) => Sink::Ledger(Box::new(Signing::open(&store, keyring)?)),
+    let sink = match &args.ledger {
+        Some(ledger) => {
+            let pipeline = context.pipeline(&context.store(Some(ledger))?)?;
+            let (submitter, tickets) = (pipeline.submitter(), VecDeque::new());
+            Sink::Ledger(Box::new(Signing { pipeline, submitter, tickets }))
+        }
         None if args.records => Sink::Records,
         None => Sink::Rows,
     };
@@ -65,7 +66,8 @@ pub(super) fn run(
         on_error: args.on_error,
         buffer: Vec::with_capacity(2 * OUT_BYTES),
         times: Times::default(),
-        tally: Tally::default(),
+        spans: 0,
+        bad: 0,
     };
     let result = match format {
         InputFormat::Csv => stream.csv(input),
@@ -86,27 +88,12 @@ fn sniffed(input: &mut impl BufRead) -> Result<InputFormat> {
     })
 }
 
-fn keyring(ledger: &Path, context: &Context<'_>) -> Result<(Store, Keyring)> {
-    let store = context.store(Some(ledger))?;
-    let keyring = store.keyring()?;
-    Ok((store, keyring))
-}
-
-/// Signs one record.
-pub(super) fn sign(ledger: &Path, record: &Record, context: &Context<'_>) -> Result<Vec<u8>> {
-    let (store, keyring) = keyring(ledger, context)?;
-    let mut opened = store.open(&keyring)?;
-    let appended = opened.append_object(object(record, &mut Vec::new())?)?;
-    opened.checkpoint_if_due()?;
-    Ok(appended.line)
-}
-
 fn object(record: &Record, buffer: &mut Vec<u8>) -> Result<Object> {
     buffer.clear();
     bytes::record(record, buffer)?;
     match parse(buffer).context("the record has no canonical form")? {
         Value::Object(object) => Ok(object),
-        _ => Err(anyhow!("the record is no JSON object")),
+        _ => Err(anyhow!("the record is not a JSON object")),
     }
 }
 
@@ -120,13 +107,6 @@ enum Sink {
     Ledger(Box<Signing>),
 }
 
-/// What happened so far.
-#[derive(Default)]
-struct Tally {
-    spans: u64,
-    bad: u64,
-}
-
 struct Stream<'a, 's, W> {
     pricer: &'a mut Pricer<'s>,
     out: &'a mut W,
@@ -134,7 +114,10 @@ struct Stream<'a, 's, W> {
     on_error: OnError,
     buffer: Vec<u8>,
     times: Times,
-    tally: Tally,
+    /// Lines that were priced.
+    spans: u64,
+    /// Lines that were skipped.
+    bad: u64,
 }
 
 impl<W: Write> Stream<'_, '_, W> {
@@ -184,14 +167,14 @@ impl<W: Write> Stream<'_, '_, W> {
     fn judge(&mut self, done: Result<()>, line: u64) -> Result<()> {
         match done {
             Ok(()) => {
-                self.tally.spans += 1;
+                self.spans += 1;
                 if self.buffer.len() >= OUT_BYTES { self.flush() } else { Ok(()) }
             }
             // Not the line's fault.
             Err(error) if error.is::<Unwritable>() => Err(error),
             Err(error) if self.on_error == OnError::Skip => {
-                self.tally.bad += 1;
-                if self.tally.bad <= NAMED_MAX {
+                self.bad += 1;
+                if self.bad <= NAMED_MAX {
                     let text = describe(&error.context(at(line)));
                     let _ = writeln!(io::stderr(), "carbon-ops: {text}");
                 }
@@ -249,11 +232,10 @@ impl<W: Write> Stream<'_, '_, W> {
             ledger.close()?;
         }
         result?;
-        let Tally { spans, bad } = self.tally;
-        if bad == 0 {
+        if self.bad == 0 {
             return Ok(0);
         }
-        let (spans, bad) = (counted(spans, "span"), counted(bad, "bad line"));
+        let (spans, bad) = (counted(self.spans, "span"), counted(self.bad, "bad line"));
         let _ = writeln!(io::stderr(), "carbon-ops: {spans}; {bad} skipped");
         Ok(1)
     }
@@ -295,14 +277,6 @@ struct Signing {
 }
 
 impl Signing {
-    fn open(store: &Store, keyring: Keyring) -> Result<Self> {
-        let (pipeline, notices) = store.pipeline(keyring)?;
-        for notice in notices {
-            let _ = writeln!(io::stderr(), "carbon-ops: {notice}");
-        }
-        Ok(Self { submitter: pipeline.submitter(), pipeline, tickets: VecDeque::new() })
-    }
-
     /// Hands a record over, and hears of those that are done.
     fn submit(&mut self, object: &Object) -> Result<()> {
         while self.tickets.front().is_some_and(Ticket::is_settled) {

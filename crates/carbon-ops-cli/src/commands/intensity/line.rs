@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use carbon_ops::grid::{
-    AnySeries, Found, Intensity, Interval, Meta, Series, Signal, Timeliness, UncertaintyClass,
-};
+use carbon_ops::grid::{AnySeries, Found, Intensity, Interval, Meta, Series};
 use jiff::Timestamp;
 
 /// Most characters of a sparkline.
@@ -91,46 +89,25 @@ impl Line {
         figures(&within).map(|figures| figures.mean)
     }
 
-    /// Values in groups of one source, in order of their first.
-    pub(super) fn sources(&self) -> Vec<(Source, usize)> {
-        let mut sources: Vec<(Source, usize)> = Vec::new();
+    /// The sources of values, in order of their first, each with how many it gave.
+    pub(super) fn sources(&self) -> Vec<(&Meta, usize)> {
+        let mut sources: Vec<(&Meta, usize)> = Vec::new();
         for slot in &self.slots {
-            let source = Source::of(&slot.meta);
-            match sources.iter_mut().find(|(known, _)| *known == source) {
+            match sources.iter_mut().find(|(known, _)| is_same(known, &slot.meta)) {
                 Some((_, count)) => *count += 1,
-                None => sources.push((source, 1)),
+                None => sources.push((&slot.meta, 1)),
             }
         }
         sources
     }
 }
 
-/// What distinguishes sources for a reader: all but the single answer.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Source {
-    pub(super) zone: String,
-    pub(super) signal: Signal,
-    pub(super) timeliness: Timeliness,
-    pub(super) uncertainty: UncertaintyClass,
-    pub(super) method: Option<String>,
-    pub(super) version: Option<String>,
-    pub(super) licence: String,
-    pub(super) attribution: String,
-}
-
-impl Source {
-    fn of(meta: &Meta) -> Self {
-        Self {
-            zone: meta.zone_returned.clone(),
-            signal: meta.signal,
-            timeliness: meta.timeliness,
-            uncertainty: meta.uncertainty,
-            method: meta.estimation_method.clone(),
-            version: meta.model_version.clone(),
-            licence: meta.licence.clone(),
-            attribution: meta.attribution.clone(),
-        }
-    }
+/// Whether two sources are one for a reader, who does not care which single answer it was.
+fn is_same(a: &Meta, b: &Meta) -> bool {
+    (&a.zone_returned, a.signal, a.timeliness, a.uncertainty)
+        == (&b.zone_returned, b.signal, b.timeliness, b.uncertainty)
+        && (&a.estimation_method, &a.model_version) == (&b.estimation_method, &b.model_version)
+        && (&a.licence, &a.attribution) == (&b.licence, &b.attribution)
 }
 
 fn points<I: Intensity>(series: &Series<I>) -> Vec<Point> {

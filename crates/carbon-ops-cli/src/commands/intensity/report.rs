@@ -1,18 +1,18 @@
 //! The report as text and as JSON.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use carbon_ops::estimate::span::{noise_cv, shared_cv};
 use carbon_ops::grid::cache::Stats;
 use carbon_ops::grid::fetch::FetchCounts;
 use carbon_ops::grid::zones::{Place, cloud_pue};
-use carbon_ops::grid::{Found, GapReason, Timeliness, UncertaintyClass};
-use jiff::tz::TimeZone;
+use carbon_ops::grid::{Found, GapReason, Meta, Timeliness, UncertaintyClass};
 use serde_json::{Value, json};
 
-use super::line::{Line, Point, Source, figures};
+use super::line::{Figures, Line, Point, figures};
 use super::{purpose, title};
+use crate::context::add;
+use crate::layout::Page;
 use crate::render::plain;
 use carbon_ops::sources::Remote;
 
@@ -25,117 +25,97 @@ const GAPS_MAX: usize = 12;
 /// Longest bar, in characters.
 const BAR: f64 = 24.0;
 
-pub(super) fn text(
-    place: &Place,
-    found: &Found,
-    line: &Line,
-    stats: Option<&Remote>,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    writeln!(
-        out,
-        "{}, {} to {} (UTC)",
-        title(found),
-        minute(line.interval.start()),
-        minute(line.interval.end())
-    )?;
+pub(super) fn text(place: &Place, found: &Found, line: &Line, stats: Option<&Remote>) -> String {
+    let mut page = Page::default();
+    let (from, to) = (minute(line.interval.start()), minute(line.interval.end()));
+    page.title(&format!("{}, {from} to {to} (UTC)", title(found)));
     if !place.asked.eq_ignore_ascii_case(&found.zone) {
-        writeln!(out, "asked for: {}", plain(&place.asked))?;
+        page.title(&format!("asked for: {}", plain(&place.asked)));
     }
     for moved in &found.substitutions {
         let reason = plain(&moved.reason.replace('\n', "; "));
         let hint = crate::hints::for_reason(&moved.cause).map(|hint| format!("; hint: {hint}"));
-        writeln!(out, "instead of {}: {reason}{}", moved.from, hint.unwrap_or_default())?;
+        let hint = hint.unwrap_or_default();
+        page.title(&format!("instead of {}: {reason}{hint}", moved.from));
         if moved.signal_wanted != moved.signal_used {
-            writeln!(out, "  counts {}, not {}", moved.signal_used, moved.signal_wanted)?;
+            page.title(&format!("  counts {}, not {}", moved.signal_used, moved.signal_wanted));
         }
     }
-    if let Some(figures) = line.figures() {
-        writeln!(
-            out,
-            "mean {:.1} g/kWh, from {:.1} to {:.1}; {} {:.1} %",
-            figures.mean,
-            figures.low,
-            figures.high,
-            slots(line.slots.len()),
-            100.0 * line.coverage
-        )?;
+    if let Some(Figures { mean, low, high }) = line.figures() {
+        let (covered, slots) = (100.0 * line.coverage, slots(line.slots.len()));
+        page.title(&format!(
+            "mean {mean:.1} g/kWh, from {low:.1} to {high:.1}; {slots} {covered:.1} %"
+        ));
         if line.slots.len() > 1 {
-            writeln!(out, "{}", line.spark())?;
+            page.title(&line.spark());
         }
     }
-    writeln!(out)?;
-    rows(line, out)?;
+    page.title("");
+    rows(line, &mut page);
     let gaps = found.series.gaps();
     for gap in gaps.iter().take(GAPS_MAX) {
         let (from, to) = (minute(gap.interval.start()), minute(gap.interval.end()));
-        writeln!(out, "no value from {from} to {to}: {}", reason(gap.reason))?;
+        page.title(&format!("no value from {from} to {to}: {}", reason(gap.reason)));
     }
     if let more @ 1.. = gaps.len().saturating_sub(GAPS_MAX) {
-        writeln!(out, "and {more} more times without a value; --json lists all")?;
+        page.title(&format!("and {more} more times without a value; --json lists all"));
     }
-    writeln!(out)?;
-    provenance(line, out)?;
+    page.title("");
+    provenance(line, &mut page);
     if let Some((source, _)) = line.sources().first() {
-        writeln!(out, "signal: {}; {}", source.signal, purpose(source.signal.kind))?;
+        page.title(&format!("signal: {}; {}", source.signal, purpose(source.signal.kind)));
     }
     if let (Some((pue, year)), Some((cloud, region))) = (cloud_pue(place), &place.cloud) {
         let pue = pue.as_ratio();
-        writeln!(
-            out,
+        page.title(&format!(
             "PUE that {cloud} published for {region}: {pue} ({year}); not in these values"
-        )?;
+        ));
     }
     if let Some(remote) = stats {
-        counters(&remote.store.stats(), &remote.fetcher.counts(), out)?;
+        counters(&remote.store.stats(), &remote.fetcher.counts(), &mut page);
     }
-    Ok(())
+    page.text().to_owned()
 }
 
 /// How many slots are of which quality, and whose they are.
-fn provenance(line: &Line, out: &mut impl Write) -> io::Result<()> {
+fn provenance(line: &Line, page: &mut Page) {
     let mut owners: Vec<String> = Vec::new();
     for (source, count) in line.sources() {
         let (shared, own) = (shared_cv(source.uncertainty), noise_cv(source.uncertainty));
-        let percent = 100.0 * shared.hypot(own);
-        writeln!(out, "{count:>6} × {}: ± {percent:.0} % (k = 1, a prior)", quality(&source))?;
+        let (percent, quality) = (100.0 * shared.hypot(own), quality(source));
+        page.title(&format!("{count:>6} × {quality}: ± {percent:.0} % (k = 1, a prior)"));
         let (licence, attribution) = (plain(&source.licence), plain(&source.attribution));
-        let owner = format!("{attribution}; licence: {licence}");
+        let owner = format!("data: {attribution}; licence: {licence}");
         if !owners.contains(&owner) {
             owners.push(owner);
         }
     }
-    owners.iter().try_for_each(|owner| writeln!(out, "data: {owner}"))
+    for owner in owners {
+        page.title(&owner);
+    }
 }
 
 /// Slots, else days, else months.
-fn rows(line: &Line, out: &mut impl Write) -> io::Result<()> {
+fn rows(line: &Line, page: &mut Page) {
     let high = line.figures().map_or(1.0, |figures| figures.high).max(f64::MIN_POSITIVE);
     if line.slots.len() <= ROWS_MAX {
         for slot in &line.slots {
-            let mark = mark(slot);
-            let (from, value) = (minute(slot.slot.start()), slot.g_per_kwh);
-            writeln!(out, "{from}  {value:>8.1} g/kWh{mark}  {}", bar(value / high))?;
+            let (from, value, mark) = (minute(slot.slot.start()), slot.g_per_kwh, mark(slot));
+            page.title(&format!("{from}  {value:>8.1} g/kWh {mark:<9}  {}", bar(value / high)));
         }
-        return Ok(());
+        return;
     }
     let long = line.interval.as_seconds() > 62.0 * 86_400.0;
-    let name = |slot: &Point| {
-        let date = TimeZone::UTC.to_datetime(slot.shown.start()).date().to_string();
-        if long { date.get(..7).unwrap_or(&date).to_owned() } else { date }
-    };
+    let form = if long { "%Y-%m" } else { "%Y-%m-%d" };
+    let name = |slot: &Point| slot.shown.start().strftime(form).to_string();
     for group in line.slots.chunk_by(|a, b| name(a) == name(b)) {
-        if let (Some(first), Some(of_group)) = (group.first(), figures(group)) {
-            let (low, high_here) = (of_group.low, of_group.high);
-            let (name, mean) = (name(first), of_group.mean);
-            writeln!(
-                out,
-                "{name}  {mean:>8.1} g/kWh  {low:>7.1} to {high_here:<7.1} {}",
-                bar(mean / high)
-            )?;
+        if let (Some(first), Some(Figures { mean, low, high: most })) =
+            (group.first(), figures(group))
+        {
+            let (name, bar) = (name(first), bar(mean / high));
+            page.title(&format!("{name}  {mean:>8.1} g/kWh  {low:>7.1} to {most:<7.1} {bar}"));
         }
     }
-    Ok(())
 }
 
 fn slots(count: usize) -> String {
@@ -151,15 +131,15 @@ fn bar(share: f64) -> String {
 /// What a slot is beyond a measured value.
 fn mark(slot: &Point) -> &'static str {
     match (slot.meta.timeliness, slot.meta.uncertainty) {
-        (Timeliness::Forecast, _) => " forecast ",
-        (_, UncertaintyClass::Estimated) => " estimated",
-        (_, UncertaintyClass::Yearly) => " yearly   ",
-        (_, UncertaintyClass::Declared) => " declared ",
-        _ => "          ",
+        (Timeliness::Forecast, _) => "forecast",
+        (_, UncertaintyClass::Estimated) => "estimated",
+        (_, UncertaintyClass::Yearly) => "yearly",
+        (_, UncertaintyClass::Declared) => "declared",
+        _ => "",
     }
 }
 
-fn quality(source: &Source) -> String {
+fn quality(source: &Meta) -> String {
     let class = match source.uncertainty {
         UncertaintyClass::Metered => "from measured generation",
         UncertaintyClass::Estimated => "estimated by the provider",
@@ -168,7 +148,7 @@ fn quality(source: &Source) -> String {
         UncertaintyClass::Declared => "declared by a user",
     };
     let mut text = class.to_owned();
-    for (name, value) in [("by", &source.method), ("version", &source.version)] {
+    for (name, value) in [("by", &source.estimation_method), ("version", &source.model_version)] {
         if let Some(value) = value {
             text = format!("{text}, {name} {}", plain(value));
         }
@@ -189,10 +169,9 @@ fn minute(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-fn counters(cache: &Stats, fetch: &FetchCounts, out: &mut impl Write) -> io::Result<()> {
+fn counters(cache: &Stats, fetch: &FetchCounts, page: &mut Page) {
     let Stats { hits, misses, stale, held_back, failures, joined, .. } = cache;
-    writeln!(
-        out,
+    page.title(&format!(
         "cache: {hits} hits, {misses} misses, {stale} stale, {joined} joined, {held_back} held back, {failures} \
          failures; {} files, {} bytes, {} evicted, {} corrupted, {} revised; oldest that may change {} s",
         cache.entries,
@@ -201,17 +180,13 @@ fn counters(cache: &Stats, fetch: &FetchCounts, out: &mut impl Write) -> io::Res
         cache.corrupted,
         cache.revisions,
         cache.age_max.as_secs()
-    )?;
-    writeln!(
-        out,
-        "requests: {} sent, {} answered, {} repeated, {} bytes; {} ms in all, {} ms the longest",
-        fetch.requests,
-        fetch.answered,
-        fetch.repeated,
-        fetch.bytes,
-        fetch.latency.as_millis(),
-        fetch.latency_max.as_millis()
-    )
+    ));
+    let FetchCounts { requests, answered, repeated, bytes, .. } = fetch;
+    let (all, longest) = (fetch.latency.as_millis(), fetch.latency_max.as_millis());
+    page.title(&format!(
+        "requests: {requests} sent, {answered} answered, {repeated} repeated, {bytes} bytes; {all} ms in all, \
+         {longest} ms the longest"
+    ));
 }
 
 pub(super) fn json(place: &Place, found: &Found, line: &Line, stats: Option<&Remote>) -> Value {
@@ -221,14 +196,11 @@ pub(super) fn json(place: &Place, found: &Found, line: &Line, stats: Option<&Rem
         .slots
         .iter()
         .map(|slot| {
-            let mut row = json!({
-                "start": slot.slot.start().to_string(),
-                "end": slot.slot.end().to_string(),
-                "g_per_kwh": slot.g_per_kwh,
-                "source": source(slot),
-            });
-            if let (Some(updated), Some(row)) = (slot.updated_at, row.as_object_mut()) {
-                row.insert("updated_at".to_owned(), updated.to_string().into());
+            let (start, end) = (slot.slot.start().to_string(), slot.slot.end().to_string());
+            let mut row = json!({ "start": start, "end": end, "g_per_kwh": slot.g_per_kwh,
+                "source": source(slot) });
+            if let Some(updated) = slot.updated_at {
+                add(&mut row, [("updated_at", updated.to_string().into())]);
             }
             row
         })
@@ -252,7 +224,6 @@ pub(super) fn json(place: &Place, found: &Found, line: &Line, stats: Option<&Rem
         .collect();
     let figures = line.figures();
     let mut report = json!({
-        "schema_version": 1,
         "asked": place.asked,
         "provider": found.provider,
         "zone": found.zone,
@@ -265,14 +236,12 @@ pub(super) fn json(place: &Place, found: &Found, line: &Line, stats: Option<&Rem
         "sources": metas.iter().map(|meta| json!(**meta)).collect::<Vec<_>>(),
         "substitutions": substitutions,
     });
-    let Some(object) = report.as_object_mut() else { return report };
     if let Some((pue, year)) = cloud_pue(place) {
-        let pue = json!({ "value": pue.as_ratio(), "year": year });
-        object.insert("cloud_pue".to_owned(), pue);
+        add(&mut report, [("cloud_pue", json!({ "value": pue.as_ratio(), "year": year }))]);
     }
     if let Some(remote) = stats {
         let stats = stats_json(&remote.store.stats(), &remote.fetcher.counts());
-        object.insert("stats".to_owned(), stats);
+        add(&mut report, [("stats", stats)]);
     }
     report
 }

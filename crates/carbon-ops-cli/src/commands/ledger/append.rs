@@ -37,11 +37,8 @@ type Submitted = (u64, u64, Result<Ticket, String>);
 
 pub(super) fn append(args: &LedgerAppend, context: &mut Context<'_>) -> Result<u8> {
     let store = context.store(args.path.as_deref())?;
-    let (pipeline, notices) = store.pipeline(store.keyring()?)?;
+    let pipeline = context.pipeline(&store)?;
     let Context { settings, out, err, .. } = context;
-    for notice in notices {
-        let _ = writeln!(err, "carbon-ops: {notice}");
-    }
     let witnesses = Witnesses::of(settings);
     let witnessing = witnesses.map(|asked| Witnessing::start(&store, asked)).transpose()?;
     let (tell, lines) = sync_channel(UNDER_WAY);

@@ -48,27 +48,24 @@ pub(super) fn write(args: &LedgerAuditPack, context: &mut Context<'_>) -> Result
         earlier: earlier.as_ref(),
         policy: policy.as_deref(),
     };
-    let mut packed = None;
     // A pack of all is about as long as the ledger; how long another gets is not known before.
     let all = args.records == Selection::All;
     let total = if all { Some(verify::open(&path)?.size()) } else { None };
     let progress = Progress::start("packing", total);
     let written = write_whole(&args.out, |to| {
-        let mut to = Counted::new(to, &progress);
-        packed = Some(write_pack(path.parent(), &path, &contents, &mut to)?);
-        Ok(())
+        Ok(write_pack(path.parent(), &path, &contents, &mut Counted::new(to, &progress))?)
     });
     drop(progress);
-    if let Err(error) = written {
-        let rewritten =
-            matches!(error.downcast_ref::<PackError>(), Some(PackError::Contradiction { .. }));
-        if rewritten {
+    let Packed { entries, bytes, .. } = match written {
+        Ok(packed) => packed,
+        Err(error) if matches!(error.downcast_ref(), Some(PackError::Contradiction { .. })) => {
             writeln!(context.out, "{}: {error}", path.display())?;
             return Ok(REWRITTEN);
         }
-        return Err(error.context(format!("no pack of {} was written", path.display())));
-    }
-    let Some(Packed { entries, bytes, .. }) = packed else { bail!("no pack was written") };
+        Err(error) => {
+            return Err(error.context(format!("no pack of {} was written", path.display())));
+        }
+    };
     let name = args.out.display();
     let size = Checkpoint::of_note(&checkpoint)?.size;
     let text = format!("{name}: {entries} of {size} lines, {bytes} bytes");

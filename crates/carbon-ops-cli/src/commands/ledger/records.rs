@@ -40,13 +40,11 @@ pub(super) fn correct(args: &LedgerCorrect, context: &mut Context<'_>) -> Result
         outcome,
         restatement: args.restatement,
     };
-    let store = context.store(args.remark.at.path.as_deref())?;
-    let keyring = store.keyring()?;
-    let mut opened = store.open(&keyring)?;
-    let (ledger, now) = opened.ledger();
-    let appended = ledger.correct(wanted, now)?;
-    opened.checkpoint_if_due()?;
-    let text = format!("entry {} corrects entry {}", appended.seq, args.seq);
+    let appended = context.append(args.remark.at.path.as_deref(), |opened| {
+        let (ledger, now) = opened.ledger();
+        Ok(ledger.correct(wanted, now)?)
+    })?;
+    let text = format!(" corrects entry {}", args.seq);
     tell(&appended, ("corrects", args.seq.into()), &text, &args.remark.at, context)
 }
 
@@ -97,7 +95,10 @@ pub(super) fn restate(args: &LedgerRestate, context: &mut Context<'_>) -> Result
         Scope::Range { first, last } => json!({ "first": first, "last": last }),
         Scope::List(list) => json!(list),
     };
-    let text = format!("entry {} restates {}", appended.seq, scope_text(&args.records));
+    let text = match &args.records {
+        Scope::Range { first, last } => format!(" restates the entries {first} to {last}"),
+        Scope::List(list) => format!(" restates {}", counted(list.len() as u64, "entry")),
+    };
     tell(&appended, ("restates", records), &text, &args.remark.at, context)
 }
 
@@ -106,13 +107,6 @@ fn amount(text: &str) -> Value {
     match parse(text.as_bytes()) {
         Ok(Value::Number(number)) if number.as_f64().abs() < 9e15 => number.into(),
         _ => text.into(),
-    }
-}
-
-fn scope_text(scope: &Scope) -> String {
-    match scope {
-        Scope::Range { first, last } => format!("the entries {first} to {last}"),
-        Scope::List(list) => counted(u64::try_from(list.len()).unwrap_or(u64::MAX), "entry"),
     }
 }
 
@@ -131,8 +125,7 @@ pub(super) fn gap(args: &LedgerGap, context: &mut Context<'_>) -> Result<u8> {
     });
     let appended = append(context, &args.remark.at, |_| Ok(record))?;
     let gap = json!({ "from_ts": timestamp(args.from), "to_ts": timestamp(args.to) });
-    let text = format!("entry {} tells of the gap", appended.seq);
-    tell(&appended, ("gap", gap), &text, &args.remark.at, context)
+    tell(&appended, ("gap", gap), " tells of the gap", &args.remark.at, context)
 }
 
 pub(super) fn heartbeat(args: &LedgerHeartbeat, context: &mut Context<'_>) -> Result<u8> {
@@ -146,11 +139,10 @@ pub(super) fn heartbeat(args: &LedgerHeartbeat, context: &mut Context<'_>) -> Re
         due.clone_from(&heartbeat.next_by);
         Ok(Control::Heartbeat(heartbeat))
     })?;
-    let what = match &due {
-        Some(due) => format!("the next one is due by {due}"),
-        None => "no next one is promised".to_owned(),
+    let text = match &due {
+        Some(due) => format!(": the next one is due by {due}"),
+        None => ": no next one is promised".to_owned(),
     };
-    let text = format!("entry {}: {what}", appended.seq);
     tell(&appended, ("next_by", due.into()), &text, &args.at, context)
 }
 
@@ -163,7 +155,8 @@ fn tell(
     context: &mut Context<'_>,
 ) -> Result<u8> {
     let (seq, hash) = (appended.seq, appended.hash.to_string());
-    context.answer(&at.output, json!({ "seq": seq, "hash": hash, name: about }), text)
+    let report = json!({ "seq": seq, "hash": hash, name: about });
+    context.answer(&at.output, report, &format!("entry {seq}{text}"))
 }
 
 /// Appends a record of the ledger's own, made for the time that it is given.
@@ -172,14 +165,10 @@ fn append(
     at: &AtLedger,
     record: impl FnOnce(jiff::Timestamp) -> Result<Control>,
 ) -> Result<Appended> {
-    let store = context.store(at.path.as_deref())?;
-    let keyring = store.keyring()?;
-    let mut opened = store.open(&keyring)?;
-    let (ledger, now) = opened.ledger();
-    let record = record(now)?;
-    let appended = ledger.append_control(&record, now)?;
-    opened.checkpoint_if_due()?;
-    Ok(appended)
+    context.append(at.path.as_deref(), |opened| {
+        let (ledger, now) = opened.ledger();
+        Ok(ledger.append_control(&record(now)?, now)?)
+    })
 }
 
 /// What `verify` says of the keys and of the records about records.
@@ -195,14 +184,12 @@ pub(super) fn tell_life(report: &Report, now: jiff::Timestamp, page: &mut Page) 
         ));
     }
     let life = &report.life;
-    tell_counts(
-        page,
-        &[
-            (life.corrections, "correction", "of earlier records"),
-            (life.restatements, "restatement", "of many records"),
-            (life.gap_count, "gap", "recorded"),
-        ],
-    );
+    let counts = [
+        (life.corrections, "correction", "of earlier records"),
+        (life.restatements, "restatement", "of many records"),
+        (life.gap_count, "gap", "recorded"),
+    ];
+    tell_counts(page, &counts);
     let silences = life.silences.iter().map(|silence| {
         format!(
             "SILENT after entry {}, from {} to {}: an entry every {} s was promised",
@@ -307,10 +294,7 @@ impl Superseded {
 pub(super) fn summary(object: &Object) -> String {
     let text = |name: &str| object.get(name).and_then(Value::as_str).map(plain);
     let number = |name: &str| object.get(name).and_then(Value::as_u64);
-    let keys = |name: &str| {
-        let count = object.get(name).and_then(Value::as_array).map_or(0, <[Value]>::len);
-        u64::try_from(count).unwrap_or(u64::MAX)
-    };
+    let count = |name: &str| object.get(name).and_then(Value::as_array).map_or(0, <[Value]>::len);
     let reason = text("reason").map_or(String::new(), |reason| format!(" ({reason})"));
     match object.get("type").and_then(Value::as_str) {
         Some("correction") => {
@@ -320,11 +304,10 @@ pub(super) fn summary(object: &Object) -> String {
         }
         Some("restatement") => match (number("first"), number("last")) {
             (Some(first), Some(last)) => format!("restatement: #{first} to #{last}{reason}"),
-            _ => format!("restatement: {}{reason}", counted(keys("records"), "record")),
+            _ => format!("restatement: {}{reason}", counted(count("records") as u64, "record")),
         },
         Some("gap") => {
-            let (from, to) = (text("from_ts"), text("to_ts"));
-            let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+            let [from, to] = ["from_ts", "to_ts"].map(|name| text(name).unwrap_or_default());
             format!("gap: {from} to {to}{reason}")
         }
         Some("heartbeat") => match text("next_by") {
@@ -334,7 +317,7 @@ pub(super) fn summary(object: &Object) -> String {
         Some("key_rotation") => {
             // In brackets the word would read as if the entry were superseded.
             let why = text("reason").map_or(String::new(), |why| format!("; reason: {why}"));
-            let (added, retired) = (keys("added"), keys("retired"));
+            let (added, retired) = (count("added") as u64, count("retired"));
             format!("key_rotation: {} added, {retired} retired{why}", counted(added, "key"))
         }
         _ => text("type").unwrap_or_else(|| "?".into()),

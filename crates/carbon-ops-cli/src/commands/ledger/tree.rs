@@ -13,6 +13,7 @@ use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proof, Proven};
 use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::{Value, json};
 
+use super::witnessed::{insert_into, tell};
 use super::{COULD_NOT, cells, entries, hint_at_trust};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
 use crate::context::{Context, add};
@@ -50,70 +51,54 @@ pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) ->
         read_limited(&args.file, MAX_PROOF_BYTES).with_context(|| format!("cannot read {name}"))?;
     let proof = Proof::parse(&text::plain(bytes));
     let key = proof.as_ref().ok().and_then(Proof::key_to_trust);
-    let checked = proof.and_then(|proof| Ok((proof.check(&trust)?, proof)));
-    let (answer, status, reason, proven) = match checked {
-        Ok(proven) => (Answer::Valid, "proven", None, Some(proven)),
-        Err(e) if e.is_untrusted() => (Answer::Untrusted, "untrusted", Some(e.to_string()), None),
-        Err(e) => (Answer::Tampered, "not_proven", Some(e.to_string()), None),
-    };
-    let key = key.filter(|_| answer == Answer::Untrusted);
-    let witnessed = policy.zip(proven.as_ref());
-    let witnessed =
-        witnessed.map(|(policy, (_, proof))| Witnessed::of(&policy, Some(&proof.checkpoint)));
-    let code = hints::exit_code(answer.and_witnessed(witnessed.as_ref()));
-    let proven = proven.map(|(proven, _)| proven);
-    let mut report = json!({ "status": status, "reason": reason });
-    if let Some(proven) = &proven {
-        add_proven(&mut report, proven)?;
-    }
-    if let Some(key) = key {
-        add(&mut report, [("key_to_trust", key.fingerprint().into())]);
-    }
-    super::witnessed::insert_into(witnessed.as_ref(), &mut report);
-    let mut page = Page::default();
-    match (&proven, reason) {
-        (Some(proven), _) => {
-            let Checkpoint { ledger_id, size, .. } = proven.checkpoint;
+    let (mut report, mut page, mut table) = (json!({ "reason": null }), Page::default(), entries());
+    let answer = match proof.and_then(|proof| Ok((proof.check(&trust)?, proof))) {
+        Ok((proven, proof)) => {
+            let witnessed = policy.map(|policy| Witnessed::of(&policy, Some(&proof.checkpoint)));
+            add(&mut report, [("status", "proven".into())]);
             page.title(&format!("{name}: PROVEN"));
-            page.item(&format!("entry {} of {size} in the ledger {ledger_id}", proven.entry.seq()));
-            page.item(&format!("signed by {}", proven.checkpoint_key.fingerprint()));
-            if let Some(key) = proven.genesis_key.filter(|key| *key != proven.checkpoint_key) {
-                page.item(&format!("trusted through {}, which began it", key.fingerprint()));
+            tell_proven(&proven, (&mut report, &mut page))?;
+            insert_into(witnessed.as_ref(), &mut report);
+            tell(witnessed.as_ref(), &mut page);
+            table.row(cells(proven.entry.object(), None));
+            Answer::Valid.and_witnessed(witnessed.as_ref())
+        }
+        Err(error) => {
+            let (answer, status, verdict) = if error.is_untrusted() {
+                (Answer::Untrusted, "untrusted", "NOT CHECKED")
+            } else {
+                (Answer::Tampered, "not_proven", "NOT PROVEN")
+            };
+            add(&mut report, [("status", status.into()), ("reason", error.to_string().into())]);
+            page.title(&format!("{name}: {verdict}: {error}"));
+            if let Some(key) = key.filter(|_| answer == Answer::Untrusted) {
+                add(&mut report, [("key_to_trust", key.fingerprint().into())]);
+                page.item(&format!("it was begun with the key {}", key.fingerprint()));
+                hint_at_trust(&key.to_hex(), &mut page);
             }
-            super::witnessed::tell(witnessed.as_ref(), &mut page);
+            answer
         }
-        (None, reason) => {
-            let verdict = if code == COULD_NOT { "NOT CHECKED" } else { "NOT PROVEN" };
-            page.title(&format!("{name}: {verdict}: {}", reason.unwrap_or_default()));
-        }
-    }
-    if let Some(key) = key {
-        page.item(&format!("it was begun with the key {}", key.fingerprint()));
-        hint_at_trust(&key.to_hex(), &mut page);
-    }
-    let mut table = entries();
-    if let Some(proven) = &proven {
-        table.row(cells(proven.entry.object(), None));
-    }
+    };
     context.answer(&args.output, report, &(page.text().to_owned() + &table.text()))?;
-    Ok(code)
+    Ok(hints::exit_code(answer))
 }
 
-fn add_proven(report: &mut Value, proven: &Proven) -> Result<()> {
+/// What was proven, for programs and for people.
+fn tell_proven(proven: &Proven, (report, page): (&mut Value, &mut Page)) -> Result<()> {
+    let Checkpoint { ledger_id, size, root, .. } = proven.checkpoint;
+    let (seq, signer) = (proven.entry.seq(), proven.checkpoint_key.fingerprint());
+    page.item(&format!("entry {seq} of {size} in the ledger {ledger_id}"));
+    page.item(&format!("signed by {signer}"));
     let line = object_to_canonical(proven.entry.object());
-    add(
-        report,
-        [
-            ("ledger_id", proven.checkpoint.ledger_id.to_string().into()),
-            ("seq", proven.entry.seq().into()),
-            ("tree_size", proven.checkpoint.size.into()),
-            ("root", proven.checkpoint.root.to_string().into()),
-            ("signed_by", proven.checkpoint_key.fingerprint().into()),
-            ("entry", serde_json::from_slice(&line)?),
-        ],
-    );
+    let numbers = [("seq", seq.into()), ("tree_size", size.into())];
+    add(report, numbers);
+    add(report, [("ledger_id", ledger_id.to_string().into()), ("root", root.to_string().into())]);
+    add(report, [("signed_by", signer.into()), ("entry", serde_json::from_slice(&line)?)]);
     if let Some(key) = proven.genesis_key {
         add(report, [("trusted_through", key.fingerprint().into())]);
+        if key != proven.checkpoint_key {
+            page.item(&format!("trusted through {}, which began it", key.fingerprint()));
+        }
     }
     Ok(())
 }

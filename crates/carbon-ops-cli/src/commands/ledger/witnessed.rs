@@ -40,7 +40,8 @@ pub(super) fn checkpoint(args: &LedgerCheckpoint, context: &mut Context<'_>) -> 
     let signed = opened.checkpoint()?;
     let ledger = context.ledger_file(Some(&store.ledger))?;
     let signed = Signed { ledger, checkpoint: signed.checkpoint, note: signed.note };
-    let (note, answered) = ask(&mut opened, &signed, &witnesses)?;
+    let answered = signed.ask(&witnesses, PATIENCE);
+    let note = merge(&mut opened, &signed, &answered)?;
     let missing = missing(&note, &witnesses, policy.as_ref())?;
     let fork = answered.iter().any(|a| matches!(a.result, Err(Refusal::Fork(_))));
     context.answer(&args.at.output, report(&note, &answered, &missing, fork), &note.to_string())?;
@@ -54,22 +55,11 @@ pub(super) fn checkpoint(args: &LedgerCheckpoint, context: &mut Context<'_>) -> 
     })
 }
 
-fn ask(
-    opened: &mut Opened<'_>,
-    signed: &Signed,
-    witnesses: &[Address],
-) -> Result<(Note, Vec<Answered>)> {
-    let answered = signed.ask(witnesses, PATIENCE);
-    Ok((merge(opened, signed, &answered)?, answered))
-}
-
 fn merge(opened: &mut Opened<'_>, signed: &Signed, answered: &[Answered]) -> Result<Note> {
     let lines = answered.iter().filter_map(|a| Some(a.result.as_ref().ok()?.line.clone()));
-    let lines: Vec<_> = lines.collect();
-    if lines.is_empty() {
-        Ok(signed.note.clone())
-    } else {
-        opened.add_cosignatures(&signed.note, lines)
+    match lines.collect::<Vec<_>>() {
+        none if none.is_empty() => Ok(signed.note.clone()),
+        lines => opened.add_cosignatures(&signed.note, lines),
     }
 }
 
@@ -89,16 +79,15 @@ fn missing(note: &Note, asked: &[Address], policy: Option<&Policy>) -> Result<Ve
 fn tell_answers(answered: &[Answered], missing: &[String], err: &mut dyn Write) {
     for Answered { address, result } in answered {
         let name = address.key.name();
-        let _ = match result {
-            Ok(_) => writeln!(err, "carbon-ops: {name} cosigned"),
-            Err(refusal) => writeln!(err, "carbon-ops: {}", refused(name, refusal)),
-        };
+        let told = result.as_ref().map(|_| format!("{name} cosigned"));
+        let told = told.unwrap_or_else(|refusal| refused(name, refusal));
+        let _ = writeln!(err, "carbon-ops: {told}");
     }
     if !missing.is_empty() {
+        let missing = missing.join("; ");
         let _ = writeln!(
             err,
-            "carbon-ops: the checkpoint is signed and not witnessed enough; lacking {}",
-            missing.join("; ")
+            "carbon-ops: the checkpoint is signed, but not witnessed enough; lacking {missing}"
         );
     }
 }
@@ -206,23 +195,23 @@ pub(super) fn insert_into(witnessed: Option<&Witnessed>, report: &mut Value) {
 }
 
 /// A file that appears under its name complete or not at all.
-pub(super) fn write_whole(
+pub(super) fn write_whole<T>(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
+    write: impl FnOnce(&mut dyn Write) -> Result<T>,
+) -> Result<T> {
     let cannot = || format!("cannot write {}", path.display());
     let mut temp = path.as_os_str().to_owned();
     temp.push(".tmp");
-    let temp = PathBuf::from(temp);
-    let mut file = std::io::BufWriter::new(fs::File::create(&temp).with_context(cannot)?);
-    let written = write(&mut file).and_then(|()| {
-        let file =
-            file.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(cannot)?;
-        file.sync_all().with_context(cannot)?;
-        fs::rename(&temp, path).with_context(cannot)
+    let temp = Path::new(&temp);
+    let mut file = std::io::BufWriter::new(fs::File::create(temp).with_context(cannot)?);
+    let written = write(&mut file).and_then(|written| {
+        file.flush().with_context(cannot)?;
+        file.get_ref().sync_all().with_context(cannot)?;
+        fs::rename(temp, path).with_context(cannot)?;
+        Ok(written)
     });
     if written.is_err() {
-        let _ = fs::remove_file(&temp);
+        let _ = fs::remove_file(temp);
     }
     written
 }
