@@ -84,11 +84,13 @@ fn within(width: usize, head: &str, words: &str) -> String {
     text
 }
 
-/// Whether what follows a word belongs to it.
-fn is_open(word: &str) -> bool {
-    let (opened, closed) = (word.matches('(').count(), word.matches(')').count());
-    let leads = word.parse::<f64>().is_ok() || word == "±" || word.starts_with("--");
-    leads || (opened > closed && !word.starts_with('('))
+/// Whether what follows words belongs to them.
+fn is_open(words: &str) -> bool {
+    let last = words.rsplit(' ').next().unwrap_or(words);
+    let is_option = last.starts_with("--") && last.ends_with(char::is_alphanumeric);
+    let (opened, closed) = (words.matches('(').count(), words.matches(')').count());
+    let has_arguments = opened > closed && !words.starts_with('(');
+    is_option || has_arguments || last == "±" || last.parse::<f64>().is_ok()
 }
 
 /// Rows under headings, each column as wide as its widest cell.

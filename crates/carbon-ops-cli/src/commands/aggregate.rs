@@ -79,10 +79,7 @@ fn sampling(args: &Aggregate) -> Result<Option<MonteCarlo>> {
         }
         return Ok(None);
     }
-    let seed = match args.sampling.seed {
-        Some(seed) => seed,
-        None => u64::from_be_bytes(Env::random()?),
-    };
+    let seed = args.sampling.seed.map_or_else(|| Env::random().map(u64::from_be_bytes), Ok)?;
     let (trials, threads) = (Trials::Fixed(trials(args)), Env::threads());
     Ok(Some(MonteCarlo { trials, threads, ..MonteCarlo::seeded(seed) }))
 }

@@ -5,8 +5,6 @@
 //!
 //! Out of scope: measuring (`run`), and summing up (`aggregate`).
 
-use std::io;
-
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::estimate::span::Load;
 use carbon_ops::estimate::uncertainty::text::Quantity;
@@ -14,7 +12,7 @@ use carbon_ops::estimate::uncertainty::{Distribution, Trials};
 use carbon_ops::grid::Interval;
 use carbon_ops::record::{IntervalKind, Method, Record, Reserved};
 
-use crate::args::{Estimate, EstimateMethod, Reserve};
+use crate::args::{Estimate, EstimateMethod, Reserve, Sampling};
 use crate::context::Context;
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
@@ -41,10 +39,8 @@ pub(crate) fn run(args: &Estimate, context: &mut Context<'_>) -> Result<u8> {
     let shared = shared(args, &settings)?;
     let grid = context.grid(&args.sources)?;
     let host = HostRoot::real();
-    let machine = Host::identify(
-        &host,
-        PowerModel::identify(&host, model::Overrides::default()).virtual_machine,
-    );
+    let model = PowerModel::identify(&host, model::Overrides::default());
+    let machine = Host::identify(&host, model.virtual_machine);
     let ids = Ids::new(Env::random()?);
     let mut pricer = Pricer::new(shared, &settings, grid, Some(machine), ids);
     if !has_energy(args) {
@@ -110,29 +106,23 @@ pub(crate) fn read_record(of: &str, settings: &Settings) -> Result<Record> {
 }
 
 fn method(args: &Estimate) -> Result<Method> {
-    let sampling = args.sampling.trials.is_some()
-        || args.adaptive.is_some()
-        || args.sampling.seed.is_some()
-        || args.shortest;
-    match args.method {
-        EstimateMethod::Analytical if sampling => {
+    let Sampling { trials, seed } = args.sampling;
+    if args.method == EstimateMethod::Analytical {
+        if trials.is_some() || args.adaptive.is_some() || seed.is_some() || args.shortest {
             bail!(
                 "--trials, --adaptive, --seed and --shortest are for sampling\nhint: add --method monte_carlo"
-            )
+            );
         }
-        EstimateMethod::Analytical => Ok(Method::Analytical),
-        EstimateMethod::MonteCarlo => Ok(Method::MonteCarlo {
-            trials: match args.adaptive {
-                Some(digits) => Trials::Adaptive { digits },
-                None => Trials::Fixed(args.sampling.trials.unwrap_or(TRIALS)),
-            },
-            seed: match args.sampling.seed {
-                Some(seed) => seed,
-                None => u64::from_be_bytes(Env::random()?),
-            },
-            interval: if args.shortest { IntervalKind::Shortest } else { IntervalKind::Symmetric },
-        }),
+        return Ok(Method::Analytical);
     }
+    Ok(Method::MonteCarlo {
+        trials: match args.adaptive {
+            Some(digits) => Trials::Adaptive { digits },
+            None => Trials::Fixed(trials.unwrap_or(TRIALS)),
+        },
+        seed: seed.map_or_else(|| Env::random().map(u64::from_be_bytes), Ok)?,
+        interval: if args.shortest { IntervalKind::Shortest } else { IntervalKind::Symmetric },
+    })
 }
 
 /// One span, from options.
@@ -154,8 +144,10 @@ fn one(args: &Estimate, pricer: &mut Pricer<'_>, context: &mut Context<'_>) -> R
         _ => bail!("a mean power makes an energy only over a time\nhint: give --from and --to"),
     };
     let load = Load::Even(energy.mean());
+    // What stands in where no time was given is shown nowhere.
+    let some_hour = Interval::parse("1970-01-01T00:00Z", "1970-01-01T01:00Z")?;
     let span = Span {
-        interval: interval.map_or_else(open, Ok)?,
+        interval: interval.unwrap_or(some_hour),
         energy,
         load: &load,
         energy_source: "flag",
@@ -168,11 +160,8 @@ fn one(args: &Estimate, pricer: &mut Pricer<'_>, context: &mut Context<'_>) -> R
     };
     let records = pricer.records(&span)?;
     // Before the first is signed.
-    for record in &records {
-        record
-            .check()
-            .context("the record breaks its own rules; this is a defect of carbon-ops")?;
-    }
+    let broken = "the record breaks its own rules; this is a defect of carbon-ops";
+    records.iter().try_for_each(|record| record.check().context(broken))?;
     for (at, record) in records.iter().enumerate() {
         if at > 0 && !args.output.json {
             writeln!(context.out)?;
@@ -212,11 +201,6 @@ fn tell(
     Ok(())
 }
 
-/// Stands in where no time was given; it is shown nowhere.
-fn open() -> Result<Interval> {
-    Ok(Interval::parse("1970-01-01T00:00Z", "1970-01-01T01:00Z")?)
-}
-
 /// What has no time is no record, and says so.
 fn without_times(line: &[u8]) -> Result<Vec<u8>> {
     let mut value: serde_json::Value = serde_json::from_slice(line)?;
@@ -226,9 +210,4 @@ fn without_times(line: &[u8]) -> Result<Vec<u8>> {
         object.insert("type".into(), "carbon_estimate_without_time".into());
     }
     Ok(serde_json::to_vec(&value)?)
-}
-
-/// A limit that was passed.
-fn too_long(bytes: usize, max: usize) -> io::Error {
-    io::Error::other(format!("more than {bytes} bytes, and {max} are the most"))
 }

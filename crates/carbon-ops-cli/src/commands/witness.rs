@@ -66,17 +66,13 @@ fn serve(args: &WitnessServe, context: &mut Context<'_>) -> Result<u8> {
     let cannot = || format!("cannot listen on {}", args.listen);
     let listener = TcpListener::bind(args.listen).with_context(cannot)?;
     let url = format!("http://{}", listener.local_addr().with_context(cannot)?);
+    let logs: Vec<&str> = witness.origins().collect();
     if args.home.output.json {
-        let logs: Vec<&str> = witness.origins().collect();
         let report = json!({ "schema_version": 1, "verifier_key": key.to_string(), "logs": logs,
             "url": url });
         writeln!(out, "{report}")?;
     } else {
-        writeln!(out, "witness {key}")?;
-        for origin in witness.origins() {
-            writeln!(out, "log {origin}")?;
-        }
-        writeln!(out, "listening on {url}")?;
+        writeln!(out, "witness {key}\nlog {}\nlistening on {url}", logs.join("\nlog "))?;
     }
     out.flush()?;
     server::serve(listener, witness)?;

@@ -12,7 +12,6 @@ use carbon_ops::record::Record;
 use carbon_ops::record::timestamp;
 use jiff::Timestamp;
 
-use super::too_long;
 use crate::args::{Estimate, InputFormat, OnError};
 use crate::context::Context;
 use crate::render::{counted, describe};
@@ -137,7 +136,9 @@ impl<W: Write> Stream<'_, '_, W> {
                 continue;
             }
             if line.len() > LINE_BYTES_MAX {
-                return Err(too_long(line.len(), LINE_BYTES_MAX)).context(at(number));
+                let length = line.len();
+                return Err(anyhow!("more than {length} bytes, and {LINE_BYTES_MAX} are the most"))
+                    .context(at(number));
             }
             let done = Row::of_json(&line).and_then(|row| self.span(&row));
             self.judge(done, number)?;

@@ -61,18 +61,15 @@ impl Line {
         let seconds = self.interval.as_seconds();
         let shortest = self.slots.iter().map(|slot| slot.slot.as_seconds()).fold(seconds, f64::min);
         let parts = count(seconds / shortest.max(1.0)).clamp(1, WIDTH);
-        let mut text = String::new();
-        for part in 0..parts {
-            let env = |n: usize| {
-                let whole = self.interval.as_nanos() / i128::try_from(parts).unwrap_or(1);
-                let at =
-                    self.interval.start().as_nanosecond() + whole * i128::try_from(n).unwrap_or(0);
-                Timestamp::from_nanosecond(at).unwrap_or(self.interval.end())
-            };
-            let Ok(part) = Interval::new(env(part), env(part + 1)) else { continue };
-            text.push(self.mean_in(part).map_or(' ', |mean| block(mean, low, high)));
-        }
-        text.trim_end().to_owned()
+        let (start, length) = (self.interval.start().as_nanosecond(), self.interval.as_nanos());
+        let bound = |n: usize| {
+            let at = start + length * n as i128 / parts as i128;
+            Timestamp::from_nanosecond(at).unwrap_or(self.interval.end())
+        };
+        let parts = (0..parts).filter_map(|n| Interval::new(bound(n), bound(n + 1)).ok());
+        let means = parts.map(|part| self.mean_in(part));
+        let text = means.map(|mean| mean.map_or(' ', |mean| block(mean, low, high)));
+        text.collect::<String>().trim_end().to_owned()
     }
 
     fn mean_in(&self, part: Interval) -> Option<f64> {

@@ -192,49 +192,32 @@ fn counters(cache: &Stats, fetch: &FetchCounts, page: &mut Page) {
 pub(super) fn json(place: &Place, found: &Found, line: &Line, stats: Option<&Remote>) -> Value {
     let metas = found.series.metas();
     let source = |slot: &Point| metas.iter().position(|meta| **meta == *slot.meta);
-    let slots: Vec<Value> = line
-        .slots
-        .iter()
-        .map(|slot| {
-            let (start, end) = (slot.slot.start().to_string(), slot.slot.end().to_string());
-            let mut row = json!({ "start": start, "end": end, "g_per_kwh": slot.g_per_kwh,
-                "source": source(slot) });
-            if let Some(updated) = slot.updated_at {
-                add(&mut row, [("updated_at", updated.to_string().into())]);
-            }
-            row
-        })
-        .collect();
-    let gaps: Vec<Value> = found
-        .series
-        .gaps()
-        .iter()
-        .map(|gap| {
-            let (start, end) = (gap.interval.start().to_string(), gap.interval.end().to_string());
-            json!({ "start": start, "end": end, "reason": gap.reason })
-        })
-        .collect();
-    let substitutions: Vec<Value> = found
-        .substitutions
-        .iter()
-        .map(|moved| {
-            json!({ "from": moved.from, "to": moved.to, "reason": moved.reason,
-                "signal_wanted": moved.signal_wanted, "signal_used": moved.signal_used })
-        })
-        .collect();
+    let slots = line.slots.iter().map(|slot| {
+        let (start, end) = (slot.slot.start().to_string(), slot.slot.end().to_string());
+        let mut row = json!({ "start": start, "end": end, "g_per_kwh": slot.g_per_kwh,
+            "source": source(slot) });
+        if let Some(updated) = slot.updated_at {
+            add(&mut row, [("updated_at", updated.to_string().into())]);
+        }
+        row
+    });
+    let gaps = found.series.gaps().iter().map(|gap| {
+        let (start, end) = (gap.interval.start().to_string(), gap.interval.end().to_string());
+        json!({ "start": start, "end": end, "reason": gap.reason })
+    });
+    let substitutions = found.substitutions.iter().map(|moved| {
+        json!({ "from": moved.from, "to": moved.to, "reason": moved.reason,
+            "signal_wanted": moved.signal_wanted, "signal_used": moved.signal_used })
+    });
     let figures = line.figures();
     let mut report = json!({
-        "asked": place.asked,
-        "provider": found.provider,
-        "zone": found.zone,
-        "start": line.interval.start().to_string(),
-        "end": line.interval.end().to_string(),
+        "asked": place.asked, "provider": found.provider, "zone": found.zone,
+        "start": line.interval.start().to_string(), "end": line.interval.end().to_string(),
         "coverage_pct": 100.0 * line.coverage,
         "mean_g_per_kwh": figures.map(|figures| figures.mean),
-        "slots": slots,
-        "gaps": gaps,
+        "slots": slots.collect::<Vec<_>>(), "gaps": gaps.collect::<Vec<_>>(),
         "sources": metas.iter().map(|meta| json!(**meta)).collect::<Vec<_>>(),
-        "substitutions": substitutions,
+        "substitutions": substitutions.collect::<Vec<_>>(),
     });
     if let Some((pue, year)) = cloud_pue(place) {
         add(&mut report, [("cloud_pue", json!({ "value": pue.as_ratio(), "year": year }))]);
