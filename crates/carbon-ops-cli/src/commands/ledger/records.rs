@@ -60,7 +60,7 @@ fn replacement(path: &Path) -> Result<Object> {
     read.with_context(|| format!("cannot read {}", path.display()))?;
     let value = parse(&text).with_context(|| format!("{} cannot be used", path.display()))?;
     let Value::Object(mut payload) = value else {
-        bail!("{} is no JSON object", path.display());
+        bail!("{} is not a JSON object", path.display());
     };
     for member in RESERVED_MEMBERS {
         payload.remove(member);
@@ -125,7 +125,7 @@ pub(super) fn gap(args: &LedgerGap, context: &mut Context<'_>) -> Result<u8> {
     });
     let appended = append(context, &args.remark.at, |_| Ok(record))?;
     let gap = json!({ "from_ts": timestamp(args.from), "to_ts": timestamp(args.to) });
-    tell(&appended, ("gap", gap), " tells of the gap", &args.remark.at, context)
+    tell(&appended, ("gap", gap), " records the gap", &args.remark.at, context)
 }
 
 pub(super) fn heartbeat(args: &LedgerHeartbeat, context: &mut Context<'_>) -> Result<u8> {
