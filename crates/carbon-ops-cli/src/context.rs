@@ -9,7 +9,6 @@ use anyhow::Result;
 use carbon_ops::Fault;
 use carbon_ops::env::Env;
 use carbon_ops::grid::cache::Mode;
-use carbon_ops::ledger::append::Appended;
 use carbon_ops::ledger::append::pipeline::Pipeline;
 use carbon_ops::ledger::keys::Trust;
 use carbon_ops::records::{self, How};
@@ -45,11 +44,11 @@ impl Context<'_> {
     }
 
     /// Appends an entry to a ledger, and signs a checkpoint if there has been none for long.
-    pub(crate) fn append(
+    pub(crate) fn append<T>(
         &self,
         path: Option<&Path>,
-        act: impl FnOnce(&mut Opened<'_>) -> Result<Appended>,
-    ) -> Result<Appended> {
+        act: impl FnOnce(&mut Opened<'_>) -> Result<T>,
+    ) -> Result<T> {
         let store = self.store(path)?;
         let keyring = store.keyring()?;
         let mut opened = store.open(&keyring)?;

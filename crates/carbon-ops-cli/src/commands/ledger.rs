@@ -40,9 +40,6 @@ pub(super) const FAULTS_SHOWN: usize = 20;
 /// The verifier's word for a fault that this program found in a record.
 const PAYLOAD_FAULT: &str = "record";
 
-/// Exit code for what could not be checked.
-const COULD_NOT: u8 = 2;
-
 pub(crate) fn run(command: &Ledger, context: &mut Context<'_>) -> Result<u8> {
     match command {
         Ledger::Init(args) => init(args, context),
@@ -105,8 +102,8 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
     if let Kind::Document(json) = Kind::of(&path)? {
         return legacy::check_document(&json, &path, &trust, &args.output, context);
     }
-    let progress = Progress::start("verifying", None);
-    let tell = |so_far: SoFar, size| progress.tell_of(so_far.bytes, Some(so_far.lines), size);
+    let progress = Progress::start("verifying", open(&path).ok().map(|file| file.size()));
+    let tell = |so_far: SoFar, _| progress.tell(so_far.bytes, Some(so_far.lines));
     let question = Question {
         trust,
         since: checks.since.as_deref(),
@@ -159,13 +156,20 @@ fn verdict(report: &Report, others: &Others) -> &'static str {
             "INVALID RECORDS, signed by the holder of the key"
         }
         Status::Valid if others.newer > 0 => "NOT CHECKED: records of a newer version",
+        Status::Untrusted if genesis_is_trusted(report) => {
+            "NOT CHECKED: a checkpoint of more lines than there are is signed by an unknown key"
+        }
+        status => words(status),
+    }
+}
+
+/// A verdict in words.
+pub(super) fn words(status: Status) -> &'static str {
+    match status {
         Status::Valid => "VALID",
         Status::TornTail => "VALID UP TO A TORN LAST LINE",
         Status::Tampered => "TAMPERED WITH",
         Status::Rewritten => "CUT OFF OR REWRITTEN since it was signed for",
-        Status::Untrusted if genesis_is_trusted(report) => {
-            "NOT CHECKED: a checkpoint of more lines than there are is signed by an unknown key"
-        }
         Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
         _ => "UNKNOWN VERDICT",
     }

@@ -14,7 +14,7 @@ use carbon_ops::proof::entry::Imported;
 use carbon_ops::proof::verify::Status;
 use serde_json::json;
 
-use super::ledger::{FAULTS_SHOWN, hint_at_trust, tell_first};
+use super::ledger::{FAULTS_SHOWN, hint_at_trust, tell_first, words};
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify, Output};
 use crate::commands::progress::{Counted, Progress};
 use crate::context::Context;
@@ -54,13 +54,8 @@ pub(super) fn check_document(
 ) -> Result<u8> {
     let Document { status, fault, key, .. } = legacy::verify_document(json, trust);
     let (fault, fingerprint) = (fault.map(|f| f.to_string()), key.map(PublicKey::fingerprint));
-    let verdict = match status {
-        Status::Valid => "VALID",
-        Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
-        _ => "TAMPERED WITH",
-    };
     let mut page = Page::default();
-    page.title(&format!("{}: {verdict}", path.display()));
+    page.title(&format!("{}: {}", path.display(), words(status)));
     page.item("a document that the Python package 0.1 signed, and not a ledger:");
     page.item("there is no chain, so nothing shows when it was signed, or what else was");
     if let Some(fingerprint) = &fingerprint {
@@ -86,20 +81,17 @@ fn verified(path: &Path, trust: &Trust) -> Result<Report> {
     legacy::verify(reader, trust).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn words(report: &Report) -> &'static str {
-    let lax = report.fault_count == report.python_accepts_count;
+fn verdict(report: &Report) -> &'static str {
     match report.status {
-        Status::Valid => "VALID",
-        Status::TornTail => "VALID UP TO A TORN LAST LINE",
-        Status::Tampered if lax => "FAULTY, though the Python package accepts it",
-        Status::Tampered => "TAMPERED WITH",
-        Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
-        _ => "UNKNOWN VERDICT",
+        Status::Tampered if report.fault_count == report.python_accepts_count => {
+            "FAULTY, though the Python package accepts it"
+        }
+        status => words(status),
     }
 }
 
 fn tell_report(report: &Report, path: &Path, page: &mut Page) {
-    page.title(&format!("{}: {}", path.display(), words(report)));
+    page.title(&format!("{}: {}", path.display(), verdict(report)));
     let (records, lines) = (counted(report.records, "record"), counted(report.lines, "line"));
     page.item(&format!("{records} of version 0.1 in {lines}"));
     page.item(&format!("{} bytes, SHA-256 {}", report.file_bytes, report.file_sha256));
@@ -166,7 +158,7 @@ pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u
     };
     let mut page = Page::default();
     page.title(&notice);
-    page.title(&format!("  it continues {old}: {}", words(&report)));
+    page.title(&format!("  it continues {old}: {}", verdict(&report)));
     tell_pinned(&pin, "", &mut page);
     let into = args.into.display();
     page.title(&format!("hint: keep {old} as it is, and check both with"));

@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Progress {
     doing: &'static str,
     /// How many bytes there are, when that is known.
-    total: Cell<Option<u64>>,
+    total: Option<u64>,
     /// Whether somebody looks on.
     shown: bool,
     begun: Duration,
@@ -31,7 +31,7 @@ impl Progress {
     }
 
     fn at(doing: &'static str, total: Option<u64>, shown: bool, begun: Duration) -> Self {
-        Self { doing, total: Cell::new(total), shown, begun, told: Cell::new(None) }
+        Self { doing, total, shown, begun, told: Cell::new(None) }
     }
 
     /// So many bytes, and lines when they are counted, are done.
@@ -44,12 +44,6 @@ impl Progress {
         }
     }
 
-    /// The same of so many bytes in all.
-    pub(crate) fn tell_of(&self, bytes: u64, lines: Option<u64>, total: u64) {
-        self.total.set(Some(total));
-        self.tell(bytes, lines);
-    }
-
     /// What to tell at a time; nothing when it was told just now.
     #[expect(clippy::cast_precision_loss, reason = "for people, three digits")]
     fn text(&self, now: Duration, bytes: u64, lines: Option<u64>) -> Option<String> {
@@ -59,7 +53,7 @@ impl Progress {
         self.told.set(Some(now));
         let seconds = now.saturating_sub(self.begun).as_secs_f64();
         let amount = |bytes: u64| si(bytes as f64, "B");
-        let done = match self.total.get() {
+        let done = match self.total {
             Some(total) if total > 0 => {
                 let percent = bytes.min(total) as f64 / total as f64 * 100.0;
                 format!("{percent:.0} %, {} of {}", amount(bytes), amount(total))

@@ -335,7 +335,8 @@ fn in_a_read_only_home_the_message_says_what_to_do() {
         run
     };
     assert_eq!(run.code(), 125, "{}", run.stderr);
-    assert!(run.stderr.contains("\nhint: make it writable"), "{}", run.stderr);
+    let hint = "\nhint: make it writable, or name another place with --ledger and CARBON_OPS_KEY";
+    assert!(run.stderr.contains(hint), "{}", run.stderr);
     assert!(!home.work("started").exists());
 }
 

@@ -16,9 +16,9 @@ use carbon_ops::proof::entry::MAX_LINE_BYTES;
 use carbon_ops::proof::verify::Payload;
 use serde_json::json;
 
-use super::COULD_NOT;
 use super::witnessed::Witnesses;
 use super::witnessing::Witnessing;
+use crate::COULD_NOT;
 use crate::args::LedgerAppend;
 use crate::commands::progress::Progress;
 use crate::context::Context;

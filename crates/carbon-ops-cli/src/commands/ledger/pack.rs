@@ -34,14 +34,12 @@ pub(super) fn write(args: &LedgerAuditPack, context: &mut Context<'_>) -> Result
     }
     let checkpoint = read_checkpoint(&stored)?;
     let earlier = args.since.as_deref().map(read_checkpoint).transpose()?;
-    let policy = match &args.policy {
-        Some(path) => {
-            read_policy(path)?;
-            let text = String::from_utf8(read_policy_bytes(path)?);
-            Some(text.with_context(|| format!("the policy {} is not UTF-8", path.display()))?)
-        }
-        None => None,
-    };
+    let policy = args.policy.as_deref().map(|path| {
+        read_policy(path)?;
+        let text = String::from_utf8(read_policy_bytes(path)?);
+        text.with_context(|| format!("the policy {} is not UTF-8", path.display()))
+    });
+    let policy = policy.transpose()?;
     let contents = Contents {
         checkpoint: &checkpoint,
         selection: &args.records,

@@ -7,7 +7,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops::ledger::append::{Amendment, Appended};
+use carbon_ops::ledger::append::{Amendment, Appended, Ledger};
+use carbon_ops::ledger::storage::DirStorage;
 use carbon_ops::proof::canonical::{Object, Value, parse};
 use carbon_ops::proof::entry::{
     Change, Control, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, RESERVED_MEMBERS, Restatement, Scope,
@@ -40,12 +41,10 @@ pub(super) fn correct(args: &LedgerCorrect, context: &mut Context<'_>) -> Result
         outcome,
         restatement: args.restatement,
     };
-    let appended = context.append(args.remark.at.path.as_deref(), |opened| {
-        let (ledger, now) = opened.ledger();
-        Ok(ledger.correct(wanted, now)?)
-    })?;
     let text = format!(" corrects entry {}", args.seq);
-    tell(&appended, ("corrects", args.seq.into()), &text, &args.remark.at, context)
+    append(&args.remark.at, context, |ledger, now| {
+        Ok((ledger.correct(wanted, now)?, ("corrects", args.seq.into()), text))
+    })
 }
 
 /// The record as it should have been. What `ledger show --json` prints can be edited and given back.
@@ -90,7 +89,6 @@ pub(super) fn restate(args: &LedgerRestate, context: &mut Context<'_>) -> Result
         totals: totals.collect(),
         period,
     });
-    let appended = append(context, &args.remark.at, |_| Ok(record))?;
     let records = match &args.records {
         Scope::Range { first, last } => json!({ "first": first, "last": last }),
         Scope::List(list) => json!(list),
@@ -99,7 +97,9 @@ pub(super) fn restate(args: &LedgerRestate, context: &mut Context<'_>) -> Result
         Scope::Range { first, last } => format!(" restates the entries {first} to {last}"),
         Scope::List(list) => format!(" restates {}", counted(list.len() as u64, "entry")),
     };
-    tell(&appended, ("restates", records), &text, &args.remark.at, context)
+    append(&args.remark.at, context, |ledger, now| {
+        Ok((ledger.append_control(&record, now)?, ("restates", records), text))
+    })
 }
 
 /// A number, or the digits of an integer that is too large for one.
@@ -123,9 +123,11 @@ pub(super) fn gap(args: &LedgerGap, context: &mut Context<'_>) -> Result<u8> {
         domains: (!domains.is_empty()).then_some(domains),
         bound_uj: args.bound_uj,
     });
-    let appended = append(context, &args.remark.at, |_| Ok(record))?;
     let gap = json!({ "from_ts": timestamp(args.from), "to_ts": timestamp(args.to) });
-    tell(&appended, ("gap", gap), " records the gap", &args.remark.at, context)
+    let text = " records the gap".to_owned();
+    append(&args.remark.at, context, |ledger, now| {
+        Ok((ledger.append_control(&record, now)?, ("gap", gap), text))
+    })
 }
 
 pub(super) fn heartbeat(args: &LedgerHeartbeat, context: &mut Context<'_>) -> Result<u8> {
@@ -133,42 +135,34 @@ pub(super) fn heartbeat(args: &LedgerHeartbeat, context: &mut Context<'_>) -> Re
     if args.interval.subsec_nanos() != 0 {
         bail!("an interval is a whole number of seconds");
     }
-    let mut due = None;
-    let appended = append(context, &args.at, |now| {
+    append(&args.at, context, |ledger, now| {
         let heartbeat = Heartbeat::at(now, seconds)?;
-        due.clone_from(&heartbeat.next_by);
-        Ok(Control::Heartbeat(heartbeat))
-    })?;
-    let text = match &due {
-        Some(due) => format!(": the next one is due by {due}"),
-        None => ": no next one is promised".to_owned(),
-    };
-    tell(&appended, ("next_by", due.into()), &text, &args.at, context)
+        let due = heartbeat.next_by.clone();
+        let text = match &due {
+            Some(due) => format!(": the next one is due by {due}"),
+            None => ": no next one is promised".to_owned(),
+        };
+        let appended = ledger.append_control(&Control::Heartbeat(heartbeat), now)?;
+        Ok((appended, ("next_by", due.into()), text))
+    })
 }
 
-/// What was appended, and what it is about.
-fn tell(
-    appended: &Appended,
-    (name, about): (&str, serde_json::Value),
-    text: &str,
+/// An entry, what it is about as a member of a report, and the same in words after its number.
+type Told = (Appended, (&'static str, serde_json::Value), String);
+
+/// Appends a record of the ledger's own, made for the time that it is given, and tells of it.
+fn append(
     at: &AtLedger,
     context: &mut Context<'_>,
+    act: impl FnOnce(&mut Ledger<'_, DirStorage>, jiff::Timestamp) -> Result<Told>,
 ) -> Result<u8> {
+    let (appended, (name, about), text) = context.append(at.path.as_deref(), |opened| {
+        let (ledger, now) = opened.ledger();
+        act(ledger, now)
+    })?;
     let (seq, hash) = (appended.seq, appended.hash.to_string());
     let report = json!({ "seq": seq, "hash": hash, name: about });
     context.answer(&at.output, report, &format!("entry {seq}{text}"))
-}
-
-/// Appends a record of the ledger's own, made for the time that it is given.
-fn append(
-    context: &Context<'_>,
-    at: &AtLedger,
-    record: impl FnOnce(jiff::Timestamp) -> Result<Control>,
-) -> Result<Appended> {
-    context.append(at.path.as_deref(), |opened| {
-        let (ledger, now) = opened.ledger();
-        Ok(ledger.append_control(&record(now)?, now)?)
-    })
 }
 
 /// What `verify` says of the keys and of the records about records.

@@ -14,12 +14,13 @@ use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::{Value, json};
 
 use super::witnessed::{insert_into, tell};
-use super::{COULD_NOT, cells, entries, hint_at_trust};
+use super::{cells, entries, hint_at_trust};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
 use crate::context::{Context, add};
 use crate::hints;
 use crate::layout::Page;
-use crate::{REWRITTEN, render::plain};
+use crate::render::plain;
+use crate::{COULD_NOT, REWRITTEN};
 use carbon_ops::proof::text;
 use carbon_ops::prove::{believe, open};
 use carbon_ops::verify::{Answer, read_checkpoint, read_limited, read_policy};
