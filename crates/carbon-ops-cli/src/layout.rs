@@ -3,7 +3,7 @@
 //! Out of scope: what is shown, and JSON, which is never broken.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io;
 
 use terminal_size::{Width, terminal_size_of};
 
@@ -120,24 +120,30 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// Its lines, with two spaces between columns, or one where that makes them fit. On a terminal a line
-    /// ends where the terminal does; elsewhere all is told. Of no rows there are no headings.
+    /// Its lines, with two spaces between columns, or one where that makes them fit. Of no rows there are no
+    /// headings.
     pub(crate) fn text(&self) -> String {
-        if self.rows.len() == self.heads {
-            return String::new();
-        }
-        let terminal = terminal();
-        let lines = self.lines(terminal.unwrap_or(USUAL)).into_iter().map(|line| match terminal {
-            Some(columns) if line.chars().count() > columns => {
+        self.cut(usize::MAX)
+    }
+
+    /// The same for figures, of which one looks at many: on a terminal a line ends where the terminal does.
+    pub(crate) fn fitted(&self) -> String {
+        self.cut(terminal().unwrap_or(usize::MAX))
+    }
+
+    fn cut(&self, columns: usize) -> String {
+        let rows = if self.rows.len() > self.heads {
+            self.lines(terminal().unwrap_or(USUAL))
+        } else {
+            Vec::new()
+        };
+        let lines = rows.into_iter().map(|line| match line.chars().count() {
+            length if length > columns => {
                 line.chars().take(columns.saturating_sub(1)).collect::<String>() + "…\n"
             }
             _ => line + "\n",
         });
         lines.collect()
-    }
-
-    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(self.text().as_bytes())
     }
 
     fn lines(&self, columns: usize) -> Vec<String> {

@@ -432,5 +432,5 @@ pub(crate) fn buckets(buckets: &[Bucket], out: &mut impl Write) -> Result<()> {
             format!("{:.1} %", 100.0 * bucket.coverage),
         ]);
     }
-    Ok(table.write(out)?)
+    Ok(out.write_all(table.fitted().as_bytes())?)
 }

@@ -174,7 +174,7 @@ fn table(sums: &[(String, Totals)]) -> String {
             totals.quality_flag.to_string(),
         ]);
     }
-    table.text()
+    table.fitted()
 }
 
 /// A second table, where records have hardware: apart from operation, and together with it.
@@ -203,7 +203,7 @@ fn hardware(sums: &[(String, Totals)]) -> String {
             theta.unwrap_or_default(),
         ]);
     }
-    table.text()
+    table.fitted()
 }
 
 /// What was read, and what was not counted.

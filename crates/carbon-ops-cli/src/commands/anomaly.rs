@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
     } else {
         format!("{count} of {judged} stand out by more than {limit} (of {of})")
     };
-    context.answer(&args.output, report, &(table.text() + &text))?;
+    context.answer(&args.output, report, &(table.fitted() + &text))?;
     Ok(u8::from(count > 0))
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn run(command: &Config, context: &mut Context<'_>) -> Result<u8> {
     let (mut table, mut members) = (Table::new(&["", "", ""]), json!({}));
     for (name, value, origin) in rows(settings) {
         add(&mut members, [(name, json!({ "value": value, "origin": origin }))]);
-        table.row([name.to_owned(), value.unwrap_or_else(|| "(not set)".to_owned()), origin]);
+        table.row([name.to_owned(), origin, value.unwrap_or_else(|| "(not set)".to_owned())]);
     }
     let file = settings.file.as_ref().map(|path| path.display().to_string());
     let found = file.as_ref().map(|path| format!("file read: {path}"));

@@ -306,7 +306,7 @@ fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
             None => table.row(cells(&object, mark)),
         }
     }
-    table.write(out)?;
+    out.write_all(table.fitted().as_bytes())?;
     Ok(0)
 }
 
@@ -349,11 +349,11 @@ fn cells(object: &Object, mark: Option<String>) -> Vec<String> {
     vec![
         seq,
         minute(&record.start_ts),
-        plain(record.name().unwrap_or("(stated)")),
+        plain(record.name().unwrap_or("(stated)")) + &mark,
         si(record.energy_kwh * 3.6e6, "J"),
         si(record.grams, "g"),
         format!("{} and {}", si(meta.ci_lower_g, "g"), si(meta.ci_upper_g, "g")),
         record.quality_flag.as_str().to_owned(),
-        plain(&record.region) + &mark,
+        plain(&record.region),
     ]
 }

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
         bail!("no built-in place matches {wanted:?}\nhint: `carbon-ops zones` prints all of them");
     }
     if !args.json {
-        table.write(out)?;
+        out.write_all(table.fitted().as_bytes())?;
     }
     Ok(0)
 }

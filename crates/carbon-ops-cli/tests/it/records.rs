@@ -69,8 +69,9 @@ fn a_record_is_corrected_retracted_and_restated_and_show_marks_it() {
     ];
     assert_eq!(succeeds(&home, &restated), "entry 6 restates the entries 1 to 3\n");
     let shown = succeeds(&home, &["ledger", "show"]);
-    let marks: Vec<&str> = shown.lines().map(|l| l.split_once("  [").map_or("", |m| m.1)).collect();
-    assert_eq!(marks[2..5], ["retracted by #5]", "restated by #6]", "corrected by #4]"], "{shown}");
+    let mark = |line| Some(str::split_once(line, "  [")?.1.split_once(']')?.0);
+    let marks: Vec<&str> = shown.lines().map(|line| mark(line).unwrap_or_default()).collect();
+    assert_eq!(marks[2..5], ["retracted by #5", "restated by #6", "corrected by #4"], "{shown}");
     let report = report(&home);
     assert_eq!((&report["status"], &report["corrections"]), (&"valid".into(), &2.into()));
     let restatement = &lines(&home.ledger_file())[6];

@@ -113,7 +113,7 @@ pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Resul
     if report.status == PackStatus::Untrusted {
         hint_at_trust(report.genesis_public_key.as_deref().unwrap_or("PUBLIC_KEY"), &mut page);
     }
-    context.answer(&args.output, json, &(table.text() + page.text()))?;
+    context.answer(&args.output, json, &(table.fitted() + page.text()))?;
     Ok(code)
 }
 

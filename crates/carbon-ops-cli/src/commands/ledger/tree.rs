@@ -80,7 +80,7 @@ pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) ->
             answer
         }
     };
-    context.answer(&args.output, report, &(page.text().to_owned() + &table.text()))?;
+    context.answer(&args.output, report, &(page.text().to_owned() + &table.fitted()))?;
     Ok(hints::exit_code(answer))
 }
 
