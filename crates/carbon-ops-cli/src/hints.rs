@@ -124,15 +124,13 @@ fn of_plain(cause: &Cause) -> Words {
             "give an ISO country code such as DE, a state such as US-CA, or a cloud region such as eu-west-1",
         )
     } else if cause.is::<UnknownSignal>() {
-        Some(
-            "average, marginal or residual, then lifecycle or direct, joined by _: average_lifecycle",
-        )
+        Some("give average, marginal or residual, with _lifecycle or _direct where it matters")
     } else if cause.is::<NotForInventory>() {
         Some("ask for --signal average; a marginal rate gives a consequential figure of its own")
     } else if cause.is::<<Deployment as FromStr>::Err>() {
-        Some("own, colocation, cloud or product")
+        Some("give own, colocation, cloud or product")
     } else if cause.is::<NoMass>() {
-        Some("a mass is 0 g or more, and not infinite")
+        Some("give 0 g or more, and not infinite")
     } else if let Some(Unusable::Proxy) = cause.downcast_ref() {
         Some("write http://HOST:PORT in HTTPS_PROXY")
     } else if let Some(Unusable::Roots) = cause.downcast_ref() {
@@ -178,7 +176,7 @@ fn of_fault(cause: &Cause) -> Words {
     Some(match fault {
         Fault::OneCategory(_) => "leave out --upstream; for machines of your own, --deployment own",
         Fault::TwoSources { .. } => "--provider electricity_maps has both",
-        Fault::NoEnergy => "energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w or series",
+        Fault::NoEnergy => "add energy_kwh, energy_wh, energy_j, energy_uj, power_w or series",
         Fault::NotAnEnergy(_) => {
             "give a finite number of at least 0; leave out what was not measured"
         }
@@ -314,10 +312,12 @@ fn of_hardware(cause: &Cause) -> Words {
     }
     Some(match cause.downcast_ref()? {
         embodied::Error::Unknown { .. } => "give it a total with its uncertainty: {}=1200kg ± 30%",
-        embodied::Error::Text { what: Expected::Lifetime, .. } => "4y, 1460d, 35040h",
-        embodied::Error::Text { what: Expected::Portion, .. } => "0.5, 50%, 2/16: from 0 to 1",
+        embodied::Error::Text { what: Expected::Lifetime, .. } => "give 4y, 1460d or 35040h",
+        embodied::Error::Text { what: Expected::Portion, .. } => {
+            "give 0.5, 50% or 2/16: from 0 to 1"
+        }
         embodied::Error::Text { .. } => {
-            "h100, 8*h100, server(cpus=2, memory=256, ssd=2), cpu(die=694), or with a total: my \
+            "give h100, 8*h100, server(cpus=2, memory=256, ssd=2), cpu(die=694), or with a total: my \
              box=1200kg ± 30%"
         }
         embodied::Error::Total { error, .. } => of_text(error),
@@ -348,8 +348,8 @@ fn of_uncertainty(cause: &Cause) -> Words {
 
 fn of_score(cause: &Cause) -> Words {
     match cause.downcast_ref()? {
-        sci::Error::Unit(_) => Some("a number above 0 and what is counted: 1000:request"),
-        sci::Error::Market(..) => Some("average or marginal intensities"),
+        sci::Error::Unit(_) => Some("give a number above 0 and what is counted: 1000:request"),
+        sci::Error::Market(..) => Some("use average or marginal intensities"),
         _ => None,
     }
 }
@@ -357,7 +357,7 @@ fn of_score(cause: &Cause) -> Words {
 fn of_interval(cause: &Cause) -> Words {
     match cause.downcast_ref()? {
         Impossible::Empty { .. } => Some("give an end after the start"),
-        Impossible::Instant { .. } => Some("2026-03-01T00:00Z, or with an offset such as +01:00"),
+        Impossible::Instant { .. } => Some("give 2026-03-01T00:00Z, or an offset such as +01:00"),
         Impossible::TooLong(_) => Some("ask for it in parts"),
         _ => None,
     }
@@ -368,7 +368,7 @@ fn of_span(cause: &Cause) -> Words {
         span::Error::Series { .. } => {
             Some("give a part for each moment, or split the span where nothing was measured")
         }
-        span::Error::UnknownPolicy(_) => Some("step, drop or interpolate"),
+        span::Error::UnknownPolicy(_) => Some("give step, drop or interpolate"),
         _ => None,
     }
 }
@@ -376,7 +376,7 @@ fn of_span(cause: &Cause) -> Words {
 fn of_settings(cause: &Cause) -> Words {
     match cause.downcast_ref()? {
         sources::Error::UnknownProvider(_) => {
-            Some("electricity_maps, watttime, gb, static, egrid or file")
+            Some("give electricity_maps, watttime, gb, static, egrid or file")
         }
         sources::Error::Address => Some("credentials are taken from the environment"),
         sources::Error::NoCacheFolder => {

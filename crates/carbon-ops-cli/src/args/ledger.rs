@@ -327,5 +327,5 @@ pub(crate) struct LedgerConsistency {
 /// The number of an entry, as it is written alone or, as for records, with an `@`.
 pub(super) fn entry_number(text: &str) -> Result<u64, String> {
     let number = text.strip_prefix('@').unwrap_or(text);
-    number.parse().map_err(|error: std::num::ParseIntError| error.to_string())
+    number.parse().map_err(|_| format!("{text:?} is not the number of an entry"))
 }

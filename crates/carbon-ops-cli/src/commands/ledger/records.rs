@@ -133,7 +133,7 @@ pub(super) fn gap(args: &LedgerGap, context: &mut Context<'_>) -> Result<u8> {
 pub(super) fn heartbeat(args: &LedgerHeartbeat, context: &mut Context<'_>) -> Result<u8> {
     let seconds = args.interval.as_secs();
     if args.interval.subsec_nanos() != 0 {
-        bail!("an interval is a whole number of seconds");
+        bail!("the interval must be a whole number of seconds");
     }
     append(&args.at, context, |ledger, now| {
         let heartbeat = Heartbeat::at(now, seconds)?;
@@ -314,7 +314,7 @@ pub(super) fn summary(object: &Object) -> String {
             let (added, retired) = (count("added") as u64, count("retired"));
             format!("key_rotation: {} added, {retired} retired{why}", counted(added, "key"))
         }
-        _ => text("type").unwrap_or_else(|| "?".into()),
+        _ => text("type").unwrap_or_else(|| "an entry of another program".into()),
     }
 }
 
