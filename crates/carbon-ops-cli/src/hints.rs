@@ -176,7 +176,9 @@ fn of_fault(cause: &Cause) -> Words {
     Some(match fault {
         Fault::OneCategory(_) => "leave out --upstream; for machines of your own, --deployment own",
         Fault::TwoSources { .. } => "--provider electricity_maps has both",
-        Fault::NoEnergy => "add energy_kwh, energy_wh, energy_j, energy_uj, power_w or series",
+        Fault::NoEnergy => {
+            "add energy, energy_kwh, energy_wh, energy_j, energy_uj, power_w or series"
+        }
         Fault::NotAnEnergy(_) => {
             "give a finite number of at least 0; leave out what was not measured"
         }

@@ -8,7 +8,7 @@
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::estimate::span::Load;
 use carbon_ops::estimate::uncertainty::text::Quantity;
-use carbon_ops::estimate::uncertainty::{Distribution, Trials};
+use carbon_ops::estimate::uncertainty::{Distribution, TRIALS, Trials};
 use carbon_ops::grid::Interval;
 use carbon_ops::record::{IntervalKind, Method, Record, Reserved};
 
@@ -27,9 +27,6 @@ use carbon_ops::host::Host;
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{self, PowerModel};
 use carbon_ops::price::{Ids, Pricer, Shared, Span};
-
-/// JCGM 101, 7.2: 10⁴/(1 − p) trials for a probability of p.
-const TRIALS: u64 = 200_000;
 
 pub(crate) fn run(args: &Estimate, context: &mut Context<'_>) -> Result<u8> {
     if let Some(record) = &args.recompute {
