@@ -468,7 +468,6 @@ fn for_zone(provider: &str, why: Uncovered) -> Words {
             "zone keys are ISO 3166 codes, with a grid after them: DE, US-CAL-CISO, DK-DK1"
         }
         ("electricity_maps", Uncovered::CloudRegion) => "name its zone: electricity_maps:ZONE",
-        ("electricity_maps", Uncovered::Coordinates) => "name the zone: electricity_maps:ZONE",
         ("electricity_maps", Uncovered::SeveralZones) => {
             "a state has several grids; name one: electricity_maps:US-CAL-CISO"
         }
@@ -490,9 +489,7 @@ fn for_access(provider: &str, why: Denied) -> Words {
         ("electricity_maps", _) => {
             "set ELECTRICITYMAPS_TOKEN to one whose plan has this zone and time"
         }
-        ("watttime", Denied::NotIncluded) => {
-            "an account without charge has CAISO_NORTH only; see the provider's my-access"
-        }
+        ("watttime", Denied::NotIncluded) => "a free account has CAISO_NORTH only; see my-access",
         ("watttime", _) => "set WATTTIME_USERNAME and WATTTIME_PASSWORD to a valid account",
         _ => return None,
     })
