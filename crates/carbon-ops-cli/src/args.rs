@@ -121,6 +121,11 @@ impl Command {
                 pue: args.pue.clone(),
                 ledger: args.ledger.clone(),
             },
+            Self::Monitor(args) => Overrides {
+                region: args.grid.region.clone(),
+                pue: args.pue.clone(),
+                ledger: None,
+            },
             _ => Overrides::default(),
         }
     }

@@ -14,7 +14,11 @@
 //!
 //! Energy that no reading carries (a reset, a zone that vanished or stopped moving) is a [`Gap`].
 //! It is filled with the domain's own mean power over the rest of the window, and the fill is kept
-//! apart from what was measured.
+//! apart from what was measured ([`Fill`]).
+//!
+//! Windows can follow each other without a break: the last reading of one is the first of the next, so
+//! that their energies sum to the difference of the totals at the outer ends. What was filled in because
+//! reading failed, and arrives with a later reading, is taken off again there.
 //!
 //! Out of scope: files and clocks; the caller brings each reading with its instant.
 
@@ -129,6 +133,8 @@ pub struct DomainEnergy {
     pub end: Microjoules,
     /// The estimate for the window: `end − start`, plus filled gaps, or interpolated.
     pub energy: Microjoules,
+    /// What of it no reading carries yet: filled in with the domain's mean power.
+    pub filled: Microjoules,
     /// Least and most that is consistent with the readings around the window.
     pub low: Microjoules,
     /// See `low`.
@@ -153,6 +159,51 @@ impl DomainEnergy {
     pub fn missing(&self) -> Duration {
         self.gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum()
     }
+}
+
+/// What stands in for energy that no reading carries, from window to window.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fill {
+    /// Energy and time that readings covered in the windows before.
+    covered: (Microjoules, Duration),
+    /// Filled in before, and possibly in a reading to come.
+    owed: Microjoules,
+}
+
+impl Fill {
+    /// The energy of a window: `seen` covers all but `lost`, whose energy is gone, and `late`, whose energy
+    /// a later reading may bring.
+    pub(crate) fn apply(
+        &mut self,
+        seen: Microjoules,
+        window: Duration,
+        (lost, late): (Duration, Duration),
+    ) -> Filled {
+        let arrived = seen.saturating_sub(self.owed);
+        self.owed = self.owed.saturating_sub(seen);
+        let covered = window.saturating_sub(lost + late);
+        self.covered = (self.covered.0 + arrived, self.covered.1 + covered);
+        let mean = self.covered.0.over(self.covered.1);
+        let of = |time: Duration| mean.map_or(Microjoules::ZERO, |mean| mean.over(time));
+        self.owed = self.owed + of(late);
+        let fill = of(lost + late);
+        Filled { energy: arrived + fill, fill, made_up: seen.saturating_sub(arrived) }
+    }
+
+    /// Whether any energy was seen so far.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.covered.0 > Microjoules::ZERO
+    }
+}
+
+/// See [`Fill::apply`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Filled {
+    pub(crate) energy: Microjoules,
+    /// What of that no reading carries yet.
+    pub(crate) fill: Microjoules,
+    /// What was taken off, as it was filled in before.
+    pub(crate) made_up: Microjoules,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -188,6 +239,11 @@ pub(crate) struct Accumulator {
     /// Since when, and why, reading fails.
     fault: Option<(Instant, GapReason)>,
     gaps: Vec<Gap>,
+    /// Time at the window's end whose energy a later reading may bring.
+    late: Duration,
+    fill: Fill,
+    /// Two steps were seen, in this window or before.
+    is_paced: bool,
     /// Time between two steps, until it was seen.
     nominal_step: Duration,
 }
@@ -219,6 +275,9 @@ impl Accumulator {
             after: Vec::new(),
             fault: None,
             gaps: Vec::new(),
+            late: Duration::ZERO,
+            fill: Fill::default(),
+            is_paced: false,
             nominal_step: NOMINAL_STEP,
         })
     }
@@ -268,10 +327,16 @@ impl Accumulator {
         let at = self.looked;
         let resting = at.saturating_duration_since(self.last_step);
         let patience = (self.longest_rest * STUCK_FACTOR).max(STUCK_MIN).min(STUCK_AFTER);
-        if let Some((since, reason)) = self.fault.take() {
+        let failing = if let Some((since, reason)) = self.fault.take() {
+            Some((reason, since))
+        } else if self.is_paced && resting > patience || self.counter.is_stuck() {
+            Some((GapReason::Stuck, self.stopped()))
+        } else {
+            None
+        };
+        if let Some((reason, since)) = failing {
             self.note(reason, since, at, false);
-        } else if self.steps >= 2 && resting > patience || self.counter.is_stuck() {
-            self.note(GapReason::Stuck, self.stopped(), at, false);
+            self.late = at.saturating_duration_since(since.max(self.start.at));
         }
         self.end = Some(Mark { at, total: self.counter.total() });
     }
@@ -306,39 +371,64 @@ impl Accumulator {
 
     /// Whether the counter was ever seen to move.
     pub(crate) fn moved(&self) -> bool {
-        self.steps > 0 || !self.after.is_empty()
+        self.has_stepped() || self.fill.is_begun() || !self.after.is_empty()
+    }
+
+    /// Whether it moved in this window.
+    pub(crate) fn has_stepped(&self) -> bool {
+        self.steps > 0
     }
 
     /// The energy of a window of length `elapsed`; `None` when the counter never moved, so that
     /// nothing is known.
-    pub(crate) fn close(self, elapsed: Duration) -> Option<DomainEnergy> {
+    pub(crate) fn close(&mut self, elapsed: Duration) -> Option<DomainEnergy> {
+        self.report(Some(elapsed))
+    }
+
+    /// Ends the window with the reading that was taken last, and begins the next one there. What the
+    /// readings' own times tell is not stretched to any other length, so that windows sum.
+    pub(crate) fn cut(&mut self) -> Option<DomainEnergy> {
+        self.end_window();
+        let energy = self.report(None);
+        self.start = self.end.take().unwrap_or(self.start);
+        (self.steps, self.first_step, self.late) = (0, None, Duration::ZERO);
+        energy
+    }
+
+    /// The energy of the window that has ended, as it is in a host's window of length `elapsed`.
+    fn report(&mut self, elapsed: Option<Duration>) -> Option<DomainEnergy> {
         let end = self.end.unwrap_or(self.start);
+        let gaps = std::mem::take(&mut self.gaps);
         if !self.moved() {
             return None;
         }
         let seen = end.total.saturating_sub(self.start.total);
         let window = end.at.saturating_duration_since(self.start.at);
         let missing: Duration =
-            self.gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
+            gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
         let (energy, low, high) = self.ends(end, window);
-        let fill = fill(seen, window, missing);
+        let late = self.late.min(missing);
+        let filled = self.fill.apply(energy, window, (missing.saturating_sub(late), late));
         // Reading takes time, so that this counter's window is not quite the host's.
+        let elapsed = elapsed.unwrap_or(window);
         let skew = window.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
         let skewed = (skew - 1.0).abs();
         let slack = scaled(energy, skewed);
-        let whole = energy + fill;
+        let whole = filled.energy;
         let energy = if skewed > SKEW_MAX { scaled(whole, 1.0 / skew) } else { whole };
+        // A fill may be wrong by as much as itself, also where it is taken off again.
+        let unsure = filled.made_up + filled.made_up;
         Some(DomainEnergy {
             start: self.start.total,
             end: end.total,
             energy,
-            low: low.saturating_sub(slack).min(energy),
-            // A fill may be wrong by as much as itself.
-            high: (high + slack + fill + fill).max(energy),
+            filled: filled.fill,
+            low: low.saturating_sub(slack + unsure).min(energy),
+            high: (high + slack + filled.fill + filled.fill).max(energy),
             estimated: energy != seen,
             wraps: self.counter.wraps(),
             epoch: self.epoch,
-            gaps: self.gaps,
+            gaps,
         })
     }
 
@@ -383,6 +473,7 @@ impl Accumulator {
         }
         self.before_step = self.last;
         self.steps = self.steps.saturating_add(1);
+        self.is_paced |= self.steps >= 2;
         self.first_step.get_or_insert(mark);
         self.longest_rest = self.longest_rest.max(at.saturating_duration_since(self.last_step));
         self.last_step = at;
@@ -426,12 +517,6 @@ impl Accumulator {
 
 fn scaled(energy: Microjoules, factor: f64) -> Microjoules {
     Microjoules::from_joules(energy.as_joules() * factor).unwrap_or(energy)
-}
-
-/// Energy of the missing time at the mean power of the covered time.
-fn fill(seen: Microjoules, window: Duration, missing: Duration) -> Microjoules {
-    let covered = window.saturating_sub(missing);
-    seen.over(covered).map_or(Microjoules::ZERO, |mean| mean.over(missing))
 }
 
 #[cfg(test)]
@@ -578,5 +663,81 @@ mod tests {
         let domain = play(&script, 10_000).unwrap();
         assert_eq!(domain.gaps[0].reason, GapReason::Stuck);
         assert!((joules(domain.energy) - 200.0).abs() < 1e-3, "{domain:?}");
+    }
+
+    /// 40 W, then two seconds unseen, then all of it: 40 + 40 + 40 + 60 = 180.
+    #[test]
+    fn what_a_later_reading_brings_is_taken_off_where_it_was_filled_in() {
+        let base = Instant::now();
+        let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
+        let counter = Counter::new(scale, Watts::new(400.0).unwrap());
+        let boot = Moment::from_nanos(1);
+        let mut acc = Accumulator::open(counter, 100_000_000, base, boot).unwrap();
+        let mut second = 0;
+        let mut cut = |reading: Result<u64, ReadFault>| {
+            second += 1;
+            acc.observe(reading, base + Duration::from_secs(second), boot);
+            acc.cut().unwrap()
+        };
+        let windows = [
+            cut(Ok(140_000_000)),
+            cut(Err(ReadFault::Retry)),
+            cut(Err(ReadFault::Retry)),
+            cut(Ok(280_000_000)),
+        ];
+        let energies = windows.each_ref().map(|window| window.energy.as_microjoules() / 1_000_000);
+        assert_eq!(energies, [40, 40, 40, 60]);
+        assert_eq!(windows.each_ref().map(|window| window.estimated), [false, true, true, true]);
+        assert_eq!(windows[1].gaps[0].duration, Duration::from_secs(1));
+        assert_eq!(windows[2].filled, windows[2].energy);
+        // All 140 J may have passed in the last second, or none of them.
+        let last = &windows[3];
+        assert!(joules(last.low) <= 0.0 && joules(last.high) >= 140.0);
+    }
+
+    #[test]
+    fn a_counter_that_has_never_moved_tells_nothing_of_any_window() {
+        let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
+        let counter = Counter::new(scale, Watts::new(400.0).unwrap());
+        let (base, boot) = (Instant::now(), Moment::from_nanos(1));
+        let mut acc = Accumulator::open(counter, 7, base, boot).unwrap();
+        for second in 1..4 {
+            acc.observe(Ok(7), base + Duration::from_secs(second), boot);
+            assert_eq!(acc.cut(), None);
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever readings fail, windows that follow each other sum to what the counter saw, once it is
+        /// read again, unless more was filled in than came.
+        #[test]
+        fn windows_that_follow_each_other_sum_to_the_whole(
+            steps in proptest::collection::vec((1u64..50_000_000, proptest::bool::weighted(0.8), 1usize..4), 2..40)
+        ) {
+            let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
+            let counter = Counter::new(scale, Watts::new(400.0).unwrap());
+            let (base, boot) = (Instant::now(), Moment::from_nanos(1));
+            let mut acc = Accumulator::open(counter, 0, base, boot).unwrap();
+            let (mut total, mut sum, mut filled, mut at) = (0, 0, 0, 0);
+            for (energy, good, readings) in steps {
+                for _ in 0..readings {
+                    (total, at) = (total + energy, at + 1);
+                    let reading = if good { Ok(total) } else { Err(ReadFault::Retry) };
+                    acc.observe(reading, base + Duration::from_secs(at), boot);
+                }
+                let Some(window) = acc.cut() else { continue };
+                sum += window.energy.as_microjoules();
+                filled += window.filled.as_microjoules();
+                proptest::prop_assert!(window.low <= window.energy && window.energy <= window.high);
+            }
+            for _ in 0..40 {
+                (total, at) = (total + 50_000_000, at + 1);
+                acc.observe(Ok(total), base + Duration::from_secs(at), boot);
+                sum += acc.cut().unwrap().energy.as_microjoules();
+            }
+            let owed = acc.fill.owed.as_microjoules();
+            proptest::prop_assert_eq!(sum, total + owed);
+            proptest::prop_assert!(owed <= filled);
+        }
     }
 }

@@ -6,19 +6,23 @@
 //! two and that of the outer two, whatever the power did; the estimate is taken at the window's very
 //! ends, on a straight line between the samples around each.
 //!
+//! A window that another follows cannot wait for the sample after its end. What no sample carries yet is
+//! taken from the power of the last one, and where the one window ends the next begins.
+//!
 //! What the governor lost meanwhile is a [`Gap`], filled with the domain's own mean power and bounded
 //! by what the governor says can have been lost.
 //!
 //! Out of scope: counters and wraps, which are the governor's; waiting, which is the caller's.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use carbon_ops_units::Microjoules;
 
-use crate::accumulator::{DomainEnergy, Gap, GapReason};
+use crate::accumulator::{DomainEnergy, Fill, Gap, GapReason};
 use crate::client::{ClientError, Governor};
 use crate::sensor::{Excluded, Exclusion, Kind};
-use crate::snapshot::{DomainTotal, Snapshot};
+use crate::snapshot::{DomainTotal, Snapshot, Text};
 use crate::window::{Counted, Domain};
 
 /// A window shorter than so many samples is interpolated rather than measured.
@@ -27,7 +31,10 @@ const SAMPLES_MIN: u32 = 2;
 /// How many periods to wait for the sample after the end.
 const PATIENCE: u32 = 5;
 
-/// A window that is being measured. Times are those of `CLOCK_MONOTONIC`.
+/// A governor whose last sample is older than so many periods is silent.
+const SILENT_AFTER: u32 = 2;
+
+/// A window that is being measured, or one after the other. Times are those of `CLOCK_MONOTONIC`.
 #[derive(Debug)]
 pub struct GovernedWindow {
     governor: Governor,
@@ -41,6 +48,34 @@ pub struct GovernedWindow {
     now: Snapshot,
     /// When the governor was last asked.
     looked: Duration,
+    /// What the windows before left, by the key of the domain; empty in the first.
+    left: HashMap<Text<6>, Left>,
+}
+
+/// What a window leaves to the next one, of a domain.
+#[derive(Debug, Clone, Copy, Default)]
+struct Left {
+    /// The total where it ended.
+    end: Ahead,
+    fill: Fill,
+}
+
+/// A total at an instant after the last sample.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ahead {
+    total: Microjoules,
+    /// What of it no sample carries yet.
+    taken: Microjoules,
+}
+
+impl Ahead {
+    /// The sample's total, and what the power of the interval before it has added since.
+    fn of(domain: &DomainTotal, sample: &Snapshot, now: Duration) -> Self {
+        let age = now.saturating_sub(sample.monotonic).as_secs_f64();
+        let part = (age / sample.interval.as_secs_f64().max(1e-3)).min(1.0);
+        let taken = Microjoules::from_joules(domain.delta.as_joules() * part).unwrap_or_default();
+        Self { total: domain.total + taken, taken }
+    }
 }
 
 impl GovernedWindow {
@@ -66,6 +101,7 @@ impl GovernedWindow {
             last: None,
             now: now_read,
             looked: Duration::ZERO,
+            left: HashMap::new(),
         })
     }
 
@@ -82,10 +118,11 @@ impl GovernedWindow {
         samples.into_iter().flatten().any(|sample| sample.filtering == Some(true))
     }
 
-    /// When to look next; never, once the first sample after the start was seen.
+    /// When to look next; never, once the first sample after the start was seen, or in a window that
+    /// follows another.
     pub fn due(&self) -> Option<Duration> {
         let next = (self.before.monotonic + self.period()).max(self.looked + self.period() / 8);
-        self.first.is_none().then_some(next)
+        (self.first.is_none() && self.left.is_empty()).then_some(next)
     }
 
     /// Looks for the first sample after the start. A governor that does not answer is asked again
@@ -95,6 +132,35 @@ impl GovernedWindow {
         if self.first.is_none() && self.read(now).is_ok() && self.now.monotonic > self.started {
             self.first = Some(self.now.clone());
         }
+    }
+
+    /// Begins the window anew, and forgets the one before.
+    pub fn restart(&mut self, now: Duration) {
+        let _ = self.read(now);
+        (self.before, self.started) = (self.now.clone(), now);
+        (self.first, self.left) = (None, HashMap::new());
+    }
+
+    /// Ends the window now and begins the next one.
+    ///
+    /// # Errors
+    /// The zones, when no package can be told: the governor is gone, or has forgotten the start.
+    pub fn cut(&mut self, now: Duration) -> Result<Counted, Vec<Excluded>> {
+        // A governor that does not answer leaves its last sample, whose age tells.
+        let _ = self.read(now);
+        let last = self.now.clone();
+        let first = self.first.as_ref().unwrap_or(&last);
+        let frame = Frame {
+            started: self.started,
+            ended: now,
+            samples: [&self.before, first, &last, &last],
+            is_cut: true,
+        };
+        let counted = frame.measure_all(&mut self.left);
+        let gone: Vec<_> = frame.gone().copied().collect();
+        (self.before, self.started, self.first) = (last, now, None);
+        self.before.domains.extend(gone);
+        counted
     }
 
     /// Ends the window now. What remains is to wait for the next sample, in
@@ -126,22 +192,8 @@ impl GovernedWindow {
             // The window began and ended between the same two samples, or nobody looked.
             if last.monotonic > self.started { last.clone() } else { after.clone() }
         });
-        let frame =
-            Frame { started: self.started, ended, samples: [&self.before, &first, &last, &after] };
-        let mut domains: Vec<Domain> = Vec::new();
-        let mut left_out = excluded(&self.before);
-        for domain in self.before.domains.iter().filter(|domain| domain.is_counted()) {
-            match frame.measure(domain) {
-                Some(measured) => domains.push(measured),
-                None => left_out.push(exclude(domain, Exclusion::Unreadable)),
-            }
-        }
-        domains.sort_by(|a, b| a.name.cmp(&b.name));
-        if domains.iter().any(|domain| domain.kind == Kind::Package) {
-            let elapsed = ended.saturating_sub(self.started);
-            return Ok(Counted { domains, excluded: left_out, elapsed });
-        }
-        Err(left_out)
+        let samples = [&self.before, &first, &last, &after];
+        Frame { started: self.started, ended, samples, is_cut: false }.measure_all(&mut self.left)
     }
 
     fn read(&mut self, now: Duration) -> Result<(), ClientError> {
@@ -160,13 +212,60 @@ struct Frame<'s> {
     ended: Duration,
     /// Before and after the start, before and after the end.
     samples: [&'s Snapshot; 4],
+    /// Nothing was waited for: the last three are the same one.
+    is_cut: bool,
+}
+
+/// A domain's total at the ends of a window, and how much may have passed between them.
+struct Ends {
+    start: Microjoules,
+    end: Ahead,
+    low: Microjoules,
+    high: Microjoules,
 }
 
 impl Frame<'_> {
+    fn measure_all(&self, left: &mut HashMap<Text<6>, Left>) -> Result<Counted, Vec<Excluded>> {
+        let before = self.samples[0];
+        let (mut domains, mut left_out) = (Vec::new(), excluded(before));
+        for domain in before.domains.iter().filter(|domain| domain.is_counted()) {
+            let begun = || Left { end: self.begun(domain), fill: Fill::default() };
+            let left = left.entry(domain.key).or_insert_with(begun);
+            match self.measure(domain, left) {
+                Some(measured) => domains.push(measured),
+                None => left_out.push(exclude(domain, Exclusion::Unreadable)),
+            }
+        }
+        domains.sort_by(|a, b| a.name.cmp(&b.name));
+        if domains.iter().any(|domain| domain.kind == Kind::Package) {
+            let elapsed = self.ended.saturating_sub(self.started);
+            return Ok(Counted { domains, excluded: left_out, elapsed });
+        }
+        Err(left_out)
+    }
+
+    /// A domain's total where the first window began.
+    fn begun(&self, before: &DomainTotal) -> Ahead {
+        let [t0, t1, ..] = self.samples.map(|sample| sample.monotonic);
+        let after = self.samples[1].domains.iter().find(|domain| domain.key == before.key);
+        match after.filter(|_| t1 > self.started) {
+            Some(after) => {
+                let total = line((t0, before.total), (t1, after.total), self.started);
+                Ahead { total, taken: total.saturating_sub(before.total) }
+            }
+            None => Ahead::of(before, self.samples[0], self.started),
+        }
+    }
+
+    /// What the last sample has no more.
+    fn gone(&self) -> impl Iterator<Item = &DomainTotal> {
+        let there = |key| self.samples[2].domains.iter().any(|domain| domain.key == key);
+        self.samples[0].domains.iter().filter(move |domain| !there(domain.key))
+    }
+
     /// One domain's energy; `None` when one of the samples does not have it, or its total was begun
     /// anew meanwhile.
-    fn measure(&self, before: &DomainTotal) -> Option<Domain> {
-        let [t0, t1, t2, t3] = self.samples.map(|sample| sample.monotonic);
+    fn measure(&self, before: &DomainTotal, left: &mut Left) -> Option<Domain> {
         let of = |sample: &Snapshot| {
             let found = sample.domains.iter().find(|domain| domain.key == before.key);
             found.copied()
@@ -178,28 +277,40 @@ impl Frame<'_> {
         let quantum =
             self.samples.map(|sample| sample.quantum).into_iter().max().unwrap_or_default();
         let grows = before.total <= last.total + quantum && last.total <= after.total + quantum;
-        if !same_boot || !grows {
-            return None;
-        }
-        let at_start = line((t0, before.total), (t1, first.total), self.started);
-        // Without a sample after the end, the last one stands for it.
-        let at_end = line((t2, last.total), (t3, after.total), self.ended);
         let window = self.ended.saturating_sub(self.started);
-        let seen = at_end.saturating_sub(at_start);
-        let gaps = self.gaps(before, &last, &after);
-        let missing: Duration =
-            gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
-        let covered = window.saturating_sub(missing);
-        if covered.is_zero() && seen == Microjoules::ZERO && !window.is_zero() {
+        let goes_on = same_boot && grows;
+        if !goes_on {
+            left.end = Ahead::of(&last, self.samples[2], self.ended);
+            if !self.is_cut {
+                return None;
+            }
+        }
+        let ends = self.ends([before, &first, &last, &after], left.end);
+        let seen = ends.end.total.saturating_sub(ends.start);
+        let gaps = if goes_on {
+            self.gaps(before, &last, &after)
+        } else {
+            let (reason, offset) = (GapReason::NewEpoch, Duration::ZERO);
+            vec![Gap { reason, offset, duration: window, bridged: false }]
+        };
+        let missing = |late: bool| {
+            let gaps = gaps.iter().filter(|gap| !gap.bridged);
+            gaps.filter(|gap| (gap.reason != GapReason::NewEpoch) == late)
+                .map(|gap| gap.duration)
+                .sum::<Duration>()
+        };
+        let (gone, late) = (missing(false), missing(true));
+        let is_dark = window.saturating_sub(gone + late).is_zero() && !window.is_zero();
+        if is_dark && seen == Microjoules::ZERO && !left.fill.is_begun() {
             // Nothing is known of it, which is not the same as nothing.
             return None;
         }
-        let fill = seen.over(covered).map_or(Microjoules::ZERO, |mean| mean.over(missing));
+        let filled = left.fill.apply(seen, window, (gone, late));
+        left.end = ends.end;
         let lost = after.gap_most.saturating_sub(before.gap_most);
-        let energy = seen + fill;
-        // Rounded totals make a difference that is off by a quantum at most.
-        let (low, high) =
-            (last.total.saturating_sub(first.total), after.total.saturating_sub(before.total));
+        let energy = filled.energy;
+        // A fill may be wrong by as much as itself, also where it is taken off again.
+        let unsure = filled.made_up + filled.made_up;
         let period = self.samples[0].interval;
         Some(Domain {
             name: before.name.to_string(),
@@ -211,14 +322,41 @@ impl Frame<'_> {
                 start: before.total,
                 end: last.total,
                 energy,
-                low: low.saturating_sub(quantum).min(energy),
-                high: (high + quantum + lost.max(fill + fill)).max(energy),
-                estimated: !missing.is_zero() || window < period * SAMPLES_MIN,
+                filled: filled.fill,
+                // Rounded totals make a difference that is off by a quantum at most.
+                low: ends.low.saturating_sub(quantum + unsure).min(energy),
+                high: (ends.high + quantum + lost.max(filled.fill + filled.fill)).max(energy),
+                estimated: !(gone + late).is_zero() || window < period * SAMPLES_MIN,
                 wraps: last.wraps.saturating_sub(before.wraps),
                 epoch: last.epoch,
                 gaps,
             },
         })
+    }
+
+    fn ends(&self, [before, first, last, after]: [&DomainTotal; 4], begun: Ahead) -> Ends {
+        if self.is_cut {
+            let end = Ahead::of(last, self.samples[2], self.ended);
+            // What was shown does not fall when the power does.
+            let total = end.total.max(begun.total);
+            let seen = total.saturating_sub(begun.total);
+            let unsure = begun.taken + end.taken;
+            return Ends {
+                start: begun.total,
+                end: Ahead { total, taken: total.saturating_sub(last.total) },
+                low: seen.saturating_sub(unsure),
+                high: seen + unsure,
+            };
+        }
+        let [t0, t1, t2, t3] = self.samples.map(|sample| sample.monotonic);
+        // Without a sample after the end, the last one stands for it.
+        let end = line((t2, last.total), (t3, after.total), self.ended);
+        Ends {
+            start: line((t0, before.total), (t1, first.total), self.started),
+            end: Ahead { total: end, taken: Microjoules::ZERO },
+            low: last.total.saturating_sub(first.total),
+            high: after.total.saturating_sub(before.total),
+        }
     }
 
     fn gaps(&self, before: &DomainTotal, last: &DomainTotal, after: &DomainTotal) -> Vec<Gap> {
@@ -241,9 +379,16 @@ impl Frame<'_> {
             note(GapReason::NewEpoch, lost, ended.saturating_sub(lost));
         }
         let newest = self.samples[3].monotonic;
-        if newest < self.ended {
+        let period = self.samples[3].interval.max(Duration::from_millis(1));
+        // Of a window that waited for nothing, the power of a period stands for what is to come.
+        let (patience, taken) = if self.is_cut {
+            (period * SILENT_AFTER, period)
+        } else {
+            (Duration::ZERO, Duration::ZERO)
+        };
+        if newest + patience < self.ended {
             // It fell silent just then.
-            let offset = newest.saturating_sub(self.started);
+            let offset = (newest + taken).saturating_sub(self.started);
             note(GapReason::Unreadable, window.saturating_sub(offset), offset);
         }
         if last.stale && after.stale {

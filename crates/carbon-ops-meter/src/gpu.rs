@@ -13,8 +13,12 @@
 //! if they are all the workload's, or all others', the energy is theirs whole; if both were there, it is
 //! nobody's to name ([`GpuUse::unknown`]).
 //!
-//! The caller decides whose a process is, and is asked at every look while the process lives. A process
-//! that was never seen alive has no owner.
+//! The caller decides whose a process is, by whatever it tells owners apart: the workload and others, or
+//! each process for itself. It is asked at every look while the process lives. A process that was never
+//! seen alive has no owner.
+//!
+//! Windows can follow each other without a break. Of a window that cannot wait, time after the driver's
+//! last word goes as that word said.
 //!
 //! Out of scope: the split of the energy (see [`crate::attribution`]), waiting, and the memory,
 //! encoders and decoders of GPUs.
@@ -25,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use carbon_ops_units::Microjoules;
 
-use crate::accumulator::Accumulator;
+use crate::accumulator::{Accumulator, DomainEnergy};
 use crate::attribution::GpuUse;
 use crate::clock::BootClock;
 use crate::counter::Counter;
@@ -49,27 +53,25 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(5);
 
 type Clock<'a> = &'a dyn Fn() -> Instant;
 
-/// Whose a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whose a process is, where one workload is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Whose {
     /// The workload's.
     Workload,
     /// Somebody else's.
     Other,
-    /// There is no such process any more, or none that we can see.
-    Unseen,
 }
 
-/// Says whose a process is.
-pub type Who<'a> = &'a mut dyn FnMut(u32) -> Whose;
+/// Says whose a process is; `None` where there is no such process any more, or none that we can see.
+pub type Who<'a, O> = &'a mut dyn FnMut(u32) -> Option<O>;
 
-/// GPUs that are being measured.
-pub struct GpuWindow {
+/// GPUs that are being measured, for owners of this type.
+pub struct GpuWindow<O> {
     nvml: Nvml,
-    gpus: Vec<Gpu>,
+    gpus: Vec<Gpu<O>>,
     excluded: Vec<Excluded>,
     /// Whose each process was when it was last seen alive.
-    known: BTreeMap<u32, Whose>,
+    known: BTreeMap<u32, O>,
     interval: Duration,
     slowest: Duration,
     due: Instant,
@@ -78,15 +80,51 @@ pub struct GpuWindow {
 
 /// One GPU after its window.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GpuEnergy {
-    /// Its name and energy.
-    pub domain: Domain,
+pub struct GpuEnergy<O> {
+    /// Its name.
+    pub name: String,
+    /// Its energy; `None` where its counter has never moved.
+    pub domain: Option<Domain>,
     /// Who used it.
-    pub used: GpuUse,
+    pub used: Used<O>,
+}
+
+/// Who used a GPU: parts of its energy, each 0 to 1 and 1 together at most. The rest is idle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Used<O> {
+    /// By owner; those of 0 were there.
+    pub parts: BTreeMap<O, f64>,
+    /// Somebody's, or perhaps nobody's: it could not be told whose.
+    pub unknown: f64,
+    /// The driver told GPU time, by which a part of it was shared.
+    pub by_time: bool,
+    /// The driver told no GPU time for a part of it, which was given whole to the one owner who was seen
+    /// on the GPU.
+    pub by_process: bool,
+}
+
+impl<O> Used<O> {
+    /// Nothing is known.
+    pub fn unknown() -> Self {
+        Self { parts: BTreeMap::new(), unknown: 1.0, by_time: false, by_process: false }
+    }
+}
+
+impl From<&Used<Whose>> for GpuUse {
+    fn from(used: &Used<Whose>) -> Self {
+        let part = |whose| used.parts.get(&whose).copied().unwrap_or(0.0);
+        Self {
+            workload: part(Whose::Workload),
+            others: part(Whose::Other),
+            unknown: used.unknown,
+            by_time: used.by_time,
+            by_process: used.by_process,
+        }
+    }
 }
 
 #[derive(Debug)]
-struct Gpu {
+struct Gpu<O> {
     /// Its place among NVML's domains.
     index: usize,
     accumulator: Accumulator,
@@ -98,95 +136,94 @@ struct Gpu {
     end: Option<(Microjoules, Instant)>,
     /// Total and instant up to which energy was given to somebody.
     given: (Microjoules, Instant),
+    /// Up to when the driver has told who used it.
+    told: Instant,
     /// Energy in J by who used it, and all of it.
-    sums: Parts,
+    sums: Parts<O>,
     all: f64,
     /// See [`GpuUse`].
     by_time: bool,
     by_process: bool,
     /// What was last told.
-    last: Option<(Parts, By)>,
-    /// Who held a context at any time, and since energy was last given.
-    ever: Seen,
-    lately: Seen,
+    last: Option<(Parts<O>, By)>,
+    /// Who held a context at any time of the window, and since energy was last given.
+    ever: Seen<O>,
+    lately: Seen<O>,
 }
 
 /// Parts of a GPU's time, or of its energy.
-#[derive(Debug, Clone, Copy, Default)]
-struct Parts {
-    workload: f64,
-    others: f64,
+#[derive(Debug, Clone)]
+struct Parts<O> {
+    by: BTreeMap<O, f64>,
     unknown: f64,
 }
 
-impl Parts {
-    fn add(&mut self, whose: Whose, part: f64) {
+impl<O: Copy + Ord> Parts<O> {
+    fn none() -> Self {
+        Self { by: BTreeMap::new(), unknown: 0.0 }
+    }
+
+    fn unknown() -> Self {
+        Self { unknown: 1.0, ..Self::none() }
+    }
+
+    fn add(&mut self, whose: Option<O>, part: f64) {
         *match whose {
-            Whose::Workload => &mut self.workload,
-            Whose::Other => &mut self.others,
-            Whose::Unseen => &mut self.unknown,
+            Some(owner) => self.by.entry(owner).or_insert(0.0),
+            None => &mut self.unknown,
         } += part;
     }
 
     /// Processes that ran at once sum to more than all the time; no more than that was used.
     fn at_most_one(self) -> Self {
-        let sum = (self.workload + self.others + self.unknown).max(1.0);
-        self.times(1.0 / sum)
+        let sum = (self.by.values().sum::<f64>() + self.unknown).max(1.0);
+        let mut parts = Self::none();
+        parts.add_all(&self, 1.0 / sum);
+        parts
     }
 
-    fn times(self, factor: f64) -> Self {
-        Self {
-            workload: self.workload * factor,
-            others: self.others * factor,
-            unknown: self.unknown * factor,
+    fn add_all(&mut self, other: &Self, factor: f64) {
+        for (&owner, part) in &other.by {
+            self.add(Some(owner), part * factor);
         }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            workload: self.workload + other.workload,
-            others: self.others + other.others,
-            unknown: self.unknown + other.unknown,
-        }
+        self.unknown += other.unknown * factor;
     }
 }
 
 /// Who was on a GPU.
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    workload: bool,
-    others: bool,
+#[derive(Debug, Clone)]
+struct Seen<O> {
+    owners: BTreeSet<O>,
     unseen: bool,
 }
 
-impl Seen {
-    fn add(&mut self, whose: Whose) {
+impl<O: Copy + Ord> Seen<O> {
+    fn nobody() -> Self {
+        Self { owners: BTreeSet::new(), unseen: false }
+    }
+
+    fn add(&mut self, whose: Option<O>) {
         match whose {
-            Whose::Workload => self.workload = true,
-            Whose::Other => self.others = true,
-            Whose::Unseen => self.unseen = true,
+            Some(owner) => drop(self.owners.insert(owner)),
+            None => self.unseen = true,
         }
     }
 
-    fn and(self, other: Self) -> Self {
-        Self {
-            workload: self.workload || other.workload,
-            others: self.others || other.others,
-            unseen: self.unseen || other.unseen,
-        }
+    fn add_all(&mut self, other: &Self) {
+        self.owners.extend(&other.owners);
+        self.unseen |= other.unseen;
     }
 
     /// To whom everything goes where no time is told.
-    fn all(self) -> Parts {
-        let Self { workload, others, unseen } = self;
-        let mut parts = Parts::default();
-        match (workload, others, unseen) {
-            (false, false, false) => {}
-            (true, false, false) => parts.workload = 1.0,
-            (false, true, false) => parts.others = 1.0,
-            _ => parts.unknown = 1.0,
+    fn all(&self) -> Parts<O> {
+        let mut owners = self.owners.iter();
+        match (owners.next(), owners.next(), self.unseen) {
+            (None, _, false) => Parts::none(),
+            (Some(&alone), None, false) => {
+                Parts { by: BTreeMap::from([(alone, 1.0)]), unknown: 0.0 }
+            }
+            _ => Parts::unknown(),
         }
-        parts
     }
 }
 
@@ -199,9 +236,9 @@ enum By {
 }
 
 /// What the driver told of a GPU at one look.
-enum Told {
+enum Told<O> {
     /// Parts of the time since the last sample.
-    Times(Parts),
+    Times(Parts<O>),
     /// No sample since then.
     Nothing,
     /// It tells processes without their time.
@@ -210,9 +247,9 @@ enum Told {
     Refused,
 }
 
-impl GpuWindow {
+impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
     /// Takes the first readings; `who` says whose the processes are that are there already.
-    pub fn open(mut nvml: Nvml, clock: Clock<'_>, boot: BootClock, who: Who<'_>) -> Self {
+    pub fn open(mut nvml: Nvml, clock: Clock<'_>, boot: BootClock, who: Who<'_, O>) -> Self {
         let mut excluded = nvml.excluded().to_vec();
         let (mut gpus, mut known) = (Vec::new(), BTreeMap::new());
         for index in 0..nvml.domains().len() {
@@ -220,7 +257,7 @@ impl GpuWindow {
             let _ = nvml.processes(index);
             // Whoever is not named now is asked about when he is.
             for pid in nvml.holders(index).unwrap_or_default() {
-                known.insert(pid, who(pid));
+                known.extend(who(pid).map(|owner| (pid, owner)));
             }
             let reading = nvml.read(index);
             let Some(domain) = nvml.domains().get(index) else { continue };
@@ -239,13 +276,14 @@ impl GpuWindow {
                 bounds: nvml.integral(index).map(|integral| (integral.bound, integral.bound)),
                 read_at: now,
                 end: None,
-                sums: Parts::default(),
+                told: now,
+                sums: Parts::none(),
                 by_time: false,
                 by_process: false,
                 all: 0.0,
                 last: None,
-                ever: Seen::default(),
-                lately: Seen::default(),
+                ever: Seen::nobody(),
+                lately: Seen::nobody(),
             });
         }
         let power_only = gpus.iter().any(|gpu| gpu.bounds.is_some());
@@ -254,9 +292,9 @@ impl GpuWindow {
         Self { nvml, gpus, excluded, known, interval: INTERVAL_FIRST, slowest, due, boot }
     }
 
-    /// The workload's first process, whose GPU time may be told after it has ended.
-    pub fn expect(&mut self, pid: u32) {
-        self.known.insert(pid, Whose::Workload);
+    /// A process whose GPU time may be told after it has ended, before it was seen alive.
+    pub fn expect(&mut self, pid: u32, owner: O) {
+        self.known.insert(pid, owner);
     }
 
     /// When to look next.
@@ -265,7 +303,7 @@ impl GpuWindow {
     }
 
     /// Reads the counters and looks who is there.
-    pub fn sample(&mut self, clock: Clock<'_>, who: Who<'_>) {
+    pub fn sample(&mut self, clock: Clock<'_>, who: Who<'_, O>) {
         self.read(clock);
         self.look(who);
         self.interval = (self.interval * 2).min(self.slowest);
@@ -273,7 +311,7 @@ impl GpuWindow {
     }
 
     /// Ends the window now. What remains is to look on for a moment, in [`GpuWindow::close`].
-    pub fn end(&mut self, clock: Clock<'_>, who: Who<'_>) {
+    pub fn end(&mut self, clock: Clock<'_>, who: Who<'_, O>) {
         self.read(clock);
         for gpu in &mut self.gpus {
             gpu.accumulator.end_window();
@@ -289,50 +327,53 @@ impl GpuWindow {
         elapsed: Duration,
         clock: Clock<'_>,
         sleep: &mut dyn FnMut(Duration),
-        who: Who<'_>,
-    ) -> (Vec<GpuEnergy>, Vec<Excluded>) {
+        who: Who<'_, O>,
+    ) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
         let ended = clock();
-        let wants = |gpu: &Gpu| gpu.bounds.is_none() && gpu.accumulator.wants_more(true).is_some();
+        let wants =
+            |gpu: &Gpu<O>| gpu.bounds.is_none() && gpu.accumulator.wants_more(true).is_some();
         while self.gpus.iter().any(wants) && clock().saturating_duration_since(ended) < SETTLE_MAX {
             sleep(SETTLE_PAUSE);
             self.read(clock);
         }
         self.look(who);
-        let (mut measured, nvml) = (Vec::new(), self.nvml);
-        for mut gpu in self.gpus {
-            let Some(domain) = nvml.domains().get(gpu.index) else { continue };
-            let used = gpu.used();
-            let bound = gpu.bounds.map(|(start, end)| end.saturating_sub(start));
-            let Some(mut energy) = gpu.accumulator.close(elapsed) else {
-                self.excluded.push(exclude(domain, Exclusion::Stuck));
-                continue;
-            };
-            if let Some(bound) = bound {
-                let filled = energy.gaps.iter().any(|gap| !gap.bridged);
-                let high = if filled { energy.high } else { energy.energy };
-                energy.low = energy.energy.saturating_sub(bound);
-                energy.high = high + bound;
-                energy.estimated = true;
-            }
-            let domain = Domain {
-                name: domain.name.clone(),
-                kind: Kind::Gpu,
-                zone: domain.source.clone(),
-                backend: nvml.name(),
-                ceiling: domain.ceiling,
-                energy,
-            };
-            measured.push(GpuEnergy { domain, used });
-        }
-        (measured, self.excluded)
+        self.report(|accumulator| accumulator.close(elapsed))
     }
 
-    /// Who used each GPU, by name, for whom the energy was measured by another.
-    pub fn uses(mut self, who: Who<'_>) -> BTreeMap<String, GpuUse> {
+    /// Ends the window now, without looking on, and begins the next one.
+    pub fn cut(&mut self, clock: Clock<'_>, who: Who<'_, O>) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
+        self.read(clock);
         self.look(who);
-        let name = |gpu: &Gpu| Some(self.nvml.domains().get(gpu.index)?.name.clone());
-        let gpus = self.gpus.iter_mut();
-        gpus.filter_map(|gpu| Some((name(gpu)?, gpu.used()))).collect()
+        let report = self.report(Accumulator::cut);
+        let gpus = &self.gpus;
+        self.known.retain(|_, owner| gpus.iter().any(|gpu| gpu.ever.owners.contains(owner)));
+        report
+    }
+
+    fn report(
+        &mut self,
+        energy: impl Fn(&mut Accumulator) -> Option<DomainEnergy>,
+    ) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
+        let (mut measured, mut excluded) = (Vec::new(), self.excluded.clone());
+        for gpu in &mut self.gpus {
+            let Some(domain) = self.nvml.domains().get(gpu.index) else { continue };
+            let used = gpu.take_used();
+            let energy = energy(&mut gpu.accumulator).map(|energy| gpu.bounded(energy));
+            if energy.is_none() {
+                excluded.push(exclude(domain, Exclusion::Stuck));
+            }
+            let name = domain.name.clone();
+            let domain = energy.map(|energy| Domain {
+                name: name.clone(),
+                kind: Kind::Gpu,
+                zone: domain.source.clone(),
+                backend: self.nvml.name(),
+                ceiling: domain.ceiling,
+                energy,
+            });
+            measured.push(GpuEnergy { name, domain, used });
+        }
+        (measured, excluded)
     }
 
     fn read(&mut self, clock: Clock<'_>) {
@@ -350,18 +391,15 @@ impl GpuWindow {
     }
 
     /// Gives the energy since the last look to those who used the GPU.
-    fn look(&mut self, who: Who<'_>) {
+    fn look(&mut self, who: Who<'_, O>) {
         let Self { nvml, gpus, known, .. } = self;
         let mut whose = |pid: u32| {
-            let now = who(pid);
-            if now == Whose::Unseen {
-                return known.get(&pid).copied().unwrap_or(Whose::Unseen);
-            }
+            let Some(now) = who(pid) else { return known.get(&pid).copied() };
             known.insert(pid, now);
-            now
+            Some(now)
         };
         for gpu in gpus {
-            let mut now = Seen::default();
+            let mut now = Seen::nobody();
             match nvml.holders(gpu.index) {
                 Ok(holders) => {
                     for pid in BTreeSet::from_iter(holders) {
@@ -372,16 +410,16 @@ impl GpuWindow {
                 Err(_) => now.unseen = true,
             }
             let told = told(nvml.processes(gpu.index), &mut whose, &mut now);
-            gpu.give(&told, now);
+            gpu.give(told, now);
         }
     }
 }
 
-fn told(
+fn told<O: Copy + Ord>(
     processes: Result<Vec<(u32, Share)>, ReadFault>,
-    whose: &mut dyn FnMut(u32) -> Whose,
-    now: &mut Seen,
-) -> Told {
+    whose: &mut dyn FnMut(u32) -> Option<O>,
+    now: &mut Seen<O>,
+) -> Told<O> {
     let Ok(processes) = processes else { return Told::Refused };
     let mut times = None;
     let mut names = false;
@@ -389,7 +427,7 @@ fn told(
         let whose = whose(pid);
         now.add(whose);
         match share {
-            Share::OfTime(part) => times.get_or_insert_with(Parts::default).add(whose, part),
+            Share::OfTime(part) => times.get_or_insert_with(Parts::none).add(whose, part),
             Share::Unknown => names = true,
         }
     }
@@ -400,58 +438,74 @@ fn told(
     }
 }
 
-impl Gpu {
+impl<O: Copy + Ord> Gpu<O> {
     /// Gives what has passed since energy was last given, if what was told allows it.
-    fn give(&mut self, told: &Told, now: Seen) {
-        self.ever = self.ever.and(now);
-        let meanwhile = self.lately.and(now);
+    fn give(&mut self, told: Told<O>, now: Seen<O>) {
+        for &owner in &now.owners {
+            self.sums.add(Some(owner), 0.0);
+        }
+        self.ever.add_all(&now);
+        self.lately.add_all(&now);
+        let silent = self.until().1.saturating_duration_since(self.told);
         let (parts, by) = match told {
-            Told::Times(parts) => (*parts, By::Time),
-            Told::Names => (meanwhile.all(), By::Process),
-            Told::Refused => (Parts { unknown: 1.0, ..Parts::default() }, By::Nothing),
-            Told::Nothing if self.open().1 < SAMPLED_WITHIN => {
-                self.lately = meanwhile;
-                return;
-            }
-            Told::Nothing => (Parts::default(), By::Nothing),
+            Told::Times(parts) => (parts, By::Time),
+            Told::Names => (self.lately.all(), By::Process),
+            Told::Refused => (Parts::unknown(), By::Nothing),
+            Told::Nothing if silent < SAMPLED_WITHIN => return,
+            Told::Nothing => (Parts::none(), By::Nothing),
         };
-        self.settle(parts, by);
+        self.settle(&parts, by);
+        self.told = self.given.1;
         self.last = Some((parts, by));
         self.lately = now;
-    }
-
-    /// Energy and time that were not given yet, up to the end of the window.
-    fn open(&self) -> (Microjoules, Duration) {
-        let (total, at) = self.until();
-        (total.saturating_sub(self.given.0), at.saturating_duration_since(self.given.1))
     }
 
     fn until(&self) -> (Microjoules, Instant) {
         self.end.unwrap_or((self.accumulator.total(), self.read_at))
     }
 
-    fn settle(&mut self, parts: Parts, by: By) {
-        let (energy, time) = self.open();
-        let weight = weight(energy, time);
-        self.sums = self.sums.plus(parts.times(weight));
+    /// Gives the energy that was not given yet, up to the end of the window.
+    fn settle(&mut self, parts: &Parts<O>, by: By) {
+        let (total, at) = self.until();
+        let time = at.saturating_duration_since(self.given.1);
+        let weight = weight(total.saturating_sub(self.given.0), time);
+        self.sums.add_all(parts, weight);
         if weight > 0.0 {
             self.by_time |= by == By::Time;
-            self.by_process |= by == By::Process && parts.workload + parts.others > 0.0;
+            self.by_process |= by == By::Process && !parts.by.is_empty();
         }
         self.all += weight;
-        self.given = self.until();
+        self.given = (total, at);
     }
 
-    /// Who used it, when everything was told that will be.
-    fn used(&mut self) -> GpuUse {
-        let (parts, by) = self.last.unwrap_or((self.ever.all(), By::Process));
-        self.settle(parts, by);
-        if self.all <= 0.0 {
-            return GpuUse::UNKNOWN;
-        }
-        let Parts { workload, others, unknown } = self.sums.times(1.0 / self.all);
+    /// Who used it up to the end of the window, when everything was told that will be.
+    fn take_used(&mut self) -> Used<O> {
+        let (parts, by) = self.last.clone().unwrap_or_else(|| (self.ever.all(), By::Process));
+        self.settle(&parts, by);
+        self.ever = self.lately.clone();
+        let (sums, all) = (std::mem::replace(&mut self.sums, Parts::none()), self.all);
         let (by_time, by_process) = (self.by_time, self.by_process);
-        GpuUse { workload, others, unknown, by_time, by_process }
+        (self.all, self.by_time, self.by_process) = (0.0, false, false);
+        if all <= 0.0 {
+            return Used::unknown();
+        }
+        let mut used = Parts::none();
+        used.add_all(&sums, 1.0 / all);
+        Used { parts: used.by, unknown: used.unknown, by_time, by_process }
+    }
+
+    /// The energy with what an integral of powers leaves open.
+    fn bounded(&mut self, mut energy: DomainEnergy) -> DomainEnergy {
+        if let Some((start, end)) = &mut self.bounds {
+            let bound = end.saturating_sub(*start);
+            *start = *end;
+            let filled = energy.gaps.iter().any(|gap| !gap.bridged);
+            let high = if filled { energy.high } else { energy.energy };
+            energy.low = energy.energy.saturating_sub(bound);
+            energy.high = high + bound;
+            energy.estimated = true;
+        }
+        energy
     }
 }
 
@@ -459,7 +513,7 @@ fn exclude(domain: &sensor::Domain, reason: Exclusion) -> Excluded {
     Excluded { name: domain.name.clone(), id: domain.source.clone(), reason }
 }
 
-impl fmt::Debug for GpuWindow {
+impl<O> fmt::Debug for GpuWindow<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GpuWindow").field("nvml", &self.nvml).finish_non_exhaustive()
     }

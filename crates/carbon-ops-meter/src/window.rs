@@ -29,12 +29,18 @@ const INTERVAL_FIRST: Duration = Duration::from_micros(500);
 /// An instant at which to look again.
 type Clock<'a> = &'a dyn Fn() -> Instant;
 
-/// A window that is being measured.
+/// The first reading of a window that follows another: counters step about once in a ms, so that each
+/// has by then.
+const INTERVAL_NEXT: Duration = Duration::from_millis(2);
+
+/// A window that is being measured, or one after the other.
 #[derive(Debug)]
 pub struct Window {
     zones: Vec<(Zone, Accumulator)>,
     excluded: Vec<Excluded>,
     interval: Duration,
+    /// Windows that follow others need no more readings than what makes their start sharp.
+    is_next: bool,
     regular: Duration,
     due: Instant,
     boot: BootClock,
@@ -123,6 +129,7 @@ impl Window {
             zones: Vec::new(),
             excluded: topology.excluded,
             interval: INTERVAL_FIRST,
+            is_next: false,
             regular: INTERVAL_MAX,
             due: opened + INTERVAL_FIRST,
             boot,
@@ -152,8 +159,26 @@ impl Window {
     /// Reads all counters.
     pub fn sample(&mut self, clock: Clock<'_>) {
         self.read(clock);
-        self.interval = (self.interval * 2).min(self.regular);
+        let sharp = self.is_next && self.zones.iter().all(|(_, zone)| zone.has_stepped());
+        self.interval = if sharp { self.regular } else { (self.interval * 2).min(self.regular) };
         self.due = clock() + self.interval;
+    }
+
+    /// Ends the window now, and begins the next one, of which this is the first reading. Nothing is waited
+    /// for, so that the ends are less sharp than those of [`Window::close`]. `elapsed` is the length of
+    /// the window by the caller's clock.
+    ///
+    /// # Errors
+    /// The excluded zones, when no package counter has ever moved: then nothing was measured.
+    pub fn cut(&mut self, elapsed: Duration, clock: Clock<'_>) -> Result<Counted, Vec<Excluded>> {
+        self.read(clock);
+        self.drop_mirrors();
+        let cut: Vec<_> = self.zones.iter_mut().map(|(_, accumulator)| accumulator.cut()).collect();
+        let zones = self.zones.iter().map(|(zone, _)| zone);
+        let counted = counted(zones.zip(cut), self.excluded.clone(), elapsed);
+        (self.is_next, self.interval) = (true, INTERVAL_NEXT.min(self.regular));
+        self.due = clock() + self.interval;
+        counted
     }
 
     /// Ends the window now. What remains is to look on for a moment, in [`Window::close`].
@@ -177,29 +202,9 @@ impl Window {
     ) -> Result<Counted, Vec<Excluded>> {
         self.settle(clock(), clock, sleep);
         self.drop_mirrors();
-        let mut domains = Vec::new();
-        for (zone, accumulator) in self.zones {
-            match accumulator.close(elapsed) {
-                Some(energy) => domains.push(Domain {
-                    name: zone.domain.name,
-                    kind: zone.domain.kind,
-                    zone: zone.domain.source,
-                    backend: "sysfs",
-                    ceiling: zone.domain.ceiling,
-                    energy,
-                }),
-                None => self.excluded.push(exclude(&zone, Exclusion::Stuck)),
-            }
-        }
-        if domains.iter().any(|domain| domain.kind == Kind::Package) {
-            return Ok(Counted { domains, excluded: self.excluded, elapsed });
-        }
-        self.excluded.extend(domains.into_iter().map(|domain| Excluded {
-            name: domain.name,
-            id: domain.zone,
-            reason: Exclusion::WithoutPackage,
-        }));
-        Err(self.excluded)
+        let (zones, energies): (Vec<_>, Vec<_>) =
+            self.zones.into_iter().map(|(zone, mut last)| (zone, last.close(elapsed))).unzip();
+        counted(zones.iter().zip(energies), self.excluded, elapsed)
     }
 
     fn start(&mut self, mut zone: Zone, clock: Clock<'_>) {
@@ -251,6 +256,37 @@ impl Window {
             self.excluded.push(exclude(&zone, Exclusion::MirroredDie));
         }
     }
+}
+
+/// What the zones of a window have measured, and which of them have not.
+fn counted<'z>(
+    zones: impl Iterator<Item = (&'z Zone, Option<DomainEnergy>)>,
+    mut excluded: Vec<Excluded>,
+    elapsed: Duration,
+) -> Result<Counted, Vec<Excluded>> {
+    let mut domains = Vec::new();
+    for (zone, energy) in zones {
+        match energy {
+            Some(energy) => domains.push(Domain {
+                name: zone.domain.name.clone(),
+                kind: zone.domain.kind,
+                zone: zone.domain.source.clone(),
+                backend: "sysfs",
+                ceiling: zone.domain.ceiling,
+                energy,
+            }),
+            None => excluded.push(exclude(zone, Exclusion::Stuck)),
+        }
+    }
+    if domains.iter().any(|domain| domain.kind == Kind::Package) {
+        return Ok(Counted { domains, excluded, elapsed });
+    }
+    excluded.extend(domains.into_iter().map(|domain| Excluded {
+        name: domain.name,
+        id: domain.zone,
+        reason: Exclusion::WithoutPackage,
+    }));
+    Err(excluded)
 }
 
 /// Share of the domains' time in a window of length `elapsed` that their counters covered, 0 to 1.

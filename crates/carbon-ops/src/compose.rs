@@ -106,23 +106,13 @@ pub fn measured(
     model: &PowerModel,
 ) -> Result<Measured> {
     let shares = measurement.shares();
-    #[expect(clippy::cast_precision_loss, reason = "below 2^53 µJ: 2,500 kWh")]
-    let kilowatt_hours = round9(shares.workload.as_microjoules() as f64 / 3.6e12);
-    let mean = Distribution::Point { mean: kilowatt_hours };
-    let mut inputs = vec![Input::new("energy", mean, "measured")];
-    inputs.extend(energy_inputs(measurement, host, model));
     let mut notes = measurement.notes.clone();
     notes.extend(host.id_from_name.then_some(Note::HostIdFromName));
-    let counted = matches!(measurement.source, Source::Counted(_));
     Ok(Measured {
         span: span(measurement)?,
         measurement: record::Measurement {
             allocation_ratio: Some(round9(measurement.attribution.ratio)),
-            attribution_mode: match (counted, measurement.governed) {
-                (true, true) => AttributionMode::GovernorCpuTime,
-                (true, false) => AttributionMode::CpuTime,
-                (false, _) => AttributionMode::MonitorOnly,
-            },
+            attribution_mode: attribution_mode(measurement),
             boot_id: host.boot_id.clone(),
             coverage_pct: round9(100.0 * coverage(measurement)),
             cpu: Some(Cpu {
@@ -152,7 +142,7 @@ pub fn measured(
                 signal: outcome.signal.map(u64::from),
             }),
         },
-        inputs,
+        inputs: inputs(measurement, host, model),
         notes,
         quality: quality(measurement, model),
         host_id: host.id.clone(),
@@ -161,9 +151,28 @@ pub fn measured(
     })
 }
 
+/// How the workload's share was found.
+pub(crate) fn attribution_mode(measurement: &Measurement) -> AttributionMode {
+    match (&measurement.source, measurement.governed) {
+        (Source::Counted(_), true) => AttributionMode::GovernorCpuTime,
+        (Source::Counted(_), false) => AttributionMode::CpuTime,
+        (Source::Modelled(_), _) => AttributionMode::MonitorOnly,
+    }
+}
+
+/// The workload's energy, and what is not known of it.
+pub(crate) fn inputs(measurement: &Measurement, host: &Host, model: &PowerModel) -> Vec<Input> {
+    #[expect(clippy::cast_precision_loss, reason = "below 2^53 µJ: 2,500 kWh")]
+    let kilowatt_hours = round9(measurement.shares().workload.as_microjoules() as f64 / 3.6e12);
+    let mean = Distribution::Point { mean: kilowatt_hours };
+    let mut inputs = vec![Input::new("energy", mean, "measured")];
+    inputs.extend(energy_inputs(measurement, host, model));
+    inputs
+}
+
 /// The window by the wall clock; where that was set back meanwhile, of the length that the monotonic one
 /// tells.
-fn span(measurement: &Measurement) -> Result<Interval> {
+pub(crate) fn span(measurement: &Measurement) -> Result<Interval> {
     let start = measurement.start_ts;
     Interval::new(start, measurement.end_ts).or_else(|_| {
         // A microsecond is the least that a record can tell.
@@ -178,7 +187,11 @@ fn energy_inputs(measurement: &Measurement, host: &Host, model: &PowerModel) -> 
     let weight = weight(measurement, measurement.attribution.shares.workload);
     let mut inputs = match &measurement.source {
         Source::Counted(counted) => counted_inputs(counted, measurement, host, model, weight),
-        Source::Modelled(modelled) => vec![model_input(modelled, model, weight)],
+        Source::Modelled(modelled) => {
+            // Of the whole host, idling is a part.
+            let cv = if measurement.is_whole { modelled.host_cv } else { modelled.cv };
+            vec![model_input(modelled, model, cv * weight)]
+        }
     };
     inputs.extend(gpu_inputs(measurement, host));
     inputs
@@ -220,8 +233,10 @@ fn counted_inputs(
         let key = format!("idle:{}", host.id);
         inputs.push(factor("idle", attribution.idle_cv * weight, source).shared(key).opposed());
     }
-    let share = share_cv(measurement) * weight;
-    inputs.push(factor("attribution", share, "prior: share by CPU time"));
+    if !measurement.is_whole {
+        let share = share_cv(measurement) * weight;
+        inputs.push(factor("attribution", share, "prior: share by CPU time"));
+    }
     // Any energy between the bounds is possible: a rectangular distribution (GUM 4.3.7).
     let (low, high) = counted.bounds();
     let width = high.saturating_sub(low);
@@ -275,9 +290,11 @@ fn gpu_inputs(measurement: &Measurement, host: &Host) -> Vec<Input> {
         }
         let weight = weight(measurement, gpu.shares.workload);
         inputs.push(meter_input(&gpu.domain, host, 0.0, weight));
-        let by = if gpu.used.by_process { "processes seen" } else { "GPU time" };
-        let source = format!("prior: share of {name} by {by}, {part} of {whole} µJ");
-        inputs.push(factor("gpu_attribution", gpu_share_cv(gpu.used) * weight, source));
+        if !measurement.is_whole {
+            let by = if gpu.used.by_process { "processes seen" } else { "GPU time" };
+            let source = format!("prior: share of {name} by {by}, {part} of {whole} µJ");
+            inputs.push(factor("gpu_attribution", gpu_share_cv(gpu.used) * weight, source));
+        }
         let width = energy.high.saturating_sub(energy.low);
         let width = width.as_joules() / gpu.shares.host.as_joules().max(1e-9);
         ends = ends.hypot(width / 12f64.sqrt() * weight);
@@ -312,8 +329,7 @@ fn share_cv(measurement: &Measurement) -> f64 {
     rule.hypot(ticks).max(SHARE_CV_MIN)
 }
 
-fn model_input(modelled: &Modelled, model: &PowerModel, weight: f64) -> Input {
-    let cv = modelled.cv * weight;
+fn model_input(modelled: &Modelled, model: &PowerModel, cv: f64) -> Input {
     let source = format!("range of {} published figures, table:{TABLE}", modelled.estimates.len());
     let of = model.family.as_deref().unwrap_or(&model.cpu);
     let of = if of.is_empty() { "unknown" } else { of };
@@ -388,7 +404,7 @@ fn excluded(measurement: &Measurement) -> Vec<record::Excluded> {
         .collect()
 }
 
-fn gaps(measurement: &Measurement) -> Vec<Gap> {
+pub(crate) fn gaps(measurement: &Measurement) -> Vec<Gap> {
     let of_domain = |domain: &counted::Domain| {
         let name = domain.name.clone();
         let gap = move |gap: &carbon_ops_meter::accumulator::Gap| Gap {
@@ -423,7 +439,7 @@ fn model_used(source: &Source, model: &PowerModel) -> Option<Model> {
 }
 
 /// What stands behind the energy; how well the share is known is for the notes.
-fn quality(measurement: &Measurement, model: &PowerModel) -> Quality {
+pub(crate) fn quality(measurement: &Measurement, model: &PowerModel) -> Quality {
     let gpus_measured = !measurement.gpus.iter().any(|gpu| gpu.domain.energy.estimated)
         && !measurement.excluded.iter().any(|zone| zone.reason.loses_energy());
     match &measurement.source {

@@ -17,6 +17,7 @@ use carbon_ops_meter::sensor::Availability;
 use carbon_ops_meter::sensor::nvml::{LIBRARY, Nvml};
 use carbon_ops_meter::window::Domain;
 use carbon_ops_record::{Sensor, SensorStatus};
+use carbon_ops_units::Microjoules;
 
 use crate::env::Env;
 
@@ -64,6 +65,18 @@ impl Gpu {
         let shares = split_gpu(domain.energy.energy, used);
         Self { domain, used, shares }
     }
+
+    /// A GPU all of whose energy is one workload's, idle or not.
+    pub(crate) fn whole(domain: Domain, used: GpuUse) -> Self {
+        let (host, nothing) = (domain.energy.energy, Microjoules::ZERO);
+        let shares = Shares { host, workload: host, others: nothing, idle: nothing };
+        Self { domain, used, shares }
+    }
+
+    /// The same energy, shared otherwise.
+    pub(crate) fn give(&mut self, used: GpuUse) {
+        (self.used, self.shares) = (used, split_gpu(self.domain.energy.energy, used));
+    }
 }
 
 impl Gpus {
@@ -93,16 +106,13 @@ fn is_installed(library: &Path) -> bool {
 
 /// Whose a process is: the workload's when it descends from us, who adopt a command's orphans, or is us,
 /// where the workload is work of our own.
-pub fn whose(host: &HostRoot, pid: u32) -> Whose {
+pub fn whose(host: &HostRoot, pid: u32) -> Option<Whose> {
     if pid == std::process::id() {
-        return Whose::Workload;
+        return Some(Whose::Workload);
     }
     let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
-    match i32::try_from(pid).ok().and_then(|pid| descends(host, pid, ourselves)) {
-        Some(true) => Whose::Workload,
-        Some(false) => Whose::Other,
-        None => Whose::Unseen,
-    }
+    let is_ours = i32::try_from(pid).ok().and_then(|pid| descends(host, pid, ourselves))?;
+    Some(if is_ours { Whose::Workload } else { Whose::Other })
 }
 
 #[cfg(test)]

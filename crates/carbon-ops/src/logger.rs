@@ -23,13 +23,12 @@ use carbon_ops_units::{Microjoules, Watts};
 use crate::compose::{self, Measured, Program};
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::gpus::{Gpus, NvmlLibrary};
+use crate::gpus::{Gpus, NvmlLibrary, whose};
 use crate::host::Host;
 use crate::measure::{AskGovernor, Measurement, Session};
 use crate::settings::Settings;
 use crate::supervise::{NotStarted, Outcome, process_cpu_time, reaped_cpu_time};
 use crate::unsafe_calls::wait_with_cpu_time;
-use crate::watch::totals::Meter;
 use crate::watch::{By, Options, Sample, Sort, Watch, What};
 
 pub mod idle;
@@ -201,22 +200,21 @@ impl EnergyLogger {
             if now >= end || watch.has_ended() {
                 return Ok(watch.sample(0, now < end)?.0);
             }
-            let due = watch.meter().due().map_or(end, |due| due.min(end));
+            let due = watch.poll().map_or(end, |due| due.min(end));
             std::thread::sleep(due.min(now + NOTICED_WITHIN).saturating_duration_since(now));
-            watch.meter().poll();
         }
     }
 
     /// Begins to watch, sample by sample, at a pace of the caller's own. See [`Watch::sample`]; between
-    /// samples further apart than [`Meter::due`] asks for, poll the meter.
+    /// samples, call [`Watch::poll`] when it says.
     ///
     /// # Errors
     /// When there is no such process, cgroup or unit.
     pub fn watch(&self, options: &Options) -> Result<Watch> {
         let LoggerSettings { host, governor, nvml, .. } = &self.settings;
         let gpus = Gpus::find(host, nvml.as_ref());
-        let meter = Meter::open(host, self.model.clone(), governor.as_ref(), gpus);
-        Ok(Watch::open(options, host.clone(), &self.env, meter)?)
+        let (env, model) = (&self.env, self.model.clone());
+        Ok(Watch::open(options, host.clone(), env, governor.as_ref(), gpus, model)?)
     }
 
     /// Takes one sample of the host since the one before: energy, processors, memory, and the processes that
@@ -317,7 +315,7 @@ impl Sampler {
         let (env, model) = (logger.env.clone(), logger.model.clone());
         let sample = move || {
             let gpus = Gpus::find(&host, nvml.as_ref());
-            let mut session = Session::open(host, &env, governor.as_ref(), gpus);
+            let mut session = Session::open(host, &env, governor.as_ref(), gpus, whose);
             let _ = open.send(());
             loop {
                 let tell = match session.tick() {
@@ -325,7 +323,10 @@ impl Sampler {
                     Some(due) => ended.recv_timeout(due.saturating_duration_since(Instant::now())),
                 };
                 match tell {
-                    Ok(tell) => return Some(session.close(tell, &model)),
+                    Ok(tell) => {
+                        let (readings, outcome) = session.close(tell);
+                        return Some((Measurement::of(readings, outcome, &model), outcome));
+                    }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return None,
                 }

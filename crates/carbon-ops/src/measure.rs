@@ -6,6 +6,7 @@
 //! alone tells whose processes used them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,17 +15,17 @@ use carbon_ops_meter::attribution::{Attribution, CpuUse, GpuUse, Idle, IdleRule,
 use carbon_ops_meter::client::{ClientError, Governor};
 use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::governed::GovernedWindow;
-use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow};
+use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow, Used, Whose};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
 use carbon_ops_meter::sensor::{Availability, Excluded, Kind, msr};
 use carbon_ops_meter::window::{Counted, Domain, Window};
 use carbon_ops_record::{Note, Sensor, SensorStatus};
-use carbon_ops_units::Microjoules;
+use carbon_ops_units::{Microjoules, Watts};
 use jiff::Timestamp;
 
 use crate::env::Env;
-use crate::gpus::{Gpu, Gpus, whose};
+use crate::gpus::{Gpu, Gpus};
 use crate::settings::Settings;
 use crate::supervise::Outcome;
 
@@ -52,29 +53,92 @@ impl AskGovernor {
     }
 }
 
-/// A measurement that is under way.
+/// The sensors of a host over one window, or over windows that follow each other. `O` tells apart who uses
+/// GPUs.
 #[derive(Debug)]
-pub struct Session {
+pub struct Session<O = Whose> {
     host: HostRoot,
     ticks_per_second: u32,
     sensors: Vec<Sensor>,
+    /// Zones that were seen where there is no window.
     excluded: Vec<Excluded>,
-    busy: Option<Busy>,
-    start_ts: Timestamp,
-    started: Instant,
+    start: End,
     window: Option<Measuring>,
-    gpus: Option<GpuWindow>,
+    gpus: Option<GpuWindow<O>>,
+    whose: Owner<O>,
     /// What became of NVIDIA's library.
     nvml: Option<Sensor>,
     /// It was not the system's own.
     simulated_gpus: bool,
 }
 
+/// Whose a process is, on a host.
+type Owner<O> = fn(&HostRoot, u32) -> Option<O>;
+
+/// One end of a window.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    busy: Option<Busy>,
+    wall: Timestamp,
+    at: Instant,
+}
+
+impl End {
+    fn now(host: &HostRoot, ticks_per_second: u32) -> Self {
+        let busy = Busy::read(host, ticks_per_second);
+        Self { busy, wall: Env::now(), at: Instant::now() }
+    }
+}
+
 /// A window over one of the two kinds of totals.
 #[derive(Debug)]
-enum Measuring {
+pub(crate) enum Measuring {
     Governed(Box<GovernedWindow>),
     Counters(Window),
+}
+
+/// What the sensors tell of a window.
+#[derive(Debug)]
+pub struct Readings<O = Whose> {
+    /// Begin by the wall clock.
+    pub start_ts: Timestamp,
+    /// End by the wall clock.
+    pub end_ts: Timestamp,
+    /// Length by the monotonic clock.
+    pub elapsed: Duration,
+    /// Busy time of all processors, and what of it were interrupts; `None` where the kernel does not tell.
+    pub busy: Option<(Duration, Duration)>,
+    /// Processors that are online, where the kernel tells.
+    pub cpus: Option<u32>,
+    /// One tick of the busy time's clock.
+    pub tick: Duration,
+    /// Processors and memory, where a counter moved.
+    pub counted: Option<Counted>,
+    /// GPUs, and who used them.
+    pub gpus: Vec<(Domain, Used<O>)>,
+    /// What was tried for processors and memory, and what became of it.
+    pub sensors: Vec<Sensor>,
+    /// The same of GPUs, where there was something to find.
+    pub gpu_sensor: Option<Sensor>,
+    /// Zones that were not counted, with the reason.
+    pub excluded: Vec<Excluded>,
+    /// The energy was invented or another machine's.
+    pub simulated: bool,
+    /// The processor is known to blur its counters.
+    pub filtered: bool,
+    /// The totals were the governor's.
+    pub governed: bool,
+}
+
+/// Energy of processors and memory, and what it is shared by.
+#[derive(Debug)]
+pub struct HostEnergy {
+    /// Where it comes from.
+    pub source: Source,
+    /// What of it is idle.
+    pub idle: Idle,
+    /// Power that it cannot exceed, when known.
+    pub most: Option<Watts>,
 }
 
 /// A measurement that is done.
@@ -108,6 +172,8 @@ pub struct Measurement {
     pub simulated: bool,
     /// The totals were the governor's.
     pub governed: bool,
+    /// The workload is all of the host, of which nothing had to be shared.
+    pub(crate) is_whole: bool,
 }
 
 /// What the energy comes from.
@@ -120,7 +186,8 @@ pub enum Source {
 }
 
 impl Source {
-    fn host(&self) -> Microjoules {
+    /// Energy of processors and memory.
+    pub fn host(&self) -> Microjoules {
         match self {
             Self::Counted(counted) => counted.host(),
             Self::Modelled(modelled) => modelled.cpu + modelled.memory,
@@ -129,6 +196,14 @@ impl Source {
 }
 
 impl Measuring {
+    /// `governor` or `sysfs`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Counters(_) => "sysfs",
+            Self::Governed(_) => "governor",
+        }
+    }
+
     fn end(&mut self) -> Result<(), ClientError> {
         match self {
             Self::Counters(window) => {
@@ -151,6 +226,17 @@ impl Measuring {
         match self {
             Self::Counters(_) => is_filtered(host),
             Self::Governed(window) => window.is_filtered(),
+        }
+    }
+
+    pub(crate) fn cut(
+        &mut self,
+        elapsed: Duration,
+        clock: &dyn Fn() -> Instant,
+    ) -> Result<Counted, Vec<Excluded>> {
+        match self {
+            Self::Counters(window) => window.cut(elapsed, clock),
+            Self::Governed(window) => window.cut(Env::monotonic()),
         }
     }
 
@@ -215,38 +301,50 @@ fn notes_of_outcome(outcome: Outcome) -> [(Note, bool); 3] {
 }
 
 impl Session {
+    /// The command runs as this process.
+    pub fn started(&mut self, pid: u32) {
+        if let Some(gpus) = &mut self.gpus {
+            gpus.expect(pid, Whose::Workload);
+        }
+    }
+}
+
+impl<O: Copy + Ord + fmt::Debug> Session<O> {
     /// Takes the first readings. What is read is the machine of `host`.
-    pub fn open(host: HostRoot, env: &Env, ask: Option<&AskGovernor>, gpus: Gpus) -> Self {
+    pub fn open(
+        host: HostRoot,
+        env: &Env,
+        ask: Option<&AskGovernor>,
+        gpus: Gpus,
+        whose: Owner<O>,
+    ) -> Self {
         let ticks_per_second = env.ticks_per_second;
         let Gpus { nvml, sensor, simulated } = gpus;
         // First, since this takes longest, and the others' windows are the shorter for it.
         let gpus = nvml.map(|nvml| {
-            GpuWindow::open(nvml, &Instant::now, Env::boot_time, &mut |pid| whose(&host, pid))
+            let who = &mut |pid| whose(&host, pid);
+            GpuWindow::open(nvml, &Instant::now, Env::boot_time, who)
         });
-        let busy = Busy::read(&host, ticks_per_second);
-        let (window, excluded, sensors) = open_window(&host, ask);
+        let (window, excluded, sensors) = open_window(&host, ask, &Instant::now);
         // The window starts after the last of its first readings: what came before is not in it.
-        let (start_ts, started) = (Env::now(), Instant::now());
+        let start = End::now(&host, ticks_per_second);
         Self {
             host,
             ticks_per_second,
             sensors,
             excluded,
-            busy,
-            start_ts,
-            started,
+            start,
             window,
             gpus,
+            whose,
             nvml: sensor,
             simulated_gpus: simulated,
         }
     }
 
-    /// The command runs as this process.
-    pub fn started(&mut self, pid: u32) {
-        if let Some(gpus) = &mut self.gpus {
-            gpus.expect(pid);
-        }
+    /// When the window began.
+    pub fn begun(&self) -> Instant {
+        self.start.at
     }
 
     /// Reads the counters; says when to come again. `None`: never.
@@ -254,7 +352,7 @@ impl Session {
         let due = self.tick_window();
         let Some(gpus) = &mut self.gpus else { return due };
         if gpus.due() <= Instant::now() {
-            gpus.sample(&Instant::now, &mut |pid| whose(&self.host, pid));
+            gpus.sample(&Instant::now, &mut |pid| (self.whose)(&self.host, pid));
         }
         Some(due.map_or(gpus.due(), |due| due.min(gpus.due())))
     }
@@ -277,174 +375,256 @@ impl Session {
         }
     }
 
-    /// Ends the measurement of the workload that `outcome` tells of.
-    pub fn close(
-        mut self,
-        outcome: impl FnOnce() -> Outcome,
-        model: &PowerModel,
-    ) -> (Measurement, Outcome) {
+    /// Begins the window anew, and forgets the one before.
+    pub fn restart(&mut self) {
+        self.cut();
+        if let Some(Measuring::Governed(window)) = &mut self.window {
+            window.restart(Env::monotonic());
+        }
+    }
+
+    /// What the sensors tell up to now; the next window begins here. Nothing is waited for.
+    pub fn cut(&mut self) -> Readings<O> {
+        let end = End::now(&self.host, self.ticks_per_second);
+        let elapsed = end.at.saturating_duration_since(self.start.at);
+        let counted = self.window.as_mut().map(|window| window.cut(elapsed, &Instant::now));
+        let mut readings = self.about(end, self.window.as_ref());
+        readings.add_counted(counted, self.excluded.clone(), None);
+        let who = &mut |pid| (self.whose)(&self.host, pid);
+        let gpus = self.gpus.as_mut().map(|gpus| gpus.cut(&Instant::now, who));
+        readings.add_gpus(gpus);
+        self.start = End { busy: end.busy.or(self.start.busy), ..end };
+        readings
+    }
+
+    /// Ends the measurement, of the workload that `outcome` tells of, and looks on until the ends are
+    /// sharp.
+    pub fn close<T>(mut self, outcome: impl FnOnce() -> T) -> (Readings<O>, T) {
         // Everything that tells of the window is read here, before looking on for the counters' next
         // step: what runs on meanwhile is not part of it.
-        let busy_end = Busy::read(&self.host, self.ticks_per_second);
-        let (end_ts, ended) = (Env::now(), Instant::now());
-        let elapsed = ended.saturating_duration_since(self.started);
-        let ended_well = self.window.as_mut().map_or(Ok(()), Measuring::end);
+        let end = End::now(&self.host, self.ticks_per_second);
+        let elapsed = end.at.saturating_duration_since(self.start.at);
+        let failed = self.window.as_mut().and_then(|window| window.end().err());
         let outcome = outcome();
+        let who = &mut |pid| (self.whose)(&self.host, pid);
         if let Some(gpus) = &mut self.gpus {
-            gpus.end(&Instant::now, &mut |pid| whose(&self.host, pid));
+            gpus.end(&Instant::now, who);
         }
         let window = self.window.take();
-        let governed = matches!(window, Some(Measuring::Governed(_)));
-        let simulated = self.host.is_simulated()
-            || self.simulated_gpus
-            || window.as_ref().is_some_and(Measuring::is_simulated);
-        let filtered = window.as_ref().is_some_and(|window| window.is_filtered(&self.host));
-        let mut excluded = std::mem::take(&mut self.excluded);
-        let counted = window.and_then(|window| match window.close(elapsed) {
-            // Counters that show no energy while something ran are not believed.
-            Ok(counted) if of_processors(&counted) > Microjoules::ZERO => {
-                excluded.clone_from(&counted.excluded);
-                Some(counted)
+        let mut readings = self.about(end, window.as_ref());
+        readings.add_counted(
+            window.map(|window| window.close(elapsed)),
+            self.excluded,
+            failed.map(|why| why.to_string()),
+        );
+        let is_served = !readings.gpus.is_empty();
+        let gpus = self.gpus.map(|mut gpus| {
+            // Where the governor has their energy, nothing is waited for.
+            if is_served {
+                return gpus.cut(&Instant::now, who);
             }
-            Ok(Counted { excluded: zones, .. }) | Err(zones) => {
-                excluded = zones;
-                self.fail_counters(ended_well.as_ref().err().map(ToString::to_string));
+            gpus.close(elapsed, &Instant::now, &mut std::thread::sleep, who)
+        });
+        readings.add_gpus(gpus);
+        (readings, outcome)
+    }
+
+    /// What is known of a window without its energy.
+    fn about(&self, end: End, window: Option<&Measuring>) -> Readings<O> {
+        let busy = self.start.busy.zip(end.busy).map(|(start, end)| {
+            (end.since(&start), end.interrupts.saturating_sub(start.interrupts))
+        });
+        let simulated = window.is_some_and(Measuring::is_simulated);
+        Readings {
+            start_ts: self.start.wall,
+            end_ts: end.wall,
+            elapsed: end.at.saturating_duration_since(self.start.at),
+            busy,
+            cpus: self.start.busy.or(end.busy).map(|busy| busy.cpus),
+            tick: Duration::from_secs(1) / self.ticks_per_second.max(1),
+            counted: None,
+            gpus: Vec::new(),
+            sensors: self.sensors.clone(),
+            gpu_sensor: self.nvml.clone(),
+            excluded: Vec::new(),
+            simulated: simulated || self.simulated_gpus || self.host.is_simulated(),
+            filtered: window.is_some_and(|window| window.is_filtered(&self.host)),
+            governed: matches!(window, Some(Measuring::Governed(_))),
+        }
+    }
+}
+
+impl<O> Readings<O> {
+    /// Adds what the window has told; counters that show no energy while something ran are not believed.
+    fn add_counted(
+        &mut self,
+        counted: Option<Result<Counted, Vec<Excluded>>>,
+        excluded: Vec<Excluded>,
+        why: Option<String>,
+    ) {
+        let is_measured = counted.is_some();
+        self.counted = match counted.unwrap_or(Err(excluded)) {
+            Ok(mut counted) => {
+                self.excluded.clone_from(&counted.excluded);
+                // GPUs are not shared by CPU time.
+                let is_gpu = |domain: &mut Domain| domain.kind == Kind::Gpu;
+                let gpus = counted.domains.extract_if(.., is_gpu);
+                self.gpus = gpus.map(|gpu| (gpu, Used::unknown())).collect();
+                Some(counted).filter(|counted| counted.host() > Microjoules::ZERO)
+            }
+            Err(excluded) => {
+                self.excluded = excluded;
                 None
             }
-        });
-        let (counted, served) = counted.map_or((None, Vec::new()), without_gpus);
-        let gpus = self.close_gpus(served, elapsed, &mut excluded);
-        let cpus = self.busy.map_or(model.vcpus, |busy| busy.cpus);
-        let cpu = self.cpu_use(busy_end, cpus, elapsed, outcome.cpu_time);
-        let (source, attribution) = attribute(counted, model, elapsed, cpu);
-        let mut sensors = self.sensors;
-        let modelled = matches!(source, Source::Modelled(_));
-        sensors.push(Sensor {
-            name: "model".into(),
-            reason: None,
-            status: if modelled { SensorStatus::Used } else { SensorStatus::Available },
-        });
-        sensors.extend(self.nvml);
-        let wall = end_ts.duration_since(self.start_ts).as_secs_f64();
-        let busy_known = self.busy.is_some() && busy_end.is_some();
-        let unread = excluded.iter().any(|zone| zone.reason.loses_energy());
-        let mut notes = vec![
-            (Note::BusyTimeUnknown, !busy_known),
-            (Note::EnergyFiltered, filtered && !modelled),
-            (Note::ClockStepped, (wall - elapsed.as_secs_f64()).abs() > 1.0),
-            (Note::GovernorAbsent, !governed),
+        };
+        let used = |sensor: &&mut Sensor| sensor.status == SensorStatus::Used;
+        let failed = self.counted.is_none() && is_measured;
+        if let Some(sensor) = self.sensors.iter_mut().find(used).filter(|_| failed) {
+            sensor.status = SensorStatus::Failed;
+            let still = "no package counter moved in this time";
+            sensor.reason = Some(why.unwrap_or_else(|| still.into()));
+        }
+    }
+
+    /// Adds GPUs: whose those are that the governor served, or else those that the library shows.
+    fn add_gpus(&mut self, told: Option<(Vec<GpuEnergy<O>>, Vec<Excluded>)>) {
+        let Some((told, left_out)) = told else { return };
+        let sensor = self.gpu_sensor.as_mut().filter(|it| it.status == SensorStatus::Used);
+        if self.gpus.is_empty() {
+            self.gpus = told.into_iter().filter_map(|gpu| Some((gpu.domain?, gpu.used))).collect();
+            // What the governor could not read may be readable from here.
+            let gpus = &self.gpus;
+            self.excluded.retain(|zone| !gpus.iter().any(|(gpu, _)| gpu.name == zone.name));
+            self.excluded.extend(left_out);
+            if let Some(sensor) = sensor.filter(|_| self.gpus.is_empty()) {
+                sensor.status = SensorStatus::Failed;
+                sensor.reason = Some("no GPU could be measured in this time".into());
+            }
+        } else {
+            if let Some(sensor) = sensor {
+                sensor.status = SensorStatus::Available;
+            }
+            // Both call GPUs by their place on the bus, which is the same where both see all of them: in
+            // a container that sees a part, it is not.
+            let mut told: BTreeMap<_, _> =
+                told.into_iter().map(|gpu| (gpu.name, gpu.used)).collect();
+            let same = told.len() == self.gpus.len()
+                && self.gpus.iter().all(|(gpu, _)| told.contains_key(&gpu.name));
+            for (gpu, used) in self.gpus.iter_mut().filter(|_| same) {
+                *used = told.remove(&gpu.name).unwrap_or_else(Used::unknown);
+            }
+        }
+    }
+
+    /// The energy of processors and memory, by counters or by the model.
+    pub fn host_energy(&mut self, model: &PowerModel, cpu: CpuUse) -> HostEnergy {
+        let given = model.idle_is_given();
+        if let Some(counted) = self.counted.take() {
+            let cv = if given { IDLE_GIVEN_CV } else { IDLE_CV };
+            let with_memory = counted.domains.iter().any(|domain| domain.kind == Kind::Dram);
+            let idle = Idle { power: model.idle_power(with_memory), cv };
+            let most = Some(counted.ceiling());
+            return HostEnergy { source: Source::Counted(counted), idle, most };
+        }
+        let modelled = model.run(self.elapsed, cpu);
+        // The spread over models is one input for all of it.
+        let cv = if given { IDLE_GIVEN_CV } else { 0.0 };
+        let idle = Idle { power: modelled.idle, cv };
+        HostEnergy { source: Source::Modelled(modelled), idle, most: None }
+    }
+
+    /// Notes of the sensors.
+    fn notes(&self, is_modelled: bool) -> [(Note, bool); 5] {
+        let wall = self.end_ts.duration_since(self.start_ts).as_secs_f64();
+        let unread = self.excluded.iter().any(|zone| zone.reason.loses_energy());
+        [
+            (Note::BusyTimeUnknown, self.busy.is_none()),
+            (Note::EnergyFiltered, self.filtered && !is_modelled),
+            (Note::ClockStepped, (wall - self.elapsed.as_secs_f64()).abs() > 1.0),
+            (Note::GovernorAbsent, !self.governed),
             (Note::ZoneUnreadable, unread),
-        ];
+        ]
+    }
+}
+
+/// How the energy of a window is shared with what is measured.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Energy of processors and memory.
+    pub(crate) source: Source,
+    /// Of that.
+    pub(crate) attribution: Attribution,
+    /// CPU time.
+    pub(crate) cpu: CpuUse,
+}
+
+impl Measurement {
+    /// What the sensors told while a workload of this outcome ran.
+    pub fn of(mut readings: Readings, outcome: Outcome, model: &PowerModel) -> Self {
+        let (elapsed, workload) = (readings.elapsed, outcome.cpu_time);
+        // A process that ran used some time: where the kernel shows none, half a tick of it.
+        let workload = if workload.is_zero() { elapsed.min(readings.tick / 2) } else { workload };
+        let cpus = readings.cpus.unwrap_or(model.vcpus);
+        let busy = readings.busy.map_or(workload, |(busy, _)| busy);
+        let cpu = CpuUse { workload, busy, capacity: elapsed * cpus };
+        let HostEnergy { source, idle, most } = readings.host_energy(model, cpu);
+        let attribution = split(source.host(), idle, elapsed, cpu, most);
+        let gpus = std::mem::take(&mut readings.gpus);
+        let gpus = gpus.into_iter().map(|(gpu, used)| Gpu::new(gpu, GpuUse::from(&used)));
+        let shared = Shared { source, attribution, cpu };
+        let mut measurement = Self::shared(readings, shared, gpus.collect(), model);
+        let holding = notes_of_outcome(outcome).into_iter().filter(|(_, holds)| *holds);
+        measurement.notes.extend(holding.map(|(note, _)| note));
+        measurement
+    }
+
+    /// The same of energy that was shared already.
+    pub(crate) fn shared<O>(
+        readings: Readings<O>,
+        shared: Shared,
+        gpus: Vec<Gpu>,
+        model: &PowerModel,
+    ) -> Self {
+        let Shared { source, attribution, cpu } = shared;
+        let modelled = matches!(source, Source::Modelled(_));
+        let mut notes = readings.notes(modelled).to_vec();
         notes.extend(notes_of_attribution(&source, &gpus, attribution, model));
-        notes.extend(notes_of_gpus(&gpus, &excluded));
-        notes.extend(notes_of_outcome(outcome));
+        notes.extend(notes_of_gpus(&gpus, &readings.excluded));
         notes.extend(UNSEEN.map(|note| (note, true)));
-        let measurement = Measurement {
-            start_ts: self.start_ts,
-            end_ts,
-            elapsed,
+        let status = if modelled { SensorStatus::Used } else { SensorStatus::Available };
+        let mut sensors = readings.sensors;
+        sensors.push(Sensor { name: "model".into(), reason: None, status });
+        sensors.extend(readings.gpu_sensor);
+        Self {
+            start_ts: readings.start_ts,
+            end_ts: readings.end_ts,
+            elapsed: readings.elapsed,
             cpu,
-            cpus,
-            tick: Duration::from_secs(1) / self.ticks_per_second.max(1),
+            cpus: readings.cpus.unwrap_or(model.vcpus),
+            tick: readings.tick,
             notes: notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect(),
             source,
             attribution,
             gpus,
             sensors,
-            excluded,
-            simulated,
-            governed: governed && !modelled,
-        };
-        (measurement, outcome)
-    }
-
-    /// The GPUs that the governor served, or else those that the library shows, with who used them.
-    fn close_gpus(
-        &mut self,
-        served: Vec<Domain>,
-        elapsed: Duration,
-        excluded: &mut Vec<Excluded>,
-    ) -> Vec<Gpu> {
-        let host = &self.host;
-        let who = &mut |pid| whose(host, pid);
-        let window = self.gpus.take();
-        if !served.is_empty() {
-            let uses = window.map(|window| window.uses(who)).unwrap_or_default();
-            if let Some(sensor) = &mut self.nvml
-                && sensor.status == SensorStatus::Used
-            {
-                sensor.status = SensorStatus::Available;
-            }
-            return attributed(served, &uses);
-        }
-        let Some(window) = window else { return Vec::new() };
-        let sleep = &mut std::thread::sleep;
-        let (measured, left_out) = window.close(elapsed, &Instant::now, sleep, who);
-        // What the governor could not read may be readable from here.
-        excluded.retain(|zone| !measured.iter().any(|gpu| gpu.domain.name == zone.name));
-        excluded.extend(left_out);
-        if let Some(sensor) = self.nvml.as_mut().filter(|_| measured.is_empty()) {
-            sensor.status = SensorStatus::Failed;
-            sensor.reason = Some("no GPU could be measured while the command ran".into());
-        }
-        measured.into_iter().map(|GpuEnergy { domain, used }| Gpu::new(domain, used)).collect()
-    }
-
-    fn cpu_use(
-        &self,
-        end: Option<Busy>,
-        cpus: u32,
-        elapsed: Duration,
-        workload: Duration,
-    ) -> CpuUse {
-        let busy = self.busy.zip(end).map(|(start, end)| end.since(&start));
-        // A process that ran used some time: where the kernel shows none, half a tick of it.
-        let half_tick = Duration::from_secs(1) / self.ticks_per_second.max(1) / 2;
-        let workload = if workload.is_zero() { elapsed.min(half_tick) } else { workload };
-        CpuUse { workload, busy: busy.unwrap_or(workload), capacity: elapsed * cpus }
-    }
-
-    fn fail_counters(&mut self, why: Option<String>) {
-        let used = |sensor: &&mut Sensor| sensor.status == SensorStatus::Used;
-        if let Some(sensor) = self.sensors.iter_mut().find(used) {
-            sensor.status = SensorStatus::Failed;
-            let still = "no package counter moved while the command ran";
-            sensor.reason = Some(why.unwrap_or_else(|| still.into()));
+            excluded: readings.excluded,
+            simulated: readings.simulated,
+            governed: readings.governed && !modelled,
+            is_whole: false,
         }
     }
-}
-
-fn is_gpu(domain: &Domain) -> bool {
-    domain.kind == Kind::Gpu
-}
-
-fn of_processors(counted: &Counted) -> Microjoules {
-    let domains = counted.domains.iter().filter(|domain| !is_gpu(domain));
-    domains.map(|domain| domain.energy.energy).sum()
-}
-
-/// GPUs are not shared by CPU time.
-fn without_gpus(mut counted: Counted) -> (Option<Counted>, Vec<Domain>) {
-    let (gpus, others) = counted.domains.into_iter().partition(is_gpu);
-    counted.domains = others;
-    (Some(counted), gpus)
-}
-
-/// The governor's GPUs with what the library says of them. Both call them by their place on the bus,
-/// which is the same where both see all of them: in a container that sees a part, it is not.
-fn attributed(served: Vec<Domain>, uses: &BTreeMap<String, GpuUse>) -> Vec<Gpu> {
-    let same = served.len() == uses.len() && served.iter().all(|gpu| uses.contains_key(&gpu.name));
-    let used = |gpu: &Domain| uses.get(&gpu.name).filter(|_| same).copied();
-    served
-        .into_iter()
-        .map(|gpu| {
-            let used = used(&gpu).unwrap_or(GpuUse::UNKNOWN);
-            Gpu::new(gpu, used)
-        })
-        .collect()
 }
 
 impl Measurement {
+    /// Where the energy of processors and memory comes from: `governor`, `sysfs`, `model`.
+    pub fn source_name(&self) -> &'static str {
+        match (&self.source, self.governed) {
+            (Source::Counted(_), true) => "governor",
+            (Source::Counted(_), false) => "sysfs",
+            (Source::Modelled(_), _) => "model",
+        }
+    }
+
     /// The parts of all energy, that of GPUs included.
     pub fn shares(&self) -> Shares {
         self.gpus.iter().fold(self.attribution.shares, |sum, gpu| Shares {
@@ -456,33 +636,11 @@ impl Measurement {
     }
 }
 
-fn attribute(
-    counted: Option<Counted>,
-    model: &PowerModel,
-    elapsed: Duration,
-    cpu: CpuUse,
-) -> (Source, Attribution) {
-    let cv = if model.idle_is_given() { IDLE_GIVEN_CV } else { IDLE_CV };
-    let (source, idle, most) = if let Some(counted) = counted {
-        let with_memory = counted.domains.iter().any(|domain| domain.kind == Kind::Dram);
-        let idle = Idle { power: model.idle_power(with_memory), cv };
-        let most = counted.ceiling();
-        (Source::Counted(counted), idle, Some(most))
-    } else {
-        let modelled = model.run(elapsed, cpu);
-        // The spread over models is one input for all of it.
-        let cv = if model.idle_is_given() { IDLE_GIVEN_CV } else { 0.0 };
-        let idle = Idle { power: modelled.idle, cv };
-        (Source::Modelled(modelled), idle, None)
-    };
-    let attribution = split(source.host(), idle, elapsed, cpu, most);
-    (source, attribution)
-}
-
 /// The best totals that can be had, what was left out of them, and what was tried.
-fn open_window(
+pub(crate) fn open_window(
     host: &HostRoot,
     ask: Option<&AskGovernor>,
+    clock: &dyn Fn() -> Instant,
 ) -> (Option<Measuring>, Vec<Excluded>, Vec<Sensor>) {
     let mut sensors = Vec::new();
     if let Some(ask) = ask {
@@ -503,7 +661,7 @@ fn open_window(
         };
         sensors.push(Sensor { name: "governor".into(), reason: Some(reason), status });
     }
-    let (availability, opened) = Window::open(host, &Instant::now, Env::boot_time);
+    let (availability, opened) = Window::open(host, clock, Env::boot_time);
     sensors.push(sensor("sysfs", &availability));
     match opened {
         Ok(window) => (Some(Measuring::Counters(window)), Vec::new(), sensors),

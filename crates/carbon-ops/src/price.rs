@@ -18,12 +18,11 @@ use carbon_ops_estimate::span::{Bucket, Load, Missing};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{Caution, Distribution};
 use carbon_ops_grid::cache::Mode;
-use carbon_ops_grid::{Chain, Factor, Interval, InventoryIntensity, Slot};
-use carbon_ops_record::upstream;
+use carbon_ops_grid::{Factor, Interval, InventoryIntensity, Slot};
 use carbon_ops_record::{
     self as record, Deployment, Embodied, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Note,
-    Prices, Quality, Record, Relative, Reserved, Slots, Source, Stated, energy_inputs, grid_inputs,
-    grid_of, id_text, scopes, timestamp,
+    Prices, Quality, Record, Relative, Reserved, Slots, Source, Stated, energy_inputs, id_text,
+    scopes, timestamp,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -35,9 +34,14 @@ use crate::settings::Settings;
 use crate::site::PueInput;
 use crate::sources::{self, Grid, Name};
 
+mod live;
+mod rate;
 mod zone;
 
+pub use live::{Carbon, LivePrice, Price};
 pub use zone::{Part, Zone};
+
+use rate::Rate;
 
 /// Sets of inputs that are kept; more means that every span is another, and none is worth keeping.
 const KEPT_MAX: usize = 10_000;
@@ -430,14 +434,11 @@ impl<'s> Pricer<'s> {
             Some(measured) => measured.inputs.clone(),
             None => stated_energy(span)?,
         };
-        let site = Input::new("pue", pue.distribution, &*pue.source);
-        inputs.push(match &pue.shared {
-            Some(key) => site.shared(key.as_str()),
-            None => site,
-        });
         let zone = self.zones.get_mut(zone).context("a zone is missing")?;
-        let OfGrid { grid, factor, quality } =
-            OfGrid::of(zone, &self.grid.chain, span, self.shared.missing, &mut inputs)?;
+        let (chain, missing) = (&self.grid.chain, self.shared.missing);
+        let rate = Rate::of(zone, pue, chain, span.interval, span.load, missing)?;
+        inputs.extend(rate.inputs);
+        let Rate { grid, factor, quality, .. } = rate;
         let relative = relative(&mut self.relatives, &inputs, self.shared.method)?;
         let (deployment, decided) = self.shared.deployment.map_or_else(
             || zone.deployment(self.machine.as_ref().filter(|_| span.host.is_none())),
@@ -486,39 +487,6 @@ impl<'s> Pricer<'s> {
             record.score_per(unit).context("the score")?;
         }
         Ok((record, relative))
-    }
-}
-
-/// What the grid adds to a record, beside inputs.
-struct OfGrid {
-    grid: record::Grid,
-    factor: Factor,
-    quality: Quality,
-}
-
-impl OfGrid {
-    fn of(
-        zone: &mut Zone,
-        chain: &Chain,
-        span: &Span<'_>,
-        missing: Missing,
-        inputs: &mut Vec<Input>,
-    ) -> Result<Self> {
-        if let Some(intensity) = zone.given_intensity() {
-            inputs.push(intensity);
-            let (grid, quality) = (given_grid(missing), zone.quality(None));
-            return Ok(Self { grid, factor: Factor::Direct, quality });
-        }
-        zone.load(chain, span.interval)?;
-        let (slots, tariff) = (zone.slots(span.interval), zone.tariff(span.interval)?);
-        let priced = tariff.price(span.interval, span.load, missing)?;
-        let (intensity, source) = zone.intensity();
-        inputs.extend(grid_inputs(&priced, &tariff, intensity, &source));
-        inputs.extend(zone.part_error()?);
-        let factor = slots.first().map_or(Factor::Lifecycle, |slot| slot.meta.signal.factor);
-        let mut grid = grid_of(span.interval, &priced, &slots, missing);
-        upstream::cite(&mut grid, zone.direct(), span.interval);
-        Ok(Self { grid: listed(grid)?, factor, quality: zone.quality(Some(&priced)) })
     }
 }
 
@@ -601,25 +569,36 @@ pub fn check_hardware(reserved: &[Reserved]) -> Result<()> {
     Ok(())
 }
 
-/// Asks for the intensity of a time: over a network on a thread of its own, which nobody waits for when it
-/// takes too long.
+/// Asks for the intensity of a time, and waits for the answer as long as somebody who waits would.
 fn ask(settings: &Settings, names: &[Name], region: &str, span: Interval) -> Result<Zone> {
+    asking(settings, names, region, span)?
+        .recv_timeout(PATIENCE)
+        .map_err(|_| anyhow!("no answer within {} s", PATIENCE.as_secs()))?
+}
+
+/// Asks for the intensity of a time: over a network on a thread of its own, which nobody has to wait for.
+fn asking(
+    settings: &Settings,
+    names: &[Name],
+    region: &str,
+    span: Interval,
+) -> Result<mpsc::Receiver<Result<Zone>>> {
     let mut of_grid: sources::Settings = settings.grid.clone();
     of_grid.timeout.value = of_grid.timeout.value.min(REQUEST);
     let grid = Grid::new(&of_grid, names, Mode::Online)?;
     let mut zone = Zone::find(region)?;
-    if grid.remote.is_none() {
-        zone.load(&grid.chain, span)?;
-        return Ok(zone);
-    }
     let (answer, answered) = mpsc::channel();
-    std::thread::Builder::new().name("grid".into()).spawn(move || {
+    let is_remote = grid.remote.is_some();
+    let load = move || {
         let loaded = zone.load(&grid.chain, span).map(|()| zone);
         let _ = answer.send(loaded);
-    })?;
-    answered
-        .recv_timeout(PATIENCE)
-        .map_err(|_| anyhow!("no answer within {} s", PATIENCE.as_secs()))?
+    };
+    if is_remote {
+        std::thread::Builder::new().name("grid".into()).spawn(load)?;
+    } else {
+        load();
+    }
+    Ok(answered)
 }
 
 /// The inputs of an energy that somebody states.

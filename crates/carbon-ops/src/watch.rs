@@ -1,218 +1,39 @@
-//! A sample: what the host used in an interval, and whose it was.
+//! What the host used in an interval, whose it was, and what it emitted, interval after interval.
 //!
-//! The names of its members are those of carbon-ops 0.1 where it had them. Units end the names;
-//! `_ns` and running totals are decimal strings, as in records.
+//! The sensors are those of `run` ([`Session`]), and so are the rules by which energy is shared and priced:
+//! a sample is the difference of their totals between two moments.
 //!
-//! Out of scope: waiting, and carbon.
+//! Out of scope: waiting.
 
-pub mod gpus;
+mod sample;
 mod share;
-mod tally;
-pub mod totals;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use carbon_ops_estimate::decimal::round9;
-use carbon_ops_meter::attribution::{CpuUse, IdleRule};
-use carbon_ops_meter::cpu_time::Busy;
+use carbon_ops_meter::attribution::{Attribution, CpuUse, Shares};
 use carbon_ops_meter::groups::{Cgroup, Tree, Usage, unit_of};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::proc;
 use carbon_ops_meter::processes::{Look, Processes, Units};
-use carbon_ops_meter::sensor::Kind;
+use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide};
-use carbon_ops_record::{AttributionMode, Decimal, Quality, timestamp};
+use carbon_ops_meter::window as counted;
+use carbon_ops_record::{Decimal, Note, Sensor, SensorStatus, timestamp};
 use carbon_ops_units::Microjoules;
-use serde::Serialize;
 
+use crate::compose;
 use crate::env::Env;
 use crate::fault::Fault;
+use crate::gpus::{Gpu as MeasuredGpu, Gpus};
+use crate::measure::{AskGovernor, HostEnergy, Measurement, Readings, Session, Shared, Source};
+use crate::price::{Carbon, LivePrice};
 use crate::supervise::process_cpu_time;
-use carbon_ops_record::Note;
+pub use sample::{Cpu, Domain, Gap, Gpu, Host, Memory, Residuals, Row, Sample};
+use sample::{SCHEMA_VERSION, decimal};
 use share::{GpuShares, Owner};
-use totals::{HostEnergy, Meter};
-
-/// Raised when a member changes its meaning or goes.
-const SCHEMA_VERSION: u32 = 1;
-
-/// One sample, as JSON has it.
-#[derive(Debug, Serialize)]
-pub struct Sample {
-    /// Raised when a member changes its meaning or goes.
-    pub schema_version: u32,
-    /// What kind of object this is.
-    pub kind: &'static str,
-    /// When it was taken: UTC, six decimals.
-    pub timestamp: String,
-    /// Time since the sample before, in ns.
-    pub elapsed_ns: Decimal,
-    /// How the shares were found.
-    pub attribution_mode: AttributionMode,
-    /// Who pays for idle energy.
-    pub idle_policy: &'static str,
-    /// What stands behind the energy.
-    pub quality: Quality,
-    /// The energy was invented or another machine's.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub simulated: bool,
-    /// The whole host.
-    pub host: Host,
-    /// Processor time.
-    pub cpu: Cpu,
-    /// Memory.
-    pub memory: Memory,
-    /// GPUs, where one was measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gpu: Option<Gpu>,
-    /// What is watched, by process, cgroup or unit.
-    pub rows: Vec<Row>,
-    /// Energy that no row has.
-    pub residuals: Residuals,
-    /// What counters did not cover.
-    pub gaps: Vec<Gap>,
-    /// What a reader should know, as words.
-    pub notes: Vec<&'static str>,
-}
-
-/// Energy of the host.
-#[derive(Debug, Serialize)]
-pub struct Host {
-    /// All that rows and residuals sum to, GPUs included.
-    pub energy_uj: u64,
-    /// Energy over time, in W.
-    pub power_w: f64,
-    /// `governor`, `sysfs`, `model`.
-    pub source: &'static str,
-    /// The energy by domain.
-    pub domains: Vec<Domain>,
-    /// Why no better source is used.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Why no GPU is measured, where there was something to find.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gpu_reason: Option<String>,
-}
-
-/// Energy of a domain.
-#[derive(Debug, Serialize)]
-pub struct Domain {
-    /// Its name, such as `package-0`.
-    pub name: String,
-    /// `sysfs`, `governor`, `nvml`, `model`.
-    pub source: &'static str,
-    /// Energy in the interval, in µJ.
-    pub energy_uj: u64,
-    /// What of it no reading carries yet, in µJ.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub filled_uj: u64,
-    /// The running total, in µJ.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub total_uj: Option<Decimal>,
-    /// Changes with each break of the total.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub epoch: Option<Decimal>,
-}
-
-/// Processor time of the host.
-#[derive(Debug, Serialize)]
-pub struct Cpu {
-    /// Busy time of all processors, in ns.
-    pub busy_ns: Decimal,
-    /// 0 to 1.
-    pub utilisation: f64,
-    /// Processors that are online.
-    pub count: u32,
-}
-
-/// Memory of the host; `None` where the kernel does not tell.
-#[derive(Debug, Serialize)]
-pub struct Memory {
-    /// In use, in bytes.
-    pub used_bytes: Option<u64>,
-    /// Available to programs, in bytes.
-    pub available_bytes: Option<u64>,
-    /// In all, in bytes.
-    pub total_bytes: Option<u64>,
-}
-
-/// Energy of GPUs.
-#[derive(Debug, Serialize)]
-pub struct Gpu {
-    /// Energy of all GPUs, in µJ.
-    pub energy_uj: u64,
-}
-
-/// What one process, cgroup or unit used.
-#[derive(Debug, Serialize)]
-pub struct Row {
-    /// Its name.
-    pub name: String,
-    /// Of a process, its number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pid: Option<i32>,
-    /// Of a cgroup, its path.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cgroup: Option<String>,
-    /// Of a unit of systemd, its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-    /// Processes in it.
-    pub processes: usize,
-    /// CPU time in the interval, in ns.
-    pub cpu_time_ns: Decimal,
-    /// Of one CPU.
-    pub cpu_percent: f64,
-    /// Resident memory, in bytes.
-    pub memory_bytes: u64,
-    /// Of processors, memory and GPUs.
-    pub energy_uj: u64,
-    /// What of that is of GPUs, where one was measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gpu_energy_uj: Option<u64>,
-    /// Energy over time, in W.
-    pub power_w: f64,
-    /// CPU time over that of the whole host.
-    pub allocation_ratio: f64,
-}
-
-/// Energy that no row has, of processors, memory and GPUs; the last is of GPUs alone.
-#[derive(Debug, Default, Serialize)]
-pub struct Residuals {
-    /// Of nobody: the host would have used it at rest, in µJ.
-    pub idle_uj: u64,
-    /// Of the kernel's own work, in µJ.
-    pub kernel_uj: u64,
-    /// Of processes that have ended, in µJ.
-    pub ended_uj: u64,
-    /// Of processes that have no row, in µJ.
-    pub others_uj: u64,
-    /// Of which nobody can say whose it is, in µJ.
-    pub unattributed_uj: u64,
-    /// The same of GPUs, in µJ.
-    pub gpu_unattributed_uj: u64,
-}
-
-/// What a counter did not cover.
-#[derive(Debug, Serialize)]
-pub struct Gap {
-    /// The domain.
-    pub domain: String,
-    /// Why.
-    pub reason: &'static str,
-    /// For how long, in ns.
-    pub duration_ns: Decimal,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-fn decimal(time: Duration) -> Decimal {
-    Decimal(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
-}
 
 /// What to watch, and how to show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -289,55 +110,61 @@ enum Key {
 #[derive(Debug)]
 pub struct Watch {
     host: HostRoot,
-    ticks_per_second: u32,
     /// Whether processes are this machine's, so that their clocks can be asked.
     has_clocks: bool,
-    meter: Meter,
+    session: Session<u32>,
+    model: PowerModel,
+    price: Option<LivePrice>,
     processes: Processes,
     target: Target,
     by: By,
     sort: Sort,
     limit: usize,
     policy: IdlePolicy,
-    busy: Option<Busy>,
-    at: Instant,
     /// Processes that were seen alive and on a GPU.
     on_gpus: BTreeMap<i32, Key>,
 }
 
-/// What one look told, before it is shared.
+/// What one look told, beside the sensors.
 struct Seen {
     elapsed: Duration,
-    busy: Option<Busy>,
-    /// In the interval.
     busy_time: Duration,
     interrupts: Duration,
+    /// CPU time over which energy is shared.
+    whole: Duration,
+    capacity: Duration,
     look: Look,
     memory: proc::Memory,
 }
 
 impl Watch {
-    /// Takes the first readings.
+    /// Takes the first readings: by `ask`'s governor, else by counters of the host, else by the model.
     ///
     /// # Errors
     /// When there is no such process, cgroup or unit, or no `/proc`.
-    pub fn open(options: &Options, host: HostRoot, env: &Env, meter: Meter) -> Result<Self> {
-        let ticks_per_second = env.ticks_per_second;
-        let units = Units { ticks_per_second, page_bytes: env.page_bytes };
+    pub fn open(
+        options: &Options,
+        host: HostRoot,
+        env: &Env,
+        ask: Option<&AskGovernor>,
+        gpus: Gpus,
+        model: PowerModel,
+    ) -> Result<Self> {
+        let units = Units { ticks_per_second: env.ticks_per_second, page_bytes: env.page_bytes };
         let has_clocks = host.is_this_machine();
         let mut watch = Self {
             processes: Processes::new(&host, units),
+            // Each process is an owner, until its row is known.
+            session: Session::open(host.clone(), env, ask, gpus, |_, pid| Some(pid)),
             host,
-            ticks_per_second,
             has_clocks,
-            meter,
+            model,
+            price: None,
             target: Target::All,
             by: options.by,
             sort: options.sort,
             limit: options.limit,
             policy: options.idle,
-            busy: None,
-            at: Instant::now(),
             on_gpus: BTreeMap::new(),
         };
         watch.look()?;
@@ -356,20 +183,25 @@ impl Watch {
             }
             What::All => Target::All,
         };
-        watch.meter.restart();
-        watch.busy = Busy::read(&watch.host, ticks_per_second);
-        watch.at = Instant::now();
+        watch.session.restart();
         Ok(watch)
     }
 
-    /// When watching began.
-    pub fn begun(&self) -> Instant {
-        self.at
+    /// Prices the energy of samples, too.
+    #[must_use]
+    pub fn priced(mut self, price: LivePrice) -> Self {
+        self.price = Some(price);
+        self
     }
 
-    /// What the energy comes from; it must be polled when it is due.
-    pub fn meter(&mut self) -> &mut Meter {
-        &mut self.meter
+    /// When the interval of the next sample began.
+    pub fn begun(&self) -> Instant {
+        self.session.begun()
+    }
+
+    /// Reads what must be read often, such as counters that wrap; says when to come again. `None`: never.
+    pub fn poll(&mut self) -> Option<Instant> {
+        self.session.tick()
     }
 
     /// Whether what is watched can end.
@@ -397,52 +229,72 @@ impl Watch {
     /// # Errors
     /// When `/proc` cannot be listed.
     pub fn sample(&mut self, missed: u32, partial: bool) -> Result<(Sample, bool)> {
-        let totals = self.meter.read();
-        let busy = Busy::read(&self.host, self.ticks_per_second);
-        let (now, wall) = (Instant::now(), Env::now());
-        let elapsed = now.saturating_duration_since(self.at);
+        let mut readings = self.session.cut();
         let look = self.look()?;
-        let between = |of: fn(&Busy) -> Duration| {
-            let both = self.busy.as_ref().zip(busy.as_ref());
-            both.map_or(Duration::ZERO, |(a, b)| of(b).saturating_sub(of(a)))
-        };
-        let (busy_time, interrupts) = (between(|b| b.time), between(|b| b.interrupts));
-        let memory = proc::Memory::read(&self.host);
-        let seen = Seen { elapsed, busy, busy_time, interrupts, look, memory };
-        let (mut rows, usages, watching) = self.candidates();
+        let (rows, usages, watching) = self.candidates();
+        let (busy_time, interrupts) = readings.busy.unwrap_or_default();
         let known: Duration = usages.iter().map(|usage| usage.cpu).sum();
-        let whole = seen.busy_time.max(known + seen.interrupts);
-        let capacity = elapsed * self.cpus(&seen);
-        let energy =
-            self.meter.energy(totals, elapsed, CpuUse { workload: whole, busy: whole, capacity });
-        let division = share(&energy, &seen, capacity, self.policy, &usages);
-        let gpus = self.share_gpus(&energy, &rows);
+        let whole = busy_time.max(known + interrupts);
+        let elapsed = readings.elapsed;
+        let capacity = elapsed * readings.cpus.unwrap_or(self.model.vcpus);
+        let memory = proc::Memory::read(&self.host);
+        let seen = Seen { elapsed, busy_time, interrupts, whole, capacity, look, memory };
+        let cpu = CpuUse { workload: whole, busy: whole, capacity };
+        let energy = readings.host_energy(&self.model, cpu);
+        let division = share(&energy, &seen, self.policy, &usages);
+        let gpus = self.share_gpus(&readings, &rows);
+        let mut rows: Vec<_> = rows.into_iter().enumerate().collect();
         fill_rows(&mut rows, &division, &usages, gpus.as_ref(), elapsed);
-        let of_gpus = energy.domains.iter().filter(|domain| domain.kind == Kind::Gpu).count();
-        let all_gpus = of_gpus > 0 && !self.meter.misses_gpus(of_gpus);
-        let residuals = self.residuals(&mut rows, &division, &seen, &gpus.unwrap_or_default());
-        let mut notes = self.notes(&seen, &division, all_gpus, partial);
-        notes.extend((missed > 0).then_some("deadlines_missed"));
-        notes.sort_unstable();
-        let sample = self.compose(timestamp(wall), &seen, &energy, (rows, residuals), notes, whole);
-        (self.busy, self.at) = (seen.busy.or(self.busy), now);
+        let gpus = gpus.unwrap_or_default();
+        let residuals = self.residuals(&mut rows, &division, &seen, &gpus);
+        let parts = Parts { division: &division, gpus: &gpus, seen: &seen, policy: self.policy };
+        let mut measurement = parts.whole(readings, energy, &self.model);
+        let notes = self.notes(&measurement, &seen, missed, partial);
+        let mut sample = self.compose(&measurement, &seen, residuals, notes);
+        self.set_prices(&mut sample, &mut rows, &mut measurement, &parts)?;
+        sample.rows = rows.into_iter().map(|(_, row)| row).collect();
         Ok((sample, watching))
     }
 
+    /// Sets what the energies of a sample emitted, where they are priced.
+    fn set_prices(
+        &mut self,
+        sample: &mut Sample,
+        rows: &mut [(usize, Row)],
+        measurement: &mut Measurement,
+        parts: &Parts<'_>,
+    ) -> Result<()> {
+        let Some(price) = &mut self.price else { return Ok(()) };
+        let host = price.machine().clone();
+        let span = compose::span(measurement)?;
+        let mut quoted = price.of(span)?;
+        let mut carbon = |measurement: &Measurement| -> Result<Carbon> {
+            let energy = measurement.shares().workload;
+            let inputs = compose::inputs(measurement, &host, &self.model);
+            quoted.carbon(energy, inputs)
+        };
+        sample.host.carbon = Some(carbon(measurement)?);
+        for (place, row) in rows {
+            parts.of_row(*place, measurement);
+            row.carbon = Some(carbon(measurement)?);
+        }
+        sample.price = Some(quoted.price);
+        Ok(())
+    }
+
     /// Shares the energy of GPUs among the rows; `None` when none was measured.
-    fn share_gpus(&mut self, energy: &HostEnergy, rows: &[Row]) -> Option<GpuShares> {
-        let (used, policy) = (self.meter.take_used(), self.policy);
+    fn share_gpus(&mut self, readings: &Readings<u32>, rows: &[Row]) -> Option<GpuShares> {
+        let policy = self.policy;
         let mut shares = None;
-        for domain in energy.domains.iter().filter(|domain| domain.kind == Kind::Gpu) {
-            let used = used.as_ref().and_then(|used| used.get(&domain.name));
+        for (domain, used) in &readings.gpus {
             let owner = &mut |pid| self.owner(pid, rows);
             let shares = shares.get_or_insert_with(GpuShares::default);
-            shares.add(domain.energy, used, policy, owner);
+            shares.add(domain.energy.energy, used, policy, owner);
         }
         let processes = &self.processes;
         let told = |pid: i32| {
-            let mut told = used.iter().flat_map(BTreeMap::values);
-            told.any(|used| used.by_pid.contains_key(&pid.unsigned_abs()))
+            let mut used = readings.gpus.iter().map(|(_, used)| used);
+            used.any(|used| used.parts.contains_key(&pid.unsigned_abs()))
         };
         self.on_gpus.retain(|&pid, _| processes.find(pid).is_some() || told(pid));
         shares
@@ -478,10 +330,6 @@ impl Watch {
         row.map_or(Owner::Ended, Owner::Row)
     }
 
-    fn cpus(&self, seen: &Seen) -> u32 {
-        seen.busy.map_or(self.meter.model().vcpus, |busy| busy.cpus)
-    }
-
     /// The rows without their shares, what each used, and whether there is more to watch.
     fn candidates(&mut self) -> (Vec<Row>, Vec<Usage>, bool) {
         let processes = &self.processes;
@@ -510,7 +358,7 @@ impl Watch {
     /// Sorts and cuts the rows; what is cut joins the residuals.
     fn residuals(
         &self,
-        rows: &mut Vec<Row>,
+        rows: &mut Vec<(usize, Row)>,
         division: &Division<usize>,
         seen: &Seen,
         gpus: &GpuShares,
@@ -534,7 +382,7 @@ impl Watch {
             Rest::Unattributed => &mut residuals.unattributed_uj,
             Rest::Others => &mut residuals.others_uj,
         } += uj(division.residuals.rest);
-        rows.sort_by(|a, b| {
+        rows.sort_by(|(_, a), (_, b)| {
             let by = match self.sort {
                 Sort::Energy => b.energy_uj.cmp(&a.energy_uj),
                 Sort::Cpu => b.cpu_time_ns.cmp(&a.cpu_time_ns),
@@ -544,124 +392,211 @@ impl Watch {
             by.then(b.cpu_time_ns.cmp(&a.cpu_time_ns)).then(a.pid.cmp(&b.pid))
         });
         let cut = rows.get(self.limit..).unwrap_or_default();
-        residuals.others_uj += cut.iter().map(|row| row.energy_uj).sum::<u64>();
+        residuals.others_uj += cut.iter().map(|(_, row)| row.energy_uj).sum::<u64>();
         rows.truncate(self.limit);
         residuals
     }
 
     fn notes(
         &self,
+        measurement: &Measurement,
         seen: &Seen,
-        division: &Division<usize>,
-        all_gpus: bool,
+        missed: u32,
         partial: bool,
-    ) -> Vec<&'static str> {
+    ) -> Vec<String> {
         let summed = match &self.target {
             Target::Cgroup(cgroup, _) => !cgroup.is_accounted(),
             Target::All | Target::Tree(..) => false,
         };
-        let notes = [
-            (Note::BusyTimeUnknown.as_str(), seen.busy.is_none() || self.busy.is_none()),
+        let own = [
             ("cgroup_summed", summed),
-            (Note::EnergyFiltered.as_str(), self.meter.is_filtered()),
-            (Note::GovernorAbsent.as_str(), !self.meter.is_governed()),
-            (Note::IdleBounded.as_str(), division.idle_rule == IdleRule::BusyTime),
-            (Note::IdleClamped.as_str(), division.idle_rule == IdleRule::Excess),
-            (Note::IdleGiven.as_str(), self.meter.model().idle_is_given()),
+            ("deadlines_missed", missed > 0),
             ("partial", partial),
             ("processes_unreadable", seen.look.unreadable > 0),
-            (Note::UnseenDisks.as_str(), true),
-            (Note::UnseenFans.as_str(), true),
-            (Note::UnseenGpu.as_str(), !all_gpus),
             (Note::UnseenMemory.as_str(), seen.memory.total_bytes.is_none()),
-            (Note::UnseenPowerSupply.as_str(), true),
-            (Note::ZoneUnreadable.as_str(), self.meter.is_incomplete()),
         ];
-        notes.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect()
+        let mut notes: Vec<_> = measurement.notes.iter().map(|it| it.as_str().to_owned()).collect();
+        notes.extend(own.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note.to_owned()));
+        notes.sort_unstable();
+        notes.dedup();
+        notes
     }
 
     fn compose(
         &self,
-        timestamp: String,
+        measurement: &Measurement,
         seen: &Seen,
-        energy: &HostEnergy,
-        (rows, residuals): (Vec<Row>, Residuals),
-        notes: Vec<&'static str>,
-        whole: Duration,
+        residuals: Residuals,
+        notes: Vec<String>,
     ) -> Sample {
-        let count = self.cpus(seen);
         let memory = Memory {
             used_bytes: seen.memory.used_bytes(),
             available_bytes: seen.memory.available_bytes,
             total_bytes: seen.memory.total_bytes,
         };
-        let capacity = (seen.elapsed * count).as_secs_f64();
-        let utilisation = if capacity > 0.0 { whole.as_secs_f64() / capacity } else { 0.0 };
-        let of = |wanted: fn(Kind) -> bool| -> Microjoules {
-            let domains = energy.domains.iter().filter(|domain| wanted(domain.kind));
-            domains.map(|domain| domain.energy).sum()
-        };
-        let (host, gpu) = (of(|_| true), of(|kind| kind == Kind::Gpu));
+        let (whole, capacity) = (seen.whole.as_secs_f64(), seen.capacity.as_secs_f64());
+        let utilisation = if capacity > 0.0 { whole / capacity } else { 0.0 };
         let uj = Microjoules::as_microjoules;
-        let measured_gpu = energy.domains.iter().any(|domain| domain.kind == Kind::Gpu);
-        let domains = energy.domains.iter().map(|domain| Domain {
-            name: domain.name.clone(),
-            source: domain.source,
-            energy_uj: uj(domain.energy),
-            filled_uj: uj(domain.filled),
-            total_uj: domain.total.map(|(total, _)| Decimal(uj(total))),
-            epoch: domain.total.map(|(_, epoch)| Decimal(epoch.as_millis())),
-        });
-        let gaps = energy.gaps.iter().map(|gap| Gap {
-            domain: gap.domain.clone(),
-            reason: gap.reason.as_str(),
-            duration_ns: decimal(gap.duration),
-        });
+        let gpus = measurement.gpus.iter().map(|gpu| gpu.domain.energy.energy);
+        let gpu = (!measurement.gpus.is_empty()).then(|| Gpu { energy_uj: uj(gpus.sum()) });
+        let host = uj(measurement.shares().host);
+        let reason = |sensors: &[Sensor]| sensors.iter().rev().find_map(|it| it.reason.clone());
+        let of_gpus = |sensor: &&Sensor| sensor.name == "nvml";
+        let others: Vec<_> =
+            measurement.sensors.iter().filter(|it| !of_gpus(it)).cloned().collect();
+        let source = measurement.source_name();
         Sample {
             schema_version: SCHEMA_VERSION,
             kind: "monitor_sample",
-            timestamp,
+            timestamp: timestamp(measurement.end_ts),
             elapsed_ns: decimal(seen.elapsed),
-            attribution_mode: energy.mode,
+            attribution_mode: compose::attribution_mode(measurement),
             idle_policy: self.policy.as_str(),
-            quality: energy.quality,
-            simulated: self.host.is_simulated() || self.meter.is_simulated(),
+            quality: compose::quality(measurement, &self.model),
+            price: None,
+            simulated: measurement.simulated,
             host: Host {
-                energy_uj: uj(host),
-                power_w: power(uj(host), seen.elapsed),
-                source: energy.source,
-                domains: domains.collect(),
-                reason: self.meter.why_not.clone(),
-                gpu_reason: self.meter.why_no_gpu.clone(),
+                energy_uj: host,
+                power_w: power(host, seen.elapsed),
+                carbon: None,
+                source,
+                domains: domains(measurement),
+                reason: if source == "model" { reason(&others) } else { None },
+                gpu_reason: if gpu.is_none() {
+                    measurement.sensors.iter().find(of_gpus).and_then(|it| it.reason.clone())
+                } else {
+                    None
+                },
             },
-            cpu: Cpu { busy_ns: decimal(whole), utilisation: round9(utilisation.min(1.0)), count },
+            cpu: Cpu {
+                busy_ns: decimal(seen.whole),
+                utilisation: round9(utilisation.min(1.0)),
+                count: measurement.cpus,
+            },
             memory,
-            gpu: measured_gpu.then(|| Gpu { energy_uj: uj(gpu) }),
-            rows,
+            gpu,
+            rows: Vec::new(),
             residuals,
-            gaps: gaps.collect(),
+            gaps: gaps(measurement),
             notes,
         }
     }
+}
+
+/// What an interval was divided into.
+struct Parts<'s> {
+    division: &'s Division<usize>,
+    gpus: &'s GpuShares,
+    seen: &'s Seen,
+    policy: IdlePolicy,
+}
+
+impl Parts<'_> {
+    /// The whole host as if it were one workload, of which nothing has to be shared.
+    fn whole(
+        &self,
+        mut readings: Readings<u32>,
+        energy: HostEnergy,
+        model: &PowerModel,
+    ) -> Measurement {
+        let host = energy.source.host();
+        let nothing = Microjoules::ZERO;
+        let attribution = Attribution {
+            shares: Shares { host, workload: host, others: nothing, idle: nothing },
+            ratio: 1.0,
+            idle_cv: 0.0,
+            host_sensitivity: 1.0,
+            idle_rule: self.division.idle_rule,
+        };
+        let Seen { whole, capacity, .. } = *self.seen;
+        let cpu = CpuUse { workload: whole, busy: whole, capacity };
+        let gpus = std::mem::take(&mut readings.gpus);
+        let gpus = gpus.into_iter().zip(&self.gpus.by_owner);
+        let gpus = gpus.map(|((domain, _), owners)| MeasuredGpu::whole(domain, owners.of_all()));
+        let shared = Shared { source: energy.source, attribution, cpu };
+        let measurement = Measurement::shared(readings, shared, gpus.collect(), model);
+        Measurement { is_whole: true, ..measurement }
+    }
+
+    /// Makes it the measurement of one row.
+    fn of_row(&self, place: usize, measurement: &mut Measurement) {
+        let Some(share) = self.division.rows.get(place) else { return };
+        let host = measurement.attribution.shares.host;
+        let idle = self.division.residuals.idle;
+        let is_residual = self.policy == IdlePolicy::Residual;
+        measurement.attribution = Attribution {
+            shares: Shares {
+                host,
+                workload: share.energy,
+                others: host.saturating_sub(share.energy + idle),
+                idle,
+            },
+            ratio: share.ratio,
+            // Where idle energy is shared, too, a row has its part of all of it.
+            idle_cv: if is_residual { self.division.idle_cv } else { 0.0 },
+            host_sensitivity: if is_residual { self.division.host_sensitivity } else { 1.0 },
+            idle_rule: self.division.idle_rule,
+        };
+        (measurement.cpu.workload, measurement.is_whole) = (share.cpu, false);
+        for (gpu, owners) in measurement.gpus.iter_mut().zip(&self.gpus.by_owner) {
+            gpu.give(owners.of_row(place));
+        }
+    }
+}
+
+fn domains(measurement: &Measurement) -> Vec<Domain> {
+    let uj = Microjoules::as_microjoules;
+    let modelled = |(name, energy): (&str, Microjoules)| Domain {
+        name: name.into(),
+        source: "model",
+        energy_uj: uj(energy),
+        filled_uj: 0,
+        total_uj: None,
+        epoch: None,
+    };
+    let counted = |domain: &counted::Domain, source| Domain {
+        name: domain.name.clone(),
+        source,
+        energy_uj: uj(domain.energy.energy),
+        filled_uj: uj(domain.energy.filled),
+        total_uj: Some(Decimal(uj(domain.energy.end))),
+        epoch: Some(Decimal(domain.energy.epoch.as_millis())),
+    };
+    let mut domains: Vec<_> = match &measurement.source {
+        Source::Counted(all) => {
+            let source = measurement.source_name();
+            all.domains.iter().map(|domain| counted(domain, source)).collect()
+        }
+        Source::Modelled(all) => [("cpu", all.cpu), ("memory", all.memory)].map(modelled).into(),
+    };
+    let read_here = |it: &Sensor| it.name == "nvml" && it.status == SensorStatus::Used;
+    let here = measurement.sensors.iter().any(read_here);
+    let source = if here { "nvml" } else { "governor" };
+    domains.extend(measurement.gpus.iter().map(|gpu| counted(&gpu.domain, source)));
+    domains
+}
+
+fn gaps(measurement: &Measurement) -> Vec<Gap> {
+    let gaps = compose::gaps(measurement).into_iter().filter(|gap| !gap.bridged);
+    gaps.map(|gap| Gap { domain: gap.domain, reason: gap.reason, duration_ns: gap.duration_ns })
+        .collect()
 }
 
 /// Shares the energy of processors and memory.
 fn share(
     energy: &HostEnergy,
     seen: &Seen,
-    capacity: Duration,
     policy: IdlePolicy,
     usages: &[Usage],
 ) -> Division<usize> {
-    let domains = energy.domains.iter().filter(|domain| domain.kind != Kind::Gpu);
     let interval = Interval {
-        host: domains.map(|domain| domain.energy).sum(),
+        host: energy.source.host(),
         idle: energy.idle,
         most: energy.most,
         elapsed: seen.elapsed,
         busy: seen.busy_time,
         interrupts: seen.interrupts,
-        capacity,
+        capacity: seen.capacity,
     };
     let rows = usages.iter().enumerate().map(|(index, usage)| (index, usage.cpu)).collect();
     divide(&interval, policy, rows)
@@ -714,22 +649,21 @@ fn empty(name: &str) -> Row {
         energy_uj: 0,
         gpu_energy_uj: None,
         power_w: 0.0,
+        carbon: None,
         allocation_ratio: 0.0,
     }
 }
 
 fn fill_rows(
-    rows: &mut [Row],
+    rows: &mut [(usize, Row)],
     division: &Division<usize>,
     usages: &[Usage],
     gpus: Option<&GpuShares>,
     elapsed: Duration,
 ) {
     let of_gpus = |place| gpus.map(|gpus| gpus.rows.get(&place).copied().unwrap_or_default());
-    for (place, ((row, share), usage)) in
-        rows.iter_mut().zip(&division.rows).zip(usages).enumerate()
-    {
-        let gpu = of_gpus(place);
+    for (((place, row), share), usage) in rows.iter_mut().zip(&division.rows).zip(usages) {
+        let gpu = of_gpus(*place);
         row.processes = usage.processes;
         row.memory_bytes = usage.memory_bytes;
         row.cpu_time_ns = decimal(usage.cpu);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use carbon_ops::text::duration;
 use clap::{Args, ValueEnum};
 
-use super::shared::Counters;
+use super::shared::{Counters, Grid};
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("target").required(true))]
@@ -33,6 +33,14 @@ pub(crate) struct Monitor {
     /// Every process of the host
     #[arg(long, group = "target")]
     pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) grid: Grid,
+
+    /// Power usage effectiveness of the site: a number of at least 1, or cloud-hyperscale, enterprise or
+    /// on-premise [default: the configured one, else by the kind of place and machine]
+    #[arg(long, value_name = "X")]
+    pub(crate) pue: Option<String>,
 
     /// Time between samples, such as 100ms, 1s or 15m; 10ms to 1 day
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]

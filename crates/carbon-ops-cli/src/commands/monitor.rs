@@ -12,13 +12,14 @@ use carbon_ops::meter::sensor::model::{self, PowerModel};
 use crate::args::{By, Idle, Monitor, Sort};
 use crate::context::Context;
 use carbon_ops::gpus::{Gpus, NvmlLibrary};
+use carbon_ops::host::Host;
 use carbon_ops::measure::AskGovernor;
 use carbon_ops::meter::shares::IdlePolicy;
+use carbon_ops::price::LivePrice;
 
 mod pace;
 mod table;
 
-use carbon_ops::watch::totals::Meter;
 use carbon_ops::watch::{self, Watch, What};
 use pace::{Pace, Signals};
 
@@ -38,8 +39,11 @@ pub(crate) fn run(args: &Monitor, context: &mut Context<'_>) -> Result<u8> {
     // As for `run`: next to counters of a folder, the GPUs of this machine are foreign.
     let nvml = settings.nvml.value.clone().or(other.then_some(NvmlLibrary::Off));
     let gpus = Gpus::find(&host, nvml.as_ref());
-    let meter = Meter::open(&host, PowerModel::identify(&host, overrides), ask.as_ref(), gpus);
-    let mut watch = Watch::open(&options(args), host, env, meter)?;
+    let model = PowerModel::identify(&host, overrides);
+    let machine = Host::identify(&host, model.virtual_machine);
+    let price = LivePrice::open(settings, &args.grid.providers, machine)?;
+    let watch = Watch::open(&options(args), host, env, ask.as_ref(), gpus, model)?;
+    let mut watch = watch.priced(price);
     let signals = Signals::block()?;
     let start = watch.begun();
     let mut pace = Pace::new(start, args.interval);
@@ -104,8 +108,7 @@ fn options(args: &Monitor) -> watch::Options {
 fn wait(signals: &Signals, watch: &mut Watch, until: Instant) -> Result<bool> {
     loop {
         let now = Instant::now();
-        let due = watch.meter().due();
-        let mut wake = due.map_or(until, |due| due.min(until));
+        let mut wake = watch.poll().map_or(until, |due| due.min(until));
         if watch.can_end() {
             wake = wake.min(now + NOTICED_WITHIN);
         }
@@ -115,9 +118,6 @@ fn wait(signals: &Signals, watch: &mut Watch, until: Instant) -> Result<bool> {
         let now = Instant::now();
         if now >= until {
             return Ok(false);
-        }
-        if due.is_some_and(|due| now >= due) {
-            watch.meter().poll();
         }
     }
 }

@@ -8,12 +8,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::compose::{self, Program};
 use carbon_ops::env::Env;
-use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary};
+use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary, whose};
 use carbon_ops::grid::zones;
 use carbon_ops::host::Host;
 use carbon_ops::ledger::append::{Appended, SignedCheckpoint};
 use carbon_ops::ledger::storage::LEDGER_FILE;
-use carbon_ops::measure::{AskGovernor, Session};
+use carbon_ops::measure::{AskGovernor, Measurement, Session};
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
 use carbon_ops::price::{self, Ids, Shared};
@@ -79,7 +79,8 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
     // A helper of the driver's that this may start is reaped before the command's time begins.
     let gpus = Gpus::find(&plan.host_root, plan.nvml.as_ref());
     let mut supervisor = Supervisor::new(plan.host_root.clone(), env.ticks_per_second)?;
-    let mut session = Session::open(plan.host_root.clone(), env, plan.governor.as_ref(), gpus);
+    let (host_root, governor) = (plan.host_root.clone(), plan.governor.as_ref());
+    let mut session = Session::open(host_root, env, governor, gpus, whose);
     let child = match supervisor.start(&args.command) {
         Ok(child) => child,
         Err(error) => {
@@ -90,8 +91,9 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
     };
     session.started(child.as_raw().unsigned_abs());
     let ended = supervisor.wait(child, || session.tick())?;
-    let (measurement, outcome) = session.close(|| supervisor.outcome(ended), &plan.model);
+    let (readings, outcome) = session.close(|| supervisor.outcome(ended));
     supervisor.finish();
+    let measurement = Measurement::of(readings, outcome, &plan.model);
     let priced = compose::measured(&measurement, outcome, &plan.program, &plan.host, &plan.model)
         .and_then(|measured| {
             let shared = std::mem::take(&mut plan.shared);

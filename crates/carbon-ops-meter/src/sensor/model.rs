@@ -130,6 +130,8 @@ pub struct Modelled {
     /// Coefficient of variation of the workload's energy: that of a lognormal of which the range
     /// of the models is the central 95 %.
     pub cv: f64,
+    /// The same of the host's energy.
+    pub host_cv: f64,
 }
 
 /// One model's figures for a window.
@@ -233,7 +235,8 @@ impl PowerModel {
             cpu: mean(&curves, u).over(elapsed),
             memory: self.memory_power().over(elapsed),
             idle: self.idle_power(true),
-            cv: spread(&estimates),
+            cv: spread(&estimates, |estimate| estimate.workload),
+            host_cv: spread(&estimates, |estimate| estimate.cpu),
             estimates,
         }
     }
@@ -301,8 +304,8 @@ fn mean(curves: &[Curve], u: f64) -> Watts {
     curves.iter().fold(Watts::ZERO, |sum, curve| sum + curve.power(u) * share)
 }
 
-fn spread(estimates: &[ModelEstimate]) -> f64 {
-    let energies = || estimates.iter().map(|e| e.workload.as_joules()).filter(|&e| e > 0.0);
+fn spread(estimates: &[ModelEstimate], of: fn(&ModelEstimate) -> Microjoules) -> f64 {
+    let energies = || estimates.iter().map(|e| of(e).as_joules()).filter(|&e| e > 0.0);
     let (low, high) = (energies().fold(f64::MAX, f64::min), energies().fold(0.0, f64::max));
     if low >= high {
         return CV_MIN;

@@ -227,3 +227,46 @@ fn a_governor_without_a_package_does_not_know_the_host() {
     let zones = GovernedWindow::open(governor, first, ms(1020)).unwrap_err();
     assert_eq!(zones[0].name, "psys");
 }
+
+/// Windows one after the other, at a power that the samples show late: they sum to the totals, and what
+/// no sample carries yet is within the bounds.
+#[test]
+fn windows_that_follow_each_other_sum_to_the_totals() {
+    let at = |ms: u64, uj: u64| {
+        let mut sample = sample(ms, uj);
+        sample.domains[0].delta = Microjoules::new(5_000_000);
+        sample
+    };
+    // 50 W; the samples are 50 ms old at the cuts, but for the last one, of a governor that fell silent.
+    let totals = [50_000_000, 100_000_000, 150_000_000, 150_000_000];
+    let mut snapshots = vec![at(950, 0)];
+    snapshots.extend((1..).zip(totals).map(|(second, uj)| at(950 + 1000 * second, uj)));
+    snapshots[4] = snapshots[3].clone();
+    let (_dir, governor, before) = governor(snapshots);
+    let mut window = GovernedWindow::open(governor, before, ms(1000)).unwrap();
+    let cuts = [2000, 3000, 4000, 5000].map(|end| window.cut(ms(end)).unwrap());
+    let joules = cuts.each_ref().map(|cut| package(cut).energy.energy.as_joules());
+    assert!((joules[0] - 50.0).abs() < 1e-6 && (joules[1] - 50.0).abs() < 1e-6, "{joules:?}");
+    assert_eq!(package(&cuts[0]).energy.low, Microjoules::new(45_000_000 - 10_000));
+    assert_eq!(package(&cuts[0]).energy.high, Microjoules::new(55_000_000 + 10_000));
+    assert!(!package(&cuts[0]).energy.estimated);
+    let silent = &package(&cuts[3]).energy;
+    assert_eq!(silent.gaps[0].reason, GapReason::Unreadable);
+    assert!(silent.estimated && silent.filled > Microjoules::new(40_000_000), "{silent:?}");
+    assert!((joules[3] - 50.0).abs() < 3.0, "{joules:?}");
+}
+
+/// A governor that begins anew loses the window, whose energy is filled in, and goes on.
+#[test]
+fn a_governor_that_begins_anew_is_a_gap_of_one_window() {
+    let snapshots = [(1000, 0), (2000, 50), (3000, 10), (4000, 60)];
+    let mut snapshots = snapshots.map(|(at, joules)| sample(at, joules * 1_000_000)).to_vec();
+    snapshots[2].boot_id = [2; 16];
+    snapshots[3].boot_id = [2; 16];
+    let (_dir, governor, before) = governor(snapshots);
+    let mut window = GovernedWindow::open(governor, before, ms(1000)).unwrap();
+    let cuts = [2000, 3000, 4000].map(|end| window.cut(ms(end)).unwrap());
+    let energies = cuts.each_ref().map(|cut| package(cut).energy.energy.as_microjoules());
+    assert_eq!(energies, [50_000_000; 3]);
+    assert_eq!(package(&cuts[1]).energy.gaps[0].reason, GapReason::NewEpoch);
+}

@@ -8,6 +8,7 @@ use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::attribution::GpuUse;
 use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow, Whose};
 use carbon_ops_meter::sensor::Exclusion;
+use carbon_ops_meter::window::Domain;
 use carbon_ops_units::Microjoules;
 
 use crate::boot;
@@ -17,11 +18,24 @@ const OURS: u32 = 100;
 const THEIRS: u32 = 200;
 const UNSEEN: u32 = 300;
 
-fn who(pid: u32) -> Whose {
+fn who(pid: u32) -> Option<Whose> {
     match pid {
-        OURS => Whose::Workload,
-        THEIRS => Whose::Other,
-        _ => Whose::Unseen,
+        OURS => Some(Whose::Workload),
+        THEIRS => Some(Whose::Other),
+        _ => None,
+    }
+}
+
+/// A GPU that was measured.
+#[derive(Debug)]
+struct Played {
+    domain: Domain,
+    used: GpuUse,
+}
+
+impl From<GpuEnergy<Whose>> for Played {
+    fn from(gpu: GpuEnergy<Whose>) -> Self {
+        Self { used: GpuUse::from(&gpu.used), domain: gpu.domain.unwrap() }
     }
 }
 
@@ -43,19 +57,19 @@ impl Script {
     }
 
     /// Plays it as a window, with one step more after the end, in which nobody uses the GPU.
-    fn play(&self) -> GpuEnergy {
+    fn play(&self) -> Played {
         self.play_then("0.samples -\n0.processes -\n")
     }
 
     /// The same, with these answers after the end.
-    fn play_then(&self, after: &str) -> GpuEnergy {
+    fn play_then(&self, after: &str) -> Played {
         let fake = Fake::new(&answers(0, 0, self.steps.first().map_or("", |step| &step.1)));
         let base = Instant::now();
         let now = Cell::new(Duration::from_secs(1));
         let clock = || base + now.get();
         let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut |pid| match pid {
             // Nothing of the workload's is there before it starts.
-            OURS => Whose::Unseen,
+            OURS => None,
             pid => who(pid),
         });
         let mut energy = 0;
@@ -69,7 +83,7 @@ impl Script {
             }
         }
         // A process of the workload's is gone by now, and all others may be.
-        window.end(&clock, &mut |_| Whose::Unseen);
+        window.end(&clock, &mut |_| None);
         let elapsed = now.get().saturating_sub(Duration::from_secs(1));
         let last = self.steps.last().map_or(0, |(watts, _)| *watts);
         let mut slept = Duration::ZERO;
@@ -80,10 +94,9 @@ impl Script {
                 fake.answers(&answers(energy + last * 100, u64::MAX, after));
             }
         };
-        let (mut gpus, excluded) =
-            window.close(elapsed, &clock, &mut sleep, &mut |_| Whose::Unseen);
+        let (mut gpus, excluded) = window.close(elapsed, &clock, &mut sleep, &mut |_| None);
         assert!(excluded.is_empty(), "{excluded:?}");
-        gpus.pop().unwrap()
+        gpus.pop().unwrap().into()
     }
 }
 
@@ -97,7 +110,7 @@ fn joules(energy: Microjoules) -> f64 {
 }
 
 #[track_caller]
-fn assert_used(gpu: &GpuEnergy, [workload, others, unknown]: [f64; 3]) {
+fn assert_used(gpu: &Played, [workload, others, unknown]: [f64; 3]) {
     let found = [gpu.used.workload, gpu.used.others, gpu.used.unknown];
     let near = found.iter().zip([workload, others, unknown]).all(|(a, b)| (a - b).abs() < 1e-6);
     assert!(near, "{found:?}");
@@ -217,7 +230,7 @@ fn a_counter_that_fails_to_the_end_is_a_gap_that_is_filled() {
     window.end(&clock, &mut who);
     let mut sleep = |pause| now.set(now.get() + pause);
     let (gpus, _) = window.close(Duration::from_secs(4), &clock, &mut sleep, &mut who);
-    let energy = &gpus[0].domain.energy;
+    let energy = &gpus[0].domain.as_ref().unwrap().energy;
     assert!(energy.estimated && (joules(energy.energy) - 800.0).abs() < 1e-3, "{energy:?}");
     assert_eq!((energy.gaps[0].reason, energy.gaps[0].bridged), (GapReason::Vanished, false));
     assert_eq!(energy.gaps[0].duration, Duration::from_secs(2));
@@ -247,10 +260,16 @@ fn two_gpus_are_measured_each_for_itself_and_one_that_rests_is_left_out() {
     window.end(&clock, &mut who);
     let mut sleep = |pause| now.set(now.get() + pause);
     let (gpus, excluded) = window.close(Duration::from_secs(2), &clock, &mut sleep, &mut who);
-    let energies: Vec<_> = gpus.iter().map(|gpu| joules(gpu.domain.energy.energy)).collect();
+    let energies: Vec<_> =
+        gpus.iter().flat_map(|gpu| &gpu.domain).map(|gpu| joules(gpu.energy.energy)).collect();
     assert_eq!(energies, [20.0, 40.0]);
-    assert_used(&gpus[0], [1.0, 0.0, 0.0]);
-    assert_used(&gpus[1], [0.0, 0.5, 0.0]);
+    assert_eq!(
+        gpus.iter().map(|gpu| gpu.name.as_str()).collect::<Vec<_>>(),
+        ["gpu-0", "gpu-1", "gpu-2"]
+    );
+    let mut gpus = gpus.into_iter().map(|gpu| gpu.used);
+    assert!((gpus.next().unwrap().parts[&Whose::Workload] - 1.0).abs() < 1e-6);
+    assert!((gpus.next().unwrap().parts[&Whose::Other] - 0.5).abs() < 1e-6);
     let excluded: Vec<_> = excluded.iter().map(|gpu| (gpu.name.as_str(), gpu.reason)).collect();
     assert_eq!(excluded, [("gpu-2", Exclusion::Stuck)]);
 }
@@ -273,7 +292,7 @@ fn a_gpu_without_a_counter_is_estimated_within_what_its_power_leaves_open() {
     window.end(&clock, &mut who);
     let mut sleep = |_| panic!("there is no step to wait for");
     let (gpus, _) = window.close(Duration::from_secs(2), &clock, &mut sleep, &mut who);
-    let energy = &gpus[0].domain.energy;
+    let energy = &gpus[0].domain.as_ref().unwrap().energy;
     let found = [energy.low, energy.energy, energy.high].map(joules);
     assert_eq!((found, energy.estimated), ([200.0, 300.0, 400.0], true));
 }
@@ -292,14 +311,15 @@ fn a_process_that_was_announced_need_not_be_seen_alive() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let gone = &mut |_| Whose::Unseen;
+    let gone = &mut |_| None;
     let mut window = GpuWindow::open(fake.present(), &clock, boot, gone);
-    window.expect(OURS);
+    window.expect(OURS, Whose::Workload);
     now.set(Duration::from_millis(500));
     fake.answers(&answers(150_000, 1, "0.samples 100:@:100\n"));
     window.end(&clock, gone);
-    let uses = window.uses(gone);
-    assert!((uses["gpu-0"].workload - 1.0).abs() < 1e-9, "{uses:?}");
+    let (gpus, _) = window.cut(&clock, gone);
+    let used = GpuUse::from(&gpus[0].used);
+    assert!((used.workload - 1.0).abs() < 1e-9, "{used:?}");
 }
 
 /// 30 ms at 300 W, of which the counter shows nothing until its step of 30 J at 80 ms.
@@ -319,7 +339,34 @@ fn a_window_shorter_than_a_step_is_interpolated_over_the_counters_period() {
         }
     };
     let (gpus, _) = window.close(Duration::from_millis(30), &clock, &mut sleep, &mut who);
-    let energy = &gpus[0].domain.energy;
+    let energy = &gpus[0].domain.as_ref().unwrap().energy;
     assert!((joules(energy.energy) - 9.0).abs() < 1e-6 && energy.estimated, "{energy:?}");
     assert_eq!((energy.low, energy.high), (Microjoules::ZERO, Microjoules::new(30_000_000)));
+}
+
+/// Windows one after the other, each process an owner: 100 W at full use, then 300 W at half of it.
+#[test]
+fn windows_that_follow_each_other_sum_and_share_by_what_was_told_in_each() {
+    let fake = Fake::new(&answers(0, 0, "0.samples -\n"));
+    let base = Instant::now();
+    let now = Cell::new(Duration::ZERO);
+    let clock = || base + now.get();
+    let each = &mut |pid: u32| Some(pid);
+    let mut window = GpuWindow::open(fake.present(), &clock, boot, each);
+    let mut cut = |ms: u64, energy: u64, told: &str| {
+        now.set(Duration::from_millis(ms));
+        fake.answers(&answers(energy, ms * 1000, told));
+        let gpu = window.cut(&clock, each).0.remove(0);
+        let energy = gpu.domain.map(|domain| joules(domain.energy.energy).round());
+        let part = 100.0 * gpu.used.parts.get(&5).copied().unwrap_or(0.0);
+        (energy, (part.round(), gpu.used.unknown))
+    };
+    assert_eq!(cut(500, 0, "0.samples -\n").0, None, "it has not moved yet");
+    assert_eq!(cut(1000, 100_000, "0.samples 5:@:100\n"), (Some(100.0), (100.0, 0.0)));
+    assert_eq!(cut(2000, 400_000, "0.samples 5:@:50\n"), (Some(300.0), (50.0, 0.0)));
+    // The driver's last word holds for two seconds; then nobody was there.
+    assert_eq!(cut(3900, 500_000, "0.samples -\n"), (Some(100.0), (50.0, 0.0)));
+    assert_eq!(cut(4100, 550_000, "0.samples -\n"), (Some(50.0), (0.0, 0.0)));
+    // Two that filled it each, at once.
+    assert_eq!(cut(5000, 600_000, "0.samples 5:@:100,6:@:100\n"), (Some(50.0), (50.0, 0.0)));
 }

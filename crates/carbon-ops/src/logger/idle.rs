@@ -2,19 +2,18 @@
 //!
 //! Out of scope: a model. Where there is no counter, nothing can be measured, and the error says why.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use carbon_ops_meter::clock::Moment;
 use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Kind;
+use carbon_ops_meter::window::Counted;
 use carbon_ops_units::{Microjoules, Watts};
 
 pub use carbon_ops_grid::fetch::Clock;
 
 use crate::error::{Error, Result};
-use crate::measure::AskGovernor;
-use crate::watch::totals::{Counters, Governed, Total, Totals as _};
+use crate::measure::{AskGovernor, open_window};
 
 /// Counters step about once a millisecond, so that an interval is known within a percent.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -38,40 +37,6 @@ pub struct IdlePower {
     pub source: &'static str,
 }
 
-enum Source {
-    Governor(Box<Governed>),
-    Counters(Counters),
-}
-
-impl Source {
-    fn open(host: &HostRoot, ask: Option<&AskGovernor>, now: Moment) -> Result<Self> {
-        let governed = ask.map(Governed::open);
-        if let Some(Ok(governed)) = governed {
-            return Ok(Self::Governor(Box::new(governed)));
-        }
-        let reason = governed.and_then(std::result::Result::err);
-        Counters::open_at(host, now).map(Self::Counters).map_err(|why| {
-            let also =
-                reason.map_or(String::new(), |reason| format!("; nor by a governor: {reason}"));
-            Error::no_counters(why + &also)
-        })
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Governor(governed) => governed.source(),
-            Self::Counters(counters) => counters.source(),
-        }
-    }
-
-    fn read(&mut self, now: Moment) -> Vec<Total> {
-        match self {
-            Self::Governor(governed) => governed.read(),
-            Self::Counters(counters) => counters.read_at(now),
-        }
-    }
-}
-
 pub(super) fn calibrate(
     host: &HostRoot,
     ask: Option<&AskGovernor>,
@@ -79,17 +44,23 @@ pub(super) fn calibrate(
     duration: Duration,
     clock: &dyn Clock,
 ) -> Result<IdlePower> {
-    let mut source = Source::open(host, ask, moment(clock))?;
+    let base = Instant::now();
+    let now = || base + clock.elapsed();
+    let (window, _, sensors) = open_window(host, ask, &now);
+    let Some(mut window) = window else {
+        let reasons = sensors.iter().filter_map(|sensor| sensor.reason.as_deref());
+        return Err(Error::no_counters(reasons.collect::<Vec<_>>().join("; ")));
+    };
     let (began, busy) = (clock.elapsed(), Busy::read(host, ticks_per_second));
-    let (mut at, mut last) = (began, source.read(moment(clock)));
-    let mut powers = Vec::new();
+    let (mut at, mut powers) = (began, Vec::new());
+    // What passed before the first moment is no part of it.
+    let _ = window.cut(Duration::ZERO, &now);
     while at.saturating_sub(began) < duration {
         clock.sleep(INTERVAL);
-        let now = clock.elapsed();
-        let totals = source.read(moment(clock));
-        powers
-            .extend(energy(&last, &totals).and_then(|energy| energy.over(now.saturating_sub(at))));
-        (at, last) = (now, totals);
+        let elapsed = clock.elapsed().saturating_sub(at);
+        at += elapsed;
+        let counted = window.cut(elapsed, &now).ok();
+        powers.extend(counted.and_then(|counted| energy(&counted)?.over(elapsed)));
     }
     let busy = busy.zip(Busy::read(host, ticks_per_second));
     let utilisation = busy.map(|(start, end)| {
@@ -106,24 +77,15 @@ pub(super) fn calibrate(
         spread: Watts::new(spread)?,
         samples: powers.len(),
         utilisation,
-        source: source.name(),
+        source: window.name(),
     })
 }
 
-fn moment(clock: &dyn Clock) -> Moment {
-    Moment::from_nanos(u64::try_from(clock.elapsed().as_nanos()).unwrap_or(u64::MAX))
-}
-
 /// Of processors and memory in an interval; `None` where a reading failed or a counter began anew.
-fn energy(before: &[Total], after: &[Total]) -> Option<Microjoules> {
-    let mut sum = Microjoules::ZERO;
-    for (before, after) in before.iter().zip(after).filter(|(_, after)| after.kind != Kind::Gpu) {
-        if after.fault.is_some() || !after.breaks.is_empty() || before.epoch != after.epoch {
-            return None;
-        }
-        sum = sum.checked_add(after.energy.checked_sub(before.energy)?)?;
-    }
-    Some(sum)
+fn energy(counted: &Counted) -> Option<Microjoules> {
+    let mut domains = counted.domains.iter().filter(|domain| domain.kind != Kind::Gpu);
+    let whole = domains.clone().all(|domain| domain.energy.gaps.is_empty());
+    whole.then(|| domains.by_ref().map(|domain| domain.energy.energy).sum())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a day has 345,600 intervals")]

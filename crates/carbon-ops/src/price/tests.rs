@@ -138,6 +138,15 @@ fn by_run(settings: &Settings, host: &Host, zone: &str) -> Record {
     super::measured(&measured(), shared, settings, &[], host.clone(), ids).unwrap().record
 }
 
+/// The price of a sample of `monitor`.
+fn watched(settings: &Settings, host: &Host, zone: &str) -> (Price, Vec<Input>) {
+    let mut settings = settings.clone();
+    settings.region.value = Some(zone.to_owned()).filter(|zone| !zone.is_empty());
+    let mut price = LivePrice::open(&settings, &[], host.clone()).unwrap();
+    let quoted = price.of(Interval::parse(DAY.0, DAY.1).unwrap()).unwrap();
+    (quoted.price, quoted.inputs)
+}
+
 /// What a place and a site decide.
 fn decided(record: &Record) -> impl PartialEq + std::fmt::Debug + use<> {
     let of_site = |input: &&Input| ["pue", "intensity"].contains(&&*input.name);
@@ -161,6 +170,13 @@ fn measured_and_stated_energy_of_any_zone_setting_and_machine_is_priced_alike() 
                 let (run, estimate) =
                     (by_run(&settings, &host, zone), stated(&settings, &host, zone));
                 assert_eq!(decided(&run), decided(&estimate), "{name} {host:?} {zone:?}");
+                let (price, inputs) = watched(&settings, &host, zone);
+                let of_run = (run.pue_used.to_bits(), run.intensity_g_per_kwh.to_bits());
+                let of_price = (price.pue_used.to_bits(), price.intensity_g_per_kwh.to_bits());
+                assert_eq!(of_price, of_run, "{name} {host:?} {zone:?}");
+                assert_eq!((&price.region, &price.source), (&run.region, &run.source));
+                assert_eq!(price.quality.max(Quality::Estimated), run.quality_flag);
+                assert!(inputs.iter().all(|input| run.inputs.contains(input)), "{inputs:?}");
                 compared += 1;
             }
         }

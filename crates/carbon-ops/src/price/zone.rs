@@ -154,14 +154,18 @@ impl Zone {
 
     /// Sees to it that what is known reaches over a time.
     pub fn load(&mut self, chain: &Chain, interval: Interval) -> Result<()> {
-        let known = match &self.prices {
+        if self.covers(interval) { Ok(()) } else { self.ask(chain, interval) }
+    }
+
+    /// Whether what is known reaches over a time.
+    pub(super) fn covers(&self, interval: Interval) -> bool {
+        match &self.prices {
             Prices::Window { interval: window, .. } => {
                 window.start() <= interval.start() && interval.end() <= window.end()
             }
             Prices::Yearly { .. } => true,
             Prices::Given(_) | Prices::Unknown => false,
-        };
-        if known { Ok(()) } else { self.ask(chain, interval) }
+        }
     }
 
     /// The slots around a time that was loaded.

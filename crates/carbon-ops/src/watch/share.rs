@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use carbon_ops_meter::attribution::GpuUse;
+use carbon_ops_meter::gpu::Used;
 use carbon_ops_meter::shares::{IdlePolicy, divide_gpu};
 use carbon_ops_units::Microjoules;
-
-use super::gpus::Used;
 
 /// Whose a process on a GPU is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,37 +26,45 @@ pub(super) enum Owner {
 }
 
 /// Energy of GPUs, by whose it is.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct GpuShares {
     pub rows: BTreeMap<usize, Microjoules>,
     pub idle: Microjoules,
     pub others: Microjoules,
     pub ended: Microjoules,
     pub unattributed: Microjoules,
+    /// Of each GPU, in their order.
+    pub by_owner: Vec<Owners>,
+}
+
+/// Parts of a GPU's energy by whose they are.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Owners {
+    parts: BTreeMap<Owner, f64>,
+    by_time: bool,
+    by_process: bool,
 }
 
 impl GpuShares {
-    /// Adds the energy of one GPU; without `used`, nobody can say whose it is.
+    /// Adds the energy of one GPU.
     pub(super) fn add(
         &mut self,
         energy: Microjoules,
-        used: Option<&Used>,
+        used: &Used<u32>,
         policy: IdlePolicy,
         owner: &mut dyn FnMut(u32) -> Owner,
     ) {
-        let Some(used) = used else {
-            self.unattributed = self.unattributed + energy;
-            return;
-        };
         let mut parts = BTreeMap::from([(Owner::Unknown, used.unknown)]);
-        let named: f64 = used.by_pid.values().sum();
+        let named: f64 = used.parts.values().sum();
         let idle_too = policy == IdlePolicy::Proportional && named > 0.0;
         let factor = if idle_too { (1.0 - used.unknown) / named } else { 1.0 };
-        for (&pid, part) in &used.by_pid {
+        for (&pid, part) in &used.parts {
             *parts.entry(owner(pid)).or_insert(0.0) += factor * part;
         }
-        let parts: Vec<_> = parts.into_iter().collect();
-        let (shares, idle) = divide_gpu(energy, &parts);
+        let list: Vec<_> = parts.iter().map(|(&owner, &part)| (owner, part)).collect();
+        let (shares, idle) = divide_gpu(energy, &list);
+        let (by_time, by_process) = (used.by_time, used.by_process);
+        self.by_owner.push(Owners { parts, by_time, by_process });
         self.idle = self.idle + idle;
         for (owner, share) in shares {
             let sum = match owner {
@@ -67,6 +75,29 @@ impl GpuShares {
             };
             *sum = *sum + share;
         }
+    }
+}
+
+impl Owners {
+    /// What a row used of the GPU, and what others did.
+    pub(super) fn of_row(&self, row: usize) -> GpuUse {
+        let part = |owner| self.parts.get(&owner).copied().unwrap_or(0.0);
+        let (workload, unknown) = (part(Owner::Row(row)), part(Owner::Unknown));
+        GpuUse {
+            workload,
+            others: (self.parts.values().sum::<f64>() - workload - unknown).max(0.0),
+            unknown,
+            by_time: self.by_time,
+            by_process: self.by_process,
+        }
+    }
+
+    /// How it is known of all who used it together, for whom nothing has to be shared.
+    pub(super) fn of_all(&self) -> GpuUse {
+        let unknown = self.parts.get(&Owner::Unknown).copied().unwrap_or(0.0);
+        let workload = self.parts.values().sum::<f64>() - unknown;
+        let (by_time, by_process) = (self.by_time, self.by_process);
+        GpuUse { workload, others: 0.0, unknown, by_time, by_process }
     }
 }
 
@@ -84,8 +115,8 @@ mod tests {
         }
     }
 
-    fn used(by_pid: &[(u32, f64)], unknown: f64) -> Used {
-        Used { by_pid: by_pid.iter().copied().collect(), unknown }
+    fn used(parts: &[(u32, f64)], unknown: f64) -> Used<u32> {
+        Used { parts: parts.iter().copied().collect(), unknown, ..Used::unknown() }
     }
 
     /// By hand, of 1 kJ: two processes of one row have 30 %; 5 % and 8 % are nobody's to name.
@@ -95,16 +126,19 @@ mod tests {
         let used = used(&of, 0.08);
         let uj = |thousandths: u64| Microjoules::new(1_000_000 * thousandths);
         let mut shares = GpuShares::default();
-        shares.add(uj(1000), Some(&used), IdlePolicy::Residual, &mut owner);
+        shares.add(uj(1000), &used, IdlePolicy::Residual, &mut owner);
         let expected = GpuShares {
             rows: [(0, uj(300)), (1, uj(50))].into(),
             idle: uj(120),
             others: uj(250),
             ended: uj(150),
             unattributed: uj(130),
+            by_owner: Vec::new(),
         };
+        let row = shares.by_owner.remove(0).of_row(0);
+        assert!((row.workload - 0.3).abs() + (row.others - 0.45).abs() < 1e-9, "{row:?}");
         assert_eq!(shares, expected);
-        shares.add(uj(1), None, IdlePolicy::Residual, &mut owner);
+        shares.add(uj(1), &Used::unknown(), IdlePolicy::Residual, &mut owner);
         assert_eq!(shares.unattributed, uj(131));
     }
 
@@ -112,12 +146,12 @@ mod tests {
     fn the_proportional_policy_leaves_nothing_idle_where_somebody_ran() {
         let mut shares = GpuShares::default();
         let some = used(&[(1, 0.1), (3, 0.3)], 0.2);
-        shares.add(Microjoules::new(1000), Some(&some), IdlePolicy::Proportional, &mut owner);
+        shares.add(Microjoules::new(1000), &some, IdlePolicy::Proportional, &mut owner);
         let uj = Microjoules::new;
         assert_eq!(shares.rows, BTreeMap::from([(0, uj(200)), (1, uj(600))]));
         assert_eq!((shares.idle, shares.unattributed), (uj(0), uj(200)));
         let nobody = used(&[(1, 0.0)], 0.0);
-        shares.add(uj(500), Some(&nobody), IdlePolicy::Proportional, &mut owner);
+        shares.add(uj(500), &nobody, IdlePolicy::Proportional, &mut owner);
         assert_eq!(shares.idle, uj(500));
     }
 }

@@ -11,6 +11,9 @@ use carbon_ops::watch::{Row, Sample};
 /// Samples of one row each after which the heading is repeated.
 const HEADING_EVERY: u32 = 20;
 
+/// As wide as lines get.
+const COLUMNS: usize = 80;
+
 /// Clears the screen and goes to its top (ECMA-48, ED and CUP).
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
@@ -46,17 +49,16 @@ impl Table {
             (false, _) => writeln!(out)?,
         }
         writeln!(out, "{}  {}", clock(sample), host(sample))?;
-        writeln!(out, "{}", source(sample))?;
+        for line in wrapped(&source(sample)).chain(wrapped(&emitted(sample))) {
+            writeln!(out, "{line}")?;
+        }
         let gpus = sample.gpu.is_some();
-        // With a column for GPUs, the names' is narrower, so that both fit 80.
-        let (width, heading) = if gpus { (17, "      GPU") } else { (20, "") };
-        let name = "NAME";
-        let figures_of = "   CPU   MEMORY    ENERGY     POWER   SHARE";
-        writeln!(out, "    PID {name:<width$} {figures_of}{heading}")?;
+        let (width, name) = (if gpus { 17 } else { 18 }, "NAME");
+        writeln!(out, "    PID {name:<width$} {}", heading(gpus))?;
         for row in &sample.rows {
             let pid = row.pid.map_or(String::new(), |pid| pid.to_string());
-            let (name, gpu) = (short(&row.name, width), of_gpus(row, gpus));
-            writeln!(out, "{pid:>7} {name:<width$} {}{gpu}", figures(row))?;
+            let name = short(&row.name, width);
+            writeln!(out, "{pid:>7} {name:<width$} {}", figures(row, gpus))?;
         }
         let residuals = &sample.residuals;
         for (name, energy) in [
@@ -82,17 +84,19 @@ impl Table {
     fn write_one(&mut self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
         let Some(row) = sample.rows.first() else { return Ok(()) };
         if self.printed == 0 {
-            writeln!(out, "{}: {}", plain(&row.name), source(sample))?;
+            let source = format!("{}: {}", plain(&row.name), source(sample));
+            for line in wrapped(&source).chain(wrapped(&emitted(sample))) {
+                writeln!(out, "{line}")?;
+            }
         }
         let gpus = sample.gpu.is_some();
         if self.printed.is_multiple_of(HEADING_EVERY) || gpus != self.gpus {
-            let heading = "TIME          CPU   MEMORY    ENERGY     POWER   SHARE      HOST PROCS";
-            writeln!(out, "{heading}{}", if gpus { "      GPU" } else { "" })?;
+            writeln!(out, "TIME      {}      HOST PROCS", heading(gpus))?;
         }
         self.gpus = gpus;
-        let (host, gpu) = (si(sample.host.power_w, "W"), of_gpus(row, gpus));
-        let (clock, figures) = (clock(sample), figures(row));
-        writeln!(out, "{clock:<10} {figures} {host:>9} {:>5}{gpu}", row.processes)
+        let host = si(sample.host.power_w, "W");
+        let (clock, figures) = (clock(sample), figures(row, gpus));
+        writeln!(out, "{clock:<9} {figures} {host:>9} {:>5}", row.processes)
     }
 }
 
@@ -125,7 +129,7 @@ fn source(sample: &Sample) -> String {
     let gpus = names(true);
     let gpus = if gpus.is_empty() { gpus } else { format!(", NVML {gpus}") };
     let simulated = if sample.simulated { ", SIMULATED" } else { "" };
-    let filtered = if sample.notes.contains(&Note::EnergyFiltered.as_str()) {
+    let filtered = if sample.notes.iter().any(|note| note == Note::EnergyFiltered.as_str()) {
         "; the processor blurs its energies, short spans may be far off"
     } else {
         ""
@@ -134,31 +138,71 @@ fn source(sample: &Sample) -> String {
         ("model", Some(reason)) => format!("; no RAPL: {reason}"),
         _ => String::new(),
     };
+    // The weakest of energy and place.
+    let quality = sample.price.as_ref().map_or(sample.quality, |it| it.quality.max(sample.quality));
     let no_gpu = sample.host.gpu_reason.as_ref();
     let no_gpu = no_gpu.map_or(String::new(), |reason| format!("; no GPU: {reason}"));
     format!(
         "{}: energy of {} from {}{gpus}{simulated}{filtered}{reason}{no_gpu}",
-        sample.quality.as_str(),
+        quality.as_str(),
         names(false),
         sample.host.source,
     )
 }
 
-/// The cell of GPUs, where there is such a column.
-fn of_gpus(row: &Row, is_shown: bool) -> String {
-    let energy = uj(row.gpu_energy_uj.unwrap_or(0));
-    if is_shown { format!(" {energy:>8}") } else { String::new() }
+/// What the host's energy emitted, and at which price; empty where energy is not priced.
+fn emitted(sample: &Sample) -> String {
+    let (Some(carbon), Some(price)) = (&sample.host.carbon, &sample.price) else {
+        return String::new();
+    };
+    format!(
+        "host {} CO2e ({:.0} %: {} to {}); {} {:.0} g/kWh, PUE {:.3}",
+        si(carbon.grams, "g"),
+        100.0 * price.confidence_level,
+        si(carbon.ci_lower_g, "g"),
+        si(carbon.ci_upper_g, "g"),
+        price.region,
+        price.intensity_g_per_kwh,
+        price.pue_used,
+    )
+}
+
+/// At words, so that lines have 80 columns at most; what follows the first line is indented.
+fn wrapped(text: &str) -> impl Iterator<Item = String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) => lines.push(format!("  {word}")),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines.into_iter()
+}
+
+/// Where there is a column for GPUs, there is none for shares, so that lines fit 80.
+fn heading(gpus: bool) -> String {
+    let of = if gpus { "      GPU" } else { "   SHARE" };
+    format!("   CPU   MEMORY    ENERGY     POWER      CO2E{of}")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn figures(row: &Row) -> String {
+fn figures(row: &Row, gpus: bool) -> String {
+    let of = if gpus {
+        format!("{:>9}", uj(row.gpu_energy_uj.unwrap_or(0)))
+    } else {
+        format!("{:>6.1} %", 100.0 * row.allocation_ratio)
+    };
     format!(
-        "{:>4.0} % {:>8} {:>9} {:>9} {:>5.1} %",
+        "{:>4.0} % {:>8} {:>9} {:>9} {:>9}{of}",
         row.cpu_percent,
         si(row.memory_bytes as f64, "B"),
         uj(row.energy_uj),
         si(row.power_w, "W"),
-        100.0 * row.allocation_ratio,
+        row.carbon.map_or_else(|| "-".into(), |carbon| si(carbon.grams, "g")),
     )
 }
 

@@ -1,0 +1,190 @@
+//! The price of energy while it is used: many small amounts of the same moment, with their intervals.
+//!
+//! Nobody waits for a source. Until it has answered, and where it fails, the built-in tables stand in, and
+//! the price says so. A source is asked again at each quarter of an hour by the clock, since that is how
+//! often the fastest of them change.
+//!
+//! Out of scope: records; what was measured as a whole is priced by [`super::measured`].
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use anyhow::{Result, anyhow};
+use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::span::{Load, Missing};
+use carbon_ops_estimate::uncertainty::LEVEL;
+use carbon_ops_grid::cache::Mode;
+use carbon_ops_grid::zones::Place;
+use carbon_ops_grid::{Chain, Interval};
+use carbon_ops_record::{Input, Method, Prices, Quality, Relative};
+use carbon_ops_units::Microjoules;
+use serde::Serialize;
+
+use super::{Rate, Zone, asking, relative};
+use crate::host::Host;
+use crate::settings::Settings;
+use crate::site::PueInput;
+use crate::sources::{Grid, Name};
+
+/// Seconds after which a source is asked again.
+const ASK_EVERY: i64 = 900;
+
+/// Prices energy as it is used.
+#[derive(Debug)]
+pub struct LivePrice {
+    settings: Settings,
+    names: Vec<Name>,
+    region: String,
+    machine: Host,
+    pue: PueInput,
+    missing: Missing,
+    /// The tables that are built in.
+    tables: Chain,
+    /// What a source has answered.
+    zone: Option<Zone>,
+    /// Why none has.
+    why_not: String,
+    asked: Option<Receiver<Result<Zone>>>,
+    /// The quarter of an hour that was last asked for.
+    quarter: Option<i64>,
+    relatives: HashMap<String, Relative>,
+}
+
+/// What a kilowatt hour cost, as samples have it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Price {
+    /// The zone, as in records.
+    pub region: String,
+    /// In g/kWh, at the mean.
+    pub intensity_g_per_kwh: f64,
+    /// Power usage effectiveness, at the mean.
+    pub pue_used: f64,
+    /// Who says so.
+    pub source: String,
+    /// What stands behind place and intensity.
+    pub quality: Quality,
+    /// The level of intervals, 0 to 1.
+    pub confidence_level: f64,
+}
+
+/// Carbon of an amount of energy, with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Carbon {
+    /// In g CO2e, at the mean.
+    pub grams: f64,
+    /// Lower end of the interval.
+    pub ci_lower_g: f64,
+    /// Upper end of the interval.
+    pub ci_upper_g: f64,
+}
+
+/// The price of a moment.
+#[derive(Debug)]
+pub struct Quoted<'p> {
+    /// What samples show of it.
+    pub price: Price,
+    /// PUE and intensity, as records hold them.
+    pub inputs: Vec<Input>,
+    relatives: &'p mut HashMap<String, Relative>,
+}
+
+impl LivePrice {
+    /// At the settings' place, on this machine; `names` are the sources to ask, as configured where none
+    /// is named.
+    ///
+    /// # Errors
+    /// When there is no such place, or a PUE is none.
+    pub fn open(settings: &Settings, names: &[Name], machine: Host) -> Result<Self> {
+        let region = settings.region.value.clone().unwrap_or_default();
+        let place = if region.is_empty() { Place::unset() } else { Place::parse(&region)? };
+        let names = if names.is_empty() { &settings.grid.order.value } else { names };
+        Ok(Self {
+            pue: PueInput::resolve(None, settings, Some(&place), Some(&machine))?,
+            missing: settings.missing_policy.value.unwrap_or_default(),
+            tables: Grid::new(&settings.grid, &[Name::Static], Mode::Offline)?.chain,
+            names: names.to_vec(),
+            settings: settings.clone(),
+            region,
+            machine,
+            zone: None,
+            why_not: "no answer yet".into(),
+            asked: None,
+            quarter: None,
+            relatives: HashMap::new(),
+        })
+    }
+
+    /// The machine whose energy it is.
+    pub fn machine(&self) -> &Host {
+        &self.machine
+    }
+
+    /// What energy of a time costs.
+    ///
+    /// # Errors
+    /// When even the built-in tables have no price; that is a defect.
+    pub fn of(&mut self, time: Interval) -> Result<Quoted<'_>> {
+        self.ask(time);
+        let (pue, tables, missing) = (&self.pue, &self.tables, self.missing);
+        let rated = |zone: &mut Zone| {
+            let rate = Rate::of(zone, pue, tables, time, &Load::Even(1.0), missing)?;
+            Ok::<_, anyhow::Error>((price(&rate, zone), rate.inputs))
+        };
+        let answered = match self.zone.as_mut().filter(|zone| zone.covers(time)) {
+            Some(zone) => rated(zone),
+            None => Err(anyhow!("{}", self.why_not)),
+        };
+        let (price, inputs) = match answered {
+            Ok(rated) => rated,
+            Err(error) => rated(&mut Zone::built_in(&self.region, time, &self.names, &error)?)?,
+        };
+        Ok(Quoted { price, inputs, relatives: &mut self.relatives })
+    }
+
+    /// Asks a source when it is time, and takes an answer that has come.
+    fn ask(&mut self, time: Interval) {
+        let quarter = time.end().as_second().div_euclid(ASK_EVERY);
+        if self.asked.is_none() && self.quarter != Some(quarter) {
+            self.quarter = Some(quarter);
+            match asking(&self.settings, &self.names, &self.region, time) {
+                Ok(asked) => self.asked = Some(asked),
+                Err(error) => self.why_not = error.to_string(),
+            }
+        }
+        match self.asked.as_ref().map(Receiver::try_recv) {
+            Some(Ok(Ok(zone))) => self.zone = Some(zone),
+            Some(Ok(Err(error))) => self.why_not = error.to_string(),
+            Some(Err(TryRecvError::Disconnected)) => self.why_not = "no answer".into(),
+            Some(Err(TryRecvError::Empty)) | None => return,
+        }
+        self.asked = None;
+    }
+}
+
+impl Quoted<'_> {
+    /// The carbon of so much energy; `energy` is the energy with what is not known of it, as records hold
+    /// it.
+    ///
+    /// # Errors
+    /// When no interval follows from the inputs; that is a defect.
+    pub fn carbon(&mut self, energy: Microjoules, mut inputs: Vec<Input>) -> Result<Carbon> {
+        inputs.extend(self.inputs.iter().cloned());
+        let relative = relative(self.relatives, &inputs, Method::Analytical)?;
+        let Price { pue_used, intensity_g_per_kwh, .. } = self.price;
+        let energy = energy.to_kilowatt_hours().as_kilowatt_hours();
+        let grams = Prices::of_kilowatt_hours(energy, pue_used, intensity_g_per_kwh).grams;
+        let end = |relative: f64| round9(grams * relative);
+        Ok(Carbon { grams, ci_lower_g: end(relative.low), ci_upper_g: end(relative.high) })
+    }
+}
+
+fn price(rate: &Rate, zone: &Zone) -> Price {
+    Price {
+        region: zone.region().to_owned(),
+        intensity_g_per_kwh: round9(rate.mean("intensity")),
+        pue_used: round9(rate.mean("pue")),
+        source: zone.source(),
+        quality: rate.quality,
+        confidence_level: LEVEL,
+    }
+}
