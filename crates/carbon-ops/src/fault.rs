@@ -57,6 +57,9 @@ pub enum Fault {
     /// The energy of a site is not less than that of its computers.
     #[error("a PUE of {0} lies below 1")]
     PueBelowOne(String),
+    /// A text that is no identity of a record.
+    #[error("{0:?} names no record that this could be a part of")]
+    NoParent(String),
     /// A process that is not there.
     #[error("no process {0} runs")]
     NoProcess(i32),

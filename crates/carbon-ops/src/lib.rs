@@ -139,6 +139,7 @@ pub mod env;
 pub mod gpus;
 mod head;
 pub mod host;
+pub mod identity;
 pub mod keys;
 pub mod measure;
 pub mod pack;

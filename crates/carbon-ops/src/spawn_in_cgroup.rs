@@ -1,8 +1,8 @@
 //! Starts a command inside a cgroup, as `std::process::Command` would start it outside: clone3(2)
 //! is the only way to do that without moving a running process, and only a raw system call offers it.
 //!
-//! Out of scope: everything that `carbon-ops run` does not ask of a child, such as streams, folder or
-//! environment of its own.
+//! Out of scope: everything that `carbon-ops run` does not ask of a child, such as streams or a folder of its
+//! own.
 #![expect(unsafe_code, reason = "clone3(2), and what a child may do before exec")]
 
 use std::ffi::{CString, OsString, c_char};
@@ -41,8 +41,9 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// Starts a command in a cgroup, with this signal mask and `SIGPIPE` as programs expect it, found
-/// and executed as execvp(3) does: what `Command` does too.
+/// Starts a command in a cgroup, with this signal mask and `SIGPIPE` as programs expect it, and with one
+/// variable beside those that this process has, found and executed as execvp(3) does: what `Command` does
+/// too.
 ///
 /// `None` where the kernel refuses the cgroup or the call (before 5.7, under some filters of system
 /// calls); nothing has happened then. The error is that of execvp(3).
@@ -50,19 +51,28 @@ pub(crate) fn start(
     command: &[OsString],
     mask: SigSet,
     cgroup: BorrowedFd<'_>,
+    (name, value): (&str, &str),
 ) -> Option<io::Result<Pid>> {
     // All memory that the child needs is allocated before there is one.
     let words: Result<Vec<CString>, _> =
         command.iter().map(|word| CString::new(word.as_bytes())).collect();
     let words = words.ok()?;
-    let mut arguments: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
-    if arguments.is_empty() {
+    if words.is_empty() {
         return None;
     }
-    arguments.push(ptr::null());
+    let inherited = std::env::vars_os().filter(|(other, _)| other != name);
+    let inherited = inherited.map(|(mut name, value)| {
+        name.push("=");
+        name.push(value);
+        CString::new(name.as_bytes())
+    });
+    let variables: Result<Vec<CString>, _> =
+        inherited.chain([CString::new(format!("{name}={value}"))]).collect();
+    let (arguments, variables) = (ended(&words), variables.ok()?);
+    let variables = ended(&variables);
     let (told, tell) = pipe2(OFlag::O_CLOEXEC).ok()?;
     let pid = match fork_into(cgroup)? {
-        Forked::Child => become_command(&arguments, mask, tell.as_raw_fd()),
+        Forked::Child => become_command(&arguments, &variables, mask, tell.as_raw_fd()),
         Forked::Parent(pid) => pid,
     };
     drop(tell);
@@ -73,6 +83,11 @@ pub(crate) fn start(
     }
     let _ = waitpid(pid, None);
     Some(Err(io::Error::from_raw_os_error(i32::from_le_bytes(errno))))
+}
+
+/// Pointers to texts, and a null pointer after them, as exec(2) takes lists.
+fn ended(texts: &[CString]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
 }
 
 /// Which of the two we are.
@@ -109,18 +124,26 @@ fn fork_into(cgroup: BorrowedFd<'_>) -> Option<Forked> {
 
 /// What the child does: it becomes the command, or tells its parent why not and ends.
 ///
-/// `arguments` ends with a null pointer and is not empty otherwise.
-fn become_command(arguments: &[*const c_char], mask: SigSet, tell: RawFd) -> ! {
+/// Both lists end with a null pointer, and `arguments` is not empty otherwise.
+fn become_command(
+    arguments: &[*const c_char],
+    variables: &[*const c_char],
+    mask: SigSet,
+    tell: RawFd,
+) -> ! {
     // SAFETY: sigaction(2) with a default disposition is async-signal-safe and installs no handler.
     // Rust's runtime ignores SIGPIPE, and an ignored signal stays so over exec.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let errno = match mask.thread_set_mask() {
         Ok(()) => {
-            // SAFETY: `arguments` points to strings that end with a zero byte and live on in the
-            // caller, and it ends with a null pointer. execvp(3) is what `Command` calls between
-            // fork and exec as well: in glibc and musl it allocates on the stack only and takes no
-            // lock; it reads the environment, which nothing else is changing.
-            unsafe { libc::execvp(arguments.as_ptr().read(), arguments.as_ptr()) };
+            // SAFETY: both lists point to strings that end with a zero byte and live on in the
+            // caller, and they end with a null pointer. execvpe(3) is what execvp(3), which `Command`
+            // calls between fork and exec as well, is made of: in glibc and musl it allocates on the
+            // stack only and takes no lock; it reads PATH of the environment, which nothing else is
+            // changing.
+            unsafe {
+                libc::execvpe(arguments.as_ptr().read(), arguments.as_ptr(), variables.as_ptr())
+            };
             Errno::last_raw()
         }
         Err(error) => error as i32,

@@ -39,6 +39,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpgid, getpid, getsid};
 
 use crate::cgroup::Cgroup;
+use crate::identity::PARENT;
 use crate::{spawn_in_cgroup, unsafe_calls};
 
 /// Signals that someone may send to us and mean the command. Those of the terminal's job control
@@ -147,28 +148,34 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Starts the command, with the signal mask that we were started with.
+    /// Starts the command, with the signal mask that we were started with, and with the identity of the
+    /// record that will be its own: what is measured inside of it names this one as its parent.
     ///
     /// # Errors
     /// [`NotStarted`] with the exit code to give.
-    pub fn start(&mut self, command: &[OsString]) -> Result<Pid, NotStarted> {
-        let in_cgroup = self
-            .cgroup
-            .as_ref()
-            .and_then(|cgroup| spawn_in_cgroup::start(command, self.inherited, cgroup.directory()));
+    pub fn start(&mut self, command: &[OsString], record_id: &str) -> Result<Pid, NotStarted> {
+        let variable = (PARENT, record_id);
+        let in_cgroup = self.cgroup.as_ref().and_then(|cgroup| {
+            spawn_in_cgroup::start(command, self.inherited, cgroup.directory(), variable)
+        });
         let started = in_cgroup.unwrap_or_else(|| {
             self.cgroup = None;
-            self.start_without_cgroup(command)
+            self.start_without_cgroup(command, variable)
         });
         let program = command.first().cloned().unwrap_or_default();
         started.map_err(|source| NotStarted::new(program, source))
     }
 
-    fn start_without_cgroup(&self, command: &[OsString]) -> io::Result<Pid> {
+    fn start_without_cgroup(
+        &self,
+        command: &[OsString],
+        (name, value): (&str, &str),
+    ) -> io::Result<Pid> {
         let nothing = OsString::new();
         let (program, arguments) = command.split_first().unwrap_or((&nothing, &[]));
         let mut command = Command::new(program);
-        unsafe_calls::start_with_mask(command.args(arguments), self.inherited);
+        let command = command.args(arguments).env(name, value);
+        unsafe_calls::start_with_mask(command, self.inherited);
         let child = command.spawn()?;
         i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)
     }

@@ -11,6 +11,7 @@ use carbon_ops::env::Env;
 use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary, whose};
 use carbon_ops::grid::zones;
 use carbon_ops::host::Host;
+use carbon_ops::identity;
 use carbon_ops::ledger::append::{Appended, SignedCheckpoint};
 use carbon_ops::ledger::storage::LEDGER_FILE;
 use carbon_ops::measure::{AskGovernor, Measurement, Session};
@@ -18,7 +19,7 @@ use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
 use carbon_ops::price::{self, Ids, Shared};
 use carbon_ops::proof::canonical::{Object, object_to_canonical};
-use carbon_ops::record::Record;
+use carbon_ops::record::{Record, id_text};
 use carbon_ops::settings::Settings;
 use carbon_ops::sources::Name;
 use carbon_ops::store::{Opened, Store, payload};
@@ -68,6 +69,14 @@ struct Plan {
 pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
     let mut plan = plan(args, context)?;
     let Context { env, err, .. } = context;
+    // Who is measured is what matters; whose part it is can be told, or not.
+    match identity::parent(env) {
+        Ok(parent) => plan.shared.parent = parent,
+        Err(error) => {
+            let _ = writeln!(err, "carbon-ops: {}: {error}", identity::PARENT);
+        }
+    }
+    let id = Env::random()?;
     let keyring = plan.store.as_ref().map(Store::keyring).transpose()?;
     let mut ledger = match (&plan.store, &keyring) {
         (Some(store), Some(keyring)) => Some(store.open(keyring)?),
@@ -81,7 +90,7 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
     let mut supervisor = Supervisor::new(plan.host_root.clone(), env.ticks_per_second)?;
     let (host_root, governor) = (plan.host_root.clone(), plan.governor.as_ref());
     let mut session = Session::open(host_root, env, governor, gpus, whose);
-    let child = match supervisor.start(&args.command) {
+    let child = match supervisor.start(&args.command, &id_text(id)) {
         Ok(child) => child,
         Err(error) => {
             let _ = writeln!(err, "carbon-ops: {error}");
@@ -97,8 +106,7 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
     let priced = compose::measured(&measurement, outcome, &plan.program, &plan.host, &plan.model)
         .and_then(|measured| {
             let shared = std::mem::take(&mut plan.shared);
-            let ids = Ids::new(Env::random()?);
-            let host = plan.host.clone();
+            let (host, ids) = (plan.host.clone(), Ids::new(id));
             price::measured(&measured, shared, &plan.settings, &plan.sources, host, ids)
         });
     let reported = match priced {

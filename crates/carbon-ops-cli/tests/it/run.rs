@@ -463,3 +463,39 @@ fn a_broken_pipe_is_success() {
         assert_eq!((run.code(), run.stderr.as_str()), (0, ""), "{arguments:?}");
     }
 }
+
+/// A run in a run in a run: each names the one around it, whatever else the environment holds.
+#[test]
+fn a_nested_run_knows_what_it_is_a_part_of() {
+    let home = Home::new();
+    let inner = r#""$CARBON_OPS" run --region DE -- sh -c 'echo "$CARBON_OPS_PARENT $ODD"'"#;
+    let line = format!(
+        r#"ODD=$'a=\xff b' "$CARBON_OPS" run --region DE -- "$CARBON_OPS" run --region DE -- {inner}"#
+    );
+    let told = done(&mut home.bash(&line));
+    assert_eq!(told.code(), 0, "{}", told.stderr);
+    let records = home.records();
+    let of = |record: &Value, member: &str| record[member].as_str().map(str::to_owned);
+    // The innermost ends first.
+    let [inner, middle, outer] = &records[..] else { panic!("{} records", records.len()) };
+    assert_eq!(of(outer, "parent"), None);
+    assert_eq!(of(middle, "parent"), of(outer, "record_id"));
+    assert_eq!(of(inner, "parent"), of(middle, "record_id"));
+    let mut expected = of(inner, "record_id").unwrap().into_bytes();
+    expected.extend(b" a=\xff b\n");
+    assert_eq!(told.stdout, expected);
+}
+
+#[test]
+fn a_parent_that_is_none_is_told_and_the_command_runs() {
+    let home = Home::new();
+    let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "true"]);
+    let told = done(command.env("CARBON_OPS_PARENT", "job 7"));
+    assert_eq!(told.code(), 0, "{}", told.stderr);
+    assert!(
+        told.stderr.contains("CARBON_OPS_PARENT: \"job 7\" names no record"),
+        "{}",
+        told.stderr
+    );
+    assert!(home.records()[0]["parent"].is_null());
+}
