@@ -3,7 +3,8 @@
 //! What it answers stands in a text file beside it, `<its own path>.txt`, read anew at each call: lines
 //! of a key and a value, where `!N` is the error N of `nvmlReturn_t` and a missing key is error 3, not
 //! supported. Keys: `init`, `count`, and per GPU `0.uuid`, `0.energy` (mJ), `0.power` (mW), `0.limit`
-//! (mW), `0.samples` (PID:MICROSECONDS:PERCENT,…) and `0.processes` (PID,…). A copy of the library under
+//! (mW), `0.load` (percent), `0.memory` (TOTAL:USED in bytes), `0.samples` (PID:MICROSECONDS:PERCENT,…) and
+//! `0.processes` (PID,…). A copy of the library under
 //! another path is another library to the loader.
 //!
 //! Deliberately absent: all other functions, and any check of what it is given.
@@ -83,6 +84,17 @@ extern "C" fn nvmlDeviceGetPowerManagementLimit(device: *mut c_void, to: *mut c_
 
 #[no_mangle]
 extern "C" fn nvmlDeviceGetTotalEnergyConsumption(device: *mut c_void, to: *mut c_ulonglong) -> c_int { number(&key(device, "energy"), to) }
+
+#[no_mangle]
+extern "C" fn nvmlDeviceGetUtilizationRates(device: *mut c_void, to: *mut [c_uint; 2]) -> c_int { number(&key(device, "load"), to.cast::<c_uint>()) }
+
+#[no_mangle]
+extern "C" fn nvmlDeviceGetMemoryInfo(device: *mut c_void, to: *mut [c_ulonglong; 3]) -> c_int {
+    let text = match answer(&key(device, "memory")) { Ok(text) => text, Err(code) => return code };
+    let part = |place: usize| text.split(':').nth(place).unwrap().parse::<u64>().unwrap();
+    unsafe { *to = [part(0), part(0) - part(1), part(1)] }
+    0
+}
 
 #[repr(C)]
 struct Sample { pid: c_uint, at: c_ulonglong, sm: c_uint, memory: c_uint, encoder: c_uint, decoder: c_uint }

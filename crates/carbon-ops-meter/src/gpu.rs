@@ -20,8 +20,8 @@
 //! Windows can follow each other without a break. Of a window that cannot wait, time after the driver's
 //! last word goes as that word said.
 //!
-//! Out of scope: the split of the energy (see [`crate::attribution`]), waiting, and the memory,
-//! encoders and decoders of GPUs.
+//! Out of scope: the split of the energy (see [`crate::attribution`]), waiting, and encoders and decoders
+//! of GPUs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,7 +33,7 @@ use crate::accumulator::{Accumulator, DomainEnergy};
 use crate::attribution::GpuUse;
 use crate::clock::BootClock;
 use crate::counter::Counter;
-use crate::sensor::nvml::{Nvml, SAMPLED_WITHIN, Share, longest_interval, weight};
+use crate::sensor::nvml::{GpuLoad, Nvml, SAMPLED_WITHIN, Share, longest_interval, weight};
 use crate::sensor::{self, Backend as _, Excluded, Exclusion, Kind, ReadFault};
 use crate::window::Domain;
 
@@ -87,6 +87,8 @@ pub struct GpuEnergy<O> {
     pub domain: Option<Domain>,
     /// Who used it.
     pub used: Used<O>,
+    /// How busy it was at the end.
+    pub load: GpuLoad,
 }
 
 /// Who used a GPU: parts of its energy, each 0 to 1 and 1 together at most. The rest is idle.
@@ -371,7 +373,8 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
                 ceiling: domain.ceiling,
                 energy,
             });
-            measured.push(GpuEnergy { name, domain, used });
+            let load = self.nvml.load(gpu.index);
+            measured.push(GpuEnergy { name, domain, used, load });
         }
         (measured, excluded)
     }

@@ -108,6 +108,31 @@ impl Memory {
     }
 }
 
+/// Processors of which the clock is read; on larger machines every second, third, … of them.
+const CLOCKS_MAX: u32 = 64;
+
+/// Clock of so many processors in MHz, their mean; `None` where the kernel does not tell. It tells each in
+/// kHz where it governs it, else in `/proc/cpuinfo` in MHz.
+pub fn cpu_frequency_mhz(host: &HostRoot, cpus: u32) -> Option<f64> {
+    let step = usize::try_from(cpus.div_ceil(CLOCKS_MAX)).unwrap_or(1).max(1);
+    let governed = (0..cpus).step_by(step).filter_map(|cpu| {
+        let file = format!("/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq");
+        host.text(&file).ok()?.parse::<f64>().ok().map(|khz| khz / 1e3)
+    });
+    let governed: Vec<f64> = governed.collect();
+    let text = if governed.is_empty() { host.text("/proc/cpuinfo").ok() } else { None };
+    let told = text.iter().flat_map(|text| text.lines()).filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == "cpu MHz").then(|| value.trim().parse::<f64>().ok())?
+    });
+    let (sum, count) = governed
+        .iter()
+        .copied()
+        .chain(told)
+        .fold((0.0, 0.0), |(sum, count), mhz| (sum + mhz, count + 1.0));
+    (count > 0.0).then_some(sum / count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

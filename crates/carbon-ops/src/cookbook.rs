@@ -94,7 +94,7 @@
 //! let mut logger = EnergyLogger::default();
 //! logger.log_metrics("start")?;
 //! let metrics = logger.log_metrics("first step")?;
-//! println!("{} W, {:?} MHz", metrics.sample.host.power_w, metrics.cpu_frequency_mhz);
+//! println!("{} W, {:?} MHz", metrics.sample.host.power_w, metrics.sample.cpu.frequency_mhz);
 //!
 //! let mut csv = Vec::new();
 //! logger.export_csv(&mut csv)?;

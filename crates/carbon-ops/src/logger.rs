@@ -231,7 +231,7 @@ impl EnergyLogger {
         };
         let sample = watch.sample(0, false)?.0;
         self.watch = Some(watch);
-        self.history.keep(Metrics::new(operation, &self.settings.host, sample));
+        self.history.keep(Metrics { operation: operation.to_owned(), sample });
         self.history.last().ok_or_else(|| Error::other("the sample is gone"))
     }
 

@@ -18,6 +18,7 @@ use carbon_ops_meter::governed::GovernedWindow;
 use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow, Used, Whose};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
+use carbon_ops_meter::sensor::nvml::GpuLoad;
 use carbon_ops_meter::sensor::{Availability, Excluded, Kind, msr};
 use carbon_ops_meter::window::{Counted, Domain, Window};
 use carbon_ops_record::{Note, Sensor, SensorStatus};
@@ -116,6 +117,8 @@ pub struct Readings<O = Whose> {
     pub counted: Option<Counted>,
     /// GPUs, and who used them.
     pub gpus: Vec<(Domain, Used<O>)>,
+    /// What NVIDIA's library says of GPUs beside their energy, by name.
+    pub gpu_loads: Vec<(String, GpuLoad)>,
     /// What was tried for processors and memory, and what became of it.
     pub sensors: Vec<Sensor>,
     /// The same of GPUs, where there was something to find.
@@ -444,6 +447,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
             tick: Duration::from_secs(1) / self.ticks_per_second.max(1),
             counted: None,
             gpus: Vec::new(),
+            gpu_loads: Vec::new(),
             sensors: self.sensors.clone(),
             gpu_sensor: self.nvml.clone(),
             excluded: Vec::new(),
@@ -489,6 +493,7 @@ impl<O> Readings<O> {
     /// Adds GPUs: whose those are that the governor served, or else those that the library shows.
     fn add_gpus(&mut self, told: Option<(Vec<GpuEnergy<O>>, Vec<Excluded>)>) {
         let Some((told, left_out)) = told else { return };
+        self.gpu_loads = told.iter().map(|gpu| (gpu.name.clone(), gpu.load)).collect();
         let sensor = self.gpu_sensor.as_mut().filter(|it| it.status == SensorStatus::Used);
         if self.gpus.is_empty() {
             self.gpus = told.into_iter().filter_map(|gpu| Some((gpu.domain?, gpu.used))).collect();

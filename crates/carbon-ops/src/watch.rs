@@ -19,6 +19,7 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::proc;
 use carbon_ops_meter::processes::{Look, Processes, Units};
 use carbon_ops_meter::sensor::model::PowerModel;
+use carbon_ops_meter::sensor::nvml::GpuLoad;
 use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide};
 use carbon_ops_meter::window as counted;
 use carbon_ops_record::{Decimal, Note, Sensor, SensorStatus, timestamp};
@@ -31,7 +32,7 @@ use crate::gpus::{Gpu as MeasuredGpu, Gpus};
 use crate::measure::{AskGovernor, HostEnergy, Measurement, Readings, Session, Shared, Source};
 use crate::price::{Carbon, LivePrice};
 use crate::supervise::process_cpu_time;
-pub use sample::{Cpu, Domain, Gap, Gpu, Host, Memory, Residuals, Row, Sample};
+pub use sample::{Cpu, Device, Domain, Gap, Gpu, Host, Memory, Residuals, Row, Sample};
 use sample::{SCHEMA_VERSION, decimal};
 use share::{GpuShares, Owner};
 
@@ -135,6 +136,7 @@ struct Seen {
     capacity: Duration,
     look: Look,
     memory: proc::Memory,
+    gpu_loads: Vec<(String, GpuLoad)>,
 }
 
 impl Watch {
@@ -238,7 +240,9 @@ impl Watch {
         let elapsed = readings.elapsed;
         let capacity = elapsed * readings.cpus.unwrap_or(self.model.vcpus);
         let memory = proc::Memory::read(&self.host);
-        let seen = Seen { elapsed, busy_time, interrupts, whole, capacity, look, memory };
+        let gpu_loads = std::mem::take(&mut readings.gpu_loads);
+        let seen =
+            Seen { elapsed, busy_time, interrupts, whole, capacity, look, memory, gpu_loads };
         let cpu = CpuUse { workload: whole, busy: whole, capacity };
         let energy = readings.host_energy(&self.model, cpu);
         let division = share(&energy, &seen, self.policy, &usages);
@@ -438,7 +442,8 @@ impl Watch {
         let utilisation = if capacity > 0.0 { whole / capacity } else { 0.0 };
         let uj = Microjoules::as_microjoules;
         let gpus = measurement.gpus.iter().map(|gpu| gpu.domain.energy.energy);
-        let gpu = (!measurement.gpus.is_empty()).then(|| Gpu { energy_uj: uj(gpus.sum()) });
+        let gpu = (!measurement.gpus.is_empty())
+            .then(|| Gpu { energy_uj: uj(gpus.sum()), devices: devices(&seen.gpu_loads) });
         let host = uj(measurement.shares().host);
         let reason = |sensors: &[Sensor]| sensors.iter().rev().find_map(|it| it.reason.clone());
         let of_gpus = |sensor: &&Sensor| sensor.name == "nvml";
@@ -472,6 +477,7 @@ impl Watch {
                 busy_ns: decimal(seen.whole),
                 utilisation: round9(utilisation.min(1.0)),
                 count: measurement.cpus,
+                frequency_mhz: proc::cpu_frequency_mhz(&self.host, measurement.cpus).map(round9),
             },
             memory,
             gpu,
@@ -574,6 +580,16 @@ fn domains(measurement: &Measurement) -> Vec<Domain> {
     let source = if here { "nvml" } else { "governor" };
     domains.extend(measurement.gpus.iter().map(|gpu| counted(&gpu.domain, source)));
     domains
+}
+
+fn devices(loads: &[(String, GpuLoad)]) -> Vec<Device> {
+    let device = |(name, load): &(String, GpuLoad)| Device {
+        name: name.clone(),
+        utilisation_percent: load.utilisation_percent,
+        memory_used_bytes: load.memory_used_bytes,
+        memory_total_bytes: load.memory_total_bytes,
+    };
+    loads.iter().map(device).collect()
 }
 
 fn gaps(measurement: &Measurement) -> Vec<Gap> {

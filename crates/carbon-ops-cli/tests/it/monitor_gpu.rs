@@ -160,6 +160,16 @@ fn counters_of_a_folder_turn_the_gpus_of_this_machine_off() {
     }
 }
 
+#[test]
+fn a_sample_says_how_busy_a_gpu_is_and_what_its_memory_holds() {
+    let sample = sample(&["--all"], "0.samples -\n0.processes -\n0.load 85\n0.memory 1000:250");
+    let device = &sample["gpu"]["devices"][0];
+    assert_eq!((&device["name"], &device["utilisation_percent"]), (&"gpu-0".into(), &85.into()));
+    assert_eq!(device["memory_used_bytes"], 250);
+    assert_eq!(device["memory_total_bytes"], 1000);
+    assert!(sample["cpu"].as_object().unwrap().contains_key("frequency_mhz"), "{sample:#}");
+}
+
 /// 10 J of a package and 30 J of a GPU; or a GPU that tells its power only, which is integrated.
 #[test]
 fn gpus_are_counted_beside_counters_and_integrated_where_they_have_none() {

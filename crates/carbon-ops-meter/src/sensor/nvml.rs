@@ -83,6 +83,17 @@ enum Source {
     Power(Trapezoid),
 }
 
+/// What the driver says of a GPU beside its energy; `None` where it says nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GpuLoad {
+    /// Percent of the driver's last sampling period, a second at most, in which a kernel ran.
+    pub utilisation_percent: Option<u32>,
+    /// Memory in use, by all and the driver itself.
+    pub memory_used_bytes: Option<u64>,
+    /// Memory in all.
+    pub memory_total_bytes: Option<u64>,
+}
+
 /// The part of a GPU's time that a process used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Share {
@@ -159,6 +170,17 @@ impl Nvml {
     /// GPUs that are there and tell no energy.
     pub fn excluded(&self) -> &[Excluded] {
         &self.excluded
+    }
+
+    /// How busy a GPU is, by its place in [`Backend::domains`], and its memory.
+    pub fn load(&self, index: usize) -> GpuLoad {
+        let Some(gpu) = self.gpus.get(index) else { return GpuLoad::default() };
+        let memory = self.library.memory(gpu.device).ok();
+        GpuLoad {
+            utilisation_percent: self.library.utilization(gpu.device).ok().map(|load| load.gpu),
+            memory_used_bytes: memory.map(|memory| memory.used),
+            memory_total_bytes: memory.map(|memory| memory.total),
+        }
     }
 
     /// The processes that hold a compute context on a GPU, by its place in [`Backend::domains`], whether

@@ -243,7 +243,7 @@ fn two_gpus_are_measured_each_for_itself_and_one_that_rests_is_left_out() {
     let state = |first: u64, at: u64| {
         format!(
             "count 3\n0.uuid GPU-a\n0.energy {first}\n0.samples 100:{at}:100\n1.uuid GPU-b\n1.energy \
-             {}\n1.samples 200:{at}:50\n2.uuid GPU-c\n2.energy 5\n2.samples -\n",
+             {}\n1.samples 200:{at}:50\n1.load 37\n1.memory 85899345920:3221225472\n2.uuid GPU-c\n2.energy 5\n2.samples -\n",
             2 * first
         )
     };
@@ -267,6 +267,10 @@ fn two_gpus_are_measured_each_for_itself_and_one_that_rests_is_left_out() {
         gpus.iter().map(|gpu| gpu.name.as_str()).collect::<Vec<_>>(),
         ["gpu-0", "gpu-1", "gpu-2"]
     );
+    assert_eq!(gpus[0].load.utilisation_percent, None, "a driver that does not tell");
+    let told = gpus[1].load;
+    assert_eq!((told.utilisation_percent, told.memory_used_bytes), (Some(37), Some(3 << 30)));
+    assert_eq!(told.memory_total_bytes, Some(80 << 30));
     let mut gpus = gpus.into_iter().map(|gpu| gpu.used);
     assert!((gpus.next().unwrap().parts[&Whose::Workload] - 1.0).abs() < 1e-6);
     assert!((gpus.next().unwrap().parts[&Whose::Other] - 0.5).abs() < 1e-6);

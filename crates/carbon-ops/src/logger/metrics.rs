@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::time::Duration;
 
-use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_units::{Microjoules, Watts};
 use serde::Serialize;
 
@@ -21,18 +20,9 @@ pub const KEPT_MAX: usize = 10_000;
 pub struct Metrics {
     /// What it was taken for, in the caller's words.
     pub operation: String,
-    /// Clock of the processors in MHz, their mean; `None` where the kernel does not tell.
-    pub cpu_frequency_mhz: Option<f64>,
     /// Energy, processors, memory and processes.
     #[serde(flatten)]
     pub sample: Sample,
-}
-
-impl Metrics {
-    pub(super) fn new(operation: &str, host: &HostRoot, sample: Sample) -> Self {
-        let cpu_frequency_mhz = cpu_frequency_mhz(host, sample.cpu.count);
-        Self { operation: operation.to_owned(), cpu_frequency_mhz, sample }
-    }
 }
 
 /// Sums and means over samples.
@@ -129,7 +119,7 @@ impl History {
 
     pub(super) fn write_csv(&self, out: &mut impl Write) -> Result<()> {
         let mut lines = csv::Writer::from_writer(out);
-        for Metrics { operation, cpu_frequency_mhz, sample } in &self.0 {
+        for Metrics { operation, sample } in &self.0 {
             lines.serialize(Line {
                 timestamp: &sample.timestamp,
                 operation,
@@ -138,7 +128,7 @@ impl History {
                 power_watts: sample.host.power_w,
                 source: sample.host.source,
                 utilisation: sample.cpu.utilisation,
-                cpu_frequency_mhz: *cpu_frequency_mhz,
+                cpu_frequency_mhz: sample.cpu.frequency_mhz,
                 memory_used_bytes: sample.memory.used_bytes,
             })?;
         }
@@ -148,24 +138,4 @@ impl History {
 
 fn elapsed(sample: &Sample) -> Duration {
     Duration::from_nanos(sample.elapsed_ns.0)
-}
-
-/// The kernel tells each processor's clock in kHz where it governs it, else in `/proc/cpuinfo` in MHz.
-fn cpu_frequency_mhz(host: &HostRoot, cpus: u32) -> Option<f64> {
-    let governed = (0..cpus).filter_map(|cpu| {
-        let file = format!("/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq");
-        host.text(&file).ok()?.parse::<f64>().ok().map(|khz| khz / 1e3)
-    });
-    let governed: Vec<f64> = governed.collect();
-    let text = if governed.is_empty() { host.text("/proc/cpuinfo").ok() } else { None };
-    let told = text.iter().flat_map(|text| text.lines()).filter_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        (name.trim() == "cpu MHz").then(|| value.trim().parse::<f64>().ok())?
-    });
-    let (sum, count) = governed
-        .iter()
-        .copied()
-        .chain(told)
-        .fold((0.0, 0.0), |(sum, count), mhz| (sum + mhz, count + 1.0));
-    (count > 0.0).then_some(sum / count)
 }

@@ -108,6 +108,8 @@ pub struct Cpu {
     pub utilisation: f64,
     /// Processors that are online.
     pub count: u32,
+    /// Their clock in MHz, the mean over all at the end; `None` where the kernel does not tell.
+    pub frequency_mhz: Option<f64>,
 }
 
 /// Memory of the host; `None` where the kernel does not tell.
@@ -126,6 +128,22 @@ pub struct Memory {
 pub struct Gpu {
     /// Energy of all GPUs, in µJ.
     pub energy_uj: u64,
+    /// What NVIDIA's library says of each beside its energy, where it is asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Device>,
+}
+
+/// A GPU; `None` is what the driver does not tell.
+#[derive(Debug, Serialize)]
+pub struct Device {
+    /// Its name, as that of its domain.
+    pub name: String,
+    /// Percent of the driver's last sampling period in which a kernel ran.
+    pub utilisation_percent: Option<u32>,
+    /// Memory in use, in bytes.
+    pub memory_used_bytes: Option<u64>,
+    /// Memory in all, in bytes.
+    pub memory_total_bytes: Option<u64>,
 }
 
 /// What one process, cgroup or unit used.

@@ -176,7 +176,7 @@ fn samples_are_kept_summed_and_written() {
     logger.log_metrics("start").unwrap();
     std::fs::write(counter, "1000700").unwrap();
     let metrics = logger.log_metrics("step").unwrap();
-    assert_eq!(metrics.cpu_frequency_mhz, Some(2400.0));
+    assert_eq!(metrics.sample.cpu.frequency_mhz, Some(2400.0));
     assert_eq!(metrics.sample.memory.used_bytes, Some(600 * 1024));
     let energy = metrics.sample.host.energy_uj;
     let summary = logger.summary().unwrap();

@@ -106,6 +106,24 @@ pub(super) struct Sample {
     decoder: c_uint,
 }
 
+/// `nvmlUtilization_t`: percent of the driver's last sampling period.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Utilization {
+    /// In which a kernel ran.
+    pub(super) gpu: c_uint,
+    memory: c_uint,
+}
+
+/// `nvmlMemory_t`, in bytes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Memory {
+    pub(super) total: c_ulonglong,
+    free: c_ulonglong,
+    pub(super) used: c_ulonglong,
+}
+
 type Plain = unsafe extern "C" fn() -> c_int;
 type Count = unsafe extern "C" fn(*mut c_uint) -> c_int;
 type ByIndex = unsafe extern "C" fn(c_uint, *mut *mut c_void) -> c_int;
@@ -114,6 +132,9 @@ type Narrow = unsafe extern "C" fn(*mut c_void, *mut c_uint) -> c_int;
 type Wide = unsafe extern "C" fn(*mut c_void, *mut c_ulonglong) -> c_int;
 type Samples = unsafe extern "C" fn(*mut c_void, *mut Sample, *mut c_uint, c_ulonglong) -> c_int;
 type Running = unsafe extern "C" fn(*mut c_void, *mut c_uint, *mut c_void) -> c_int;
+
+type Load = unsafe extern "C" fn(*mut c_void, *mut Utilization) -> c_int;
+type Space = unsafe extern "C" fn(*mut c_void, *mut Memory) -> c_int;
 
 /// NVML, loaded and initialised.
 #[derive(Debug)]
@@ -127,6 +148,8 @@ pub(super) struct Library {
     energy: Option<Wide>,
     samples: Option<Samples>,
     running: Option<Running>,
+    load: Option<Load>,
+    memory: Option<Space>,
     /// Keeps the functions above where they are. Dropped last.
     _loaded: libloading::Library,
 }
@@ -157,6 +180,8 @@ impl Library {
                 energy: optional(&loaded, c"nvmlDeviceGetTotalEnergyConsumption"),
                 samples: optional(&loaded, c"nvmlDeviceGetProcessUtilization"),
                 running: optional(&loaded, c"nvmlDeviceGetComputeRunningProcesses"),
+                load: optional(&loaded, c"nvmlDeviceGetUtilizationRates"),
+                memory: optional(&loaded, c"nvmlDeviceGetMemoryInfo"),
                 _loaded: loaded,
             };
             (init, library)
@@ -212,6 +237,23 @@ impl Library {
         // that outlives the call.
         Code::check(unsafe { call(device.0, &raw mut millijoules) })?;
         Ok(millijoules)
+    }
+
+    pub(super) fn utilization(&self, device: Device) -> Result<Utilization, Code> {
+        let call = self.load.ok_or(Code::FUNCTION_NOT_FOUND)?;
+        let mut load = Utilization::default();
+        // SAFETY: the handle is one of this library's. One structure of two numbers is written, laid out
+        // as `nvml.h` says, to a place that outlives the call.
+        Code::check(unsafe { call(device.0, &raw mut load) })?;
+        Ok(load)
+    }
+
+    pub(super) fn memory(&self, device: Device) -> Result<Memory, Code> {
+        let call = self.memory.ok_or(Code::FUNCTION_NOT_FOUND)?;
+        let mut memory = Memory::default();
+        // SAFETY: as above, of three numbers.
+        Code::check(unsafe { call(device.0, &raw mut memory) })?;
+        Ok(memory)
     }
 
     /// Samples of multiprocessor use since a time of NVML's own clock.
