@@ -1,6 +1,7 @@
 //! What the user typed: types only, no decisions.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -27,7 +28,9 @@ pub(crate) use ledger::{
 pub(crate) use monitor::{By, Idle, Monitor, Sort};
 pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 pub(crate) use run::Run;
-pub(crate) use shared::{AtLedger, Output, Records, Reserve, Sampling, Sources, Times, Trusted};
+pub(crate) use shared::{
+    AtLedger, Counters, Output, Records, Reserve, Sampling, Sources, Times, Trusted,
+};
 pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, GroupBy, Label, Of};
 pub(crate) use witness::{Witness, WitnessHome, WitnessInit, WitnessServe};
 
@@ -110,6 +113,11 @@ pub(crate) enum Command {
     Zones(Zones),
     /// Say what can be measured on this machine, why not more, and what would help
     Doctor(Doctor),
+    /// Measure the power of this machine at rest, for the share of idle energy
+    ///
+    /// Leave the machine alone meanwhile. Without such a value, idle power is taken from a table of
+    /// processors, which may be off by half.
+    Calibrate(Calibrate),
 }
 
 impl Command {
@@ -121,11 +129,9 @@ impl Command {
                 pue: args.pue.clone(),
                 ledger: args.ledger.clone(),
             },
-            Self::Monitor(args) => Overrides {
-                region: args.grid.region.clone(),
-                pue: args.pue.clone(),
-                ledger: None,
-            },
+            Self::Monitor(args) => {
+                Overrides { region: args.grid.region.clone(), pue: args.pue.clone(), ledger: None }
+            }
             _ => Overrides::default(),
         }
     }
@@ -155,4 +161,27 @@ pub(crate) struct Doctor {
 
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops calibrate
+  carbon-ops calibrate --duration 10m --json
+
+Exit code: 0 measured; 1 measured while the machine was busy; 2 no counter can be read.")]
+pub(crate) struct Calibrate {
+    /// Time to measure for, such as 30s or 10m; 1s to 1 day
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = calibration)]
+    pub(crate) duration: Duration,
+
+    #[command(flatten)]
+    pub(crate) counters: Counters,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+fn calibration(text: &str) -> Result<Duration, String> {
+    monitor::up_to_a_day(text, Duration::from_secs(1), "1s")
 }

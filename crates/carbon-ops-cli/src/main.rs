@@ -51,6 +51,10 @@ fn main() -> ExitCode {
 fn execute(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
     let env = Env::real();
     let settings = Settings::resolve(&env, cli.config.as_deref(), &cli.command.overrides())?;
+    for name in &settings.unknown_variables {
+        let _ =
+            writeln!(err, "carbon-ops: {name} is set, and nothing reads a variable of this name");
+    }
     let context = &mut Context { settings, env, out, err };
     match &cli.command {
         Command::Run(args) => commands::run::run(args, context),
@@ -67,6 +71,7 @@ fn execute(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
         Command::Intensity(args) => commands::intensity::run(args, context),
         Command::Zones(args) => commands::zones::run(args, context),
         Command::Doctor(args) => commands::doctor::run(args, context),
+        Command::Calibrate(args) => commands::calibrate::run(args, context),
     }
 }
 

@@ -24,6 +24,7 @@ use serde::Deserialize;
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::gpus::NvmlLibrary;
+use crate::identity::PARENT;
 use crate::sources;
 use crate::witnesses::Address;
 
@@ -106,6 +107,8 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     /// Keys that were read and have no effect in this version.
     pub without_effect: Vec<String>,
+    /// Variables with our prefixes that are set and that nothing reads: mistyped, or of another version.
+    pub unknown_variables: Vec<String>,
 }
 
 /// What was said on the spot, before environment and file.
@@ -288,7 +291,9 @@ impl Settings {
             let pue = Pue::new(ratio).with_context(|| format!("pue.overrides.{region}"))?;
             overrides.insert(region, pue);
         }
-        let without_effect = file.without_effect;
+        let of_python = |name: &&str| OF_PYTHON.contains(name);
+        let set = env.names().filter(of_python).map(str::to_owned);
+        let without_effect = file.without_effect.into_iter().chain(set).collect();
 
         Ok(Self {
             region: sources.pick(
@@ -336,8 +341,43 @@ impl Settings {
             grid: sources::Settings::resolve(env, &of_file(), file.providers)?,
             file: path,
             without_effect,
+            unknown_variables: unknown(env),
         })
     }
+}
+
+/// The beginnings of the names of our variables.
+const PREFIXES: [&str; 2] = ["CARBON_OPS_", "DCL_"];
+
+/// Variables of carbon-ops 0.1 that change nothing here: what an idle calibration was called, and the embodied
+/// carbon of a device that no table had.
+const OF_PYTHON: [&str; 2] = ["CALIBRATION_VERSION", "CARBON_OPS_FALLBACK_EMBODIED_CARBON_KG"];
+
+/// Every variable with such a beginning that is read.
+const KNOWN: [&str; 16] = [
+    PARENT,
+    "CARBON_OPS_CARBON_INTENSITY_FILE",
+    "CARBON_OPS_GOVERNOR_SOCKET",
+    "CARBON_OPS_GOVERNOR_TIMEOUT",
+    "CARBON_OPS_KEY",
+    "CARBON_OPS_KEY_PASSPHRASE_FILE",
+    "CARBON_OPS_LEDGER",
+    "CARBON_OPS_NVML",
+    "CARBON_OPS_POLICY",
+    "CARBON_OPS_SEGMENT_BYTES",
+    "CARBON_OPS_TRUST",
+    "CARBON_OPS_WITNESSES",
+    "DCL_BUCKET_MINUTES",
+    "DCL_DEFAULT_REGION",
+    "DCL_MISSING_POLICY",
+    "DCL_PUE_DEFAULT",
+];
+
+fn unknown(env: &Env) -> Vec<String> {
+    let ours = env.names().filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
+    ours.filter(|name| !KNOWN.contains(name) && !OF_PYTHON.contains(name))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Smaller segments than this are more files than they save work.
@@ -625,5 +665,20 @@ mod tests {
         let got = settings(&[("XDG_DATA_HOME", "data"), ("HOME", "/h")], None).unwrap();
         assert_eq!(got.ledger.value, Some("/h/.local/share/carbon-ops/ledger".into()));
         assert_eq!(settings(&[], None).unwrap().ledger.value, None);
+    }
+
+    #[test]
+    fn a_variable_that_nothing_reads_is_named() {
+        let text = concat!(include_str!("settings.rs"), include_str!("sources.rs"));
+        let is_name = |text: &&str| text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        for name in text.split('"').filter(is_name) {
+            let ours = PREFIXES.iter().any(|prefix| name.starts_with(prefix) && name != *prefix);
+            let named = KNOWN.contains(&name) || OF_PYTHON.contains(&name) || name == "DCL_REGION";
+            assert!(named || !ours, "{name} is read, and not known");
+        }
+        let set = [("DCL_REGION", "DE"), ("CARBON_OPS_KEY", "/k"), ("CALIBRATION_VERSION", "v1")];
+        let got = settings(&set, None).unwrap();
+        assert_eq!(got.unknown_variables, ["DCL_REGION"]);
+        assert_eq!(got.without_effect, ["CALIBRATION_VERSION"]);
     }
 }

@@ -119,9 +119,14 @@ fn positive(text: &str) -> Result<Duration, String> {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = positive(text)?;
-    if (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
-        return Ok(interval);
+    up_to_a_day(text, INTERVAL_MIN, "10ms")
+}
+
+/// A time from so much up to a day.
+pub(super) fn up_to_a_day(text: &str, least: Duration, named: &str) -> Result<Duration, String> {
+    let time = positive(text)?;
+    if (least..=INTERVAL_MAX).contains(&time) {
+        return Ok(time);
     }
-    Err("it must lie between 10ms and 1 day (24h)".into())
+    Err(format!("it must lie between {named} and 1 day (24h)"))
 }

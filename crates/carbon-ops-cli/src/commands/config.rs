@@ -33,6 +33,7 @@ pub(crate) fn run(command: &Config, context: &mut Context<'_>) -> Result<u8> {
     );
     let text = table.text() + &lines.join("\n");
     let report = json!({ "file": file, "settings": members,
+        "unknown_variables": settings.unknown_variables,
         "without_effect": settings.without_effect });
     context.answer(output, report, &text)
 }

@@ -12,6 +12,7 @@
 mod accounting;
 mod aggregate;
 mod append;
+mod calibrate;
 mod cgroup;
 mod checkpoint;
 mod doctor;
