@@ -2,12 +2,12 @@
 //! each value knows where it comes from.
 //!
 //! Unknown keys are refused. A file that was named must exist; of those searched for, the first
-//! found is used alone. Names are those of carbon-ops 0.1; its sections for buckets and labels are read and
-//! have no effect yet, which `config show` says.
+//! found is used alone. Names are those of carbon-ops 0.1; its section for labels is read and has no effect yet.
+//!
+//! Out of scope: what is read from where (`reader`).
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,9 +17,14 @@ use carbon_ops_estimate::span::Missing;
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_ledger::append::SEGMENT_BYTES;
 use carbon_ops_meter::client;
-use carbon_ops_proof::text::plain;
 use carbon_ops_units::{Pue, Watts};
-use serde::Deserialize;
+
+mod reader;
+
+pub(crate) use reader::Reader;
+pub use reader::Shown;
+
+use reader::Read;
 
 use crate::env::Env;
 use crate::fault::Fault;
@@ -27,9 +32,6 @@ use crate::gpus::NvmlLibrary;
 use crate::identity::PARENT;
 use crate::sources;
 use crate::witnesses::Address;
-
-/// A configuration file is small; a larger one is something else.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A value and where it comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +111,8 @@ pub struct Settings {
     pub without_effect: Vec<String>,
     /// Variables with our prefixes that are set and that nothing reads: mistyped, or of another version.
     pub unknown_variables: Vec<String>,
+    /// All of the above as texts, in an order for people.
+    pub shown: Vec<Shown>,
 }
 
 /// What was said on the spot, before environment and file.
@@ -177,93 +181,13 @@ impl fmt::Display for PueSetting {
     }
 }
 
-/// A configuration file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    region: RegionSection,
-    pue: PueSection,
-    power: PowerSection,
-    ledger: LedgerSection,
-    governor: GovernorSection,
-    interpolation: Interpolation,
-    providers: sources::Section,
-    labeling: Option<Labeling>,
-    /// Sections that are set and have no effect; filled in after reading.
-    #[serde(skip)]
-    without_effect: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RegionSection {
-    default: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct PueSection {
-    default: Option<NumberOrText>,
-    overrides: BTreeMap<String, f64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct PowerSection {
-    cpu_tdp_watts: Option<f64>,
-    idle_baseline_watts: Option<f64>,
-    nvml_library: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LedgerSection {
-    path: Option<PathBuf>,
-    key: Option<PathBuf>,
-    key_passphrase_file: Option<PathBuf>,
-    trust: Option<String>,
-    segment_bytes: Option<u64>,
-    witnesses: Option<Vec<String>>,
-    policy: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct GovernorSection {
-    socket: Option<PathBuf>,
-    timeout_seconds: Option<f64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Interpolation {
-    bucket_minutes: Option<u32>,
-    missing_policy: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read so that a misspelt key is refused; without effect yet")]
-struct Labeling {
-    emit_ledger_events: Option<bool>,
-    salt_env: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum NumberOrText {
-    Number(f64),
-    Text(String),
-}
-
 impl Settings {
     /// Resolves everything.
     ///
     /// # Errors
     /// A file that cannot be read or understood; a value that is not possible, with its origin.
     pub fn resolve(env: &Env, config: Option<&Path>, flags: &Overrides) -> Result<Self> {
-        let (path, file) = read_file(env, config)?;
-        Self::merge(env, path, file, flags)
+        Self::read(Reader::open(env, config)?, flags)
     }
 
     /// What was said on the spot, over defaults: neither the environment nor a file is looked at.
@@ -271,78 +195,91 @@ impl Settings {
     /// # Errors
     /// A value that is not possible.
     pub fn plain(stated: &Overrides) -> Result<Self> {
-        Self::merge(&Env::without_variables(), None, File::default(), stated)
+        Self::read(Reader::new(&Env::without_variables()), stated)
     }
 
-    fn merge(env: &Env, path: Option<PathBuf>, file: File, flags: &Overrides) -> Result<Self> {
-        let of_file = || path.clone().map_or(Origin::Default, Origin::File);
-        let home = env.data_home();
-        let below_home = |name: &str| home.as_ref().map(|home| home.join(name));
-        let sources = Sources { env, file: of_file() };
-        let text = |number: f64| number.to_string();
-        let path_text = |path: PathBuf| path.to_string_lossy().into_owned();
-
-        let pue = file.pue.default.map(|pue| match pue {
-            NumberOrText::Number(number) => number.to_string(),
-            NumberOrText::Text(text) => text,
-        });
-        let mut overrides = BTreeMap::new();
-        for (region, ratio) in file.pue.overrides {
-            let pue = Pue::new(ratio).with_context(|| format!("pue.overrides.{region}"))?;
-            overrides.insert(region, pue);
+    fn read(mut from: Reader<'_>, flags: &Overrides) -> Result<Self> {
+        let home = from.env.data_home();
+        let below_home = |name: &str| home.as_ref().map(|home| path_text(&home.join(name)));
+        let (region, ratio) = (flags.region.clone(), flags.pue.clone());
+        let ledger = flags.ledger.as_deref().map(path_text);
+        let seconds = |time: Duration| Some(time.as_secs_f64().to_string());
+        let r = &mut from;
+        Self {
+            region: r.stated(region, "region.default", &["DCL_DEFAULT_REGION"], None, text)?,
+            pue: r.stated(ratio, "pue.default", &["DCL_PUE_DEFAULT"], None, PueSetting::parse)?,
+            pue_overrides: r.below("pue.overrides", |text| Ok(Pue::new(number(text)?)?))?,
+            cpu_tdp: r.get("power.cpu_tdp_watts", &["CPU_TDP_WATTS"], None, positive_watts)?,
+            idle: r.get("power.idle_baseline_watts", &["IDLE_BASELINE_WATTS"], None, |text| {
+                Ok(Watts::new(number(text)?)?)
+            })?,
+            nvml: r.get("power.nvml_library", &["CARBON_OPS_NVML"], None, nvml_library)?,
+            ledger: r.stated(
+                ledger,
+                "ledger.path",
+                &["CARBON_OPS_LEDGER"],
+                below_home("ledger"),
+                path,
+            )?,
+            key: r.get("ledger.key", &["CARBON_OPS_KEY"], below_home("keys/default.pem"), path)?,
+            key_passphrase_file: r.get(
+                "ledger.key_passphrase_file",
+                &["CARBON_OPS_KEY_PASSPHRASE_FILE"],
+                None,
+                path,
+            )?,
+            trust: r.get("ledger.trust", &["CARBON_OPS_TRUST"], None, text)?,
+            witnesses: r.get("ledger.witnesses", &["CARBON_OPS_WITNESSES"], None, witnesses)?,
+            policy: r.get("ledger.policy", &["CARBON_OPS_POLICY"], None, path)?,
+            segment_bytes: r.get(
+                "ledger.segment_bytes",
+                &["CARBON_OPS_SEGMENT_BYTES"],
+                Some(SEGMENT_BYTES.to_string()),
+                segment_bytes,
+            )?,
+            governor_socket: r.get(
+                "governor.socket",
+                &["CARBON_OPS_GOVERNOR_SOCKET"],
+                Some(client::SOCKET.to_owned()),
+                path,
+            )?,
+            governor_timeout: r.get(
+                "governor.timeout_seconds",
+                &["CARBON_OPS_GOVERNOR_TIMEOUT"],
+                seconds(client::TIMEOUT),
+                timeout,
+            )?,
+            bucket_minutes: r.get(
+                "interpolation.bucket_minutes",
+                &["DCL_BUCKET_MINUTES"],
+                None,
+                bucket_minutes,
+            )?,
+            missing_policy: r.get(
+                "interpolation.missing_policy",
+                &["DCL_MISSING_POLICY"],
+                None,
+                |text| Ok(text.parse()?),
+            )?,
+            grid: sources::Settings::read(r)?,
+            without_effect: Vec::new(),
+            file: None,
+            unknown_variables: Vec::new(),
+            shown: Vec::new(),
         }
-        let of_python = |name: &&str| OF_PYTHON.contains(name);
-        let set = env.names().filter(of_python).map(str::to_owned);
-        let without_effect = file.without_effect.into_iter().chain(set).collect();
+        .with(from)
+    }
 
-        Ok(Self {
-            region: sources.pick(
-                flags.region.clone(),
-                "DCL_DEFAULT_REGION",
-                file.region.default,
-                |text| Ok(text.to_owned()),
-            )?,
-            pue: sources.pick(flags.pue.clone(), "DCL_PUE_DEFAULT", pue, PueSetting::parse)?,
-            pue_overrides: overrides,
-            cpu_tdp: sources.pick(
-                None,
-                "CPU_TDP_WATTS",
-                file.power.cpu_tdp_watts.map(text),
-                positive_watts,
-            )?,
-            idle: sources.pick(
-                None,
-                "IDLE_BASELINE_WATTS",
-                file.power.idle_baseline_watts.map(text),
-                |text| Ok(Watts::new(text.trim().parse().context("not a number")?)?),
-            )?,
-            nvml: sources.nvml(file.power.nvml_library)?,
-            ledger: sources
-                .pick(
-                    flags.ledger.clone().map(path_text),
-                    "CARBON_OPS_LEDGER",
-                    file.ledger.path.map(path_text),
-                    |text| Ok(PathBuf::from(text)),
-                )?
-                .or(below_home("ledger")),
-            key: sources
-                .path("CARBON_OPS_KEY", file.ledger.key)?
-                .or(below_home("keys/default.pem")),
-            key_passphrase_file: sources
-                .passphrase_file(file.ledger.key_passphrase_file.map(path_text))?,
-            trust: sources.text("CARBON_OPS_TRUST", file.ledger.trust)?,
-            segment_bytes: sources.segment_bytes(file.ledger.segment_bytes)?,
-            witnesses: sources.witnesses(file.ledger.witnesses)?,
-            policy: sources.path("CARBON_OPS_POLICY", file.ledger.policy)?,
-            governor_socket: sources.governor_socket(file.governor.socket)?,
-            governor_timeout: sources.governor_timeout(file.governor.timeout_seconds)?,
-            bucket_minutes: sources.bucket_minutes(&file.interpolation)?,
-            missing_policy: sources.missing_policy(file.interpolation.missing_policy)?,
-            grid: sources::Settings::resolve(env, &of_file(), file.providers)?,
-            file: path,
-            without_effect,
-            unknown_variables: unknown(env),
-        })
+    /// With what is known when all was read.
+    fn with(mut self, mut from: Reader<'_>) -> Result<Self> {
+        // What is around a process is no setting.
+        from.variable(&[PARENT]);
+        let set = OF_PYTHON.into_iter().filter(|name| from.variable(&[name]).is_some());
+        self.without_effect = set.map(str::to_owned).collect();
+        let Read { path, shown, without_effect, unknown_variables } =
+            from.close(&["labeling"], &PREFIXES)?;
+        self.without_effect.extend(without_effect);
+        Ok(Self { file: path, shown, unknown_variables, ..self })
     }
 }
 
@@ -353,31 +290,29 @@ const PREFIXES: [&str; 2] = ["CARBON_OPS_", "DCL_"];
 /// carbon of a device that no table had.
 const OF_PYTHON: [&str; 2] = ["CALIBRATION_VERSION", "CARBON_OPS_FALLBACK_EMBODIED_CARBON_KG"];
 
-/// Every variable with such a beginning that is read.
-const KNOWN: [&str; 16] = [
-    PARENT,
-    "CARBON_OPS_CARBON_INTENSITY_FILE",
-    "CARBON_OPS_GOVERNOR_SOCKET",
-    "CARBON_OPS_GOVERNOR_TIMEOUT",
-    "CARBON_OPS_KEY",
-    "CARBON_OPS_KEY_PASSPHRASE_FILE",
-    "CARBON_OPS_LEDGER",
-    "CARBON_OPS_NVML",
-    "CARBON_OPS_POLICY",
-    "CARBON_OPS_SEGMENT_BYTES",
-    "CARBON_OPS_TRUST",
-    "CARBON_OPS_WITNESSES",
-    "DCL_BUCKET_MINUTES",
-    "DCL_DEFAULT_REGION",
-    "DCL_MISSING_POLICY",
-    "DCL_PUE_DEFAULT",
-];
+#[expect(clippy::unnecessary_wraps, reason = "as all that reads a value")]
+fn text(text: &str) -> Result<String> {
+    Ok(text.to_owned())
+}
 
-fn unknown(env: &Env) -> Vec<String> {
-    let ours = env.names().filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
-    ours.filter(|name| !KNOWN.contains(name) && !OF_PYTHON.contains(name))
-        .map(str::to_owned)
-        .collect()
+#[expect(clippy::unnecessary_wraps, reason = "as all that reads a value")]
+pub(crate) fn path(text: &str) -> Result<PathBuf> {
+    Ok(PathBuf::from(text))
+}
+
+fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn number(text: &str) -> Result<f64> {
+    text.trim().parse().context("not a number")
+}
+
+/// They are separated by white space, which none of them has.
+fn witnesses(text: &str) -> Result<Vec<String>> {
+    let witnesses: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    witnesses.iter().try_for_each(|witness| Address::parse(witness).map(drop))?;
+    Ok(witnesses)
 }
 
 /// Smaller segments than this are more files than they save work.
@@ -391,15 +326,6 @@ fn segment_bytes(text: &str) -> Result<u64> {
     Ok(bytes)
 }
 
-impl<T> Setting<Option<T>> {
-    fn or(self, default: Option<T>) -> Self {
-        match self.value {
-            Some(_) => self,
-            None => Self { value: default, origin: Origin::Default },
-        }
-    }
-}
-
 /// A day is the longest bucket that still says when.
 const BUCKET_MAX: u32 = 1440;
 
@@ -410,7 +336,7 @@ fn bucket_minutes(text: &str) -> Result<NonZeroU32> {
 }
 
 fn positive_watts(text: &str) -> Result<Watts> {
-    let watts = Watts::new(text.trim().parse().context("not a number")?)?;
+    let watts = Watts::new(number(text)?)?;
     if watts == Watts::ZERO {
         bail!("power must be above 0 W");
     }
@@ -435,155 +361,6 @@ fn timeout(text: &str) -> Result<Duration> {
         bail!("a time of more than 0 and at most {TIMEOUT_MAX} seconds is needed");
     }
     Ok(Duration::from_secs_f64(seconds))
-}
-
-struct Sources<'a> {
-    env: &'a Env,
-    file: Origin,
-}
-
-impl Sources<'_> {
-    fn nvml(&self, file: Option<PathBuf>) -> Result<Setting<Option<NvmlLibrary>>> {
-        let file = file.map(|path| path.to_string_lossy().into_owned());
-        self.pick(None, "CARBON_OPS_NVML", file, nvml_library)
-    }
-
-    /// In the environment they are separated by white space, which none of them has.
-    fn witnesses(&self, file: Option<Vec<String>>) -> Result<Setting<Option<Vec<String>>>> {
-        let file = file.map(|witnesses| witnesses.join(" "));
-        self.pick(None, "CARBON_OPS_WITNESSES", file, |text| {
-            let witnesses = text.split_whitespace().map(str::to_owned);
-            let witnesses: Vec<String> = witnesses.collect();
-            witnesses.iter().try_for_each(|witness| Address::parse(witness).map(drop))?;
-            Ok(witnesses)
-        })
-    }
-
-    fn governor_socket(&self, file: Option<PathBuf>) -> Result<Setting<Option<PathBuf>>> {
-        let file = file.map(|path| path.to_string_lossy().into_owned());
-        let found =
-            self.pick(None, "CARBON_OPS_GOVERNOR_SOCKET", file, |text| Ok(PathBuf::from(text)))?;
-        Ok(found.or(Some(client::SOCKET.into())))
-    }
-
-    /// The file whose first line is the passphrase of the key.
-    fn passphrase_file(&self, file: Option<String>) -> Result<Setting<Option<PathBuf>>> {
-        self.pick(None, "CARBON_OPS_KEY_PASSPHRASE_FILE", file, |text| Ok(PathBuf::from(text)))
-    }
-
-    fn segment_bytes(&self, file: Option<u64>) -> Result<Setting<Option<u64>>> {
-        let file = file.map(|bytes| bytes.to_string());
-        let given = self.pick(None, "CARBON_OPS_SEGMENT_BYTES", file, segment_bytes)?;
-        Ok(given.or(Some(SEGMENT_BYTES)))
-    }
-
-    fn governor_timeout(&self, file: Option<f64>) -> Result<Setting<Option<Duration>>> {
-        let file = file.map(|seconds| seconds.to_string());
-        Ok(self.pick(None, "CARBON_OPS_GOVERNOR_TIMEOUT", file, timeout)?.or(Some(client::TIMEOUT)))
-    }
-
-    fn path(
-        &self,
-        variable: &'static str,
-        file: Option<PathBuf>,
-    ) -> Result<Setting<Option<PathBuf>>> {
-        let file = file.map(|path| path.to_string_lossy().into_owned());
-        self.pick(None, variable, file, |text| Ok(PathBuf::from(text)))
-    }
-
-    fn text(
-        &self,
-        variable: &'static str,
-        file: Option<String>,
-    ) -> Result<Setting<Option<String>>> {
-        self.pick(None, variable, file, |text| Ok(text.to_owned()))
-    }
-
-    fn bucket_minutes(&self, file: &Interpolation) -> Result<Setting<Option<NonZeroU32>>> {
-        let minutes = file.bucket_minutes.map(|minutes| minutes.to_string());
-        self.pick(None, "DCL_BUCKET_MINUTES", minutes, bucket_minutes)
-    }
-
-    fn missing_policy(&self, file: Option<String>) -> Result<Setting<Option<Missing>>> {
-        self.pick(None, "DCL_MISSING_POLICY", file, |text| Ok(text.parse()?))
-    }
-
-    /// The first of flag, environment and file that is set, parsed; an error names its origin.
-    fn pick<T>(
-        &self,
-        flag: Option<String>,
-        variable: &'static str,
-        file: Option<String>,
-        parse: impl Fn(&str) -> Result<T>,
-    ) -> Result<Setting<Option<T>>> {
-        let environment = self.env.variable(variable).map(str::to_owned);
-        let found = flag
-            .map(|text| (text, Origin::Flag))
-            .or_else(|| environment.map(|text| (text, Origin::Environment(variable))))
-            .or_else(|| file.map(|text| (text, self.file.clone())));
-        let Some((text, origin)) = found else {
-            return Ok(Setting { value: None, origin: Origin::Default });
-        };
-        let value = parse(&text).with_context(|| format!("value {text:?} from {origin}"))?;
-        Ok(Setting { value: Some(value), origin })
-    }
-}
-
-fn read_file(env: &Env, flag: Option<&Path>) -> Result<(Option<PathBuf>, File)> {
-    let named = flag.map(Path::to_owned);
-    let named = named.or_else(|| env.variable("CARBON_CONFIG_PATH").map(PathBuf::from));
-    if let Some(path) = named {
-        let file = parse_file(&path)?.ok_or_else(|| Fault::NoConfiguration(path.clone()))?;
-        return Ok((Some(path), file));
-    }
-    for path in searched(env) {
-        let parsed = parse_file(&path).map_err(|error| {
-            if path.is_relative() { error.context(Fault::FoundConfiguration) } else { error }
-        });
-        if let Some(file) = parsed? {
-            return Ok((Some(path), file));
-        }
-    }
-    Ok((None, File::default()))
-}
-
-/// Root never reads a file below the working directory, which anyone may have put there.
-fn searched(env: &Env) -> Vec<PathBuf> {
-    let mut paths = Vec::new();
-    if !env.is_root {
-        for folder in ["config", "configs"] {
-            for ending in ["toml", "yml", "json"] {
-                paths.push(Path::new(folder).join(format!("carbon.{ending}")));
-            }
-        }
-    }
-    paths.extend(env.config_home().map(|home| home.join("config.toml")));
-    paths.push(PathBuf::from("/etc/carbon-ops/config.toml"));
-    paths
-}
-
-/// `None` when there is no such file.
-fn parse_file(path: &Path) -> Result<Option<File>> {
-    let text = match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
-            bail!("configuration file {} is larger than 1 MiB", path.display())
-        }
-        _ => std::fs::read(path)
-            .and_then(|bytes| String::from_utf8(plain(bytes)).map_err(io::Error::other))
-            .with_context(|| format!("configuration file {}", path.display()))?,
-    };
-    let parsed = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("json") => serde_json::from_str(&text).map_err(anyhow::Error::from),
-        Some("yml" | "yaml") => serde_saphyr::from_str(&text).map_err(anyhow::Error::from),
-        _ => toml::from_str(&text).map_err(anyhow::Error::from),
-    };
-    let mut file: File =
-        parsed.with_context(|| format!("configuration file {}", path.display()))?;
-    let sections = [("labeling", file.labeling.is_some())];
-    let set = sections.into_iter().filter(|(_, is_set)| *is_set);
-    file.without_effect = set.map(|(section, _)| section.to_owned()).collect();
-    Ok(Some(file))
 }
 
 #[cfg(test)]
@@ -669,16 +446,31 @@ mod tests {
 
     #[test]
     fn a_variable_that_nothing_reads_is_named() {
-        let text = concat!(include_str!("settings.rs"), include_str!("sources.rs"));
-        let is_name = |text: &&str| text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-        for name in text.split('"').filter(is_name) {
-            let ours = PREFIXES.iter().any(|prefix| name.starts_with(prefix) && name != *prefix);
-            let named = KNOWN.contains(&name) || OF_PYTHON.contains(&name) || name == "DCL_REGION";
-            assert!(named || !ours, "{name} is read, and not known");
-        }
         let set = [("DCL_REGION", "DE"), ("CARBON_OPS_KEY", "/k"), ("CALIBRATION_VERSION", "v1")];
         let got = settings(&set, None).unwrap();
         assert_eq!(got.unknown_variables, ["DCL_REGION"]);
         assert_eq!(got.without_effect, ["CALIBRATION_VERSION"]);
+    }
+
+    #[test]
+    fn every_setting_is_shown_with_its_origin_and_an_unknown_key_with_its_neighbours() {
+        let file =
+            ("c.toml", "[ledger]\nwitnesses = ['a', 'b']\n[pue]\noverrides = { DE = 1.1 }\n");
+        let error = format!("{:#}", settings(&[], Some(file)).unwrap_err());
+        assert!(error.contains("ledger.witnesses: value \"a b\""), "{error}");
+        let file = ("c.toml", "[pue]\noverrides = { DE = 1.1 }\n");
+        let got =
+            settings(&[("HOME", "/h"), ("WATTTIME_PASSWORD", "hunter2")], Some(file)).unwrap();
+        let shown = |name: &str| {
+            let found = got.shown.iter().find(|shown| shown.name == name).unwrap();
+            (found.value.clone().unwrap_or_default(), found.origin.to_string())
+        };
+        assert_eq!(shown("pue.overrides").0, "DE=1.1");
+        assert_eq!(shown("governor.timeout_seconds"), ("0.2".into(), "default".into()));
+        let dots = ("••••".into(), "environment WATTTIME_PASSWORD".into());
+        assert_eq!(shown("WATTTIME_PASSWORD"), dots);
+        let error = settings(&[], Some(("c.toml", "[pue]\ndefualt = 1.1\n"))).unwrap_err();
+        let expected = "unknown key pue.defualt; known are pue.default";
+        assert!(format!("{error:#}").ends_with(expected), "{error:#}");
     }
 }

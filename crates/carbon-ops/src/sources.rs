@@ -22,10 +22,9 @@ use carbon_ops_grid::us_states::{self, UsStates};
 use carbon_ops_grid::watttime::{self, WattTime};
 use carbon_ops_grid::{BuiltIn, Chain, Fallback, Provider, Secret};
 use carbon_ops_proof::text::plain;
-use serde::Deserialize;
 
-use crate::env::{Clocks, Dice, Env};
-use crate::settings::{Origin, Setting};
+use crate::env::{Clocks, Dice};
+use crate::settings::{Reader, Setting, path};
 
 /// Longest list of providers; each is asked in turn.
 const ORDER_MAX: usize = 10;
@@ -57,28 +56,6 @@ pub enum Error {
     /// The user's own file is to be read, and none is named.
     #[error("the provider file needs a file")]
     NoFile,
-}
-
-/// The section `providers` of a configuration file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Section {
-    order: Option<Vec<String>>,
-    ttl_seconds: Option<u64>,
-    fallback: Option<FallbackName>,
-    timeout_seconds: Option<f64>,
-    cache: Option<PathBuf>,
-    file: Option<PathBuf>,
-    electricity_maps_url: Option<String>,
-    watttime_url: Option<String>,
-    gb_url: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum FallbackName {
-    Equal,
-    SameKind,
 }
 
 /// A provider, by the names that are understood.
@@ -171,15 +148,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// # Errors
-    /// A value that is not possible, with where it is from.
-    pub fn resolve(env: &Env, of_file: &Origin, section: Section) -> Result<Self> {
-        let token = secret(env, &["ELECTRICITYMAPS_TOKEN", "ELECTRICITYMAPS_API_KEY"])?;
-        let user = secret(env, &["WATTTIME_USERNAME"])?;
-        let password = secret(env, &["WATTTIME_PASSWORD"])?;
-        let file = text(env, &["CARBON_OPS_CARBON_INTENSITY_FILE", "ACSE_CARBON_INTENSITY_FILE"])
-            .map(PathBuf::from);
-        let file = file.or_else_from(section.file.map(|path| (path, of_file.clone())));
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let token = r.secret(&["ELECTRICITYMAPS_TOKEN", "ELECTRICITYMAPS_API_KEY"])?;
+        let user = r.secret(&["WATTTIME_USERNAME"])?;
+        let password = r.secret(&["WATTTIME_PASSWORD"])?;
+        let files = ["CARBON_OPS_CARBON_INTENSITY_FILE", "ACSE_CARBON_INTENSITY_FILE"];
+        let file = r.get("providers.file", &files, None, path)?;
         let has = |is_set: bool, name: Name| is_set.then_some(name);
         let known = [
             has(file.value.is_some(), Name::File),
@@ -187,80 +161,39 @@ impl Settings {
             has(user.value.is_some() && password.value.is_some(), Name::WattTime),
             Some(Name::Static),
         ];
-        let url = |value: Option<String>, default: &str| -> Result<Setting<String>> {
-            Ok(from_file(value.map(base).transpose()?, of_file, default.to_owned()))
-        };
-        let cache = section.cache.map(|path| (path, of_file.clone()));
-        let at_home = env.cache_home().map(|home| home.join("intensity"));
+        let known: Vec<_> = known.into_iter().flatten().map(|name| name.to_string()).collect();
+        let at_home = r.env.cache_home().map(|home| home.join("intensity"));
+        let at_home = at_home.map(|path| path.to_string_lossy().into_owned());
+        let seconds = |time: Duration| time.as_secs_f64().to_string();
+        let equal = fallback_name(Fallback::Equal).to_owned();
         Ok(Self {
-            order: from_file(
-                section.order.map(|names| order(&names)).transpose().context("providers.order")?,
-                of_file,
-                known.into_iter().flatten().collect(),
-            ),
-            ttl: from_file(section.ttl_seconds.map(ttl).transpose()?, of_file, TTL),
-            fallback: from_file(section.fallback.map(fallback), of_file, Fallback::Equal),
-            timeout: from_file(
-                section.timeout_seconds.map(timeout).transpose()?,
-                of_file,
-                http::TIMEOUT,
-            ),
-            cache: Setting { value: at_home, origin: Origin::Default }.unless(cache),
+            order: r.always("providers.order", known.join(" "), order)?,
+            ttl: r.always("providers.ttl_seconds", seconds(TTL), ttl)?,
+            fallback: r.always("providers.fallback", equal, fallback)?,
+            timeout: r.always("providers.timeout_seconds", seconds(http::TIMEOUT), timeout)?,
+            cache: r.get("providers.cache", &[], at_home, path)?,
             file,
-            electricity_maps_url: url(section.electricity_maps_url, electricity_maps::BASE)?,
-            watttime_url: url(section.watttime_url, watttime::BASE)?,
-            gb_url: url(section.gb_url, gb::BASE)?,
+            electricity_maps_url: r.unquoted(
+                "providers.electricity_maps_url",
+                electricity_maps::BASE,
+                base,
+            )?,
+            watttime_url: r.unquoted("providers.watttime_url", watttime::BASE, base)?,
+            gb_url: r.unquoted("providers.gb_url", gb::BASE, base)?,
             electricity_maps_token: token,
             watttime_user: user,
             watttime_password: password,
-            proxy: secret(env, &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?,
-            no_proxy: text(env, &["NO_PROXY", "no_proxy"]).value.unwrap_or_default(),
-            roots: text(env, &["SSL_CERT_FILE"]).map(PathBuf::from),
+            proxy: r.secret(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?,
+            no_proxy: r
+                .variable(&["NO_PROXY", "no_proxy"])
+                .map_or_else(String::new, |found| found.0),
+            roots: r.get("SSL_CERT_FILE", &["SSL_CERT_FILE"], None, path)?,
         })
     }
 }
 
-impl<T> Setting<Option<T>> {
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Setting<Option<U>> {
-        Setting { value: self.value.map(change), origin: self.origin }
-    }
-
-    fn or_else_from(self, other: Option<(T, Origin)>) -> Self {
-        if self.value.is_some() { self } else { self.unless(other) }
-    }
-
-    fn unless(self, other: Option<(T, Origin)>) -> Self {
-        other.map_or(self, |(value, origin)| Self { value: Some(value), origin })
-    }
-}
-
-fn from_file<T>(value: Option<T>, of_file: &Origin, default: T) -> Setting<T> {
-    match value {
-        Some(value) => Setting { value, origin: of_file.clone() },
-        None => Setting { value: default, origin: Origin::Default },
-    }
-}
-
-/// The first variable that is set.
-fn text(env: &Env, names: &[&'static str]) -> Setting<Option<String>> {
-    let found = names.iter().find_map(|name| Some((*name, env.variable(name)?)));
-    match found {
-        Some((name, value)) => {
-            Setting { value: Some(value.to_owned()), origin: Origin::Environment(name) }
-        }
-        None => Setting { value: None, origin: Origin::Default },
-    }
-}
-
-/// The same, never quoted.
-fn secret(env: &Env, names: &[&'static str]) -> Result<Setting<Option<Secret>>> {
-    let Setting { value, origin } = text(env, names);
-    let value = value.map(|value| Secret::new(&value)).transpose();
-    let value = value.with_context(|| format!("value from {origin}"))?;
-    Ok(Setting { value, origin })
-}
-
-fn order(names: &[String]) -> Result<Vec<Name>> {
+fn order(text: &str) -> Result<Vec<Name>> {
+    let names: Vec<&str> = text.split_whitespace().collect();
     if names.is_empty() || names.len() > ORDER_MAX {
         bail!("between 1 and {ORDER_MAX} providers are needed");
     }
@@ -275,34 +208,35 @@ fn order(names: &[String]) -> Result<Vec<Name>> {
     Ok(order)
 }
 
-fn ttl(seconds: u64) -> Result<Duration> {
+fn ttl(text: &str) -> Result<Duration> {
+    let seconds = text.trim().parse().context("not a number of seconds")?;
     if seconds > TTL_MAX {
-        bail!("providers.ttl_seconds: at most {TTL_MAX} seconds");
+        bail!("at most {TTL_MAX} seconds");
     }
     Ok(Duration::from_secs(seconds))
 }
 
-fn timeout(seconds: f64) -> Result<Duration> {
+fn timeout(text: &str) -> Result<Duration> {
+    let seconds: f64 = text.trim().parse().context("not a number of seconds")?;
     if !(seconds > 0.0 && seconds <= TIMEOUT_MAX) {
-        bail!("providers.timeout_seconds: more than 0 and at most {TIMEOUT_MAX} seconds");
+        bail!("more than 0 and at most {TIMEOUT_MAX} seconds are needed");
     }
     Ok(Duration::from_secs_f64(seconds))
 }
 
 /// An address that every output may show.
-fn base(url: String) -> Result<String> {
+fn base(url: &str) -> Result<String> {
     let after = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     if after.is_none_or(|after| after.is_empty() || after.contains(['@', '?', '#', ' '])) {
         return Err(Error::Address.into());
     }
-    Ok(url)
+    Ok(url.to_owned())
 }
 
-fn fallback(name: FallbackName) -> Fallback {
-    match name {
-        FallbackName::Equal => Fallback::Equal,
-        FallbackName::SameKind => Fallback::SameKind,
-    }
+fn fallback(text: &str) -> Result<Fallback> {
+    let known = [Fallback::Equal, Fallback::SameKind];
+    let found = known.into_iter().find(|fallback| fallback_name(*fallback) == text);
+    found.context("neither equal nor same_kind")
 }
 
 /// The word for it in a configuration file.
@@ -421,16 +355,21 @@ fn read_user_file(path: &Path) -> Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::Write as _;
 
-    fn resolve(variables: &[(&str, &str)], section: Section) -> Result<Settings> {
-        Settings::resolve(&Env::fake(variables), &Origin::Default, section)
+    use super::*;
+    use crate::env::Env;
+
+    fn resolve(variables: &[(&str, &str)], section: &str) -> Result<Settings> {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile()?;
+        writeln!(file, "[providers]\n{section}")?;
+        Settings::read(&mut Reader::open(&Env::fake(variables), Some(file.path()))?)
     }
 
     #[test]
     fn what_can_be_asked_is_asked_in_a_sensible_order() {
         let names = |variables: &[(&str, &str)]| {
-            let order = resolve(variables, Section::default()).unwrap().order.value;
+            let order = resolve(variables, "").unwrap().order.value;
             order.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(names(&[]), "static");
@@ -447,21 +386,16 @@ mod tests {
 
     #[test]
     fn the_names_of_the_predecessor_are_understood_and_others_refused() {
-        let order = |names: &[&str]| {
-            let names = Some(names.iter().map(|name| (*name).to_owned()).collect());
-            resolve(&[], Section { order: names, ..Section::default() })
-        };
+        let order = |names: &[&str]| resolve(&[], &format!("order = {names:?}"));
         let known = order(&["static", "wattime", "electricitymaps", "uk"]).unwrap().order.value;
         let expected = [Name::Static, Name::WattTime, Name::ElectricityMaps, Name::GreatBritain];
         assert_eq!(known, expected);
         for bad in [&["mars"][..], &["uk", "gb"], &[]] {
             assert!(format!("{:#}", order(bad).unwrap_err()).contains("providers.order"));
         }
-        let url = Some("https://u:hunter2@maps.example".to_owned());
-        let url = resolve(&[], Section { gb_url: url, ..Section::default() });
+        let url = resolve(&[], "gb_url = 'https://u:hunter2@maps.example'");
         assert!(!format!("{:#}", url.unwrap_err()).contains("hunter2"));
-        let ttl = Section { ttl_seconds: Some(u64::MAX), ..Section::default() };
-        assert!(resolve(&[], ttl).is_err());
+        assert!(resolve(&[], &format!("ttl_seconds = {}", i64::MAX)).is_err());
     }
 
     #[test]
@@ -473,18 +407,18 @@ mod tests {
             ("HTTPS_PROXY", "http://u:hunter2@proxy.example:1"),
             ("HOME", "/nowhere"),
         ];
-        let settings = resolve(&variables, Section::default()).unwrap();
+        let settings = resolve(&variables, "").unwrap();
         let names = [Name::ElectricityMaps, Name::WattTime];
         let grid = Grid::new(&settings, &names, Mode::Online).unwrap();
         assert!(!format!("{settings:?} {grid:?}").contains("hunter2"));
-        let bad = resolve(&[("ELECTRICITYMAPS_TOKEN", "hunter2\nX: y")], Section::default());
+        let bad = resolve(&[("ELECTRICITYMAPS_TOKEN", "hunter2\nX: y")], "");
         let text = format!("{:#}", bad.unwrap_err());
         assert!(text.contains("ELECTRICITYMAPS_TOKEN") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let settings = resolve(&[("HOME", "/nowhere")], Section::default()).unwrap();
+        let settings = resolve(&[("HOME", "/nowhere")], "").unwrap();
         let missing = |name| {
             let grid = Grid::new(&settings, &[name], Mode::Online);
             grid.unwrap_err().downcast::<Error>().unwrap()
@@ -494,7 +428,7 @@ mod tests {
         }
         assert_eq!(missing(Name::File), Error::NoFile);
         assert!(Grid::new(&settings, &[Name::WattTime], Mode::Offline).is_ok());
-        let homeless = resolve(&[], Section::default()).unwrap();
+        let homeless = resolve(&[], "").unwrap();
         let grid = Grid::new(&homeless, &[Name::GreatBritain], Mode::Online);
         assert!(format!("{:#}", grid.unwrap_err()).contains("no place for the cache"));
         assert!(Grid::new(&homeless, &[], Mode::Online).is_ok());

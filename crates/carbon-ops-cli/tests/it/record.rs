@@ -270,8 +270,8 @@ fn config_show_tells_where_each_value_comes_from() {
     let settings = &shown["settings"];
     assert_eq!(shown["schema_version"], 1);
     for (name, value, origin) in [
-        ("region", "DE", "DCL_DEFAULT_REGION"),
-        ("pue", "1.4", "c.toml"),
+        ("region.default", "DE", "DCL_DEFAULT_REGION"),
+        ("pue.default", "1.4", "c.toml"),
         ("power.cpu_tdp_watts", "65", "CPU_TDP_WATTS"),
         ("ledger.path", home.ledger().to_str().unwrap(), "default"),
     ] {
