@@ -292,6 +292,7 @@ impl Sampler {
                 "unit_uj": domain.scale.is_exact().then(|| domain.scale.unit_microjoules()),
                 "range_uj": domain.scale.range().as_microjoules(),
                 "ceiling_w": domain.ceiling.as_watts(),
+                "likely_w": domain.likely.as_watts(),
             })
         };
         let excluded = self.excluded.iter().map(
@@ -346,6 +347,10 @@ fn log_event(event: &Event) {
         Happened::Suspended { length } => {
             log::info!("the machine was suspended for {:.3} s", seconds(length));
         }
+        Happened::CeilingRaised { to } => log::warn!(
+            "{domain}: it draws more power than was thought possible; up to {:.0} W is believed from here on",
+            to.as_watts()
+        ),
         Happened::LatticeGivenUp => log::warn!(
             "{domain}: its readings do not fit the energy unit that follows from its range; they are \
              taken as uJ, so a corrupt reading cannot be detected from its value"

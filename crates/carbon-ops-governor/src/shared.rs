@@ -204,6 +204,9 @@ pub(crate) fn describe(event: &Event) -> Value {
         Happened::Suspended { length } => {
             json!({ "event": "suspended", "gap_s": seconds(length) })
         }
+        Happened::CeilingRaised { to } => {
+            json!({ "event": "ceiling_raised", "ceiling_w": to.as_watts() })
+        }
         Happened::LatticeGivenUp => json!({ "event": "unit_given_up" }),
     };
     if let Some(object) = value.as_object_mut() {

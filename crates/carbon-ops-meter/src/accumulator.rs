@@ -14,7 +14,8 @@
 //!
 //! Energy that no reading carries (a reset, a zone that vanished or stopped moving) is a [`Gap`].
 //! It is filled with the domain's own mean power over the rest of the window, and the fill is kept
-//! apart from what was measured ([`Fill`]).
+//! apart from what was measured ([`Fill`]). What it may be off by is bounded by what the domain is likely to
+//! draw at most, and not by the fill itself. A window that no reading covers has no energy that is known.
 //!
 //! Windows can follow each other without a break: the last reading of one is the first of the next, so
 //! that their energies sum to the difference of the totals at the outer ends. What was filled in because
@@ -28,7 +29,7 @@ use carbon_ops_units::{Microjoules, Watts};
 
 use crate::clock::{EpochStart, Moment};
 use crate::counter::{Break, Counter, STUCK_AFTER, Step};
-use crate::sensor::ReadFault;
+use crate::sensor::{Domain, ReadFault};
 
 /// A counter is stuck sooner than any other ([`Counter::is_stuck`]) when it rests this many times
 /// longer than ever before.
@@ -239,6 +240,8 @@ pub(crate) struct Accumulator {
     /// Since when, and why, reading fails.
     fault: Option<(Instant, GapReason)>,
     gaps: Vec<Gap>,
+    /// What readings that were not believed would have been, had it been energy, of breaks in the window.
+    shown: Microjoules,
     /// Time at the window's end whose energy a later reading may bring.
     late: Duration,
     fill: Fill,
@@ -246,17 +249,15 @@ pub(crate) struct Accumulator {
     is_paced: bool,
     /// Time between two steps, until it was seen.
     nominal_step: Duration,
+    /// The most power that the domain is likely to draw.
+    likely: Watts,
 }
 
 impl Accumulator {
     /// Opens the window with a first reading; `None` when the counter does not accept it. `boot` is the
     /// same moment by the clock of [`EpochStart`], here and for each reading.
-    pub(crate) fn open(
-        mut counter: Counter,
-        reading: u64,
-        at: Instant,
-        boot: Moment,
-    ) -> Option<Self> {
+    pub(crate) fn open(domain: &Domain, reading: u64, at: Instant, boot: Moment) -> Option<Self> {
+        let (mut counter, likely) = (Counter::new(domain.scale, domain.ceiling), domain.likely);
         let opened = counter.observe(reading, ORIGIN) == Step::Baseline;
         let first = Mark { at, total: counter.total() };
         opened.then(|| Self {
@@ -275,10 +276,12 @@ impl Accumulator {
             after: Vec::new(),
             fault: None,
             gaps: Vec::new(),
+            shown: Microjoules::ZERO,
             late: Duration::ZERO,
             fill: Fill::default(),
             is_paced: false,
             nominal_step: NOMINAL_STEP,
+            likely,
         })
     }
 
@@ -308,10 +311,11 @@ impl Accumulator {
         let moment = ORIGIN.after(at.saturating_duration_since(self.opened));
         match reading.map(|reading| self.counter.observe(reading, moment)) {
             Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => self.recover(at, before),
-            Ok(Step::Rebased { why, lost, .. }) => {
+            Ok(Step::Rebased { why, lost, shown, .. }) => {
                 // What breaks after the end is no matter of the window's totals.
                 if self.end.is_none() {
                     self.epoch = self.epoch.next(boot);
+                    self.shown = self.shown + shown;
                 }
                 self.broke(why, lost, at);
             }
@@ -392,6 +396,7 @@ impl Accumulator {
         let energy = self.report(None);
         self.start = self.end.take().unwrap_or(self.start);
         (self.steps, self.first_step, self.late) = (0, None, Duration::ZERO);
+        self.shown = Microjoules::ZERO;
         energy
     }
 
@@ -407,6 +412,10 @@ impl Accumulator {
         let missing: Duration =
             gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum();
         let (energy, low, high) = self.ends(end, window);
+        // Of a window that no reading covers, nothing is known, which is not the same as nothing.
+        if missing >= window && !window.is_zero() && !self.fill.is_begun() {
+            return None;
+        }
         let late = self.late.min(missing);
         let filled = self.fill.apply(energy, window, (missing.saturating_sub(late), late));
         // Reading takes time, so that this counter's window is not quite the host's.
@@ -416,7 +425,8 @@ impl Accumulator {
         let slack = scaled(energy, skewed);
         let whole = filled.energy;
         let energy = if skewed > SKEW_MAX { scaled(whole, 1.0 / skew) } else { whole };
-        // A fill may be wrong by as much as itself, also where it is taken off again.
+        let lost = self.most_lost(missing, filled.fill);
+        // A fill may be wrong by as much as itself also where it is taken off again.
         let unsure = filled.made_up + filled.made_up;
         Some(DomainEnergy {
             start: self.start.total,
@@ -424,12 +434,19 @@ impl Accumulator {
             energy,
             filled: filled.fill,
             low: low.saturating_sub(slack + unsure).min(energy),
-            high: (high + slack + filled.fill + filled.fill).max(energy),
-            estimated: energy != seen,
+            high: (high + slack + lost).max(energy),
+            estimated: energy != seen || !missing.is_zero(),
             wraps: self.counter.wraps(),
             epoch: self.epoch,
             gaps,
         })
+    }
+
+    /// What can have passed at most in time that no reading covers: at the most power that is likely, and at
+    /// least twice what is filled in, or what a reading that was not believed would be.
+    fn most_lost(&self, missing: Duration, fill: Microjoules) -> Microjoules {
+        let shown = self.shown + self.counter.suspected().unwrap_or_default();
+        self.likely.over(missing).max(fill + fill).max(shown)
     }
 
     /// Energy before any fill, and its bounds, from the steps around the window's two ends.
@@ -523,18 +540,33 @@ fn scaled(energy: Microjoules, factor: f64) -> Microjoules {
 mod tests {
     use super::*;
     use crate::counter::Scale;
+    use crate::sensor::Kind;
 
     /// Of the machine, before each script.
     const BOOTED_MS: u64 = 60_000;
+
+    fn domain(scale: Scale) -> Domain {
+        let ceiling = Watts::new(400.0).unwrap();
+        Domain {
+            name: "package-0".into(),
+            key: "package-0:intel-rapl:0".into(),
+            kind: Kind::Package,
+            source: "intel-rapl:0".into(),
+            scale,
+            ceiling,
+            likely: ceiling,
+            excluded: None,
+        }
+    }
 
     /// Plays a script of (ms, reading) against a domain that steps as told, window `[0, end_ms]`.
     fn play(script: &[(u64, Result<u64, ReadFault>)], end_ms: u64) -> Option<DomainEnergy> {
         let base = Instant::now();
         let at = |ms: u64| base + Duration::from_millis(ms);
         let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
-        let counter = Counter::new(scale, Watts::new(400.0).unwrap());
+        let domain = domain(scale);
         let boot = |ms: u64| Moment::from_nanos((BOOTED_MS + ms) * 1_000_000);
-        let mut acc = Accumulator::open(counter, script[0].1.unwrap(), at(0), boot(0)).unwrap();
+        let mut acc = Accumulator::open(&domain, script[0].1.unwrap(), at(0), boot(0)).unwrap();
         let mut ended = false;
         for &(ms, reading) in &script[1..] {
             if ms > end_ms && !ended {
@@ -670,9 +702,9 @@ mod tests {
     fn what_a_later_reading_brings_is_taken_off_where_it_was_filled_in() {
         let base = Instant::now();
         let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
-        let counter = Counter::new(scale, Watts::new(400.0).unwrap());
+        let domain = domain(scale);
         let boot = Moment::from_nanos(1);
-        let mut acc = Accumulator::open(counter, 100_000_000, base, boot).unwrap();
+        let mut acc = Accumulator::open(&domain, 100_000_000, base, boot).unwrap();
         let mut second = 0;
         let mut cut = |reading: Result<u64, ReadFault>| {
             second += 1;
@@ -698,12 +730,70 @@ mod tests {
     #[test]
     fn a_counter_that_has_never_moved_tells_nothing_of_any_window() {
         let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
-        let counter = Counter::new(scale, Watts::new(400.0).unwrap());
+        let domain = domain(scale);
         let (base, boot) = (Instant::now(), Moment::from_nanos(1));
-        let mut acc = Accumulator::open(counter, 7, base, boot).unwrap();
+        let mut acc = Accumulator::open(&domain, 7, base, boot).unwrap();
         for second in 1..4 {
             acc.observe(Ok(7), base + Duration::from_secs(second), boot);
             assert_eq!(acc.cut(), None);
+        }
+    }
+
+    /// A part with a published limit of so many W, read every 100 ms, that draws these powers in turn: what the
+    /// window says, and what was true, in J.
+    fn profile(limit: f64, powers: &[f64]) -> (Option<DomainEnergy>, f64) {
+        let (base, boot) = (Instant::now(), Moment::from_nanos(1));
+        let scale = Scale::printed(Microjoules::new(262_143_328_850)).unwrap();
+        let likely = Watts::new(4.0 * limit).unwrap();
+        let domain =
+            Domain { likely, ceiling: likely.max(Kind::Package.ceiling()), ..domain(scale) };
+        let (mut truth, mut at) = (0.0, base);
+        let shown = |joules: f64| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+            let ticks = (joules * 16384.0) as u64;
+            ticks * 61_035 / 1000
+        };
+        let mut acc = Accumulator::open(&domain, shown(0.0), base, boot).unwrap();
+        for power in powers {
+            truth += power * 0.1;
+            at += Duration::from_millis(100);
+            acc.observe(Ok(shown(truth)), at, boot);
+        }
+        acc.end_window();
+        (acc.close(at - base), truth)
+    }
+
+    /// A mini PC with a thermal design power of 6 W that ships at 25 W, and ten times that.
+    #[test]
+    fn power_far_above_the_published_limit_is_counted() {
+        for watts in [25.0, 104.0, 1000.0, 2500.0, 9000.0] {
+            let (energy, truth) = profile(6.0, &[watts; 40]);
+            let energy = energy.unwrap();
+            assert!((joules(energy.energy) - truth).abs() < 0.01, "{watts}: {energy:?}");
+            assert!(!energy.estimated && energy.gaps.is_empty(), "{watts}: {energy:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(10_000))]
+
+        /// Any power from nothing to 20 times the published limit: what is measured is true to the energy of
+        /// a reading, and what is not is flagged, with bounds that hold.
+        #[test]
+        fn no_power_is_thrown_away_without_a_word(
+            limit in 2.0f64..500.0,
+            parts in proptest::collection::vec((0.0f64..20.0, 1usize..12), 1..8),
+        ) {
+            let powers: Vec<f64> =
+                parts.iter().flat_map(|&(part, n)| vec![part * limit; n]).collect();
+            let (energy, truth) = profile(limit, &powers);
+            if let Some(energy) = energy {
+                let off = (joules(energy.energy) - truth).abs();
+                let reading = 0.1 * powers.iter().copied().fold(0.0, f64::max);
+                proptest::prop_assert!(off <= reading + 0.01 || energy.estimated, "{off} J: {energy:?}");
+                let (low, high) = (joules(energy.low) - 0.01, joules(energy.high) + 0.01);
+                proptest::prop_assert!(low <= truth && truth <= high, "{truth} J: {energy:?}");
+            }
         }
     }
 
@@ -715,9 +805,9 @@ mod tests {
             steps in proptest::collection::vec((1u64..50_000_000, proptest::bool::weighted(0.8), 1usize..4), 2..40)
         ) {
             let scale = Scale::printed(Microjoules::new(100_000_000_000)).unwrap();
-            let counter = Counter::new(scale, Watts::new(400.0).unwrap());
+            let domain = domain(scale);
             let (base, boot) = (Instant::now(), Moment::from_nanos(1));
-            let mut acc = Accumulator::open(counter, 0, base, boot).unwrap();
+            let mut acc = Accumulator::open(&domain, 0, base, boot).unwrap();
             let (mut total, mut sum, mut filled, mut at) = (0, 0, 0, 0);
             for (energy, good, readings) in steps {
                 for _ in 0..readings {

@@ -24,6 +24,12 @@
 //! above `P·Δt` is then no energy at all but a reset, a jump or a bad reading. A longer gap is
 //! ambiguous: its energy is unknown, and lies between nothing and `P·Δt`.
 //!
+//! `P` is believed and not known. Readings that follow each other, each too far from the one before but not
+//! by much, are power that exceeds `P`: chance puts three of random readings so with a probability below one
+//! in a million. `P` is then raised to twice what they show, and their energy is counted if that is still
+//! provable. Of energy that is lost, the bound is what `P` allows, or what the reading that was not believed
+//! would have been, had it been energy.
+//!
 //! # What one bad reading can do
 //!
 //! Nothing that lasts. A reading that no energy explains is skipped until a second one confirms it.
@@ -57,6 +63,13 @@ const STEP_MAX: Duration = Duration::from_secs(1);
 /// half of that again for one that comes late (a prior). How old the value was when it was first seen
 /// counts for nothing here: that is assumed of a first reading, to bound its energy, and was not seen.
 pub(crate) const STUCK_AFTER: Duration = STEP_MAX.saturating_add(Duration::from_millis(500));
+
+/// So many steps in a row above the ceiling show that it is too low.
+const ABOVE_CEILING_MAX: u8 = 3;
+
+/// Steps further above the ceiling than this are no power of the same machine: a published limit times 20 is
+/// five times the ceiling that is made of it.
+const EXCESS_MAX: f64 = 8.0;
 
 /// So many readings in a row off the lattice show that the lattice was wrongly inferred.
 const OFF_LATTICE_MAX: u8 = 3;
@@ -275,6 +288,8 @@ pub enum Step {
         lost: Duration,
         /// The energy that is not in the total lies between nothing and this.
         most: Microjoules,
+        /// What the readings show of it, had it been energy; nothing where that is no power of a machine.
+        shown: Microjoules,
     },
 }
 
@@ -354,6 +369,8 @@ pub struct Counter {
     /// The believed reading before `good`, with the total and the wraps up to it.
     previous: Option<(Reading, u128, u64)>,
     suspect: Option<Reading>,
+    /// Steps in a row that were not believed although they could be power, and the most that they show.
+    above: (u8, Watts),
     off_lattice: u8,
     wraps: u64,
     /// Totals of different generations hide unknown energy.
@@ -372,6 +389,7 @@ impl Counter {
             good: None,
             previous: None,
             suspect: None,
+            above: (0, Watts::ZERO),
             off_lattice: 0,
             wraps: 0,
             generation: Generation::FIRST,
@@ -469,13 +487,46 @@ impl Counter {
         if let Some((previous, ticks)) = self.bad_before(now) {
             return self.correct(previous, ticks, now);
         }
-        match self.suspect.replace(now) {
-            Some(suspect) if self.plausible(suspect, now).is_some() => {
-                let why = if suspect.count < good.count { Break::Reset } else { Break::Jump };
-                self.rebase(why, suspect, now, good)
-            }
-            _ => Step::Skipped,
+        let before = self.suspect.replace(now);
+        if let Some(suspect) = before
+            && self.plausible(suspect, now).is_some()
+        {
+            let why = if suspect.count < good.count { Break::Reset } else { Break::Jump };
+            return self.rebase(why, suspect, now, good);
         }
+        self.outgrow(before.unwrap_or(good), now, good).unwrap_or(Step::Skipped)
+    }
+
+    /// The energy that a reading which is not believed would be, had it been energy.
+    pub(crate) fn suspected(&self) -> Option<Microjoules> {
+        let (good, suspect) = self.good.zip(self.suspect)?;
+        Some(self.scale.energy(self.excess(good, suspect)?))
+    }
+
+    /// The advance from one reading to another where it could be power above the ceiling.
+    fn excess(&self, from: Reading, to: Reading) -> Option<u128> {
+        let ticks = self.difference(from, to);
+        let most = self.scale.of_energy((self.ceiling * EXCESS_MAX).over(to.at.since(from.since)));
+        (ticks <= most && most < self.scale.modulus).then_some(ticks)
+    }
+
+    /// Raises the ceiling when enough readings in a row show that it is too low.
+    fn outgrow(&mut self, before: Reading, now: Reading, good: Reading) -> Option<Step> {
+        let Some(ticks) = self.excess(before, now) else {
+            self.above = (0, Watts::ZERO);
+            return None;
+        };
+        let power = self.scale.energy(ticks).over(now.at.since(before.at))?;
+        self.above = (self.above.0 + 1, self.above.1.max(power));
+        if self.above.0 < ABOVE_CEILING_MAX {
+            return None;
+        }
+        self.ceiling = self.above.1 * 2.0;
+        self.above = (0, Watts::ZERO);
+        if self.limit(good, now) >= self.scale.modulus {
+            return Some(self.rebase(Break::AmbiguousWrap, now, now, good));
+        }
+        Some(self.advance(good, self.plausible(good, now)?, now))
     }
 
     /// The total in µJ. It starts at the first reading's value and never falls or wraps.
@@ -544,12 +595,14 @@ impl Counter {
     /// The advance from one reading to another when at most one wrap lies between them, unless it
     /// exceeds the ceiling.
     fn plausible(&self, from: Reading, to: Reading) -> Option<u128> {
-        let (from_count, to_count) = (u128::from(from.count), u128::from(to.count));
-        let ticks = match to_count.checked_sub(from_count) {
-            Some(ticks) => ticks,
-            None => self.scale.modulus - from_count + to_count,
-        };
+        let ticks = self.difference(from, to);
         (ticks <= self.limit(from, to) + self.slack()).then_some(ticks)
+    }
+
+    /// Ticks from one reading to another over at most one wrap.
+    fn difference(&self, from: Reading, to: Reading) -> u128 {
+        let (from, to) = (u128::from(from.count), u128::from(to.count));
+        to.checked_sub(from).unwrap_or_else(|| self.scale.modulus - from + to)
     }
 
     /// Counters step about once per ms (Intel SDM vol. 3B, 16.10), so that two readings an instant
@@ -565,6 +618,7 @@ impl Counter {
         self.shown = self.shown.max(self.total);
         self.good = Some(now);
         self.suspect = None;
+        self.above = (0, Watts::ZERO);
         self.wraps = self.wraps.saturating_add(u64::from(now.count < good.count));
         let delta = self.total().saturating_sub(before);
         Step::Advance { delta }
@@ -597,14 +651,16 @@ impl Counter {
     }
 
     fn rebase(&mut self, why: Break, first: Reading, now: Reading, good: Reading) -> Step {
-        let most = self.scale.energy(self.limit(good, first));
+        let shown = self.scale.energy(self.excess(good, first).unwrap_or(0));
+        let most = self.scale.energy(self.limit(good, first)).max(shown);
+        self.above = (0, Watts::ZERO);
         self.total = self.total.max(self.shown);
         self.total = self.total.saturating_add(self.plausible(first, now).unwrap_or(0));
         self.good = Some(self.of_unknown_age(now));
         self.previous = None;
         self.suspect = None;
         self.generation = self.generation.next();
-        Step::Rebased { why, lost: first.at.since(good.at), most }
+        Step::Rebased { why, lost: first.at.since(good.at), most, shown }
     }
 }
 

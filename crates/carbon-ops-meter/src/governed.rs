@@ -317,7 +317,7 @@ impl Frame<'_> {
             kind: before.kind,
             zone: zone(before),
             backend: before.source.as_str(),
-            ceiling: before.ceiling,
+            likely: before.likely,
             energy: DomainEnergy {
                 start: before.total,
                 end: last.total,

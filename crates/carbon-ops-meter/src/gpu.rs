@@ -32,7 +32,6 @@ use carbon_ops_units::Microjoules;
 use crate::accumulator::{Accumulator, DomainEnergy};
 use crate::attribution::GpuUse;
 use crate::clock::BootClock;
-use crate::counter::Counter;
 use crate::sensor::nvml::{GpuLoad, Nvml, SAMPLED_WITHIN, Share, longest_interval, weight};
 use crate::sensor::{self, Backend as _, Excluded, Exclusion, Kind, ReadFault};
 use crate::window::Domain;
@@ -264,9 +263,8 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
             let reading = nvml.read(index);
             let Some(domain) = nvml.domains().get(index) else { continue };
             let now = clock();
-            let counter = Counter::new(domain.scale, domain.ceiling);
             let opened =
-                reading.ok().and_then(|first| Accumulator::open(counter, first, now, boot()));
+                reading.ok().and_then(|first| Accumulator::open(domain, first, now, boot()));
             let Some(accumulator) = opened.map(|opened| opened.stepping(STEP)) else {
                 excluded.push(exclude(domain, Exclusion::Unreadable));
                 continue;
@@ -370,7 +368,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
                 kind: Kind::Gpu,
                 zone: domain.source.clone(),
                 backend: self.nvml.name(),
-                ceiling: domain.ceiling,
+                likely: domain.likely,
                 energy,
             });
             let load = self.nvml.load(gpu.index);

@@ -51,7 +51,7 @@ const CURRENT: usize = 3;
 
 /// Words before the domains, and words of a domain without and with its counter.
 const HEAD_WORDS: usize = 16;
-const DOMAIN_WORDS: usize = 20;
+const DOMAIN_WORDS: usize = 21;
 const SAVED_WORDS: usize = 10;
 
 /// Tries before a reader gives up; one suffices unless the writer passes by twice meanwhile.
@@ -402,6 +402,7 @@ fn encode_domain(domain: &DomainTotal, words: &mut Vec<u64>) {
         domain.skipped,
         domain.read_at.as_nanos(),
         domain.ceiling.as_watts().to_bits(),
+        domain.likely.as_watts().to_bits(),
     ]);
 }
 
@@ -550,6 +551,7 @@ fn decode_domain(words: &mut Words<'_>) -> Option<DomainTotal> {
         exact: flag(2),
         lattice: flag(3),
         ceiling: Watts::new(f64::from_bits(words.next())).ok()?,
+        likely: Watts::new(f64::from_bits(words.next())).ok()?,
     })
 }
 

@@ -235,6 +235,7 @@ struct WireDomain {
     exact: bool,
     lattice: bool,
     ceiling_w: f64,
+    likely_w: f64,
 }
 
 impl WireDomain {
@@ -257,6 +258,7 @@ impl WireDomain {
             exact: domain.exact,
             lattice: domain.lattice,
             ceiling_w: domain.ceiling.as_watts(),
+            likely_w: domain.likely.as_watts(),
         }
     }
 }
@@ -378,6 +380,7 @@ impl WireDomain {
             exact: self.exact,
             lattice: self.lattice,
             ceiling: Watts::new(self.ceiling_w).ok()?,
+            likely: Watts::new(self.likely_w).ok()?,
         })
     }
 }
@@ -443,7 +446,8 @@ mod tests {
             stuck: false,
             exact: true,
             lattice: true,
-            ceiling: Watts::new(260.0).unwrap(),
+            ceiling: Watts::new(2000.0).unwrap(),
+            likely: Watts::new(260.0).unwrap(),
         };
         let snapshot = Snapshot {
             boot_id: [0xab; 16],

@@ -143,8 +143,10 @@ pub struct DomainTotal {
     pub exact: bool,
     /// Corrupt readings can be told by their value.
     pub lattice: bool,
-    /// Power that it cannot exceed.
+    /// Power above which its readings are not believed, until they show otherwise.
     pub ceiling: Watts,
+    /// The most power that it is likely to draw.
+    pub likely: Watts,
 }
 
 impl DomainTotal {

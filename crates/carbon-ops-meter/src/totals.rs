@@ -52,7 +52,7 @@ pub struct Host {
 }
 
 /// Something that happened to a domain, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Event {
     /// When.
     pub at: Moment,
@@ -63,7 +63,7 @@ pub struct Event {
 }
 
 /// What can happen to a domain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Happened {
     /// Counting went on from where an earlier process of this boot stopped.
     Resumed {
@@ -97,6 +97,12 @@ pub enum Happened {
     Suspended {
         /// For how long.
         length: Duration,
+    },
+    /// Readings that follow each other show more power than was thought possible: they are believed, and so
+    /// is what they show from here on.
+    CeilingRaised {
+        /// The new ceiling.
+        to: Watts,
     },
     /// Its readings do not fit the energy unit that follows from its range; from here on they are taken
     /// as µJ, so a corrupt reading cannot be detected from its value.
@@ -184,6 +190,7 @@ impl Totals {
             return None;
         }
         domain.ceiling = self.max_power.unwrap_or(domain.ceiling);
+        domain.likely = domain.likely.min(domain.ceiling);
         let key = Text::new(&domain.key);
         let earlier = self.dormant.iter().position(|saved| saved.total.key == key);
         let earlier = earlier.map(|place| self.dormant.swap_remove(place));
@@ -240,10 +247,12 @@ impl Totals {
     ) {
         let slept = |since: Moment| self.suspended_at.is_some_and(|suspend| suspend > since);
         let Some(track) = self.tracks.get_mut(index) else { return };
-        let (name, lattice) = (track.total.name, track.total.lattice);
+        let (name, lattice, ceiling) = (track.total.name, track.total.lattice, track.total.ceiling);
         let happened = track.observe(reading, (from, at), &slept);
         let given_up = (lattice && !track.total.lattice).then_some(Happened::LatticeGivenUp);
-        for what in given_up.into_iter().chain(happened) {
+        let to = track.total.ceiling;
+        let raised = (to > ceiling).then_some(Happened::CeilingRaised { to });
+        for what in given_up.into_iter().chain(raised).chain(happened) {
             self.note(name, what);
         }
     }
@@ -338,15 +347,18 @@ fn of_absent(saved: &SavedDomain, tracks: &[Track]) -> DomainTotal {
 
 impl Track {
     fn new(source: Source, domain: Domain, earlier: Option<SavedDomain>) -> Self {
-        let fresh = Counter::new(domain.scale, domain.ceiling);
+        // What readings have shown before holds still.
+        let shown = earlier.map_or(domain.ceiling, |saved| saved.total.ceiling);
+        let ceiling = domain.ceiling.max(shown);
+        let fresh = Counter::new(domain.scale, ceiling);
         // The lattice may have been given up before, which the readings would show again.
         let as_before = earlier.and_then(|saved| {
             let scales = [domain.scale, domain.scale.without_lattice()];
             let scale = scales.into_iter().find(|scale| scale_digest(*scale) == saved.scale)?;
             Some((scale, saved))
         });
-        let resumed = as_before
-            .and_then(|(scale, saved)| Counter::resume(scale, domain.ceiling, &saved.counter));
+        let resumed =
+            as_before.and_then(|(scale, saved)| Counter::resume(scale, ceiling, &saved.counter));
         let counter = resumed.clone().unwrap_or(fresh);
         let counter = if never_rests(domain.kind) { counter } else { counter.that_may_rest() };
         let mut total = DomainTotal {
@@ -368,7 +380,8 @@ impl Track {
             stuck: false,
             exact: counter.scale().is_exact(),
             lattice: counter.scale().has_lattice(),
-            ceiling: domain.ceiling,
+            ceiling,
+            likely: domain.likely,
         };
         if let Some(saved) = &earlier {
             let saved = &saved.total;
@@ -411,11 +424,12 @@ impl Track {
                 self.failing(GapReason::Unreadable, good, at)
             }
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished, good, at),
-            Ok(Step::Rebased { why, lost, most }) => {
+            Ok(Step::Rebased { why, lost, most, .. }) => {
                 let reason = if good.is_some_and(slept) { GapReason::Suspend } else { why.into() };
                 Some(self.lose(reason, lost, most, at))
             }
         };
+        self.total.ceiling = self.counter.ceiling();
         let scale = self.counter.scale();
         if scale.has_lattice() != self.total.lattice {
             self.total.exact = scale.is_exact();

@@ -10,7 +10,6 @@ use carbon_ops_units::{Microjoules, Watts};
 
 use crate::accumulator::{Accumulator, DomainEnergy};
 use crate::clock::BootClock;
-use crate::counter::Counter;
 use crate::host_root::HostRoot;
 use crate::sensor::powercap::{Topology, Zone, mirrors};
 use crate::sensor::{Availability, Excluded, Exclusion, Kind};
@@ -57,8 +56,8 @@ pub struct Domain {
     pub zone: String,
     /// Which backend read it: `sysfs`, `msr`, `perf`, `nvml`.
     pub backend: &'static str,
-    /// Power that the domain cannot exceed.
-    pub ceiling: Watts,
+    /// The most power that the domain is likely to draw.
+    pub likely: Watts,
     /// What the counter said.
     pub energy: DomainEnergy,
 }
@@ -88,9 +87,9 @@ impl Counted {
         (sum(|energy| energy.low), sum(|energy| energy.high))
     }
 
-    /// Power that the host cannot exceed.
-    pub fn ceiling(&self) -> Watts {
-        self.domains.iter().fold(Watts::ZERO, |sum, domain| sum + domain.ceiling)
+    /// The most power that the host is likely to draw.
+    pub fn likely(&self) -> Watts {
+        self.domains.iter().fold(Watts::ZERO, |sum, domain| sum + domain.likely)
     }
 
     /// Whether every domain that exists was measured, to its end.
@@ -208,10 +207,10 @@ impl Window {
     }
 
     fn start(&mut self, mut zone: Zone, clock: Clock<'_>) {
-        let opened = zone.read().ok().and_then(|reading| {
-            let counter = Counter::new(zone.domain.scale, zone.domain.ceiling);
-            Accumulator::open(counter, reading, clock(), (self.boot)())
-        });
+        let opened = zone
+            .read()
+            .ok()
+            .and_then(|reading| Accumulator::open(&zone.domain, reading, clock(), (self.boot)()));
         match opened {
             Some(accumulator) => self.zones.push((zone, accumulator)),
             None => self.excluded.push(exclude(&zone, Exclusion::Unreadable)),
@@ -272,7 +271,7 @@ fn counted<'z>(
                 kind: zone.domain.kind,
                 zone: zone.domain.source.clone(),
                 backend: "sysfs",
-                ceiling: zone.domain.ceiling,
+                likely: zone.domain.likely,
                 energy,
             }),
             None => excluded.push(exclude(zone, Exclusion::Stuck)),

@@ -10,6 +10,18 @@ use crate::{KilowattHours, Microjoules, OutOfRange, finite_at_least};
 pub struct Watts(pub(crate) f64);
 
 impl Watts {
+    /// The larger of two.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        if other > self { other } else { self }
+    }
+
+    /// The smaller of two.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        if other < self { other } else { self }
+    }
+
     /// No power.
     pub const ZERO: Self = Self(0.0);
 

@@ -528,7 +528,7 @@ impl<O> Readings<O> {
             let cv = if given { IDLE_GIVEN_CV } else { IDLE_CV };
             let with_memory = counted.domains.iter().any(|domain| domain.kind == Kind::Dram);
             let idle = Idle { power: model.idle_power(with_memory), cv };
-            let most = Some(counted.ceiling());
+            let most = Some(counted.likely());
             return HostEnergy { source: Source::Counted(counted), idle, most };
         }
         let modelled = model.run(self.elapsed, cpu);

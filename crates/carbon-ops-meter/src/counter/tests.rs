@@ -123,7 +123,7 @@ fn a_reset_yields_no_energy_and_a_new_generation() {
     let lost = Duration::from_millis(100);
     // 100 W for 0.1 s, and a tick.
     let most = uj(10_000_001);
-    assert_eq!(see(300, 5_000_000), Step::Rebased { why: Break::Reset, lost, most });
+    assert_eq!(see(300, 5_000_000), Step::Rebased { why: Break::Reset, lost, most, shown: uj(0) });
     assert_eq!(see(400, 10_000_000), Step::Advance { delta: uj(5_000_000) });
     assert_eq!(counter.total(), uj(515_000_000));
     assert_eq!(counter.generation.get(), 2);
@@ -162,7 +162,7 @@ fn a_gap_that_can_hide_two_wraps_is_not_bridged() {
     let lost = Duration::from_secs(1);
     // 260 W for 1 s, and for the quarter of it that the first value may have stood there.
     let most = uj(276_250_001);
-    assert_eq!(step, Step::Rebased { why: Break::AmbiguousWrap, lost, most });
+    assert_eq!(step, Step::Rebased { why: Break::AmbiguousWrap, lost, most, shown: uj(0) });
     assert_eq!(counter.total(), uj(1_000_000));
 }
 

@@ -24,7 +24,8 @@ fn domain(name: &str, total: u64) -> DomainTotal {
         stuck: false,
         exact: true,
         lattice: false,
-        ceiling: Watts::new(260.0).unwrap(),
+        ceiling: Watts::new(2000.0).unwrap(),
+        likely: Watts::new(260.0).unwrap(),
     }
 }
 

@@ -72,8 +72,10 @@ pub struct Domain {
     pub source: String,
     /// What its readings mean.
     pub scale: Scale,
-    /// Power that it cannot exceed.
+    /// Power above which its readings are not believed, until they show otherwise.
     pub ceiling: Watts,
+    /// The most power that it is likely to draw, by the limits that it publishes; at most the ceiling.
+    pub likely: Watts,
     /// Why it is not part of the host's sum; `None` when it is.
     pub excluded: Option<Exclusion>,
 }

@@ -349,6 +349,7 @@ impl Msr {
                     source: format!("{}@cpu{cpu}", register_name(number)),
                     scale: processor.scale(kind, esu, bits),
                     ceiling: kind.ceiling(),
+                    likely: kind.ceiling(),
                     excluded: kind.exclusion(),
                 });
                 let mask = if masks(processor, bits) { u64::from(u32::MAX) } else { u64::MAX };

@@ -34,7 +34,7 @@ use library::{Code, Device, Library};
 pub const LIBRARY: &str = "libnvidia-ml.so.1";
 
 /// A factor on the power-management limit: short peaks pass it. As for powercap's limits.
-const CEILING_OVER_LIMIT: f64 = 4.0;
+const LIKELY_OVER_LIMIT: f64 = 4.0;
 
 /// Boards since Ampere report their mean power over a second (NVML, `nvmlDeviceGetPowerUsage`): up to
 /// here the values at both ends tell something of what lies between.
@@ -143,8 +143,9 @@ impl Nvml {
         let device = self.library.device(index).map_err(&mut fails)?;
         let uuid = self.library.uuid(device).map_err(&mut fails)?;
         let limit = self.library.power_limit_mw(device).ok().filter(|&mw| mw > 0);
-        let watts = limit.map(|mw| CEILING_OVER_LIMIT * f64::from(mw) / 1000.0);
-        let ceiling = watts.and_then(|w| Watts::new(w).ok()).unwrap_or(Kind::Gpu.ceiling());
+        let watts = limit.map(|mw| LIKELY_OVER_LIMIT * f64::from(mw) / 1000.0);
+        let likely = watts.and_then(|w| Watts::new(w).ok()).unwrap_or(Kind::Gpu.ceiling());
+        let ceiling = likely.max(Kind::Gpu.ceiling());
         let (source, scale) = match self.library.total_energy_mj(device) {
             Ok(_) => (Source::Counter, Scale::register_of_microjoules(1000, u64::BITS)),
             Err(Code::NO_PERMISSION) => return Err(fails(Code::NO_PERMISSION)),
@@ -162,6 +163,7 @@ impl Nvml {
             source: uuid,
             scale,
             ceiling,
+            likely,
             excluded: Kind::Gpu.exclusion(),
         });
         Ok(())

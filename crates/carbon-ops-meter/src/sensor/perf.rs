@@ -126,6 +126,7 @@ impl Perf {
             source: format!("{event}@cpu{cpu}"),
             scale: Scale::register(32, 64),
             ceiling: kind.ceiling(),
+            likely: kind.ceiling(),
             excluded: kind.exclusion(),
         });
         self.events.push(opened);

@@ -35,9 +35,10 @@ const READING_BYTES: usize = 64;
 /// No machine has more; a folder that claims so is not powercap.
 const ZONES_MAX: usize = 4096;
 
-/// A factor on the largest power limit that a zone publishes: limits are averages over a window,
-/// and short peaks pass them.
-const CEILING_OVER_LIMIT: f64 = 4.0;
+/// A factor on the largest power limit that a zone publishes: limits are averages over a window, and short
+/// peaks pass them. What is published is often the thermal design power, which firmware exceeds: 25 W of
+/// parts of 6 W. So it bounds what is likely, and no reading is refused for it alone.
+const LIKELY_OVER_LIMIT: f64 = 4.0;
 
 /// Looks at a zone of unknown unit.
 const REFINE_READS: u32 = 8;
@@ -198,6 +199,7 @@ impl Zone {
     fn open(found: &Found, kind: Kind, name: &str) -> Result<Self, Exclusion> {
         let range = read_text(&found.path.join("max_energy_range_uj")).ok();
         let range = range.and_then(|text| text.parse().ok()).map(Microjoules::new);
+        let likely = likely(&found.path, kind);
         let mut zone = Self {
             domain: Domain {
                 name: name.to_owned(),
@@ -205,7 +207,8 @@ impl Zone {
                 kind,
                 source: found.id.clone(),
                 scale: range.and_then(Scale::printed).ok_or(Exclusion::Unreadable)?,
-                ceiling: ceiling(&found.path, kind),
+                ceiling: likely.max(kind.ceiling()),
+                likely,
                 excluded: kind.exclusion(),
             },
             path: found.path.join("energy_uj"),
@@ -244,14 +247,14 @@ impl Zone {
 }
 
 /// Four times the largest published limit, else a power that no such domain reaches.
-fn ceiling(zone: &Path, kind: Kind) -> Watts {
+fn likely(zone: &Path, kind: Kind) -> Watts {
     let limit = |n: u32| {
         let text = read_text(&zone.join(format!("constraint_{n}_max_power_uw"))).ok()?;
         text.parse::<u64>().ok().filter(|&microwatts| microwatts > 0)
     };
     let largest = (0..3).filter_map(limit).max();
     #[expect(clippy::cast_precision_loss, reason = "a bound needs no sixteenth digit")]
-    let watts = largest.map(|microwatts| CEILING_OVER_LIMIT * microwatts as f64 / 1e6);
+    let watts = largest.map(|microwatts| LIKELY_OVER_LIMIT * microwatts as f64 / 1e6);
     watts.and_then(|watts| Watts::new(watts).ok()).unwrap_or(kind.ceiling())
 }
 

@@ -87,6 +87,7 @@ fn domain(name: &str, scale: Scale, watts: f64) -> Domain {
         source: "test".into(),
         scale,
         ceiling: Watts::new(watts).unwrap(),
+        likely: Watts::new(watts).unwrap(),
         excluded: None,
     }
 }
@@ -509,4 +510,50 @@ fn a_publication_is_rounded_down_and_telescopes() {
     let grown = last.domains[1].total.checked_sub(first.domains[1].total).unwrap();
     assert_eq!(grown.as_microjoules(), deltas);
     assert_eq!(last.seq, 51);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(10_000))]
+
+    /// Any power from nothing to 20 times the published limit, and outages of any length meanwhile: what the total
+    /// lacks when all is judged is at most what the gaps allow, and it never has what was not there.
+    #[test]
+    fn what_is_lost_is_within_the_bound_of_the_gaps(
+        limit in 2.0f64..500.0,
+        parts in proptest::collection::vec((0.0f64..20.0, 1usize..12, proptest::bool::weighted(0.9)), 1..8),
+    ) {
+        let likely = Watts::new(4.0 * limit).unwrap();
+        let ceiling = likely.max(Kind::Package.ceiling());
+        let scale = Scale::printed(Microjoules::new(262_143_328_850)).unwrap();
+        let mut totals = Totals::new(BOOT, None);
+        let named = Domain { likely, ceiling, ..domain("package-0", scale, 1.0) };
+        totals.add(Source::Sysfs, named).unwrap();
+        let (mut truth, mut at) = (0.0f64, 1_000_000_000u64);
+        let mut look = |truth: f64, at: u64, readable: bool| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+            let reading = (truth * 16384.0) as u64 * 61_035 / 1000;
+            let moment = Moment::from_nanos(at);
+            let monotonic = Duration::from_nanos(at);
+            totals.begin(Times { at: moment, monotonic, unix: UnixTime::default() });
+            totals.observe(0, if readable { Ok(reading) } else { Err(ReadFault::Retry) }, moment);
+            let snapshot = totals.end(Duration::from_millis(100), 0);
+            let domain = snapshot.domains.first().copied();
+            domain.map_or((0.0, 0.0), |it| (it.total.as_joules(), it.gap_most.as_joules()))
+        };
+        look(0.0, at, true);
+        for (part, readings, readable) in parts {
+            for _ in 0..readings {
+                (truth, at) = (truth + part * limit * 0.1, at + 100_000_000);
+                let (total, _) = look(truth, at, readable);
+                proptest::prop_assert!(total <= truth + 0.01, "{total} of {truth} J");
+            }
+        }
+        // At rest, everything is judged within a few readings.
+        for _ in 0..4 {
+            at += 100_000_000;
+            look(truth, at, true);
+        }
+        let (total, most) = look(truth, at + 100_000_000, true);
+        proptest::prop_assert!(truth <= total + most + 0.01, "{truth} J, {total} counted, {most} lost at most");
+    }
 }

@@ -66,7 +66,8 @@ fn the_energy_counter_is_preferred_and_counts_millijoules() {
     let [gpu] = nvml.domains() else { panic!("{nvml:?}") };
     assert_eq!((gpu.name.as_str(), gpu.key.as_str()), ("gpu-0", "gpu-0:nvml"));
     assert_eq!((gpu.source.as_str(), gpu.kind, gpu.excluded), ("GPU-1a2b", Kind::Gpu, None));
-    assert_eq!(gpu.ceiling, Watts::new(1200.0).unwrap());
+    assert_eq!(gpu.likely, Watts::new(1200.0).unwrap());
+    assert_eq!(gpu.ceiling, Kind::Gpu.ceiling());
     assert_eq!(nvml.integral(0), None);
 
     let mut counter = Counter::new(gpu.scale, gpu.ceiling);
