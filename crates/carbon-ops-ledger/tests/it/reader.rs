@@ -4,7 +4,6 @@
 //! Needs python3 with `cryptography`; skipped aloud without, and `CARBON_OPS_REQUIRE=python` turns that
 //! into a failure.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +11,7 @@ use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_proof::verify::{
     Anchor, AnchorKind, Settings, Status, verify_against, verify_records,
 };
+use carbon_ops_testkit::skip::{can, skip};
 
 use crate::support::{LEDGER_ID, code, key, ledger_of, lines, other_key, trust};
 
@@ -21,16 +21,9 @@ fn root(name: &str) -> PathBuf {
 
 /// Whether the reader can run here; said aloud if not.
 fn can_run() -> bool {
-    let python = Command::new("python3").args(["-c", "import cryptography"]).output();
-    let there = python.is_ok_and(|output| output.status.success());
-    let required = std::env::var("CARBON_OPS_REQUIRE").unwrap_or_default();
-    assert!(
-        there || !required.split(',').any(|word| word.trim() == "python"),
-        "python is required"
-    );
+    let there = can("python3 -c 'import cryptography'");
     if !there {
-        // To the stream itself, which the test harness does not capture.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: the reader in Python needs cryptography");
+        skip("python", "the reader in Python imports cryptography");
     }
     there
 }
@@ -42,34 +35,42 @@ fn theirs(ledger: &Path, checkpoint: Option<&Path>) -> i32 {
     python.args(checkpoint).output().unwrap().status.code().unwrap()
 }
 
-/// The reader gives these the verdicts that we give, in one process.
-pub(crate) fn same_verdicts(files: &[Vec<u8>]) {
+/// The reader's exit codes of many ledgers, in one process.
+fn all_theirs(ledgers: &[PathBuf], checkpoint: Option<&Path>) -> Vec<i32> {
     const EACH: &str = "\
 import sys
 sys.path.insert(0, sys.argv[1])
 import verify_ledger as reader
-for path in sys.argv[3:]:
-    try: print(reader.main(path, sys.argv[2])[0])
+for path in sys.argv[4:]:
+    try: print(reader.main(path, sys.argv[2], sys.argv[3] or None)[0])
     except (OSError, StopIteration, *reader.WRONG): print(2)
 ";
+    let mut python = Command::new("python3");
+    python.args(["-c", EACH]).arg(root("docs/formats")).arg(key().public_key().to_hex());
+    python.arg(checkpoint.unwrap_or(Path::new(""))).args(ledgers);
+    let output = python.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let codes: Vec<i32> = told.lines().map(|code| code.parse().unwrap()).collect();
+    assert_eq!(codes.len(), ledgers.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    codes
+}
+
+/// The reader gives these the verdicts that we give.
+pub(crate) fn same_verdicts(files: &[Vec<u8>], checkpoint: Option<&Path>) {
     if !can_run() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let mut python = Command::new("python3");
-    python.args(["-c", EACH]).arg(root("docs/formats")).arg(key().public_key().to_hex());
-    for (number, file) in files.iter().enumerate() {
+    let paths = files.iter().enumerate().map(|(number, file)| {
         let path = dir.path().join(number.to_string());
         std::fs::write(&path, file).unwrap();
-        python.arg(path);
-    }
-    let output = python.output().unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    let theirs: Vec<i32> = told.lines().map(|code| code.parse().unwrap()).collect();
-    assert_eq!(theirs.len(), files.len(), "{}", String::from_utf8_lossy(&output.stderr));
-    for (file, theirs) in files.iter().zip(theirs) {
-        let last = lines(file).pop().unwrap();
-        assert_eq!(theirs, ours(file, None), "{}", String::from_utf8_lossy(&last));
+        path
+    });
+    let theirs = all_theirs(&paths.collect::<Vec<_>>(), checkpoint);
+    for (number, (file, theirs)) in files.iter().zip(theirs).enumerate() {
+        let last = lines(file).pop().unwrap_or_default();
+        let what = format!("ledger {number}: {}", String::from_utf8_lossy(&last));
+        assert_eq!(theirs, ours(file, checkpoint), "{what}, checkpoint: {}", checkpoint.is_some());
     }
 }
 
@@ -107,9 +108,6 @@ fn frozen_ledgers_get_the_same_verdict_from_the_reader() {
 
 #[test]
 fn mutants_get_the_same_verdict_from_the_reader() {
-    if !can_run() {
-        return;
-    }
     let frozen = root("testdata/ledgers/v1");
     let checkpoint = frozen.join("basic.checkpoint");
     let file = std::fs::read(frozen.join("basic.ndjson")).unwrap();
@@ -146,14 +144,8 @@ fn mutants_get_the_same_verdict_from_the_reader() {
         bad[1] = text.replacen(from, to, 1).into_bytes();
         mutants.push(bad.concat());
     }
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("mutant");
-    for (number, mutant) in mutants.iter().enumerate() {
-        std::fs::write(&path, mutant).unwrap();
-        for kept in [None, Some(&*checkpoint)] {
-            let what = format!("mutant {number}, checkpoint: {}", kept.is_some());
-            assert_eq!(theirs(&path, kept), ours(mutant, kept), "{what}");
-        }
+    for kept in [None, Some(&*checkpoint)] {
+        same_verdicts(&mutants, kept);
     }
 }
 
@@ -167,25 +159,7 @@ fn torn_batches_get_the_same_verdict_from_the_reader() {
     let file = ledger_of(10, &key(), LEDGER_ID);
     let sealed = lines(&file)[..3].concat().len();
     assert_ne!(sealed % 512, 0);
-    let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path();
-    std::fs::create_dir(dir.join("seg")).unwrap();
-    std::fs::write(dir.join("seg/0000000000-0000000002.ndjson"), &file[..sealed]).unwrap();
-    let (bare, active) = (dir.join("bare"), dir.join("ledger.ndjson"));
-    let (mut torn, mut tampered) = (0, 0);
-    let mut compare = |bad: &[u8]| {
-        std::fs::write(&bare, bad).unwrap();
-        assert_eq!(theirs(&bare, None), ours(bad, None), "one file");
-        std::fs::write(&active, &bad[sealed..]).unwrap();
-        let reader = LedgerReader::open(dir).unwrap();
-        let trust = trust();
-        let settings = Settings { active: reader.active(), ..Settings::new(&trust) };
-        let reader = std::io::BufReader::new(reader);
-        let report = verify_records(reader, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
-        assert_eq!(theirs(dir, None), i32::from(code(report.status)), "behind a segment");
-        torn += u32::from(report.status == Status::TornTail);
-        tampered += u32::from(report.status == Status::Tampered);
-    };
+    let mut ends = Vec::new();
     let sectors = (file.len() - sealed).div_ceil(512);
     for one in 0..sectors {
         for other in (one..sectors).step_by(3) {
@@ -195,18 +169,40 @@ fn torn_batches_get_the_same_verdict_from_the_reader() {
                 let to = (from + 512).min(file.len());
                 bad[from..to].fill(0);
             }
-            compare(&bad);
+            ends.push(bad);
         }
     }
     // Zeros that no missing sector leaves, and more of them than a batch has.
     for range in [sealed + 40..sealed + 41, sealed + 512..sealed + 1000, 40..80] {
         let mut bad = file.clone();
         bad[range].fill(0);
-        compare(&bad);
+        ends.push(bad);
     }
     for zeros in [1, 65_536, 65_537, 1 << 20, 1_114_112, 1_114_113] {
-        compare(&[&file[..], &vec![0; zeros]].concat());
+        ends.push([&file[..], &vec![0; zeros]].concat());
     }
-    compare(&file[..file.len() - 1]);
+    ends.push(file[..file.len() - 1].to_vec());
+    same_verdicts(&ends, None);
+
+    let dir = tempfile::tempdir().unwrap();
+    let segmented = |(number, end): (usize, &Vec<u8>)| {
+        let dir = dir.path().join(number.to_string());
+        std::fs::create_dir_all(dir.join("seg")).unwrap();
+        std::fs::write(dir.join("seg/0000000000-0000000002.ndjson"), &file[..sealed]).unwrap();
+        std::fs::write(dir.join("ledger.ndjson"), &end[sealed..]).unwrap();
+        dir
+    };
+    let dirs: Vec<_> = ends.iter().enumerate().map(segmented).collect();
+    let (mut torn, mut tampered) = (0, 0);
+    for (dir, theirs) in dirs.iter().zip(all_theirs(&dirs, None)) {
+        let reader = LedgerReader::open(dir).unwrap();
+        let trust = trust();
+        let settings = Settings { active: reader.active(), ..Settings::new(&trust) };
+        let reader = std::io::BufReader::new(reader);
+        let report = verify_records(reader, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
+        assert_eq!(theirs, i32::from(code(report.status)), "behind a segment: {}", dir.display());
+        torn += u32::from(report.status == Status::TornTail);
+        tampered += u32::from(report.status == Status::Tampered);
+    }
     assert!(torn > 15 && tampered > 2, "{torn} torn, {tampered} tampered");
 }

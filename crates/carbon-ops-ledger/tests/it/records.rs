@@ -224,7 +224,7 @@ fn all_refused(file: &[u8], changes: &[(&str, Value)]) {
         let change = |object: &mut Object| drop(object.insert(name, value.clone()));
         assert!(fault_of(file, &change).is_some(), "{name}");
     }
-    crate::reader::same_verdicts(&mutants);
+    crate::reader::same_verdicts(&mutants, None);
 }
 
 fn json(text: &str) -> Value {
