@@ -18,7 +18,8 @@ const FUZZ_SECONDS: u32 = 10;
 /// What to leave out.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
-    /// No documentation, examples, figures, benchmarks, fuzzing, soak and cargo deny: for the minutes before a commit.
+    /// No documentation, examples, figures, benchmarks, fuzzing, soak and cargo deny, and samples of long
+    /// sets of tests: for the minutes before a commit.
     fast: bool,
     /// The default members were tested by a plain `cargo test` just before.
     tested: bool,
@@ -105,7 +106,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Unit, integration and documentation tests.
+/// Unit, integration and documentation tests; long sets of cases as a whole, but before a commit.
 fn test(root: &Path, options: Options) -> Result<Outcome> {
     let mut arguments = ["test", "--workspace", "--all-features"].map(str::to_owned).to_vec();
     if options.tested {
@@ -118,7 +119,12 @@ fn test(root: &Path, options: Options) -> Result<Outcome> {
             }
         }
     }
-    Ok(cargo(root, &arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+    let mut command = Command::new("cargo");
+    command.args(arguments);
+    if !options.fast {
+        command.env("CARBON_OPS_LONG", "1");
+    }
+    Ok(execute(root, &mut command))
 }
 
 /// Every example, to its end: those of libraries, and the programs in `examples`.

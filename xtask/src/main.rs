@@ -23,7 +23,8 @@ mod units;
 const USAGE: &str = "usage: cargo xtask <command>
 
   ci [--fast] [--tested]     all that the pipeline runs; --fast leaves out the documentation, examples, figures, benchmarks,
-                             fuzzing, soak and cargo deny, --tested leaves out the tests of the default members (`cargo test` ran before)
+                             fuzzing, soak and cargo deny, and tries samples of long sets of tests, --tested leaves out the
+                             tests of the default members (`cargo test` ran before)
   tidy [--bless]             the rules that no compiler checks; --bless takes the governor's dependencies as they are
   tables --wheel PATH [--check]
                              rebuilds the data tables from the wheel of codecarbon 3.3.2; --check compares only

@@ -50,7 +50,14 @@ pub fn namespaces() -> bool {
     may
 }
 
-/// Whether tests may take their time; the default is a run of about a minute.
+/// Whether tests may take their time: `CARBON_OPS_LONG=1`, as in the pipeline. Otherwise they try a
+/// sample of a long set, or run for seconds.
 pub fn is_long() -> bool {
     std::env::var_os("CARBON_OPS_LONG").is_some_and(|value| value != "0")
+}
+
+/// The stride through the cases of a long set: the whole set where tests may take their time, otherwise
+/// one case in `sampled`, the same ones in each run.
+pub fn stride(sampled: usize) -> usize {
+    if is_long() { 1 } else { sampled }
 }

@@ -1,6 +1,7 @@
 //! Loss of power at every step: what a writer does is recorded on a simulated disk, every state that
 //! the disk can then be in is made (all of them where they are few, else drawn at random from a fixed
-//! seed), and each is opened, verified, recovered, appended to and signed again.
+//! seed), and each is opened, verified, recovered, appended to and signed again. With
+//! `CARBON_OPS_LONG=1` that is done for 100,000 states, otherwise for a sample of each kind.
 //!
 //! What must hold for each: before the recovery it verifies, up to a torn end; after it, it is a
 //! prefix of what was submitted with all that was acknowledged; what was cut off is kept; and no two
@@ -20,6 +21,7 @@ use carbon_ops_proof::checkpoint::{
 use carbon_ops_proof::entry::LedgerId;
 use carbon_ops_proof::note::Note;
 use carbon_ops_proof::verify::{Anchor, AnchorKind, Report, Settings, Status, verify_records};
+use carbon_ops_testkit::skip::stride;
 use sha2::{Digest, Sha256};
 
 use crate::batches::{Script, UnderWay, play};
@@ -27,8 +29,10 @@ use crate::simulated::{Disk, Effect, Fault, Image, Lasting, SimulatedFiles};
 use crate::support::{LATER, LEDGER_ID, NOW, key, lines, numbers, options, payload, trust};
 use crate::tree::root_of_file;
 
-/// The states that one normal run looks at, at the least.
+/// The states that a whole run looks at, at the least.
 const DISTINCT_IMAGES: usize = 100_000;
+/// How much of that a run looks at unless it may take its time: one state in so many, of each kind.
+const SAMPLED: usize = 16;
 
 /// Made once: a hundred thousand sessions use them.
 static KEY: LazyLock<SecretKey> = LazyLock::new(key);
@@ -450,6 +454,12 @@ pub(crate) fn beginning(records: u32) -> Beginning {
     Beginning { image: session.files.seen(), world: session.world() }
 }
 
+/// So many states of a kind in a whole run; a part of them, but never only the oldest and the newest,
+/// in any other.
+fn part(whole: usize) -> usize {
+    (whole / stride(SAMPLED)).max(4)
+}
+
 /// Opens, and appends records of these sizes until something fails.
 fn append_all(session: &Session, sizes: &[usize]) {
     let Ok(mut ledger) = session.open() else { return };
@@ -510,7 +520,7 @@ fn explore_batches(
     let script = Script::of(&[&[8, 200, 90], &[400, 8], &[8, 8, 300, 8]], u64::MAX);
     let sealing = Script { segment_bytes: 2500, ..script.clone() };
     for script in [&script, &sealing] {
-        left.extend(explorer.explore(two, 1 << 12, random, |session| {
+        left.extend(explorer.explore(two, part(1 << 12), random, |session| {
             let stored = play(session, script).end.unwrap();
             assert_eq!((stored.entries, stored.batches), (9, 3), "each round is a batch");
             assert!(stored.checkpoints >= 2, "{stored:?}");
@@ -518,7 +528,7 @@ fn explore_batches(
         }));
     }
     tell("batches", explorer);
-    for at in 0..250 {
+    for at in (0..250).step_by(stride(SAMPLED)) {
         for effect in [Effect::None, Effect::Whole] {
             let work = |session: &Session| drop(play(session, &sealing));
             let reached = explorer.explore(two, 4, random, killed(at, effect, work, work));
@@ -526,9 +536,9 @@ fn explore_batches(
         }
     }
     tell("kills of pipelines before a crash", explorer);
-    while explorer.seen.len() < DISTINCT_IMAGES {
+    while explorer.seen.len() < DISTINCT_IMAGES / stride(SAMPLED) {
         let (from, script) = (&left[random.below(left.len())], Script::drawn(random));
-        explorer.explore(from, 256, random, |session| drop(play(session, &script)));
+        explorer.explore(from, part(256), random, |session| drop(play(session, &script)));
     }
     tell("batches behind what a crash left", explorer);
 }
@@ -547,39 +557,40 @@ fn every_crash_leaves_a_ledger_that_recovers_to_a_prefix_with_all_that_was_ackno
         );
     };
 
-    explorer.explore(&Beginning::default(), 4096, &mut random, |session| {
+    explorer.explore(&Beginning::default(), part(4096), &mut random, |session| {
         let mut ledger = session.create().unwrap();
         session.append(&mut ledger, 0, 8).unwrap();
     });
     tell("creation", &explorer);
 
     let two = beginning(2);
-    explorer.explore(&two, 4096, &mut random, sign_twice);
+    explorer.explore(&two, part(4096), &mut random, sign_twice);
     tell("checkpoints", &explorer);
-    explorer.explore(&two, 4096, &mut random, seal_twice);
+    explorer.explore(&two, part(4096), &mut random, seal_twice);
     tell("segments", &explorer);
 
     let mut torn = Vec::new();
     for bytes in [8, 200, 1000, 2000, 3000] {
-        torn.extend(
-            explorer
-                .explore(&two, 1 << 14, &mut random, |session| append_all(session, &[bytes, 8])),
-        );
+        torn.extend(explorer.explore(&two, part(1 << 14), &mut random, |session| {
+            append_all(session, &[bytes, 8]);
+        }));
     }
     tell("appends", &explorer);
     let mut again = Vec::new();
-    for _ in 0..40 {
+    for _ in (0..40).step_by(stride(4)) {
         let from = &torn[random.below(torn.len())];
-        again.extend(explorer.explore(from, 64, &mut random, |session| append_all(session, &[8])));
+        again.extend(
+            explorer.explore(from, part(64), &mut random, |session| append_all(session, &[8])),
+        );
     }
     tell("recoveries", &explorer);
-    for _ in 0..20 {
+    for _ in (0..20).step_by(stride(4)) {
         let from = &again[random.below(again.len())];
         explorer.explore(from, 8, &mut random, sign_twice);
     }
     tell("recoveries of recoveries", &explorer);
     for script in [sign_twice, seal_twice, |session: &Session| append_all(session, &[900, 8])] {
-        for at in 0..100 {
+        for at in (0..100).step_by(stride(SAMPLED)) {
             for effect in [Effect::None, Effect::Whole] {
                 explorer.explore(&two, 8, &mut random, killed(at, effect, script, script));
             }
@@ -589,5 +600,5 @@ fn every_crash_leaves_a_ledger_that_recovers_to_a_prefix_with_all_that_was_ackno
     let mut from = torn;
     from.append(&mut again);
     explore_batches(&mut explorer, &two, from, &mut random, &tell);
-    assert!(explorer.seen.len() >= DISTINCT_IMAGES);
+    assert!(explorer.seen.len() >= DISTINCT_IMAGES / stride(SAMPLED));
 }
