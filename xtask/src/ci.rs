@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{figures, fuzz, soak, tidy, units};
 
@@ -70,6 +70,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
         cargo(root, &[&all[..], &["--", "-D", "warnings"]].concat())
     });
     step("test", &|| judged(test(root, options)));
+    step("browser", &|| judged(browser(root)));
     step("tidy", &|| judged(tidy::run(root, tidy::Mode::Check).map(|()| Outcome::Passed)));
     step("units", &|| {
         judged(units::run(root).map(|units| match units {
@@ -125,6 +126,19 @@ fn test(root: &Path, options: Options) -> Result<Outcome> {
         command.env("CARBON_OPS_LONG", "1");
     }
     Ok(execute(root, &mut command))
+}
+
+/// What a stranger checks bytes with, built for a browser.
+fn browser(root: &Path) -> Result<Outcome> {
+    let target = tidy::pure::TARGET;
+    let mut command = Command::new("rustc");
+    command.args(["--print", "target-libdir", "--target", target]).current_dir(root);
+    let output = command.output().context("asking rustc for a target")?;
+    if !Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() {
+        let what = format!("carbon-ops-proof in a browser: {target} is not installed");
+        return Ok(Outcome::NotChecked(what));
+    }
+    Ok(cargo(root, &["check", "--package", "carbon-ops-proof", "--target", target]))
 }
 
 /// Every example, to its end: those of libraries, and the programs in `examples`.

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 mod audit;
 mod licences;
+pub(crate) mod pure;
 mod speech;
 
 /// Whether a change of the governor's dependencies is complained of or blessed.
@@ -55,20 +56,6 @@ const ARROWS: [(&str, &[&str]); 13] = [
 
 /// Whose tests need it may depend on this one, and nothing else may.
 const FOR_TESTS: &str = "carbon-ops-testkit";
-/// Where no system is asked for anything: what is checked there has to be checked in a browser too.
-const PURE: &str = "crates/carbon-ops-proof/src/";
-
-/// What asks a system.
-const SYSTEM: [&str; 8] = [
-    "std::env",
-    "std::fs",
-    "std::net",
-    "std::os",
-    "std::process",
-    "Instant::now",
-    "SystemTime",
-    "Timestamp::now",
-];
 
 /// A larger file belongs into a release or a package, not into every clone.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -99,7 +86,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     complaints.extend(speech::complaints(&files));
     complaints.extend(large_files(&files));
     complaints.extend(unfinished_code(&files));
-    complaints.extend(pure(&files));
+    complaints.extend(pure::complaints(&files, &pure::linked(root)?));
     complaints.extend(changelog(&files, &version(&metadata)?));
     complaints.extend(audit::complaints(&audit::tree(root)?, text_of(&files, audit::LIST)));
     let deny = text_of(&files, "deny.toml").context("deny.toml is missing")?;
@@ -230,19 +217,6 @@ fn unfinished_code(files: &[File]) -> Vec<String> {
     complaints
 }
 
-/// What a stranger checks bytes with opens no file and reads no clock; nor do its tests.
-fn pure(files: &[File]) -> Vec<String> {
-    let mut complaints = Vec::new();
-    for (path, text) in texts(files, ".rs").filter(|(path, _)| path.starts_with(PURE)) {
-        for (number, line) in (1..).zip(text.lines()) {
-            for name in SYSTEM.iter().filter(|name| line.contains(**name)) {
-                complaints.push(format!("{path}:{number}: {name}, where no system is asked"));
-            }
-        }
-    }
-    complaints
-}
-
 /// The change log, where there is one, has an entry for the current version.
 fn changelog(files: &[File], version: &str) -> Vec<String> {
     match text_of(files, "CHANGELOG.md") {
@@ -315,16 +289,6 @@ mod tests {
         assert_eq!(unfinished_code(&[file("a.rs", "//! Does it all.\n")]), [""; 0]);
         for name in UNFINISHED {
             assert_eq!(unfinished_code(&[file("a.rs", &format!("fn a() {{ {name}) }}"))]).len(), 1);
-        }
-    }
-
-    #[test]
-    fn a_system_that_is_asked_where_none_may_be_is_found() {
-        for name in SYSTEM {
-            let text = format!("//! A.\nuse {name};\n");
-            assert_eq!(pure(&[file("crates/carbon-ops-ledger/src/a.rs", &text)]), [""; 0]);
-            let found = pure(&[file(&format!("{PURE}a.rs"), &text)]);
-            assert_eq!(found, [format!("{PURE}a.rs:2: {name}, where no system is asked")]);
         }
     }
 
