@@ -26,6 +26,7 @@ use carbon_ops::grid::{
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::pack::PackError;
 use carbon_ops::ledger::witness::WitnessDirError;
+use carbon_ops::meter::groups::NoGroup;
 use carbon_ops::record::{self, Deployment, upstream};
 use carbon_ops::verify::Answer;
 use carbon_ops::{Fault, sources};
@@ -119,6 +120,12 @@ fn of_plain(cause: &Cause) -> Words {
         )
     } else if let Some(upstream::Refused::Negative { .. }) = cause.downcast_ref() {
         Some("the source contradicts itself; without --upstream, its life-cycle values are used")
+    } else if let Some(error) = cause.downcast_ref() {
+        match error {
+            NoGroup::Cgroup(_) => Some("`cat /proc/PID/cgroup` shows the path of a process"),
+            NoGroup::Unit(_) => Some("`systemctl status` lists units"),
+            _ => None,
+        }
     } else if let Some(error) = cause.downcast_ref::<zones::Error>() {
         (error.kind() == zones::ErrorKind::Unknown).then_some(
             "give an ISO country code such as DE, a state such as US-CA, or a cloud region such as eu-west-1",

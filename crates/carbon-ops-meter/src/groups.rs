@@ -94,10 +94,10 @@ pub enum NoGroup {
     #[error("cgroup path {0:?} must not contain `..`")]
     Outside(String),
     /// Neither a directory nor a process of it.
-    #[error("there is no cgroup {0:?}\nhint: `cat /proc/PID/cgroup` shows the path of a process")]
+    #[error("there is no cgroup {0:?}")]
     Cgroup(String),
     /// No cgroup bears the unit's name.
-    #[error("unit {0:?} has no cgroup: it does not run\nhint: `systemctl status` lists units")]
+    #[error("unit {0:?} has no cgroup: it does not run")]
     Unit(String),
 }
 

@@ -23,7 +23,11 @@ pub(crate) fn run(command: &Config, context: &mut Context<'_>) -> Result<u8> {
     let found = file.as_ref().map(|path| format!("file read: {path}"));
     let mut lines = vec![found.unwrap_or_else(|| "no configuration file was found".to_owned())];
     let idle = settings.without_effect.iter();
-    lines.extend(idle.map(|name| format!("{name}: known from carbon-ops 0.1, without effect in this version")));
+    lines.extend(
+        idle.map(|name| {
+            format!("{name}: known from carbon-ops 0.1, without effect in this version")
+        }),
+    );
     let text = table.text() + &lines.join("\n");
     let report = json!({ "file": file, "settings": members,
         "unknown_variables": settings.unknown_variables,

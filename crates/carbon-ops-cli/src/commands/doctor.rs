@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use carbon_ops::meter::client::SOCKET;
-use carbon_ops::meter::diagnosis::{Remedy, Report, Source, Touch, ZoneView, examine};
+use carbon_ops::meter::diagnosis::{GROUP, Remedy, Report, Source, Touch, ZoneView, examine};
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::Exclusion;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
@@ -96,13 +96,71 @@ fn to_text(report: &Report) -> String {
         page.title("\nways to improve this, least privilege first");
     }
     for (number, remedy) in (1..).zip(remedies) {
-        page.line(&format!("  {number}. "), &plain(&remedy.text));
+        page.line(&format!("  {number}. "), &plain(&advice(remedy)));
     }
     let denied = |zone: &ZoneView| zone.excluded == Some(Exclusion::Denied);
     if report.zones.iter().any(denied) {
         page.title("\nnot: chmod of energy_uj, which reopens CVE-2020-8694 for every process here");
     }
     page.text().to_owned()
+}
+
+/// What to do, as a sentence with a command.
+fn advice(remedy: &Remedy) -> String {
+    let text = match remedy {
+        Remedy::LogInAgain => return format!("log in again, or newgrp {GROUP}"),
+        Remedy::JoinGroup { user } => {
+            return format!("join its group: sudo usermod -aG {GROUP} {user}, and log in again");
+        }
+        Remedy::InspectSocket { path } => {
+            return format!("see what put {path} there; the governor does not delete it");
+        }
+        Remedy::UpdateKernel { least: (major, minor) } => {
+            return format!("run a kernel from {major}.{minor} on");
+        }
+        Remedy::DelegateCgroup => {
+            "in a systemd session: systemd-run --user --scope -p Delegate=yes carbon-ops run …"
+        }
+        Remedy::StartGovernor => {
+            "start the governor: systemctl enable --now carbon-governor.socket (install it as \
+             docs/operations.md says); it reads the counters and serves its group"
+        }
+        Remedy::RestartGovernor => {
+            "start the governor again: systemctl restart carbon-governor.socket \
+             carbon-governor.service; it replaces a stale socket"
+        }
+        Remedy::InspectGovernor => {
+            "see why the governor does not run: systemctl status carbon-governor, journalctl -u \
+             carbon-governor"
+        }
+        Remedy::ShareSocket => {
+            "run the governor on the host and give its socket to the container: \
+             -v /run/carbon-ops.sock:/run/carbon-ops.sock and --group-add with the host's number of \
+             carbon-users; no --privileged, no sysfs"
+        }
+        Remedy::AvoidRegisters => {
+            "let the governor read powercap or perf: --rapl-mode sysfs or perf"
+        }
+        Remedy::CountEvents => "let the governor count the events: --rapl-mode perf",
+        Remedy::GrantCapability => {
+            "for a service of its own: User=…, AmbientCapabilities=CAP_DAC_READ_SEARCH and \
+             CapabilityBoundingSet=CAP_DAC_READ_SEARCH in its unit"
+        }
+        Remedy::RunAsRoot => {
+            "for one run, without a governor: sudo carbon-ops run -- sudo -u \"$USER\" CMD"
+        }
+        Remedy::MountProc => "mount /proc",
+        Remedy::LoadDriver => {
+            "load the driver (it serves AMD too): sudo modprobe intel_rapl_msr, and to keep it: \
+             echo intel_rapl_msr | sudo tee /etc/modules-load.d/rapl.conf"
+        }
+        Remedy::InstallNvml => "install the driver's NVML library, or mount it into the container",
+        Remedy::StateDesignPower => {
+            "for a closer estimate: set CPU_TDP_WATTS, if you know the processor better than the \
+             table of the model"
+        }
+    };
+    text.to_owned()
 }
 
 /// One zone of the tree.
@@ -120,7 +178,8 @@ fn leaf(zone: &ZoneView, page: &mut Page) {
 }
 
 fn to_json(report: &Report, code: u8) -> Value {
-    let remedy = |remedy: &Remedy| json!({ "cost": remedy.cost.as_str(), "text": remedy.text });
+    let remedy =
+        |remedy: &Remedy| json!({ "cost": remedy.cost().as_str(), "text": advice(remedy) });
     let checks = report.checks.iter().map(|check| {
         json!({
             "name": check.name,

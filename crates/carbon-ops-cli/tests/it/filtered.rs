@@ -46,6 +46,7 @@ fn snapshot(filtering: Option<bool>) -> Snapshot {
         exact: true,
         lattice: true,
         ceiling: Watts::new(2000.0).unwrap(),
+        likely: Watts::new(2000.0).unwrap(),
     };
     Snapshot {
         boot_id: [1; 16],

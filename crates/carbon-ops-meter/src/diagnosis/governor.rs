@@ -7,20 +7,11 @@ use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 
 use super::process::{Process, owned};
-use super::{Check, Cost, Status, Touch};
+use super::{Check, Remedy, Status, Touch};
 use crate::host_root::HostRoot;
 
 /// Whose members it serves.
 pub const GROUP: &str = "carbon-users";
-
-const START: &str = "start the governor: systemctl enable --now carbon-governor.socket (install it as \
-                     docs/operations.md says); it reads the counters and serves its group";
-
-const RESTART: &str = "start the governor again: systemctl restart carbon-governor.socket \
-                       carbon-governor.service; it replaces a stale socket";
-
-const SEE: &str = "see why the governor does not run: systemctl status carbon-governor, journalctl -u \
-                   carbon-governor";
 
 /// `useful`: there are counters that a governor could read.
 pub(super) fn socket(
@@ -36,16 +27,14 @@ pub(super) fn socket(
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let check = check(Status::Absent, format!("no governor listens at {socket}"));
-            return if useful { check.remedy(Cost::Governor, START) } else { check };
+            return if useful { check.remedy(Remedy::StartGovernor) } else { check };
         }
         Err(error) => return check(Status::Problem, format!("{socket}: {error}")),
     };
     if !file.file_type().is_socket() {
         let detail = format!("{socket} is there, but is no socket");
-        return check(Status::Problem, detail).remedy(
-            Cost::Machine,
-            format!("see what put {socket} there; the governor does not delete it"),
-        );
+        let path = socket.to_owned();
+        return check(Status::Problem, detail).remedy(Remedy::InspectSocket { path });
     }
     let mode = owned(host, &file);
     match (touch.ask)(&path) {
@@ -54,34 +43,36 @@ pub(super) fn socket(
         }
         Ok(_) => {
             let detail = format!("something answers at {socket}, but no governor");
-            check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
+            check(Status::Problem, detail).remedy(Remedy::RestartGovernor)
         }
         Err(error) => match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 let user = who.map_or("this user", |who| &who.user);
                 let detail = format!("{socket} is {mode}, and refuses {user}");
-                check(Status::Denied, detail).remedy(Cost::Governor, join(user))
+                check(Status::Denied, detail).remedy(join(user))
             }
             io::ErrorKind::ConnectionRefused => {
                 let detail = format!("{socket} is left over: nobody listens");
-                check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
+                check(Status::Problem, detail).remedy(Remedy::RestartGovernor)
             }
             io::ErrorKind::WouldBlock => {
                 let detail = format!("{socket} does not answer: its queue is full");
-                check(Status::Problem, detail).remedy(Cost::Governor, RESTART)
+                check(Status::Problem, detail).remedy(Remedy::RestartGovernor)
             }
             // A service manager holds the socket also while the service fails.
             io::ErrorKind::TimedOut => {
                 let detail = format!("{socket} takes the question, but nobody answers");
-                check(Status::Problem, detail).remedy(Cost::Governor, SEE)
+                check(Status::Problem, detail).remedy(Remedy::InspectGovernor)
             }
-            _ => check(Status::Problem, format!("{socket}: {error}")).remedy(Cost::Governor, SEE),
+            _ => {
+                check(Status::Problem, format!("{socket}: {error}")).remedy(Remedy::InspectGovernor)
+            }
         },
     }
 }
 
-fn join(user: &str) -> String {
-    format!("join its group: sudo usermod -aG {GROUP} {user}, and log in again")
+fn join(user: &str) -> Remedy {
+    Remedy::JoinGroup { user: user.to_owned() }
 }
 
 pub(super) fn group(host: &HostRoot, who: Option<&Process>) -> Check {
@@ -105,9 +96,7 @@ pub(super) fn group(host: &HostRoot, who: Option<&Process>) -> Check {
     }
     if members.any(|member| member == who.user) {
         let detail = format!("{} is in {GROUP}, but this session began before that", who.user);
-        return check(Status::Problem, detail)
-            .remedy(Cost::Nothing, format!("log in again, or newgrp {GROUP}"));
+        return check(Status::Problem, detail).remedy(Remedy::LogInAgain);
     }
-    check(Status::Denied, format!("{} is not in {GROUP}", who.user))
-        .remedy(Cost::Governor, join(&who.user))
+    check(Status::Denied, format!("{} is not in {GROUP}", who.user)).remedy(join(&who.user))
 }

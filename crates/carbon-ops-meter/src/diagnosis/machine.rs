@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use super::process::Process;
-use super::{Check, Cost, Status, Touch};
+use super::{Check, Remedy, Status, Touch};
 use crate::host_root::HostRoot;
 
 /// `MSR_MISC_PACKAGE_CTLS`; bit 0 is `ENERGY_FILTERING_ENABLE` (Intel SDM vol. 4, table 2-2;
@@ -78,12 +78,7 @@ impl Machine {
             );
         }
         let detail = format!("in a container ({sign}): runtimes hide powercap by default");
-        check(Status::Problem, detail).remedy(
-            Cost::Governor,
-            "run the governor on the host and give its socket to the container: \
-             -v /run/carbon-ops.sock:/run/carbon-ops.sock and --group-add with the host's number of \
-             carbon-users; no --privileged, no sysfs",
-        )
+        check(Status::Problem, detail).remedy(Remedy::ShareSocket)
     }
 
     pub(super) fn virtual_machine(&self, measured: bool) -> Check {
@@ -188,9 +183,6 @@ pub(super) fn cgroup(host: &HostRoot, who: Option<&Process>) -> Check {
             check(Status::Ok, format!("version 2, and {folder} is ours to divide"))
         }
         Ok(_) => check(Status::Denied, format!("version 2, but {folder} is not ours; {fallback}"))
-            .remedy(
-                Cost::Nothing,
-                "in a systemd session: systemd-run --user --scope -p Delegate=yes carbon-ops run …",
-            ),
+            .remedy(Remedy::DelegateCgroup),
     }
 }

@@ -6,7 +6,7 @@
 //! Remedies come in the order of the privilege that they cost. None of them makes `energy_uj` readable
 //! for everybody, which reopens CVE-2020-8694 for every process of the machine.
 //!
-//! Out of scope: printing, and system calls other than opening files; the two that a diagnosis
+//! Out of scope: the words of remedies, printing, and system calls other than opening files; the two that a diagnosis
 //! needs ([`Touch`]) are passed in.
 
 use std::fmt;
@@ -87,13 +87,76 @@ impl Cost {
     }
 }
 
-/// Something to do.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Remedy {
+/// Something to do. Which command or setting does it, says whoever talks to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// Log in again: this session began before its user joined the governor's group.
+    LogInAgain,
+    /// Run in a session that hands a part of the cgroup tree to its user.
+    DelegateCgroup,
+    /// Start the governor.
+    StartGovernor,
+    /// Start the governor again, and with it its socket.
+    RestartGovernor,
+    /// Find out why the governor does not run behind its socket.
+    InspectGovernor,
+    /// Join the group that the governor serves.
+    JoinGroup {
+        /// Who joins.
+        user: String,
+    },
+    /// Run the governor on the host and give its socket to the container.
+    ShareSocket,
+    /// Let the governor read what a locked-down kernel does not refuse: powercap or perf events.
+    AvoidRegisters,
+    /// Let the governor count perf events.
+    CountEvents,
+    /// Give a service of its own the capability to read the counters.
+    GrantCapability,
+    /// Measure one command as root.
+    RunAsRoot,
+    /// See what took the governor's place.
+    InspectSocket {
+        /// The path of the socket.
+        path: String,
+    },
+    /// Mount `/proc`.
+    MountProc,
+    /// Run a kernel that reads the counters of AMD.
+    UpdateKernel {
+        /// The first such version: major, minor.
+        least: (u32, u32),
+    },
+    /// Load the driver of the counters.
+    LoadDriver,
+    /// Install the library of NVIDIA's driver, or show it to the container.
+    InstallNvml,
+    /// State the design power of the processor, for a closer estimate.
+    StateDesignPower,
+}
+
+impl Remedy {
     /// What it costs.
-    pub cost: Cost,
-    /// What to do, as a sentence with a command.
-    pub text: String,
+    pub fn cost(&self) -> Cost {
+        match self {
+            Self::LogInAgain | Self::DelegateCgroup => Cost::Nothing,
+            Self::StartGovernor
+            | Self::RestartGovernor
+            | Self::InspectGovernor
+            | Self::JoinGroup { .. }
+            | Self::ShareSocket
+            | Self::AvoidRegisters
+            | Self::CountEvents => Cost::Governor,
+            Self::GrantCapability => Cost::Capability,
+            Self::RunAsRoot => Cost::Root,
+            Self::InspectSocket { .. }
+            | Self::MountProc
+            | Self::UpdateKernel { .. }
+            | Self::LoadDriver
+            | Self::InstallNvml => Cost::Machine,
+            Self::StateDesignPower => Cost::Estimate,
+        }
+    }
 }
 
 /// One thing that was looked at.
@@ -114,8 +177,8 @@ impl Check {
         Self { name, status, detail: detail.into(), remedies: Vec::new() }
     }
 
-    fn remedy(mut self, cost: Cost, text: impl Into<String>) -> Self {
-        self.remedies.push(Remedy { cost, text: text.into() });
+    fn remedy(mut self, remedy: Remedy) -> Self {
+        self.remedies.push(remedy);
         self
     }
 }
@@ -164,11 +227,11 @@ impl Report {
             return Vec::new();
         }
         let mut all: Vec<_> = self.checks.iter().flat_map(|check| &check.remedies).collect();
-        all.sort_by_key(|remedy| remedy.cost);
+        all.sort_by_key(|remedy| remedy.cost());
         let mut seen = Vec::new();
         all.retain(|remedy| {
-            let new = !seen.contains(&remedy.text);
-            seen.push(remedy.text.clone());
+            let new = !seen.contains(remedy);
+            seen.push(*remedy);
             new
         });
         all
@@ -236,9 +299,7 @@ pub fn examine(host: &HostRoot, touch: Touch<'_>) -> Report {
     if source == Source::Model
         && let Some(first) = checks.first_mut()
     {
-        let text = "for a closer estimate: set CPU_TDP_WATTS, if you know the processor better than the \
-                    table of the model";
-        first.remedies.push(Remedy { cost: Cost::Estimate, text: text.into() });
+        first.remedies.push(Remedy::StateDesignPower);
     }
     Report { source, verdict, could_check: who.is_some(), checks, zones: powercap.zones }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::process::{PERFMON, Process, SYS_ADMIN, SYS_RAWIO, owned};
-use super::{Check, Cost, Status, Touch};
+use super::{Check, Remedy, Status, Touch};
 use crate::host_root::HostRoot;
 
 const MSR: &str = "/dev/cpu/0/msr";
@@ -19,10 +19,7 @@ pub(super) fn msr(host: &HostRoot, who: Option<&Process>, touch: Touch<'_>) -> C
     let Ok(file) = fs::metadata(&path) else {
         return check(
             Status::Absent,
-            format!(
-                "no {MSR}: the module msr is not loaded; not needed \
-                                              where powercap works"
-            ),
+            format!("no {MSR}: the module msr is not loaded; not needed where powercap works"),
         );
     };
     let mode = owned(host, &file);
@@ -60,10 +57,7 @@ pub(super) fn lockdown(host: &HostRoot, msr: Status) -> Check {
             if status == Status::Ok {
                 return check;
             }
-            check.remedy(
-                Cost::Governor,
-                "let the governor read powercap or perf: --rapl-mode sysfs or perf",
-            )
+            check.remedy(Remedy::AvoidRegisters)
         }
     }
 }
@@ -93,8 +87,7 @@ pub(super) fn perf(host: &HostRoot, who: Option<&Process>) -> Check {
         );
     }
     let detail = format!("{names}: perf_event_paranoid is {paranoid} and CAP_PERFMON is missing");
-    check(Status::Denied, detail)
-        .remedy(Cost::Governor, "let the governor count the events: --rapl-mode perf")
+    check(Status::Denied, detail).remedy(Remedy::CountEvents)
 }
 
 /// Where the dynamic linker of common distributions, containers and WSL finds it.
@@ -120,11 +113,10 @@ pub(super) fn nvml(host: &HostRoot) -> Check {
         (Some(library), Some(device)) => {
             check(Status::Ok, format!("{library} and {device} are there"))
         }
-        (None, Some(device)) => check(
-            Status::Problem,
-            format!("{device} is there, libnvidia-ml.so.1 is not"),
-        )
-        .remedy(Cost::Machine, "install the driver's NVML library, or mount it into the container"),
+        (None, Some(device)) => {
+            check(Status::Problem, format!("{device} is there, libnvidia-ml.so.1 is not"))
+                .remedy(Remedy::InstallNvml)
+        }
         (Some(library), None) => {
             check(Status::Absent, format!("{library} is there, but no device /dev/nvidiactl"))
         }

@@ -9,10 +9,13 @@ use std::io;
 
 use super::machine::Machine;
 use super::process::{Process, owned};
-use super::{Check, Cost, Status};
+use super::{Check, Remedy, Status};
 use crate::host_root::HostRoot;
 use crate::sensor::powercap::{Topology, mirrors};
 use crate::sensor::{Availability, Domain, Exclusion};
+
+/// The first Linux whose RAPL drivers serve AMD: major, minor.
+const FIRST_WITH_AMD: (u32, u32) = (5, 11);
 
 /// A zone as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -182,7 +185,7 @@ impl Powercap {
         Check::new("powercap", status, format!("{} {detail}", class.display()))
     }
 
-    /// The drivers `intel_rapl_*` serve AMD too, from Linux 5.11 on.
+    /// The drivers `intel_rapl_*` serve AMD too, from [`FIRST_WITH_AMD`] on.
     fn modules(&self, host: &HostRoot, machine: &Machine) -> Check {
         const MODULES: [&str; 3] = ["intel_rapl_msr", "intel_rapl_common", "intel_rapl_tpmi"];
         let check = |status, detail: String| Check::new("driver", status, detail);
@@ -198,21 +201,21 @@ impl Powercap {
             _ if machine.vendor.is_empty() => {
                 check(Status::Absent, "RAPL is of Intel and AMD, and this is neither".into())
             }
-            Some((major, minor)) if is_amd && (major, minor) < (5, 11) => {
-                let detail = format!("Linux {major}.{minor} reads no AMD counters; 5.11 and later do");
-                check(Status::Problem, detail).remedy(Cost::Machine, "run a kernel from 5.11 on")
+            Some((major, minor)) if is_amd && (major, minor) < FIRST_WITH_AMD => {
+                let detail =
+                    format!("Linux {major}.{minor} reads no AMD counters; 5.11 and later do");
+                check(Status::Problem, detail)
+                    .remedy(Remedy::UpdateKernel { least: FIRST_WITH_AMD })
             }
             _ if !loaded.is_empty() => {
                 check(Status::Problem, format!("loaded ({loaded}), but it found no counter"))
             }
-            _ if machine.guest.is_some() || machine.container.is_some() => {
-                check(Status::Absent, "not loaded; that would not help a guest or a container".into())
-            }
-            _ => check(Status::Absent, "intel_rapl_msr is not loaded".into()).remedy(
-                Cost::Machine,
-                "load the driver (it serves AMD too): sudo modprobe intel_rapl_msr, and to keep it: \
-                 echo intel_rapl_msr | sudo tee /etc/modules-load.d/rapl.conf",
+            _ if machine.guest.is_some() || machine.container.is_some() => check(
+                Status::Absent,
+                "not loaded; that would not help a guest or a container".into(),
             ),
+            _ => check(Status::Absent, "intel_rapl_msr is not loaded".into())
+                .remedy(Remedy::LoadDriver),
         }
     }
 
@@ -237,10 +240,7 @@ impl Powercap {
         if status == Status::Problem || who.is_some_and(|who| who.uid == 0) {
             return check;
         }
-        check.remedy(
-            Cost::Root,
-            "for one run, without a governor: sudo carbon-ops run -- sudo -u \"$USER\" CMD",
-        )
+        check.remedy(Remedy::RunAsRoot)
     }
 
     fn sum(&self) -> Check {

@@ -5,7 +5,7 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::{Check, Cost, Status};
+use super::{Check, Remedy, Status};
 use crate::host_root::HostRoot;
 
 /// Numbers of `include/uapi/linux/capability.h`.
@@ -113,7 +113,7 @@ pub(super) fn capabilities(who: Option<&Process>, needed: bool) -> Check {
     let name = "capabilities";
     let Some(who) = who else {
         return Check::new(name, Status::Problem, "/proc/self/status cannot be read")
-            .remedy(Cost::Machine, "mount /proc");
+            .remedy(Remedy::MountProc);
     };
     let bit = 1u64 << DAC_READ_SEARCH;
     let user = format!("user {} ({})", who.user, who.uid);
@@ -131,19 +131,17 @@ pub(super) fn capabilities(who: Option<&Process>, needed: bool) -> Check {
         return Check::new(name, Status::Ok, format!("{user}; none is needed"));
     }
     let reduced = who.bounding & who.all != who.all;
-    let ambient = "for a service of its own: User=…, AmbientCapabilities=CAP_DAC_READ_SEARCH and \
-                   CapabilityBoundingSet=CAP_DAC_READ_SEARCH in its unit";
     if reduced && who.bounding & bit != 0 && who.ambient & bit == 0 {
         let detail = format!(
             "{user} has CAP_DAC_READ_SEARCH in the bounding set, which is a limit and grants \
              nothing: a process that is not root needs it as an ambient or a file capability"
         );
-        return Check::new(name, Status::Problem, detail).remedy(Cost::Capability, ambient);
+        return Check::new(name, Status::Problem, detail).remedy(Remedy::GrantCapability);
     }
     let detail = if who.bounding & bit == 0 {
         format!("{user}; the bounding set lacks CAP_DAC_READ_SEARCH, so that none can be had here")
     } else {
         format!("{user} without CAP_DAC_READ_SEARCH (the bounding set alone grants nothing)")
     };
-    Check::new(name, Status::Denied, detail).remedy(Cost::Capability, ambient)
+    Check::new(name, Status::Denied, detail).remedy(Remedy::GrantCapability)
 }
