@@ -2,7 +2,7 @@
 //! counters, gives up what it no longer needs, samples them in one thread and serves clients in
 //! another. It speaks no HTTP, reads no ledger and does not know what carbon is.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,15 +14,17 @@ use carbon_ops_meter::totals::{Host, Totals};
 use clap::Parser as _;
 use nix::unistd::Gid;
 
+use crate::fault::Fault;
 use crate::privileges::Needs;
 use crate::sampler::{Sampler, open_state};
 use crate::server::{Action, Parts, Server};
-use crate::settings::{Flags, Settings};
+use crate::settings::{Flags, Group, Settings};
 use crate::shared::Shared;
 use crate::socket::Socket;
 
 mod clocks;
 mod cross_check;
+mod fault;
 mod privileges;
 mod sampler;
 mod sensors;
@@ -59,18 +61,43 @@ fn main() -> ExitCode {
     }
 }
 
-/// The causes of an error, with its hint last.
+/// The causes of an error, and what to do about it.
 fn chain(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
-    match text.split_once("\nhint: ") {
-        Some((what, rest)) => match rest.split_once(": ") {
-            Some((hint, cause)) if error.chain().count() > 1 => {
-                format!("{what}: {}\nhint: {hint}", cause.trim_end())
-            }
-            _ => text,
-        },
+    match error.downcast_ref() {
+        Some(fault) => format!("{}\nhint: {}", text.trim_end(), remedy(fault)),
         None => text,
     }
+}
+
+/// What to do about what keeps a governor from starting.
+fn remedy(fault: &Fault) -> String {
+    let text = match fault {
+        Fault::Configuration(_) => "correct it, or name another one with --config",
+        Fault::Setting(_) => "`carbon-governor --help` tells what it takes",
+        Fault::NoCounter(_) => {
+            "`carbon-ops doctor` tells what is missing; in a virtual machine there is nothing to read, and \
+             `carbon-ops run` estimates without a governor"
+        }
+        Fault::NoStateDirectory(_) => "run as root, or name another --state-dir",
+        Fault::NoState(_) => "name another directory with --state-dir",
+        Fault::StateInUse(_) => "stop it, or give this one its own --state-dir and --socket-path",
+        Fault::CannotListen(_, ErrorKind::NotFound) => "its directory is missing",
+        Fault::CannotListen(_, ErrorKind::PermissionDenied) => {
+            "run as root, or name another path with --socket-path"
+        }
+        Fault::CannotListen(..) | Fault::Hidden(_) | Fault::CannotProbe(_) => {
+            "name another path with --socket-path"
+        }
+        Fault::NotASocket(_) => "move it, or name another path with --socket-path",
+        Fault::SocketInUse(_) => "stop the other governor first",
+        Fault::ForeignSocket(..) => "remove it yourself",
+        Fault::NoGroup(name) => return format!("make it with `groupadd --system {name}`"),
+        Fault::NotInGroup(name) => {
+            return format!("start it in that group (`Group={name}` of a unit), or as root");
+        }
+    };
+    text.to_owned()
 }
 
 /// Opens everything, gives up what is no longer needed, and starts the sampler.
@@ -81,7 +108,7 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
     let host = sensors::host(&settings);
     let found = sensors::find(&settings, &host)?;
     let asked_mode = settings.socket_mode;
-    let group = if settings.disable_ipc { None } else { socket::group(&mut settings)? };
+    let group = if settings.disable_ipc { None } else { group(&mut settings)? };
     make_directory(&settings.state_dir)?;
     let state = open_state(&settings.state_dir)?;
     let boot_id = host.text("/proc/sys/kernel/random/boot_id").ok();
@@ -214,13 +241,25 @@ fn needs(settings: &Settings, found: &sensors::Found) -> Needs {
     }
 }
 
+/// The group of the socket. Without the default one only this user may connect.
+fn group(settings: &mut Settings) -> Result<Option<Gid>> {
+    match socket::group(&settings.socket_group) {
+        Err(error) if matches!(settings.socket_group, Group::Default(_)) => {
+            settings.socket_mode = 0o600;
+            // An event is one line.
+            let why = chain(&error).replace("\nhint: ", ": ");
+            log::warn!("{why}; until then only this user may connect");
+            Ok(None)
+        }
+        found => found.map(Some),
+    }
+}
+
 fn make_directory(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir(path).with_context(|| {
-        format!("cannot make {}\nhint: run as root, or name another --state-dir", path.display())
-    })
+    std::fs::create_dir(path).with_context(|| Fault::NoStateDirectory(path.to_owned()))
 }
 
 /// The page that the socket's group may map, with the socket's permissions less writing.

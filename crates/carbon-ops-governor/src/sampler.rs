@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use carbon_ops_meter::clock::Moment;
 use carbon_ops_meter::page::PageWriter;
 use carbon_ops_meter::sensor::{Backend, Domain, Excluded, Exclusion};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::clocks;
 use crate::cross_check::CrossCheck;
+use crate::fault::Fault;
 use crate::sensors::{self, Rescan};
 use crate::shared::Shared;
 
@@ -310,16 +311,10 @@ impl Sampler {
 /// The state page of `dir`, locked so that no second governor uses it.
 pub(crate) fn open_state(dir: &Path) -> Result<PageWriter> {
     let path = dir.join("state");
-    let page = PageWriter::open(&path, 0o600).with_context(|| {
-        format!("cannot open {}\nhint: name another directory with --state-dir", path.display())
-    })?;
+    let page = PageWriter::open(&path, 0o600).with_context(|| Fault::NoState(path.clone()))?;
     match page.file().try_lock() {
         Ok(()) => Ok(page),
-        Err(std::fs::TryLockError::WouldBlock) => Err(anyhow::anyhow!(
-            "another governor runs with {}\nhint: stop it, or give this one its own --state-dir and \
-             --socket-path",
-            path.display()
-        )),
+        Err(std::fs::TryLockError::WouldBlock) => bail!(Fault::StateInUse(path)),
         Err(std::fs::TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock {}", path.display()))
         }

@@ -13,6 +13,7 @@ use carbon_ops_meter::sensor::powercap::{Powercap, Topology, Zone, mirrors, refi
 use carbon_ops_meter::sensor::{Availability, Backend, Domain, Excluded, Exclusion};
 
 use crate::clocks;
+use crate::fault::Fault;
 use crate::settings::{RaplMode, Settings, SysfsBits};
 
 /// Readings that tell a mirrored die, and the pause between them: several updates of a counter.
@@ -113,11 +114,7 @@ pub(crate) fn find(settings: &Settings, host: &HostRoot) -> Result<Found> {
         }
     }
     if found.backends.is_empty() {
-        bail!(
-            "no energy counter can be read\n  {}\nhint: `carbon-ops doctor` tells what is missing; in a \
-             virtual machine there is nothing to read, and `carbon-ops run` estimates without a governor",
-            why_not.join("\n  ")
-        );
+        bail!(Fault::NoCounter(why_not));
     }
     Ok(found)
 }

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use carbon_ops_units::{Microjoules, Watts};
 use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
 use serde::Deserialize;
+
+use crate::fault::Fault;
 
 /// The file that is read when none is named.
 const FILE: &str = "/etc/carbon-ops/governor.toml";
@@ -313,11 +315,7 @@ impl Settings {
             None => default.exists().then(|| default.to_owned()),
         };
         let values = match &file {
-            Some(path) => {
-                let hint = "correct it, or name another one with --config";
-                read(path)
-                    .with_context(|| format!("configuration {}\nhint: {hint}", path.display()))?
-            }
+            Some(path) => read(path).with_context(|| Fault::Configuration(path.clone()))?,
             None => Values::default(),
         };
         Self::of(&flags.values, values, file)
@@ -327,9 +325,9 @@ impl Settings {
         let flags = flags.clone();
         let max_power = match flags.max_power.or(file.max_power) {
             Some(watts) if watts > 0.0 => Some(Watts::new(watts).context("max-power")?),
-            Some(watts) => {
-                bail!("max-power: {watts} W is not a power that a domain could stay below")
-            }
+            Some(watts) => bail!(Fault::Setting(format!(
+                "max-power: {watts} W is not a power that a domain could stay below"
+            ))),
             None => None,
         };
         let or = |flag: Option<Time>, file: Option<Time>, default| {
@@ -364,8 +362,7 @@ impl Settings {
             trusted_uids: flags.trusted_uids.or(file.trusted_uids).unwrap_or_default(),
             log_level: flags.log_level.or(file.log_level).unwrap_or_default(),
         };
-        let hint = "`carbon-governor --help` tells what it takes";
-        settings.check().map_err(|error| anyhow!("{error}\nhint: {hint}"))?;
+        settings.check()?;
         // Clients, who are told some of these, have other working directories.
         Ok(Self {
             powercap_root: settings.powercap_root.as_deref().map(absolute).transpose()?,
@@ -375,19 +372,26 @@ impl Settings {
         })
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<(), Fault> {
+        let refuse = |what: String| Err(Fault::Setting(what));
         if !(POLL_MIN..=POLL_MAX).contains(&self.poll_interval) {
-            bail!("poll-interval: {:?} is not within 1 ms to 60 s", self.poll_interval);
+            return refuse(format!(
+                "poll-interval: {:?} is not within 1 ms to 60 s",
+                self.poll_interval
+            ));
         }
         if self.client_interval > POLL_MAX {
-            bail!("client-interval: {:?} is more than 60 s", self.client_interval);
+            return refuse(format!(
+                "client-interval: {:?} is more than 60 s",
+                self.client_interval
+            ));
         }
         if self.client_quantum > Microjoules::new(1_000_000_000) {
-            bail!("client-quantum: more than 1 kJ");
+            return refuse("client-quantum: more than 1 kJ".to_owned());
         }
         for (name, path) in [("socket-path", &self.socket_path), ("state-dir", &self.state_dir)] {
             if path.as_os_str().is_empty() {
-                bail!("{name} is empty");
+                return refuse(format!("{name} is empty"));
             }
         }
         Ok(())

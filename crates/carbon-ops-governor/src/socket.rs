@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use caps::{CapSet, Capability};
 use listenfd::ListenFd;
 use nix::errno::Errno;
@@ -18,6 +18,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Group as UnixGroup, chown, getegid, geteuid, getgroups};
 
+use crate::fault::Fault;
 use crate::settings::{Group, Settings};
 
 /// A listening socket.
@@ -55,12 +56,8 @@ impl Socket {
         let bound = UnixListener::bind(path);
         umask(before);
         let listener = bound.map_err(|error| {
-            let hint = match error.kind() {
-                ErrorKind::NotFound => "its directory is missing",
-                ErrorKind::PermissionDenied => "run as root, or name another path",
-                _ => "name another path with --socket-path",
-            };
-            anyhow!("cannot listen at {}: {error}\nhint: {hint}", path.display())
+            let fault = Fault::CannotListen(path.to_owned(), error.kind());
+            anyhow::Error::new(error).context(fault)
         })?;
         let made = fs::symlink_metadata(path).context("the new socket")?.ino();
         let socket = Self { listener, made: Some((path.to_owned(), made)) };
@@ -90,30 +87,25 @@ fn clear(path: &Path) -> Result<()> {
         Ok(there) => there,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => {
-            return Err(error).with_context(|| {
-                format!("cannot look at {}\nhint: name another --socket-path", path.display())
-            });
+            return Err(error).with_context(|| Fault::Hidden(path.to_owned()));
         }
     };
-    let shown = path.display();
+    let own = || path.to_owned();
     if !there.file_type().is_socket() {
-        bail!(
-            "{shown} is no socket and is left alone\nhint: move it, or name another --socket-path"
-        );
+        bail!(Fault::NotASocket(own()));
     }
     match probe(path) {
         // Its queue may be full, and a socket that waited for a place would wait for ever.
         Ok(()) | Err(Errno::EAGAIN) => {
-            bail!("someone listens at {shown} already\nhint: stop the other governor first")
+            bail!(Fault::SocketInUse(own()))
         }
         Err(Errno::ECONNREFUSED) => {}
-        Err(error) => bail!(
-            "{shown} is a socket that cannot be asked: {error}\nhint: name another --socket-path"
-        ),
+        Err(error) => return Err(error).with_context(|| Fault::CannotProbe(own())),
     }
     if there.uid() != geteuid().as_raw() {
-        bail!("{shown} is a dead socket of user {}\nhint: remove it yourself", there.uid());
+        bail!(Fault::ForeignSocket(own(), there.uid()));
     }
+    let shown = path.display();
     fs::remove_file(path).with_context(|| format!("cannot remove the dead socket {shown}"))?;
     log::info!("removed the dead socket {shown}");
     Ok(())
@@ -126,12 +118,12 @@ fn probe(path: &Path) -> nix::Result<()> {
     connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
 }
 
-/// The group of the socket. `None` with a mode for its owner alone when the default group is absent.
+/// The group of the socket.
 ///
 /// # Errors
-/// When a group that was asked for does not exist.
-pub(crate) fn group(settings: &mut Settings) -> Result<Option<Gid>> {
-    let (name, asked) = match &settings.socket_group {
+/// When it does not exist, or this user may not give anything to it.
+pub(crate) fn group(group: &Group) -> Result<Gid> {
+    let (name, asked) = match group {
         Group::Named(name) => (name.as_str(), true),
         Group::Default(name) => (*name, false),
     };
@@ -146,20 +138,11 @@ pub(crate) fn group(settings: &mut Settings) -> Result<Option<Gid>> {
         }
         local => local,
     };
-    let problem = match found {
-        Some(gid) if may_give(gid) => return Ok(Some(gid)),
-        Some(_) => format!(
-            "this user is not in group {name}\nhint: start it in that group (`Group={name}` of a unit), or as root"
-        ),
-        None => format!("there is no group {name}\nhint: make it with `groupadd --system {name}`"),
-    };
-    if asked {
-        bail!("{problem}");
+    match found {
+        Some(gid) if may_give(gid) => Ok(gid),
+        Some(_) => bail!(Fault::NotInGroup(name.to_owned())),
+        None => bail!(Fault::NoGroup(name.to_owned())),
     }
-    settings.socket_mode = 0o600;
-    // An event is one line.
-    log::warn!("{}; until then only this user may connect", problem.replace("\nhint: ", ": "));
-    Ok(None)
 }
 
 /// Whether the kernel lets this process give a file of its own to a group (chown(2)).

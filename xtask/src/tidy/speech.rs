@@ -17,40 +17,12 @@ const FRONTS: [&str; 7] = [
     "crates/carbon-ops-testkit/",
 ];
 
-/// Files that still break the rule. One that no longer does is complained of too, so that this list can
-/// only get shorter.
-const NOT_YET: &[&str] = &[
-    "crates/carbon-ops-governor/src/sampler.rs",
-    "crates/carbon-ops-governor/src/sensors.rs",
-    "crates/carbon-ops-governor/src/socket.rs",
-    "crates/carbon-ops-meter/src/diagnosis/governor.rs",
-    "crates/carbon-ops-meter/src/diagnosis/machine.rs",
-    "crates/carbon-ops-meter/src/diagnosis/others.rs",
-    "crates/carbon-ops-meter/src/groups.rs",
-];
-
 /// The prefixes of our variables.
 const VARIABLES: [&str; 2] = ["CARBON_OPS_", "DCL_"];
 
 pub(super) fn complaints(files: &[File]) -> Vec<String> {
-    judged(files, NOT_YET)
-}
-
-fn judged(files: &[File], not_yet: &[&str]) -> Vec<String> {
-    let mut complaints = Vec::new();
-    let mut clean: Vec<&str> = not_yet.to_vec();
-    for (path, text) in texts(files, ".rs").filter(|(path, _)| is_library(path)) {
-        let faults = faults(path, text);
-        if not_yet.contains(&path) {
-            clean.retain(|listed| *listed != path || faults.is_empty());
-        } else {
-            complaints.extend(faults);
-        }
-    }
-    complaints.extend(clean.iter().map(|path| {
-        format!("{path}: breaks no rule of xtask/src/tidy/speech.rs: take it off NOT_YET")
-    }));
-    complaints
+    let libraries = texts(files, ".rs").filter(|(path, _)| is_library(path));
+    libraries.flat_map(|(path, text)| faults(path, text)).collect()
 }
 
 fn is_library(path: &str) -> bool {
@@ -189,7 +161,7 @@ mod tests {
             (r#"fn f<'a>() { b"see --help" }"#, "the flag --help"),
         ] {
             let text = format!("//! A.\n{code}\n");
-            let found = judged(&[file(LIBRARY, &text)], &[]);
+            let found = complaints(&[file(LIBRARY, &text)]);
             assert_eq!(found.len(), 1, "{code}: {found:?}");
             assert!(
                 found.iter().all(|one| one.contains(what) && one.contains(".rs:2:")),
@@ -210,7 +182,7 @@ mod tests {
             mod tests {}
         "#;
         let tests = "//! A.\n#[cfg(test)]\nmod tests {\n    const A: &str = \"--all\";\n}\n";
-        assert_eq!(judged(&[file(LIBRARY, fine), file(LIBRARY, tests)], &[]), [""; 0]);
+        assert_eq!(complaints(&[file(LIBRARY, fine), file(LIBRARY, tests)]), [""; 0]);
         let all = "f(\"--all\")";
         for path in [
             "crates/carbon-ops-cli/src/a.rs",
@@ -220,20 +192,8 @@ mod tests {
             "examples/aliasing/src/main.rs",
             "xtask/src/ci.rs",
         ] {
-            assert_eq!(judged(&[file(path, all)], &[]), [""; 0], "{path}");
+            assert_eq!(complaints(&[file(path, all)]), [""; 0], "{path}");
         }
-        assert_eq!(judged(&[file("crates/carbon-ops-governor/src/socket.rs", all)], &[]).len(), 1);
-    }
-
-    #[test]
-    fn a_listed_file_is_let_pass_until_it_is_clean_or_gone() {
-        assert_eq!(judged(&[file(LIBRARY, "f(\"--all\")")], &[LIBRARY]), [""; 0]);
-        for files in [&[file(LIBRARY, "f(\"all\")")][..], &[]] {
-            let found = judged(files, &[LIBRARY]);
-            assert!(
-                found.len() == 1 && found.iter().all(|one| one.contains("NOT_YET")),
-                "{found:?}"
-            );
-        }
+        assert_eq!(complaints(&[file("crates/carbon-ops-governor/src/socket.rs", all)]).len(), 1);
     }
 }
