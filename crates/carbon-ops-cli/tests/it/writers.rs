@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -157,6 +157,12 @@ fn hear(output: ChildStdout, writer: u32, world: &World) {
     }
 }
 
+/// How many ends of crashed writers were set aside.
+fn torn_ends(dir: &Path) -> usize {
+    let files = std::fs::read_dir(dir).unwrap().flatten();
+    files.filter(|file| file.file_name().to_string_lossy().contains(".torn-")).count()
+}
+
 #[test]
 fn writers_and_pipelines_that_are_killed_and_stopped_at_random_lose_nothing() {
     let home = Home::new();
@@ -222,8 +228,7 @@ fn writers_and_pipelines_that_are_killed_and_stopped_at_random_lose_nothing() {
         these.map(|(_, count)| count).sum()
     };
     let acknowledged = [acknowledged(false), acknowledged(true)];
-    let files = std::fs::read_dir(&dir).unwrap().flatten();
-    let torn = files.filter(|file| file.file_name().to_string_lossy().contains(".torn-")).count();
+    let torn = torn_ends(&dir);
     say(&format!(
         "{begun} writers, {kills:?} kills of single writers and of pipelines, {stops} stops, \
          {acknowledged:?} acknowledged records of {lines} lines, {torn} torn ends, {} checkpoints \
