@@ -30,9 +30,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Another process held the lock for as long as we were ready to wait.
-    #[error(
-        "{} is locked by another process (waited {} ms)", path.display(), waited.as_millis()
-    )]
+    #[error("{} is locked by another process (waited {} ms)", path.display(), waited.as_millis())]
     Busy {
         /// The lock file.
         path: PathBuf,
@@ -61,10 +59,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The ledger is damaged or was tampered with; nothing is appended to it.
-    #[error(
-        "{} is damaged at {place}: {fault}",
-        path.display()
-    )]
+    #[error("{} is damaged at {place}: {fault}", path.display())]
     Damaged {
         /// The ledger file.
         path: PathBuf,
@@ -74,10 +69,7 @@ pub enum Error {
         fault: Fault,
     },
     /// The ledger's first line was signed with a key that is not trusted.
-    #[error(
-        "{} was begun with the key {fingerprint}, which is not trusted",
-        path.display()
-    )]
+    #[error("{} was begun with the key {fingerprint}, which is not trusted", path.display())]
     UntrustedLedger {
         /// The ledger file.
         path: PathBuf,
@@ -85,10 +77,7 @@ pub enum Error {
         fingerprint: String,
     },
     /// The key to sign with is not on the ledger's list.
-    #[error(
-        "the key {fingerprint} may not write to {}",
-        path.display()
-    )]
+    #[error("the key {fingerprint} may not write to {}", path.display())]
     KeyNotInRoster {
         /// The ledger file.
         path: PathBuf,
@@ -96,10 +85,7 @@ pub enum Error {
         fingerprint: String,
     },
     /// There is no entry with this number.
-    #[error(
-        "{} has no entry {seq}",
-        path.display()
-    )]
+    #[error("{} has no entry {seq}", path.display())]
     NoEntry {
         /// The ledger file.
         path: PathBuf,
@@ -113,10 +99,7 @@ pub enum Error {
     #[error("the record cannot be written: {0}")]
     LegacyRecord(#[source] crate::legacy::Fault),
     /// A ledger of version 0.1 whose last line cannot be followed; nothing was written.
-    #[error(
-        "{} cannot be appended to: {fault} (its last line)",
-        path.display()
-    )]
+    #[error("{} cannot be appended to: {fault} (its last line)", path.display())]
     LegacyTail {
         /// The ledger file.
         path: PathBuf,
@@ -133,10 +116,7 @@ pub enum Error {
     },
     /// The state of the file is unknown. The writer refuses further work; opening the ledger again
     /// recovers it.
-    #[error(
-        "cannot {action} {}: {source}; what is on the disk is unknown",
-        path.display()
-    )]
+    #[error("cannot {action} {}: {source}; what is on the disk is unknown", path.display())]
     Fatal {
         /// What was attempted, as a verb.
         action: &'static str,
@@ -152,9 +132,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The pipeline stopped before it could acknowledge this entry.
-    #[error(
-        "the entry was not acknowledged by {}: {cause}", path.display()
-    )]
+    #[error("the entry was not acknowledged by {}: {cause}", path.display())]
     Stopped {
         /// The ledger file.
         path: PathBuf,
@@ -184,10 +162,7 @@ pub enum Error {
         signed: u64,
     },
     /// The ledger is another one than was signed for.
-    #[error(
-        "the first {size} lines of {} are not those that were signed for",
-        path.display()
-    )]
+    #[error("the first {size} lines of {} are not those that were signed for", path.display())]
     Forked {
         /// The ledger file.
         path: PathBuf,
@@ -195,10 +170,7 @@ pub enum Error {
         size: u64,
     },
     /// A file beside the ledger, or the ledger as a whole, is not what it has to be.
-    #[error(
-        "{} is damaged: {reason}",
-        path.display()
-    )]
+    #[error("{} is damaged: {reason}", path.display())]
     Beside {
         /// The file.
         path: PathBuf,
@@ -206,10 +178,7 @@ pub enum Error {
         reason: String,
     },
     /// A secret key file that others can read.
-    #[error(
-        "the key file {} can be read by others (mode {mode:04o})",
-        path.display()
-    )]
+    #[error("the key file {} can be read by others (mode {mode:04o})", path.display())]
     KeyExposed {
         /// The key file.
         path: PathBuf,
@@ -225,10 +194,7 @@ pub enum Error {
         reason: String,
     },
     /// A key file that needs a passphrase.
-    #[error(
-        "the key in {} is encrypted with a passphrase",
-        path.display()
-    )]
+    #[error("the key in {} is encrypted with a passphrase", path.display())]
     KeyEncrypted {
         /// The key file.
         path: PathBuf,
