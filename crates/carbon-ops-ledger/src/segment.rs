@@ -92,36 +92,14 @@ impl FromStr for SegmentName {
     }
 }
 
-/// What is wrong with the segments as files; what is wrong in their lines a verification finds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SegmentFault {
-    /// The first line that it concerns, from 1.
-    pub line: u64,
-    /// What is wrong, with the segment's name.
-    pub reason: String,
-}
-
-impl SegmentFault {
-    fn new(seq: u64, reason: String) -> Self {
-        Self { line: seq.saturating_add(1), reason }
-    }
-}
-
-impl fmt::Display for SegmentFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl From<&SegmentFault> for FaultReport {
-    fn from(fault: &SegmentFault) -> Self {
-        Self::outside(fault.line, "segment", fault.reason.clone())
-    }
+/// What is wrong with the segments as files, at the line numbered `seq`; what is wrong in their lines a
+/// verification finds.
+fn fault(seq: u64, reason: String) -> FaultReport {
+    FaultReport::outside(seq.saturating_add(1), "segment", reason)
 }
 
 /// Puts names into order, and tells which lines are missing or there more than once.
-fn arrange(names: Vec<String>) -> (Vec<SegmentName>, Vec<SegmentFault>) {
+fn arrange(names: Vec<String>) -> (Vec<SegmentName>, Vec<FaultReport>) {
     let (mut segments, mut faults) = (Vec::<SegmentName>::new(), Vec::new());
     for name in names {
         match name.parse() {
@@ -129,7 +107,7 @@ fn arrange(names: Vec<String>) -> (Vec<SegmentName>, Vec<SegmentFault>) {
             // Others may keep things here, but not what looks like a part of the ledger.
             Err(NotASegmentName) if name.ends_with(ENDING) && !name.starts_with('.') => {
                 let reason = format!("{SEGMENT_DIR}/{name} is not the name of a segment");
-                faults.push(SegmentFault::new(0, reason));
+                faults.push(fault(0, reason));
             }
             Err(NotASegmentName) => {}
         }
@@ -141,10 +119,10 @@ fn arrange(names: Vec<String>) -> (Vec<SegmentName>, Vec<SegmentFault>) {
         if first > next {
             let (from, to) = (next, first - 1);
             let reason = format!("the segment of the lines with seq {from} to {to} is missing");
-            faults.push(SegmentFault::new(next, format!("{reason} before {path}")));
+            faults.push(fault(next, format!("{reason} before {path}")));
         } else if first < next {
             let reason = format!("{path} holds lines from seq {first} on that others hold too");
-            faults.push(SegmentFault::new(first, reason));
+            faults.push(fault(first, reason));
         }
         next = next.max(segment.last.saturating_add(1));
     }
@@ -172,7 +150,7 @@ pub(crate) struct Parts<H> {
     doubled: bool,
     /// Whether there is a directory of segments, be it empty.
     segmented: bool,
-    faults: Vec<SegmentFault>,
+    faults: Vec<FaultReport>,
 }
 
 impl<H> Parts<H> {
@@ -259,7 +237,7 @@ impl<H> Parts<H> {
         self.sealed.last().filter(|sealed| sealed.writable).map(|sealed| sealed.name)
     }
 
-    pub(crate) fn faults(&self) -> &[SegmentFault] {
+    pub(crate) fn faults(&self) -> &[FaultReport] {
         &self.faults
     }
 
@@ -308,13 +286,13 @@ impl<H> Parts<H> {
 
     /// Whether each segment holds the lines that its name says, by the numbers that its first and
     /// last line give themselves; and whether the active file goes on from there.
-    fn check_names<F: Files<File = H>>(&self, files: &F) -> io::Result<Vec<SegmentFault>> {
+    fn check_names<F: Files<File = H>>(&self, files: &F) -> io::Result<Vec<FaultReport>> {
         let mut faults = Vec::new();
         for Sealed { name, file, len, .. } in &self.sealed {
             let (first, last) = ends(files, file, *len)?;
             if (first, last) != (Some(name.first), Some(name.last)) {
                 let reason = format!("{} does not hold the lines that its name says", name.path());
-                faults.push(SegmentFault::new(name.first, reason));
+                faults.push(fault(name.first, reason));
             }
         }
         if let Some(active) = self.active()
@@ -326,7 +304,7 @@ impl<H> Parts<H> {
             {
                 let to = first - 1;
                 let reason = format!("the segment of the lines with seq {next} to {to} is missing");
-                faults.push(SegmentFault::new(next, format!("{reason} before {LEDGER_FILE}")));
+                faults.push(fault(next, format!("{reason} before {LEDGER_FILE}")));
             }
         }
         Ok(faults)
@@ -433,7 +411,7 @@ impl LedgerReader {
     /// # Errors
     ///
     /// When reading fails.
-    pub fn segment_faults(&self) -> io::Result<Vec<SegmentFault>> {
+    pub fn segment_faults(&self) -> io::Result<Vec<FaultReport>> {
         let mut faults = self.parts.faults().to_vec();
         faults.extend(self.parts.check_names(&self.files)?);
         faults.sort_by_key(|fault| fault.line);

@@ -365,7 +365,7 @@ impl<F: Files> Storage for DirStorage<F> {
     fn size(&mut self) -> io::Result<Option<u64>> {
         let Some(parts) = &self.parts else { return Ok(None) };
         if let Some(fault) = parts.faults().first() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, fault.to_string()));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, fault.reason.as_str()));
         }
         parts.len(&self.files)
     }

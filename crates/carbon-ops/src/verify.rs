@@ -292,7 +292,7 @@ fn inspect(
     };
     let mut report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| cannot_read(path))?;
-    report.add_faults(segments.iter().map(Into::into));
+    report.add_faults(segments);
     let continuity = continuity.finish(&known_gaps(&report.life));
     Ok((report, others, continuity))
 }

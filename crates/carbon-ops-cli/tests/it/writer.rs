@@ -158,7 +158,7 @@ fn hear(told: &mut Told, writer: u32, line: &str) {
 fn report(dir: &Path, bytes: &[u8]) -> Report {
     let faults = LedgerReader::open(dir).unwrap().segment_faults().unwrap();
     let mut report = verify(bytes, &trust(), &mut |_| Ok(())).unwrap();
-    report.add_faults(faults.iter().map(Into::into));
+    report.add_faults(faults);
     report
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn faults(names: &[&str]) -> Vec<String> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    arrange(names).1.iter().map(ToString::to_string).collect()
+    arrange(names).1.into_iter().map(|fault| fault.reason).collect()
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn report(dir: &Path) -> Report {
     let settings = Settings { active: reader.active(), ..Settings::new(&trust) };
     let reader = BufReader::new(reader);
     let mut report = verify_records(reader, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
-    report.add_faults(faults.iter().map(Into::into));
+    report.add_faults(faults);
     report
 }
 
