@@ -173,7 +173,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// As [`Ledger::create`], and [`Error::InvalidEntry`] when what is imported has more keys than a
     /// genesis may name.
     pub fn create_as(
-        storage: S,
+        mut storage: S,
         signer: &'k dyn Signer,
         ledger_id: [u8; 16],
         created: Timestamp,
@@ -187,18 +187,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
                 .map_err(Error::InvalidEntry)?,
         };
         promise(&mut payload, founding.durability);
-        Self::create_with(storage, signer, ledger_id, payload, options)
-    }
-
-    fn create_with(
-        mut storage: S,
-        signer: &'k dyn Signer,
-        ledger_id: [u8; 16],
-        payload: Object,
-        options: WriterOptions,
-    ) -> Result<Self> {
-        let id = LedgerId(ledger_id);
-        let (genesis, mut line) = entry::sign(payload, id, None, signer)?;
+        let (genesis, mut line) = entry::sign(payload, LedgerId(ledger_id), None, signer)?;
         line.push(b'\n');
         locked(&mut storage, options.patience, true, |storage| {
             match storage.size() {
@@ -290,7 +279,8 @@ impl<'k, S: Storage> Ledger<'k, S> {
         })
     }
 
-    /// Appends one entry. When this returns `Ok`, the entry is durable. `now` is the time; it is only written if a recovery record has to be.
+    /// Appends one entry. When this returns `Ok`, the entry is durable. `now` is the time; it is only
+    /// written if a recovery record has to be.
     ///
     /// # Errors
     ///
@@ -299,13 +289,22 @@ impl<'k, S: Storage> Ledger<'k, S> {
     pub fn append(&mut self, payload: Object, now: Timestamp) -> Result<Appended> {
         // Before the lock is taken: a bad payload shall not make others wait.
         check_payload(&payload).map_err(Error::InvalidEntry)?;
+        self.append_in_turn(now, |ledger, len| ledger.put(payload, len))
+    }
+
+    /// A turn in which one line is appended: `put` makes it durable at the end, which is at the length
+    /// that it is given, and returns its number and bytes.
+    fn append_in_turn(
+        &mut self,
+        now: Timestamp,
+        put: impl FnOnce(&mut Self, u64) -> Result<(u64, Vec<u8>)>,
+    ) -> Result<Appended> {
         self.turn(|ledger| {
             let mut repairs = Vec::new();
             // Crash here: nothing of this entry exists yet, and a repair can be repeated.
             let len = ledger.settle(now, &mut repairs)?;
-            let (seq, line) = ledger.put(payload, len)?;
-            let hash = ledger.head.hash;
-            Ok(Appended { seq, hash, line, repairs })
+            let (seq, line) = put(ledger, len)?;
+            Ok(Appended { seq, hash: ledger.head.hash, line, repairs })
             // Crash here: the entry is durable and its submitter does not know. It stays.
         })
     }
@@ -403,7 +402,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// Takes over an end that others wrote. Who wrote it may have died before syncing it, and what is
     /// not durable must never be more than one batch.
     fn accept(&mut self, len: u64, line: Vec<u8>) -> Result<()> {
-        self.storage.sync().map_err(|e| fatal(&self.storage, "sync", e))?;
+        self.sync()?;
         if self.grown.is_some() && !self.holds_what_was_left(len)? {
             // Another file under the same name, restored from a copy perhaps.
             self.grown = None;
@@ -489,6 +488,12 @@ impl<'k, S: Storage> Ledger<'k, S> {
 
     /// Writes at the end, which is at `len`, and makes it durable.
     fn write(&mut self, bytes: &[u8], len: u64) -> Result<()> {
+        self.write_unsynced(bytes, len)?;
+        self.sync()
+    }
+
+    /// Writes at the end, which is at `len`.
+    fn write_unsynced(&mut self, bytes: &[u8], len: u64) -> Result<()> {
         // Crash here: the ledger is as it was.
         if let Err(source) = self.storage.append(bytes) {
             // Crash here: part of the bytes may be there: a torn end for the next writer.
@@ -499,10 +504,13 @@ impl<'k, S: Storage> Ledger<'k, S> {
         }
         // Crash here: the bytes may reach the disk whole, in part, with holes of zeros, or not at
         // all. Nobody was told that they are there.
-        //
-        // A failed sync is never tried again: the kernel forgets which pages failed and the second
-        // call would succeed without them (Rebello et al., "Can Applications Recover from fsync
-        // Failures?", USENIX ATC 2020).
+        Ok(())
+    }
+
+    /// Makes durable what was written. A failed sync is never tried again: the kernel forgets which
+    /// pages failed and the second call would succeed without them (Rebello et al., "Can Applications
+    /// Recover from fsync Failures?", USENIX ATC 2020).
+    fn sync(&mut self) -> Result<()> {
         self.storage.sync().map_err(|e| fatal(&self.storage, "sync", e))
         // Crash here: the bytes are durable.
     }

@@ -81,12 +81,7 @@ impl<S: Storage> Ledger<'_, S> {
             return Err(Error::InvalidEntry(Fault::ReservedKind));
         }
         let payload = record.to_payload(now, &self.options.tool).map_err(Error::InvalidEntry)?;
-        self.turn(|ledger| {
-            let mut repairs = Vec::new();
-            let len = ledger.settle(now, &mut repairs)?;
-            let (seq, line) = ledger.put(payload, len)?;
-            Ok(Appended { seq, hash: ledger.head.hash, line, repairs })
-        })
+        self.append_in_turn(now, |ledger, len| ledger.put(payload, len))
     }
 
     /// Appends a correction of an earlier record, which stays where it is.
@@ -95,9 +90,7 @@ impl<S: Storage> Ledger<'_, S> {
     ///
     /// [`Error::NoEntry`] when there is no entry with that number, and as [`Ledger::append_control`].
     pub fn correct(&mut self, wanted: Amendment, now: Timestamp) -> Result<Appended> {
-        self.turn(|ledger| {
-            let mut repairs = Vec::new();
-            let len = ledger.settle(now, &mut repairs)?;
+        self.append_in_turn(now, |ledger, len| {
             let line = ledger.line(wanted.corrects, len)?;
             let correction = Correction {
                 corrects: wanted.corrects,
@@ -110,8 +103,7 @@ impl<S: Storage> Ledger<'_, S> {
             let payload = Control::Correction(correction)
                 .to_payload(now, &ledger.options.tool)
                 .map_err(Error::InvalidEntry)?;
-            let (seq, line) = ledger.put(payload, len)?;
-            Ok(Appended { seq, hash: ledger.head.hash, line, repairs })
+            ledger.put(payload, len)
         })
     }
 
@@ -143,9 +135,7 @@ impl<S: Storage> Ledger<'_, S> {
     /// [`Error::InvalidEntry`] when the change cannot be: a key that was there before, a proof for
     /// another place, no key left. As [`Ledger::append`] otherwise.
     pub fn rotate(&mut self, rotation: &Rotation<'_>, now: Timestamp) -> Result<Appended> {
-        self.turn(|ledger| {
-            let mut repairs = Vec::new();
-            let len = ledger.settle(now, &mut repairs)?;
+        self.append_in_turn(now, |ledger, len| {
             let record = ledger.prove(rotation)?;
             ledger.known.roster().allows(&record).map_err(Error::InvalidEntry)?;
             let payload = Control::KeyRotation(record)
@@ -164,7 +154,7 @@ impl<S: Storage> Ledger<'_, S> {
             // Crash here: the change is durable, and the next writer finds it by its mark.
             ledger.learn(len + line.len() as u64 + 1)?;
             ledger.keep_roster();
-            Ok(Appended { seq, hash: ledger.head.hash, line, repairs })
+            Ok((seq, line))
         })
     }
 

@@ -31,7 +31,7 @@ impl<S: Storage> Ledger<'_, S> {
                 return Ok(None);
             }
             // Another writer may have died between writing and syncing what is sealed here.
-            ledger.storage.sync().map_err(|e| fatal(&ledger.storage, "sync", e))?;
+            ledger.sync()?;
             let last = ledger.head.seq;
             ledger.storage.seal(last).map_err(|e| fatal(&ledger.storage, "seal", e))
         })

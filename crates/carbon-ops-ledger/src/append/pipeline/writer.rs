@@ -404,26 +404,17 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         if asynchronous && too_much {
             self.sync_unsynced().map_err(|e| (e, false))?;
         }
-        // Crash here: the ledger is as it was.
-        if let Err(source) = self.ledger.storage.append(bytes) {
-            // Crash here: part of the batch may be there: a torn end for the next writer.
-            let (storage, len) = (&mut self.ledger.storage, self.len);
-            return Err(match storage.truncate(len) {
-                Ok(()) => (Error::NotStored { path: storage.path(), source }.into(), false),
-                Err(e) => (fatal(storage, "undo a failed write to", e).into(), true),
-            });
-        }
-        // Crash here: the bytes may reach the disk whole, in part, with holes of zeros, or not at all.
-        // Nobody was told that they are there.
+        self.ledger.write_unsynced(bytes, self.len).map_err(|error| {
+            let written = error.is_fatal();
+            (error.into(), written)
+        })?;
         if asynchronous {
             self.unsynced.0 += bytes.len();
             self.unsynced.1 += lines;
             self.unsynced_since.get_or_insert_with(|| self.clock.monotonic());
             return Ok(());
         }
-        // A failed sync is never tried again; see `Ledger::write`.
-        let storage = &mut self.ledger.storage;
-        storage.sync().map_err(|e| (fatal(storage, "sync", e).into(), true))
+        self.ledger.sync().map_err(|error| (error.into(), true))
         // Crash here: the batch is durable and its submitters do not know. It stays.
     }
 
@@ -478,8 +469,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
     /// Makes durable what was acknowledged before it was.
     fn sync_unsynced(&mut self) -> Result<()> {
         if self.unsynced_since.take().is_some() {
-            let storage = &mut self.ledger.storage;
-            storage.sync().map_err(|e| fatal(storage, "sync", e))?;
+            self.ledger.sync()?;
             self.unsynced = (0, 0);
         }
         Ok(())
