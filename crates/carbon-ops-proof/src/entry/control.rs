@@ -13,7 +13,7 @@ use super::rotation::KeyRotation;
 use super::silence::{Gap, Heartbeat};
 use super::time::{has_time_form, time_text};
 use super::{ALGORITHM, CONTROL_KIND, Durability, Entry, Fault, Imported, text};
-use crate::canonical::{Object, Value};
+use crate::canonical::{Number, Object, Value};
 use crate::hex;
 use crate::keys::PublicKey;
 
@@ -237,10 +237,7 @@ fn genesis(
 
 /// Refuses members beyond the common ones and `more`.
 pub(super) fn only(object: &Object, more: &[&str]) -> Result<(), Fault> {
-    match object.iter().find(|(name, _)| !COMMON.contains(name) && !more.contains(name)) {
-        Some((name, _)) => Err(Fault::UnknownMember(name.to_owned())),
-        None => Ok(()),
-    }
+    members(object, &[&COMMON[..], more].concat())
 }
 
 /// Refuses members beyond `own`, in an object within a record.
@@ -249,6 +246,39 @@ pub(super) fn members(object: &Object, own: &[&str]) -> Result<(), Fault> {
         Some((name, _)) => Err(Fault::UnknownMember(name.to_owned())),
         None => Ok(()),
     }
+}
+
+/// An object with these members.
+pub(super) fn object<const N: usize>(members: [(&str, Value); N]) -> Object {
+    let mut object = Object::new();
+    for (name, value) in members {
+        object.insert(name, value);
+    }
+    object
+}
+
+/// A number that an entry may carry.
+pub(super) fn number(name: &'static str, number: u64) -> Result<Number, Fault> {
+    Number::try_from(number).map_err(|_| Fault::Member { name, expected: "below 2^53" })
+}
+
+/// The word of a list that a record gives as its reason.
+pub(super) fn reason<R>(
+    object: &Object,
+    from_word: fn(&str) -> Option<R>,
+    expected: &'static str,
+) -> Result<R, Fault> {
+    text(object, "reason").and_then(from_word).ok_or(Fault::Member { name: "reason", expected })
+}
+
+/// Items in ascending order, each once: one way to write them. None unless all can be read and are.
+pub(super) fn ascending<T>(
+    items: &[Value],
+    below: impl Fn(&T, &T) -> bool,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Option<Vec<T>> {
+    let read: Option<Vec<T>> = items.iter().map(read).collect();
+    read.filter(|items| items.is_sorted_by(below))
 }
 
 /// Reads a member that may be absent.
@@ -326,24 +356,22 @@ pub fn parse_evidence_name(name: &str) -> Option<u64> {
 }
 
 fn payload(record_type: &str, created: Timestamp, tool: &str) -> Object {
-    let mut object = Object::new();
-    object.insert("created_ts", time_text(created));
-    object.insert("kind", CONTROL_KIND);
-    object.insert("schema_version", SCHEMA_VERSION);
-    object.insert("tool", tool);
-    object.insert("type", record_type);
-    object
+    object([
+        ("created_ts", time_text(created).into()),
+        ("kind", CONTROL_KIND.into()),
+        ("schema_version", SCHEMA_VERSION.into()),
+        ("tool", tool.into()),
+        ("type", record_type.into()),
+    ])
 }
 
 /// The payload of the genesis of a new ledger, in which `key` may sign.
 pub fn genesis_payload(created: Timestamp, tool: &str, key: PublicKey) -> Object {
-    let mut listed = Object::new();
-    listed.insert("algorithm", ALGORITHM);
-    listed.insert("public_key", key.to_hex());
-    let mut object = payload("genesis", created, tool);
-    object.insert("durability", Durability::Sync.to_string());
-    object.insert("keys", vec![Value::Object(listed)]);
-    object
+    let listed = object([("algorithm", ALGORITHM.into()), ("public_key", key.to_hex().into())]);
+    let mut payload = payload("genesis", created, tool);
+    payload.insert("durability", Durability::Sync.to_string());
+    payload.insert("keys", vec![Value::Object(listed)]);
+    payload
 }
 
 /// A genesis that continues an older ledger.

@@ -10,11 +10,11 @@
 
 use std::collections::BTreeMap;
 
-use super::control::{members, note, only, optional};
+use super::control::{self, ascending, members, note, number, only, optional, reason};
 use super::time::time;
 use super::vocabulary::{CorrectionReason, RestatementReason};
 use super::{Entry, Fault, check_payload, hex_member, text};
-use crate::canonical::{Number, Object, Value};
+use crate::canonical::{Object, Value};
 
 /// How many records a restatement may list; a range has no such limit.
 const MAX_LISTED: usize = 4096;
@@ -71,9 +71,7 @@ impl Correction {
             seq.filter(|seq| (1..entry.seq).contains(seq))
                 .ok_or(Fault::Member { name, expected: "the number of an earlier record" })
         };
-        let reason = text(object, "reason")
-            .and_then(CorrectionReason::from_word)
-            .ok_or(Fault::Member { name: "reason", expected: "a reason for a correction" })?;
+        let reason = reason(object, CorrectionReason::from_word, "a reason for a correction")?;
         let note = note(object, reason == CorrectionReason::Other)?;
         let restatement =
             object.contains("restatement").then(|| earlier("restatement")).transpose()?;
@@ -204,9 +202,7 @@ impl Restatement {
                 "totals",
             ],
         )?;
-        let reason = text(object, "reason")
-            .and_then(RestatementReason::from_word)
-            .ok_or(Fault::Member { name: "reason", expected: "a reason for a restatement" })?;
+        let reason = reason(object, RestatementReason::from_word, "a reason for a restatement")?;
         Ok(Self {
             scope: scope(object, entry.seq)?,
             reason,
@@ -236,18 +232,14 @@ impl Restatement {
         if !self.totals.is_empty() {
             let mut totals = Object::new();
             for (name, Totals { before, after }) in &self.totals {
-                let mut total = Object::new();
-                total.insert("after", after.clone());
-                total.insert("before", before.clone());
-                totals.insert(name.as_str(), total);
+                let total = [("after", after.clone()), ("before", before.clone())];
+                totals.insert(name.as_str(), control::object(total));
             }
             object.insert("totals", totals);
         }
         if let Some((from, to)) = &self.period {
-            let mut period = Object::new();
-            period.insert("from_ts", from.as_str());
-            period.insert("to_ts", to.as_str());
-            object.insert("period", period);
+            let period = [("from_ts", from.as_str().into()), ("to_ts", to.as_str().into())];
+            object.insert("period", control::object(period));
         }
         Ok(())
     }
@@ -255,11 +247,9 @@ impl Restatement {
 
 impl Change {
     fn to_value(&self) -> Value {
-        let mut object = Object::new();
-        object.insert("after", self.after.as_str());
-        object.insert("before", self.before.as_str());
-        object.insert("subject", self.subject.as_str());
-        object.into()
+        let members =
+            [("after", &self.after), ("before", &self.before), ("subject", &self.subject)];
+        control::object(members.map(|(name, text)| (name, text.as_str().into()))).into()
     }
 }
 
@@ -273,12 +263,7 @@ fn scope(object: &Object, seq: u64) -> Result<Scope, Fault> {
     match (of("first").transpose()?, of("last").transpose()?, object.get("records")) {
         (Some(first), Some(last), None) if first <= last => Ok(Scope::Range { first, last }),
         (None, None, Some(Value::Array(items))) if (1..=MAX_LISTED).contains(&items.len()) => {
-            let mut list: Vec<u64> = Vec::with_capacity(items.len());
-            for item in items {
-                let record = earlier(item).filter(|r| list.last().is_none_or(|last| last < r));
-                list.push(record.ok_or_else(|| wrong.clone())?);
-            }
-            Ok(Scope::List(list))
+            ascending(items, |a, b| a < b, earlier).map(Scope::List).ok_or(wrong)
         }
         _ => Err(wrong),
     }
@@ -345,10 +330,6 @@ fn period(value: &Value) -> Result<(String, String), Fault> {
         (time(from)? < time(to)?).then(|| (from.to_owned(), to.to_owned()))
     };
     read().ok_or(wrong)
-}
-
-fn number(name: &'static str, seq: u64) -> Result<Number, Fault> {
-    Number::try_from(seq).map_err(|_| Fault::Member { name, expected: "below 2^53" })
 }
 
 pub(super) fn insert_text(object: &mut Object, name: &str, text: Option<&str>) {

@@ -5,8 +5,9 @@
 
 use serde::Serialize;
 
+use super::control::{ascending, members, number};
 use super::{EntryHash, Fault, hex_member, text};
-use crate::canonical::{Number, Object, Value};
+use crate::canonical::{Object, Value};
 use crate::keys::PublicKey;
 use crate::verify::Status;
 
@@ -56,9 +57,6 @@ impl Imported {
 
     /// The value of the genesis's member `imported`.
     pub(super) fn to_value(&self) -> Result<Value, Fault> {
-        let number = |name, count| {
-            Number::try_from(count).map_err(|_| Fault::Member { name, expected: "below 2^53" })
-        };
         let mut object = Object::new();
         object.insert("format", self.format);
         object.insert("file_bytes", number("file_bytes", self.file_bytes)?);
@@ -84,9 +82,7 @@ impl Imported {
                 name: "imported",
                 expected: "about a file of carbon-ops-0.1",
             })?;
-        if let Some((name, _)) = object.iter().find(|(name, _)| !MEMBERS.contains(name)) {
-            return Err(Fault::UnknownMember(name.to_owned()));
-        }
+        members(object, &MEMBERS)?;
         let number = |name| {
             let count = object.get(name).and_then(Value::as_u64);
             count.ok_or(Fault::Member { name, expected: "a non-negative integer" })
@@ -114,14 +110,12 @@ impl Imported {
 /// Sorted and distinct, so that there is one way to write them.
 fn keys(value: Option<&Value>) -> Result<Vec<String>, Fault> {
     let wrong = Fault::Member { name: "keys", expected: "up to 64 keys in ascending order" };
-    let items = value.and_then(Value::as_array).ok_or_else(|| wrong.clone())?;
-    let mut keys: Vec<String> = Vec::with_capacity(items.len().min(MAX_KEYS));
-    for item in items {
+    let items = value.and_then(Value::as_array).filter(|items| items.len() <= MAX_KEYS);
+    let key = |item: &Value| {
         let key = item.as_str().filter(|key| PublicKey::from_hex(key).is_ok());
-        let key = key.filter(|key| keys.last().is_none_or(|last| last.as_str() < *key));
-        keys.push(key.filter(|_| keys.len() < MAX_KEYS).ok_or_else(|| wrong.clone())?.to_owned());
-    }
-    Ok(keys)
+        key.map(str::to_owned)
+    };
+    items.and_then(|items| ascending(items, |a, b| a < b, key)).ok_or(wrong)
 }
 
 fn word(verdict: Status) -> &'static str {

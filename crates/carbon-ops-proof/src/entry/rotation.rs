@@ -4,7 +4,7 @@
 //! own at this very place of this ledger: nobody can put a stranger's key on the list. Left out: the
 //! list itself, and what a change does to it, which is `roster.rs`.
 
-use super::control::{members, only};
+use super::control::{self, ascending, members, only, optional, reason};
 use super::vocabulary::RotationReason;
 use super::{ALGORITHM, Entry, Fault, Head, LedgerId, text};
 use crate::canonical::{Number, Object, Value};
@@ -76,26 +76,23 @@ impl KeyRotation {
     pub(super) fn read(entry: &Entry) -> Result<Self, Fault> {
         let object = &entry.object;
         only(object, &["added", "prev_hash", "reason", "retired"])?;
-        let added = keys(object.get("added"), added)?;
-        let retired = keys(object.get("retired"), |item| retired(item, entry.seq))?;
+        let below = |a: &AddedKey, b: &AddedKey| a.public_key < b.public_key;
+        let added = keys(object.get("added"), below, added)?;
+        let below = |a: &RetiredKey, b: &RetiredKey| a.public_key < b.public_key;
+        let retired = keys(object.get("retired"), below, |key| retired(key, entry.seq))?;
         if added.is_empty() && retired.is_empty() {
             return Err(Fault::Rotation("it changes nothing"));
         }
-        let reason =
-            match object.get("reason") {
-                None => None,
-                Some(reason) => Some(reason.as_str().and_then(RotationReason::from_word).ok_or(
-                    Fault::Member { name: "reason", expected: "a reason for changing keys" },
-                )?),
-            };
-        let suspect = retired.iter().any(|(_, key)| key.compromised_since.is_some());
+        let why =
+            |_: &Value| reason(object, RotationReason::from_word, "a reason for changing keys");
+        let reason = optional(object.get("reason"), why)?;
+        let suspect = retired.iter().any(|key| key.compromised_since.is_some());
         if suspect && reason != Some(RotationReason::KeyCompromise) {
             return Err(Fault::Member {
                 name: "reason",
                 expected: "\"key_compromise\" where a key is compromised_since",
             });
         }
-        let (added, retired) = (values(added), values(retired));
         Ok(Self { added, retired, reason })
     }
 
@@ -129,18 +126,16 @@ impl KeyRotation {
 
 impl AddedKey {
     fn to_value(self) -> Value {
-        let mut object = Object::new();
-        object.insert("algorithm", ALGORITHM);
-        object.insert("proof", base16ct::lower::encode_string(&self.proof));
-        object.insert("public_key", self.public_key.to_hex());
-        object.into()
+        let proof = base16ct::lower::encode_string(&self.proof);
+        let key = self.public_key.to_hex();
+        let algorithm = ("algorithm", ALGORITHM.into());
+        control::object([algorithm, ("proof", proof.into()), ("public_key", key.into())]).into()
     }
 }
 
 impl RetiredKey {
     fn to_value(self) -> Value {
-        let mut object = Object::new();
-        object.insert("public_key", self.public_key.to_hex());
+        let mut object = control::object([("public_key", self.public_key.to_hex().into())]);
         // Below the number of a line, which fits.
         if let Some(since) = self.compromised_since.and_then(|seq| Number::try_from(seq).ok()) {
             object.insert("compromised_since", since);
@@ -149,40 +144,30 @@ impl RetiredKey {
     }
 }
 
-/// A list of keys in ascending order, each once: one way to write them.
+/// A list of keys in ascending order.
 fn keys<K>(
     list: Option<&Value>,
-    read: impl Fn(&Object) -> Option<(PublicKey, K)>,
-) -> Result<Vec<(PublicKey, K)>, Fault> {
-    let wrong = Fault::Rotation("its keys are not lists of up to 64 keys in ascending order");
+    below: impl Fn(&K, &K) -> bool,
+    read: impl Fn(&Object) -> Option<K>,
+) -> Result<Vec<K>, Fault> {
     let items = list.and_then(Value::as_array).filter(|items| items.len() <= MAX_CHANGES);
-    let mut keys: Vec<(PublicKey, K)> = Vec::new();
-    for item in items.ok_or_else(|| wrong.clone())? {
-        let key = item.as_object().and_then(&read);
-        let key = key.filter(|key| keys.last().is_none_or(|last| last.0 < key.0));
-        keys.push(key.ok_or_else(|| wrong.clone())?);
-    }
-    Ok(keys)
+    let keys = items.and_then(|items| ascending(items, below, |item| read(item.as_object()?)));
+    keys.ok_or(Fault::Rotation("its keys are not lists of up to 64 keys in ascending order"))
 }
 
-fn values<K>(keys: Vec<(PublicKey, K)>) -> Vec<K> {
-    keys.into_iter().map(|(_, key)| key).collect()
-}
-
-fn added(item: &Object) -> Option<(PublicKey, AddedKey)> {
+fn added(item: &Object) -> Option<AddedKey> {
     members(item, &["algorithm", "proof", "public_key"]).ok()?;
     let public_key = PublicKey::from_hex(text(item, "public_key")?).ok()?;
     let proof = hex::decode(text(item, "proof")?)?;
-    (text(item, "algorithm") == Some(ALGORITHM))
-        .then_some((public_key, AddedKey { public_key, proof }))
+    (text(item, "algorithm") == Some(ALGORITHM)).then_some(AddedKey { public_key, proof })
 }
 
-fn retired(item: &Object, seq: u64) -> Option<(PublicKey, RetiredKey)> {
+fn retired(item: &Object, seq: u64) -> Option<RetiredKey> {
     members(item, &["compromised_since", "public_key"]).ok()?;
     let public_key = PublicKey::from_hex(text(item, "public_key")?).ok()?;
     let compromised_since = match item.get("compromised_since") {
         None => None,
         Some(since) => Some(since.as_u64().filter(|since| *since < seq)?),
     };
-    Some((public_key, RetiredKey { public_key, compromised_since }))
+    Some(RetiredKey { public_key, compromised_since })
 }

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use super::control::{note, only, optional};
+use super::control::{note, number, only, optional, reason};
 use super::correction::insert_text;
 use super::time::{later, time, time_text};
 use super::vocabulary::GapReason;
@@ -67,9 +67,7 @@ impl Gap {
             });
         }
         let own = |name| text(object, name).unwrap_or_default().to_owned();
-        let reason = text(object, "reason")
-            .and_then(GapReason::from_word)
-            .ok_or(Fault::Member { name: "reason", expected: "a reason for a gap" })?;
+        let reason = reason(object, GapReason::from_word, "a reason for a gap")?;
         Ok(Self {
             reason,
             note: note(object, reason == GapReason::Other)?,
@@ -101,8 +99,7 @@ impl Gap {
             object.insert("domains", names);
         }
         if let Some(bound) = self.bound_uj {
-            let wrong = |_| Fault::Member { name: "bound_uj", expected: "below 2^53" };
-            object.insert("bound_uj", Number::try_from(bound).map_err(wrong)?);
+            object.insert("bound_uj", number("bound_uj", bound)?);
         }
         Ok(())
     }
@@ -173,13 +170,8 @@ fn name(member: &'static str, value: &Value) -> Result<String, Fault> {
 fn domains(value: &Value) -> Result<Vec<String>, Fault> {
     let wrong = Fault::Member { name: "domains", expected: "1 to 256 names in ascending order" };
     let items = value.as_array().filter(|items| (1..=MAX_DOMAINS).contains(&items.len()));
-    let mut names: Vec<String> = Vec::new();
-    for item in items.ok_or_else(|| wrong.clone())? {
-        let name = name("domains", item)?;
-        if names.last().is_some_and(|last| *last >= name) {
-            return Err(wrong);
-        }
-        names.push(name);
-    }
-    Ok(names)
+    let names: Result<Vec<String>, Fault> =
+        items.ok_or_else(|| wrong.clone())?.iter().map(|item| name("domains", item)).collect();
+    let names = names?;
+    if names.is_sorted_by(|a, b| a < b) { Ok(names) } else { Err(wrong) }
 }
