@@ -1,6 +1,6 @@
 //! Lines of bounded length from a reader: memory stays bounded however long a line is.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read as _};
 
 use crate::entry::MAX_LINE_BYTES;
 
@@ -29,27 +29,57 @@ pub fn next_line_within(
     limit: usize,
 ) -> io::Result<bool> {
     line.bytes.clear();
-    (line.len, line.terminated, line.last) = (0, false, false);
-    loop {
-        let buffer = match reader.fill_buf() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if buffer.is_empty() {
-            line.last = true;
-            return Ok(line.len > 0 || line.terminated);
-        }
-        if line.terminated {
-            // Only looked ahead: the next line begins here.
-            return Ok(true);
-        }
-        let newline = buffer.iter().position(|b| *b == b'\n');
-        let content = buffer.get(..newline.unwrap_or(buffer.len())).unwrap_or_default();
-        let room = (limit + 1).saturating_sub(line.bytes.len());
-        line.bytes.extend(content.iter().take(room));
-        line.len += content.len() as u64;
-        line.terminated = newline.is_some();
-        let used = content.len() + usize::from(line.terminated);
+    let there = !at_end(reader)?;
+    (line.len, line.terminated) =
+        if there { append_line(reader, &mut line.bytes, limit)? } else { (0, false) };
+    line.last = !line.terminated || at_end(reader)?;
+    Ok(there)
+}
+
+/// Appends the next line to `bytes`, without its newline, and of one that has more than `limit` bytes one
+/// byte more than that: how long it really is, and whether a newline ended it.
+pub(crate) fn append_line(
+    reader: &mut impl BufRead,
+    bytes: &mut Vec<u8>,
+    limit: usize,
+) -> io::Result<(u64, bool)> {
+    let start = bytes.len();
+    let read = reader.by_ref().take(limit as u64 + 2).read_until(b'\n', bytes)?;
+    if bytes.len() > start && bytes.ends_with(b"\n") {
+        bytes.pop();
+        return Ok((read as u64 - 1, true));
+    }
+    if read <= limit + 1 {
+        return Ok((read as u64, false));
+    }
+    bytes.truncate(start + limit + 1);
+    let (more, terminated) = skip(reader)?;
+    Ok((read as u64 + more, terminated))
+}
+
+/// Passes over the rest of a line: how long it is, and whether a newline ended it.
+fn skip(reader: &mut impl BufRead) -> io::Result<(u64, bool)> {
+    let mut len = 0;
+    while !at_end(reader)? {
+        let buffer = reader.fill_buf()?;
+        let newline = buffer.iter().position(|byte| *byte == b'\n');
+        let content = newline.unwrap_or(buffer.len());
+        let used = content + usize::from(newline.is_some());
+        len += content as u64;
         reader.consume(used);
+        if newline.is_some() {
+            return Ok((len, true));
+        }
+    }
+    Ok((len, false))
+}
+
+/// Whether nothing is left to read.
+pub(crate) fn at_end(reader: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        match reader.fill_buf() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return Ok(other?.is_empty()),
+        }
     }
 }

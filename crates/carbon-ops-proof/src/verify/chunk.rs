@@ -1,10 +1,11 @@
 //! Cutting a stream into pieces of whole lines, so that several threads can look at lines. Memory
 //! stays bounded however long a line is. Left out: what a line says.
 
-use std::io::{self, BufRead, Read as _};
+use std::io::{self, BufRead};
 
 use super::line::StoredLine;
 use crate::entry::MAX_LINE_BYTES;
+use crate::lines::{append_line, at_end};
 
 /// A piece is at least so long, but at the end: some milliseconds of work.
 const CHUNK_BYTES: usize = 1 << 17;
@@ -66,67 +67,18 @@ impl<R: BufRead> Chunks<R> {
         chunk.spans.clear();
         chunk.first = self.lines + 1;
         while !self.done && chunk.bytes.len() < CHUNK_BYTES {
-            if self.at_end()? {
+            if at_end(&mut self.reader)? {
                 // Only a stream without any byte is noticed here.
                 self.done = true;
                 break;
             }
-            let mut span = self.line(&mut chunk.bytes)?;
-            self.done = !span.terminated || self.at_end()?;
-            span.last = self.done;
+            let (len, terminated) =
+                append_line(&mut self.reader, &mut chunk.bytes, MAX_LINE_BYTES)?;
+            self.done = !terminated || at_end(&mut self.reader)?;
             self.lines += 1;
-            chunk.spans.push(span);
+            let (end, last) = (chunk.bytes.len(), self.done);
+            chunk.spans.push(Span { end, len, terminated, last });
         }
         Ok(())
-    }
-
-    /// Reads one line, of which at least a byte is there.
-    fn line(&mut self, bytes: &mut Vec<u8>) -> io::Result<Span> {
-        const MOST: usize = MAX_LINE_BYTES + 1;
-        let start = bytes.len();
-        let read = self.reader.by_ref().take(MOST as u64 + 1).read_until(b'\n', bytes)?;
-        let mut len = read as u64;
-        let mut terminated = bytes.len() > start && bytes.ends_with(b"\n");
-        if terminated {
-            bytes.pop();
-            len -= 1;
-        } else if read > MOST {
-            bytes.truncate(start + MOST);
-            let (more, ended) = self.skip()?;
-            len += more;
-            terminated = ended;
-        }
-        Ok(Span { end: bytes.len(), len, terminated, last: false })
-    }
-
-    /// Passes over the rest of a line: how long it is, and whether a newline ended it.
-    fn skip(&mut self) -> io::Result<(u64, bool)> {
-        let mut len = 0;
-        loop {
-            let buffer = match self.reader.fill_buf() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            if buffer.is_empty() {
-                return Ok((len, false));
-            }
-            let newline = buffer.iter().position(|byte| *byte == b'\n');
-            let content = newline.unwrap_or(buffer.len());
-            let used = content + usize::from(newline.is_some());
-            len += content as u64;
-            self.reader.consume(used);
-            if newline.is_some() {
-                return Ok((len, true));
-            }
-        }
-    }
-
-    fn at_end(&mut self) -> io::Result<bool> {
-        loop {
-            match self.reader.fill_buf() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => return Ok(other?.is_empty()),
-            }
-        }
     }
 }
