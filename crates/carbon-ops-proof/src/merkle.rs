@@ -7,6 +7,8 @@
 use std::fmt;
 
 use base64ct::{Base64, Encoding};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 #[cfg(test)]
@@ -46,6 +48,19 @@ impl TreeHash {
 impl fmt::Display for TreeHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&Base64::encode_string(&self.0))
+    }
+}
+
+impl Serialize for TreeHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TreeHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let hash = Self::from_base64(&String::deserialize(deserializer)?);
+        hash.ok_or_else(|| D::Error::custom("not a hash in base64"))
     }
 }
 

@@ -9,7 +9,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use crate::canonical::{Number, Object, Value, object_to_canonical};
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{Value, to_canonical};
 use crate::merkle::TreeHash;
 
 mod build;
@@ -17,14 +19,10 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use build::key_changes;
 pub use build::{Contents, LineSource, PackError, Packed, write_pack_from};
+pub(crate) use build::{key_changes, proven_line};
 pub use check::{PackFault, PackReport, PackStatus, verify_pack};
 
-/// The name and version of the format, in the head of each pack.
-const PACK_FORMAT: &str = "audit-pack-v1";
-/// The format of the lines in it.
-const LEDGER_FORMAT: &str = "ledger-v1";
 /// The longest line of the pack's own: a checkpoint of 1 MiB, in which JSON may double bytes, and more
 /// than the longest policy and path.
 const MAX_FRAME_BYTES: usize = 4 << 20;
@@ -122,10 +120,13 @@ impl fmt::Display for Selection {
 }
 
 /// A line of the pack's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "pack", rename_all = "snake_case")]
 pub(crate) enum Frame {
-    /// The first line.
+    /// The first line, with the name and version of the format.
+    #[serde(rename = "audit-pack-v1")]
     Head {
+        ledger_format: LedgerFormat,
         ledger_id: String,
         /// How many lines the checkpoint covers, and how many entries follow.
         size: u64,
@@ -139,7 +140,11 @@ pub(crate) enum Frame {
     /// The checkpoint that all entries are held against.
     Checkpoint { note: String },
     /// A checkpoint that the first one extends, and the proof of that.
-    Earlier { note: String, proof: Vec<TreeHash> },
+    Earlier {
+        note: String,
+        #[serde(rename = "consistency")]
+        proof: Vec<TreeHash>,
+    },
     /// What the pack's author found enough witnesses.
     Policy { text: String },
     /// Before an entry's line, unless the pack has the whole ledger: its path to the root.
@@ -148,83 +153,26 @@ pub(crate) enum Frame {
     End { sha256: String },
 }
 
+/// The format of the lines in a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum LedgerFormat {
+    #[serde(rename = "ledger-v1")]
+    V1,
+}
+
 impl Frame {
     /// The line, with its newline.
     pub(crate) fn line(&self) -> Vec<u8> {
-        let hashes = |hashes: &[TreeHash]| {
-            Value::Array(hashes.iter().map(|hash| Value::from(hash.to_string())).collect())
-        };
+        let value = serde_json::to_value(self).ok().and_then(|json| Value::try_from(json).ok());
         // Beyond 2^53 there is no ledger; what is written then is not read again.
-        let number = |number: &u64| Number::try_from(*number).map_or(Value::Null, Value::Number);
-        let mut object = Object::new();
-        let mut set = |name: &str, value: Value| {
-            object.insert(name, value);
-        };
-        match self {
-            Self::Head { ledger_id, size, entries, whole, earlier, policy } => {
-                set("pack", PACK_FORMAT.into());
-                set("ledger_format", LEDGER_FORMAT.into());
-                set("ledger_id", ledger_id.as_str().into());
-                set("size", number(size));
-                set("entries", number(entries));
-                set("whole", (*whole).into());
-                set("earlier", (*earlier).into());
-                set("policy", (*policy).into());
-            }
-            Self::Checkpoint { note } => {
-                set("pack", "checkpoint".into());
-                set("note", note.as_str().into());
-            }
-            Self::Earlier { note, proof } => {
-                set("pack", "earlier".into());
-                set("note", note.as_str().into());
-                set("consistency", hashes(proof));
-            }
-            Self::Policy { text } => {
-                set("pack", "policy".into());
-                set("text", text.as_str().into());
-            }
-            Self::Entry { seq, path } => {
-                set("pack", "entry".into());
-                set("seq", number(seq));
-                set("path", hashes(path));
-            }
-            Self::End { sha256 } => {
-                set("pack", "end".into());
-                set("sha256", sha256.as_str().into());
-            }
-        }
-        let mut line = object_to_canonical(&object);
+        let mut line = to_canonical(&value.unwrap_or(Value::Null));
         line.push(b'\n');
         line
     }
 
     /// Reads a line without its newline; what is accepted is written as the same bytes.
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
-        let Ok(Value::Object(object)) = crate::canonical::parse(line) else { return None };
-        let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
-        let number = |name: &str| object.get(name).and_then(Value::as_u64);
-        let flag = |name: &str| object.get(name).and_then(Value::as_bool);
-        let hashes = |name: &str| -> Option<Vec<TreeHash>> {
-            let array = object.get(name).and_then(Value::as_array)?;
-            array.iter().map(|hash| TreeHash::from_base64(hash.as_str()?)).collect()
-        };
-        let frame = match text("pack")?.as_str() {
-            PACK_FORMAT => Self::Head {
-                ledger_id: text("ledger_id")?,
-                size: number("size")?,
-                entries: number("entries")?,
-                whole: flag("whole")?,
-                earlier: flag("earlier")?,
-                policy: flag("policy")?,
-            },
-            "checkpoint" => Self::Checkpoint { note: text("note")? },
-            "earlier" => Self::Earlier { note: text("note")?, proof: hashes("consistency")? },
-            "policy" => Self::Policy { text: text("text")? },
-            "entry" => Self::Entry { seq: number("seq")?, path: hashes("path")? },
-            "end" => Self::End { sha256: text("sha256")? },
-            _ => return None,
-        };
+        let frame: Self = serde_json::from_slice(line).ok()?;
         // One spelling for all: no other members, no leading zeroes.
         let spelt = frame.line();
         (spelt.strip_suffix(b"\n") == Some(line)).then_some(frame)

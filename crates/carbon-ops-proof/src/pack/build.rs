@@ -6,12 +6,11 @@ use std::ops::ControlFlow;
 
 use sha2::{Digest, Sha256};
 
-use super::{Frame, Selection};
-use crate::canonical::Value;
+use super::{Frame, LedgerFormat, Selection};
 use crate::checkpoint::Checkpoint;
-use crate::entry::Entry;
+use crate::entry::{Control, Entry};
 use crate::merkle::{
-    Frontier, ProofError, consistency_proof, inclusion_proof, leaf_hash, root_at,
+    Frontier, ProofError, TreeHash, consistency_proof, inclusion_proof, leaf_hash, root_at,
     verify_consistency, verify_inclusion,
 };
 use crate::note::{Note, NoteError};
@@ -143,6 +142,7 @@ pub fn write_pack_from(
     let mut out = Out { to, hash: Sha256::new(), bytes: 0 };
     let ledger_id = checkpoint.ledger_id.to_string();
     let head = Frame::Head {
+        ledger_format: LedgerFormat::V1,
         ledger_id,
         size,
         entries,
@@ -211,11 +211,24 @@ pub(crate) fn key_changes(source: &mut impl LineSource, size: u64) -> io::Result
 fn changes_keys(line: &[u8]) -> bool {
     // Most lines have no such word, and need not be parsed.
     let word = str::from_utf8(line).is_ok_and(|line| line.contains("\"key_rotation\""));
-    let is = |entry: &Entry, member, value| {
-        entry.object().get(member).and_then(Value::as_str) == Some(value)
-    };
-    word && Entry::parse(line)
-        .is_ok_and(|e| is(&e, "kind", "ledger") && is(&e, "type", "key_rotation"))
+    let is_rotation = |entry: Entry| matches!(entry.control(), Ok(Some(Control::KeyRotation(_))));
+    word && Entry::parse(line).is_ok_and(is_rotation)
+}
+
+/// A line and its path in the tree, which lead to the root that was signed.
+pub(crate) fn proven_line(
+    source: &mut impl LineSource,
+    tree: &mut TileTree<impl TileSource>,
+    checkpoint: &Checkpoint,
+    seq: u64,
+) -> Result<(Vec<u8>, Vec<TreeHash>), PackError> {
+    let Checkpoint { size, root, .. } = *checkpoint;
+    let beyond = PackError::Beyond { seq, size };
+    let Some(path) = inclusion_proof(seq, size, tree)? else { return Err(beyond) };
+    let Some(line) = source.line(seq)? else { return Err(beyond) };
+    verify_inclusion(leaf_hash(&line), seq, size, root, &path)
+        .map_err(|source| PackError::Contradiction { seq, source })?;
+    Ok((line, path))
 }
 
 fn all(
@@ -244,13 +257,8 @@ fn some(
     checkpoint: &Checkpoint,
     tree: &mut TileTree<impl TileSource>,
 ) -> Result<(), PackError> {
-    let Checkpoint { size, root, .. } = *checkpoint;
     for &seq in chosen {
-        let beyond = PackError::Beyond { seq, size };
-        let Some(path) = inclusion_proof(seq, size, tree)? else { return Err(beyond) };
-        let Some(line) = source.line(seq)? else { return Err(beyond) };
-        verify_inclusion(leaf_hash(&line), seq, size, root, &path)
-            .map_err(|source| PackError::Contradiction { seq, source })?;
+        let (line, path) = proven_line(source, tree, checkpoint, seq)?;
         out.put(&Frame::Entry { seq, path }.line())?;
         out.put(&line)?;
         out.put(b"\n")?;

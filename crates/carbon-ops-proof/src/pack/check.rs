@@ -17,7 +17,7 @@ use crate::roster::Roster;
 use crate::verify::{Anchor, AnchorKind, Report, Status, verify_against};
 
 /// The verdict on a pack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PackStatus {
@@ -25,7 +25,8 @@ pub enum PackStatus {
     Valid,
     /// Everything fits, but the key behind the ledger is not trusted.
     Untrusted,
-    /// Something in it does not hold.
+    /// Something in it does not hold: so unless it was shown to.
+    #[default]
     Tampered,
 }
 
@@ -40,7 +41,7 @@ pub struct PackFault {
 }
 
 /// What a pack has shown.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PackReport {
     /// Version of this report's form.
@@ -103,24 +104,7 @@ pub fn verify_pack(
     let mut checker = Checker {
         pack: Pack { reader, hash: Sha256::new(), line: Line::default(), number: 0 },
         trust,
-        report: PackReport {
-            schema_version: 1,
-            status: PackStatus::Tampered,
-            fault: None,
-            ledger_id: None,
-            size: None,
-            root: None,
-            whole: false,
-            entries: 0,
-            genesis_key: None,
-            genesis_public_key: None,
-            signed_by: None,
-            earlier_size: None,
-            claimed_policy: None,
-            ledger: None,
-            checkpoint: None,
-            earlier: None,
-        },
+        report: PackReport { schema_version: 1, ..PackReport::default() },
     };
     match checker.run(check) {
         Ok(status) => checker.report.status = status,
@@ -235,7 +219,8 @@ impl<R: BufRead> Checker<'_, R> {
 
     /// Everything before the lines of the ledger.
     fn claims(&mut self) -> Result<Claims, Stop> {
-        let Frame::Head { ledger_id, size, entries, whole, earlier, policy } = self.pack.frame()?
+        let Frame::Head { ledger_id, size, entries, whole, earlier, policy, .. } =
+            self.pack.frame()?
         else {
             return fault("not the head of an audit pack");
         };

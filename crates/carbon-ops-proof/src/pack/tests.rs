@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::canonical::Object;
 use crate::entry::LedgerId;
 use crate::keys::{SecretKey, Trust};
 use crate::merkle::leaf_hash;
@@ -347,7 +348,15 @@ fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         (flags, 0..3_u64, 0..3_u64).prop_map(|((whole, earlier, policy), size, entries)| {
             let ledger_id = "01".repeat(16);
-            Frame::Head { ledger_id, size, entries, whole, earlier, policy }
+            Frame::Head {
+                ledger_format: LedgerFormat::V1,
+                ledger_id,
+                size,
+                entries,
+                whole,
+                earlier,
+                policy,
+            }
         }),
         Just(Frame::Checkpoint { note: note.to_owned() }),
         Just(Frame::Earlier { note: note.to_owned(), proof: vec![TreeHash([1; 32])] }),

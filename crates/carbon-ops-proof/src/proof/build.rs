@@ -5,9 +5,8 @@ use super::Proof;
 use super::chain::Link;
 use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
-use crate::merkle::{inclusion_proof, leaf_hash, verify_inclusion};
 use crate::note::Note;
-use crate::pack::{LineSource, PackError, key_changes};
+use crate::pack::{LineSource, PackError, key_changes, proven_line};
 use crate::tile::{TileSource, TileTree};
 
 impl Proof {
@@ -28,7 +27,10 @@ impl Proof {
         let of_note = |source| PackError::Checkpoint { which: "latest", source };
         let head = Checkpoint::of_note(checkpoint).map_err(of_note)?;
         let mut tree = TileTree::new(tiles, head.size);
-        let mut link = |lines: &mut _, seq| link(lines, &mut tree, &head, seq);
+        let mut link = |lines: &mut _, seq| {
+            let (line, path) = proven_line(lines, &mut tree, &head, seq)?;
+            Ok::<_, PackError>(Link { seq, path, line })
+        };
         let Link { line: mut extra, path, .. } = link(lines, seq)?;
         let genesis = link(lines, 0)?;
         let by_genesis_key = Entry::parse(&genesis.line).is_ok_and(|genesis| {
@@ -44,19 +46,4 @@ impl Proof {
         }
         Ok(Self { extra: Some(extra), index: seq, path, checkpoint: checkpoint.clone() })
     }
-}
-
-fn link(
-    lines: &mut impl LineSource,
-    tree: &mut TileTree<impl TileSource>,
-    head: &Checkpoint,
-    seq: u64,
-) -> Result<Link, PackError> {
-    let Checkpoint { size, root, .. } = *head;
-    let beyond = PackError::Beyond { seq, size };
-    let Some(path) = inclusion_proof(seq, size, tree)? else { return Err(beyond) };
-    let Some(line) = lines.line(seq)? else { return Err(beyond) };
-    verify_inclusion(leaf_hash(&line), seq, size, root, &path)
-        .map_err(|source| PackError::Contradiction { seq, source })?;
-    Ok(Link { seq, path, line })
 }
