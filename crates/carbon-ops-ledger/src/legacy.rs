@@ -25,7 +25,7 @@
 
 use carbon_ops_proof::canonical::{ParseError, Reason};
 use carbon_ops_proof::entry::EntryHash;
-use carbon_ops_proof::keys::{PublicKey, Signer};
+use carbon_ops_proof::keys::{PublicKey, Signer, sign_verifiably};
 
 use crate::error::{Error, Result};
 
@@ -123,12 +123,8 @@ impl Record {
         }
         let message = dumps(&members, &[], Form::Signed);
         let hash = hash(&members);
-        let signature = signer.sign(&message)?;
+        let signature = sign_verifiably(signer, &message)?;
         let key = signer.public_key();
-        if !key.verifies(&message, &signature) {
-            let reason = "its signature does not verify with its public key".to_owned();
-            return Err(carbon_ops_proof::Error::Signer { reason }.into());
-        }
         let own = [base16ct::lower::encode_string(&signature), key.to_hex(), ALGORITHM.to_owned()];
         for (name, text) in SIGNATURE_MEMBERS.into_iter().zip(own) {
             members.push((name.to_owned(), Value::String(text)));

@@ -5,7 +5,7 @@
 //! specification is a release candidate, and signatures of subtrees.
 
 use crate::error::{Error, Result};
-use crate::keys::Signer;
+use crate::keys::{Signer, sign_verifiably};
 use crate::note::{KeyKind, Note, NoteError, NoteSignature, VerifierKey};
 
 /// The latest time that a cosignature may carry (C2SP tlog-cosignature, "Format").
@@ -40,17 +40,12 @@ pub fn cosign(
     timestamp: u64,
 ) -> Result<NoteSignature> {
     let refuse = |reason: &str| Error::Signer { reason: reason.to_owned() };
-    let public = signer.public_key();
-    let key = VerifierKey::new(name, KeyKind::Cosignature, public)
+    let key = VerifierKey::new(name, KeyKind::Cosignature, signer.public_key())
         .ok_or_else(|| refuse("its name is empty, or has white space or a plus sign"))?;
     if timestamp > MAX_TIMESTAMP {
         return Err(refuse("the time is beyond 2^63 - 1 seconds"));
     }
-    let message = message(note.text(), timestamp);
-    let signature = signer.sign(message.as_bytes())?;
-    if !public.verifies(message.as_bytes(), &signature) {
-        return Err(refuse("its signature does not verify with its public key"));
-    }
+    let signature = sign_verifiably(signer, message(note.text(), timestamp).as_bytes())?;
     let signature = [&timestamp.to_be_bytes()[..], &signature].concat();
     Ok(NoteSignature { name: name.to_owned(), key_id: key.key_id(), signature })
 }

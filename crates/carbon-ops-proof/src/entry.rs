@@ -15,7 +15,7 @@ use crate::canonical::{
 };
 use crate::error::{Error, Result};
 use crate::hex;
-use crate::keys::{PublicKey, Signer};
+use crate::keys::{PublicKey, Signer, sign_verifiably};
 
 mod control;
 mod correction;
@@ -502,15 +502,12 @@ pub fn sign(
     if let Some(head) = head {
         payload.insert("prev_hash", head.hash.to_string());
     }
-    let signature = signer.sign(&object_to_canonical(&payload))?;
+    let signature = sign_verifiably(signer, &object_to_canonical(&payload))?;
     payload.insert("signature", base16ct::lower::encode_string(&signature));
     payload.insert("signature_algorithm", ALGORITHM);
     payload.insert("signing_key", signer.public_key().to_hex());
     let line = object_to_canonical(&payload);
     // Checked on write as on every read: what we would not accept must not get into the file.
     let entry = Entry::parse(&line).map_err(Error::InvalidEntry)?;
-    entry.verify_signature().map_err(|_| Error::Signer {
-        reason: "its signature does not verify with its public key".to_owned(),
-    })?;
     Ok((entry, line))
 }

@@ -187,6 +187,19 @@ pub trait Signer: Send + Sync {
     }
 }
 
+/// A signature that verifies: a signer that signs badly has not signed.
+///
+/// # Errors
+///
+/// [`Error::Signer`].
+pub fn sign_verifiably(signer: &dyn Signer, message: &[u8]) -> Result<[u8; 64]> {
+    let signature = signer.sign(message)?;
+    if signer.public_key().verifies(message, &signature) {
+        return Ok(signature);
+    }
+    Err(Error::Signer { reason: "its signature does not verify with its public key".to_owned() })
+}
+
 /// A key that signs. Its memory is wiped on drop, and nothing prints it but [`SecretKey::to_pem`].
 #[derive(Clone)]
 pub struct SecretKey(ed25519_dalek::SigningKey);

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 use crate::hex;
-use crate::keys::{PublicKey, Signer};
+use crate::keys::{PublicKey, Signer, sign_verifiably};
 
 #[cfg(test)]
 mod tests;
@@ -204,11 +204,7 @@ impl Note {
     /// When the signer does not sign, or its signature is wrong.
     pub fn sign(text: String, name: &str, signer: &dyn Signer) -> Result<Self> {
         let key = signer.public_key();
-        let signature = signer.sign(text.as_bytes())?;
-        if !key.verifies(text.as_bytes(), &signature) {
-            let reason = "its signature does not verify with its public key".to_owned();
-            return Err(crate::Error::Signer { reason });
-        }
+        let signature = sign_verifiably(signer, text.as_bytes())?;
         let (name, key_id) = (name.to_owned(), key_id(name, KeyKind::Ed25519, key));
         let signature = signature.to_vec();
         Ok(Self { text, signatures: vec![NoteSignature { name, key_id, signature }] })
