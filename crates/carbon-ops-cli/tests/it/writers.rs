@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::home::Home;
-use crate::writer::{KEY_SEED, NOW, Random, World, check, create, opened, payload, start};
+use crate::writer::{KEY_SEED, NOW, Random, Told, World, check, create, opened, payload, start};
 
 const WRITERS: u32 = 32;
 const LASTS: Duration = Duration::from_secs(20);
@@ -157,6 +157,12 @@ fn hear(output: ChildStdout, writer: u32, world: &World) {
     }
 }
 
+/// How many records were acknowledged, to single writers or to pipelines.
+fn acknowledged(told: &Told, pipelines: &BTreeSet<u32>, pipelined: bool) -> u32 {
+    let these = told.acknowledged.iter().filter(|(of, _)| pipelines.contains(of) == pipelined);
+    these.map(|(_, count)| count).sum()
+}
+
 /// How many ends of crashed writers were set aside.
 fn torn_ends(dir: &Path) -> usize {
     let files = std::fs::read_dir(dir).unwrap().flatten();
@@ -223,11 +229,7 @@ fn writers_and_pipelines_that_are_killed_and_stopped_at_random_lose_nothing() {
     let told = world.lock().unwrap();
     let lines = check(&dir, &told);
     assert_eq!(told.stopped, [""; 0], "no writer met an error");
-    let acknowledged = |pipelined: bool| -> u32 {
-        let these = told.acknowledged.iter().filter(|(of, _)| pipelines.contains(of) == pipelined);
-        these.map(|(_, count)| count).sum()
-    };
-    let acknowledged = [acknowledged(false), acknowledged(true)];
+    let acknowledged = [false, true].map(|pipelined| acknowledged(&told, &pipelines, pipelined));
     let torn = torn_ends(&dir);
     say(&format!(
         "{begun} writers, {kills:?} kills of single writers and of pipelines, {stops} stops, \
