@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use carbon_ops_proof::checkpoint::Checkpoint;
 use carbon_ops_proof::merkle::{inclusion_proof, leaf_hash, verify_inclusion};
 use carbon_ops_proof::note::Note;
+use carbon_ops_proof::pack::LineSource as _;
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use nix::time::{ClockId, clock_gettime};
 

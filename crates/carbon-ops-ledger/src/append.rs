@@ -427,7 +427,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
         let evidence = evidence_name(head.seq + 1, &Sha256::digest(removed).into());
         // Crash here: the torn end is untouched.
         self.storage
-            .write_evidence(&evidence, removed)
+            .replace_beside(&evidence, removed)
             .map_err(|e| io_error(&self.storage, "keep the torn end of", e))?;
         // Crash here: the torn end exists twice; the next writer writes the same evidence again,
         // under the same name, which follows from the bytes.
@@ -457,8 +457,9 @@ impl<'k, S: Storage> Ledger<'k, S> {
         for (seq, name) in owed {
             let removed = self
                 .storage
-                .read_evidence(&name)
-                .map_err(|e| io_error(&self.storage, "read the evidence beside", e))?;
+                .read_beside(&name)
+                .map_err(|e| io_error(&self.storage, "read the evidence beside", e))?
+                .unwrap_or_default();
             // A file that does not hash to its name is not what we wrote, and is left alone.
             if !removed.is_empty() && evidence_name(seq, &Sha256::digest(&removed).into()) == name {
                 return Ok(Some((seq, removed)));

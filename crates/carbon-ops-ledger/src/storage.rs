@@ -72,16 +72,10 @@ pub trait Storage {
     /// no file.
     fn create(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Keeps bytes beside the ledger under `name`, durably, replacing what is there.
-    fn write_evidence(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
-
-    /// Reads evidence back.
-    fn read_evidence(&mut self, name: &str) -> io::Result<Vec<u8>>;
-
     /// The names of all files beside the ledger that may be evidence.
     fn evidence_names(&mut self) -> io::Result<Vec<String>>;
 
-    /// Reads a file beside the ledger, of up to two megabytes; none when there is none.
+    /// Reads a file beside the ledger, such as evidence, of up to two megabytes; none when there is none.
     fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
     /// Makes or replaces a file beside the ledger, durably, and so that a crash leaves the old or the
@@ -308,15 +302,6 @@ impl<F: Files> DirStorage<F> {
         }
         Ok(())
     }
-
-    /// A file beside the ledger; none when there is none.
-    fn read_limited(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let Some(file) = self.files.open(name, Open::Read)? else { return Ok(None) };
-        let len = self.files.stat(&file)?.len.min(MAX_BESIDE_BYTES);
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-        self.files.read_at(&file, 0, &mut bytes)?;
-        Ok(Some(bytes))
-    }
 }
 
 /// The name under which a file is written before it gets its own.
@@ -418,21 +403,17 @@ impl<F: Files> Storage for DirStorage<F> {
         self.open_parts()
     }
 
-    fn write_evidence(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.write_whole(name, bytes)
-    }
-
-    fn read_evidence(&mut self, name: &str) -> io::Result<Vec<u8>> {
-        self.read_limited(name)?.ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
     fn evidence_names(&mut self) -> io::Result<Vec<String>> {
         let names = self.files.list("")?.unwrap_or_default();
         Ok(names.into_iter().filter(|name| name.starts_with(LEDGER_FILE)).collect())
     }
 
     fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        self.read_limited(name)
+        let Some(file) = self.files.open(name, Open::Read)? else { return Ok(None) };
+        let len = self.files.stat(&file)?.len.min(MAX_BESIDE_BYTES);
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+        self.files.read_at(&file, 0, &mut bytes)?;
+        Ok(Some(bytes))
     }
 
     fn replace_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {

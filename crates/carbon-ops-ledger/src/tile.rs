@@ -33,20 +33,6 @@ impl DirTiles {
         Ok(Self { dir: dir.map(Path::to_owned), ledger: LedgerReader::open(ledger)? })
     }
 
-    /// The line with this number, without its newline; none when the file has fewer.
-    ///
-    /// # Errors
-    ///
-    /// When reading fails.
-    pub fn line(&mut self, seq: u64) -> io::Result<Option<Vec<u8>>> {
-        let mut found = None;
-        self.lines(seq, &mut |line| {
-            found = Some(line.to_vec());
-            ControlFlow::Break(())
-        })?;
-        Ok(found)
-    }
-
     /// How many complete lines there are, counted by the last one's own number where it tells it.
     ///
     /// # Errors

@@ -182,12 +182,6 @@ impl Value {
         self.as_number().and_then(Number::as_i64)
     }
 
-    /// The truth value, when this is one.
-    #[must_use]
-    pub fn as_bool(&self) -> Option<bool> {
-        if let Self::Bool(flag) = self { Some(*flag) } else { None }
-    }
-
     /// The elements, when this is an array.
     #[must_use]
     pub fn as_array(&self) -> Option<&[Value]> {

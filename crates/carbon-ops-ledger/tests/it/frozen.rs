@@ -10,6 +10,7 @@ use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_proof::canonical::{Object, Value, parse, parse_canonical};
 use carbon_ops_proof::entry::{Entry, LedgerId};
 use carbon_ops_proof::merkle::inclusion_proof;
+use carbon_ops_proof::pack::LineSource as _;
 use carbon_ops_proof::proof::Proof;
 use carbon_ops_proof::verify::Status;
 

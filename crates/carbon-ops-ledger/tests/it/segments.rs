@@ -13,6 +13,7 @@ use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_proof::merkle::{inclusion_proof, leaf_hash, root_at, verify_inclusion};
+use carbon_ops_proof::pack::LineSource as _;
 use carbon_ops_proof::read;
 use carbon_ops_proof::verify::{Report, Settings, Status, verify_records};
 

@@ -142,6 +142,14 @@ pub(crate) struct Content {
     pub(crate) beside: BTreeMap<String, Vec<u8>>,
 }
 
+impl Content {
+    /// Where a file beside the ledger is.
+    fn place(&mut self, name: &str) -> &mut BTreeMap<String, Vec<u8>> {
+        let is_evidence = name.starts_with("ledger.ndjson.torn-");
+        if is_evidence { &mut self.evidence } else { &mut self.beside }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     content: Content,
@@ -292,30 +300,18 @@ impl Storage for MemoryDisk {
         })
     }
 
-    fn write_evidence(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.call(|state, quarters| {
-            if quarters == 4 {
-                state.content.evidence.insert(name.to_owned(), bytes.to_vec());
-            }
-            Ok(())
-        })
-    }
-
-    fn read_evidence(&mut self, name: &str) -> io::Result<Vec<u8>> {
-        self.call(|state, _| Ok(state.content.evidence[name].clone()))
-    }
-
     fn evidence_names(&mut self) -> io::Result<Vec<String>> {
         self.call(|state, _| Ok(state.content.evidence.keys().cloned().collect()))
     }
+
     fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        self.call(|state, _| Ok(state.content.beside.get(name).cloned()))
+        self.call(|state, _| Ok(state.content.place(name).get(name).cloned()))
     }
 
     fn replace_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.call(|state, quarters| {
             if quarters == 4 {
-                state.content.beside.insert(name.to_owned(), bytes.to_vec());
+                state.content.place(name).insert(name.to_owned(), bytes.to_vec());
             }
             Ok(())
         })

@@ -15,6 +15,7 @@ use carbon_ops_proof::checkpoint::{
 use carbon_ops_proof::entry::{Fault, LedgerId};
 use carbon_ops_proof::merkle::{TreeHash, inclusion_proof, leaf_hash, node_hash};
 use carbon_ops_proof::note::Note;
+use carbon_ops_proof::pack::LineSource as _;
 use carbon_ops_proof::proof::{Proof, ProofFault};
 use carbon_ops_proof::verify::{Anchor, AnchorKind, AnchorVerdict, Report, Status, verify_against};
 
