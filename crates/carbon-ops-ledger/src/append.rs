@@ -3,7 +3,7 @@
 //! One writer at a time holds the lock, and only for the time of one append: lock, look at the end,
 //! build the entry, write it in one piece, sync, unlock, acknowledge. After any crash the ledger is
 //! a prefix of what was submitted and contains every acknowledged entry; what a crash leaves at the
-//! end is set aside as evidence by whoever comes next, in `settle`, which is also the
+//! end is set aside as evidence by whoever comes next, in `recover`, which is also the
 //! first step of every ordinary append.
 //!
 //! Out of scope: batching (one entry, one sync), and verifying more than the two ends of the file,
@@ -41,7 +41,7 @@ mod template;
 
 pub use control::{Amendment, Rotation};
 pub use seal::SEGMENT_BYTES;
-use sign::Grown;
+use sign::TreeState;
 pub use sign::{CHECKPOINT_EVERY, SignedCheckpoint};
 
 /// How a writer presents itself and how long it waits.
@@ -55,7 +55,7 @@ pub struct WriterOptions {
 
 /// What a genesis settles for the life of its ledger, beside the key.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Founding {
+pub struct GenesisOptions {
     /// When an entry counts as acknowledged.
     pub durability: Durability,
     /// The ledger of version 0.1 that this one continues.
@@ -115,9 +115,9 @@ pub struct Ledger<'k, S> {
     /// Where the ledger ended when this writer last looked.
     head: Head,
     /// The end of the file as this writer left it.
-    seen: Option<Seen>,
+    end: Option<KnownEnd>,
     /// The tree as this writer last signed it.
-    grown: Option<Grown>,
+    tree: Option<TreeState>,
     /// How many entries were signed for when this writer last looked: the ledger has at least these.
     signed_size: u64,
     /// What [`Ledger::open_for_append`] had to do.
@@ -128,7 +128,7 @@ pub struct Ledger<'k, S> {
 
 /// The end of a ledger of which a writer knows that it is in order and durable.
 #[derive(Debug)]
-struct Seen {
+struct KnownEnd {
     /// How long the file was.
     len: u64,
     /// Its last line, without the newline.
@@ -161,8 +161,8 @@ impl<'k, S: Storage> Ledger<'k, S> {
         created: Timestamp,
         options: WriterOptions,
     ) -> Result<Self> {
-        let founding = Founding::default();
-        Self::create_as(storage, signer, ledger_id, created, options, &founding)
+        let genesis_options = GenesisOptions::default();
+        Self::create_as(storage, signer, ledger_id, created, options, &genesis_options)
     }
 
     /// As [`Ledger::create`], for a ledger that promises another class of durability than `sync`,
@@ -178,15 +178,15 @@ impl<'k, S: Storage> Ledger<'k, S> {
         ledger_id: [u8; 16],
         created: Timestamp,
         options: WriterOptions,
-        founding: &Founding,
+        genesis_options: &GenesisOptions,
     ) -> Result<Self> {
         let (tool, key) = (&options.tool, signer.public_key());
-        let mut payload = match &founding.imported {
+        let mut payload = match &genesis_options.imported {
             None => genesis_payload(created, tool, key),
             Some(imported) => importing_genesis_payload(created, tool, key, imported)
                 .map_err(Error::InvalidEntry)?,
         };
-        promise(&mut payload, founding.durability);
+        promise(&mut payload, genesis_options.durability);
         let (genesis, mut line) = entry::sign(payload, LedgerId(ledger_id), None, signer)?;
         line.push(b'\n');
         locked(&mut storage, options.patience, true, |storage| {
@@ -202,11 +202,11 @@ impl<'k, S: Storage> Ledger<'k, S> {
             // not durable and is lost, nothing of worth is.
         })?;
         let known = Known::of_genesis(&genesis, line.len() as u64).map_err(Error::InvalidEntry)?;
-        Self::begun(storage, signer, options, &genesis, known)
+        Self::from_genesis(storage, signer, options, &genesis, known)
     }
 
     /// A ledger of which the genesis is known and where it was searched for keys.
-    fn begun(
+    fn from_genesis(
         storage: S,
         signer: &'k dyn Signer,
         options: WriterOptions,
@@ -225,8 +225,8 @@ impl<'k, S: Storage> Ledger<'k, S> {
             known,
             durability: promises.durability,
             head: genesis.head(),
-            seen: None,
-            grown: None,
+            end: None,
+            tree: None,
             signed_size: 0,
             repairs: Vec::new(),
             poisoned: false,
@@ -260,7 +260,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
             let fingerprint = genesis.signing_key().fingerprint();
             return Err(Error::UntrustedLedger { path, fingerprint });
         }
-        let mut ledger = Self::begun(storage, signer, options, &genesis, known)?;
+        let mut ledger = Self::from_genesis(storage, signer, options, &genesis, known)?;
         ledger.signed_size = signed_size;
         ledger.repairs = ledger.check_writable(now)?;
         Ok(ledger)
@@ -272,9 +272,9 @@ impl<'k, S: Storage> Ledger<'k, S> {
     ///
     /// As [`Ledger::append`].
     pub fn check_writable(&mut self, now: Timestamp) -> Result<Vec<Repair>> {
-        self.turn(|ledger| {
+        self.with_lock(|ledger| {
             let mut repairs = Vec::new();
-            ledger.settle(now, &mut repairs)?;
+            ledger.recover(now, &mut repairs)?;
             Ok(repairs)
         })
     }
@@ -299,10 +299,10 @@ impl<'k, S: Storage> Ledger<'k, S> {
         now: Timestamp,
         put: impl FnOnce(&mut Self, u64) -> Result<(u64, Vec<u8>)>,
     ) -> Result<Appended> {
-        self.turn(|ledger| {
+        self.with_lock(|ledger| {
             let mut repairs = Vec::new();
             // Crash here: nothing of this entry exists yet, and a repair can be repeated.
-            let len = ledger.settle(now, &mut repairs)?;
+            let len = ledger.recover(now, &mut repairs)?;
             let (seq, line) = put(ledger, len)?;
             Ok(Appended { seq, hash: ledger.head.hash, line, repairs })
             // Crash here: the entry is durable and its submitter does not know. It stays.
@@ -328,7 +328,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
     }
 
     /// Runs `work` under the lock, unless this writer has met a fatal error; notes one if it does.
-    fn turn<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    fn with_lock<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.poisoned {
             return Err(Error::Poisoned { path: self.storage.path() });
         }
@@ -342,7 +342,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
 
     /// Brings the end of the file into order and returns the file's length. Idempotent: it begins
     /// anew after each thing that it did, as another process would after a crash at that point.
-    fn settle(&mut self, now: Timestamp, repairs: &mut Vec<Repair>) -> Result<u64> {
+    fn recover(&mut self, now: Timestamp, repairs: &mut Vec<Repair>) -> Result<u64> {
         loop {
             let len = length(&mut self.storage)?;
             let (tail, line) = if self.is_as_left(len)? {
@@ -384,13 +384,13 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// Whether the file ends as this writer left it. The last line links to all before it, so nothing
     /// else needs to be looked at again.
     fn is_as_left(&mut self, len: u64) -> Result<bool> {
-        let left = self.seen.as_ref().map(|seen| seen.len);
+        let left = self.end.as_ref().map(|seen| seen.len);
         Ok(left == Some(len) && self.holds_what_was_left(len)?)
     }
 
     /// Whether the last line that this writer saw still stands where it stood, in a file of `len` bytes.
     fn holds_what_was_left(&mut self, len: u64) -> Result<bool> {
-        let Some(seen) = self.seen.as_ref().filter(|seen| seen.len <= len) else {
+        let Some(seen) = self.end.as_ref().filter(|seen| seen.len <= len) else {
             return Ok(false);
         };
         let wanted = seen.line.len() + 1;
@@ -403,11 +403,11 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// not durable must never be more than one batch.
     fn accept(&mut self, len: u64, line: Vec<u8>) -> Result<()> {
         self.sync()?;
-        if self.grown.is_some() && !self.holds_what_was_left(len)? {
+        if self.tree.is_some() && !self.holds_what_was_left(len)? {
             // Another file under the same name, restored from a copy perhaps.
-            self.grown = None;
+            self.tree = None;
         }
-        self.seen = Some(Seen { len, line });
+        self.end = Some(KnownEnd { len, line });
         Ok(())
     }
 
@@ -483,7 +483,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
         let len = len + line.len() as u64;
         line.pop();
         self.head = entry.head();
-        self.seen = Some(Seen { len, line: line.clone() });
+        self.end = Some(KnownEnd { len, line: line.clone() });
         Ok((entry.seq(), line))
     }
 

@@ -221,7 +221,7 @@ impl<F: Files> DirStorage<F> {
     }
 
     /// Writes the end of the ledger again and makes it durable, if a sync has failed.
-    fn settle_doubts(&self) -> io::Result<()> {
+    fn repair_doubted_end(&self) -> io::Result<()> {
         let Some(lock) = &self.lock else { return Ok(()) };
         if self.files.stat(lock)?.len == 0 {
             return Ok(());
@@ -329,7 +329,7 @@ impl<F: Files> Storage for DirStorage<F> {
         if self.lock.is_none() {
             return Ok(false);
         }
-        let opened = self.settle_doubts().and_then(|()| self.open_parts());
+        let opened = self.repair_doubted_end().and_then(|()| self.open_parts());
         if opened.is_err() {
             self.unlock();
         }

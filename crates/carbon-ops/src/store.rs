@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
-    Appended, Founding, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
+    Appended, GenesisOptions, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
 };
 use carbon_ops_ledger::keys::{
     KeyOrigin, Passphrase, Protection, PublicKey, SecretKey, Signer, Trust, create_secret_under,
@@ -186,15 +186,15 @@ impl Store {
 
     /// Makes a ledger; a notice unless another process was faster.
     pub fn init(&self, key: &SecretKey) -> Result<Option<String>> {
-        self.make(key, &Founding::default())
+        self.make(key, &GenesisOptions::default())
     }
 
     /// Makes a ledger that may promise another durability or continue an older one; a notice unless
     /// there is one already.
-    pub fn make(&self, key: &SecretKey, founding: &Founding) -> Result<Option<String>> {
+    pub fn make(&self, key: &SecretKey, genesis: &GenesisOptions) -> Result<Option<String>> {
         let storage = DirStorage::new(&self.ledger);
         let (id, now) = (Env::random()?, Env::now());
-        let made = Ledger::create_as(storage, key, id, now, options(), founding);
+        let made = Ledger::create_as(storage, key, id, now, options(), genesis);
         match made {
             Ok(_) => Ok(Some(format!(
                 "made the ledger {}, signed by the key {} ({})",

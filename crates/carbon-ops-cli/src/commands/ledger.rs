@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::summary::{Stored, summary};
 use anyhow::{Context as _, Result, bail};
-use carbon_ops::ledger::append::Founding;
+use carbon_ops::ledger::append::GenesisOptions;
 use carbon_ops::ledger::keys::PublicKey;
 use carbon_ops::ledger::segment::SegmentName;
 use carbon_ops::ledger::storage::LEDGER_FILE;
@@ -66,8 +66,8 @@ pub(crate) fn run(command: &Ledger, context: &mut Context<'_>) -> Result<u8> {
 fn init(args: &LedgerInit, context: &mut Context<'_>) -> Result<u8> {
     let store = context.store(args.at.path.as_deref())?;
     let (key, _) = store.key(true)?;
-    let founding = Founding { durability: args.durability, ..Founding::default() };
-    let Some(notice) = store.make(&key, &founding)? else {
+    let genesis = GenesisOptions { durability: args.durability, ..GenesisOptions::default() };
+    let Some(notice) = store.make(&key, &genesis)? else {
         bail!("there is a ledger in {} already", store.ledger.display());
     };
     let public = key.public_key();

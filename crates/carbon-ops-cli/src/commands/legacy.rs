@@ -7,7 +7,7 @@ use std::io::{BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops::ledger::append::Founding;
+use carbon_ops::ledger::append::GenesisOptions;
 use carbon_ops::ledger::keys::{PublicKey, Trust};
 use carbon_ops::ledger::legacy::{self, Document, LIMITS, MAX_LINE_BYTES, Record, Report};
 use carbon_ops::proof::entry::Imported;
@@ -152,8 +152,8 @@ pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u
     let pin = report.imported();
     let store = context.store(Some(&args.into))?;
     let (key, _) = store.key(true)?;
-    let founding = Founding { imported: Some(pin.clone()), ..Founding::default() };
-    let Some(notice) = store.make(&key, &founding)? else {
+    let genesis = GenesisOptions { imported: Some(pin.clone()), ..GenesisOptions::default() };
+    let Some(notice) = store.make(&key, &genesis)? else {
         bail!("there is a ledger in {} already\nhint: name a new directory", args.into.display());
     };
     let mut page = Page::default();

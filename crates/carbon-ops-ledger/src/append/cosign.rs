@@ -23,7 +23,7 @@ impl<S: Storage> Ledger<'_, S> {
         checkpoint: &Note,
         signatures: Vec<NoteSignature>,
     ) -> Result<Note> {
-        self.turn(|ledger| {
+        self.with_lock(|ledger| {
             let stored = sign::stored_note(&mut ledger.storage)?;
             let current = stored.filter(|stored| stored.text() == checkpoint.text());
             let replaces = current.is_some();

@@ -84,9 +84,9 @@ mod writer;
 
 use intake::Intake;
 pub use intake::{Acknowledged, Submitter, Ticket};
-use signers::{Pen, Signers};
+use signers::{ChunkSigner, Signers};
 use succession::Succession;
-use writer::{Hands, Writer};
+use writer::{SigningContext, Writer};
 
 /// How many bytes a batch has at most: what is written between two syncs.
 const MAX_BATCH_BYTES: usize = carbon_ops_proof::torn::MAX_BATCH_BYTES;
@@ -193,7 +193,7 @@ impl Pipeline {
         let work = {
             let intake = Arc::clone(&intake);
             move || {
-                let _ending = Ending(Arc::clone(&intake));
+                let _guard = PanicGuard(Arc::clone(&intake));
                 let now = clock.utc();
                 let opened =
                     Ledger::open_for_append(storage, &*succession, &trust, now, options.writer);
@@ -207,9 +207,9 @@ impl Pipeline {
                 let (id, durability) = (ledger.id, ledger.durability);
                 let repairs = ledger.repairs.clone();
                 let _ = tell.send(Ok(Found { id, durability, repairs }));
-                let pen = Pen::new(Arc::clone(&succession));
-                let hands = Hands { succession: &succession, signers, pen };
-                Writer::new(ledger, intake, hands, clock, options.segment_bytes).run()
+                let chunk_signer = ChunkSigner::new(Arc::clone(&succession));
+                let context = SigningContext { succession: &succession, signers, chunk_signer };
+                Writer::new(ledger, intake, context, clock, options.segment_bytes).run()
             }
         };
         let thread = std::thread::Builder::new().name("ledger-writer".to_owned());
@@ -267,9 +267,9 @@ impl Pipeline {
 }
 
 /// Lets nobody wait for ever when the writer's thread panics.
-struct Ending(Arc<Intake>);
+struct PanicGuard(Arc<Intake>);
 
-impl Drop for Ending {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.stop(&Arc::new(Error::Poisoned { path: self.0.path() }));

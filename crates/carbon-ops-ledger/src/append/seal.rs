@@ -23,8 +23,8 @@ impl<S: Storage> Ledger<'_, S> {
     /// As [`Ledger::append`]. After [`crate::Error::Fatal`] the file is sealed or not, and the next
     /// writer sees to it that it is not half so.
     pub fn seal(&mut self, max_bytes: u64, now: Timestamp) -> Result<Option<SegmentName>> {
-        self.turn(|ledger| {
-            let len = ledger.settle(now, &mut Vec::new())?;
+        self.with_lock(|ledger| {
+            let len = ledger.recover(now, &mut Vec::new())?;
             let sealed =
                 ledger.storage.sealed().map_err(|e| io_error(&ledger.storage, "look at", e))?;
             if len.saturating_sub(sealed) <= max_bytes {

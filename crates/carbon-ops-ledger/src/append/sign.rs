@@ -35,7 +35,7 @@ const BATCH_LINES: u64 = 1 << 16;
 /// The tree over a beginning of the ledger, as a writer keeps it in memory from one checkpoint to the
 /// next.
 #[derive(Debug)]
-pub(super) struct Grown {
+pub(super) struct TreeState {
     edge: Edge,
     /// Where in the file the next line begins.
     offset: u64,
@@ -45,7 +45,7 @@ pub(super) struct Grown {
     signed: Option<Checkpoint>,
 }
 
-impl Grown {
+impl TreeState {
     /// Takes in the next line, of so many bytes without its newline.
     fn push(&mut self, leaf: TreeHash, line_bytes: usize) {
         self.edge.push(leaf, &mut self.full);
@@ -108,8 +108,8 @@ impl<S: Storage> Ledger<'_, S> {
     /// [`Error::Truncated`] and [`Error::Forked`] when the ledger is not what was signed before;
     /// nothing is signed then. As [`Ledger::append`] otherwise.
     pub fn checkpoint(&mut self, now: Timestamp) -> Result<SignedCheckpoint> {
-        self.turn(|ledger| {
-            let len = ledger.settle(now, &mut Vec::new())?;
+        self.with_lock(|ledger| {
+            let len = ledger.recover(now, &mut Vec::new())?;
             let signed = ledger.sign_checkpoint(len)?;
             ledger.keep_roster();
             Ok(signed)
@@ -154,38 +154,38 @@ impl<S: Storage> Ledger<'_, S> {
     /// The edge of the tree over all `size` lines, which begins with what was signed; the tiles that
     /// are complete are stored.
     fn grow(&mut self, base: Option<Checkpoint>, size: u64, len: u64) -> Result<Edge> {
-        let mut grown = match self.grown.take().filter(|grown| grown.goes_on_from(base)) {
-            Some(grown) => grown,
+        let mut tree = match self.tree.take().filter(|tree| tree.goes_on_from(base)) {
+            Some(tree) => tree,
             None => self.stored(base, len)?,
         };
         loop {
-            self.store_full(&mut grown)?;
-            if grown.offset >= len {
+            self.store_full(&mut tree)?;
+            if tree.offset >= len {
                 break;
             }
-            self.read_on(&mut grown, base, len)?;
+            self.read_on(&mut tree, base, len)?;
         }
-        if grown.edge.size() != size {
-            let size = grown.edge.size();
+        if tree.edge.size() != size {
+            let size = tree.edge.size();
             let reason = format!("it has {size} lines and its last one says {}", self.head.seq + 1);
             return Err(Error::Beside { path: self.storage.path(), reason });
         }
-        let edge = grown.edge.clone();
-        grown.signed = Some(Checkpoint { ledger_id: self.id, size, root: edge.root() });
-        self.grown = Some(grown);
+        let edge = tree.edge.clone();
+        tree.signed = Some(Checkpoint { ledger_id: self.id, size, root: edge.root() });
+        self.tree = Some(tree);
         Ok(edge)
     }
 
     /// Takes in what stands behind the edge, up to [`BATCH_LINES`] of it.
-    fn read_on(&mut self, grown: &mut Grown, base: Option<Checkpoint>, len: u64) -> Result<()> {
-        let (start, end) = (grown.offset, grown.edge.size() + BATCH_LINES);
+    fn read_on(&mut self, tree: &mut TreeState, base: Option<Checkpoint>, len: u64) -> Result<()> {
+        let (start, end) = (tree.offset, tree.edge.size() + BATCH_LINES);
         let mut matches = true;
         let mut take = |line: &[u8]| {
-            grown.push(leaf_hash(line), line.len());
-            if let Some(base) = base.filter(|base| base.size == grown.edge.size()) {
-                matches = base.root == grown.edge.root();
+            tree.push(leaf_hash(line), line.len());
+            if let Some(base) = base.filter(|base| base.size == tree.edge.size()) {
+                matches = base.root == tree.edge.root();
             }
-            if grown.edge.size() < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if tree.edge.size() < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let storage = &mut self.storage;
         let mut read = |offset, len| storage.read(offset, len);
@@ -195,26 +195,26 @@ impl<S: Storage> Ledger<'_, S> {
             let size = base.map_or(0, |base| base.size);
             return Err(Error::Forked { path: self.storage.path(), size });
         }
-        if grown.offset == start {
+        if tree.offset == start {
             let reason = "its last line has no newline".to_owned();
             return Err(Error::Beside { path: self.storage.path(), reason });
         }
         Ok(())
     }
 
-    fn store_full(&mut self, grown: &mut Grown) -> Result<()> {
-        self.store_tiles(&std::mem::take(&mut grown.full))
+    fn store_full(&mut self, tree: &mut TreeState) -> Result<()> {
+        self.store_tiles(&std::mem::take(&mut tree.full))
     }
 
     /// The tree over what was signed last, from its tiles.
-    fn stored(&mut self, base: Option<Checkpoint>, len: u64) -> Result<Grown> {
+    fn stored(&mut self, base: Option<Checkpoint>, len: u64) -> Result<TreeState> {
         let edge = self.stored_edge(base)?;
         let storage = &mut self.storage;
         let mut read = |offset, len| storage.read(offset, len);
         let offset =
             offset_of(edge.size(), len, &mut read).map_err(|e| io_error(storage, "read", e))?;
         let signed = base.filter(|base| base.size == edge.size());
-        Ok(Grown { edge, offset: offset.unwrap_or(len), full: Vec::new(), signed })
+        Ok(TreeState { edge, offset: offset.unwrap_or(len), full: Vec::new(), signed })
     }
 
     /// The edge that was stored for the last checkpoint, if it has the root that was signed; else

@@ -59,7 +59,7 @@ pub(crate) struct UnderWay {
 impl UnderWay {
     /// Tells the world of all answers that there are.
     pub(crate) fn hear(&mut self, world: &Mutex<World>) {
-        while self.tickets.front().is_some_and(|(_, ticket)| ticket.is_settled()) {
+        while self.tickets.front().is_some_and(|(_, ticket)| ticket.is_answered()) {
             let Some((n, ticket)) = self.tickets.pop_front() else { return };
             match ticket.wait() {
                 Ok(_) => {

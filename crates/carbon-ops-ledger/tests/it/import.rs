@@ -1,7 +1,7 @@
 //! A ledger that continues one of version 0.1 says which file, and a verifier can tell it from any
 //! other.
 
-use carbon_ops_ledger::append::{Founding, Ledger};
+use carbon_ops_ledger::append::{GenesisOptions, Ledger};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::legacy;
 use carbon_ops_proof::entry::Imported;
@@ -17,14 +17,15 @@ fn imported(file: &[u8], trust: &Trust) -> Imported {
     legacy::verify(file, trust).unwrap().imported()
 }
 
-fn founding(imported: &Imported) -> Founding {
-    Founding { imported: Some(imported.clone()), ..Founding::default() }
+fn genesis_options(imported: &Imported) -> GenesisOptions {
+    GenesisOptions { imported: Some(imported.clone()), ..GenesisOptions::default() }
 }
 
 fn continued(imported: &Imported) -> Vec<u8> {
     let (disk, key) = (MemoryDisk::default(), key());
     let storage = disk.clone();
-    let ledger = Ledger::create_as(storage, &key, LEDGER_ID, NOW, options(), &founding(imported));
+    let ledger =
+        Ledger::create_as(storage, &key, LEDGER_ID, NOW, options(), &genesis_options(imported));
     ledger.unwrap().append(payload(0), NOW).unwrap();
     disk.file()
 }
@@ -98,6 +99,6 @@ fn more_keys_than_a_genesis_may_list_are_refused() {
     pin.keys = vec![other_key().public_key().to_hex(), other_key().public_key().to_hex()];
     let key = key();
     let storage = MemoryDisk::default();
-    let made = Ledger::create_as(storage, &key, LEDGER_ID, NOW, options(), &founding(&pin));
+    let made = Ledger::create_as(storage, &key, LEDGER_ID, NOW, options(), &genesis_options(&pin));
     assert!(made.unwrap_err().to_string().contains("keys must be"), "a key twice was accepted");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use carbon_ops_ledger::Error;
 use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions, Stored, Ticket};
-use carbon_ops_ledger::append::{CHECKPOINT_EVERY, Founding, Ledger, WriterOptions};
+use carbon_ops_ledger::append::{CHECKPOINT_EVERY, GenesisOptions, Ledger, WriterOptions};
 use carbon_ops_ledger::keys::{PublicKey, Signer};
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
@@ -59,8 +59,8 @@ fn begun() -> MemoryDisk {
 fn promising(durability: &str) -> MemoryDisk {
     let (disk, key) = (MemoryDisk::default(), key());
     let durability = Durability::parse(durability).unwrap();
-    let founding = Founding { durability, ..Founding::default() };
-    Ledger::create_as(disk.clone(), &key, LEDGER_ID, NOW, options(), &founding).unwrap();
+    let genesis_options = GenesisOptions { durability, ..GenesisOptions::default() };
+    Ledger::create_as(disk.clone(), &key, LEDGER_ID, NOW, options(), &genesis_options).unwrap();
     disk
 }
 
@@ -153,7 +153,7 @@ fn a_group_waits_for_its_delay_and_no_longer() {
     while disk.calls() == before {
         std::thread::yield_now();
     }
-    assert!(!first.is_settled());
+    assert!(!first.is_answered());
     assert!(numbers(&disk.file()).is_empty());
     clock.advance(Duration::from_secs(60));
     let second = submitter.submit(&payload(1)).unwrap();
@@ -453,7 +453,7 @@ fn closing_finishes_what_was_submitted_and_takes_no_more() {
     let tickets: Vec<_> = (0..500).map(|n| submitter.submit(&payload(n)).unwrap()).collect();
     let stored = pipeline.close().unwrap();
     assert_eq!(stored.entries, 500);
-    assert!(tickets.iter().all(Ticket::is_settled));
+    assert!(tickets.iter().all(Ticket::is_answered));
     assert!(matches!(submitter.submit(&payload(500)), Err(Error::Closed { .. })));
     // Nothing was appended, so nothing is signed.
     let checkpoints = disk.content().beside;
@@ -478,7 +478,7 @@ fn a_submitter_waits_when_too_much_of_its_own_is_under_way() {
     // A clone counts for itself.
     let other = submitter.clone().submit(&payload(3)).unwrap();
     let fourth = submitter.submit(&payload(4)).unwrap();
-    assert!(tickets.iter().any(Ticket::is_settled), "the fourth did not wait for any of three");
+    assert!(tickets.iter().any(Ticket::is_answered), "the fourth did not wait for any of three");
     for ticket in tickets.into_iter().chain([other, fourth]) {
         ticket.wait().unwrap();
     }

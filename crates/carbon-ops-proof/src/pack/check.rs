@@ -208,7 +208,7 @@ impl<R: BufRead> Checker<'_, R> {
             let (keys, trusted) = self.whole(&claims, check)?;
             (keys, trusted, self.pack.frame()?)
         } else {
-            let (Seen { roster, .. }, end) = self.selection(&claims, check)?;
+            let (ChainState { roster, .. }, end) = self.selection(&claims, check)?;
             let trusted = self.trust.contains(roster.genesis_key());
             (Keys::Roster(Box::new(roster)), trusted, end)
         };
@@ -319,8 +319,8 @@ impl<R: BufRead> Checker<'_, R> {
         &mut self,
         claims: &Claims,
         check: &mut dyn FnMut(&Object) -> Result<(), String>,
-    ) -> Result<(Seen, Frame), Stop> {
-        let mut seen: Option<Seen> = None;
+    ) -> Result<(ChainState, Frame), Stop> {
+        let mut chain: Option<ChainState> = None;
         let mut frame = self.pack.frame()?;
         while let Frame::Entry { seq, path } = &frame {
             if self.report.entries == claims.entries {
@@ -335,15 +335,15 @@ impl<R: BufRead> Checker<'_, R> {
             if entry.ledger_id() != ledger_id || entry.seq() != *seq {
                 return fault("the entry is not the one that its path is about");
             }
-            match &mut seen {
+            match &mut chain {
                 None => {
-                    let genesis = Seen::genesis(&entry)?;
+                    let genesis = ChainState::genesis(&entry)?;
                     let key = genesis.roster.genesis_key();
                     self.report.genesis_key = Some(key.fingerprint());
                     self.report.genesis_public_key = Some(key.to_hex());
-                    seen = Some(genesis);
+                    chain = Some(genesis);
                 }
-                Some(seen) => seen.entry(&entry)?,
+                Some(chain) => chain.entry(&entry)?,
             }
             if entry.control()?.is_none() {
                 check(entry.object()).map_err(Stop::Fault)?;
@@ -351,8 +351,8 @@ impl<R: BufRead> Checker<'_, R> {
             self.report.entries += 1;
             frame = self.pack.frame()?;
         }
-        match seen {
-            Some(seen) if self.report.entries == claims.entries => Ok((seen, frame)),
+        match chain {
+            Some(chain) if self.report.entries == claims.entries => Ok((chain, frame)),
             _ => fault("there are fewer entries than the head says"),
         }
     }
@@ -403,12 +403,12 @@ fn read_checkpoint(note: &str) -> Result<(Checkpoint, Note), Stop> {
 }
 
 /// What the entries so far tell: who may sign, and what the next line has to follow.
-struct Seen {
+struct ChainState {
     roster: Roster,
     head: Head,
 }
 
-impl Seen {
+impl ChainState {
     fn genesis(entry: &Entry) -> Result<Self, Stop> {
         if entry.seq() != 0 {
             return fault("the first entry is not the genesis");

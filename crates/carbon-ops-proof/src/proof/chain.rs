@@ -60,8 +60,8 @@ impl Chain {
             }
             match &mut roster {
                 None => {
-                    let begun = Roster::of_genesis(&entry).map_err(|e| fault(e.to_string()))?;
-                    roster = Some((begun, link.seq));
+                    let genesis = Roster::of_genesis(&entry).map_err(|e| fault(e.to_string()))?;
+                    roster = Some((genesis, link.seq));
                 }
                 Some((_, last)) if link.seq <= *last => {
                     return refuse("it is not after the one before");

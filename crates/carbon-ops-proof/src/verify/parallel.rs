@@ -1,4 +1,4 @@
-//! Examining all lines of a stream on several threads, and handing on what they told in the order of
+//! Examining all lines of a stream on several threads, and handing on what they tell in the order of
 //! lines.
 //!
 //! The calling thread reads, and takes results in the order in which it gave pieces out; the others
@@ -38,8 +38,8 @@ pub(super) fn examine_all<T: Send>(
     let mut chunk = Chunk::default();
     chunks.read(&mut chunk)?;
     let since = settings.compared();
-    let mut told = Told::default();
-    let mut judge = |lines: Vec<Examined<T>>| told.judge(lines, settings, judge);
+    let mut counter = ProgressCounter::default();
+    let mut judge = |lines: Vec<Examined<T>>| counter.judge(lines, settings, judge);
     if settings.threads.get() == 1 || chunks.done() {
         let mut examiner = Examiner::new(check, since);
         loop {
@@ -105,14 +105,14 @@ fn work<T>(queue: &Mutex<Receiver<Job<T>>>, mut examiner: Examiner<'_, T>) {
     }
 }
 
-/// What was told to the caller.
+/// Counts what was judged, for whoever follows the progress.
 #[derive(Default)]
-struct Told {
+struct ProgressCounter {
     lines: u64,
     bytes: u64,
 }
 
-impl Told {
+impl ProgressCounter {
     fn judge<T>(
         &mut self,
         lines: Vec<Examined<T>>,

@@ -280,7 +280,7 @@ struct Signing {
 impl Signing {
     /// Hands a record over, and hears of those that are done.
     fn submit(&mut self, object: &Object) -> Result<()> {
-        while self.tickets.front().is_some_and(Ticket::is_settled) {
+        while self.tickets.front().is_some_and(Ticket::is_answered) {
             self.next()?;
         }
         self.tickets.push_back(self.submitter.submit(object).context(Unwritable)?);

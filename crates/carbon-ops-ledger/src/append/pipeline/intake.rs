@@ -84,10 +84,10 @@ impl Submitter {
         let submission = Submission {
             template,
             // Dropping this on an error below leaves the account.
-            owed: Owed {
+            ack: PendingAck {
                 slot: Arc::clone(&slot),
                 intake: Arc::clone(&self.intake),
-                settled: false,
+                answered: false,
             },
         };
         self.intake.put(submission)?;
@@ -129,7 +129,7 @@ impl Ticket {
 
     /// Whether [`Ticket::wait`] would return at once.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
+    pub fn is_answered(&self) -> bool {
         self.slot.outcome.get().is_some()
     }
 }
@@ -182,16 +182,16 @@ impl Account {
 
 /// The other half of a ticket. Whoever has it owes an answer.
 #[derive(Debug)]
-pub(super) struct Owed {
+pub(super) struct PendingAck {
     slot: Arc<Slot>,
     intake: Arc<Intake>,
-    settled: bool,
+    answered: bool,
 }
 
-impl Owed {
+impl PendingAck {
     /// Answers; the submitter is told by [`Answers::tell`].
-    pub(super) fn settle(mut self, outcome: Outcome, answers: &mut Answers) {
-        self.settled = self.slot.outcome.set(outcome).is_ok();
+    pub(super) fn answer(mut self, outcome: Outcome, answers: &mut Answers) {
+        self.answered = self.slot.outcome.set(outcome).is_ok();
         let account = &self.slot.account;
         match answers.accounts.iter_mut().rev().find(|(other, _)| Arc::ptr_eq(other, account)) {
             Some((_, count)) => *count += 1,
@@ -200,9 +200,9 @@ impl Owed {
     }
 }
 
-impl Drop for Owed {
+impl Drop for PendingAck {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.answered {
             let path = self.intake.path.to_path_buf();
             let cause = self.intake.stopped().unwrap_or_else(|| Arc::new(Error::Closed { path }));
             // Whoever did not settle it does not know, so it may have been written.
@@ -231,7 +231,7 @@ impl Answers {
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) template: Template,
-    pub(super) owed: Owed,
+    pub(super) ack: PendingAck,
 }
 
 /// Why [`Intake::wait`] returned.
@@ -380,7 +380,7 @@ impl Intake {
         let mut answers = Answers::default();
         for submission in left {
             let outcome = Outcome::Stopped { cause: Arc::clone(cause), written: false };
-            submission.owed.settle(outcome, &mut answers);
+            submission.ack.answer(outcome, &mut answers);
         }
         answers.tell();
     }

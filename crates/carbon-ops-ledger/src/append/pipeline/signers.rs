@@ -18,7 +18,7 @@ use carbon_ops_proof::entry::EntryHash;
 use carbon_ops_proof::keys::Signer;
 use carbon_ops_proof::merkle::{TreeHash, leaf_hash};
 
-use super::intake::{Owed, lock, wait};
+use super::intake::{PendingAck, lock, wait};
 use super::succession::Succession;
 use crate::append::template::{Place, SIGNATURE_BYTES, SigningKey, Template};
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ pub(super) struct Unsigned {
     pub(super) place: Place,
     pub(super) signed_bytes: Vec<u8>,
     pub(super) hash: EntryHash,
-    pub(super) owed: Owed,
+    pub(super) ack: PendingAck,
 }
 
 /// An entry whose line stands in its chunk.
@@ -44,7 +44,7 @@ pub(super) struct Signed {
     pub(super) leaf: TreeHash,
     /// How much of the intake's room it takes.
     pub(super) pending_bytes: usize,
-    pub(super) owed: Owed,
+    pub(super) ack: PendingAck,
 }
 
 /// Lines in a row, each with its newline.
@@ -60,24 +60,24 @@ pub(super) struct SignedChunk {
 #[derive(Debug)]
 pub(super) struct NotSigned {
     pub(super) error: Error,
-    pub(super) entries: Vec<Owed>,
+    pub(super) entries: Vec<PendingAck>,
 }
 
 /// What a signing thread needs.
-pub(super) struct Pen {
+pub(super) struct ChunkSigner {
     succession: Arc<Succession>,
     signer: Arc<dyn Signer>,
     key: SigningKey,
     until_check: u64,
 }
 
-impl std::fmt::Debug for Pen {
+impl std::fmt::Debug for ChunkSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pen").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("ChunkSigner").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
-impl Pen {
+impl ChunkSigner {
     pub(super) fn new(succession: Arc<Succession>) -> Self {
         let signer = succession.current();
         let key = SigningKey::new(signer.public_key());
@@ -112,9 +112,9 @@ impl Pen {
             let signature = match self.signature(&entry.signed_bytes) {
                 Ok(signature) => signature,
                 Err(error) => {
-                    let signed = entries.into_iter().map(|entry: Signed| entry.owed);
-                    let others = chunk.map(|entry| entry.owed);
-                    let entries = signed.chain([entry.owed]).chain(others).collect();
+                    let signed = entries.into_iter().map(|entry: Signed| entry.ack);
+                    let others = chunk.map(|entry| entry.ack);
+                    let entries = signed.chain([entry.ack]).chain(others).collect();
                     return Err(NotSigned { error, entries });
                 }
             };
@@ -127,7 +127,7 @@ impl Pen {
                 hash: entry.hash,
                 leaf,
                 pending_bytes: entry.template.bytes(),
-                owed: entry.owed,
+                ack: entry.ack,
             });
         }
         Ok(SignedChunk { bytes, last_line, entries })
@@ -191,9 +191,10 @@ impl Signers {
         // Dropping half of them on an error ends those that were started.
         let mut signers = Self { shared: Arc::default(), threads: Vec::new() };
         for _ in 0..count.max(1) {
-            let (shared, mut pen) = (Arc::clone(&signers.shared), Pen::new(Arc::clone(succession)));
+            let (shared, mut chunk_signer) =
+                (Arc::clone(&signers.shared), ChunkSigner::new(Arc::clone(succession)));
             let thread = std::thread::Builder::new().name("ledger-signer".to_owned());
-            signers.threads.push(thread.spawn(move || shared.work(&mut pen))?);
+            signers.threads.push(thread.spawn(move || shared.work(&mut chunk_signer))?);
         }
         Ok(signers)
     }
@@ -225,7 +226,7 @@ impl Signers {
 
 impl Signers {
     /// Ends the threads; gives back who waits for what they had not signed, or nobody had taken.
-    pub(super) fn end(&mut self) -> Vec<Owed> {
+    pub(super) fn end(&mut self) -> Vec<PendingAck> {
         let mut state = lock(&self.shared.state);
         state.closed = true;
         let waiting = std::mem::take(&mut state.waiting);
@@ -236,11 +237,11 @@ impl Signers {
         }
         let signed = std::mem::take(&mut lock(&self.shared.state).signed);
         let signed = signed.into_values().flat_map(|signed| match signed {
-            Ok(chunk) => chunk.entries.into_iter().map(|entry| entry.owed).collect(),
+            Ok(chunk) => chunk.entries.into_iter().map(|entry| entry.ack).collect(),
             Err(not_signed) => not_signed.entries,
         });
         let waiting = waiting.into_iter().flat_map(|(_, chunk)| chunk);
-        waiting.map(|entry| entry.owed).chain(signed).collect()
+        waiting.map(|entry| entry.ack).chain(signed).collect()
     }
 }
 
@@ -251,13 +252,13 @@ impl Drop for Signers {
 }
 
 impl Shared {
-    fn work(&self, pen: &mut Pen) {
+    fn work(&self, chunk_signer: &mut ChunkSigner) {
         let mut state = lock(&self.state);
         loop {
             if let Some((number, chunk)) = state.waiting.pop_front() {
                 drop(state);
                 let mut answer = Answer { shared: self, number, signed: None };
-                answer.signed = Some(pen.sign(chunk));
+                answer.signed = Some(chunk_signer.sign(chunk));
                 drop(answer);
                 state = lock(&self.state);
             } else if state.closed {

@@ -6,7 +6,7 @@
 //! disk, the signers work on what was given its place before. After any error nothing is acknowledged
 //! any more.
 //!
-//! Out of scope: the signers and the queue, and what a torn batch becomes, which is `settle` of the ledger.
+//! Out of scope: the signers and the queue, and what a torn batch becomes, which is `recover` of the ledger.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use carbon_ops_proof::entry::{Durability, Fault, Head};
 
-use super::intake::{Acknowledged, Answers, Intake, Outcome, Owed, Submission, Wake};
-use super::signers::{NotSigned, Pen, SignedChunk, Signers, Unsigned};
+use super::intake::{Acknowledged, Answers, Intake, Outcome, PendingAck, Submission, Wake};
+use super::signers::{ChunkSigner, NotSigned, SignedChunk, Signers, Unsigned};
 use super::succession::Succession;
 use super::{
     CHECKPOINT_AFTER, CHECKPOINT_SPACING, Clock, MAX_BATCH_BYTES, MAX_BATCH_LINES, Stored,
 };
 use crate::append::template::Place;
-use crate::append::{CHECKPOINT_EVERY, Ledger, Seen, fatal, io_error, take_lock};
+use crate::append::{CHECKPOINT_EVERY, KnownEnd, Ledger, fatal, io_error, take_lock};
 use crate::error::Error;
 use crate::storage::Storage;
 
@@ -61,16 +61,16 @@ const MAX_SEQ: u64 = (1 << 53) - 1;
 
 /// Who signs: threads, this one where there is little to do, and who comes after.
 #[derive(Debug)]
-pub(super) struct Hands<'k> {
+pub(super) struct SigningContext<'k> {
     pub(super) succession: &'k Succession,
     pub(super) signers: Signers,
-    pub(super) pen: Pen,
+    pub(super) chunk_signer: ChunkSigner,
 }
 
 pub(super) struct Writer<'k, S, C> {
     ledger: Ledger<'k, S>,
     intake: Arc<Intake>,
-    hands: Hands<'k>,
+    context: SigningContext<'k>,
     clock: C,
     /// How long the file is, in a turn.
     len: u64,
@@ -113,7 +113,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
     pub(super) fn new(
         ledger: Ledger<'k, S>,
         intake: Arc<Intake>,
-        hands: Hands<'k>,
+        context: SigningContext<'k>,
         clock: C,
         segment_bytes: u64,
     ) -> Self {
@@ -121,7 +121,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         Self {
             ledger,
             intake,
-            hands,
+            context,
             clock,
             len: 0,
             next,
@@ -154,19 +154,19 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         let result = self.turns();
         if let Err(cause) = &result {
             let ready = self.ready.drain(..).flat_map(|chunk| chunk.entries);
-            let mut left: Vec<_> = ready.map(|entry| entry.owed).collect();
-            left.extend(self.hands.signers.end());
+            let mut left: Vec<_> = ready.map(|entry| entry.ack).collect();
+            left.extend(self.context.signers.end());
             self.stop(left, cause, false);
         }
         result.map(|()| self.stored)
     }
 
     /// Takes no more, and answers entries that are not acknowledged because of `cause`.
-    fn stop(&mut self, entries: Vec<Owed>, cause: &Arc<Error>, written: bool) {
+    fn stop(&mut self, entries: Vec<PendingAck>, cause: &Arc<Error>, written: bool) {
         self.intake.stop(cause);
-        for owed in entries {
+        for ack in entries {
             let outcome = Outcome::Stopped { cause: Arc::clone(cause), written };
-            owed.settle(outcome, &mut self.answers);
+            ack.answer(outcome, &mut self.answers);
         }
         self.answers.tell();
     }
@@ -189,7 +189,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             let result = self.turn();
             self.ledger.storage.unlock();
             let retired = |cause: &Arc<Error>| matches!(**cause, Error::KeyNotInRoster { .. });
-            if result.as_ref().is_err_and(retired) && self.hands.succession.succeed() {
+            if result.as_ref().is_err_and(retired) && self.context.succession.succeed() {
                 // That is found at the beginning of a turn: nothing has its place yet, and what waits
                 // is signed by the next one.
                 continue;
@@ -205,9 +205,9 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
     fn turn(&mut self) -> Result<()> {
         let began = self.clock.monotonic();
         let mut repairs = Vec::new();
-        let settled = self.ledger.settle(self.clock.utc(), &mut repairs);
+        let recovered = self.ledger.recover(self.clock.utc(), &mut repairs);
         self.stored.repairs.extend(repairs);
-        self.len = settled?;
+        self.len = recovered?;
         self.next = self.ledger.head;
         let (mut ending, mut looked) = (false, began);
         loop {
@@ -227,7 +227,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
                 self.write_batch()?;
                 self.seal_if_full()?;
             } else if !self.signing.is_empty() {
-                self.hands.signers.wait(self.signing.start..=self.wait_for());
+                self.context.signers.wait(self.signing.start..=self.wait_for());
             } else if ending || !self.wait_in_turn(hurry)? {
                 break;
             }
@@ -276,7 +276,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         let room = most.saturating_sub(ahead);
         let taken = self.intake.take(room);
         let (alone, count) = (self.signing.is_empty(), taken.len());
-        let lines = count.div_ceil(self.hands.signers.count()).clamp(1, CHUNK_LINES);
+        let lines = count.div_ceil(self.context.signers.count()).clamp(1, CHUNK_LINES);
         let (mut chunk, mut bytes) = (Vec::with_capacity(lines), 0);
         for submission in taken {
             let Some(entry) = self.give_place(submission) else { continue };
@@ -292,7 +292,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
     }
 
     fn give_place(&mut self, submission: Submission) -> Option<Unsigned> {
-        let Submission { template, owed } = submission;
+        let Submission { template, ack } = submission;
         let place = Place { ledger_id: self.ledger.id, after: self.next };
         if self.next.seq >= MAX_SEQ || !template.fits(&place) {
             let fault = if self.next.seq >= MAX_SEQ {
@@ -301,22 +301,22 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
                 Fault::TooLong
             };
             self.intake.release(template.bytes());
-            owed.settle(Outcome::Refused(fault), &mut self.answers);
+            ack.answer(Outcome::Refused(fault), &mut self.answers);
             self.answers.tell();
             return None;
         }
         let (signed_bytes, hash) = template.signed_bytes(&place);
         self.next = Head { seq: place.seq(), hash };
-        Some(Unsigned { template, place, signed_bytes, hash, owed })
+        Some(Unsigned { template, place, signed_bytes, hash, ack })
     }
 
     fn sign(&mut self, chunk: Vec<Unsigned>, here: bool) -> Result<()> {
         if here && self.signing.is_empty() {
-            let signed = self.hands.pen.sign(chunk);
+            let signed = self.context.chunk_signer.sign(chunk);
             return self.take_signed(signed);
         }
         self.signing_lines.push_back(chunk.len());
-        self.hands.signers.put(self.signing.end, chunk);
+        self.context.signers.put(self.signing.end, chunk);
         self.signing.end += 1;
         Ok(())
     }
@@ -324,7 +324,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
     /// Takes what the signers have finished, in order.
     fn collect(&mut self) -> Result<()> {
         while !self.signing.is_empty()
-            && let Some(signed) = self.hands.signers.take(self.signing.start)
+            && let Some(signed) = self.context.signers.take(self.signing.start)
         {
             self.signing.start += 1;
             self.signing_lines.pop_front();
@@ -386,7 +386,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         let written = self.make_durable(&bytes, lines);
         if let Err((cause, written)) = written {
             let entries = batch.into_iter().flat_map(|chunk| chunk.entries);
-            self.stop(entries.map(|entry| entry.owed).collect(), &cause, written);
+            self.stop(entries.map(|entry| entry.ack).collect(), &cause, written);
             return Err(cause);
         }
         self.advance(&bytes, last_line, &batch);
@@ -427,10 +427,10 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             self.ledger.head = Head { seq: last.seq, hash: last.hash };
         }
         let line = bytes.get(last_line..bytes.len().saturating_sub(1)).unwrap_or_default();
-        self.ledger.seen = Some(Seen { len: self.len, line: line.to_vec() });
+        self.ledger.end = Some(KnownEnd { len: self.len, line: line.to_vec() });
         self.ledger.known.appended(at, self.len);
-        if let Some(grown) = &mut self.ledger.grown {
-            grown.append(at, entries.map(|entry| entry.leaf), length);
+        if let Some(tree) = &mut self.ledger.tree {
+            tree.append(at, entries.map(|entry| entry.leaf), length);
         }
         self.uncovered_since.get_or_insert_with(|| self.clock.monotonic());
         self.stored.batches += 1;
@@ -455,7 +455,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         for entry in batch.into_iter().flat_map(|chunk| chunk.entries) {
             pending_bytes += entry.pending_bytes;
             let acknowledged = Acknowledged { seq: entry.seq, hash: entry.hash };
-            entry.owed.settle(Outcome::Acknowledged(acknowledged), &mut self.answers);
+            entry.ack.answer(Outcome::Acknowledged(acknowledged), &mut self.answers);
             self.stored.entries += 1;
         }
         self.intake.release(pending_bytes);
@@ -516,7 +516,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
     fn refuse_waiting(&mut self, waited: Duration) {
         for submission in self.intake.take(usize::MAX) {
             self.intake.release(submission.template.bytes());
-            submission.owed.settle(Outcome::Busy(waited), &mut self.answers);
+            submission.ack.answer(Outcome::Busy(waited), &mut self.answers);
         }
         self.answers.tell();
     }
