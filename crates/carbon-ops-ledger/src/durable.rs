@@ -1,7 +1,9 @@
 //! Making directories and files that survive a loss of power.
 //!
 //! A file's name is durable only after its directory has been synced (fsync(2), notes on
-//! directories). Left out: anything about ledgers or keys.
+//! directories).
+//!
+//! Out of scope: anything about ledgers or keys.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};

@@ -2,8 +2,10 @@
 //!
 //! Two of these decide what a caller may do next: after [`Error::NotStored`] the ledger is as it
 //! was and the next append may work; after [`Error::Fatal`] its state is unknown until it has been
-//! opened again. Left out: faults that a verification finds; those are results, not errors, and
-//! live in [`carbon_ops_proof::entry::Fault`]; and remedies, which whoever talks to people knows.
+//! opened again.
+//!
+//! Out of scope: faults that a verification finds; those are results, not errors, and live in
+//! [`carbon_ops_proof::entry::Fault`]; and remedies, which whoever talks to people knows.
 
 use std::io;
 use std::path::PathBuf;

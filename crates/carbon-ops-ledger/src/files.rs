@@ -2,7 +2,9 @@
 //!
 //! [`crate::storage::DirStorage`] decides what is done in which order; this only does it, so that a
 //! test can put a disk here that loses power, tears sectors and fails. Names are relative to the
-//! directory. Left out: knowing what any file is for.
+//! directory.
+//!
+//! Out of scope: knowing what any file is for.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};

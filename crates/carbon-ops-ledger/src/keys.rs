@@ -1,5 +1,7 @@
-//! Keys and lists of trusted keys in files. Left out: the keys themselves, which are
-//! `carbon_ops_proof::keys`, asking for passphrases, and randomness: seeds are passed in.
+//! Keys and lists of trusted keys in files.
+//!
+//! Out of scope: the keys themselves, which are `carbon_ops_proof::keys`, asking for passphrases,
+//! and randomness: seeds are passed in.
 
 mod encrypted;
 mod file;

@@ -1,4 +1,6 @@
-//! An audit pack of a ledger on disk. Left out: what a pack is, which is `carbon_ops_proof::pack`.
+//! An audit pack of a ledger on disk.
+//!
+//! Out of scope: what a pack is, which is `carbon_ops_proof::pack`.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! A ledger in pieces: sealed segments in order, then the active file; together one stream of bytes.
 //!
 //! A segment is named by the numbers of its first and last line, so that a directory listing shows
-//! what is there and what is missing, and no index has to be kept true. Left out: sealing, which is
-//! `storage.rs`, and judging lines.
+//! what is there and what is missing, and no index has to be kept true.
+//!
+//! Out of scope: sealing, which is `storage.rs`, and judging lines.
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};

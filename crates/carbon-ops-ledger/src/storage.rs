@@ -2,7 +2,9 @@
 //!
 //! The trait is small so that tests can put a disk behind it that fails at every step; the
 //! directory stands on a second, lower one (`files.rs`), so that tests can also take its own steps
-//! apart. Left out: reading whole ledgers (`segment.rs`), and knowing what a line is.
+//! apart.
+//!
+//! Out of scope: reading whole ledgers (`segment.rs`), and knowing what a line is.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,8 +1,9 @@
 //! What the end of a ledger file says: whole, complete but for its newline, torn, or damaged.
 //!
-//! Pure functions on the last bytes of the file. Left out: doing something about it, which is
-//! `append.rs`; which zeros make a line torn, which is `torn.rs`; and every line before the last batch,
-//! which is `verify.rs`.
+//! Pure functions on the last bytes of the file.
+//!
+//! Out of scope: doing something about it, which is `append.rs`; which zeros make a line torn,
+//! which is `torn.rs`; and every line before the last batch, which is `verify.rs`.
 
 use std::cell::RefCell;
 

@@ -1,5 +1,7 @@
-//! The tiles and lines of a ledger's directory, for proofs and packs. Left out: what a tile is, which is
-//! `carbon_ops_proof::tile`, and writing tiles (`storage.rs`).
+//! The tiles and lines of a ledger's directory, for proofs and packs.
+//!
+//! Out of scope: what a tile is, which is `carbon_ops_proof::tile`, and writing tiles
+//! (`storage.rs`).
 
 use std::fs::File;
 use std::io::{self, Read as _};

@@ -2,8 +2,9 @@
 //! (C2SP tlog-witness).
 //!
 //! The state is durable before the answer: whatever dies in between, no two cosigned checkpoints of one
-//! log contradict each other, and none is smaller than an earlier one. Left out: HTTP and clocks, which
-//! the binary has; `sign-subtree`; fetching lists of logs.
+//! log contradict each other, and none is smaller than an earlier one.
+//!
+//! Out of scope: HTTP and clocks, which the binary has; `sign-subtree`; fetching lists of logs.
 
 use std::collections::BTreeMap;
 use std::fmt;

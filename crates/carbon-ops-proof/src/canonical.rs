@@ -2,8 +2,10 @@
 //!
 //! A strict reader, a writer and the value type between them. The reader refuses whatever two
 //! readers could understand differently: duplicate keys, lone surrogates, `-0`, numbers that only
-//! fit as infinity. Left out on purpose: reading into Rust types (the record layer does that on
-//! [`Value`]), numbers with more precision than a double, and every kind of leniency.
+//! fit as infinity.
+//!
+//! Out of scope: reading into Rust types (the record layer does that on [`Value`]), numbers with
+//! more precision than a double, and every kind of leniency.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -1,8 +1,10 @@
 //! Checkpoints: the size and root of a ledger's tree, as a text that is signed (C2SP
 //! tlog-checkpoint v1.0.0).
 //!
-//! Whoever kept one can tell that the ledger was cut or rewritten below it. Left out: when one is
-//! made and where it is stored (`carbon-ops-ledger`), and comparing one with a ledger (`verify.rs`).
+//! Whoever kept one can tell that the ledger was cut or rewritten below it.
+//!
+//! Out of scope: when one is made and where it is stored (`carbon-ops-ledger`), and comparing one
+//! with a ledger (`verify.rs`).
 
 use std::fmt;
 

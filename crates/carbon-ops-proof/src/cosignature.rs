@@ -1,8 +1,10 @@
 //! Cosignatures: what a witness adds to a checkpoint (C2SP tlog-cosignature, Ed25519, `cosignature/v1`).
 //!
 //! A cosignature says that at its time this was the largest tree of the log that the witness had seen,
-//! and that it extends all that it had seen before. Left out: ML-DSA-44 (type 0x06), of which the
-//! specification is a release candidate, and signatures of subtrees.
+//! and that it extends all that it had seen before.
+//!
+//! Out of scope: ML-DSA-44 (type 0x06), of which the specification is a release candidate, and
+//! signatures of subtrees.
 
 use crate::error::{Error, Result};
 use crate::keys::{Signer, sign_verifiably};

@@ -2,8 +2,10 @@
 //! writes about itself.
 //!
 //! A line is the canonical form of one object and a newline. Of its members six belong to the
-//! ledger, the rest is the payload. Left out: what a payload means (the record layer knows), files,
-//! and the order of lines beyond one entry following another.
+//! ledger, the rest is the payload.
+//!
+//! Out of scope: what a payload means (the record layer knows), files, and the order of lines
+//! beyond one entry following another.
 
 use std::fmt;
 

@@ -1,5 +1,7 @@
 //! Hexadecimal of a fixed length, strictly: lower case alone, so that there is one spelling per byte
-//! string. Left out: the digits themselves, which are `base16ct`'s.
+//! string.
+//!
+//! Out of scope: the digits themselves, which are `base16ct`'s.
 
 /// Exactly `N` bytes from `2 * N` lower-case digits, or nothing.
 pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {

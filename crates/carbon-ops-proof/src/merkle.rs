@@ -1,8 +1,10 @@
 //! The Merkle tree over the lines of a ledger: RFC 6962 hashes, a frontier that grows by one leaf at
 //! a time, and proofs of inclusion and consistency, made and checked.
 //!
-//! Pure arithmetic on hashes; nothing here panics or loops on what a stranger sends. Left out: where
-//! the hashes of old subtrees come from (`tile.rs`), and who vouches for a root (`checkpoint.rs`).
+//! Pure arithmetic on hashes; nothing here panics or loops on what a stranger sends.
+//!
+//! Out of scope: where the hashes of old subtrees come from (`tile.rs`), and who vouches for a root
+//! (`checkpoint.rs`).
 
 use std::fmt;
 

@@ -1,8 +1,9 @@
 //! Signed notes: a text and signatures below it (C2SP signed-note v1.0.0).
 //!
 //! Only Ed25519 signatures (type 0x01) are made and checked here; those of other keys and types are
-//! kept and passed over, so that witnesses can add theirs (`cosignature.rs`). Left out: what the text
-//! says.
+//! kept and passed over, so that witnesses can add theirs (`cosignature.rs`).
+//!
+//! Out of scope: what the text says.
 
 use std::fmt;
 use std::str::FromStr;

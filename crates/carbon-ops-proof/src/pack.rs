@@ -3,7 +3,9 @@
 //!
 //! The lines of the ledger stand in it as they are, after a few lines of the pack's own: a head, the
 //! checkpoint, perhaps an earlier checkpoint and a policy. The same ledger and choice give the same
-//! bytes. Left out: what an entry means (the caller passes a check), and whom to trust.
+//! bytes.
+//!
+//! Out of scope: what an entry means (the caller passes a check), and whom to trust.
 
 use std::fmt;
 use std::ops::RangeInclusive;

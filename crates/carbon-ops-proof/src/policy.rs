@@ -1,8 +1,10 @@
 //! Which checkpoints to believe: of which logs, cosigned by which witnesses (C2SP tlog-policy).
 //!
 //! A policy is the verifier's own. One that comes along with what it is to judge says only what its
-//! author found enough. Left out: ML-DSA-44 keys, which are refused, and fetching anything: an URL is
-//! kept as it stands.
+//! author found enough.
+//!
+//! Out of scope: ML-DSA-44 keys, which are refused, and fetching anything: an URL is kept as it
+//! stands.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -3,8 +3,9 @@
 //!
 //! The file carries the entry's line as its `extra`, the path to the root, and the signed checkpoint.
 //! Where others than the genesis key signed these, the lines follow in `extra` that say who may sign: so
-//! that who trusts the key that began the ledger needs to trust no other. Left out: building the tree, and
-//! saying what the entry means.
+//! that who trusts the key that began the ledger needs to trust no other.
+//!
+//! Out of scope: building the tree, and saying what the entry means.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
 //! Reading the last entries of a ledger without reading all of it.
 //!
-//! For showing entries to people. Left out: verification; what is returned here has only been
-//! parsed.
+//! For showing entries to people.
+//!
+//! Out of scope: verification; what is returned here has only been parsed.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 

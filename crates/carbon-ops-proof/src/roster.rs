@@ -1,8 +1,9 @@
 //! Who may sign which line: the keys of the genesis, changed by every `key_rotation` after it.
 //!
 //! A verifier applies the changes as it meets them. A writer must know the roster without reading the
-//! whole ledger: it looks for the lines that hold [`MARK`]. Left out: whom a reader trusts, and
-//! reading files.
+//! whole ledger: it looks for the lines that hold [`MARK`].
+//!
+//! Out of scope: whom a reader trusts, and reading files.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,7 +1,9 @@
 //! Finding a line by its number without reading all lines before it.
 //!
 //! A line tells its own number, so the file can be searched like a sorted list; a hash over what is
-//! found tells the caller whether the file told the truth. Left out: judging lines.
+//! found tells the caller whether the file told the truth.
+//!
+//! Out of scope: judging lines.
 
 use std::io;
 use std::ops::ControlFlow;

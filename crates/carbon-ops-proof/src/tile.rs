@@ -2,8 +2,10 @@
 //!
 //! A tile is 256 hashes of one level in a row, 8 levels apart, so that a proof needs one tile for
 //! each 8 levels. Tiles are derived: whoever loses them makes them again from the lines, and a proof
-//! made from wrong ones does not verify. Left out: entry bundles (the ledger's lines are the
-//! entries), files, and roots that somebody signed (`checkpoint.rs`).
+//! made from wrong ones does not verify.
+//!
+//! Out of scope: entry bundles (the ledger's lines are the entries), files, and roots that somebody
+//! signed (`checkpoint.rs`).
 
 use std::collections::BTreeMap;
 use std::fmt;

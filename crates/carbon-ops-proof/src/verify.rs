@@ -5,8 +5,10 @@
 //! only that something is. What one line tells by itself (form, hashes, signature) is examined in
 //! `verify/line.rs`, in parallel; what follows from its place (who may sign, order, links, the tree)
 //! is judged in `verify/sequence.rs`, in the order of lines, so that the report does not depend on
-//! the number of threads. Left out: opening files, deciding whom to trust, and what a payload
-//! means, for which the caller passes a check.
+//! the number of threads.
+//!
+//! Out of scope: opening files, deciding whom to trust, and what a payload means, for which the
+//! caller passes a check.
 
 use std::io::{self, BufRead};
 use std::num::NonZeroUsize;

@@ -1,7 +1,9 @@
 //! Appending the ledger's own records: changes of keys, corrections, restatements, gaps, heartbeats.
 //!
 //! Each is a turn of its own, durable before it is acknowledged, so that no other line can share its
-//! fate in a crash. Left out: deciding what to record.
+//! fate in a crash.
+//!
+//! Out of scope: deciding what to record.
 
 use std::io;
 use std::ops::ControlFlow;

@@ -1,7 +1,9 @@
 //! Adding what witnesses answered to the checkpoint that they were asked about.
 //!
 //! Signatures arrive after the lock was given back. If another checkpoint was signed meanwhile, they
-//! go to the history of checkpoints alone. Left out: asking witnesses, and judging their keys.
+//! go to the history of checkpoints alone.
+//!
+//! Out of scope: asking witnesses, and judging their keys.
 
 use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG};
 use carbon_ops_proof::note::{Note, NoteSignature};

@@ -3,7 +3,9 @@
 //!
 //! What is kept in `roster.state` carries no trust: its lines are read and verified again, what comes
 //! after is searched, and without it, or when it does not fit, the whole ledger is. A verification never
-//! looks at it. Left out: checking any other line.
+//! looks at it.
+//!
+//! Out of scope: checking any other line.
 
 use std::io;
 

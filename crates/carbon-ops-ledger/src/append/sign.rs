@@ -6,8 +6,9 @@
 //! says what the file holds, not that each line is valid: that is what a verification is for.
 //!
 //! Costs what was appended since the last checkpoint: the stored edge of the tree (`tile.rs`) is
-//! taken up if it has the root that was signed, and made again from all lines if not. Left out:
-//! witnesses (`cosign.rs`), and deleting incomplete tiles that later ones replace.
+//! taken up if it has the root that was signed, and made again from all lines if not.
+//!
+//! Out of scope: witnesses (`cosign.rs`), and deleting incomplete tiles that later ones replace.
 
 use std::io;
 use std::ops::ControlFlow;

@@ -2,7 +2,9 @@
 //! and replaced by their successor in one step.
 //!
 //! Beside a file under a passphrase stands `<name>.pub` with its public key, so that a verification need
-//! not ask for the passphrase. Left out: which ledgers a key may write to.
+//! not ask for the passphrase.
+//!
+//! Out of scope: which ledgers a key may write to.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,7 +1,8 @@
 //! Lists of trusted keys in files: reading one, and changing it.
 //!
-//! A file is replaced as a whole, and lines that are not concerned stay as they were written. Left out:
-//! where the list is, and whom to trust.
+//! A file is replaced as a whole, and lines that are not concerned stay as they were written.
+//!
+//! Out of scope: where the list is, and whom to trust.
 
 use std::io;
 use std::path::Path;

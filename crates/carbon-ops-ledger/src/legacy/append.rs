@@ -2,8 +2,9 @@
 //! a Python writer on the same machine waits its turn.
 //!
 //! Lines are appended in place and synced, where the package copies the file: a crash can leave a
-//! torn last line, which is refused here until somebody cuts it off, never built upon. Left out:
-//! verifying more than the last line.
+//! torn last line, which is refused here until somebody cuts it off, never built upon.
+//!
+//! Out of scope: verifying more than the last line.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};

@@ -1,7 +1,8 @@
 //! Verifying a ledger file of version 0.1 in one pass, in bounded memory.
 //!
-//! Every line is looked at, also after a fault. Left out: opening files, deciding whom to trust, and
-//! what a record means.
+//! Every line is looked at, also after a fault.
+//!
+//! Out of scope: opening files, deciding whom to trust, and what a record means.
 
 use std::io::{self, BufRead, Read};
 

@@ -2,7 +2,9 @@
 //!
 //! `witness` names the witness and marks the directory as its own: a directory that was lost is not
 //! quietly begun anew, since a witness without memory would cosign a second history. `lock` keeps a
-//! second process out. Left out: the secret key, which is a file of its own.
+//! second process out.
+//!
+//! Out of scope: the secret key, which is a file of its own.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};

@@ -6,8 +6,10 @@
 //! of its versions, independently of all others, and the length is any that the file had, or that lies
 //! at a sector's boundary on the way. Of a directory, each name that was made or moved since the last
 //! sync of that directory is there or not; a file that was moved is there under the old name, the new
-//! one, or both. A sync of a file says nothing about its name. Left out: sectors that are damaged
-//! rather than old (a drive that does that needs checksums of its own), and time.
+//! one, or both. A sync of a file says nothing about its name.
+//!
+//! Out of scope: sectors that are damaged rather than old (a drive that does that needs checksums
+//! of its own), and time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

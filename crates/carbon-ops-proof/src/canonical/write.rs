@@ -1,7 +1,9 @@
 //! The writer: RFC 8785 section 3.2, byte for byte.
 //!
-//! It cannot fail, because a [`Value`] can only hold what has a canonical form. Left out: writing
-//! to a stream (a line is at most 64 KiB and is hashed, signed and written as one piece).
+//! It cannot fail, because a [`Value`] can only hold what has a canonical form.
+//!
+//! Out of scope: writing to a stream (a line is at most 64 KiB and is hashed, signed and written as
+//! one piece).
 
 use super::{Object, Value};
 

@@ -2,7 +2,7 @@
 //! and a member that is not listed is refused. Here are genesis and recovery, and what all have in
 //! common; `rotation.rs`, `correction.rs` and `silence.rs` have the others.
 //!
-//! Left out, and room left for it in `docs/formats/ledger-v1.md`: sums over records, samples,
+//! Out of scope, and room left for it in `docs/formats/ledger-v1.md`: sums over records, samples,
 //! redaction, keys of an epoch and the time of others, which come as new types or versions.
 
 use jiff::Timestamp;

@@ -5,8 +5,9 @@
 //! a note: a correction carries the record as it should have been, and a restatement carries none; it
 //! says by which change of method or factor a whole period is calculated anew, and what that does to
 //! its totals. A reader who sums records can apply every correction; a restatement without its
-//! records' new values can only be told of. Left out: what a payload means, and the totals' names,
-//! which belong to the record layer.
+//! records' new values can only be told of.
+//!
+//! Out of scope: what a payload means, and the totals' names, which belong to the record layer.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
 //! The record that changes who may write: keys that join and keys that leave.
 //!
 //! It is signed by a key that may write before it, and every key that joins has signed a text of its
-//! own at this very place of this ledger: nobody can put a stranger's key on the list. Left out: the
-//! list itself, and what a change does to it, which is `roster.rs`.
+//! own at this very place of this ledger: nobody can put a stranger's key on the list.
+//!
+//! Out of scope: the list itself, and what a change does to it, which is `roster.rs`.
 
 use super::control::{self, ascending, members, only, optional, reason};
 use super::vocabulary::RotationReason;

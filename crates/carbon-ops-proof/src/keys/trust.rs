@@ -1,5 +1,6 @@
-//! Whom a user trusts: keys, named by themselves or by their fingerprints, and lists of them. Left out:
-//! files.
+//! Whom a user trusts: keys, named by themselves or by their fingerprints, and lists of them.
+//!
+//! Out of scope: files.
 
 use std::collections::BTreeSet;
 use std::fmt;

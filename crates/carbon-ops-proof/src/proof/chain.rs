@@ -1,5 +1,7 @@
 //! What a proof carries of who may sign: the genesis and the changes of keys, each with its path, as an
-//! audit pack has them. Left out: whom the reader trusts.
+//! audit pack has them.
+//!
+//! Out of scope: whom the reader trusts.
 
 use super::ProofFault;
 use crate::checkpoint::Checkpoint;

@@ -2,7 +2,9 @@
 //! state, a checkpoint that somebody kept.
 //!
 //! While lines pass, the tree grows over them, and its root is noted at each size that an anchor
-//! names. Left out: reading files, and everything about single lines.
+//! names.
+//!
+//! Out of scope: reading files, and everything about single lines.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,7 @@
 //! Cutting a stream into pieces of whole lines, so that several threads can look at lines. Memory
-//! stays bounded however long a line is. Left out: what a line says.
+//! stays bounded however long a line is.
+//!
+//! Out of scope: what a line says.
 
 use std::io::{self, BufRead};
 

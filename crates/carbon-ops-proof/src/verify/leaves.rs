@@ -2,8 +2,9 @@
 //!
 //! References point backward, so each is looked up when it is met. Where the ledger can be read again,
 //! the place of every 64th line is kept (8 bytes; 1.2 MB for ten million lines) and a lookup reads and
-//! hashes at most 64 lines; where it is a stream, every leaf is kept (32 bytes a line). Left out: what a
-//! reference means.
+//! hashes at most 64 lines; where it is a stream, every leaf is kept (32 bytes a line).
+//!
+//! Out of scope: what a reference means.
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;

@@ -2,8 +2,9 @@
 //! kept. Nothing here changes a verdict: silence is not tampering.
 //!
 //! Times are what writers' clocks said, and are compared with each other only; whoever has a clock can
-//! ask `due` whether the ledger is silent now. Left out: which records a correction supersedes, which is
-//! for whoever sums them.
+//! ask `due` whether the ledger is silent now.
+//!
+//! Out of scope: which records a correction supersedes, which is for whoever sums them.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;

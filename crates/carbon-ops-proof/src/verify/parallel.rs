@@ -3,7 +3,9 @@
 //!
 //! The calling thread reads, and takes results in the order in which it gave pieces out; the others
 //! examine. So many pieces are under way at most that memory does not depend on the length of the
-//! stream. Left out: what is done with the results.
+//! stream.
+//!
+//! Out of scope: what is done with the results.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead};

@@ -2,7 +2,9 @@
 //! be named afterwards, when their lines have long passed.
 //!
 //! Entries that follow each other by one key are one run, so that a ledger by one writer is a handful
-//! of them. Left out: deciding that a key was compromised.
+//! of them.
+//!
+//! Out of scope: deciding that a key was compromised.
 
 use std::collections::VecDeque;
 

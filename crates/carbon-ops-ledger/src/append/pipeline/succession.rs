@@ -2,7 +2,9 @@
 //!
 //! A ledger can retire a key at any time, by another process. Whoever appends one entry hears of it as
 //! an error; a pipeline may live for months, so it asks its signer who comes after it. Which keys may
-//! sign is still what the ledger says, in every turn. Left out: where the next key comes from.
+//! sign is still what the ledger says, in every turn.
+//!
+//! Out of scope: where the next key comes from.
 
 use std::sync::{Arc, Mutex};
 
