@@ -215,3 +215,30 @@ fn zone_json(zone: &ZoneView) -> Value {
         "ceiling_w": domain.map(|domain| domain.ceiling.as_watts()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remedy_names_whom_and_what_it_concerns() {
+        for (remedy, words) in [
+            (Remedy::JoinGroup { user: "ada".into() }, "usermod -aG carbon-users ada"),
+            (
+                Remedy::InspectSocket { path: "/run/x.sock".into() },
+                "see what put /run/x.sock there",
+            ),
+            (Remedy::UpdateKernel { least: (5, 11) }, "from 5.11 on"),
+            (Remedy::LogInAgain, "newgrp carbon-users"),
+            (Remedy::LoadDriver, "modprobe intel_rapl_msr"),
+            (Remedy::GrantCapability, "AmbientCapabilities=CAP_DAC_READ_SEARCH"),
+            (Remedy::ShareSocket, "-v /run/carbon-ops.sock:/run/carbon-ops.sock"),
+            (Remedy::RunAsRoot, "sudo carbon-ops run"),
+        ] {
+            let text = advice(&remedy);
+            assert!(text.contains(words), "{text}");
+            // It would reopen CVE-2020-8694 for every process.
+            assert!(!text.contains("chmod"), "{text}");
+        }
+    }
+}

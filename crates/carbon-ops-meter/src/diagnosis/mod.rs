@@ -9,7 +9,6 @@
 //! Out of scope: the words of remedies, printing, and system calls other than opening files; the two that a diagnosis
 //! needs ([`Touch`]) are passed in.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -47,12 +46,6 @@ impl Status {
             Self::Denied => "denied",
             Self::Problem => "problem",
         }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 
