@@ -23,11 +23,7 @@ const DIR_MODE: u32 = 0o700;
 ///
 /// When the file cannot be read or a line names no key.
 pub fn load_trust(path: &Path) -> Result<Trust> {
-    let text = read(path).map_err(|source| Error::Io {
-        action: "read the trusted keys in",
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = read(path).map_err(|source| cannot_read(path, source))?;
     Ok(Trust::parse(&text, &path.display().to_string())?)
 }
 
@@ -124,12 +120,12 @@ fn read(path: &Path) -> io::Result<String> {
 fn text_of(path: &Path) -> Result<String> {
     match read(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        other => other.map_err(|source| Error::Io {
-            action: "read the trusted keys in",
-            path: path.to_owned(),
-            source,
-        }),
+        other => other.map_err(|source| cannot_read(path, source)),
     }
+}
+
+fn cannot_read(path: &Path, source: io::Error) -> Error {
+    Error::Io { action: "read the trusted keys in", path: path.to_owned(), source }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -123,53 +123,73 @@ impl<'a> Tree<'a> {
         keys_at: &KeysAt<'_>,
     ) -> AnchorReport {
         let checkpoint = anchor.checkpoint();
-        let report = |verdict, reason: Option<String>| AnchorReport {
+        let (verdict, reason) = match &checkpoint {
+            None => {
+                (AnchorVerdict::Refused, Some("it is not the checkpoint of a ledger".to_owned()))
+            }
+            Some(checkpoint) => {
+                let root = self.wanted.get(&checkpoint.size).copied().flatten();
+                let ledger = Against { id, size: self.size(), root, keys_at };
+                ledger.judge(checkpoint, anchor.note().as_ref())
+            }
+        };
+        AnchorReport {
             source: anchor.source.clone(),
             size: checkpoint.map(|checkpoint| checkpoint.size),
             verdict,
             reason,
             signed: anchor.kind == AnchorKind::Checkpoint,
-        };
-        let refuse = |reason: String| report(AnchorVerdict::Refused, Some(reason));
-        let Some(checkpoint) = checkpoint else {
-            return refuse("it is not the checkpoint of a ledger".to_owned());
-        };
-        if id.is_some_and(|id| id != checkpoint.ledger_id) {
-            return refuse(format!("it is of the ledger {}", checkpoint.ledger_id));
-        }
-        let keys = keys_at(checkpoint.size);
-        if let Some(Err(error)) = anchor.note().map(|note| checkpoint.signed_by(&note, &keys)) {
-            let (verdict, reason) = disbelief(&error, checkpoint.size, self.size());
-            return report(verdict, Some(reason));
-        }
-        match self.wanted.get(&checkpoint.size).copied().flatten() {
-            Some(root) if root == checkpoint.root => report(AnchorVerdict::Confirmed, None),
-            Some(_) => {
-                let reason = format!("the first {} lines are not those of then", checkpoint.size);
-                report(AnchorVerdict::Forked, Some(reason))
-            }
-            None => {
-                let (now, then) = (self.size(), checkpoint.size);
-                let reason = format!("there are {now} whole lines, and there were {then}");
-                report(AnchorVerdict::Truncated, Some(reason))
-            }
         }
     }
 }
 
-/// What a checkpoint of `then` lines is whose signature is not that of a known key, held against a
-/// ledger of `now` lines; and why.
-///
-/// Who may sign after so many lines is known of the lines that there are, and of no others.
-pub(super) fn disbelief(error: &NoteError, then: u64, now: u64) -> (AnchorVerdict, String) {
-    if *error == NoteError::Unsigned && then > now {
-        let reason = format!(
-            "it is of {then} lines, of which there are {now}, and signed by a key that these lines do \
-             not name and nobody here trusts"
-        );
-        return (AnchorVerdict::UnknownKey, reason);
+/// What a checkpoint is held against: a ledger.
+pub(super) struct Against<'k> {
+    pub(super) id: Option<LedgerId>,
+    /// How many lines there are.
+    pub(super) size: u64,
+    /// The root over as many lines as the checkpoint covers; none where there are fewer.
+    pub(super) root: Option<TreeHash>,
+    pub(super) keys_at: &'k KeysAt<'k>,
+}
+
+impl Against<'_> {
+    /// What the checkpoint is, and why it is not confirmed; `note` is what was signed, unless nothing was.
+    pub(super) fn judge(
+        &self,
+        checkpoint: &Checkpoint,
+        note: Option<&Note>,
+    ) -> (AnchorVerdict, Option<String>) {
+        let (now, then) = (self.size, checkpoint.size);
+        if self.id.is_some_and(|id| id != checkpoint.ledger_id) {
+            let reason = format!("it is of the ledger {}", checkpoint.ledger_id);
+            return (AnchorVerdict::Refused, Some(reason));
+        }
+        let keys = (self.keys_at)(then);
+        match note.map(|note| checkpoint.signed_by(note, &keys)) {
+            // Who may sign after so many lines is known of the lines that there are, and of no others.
+            Some(Err(NoteError::Unsigned)) if then > now => {
+                let reason = format!(
+                    "it is of {then} lines, of which there are {now}, and signed by a key that these \
+                     lines do not name and nobody here trusts"
+                );
+                return (AnchorVerdict::UnknownKey, Some(reason));
+            }
+            Some(Err(error)) => return (AnchorVerdict::Refused, Some(error.to_string())),
+            Some(Ok(_)) | None => {}
+        }
+        match self.root {
+            Some(root) if root == checkpoint.root => (AnchorVerdict::Confirmed, None),
+            Some(_) => {
+                let reason = format!("the first {then} lines are not those of then");
+                (AnchorVerdict::Forked, Some(reason))
+            }
+            None => {
+                let reason = format!("there are {now} whole lines, and there were {then}");
+                (AnchorVerdict::Truncated, Some(reason))
+            }
+        }
     }
-    (AnchorVerdict::Refused, error.to_string())
 }
 
 impl Anchor {

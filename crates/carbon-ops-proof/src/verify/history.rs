@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::anchor::{AnchorReport, AnchorVerdict, KeysAt, disbelief};
+use super::anchor::{Against, AnchorReport, AnchorVerdict, KeysAt};
 use crate::checkpoint::{CHECKPOINT_LOG, Checkpoint, ORIGIN_PREFIX};
 use crate::entry::LedgerId;
 use crate::merkle::{TreeHash, empty_root};
@@ -158,7 +158,7 @@ impl<'a> History<'a> {
                     self.roots.pop_first();
                 }
             }
-            self.compare(&checkpoint, &note, id, keys_at);
+            self.compare(&checkpoint, &note, size, id, keys_at);
         }
     }
 
@@ -184,41 +184,33 @@ impl<'a> History<'a> {
         None
     }
 
+    /// Holds a checkpoint against the ledger, which has `now` lines.
     fn compare(
         &mut self,
         checkpoint: &Checkpoint,
         note: &Note,
+        now: u64,
         id: Option<LedgerId>,
         keys_at: &KeysAt<'_>,
     ) {
-        let size = checkpoint.size;
-        if id.is_some_and(|id| id != checkpoint.ledger_id) {
-            let reason = format!("it is of the ledger {}", checkpoint.ledger_id);
-            return self.refute(size, AnchorVerdict::Refused, reason);
-        }
-        let Some(root) = self.roots.get(&size) else {
+        let (size, root) = (checkpoint.size, self.roots.get(&checkpoint.size).copied());
+        let is_ours = id.is_none_or(|id| id == checkpoint.ledger_id);
+        if is_ours && root.is_none() && size <= now {
             self.report.not_compared += 1;
             return;
-        };
-        let fits = *root == checkpoint.root;
-        if let Err(error) = checkpoint.signed_by(note, &keys_at(size)) {
-            return self.refute(size, AnchorVerdict::Refused, error.to_string());
         }
-        if fits {
-            self.report.confirmed += 1;
-            self.report.covered = self.report.covered.max(size);
-        } else {
-            let reason = format!("the first {size} lines are not those of then");
-            self.refute(size, AnchorVerdict::Forked, reason);
-        }
-    }
-
-    fn refute(&mut self, size: u64, verdict: AnchorVerdict, reason: String) {
-        self.report.refuted += 1;
-        if self.refuted.len() < NAMED {
-            let (source, reason) = (CHECKPOINT_LOG.to_owned(), Some(reason));
-            let size = Some(size);
-            self.refuted.push(AnchorReport { source, size, verdict, reason, signed: true });
+        match (Against { id, size: now, root, keys_at }).judge(checkpoint, Some(note)) {
+            (AnchorVerdict::Confirmed, _) => {
+                self.report.confirmed += 1;
+                self.report.covered = self.report.covered.max(size);
+            }
+            (verdict, reason) => {
+                self.report.refuted += 1;
+                if self.refuted.len() < NAMED {
+                    let (source, size) = (CHECKPOINT_LOG.to_owned(), Some(size));
+                    self.refuted.push(AnchorReport { source, size, verdict, reason, signed: true });
+                }
+            }
         }
     }
 
@@ -236,16 +228,7 @@ impl<'a> History<'a> {
         keys_at: &KeysAt<'_>,
     ) -> (HistoryReport, Vec<AnchorReport>) {
         while let Some((checkpoint, note)) = self.waiting.take().or_else(|| self.read()) {
-            let then = checkpoint.size;
-            if then <= size || id.is_some_and(|id| id != checkpoint.ledger_id) {
-                self.compare(&checkpoint, &note, id, keys_at);
-            } else if let Err(error) = checkpoint.signed_by(&note, &keys_at(then)) {
-                let (verdict, reason) = disbelief(&error, then, size);
-                self.refute(then, verdict, reason);
-            } else {
-                let reason = format!("there are {size} whole lines, and there were {then}");
-                self.refute(then, AnchorVerdict::Truncated, reason);
-            }
+            self.compare(&checkpoint, &note, size, id, keys_at);
         }
         (self.report, self.refuted)
     }
