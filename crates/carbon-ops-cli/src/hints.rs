@@ -307,6 +307,9 @@ fn of_ledger(cause: &Cause) -> Words {
         LedgerError::Beside { .. } => {
             "run `carbon-ops ledger verify` to see what holds; nothing was signed"
         }
+        LedgerError::WrongTile { .. } => {
+            "remove the directory `tile`, which is made again from the lines"
+        }
         LedgerError::KeyEncrypted { .. } => {
             "put the passphrase into a file that only you can read, and set \
              CARBON_OPS_KEY_PASSPHRASE_FILE to its path"

@@ -287,7 +287,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// After [`Error::Fatal`] the state is unknown and this writer refuses further work; after any
     /// other error the entry is not in the ledger and the writer goes on.
     pub fn append(&mut self, payload: Object, now: Timestamp) -> Result<Appended> {
-        // Before the lock is taken: a bad payload shall not make others wait.
+        // Before the lock is taken: a bad payload must not make others wait.
         check_payload(&payload).map_err(Error::InvalidEntry)?;
         self.append_in_turn(now, |ledger, len| ledger.put(payload, len))
     }

@@ -179,6 +179,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A tile that is stored is another one than the lines make.
+    #[error("{} is damaged: it is not what the lines hash to", path.display())]
+    WrongTile {
+        /// The tile.
+        path: PathBuf,
+    },
     /// A secret key file that others can read.
     #[error("the key file {} can be read by others (mode {mode:04o})", path.display())]
     KeyExposed {
@@ -202,7 +208,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A passphrase that does not open a key.
-    #[error("the passphrase does not serve: {reason}")]
+    #[error("cannot use the passphrase: {reason}")]
     Passphrase {
         /// What is wrong with it.
         reason: String,

@@ -47,7 +47,7 @@ pub(crate) use time::time_text;
 pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
 
 /// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit
-/// length (C2SP tlog-tiles v0.1.0, "Log entries"), and a ledger shall fit there one day.
+/// length (C2SP tlog-tiles v0.1.0, "Log entries"), and so a ledger can be served as such one day.
 pub const MAX_LINE_BYTES: usize = 65_535;
 
 /// Names of members that a payload may not use.

@@ -238,12 +238,8 @@ impl<S: Storage> Ledger<'_, S> {
                 None => missing.push((name, tile.bytes.clone())),
                 Some(bytes) if bytes == tile.bytes => {}
                 Some(_) => {
-                    return Err(Error::Beside {
-                        path: self.storage.path().with_file_name(name),
-                        reason: "it is not what the lines hash to; remove the directory `tile`, \
-                                 which is made again from the lines"
-                            .to_owned(),
-                    });
+                    let path = self.storage.path().with_file_name(name);
+                    return Err(Error::WrongTile { path });
                 }
             }
         }

@@ -349,7 +349,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         Ok(())
     }
 
-    /// Whether what is ready shall be written now.
+    /// Whether what is ready is to be written now.
     fn worth_writing(&self, hurry: bool) -> bool {
         let full = self.ready_lines + CHUNK_LINES > MAX_BATCH_LINES
             || self.ready_bytes + 2 * CHUNK_BYTES > MAX_BATCH_BYTES;
@@ -436,7 +436,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
         self.stored.batches += 1;
     }
 
-    /// Seals what was appended once it is as large as a segment shall be.
+    /// Seals what was appended once it is as large as a segment may be.
     fn seal_if_full(&mut self) -> Result<()> {
         let storage = &mut self.ledger.storage;
         let sealed = storage.sealed().map_err(|e| io_error(storage, "look at", e))?;
