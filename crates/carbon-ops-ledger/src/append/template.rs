@@ -5,8 +5,6 @@
 //! result is, byte for byte, what `entry::sign` makes by writing the whole object (tests below).
 //! Out of scope: judging payloads, which is `check_payload`.
 
-use std::ops::Range;
-
 use carbon_ops_proof::canonical::{Object, utf16_order, write_member};
 use carbon_ops_proof::entry::{
     ALGORITHM, EntryHash, Head, LedgerId, MAX_LINE_BYTES, RESERVED_MEMBERS,
@@ -89,7 +87,7 @@ impl Template {
     /// The signed bytes of the entry at this place, and their hash.
     pub(crate) fn signed_bytes(&self, place: &Place) -> (Vec<u8>, EntryHash) {
         let mut out = Vec::with_capacity(self.text.len() + MEMBERS_BYTES);
-        self.write(&mut out, &Values::of(place), None);
+        self.write(&mut out, place, None);
         let hash = EntryHash(Sha256::digest(&out).into());
         (out, hash)
     }
@@ -102,10 +100,10 @@ impl Template {
         key: &SigningKey,
         signature: &[u8; 64],
     ) {
-        self.write(out, &Values::of(place), Some((key, &digits::<128>(signature))));
+        self.write(out, place, Some((key, &digits::<128>(signature))));
     }
 
-    fn write(&self, out: &mut Vec<u8>, values: &Values, signed: Option<(&SigningKey, &[u8])>) {
+    fn write(&self, out: &mut Vec<u8>, place: &Place, signed: Option<(&SigningKey, &[u8])>) {
         let mut at = 0;
         let mut piece = |out: &mut Vec<u8>, to: usize, member: &str, value: &[u8], quoted: bool| {
             out.extend_from_slice(self.text.get(at..to).unwrap_or_default());
@@ -118,9 +116,10 @@ impl Template {
         };
         let [ledger_id, prev_hash, seq, signature, algorithm, signing_key] = self.places;
         out.push(b'{');
-        piece(out, ledger_id, "ledger_id", &values.ledger_id, true);
-        piece(out, prev_hash, "prev_hash", &values.prev_hash, true);
-        piece(out, seq, "seq", values.seq(), false);
+        piece(out, ledger_id, "ledger_id", &digits::<32>(&place.ledger_id.0), true);
+        piece(out, prev_hash, "prev_hash", &digits::<64>(&place.after.hash.0), true);
+        let mut number = itoa::Buffer::new();
+        piece(out, seq, "seq", number.format(place.seq()).as_bytes(), false);
         if let Some((key, digits)) = signed {
             piece(out, signature, "signature", digits, true);
             piece(out, algorithm, "signature_algorithm", ALGORITHM.as_bytes(), true);
@@ -151,42 +150,6 @@ pub(crate) struct SigningKey {
 impl SigningKey {
     pub(crate) fn new(key: PublicKey) -> Self {
         Self { key, digits: digits(&key.to_bytes()) }
-    }
-}
-
-/// The values of the first three members, as they are written.
-struct Values {
-    ledger_id: [u8; 32],
-    prev_hash: [u8; 64],
-    /// Decimal digits, from the right.
-    seq: [u8; SEQ_DIGITS],
-    seq_at: usize,
-}
-
-/// The most decimal digits of a number of 64 bits.
-const SEQ_DIGITS: usize = 20;
-
-impl Values {
-    fn of(place: &Place) -> Self {
-        let (mut seq, mut seq_at, mut rest) = ([b'0'; SEQ_DIGITS], SEQ_DIGITS, place.seq());
-        for (index, digit) in seq.iter_mut().enumerate().rev() {
-            *digit += u8::try_from(rest % 10).unwrap_or_default();
-            (rest, seq_at) = (rest / 10, index);
-            if rest == 0 {
-                break;
-            }
-        }
-        Self {
-            ledger_id: digits(&place.ledger_id.0),
-            prev_hash: digits(&place.after.hash.0),
-            seq,
-            seq_at,
-        }
-    }
-
-    fn seq(&self) -> &[u8] {
-        let digits: Range<usize> = self.seq_at..SEQ_DIGITS;
-        self.seq.get(digits).unwrap_or_default()
     }
 }
 
