@@ -415,15 +415,13 @@ impl Entry {
         }
     }
 
-    /// Checks that a key of the roster signed this entry, for this ledger.
+    /// Checks that the key that the entry names signed it, for this ledger. Whether that key may,
+    /// [`Roster::permits`](crate::roster::Roster::permits) says.
     ///
     /// # Errors
     ///
-    /// [`Fault::KeyNotInRoster`], [`Fault::Signature`] or [`Fault::OtherLedger`].
-    pub fn authenticate(&self, ledger_id: LedgerId, roster: &[PublicKey]) -> Result<(), Fault> {
-        if !roster.contains(&self.signing_key) {
-            return Err(Fault::KeyNotInRoster(self.signing_key.to_hex()));
-        }
+    /// [`Fault::Signature`] or [`Fault::OtherLedger`].
+    pub fn authenticate(&self, ledger_id: LedgerId) -> Result<(), Fault> {
         self.verify_signature()?;
         if self.ledger_id != ledger_id {
             return Err(Fault::OtherLedger(self.ledger_id));

@@ -73,7 +73,8 @@ impl Roster {
         let Some(Control::Genesis(listed)) = genesis.control()? else {
             return Err(Fault::NoGenesis);
         };
-        genesis.authenticate(genesis.ledger_id(), &listed.keys)?;
+        // That its own key is on its list is part of its form.
+        genesis.authenticate(genesis.ledger_id())?;
         Ok(Self::of(genesis.signing_key(), listed.keys))
     }
 
@@ -158,12 +159,7 @@ impl Roster {
     /// As [`Roster::permits`]; [`Fault::Signature`] or [`Fault::OtherLedger`].
     pub fn authenticate(&self, entry: &Entry, ledger_id: LedgerId) -> Result<(), Fault> {
         self.permits(entry.signing_key(), entry.seq())?;
-        entry.verify_signature()?;
-        if entry.ledger_id() == ledger_id {
-            Ok(())
-        } else {
-            Err(Fault::OtherLedger(entry.ledger_id()))
-        }
+        entry.authenticate(ledger_id)
     }
 
     /// Goes on to the line after an authentic entry. Tells whether it changed the roster.

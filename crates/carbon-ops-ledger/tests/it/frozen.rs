@@ -149,7 +149,7 @@ fn the_example_line_is_canonical_and_validly_signed() {
     parse_canonical(line).unwrap();
     let entry = Entry::parse(line).unwrap();
     let id = LedgerId(LEDGER_ID);
-    assert_eq!(entry.authenticate(id, &[key().public_key()]), Ok(()));
+    assert_eq!((entry.authenticate(id), entry.signing_key()), (Ok(()), key().public_key()));
     assert_eq!((entry.seq(), entry.ledger_id()), (1, id));
     assert_eq!(entry.object().get("kind").and_then(Value::as_str), Some("carbon_ops"));
 }

@@ -375,14 +375,11 @@ impl<'t> Reader<'t> {
     }
 
     fn four_hex(&mut self) -> Option<u16> {
-        let digits = self.text.as_bytes().get(self.at..self.at + 4)?;
-        let mut unit = 0_u16;
-        for digit in digits {
-            let digit = char::from(*digit).to_digit(16)?;
-            unit = (unit << 4) | u16::try_from(digit).ok()?;
-        }
+        let digits = self.text.get(self.at..self.at + 4)?;
+        // No sign, which the standard library would take.
+        let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         self.at += 4;
-        Some(unit)
+        u16::from_str_radix(digits, 16).ok().filter(|_| hex)
     }
 }
 

@@ -75,7 +75,6 @@ fn write_object(out: &mut Vec<u8>, object: &Object) {
 /// RFC 8785 section 3.2.2.2: the two-character escapes where they exist, `\u00xx` in lower case for
 /// the other control characters, everything else as it is.
 fn write_string(out: &mut Vec<u8>, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
@@ -94,11 +93,7 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
             b'\n' => out.extend_from_slice(b"\\n"),
             0x0c => out.extend_from_slice(b"\\f"),
             b'\r' => out.extend_from_slice(b"\\r"),
-            _ => {
-                out.extend_from_slice(b"\\u00");
-                out.extend(HEX.get(usize::from(byte >> 4)));
-                out.extend(HEX.get(usize::from(byte & 0xf)));
-            }
+            _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
         }
     }
     out.push(b'"');

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::canonical::Number;
 use crate::keys::SecretKey;
+use crate::roster::Roster;
 
 const NOW: Timestamp = Timestamp::constant(1_795_424_400, 0);
 
@@ -40,13 +41,11 @@ fn a_signed_entry_reads_back() {
     let (second, line) = sign(payload, id(), Some(&first.head()), &key()).unwrap();
     assert_eq!(Entry::parse(&line).unwrap(), second);
     assert_eq!((second.seq(), second.follows(&first.head())), (1, Ok(())));
-    assert_eq!(second.authenticate(id(), &[key().public_key()]), Ok(()));
-    assert_eq!(
-        second.authenticate(LedgerId([0; 16]), &[key().public_key()]),
-        Err(Fault::OtherLedger(id()))
-    );
+    let by = |key| Roster::of(key, vec![key]).authenticate(&second, id());
+    assert_eq!(by(key().public_key()), Ok(()));
+    assert_eq!(second.authenticate(LedgerId([0; 16])), Err(Fault::OtherLedger(id())));
     let other = SecretKey::from_seed(&[1; 32]).public_key();
-    assert!(matches!(second.authenticate(id(), &[other]), Err(Fault::KeyNotInRoster(_))));
+    assert!(matches!(by(other), Err(Fault::KeyNotInRoster(_))));
     assert_eq!(second.follows(&second.head()), Err(Fault::Seq { expected: 2, found: 1 }));
 }
 
