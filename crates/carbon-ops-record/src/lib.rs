@@ -114,7 +114,7 @@ words! {
         CarbonEstimate = "carbon_estimate",
     }
 }
-/// Why a record is not valid.
+/// Why a record is not valid, or records are no set of which a sum could be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -128,6 +128,20 @@ pub enum Error {
         member: &'static str,
         /// What should hold.
         rule: String,
+    },
+    /// Two records have one id and are not equal.
+    #[error(
+        "two records have the record_id {record_id} and differ: one of them is not what it was"
+    )]
+    Differ {
+        /// The id.
+        record_id: String,
+    },
+    /// A record is inside of itself, by the parents that it and others name.
+    #[error("the record {record_id} is a part of itself, by the parents that records name")]
+    Circle {
+        /// Its id.
+        record_id: String,
     },
     /// The inputs admit no estimate.
     #[error(transparent)]

@@ -7,9 +7,9 @@
 //! is, each figure says. [`Joint`] has the intervals by trials over all records together.
 //!
 //! Energy that one record prices directly and another upstream (`estimate --upstream`) is counted once.
+//! Which records a sum counts, of copies and of measurements inside of others, [`RecordSet`] says.
 //!
-//! Out of scope: reading records, and which ones count; whether two records were charged for one
-//! piece of hardware at one time.
+//! Out of scope: reading records; whether two records were charged for one piece of hardware at one time.
 
 use serde::Serialize;
 
@@ -21,8 +21,10 @@ use carbon_ops_estimate::taxonomy::Theta;
 use carbon_ops_estimate::uncertainty::{Distribution, Input, LEVEL, Model};
 
 mod joint;
+mod set;
 
 pub use joint::Joint;
+pub use set::{Amount, LeftOut, RecordSet, Summands};
 
 /// How many shared keys a figure names, the largest first: `shared_variance_pct` has them all.
 const KEYS_MAX: usize = 16;
@@ -88,6 +90,9 @@ pub struct Totals {
     pub intensity_energy_weighted: f64,
     /// How the interval came about.
     pub interval_method: How,
+    /// What was not added, as the records that were added have it already; absent when nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
     /// Energy with that of the site over energy.
     pub pue_energy_weighted: f64,
     /// The weakest of all.
@@ -224,9 +229,7 @@ impl Group {
             group.own_embodied = Some((embodied.ci_lower_g, embodied.ci_upper_g));
             group.single = Some(Box::new(record.clone()));
         }
-        let upstream = parse_kind_and_factor(&record.signal)
-            .is_ok_and(|(_, factor)| factor == Some(Factor::Upstream));
-        let sum = if upstream { &mut group.energy_again } else { &mut group.energy };
+        let sum = if is_upstream(record) { &mut group.energy_again } else { &mut group.energy };
         sum.records = 1;
         sum.own.add(energy);
         sum.with_pue.add(with_pue);
@@ -265,7 +268,7 @@ impl Group {
         self.last = self.last.take().max(other.last.clone());
     }
 
-    /// What the sum says.
+    /// What the sum says; what it left out, [`Summands`] knows.
     pub fn totals(&self) -> Totals {
         let grams = figure(&self.grams, self.own, 0);
         // A group of upstream parts alone has the energy that they are of.
@@ -283,6 +286,7 @@ impl Group {
             end_ts: self.last.clone().unwrap_or_default(),
             intensity_energy_weighted: over(self.grams.parts().1, with_pue),
             interval_method: grams.interval_method,
+            left_out: None,
             pue_energy_weighted: over(with_pue, energy),
             quality_flag: self.quality.map_or("", Quality::as_str),
             relative_uncertainty_pct: grams.relative_uncertainty_pct,
@@ -325,6 +329,11 @@ impl Group {
         };
         Some(GroupTheta::new(theta.theta, theta.low, theta.high))
     }
+}
+
+/// Whether a record prices what is upstream of the electricity of another one.
+fn is_upstream(record: &Record) -> bool {
+    parse_kind_and_factor(&record.signal).is_ok_and(|(_, factor)| factor == Some(Factor::Upstream))
 }
 
 /// A sum as a lognormal with its moments.

@@ -1,7 +1,7 @@
 //! Records to be read as a whole: of ledgers, which are verified first, and of files of records.
 //!
 //! Corrections of a ledger are applied: a record that was replaced is read as it should have been, one that
-//! was retracted is not there.
+//! was retracted is not there. A replacement has the `record_id` of what it replaces.
 //!
 //! Out of scope: what is made of them.
 
@@ -170,7 +170,14 @@ fn corrected(path: &Path, found: &mut BTreeMap<u64, Object>) -> Result<u64> {
         let Some((_, last)) = stack.pop() else { continue };
         touched += 1;
         match last {
-            Some(payload) => found.insert(root, payload),
+            Some(mut payload) => {
+                // It stands in that one's place, for what was measured inside of it as well.
+                let id = found.get(&root).and_then(|record| record.get("record_id")).cloned();
+                if let Some(id) = id {
+                    payload.insert("record_id", id);
+                }
+                found.insert(root, payload)
+            }
             None => found.remove(&root),
         };
     }

@@ -9,7 +9,7 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
-use carbon_ops::record::totals::{Group, Joint, Totals};
+use carbon_ops::record::totals::{Group, Joint, LeftOut, RecordSet, Totals};
 use carbon_ops::record::{Figure, Record};
 use serde_json::{Value, json};
 
@@ -37,12 +37,13 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     if sampling.is_some() {
         affordable(read.found.len(), trials(args))?;
     }
+    let set = RecordSet::of(&read.found)?;
     let mut groups: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
     for record in &read.found {
         groups.entry(key(record, &args.by)).or_default().push(record);
     }
     let sums = groups.into_iter();
-    let sums = sums.map(|(key, records)| Ok((key, totals(&records, sampling.as_ref())?)));
+    let sums = sums.map(|(key, records)| Ok((key, totals(&set, &records, sampling.as_ref())?)));
     let mut sums = sums.collect::<Result<Vec<_>>>()?;
     if args.csv {
         csv(&args.by, &sums, &mut context.out)?;
@@ -50,24 +51,25 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     }
     let all = match &sums[..] {
         [(_, only)] => only.clone(),
-        _ => totals(&read.found.iter().collect::<Vec<_>>(), sampling.as_ref())?,
+        _ => totals(&set, &read.found.iter().collect::<Vec<_>>(), sampling.as_ref())?,
     };
     let report = report(args, &read, &sums, &all, sampling.as_ref())?;
     let has_hardware = all.embodied.is_some();
-    if sums.len() > 1 {
-        sums.push(("all".to_owned(), all));
-    }
-    let mut text = table(&sums);
-    if has_hardware {
-        text += "\nthe carbon of making hardware, which is not in the figures above:\n";
-        text += &hardware(&sums);
-    }
     let mut page = Page::default();
     if let Some(MonteCarlo { seed, .. }) = sampling {
         let trials = trials(args);
         page.title(&format!("intervals by monte_carlo: {trials} trials, seed {seed}, {GENERATOR}"));
     }
     remarks(&read, &mut page);
+    left_out(&sums, &all, &mut page);
+    if sums.len() > 1 {
+        sums.push(("all".to_owned(), all));
+    }
+    let mut text = table(&sums);
+    if has_hardware {
+        text += "\nthe embodied carbon of hardware, which is not in the figures above:\n";
+        text += &hardware(&sums);
+    }
     context.answer(&args.output, report, &(text + page.text()))
 }
 
@@ -99,16 +101,21 @@ fn affordable(records: usize, trials: u64) -> Result<()> {
     Ok(())
 }
 
-/// The sum over records, by moments or by trials.
-fn totals(records: &[&Record], sampling: Option<&MonteCarlo>) -> Result<Totals> {
+/// The sum over records, by moments or by trials; each joule once.
+fn totals(
+    set: &RecordSet<'_>,
+    records: &[&Record],
+    sampling: Option<&MonteCarlo>,
+) -> Result<Totals> {
+    let summands = set.summands(records);
     let mut group = Group::default();
-    for record in records {
+    for record in &summands.records {
         group.merge(&Group::of(record)?);
     }
-    let totals = group.totals();
+    let totals = Totals { left_out: summands.left_out, ..group.totals() };
     match sampling {
         Some(settings) if !records.is_empty() => {
-            Ok(totals.by_trials(&Joint::of(records, settings)?))
+            Ok(totals.by_trials(&Joint::of(&summands.records, settings)?))
         }
         _ => Ok(totals),
     }
@@ -219,6 +226,28 @@ fn remarks(read: &Records, page: &mut Page) {
         if count > 0 {
             page.title(&format!("{} {what}", counted(count, one)));
         }
+    }
+}
+
+/// What the sum of all left out, and how many records its rows have besides.
+fn left_out(sums: &[(String, Totals)], all: &Totals, page: &mut Page) {
+    let Some(LeftOut { copies, nested }) = all.left_out else { return };
+    for (amount, what) in [
+        (copies, "copies of records that are counted"),
+        (nested, "parts of other records, whose energy includes theirs"),
+    ] {
+        if amount.records > 0 {
+            let energy = si(amount.energy_kwh * 1e3, "Wh");
+            page.title(&format!(
+                "{} ({energy}) left out: {what}",
+                counted(amount.records, "record")
+            ));
+        }
+    }
+    let rows: u64 = sums.iter().map(|(_, totals)| totals.count).sum();
+    if let Some(more @ 1..) = rows.checked_sub(all.count) {
+        let more = counted(more, "record");
+        page.title(&format!("the rows have {more} more than all: parts of records of other rows"));
     }
 }
 

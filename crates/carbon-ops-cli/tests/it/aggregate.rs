@@ -125,3 +125,62 @@ fn trials_are_named_with_seed_and_number_and_give_the_same_digits_again() {
     assert_eq!(refused.code(), 2);
     assert!(refused.stderr.contains("hint: add --method monte_carlo"), "{}", refused.stderr);
 }
+
+/// The first of three records of 1 kWh has the second inside of it; both lie here twice.
+#[test]
+fn a_joule_counts_once_and_what_was_left_out_is_told() {
+    let home = Home::new();
+    records(&home);
+    let text = fs::read_to_string(home.work("records.ndjson")).unwrap();
+    let mut lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    let outer = lines[0].clone();
+    for member in ["start_ts", "end_ts"] {
+        lines[1][member] = outer[member].clone();
+    }
+    lines[1]["parent"] = outer["record_id"].clone();
+    lines[1]["labels"] = json!({ "step": "inner" });
+    // What lies in the span is priced by its slots.
+    lines[1]["grid"] = outer["grid"].clone();
+    let write = |lines: &[&Value]| {
+        let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        fs::write(home.work("records.ndjson"), text.join("\n")).unwrap();
+    };
+    write(&[&lines[1], &lines[0], &lines[2], &lines[0], &lines[1]]);
+    let report = sums(&home, &["--by", "label:step"]);
+    let all = &report["all"];
+    assert_eq!(all["count"], 2, "{report:#}");
+    near(&all["total_energy_kwh"], 2.0, 1e-9);
+    near(&all["total_grams"], 800.0, 1e-8);
+    let left_out = json!({ "copies": { "energy_kwh": 2.0, "records": 2 },
+        "nested": { "energy_kwh": 1.0, "records": 1 } });
+    assert_eq!(all["left_out"], left_out);
+    // By its label it has a row of its own.
+    let inner = &report["groups"]["inner"];
+    assert_eq!((&inner["count"], &inner["left_out"]["copies"]["records"]), (&json!(1), &json!(1)));
+    let sampled = sums(&home, &["--method", "monte_carlo", "--trials", "20000", "--seed", "1"]);
+    assert_eq!((&sampled["all"]["count"], &sampled["all"]["left_out"]), (&json!(2), &left_out));
+    let told = aggregate(&home, &["--by", "label:step"]).text();
+    for words in [
+        "2 records (2.00 kWh) left out: copies of records",
+        "1 record (1.00 kWh) left out: parts of other records",
+        "the rows have 1 record more than all",
+    ] {
+        assert!(told.contains(words), "{told} lacks {words:?}");
+    }
+
+    let mut other = lines[0].clone();
+    other["labels"] = json!({ "step": "other" });
+    write(&[&lines[0], &other]);
+    let refused = home.does(&["aggregate", "records.ndjson"]);
+    assert_eq!(refused.code(), 2);
+    let id = outer["record_id"].as_str().unwrap();
+    assert!(refused.stderr.contains(&format!("record_id {id} and differ")), "{}", refused.stderr);
+    let mut around = lines[0].clone();
+    around["parent"] = lines[1]["record_id"].clone();
+    write(&[&around, &lines[1]]);
+    let refused = home.does(&["aggregate", "records.ndjson"]);
+    assert_eq!(refused.code(), 2);
+    assert!(refused.stderr.contains("is a part of itself"), "{}", refused.stderr);
+}

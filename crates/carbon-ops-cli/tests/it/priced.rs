@@ -260,9 +260,19 @@ fn corrections_replace_retractions_remove_and_both_can_be_corrected() {
         assert_eq!(done.code(), 0, "{}", done.stderr);
     };
     holds(7.0, 3, 0);
+    // Inside of the first record and of none that is written instead.
+    let shown = home.does(&["ledger", "show", "ledger", "--json", "--last", "3"]).text();
+    let shown: Value = serde_json::from_str(shown.lines().next().unwrap()).unwrap();
+    assert_eq!(shown["seq"], 1, "{shown:#}");
+    let mut inner: Value = serde_json::from_str(&made(1)).unwrap();
+    inner["parent"] = shown["record_id"].clone();
+    fs::write(home.work("inner.json"), inner.to_string()).unwrap();
+    let with_inner = |home: &Home| aggregate(home, &["ledger", "inner.json"])["all"].clone();
+    near(&with_inner(&home)["total_energy_kwh"], 7.0);
     // Entry 4: the first record, 1 kWh, was 10.
     correct("1", &["--replacement", "10.json"]);
     holds(16.0, 3, 1);
+    near(&with_inner(&home)["total_energy_kwh"], 16.0);
     // Entry 5: no, 20.
     correct("4", &["--replacement", "20.json"]);
     holds(26.0, 3, 1);
@@ -298,6 +308,7 @@ fn hosts_share_the_error_of_their_grid_and_not_that_of_their_meters() {
     let text = done.text();
     let mut record: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     record["simulated"] = true.into();
+    record["record_id"] = "0".repeat(32).into();
     fs::write(home.work("simulated.ndjson"), format!("{record}\n")).unwrap();
     let sums = aggregate(&home, &["records.ndjson", "simulated.ndjson"]);
     assert_eq!(sums["simulated_records_left_out"], 1, "{sums:#}");

@@ -293,7 +293,137 @@ fn energy_that_is_priced_directly_and_upstream_is_counted_once() {
     near(alone.intensity_energy_weighted, 50.0);
 }
 
+/// Copies of one record that name their parents; the id and the energy in Wh tell them apart.
+fn family(members: &[(usize, Option<usize>)]) -> Vec<Record> {
+    let one = record(1_000_000, "DE", "a");
+    let id = |n: usize| format!("{n:032x}");
+    let member = |&(n, parent): &(usize, Option<usize>)| Record {
+        record_id: id(n),
+        parent: parent.map(id),
+        energy_kwh: f64::from(u32::try_from(n).unwrap()) / 1e3,
+        ..one.clone()
+    };
+    members.iter().map(member).collect()
+}
+
+fn kept(set: &RecordSet<'_>, records: &[&Record]) -> Vec<u64> {
+    let kept = set.summands(records).records;
+    kept.iter().map(|record| u64::from_str_radix(&record.record_id, 16).unwrap()).collect()
+}
+
+/// 1 has 2, 2 has 3; 5 names a record that is not here.
+#[test]
+fn a_measurement_inside_of_another_one_of_the_sum_is_not_added() {
+    let records = family(&[(3, Some(2)), (2, Some(1)), (1, None), (5, Some(4))]);
+    let set = RecordSet::of(&records).unwrap();
+    let all: Vec<_> = records.iter().collect();
+    assert_eq!(kept(&set, &all), [1, 5]);
+    let left_out = set.summands(&all).left_out.unwrap();
+    assert_eq!(left_out.nested, Amount { records: 2, energy_kwh: 0.005 });
+    assert_eq!(left_out.copies, Amount { records: 0, energy_kwh: 0.0 });
+    // What lies between the two is of another sum, and is known all the same.
+    assert_eq!(kept(&set, &[&records[0], &records[2]]), [1]);
+    assert_eq!(kept(&set, &[&records[0], &records[3]]), [3, 5]);
+    assert_eq!(set.summands(&[&records[1]]).left_out, None);
+    // Without the one between, nobody knows.
+    let set = RecordSet::of([&records[0], &records[2]]).unwrap();
+    assert_eq!(kept(&set, &[&records[0], &records[2]]), [3, 1]);
+}
+
+#[test]
+fn energy_of_another_machine_or_time_is_not_inside() {
+    let mut records = family(&[(1, None), (2, Some(1)), (3, Some(1)), (4, Some(1))]);
+    let end = records[0].end_ts.clone();
+    records[0].host_id = Some("aa".into());
+    records[1].host_id = Some("bb".into());
+    records[2].start_ts = end.clone();
+    records[2].end_ts = end.replace("2026", "2027");
+    // Before the parent's end, and beyond it.
+    records[3].end_ts = end.replace("2026", "2027");
+    let set = RecordSet::of(&records).unwrap();
+    assert_eq!(kept(&set, &records.iter().collect::<Vec<_>>()), [1, 2, 3]);
+}
+
+#[test]
+fn copies_that_differ_and_records_inside_of_themselves_are_refused() {
+    let mut twice = family(&[(1, None), (1, None)]);
+    let set = RecordSet::of(&twice).unwrap();
+    let summands = set.summands(&[&twice[0], &twice[1]]);
+    assert_eq!(summands.records, [&twice[0]]);
+    let copies = summands.left_out.unwrap().copies;
+    assert_eq!(copies, Amount { records: 1, energy_kwh: 0.001 });
+    twice[1].grams *= 2.0;
+    let refused = RecordSet::of(&twice).unwrap_err().to_string();
+    assert!(refused.contains(&format!("{:032x} and differ", 1)), "{refused}");
+    for circle in [
+        &[(1, Some(1))][..],
+        &[(1, Some(2)), (2, Some(1))],
+        &[(7, None), (4, Some(3)), (3, Some(2)), (2, Some(1)), (1, Some(3))],
+    ] {
+        let refused = RecordSet::of(&family(circle)).unwrap_err().to_string();
+        assert!(refused.contains(&format!("{:032x} is a part of itself", 1)), "{refused}");
+    }
+}
+
+/// A comb: each tooth hangs on a link of a chain that is not in the sum. A climb for each would be 50 million
+/// steps.
+#[test]
+fn a_long_chain_is_climbed_once() {
+    const LINKS: usize = 10_000;
+    let chain = (1..=LINKS).map(|n| (n, (n > 1).then(|| n - 1)));
+    let members: Vec<_> = chain.chain((1..=LINKS).map(|n| (LINKS + n, Some(n)))).collect();
+    let records = family(&members);
+    let set = RecordSet::of(&records).unwrap();
+    let all: Vec<_> = records.iter().collect();
+    let (chain, teeth) = all.split_at(LINKS);
+    assert_eq!(kept(&set, teeth).len(), LINKS);
+    assert_eq!(kept(&set, &[&chain[..1], teeth].concat()), [1]);
+    assert_eq!(kept(&set, &all), [1]);
+}
+
 proptest! {
+    /// A random forest in random order, some of it copied, sums to the sum of its roots, and the rest is
+    /// told; so does the forest of those that a group picks.
+    #[test]
+    fn a_forest_sums_to_the_sum_of_its_roots(
+        parents in prop::collection::vec(prop::option::of(any::<prop::sample::Index>()), 1..40),
+        order in prop::collection::vec((any::<u32>(), any::<bool>(), any::<bool>()), 40),
+    ) {
+        let parent = |n: usize| parents[n].filter(|_| n > 0).map(|index| index.index(n));
+        let members: Vec<_> = (0..parents.len()).map(|n| (n, parent(n))).collect();
+        let mut records = Vec::new();
+        for (n, record) in family(&members).into_iter().enumerate() {
+            let (key, copied, picked) = order[n];
+            records.push((key, n, picked, record.clone()));
+            if copied {
+                records.push((key.wrapping_mul(31), n, picked, record));
+            }
+        }
+        records.sort_by_key(|(key, ..)| *key);
+        let set = RecordSet::of(records.iter().map(|(.., record)| record)).unwrap();
+        for all in [true, false] {
+            let among = |n: usize| all || order[n].2;
+            let group: Vec<_> =
+                records.iter().filter(|(_, n, ..)| among(*n)).map(|(.., record)| record).collect();
+            let summands = set.summands(&group);
+            // Roots by the plain way: nothing above them is in the sum.
+            let above = |n: usize| std::iter::successors(parent(n), |at| parent(*at));
+            let roots: Vec<_> = (0..parents.len())
+                .filter(|n| among(*n) && !above(*n).any(among))
+                .collect();
+            let milli = |n: &usize| f64::from(u32::try_from(*n).unwrap()) / 1e3;
+            let found = sum(summands.records.iter().copied()).totals();
+            prop_assert_eq!(found.count, roots.len() as u64);
+            prop_assert!((found.total_energy_kwh - roots.iter().map(milli).sum::<f64>()).abs() < 1e-9);
+            let everything: f64 = group.iter().map(|record| record.energy_kwh).sum();
+            let (left, kwh) = summands.left_out.map_or((0, 0.0), |LeftOut { copies, nested }| {
+                (copies.records + nested.records, copies.energy_kwh + nested.energy_kwh)
+            });
+            prop_assert_eq!(left + found.count, group.len() as u64);
+            prop_assert!((kwh + found.total_energy_kwh - everything).abs() < 1e-9);
+        }
+    }
+
     #[test]
     fn order_and_grouping_change_nothing(
         energies in prop::collection::vec(1_000u64..1_000_000_000, 2..12), cut in 1usize..11,
