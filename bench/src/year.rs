@@ -141,14 +141,14 @@ fn load() -> Result<Load> {
     Ok(Load::Series((0..SLOTS).map(part).collect::<Result<_>>()?))
 }
 
-fn cached(folder: &Path, transport: Box<dyn Transport>) -> Result<Cached<ElectricityMaps>> {
+fn cached(folder: &Path, transport: Box<dyn Transport>) -> Result<Cached> {
     let clock: Arc<dyn Clock> = Arc::new(YearsLater);
     let store = Arc::new(Store::new(folder, Limits::default(), TTL, Mode::Online));
     let fetcher = Fetcher::new(transport, Arc::clone(&clock), Box::new(Half));
     let fetcher = Arc::new(fetcher.keeping(Arc::new(store.answers())));
     let token = Secret::new("token")?;
     let provider = ElectricityMaps::new(fetcher, "http://localhost/v4", token);
-    Ok(Cached::new(provider, store, clock))
+    Ok(Cached::new(Box::new(provider), store, clock))
 }
 
 /// When all has settled.

@@ -6,7 +6,7 @@ use carbon_ops_grid::fetch::Answer;
 use carbon_ops_grid::file::File;
 use carbon_ops_grid::{
     Accounting, AnySeries, Digest, Error, Factor, Gases, Intensity, Interval, Kind, Provider, Series, Signal,
-    Want, electricity_maps, gb, watttime,
+    Want, electricity_maps, gb, reread, watttime,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -22,12 +22,15 @@ fuzz_target!(|bytes: &[u8]| {
     let average =
         signal(Kind::Average, Accounting::Consumption, Factor::Lifecycle, Gases::Co2e);
     let marginal = signal(Kind::Marginal, Accounting::Unstated, Factor::Direct, Gases::Co2);
+    let of = |provider, path, zone, signal| {
+        reread(provider, &answer, path, zone, month, signal).expect("a provider whose answers are kept")
+    };
     let outcome: Result<AnySeries, Error> = match kind % 6 {
-        0 => electricity_maps::reread(&answer, "/past-range", "DE", month, average),
-        1 => electricity_maps::reread(&answer, "/forecast", "DE", month, average),
-        2 => watttime::reread(&answer, "/historical", "CAISO_NORTH", month, marginal),
-        3 => gb::reread(&answer, "GB", month),
-        4 => gb::reread(&answer, "13", month),
+        0 => of(electricity_maps::ID, "/past-range", "DE", average),
+        1 => of(electricity_maps::ID, "/forecast", "DE", average),
+        2 => of(watttime::ID, "/historical", "CAISO_NORTH", marginal),
+        3 => of(gb::ID, "/intensity", "GB", average),
+        4 => of(gb::ID, "/regional", "13", average),
         _ => {
             let name = if kind & 64 == 0 { "f.csv" } else { "f.json" };
             match File::parse(name, body) {

@@ -350,8 +350,8 @@ fn of_text(error: &TextError) -> &'static str {
 
 /// A transparent error is in the chain instead of the one within it.
 fn of_uncertainty(cause: &Cause) -> Words {
-    let within = match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(record::Error::Uncertainty(error)), _) | (_, Some(sci::Error::Model(error))) => error,
+    let within = match cause.downcast_ref() {
+        Some(record::Error::Uncertainty(error)) => error,
         _ => cause.downcast_ref()?,
     };
     matches!(within, uncertainty::Error::NoUncertainty)
@@ -359,11 +359,9 @@ fn of_uncertainty(cause: &Cause) -> Words {
 }
 
 fn of_score(cause: &Cause) -> Words {
-    match cause.downcast_ref()? {
-        sci::Error::Unit(_) => Some("give a number above 0 and what is counted: 1000:request"),
-        sci::Error::Market(..) => Some("use average or marginal intensities"),
-        _ => None,
-    }
+    cause
+        .is::<sci::UnknownUnit>()
+        .then_some("give a number above 0 and what is counted: 1000:request")
 }
 
 fn of_interval(cause: &Cause) -> Words {

@@ -1,8 +1,8 @@
 //! Carbon of making hardware, and the part of it that a span of use is charged with.
 //!
 //! * [`device`], [`devices`]: the built-in table, `data/embodied-devices.csv`, with its sources.
-//! * [`Server`]: the rule of Cloud Carbon Footprint for a server of parts; `cpu(die=694)`: a CPU by its die.
-//! * [`Hardware`]: what a user names, with its total and how well that is known.
+//! * [`Hardware`]: what a user names, with its total and how well that is known: a device of the table, a server
+//!   of parts by the rule of Cloud Carbon Footprint, a CPU by its die, or a stated total.
 //! * [`amortised_g`]: ISO/IEC 21031, `M = TE · (TiR / EL) · (RR / ToR)`.
 //!
 //! A device that is not known is an error with near matches: never 0, and never some other device. A total
@@ -14,7 +14,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::decimal::round9;
-use crate::tables::rows;
+use crate::tables::{did_you_mean, fields, nearest, similarity};
 use crate::uncertainty::Distribution;
 use crate::uncertainty::text::{Quantity, TextError};
 
@@ -40,7 +40,8 @@ const COUNT_MAX: f64 = 1e6;
 /// Longest text that is read.
 const TEXT_MAX: usize = 120;
 
-/// How many near matches an error names.
+/// How similar a name must be to be a near match, and how many of them an error names.
+const NEAR: f64 = 0.8;
 const NEAR_MAX: usize = 5;
 
 /// Why a text names no hardware.
@@ -103,7 +104,7 @@ fn near_text(near: &[String]) -> String {
         let known: Vec<_> = devices().map(|device| device.name).collect();
         return format!("; known are {}", known.join(", "));
     }
-    format!("; did you mean {}?", near.join(", "))
+    did_you_mean(near)
 }
 
 /// A row of the table.
@@ -142,16 +143,10 @@ impl Device {
 
 /// The built-in devices.
 pub fn devices() -> impl Iterator<Item = Device> {
-    rows(DEVICES).filter_map(|line| {
-        let mut fields = line.splitn(6, ',');
-        Some(Device {
-            name: fields.next()?,
-            total_kg: fields.next()?.parse().ok()?,
-            factor95: fields.next()?.parse().ok()?,
-            life: Lifetime { hours: fields.next()?.parse().ok()? },
-            source: fields.next()?,
-            what: fields.next()?,
-        })
+    fields(DEVICES).filter_map(|[name, total_kg, factor95, hours, source, what]| {
+        let (total_kg, factor95) = (total_kg.parse().ok()?, factor95.parse().ok()?);
+        let life = Lifetime { hours: hours.parse().ok()? };
+        Some(Device { name, total_kg, factor95, life, source, what })
     })
 }
 
@@ -169,12 +164,8 @@ pub fn devices() -> impl Iterator<Item = Device> {
 pub fn device(name: &str) -> Result<Device, Error> {
     let wanted = key(name);
     devices().find(|device| device.name == wanted).ok_or_else(|| {
-        let mut near: Vec<_> = devices()
-            .map(|device| (likeness(device.name, &wanted), device.name))
-            .filter(|(likeness, _)| *likeness >= 0.8)
-            .collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-        let near = near.into_iter().take(NEAR_MAX).map(|(_, name)| name.to_owned()).collect();
+        let of = |device: Device| (likeness(device.name, &wanted), device.name.to_owned());
+        let near = nearest(devices().map(of), NEAR).take(NEAR_MAX).collect();
         Error::Unknown { name: short(name), near }
     })
 }
@@ -184,7 +175,7 @@ fn likeness(name: &str, wanted: &str) -> f64 {
     if wanted.split(['-', '(']).any(|part| part == name) {
         return 1.0;
     }
-    strsim::jaro_winkler(name, wanted)
+    similarity(name, wanted)
 }
 
 fn key(name: &str) -> String {
@@ -193,53 +184,6 @@ fn key(name: &str) -> String {
 
 fn short(text: &str) -> String {
     text.trim().chars().take(TEXT_MAX).collect()
-}
-
-/// A server by its parts, after Cloud Carbon Footprint: a baseline with one CPU and 16 GB of memory, and so much for
-/// each further part.
-///
-/// ```
-/// use carbon_ops_estimate::embodied::Server;
-/// let server = Server { cpus: 2, memory_gb: 256.0, ..Server::default() };
-/// assert!((server.total_kg()? - 1433.125).abs() < 1e-6);
-/// # Ok::<(), carbon_ops_estimate::embodied::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Server {
-    /// CPUs (sockets), at least 1.
-    pub cpus: u32,
-    /// Memory in GB; up to 16 are in the baseline.
-    pub memory_gb: f64,
-    /// Solid-state disks.
-    pub ssds: u32,
-    /// Hard disks.
-    pub hdds: u32,
-    /// GPU cards.
-    pub gpus: u32,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self { cpus: 1, memory_gb: BASELINE_MEMORY_GB, ssds: 0, hdds: 0, gpus: 0 }
-    }
-}
-
-impl Server {
-    /// Of making it, in kgCO2e.
-    ///
-    /// # Errors
-    /// When the table lacks a part.
-    pub fn total_kg(&self) -> Result<f64, Error> {
-        let kg = |name: &str| device(name).map(|device| device.total_kg);
-        let further = f64::from(self.cpus.saturating_sub(1));
-        let memory = (self.memory_gb - BASELINE_MEMORY_GB).max(0.0);
-        Ok(kg("server")?
-            + further * kg("cpu")?
-            + memory * kg("memory-gb")?
-            + f64::from(self.ssds) * kg("ssd")?
-            + f64::from(self.hdds) * kg("hdd")?
-            + f64::from(self.gpus) * kg("gpu")?)
-    }
 }
 
 /// A CPU by the area of its die, in kgCO2e: 9.14 kg and 0.0197 kg for each mm².
@@ -327,9 +271,7 @@ impl Hardware {
         let mean = grams.mean();
         let relative = match grams {
             Distribution::Point { .. } => within_factor(FACTOR).ok(),
-            // Lognormals of one cv are the same to the last bit, whatever their mean.
-            Distribution::Lognormal { cv, .. } => Some(Distribution::Lognormal { mean: 1.0, cv }),
-            other if mean > 0.0 => other.scaled(1.0 / mean),
+            other if mean > 0.0 => other.over_mean().valid().ok(),
             _ => None,
         };
         let negative = || Error::Negative(short(name));
@@ -377,64 +319,61 @@ impl Hardware {
         let parts =
             parts.trim_end().strip_suffix(')').ok_or_else(|| unreadable(kind, "hardware"))?;
         match key(kind).as_str() {
-            "server" => of(&device("server")?, server(parts)?.total_kg()?, " rule for servers"),
+            "server" => of(&device("server")?, server_kg(parts)?, " rule for servers"),
             "cpu" => {
-                let area =
-                    pairs(parts)?.into_iter().try_fold(None, |_, (name, area)| match name {
-                        "die" => Ok(Some(area)),
-                        _ => Err(unreadable(parts, "a die")),
-                    })?;
-                let area = area.ok_or_else(|| unreadable(parts, "a die"))?;
+                let areas = pairs(parts)?;
+                let Some((_, area)) =
+                    areas.last().filter(|_| areas.iter().all(|(name, _)| *name == "die"))
+                else {
+                    return Err(unreadable(parts, "a die"));
+                };
                 let device = Device { source: "Boavizta API 2.5.0", ..device("cpu")? };
-                of(&device, die_kg(area), " rule for dies")
+                of(&device, die_kg(*area), " rule for dies")
             }
             other => Err(device(other).err().unwrap_or_else(|| unreadable(other, "hardware"))),
         }
     }
 }
 
-fn server(parts: &str) -> Result<Server, Error> {
-    let mut server = Server::default();
+/// A server by its parts, after Cloud Carbon Footprint: a baseline with one CPU and 16 GB of memory, and so much for
+/// each further part.
+fn server_kg(parts: &str) -> Result<f64, Error> {
+    let (mut cpus, mut memory_gb, [mut ssds, mut hdds, mut gpus]) = (1.0, 0.0, [0.0; 3]);
     for (name, value) in pairs(parts)? {
         let count = || {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "at most 1e6"
-            )]
-            let count = value as u32;
-            #[expect(clippy::float_cmp, reason = "whole numbers of this size are exact")]
-            let whole = f64::from(count) == value;
-            Some(count).filter(|_| whole).ok_or_else(|| unreadable(parts, "a number of parts"))
+            Some(value)
+                .filter(|value| value.fract() == 0.0)
+                .ok_or_else(|| unreadable(parts, "a number of parts"))
         };
         match name {
-            "cpus" | "cpu" => server.cpus = count()?.max(1),
-            "memory" => server.memory_gb = value,
-            "ssd" | "ssds" => server.ssds = count()?,
-            "hdd" | "hdds" => server.hdds = count()?,
-            "gpu" | "gpus" => server.gpus = count()?,
+            "cpus" | "cpu" => cpus = count()?,
+            "memory" => memory_gb = value,
+            "ssd" | "ssds" => ssds = count()?,
+            "hdd" | "hdds" => hdds = count()?,
+            "gpu" | "gpus" => gpus = count()?,
             _ => return Err(unreadable(parts, "the parts of a server")),
         }
     }
-    Ok(server)
+    let kg = |name: &str| device(name).map(|device| device.total_kg);
+    Ok(kg("server")?
+        + f64::max(cpus - 1.0, 0.0) * kg("cpu")?
+        + f64::max(memory_gb - BASELINE_MEMORY_GB, 0.0) * kg("memory-gb")?
+        + ssds * kg("ssd")?
+        + hdds * kg("hdd")?
+        + gpus * kg("gpu")?)
 }
 
 /// `name=value, …`; of a value, `GB` and `mm2` may follow.
 fn pairs(parts: &str) -> Result<Vec<(&str, f64)>, Error> {
-    let pair = |part: &'_ str| -> Option<(usize, f64)> {
+    fn pair(part: &str) -> Option<(&str, f64)> {
         let (name, value) = part.split_once('=')?;
         let value = value.trim();
         let value = value.strip_suffix("GB").or_else(|| value.strip_suffix("mm2")).unwrap_or(value);
         let value: f64 = value.trim().parse().ok()?;
-        (0.0..=COUNT_MAX).contains(&value).then_some((name.len(), value))
-    };
-    parts
-        .split(',')
-        .map(|part| {
-            let (len, value) = pair(part).ok_or_else(|| unreadable(parts, "parts"))?;
-            Ok((part.get(..len).unwrap_or_default().trim(), value))
-        })
-        .collect()
+        (0.0..=COUNT_MAX).contains(&value).then_some((name.trim(), value))
+    }
+    let pairs: Option<_> = parts.split(',').map(pair).collect();
+    pairs.ok_or_else(|| unreadable(parts, "parts"))
 }
 
 fn number(text: &str, whole: &str) -> Result<f64, Error> {

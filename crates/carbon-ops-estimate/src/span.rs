@@ -29,7 +29,7 @@
 //!
 //! # What is shared
 //!
-//! The error of a provider's factors is one error over all slots ([`Priced::shared_cv`]); that of single
+//! The error of a source's factors is one error over all its slots ([`Priced::sources`]); that of single
 //! values ([`Priced::noise_cv`]) is one error per clock hour, independent from hour to hour. Because
 //! hours and not slots carry it, splitting a slot in two, or taking other buckets, changes nothing.
 //!
@@ -495,12 +495,6 @@ impl Priced {
     /// Emissions in gCO2e, before PUE.
     pub fn grams(&self) -> f64 {
         self.kwh * self.g_per_kwh
-    }
-
-    /// Coefficient of variation of the error that is shared over all slots, all sources together: they
-    /// are independent of one another.
-    pub fn shared_cv(&self) -> f64 {
-        self.sources.iter().map(|source| source.cv * source.cv).sum::<f64>().sqrt()
     }
 }
 

@@ -28,7 +28,6 @@ pub use closed::NotClosed;
 pub use distribution::{Caution, Distribution};
 pub use model::{
     Basis, Budget, Coverage, Estimate, Expression, Input, Method, Model, Share, Sign, Used,
-    Validation,
 };
 pub use monte_carlo::{MonteCarlo, Run, Sampled, TRIALS, Trials};
 pub use random::GENERATOR;
@@ -84,9 +83,6 @@ pub enum Error {
         /// Difference.
         effect: f64,
     },
-    /// A comparison with a closed form that does not exist.
-    #[error("there is no closed form: {0}")]
-    NotClosed(NotClosed),
     /// A trial gave no number: a quotient by zero.
     #[error("trial {0} has no finite result: an input that is divided by can be zero")]
     NotFinite(u64),

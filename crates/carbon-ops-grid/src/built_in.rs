@@ -7,13 +7,16 @@
 //!
 //! Out of scope: what stands in for what ([`crate::stand_in`]).
 
-use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal};
+use std::sync::Arc;
+
+use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal, UncertaintyClass};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
+use crate::assembly::Assembly;
 use crate::provider::{Error, Offer, Provider, Settling, Want};
-use crate::table::{self, WORLD_ZONE, Yearly, YearlyTable};
-use crate::us_states::{self, State, UsStates};
+use crate::table::{self, WORLD_ZONE, Yearly};
+use crate::us_states::{self, State};
 use crate::zones::Place;
 
 /// A row of one of the built-in tables.
@@ -49,15 +52,14 @@ impl Row {
         if place.native_to(us_states::ID).is_some_and(|code| us_states::state(code).is_none()) {
             return Err(us_states::unknown_zone(&place.asked));
         }
-        if YearlyTable.offers(want).is_none() {
-            return Err(table::not_offered(*want));
+        if !want.admits(table::SIGNAL) {
+            return Err(Error::NotOffered { provider: table::ID, want: *want });
         }
-        match YearlyTable.zone(place, want) {
-            Ok(zone) => Self::named(&zone).ok_or_else(|| table::unknown_zone(&zone)),
-            // The country is known, and has no statistic.
-            Err(error) if place.within().is_some() => Self::world().ok_or(error),
-            Err(error) => Err(error),
-        }
+        let within = place.within();
+        let country = within.as_deref().and_then(table::country).map(Self::Country);
+        // A country that is known may have no statistic.
+        let world = || Self::world().filter(|_| place.is_world() || within.is_some());
+        country.or_else(world).ok_or_else(|| table::unknown_zone(&place.asked))
     }
 
     /// The world's average.
@@ -108,7 +110,7 @@ impl Row {
     }
 
     /// The average.
-    pub fn intensity(&self) -> GramsCo2ePerKilowattHour {
+    fn intensity(&self) -> GramsCo2ePerKilowattHour {
         match self {
             Self::Country(row) => row.intensity,
             Self::State(row) => row.intensity,
@@ -118,7 +120,7 @@ impl Row {
     /// What it counts.
     pub fn signal(&self) -> Signal {
         match self {
-            Self::Country(row) => row.signal,
+            Self::Country(_) => table::SIGNAL,
             Self::State(_) => us_states::SIGNAL,
         }
     }
@@ -159,11 +161,33 @@ impl Row {
     pub fn is_world(&self) -> bool {
         matches!(self, Self::Country(row) if row.is_world())
     }
-}
 
-/// How the value of a slot may be off, where it came from a built-in table.
-pub fn distribution_of(meta: &Meta) -> Option<Distribution> {
-    Row::of(meta).map(|row| row.distribution())
+    /// One slot, as long as what is asked for.
+    pub(crate) fn slots(&self, interval: Interval, want: Want) -> Result<AnySeries, Error> {
+        let (provider, signal) = (self.provider(), self.signal());
+        if !want.admits(signal) {
+            return Err(Error::NotOffered { provider, want });
+        }
+        let (licence, attribution) = match self {
+            Self::Country(_) => ("CC-BY-4.0", "Our World in Data; Ember".to_owned()),
+            Self::State(row) => ("public domain", row.citation()),
+        };
+        let meta = Arc::new(Meta {
+            model_version: Some(self.vintage()),
+            licence: licence.to_owned(),
+            attribution,
+            uncertainty: UncertaintyClass::Yearly,
+            ..Meta::new(provider, self.zone(), signal)
+        });
+        // What a published 0 stands for is the mean of its distribution.
+        let value = match self.intensity().as_grams_per_kilowatt_hour() {
+            value if value > 0.0 => value,
+            _ => self.distribution().mean(),
+        };
+        let mut whole = Assembly::new(provider, interval);
+        whole.add(interval, Some(value), None, &meta)?;
+        whole.finish(signal.kind)
+    }
 }
 
 fn state_of(place: &Place) -> Option<State> {
@@ -182,7 +206,7 @@ impl Provider for BuiltIn {
 
     /// The countries' signal, where it fits.
     fn offers(&self, want: &Want) -> Option<Signal> {
-        YearlyTable.offers(want).or_else(|| UsStates.offers(want))
+        [table::SIGNAL, us_states::SIGNAL].into_iter().find(|signal| want.admits(*signal))
     }
 
     fn offers_at(&self, place: &Place, want: &Want) -> Option<Offer> {
@@ -190,7 +214,7 @@ impl Provider for BuiltIn {
             return Some(Offer { source: row.provider(), signal: row.signal() });
         }
         // Asked all the same, so that the error names what is not known; direct values have states alone.
-        YearlyTable.offers(want).map(|signal| Offer { source: self.id(), signal })
+        want.admits(table::SIGNAL).then_some(Offer { source: self.id(), signal: table::SIGNAL })
     }
 
     fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
@@ -198,10 +222,7 @@ impl Provider for BuiltIn {
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        match Row::named(zone) {
-            Some(Row::State(_)) => UsStates.slots(zone, interval, want),
-            _ => YearlyTable.slots(zone, interval, want),
-        }
+        Row::named(zone).ok_or_else(|| table::unknown_zone(zone))?.slots(interval, *want)
     }
 
     fn settling(&self) -> Settling {
@@ -211,8 +232,6 @@ impl Provider for BuiltIn {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::chain::{Chain, Fallback};
     use carbon_ops_estimate::intensity::{Factor, Kind};
@@ -303,7 +322,7 @@ mod tests {
                 Err(Error::NoAnswer { provider: "broken", host, reason })
             }
             fn slots(&self, _: &str, _: Interval, want: &Want) -> Result<AnySeries, Error> {
-                Err(table::not_offered(*want))
+                Err(Error::NotOffered { provider: "broken", want: *want })
             }
         }
         let place = Place::parse("US-CA").unwrap();
@@ -322,7 +341,7 @@ mod tests {
             assert_eq!(row.distribution(), Distribution::Lognormal { mean, cv: YEARLY_CV });
         }
         let elsewhere = Meta::new("gb", "GB", us_states::SIGNAL);
-        assert_eq!(distribution_of(&elsewhere), None);
+        assert_eq!(Row::of(&elsewhere), None);
         assert_eq!(Row::world().unwrap().signal().kind, Kind::Average);
     }
 }

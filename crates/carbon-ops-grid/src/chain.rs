@@ -222,8 +222,8 @@ fn substitutions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::built_in::BuiltIn;
     use crate::file::File;
-    use crate::table::YearlyTable;
     use crate::us_states::UsStates;
     use crate::zones::Place;
 
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_move_between_equal_signals_is_recorded_with_its_reason() {
         let broken = Broken(Signal::AVERAGE_LIFECYCLE_PRODUCTION);
-        let chain = Chain::new(vec![Arc::new(broken), Arc::new(YearlyTable)], Fallback::Equal);
+        let chain = Chain::new(vec![Arc::new(broken), Arc::new(BuiltIn)], Fallback::Equal);
         let found = chain.slots(&Place::parse("DE").unwrap(), day(), &Want::AVERAGE).unwrap();
         assert_eq!(found.provider, "static");
         let [moved] = found.substitutions.as_slice() else { panic!("{found:?}") };
@@ -264,7 +264,7 @@ mod tests {
     fn another_signal_is_taken_only_when_asked_for() {
         let direct = UsStates.offers(&Want::AVERAGE).unwrap();
         let providers =
-            || -> Vec<Arc<dyn Provider>> { vec![Arc::new(Broken(direct)), Arc::new(YearlyTable)] };
+            || -> Vec<Arc<dyn Provider>> { vec![Arc::new(Broken(direct)), Arc::new(BuiltIn)] };
         let us = Place::parse("US").unwrap();
         let refused = Chain::new(providers(), Fallback::Equal).slots(&us, day(), &Want::AVERAGE);
         let refused = refused.unwrap_err();
@@ -290,7 +290,7 @@ mod tests {
         assert!(matches!(inventory, Failed::One(Error::NoAnswer { .. })), "{inventory:?}");
         let found = chain.slots(&place, day(), &Want::MARGINAL).unwrap();
         assert!(found.series.inventory().is_err());
-        let table = Chain::new(vec![Arc::new(YearlyTable)], Fallback::SameKind);
+        let table = Chain::new(vec![Arc::new(BuiltIn)], Fallback::SameKind);
         let nobody = table.slots(&place, day(), &Want::MARGINAL).unwrap_err();
         assert_eq!(nobody, Failed::Nobody { want: Want::MARGINAL });
     }

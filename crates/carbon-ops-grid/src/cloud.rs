@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use carbon_ops_estimate::tables::rows;
+use carbon_ops_estimate::tables::fields;
 use carbon_ops_units::Pue;
 
 const FLEETS: &str = include_str!("../data/cloud-fleets.csv");
@@ -136,9 +136,7 @@ pub struct FleetPue {
 /// # Ok::<(), &str>(())
 /// ```
 pub fn fleet_pue(cloud: Cloud) -> Option<FleetPue> {
-    let row = rows(FLEETS).find_map(|line| line.strip_prefix(cloud.as_str())?.strip_prefix(','))?;
-    let mut fields = row.splitn(3, ',');
-    let (year, pue, source) = (fields.next()?, fields.next()?, fields.next()?);
+    let [_, year, pue, source] = fields::<4>(FLEETS).find(|[name, ..]| *name == cloud.as_str())?;
     let pue = Pue::new(pue.parse().ok()?).ok()?;
     Some(FleetPue { pue, year: year.parse().ok()?, source })
 }
@@ -185,7 +183,7 @@ mod tests {
     #[test]
     fn every_fleet_is_a_cloud_with_a_year_and_a_source() {
         let clouds = [Cloud::Amazon, Cloud::Microsoft, Cloud::Google];
-        assert_eq!(rows(FLEETS).count(), clouds.len());
+        assert_eq!(fields::<4>(FLEETS).count(), clouds.len());
         for cloud in clouds {
             let fleet = fleet_pue(cloud).unwrap();
             assert!((1.05..1.3).contains(&fleet.pue.as_ratio()), "{cloud}: {fleet:?}");

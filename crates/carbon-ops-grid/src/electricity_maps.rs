@@ -16,7 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::assembly::{Assembly, Metas, aligned, chunks};
+use crate::assembly::{Asked, Assembly, Metas, aligned, chunks};
 use crate::fetch::{Answer, Credential, Fetcher, Rate, Request};
 use crate::provider::{Denied, Error, Provider, Uncovered, Want};
 use crate::secret::Secret;
@@ -79,12 +79,9 @@ impl ElectricityMaps {
                 what: format!("the token is not accepted for {}: {message}", request.name()),
                 why: Denied::NotAccepted,
             },
-            Error::Status { status: 404, .. } => Error::UnknownZone {
-                provider: ID,
-                zone: zone.to_owned(),
-                near: Vec::new(),
-                why: Uncovered::NoSuchZone,
-            },
+            Error::Status { status: 404, .. } => {
+                Error::unknown_zone(ID, zone, Uncovered::NoSuchZone)
+            }
             error => error,
         })
     }
@@ -133,12 +130,7 @@ impl Provider for ElectricityMaps {
     }
 
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
-        let unknown = |why| Error::UnknownZone {
-            provider: ID,
-            zone: place.asked.clone(),
-            near: Vec::new(),
-            why,
-        };
+        let unknown = |why| Error::unknown_zone(ID, &place.asked, why);
         if let Some(native) = place.native_to(ID) {
             return Ok(native.to_owned());
         }
@@ -176,11 +168,6 @@ impl Provider for ElectricityMaps {
     }
 }
 
-struct Asked<'a> {
-    zone: &'a str,
-    signal: Signal,
-}
-
 /// `past-range` has its rows in `data`, `history` and `forecast` in members of their names.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -205,16 +192,15 @@ struct Row {
     temporal_granularity: Option<String>,
 }
 
-/// Puts the rows of an answer into the assembly: the same for a fresh answer and for one that was kept.
-fn read(
+/// Puts the rows of an answer into the assembly.
+pub(crate) fn read(
     answer: &Answer,
     asked: &Asked<'_>,
     timeliness: Timeliness,
     rows: &mut Assembly,
 ) -> Result<(), Error> {
     let malformed = |what| Error::Malformed { provider: ID, what };
-    let body: Body = serde_json::from_slice(&answer.body)
-        .map_err(|error| malformed(format!("an answer that is not as documented: {error}")))?;
+    let body: Body = answer.json(ID)?;
     let mut metas = Metas::new(Meta {
         raw_digest: Some(answer.digest),
         fetched_at: Some(answer.fetched_at),
@@ -265,25 +251,4 @@ fn step(body: &Body) -> Result<Duration, Error> {
         }
     };
     Ok(Duration::from_secs(60 * minutes))
-}
-
-/// The slots that a kept answer gave, again.
-///
-/// # Errors
-/// When it is not an answer to such a request.
-pub fn reread(
-    answer: &Answer,
-    path_and_query: &str,
-    zone: &str,
-    interval: Interval,
-    signal: Signal,
-) -> Result<AnySeries, Error> {
-    let timeliness = if path_and_query.contains("/forecast") {
-        Timeliness::Forecast
-    } else {
-        Timeliness::Actual
-    };
-    let mut rows = Assembly::new(ID, interval);
-    read(answer, &Asked { zone, signal }, timeliness, &mut rows)?;
-    rows.finish(signal.kind)
 }

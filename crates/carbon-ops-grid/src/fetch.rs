@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use base64ct::Encoding as _;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::provider::Error;
@@ -203,6 +204,16 @@ pub struct Answer {
     pub digest: Digest,
     /// When it was complete.
     pub fetched_at: Timestamp,
+}
+
+impl Answer {
+    /// The body, as the provider documents it.
+    pub(crate) fn json<T: DeserializeOwned>(&self, provider: &'static str) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let what = format!("an answer that is not as documented: {error}");
+            Error::Malformed { provider, what }
+        })
+    }
 }
 
 /// Where answers are kept as they came, so that a record can be derived from them again.

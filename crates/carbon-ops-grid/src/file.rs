@@ -223,12 +223,9 @@ impl Provider for File {
         let Some(signal) = self.offers(want) else {
             return Err(Error::NotOffered { provider: ID, want: *want });
         };
-        let of_zone = self.zones.get(zone).ok_or_else(|| Error::UnknownZone {
-            provider: ID,
-            zone: zone.to_owned(),
-            near: Vec::new(),
-            why: Uncovered::NoSuchZone,
-        })?;
+        let of_zone = self.zones.get(zone);
+        let of_zone =
+            of_zone.ok_or_else(|| Error::unknown_zone(ID, zone, Uncovered::NoSuchZone))?;
         let mut meta = self.meta.clone();
         zone.clone_into(&mut meta.zone_requested);
         zone.clone_into(&mut meta.zone_returned);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::assembly::{Assembly, Metas, aligned, chunks};
+use crate::assembly::{Asked, Assembly, Metas, aligned, chunks};
 use crate::fetch::{Answer, Fetcher, Rate, Request};
 use crate::provider::{Error, Provider, Uncovered, Want};
 use crate::zones::Place;
@@ -27,10 +27,10 @@ pub const ID: &str = "gb";
 pub const BASE: &str = "https://api.carbonintensity.org.uk";
 
 /// The whole grid; regions are `1` to `17`.
-pub const NATIONAL: &str = "GB";
+const NATIONAL: &str = "GB";
 
 /// Names of the regions, by their number from 1 (API definitions, region ids).
-pub const REGIONS: [&str; 17] = [
+const REGIONS: [&str; 17] = [
     "North Scotland",
     "South Scotland",
     "North West England",
@@ -90,12 +90,7 @@ impl Provider for GreatBritain {
     }
 
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
-        let unknown = |why| Error::UnknownZone {
-            provider: ID,
-            zone: place.asked.clone(),
-            near: Vec::new(),
-            why,
-        };
+        let unknown = |why| Error::unknown_zone(ID, &place.asked, why);
         if let Some(native) = place.native_to(ID) {
             let known = native == NATIONAL || region(native).is_some();
             return known.then(|| native.to_owned()).ok_or_else(|| unknown(Uncovered::NoSuchZone));
@@ -126,7 +121,7 @@ impl Provider for GreatBritain {
                 format!("/regional/intensity/{from}/{to}/regionid/{zone}")
             };
             let answer = self.fetcher.data(ID, &Request::new(&self.base, &path), RATE)?;
-            read(&answer, zone, &mut rows)?;
+            read(&answer, &Asked { zone, signal: SIGNAL }, Timeliness::Actual, &mut rows)?;
         }
         rows.finish(SIGNAL.kind)
     }
@@ -175,10 +170,16 @@ struct Values {
     actual: Option<f64>,
 }
 
-fn read(answer: &Answer, zone: &str, rows: &mut Assembly) -> Result<(), Error> {
+/// Puts the rows of an answer into the assembly; each says whether it is a forecast.
+pub(crate) fn read(
+    answer: &Answer,
+    asked: &Asked<'_>,
+    _: Timeliness,
+    rows: &mut Assembly,
+) -> Result<(), Error> {
+    let zone = asked.zone;
     let malformed = |what| Error::Malformed { provider: ID, what };
-    let body: Body = serde_json::from_slice(&answer.body)
-        .map_err(|error| malformed(format!("an answer that is not as documented: {error}")))?;
+    let body: Body = answer.json(ID)?;
     let periods = match (body.data, zone == NATIONAL) {
         (Data::Periods(periods), true) => periods,
         (Data::Region(region), false) => of_region(region, zone)?,
@@ -225,14 +226,4 @@ fn of_region(region: Region, zone: &str) -> Result<Vec<Period>, Error> {
     } else {
         Err(Error::WrongZone { provider: ID, requested: zone.to_owned(), returned })
     }
-}
-
-/// The slots that a kept answer gave, again.
-///
-/// # Errors
-/// When it is not an answer to such a request.
-pub fn reread(answer: &Answer, zone: &str, interval: Interval) -> Result<AnySeries, Error> {
-    let mut rows = Assembly::new(ID, interval);
-    read(answer, zone, &mut rows)?;
-    rows.finish(SIGNAL.kind)
 }

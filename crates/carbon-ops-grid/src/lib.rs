@@ -39,6 +39,7 @@ pub mod us_states;
 pub mod watttime;
 pub mod zones;
 
+pub use assembly::reread;
 pub use built_in::{BuiltIn, Row};
 pub use carbon_ops_estimate::intensity::{
     Accounting, AnySeries, Digest, Factor, Gap, GapReason, Gases, Impossible, Intensity, Interval,

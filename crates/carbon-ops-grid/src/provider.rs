@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
 use carbon_ops_estimate::intensity::{AnySeries, Impossible, Interval};
+use carbon_ops_estimate::tables::did_you_mean;
 
 /// What is wished for. What is left open is decided by the source, and recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,27 +130,6 @@ pub trait Provider: Send + Sync {
     }
 }
 
-impl<P: Provider + ?Sized> Provider for Box<P> {
-    fn id(&self) -> &'static str {
-        (**self).id()
-    }
-    fn offers(&self, want: &Want) -> Option<Signal> {
-        (**self).offers(want)
-    }
-    fn offers_at(&self, place: &Place, want: &Want) -> Option<Offer> {
-        (**self).offers_at(place, want)
-    }
-    fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
-        (**self).zone(place, want)
-    }
-    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        (**self).slots(zone, interval, want)
-    }
-    fn settling(&self) -> Settling {
-        (**self).settling()
-    }
-}
-
 /// What kind of failure it is: what a front end looks up its advice by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -252,7 +232,7 @@ pub enum Error {
         want: Want,
     },
     /// The source does not know or cover the zone.
-    #[error("{provider} does not know the zone {zone:?}{why}{}", near_text(.near))]
+    #[error("{provider} does not know the zone {zone:?}{why}{}", did_you_mean(.near))]
     UnknownZone {
         /// Which source.
         provider: &'static str,
@@ -360,6 +340,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A zone that nothing resembles.
+    pub(crate) fn unknown_zone(provider: &'static str, zone: &str, why: Uncovered) -> Self {
+        Self::UnknownZone { provider, zone: zone.to_owned(), near: Vec::new(), why }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -404,10 +389,6 @@ impl Error {
             _ => false,
         }
     }
-}
-
-fn near_text(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
 }
 
 fn message_text(message: &str) -> String {

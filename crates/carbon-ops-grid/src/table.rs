@@ -12,17 +12,12 @@
 //!
 //! Where no country is known, the world's average is used with the spread over countries.
 
-use std::sync::Arc;
-
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
-use crate::assembly::Assembly;
-use crate::provider::{Error, Provider, Settling, Uncovered, Want};
-use crate::zones::Place;
+use crate::provider::{Error, Uncovered};
 use carbon_ops_estimate::intensity::Signal;
-use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, UncertaintyClass};
 use carbon_ops_estimate::span::YEARLY_CV;
-use carbon_ops_estimate::tables::rows;
+use carbon_ops_estimate::tables::fields;
 use carbon_ops_estimate::uncertainty::Distribution;
 
 /// Life-cycle median of hydropower, for a country whose published average is 0: plants emit while
@@ -34,6 +29,9 @@ pub const ID: &str = carbon_ops_estimate::intensity::slot::BUILT_IN;
 
 /// The zone of the world's average.
 pub const WORLD_ZONE: &str = "world";
+
+/// What the values count.
+pub const SIGNAL: Signal = Signal::AVERAGE_LIFECYCLE_PRODUCTION;
 
 /// How records cite the table.
 pub const SOURCE: &str = "static:owid";
@@ -54,8 +52,6 @@ pub struct Yearly {
     pub year: u16,
     /// The average.
     pub intensity: GramsCo2ePerKilowattHour,
-    /// What it counts.
-    pub signal: Signal,
 }
 
 impl Yearly {
@@ -88,20 +84,10 @@ impl Yearly {
 
 /// All countries of the table, in the order of their alpha-3 codes.
 pub fn countries() -> impl Iterator<Item = Yearly> {
-    rows(GRID).filter_map(|line| {
-        let mut fields = line.split(',');
-        let (iso3, zone, name) = (fields.next()?, fields.next()?, fields.next()?);
-        let year = fields.next()?.parse().ok()?;
-        let value = fields.next()?.parse().ok()?;
-        let intensity = GramsCo2ePerKilowattHour::new(value).ok()?;
-        Some(Yearly {
-            zone,
-            iso3,
-            name,
-            year,
-            intensity,
-            signal: Signal::AVERAGE_LIFECYCLE_PRODUCTION,
-        })
+    fields(GRID).filter_map(|[iso3, zone, name, year, value]| {
+        let year = year.parse().ok()?;
+        let intensity = GramsCo2ePerKilowattHour::new(value.parse().ok()?).ok()?;
+        Some(Yearly { zone, iso3, name, year, intensity })
     })
 }
 
@@ -121,7 +107,6 @@ pub fn world() -> Option<Yearly> {
         name: "World",
         year: year.round() as u16,
         intensity: GramsCo2ePerKilowattHour::new(mean).ok()?,
-        signal: Signal::AVERAGE_LIFECYCLE_PRODUCTION,
     })
 }
 
@@ -132,8 +117,7 @@ enum Weighting {
 }
 
 fn world_statistic(name: &str, weighting: Weighting) -> Option<f64> {
-    let row = rows(WORLD).find_map(|line| line.strip_prefix(name)?.strip_prefix(','))?;
-    let (weighted, unweighted) = row.split_once(',')?;
+    let [_, weighted, unweighted] = fields::<3>(WORLD).find(|[of, ..]| *of == name)?;
     match weighting {
         Weighting::Generation => weighted.parse().ok(),
         Weighting::Unweighted => unweighted.parse().ok(),
@@ -141,64 +125,7 @@ fn world_statistic(name: &str, weighting: Weighting) -> Option<f64> {
 }
 
 pub(crate) fn unknown_zone(zone: &str) -> Error {
-    let why = Uncovered::NoSuchZone;
-    Error::UnknownZone { provider: ID, zone: zone.to_owned(), near: Vec::new(), why }
-}
-
-pub(crate) fn not_offered(want: Want) -> Error {
-    Error::NotOffered { provider: ID, want }
-}
-
-/// The table as a provider: one slot as long as what is asked for.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct YearlyTable;
-
-impl Provider for YearlyTable {
-    fn id(&self) -> &'static str {
-        ID
-    }
-
-    fn offers(&self, want: &Want) -> Option<Signal> {
-        let signal = Signal::AVERAGE_LIFECYCLE_PRODUCTION;
-        want.admits(signal).then_some(signal)
-    }
-
-    /// A cloud region or a part of a country gets its country, `world` the world; the slots say so.
-    fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
-        let given = place.native_to(ID).map(Place::parse).transpose();
-        let given = given.map_err(|_| unknown_zone(&place.asked))?;
-        let of = given.as_ref().unwrap_or(place);
-        if of.is_world() {
-            return Ok(WORLD_ZONE.to_owned());
-        }
-        let country = of.within().and_then(|code| country(&code));
-        country.map(|row| row.zone.to_owned()).ok_or_else(|| unknown_zone(&place.asked))
-    }
-
-    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let signal = self.offers(want).ok_or_else(|| not_offered(*want))?;
-        let found = if zone == WORLD_ZONE { world() } else { country(zone) };
-        let found = found.ok_or_else(|| unknown_zone(zone))?;
-        let meta = Arc::new(Meta {
-            model_version: Some(found.year.to_string()),
-            licence: "CC-BY-4.0".to_owned(),
-            attribution: "Our World in Data; Ember".to_owned(),
-            uncertainty: UncertaintyClass::Yearly,
-            ..Meta::new(ID, zone, signal)
-        });
-        let mut whole = Assembly::new(ID, interval);
-        // What a published 0 stands for is the mean of its distribution.
-        let value = match found.intensity.as_grams_per_kilowatt_hour() {
-            value if value > 0.0 => value,
-            _ => found.distribution().mean(),
-        };
-        whole.add(interval, Some(value), None, &meta)?;
-        whole.finish(signal.kind)
-    }
-
-    fn settling(&self) -> Settling {
-        Settling::AT_ONCE
-    }
+    Error::unknown_zone(ID, zone, Uncovered::NoSuchZone)
 }
 
 #[cfg(test)]
@@ -213,7 +140,7 @@ mod tests {
     #[test]
     fn every_row_is_read() {
         assert_eq!(countries().count(), 213);
-        assert_eq!(rows(GRID).count(), 213);
+        assert_eq!(fields::<5>(GRID).count(), 213);
         assert!(countries().all(|country| country.zone.len() == 2 && country.iso3.len() == 3));
     }
 

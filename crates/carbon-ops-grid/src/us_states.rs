@@ -6,17 +6,15 @@
 //!
 //! Out of scope: eGRID's subregions: no package carries their table.
 
-use std::sync::Arc;
-
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
-use crate::assembly::Assembly;
+use crate::built_in::Row;
 use crate::provider::{Error, Provider, Settling, Uncovered, Want};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
-use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, UncertaintyClass};
+use carbon_ops_estimate::intensity::{AnySeries, Interval};
 use carbon_ops_estimate::span::YEARLY_CV;
-use carbon_ops_estimate::tables::rows;
+use carbon_ops_estimate::tables::fields;
 use carbon_ops_estimate::uncertainty::Distribution;
 
 /// Name in configurations, caches and records.
@@ -68,18 +66,15 @@ pub fn state(code: &str) -> Option<State> {
 
 /// All states and the District of Columbia, in the order of their codes.
 pub fn states() -> impl Iterator<Item = State> {
-    rows(STATES).filter_map(|line| {
-        let mut fields = line.split(',');
-        let (code, name) = (fields.next()?, fields.next()?);
-        let rate: f64 = fields.next()?.parse().ok()?;
+    fields(STATES).filter_map(|[code, name, rate]| {
+        let rate: f64 = rate.parse().ok()?;
         let intensity = GramsCo2ePerKilowattHour::new(rate * G_PER_KWH_IN_LB_PER_MWH).ok()?;
         Some(State { code, name, intensity })
     })
 }
 
 pub(crate) fn unknown_zone(zone: &str) -> Error {
-    let why = Uncovered::NoSuchZone;
-    Error::UnknownZone { provider: ID, zone: zone.to_owned(), near: Vec::new(), why }
+    Error::unknown_zone(ID, zone, Uncovered::NoSuchZone)
 }
 
 /// The provider.
@@ -101,19 +96,7 @@ impl Provider for UsStates {
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let signal = self.offers(want).ok_or(Error::NotOffered { provider: ID, want: *want })?;
-        let state = state(zone).ok_or_else(|| unknown_zone(zone))?;
-        let meta = Arc::new(Meta {
-            model_version: Some(VINTAGE.to_owned()),
-            licence: "public domain".to_owned(),
-            attribution: state.citation(),
-            uncertainty: UncertaintyClass::Yearly,
-            ..Meta::new(ID, zone, signal)
-        });
-        let mut whole = Assembly::new(ID, interval);
-        let value = state.intensity.as_grams_per_kilowatt_hour();
-        whole.add(interval, Some(value), None, &meta)?;
-        whole.finish(signal.kind)
+        Row::State(state(zone).ok_or_else(|| unknown_zone(zone))?).slots(interval, *want)
     }
 
     fn settling(&self) -> Settling {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::assembly::{Assembly, Metas, aligned, chunks};
+use crate::assembly::{Asked, Assembly, Metas, aligned, chunks};
 use crate::fetch::{Answer, Credential, Fetcher, Rate, Request};
 use crate::provider::{Denied, Error, Provider, Uncovered, Want};
 use crate::secret::Secret;
@@ -127,7 +127,7 @@ impl WattTime {
 
     fn data(&self, path: &str, asked: &Asked<'_>) -> Request {
         Request::new(&self.base, path)
-            .with("region", asked.region)
+            .with("region", asked.zone)
             .with("signal_type", signal_type(asked.signal.kind))
     }
 }
@@ -157,24 +157,16 @@ impl Provider for WattTime {
             return Ok(region.to_owned());
         }
         let Some((latitude, longitude)) = place.coordinates else {
-            return Err(Error::UnknownZone {
-                provider: ID,
-                zone: place.asked.clone(),
-                near: Vec::new(),
-                why: Uncovered::NotByName,
-            });
+            return Err(Error::unknown_zone(ID, &place.asked, Uncovered::NotByName));
         };
         let request = Request::new(&self.base, "/v3/region-from-loc")
             .with("latitude", &latitude.to_string())
             .with("longitude", &longitude.to_string())
             .with("signal_type", signal_type(want.kind));
         let answer = self.fetch(&request).map_err(|error| match error {
-            Error::Status { status: 404, .. } => Error::UnknownZone {
-                provider: ID,
-                zone: place.asked.clone(),
-                near: Vec::new(),
-                why: Uncovered::Elsewhere,
-            },
+            Error::Status { status: 404, .. } => {
+                Error::unknown_zone(ID, &place.asked, Uncovered::Elsewhere)
+            }
             error => error,
         })?;
         let found: Located = serde_json::from_slice(&answer.body).map_err(|error| {
@@ -187,7 +179,7 @@ impl Provider for WattTime {
         let Some(signal) = self.offers(want) else {
             return Err(Error::NotOffered { provider: ID, want: *want });
         };
-        let asked = Asked { region: zone, signal };
+        let asked = Asked { zone, signal };
         let now = self.fetcher.clock.now();
         let mut rows = Assembly::of_requests(ID, interval)?;
         if let Ok(past) = Interval::new(interval.start(), interval.end().min(now)) {
@@ -212,11 +204,6 @@ impl Provider for WattTime {
         }
         rows.finish(signal.kind)
     }
-}
-
-struct Asked<'a> {
-    region: &'a str,
-    signal: Signal,
 }
 
 /// The provider's word for a kind.
@@ -265,15 +252,15 @@ struct Model {
     date: Option<String>,
 }
 
-fn read(
+/// Puts the rows of an answer into the assembly.
+pub(crate) fn read(
     answer: &Answer,
     asked: &Asked<'_>,
     timeliness: Timeliness,
     rows: &mut Assembly,
 ) -> Result<(), Error> {
     let malformed = |what| Error::Malformed { provider: ID, what };
-    let body: Body = serde_json::from_slice(&answer.body)
-        .map_err(|error| malformed(format!("an answer that is not as documented: {error}")))?;
+    let body: Body = answer.json(ID)?;
     let period = checked_period(&body.meta, asked)?;
     let mut metas = Metas::new(Meta {
         raw_digest: Some(answer.digest),
@@ -282,7 +269,7 @@ fn read(
         model_version: body.meta.model.and_then(|model| model.date),
         licence: "terms of the provider; not to be passed on without its leave".to_owned(),
         attribution: "WattTime".to_owned(),
-        ..Meta::new(ID, asked.region, asked.signal)
+        ..Meta::new(ID, asked.zone, asked.signal)
     });
     for row in &body.data {
         let end = row.point_time.checked_add(period).map_err(|e| malformed(e.to_string()))?;
@@ -305,8 +292,8 @@ fn read(
 /// Compares what an answer says it is with what was asked for; gives the length of its slots.
 fn checked_period(meta: &BodyMeta, asked: &Asked<'_>) -> Result<Duration, Error> {
     let malformed = |what| Error::Malformed { provider: ID, what };
-    if meta.region != asked.region {
-        let (requested, returned) = (asked.region.to_owned(), meta.region.clone());
+    if meta.region != asked.zone {
+        let (requested, returned) = (asked.zone.to_owned(), meta.region.clone());
         return Err(Error::WrongZone { provider: ID, requested, returned });
     }
     let wanted = signal_type(asked.signal.kind);
@@ -322,25 +309,4 @@ fn checked_period(meta: &BodyMeta, asked: &Asked<'_>) -> Result<Duration, Error>
         let seconds = meta.data_point_period_seconds;
         Err(malformed(format!("values that hold for {seconds} s")))
     }
-}
-
-/// The slots that a kept answer gave, again.
-///
-/// # Errors
-/// When it is not an answer to such a request.
-pub fn reread(
-    answer: &Answer,
-    path_and_query: &str,
-    zone: &str,
-    interval: Interval,
-    signal: Signal,
-) -> Result<AnySeries, Error> {
-    let timeliness = if path_and_query.contains("/forecast") {
-        Timeliness::Forecast
-    } else {
-        Timeliness::Actual
-    };
-    let mut rows = Assembly::new(ID, interval);
-    read(answer, &Asked { region: zone, signal }, timeliness, &mut rows)?;
-    rows.finish(signal.kind)
 }

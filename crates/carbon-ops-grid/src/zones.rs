@@ -8,13 +8,11 @@
 //!
 //! Out of scope: maps. Which of a provider's regions lies at coordinates only the provider knows.
 
-use std::str::FromStr;
-
 use carbon_ops_units::Pue;
 
 use crate::table::{self, countries};
 use crate::us_states;
-use carbon_ops_estimate::tables::rows;
+use carbon_ops_estimate::tables::{did_you_mean, fields, nearest, similarity};
 
 const ALIASES: &str = include_str!("../data/zone-aliases.csv");
 const CLOUD_REGIONS: &str = include_str!("../data/cloud-regions.csv");
@@ -154,14 +152,6 @@ impl Place {
     }
 }
 
-impl FromStr for Place {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::parse(text)
-    }
-}
-
 /// Name of the source whose zone keys are understood without it.
 const ELECTRICITY_MAPS: &str = "electricity_maps";
 
@@ -221,8 +211,7 @@ fn country(wanted: &str) -> Option<&'static str> {
         .find(|row| [row.zone, row.iso3, row.name].iter().any(|name| key(name) == wanted))
         .map(|row| row.zone);
     let alias = || {
-        let iso3 =
-            pairs(ALIASES).find_map(|(alias, iso3)| (key(alias) == wanted).then_some(iso3))?;
+        let iso3 = aliases().find_map(|[alias, iso3]| (key(alias) == wanted).then_some(iso3))?;
         iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2)
     };
     let of_iso = || {
@@ -234,16 +223,9 @@ fn country(wanted: &str) -> Option<&'static str> {
 
 /// The country of a region of `WattTime`, where a cloud region lies in it.
 fn country_of_watttime(id: &str) -> Option<String> {
-    let row = rows(CLOUD_ZONES).find_map(|line| {
-        let mut fields = line.split(',');
-        let (cloud, region, _, watttime) =
-            (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-        (watttime == id).then_some((cloud, region))
-    });
-    let row = row?;
-    let iso3 =
-        cloud_rows().find_map(|[cloud, region, iso3, _]| ((cloud, region) == row).then_some(iso3));
-    iso().find(|[_, code, _]| Some(*code) == iso3).map(|[iso2, ..]| iso2.to_owned())
+    let [cloud, region, ..] = cloud_zones().find(|[_, _, _, watttime, ..]| *watttime == id)?;
+    let [.., iso3, _] = cloud_rows().find(|[of, name, ..]| [*of, *name] == [cloud, region])?;
+    iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2.to_owned())
 }
 
 /// `latitude,longitude` in degrees.
@@ -279,16 +261,15 @@ pub struct CloudZone {
 
 /// The grid of a cloud region; see the head of `data/cloud-zones.csv` for its sources.
 pub fn cloud_zone(cloud: &str, region: &str) -> Option<CloudZone> {
-    let row = rows(CLOUD_ZONES).find_map(|line| {
-        let mut fields = line.split(',');
-        (fields.next()? == cloud && fields.next()? == region).then_some(fields)
-    });
-    let mut fields = row?;
+    let [_, _, electricity_maps, watttime, year, pue] =
+        cloud_zones().find(|[of, name, ..]| [*of, *name] == [cloud, region])?;
     let some = |text: &'static str| Some(text).filter(|text| !text.is_empty());
-    let (electricity_maps, watttime) = (some(fields.next()?), some(fields.next()?));
-    let (year, pue) = (fields.next()?, fields.next()?);
     let pue = pue.parse().ok().and_then(|ratio| Pue::new(ratio).ok());
-    Some(CloudZone { electricity_maps, watttime, pue: pue.zip(year.parse().ok()) })
+    Some(CloudZone {
+        electricity_maps: some(electricity_maps),
+        watttime: some(watttime),
+        pue: pue.zip(year.parse().ok()),
+    })
 }
 
 /// The power usage effectiveness that the operator of a cloud region published, and for which year.
@@ -302,7 +283,7 @@ pub fn cloud_pue(place: &Place) -> Option<(Pue, u16)> {
 #[non_exhaustive]
 pub enum Error {
     /// Nothing is called so.
-    #[error("unknown region {input:?}{}", near_text(.near))]
+    #[error("unknown region {input:?}{}", did_you_mean(.near))]
     Unknown {
         /// What was typed.
         input: String,
@@ -331,21 +312,18 @@ impl Error {
     }
 }
 
-fn near_text(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
-}
-
 fn unknown(input: &str) -> Error {
     let input: String = input.chars().take(INPUT_MAX).collect();
     let wanted = key(&input);
     let mut names: Vec<String> = Vec::new();
-    let mut add = |candidates: Vec<(f64, String)>, most: usize| {
-        for (_, name) in candidates.into_iter().take(most) {
+    let mut add = |candidates: &mut dyn Iterator<Item = String>, most: usize| {
+        for name in candidates.take(most) {
             if !names.contains(&name) && names.len() < NEAR_MAX {
                 names.push(name);
             }
         }
     };
+    let like = |(name, shown): (String, String)| (similarity(&name, &wanted), shown);
     // `US-XX` and its like: a state, else the whole country.
     let within = wanted
         .split_once('-')
@@ -353,17 +331,18 @@ fn unknown(input: &str) -> Error {
     let shown = |state: us_states::State| format!("{} ({})", state.name, state.code);
     if let Some(country) = within {
         let codes = us_states::states().map(|state| (key(state.code), shown(state)));
-        add(near(&wanted, codes, NEAR_CODE), NEAR_MAX - 2);
-        add(vec![(1.0, format!("{} ({})", country.name, country.zone))], 1);
+        add(&mut nearest(codes.map(like), NEAR_CODE), NEAR_MAX - 2);
+        add(&mut std::iter::once(format!("{} ({})", country.name, country.zone)), 1);
     }
     let named = countries().flat_map(|country| {
         let shown = format!("{} ({})", country.name, country.zone);
         [(key(country.name), shown.clone()), (key(country.iso3), shown)]
     });
-    let clouds = cloud_regions().map(|(region, _)| (key(region), region.to_owned()));
-    let aliases = pairs(ALIASES).map(|(alias, _)| (key(alias), alias.to_owned()));
+    let clouds = cloud_rows().map(|[_, region, ..]| (key(region), region.to_owned()));
+    let aliases = aliases().map(|[alias, _]| (key(alias), alias.to_owned()));
     let states = us_states::states().map(|state| (key(state.name), shown(state)));
-    add(near(&wanted, named.chain(clouds).chain(aliases).chain(states), NEAR), NEAR_MAX);
+    let all = named.chain(clouds).chain(aliases).chain(states);
+    add(&mut nearest(all.map(like), NEAR), NEAR_MAX);
     Error::Unknown { input, near: names }
 }
 
@@ -373,31 +352,13 @@ const NEAR: f64 = 0.8;
 /// How similar a code of a state must be: all of them begin alike.
 const NEAR_CODE: f64 = 0.9;
 
-/// What resembles `wanted`, best first.
-fn near(
-    wanted: &str,
-    names: impl Iterator<Item = (String, String)>,
-    least: f64,
-) -> Vec<(f64, String)> {
-    let mut near: Vec<(f64, String)> = names
-        .map(|(name, shown)| (similarity(&name, wanted), shown))
-        .filter(|(similarity, _)| *similarity >= least)
-        .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    near
-}
-
-/// Jaro–Winkler, which favours a common beginning; 1 for equal texts.
-fn similarity(name: &str, wanted: &str) -> f64 {
-    strsim::jaro_winkler(name, wanted)
-}
-
 fn key(name: &str) -> String {
     name.trim().to_lowercase().replace('_', "-")
 }
 
-fn pairs(table: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    rows(table).filter_map(|line| line.split_once(','))
+/// Names in use, and the alpha-3 of their country.
+fn aliases() -> impl Iterator<Item = [&'static str; 2]> {
+    fields(ALIASES)
 }
 
 /// Every place that a built-in table names, in words that [`Place::parse`] takes: the world, countries, states of
@@ -406,27 +367,22 @@ pub fn built_in() -> impl Iterator<Item = &'static str> {
     let world = std::iter::once(table::WORLD_ZONE);
     let countries = countries().map(|country| country.zone);
     let states = us_states::states().map(|state| state.code);
-    world.chain(countries).chain(states).chain(cloud_regions().map(|(region, _)| region))
-}
-
-fn cloud_regions() -> impl Iterator<Item = (&'static str, &'static str)> {
-    cloud_rows().map(|[_, region, iso3, _]| (region, iso3))
+    world.chain(countries).chain(states).chain(cloud_rows().map(|[_, region, ..]| region))
 }
 
 /// Cloud, region, alpha-3 of its country, and its state or nothing.
 fn cloud_rows() -> impl Iterator<Item = [&'static str; 4]> {
-    rows(CLOUD_REGIONS).filter_map(|line| {
-        let mut fields = line.split(',');
-        Some([fields.next()?, fields.next()?, fields.next()?, fields.next()?])
-    })
+    fields(CLOUD_REGIONS)
+}
+
+/// Cloud, region, zone of Electricity Maps, region of `WattTime`, year and ratio of the PUE.
+fn cloud_zones() -> impl Iterator<Item = [&'static str; 6]> {
+    fields(CLOUD_ZONES)
 }
 
 /// Alpha-2, alpha-3 and name of every country.
 fn iso() -> impl Iterator<Item = [&'static str; 3]> {
-    rows(ISO).filter_map(|line| {
-        let mut fields = line.splitn(3, ',');
-        Some([fields.next()?, fields.next()?, fields.next()?])
-    })
+    fields(ISO)
 }
 
 #[cfg(test)]
@@ -517,7 +473,7 @@ mod tests {
     fn nobody_said_where_is_not_the_world() {
         assert!(Place::unset().is_unset());
         assert!(!Place::parse("world").unwrap().is_unset());
-        assert_eq!("World".parse::<Place>().unwrap().region(), "World");
+        assert_eq!(place("World").unwrap().region(), "World");
     }
 
     #[test]
@@ -549,7 +505,7 @@ mod tests {
                 assert_eq!(of(text).country.as_deref(), Some(row.zone), "{text}");
             }
         }
-        for (alias, iso3) in pairs(ALIASES) {
+        for [alias, iso3] in aliases() {
             let country = of(alias).country.unwrap();
             assert!(iso().any(|[iso2, code, _]| iso2 == country && code == iso3), "{alias}");
         }
@@ -559,10 +515,9 @@ mod tests {
         for state in us_states::states() {
             assert_eq!(of(state.code).subdivision.as_deref(), Some(state.code));
         }
-        for line in rows(CLOUD_ZONES) {
-            let fields: Vec<&str> = line.split(',').collect();
-            let country = of(fields[1]).country;
-            for (source, id) in [("electricity_maps", fields[2]), ("watttime", fields[3])] {
+        for [_, region, electricity_maps, watttime, ..] in cloud_zones() {
+            let country = of(region).country;
+            for (source, id) in [("electricity_maps", electricity_maps), ("watttime", watttime)] {
                 if !id.is_empty() {
                     let place = of(&format!("{source}:{id}"));
                     assert_eq!(
@@ -571,8 +526,8 @@ mod tests {
                     );
                 }
             }
-            if !fields[2].is_empty() {
-                assert_eq!(of(fields[2]).within(), country, "{line}");
+            if !electricity_maps.is_empty() {
+                assert_eq!(of(electricity_maps).within(), country, "{region}");
             }
         }
     }
@@ -642,19 +597,18 @@ mod tests {
     #[test]
     fn cloud_zones_are_plausible() {
         let mut count = 0;
-        for line in rows(CLOUD_ZONES) {
-            let fields: Vec<&str> = line.split(',').collect();
-            let found = cloud_zone(fields[0], fields[1]).unwrap();
-            let place = place(fields[1]).unwrap();
-            assert_eq!(place.cloud, Some((fields[0].to_owned(), fields[1].to_owned())), "{line}");
+        for [cloud, region, ..] in cloud_zones() {
+            let found = cloud_zone(cloud, region).unwrap();
+            let place = place(region).unwrap();
+            assert_eq!(place.cloud, Some((cloud.to_owned(), region.to_owned())));
             // The zone lies in the country of the region.
             if let Some(zone) = found.electricity_maps {
-                assert_eq!(zone.get(..2), place.country.as_deref(), "{line}");
+                assert_eq!(zone.get(..2), place.country.as_deref(), "{region}");
             }
             // A datacentre that loses nothing or half of its energy is a slip of the pen.
             if let Some((pue, year)) = found.pue {
-                assert!((1.03..1.6).contains(&pue.as_ratio()), "{line}");
-                assert!((2023..=2024).contains(&year), "{line}");
+                assert!((1.03..1.6).contains(&pue.as_ratio()), "{region}");
+                assert!((2023..=2024).contains(&year), "{region}");
             }
             count += 1;
         }
@@ -668,7 +622,8 @@ mod tests {
 
     #[test]
     fn every_alias_and_cloud_region_is_a_place() {
-        for (name, _) in pairs(ALIASES).chain(cloud_regions()) {
+        let aliases = aliases().map(|[alias, _]| alias);
+        for name in aliases.chain(cloud_rows().map(|[_, region, ..]| region)) {
             assert!(place(name).is_ok(), "{name}");
         }
     }

@@ -6,9 +6,8 @@ use std::io::Write as _;
 
 use carbon_ops_estimate::span::{Load, Missing, Tariff};
 use carbon_ops_estimate::uncertainty::text::Quantity;
-use carbon_ops_grid::table::YearlyTable;
 use carbon_ops_grid::zones::Place;
-use carbon_ops_grid::{Interval, Provider as _, Want};
+use carbon_ops_grid::{BuiltIn, Interval, Provider as _, Want};
 use carbon_ops_record::{Input, Method, Relative, energy_inputs, estimate, grid_inputs};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let want = Want::AVERAGE;
 
     // What the grid emitted meanwhile: here by the built-in yearly table; any provider will do.
-    let grid = YearlyTable;
+    let grid = BuiltIn;
     let zone = grid.zone(&Place::parse("DE")?, &want)?;
     let series = grid.slots(&zone, span, &want)?;
     let tariff = Tariff::of(series.inventory()?.slots())?;

@@ -32,7 +32,6 @@ mod derive;
 mod hardware;
 mod scopes;
 
-pub(crate) use derive::over_mean;
 pub use hardware::Reserved;
 pub use scopes::{Deployment, scopes};
 
@@ -668,7 +667,8 @@ impl Record {
         let factors: Option<Vec<_>> = own
             .filter(|input| input.name != "energy")
             .map(|input| {
-                let factor = model::Input::new(&*input.name, over_mean(input.distribution().ok()?));
+                let factor =
+                    model::Input::new(&*input.name, input.distribution().ok()?.over_mean());
                 Some(factor)
             })
             .collect();
@@ -718,7 +718,7 @@ impl Record {
             if distribution.mean() <= 0.0 {
                 continue;
             }
-            let factor = model::Input::new(&*input.name, over_mean(distribution));
+            let factor = model::Input::new(&*input.name, distribution.over_mean());
             let factor = match &input.shared {
                 Some(key) => factor.shared(key),
                 None => factor,

@@ -51,12 +51,6 @@ impl Watts {
     pub fn kilowatt_hours_over(self, seconds: f64) -> Result<KilowattHours, OutOfRange> {
         KilowattHours::new(self.0 * seconds / 3.6e6)
     }
-
-    /// This power less `other`, and nothing when `other` is larger.
-    #[must_use]
-    pub fn saturating_sub(self, other: Self) -> Self {
-        Self((self.0 - other.0).max(0.0))
-    }
 }
 
 impl Add for Watts {

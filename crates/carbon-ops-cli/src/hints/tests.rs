@@ -45,7 +45,6 @@ fn an_error_within_a_transparent_one_keeps_its_remedy() {
     let remedy = hint(&exact().into());
     assert_eq!(remedy.len(), 1);
     assert_eq!(hint(&record::Error::from(exact()).into()), remedy);
-    assert_eq!(hint(&sci::Error::from(exact()).into()), remedy);
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn the_table_is_sorted_plausible_and_names_its_sources() {
     let head: String =
         DEVICES.lines().filter(|line| line.starts_with('#')).collect::<Vec<_>>().join(" ");
     let names: Vec<_> = devices().map(|device| device.name).collect();
-    assert!(names.is_sorted() && names.len() == rows(DEVICES).count(), "{names:?}");
+    assert!(names.is_sorted() && names.len() == crate::tables::rows(DEVICES).count(), "{names:?}");
     for device in devices() {
         assert!(device.total_kg > 1.0 && device.total_kg < 5000.0, "{}", device.name);
         assert!((2.0..=4.0).contains(&device.factor95), "{}", device.name);

@@ -143,11 +143,6 @@ impl Interval {
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         Self::new(self.start.max(other.start), self.end.min(other.end)).ok()
     }
-
-    /// Whether `at` lies in it.
-    pub fn contains(&self, at: Timestamp) -> bool {
-        self.start <= at && at < self.end
-    }
 }
 
 impl fmt::Display for Interval {
@@ -182,13 +177,6 @@ pub trait Intensity: sealed::Sealed + Copy + fmt::Debug {
 
 impl InventoryIntensity {
     /// Declares a value to be an average or a residual mix.
-    pub fn new(value: GramsCo2ePerKilowattHour) -> Self {
-        Self(value)
-    }
-}
-
-impl MarginalIntensity {
-    /// Declares a value to be marginal.
     pub fn new(value: GramsCo2ePerKilowattHour) -> Self {
         Self(value)
     }
@@ -293,19 +281,6 @@ pub enum UncertaintyClass {
     Declared,
 }
 
-impl UncertaintyClass {
-    /// The word that stands in records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Metered => "metered",
-            Self::Estimated => "estimated",
-            Self::Forecast => "forecast",
-            Self::Yearly => "yearly",
-            Self::Declared => "declared",
-        }
-    }
-}
-
 /// Where a value is from and what it is. Slots of one answer share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -357,11 +332,6 @@ impl Meta {
             attribution: String::new(),
             uncertainty: UncertaintyClass::Metered,
         }
-    }
-
-    /// Whether the source filled the value in.
-    pub fn is_estimated(&self) -> bool {
-        self.uncertainty == UncertaintyClass::Estimated
     }
 
     /// What slots with one shared error have in common (`docs/method.md`, shared errors):
@@ -495,20 +465,6 @@ impl<I: Intensity> Series<I> {
             }
         }
         metas
-    }
-
-    /// The same over a part of the interval.
-    ///
-    /// # Errors
-    /// When `part` does not lie within it.
-    pub fn part(&self, part: Interval) -> Result<Self, Impossible> {
-        if part.start() < self.interval.start() || part.end() > self.interval.end() {
-            return Err(Impossible::Outside(part.start()));
-        }
-        let first = self.slots.partition_point(|slot| slot.interval.end() <= part.start());
-        let after = self.slots.partition_point(|slot| slot.interval.start() < part.end());
-        let slots = self.slots.get(first..after).unwrap_or_default().to_vec();
-        Self::with_gaps(part, slots, &self.gaps, GapReason::Missing)
     }
 }
 
@@ -689,22 +645,6 @@ mod tests {
                 (hours(3, 5), GapReason::Failed)
             ]
         );
-    }
-
-    #[test]
-    fn a_part_has_the_slots_and_gaps_of_its_time() {
-        let known = [Gap { interval: hours(2, 4), reason: GapReason::Null }];
-        let whole = Series::with_gaps(
-            hours(0, 6),
-            vec![slot(0, 2, 1.0), slot(4, 6, 2.0)],
-            &known,
-            GapReason::Missing,
-        )
-        .unwrap();
-        let part = whole.part(hours(1, 3)).unwrap();
-        assert_eq!(part.slots(), [slot(0, 2, 1.0)]);
-        assert_eq!(part.gaps(), [Gap { interval: hours(2, 3), reason: GapReason::Null }]);
-        assert!(whole.part(hours(5, 7)).is_err());
     }
 
     #[test]

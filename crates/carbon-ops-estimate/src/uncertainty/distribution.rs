@@ -445,29 +445,55 @@ impl Distribution {
             };
             return flipped.scaled(-c);
         }
-        let scaled = match *self {
-            Self::Point { mean } => Self::Point { mean: c * mean },
-            Self::Normal { mean, sd } => Self::Normal { mean: c * mean, sd: c * sd },
+        self.mapped(|x| c * x, |x| x).valid().ok()
+    }
+
+    /// With each parameter rounded to nine digits, as a record keeps it.
+    #[must_use]
+    pub fn rounded(&self) -> Self {
+        self.mapped(round9, round9)
+    }
+
+    /// Over its mean. Lognormals of one `cv` give the same to the last bit, whatever their means, so that what is
+    /// computed from it can be shared.
+    #[must_use]
+    pub fn over_mean(&self) -> Self {
+        match *self {
+            Self::Point { .. } => Self::Point { mean: 1.0 },
+            Self::Lognormal { cv, .. } => Self::Lognormal { mean: 1.0, cv },
+            other => {
+                let by = 1.0 / other.mean();
+                other.mapped(|x| x * by, |x| x)
+            }
+        }
+    }
+
+    /// With each parameter changed by `change`, those without a unit (`cv`, `dof`) by `pure`.
+    fn mapped(&self, change: impl Fn(f64) -> f64, pure: impl Fn(f64) -> f64) -> Self {
+        match *self {
+            Self::Point { mean } => Self::Point { mean: change(mean) },
+            Self::Normal { mean, sd } => Self::Normal { mean: change(mean), sd: change(sd) },
             Self::TruncatedNormal { mu, sigma, min, max } => Self::TruncatedNormal {
-                mu: c * mu,
-                sigma: c * sigma,
-                min: c * min,
-                max: max.map(|max| c * max),
+                mu: change(mu),
+                sigma: change(sigma),
+                min: change(min),
+                max: max.map(change),
             },
-            Self::Lognormal { mean, cv } => Self::Lognormal { mean: c * mean, cv },
-            Self::Uniform { low, high } => Self::Uniform { low: c * low, high: c * high },
+            Self::Lognormal { mean, cv } => Self::Lognormal { mean: change(mean), cv: pure(cv) },
+            Self::Uniform { low, high } => Self::Uniform { low: change(low), high: change(high) },
             Self::Triangular { low, mode, high } => {
-                Self::Triangular { low: c * low, mode: c * mode, high: c * high }
+                Self::Triangular { low: change(low), mode: change(mode), high: change(high) }
             }
-            Self::ArcSine { low, high } => Self::ArcSine { low: c * low, high: c * high },
+            Self::ArcSine { low, high } => Self::ArcSine { low: change(low), high: change(high) },
             Self::StudentT { mean, scale, dof } => {
-                Self::StudentT { mean: c * mean, scale: c * scale, dof }
+                Self::StudentT { mean: change(mean), scale: change(scale), dof: pure(dof) }
             }
-            Self::InexactUniform { low, high, inexact } => {
-                Self::InexactUniform { low: c * low, high: c * high, inexact: c * inexact }
-            }
-        };
-        scaled.valid().ok()
+            Self::InexactUniform { low, high, inexact } => Self::InexactUniform {
+                low: change(low),
+                high: change(high),
+                inexact: change(inexact),
+            },
+        }
     }
 
     /// E[f(X)] for what has a bounded or normal density, by 64 Gauss–Legendre nodes on each side of

@@ -113,7 +113,7 @@ impl Expression {
 /// let grams = model.evaluate(&Method::Analytical)?;
 /// let check = model.evaluate(&Method::MonteCarlo(MonteCarlo::seeded(1)))?;
 /// assert!((grams.low / check.low - 1.0).abs() < 0.01);
-/// assert_eq!(grams.budget.largest().map(|share| share.name.as_str()), Some("intensity"));
+/// assert_eq!(grams.budget.shares[1].name, "intensity");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -157,14 +157,6 @@ pub enum Used {
 }
 
 impl Used {
-    /// The name in records: `analytical_truncated` or `monte_carlo`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Analytical { .. } => "analytical_truncated",
-            Self::MonteCarlo { .. } => "monte_carlo",
-        }
-    }
-
     /// The random generator, if any was used.
     pub fn generator(&self) -> Option<&'static str> {
         matches!(self, Self::MonteCarlo { .. }).then_some(GENERATOR)
@@ -207,26 +199,6 @@ impl Estimate {
     pub fn uncertainty_pct(&self) -> f64 {
         if self.standard > 0.0 { 100.0 * self.standard / self.mean.abs() } else { 0.0 }
     }
-
-    /// The same for a result that is `factor` times as large, above 0: what makes one evaluation
-    /// serve every span with the same inputs.
-    #[must_use]
-    pub fn scaled(&self, factor: f64) -> Self {
-        let mut scaled = self.clone();
-        for value in [&mut scaled.mean, &mut scaled.standard, &mut scaled.low, &mut scaled.high] {
-            *value *= factor;
-        }
-        for share in &mut scaled.budget.shares {
-            share.effect *= factor;
-        }
-        if let Used::Analytical { error: Some(error) } = &mut scaled.method {
-            *error *= factor;
-        }
-        if let Used::MonteCarlo { run, .. } = &mut scaled.method {
-            run.delta *= factor;
-        }
-        scaled
-    }
 }
 
 /// Where the variance of a result comes from.
@@ -264,31 +236,6 @@ pub enum Basis {
     Linearised,
 }
 
-impl Budget {
-    /// The input that explains most.
-    pub fn largest(&self) -> Option<&Share> {
-        self.shares.iter().max_by(|a, b| a.share.total_cmp(&b.share))
-    }
-}
-
-/// How the closed form and Monte Carlo compare (JCGM 101, 8.1).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Validation {
-    /// The numerical tolerance: half of the last of the significant digits of u.
-    pub delta: f64,
-    /// |low − low of Monte Carlo|.
-    pub low: f64,
-    /// |high − high of Monte Carlo|.
-    pub high: f64,
-}
-
-impl Validation {
-    /// Whether neither end is off by more than the tolerance.
-    pub fn holds(&self) -> bool {
-        self.low <= self.delta && self.high <= self.delta
-    }
-}
-
 impl Model {
     /// A model.
     ///
@@ -321,18 +268,6 @@ impl Model {
         let mut factors = vec![Expression::Constant(scale)];
         factors.extend((0..inputs.len()).map(Expression::Input));
         Self::new(inputs, Expression::Product(factors))
-    }
-
-    /// A linear combination: each input times its coefficient, added.
-    ///
-    /// # Errors
-    /// As [`Model::new`].
-    pub fn linear(terms: Vec<(f64, Input)>) -> Result<Self, Error> {
-        let term = |(index, (c, _)): (usize, &(f64, Input))| {
-            Expression::Product(vec![Expression::Constant(*c), Expression::Input(index)])
-        };
-        let sum = Expression::Sum(terms.iter().enumerate().map(term).collect());
-        Self::new(terms.into_iter().map(|(_, input)| input).collect(), sum)
     }
 
     /// The sum of models whose inputs with equal keys are one variable: the joint distribution of
@@ -464,19 +399,6 @@ impl Model {
         let mut inputs = numerator.inputs;
         inputs.extend(denominator.inputs);
         Self::new(inputs, expression)
-    }
-
-    /// Runs both methods and compares the ends of their intervals, with `digits` significant digits
-    /// of u as the tolerance.
-    ///
-    /// # Errors
-    /// As [`Model::evaluate`], and when there is no closed form.
-    pub fn validate(&self, settings: &MonteCarlo, digits: u8) -> Result<Validation, Error> {
-        let closed = self.closed(LEVEL).map_err(Error::NotClosed)?;
-        let sampled = self.sampled(settings, LEVEL, None)?;
-        let delta = monte_carlo::tolerance(sampled.standard, digits);
-        let (low, high) = ((closed.low - sampled.low).abs(), (closed.high - sampled.high).abs());
-        Ok(Validation { delta, low, high })
     }
 
     fn closed(&self, level: f64) -> Result<Estimate, NotClosed> {

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::disk::write_atomically;
 use crate::fetch::{ANSWER_BYTES_MAX, Answer, Archive, Request};
 use crate::provider::{Error, FileProblem};
-use crate::{electricity_maps, gb, watttime};
+use crate::{electricity_maps, gb, reread};
 use carbon_ops_estimate::intensity::{AnySeries, Digest, Interval, Meta};
 
 /// Where answers are kept.
@@ -75,8 +75,7 @@ impl Answers {
         };
         let packed = fs::read(&path).map_err(|error| failed(&path, unread(error)))?;
         let mut body = Vec::new();
-        let unpacked = GzDecoder::new(packed.as_slice()).take(ANSWER_BYTES_MAX + 1);
-        let mut unpacked = unpacked;
+        let mut unpacked = GzDecoder::new(packed.as_slice()).take(ANSWER_BYTES_MAX + 1);
         unpacked.read_to_end(&mut body).map_err(|error| failed(&path, error.to_string()))?;
         if Digest(Sha256::digest(&body).into()) != digest {
             return Err(failed(&path, "not the bytes that its name says".to_owned()));
@@ -104,14 +103,10 @@ impl Answers {
         // The same bytes may have come more than once; the slot knows when its own came.
         answer.fetched_at = meta.fetched_at.unwrap_or(answer.fetched_at);
         let (zone, signal) = (meta.zone_requested.as_str(), meta.signal);
-        match kept.provider.as_str() {
-            electricity_maps::ID => {
-                electricity_maps::reread(&answer, &kept.request, zone, interval, signal)
-            }
-            watttime::ID => watttime::reread(&answer, &kept.request, zone, interval, signal),
-            gb::ID => gb::reread(&answer, zone, interval),
-            other => Err(unkept(&format!("an answer of {other:?}, which cannot be read again"))),
-        }
+        let other = &kept.provider;
+        reread(other, &answer, &kept.request, zone, interval, signal).unwrap_or_else(|| {
+            Err(unkept(&format!("an answer of {other:?}, which cannot be read again")))
+        })
     }
 }
 

@@ -71,19 +71,14 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Held by the one process that asks a provider for a zone.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
-}
-
-/// Takes the lock of a folder, and waits for it.
-pub(crate) fn lock(folder: &Path) -> io::Result<Lock> {
+/// Takes the lock of a folder, and waits for it. The file is held by the one process that asks a provider for a
+/// zone, until it is dropped.
+pub(crate) fn lock(folder: &Path) -> io::Result<File> {
     fs::create_dir_all(folder)?;
-    let options = OpenOptions::new().write(true).create(true).truncate(false).clone();
-    let file = options.open(folder.join("lock"))?;
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).open(folder.join("lock"))?;
     file.lock()?;
-    Ok(Lock { _file: file })
+    Ok(file)
 }
 
 /// Removes the oldest files until the folder is a tenth below its limits.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::fetch::Clock;
 use super::provider::{Error, Offer, Provider, Settling, Uncovered, Want};
 use crate::zones::Place;
-use carbon_ops_estimate::intensity::{AnySeries, GapReason, Intensity, Interval, Meta, Series};
+use carbon_ops_estimate::intensity::{AnySeries, GapReason, Intensity, Interval, Series};
 use carbon_ops_estimate::intensity::{Kind, Signal};
 
 pub mod answers;
@@ -321,58 +321,22 @@ struct Located {
 }
 
 /// A provider behind the cache.
-pub struct Cached<P> {
-    inner: P,
+pub struct Cached {
+    inner: Box<dyn Provider>,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
 }
 
-impl<P: Provider> std::fmt::Debug for Cached<P> {
+impl std::fmt::Debug for Cached {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cached").field("inner", &self.inner.id()).finish_non_exhaustive()
     }
 }
 
-/// A value that a provider gave and later changed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Revision {
-    /// Of which slot.
-    pub interval: Interval,
-    /// All values in g/kWh with their sources, oldest first.
-    pub values: Vec<(f64, Option<Timestamp>, Arc<Meta>)>,
-}
-
-impl<P: Provider> Cached<P> {
+impl Cached {
     /// Puts `inner` behind the cache.
-    pub fn new(inner: P, store: Arc<Store>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(inner: Box<dyn Provider>, store: Arc<Store>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, store, clock }
-    }
-
-    /// The slots that the provider has revised, of those that are in the cache.
-    pub fn revisions(&self, zone: &str, interval: Interval, want: &Want) -> Vec<Revision> {
-        let Some(signal) = self.inner.offers(want) else { return Vec::new() };
-        let folder = disk::folder(&self.store.root, self.inner.id(), zone, signal);
-        let mut revisions = Vec::new();
-        for shard in self.store.load(&folder, interval) {
-            let rows: Vec<Row<'_>> = shard.rows().collect();
-            for same in rows.chunk_by(|a, b| a.interval == b.interval) {
-                let values: Vec<_> = same
-                    .iter()
-                    .filter_map(|row| match row.value {
-                        Value::Slot { g_per_kwh, updated_at, meta } => {
-                            Some((g_per_kwh, updated_at, Arc::clone(meta)))
-                        }
-                        Value::Gap(_) => None,
-                    })
-                    .collect();
-                if let Some(first) = same.first().filter(|_| values.len() > 1)
-                    && first.interval.intersection(&interval).is_some()
-                {
-                    revisions.push(Revision { interval: first.interval, values });
-                }
-            }
-        }
-        revisions
     }
 
     fn view<I: Intensity>(&self, folder: &Path, interval: Interval) -> View<I> {
@@ -489,7 +453,7 @@ impl<P: Provider> Cached<P> {
     }
 }
 
-impl<P: Provider> Provider for Cached<P> {
+impl Provider for Cached {
     fn id(&self) -> &'static str {
         self.inner.id()
     }
@@ -519,12 +483,7 @@ impl<P: Provider> Provider for Cached<P> {
             }
         }
         if self.store.mode == Mode::Offline {
-            return Err(Error::UnknownZone {
-                provider: id,
-                zone: place.asked.clone(),
-                near: Vec::new(),
-                why: Uncovered::NotCached,
-            });
+            return Err(Error::unknown_zone(id, &place.asked, Uncovered::NotCached));
         }
         let zone = self.inner.zone(place, want)?;
         if let Ok(bytes) = serde_json::to_vec(&Located { zone: zone.clone(), asked_at: now }) {

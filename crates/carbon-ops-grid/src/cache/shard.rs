@@ -132,6 +132,7 @@ impl Packed {
         })
     }
 
+    #[cfg(test)]
     fn unpacked<'a>(&self, sources: &'a [Arc<Meta>]) -> Option<Row<'a>> {
         let checked = Timestamp::from_second(self.checked).ok()?;
         Some(Row { interval: self.interval()?, value: self.value(sources)?, checked })
@@ -173,7 +174,8 @@ impl Shard {
     }
 
     /// All rows.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    #[cfg(test)]
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().filter_map(|row| row.unpacked(&self.sources))
     }
 

@@ -81,7 +81,7 @@ impl Input {
     /// exactly what was computed with.
     pub fn new(name: &str, distribution: Distribution, source: impl Into<String>) -> Self {
         Self {
-            dist: quantity(name).echo(&rounded(distribution)),
+            dist: quantity(name).echo(&distribution.rounded()),
             name: name.to_owned(),
             shared: None,
             sign: None,
@@ -118,7 +118,7 @@ impl Input {
             let reason = error.reason;
             rule("inputs", format!("the distribution of {} is one: {reason}", self.name))
         })?;
-        let again = quantity.echo(&rounded(distribution));
+        let again = quantity.echo(&distribution.rounded());
         if again != self.dist {
             return Err(rule("inputs", format!("{} is written as {again}", self.name)));
         }
@@ -137,56 +137,6 @@ fn quantity(name: &str) -> Quantity {
     }
 }
 
-/// With each parameter changed by `change`, those without a unit (`cv`, `dof`) by `pure`.
-fn mapped(
-    distribution: Distribution,
-    change: impl Fn(f64) -> f64,
-    pure: impl Fn(f64) -> f64,
-) -> Distribution {
-    use Distribution as D;
-    match distribution {
-        D::Point { mean } => D::Point { mean: change(mean) },
-        D::Normal { mean, sd } => D::Normal { mean: change(mean), sd: change(sd) },
-        D::TruncatedNormal { mu, sigma, min, max } => D::TruncatedNormal {
-            mu: change(mu),
-            sigma: change(sigma),
-            min: change(min),
-            max: max.map(change),
-        },
-        D::Lognormal { mean, cv } => D::Lognormal { mean: change(mean), cv: pure(cv) },
-        D::Uniform { low, high } => D::Uniform { low: change(low), high: change(high) },
-        D::Triangular { low, mode, high } => {
-            D::Triangular { low: change(low), mode: change(mode), high: change(high) }
-        }
-        D::ArcSine { low, high } => D::ArcSine { low: change(low), high: change(high) },
-        D::StudentT { mean, scale, dof } => {
-            D::StudentT { mean: change(mean), scale: change(scale), dof: pure(dof) }
-        }
-        D::InexactUniform { low, high, inexact } => {
-            D::InexactUniform { low: change(low), high: change(high), inexact: change(inexact) }
-        }
-    }
-}
-
-fn rounded(distribution: Distribution) -> Distribution {
-    mapped(distribution, round9, round9)
-}
-
-/// The distribution of a quantity that is `by` times as large.
-fn scaled(distribution: Distribution, by: f64) -> Distribution {
-    mapped(distribution, |x| x * by, |x| x)
-}
-
-/// A distribution over its mean. Lognormals of one `cv` give the same to the last bit, whatever their
-/// means, so that spans can share what is computed from it.
-pub(crate) fn over_mean(distribution: Distribution) -> Distribution {
-    match distribution {
-        Distribution::Point { .. } => Distribution::Point { mean: 1.0 },
-        Distribution::Lognormal { cv, .. } => Distribution::Lognormal { mean: 1.0, cv },
-        other => scaled(other, 1.0 / other.mean()),
-    }
-}
-
 /// The inputs of an energy: its mean, which is exact, and what is not known of it as a factor of mean 1
 /// that energies of one relative uncertainty share.
 ///
@@ -202,8 +152,8 @@ pub fn energy_inputs(energy: Distribution, source: &str) -> Result<Vec<Input>, E
     }
     let mut inputs = vec![Input::new("energy", Distribution::Point { mean }, source)];
     if energy.variance() > 0.0 && mean > 0.0 {
-        let source = format!("{source}: {}", Quantity::Energy.echo(&rounded(energy)));
-        inputs.push(Input::new("energy_error", over_mean(energy), source));
+        let source = format!("{source}: {}", Quantity::Energy.echo(&energy.rounded()));
+        inputs.push(Input::new("energy_error", energy.over_mean(), source));
     }
     Ok(inputs)
 }
@@ -265,7 +215,7 @@ impl Factors {
     fn relative(&self, inputs: &[Input]) -> Vec<model::Input> {
         let with_mean = inputs.iter().zip(&self.all).filter(|(_, factor)| factor.mean() > 0.0);
         let over = |(input, factor): (&Input, &Distribution)| {
-            model::Input::new(input.name.as_str(), over_mean(*factor))
+            model::Input::new(input.name.as_str(), factor.over_mean())
         };
         with_mean.map(over).collect()
     }

@@ -11,7 +11,6 @@
 //!
 //! Out of scope: what devices there are ([`carbon_ops_estimate::embodied`]).
 
-use super::derive::over_mean;
 use super::{Embodied, EmbodiedItem, FunctionalUnit, Input, MethodName, Record, Sci};
 use crate::{Error, LIST_MAX, rule};
 use carbon_ops_estimate::decimal::round9;
@@ -118,7 +117,7 @@ impl Embodied {
             let Some(input) = self.inputs.iter().find(|input| input.name == item.name) else {
                 return Err(rule("embodied", format!("an input for {}", item.name)));
             };
-            let named = model::Input::new(&*input.name, over_mean(input.distribution()?));
+            let named = model::Input::new(&*input.name, input.distribution()?.over_mean());
             let named = if input.sign == Some(-1) { named.opposed() } else { named };
             // Without a key of its own, an input is shared by the items of its name.
             let named = match &input.shared {
@@ -138,7 +137,7 @@ impl Embodied {
             let items = self.items.iter().filter(|item| item.name == input.name);
             let grams: f64 = items.map(|item| item.grams).sum();
             // A sum of factors of mean 1: each contributes its grams times its own deviation.
-            let effect = grams * over_mean(input.distribution()?).standard();
+            let effect = grams * input.distribution()?.over_mean().standard();
             effects.push((key.as_str(), if input.sign == Some(-1) { -effect } else { effect }));
         }
         Ok(effects)
@@ -253,7 +252,7 @@ impl Record {
         for input in &self.inputs {
             let distribution = input.distribution()?;
             if distribution.mean() > 0.0 {
-                factors.push(model::Input::new(&*input.name, over_mean(distribution)));
+                factors.push(model::Input::new(&*input.name, distribution.over_mean()));
             }
         }
         Ok(Model::product(self.grams, factors)?)

@@ -16,7 +16,7 @@ fn input(text: &str) -> Input {
 fn closed(model: &Model) -> Estimate {
     let estimate = model.evaluate(&Method::Analytical).unwrap();
     assert!(matches!(estimate.method, Used::Analytical { .. }), "{:?}", estimate.method);
-    assert_eq!(estimate.method.name(), "analytical_truncated");
+    assert!(matches!(estimate.method, Used::Analytical { .. }));
     assert_eq!(estimate.interval, Coverage::Symmetric);
     estimate
 }
@@ -28,6 +28,10 @@ fn check(model: &Model, [low, high]: [f64; 2], accuracy: f64) {
         let off = (got - expected).abs() / expected.abs();
         assert!(off < accuracy, "{got} is not {expected}: {off:e}");
     }
+}
+
+fn sum(parts: &[&str]) -> Model {
+    Model::sum(parts.iter().map(|part| product(&[part]))).unwrap()
 }
 
 fn product(parts: &[&str]) -> Model {
@@ -150,14 +154,13 @@ fn lognormals_multiply_to_one() {
 /// `test/test_examples.py`; the formula is that of the sum of four uniforms).
 #[test]
 fn sums_of_normals_and_of_rectangles_are_those_of_the_supplement() {
-    let normals = Model::linear((0..4).map(|_| (1.0, input("n(0, 1)"))).collect()).unwrap();
-    let sum = closed(&normals);
-    assert!((sum.standard - 2.0).abs() < 1e-12 && sum.mean.abs() < 1e-12);
+    let normals = sum(&["n(0, 1)"; 4]);
+    let four = closed(&normals);
+    assert!((four.standard - 2.0).abs() < 1e-12 && four.mean.abs() < 1e-12);
     let end = 2.0 * 1.959_963_984_540_054;
     check(&normals, [-end, end], 1e-12);
     let side = 3_f64.sqrt();
-    let rectangle = || input(&format!("u(-{side}, {side})"));
-    let rectangles = Model::linear((0..4).map(|_| (1.0, rectangle())).collect()).unwrap();
+    let rectangles = sum(&[format!("u(-{side}, {side})").as_str(); 4]);
     let end = 2.0 * side * (2.0 - 0.6_f64.powf(0.25));
     check(&rectangles, [-end, end], 1e-8);
 }
@@ -181,12 +184,9 @@ const MEAN_PUE: f64 = 1.200_006_691_722_321_5;
 
 #[test]
 fn sums_of_products_have_the_intervals_of_nested_integration() {
-    let linear = |parts: [&str; 2]| {
-        Model::linear(parts.iter().map(|part| (1.0, input(part))).collect()).unwrap()
-    };
-    check(&linear(["ln(400, 0.2)", "ln(100, 0.5)"]), LOGNORMALS, 1e-7);
-    check(&linear(["u(0, 10)", "tn(5, 2)"]), UNIFORM_AND_CUT, 1e-7);
-    check(&linear(["u(0, 10)", "n(5, 2)"]), UNIFORM_AND_NORMAL, 1e-7);
+    check(&sum(&["ln(400, 0.2)", "ln(100, 0.5)"]), LOGNORMALS, 1e-7);
+    check(&sum(&["u(0, 10)", "tn(5, 2)"]), UNIFORM_AND_CUT, 1e-7);
+    check(&sum(&["u(0, 10)", "n(5, 2)"]), UNIFORM_AND_NORMAL, 1e-7);
 }
 
 /// Two zones with factors of their own, one meter and one PUE for both, and embodied carbon.
@@ -218,7 +218,7 @@ fn what_has_no_closed_form_is_sampled_and_says_so() {
     let square = Expression::Sum(vec![Expression::Input(0).power(2), Expression::Input(0)]);
     let model = Model::new(vec![input("n(0, 1)")], square).unwrap();
     let estimate = model.evaluate(&Method::Analytical).unwrap();
-    assert_eq!(estimate.method.name(), "monte_carlo");
+    assert!(matches!(estimate.method, Used::MonteCarlo { .. }));
     let Used::MonteCarlo { instead, run } = estimate.method else { panic!() };
     assert_eq!((instead, run.trials), (Some(NotClosed::Repeated), 200_000));
     // One key, two distributions.
@@ -302,7 +302,8 @@ proptest! {
         let at = |level| model.evaluate_at(&Method::Analytical, level).unwrap();
         let (wide, narrow, same) = (at(0.9572), at(0.9428), at(0.95));
         for estimate in [&wide, &narrow, &same] {
-            prop_assert_eq!(estimate.method.name(), "analytical_truncated");
+            let analytical = matches!(estimate.method, Used::Analytical { .. });
+            prop_assert!(analytical, "{:?}", estimate.method);
         }
         prop_assert!(wide.low <= sampled.low && sampled.low <= narrow.low, "{:?}", same);
         prop_assert!(narrow.high <= sampled.high && sampled.high <= wide.high, "{:?}", same);

@@ -34,7 +34,8 @@ fn check(got: &Estimate, mean: f64, standard: f64, [low, high]: [f64; 2], tolera
 #[test]
 fn additive_models_are_those_of_the_supplement() {
     let sum = |parts: &[String]| {
-        Model::linear(parts.iter().map(|part| (1.0, input(part))).collect()).unwrap()
+        Model::sum(parts.iter().map(|part| Model::product(1.0, vec![input(part)]).unwrap()))
+            .unwrap()
     };
     let side = |sd: f64| format!("u(-{0}, {0})", sd * 3_f64.sqrt());
     let normals = sampled(&sum(&vec!["n(0, 1)".to_owned(); 4]), Coverage::Symmetric);

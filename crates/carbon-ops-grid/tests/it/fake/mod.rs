@@ -276,13 +276,13 @@ impl World {
         GreatBritain::new(self.fetcher(), &self.base(""))
     }
 
-    pub(crate) fn cached<P: carbon_ops_grid::Provider>(
+    pub(crate) fn cached(
         &self,
-        provider: P,
+        provider: impl carbon_ops_grid::Provider + 'static,
         store: &Arc<Store>,
-    ) -> Cached<P> {
+    ) -> Cached {
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Cached::new(provider, Arc::clone(store), clock)
+        Cached::new(Box::new(provider), Arc::clone(store), clock)
     }
 }
 
