@@ -8,28 +8,24 @@
 //!
 //! Out of scope: any claim that a tree makes emissions undone.
 
-use std::fmt;
-
-use serde::Serialize;
-
-/// A rating.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub enum Rating {
-    /// Below 10 g.
-    #[serde(rename = "A+")]
-    APlus,
-    /// Below 50 g.
-    A,
-    /// Below 100 g.
-    B,
-    /// Below 500 g.
-    C,
-    /// Below 1 kg.
-    D,
-    /// Below 5 kg.
-    E,
-    /// 5 kg or more.
-    F,
+words! {
+    /// A rating.
+    Rating {
+        /// Below 10 g.
+        APlus = "A+",
+        /// Below 50 g.
+        A = "A",
+        /// Below 100 g.
+        B = "B",
+        /// Below 500 g.
+        C = "C",
+        /// Below 1 kg.
+        D = "D",
+        /// Below 5 kg.
+        E = "E",
+        /// 5 kg or more.
+        F = "F",
+    }
 }
 
 impl Rating {
@@ -47,25 +43,11 @@ impl Rating {
     ///
     /// ```
     /// use carbon_ops_estimate::label::Rating;
-    /// assert_eq!(Rating::of(57.0).to_string(), "B");
+    /// assert_eq!(Rating::of_grams(57.0).to_string(), "B");
     /// ```
-    pub fn of(grams: f64) -> Self {
+    pub fn of_grams(grams: f64) -> Self {
         let below = Self::BOUNDS.iter().find(|(bound, _)| grams < *bound);
         below.map_or(Self::F, |(_, rating)| *rating)
-    }
-}
-
-impl fmt::Display for Rating {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::APlus => "A+",
-            Self::A => "A",
-            Self::B => "B",
-            Self::C => "C",
-            Self::D => "D",
-            Self::E => "E",
-            Self::F => "F",
-        })
     }
 }
 
@@ -159,12 +141,12 @@ impl Label {
 
     /// The rating of the figure.
     pub fn rating(&self) -> Rating {
-        Rating::of(self.grams)
+        Rating::of_grams(self.grams)
     }
 
     /// The ratings of the interval's ends.
     pub fn ratings(&self) -> (Rating, Rating) {
-        (Rating::of(self.interval_g.0), Rating::of(self.interval_g.1))
+        (Rating::of_grams(self.interval_g.0), Rating::of_grams(self.interval_g.1))
     }
 
     /// Each equivalent: of the figure, and of the ends of its interval.
@@ -196,8 +178,8 @@ mod tests {
             (5000.0, "F"),
             (1e12, "F"),
         ] {
-            assert_eq!(Rating::of(grams).to_string(), rating, "{grams}");
-            assert_eq!(serde_json::json!(Rating::of(grams)), rating);
+            assert_eq!(Rating::of_grams(grams).to_string(), rating, "{grams}");
+            assert_eq!(serde_json::json!(Rating::of_grams(grams)), rating);
         }
     }
 

@@ -37,7 +37,6 @@
 //! of the result.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -401,34 +400,19 @@ impl Load {
     }
 }
 
-/// With which value energy is priced in a time without a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Missing {
-    /// That of the slot before it, or of the one after it where there is none before. Slots outside of the
-    /// span are not looked at.
-    #[default]
-    Step,
-    /// On the straight line from the slot before to the slot after; as `Step` where one of them is not in
-    /// the span.
-    Interpolate,
-    /// The mean of the rest of the span: the time is left out of the price, not of the total.
-    Drop,
-}
-
-impl Missing {
-    /// The word that stands in records and configurations.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Step => "step",
-            Self::Interpolate => "interpolate",
-            Self::Drop => "drop",
-        }
-    }
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+words! {
+    /// With which value energy is priced in a time without a slot.
+    #[derive(Default)]
+    Missing {
+        /// That of the slot before it, or of the one after it where there is none before. Slots outside of the
+        /// span are not looked at.
+        #[default]
+        Step = "step",
+        /// On the straight line from the slot before to the slot after; as `Step` where one of them is not in
+        /// the span.
+        Interpolate = "interpolate",
+        /// The mean of the rest of the span: the time is left out of the price, not of the total.
+        Drop = "drop",
     }
 }
 
@@ -436,10 +420,8 @@ impl FromStr for Missing {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        [Self::Step, Self::Interpolate, Self::Drop]
-            .into_iter()
-            .find(|policy| policy.as_str() == text.trim())
-            .ok_or_else(|| Error::UnknownPolicy(text.chars().take(60).collect()))
+        let policy = Self::of(text.trim());
+        policy.ok_or_else(|| Error::UnknownPolicy(text.chars().take(60).collect()))
     }
 }
 

@@ -6,8 +6,6 @@
 //!
 //! Out of scope: what O and M are made of.
 
-use serde::Serialize;
-
 use crate::uncertainty::{self, Method, Model};
 
 /// From here on a workload is marginal (carbon-ops 0.1; a convention).
@@ -16,46 +14,33 @@ pub const MARGINAL: f64 = 0.15;
 /// From here on it is dominated by hardware (carbon-ops 0.1; a convention).
 const EMBODIED_DOMINATED: f64 = 0.30;
 
-/// What dominates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Regime {
-    /// θ below 0.15: using less energy, or cleaner energy, is what matters.
-    OperationalDominated,
-    /// θ from 0.15 and below 0.30.
-    Marginal,
-    /// θ from 0.30 on: using hardware longer, and better, is what matters.
-    EmbodiedDominated,
+words! {
+    /// What dominates, in the words of carbon-ops 0.1 and in the order of θ.
+    Regime {
+        /// θ below 0.15: using less energy, or cleaner energy, is what matters.
+        OperationalDominated = "operational_dominated",
+        /// θ from 0.15 and below 0.30.
+        Marginal = "marginal",
+        /// θ from 0.30 on: using hardware longer, and better, is what matters.
+        EmbodiedDominated = "embodied_dominated",
+    }
 }
 
 impl Regime {
-    /// In the order of θ.
-    pub const ALL: [Self; 3] =
-        [Self::OperationalDominated, Self::Marginal, Self::EmbodiedDominated];
-
     /// The regime of a θ.
     ///
     /// ```
     /// use carbon_ops_estimate::taxonomy::Regime;
-    /// assert_eq!(Regime::of(0.15), Regime::Marginal);
-    /// assert_eq!(Regime::of(0.30).class(), "C-NP[embodied-dominated]");
+    /// assert_eq!(Regime::of_theta(0.15), Regime::Marginal);
+    /// assert_eq!(Regime::of_theta(0.30).class(), "C-NP[embodied-dominated]");
     /// ```
-    pub fn of(theta: f64) -> Self {
+    pub fn of_theta(theta: f64) -> Self {
         if theta < MARGINAL {
             Self::OperationalDominated
         } else if theta < EMBODIED_DOMINATED {
             Self::Marginal
         } else {
             Self::EmbodiedDominated
-        }
-    }
-
-    /// The word of carbon-ops 0.1 for the regime.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OperationalDominated => "operational_dominated",
-            Self::Marginal => "marginal",
-            Self::EmbodiedDominated => "embodied_dominated",
         }
     }
 
@@ -124,7 +109,8 @@ impl Theta {
         let theta = m / (o + m);
         let level = uncertainty::LEVEL;
         let sure = |low: f64| {
-            let probabilities = Regime::ALL.map(|regime| f64::from(Regime::of(low) == regime));
+            let probabilities =
+                Regime::ALL.map(|regime| f64::from(Regime::of_theta(low) == regime));
             Self { theta: low, low, high: low, level, probabilities }
         };
         if o <= 0.0 && m <= 0.0 {
@@ -150,7 +136,7 @@ impl Theta {
 
     /// The regime of θ itself.
     pub fn regime(&self) -> Regime {
-        Regime::of(self.theta)
+        Regime::of_theta(self.theta)
     }
 
     /// How probable a regime is.
@@ -165,7 +151,7 @@ impl Theta {
 
     /// Whether the interval has more than one regime in it.
     pub fn straddles(&self) -> bool {
-        Regime::of(self.low) != Regime::of(self.high)
+        Regime::of_theta(self.low) != Regime::of_theta(self.high)
     }
 }
 
@@ -190,7 +176,7 @@ mod tests {
             (0.30, "embodied_dominated", "C-NP[embodied-dominated]"),
             (1.0, "embodied_dominated", "C-NP[embodied-dominated]"),
         ] {
-            let regime = Regime::of(theta);
+            let regime = Regime::of_theta(theta);
             assert_eq!((regime.as_str(), regime.class()), (word, class), "{theta}");
             assert_eq!(serde_json::json!(regime), word);
         }

@@ -220,9 +220,7 @@ impl Provider for File {
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let Some(signal) = self.offers(want) else {
-            return Err(Error::NotOffered { provider: ID, want: *want });
-        };
+        let signal = self.signal(want)?;
         let of_zone = self.zones.get(zone);
         let of_zone =
             of_zone.ok_or_else(|| Error::unknown_zone(ID, zone, Uncovered::NoSuchZone))?;

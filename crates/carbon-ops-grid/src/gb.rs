@@ -29,26 +29,8 @@ pub const BASE: &str = "https://api.carbonintensity.org.uk";
 /// The whole grid; regions are `1` to `17`.
 const NATIONAL: &str = "GB";
 
-/// Names of the regions, by their number from 1 (API definitions, region ids).
-const REGIONS: [&str; 17] = [
-    "North Scotland",
-    "South Scotland",
-    "North West England",
-    "North East England",
-    "Yorkshire",
-    "North Wales and Merseyside",
-    "South Wales",
-    "West Midlands",
-    "East Midlands",
-    "East England",
-    "South West England",
-    "South England",
-    "London",
-    "South East England",
-    "England",
-    "Scotland",
-    "Wales",
-];
+/// How many regions there are: their numbers begin at 1 (API definitions, region ids).
+const REGIONS: u32 = 17;
 
 /// Longest range of a request (API definitions).
 const RANGE_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -92,7 +74,8 @@ impl Provider for GreatBritain {
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
         let unknown = |why| Error::unknown_zone(ID, &place.asked, why);
         if let Some(native) = place.native_to(ID) {
-            let known = native == NATIONAL || region(native).is_some();
+            let is_region = |number: u32| (1..=REGIONS).contains(&number);
+            let known = native == NATIONAL || native.parse().is_ok_and(is_region);
             return known.then(|| native.to_owned()).ok_or_else(|| unknown(Uncovered::NoSuchZone));
         }
         if place.country.as_deref() != Some("GB") {
@@ -109,9 +92,7 @@ impl Provider for GreatBritain {
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        if self.offers(want).is_none() {
-            return Err(Error::NotOffered { provider: ID, want: *want });
-        }
+        let signal = self.signal(want)?;
         let mut rows = Assembly::of_requests(ID, interval)?;
         for chunk in chunks(aligned(interval, HALF_HOUR), RANGE_MAX) {
             let (from, to) = (minute(chunk.start()), minute(chunk.end()));
@@ -121,20 +102,15 @@ impl Provider for GreatBritain {
                 format!("/regional/intensity/{from}/{to}/regionid/{zone}")
             };
             let answer = self.fetcher.data(ID, &Request::new(&self.base, &path), RATE)?;
-            read(&answer, &Asked { zone, signal: SIGNAL }, Timeliness::Actual, &mut rows)?;
+            read(&answer, &Asked { zone, signal }, Timeliness::Actual, &mut rows)?;
         }
-        rows.finish(SIGNAL.kind)
+        rows.finish(signal.kind)
     }
 }
 
 /// `YYYY-MM-DDThh:mmZ`, the only form that is understood.
 fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%MZ").to_string()
-}
-
-fn region(zone: &str) -> Option<&'static str> {
-    let number: usize = zone.parse().ok()?;
-    REGIONS.get(number.checked_sub(1)?).copied()
 }
 
 /// National answers hold the periods themselves; regional ones an object with them, in an array or not.

@@ -107,6 +107,14 @@ pub trait Provider: Send + Sync {
     /// The signal that it would answer a wish with; `None` when it has nothing of the kind.
     fn offers(&self, want: &Want) -> Option<Signal>;
 
+    /// The same, where there has to be one.
+    ///
+    /// # Errors
+    /// When it has nothing of the kind.
+    fn signal(&self, want: &Want) -> Result<Signal, Error> {
+        self.offers(want).ok_or(Error::NotOffered { provider: self.id(), want: *want })
+    }
+
     /// What it would answer the same wish with for a place, where that depends on the place.
     fn offers_at(&self, _place: &Place, want: &Want) -> Option<Offer> {
         self.offers(want).map(|signal| Offer { source: self.id(), signal })

@@ -176,9 +176,7 @@ impl Provider for WattTime {
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let Some(signal) = self.offers(want) else {
-            return Err(Error::NotOffered { provider: ID, want: *want });
-        };
+        let signal = self.signal(want)?;
         let asked = Asked { zone, signal };
         let now = self.fetcher.clock.now();
         let mut rows = Assembly::of_requests(ID, interval)?;

@@ -11,26 +11,9 @@
 //! adds and takes away; bytes, hashes and keys; files, clocks and randomness.
 
 use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(
-            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-        )]
-        pub enum $name {
-            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
-        }
-        impl $name {
-            /// The word that stands in records.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-        }
-    };
-}
 
 pub mod continuity;
 mod measurement;
@@ -39,6 +22,7 @@ mod record;
 pub mod totals;
 pub mod upstream;
 
+pub use carbon_ops_estimate::uncertainty::{Coverage, Method};
 pub use measurement::{
     AttributionMode, Cpu, Domain, Energy, Excluded, Gap, IdlePolicy, Measurement, Model,
     ModelEstimate, Part, Sensor, SensorStatus, Workload,
@@ -46,10 +30,9 @@ pub use measurement::{
 pub use note::Note;
 pub use record::{
     Basis, Contribution, Deployment, Derived, Embodied, EmbodiedItem, Figure, Filled,
-    FunctionalUnit, Grid, ID_BYTES_MAX, Input, IntervalKind, LISTED_MAX, LoadPart, LoadSeries,
-    Meta, Method, MethodName, Record, Relative, Reserved, SCHEMA_VERSION, Sampling, Sci, Scope,
-    Slot, Slots, Source, StandIn, Stated, Unit, budget, energy_inputs, estimate, grid_inputs,
-    grid_of, id_text, schema, scopes,
+    FunctionalUnit, Grid, ID_BYTES_MAX, Input, LISTED_MAX, LoadPart, LoadSeries, Meta, MethodName,
+    Record, Relative, Reserved, SCHEMA_VERSION, Sampling, Sci, Scope, Slot, Slots, Source, StandIn,
+    Stated, Unit, budget, energy_inputs, estimate, grid_inputs, grid_of, id_text, schema, scopes,
 };
 
 /// A time as records hold it.

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use carbon_ops_estimate::words;
+
 use crate::{Decimal, Error, GPUS, INTEGER_MAX, LIST_MAX, is_hex, rule};
 
 /// A measurement. Members stand in the order of their names, so that writing them in turn is canonical.

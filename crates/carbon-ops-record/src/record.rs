@@ -16,7 +16,8 @@
 
 use std::collections::BTreeMap;
 
-use carbon_ops_estimate::uncertainty::{self as model, LEVEL, Model};
+use carbon_ops_estimate::uncertainty::{self as model, Coverage, LEVEL, Method, Model};
+use carbon_ops_estimate::words;
 use carbon_ops_units::{Bounded, GramsCo2e, KilowattHours};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,9 +36,7 @@ mod scopes;
 pub use hardware::Reserved;
 pub use scopes::{Deployment, scopes};
 
-pub use derive::{
-    Derived, Method, Relative, budget, energy_inputs, estimate, grid_inputs, grid_of,
-};
+pub use derive::{Derived, Relative, budget, energy_inputs, estimate, grid_inputs, grid_of};
 
 /// The version that this module writes and reads.
 pub const SCHEMA_VERSION: u64 = 2;
@@ -239,7 +238,7 @@ members! {
         /// Coverage probability in percent.
         confidence_level_pct: f64,
         /// Which of the intervals of that probability.
-        interval: IntervalKind,
+        interval: Coverage,
         /// How it was computed: `analytical_truncated` or `monte_carlo`.
         method: MethodName,
         /// With `monte_carlo`: how it was sampled.
@@ -249,16 +248,6 @@ members! {
         /// numerical error of the ends, gCO2e.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         numerical_error_g: Option<f64>,
-    }
-}
-
-words! {
-    /// Which of the intervals of one probability.
-    IntervalKind {
-        /// As much probability below as above.
-        Symmetric = "symmetric",
-        /// The shortest.
-        Shortest = "shortest",
     }
 }
 
@@ -674,7 +663,7 @@ impl Record {
             .collect();
         let mean = self.energy_kwh;
         let model = Model::product(mean, factors?).ok()?;
-        let estimate = model.evaluate(&model::Method::Analytical).ok()?;
+        let estimate = model.evaluate(&Method::Analytical).ok()?;
         let [low, mean, high] = [estimate.low, mean, estimate.high].map(KilowattHours::new);
         Bounded::new(mean.ok()?, low.ok()?, high.ok()?, LEVEL)
     }

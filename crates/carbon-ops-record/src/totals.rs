@@ -164,17 +164,6 @@ pub enum How {
     MonteCarlo,
 }
 
-impl How {
-    /// The word of reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Record => "record",
-            Self::LognormalMoments => "lognormal_moments",
-            Self::MonteCarlo => "monte_carlo",
-        }
-    }
-}
-
 /// M / (O + M) of sums, with its interval.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GroupTheta {
@@ -192,7 +181,7 @@ pub struct GroupTheta {
 
 impl GroupTheta {
     fn new(theta: f64, low: f64, high: f64) -> Self {
-        let class = |theta| carbon_ops_estimate::taxonomy::Regime::of(theta).class();
+        let class = |theta| carbon_ops_estimate::taxonomy::Regime::of_theta(theta).class();
         Self {
             ci_lower: round9(low),
             ci_upper: round9(high),

@@ -145,7 +145,7 @@ fn entry(ledger: &Path, seq: u64) -> Result<Object> {
     }
 }
 
-fn object(bytes: &[u8]) -> Result<Object> {
+pub(crate) fn object(bytes: &[u8]) -> Result<Object> {
     // Indented JSON is fine, too: only the values are compared.
     let value = if let Ok(value) = parse(bytes) {
         value

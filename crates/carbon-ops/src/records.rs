@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_proof::entry::{Control, Entry, Outcome};
 use carbon_ops_proof::verify::{Payload, Settings as VerifySettings, Status, verify_records};
@@ -17,6 +17,7 @@ use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
 use crate::env::Env;
 use crate::fault::Fault;
+use crate::recompute::object;
 use crate::settings::Settings;
 use crate::verify::{open, trust, unsigned};
 
@@ -206,13 +207,5 @@ fn file(path: &Path, into: &mut Records) -> Result<()> {
             None => into.unread += 1,
         }
         into.unsigned += 1;
-    }
-}
-
-fn object(line: &[u8]) -> Result<Object> {
-    let json: serde_json::Value = serde_json::from_slice(line)?;
-    match Value::try_from(json)? {
-        Value::Object(object) => Ok(object),
-        _ => Err(anyhow!("it is no JSON object")),
     }
 }

@@ -8,9 +8,9 @@
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::estimate::span::Load;
 use carbon_ops::estimate::uncertainty::text::Quantity;
-use carbon_ops::estimate::uncertainty::{Distribution, TRIALS, Trials};
+use carbon_ops::estimate::uncertainty::{Distribution, MonteCarlo, Trials};
 use carbon_ops::grid::Interval;
-use carbon_ops::record::{IntervalKind, Method, Record, Reserved};
+use carbon_ops::record::{Coverage, Method, Record, Reserved};
 
 use crate::args::{Estimate, EstimateMethod, Reserve, Sampling};
 use crate::context::Context;
@@ -112,14 +112,13 @@ fn method(args: &Estimate) -> Result<Method> {
         }
         return Ok(Method::Analytical);
     }
-    Ok(Method::MonteCarlo {
-        trials: match args.adaptive {
-            Some(digits) => Trials::Adaptive { digits },
-            None => Trials::Fixed(trials.unwrap_or(TRIALS)),
-        },
-        seed: seed.map_or_else(|| Env::random().map(u64::from_be_bytes), Ok)?,
-        interval: if args.shortest { IntervalKind::Shortest } else { IntervalKind::Symmetric },
-    })
+    let usual = MonteCarlo::seeded(seed.map_or_else(|| Env::random().map(u64::from_be_bytes), Ok)?);
+    let trials = match args.adaptive {
+        Some(digits) => Trials::Adaptive { digits },
+        None => trials.map_or(usual.trials, Trials::Fixed),
+    };
+    let interval = if args.shortest { Coverage::Shortest } else { usual.interval };
+    Ok(Method::MonteCarlo(MonteCarlo { trials, interval, ..usual }))
 }
 
 /// One span, from options.

@@ -4,44 +4,43 @@
 //! Out of scope: values and times.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Which electricity the emissions belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// All electricity of a grid: what an inventory (GHG Protocol, Scope 2 location-based) counts.
-    Average,
-    /// The plant that would run less if a little less were used: for decisions, never for an inventory.
-    Marginal,
-    /// What is left of a grid's mix when contracted electricity is taken out (Scope 2 market-based).
-    Residual,
+words! {
+    /// Which electricity the emissions belong to.
+    Kind {
+        /// All electricity of a grid: what an inventory (GHG Protocol, Scope 2 location-based) counts.
+        Average = "average",
+        /// The plant that would run less if a little less were used: for decisions, never for an inventory.
+        Marginal = "marginal",
+        /// What is left of a grid's mix when contracted electricity is taken out (Scope 2 market-based).
+        Residual = "residual",
+    }
 }
 
-/// Whose electricity is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Accounting {
-    /// What is used in the zone, imports included.
-    Consumption,
-    /// What is generated in the zone.
-    Production,
-    /// The source does not say.
-    Unstated,
+words! {
+    /// Whose electricity is counted.
+    Accounting {
+        /// What is used in the zone, imports included.
+        Consumption = "consumption",
+        /// What is generated in the zone.
+        Production = "production",
+        /// The source does not say.
+        Unstated = "unstated",
+    }
 }
 
-/// How far back the emissions of a plant are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Factor {
-    /// Fuel supply, building and waste included.
-    Lifecycle,
-    /// What leaves the chimney.
-    Direct,
-    /// What is not at the chimney: the life cycle less what is direct.
-    Upstream,
+words! {
+    /// How far back the emissions of a plant are counted.
+    Factor {
+        /// Fuel supply, building and waste included.
+        Lifecycle = "lifecycle",
+        /// What leaves the chimney.
+        Direct = "direct",
+        /// What is not at the chimney: the life cycle less what is direct.
+        Upstream = "upstream",
+    }
 }
 
 /// Which gases are counted.
@@ -99,36 +98,6 @@ impl fmt::Display for Signal {
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Average => "average",
-            Self::Marginal => "marginal",
-            Self::Residual => "residual",
-        })
-    }
-}
-
-impl fmt::Display for Accounting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Consumption => "consumption",
-            Self::Production => "production",
-            Self::Unstated => "unstated",
-        })
-    }
-}
-
-impl fmt::Display for Factor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lifecycle => "lifecycle",
-            Self::Direct => "direct",
-            Self::Upstream => "upstream",
-        })
-    }
-}
-
 impl fmt::Display for Gases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -143,45 +112,21 @@ impl fmt::Display for Gases {
 #[error("unknown signal {0:?}")]
 pub struct UnknownSignal(String);
 
-/// Parses `average_lifecycle` and its like into kind and factor.
-impl FromStr for Kind {
-    type Err = UnknownSignal;
-
-    fn from_str(text: &str) -> Result<Self, UnknownSignal> {
-        match text {
-            "average" => Ok(Self::Average),
-            "marginal" => Ok(Self::Marginal),
-            "residual" => Ok(Self::Residual),
-            _ => Err(UnknownSignal(text.chars().take(60).collect())),
-        }
-    }
-}
-
-impl FromStr for Factor {
-    type Err = UnknownSignal;
-
-    fn from_str(text: &str) -> Result<Self, UnknownSignal> {
-        match text {
-            "lifecycle" => Ok(Self::Lifecycle),
-            "direct" => Ok(Self::Direct),
-            "upstream" => Ok(Self::Upstream),
-            _ => Err(UnknownSignal(text.chars().take(60).collect())),
-        }
-    }
-}
-
 /// Reads kind and, where it is given, factor: `average`, `average_direct`.
 ///
 /// # Errors
 /// When the text names no signal.
 pub fn parse_kind_and_factor(text: &str) -> Result<(Kind, Option<Factor>), UnknownSignal> {
-    let whole = || UnknownSignal(text.chars().take(60).collect());
-    match text.split_once('_') {
-        Some((kind, factor)) => {
-            Ok((kind.parse().map_err(|_| whole())?, Some(factor.parse().map_err(|_| whole())?)))
-        }
-        None => Ok((text.parse()?, None)),
-    }
+    let (kind, factor) = match text.split_once('_') {
+        Some((kind, factor)) => (kind, Some(Factor::of(factor))),
+        None => (text, None),
+    };
+    let known = match (Kind::of(kind), factor) {
+        (Some(kind), None) => Some((kind, None)),
+        (Some(kind), Some(Some(factor))) => Some((kind, Some(factor))),
+        _ => None,
+    };
+    known.ok_or_else(|| UnknownSignal(text.chars().take(60).collect()))
 }
 
 #[cfg(test)]

@@ -114,16 +114,9 @@ fn ready(
     polynomial: &Polynomial,
     inputs: &[Input],
 ) -> Result<Option<Expression>, NotClosed> {
-    let once = |expression: &Expression| {
-        let mut seen = Vec::new();
-        expression.each_input(&mut |index| seen.push(index));
-        seen.retain(|&index| inputs.get(index).is_none_or(|input| !input.distribution.is_point()));
-        let count = seen.len();
-        seen.sort_unstable();
-        seen.dedup();
-        seen.len() == count
-    };
-    if once(expression) {
+    let uncertain =
+        |index| inputs.get(index).is_none_or(|input: &Input| !input.distribution.is_point());
+    if expression.has_each_once(uncertain) {
         return Ok(None);
     }
     polynomial.factored().map(Some).ok_or(NotClosed::Repeated)

@@ -1,7 +1,7 @@
 //! A result as an expression of named inputs, evaluated to an estimate with an interval and a budget.
 //! Out of scope: how (`closed`, `monte_carlo`), and which inputs a figure of carbon has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::closed::{self, NotClosed};
 use super::monte_carlo::{self, MonteCarlo, Run, Sampled};
@@ -87,6 +87,13 @@ impl Expression {
         }
     }
 
+    /// Whether no input of those that `counts` occurs twice.
+    pub(super) fn has_each_once(&self, counts: impl Fn(usize) -> bool) -> bool {
+        let (mut seen, mut once) = (BTreeSet::new(), true);
+        self.each_input(&mut |index| once &= !counts(index) || seen.insert(index));
+        once
+    }
+
     fn renamed(&self, names: &[usize]) -> Self {
         let all = |parts: &[Self]| parts.iter().map(|part| part.renamed(names)).collect();
         match self {
@@ -129,9 +136,10 @@ pub struct Model {
 }
 
 /// How an estimate is made.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
     /// The closed form; where a model has none, Monte Carlo is taken and the result says so.
+    #[default]
     Analytical,
     /// Monte Carlo after JCGM 101.
     MonteCarlo(MonteCarlo),
@@ -163,14 +171,18 @@ impl Used {
     }
 }
 
-/// Which of the coverage intervals with the same probability.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Coverage {
-    /// The same probability on both sides of it.
-    #[default]
-    Symmetric,
-    /// The shortest (JCGM 101, 5.3.4).
-    Shortest,
+words! {
+    /// Which of the intervals of one probability.
+    #[derive(Default)]
+    #[schemars(rename = "IntervalKind")]
+    Coverage {
+        /// As much probability below as above.
+        #[default]
+        Symmetric = "symmetric",
+        // JCGM 101, 5.3.4.
+        /// The shortest.
+        Shortest = "shortest",
+    }
 }
 
 /// A result with its uncertainty, in the unit of the model.

@@ -166,12 +166,7 @@ impl Polynomial {
     /// The same polynomial with common factors taken out, as far as each input then occurs once.
     pub(super) fn factored(&self) -> Option<Expression> {
         let factored = factor(&self.0);
-        let mut seen = Vec::new();
-        factored.each_input(&mut |index| seen.push(index));
-        let count = seen.len();
-        seen.sort_unstable();
-        seen.dedup();
-        (seen.len() == count).then_some(factored)
+        factored.has_each_once(|_| true).then_some(factored)
     }
 }
 

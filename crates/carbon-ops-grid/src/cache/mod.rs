@@ -493,9 +493,7 @@ impl Provider for Cached {
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        let Some(signal) = self.inner.offers(want) else {
-            return Err(Error::NotOffered { provider: self.inner.id(), want: *want });
-        };
+        let signal = self.signal(want)?;
         let folder = disk::folder(&self.store.root, self.inner.id(), zone, signal);
         match signal.kind {
             Kind::Marginal => self.typed(&folder, zone, interval, *want).map(AnySeries::Marginal),

@@ -5,14 +5,14 @@
 
 use super::derive::Factors;
 use super::{
-    Basis, Figure, Grid, ID_BYTES_MAX, LISTED_MAX, LoadSeries, Method, MethodName, Record,
-    Relative, SCHEMA_VERSION, Scope, Slots, StandIn, budget, estimate,
+    Basis, Figure, Grid, ID_BYTES_MAX, LISTED_MAX, LoadSeries, MethodName, Record, Relative,
+    SCHEMA_VERSION, Scope, StandIn, budget, estimate,
 };
 use crate::{Error, LABEL_BYTES_MAX, LABELS_MAX, LIST_MAX, is_hex, rule, timestamp};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::span::{Load, Missing, Part, Priced, Rate, Tariff};
-use carbon_ops_estimate::uncertainty::{LEVEL, Trials};
+use carbon_ops_estimate::uncertainty::{LEVEL, Method, MonteCarlo, Trials};
 
 /// What two ways of summing may differ by, relative: the ninth digit.
 const SAME: f64 = 1e-8;
@@ -72,7 +72,8 @@ impl Record {
                     Some(digits) => Trials::Adaptive { digits },
                     None => Trials::Fixed(sampling.trials),
                 };
-                Ok(Method::MonteCarlo { trials, seed: sampling.seed.0, interval })
+                let seeded = MonteCarlo::seeded(sampling.seed.0);
+                Ok(Method::MonteCarlo(MonteCarlo { trials, interval, ..seeded }))
             }
             _ => Err(rule("meta", "monte_carlo is there when it is the method")),
         }
@@ -362,13 +363,5 @@ fn check_scope(scope: &Scope) -> Result<(), Error> {
         Ok(())
     } else {
         Err(rule("scopes", "1; 2 with a basis; 3 with a category from 1 to 15"))
-    }
-}
-
-/// Slots that are listed, for the digest of a longer list.
-impl Slots {
-    /// Whether the slots are few enough to list.
-    pub fn is_listed(&self) -> bool {
-        self.count <= LISTED_MAX as u64
     }
 }

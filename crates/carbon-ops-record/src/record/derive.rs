@@ -6,17 +6,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Contribution, Filled, Grid, Input, IntervalKind, Meta, MethodName, Sampling, Slot, Slots,
-    Source,
-};
+use super::{Contribution, Filled, Grid, Input, Meta, MethodName, Sampling, Slot, Slots, Source};
 use crate::{Decimal, Error, Prices, rule, timestamp};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::{self, Interval, InventoryIntensity};
 use carbon_ops_estimate::span::{FILLED_CV_MIN, Missing, Priced, Tariff};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{
-    self as model, Distribution, LEVEL, Model, MonteCarlo, NotClosed, Trials, Used,
+    self as model, Coverage, Distribution, LEVEL, Method, Model, MonteCarlo, NotClosed, Trials,
+    Used,
 };
 
 /// A smaller numerical error cannot be seen next to what is not known.
@@ -29,23 +27,6 @@ const NOT_RELATIVE: &str =
 /// The names that every record has once.
 const NAMED: [&str; 3] = ["energy", "pue", "intensity"];
 
-/// How an interval is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Method {
-    /// By quadrature; where the inputs admit none, by sampling, and the result says so.
-    #[default]
-    Analytical,
-    /// By sampling.
-    MonteCarlo {
-        /// How many trials.
-        trials: Trials,
-        /// The seed.
-        seed: u64,
-        /// Which interval.
-        interval: IntervalKind,
-    },
-}
-
 /// A distribution relative to its mean.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Relative {
@@ -56,7 +37,7 @@ pub struct Relative {
     /// Upper end of the interval over mean.
     pub high: f64,
     /// Which interval.
-    pub interval: IntervalKind,
+    pub interval: Coverage,
     /// How it was sampled, if it was.
     pub sampling: Option<Sampling>,
     /// Estimate of the numerical error of the ends over the mean, where it is not below a millionth.
@@ -228,19 +209,18 @@ impl Relative {
     /// When the inputs break a rule, or admit no interval.
     pub fn of(inputs: &[Input], method: Method) -> Result<Self, Error> {
         let factors = Factors::of(inputs)?.relative(inputs);
-        let estimate = Model::product(1.0, factors)?.evaluate(&method.into())?;
+        let estimate = Model::product(1.0, factors)?.evaluate(&method)?;
         let digits = match method {
-            Method::MonteCarlo { trials: Trials::Adaptive { digits }, .. } => Some(digits),
+            Method::MonteCarlo(MonteCarlo { trials: Trials::Adaptive { digits }, .. }) => {
+                Some(digits)
+            }
             _ => None,
         };
         let mut relative = Self {
             standard: estimate.standard / estimate.mean,
             low: estimate.low / estimate.mean,
             high: estimate.high / estimate.mean,
-            interval: match estimate.interval {
-                model::Coverage::Symmetric => IntervalKind::Symmetric,
-                model::Coverage::Shortest => IntervalKind::Shortest,
-            },
+            interval: estimate.interval,
             sampling: None,
             error: None,
             instead: None,
@@ -444,20 +424,4 @@ fn place(sources: &mut Vec<Source>, slot: &intensity::Slot<InventoryIntensity>) 
         }
     }
     index
-}
-
-impl From<Method> for model::Method {
-    fn from(method: Method) -> Self {
-        match method {
-            Method::Analytical => Self::Analytical,
-            Method::MonteCarlo { trials, seed, interval } => Self::MonteCarlo(MonteCarlo {
-                trials,
-                interval: match interval {
-                    IntervalKind::Symmetric => model::Coverage::Symmetric,
-                    IntervalKind::Shortest => model::Coverage::Shortest,
-                },
-                ..MonteCarlo::seeded(seed)
-            }),
-        }
-    }
 }

@@ -15,41 +15,25 @@
 //!
 //! Out of scope: market-based figures, which need contracts.
 
-use std::fmt;
 use std::str::FromStr;
 
 use super::{Basis, Figure, Scope};
 use carbon_ops_estimate::intensity::Factor;
+use carbon_ops_estimate::words;
 
-/// Who owns the machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Deployment {
-    /// Own hardware, bought power.
-    #[default]
-    Own,
-    /// Own hardware, somebody else's building and power.
-    Colocation,
-    /// Somebody else's hardware.
-    Cloud,
-    /// Somebody else runs what we ship.
-    Product,
-}
-
-impl Deployment {
-    /// The word of options and configurations.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Own => "own",
-            Self::Colocation => "colocation",
-            Self::Cloud => "cloud",
-            Self::Product => "product",
-        }
-    }
-}
-
-impl fmt::Display for Deployment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+words! {
+    /// Who owns the machines.
+    #[derive(Default)]
+    Deployment {
+        /// Own hardware, bought power.
+        #[default]
+        Own = "own",
+        /// Own hardware, somebody else's building and power.
+        Colocation = "colocation",
+        /// Somebody else's hardware.
+        Cloud = "cloud",
+        /// Somebody else runs what we ship.
+        Product = "product",
     }
 }
 
@@ -62,10 +46,8 @@ impl FromStr for Deployment {
     type Err = UnknownDeployment;
 
     fn from_str(text: &str) -> Result<Self, UnknownDeployment> {
-        [Self::Own, Self::Colocation, Self::Cloud, Self::Product]
-            .into_iter()
-            .find(|deployment| deployment.as_str() == text.trim())
-            .ok_or_else(|| UnknownDeployment(text.chars().take(60).collect()))
+        let deployment = Self::of(text.trim());
+        deployment.ok_or_else(|| UnknownDeployment(text.chars().take(60).collect()))
     }
 }
 
