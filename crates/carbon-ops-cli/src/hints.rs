@@ -17,7 +17,7 @@ use carbon_ops::estimate::intensity::signal::UnknownSignal;
 use carbon_ops::estimate::intensity::{Impossible, NotForInventory};
 use carbon_ops::estimate::label::NoMass;
 use carbon_ops::estimate::uncertainty::text::{Quantity, TextError};
-use carbon_ops::estimate::{sci, span, uncertainty};
+use carbon_ops::estimate::{span, uncertainty};
 use carbon_ops::grid::http::Unusable;
 use carbon_ops::grid::zones;
 use carbon_ops::grid::{
@@ -360,7 +360,7 @@ fn of_uncertainty(cause: &Cause) -> Words {
 
 fn of_score(cause: &Cause) -> Words {
     cause
-        .is::<sci::UnknownUnit>()
+        .is::<record::UnknownUnit>()
         .then_some("give a number above 0 and what is counted: 1000:request")
 }
 

@@ -3,8 +3,7 @@
 //! * [`uncertainty`]: distributions, the measurement model, closed form and Monte Carlo, budgets.
 //! * [`intensity`]: what a kilowatt hour emits as a value: what it counts, when it holds, how it came to be.
 //! * [`span`]: energy of a time, priced by overlap with slots of intensity.
-//! * [`embodied`]: carbon of hardware; [`sci`]: ISO/IEC 21031; [`taxonomy`], [`label`]: what a figure is made of,
-//!   and what it is like.
+//! * [`embodied`]: carbon of hardware; [`taxonomy`], [`label`]: what a figure is made of, and what it is like.
 //! * [`aggregate`]: totals in which shared errors stay shared; [`anomaly`]: values that stand out.
 //! * [`decimal`]: doubles of nine digits, and their canonical text.
 //!
@@ -64,7 +63,6 @@ pub mod decimal;
 pub mod embodied;
 pub mod intensity;
 pub mod label;
-pub mod sci;
 pub mod span;
 pub mod tables;
 pub mod taxonomy;

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use carbon_ops_estimate::uncertainty::{self as model, Coverage, LEVEL, Method, Model};
+use carbon_ops_estimate::uncertainty::{Coverage, LEVEL, Method, Model};
 use carbon_ops_estimate::words;
 use carbon_ops_units::{Bounded, GramsCo2e, KilowattHours};
 use schemars::JsonSchema;
@@ -33,7 +33,7 @@ mod derive;
 mod hardware;
 mod scopes;
 
-pub use hardware::Reserved;
+pub use hardware::{Reserved, UnknownUnit};
 pub use scopes::{Deployment, scopes};
 
 pub use derive::{Derived, Relative, budget, energy_inputs, estimate, grid_inputs, grid_of};
@@ -652,17 +652,9 @@ impl Record {
     /// Energy with its coverage interval: the inputs that are not of site and grid. `None` where it is zero,
     /// or exact.
     pub fn energy(&self) -> Option<Bounded<KilowattHours>> {
-        let own = self.inputs.iter().filter(|input| !OF_SITE_AND_GRID.contains(&&*input.name));
-        let factors: Option<Vec<_>> = own
-            .filter(|input| input.name != "energy")
-            .map(|input| {
-                let factor =
-                    model::Input::new(&*input.name, input.distribution().ok()?.over_mean());
-                Some(factor)
-            })
-            .collect();
         let mean = self.energy_kwh;
-        let model = Model::product(mean, factors?).ok()?;
+        let own = |input: &Input| !OF_SITE_AND_GRID.contains(&&*input.name);
+        let model = self.product(mean, own).ok()?;
         let estimate = model.evaluate(&Method::Analytical).ok()?;
         let [low, mean, high] = [estimate.low, mean, estimate.high].map(KilowattHours::new);
         Bounded::new(mean.ok()?, low.ok()?, high.ok()?, LEVEL)
@@ -700,21 +692,20 @@ impl Record {
     /// # Errors
     /// When an input is no distribution.
     pub fn model(&self) -> Result<Model, Error> {
+        self.product(self.grams, |_| true)
+    }
+
+    /// So much times some of the inputs, each over its mean.
+    fn product(&self, mean: f64, of: impl Fn(&Input) -> bool) -> Result<Model, Error> {
         let mut factors = Vec::new();
-        for input in &self.inputs {
+        for input in self.inputs.iter().filter(|input| of(input)) {
             let distribution = input.distribution()?;
-            // What has a mean of 0 makes grams of 0, and has no relative distribution.
-            if distribution.mean() <= 0.0 {
-                continue;
+            // What has a mean of 0 makes a product of 0, and has no relative distribution.
+            if distribution.mean() > 0.0 {
+                factors.push(input.as_factor(distribution.over_mean()));
             }
-            let factor = model::Input::new(&*input.name, distribution.over_mean());
-            let factor = match &input.shared {
-                Some(key) => factor.shared(key),
-                None => factor,
-            };
-            factors.push(if input.sign == Some(-1) { factor.opposed() } else { factor });
         }
-        Ok(Model::product(self.grams, factors)?)
+        Ok(Model::product(mean, factors)?)
     }
 
     /// Whether the energy was invented or another machine's.

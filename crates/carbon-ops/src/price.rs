@@ -13,16 +13,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use carbon_ops_estimate::decimal::round9;
-use carbon_ops_estimate::sci::FunctionalUnit;
 use carbon_ops_estimate::span::{Bucket, Load, Missing};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{Caution, Distribution};
 use carbon_ops_grid::cache::Mode;
 use carbon_ops_grid::{Factor, Interval, InventoryIntensity, Slot};
 use carbon_ops_record::{
-    self as record, Deployment, Embodied, Input, LISTED_MAX, LoadPart, LoadSeries, Method, Note,
-    Prices, Quality, Record, Relative, Reserved, Slots, Source, Stated, energy_inputs, id_text,
-    scopes, timestamp,
+    self as record, Deployment, Embodied, FunctionalUnit, Input, LISTED_MAX, LoadPart, LoadSeries,
+    Method, Note, Prices, Quality, Record, Relative, Reserved, Slots, Source, Stated,
+    energy_inputs, id_text, scopes, timestamp,
 };
 use sha2::{Digest as _, Sha256};
 

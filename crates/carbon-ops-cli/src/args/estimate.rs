@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use carbon_ops::estimate::sci::FunctionalUnit;
 use carbon_ops::estimate::span::Missing;
 use carbon_ops::record::Deployment;
+use carbon_ops::record::FunctionalUnit;
 use carbon_ops::units::Watts;
 use clap::{Args, ValueEnum};
 

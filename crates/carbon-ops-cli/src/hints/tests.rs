@@ -36,7 +36,7 @@ fn an_argument_that_cannot_be_read_has_its_remedy_below() {
     assert!(remedy(argument::<embodied::Hardware>("h1000").map(|_| ())).contains("h1000=1200kg"));
     assert!(remedy(argument::<span::Missing>("x").map(|_| ())).contains("step"));
     assert!(remedy(argument::<Deployment>("x").map(|_| ())).contains("own"));
-    assert!(remedy(argument::<sci::FunctionalUnit>("0:x").map(|_| ())).contains("1000:request"));
+    assert!(remedy(argument::<record::FunctionalUnit>("0:x").map(|_| ())).contains("1000:request"));
 }
 
 #[test]

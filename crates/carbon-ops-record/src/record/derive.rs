@@ -89,6 +89,16 @@ impl Input {
         self
     }
 
+    /// The input of a model, with this distribution over its mean.
+    pub(super) fn as_factor(&self, over_mean: Distribution) -> model::Input {
+        let factor = model::Input::new(self.name.as_str(), over_mean);
+        let factor = match &self.shared {
+            Some(key) => factor.shared(key.as_str()),
+            None => factor,
+        };
+        if self.sign == Some(-1) { factor.opposed() } else { factor }
+    }
+
     /// The distribution that its text means; that of `energy` in kWh, that of `intensity` in g/kWh.
     ///
     /// # Errors

@@ -6,19 +6,25 @@
 //!   `Σ grams · factor`, where factors of one key are one variable
 //! * `sci.g_per_unit = (grams + embodied.grams) / functional_unit.count`, its interval that of the sum of both
 //!
+//! `sci` is the Software Carbon Intensity of ISO/IEC 21031:2024, `(O + M) per R`, of which offsets are no part.
+//!
 //! Both intervals are by the closed form, whatever the method of `grams`; where there is none, by sampling with
 //! the seed 0, which `embodied.method` tells.
 //!
 //! Out of scope: what devices there are ([`carbon_ops_estimate::embodied`]).
+
+use std::str::FromStr;
 
 use super::{Embodied, EmbodiedItem, FunctionalUnit, Input, MethodName, Record, Sci};
 use crate::{Error, LIST_MAX, rule};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::embodied::{Hardware, Lifetime, Portion, amortised_g};
 use carbon_ops_estimate::intensity::{Interval, Kind, parse_kind_and_factor};
-use carbon_ops_estimate::sci::hardware_model;
 use carbon_ops_estimate::taxonomy::{self, Theta};
-use carbon_ops_estimate::uncertainty::{self as model, Estimate, LEVEL, Method, Model, Used};
+use carbon_ops_estimate::uncertainty::{Estimate, LEVEL, Method, Model, Used};
+
+/// Longest name of a functional unit.
+const UNIT_BYTES_MAX: usize = 128;
 
 /// Hardware as a span uses it.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,16 +123,18 @@ impl Embodied {
             let Some(input) = self.inputs.iter().find(|input| input.name == item.name) else {
                 return Err(rule("embodied", format!("an input for {}", item.name)));
             };
-            let named = model::Input::new(&*input.name, input.distribution()?.over_mean());
-            let named = if input.sign == Some(-1) { named.opposed() } else { named };
+            let factor = input.as_factor(input.distribution()?.over_mean());
             // Without a key of its own, an input is shared by the items of its name.
-            let named = match &input.shared {
-                Some(key) => named.shared(&**key),
-                None => named.shared(format!("{prefix}{}", input.name)),
+            let factor = match &input.shared {
+                Some(_) => factor,
+                None => factor.shared(format!("{prefix}{}", input.name)),
             };
-            pieces.push((item.grams, named));
+            pieces.push(Model::product(item.grams, vec![factor])?);
         }
-        Ok(hardware_model(pieces)?)
+        Ok(match pieces.pop() {
+            Some(only) if pieces.is_empty() => only,
+            last => Model::sum(pieces.into_iter().chain(last))?,
+        })
     }
 
     /// Keys of shared errors, each with the signed part in g that it has of the standard uncertainty.
@@ -190,6 +198,27 @@ impl EmbodiedItem {
     }
 }
 
+/// A text that is no functional unit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read {0:?} as a functional unit")]
+pub struct UnknownUnit(String);
+
+/// `1000:request`; without a number it is one.
+impl FromStr for FunctionalUnit {
+    type Err = UnknownUnit;
+
+    fn from_str(text: &str) -> Result<Self, UnknownUnit> {
+        let (count, name) = text.split_once(':').unwrap_or(("1", text));
+        let (count, name) = (count.trim().parse().unwrap_or(f64::NAN), name.trim());
+        let named = !name.is_empty() && name.len() <= UNIT_BYTES_MAX;
+        if count > 0.0 && count.is_finite() && named && !name.chars().any(char::is_control) {
+            Ok(Self { count: round9(count), name: name.to_owned() })
+        } else {
+            Err(UnknownUnit(text.chars().take(60).collect()))
+        }
+    }
+}
+
 impl Record {
     /// Gives the record the hardware that its span has reserved; its scopes have to name the figure.
     ///
@@ -207,12 +236,8 @@ impl Record {
     ///
     /// # Errors
     /// When its intensity is a measure of markets, which ISO/IEC 21031 does not allow.
-    pub fn score_per(
-        &mut self,
-        unit: &carbon_ops_estimate::sci::FunctionalUnit,
-    ) -> Result<(), Error> {
-        let (count, name) = (round9(unit.count()), unit.name().to_owned());
-        self.functional_unit = Some(FunctionalUnit { count, name });
+    pub fn score_per(&mut self, unit: &FunctionalUnit) -> Result<(), Error> {
+        self.functional_unit = Some(unit.clone());
         self.sci = Some(self.score()?);
         Ok(())
     }
@@ -224,7 +249,7 @@ impl Record {
     /// When the inputs break a rule.
     pub fn theta(&self) -> Result<Option<Theta>, Error> {
         let Some(embodied) = &self.embodied else { return Ok(None) };
-        match Theta::of(&self.operational()?, &embodied.model()?) {
+        match Theta::of(&self.model()?, &embodied.model()?) {
             Ok(theta) => Ok(Some(theta)),
             Err(taxonomy::Error::Model(error)) => Err(error.into()),
             Err(taxonomy::Error::Nothing | taxonomy::Error::Mass(_)) => Ok(None),
@@ -240,22 +265,10 @@ impl Record {
         let Some(embodied) = &self.embodied else {
             return Ok((self.grams, (self.meta.ci_lower_g, self.meta.ci_upper_g)));
         };
-        let sum = Model::sum([self.operational()?, embodied.model()?])?;
+        let sum = Model::sum([self.model()?, embodied.model()?])?;
         let estimate = sum.evaluate(&Method::Analytical)?;
         let grams = round9(self.grams + embodied.grams);
         Ok((grams, (round9(estimate.low), round9(estimate.high))))
-    }
-
-    /// The model of `grams`.
-    fn operational(&self) -> Result<Model, Error> {
-        let mut factors = Vec::new();
-        for input in &self.inputs {
-            let distribution = input.distribution()?;
-            if distribution.mean() > 0.0 {
-                factors.push(model::Input::new(&*input.name, distribution.over_mean()));
-            }
-        }
-        Ok(Model::product(self.grams, factors)?)
     }
 
     /// The score with these ends of its interval.
@@ -283,7 +296,7 @@ impl Record {
     }
 
     fn score(&self) -> Result<Sci, Error> {
-        let mut parts = vec![self.operational()?];
+        let mut parts = vec![self.model()?];
         if let Some(embodied) = &self.embodied {
             parts.push(embodied.model()?);
         }

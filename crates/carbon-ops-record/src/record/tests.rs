@@ -442,3 +442,42 @@ fn defaults_of_scopes_are_those_of_the_protocol() {
     assert_eq!(of(Deployment::Product, Factor::Direct, false), [(3, Some(11))]);
     assert!("clod".parse::<Deployment>().is_err());
 }
+
+#[test]
+fn the_case_eshoppen_comes_out_as_it_was_worked() {
+    // Green-Software-Foundation/sci-guide, case eShoppen, intensity 951 g/kWh, per hour: the database has
+    // E = 0.0096 kWh, M = 1433.12 kg · 1/35040 · 2/16 = 5.1124 g, SCI 14.2416 (0.0096 · 951 = 9.1296).
+    let hour = interval("2026-03-01T00:00Z", "2026-03-01T01:00Z");
+    let hardware = |text: &str| {
+        let (hardware, life) = (text.parse().unwrap(), "4y".parse().unwrap());
+        Embodied::of(&[Reserved { hardware, life, share: "2/16".parse().unwrap() }], hour)
+            .unwrap()
+            .grams
+    };
+    let close = |value: f64, expected: f64, relative: f64| {
+        assert!((value / expected - 1.0).abs() < relative, "{value} is not {expected}");
+    };
+    close(hardware("db=1433.12kg"), 5.1124, 1e-5);
+    // It prints 14.2416, having rounded M to 5.112.
+    close(0.0096 * 951.0 + hardware("db=1433.12kg"), 14.2416, 5e-5);
+    // The whole is printed as 40.4196: with the application server's E of 0.023 kWh as printed there, M of
+    // 4.305 as printed there, the sum is 14.2416 + 0.023 · 951 + 4.305 = 40.4196.
+    close((0.0096 + 0.023) * 951.0 + hardware("db=1433.12kg") + 4.305, 40.4196, 5e-5);
+    // An own computation of that server: E = 0.02394, M = 4.3005 g.
+    close(hardware("app=1205.52kg"), 4.3005, 1e-5);
+}
+
+#[test]
+fn functional_units_are_read_or_refused() {
+    for (text, count, name) in [
+        ("1000:request", 1000.0, "request"),
+        ("user hour", 1.0, "user hour"),
+        ("1e6: token ", 1e6, "token"),
+    ] {
+        let unit = FunctionalUnit { count, name: name.to_owned() };
+        assert_eq!(text.parse(), Ok(unit), "{text}");
+    }
+    for text in ["0:request", "-1:x", "NaN:x", "inf:x", "x:y", "", "3:", "1:a\nb"] {
+        assert!(text.parse::<FunctionalUnit>().is_err(), "{text:?}");
+    }
+}

@@ -189,6 +189,16 @@ fn sums_of_products_have_the_intervals_of_nested_integration() {
     check(&sum(&["u(0, 10)", "n(5, 2)"]), UNIFORM_AND_NORMAL, 1e-7);
 }
 
+/// u² = (57·0.1)² + (5·0.365)² = 32.49 + 3.330625.
+#[test]
+fn the_variance_of_a_sum_is_that_of_its_terms() {
+    let term = |grams, text| Model::product(grams, vec![input(text)]).unwrap();
+    let sum = closed(&Model::sum([term(57.0, "ln(1, 0.1)"), term(5.0, "ln(1, 0.365)")]).unwrap());
+    assert!((sum.mean - 62.0).abs() < 1e-12);
+    assert!((sum.standard - 35.820_625_f64.sqrt()).abs() < 1e-7);
+    assert!((sum.budget.shares[0].share - 32.49 / 35.820_625).abs() < 1e-9);
+}
+
 /// Two zones with factors of their own, one meter and one PUE for both, and embodied carbon.
 #[test]
 fn common_factors_of_several_terms_are_taken_out() {
