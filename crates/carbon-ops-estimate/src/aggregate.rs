@@ -1,5 +1,4 @@
-//! Totals over records, hosts and months, in which an error that records share stays shared. Out of
-//! scope: which records belong together, and their reading.
+//! Totals over records, hosts and months, in which an error that records share stays shared.
 //!
 //! A record contributes its grams, and its uncertainty split into one signed part per shared key and
 //! the rest. Parts of one key add up, the rests add up in squares:
@@ -14,6 +13,8 @@
 //! What is neglected: that a product of two shared errors is itself shared between records. For
 //! factors with coefficients of variation a and b that is a part a²b²/(a² + b²) of the variance, 2 %
 //! for 0.2 and 0.2. [`Model::sum`](crate::uncertainty::Model::sum) has it, by Monte Carlo.
+//!
+//! Out of scope: which records belong together, and their reading.
 
 use std::collections::BTreeMap;
 

@@ -82,11 +82,12 @@ impl Nine {
 
     /// The double nearest to it.
     #[inline]
+    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "the text is a number's")]
     pub fn value(self) -> f64 {
         // Both operands are exact, so that the one operation rounds as a parser would.
         let magnitude = scale(f64::from(self.digits), self.exponent)
-            .or_else(|| format!("{}e{}", self.digits, self.exponent).parse().ok())
-            .unwrap_or(0.0);
+            .or_else(|| format!("{}e{}", self.digits, self.exponent).parse().ok());
+        let magnitude = magnitude.expect("digits and an exponent");
         if self.negative { -magnitude } else { magnitude }
     }
 
@@ -102,7 +103,7 @@ impl Nine {
         let mut text = [0; 9];
         let mut rest = self.digits;
         for place in text.iter_mut().rev() {
-            *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            *place = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
         let kept = text.iter().rposition(|&digit| digit != b'0').map_or(1, |last| last + 1);
@@ -113,7 +114,7 @@ impl Nine {
             Ok(point @ 1..=21) => write_plain(digits, point, out),
             _ if (-5..=0).contains(&point) => {
                 out.extend_from_slice(b"0.");
-                out.extend(std::iter::repeat_n(b'0', usize::try_from(-point).unwrap_or(0)));
+                out.extend((point..0).map(|_| b'0'));
                 out.extend_from_slice(digits);
             }
             _ => write_with_exponent(digits, point - 1, out),

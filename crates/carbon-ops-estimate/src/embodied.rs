@@ -1,4 +1,4 @@
-//! Carbon of making hardware, and the part of it that a span of use is charged with.
+//! Embodied carbon of hardware, and the part of it that a span of use is charged with.
 //!
 //! * [`device`], [`devices`]: the built-in table, `data/embodied-devices.csv`, with its sources.
 //! * [`Hardware`]: what a user names, with its total and how well that is known: a device of the table, a server
@@ -202,7 +202,7 @@ pub fn within_factor(factor: f64) -> Result<Distribution, crate::uncertainty::Er
     Distribution::Lognormal { mean: 1.0, cv }.checked()
 }
 
-/// Hardware with the carbon of making it.
+/// Hardware with its embodied carbon.
 ///
 /// As text: `h100`, `8*h100`, `server(cpus=2, memory=256, ssd=2, hdd=0, gpu=0)`, `cpu(die=694)`; with a total of
 /// its own `my box=1200kg ± 30%`. A total without an uncertainty is known within a factor of two.
@@ -243,11 +243,9 @@ impl FromStr for Hardware {
         // An `=` inside of the name's parentheses belongs to a part.
         let parts = text.split(['=', ')']).next().is_some_and(|head| head.contains('('));
         let from = if parts { text.find(')').unwrap_or(text.len()) } else { 0 };
-        let (name, total) = match text.get(from..).and_then(|rest| rest.find('=')) {
-            Some(at) => (text.get(..from + at), text.get(from + at + 1..)),
-            None => (Some(text), None),
-        };
-        let name = name.unwrap_or_default().trim();
+        let at = text.get(from..).and_then(|rest| rest.find('='));
+        let (name, total) = text.split_at(at.map_or(text.len(), |at| from + at));
+        let (name, total) = (name.trim(), total.strip_prefix('='));
         let (count, kind) = match name.split_once('*') {
             Some((count, kind)) => (number(count, name)?, kind.trim()),
             None => (1.0, name),

@@ -62,7 +62,7 @@ pub const YEARLY_CV: f64 = 0.25;
 const PARTS_MAX: usize = 10 * 366 * 288;
 
 /// Most buckets of a report: minutes of a leap year.
-const BUCKETS_MAX: i64 = 366 * 1440;
+const BUCKETS_MAX: usize = 366 * 1440;
 
 /// A value in a time without a slot is off by at least this much (cv): hours of a German year around
 /// their mean (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017; see `intensity::table`).
@@ -328,10 +328,9 @@ impl Tariff {
         let span = Span::of(span)?;
         let size = i64::from(minutes.get()) * 60_000_000;
         let count = (span.end_us - 1).div_euclid(size) - span.start_us.div_euclid(size) + 1;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
         if count > BUCKETS_MAX {
-            let max = usize::try_from(BUCKETS_MAX).unwrap_or(0);
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            return Err(Error::TooMany { what: "buckets", count, max });
+            return Err(Error::TooMany { what: "buckets", count, max: BUCKETS_MAX });
         }
         let cut = Cut::of(span, load, self.meeting(span), missing)?;
         Ok(in_buckets(span, size, &cut))

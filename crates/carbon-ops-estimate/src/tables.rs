@@ -1,5 +1,7 @@
 //! Tables that are compiled in: comments with source and licence, a heading, and a row a line; and names that
 //! resemble one that is in none of them.
+//!
+//! Out of scope: what the rows mean.
 
 /// Rows of a table without comments and its heading.
 pub(crate) fn rows(table: &'static str) -> impl Iterator<Item = &'static str> {

@@ -9,6 +9,8 @@
 //!
 //! Sources: the developer hub's reference; the shapes that aioelectricitymaps 1.1.1 and the Carbon Aware SDK
 //! accept. Values carry no uncertainty.
+//!
+//! Out of scope: sending, repeating and keeping (`fetch`, `cache`).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,8 @@
 //!
 //! Source: the API's definitions, 2024-10 (CC BY 4.0). Values carry no uncertainty; nmpowell's tracking of
 //! September 2017 to March 2023 found a mean absolute error of forecasts of 7.1 %.
+//!
+//! Out of scope: sending, repeating and keeping (`fetch`, `cache`).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! What stands in for what: a country for a cloud region, the world for nothing, one provider for another.
-//! Facts alone; how a record notes them and how sure they leave a figure is decided elsewhere.
+//!
+//! Out of scope: how a record notes them, and how sure they leave a figure.
 
 use carbon_ops_estimate::intensity::{AnySeries, Meta};
 

@@ -11,6 +11,8 @@
 //! by a time-aligned source.
 //!
 //! Where no country is known, the world's average is used with the spread over countries.
+//!
+//! Out of scope: which row answers for a place ([`crate::built_in`]).
 
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 

@@ -5,6 +5,8 @@
 //! read from each answer: a number that is not in pounds of CO2 per MWh is an error.
 //!
 //! Sources: WattTime's Python client 1.4.0 and its guide from version 2 to 3. Values carry no uncertainty.
+//!
+//! Out of scope: sending, repeating and keeping (`fetch`, `cache`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

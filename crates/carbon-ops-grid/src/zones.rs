@@ -186,8 +186,9 @@ fn grid_key(wanted: &str) -> Option<String> {
     let mut parts = wanted.split('-');
     let (country, first, second) = (parts.next()?, parts.next()?, parts.next());
     let numbered = |first: &str| {
-        let number = first.strip_prefix(country).unwrap_or_default();
-        (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+        first.strip_prefix(country).is_some_and(|number| {
+            (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
     };
     let formed = match second {
         None => numbered(first),

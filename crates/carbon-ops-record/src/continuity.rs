@@ -11,6 +11,7 @@
 //! ends later might have covered them; so what is uncovered is at most what is reported.
 //!
 //! Only records of the governor are compared: totals of a run without one begin anew with each process.
+//!
 //! Out of scope: energy across a new epoch or boot, which no counter knows; the machine's clock is
 //! believed to [`CLOCK_STEP`].
 

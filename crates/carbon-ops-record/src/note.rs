@@ -1,6 +1,8 @@
 //! What a reader of a record should know besides its numbers, as words of a fixed vocabulary.
 //!
 //! A word that this version does not know is kept as it is: newer writers may use further ones.
+//!
+//! Out of scope: how a note is explained to people.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Sums over records: [`Partial`] of their grams and of the carbon of their hardware, with energy,
+//! Sums over records: [`Partial`] of their grams and of their embodied carbon, with energy,
 //! coverage, quality and time besides.
 //!
 //! The effect of an input is `grams · cv`. What its products with other inputs add to a record's variance
@@ -81,7 +81,7 @@ pub struct Totals {
     pub ci_upper_g: f64,
     /// Coverage probability in percent.
     pub confidence_level_pct: f64,
-    /// Carbon of making hardware, of the records that have it; absent without any.
+    /// Embodied carbon of the records that have it; absent without any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embodied: Option<Figure>,
     /// End of the last span.

@@ -1,4 +1,6 @@
 //! A value with its coverage interval: what an estimated number is, until someone drops the bounds.
+//!
+//! Out of scope: how an interval is found.
 
 /// A central value and the interval that covers the truth with the stated probability.
 ///

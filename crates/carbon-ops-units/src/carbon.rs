@@ -1,4 +1,6 @@
 //! Carbon: mass of CO2-equivalent, grid intensity, and the PUE that stands between them.
+//!
+//! Out of scope: how well an intensity is known.
 
 use crate::{OutOfRange, finite_at_least};
 

@@ -1,4 +1,6 @@
 //! Energy: integer microjoules as counters give them, and kilowatt hours as grids are priced in.
+//!
+//! Out of scope: how counters wrap and reset.
 
 use std::iter::Sum;
 use std::ops::{Add, Mul};

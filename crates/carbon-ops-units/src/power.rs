@@ -1,4 +1,6 @@
 //! Power in watts.
+//!
+//! Out of scope: where a power is measured.
 
 use std::ops::{Add, Mul};
 use std::time::Duration;

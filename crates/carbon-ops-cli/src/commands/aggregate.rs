@@ -1,5 +1,5 @@
 //! `carbon-ops aggregate`: sums over records of ledgers and files, each with its interval: operation, and
-//! apart from it the carbon of making hardware.
+//! apart from it the embodied carbon.
 //!
 //! Out of scope: how errors are shared (`carbon_ops::estimate::aggregate`); drawing
 //! (`carbon_ops::record::totals::Joint`).

@@ -1,5 +1,5 @@
 //! The closed form: quantiles of sums and products of independent inputs, by integration instead of
-//! sampling. Out of scope: moments (`polynomial`), inputs that are not independent (Monte Carlo).
+//! sampling.
 //!
 //! Lognormal factors multiply to one lognormal, normal terms add to one normal. What remains is
 //! joined one by one, the widest first. With X already joined and N the next,
@@ -12,6 +12,8 @@
 //! the range is cut at the n that carries the jump. The result is tabulated with its density and
 //! interpolated by cubics, so that the cost grows with the number of inputs and not with a power of
 //! it. The last join is not tabulated: quantiles follow from it by Newton's method inside a bracket.
+//!
+//! Out of scope: moments (`polynomial`), inputs that are not independent (Monte Carlo).
 
 use std::sync::OnceLock;
 
@@ -176,7 +178,8 @@ impl Closed<'_> {
         match expression {
             Expression::Constant(value) => Ok(Last::Law(Law::Point(*value))),
             Expression::Input(index) => {
-                let input = self.inputs.get(*index).ok_or(NotClosed::Shape)?;
+                #[expect(clippy::indexing_slicing, reason = "a model's indices name its inputs")]
+                let input = &self.inputs[*index];
                 Ok(Last::Law(Law::of(input.distribution)))
             }
             Expression::Power(base, k) => match self.law(base)? {

@@ -1,5 +1,7 @@
 //! What is known of one quantity: its distribution, with moments, density, distribution function and
-//! quantile. Out of scope: text (`text`), and everything that has more than one quantity.
+//! quantile.
+//!
+//! Out of scope: text (`text`), and everything that has more than one quantity.
 
 use std::f64::consts::PI;
 

@@ -1,9 +1,10 @@
-//! Monte Carlo after JCGM 101:2008: the propagation of distributions by trials. Out of scope: the model,
-//! and where the seed comes from.
+//! Monte Carlo after JCGM 101:2008: the propagation of distributions by trials.
 //!
 //! Trials come in blocks of 10,000. Number `t` of input `i` in block `b` is a function of (seed, b, i,
 //! t) alone, so that the results are the same bits on every machine, in any order and on any number of
 //! threads. Uniform numbers become values by the quantile function.
+//!
+//! Out of scope: the model, and where the seed comes from.
 
 use std::num::NonZeroUsize;
 
@@ -182,9 +183,11 @@ pub(super) fn tolerance(standard: f64, digits: u8) -> f64 {
     }
     // The printed form has the exponent after rounding to that many digits.
     let printed = format!("{standard:.*e}", usize::from(digits.saturating_sub(1)));
-    let exponent = printed.split_once('e').and_then(|(_, e)| e.parse::<i32>().ok()).unwrap_or(0);
-    let digit = format!("5e{}", exponent - i32::from(digits));
-    digit.parse().unwrap_or(0.0)
+    let exponent = printed.split_once('e').and_then(|(_, e)| e.parse::<i32>().ok());
+    let tolerance =
+        exponent.and_then(|exponent| format!("5e{}", exponent - i32::from(digits)).parse().ok());
+    #[expect(clippy::expect_used, reason = "`{:e}` prints an exponent, and both texts are numbers")]
+    tolerance.expect("a number with an exponent")
 }
 
 /// Mean and standard deviation with n − 1 (JCGM 101, 7.6), in a fixed order: per block, then over
@@ -316,7 +319,8 @@ impl Plan {
 
     /// Trials from a number that begins a block, in order.
     fn values(&self, first: u64, trials: u64, threads: NonZeroUsize) -> Vec<f64> {
-        let mut values = vec![0.0; usize::try_from(trials).unwrap_or(0)];
+        #[expect(clippy::cast_possible_truncation, reason = "at most 10^7")]
+        let mut values = vec![0.0; trials as usize];
         let first = first / BLOCK as u64;
         let blocks = values.len().div_ceil(BLOCK);
         let share = blocks.div_ceil(threads.get().min(blocks.max(1))) * BLOCK;
@@ -414,7 +418,8 @@ impl Planner<'_> {
     }
 
     fn input(&mut self, index: usize) -> Node {
-        let Some(input) = self.model.inputs().get(index) else { return Node::Constant(f64::NAN) };
+        #[expect(clippy::indexing_slicing, reason = "a model's indices name its inputs")]
+        let input = &self.model.inputs()[index];
         if let Distribution::Point { mean } = input.distribution {
             return Node::Constant(mean);
         }

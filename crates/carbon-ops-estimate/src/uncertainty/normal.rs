@@ -1,5 +1,6 @@
-//! The standard normal distribution by pinned mathematics: density, distribution function and its
-//! inverse. Out of scope: everything with a mean and a spread of its own (see `distribution`).
+//! The standard normal distribution by pinned mathematics: density, distribution function and its inverse.
+//!
+//! Out of scope: everything with a mean and a spread of its own (see `distribution`).
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 

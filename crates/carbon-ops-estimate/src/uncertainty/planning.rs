@@ -1,4 +1,6 @@
-//! How often to measure before a difference can be seen. Out of scope: the measuring.
+//! How often to measure before a difference can be seen.
+//!
+//! Out of scope: the measuring.
 
 use super::Error;
 use super::normal::normal_quantile;

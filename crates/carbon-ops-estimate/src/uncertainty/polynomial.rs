@@ -1,5 +1,7 @@
-//! An expression as a sum of monomials: exact moments, first-order effects, and what is common to
-//! its terms. Out of scope: quotients of sums, which have none of these.
+//! An expression as a sum of monomials: exact moments, first-order effects, and what is common to its
+//! terms.
+//!
+//! Out of scope: quotients of sums, which have none of these.
 
 use std::collections::BTreeMap;
 

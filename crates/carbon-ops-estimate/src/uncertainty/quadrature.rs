@@ -1,4 +1,6 @@
-//! Gauss–Legendre quadrature. Out of scope: what is integrated, and over which pieces.
+//! Gauss–Legendre quadrature.
+//!
+//! Out of scope: what is integrated, and over which pieces.
 
 use std::f64::consts::PI;
 

@@ -1,8 +1,10 @@
-//! Philox4x32-10: random numbers as a function of seed and position, so that the order and the
-//! number of threads do not matter. Out of scope: distributions.
+//! Philox4x32-10: random numbers as a function of seed and position, so that the order and the number of
+//! threads do not matter.
 //!
 //! Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The same
 //! generator is in Random123, cuRAND, `PyTorch` and `TensorFlow`, where a verifier finds it.
+//!
+//! Out of scope: distributions.
 
 /// The name of the generator in results.
 pub const GENERATOR: &str = "philox4x32-10";

@@ -1,5 +1,4 @@
-//! Distributions as text: what a user writes, and how it was read. Out of scope: which quantity an
-//! option expects, and what is computed from it.
+//! Distributions as text: what a user writes, and how it was read.
 //!
 //! | Text | Meaning |
 //! |---|---|
@@ -13,6 +12,8 @@
 //! | `tri(low, mode, high)`, `arcsine(low, high)`, `t(mean, scale, dof)`, `ctrap(low, high, inexact)` | of JCGM 101 |
 //!
 //! A spread in `%` is relative to the mean. A unit stands after any number or after the whole.
+//!
+//! Out of scope: which quantity an option expects, and what is computed from it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -51,8 +51,7 @@ impl Answers {
 
     fn path(&self, digest: Digest, ending: &str) -> PathBuf {
         let name = digest.to_string();
-        let first = name.get(..2).unwrap_or_default();
-        self.folder.join(first).join(format!("{name}.{ending}"))
+        self.folder.join(name.split_at(2).0).join(format!("{name}.{ending}"))
     }
 
     /// An answer that is still what its digest says.

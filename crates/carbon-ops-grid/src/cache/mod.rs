@@ -477,8 +477,10 @@ impl Provider for Cached {
         let known = known.and_then(|bytes| serde_json::from_slice::<Located>(&bytes).ok());
         let now = self.clock.now();
         if let Some(known) = known {
-            let age = Duration::try_from(now.duration_since(known.asked_at)).unwrap_or_default();
-            if age <= PLACE_AGE_MAX || self.store.mode == Mode::Offline {
+            // A clock that was set back makes nothing fresh.
+            let age = Duration::try_from(now.duration_since(known.asked_at));
+            let fresh = age.is_ok_and(|age| age <= PLACE_AGE_MAX);
+            if fresh || self.store.mode == Mode::Offline {
                 return Ok(known.zone);
             }
         }

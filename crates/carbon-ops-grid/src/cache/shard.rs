@@ -286,7 +286,8 @@ impl Shard {
             }
             row.append_to(&mut rows, number);
         }
-        let head = serde_json::to_vec(&named).unwrap_or_default();
+        #[expect(clippy::expect_used, reason = "texts and numbers, whose writing cannot fail")]
+        let head = serde_json::to_vec(&named).expect("sources are JSON");
         let mut bytes = MAGIC.to_vec();
         bytes.extend(u32::try_from(head.len()).unwrap_or(u32::MAX).to_le_bytes());
         bytes.extend(head);

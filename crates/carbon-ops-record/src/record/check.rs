@@ -2,6 +2,8 @@
 //!
 //! Everything that follows without integration or sampling is derived again: prices, budget, and,
 //! where the slots are listed, the price of the span itself.
+//!
+//! Out of scope: members beyond operation (`hardware`), and the measurement's own rules.
 
 use super::derive::Factors;
 use super::{

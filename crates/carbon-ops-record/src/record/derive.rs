@@ -3,6 +3,8 @@
 //!
 //! The expensive half, the distribution relative to its mean, is a value of its own ([`Relative`]):
 //! spans whose inputs differ in their means only share it.
+//!
+//! Out of scope: hardware and scores (`hardware`); whether stored doubles are these (`check`).
 
 use std::collections::BTreeSet;
 
@@ -13,8 +15,8 @@ use carbon_ops_estimate::intensity::{self, Interval, InventoryIntensity};
 use carbon_ops_estimate::span::{FILLED_CV_MIN, Missing, Priced, Tariff};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{
-    self as model, Coverage, Distribution, LEVEL, Method, Model, MonteCarlo, NotClosed, Trials,
-    Used,
+    self as model, Coverage, Distribution, GENERATOR, LEVEL, Method, Model, MonteCarlo, NotClosed,
+    Trials, Used,
 };
 
 /// A smaller numerical error cannot be seen next to what is not known.
@@ -239,7 +241,7 @@ impl Relative {
             Used::MonteCarlo { run, instead } => {
                 relative.sampling = Some(Sampling {
                     adaptive_digits: digits,
-                    generator: estimate.method.generator().unwrap_or_default().to_owned(),
+                    generator: GENERATOR.to_owned(),
                     seed: Decimal(run.seed),
                     stable: run.stable,
                     trials: run.trials,
