@@ -7,26 +7,12 @@
 //!
 //! Out of scope: what stands in for what ([`crate::stand_in`]).
 
-use std::sync::Arc;
+use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal};
 
-use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal, UncertaintyClass};
-use carbon_ops_estimate::uncertainty::Distribution;
-use carbon_ops_units::GramsCo2ePerKilowattHour;
-
-use crate::assembly::Assembly;
 use crate::provider::{Error, Offer, Provider, Settling, Want};
-use crate::table::{self, WORLD_ZONE, Yearly};
-use crate::us_states::{self, State};
+use crate::table::{self, COUNTRIES, Row, WORLD_ZONE};
+use crate::us_states::{self, STATES};
 use crate::zones::Place;
-
-/// A row of one of the built-in tables.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Row {
-    /// A country, or the world.
-    Country(Yearly),
-    /// A state of the United States.
-    State(State),
-}
 
 impl Row {
     /// The finest row for a place that fits what is wanted. A country without a statistic, and a place that nobody
@@ -46,17 +32,17 @@ impl Row {
     pub fn finest(place: &Place, want: &Want) -> Result<Self, Error> {
         let given = place.native_to(table::ID).and_then(|id| Place::parse(id).ok());
         let place = given.as_ref().unwrap_or(place);
-        if let Some(state) = state_of(place).filter(|_| want.admits(us_states::SIGNAL)) {
-            return Ok(Self::State(state));
+        if let Some(state) = state_of(place).filter(|_| want.admits(STATES.signal)) {
+            return Ok(state);
         }
         if place.native_to(us_states::ID).is_some_and(|code| us_states::state(code).is_none()) {
             return Err(us_states::unknown_zone(&place.asked));
         }
-        if !want.admits(table::SIGNAL) {
+        if !want.admits(COUNTRIES.signal) {
             return Err(Error::NotOffered { provider: table::ID, want: *want });
         }
         let within = place.within();
-        let country = within.as_deref().and_then(table::country).map(Self::Country);
+        let country = within.as_deref().and_then(table::country);
         // A country that is known may have no statistic.
         let world = || Self::world().filter(|_| place.is_world() || within.is_some());
         country.or_else(world).ok_or_else(|| table::unknown_zone(&place.asked))
@@ -64,7 +50,7 @@ impl Row {
 
     /// The world's average.
     pub fn world() -> Option<Self> {
-        table::world().map(Self::Country)
+        table::world()
     }
 
     /// The row that a slot came from; `None` when it came from elsewhere, or from a vintage that does not ship
@@ -81,116 +67,11 @@ impl Row {
         if zone == WORLD_ZONE {
             return Self::world();
         }
-        let state = us_states::state(zone).map(Self::State);
-        state.or_else(|| table::country(zone).map(Self::Country))
-    }
-
-    /// The provider that slots of the row name.
-    pub fn provider(&self) -> &'static str {
-        match self {
-            Self::Country(_) => table::ID,
-            Self::State(_) => us_states::ID,
-        }
-    }
-
-    /// Its zone: `DE`, `US-CA`, `world`.
-    pub fn zone(&self) -> &'static str {
-        match self {
-            Self::Country(row) => row.zone,
-            Self::State(row) => row.code,
-        }
-    }
-
-    /// English name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Country(row) => row.name,
-            Self::State(row) => row.name,
-        }
-    }
-
-    /// The average.
-    fn intensity(&self) -> GramsCo2ePerKilowattHour {
-        match self {
-            Self::Country(row) => row.intensity,
-            Self::State(row) => row.intensity,
-        }
-    }
-
-    /// What it counts.
-    pub fn signal(&self) -> Signal {
-        match self {
-            Self::Country(_) => table::SIGNAL,
-            Self::State(_) => us_states::SIGNAL,
-        }
-    }
-
-    /// Year of the statistic.
-    pub fn vintage(&self) -> String {
-        match self {
-            Self::Country(row) => row.year.to_string(),
-            Self::State(_) => us_states::VINTAGE.to_owned(),
-        }
-    }
-
-    /// How the value may be off when it stands for the hours of one job.
-    pub fn distribution(&self) -> Distribution {
-        match self {
-            Self::Country(row) => row.distribution(),
-            Self::State(row) => row.distribution(),
-        }
-    }
-
-    /// Whom a record cites.
-    pub fn citation(&self) -> String {
-        match self {
-            Self::Country(row) => row.citation(),
-            Self::State(row) => row.citation(),
-        }
-    }
-
-    /// The member `source` of a record.
-    pub fn source(&self) -> String {
-        match self {
-            Self::Country(row) => format!("{}-{}", table::SOURCE, row.year),
-            Self::State(_) => us_states::ID.to_owned(),
-        }
-    }
-
-    /// Whether it is the world's average.
-    pub fn is_world(&self) -> bool {
-        matches!(self, Self::Country(row) if row.is_world())
-    }
-
-    /// One slot, as long as what is asked for.
-    pub(crate) fn slots(&self, interval: Interval, want: Want) -> Result<AnySeries, Error> {
-        let (provider, signal) = (self.provider(), self.signal());
-        if !want.admits(signal) {
-            return Err(Error::NotOffered { provider, want });
-        }
-        let (licence, attribution) = match self {
-            Self::Country(_) => ("CC-BY-4.0", "Our World in Data; Ember".to_owned()),
-            Self::State(row) => ("public domain", row.citation()),
-        };
-        let meta = Arc::new(Meta {
-            model_version: Some(self.vintage()),
-            licence: licence.to_owned(),
-            attribution,
-            uncertainty: UncertaintyClass::Yearly,
-            ..Meta::new(provider, self.zone(), signal)
-        });
-        // What a published 0 stands for is the mean of its distribution.
-        let value = match self.intensity().as_grams_per_kilowatt_hour() {
-            value if value > 0.0 => value,
-            _ => self.distribution().mean(),
-        };
-        let mut whole = Assembly::new(provider, interval);
-        whole.add(interval, Some(value), None, &meta)?;
-        whole.finish(signal.kind)
+        us_states::state(zone).or_else(|| table::country(zone))
     }
 }
 
-fn state_of(place: &Place) -> Option<State> {
+fn state_of(place: &Place) -> Option<Row> {
     let code = place.native_to(us_states::ID).or(place.subdivision.as_deref());
     us_states::state(code?)
 }
@@ -206,7 +87,7 @@ impl Provider for BuiltIn {
 
     /// The countries' signal, where it fits.
     fn offers(&self, want: &Want) -> Option<Signal> {
-        [table::SIGNAL, us_states::SIGNAL].into_iter().find(|signal| want.admits(*signal))
+        [COUNTRIES.signal, STATES.signal].into_iter().find(|signal| want.admits(*signal))
     }
 
     fn offers_at(&self, place: &Place, want: &Want) -> Option<Offer> {
@@ -214,7 +95,8 @@ impl Provider for BuiltIn {
             return Some(Offer { source: row.provider(), signal: row.signal() });
         }
         // Asked all the same, so that the error names what is not known; direct values have states alone.
-        want.admits(table::SIGNAL).then_some(Offer { source: self.id(), signal: table::SIGNAL })
+        want.admits(COUNTRIES.signal)
+            .then_some(Offer { source: self.id(), signal: COUNTRIES.signal })
     }
 
     fn zone(&self, place: &Place, want: &Want) -> Result<String, Error> {
@@ -232,10 +114,13 @@ impl Provider for BuiltIn {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::chain::{Chain, Fallback};
     use carbon_ops_estimate::intensity::{Factor, Kind};
     use carbon_ops_estimate::span::YEARLY_CV;
+    use carbon_ops_estimate::uncertainty::Distribution;
 
     fn day() -> Interval {
         Interval::parse("2026-03-01T00:00Z", "2026-03-02T00:00Z").unwrap()
@@ -337,10 +222,10 @@ mod tests {
     fn both_tables_have_the_prior_of_a_year() {
         for text in ["US-CA", "DE"] {
             let row = Row::finest(&Place::parse(text).unwrap(), &Want::AVERAGE).unwrap();
-            let mean = row.intensity().as_grams_per_kilowatt_hour();
+            let mean = row.intensity.as_grams_per_kilowatt_hour();
             assert_eq!(row.distribution(), Distribution::Lognormal { mean, cv: YEARLY_CV });
         }
-        let elsewhere = Meta::new("gb", "GB", us_states::SIGNAL);
+        let elsewhere = Meta::new("gb", "GB", STATES.signal);
         assert_eq!(Row::of(&elsewhere), None);
         assert_eq!(Row::world().unwrap().signal().kind, Kind::Average);
     }

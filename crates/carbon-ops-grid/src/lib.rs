@@ -40,7 +40,7 @@ pub mod watttime;
 pub mod zones;
 
 pub use assembly::reread;
-pub use built_in::{BuiltIn, Row};
+pub use built_in::BuiltIn;
 pub use carbon_ops_estimate::intensity::{
     Accounting, AnySeries, Digest, Factor, Gap, GapReason, Gases, Impossible, Intensity, Interval,
     InventoryIntensity, Kind, MarginalIntensity, Meta, NotForInventory, Series, Signal, Slot,
@@ -52,4 +52,5 @@ pub use provider::{
 };
 pub use secret::{Secret, UnusableSecret};
 pub use stand_in::{StandIn, Why, stand_ins};
+pub use table::Row;
 pub use zones::Place;

@@ -14,10 +14,13 @@
 //!
 //! Out of scope: which row answers for a place ([`crate::built_in`]).
 
+use std::sync::Arc;
+
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
-use crate::provider::{Error, Uncovered};
-use carbon_ops_estimate::intensity::Signal;
+use crate::assembly::Assembly;
+use crate::provider::{Error, Uncovered, Want};
+use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal, UncertaintyClass};
 use carbon_ops_estimate::span::YEARLY_CV;
 use carbon_ops_estimate::tables::fields;
 use carbon_ops_estimate::uncertainty::Distribution;
@@ -30,33 +33,94 @@ const HYDROPOWER_G_PER_KWH: f64 = 24.0;
 pub const ID: &str = carbon_ops_estimate::intensity::slot::BUILT_IN;
 
 /// The zone of the world's average.
-pub const WORLD_ZONE: &str = "world";
+pub(crate) const WORLD_ZONE: &str = "world";
 
-/// What the values count.
-pub const SIGNAL: Signal = Signal::AVERAGE_LIFECYCLE_PRODUCTION;
+/// What the rows of a built-in table have in common.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Table {
+    /// Name of the provider.
+    pub(crate) id: &'static str,
+    /// What the values count.
+    pub(crate) signal: Signal,
+    /// Under which terms they may be passed on.
+    pub(crate) licence: &'static str,
+    /// Who must be named; `None` is who is cited.
+    pub(crate) attribution: Option<&'static str>,
+    /// How a record cites a row: before and after its year.
+    pub(crate) citation: [&'static str; 2],
+    /// How the member `source` of a record names a row, where that has the year.
+    pub(crate) source: Option<&'static str>,
+}
 
-/// How records cite the table.
-pub const SOURCE: &str = "static:owid";
+/// The countries, and the world.
+pub(crate) const COUNTRIES: Table = Table {
+    id: ID,
+    signal: Signal::AVERAGE_LIFECYCLE_PRODUCTION,
+    licence: "CC-BY-4.0",
+    attribution: Some("Our World in Data; Ember"),
+    citation: ["OWID/Ember ", ", CC BY 4.0"],
+    source: Some("static:owid"),
+};
 
 const GRID: &str = include_str!("../data/grid-yearly.csv");
 const WORLD: &str = include_str!("../data/world.csv");
 
-/// A country's yearly average.
+/// A row of one of the built-in tables: a yearly average.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Yearly {
-    /// ISO 3166-1 alpha-2, or `world`.
-    pub zone: &'static str,
-    /// ISO 3166-1 alpha-3; empty for the world.
-    pub iso3: &'static str,
-    /// English name.
-    pub name: &'static str,
-    /// Year of the statistic; for the world, the mean year of its countries.
-    pub year: u16,
-    /// The average.
-    pub intensity: GramsCo2ePerKilowattHour,
+pub struct Row {
+    pub(crate) table: &'static Table,
+    pub(crate) zone: &'static str,
+    /// ISO 3166-1 alpha-3 of a country.
+    pub(crate) iso3: &'static str,
+    pub(crate) name: &'static str,
+    /// Of the statistic; for the world, the mean year of its countries.
+    pub(crate) year: u16,
+    pub(crate) intensity: GramsCo2ePerKilowattHour,
 }
 
-impl Yearly {
+impl Row {
+    /// The provider that slots of the row name.
+    pub fn provider(&self) -> &'static str {
+        self.table.id
+    }
+
+    /// Its zone: `DE`, `US-CA`, `world`.
+    pub fn zone(&self) -> &'static str {
+        self.zone
+    }
+
+    /// English name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it counts.
+    pub fn signal(&self) -> Signal {
+        self.table.signal
+    }
+
+    /// Year of the statistic.
+    pub fn vintage(&self) -> String {
+        self.year.to_string()
+    }
+
+    /// Whom a record cites.
+    pub fn citation(&self) -> String {
+        let [before, after] = self.table.citation;
+        format!("{before}{}{after}", self.year)
+    }
+
+    /// The member `source` of a record.
+    pub fn source(&self) -> String {
+        let named = self.table.source.map(|source| format!("{source}-{}", self.year));
+        named.unwrap_or_else(|| self.table.id.to_owned())
+    }
+
+    /// Whether it is the world's average.
+    pub fn is_world(&self) -> bool {
+        self.zone == WORLD_ZONE
+    }
+
     /// How the value may be off when it stands for the hours of one job.
     pub fn distribution(&self) -> Distribution {
         let mean = self.intensity.as_grams_per_kilowatt_hour();
@@ -73,37 +137,51 @@ impl Yearly {
         }
     }
 
-    /// Whether this is the world's average.
-    pub fn is_world(&self) -> bool {
-        self.iso3.is_empty()
-    }
-
-    /// How the record names the source of the value.
-    pub fn citation(&self) -> String {
-        format!("OWID/Ember {}, CC BY 4.0", self.year)
+    /// One slot, as long as what is asked for.
+    pub(crate) fn slots(&self, interval: Interval, want: Want) -> Result<AnySeries, Error> {
+        let Table { id: provider, signal, licence, attribution, .. } = *self.table;
+        if !want.admits(signal) {
+            return Err(Error::NotOffered { provider, want });
+        }
+        let meta = Arc::new(Meta {
+            model_version: Some(self.vintage()),
+            licence: licence.to_owned(),
+            attribution: attribution.map_or_else(|| self.citation(), str::to_owned),
+            uncertainty: UncertaintyClass::Yearly,
+            ..Meta::new(provider, self.zone, signal)
+        });
+        // What a published 0 stands for is the mean of its distribution.
+        let value = match self.intensity.as_grams_per_kilowatt_hour() {
+            value if value > 0.0 => value,
+            _ => self.distribution().mean(),
+        };
+        let mut whole = Assembly::new(provider, interval);
+        whole.add(interval, Some(value), None, &meta)?;
+        whole.finish(signal.kind)
     }
 }
 
 /// All countries of the table, in the order of their alpha-3 codes.
-pub fn countries() -> impl Iterator<Item = Yearly> {
+pub(crate) fn countries() -> impl Iterator<Item = Row> {
     fields(GRID).filter_map(|[iso3, zone, name, year, value]| {
         let year = year.parse().ok()?;
         let intensity = GramsCo2ePerKilowattHour::new(value.parse().ok()?).ok()?;
-        Some(Yearly { zone, iso3, name, year, intensity })
+        Some(Row { table: &COUNTRIES, zone, iso3, name, year, intensity })
     })
 }
 
 /// The country of that ISO 3166-1 alpha-2 code.
-pub fn country(code: &str) -> Option<Yearly> {
+pub(crate) fn country(code: &str) -> Option<Row> {
     countries().find(|country| country.zone == code)
 }
 
 /// The generation-weighted average over all countries.
-pub fn world() -> Option<Yearly> {
+pub(crate) fn world() -> Option<Row> {
     let mean = world_statistic("mean", Weighting::Generation)?;
     let year = world_statistic("year", Weighting::Generation)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a year")]
-    Some(Yearly {
+    Some(Row {
+        table: &COUNTRIES,
         zone: WORLD_ZONE,
         iso3: "",
         name: "World",

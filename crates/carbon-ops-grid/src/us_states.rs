@@ -8,68 +8,50 @@
 
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
-use crate::built_in::Row;
 use crate::provider::{Error, Provider, Settling, Uncovered, Want};
+use crate::table::{Row, Table};
 use crate::zones::Place;
 use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
 use carbon_ops_estimate::intensity::{AnySeries, Interval};
-use carbon_ops_estimate::span::YEARLY_CV;
 use carbon_ops_estimate::tables::fields;
-use carbon_ops_estimate::uncertainty::Distribution;
 
 /// Name in configurations, caches and records.
 pub const ID: &str = "egrid";
 
-const STATES: &str = include_str!("../data/us-states.csv");
+const RATES: &str = include_str!("../data/us-states.csv");
 
 /// The year of the table.
-pub const VINTAGE: &str = "2023";
+const VINTAGE: u16 = 2023;
 
 /// g/kWh in one lb/MWh: the avoirdupois pound is 0.45359237 kg exactly (NIST SP 811, appendix B).
 const G_PER_KWH_IN_LB_PER_MWH: f64 = 0.453_592_37;
 
-/// What the values count.
-pub const SIGNAL: Signal = Signal {
-    kind: Kind::Average,
-    accounting: Accounting::Production,
-    factor: Factor::Direct,
-    gases: Gases::Co2e,
+/// The states.
+pub(crate) const STATES: Table = Table {
+    id: ID,
+    signal: Signal {
+        kind: Kind::Average,
+        accounting: Accounting::Production,
+        factor: Factor::Direct,
+        gases: Gases::Co2e,
+    },
+    licence: "public domain",
+    attribution: None,
+    citation: ["US EPA, eGRID", ""],
+    source: None,
 };
 
-/// A state's yearly average.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct State {
-    /// ISO 3166-2, such as `US-CA`.
-    pub code: &'static str,
-    /// English name.
-    pub name: &'static str,
-    /// The average.
-    pub intensity: GramsCo2ePerKilowattHour,
-}
-
-impl State {
-    /// How the value may be off when it stands for the hours of one job: as that of a country.
-    pub fn distribution(&self) -> Distribution {
-        Distribution::Lognormal { mean: self.intensity.as_grams_per_kilowatt_hour(), cv: YEARLY_CV }
-    }
-
-    /// How the record names the source of the value.
-    pub fn citation(&self) -> String {
-        format!("US EPA, eGRID{VINTAGE}")
-    }
-}
-
 /// The state of that ISO 3166-2 code.
-pub fn state(code: &str) -> Option<State> {
-    states().find(|state| state.code == code)
+pub(crate) fn state(code: &str) -> Option<Row> {
+    states().find(|state| state.zone == code)
 }
 
 /// All states and the District of Columbia, in the order of their codes.
-pub fn states() -> impl Iterator<Item = State> {
-    fields(STATES).filter_map(|[code, name, rate]| {
+pub(crate) fn states() -> impl Iterator<Item = Row> {
+    fields(RATES).filter_map(|[zone, name, rate]| {
         let rate: f64 = rate.parse().ok()?;
         let intensity = GramsCo2ePerKilowattHour::new(rate * G_PER_KWH_IN_LB_PER_MWH).ok()?;
-        Some(State { code, name, intensity })
+        Some(Row { table: &STATES, zone, iso3: "", name, year: VINTAGE, intensity })
     })
 }
 
@@ -87,16 +69,16 @@ impl Provider for UsStates {
     }
 
     fn offers(&self, want: &Want) -> Option<Signal> {
-        want.admits(SIGNAL).then_some(SIGNAL)
+        want.admits(STATES.signal).then_some(STATES.signal)
     }
 
     fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
         let found = place.native_to(ID).or(place.subdivision.as_deref()).and_then(state);
-        found.map(|state| state.code.to_owned()).ok_or_else(|| unknown_zone(&place.asked))
+        found.map(|state| state.zone.to_owned()).ok_or_else(|| unknown_zone(&place.asked))
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        Row::State(state(zone).ok_or_else(|| unknown_zone(zone))?).slots(interval, *want)
+        state(zone).ok_or_else(|| unknown_zone(zone))?.slots(interval, *want)
     }
 
     fn settling(&self) -> Settling {
@@ -111,7 +93,7 @@ mod tests {
     #[test]
     fn states_are_plausible() {
         assert_eq!(states().count(), 51);
-        assert!(states().all(|state| state.code.starts_with("US-") && state.code.len() == 5));
+        assert!(states().all(|state| state.zone.starts_with("US-") && state.zone.len() == 5));
         // No state is cleaner than Vermont's hydropower or dirtier than a lignite plant.
         for state in states() {
             let value = state.intensity.as_grams_per_kilowatt_hour();
@@ -121,6 +103,6 @@ mod tests {
         let alabama = states().find(|state| state.name == "Alabama").unwrap();
         assert!((alabama.intensity.as_grams_per_kilowatt_hour() - 323.854).abs() < 1e-3);
         let head = format!("# vintage: {VINTAGE}.");
-        assert!(STATES.contains(&head));
+        assert!(RATES.contains(&head));
     }
 }

@@ -10,7 +10,7 @@
 
 use carbon_ops_units::Pue;
 
-use crate::table::{self, countries};
+use crate::table::{self, Row, countries};
 use crate::us_states;
 use carbon_ops_estimate::tables::{did_you_mean, fields, nearest, similarity};
 
@@ -245,7 +245,7 @@ fn subdivision(wanted: &str) -> Option<String> {
         && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
         && iso().any(|[iso2, ..]| key(iso2) == country);
     let code = format!("{country}-{part}").to_uppercase();
-    let exists = country != "us" || us_states::states().any(|state| state.code == code);
+    let exists = country != "us" || us_states::states().any(|state| state.zone == code);
     (formed && exists).then_some(code)
 }
 
@@ -329,9 +329,9 @@ fn unknown(input: &str) -> Error {
     let within = wanted
         .split_once('-')
         .and_then(|(code, _)| countries().find(|country| key(country.zone) == code));
-    let shown = |state: us_states::State| format!("{} ({})", state.name, state.code);
+    let shown = |state: Row| format!("{} ({})", state.name, state.zone);
     if let Some(country) = within {
-        let codes = us_states::states().map(|state| (key(state.code), shown(state)));
+        let codes = us_states::states().map(|state| (key(state.zone), shown(state)));
         add(&mut nearest(codes.map(like), NEAR_CODE), NEAR_MAX - 2);
         add(&mut std::iter::once(format!("{} ({})", country.name, country.zone)), 1);
     }
@@ -367,7 +367,7 @@ fn aliases() -> impl Iterator<Item = [&'static str; 2]> {
 pub fn built_in() -> impl Iterator<Item = &'static str> {
     let world = std::iter::once(table::WORLD_ZONE);
     let countries = countries().map(|country| country.zone);
-    let states = us_states::states().map(|state| state.code);
+    let states = us_states::states().map(|state| state.zone);
     world.chain(countries).chain(states).chain(cloud_rows().map(|[_, region, ..]| region))
 }
 
@@ -514,7 +514,7 @@ mod tests {
             assert_eq!(of(region).cloud, Some((cloud.to_owned(), region.to_owned())));
         }
         for state in us_states::states() {
-            assert_eq!(of(state.code).subdivision.as_deref(), Some(state.code));
+            assert_eq!(of(state.zone).subdivision.as_deref(), Some(state.zone));
         }
         for [_, region, electricity_maps, watttime, ..] in cloud_zones() {
             let country = of(region).country;
@@ -552,7 +552,7 @@ mod tests {
             if iso3 == "USA" && state.is_empty() {
                 without.push(region);
             } else if iso3 == "USA" {
-                assert!(us_states::states().any(|row| row.code == state), "{region}");
+                assert!(us_states::states().any(|row| row.zone == state), "{region}");
                 let zone = cloud_zone(cloud, region).and_then(|zone| zone.electricity_maps);
                 let Some(zone) = zone else { continue };
                 let (_, expected) = zones.iter().find(|(key, _)| *key == zone).unwrap();
