@@ -159,8 +159,9 @@ impl Chain {
                 failed(Reason::AnotherSignal { meant: meant.1, has: signal });
                 continue;
             }
-            match Self::ask(provider.as_ref(), place, interval, want) {
-                Ok((zone, series)) => {
+            let zone = provider.zone(place, &want);
+            match zone.and_then(|zone| Ok((provider.slots(&zone, interval, &want)?, zone))) {
+                Ok((series, zone)) => {
                     let substitutions = substitutions(meant, (id, signal), &failures);
                     let found = Found { series, provider: id, zone, substitutions };
                     if found.series.coverage() > 0.0 {
@@ -180,17 +181,6 @@ impl Chain {
             [Failure { reason: Reason::Failed(error), .. }] => Failed::One(error.clone()),
             _ => Failed::All(failures),
         })
-    }
-
-    fn ask(
-        provider: &dyn Provider,
-        place: &Place,
-        interval: Interval,
-        want: Want,
-    ) -> Result<(String, AnySeries), Error> {
-        let zone = provider.zone(place, &want)?;
-        let series = provider.slots(&zone, interval, &want)?;
-        Ok((zone, series))
     }
 
     fn may_move(&self, meant: Signal, to: Signal) -> bool {

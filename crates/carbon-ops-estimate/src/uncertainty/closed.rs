@@ -617,23 +617,10 @@ struct Node {
 
 impl Narrow {
     fn of(law: &Law, fineness: f64) -> Self {
-        if let Law::Point(x) = law {
-            let node = Node { x: *x, ln: libm::log(x.abs()), weight: 1.0 };
-            let (low, high) = (*x, *x);
-            let (law, pieces, nodes) = (law.clone(), Vec::new(), vec![node]);
-            return Self {
-                law,
-                logarithmic: false,
-                low,
-                high,
-                width: 0.0,
-                fineness,
-                pieces,
-                nodes,
-            };
-        }
-        let logarithmic = law.positive();
-        let (low, high, width) = law.range(logarithmic);
+        let (logarithmic, (low, high, width)) = match law {
+            Law::Point(x) => (false, (*x, *x, 0.0)),
+            _ => (law.positive(), law.range(law.positive())),
+        };
         let mut pieces = vec![low, high];
         if let Law::Table(table) = law {
             // What was joined already may fall off within a small part of its range: a rectangle whose
@@ -651,7 +638,10 @@ impl Narrow {
         let nodes = Vec::new();
         let mut narrow =
             Self { law: law.clone(), logarithmic, low, high, width, fineness, pieces, nodes };
-        narrow.nodes = narrow.cut_at(&[]);
+        narrow.nodes = match law {
+            Law::Point(x) => vec![Node { x: *x, ln: libm::log(x.abs()), weight: 1.0 }],
+            _ => narrow.cut_at(&[]),
+        };
         narrow
     }
 

@@ -236,8 +236,8 @@ impl Distribution {
 
     /// What a reader should know of it; `nonnegative` for a quantity that cannot be below zero.
     pub fn caution(&self, nonnegative: bool) -> Option<Caution> {
-        if let Self::TruncatedNormal { mu, .. } = *self {
-            let probability = 1.0 - self.tails().mass;
+        if let Self::TruncatedNormal { mu, sigma, min, max } = *self {
+            let probability = 1.0 - Tails::of(mu, sigma, min, max).mass;
             // Φ(−3): see the variant.
             if probability > 0.001_35 {
                 return Some(Caution::Shifted { probability, mu, mean: self.mean() });
@@ -261,11 +261,11 @@ impl Distribution {
             | Self::Lognormal { mean, .. }
             | Self::Normal { mean, .. }
             | Self::StudentT { mean, .. } => mean,
-            Self::TruncatedNormal { mu, sigma, .. } => {
+            Self::TruncatedNormal { mu, sigma, min, max } => {
                 if let Some((mean, _)) = self.moments_of_slice() {
                     return mean;
                 }
-                let Tails { density_low, density_high, mass, .. } = self.tails();
+                let Tails { density_low, density_high, mass, .. } = Tails::of(mu, sigma, min, max);
                 mu + sigma * (density_low - density_high) / mass
             }
             Self::Uniform { low, high }
@@ -282,11 +282,11 @@ impl Distribution {
             Self::Normal { sd, .. } => sd * sd,
             Self::Lognormal { mean, cv } => (mean * cv) * (mean * cv),
             // Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions 1, section 10.1.
-            Self::TruncatedNormal { sigma, .. } => {
+            Self::TruncatedNormal { mu, sigma, min, max } => {
                 if let Some((_, variance)) = self.moments_of_slice() {
                     return variance;
                 }
-                let tails = self.tails();
+                let tails = Tails::of(mu, sigma, min, max);
                 let edge = (tails.moment_low - tails.moment_high) / tails.mass;
                 let shift = (tails.density_low - tails.density_high) / tails.mass;
                 sigma * sigma * (1.0 + edge - shift * shift)
@@ -334,7 +334,7 @@ impl Distribution {
                 } else {
                     normal_cdf(z) - normal_cdf(alpha)
                 };
-                part / self.tails().mass
+                part / Tails::of(mu, sigma, min, max).mass
             }
             Self::Uniform { low, high } => (x - low) / (high - low),
             Self::Triangular { low, mode, high } if x <= mode => {
@@ -533,30 +533,6 @@ impl Distribution {
         }
     }
 
-    fn tails(&self) -> Tails {
-        let Self::TruncatedNormal { mu, sigma, min, max } = *self else {
-            return Tails {
-                density_low: 0.0,
-                density_high: 0.0,
-                moment_low: 0.0,
-                moment_high: 0.0,
-                mass: 1.0,
-            };
-        };
-        let alpha = (min - mu) / sigma;
-        let density_low = normal_density(alpha);
-        let (density_high, moment_high, above) = max.map_or((0.0, 0.0, 0.0), |max| {
-            let beta = (max - mu) / sigma;
-            (normal_density(beta), beta * normal_density(beta), normal_cdf(-beta))
-        });
-        let mass = match max.map(|max| (max - mu) / sigma) {
-            // All of it lies below the parent's mean, where 1 − Φ has too few digits.
-            Some(beta) if beta < 0.0 => normal_cdf(beta) - normal_cdf(alpha),
-            _ => normal_cdf(-alpha) - above,
-        };
-        Tails { density_low, density_high, moment_low: alpha * density_low, moment_high, mass }
-    }
-
     /// Mean and variance of a thin slice of a normal, around its middle: by 64 Gauss–Legendre nodes, over
     /// which the density changes by less than a factor of exp(8.5·0.5).
     fn moments_of_slice(&self) -> Option<(f64, f64)> {
@@ -601,8 +577,8 @@ impl Distribution {
     /// never integrated over.
     pub(super) fn density(&self, x: f64) -> f64 {
         match *self {
-            Self::TruncatedNormal { mu, sigma, .. } => {
-                normal_density((x - mu) / sigma) / (sigma * self.tails().mass)
+            Self::TruncatedNormal { mu, sigma, min, max } => {
+                normal_density((x - mu) / sigma) / (sigma * Tails::of(mu, sigma, min, max).mass)
             }
             Self::Normal { mean, sd } => normal_density((x - mean) / sd) / sd,
             Self::Uniform { low, high } => 1.0 / (high - low),
@@ -631,6 +607,23 @@ struct Tails {
     moment_low: f64,
     moment_high: f64,
     mass: f64,
+}
+
+impl Tails {
+    fn of(mu: f64, sigma: f64, min: f64, max: Option<f64>) -> Self {
+        let alpha = (min - mu) / sigma;
+        let density_low = normal_density(alpha);
+        let (density_high, moment_high, above) = max.map_or((0.0, 0.0, 0.0), |max| {
+            let beta = (max - mu) / sigma;
+            (normal_density(beta), beta * normal_density(beta), normal_cdf(-beta))
+        });
+        let mass = match max.map(|max| (max - mu) / sigma) {
+            // All of it lies below the parent's mean, where 1 − Φ has too few digits.
+            Some(beta) if beta < 0.0 => normal_cdf(beta) - normal_cdf(alpha),
+            _ => normal_cdf(-alpha) - above,
+        };
+        Self { density_low, density_high, moment_low: alpha * density_low, moment_high, mass }
+    }
 }
 
 /// A truncated normal made ready for many quantiles, on the side where its probabilities are small

@@ -61,13 +61,9 @@ impl<I: Intensity> View<I> {
                 }
                 let Some((when, value)) = shard.value(row) else { continue };
                 known.add(start, end);
-                match lifetimes.of(row, value) {
-                    Freshness::Settled => fresh.add(start, end),
-                    Freshness::Changing(age) => {
-                        fresh.add(start, end);
-                        age_max = age_max.max(age);
-                    }
-                    Freshness::Stale => {}
+                if let Some(age) = lifetimes.age(row, value) {
+                    fresh.add(start, end);
+                    age_max = age_max.max(age);
                 }
                 match value {
                     Value::Slot { g_per_kwh, updated_at, meta } => {
@@ -130,32 +126,20 @@ impl Times {
     }
 }
 
-enum Freshness {
-    /// Will not change.
-    Settled,
-    /// May change; so old.
-    Changing(Duration),
-    /// To be asked again.
-    Stale,
-}
-
 impl Lifetimes {
-    fn of(&self, row: &Packed, value: Value<'_>) -> Freshness {
+    /// How old what may still change is, and 0 of what will not; `None` of what is to be asked again.
+    fn age(&self, row: &Packed, value: Value<'_>) -> Option<Duration> {
         let settles = match value {
             Value::Slot { meta, .. } if !is_provisional(meta.uncertainty) => self.settling.actual,
             _ => self.settling.provisional,
         };
         let waited = u64::try_from(row.checked().saturating_sub(row.end()));
         if waited.is_ok_and(|waited| Duration::from_secs(waited) >= settles) {
-            return Freshness::Settled;
+            return Some(Duration::ZERO);
         }
         // A clock that was set back makes nothing fresh.
-        let checked = Timestamp::from_second(row.checked());
-        let age = checked.map(|checked| self.now.duration_since(checked));
-        match age.ok().and_then(|age| Duration::try_from(age).ok()) {
-            Some(age) if age < self.ttl => Freshness::Changing(age),
-            _ => Freshness::Stale,
-        }
+        let age = self.now.duration_since(Timestamp::from_second(row.checked()).ok()?);
+        Duration::try_from(age).ok().filter(|age| *age < self.ttl)
     }
 }
 
