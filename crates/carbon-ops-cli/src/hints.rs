@@ -13,8 +13,7 @@ use std::sync::Arc;
 
 use carbon_ops::OtherFile::{Pack, Proof};
 use carbon_ops::estimate::embodied::{self, Expected};
-use carbon_ops::estimate::intensity::signal::UnknownSignal;
-use carbon_ops::estimate::intensity::{Impossible, NotForInventory};
+use carbon_ops::estimate::intensity::{Impossible, NotForInventory, UnknownSignal};
 use carbon_ops::estimate::label::NoMass;
 use carbon_ops::estimate::uncertainty::text::{Quantity, TextError};
 use carbon_ops::estimate::{span, uncertainty};

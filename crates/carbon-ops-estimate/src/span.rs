@@ -65,7 +65,7 @@ const PARTS_MAX: usize = 10 * 366 * 288;
 const BUCKETS_MAX: usize = 366 * 1440;
 
 /// A value in a time without a slot is off by at least this much (cv): hours of a German year around
-/// their mean (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017; see `intensity::table`).
+/// their mean (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017; see `carbon_ops_grid::table`).
 /// A prior for other grids.
 pub const FILLED_CV_MIN: f64 = 0.20;
 

@@ -1,13 +1,13 @@
 //! What a kilowatt hour of a place and time emits: places, their grid zones, and the sources of intensity.
 //!
 //! * [`zones`]: from what a user types to a place, and its grid zone in the words of each source.
-//! * [`provider`]: what every source is, and how it fails; [`chain`]: several of them in order.
-//! * [`table`], [`us_states`]: yearly averages, compiled in; [`built_in`]: the finest of them.
+//! * [`Provider`]: what every source is; [`Error`]: how it fails; [`Chain`]: several of them in order.
+//! * [`table`], [`us_states`]: yearly averages, compiled in; [`BuiltIn`]: the finest of them.
 //! * [`mod@file`]: a user's own intensities.
 //! * [`cloud`]: which cloud a guest runs in, and the power usage effectiveness of all of it.
-//! * [`stand_in`]: what stands in for what in an answer, and why.
+//! * [`StandIn`]: what stands in for what in an answer, and why.
 //! * [`electricity_maps`], [`watttime`], [`gb`]: providers over HTTP.
-//! * [`fetch`]: asking over HTTP, politely; [`secret`]: tokens and passwords, which nothing shows.
+//! * [`fetch`]: asking over HTTP, politely; [`Secret`]: tokens and passwords, which nothing shows.
 //!
 //! Values, their intervals and what they count are types of [`carbon_ops_estimate::intensity`], which this
 //! crate fills; they are exported again here, beside what answers with them.
@@ -20,10 +20,10 @@
 //! Out of scope: what is priced with the answers, and how sure the price is.
 
 mod assembly;
-pub mod built_in;
+mod built_in;
 #[cfg(feature = "http")]
 pub mod cache;
-pub mod chain;
+mod chain;
 pub mod cloud;
 pub mod electricity_maps;
 pub mod fetch;
@@ -31,8 +31,8 @@ pub mod file;
 pub mod gb;
 #[cfg(feature = "http")]
 pub mod http;
-pub mod provider;
-pub mod secret;
+mod provider;
+mod secret;
 pub mod stand_in;
 pub mod table;
 pub mod us_states;

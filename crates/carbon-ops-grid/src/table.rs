@@ -12,7 +12,7 @@
 //!
 //! Where no country is known, the world's average is used with the spread over countries.
 //!
-//! Out of scope: which row answers for a place ([`crate::built_in`]).
+//! Out of scope: which row answers for a place ([`crate::BuiltIn`]).
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use carbon_ops_estimate::uncertainty::Distribution;
 const HYDROPOWER_G_PER_KWH: f64 = 24.0;
 
 /// Name in configurations, caches and records of the provider.
-pub const ID: &str = carbon_ops_estimate::intensity::slot::BUILT_IN;
+pub const ID: &str = carbon_ops_estimate::intensity::BUILT_IN;
 
 /// The zone of the world's average.
 pub(crate) const WORLD_ZONE: &str = "world";

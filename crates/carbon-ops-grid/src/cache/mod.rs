@@ -22,8 +22,8 @@ use crate::zones::Place;
 use carbon_ops_estimate::intensity::{AnySeries, GapReason, Intensity, Interval, Series};
 use carbon_ops_estimate::intensity::{Kind, Signal};
 
-pub mod answers;
-pub mod disk;
+mod answers;
+mod disk;
 mod shard;
 mod view;
 
