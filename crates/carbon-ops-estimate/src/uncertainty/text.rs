@@ -221,12 +221,10 @@ impl Reader<'_> {
         self.space();
         let start = self.at;
         let name = self.word();
-        let distribution = if name.is_empty() {
-            if self.rest().starts_with(|c: char| c.is_ascii_uppercase()) {
-                return Err(self.wrong(start, &format!("expected a number or one of {NAMES}")));
-            }
+        let upper = self.rest().starts_with(|c: char| c.is_ascii_uppercase());
+        let distribution = if name.is_empty() && !upper {
             self.value()?
-        } else if self.eat("(") {
+        } else if !name.is_empty() && self.eat("(") {
             self.shape(&name, start)?
         } else {
             return Err(self.wrong(start, &format!("expected a number or one of {NAMES}")));

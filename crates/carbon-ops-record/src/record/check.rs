@@ -298,7 +298,8 @@ impl Record {
     }
 }
 
-fn same(member: &'static str, stored: f64, again: f64) -> Result<(), Error> {
+/// Holds a stored double against the same one made again, to the last bit.
+pub(super) fn same(member: &'static str, stored: f64, again: f64) -> Result<(), Error> {
     if stored.to_bits() == again.to_bits() {
         return Ok(());
     }

@@ -15,6 +15,7 @@
 
 use std::str::FromStr;
 
+use super::check::same;
 use super::{Embodied, EmbodiedItem, FunctionalUnit, Input, MethodName, Record, Sci};
 use crate::{Error, LIST_MAX, rule};
 use carbon_ops_estimate::decimal::round9;
@@ -158,11 +159,11 @@ impl Embodied {
         }
         let mut sum = 0.0;
         for item in &self.items {
-            same(item.grams, item.charged_g(span)?)?;
+            same("embodied", item.grams, item.charged_g(span)?)?;
             sum += item.grams;
         }
-        same(self.grams, round9(sum))?;
-        same(self.confidence_level_pct, round9(100.0 * LEVEL))?;
+        same("embodied", self.grams, round9(sum))?;
+        same("embodied", self.confidence_level_pct, round9(100.0 * LEVEL))?;
         for (at, input) in self.inputs.iter().enumerate() {
             let distribution = input.distribution()?;
             if (distribution.mean() - 1.0).abs() > 2e-9 || distribution.is_point() {
@@ -345,11 +346,4 @@ impl Record {
             _ => Ok(()),
         }
     }
-}
-
-fn same(stored: f64, again: f64) -> Result<(), Error> {
-    if stored.to_bits() == again.to_bits() {
-        return Ok(());
-    }
-    Err(rule("embodied", format!("{again} by the record's own inputs, not {stored}")))
 }
