@@ -194,7 +194,7 @@ impl Totals {
         let key = Text::new(&domain.key);
         let earlier = self.dormant.iter().position(|saved| saved.total.key == key);
         let earlier = earlier.map(|place| self.dormant.swap_remove(place));
-        self.tracks.push(Track::new(source, domain, earlier));
+        self.tracks.push(Track::new(source, domain, earlier.as_ref()));
         Some(self.tracks.len() - 1)
     }
 
@@ -346,7 +346,7 @@ fn of_absent(saved: &SavedDomain, tracks: &[Track]) -> DomainTotal {
 }
 
 impl Track {
-    fn new(source: Source, domain: Domain, earlier: Option<SavedDomain>) -> Self {
+    fn new(source: Source, domain: Domain, earlier: Option<&SavedDomain>) -> Self {
         // What readings have shown before holds still.
         let shown = earlier.map_or(domain.ceiling, |saved| saved.total.ceiling);
         let ceiling = domain.ceiling.max(shown);
@@ -383,7 +383,7 @@ impl Track {
             ceiling,
             likely: domain.likely,
         };
-        if let Some(saved) = &earlier {
+        if let Some(saved) = earlier {
             let saved = &saved.total;
             total.total = saved.total;
             total.epoch = saved.epoch;
@@ -402,7 +402,7 @@ impl Track {
             zero: counter.total(),
             total,
             counter,
-            earlier: earlier.filter(|_| !resumes),
+            earlier: earlier.copied().filter(|_| !resumes),
             fault: None,
             resumed: resumes,
         }

@@ -526,7 +526,7 @@ proptest::proptest! {
         let ceiling = likely.max(Kind::Package.ceiling());
         let scale = Scale::printed(Microjoules::new(262_143_328_850)).unwrap();
         let mut totals = Totals::new(BOOT, None);
-        let named = Domain { likely, ceiling, ..domain("package-0", scale, 1.0) };
+        let named = Domain { ceiling, likely, ..domain("package-0", scale, 1.0) };
         totals.add(Source::Sysfs, named).unwrap();
         let (mut truth, mut at) = (0.0f64, 1_000_000_000u64);
         let mut look = |truth: f64, at: u64, readable: bool| {
