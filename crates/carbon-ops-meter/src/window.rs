@@ -11,7 +11,7 @@ use carbon_ops_units::{Microjoules, Watts};
 use crate::accumulator::{Accumulator, DomainEnergy};
 use crate::clock::BootClock;
 use crate::host_root::HostRoot;
-use crate::sensor::powercap::{Topology, Zone, mirrors};
+use crate::sensor::powercap::{LIKELY_OVER_LIMIT, Topology, Zone, mirrors};
 use crate::sensor::{Availability, Excluded, Exclusion, Kind};
 
 /// Slowest reading. Energy is in the totals, so that reading faster adds nothing but cost; this
@@ -87,9 +87,14 @@ impl Counted {
         (sum(|energy| energy.low), sum(|energy| energy.high))
     }
 
-    /// The most power that the host is likely to draw.
+    /// The most power that the host is likely to draw: of a domain four times what it drew on average, where
+    /// that is more than what it publishes, as if this had been its limit.
     pub fn likely(&self) -> Watts {
-        self.domains.iter().fold(Watts::ZERO, |sum, domain| sum + domain.likely)
+        let of = |domain: &Domain| {
+            let drawn = domain.energy.energy.over(self.elapsed).unwrap_or(Watts::ZERO);
+            domain.likely.max(drawn * LIKELY_OVER_LIMIT)
+        };
+        self.domains.iter().fold(Watts::ZERO, |sum, domain| sum + of(domain))
     }
 
     /// Whether every domain that exists was measured, to its end.

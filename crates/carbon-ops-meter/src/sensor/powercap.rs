@@ -38,7 +38,7 @@ const ZONES_MAX: usize = 4096;
 /// A factor on the largest power limit that a zone publishes: limits are averages over a window, and short
 /// peaks pass them. What is published is often the thermal design power, which firmware exceeds: 25 W of
 /// parts of 6 W. So it bounds what is likely, and no reading is refused for it alone.
-const LIKELY_OVER_LIMIT: f64 = 4.0;
+pub(crate) const LIKELY_OVER_LIMIT: f64 = 4.0;
 
 /// Looks at a zone of unknown unit.
 const REFINE_READS: u32 = 8;

@@ -190,6 +190,23 @@ fn a_range_of_zero_or_garbage_excludes_the_zone() {
     }
 }
 
+/// A part that publishes 20 W is likely to draw up to 80 W, until it is seen to draw more.
+#[test]
+fn what_a_package_draws_raises_what_it_is_likely_to_draw() {
+    for (watts, likely) in [(10, 80.0), (100, 400.0)] {
+        let host = FakeHost::new(&[("intel-rapl:0", "package-0")]);
+        fs::write(host.zone("intel-rapl:0").join("constraint_0_max_power_uw"), "20000000\n")
+            .unwrap();
+        let tenths = |n: u64| host.set("intel-rapl:0", 1_000_000 + n.min(20) * watts * 1638);
+        let counted = host.window(tenths);
+        assert!(
+            (counted.likely().as_watts() - likely).abs() < 1.0,
+            "{watts} W: {:?}",
+            counted.likely()
+        );
+    }
+}
+
 #[test]
 fn package_and_dram_are_summed() {
     let zones =
