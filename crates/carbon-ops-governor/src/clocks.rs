@@ -17,6 +17,15 @@ pub(crate) fn boot_time() -> Moment {
     Moment::from_nanos(u64::try_from(read(ClockId::CLOCK_BOOTTIME).as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// The wall clock as RFC 3339, to the microsecond.
+pub(crate) fn wall_time() -> String {
+    let since = read(ClockId::CLOCK_REALTIME);
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    let nanoseconds = i32::try_from(since.subsec_nanos()).unwrap_or(0);
+    jiff::Timestamp::new(seconds, nanoseconds)
+        .map_or_else(|_| String::new(), |at| format!("{at:.6}"))
+}
+
 /// Time since boot, suspend left out.
 pub(crate) fn monotonic() -> Duration {
     read(ClockId::CLOCK_MONOTONIC)

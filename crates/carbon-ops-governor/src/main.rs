@@ -13,12 +13,13 @@ use carbon_ops_meter::snapshot::parse_boot_id;
 use carbon_ops_meter::totals::{Host, Totals};
 use clap::Parser as _;
 use nix::unistd::Gid;
+use serde_json::json;
 
 use crate::fault::Fault;
 use crate::privileges::Needs;
 use crate::sampler::{Sampler, open_state};
 use crate::server::{Action, Parts, Server};
-use crate::settings::{Flags, Group, Settings};
+use crate::settings::{Flags, Group, LogFormat, Settings};
 use crate::shared::Shared;
 use crate::socket::Socket;
 
@@ -273,9 +274,11 @@ fn public_page(settings: &Settings, group: Option<Gid>) -> Result<PageWriter> {
     Ok(page)
 }
 
-/// One line per event, with the level as the service manager reads it (sd-daemon(3)).
+/// One line per event, with the level as the service manager reads it (sd-daemon(3)); or as JSON, with the
+/// members that carbon-ops 0.1 gave a line of its log.
 fn log_to_stderr(settings: &Settings) {
     let managed = std::env::var_os("JOURNAL_STREAM").is_some();
+    let as_json = settings.log_format == LogFormat::Json;
     let mut builder = env_logger::Builder::new();
     builder.filter_level(log::LevelFilter::Trace).format(move |out, record| {
         let (number, word) = match record.level() {
@@ -284,7 +287,13 @@ fn log_to_stderr(settings: &Settings) {
             log::Level::Info => (6, "info"),
             log::Level::Debug | log::Level::Trace => (7, "debug"),
         };
-        if managed {
+        if as_json {
+            let now = clocks::wall_time();
+            let (level, message) = (record.level().as_str(), record.args().to_string());
+            let line = json!({ "timestamp": now, "level": level, "logger": "carbon_ops.governor",
+                "message": message });
+            writeln!(out, "{line}")
+        } else if managed {
             writeln!(out, "<{number}>{}", record.args())
         } else {
             writeln!(out, "carbon-governor: {word}: {}", record.args())

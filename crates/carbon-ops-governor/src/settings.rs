@@ -122,6 +122,10 @@ struct Values {
     /// What is logged
     #[arg(long, value_enum, value_name = "LEVEL")]
     log_level: Option<Level>,
+
+    /// How a line of the log is written
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 /// Where energy is read.
@@ -178,6 +182,17 @@ pub(crate) enum Level {
     Info,
     /// And every connection
     Debug,
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// As a sentence, for people and the journal
+    #[default]
+    Text,
+    /// As a JSON object: timestamp, level, logger, message
+    Json,
 }
 
 impl Level {
@@ -304,6 +319,7 @@ pub(crate) struct Settings {
     pub(crate) client_quantum: Microjoules,
     pub(crate) trusted_uids: Vec<u32>,
     pub(crate) log_level: Level,
+    pub(crate) log_format: LogFormat,
 }
 
 impl Settings {
@@ -361,6 +377,7 @@ impl Settings {
                 .map_or(CLIENT_QUANTUM, |energy| energy.0),
             trusted_uids: flags.trusted_uids.or(file.trusted_uids).unwrap_or_default(),
             log_level: flags.log_level.or(file.log_level).unwrap_or_default(),
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
         };
         settings.check()?;
         // Clients, who are told some of these, have other working directories.

@@ -258,3 +258,18 @@ fn a_corrupt_state_is_replaced() {
         assert_eq!(governor.stop(), 0);
     }
 }
+
+#[test]
+fn a_log_in_json_is_an_object_a_line() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let place = Place::new();
+    let options = [&*simulator.powercap(), "--log-format=json"];
+    let governor = place.start(&options);
+    governor.until("counting", |_| place.log().contains("counting"));
+    for line in place.log().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["logger"], "carbon_ops.governor");
+        assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
+        assert!(line["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
+    }
+}
