@@ -51,19 +51,6 @@ type Cause = dyn StdError + 'static;
 /// The words of a hint, with `{}` where the error's [`subject`] belongs.
 type Words = Option<&'static str>;
 
-/// Reads the value of an argument; what to do about one that cannot be read follows on lines of its own.
-pub(crate) fn argument<T>(text: &str) -> Result<T, String>
-where
-    T: FromStr<Err: StdError + Send + Sync + 'static>,
-{
-    described(text.parse::<T>())
-}
-
-/// A result whose error is told with what to do about it, on lines of its own.
-pub(crate) fn described<T>(result: Result<T, impl Into<anyhow::Error>>) -> Result<T, String> {
-    result.map_err(|error| crate::render::describe(&error.into()))
-}
-
 /// What to do about an error and its causes, the outermost first, and nothing twice.
 pub(crate) fn hint(error: &anyhow::Error) -> Vec<String> {
     let mut hints: Vec<String> = Vec::new();

@@ -2,7 +2,9 @@
 //!
 //! No colour: nothing here needs it.
 
+use std::error::Error as StdError;
 use std::fmt::Write as _;
+use std::str::FromStr;
 
 pub(crate) use carbon_ops::text::plain;
 pub(crate) use carbon_ops::units::si;
@@ -31,6 +33,19 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
         let _ = write!(text, "\nhint: {hint}");
     }
     text
+}
+
+/// Reads the value of an argument; what to do about one that cannot be read follows on lines of its own.
+pub(crate) fn argument<T>(text: &str) -> Result<T, String>
+where
+    T: FromStr<Err: StdError + Send + Sync + 'static>,
+{
+    described(text.parse::<T>())
+}
+
+/// A result whose error is told with what to do about it, on lines of its own.
+pub(crate) fn described<T>(result: Result<T, impl Into<anyhow::Error>>) -> Result<T, String> {
+    result.map_err(|error| describe(&error.into()))
 }
 
 /// An interval, with its level of confidence.

@@ -9,7 +9,7 @@ use carbon_ops::units::Watts;
 use clap::{Args, ValueEnum};
 
 use super::shared::{Labels, Output, Reserve, Sampling, Sources, Times};
-use crate::hints::argument;
+use crate::render::argument;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

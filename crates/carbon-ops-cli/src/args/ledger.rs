@@ -274,7 +274,7 @@ then, by somebody else and offline:
   carbon-ops ledger check-proof 17.tlog-proof --trust 03a107bf…")]
 pub(crate) struct LedgerProve {
     /// The record's number, its `seq`: 17 or @17
-    #[arg(value_parser = entry_number)]
+    #[arg(value_parser = super::shared::entry_number)]
     pub(crate) seq: u64,
 
     #[command(flatten)]
@@ -322,10 +322,4 @@ pub(crate) struct LedgerConsistency {
 
     #[command(flatten)]
     pub(crate) trusted: Trusted,
-}
-
-/// The number of an entry, as it is written alone or, as for records, with an `@`.
-pub(super) fn entry_number(text: &str) -> Result<u64, String> {
-    let number = text.strip_prefix('@').unwrap_or(text);
-    number.parse().map_err(|_| format!("{text:?} is not the number of an entry"))
 }

@@ -29,7 +29,7 @@ then edit the file, and
   carbon-ops ledger correct 17 --reason factor --replacement 17.json")]
 pub(crate) struct LedgerCorrect {
     /// The record's number, its `seq`: 17 or @17; or that of an earlier correction of it
-    #[arg(value_parser = super::ledger::entry_number)]
+    #[arg(value_parser = super::shared::entry_number)]
     pub(crate) seq: u64,
 
     #[command(flatten)]

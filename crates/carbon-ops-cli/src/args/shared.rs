@@ -2,16 +2,19 @@
 //!
 //! Out of scope: which of them depend on options of one command alone; those name these.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use anyhow::{Result, bail};
 use carbon_ops::estimate::embodied::{Hardware, Lifetime, Portion};
+use carbon_ops::record::Reserved;
 use carbon_ops::sources::Name;
 use carbon_ops::text::instant;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
-use crate::hints::{argument, described};
+use crate::render::{argument, described};
 
 /// How a report is printed.
 #[derive(Debug, Args)]
@@ -107,7 +110,7 @@ pub(crate) struct Grid {
     pub(crate) providers: Vec<Name>,
 }
 
-fn provider(text: &str) -> Result<Name, String> {
+fn provider(text: &str) -> std::result::Result<Name, String> {
     described(Name::parse(text))
 }
 
@@ -135,7 +138,7 @@ pub(crate) struct Times {
 }
 
 /// An instant, or the midnight that a date begins with.
-pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> std::result::Result<Timestamp, String> {
     described(instant(text))
 }
 
@@ -153,6 +156,32 @@ pub(crate) struct Labels {
     /// Label for the record; can be given several times
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<String>,
+}
+
+/// Longest label, as the record allows.
+const LABEL_BYTES_MAX: usize = 256;
+
+impl Labels {
+    /// Each label by its key.
+    pub(crate) fn read(&self) -> Result<BTreeMap<String, String>> {
+        let mut labels = BTreeMap::new();
+        for label in &self.labels {
+            let Some((key, value)) = label.split_once('=').filter(|(key, _)| !key.is_empty())
+            else {
+                bail!("label {label:?} is not of the form KEY=VALUE");
+            };
+            if key.len().max(value.len()) > LABEL_BYTES_MAX {
+                bail!("label {key:?} is longer than {LABEL_BYTES_MAX} bytes");
+            }
+            if labels.insert(key.to_owned(), value.to_owned()).is_some() {
+                bail!("label {key:?} is given twice");
+            }
+        }
+        if labels.len() > 64 {
+            bail!("{} labels are given, and a record takes 64", labels.len());
+        }
+        Ok(labels)
+    }
 }
 
 /// Hardware that a span of time has reserved.
@@ -174,6 +203,18 @@ pub(crate) struct Reserve {
     pub(crate) share: Option<Portion>,
 }
 
+impl Reserve {
+    /// Each piece with its life and share.
+    pub(crate) fn list(&self) -> Vec<Reserved> {
+        let reserved = self.embodied.iter().map(|hardware| Reserved {
+            hardware: hardware.clone(),
+            life: self.life.unwrap_or(hardware.life),
+            share: self.share.unwrap_or_default(),
+        });
+        reserved.collect()
+    }
+}
+
 /// One of the words of an enumeration of the libraries.
 pub(super) fn one_of<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
@@ -183,4 +224,10 @@ pub(super) fn one_of<T: Copy + Send + Sync + 'static>(
     PossibleValuesParser::new(words).try_map(move |text| {
         all.iter().copied().find(|each| word(*each) == text).ok_or("no such word")
     })
+}
+
+/// The number of an entry, as it is written alone or, as for records, with an `@`.
+pub(super) fn entry_number(text: &str) -> std::result::Result<u64, String> {
+    let number = text.strip_prefix('@').unwrap_or(text);
+    number.parse().map_err(|_| format!("{text:?} is not the number of an entry"))
 }

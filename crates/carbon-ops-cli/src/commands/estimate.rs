@@ -12,7 +12,7 @@ use carbon_ops::estimate::uncertainty::{Distribution, MonteCarlo, Trials};
 use carbon_ops::grid::Interval;
 use carbon_ops::record::{Coverage, Method, Record, Reserved};
 
-use crate::args::{Estimate, EstimateMethod, Reserve, Sampling};
+use crate::args::{Estimate, EstimateMethod, Sampling};
 use crate::context::Context;
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
@@ -62,7 +62,7 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
         functional_unit: args.functional_unit.clone(),
         parent: None,
         unit: None,
-        labels: crate::commands::run::labels(&args.labels.labels)?,
+        labels: args.labels.read()?,
     })
 }
 
@@ -83,17 +83,7 @@ fn reserved(args: &Estimate) -> Result<Vec<Reserved>> {
     if !args.hardware.embodied.is_empty() && has_energy(args) && args.times.from.is_none() {
         bail!("hardware is charged by time\nhint: give --from and --to");
     }
-    Ok(reserved_of(&args.hardware))
-}
-
-/// Hardware with its life and share.
-pub(crate) fn reserved_of(args: &Reserve) -> Vec<Reserved> {
-    let reserved = args.embodied.iter().map(|hardware| Reserved {
-        hardware: hardware.clone(),
-        life: args.life.unwrap_or(hardware.life),
-        share: args.share.unwrap_or_default(),
-    });
-    reserved.collect()
+    Ok(args.hardware.list())
 }
 
 /// A record of a file or a ledger; its rules are checked, its signature is not.

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::args::{AtLedger, Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
 use crate::commands::progress::Progress;
+use crate::commands::verdict::{FAULTS_SHOWN, hint_at_trust, tell_first, words};
 use crate::context::{Context, add};
 use crate::hints;
 use crate::layout::{Page, Table};
@@ -33,9 +34,6 @@ mod witnessing;
 
 use carbon_ops::verify::{self, Kind, Others, Question, Verdict, cannot_read, open, unsigned};
 pub(crate) use witnessed::{Witnesses, notices};
-
-/// Faults that are printed; `--json` has up to a thousand.
-pub(super) const FAULTS_SHOWN: usize = 20;
 
 /// The verifier's word for a fault that this program found in a record.
 const PAYLOAD_FAULT: &str = "record";
@@ -163,18 +161,6 @@ fn verdict(report: &Report, others: &Others) -> &'static str {
     }
 }
 
-/// A verdict in words.
-pub(super) fn words(status: Status) -> &'static str {
-    match status {
-        Status::Valid => "VALID",
-        Status::TornTail => "VALID UP TO A TORN LAST LINE",
-        Status::Tampered => "TAMPERED WITH",
-        Status::Rewritten => "CUT OFF OR REWRITTEN since it was signed for",
-        Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
-        _ => "UNKNOWN VERDICT",
-    }
-}
-
 fn tell_report(report: &Report, others: &Others, path: &Path, page: &mut Page) {
     page.title(&format!("{}: {}", path.display(), verdict(report, others)));
     let own = 1 + report.recoveries + report.rotations + report.life.records();
@@ -226,22 +212,6 @@ pub(super) fn tell_counts(page: &mut Page, counts: &[(u64, &str, &str)]) {
     }
 }
 
-/// The first of many things, and how many more there are.
-pub(super) fn tell_first(
-    page: &mut Page,
-    shown: usize,
-    all: impl Iterator<Item = String>,
-    count: u64,
-    one: &str,
-) {
-    all.take(shown).for_each(|each| page.item(&each));
-    let hidden = count.saturating_sub(shown as u64);
-    if hidden > 0 {
-        let hidden = counted(hidden, &format!("more {one}"));
-        page.item(&format!("and {hidden}; --json lists up to a thousand"));
-    }
-}
-
 /// What to do about a key that is not trusted.
 fn tell_distrust(report: &Report, page: &mut Page) {
     if genesis_is_trusted(report) {
@@ -266,13 +236,6 @@ fn tell_distrust(report: &Report, page: &mut Page) {
 /// Whether the key behind the ledger is trusted.
 fn genesis_is_trusted(report: &Report) -> bool {
     report.keys.iter().any(|key| key.genesis && key.trusted)
-}
-
-pub(super) fn hint_at_trust(public_key: &str, page: &mut Page) {
-    page.hint(&format!(
-        "ask the writer for the fingerprint of the key through another channel; if it is the one above, verify \
-         with --trust {public_key}"
-    ));
 }
 
 fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {

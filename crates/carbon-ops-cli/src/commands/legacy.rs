@@ -14,9 +14,9 @@ use carbon_ops::proof::entry::Imported;
 use carbon_ops::proof::verify::Status;
 use serde_json::json;
 
-use super::ledger::{FAULTS_SHOWN, hint_at_trust, tell_first, words};
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify, Output};
 use crate::commands::progress::{Counted, Progress};
+use crate::commands::verdict::{FAULTS_SHOWN, hint_at_trust, tell_first, words};
 use crate::context::Context;
 use crate::hints;
 use crate::layout::Page;

@@ -15,5 +15,6 @@ pub(crate) mod monitor;
 mod progress;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod verdict;
 pub(crate) mod witness;
 pub(crate) mod zones;

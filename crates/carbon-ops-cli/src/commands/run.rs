@@ -28,7 +28,6 @@ use carbon_ops::unsafe_calls;
 use carbon_ops::witnesses::Signed;
 
 use crate::args::Run;
-use crate::commands::estimate::reserved_of;
 use crate::commands::ledger::{Witnesses, notices};
 use crate::context::Context;
 use crate::render::describe;
@@ -37,8 +36,8 @@ use crate::summary::{Stored, summary};
 /// Exit code when carbon-ops itself failed, as of env(1) and timeout(1).
 pub(crate) const FAILED: u8 = 125;
 
-/// Longest label, as the record allows.
-const LABEL_BYTES_MAX: usize = 256;
+/// Longest name of a program.
+const NAME_CHARS_MAX: usize = 64;
 
 /// What labels and arguments may take of a line, as JSON.
 const TEXT_BYTES_MAX: usize = 32_768;
@@ -191,9 +190,9 @@ fn plan(args: &Run, context: &Context<'_>) -> Result<Plan> {
         }),
     };
     let shared = Shared {
-        labels: labels(&args.labels.labels)?,
+        labels: args.labels.read()?,
         missing: settings.missing_policy.value.unwrap_or_default(),
-        reserved: reserved_of(&args.hardware),
+        reserved: args.hardware.list(),
         ..Shared::default()
     };
     check_length(&shared.labels, program.args.as_deref())?;
@@ -227,30 +226,11 @@ fn plan(args: &Run, context: &Context<'_>) -> Result<Plan> {
     })
 }
 
-pub(crate) fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
-    let mut labels = BTreeMap::new();
-    for label in given {
-        let Some((key, value)) = label.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-            bail!("label {label:?} is not of the form KEY=VALUE");
-        };
-        if key.len().max(value.len()) > LABEL_BYTES_MAX {
-            bail!("label {key:?} is longer than {LABEL_BYTES_MAX} bytes");
-        }
-        if labels.insert(key.to_owned(), value.to_owned()).is_some() {
-            bail!("label {key:?} is given twice");
-        }
-    }
-    if labels.len() > 64 {
-        bail!("{} labels are given, and a record takes 64", labels.len());
-    }
-    Ok(labels)
-}
-
 /// Base name of the program: paths may tell more than anyone wants to publish.
 fn program(args: &Run) -> String {
     let program = args.command.first().map(Path::new);
     let name = program.and_then(Path::file_name).unwrap_or_default();
-    name.to_string_lossy().chars().take(LABEL_BYTES_MAX / 4).collect()
+    name.to_string_lossy().chars().take(NAME_CHARS_MAX).collect()
 }
 
 /// Where JSON goes.

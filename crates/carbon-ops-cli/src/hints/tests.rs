@@ -5,6 +5,7 @@ use carbon_ops::grid::{Failure, Place, Signal};
 use carbon_ops::proof::verify::Status;
 
 use super::*;
+use crate::render::argument;
 use crate::render::describe;
 
 fn no_ledger() -> LedgerError {

@@ -40,6 +40,9 @@ const ZONES_MAX: usize = 4096;
 /// parts of 6 W. So it bounds what is likely, and no reading is refused for it alone.
 pub(crate) const LIKELY_OVER_LIMIT: f64 = 4.0;
 
+/// A reader that is late by as much still proves a wrap, where nothing is published.
+const PROVABLE_WITHIN: Duration = Duration::from_secs(4);
+
 /// Looks at a zone of unknown unit.
 const REFINE_READS: u32 = 8;
 
@@ -199,6 +202,7 @@ impl Zone {
     fn open(found: &Found, kind: Kind, name: &str) -> Result<Self, Exclusion> {
         let range = read_text(&found.path.join("max_energy_range_uj")).ok();
         let range = range.and_then(|text| text.parse().ok()).map(Microjoules::new);
+        let scale = range.and_then(Scale::printed).ok_or(Exclusion::Unreadable)?;
         let likely = likely(&found.path, kind);
         let mut zone = Self {
             domain: Domain {
@@ -206,8 +210,8 @@ impl Zone {
                 key: format!("{}:{}", found.name, found.id),
                 kind,
                 source: found.id.clone(),
-                scale: range.and_then(Scale::printed).ok_or(Exclusion::Unreadable)?,
-                ceiling: likely.max(kind.ceiling()),
+                scale,
+                ceiling: likely.max(provable(scale, kind.ceiling())),
                 likely,
                 excluded: kind.exclusion(),
             },
@@ -244,6 +248,12 @@ impl Zone {
         let value = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         value.ok_or(ReadFault::Retry)
     }
+}
+
+/// At most this power, and no more than what leaves time to prove a wrap. Counters of hardware wrap after half
+/// a minute at the earliest.
+fn provable(scale: Scale, power: Watts) -> Watts {
+    scale.range().over(PROVABLE_WITHIN).map_or(power, |most| power.min(most))
 }
 
 /// Four times the largest published limit, else a power that no such domain reaches.

@@ -12,10 +12,11 @@ use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use serde_json::json;
 
 use super::witnessed::{insert_into, tell, write_whole};
-use super::{add_others, cells, entries, hint_at_trust, tell_counts};
+use super::{add_others, cells, entries, tell_counts};
 use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::progress::{Counted, Progress};
+use crate::commands::verdict::hint_at_trust;
 use crate::context::{Context, add};
 use crate::hints;
 use crate::layout::Page;

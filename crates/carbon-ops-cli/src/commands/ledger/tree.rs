@@ -14,8 +14,9 @@ use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::{Value, json};
 
 use super::witnessed::{insert_into, tell};
-use super::{cells, entries, hint_at_trust};
+use super::{cells, entries};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
+use crate::commands::verdict::hint_at_trust;
 use crate::context::{Context, add};
 use crate::hints;
 use crate::layout::Page;
