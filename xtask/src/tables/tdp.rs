@@ -91,7 +91,7 @@ pub(crate) fn table(processors: &Processors) -> String {
     let powers = || processors.rows.values().map(|row| row.tdp_watts);
     let (lowest, highest) = (powers().fold(f64::MAX, f64::min), powers().fold(0.0, f64::max));
     let mut text = format!(
-        "# Thermal design power of a processor (one chip), by name. Sorted by name.
+        "# Thermal design power of a processor (one chip), by name. Sorted by name, without regard to case.
 # source: codecarbon 3.3.2 on PyPI, codecarbon/data/hardware/cpu_power.csv. licence: MIT. Copyright (c) 2020 Mila,
 #   DataForGood, BCG GAMMA, Comet.ml, Haverford College.
 # wheel: codecarbon-3.3.2-py3-none-any.whl, SHA-256 {WHEEL_SHA256}
@@ -109,7 +109,9 @@ name,tdp_w,threads
         rows = processors.rows.len(),
         all = processors.rows.len() + comma + vendor + number + again,
     );
-    for (name, Processor { tdp_watts, threads }) in &processors.rows {
+    let mut rows: Vec<_> = processors.rows.iter().collect();
+    rows.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+    for (name, Processor { tdp_watts, threads }) in rows {
         let threads = threads.map(|threads| threads.to_string()).unwrap_or_default();
         let _ = writeln!(text, "{name},{tdp_watts},{threads}");
     }

@@ -23,6 +23,7 @@
 //!
 //! Out of scope: GPUs, disks, fans and power supplies, which no model here sees.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -405,22 +406,38 @@ impl Family {
 
 /// TDP and threads of the longest name of `cpu-tdp.csv` that stands in `name` on word boundaries.
 fn listed_tdp(name: &str) -> Option<(f64, Option<u32>)> {
-    // Thousands of rows, at each start of a run: no row is copied for the comparison.
-    let starts: Vec<&str> = name
-        .char_indices()
-        .filter(|&(at, _)| at == 0 || name.get(..at).is_some_and(|before| before.ends_with(' ')))
-        .filter_map(|(at, _)| name.get(at..))
-        .collect();
-    let begins = |rest: &str, listed: &str| {
-        let word = rest.get(..listed.len()).is_some_and(|word| word.eq_ignore_ascii_case(listed));
-        word && matches!(rest.as_bytes().get(listed.len()), None | Some(b' '))
-    };
-    let best = rows(TDP)
-        .filter_map(|line| line.split_once(','))
-        .filter(|(listed, _)| starts.iter().any(|rest| begins(rest, listed)))
-        .max_by_key(|(listed, _)| listed.len())?;
-    let (tdp, threads) = best.1.split_once(',')?;
+    let spaces = || name.match_indices(' ').map(|(at, _)| at);
+    let starts = || std::iter::once(0).chain(spaces().map(|at| at + 1));
+    let ends = || spaces().chain([name.len()]);
+    let phrases = starts().flat_map(|start| ends().filter_map(move |end| name.get(start..end)));
+    // Thousands of rows, at each start of a run: they are sorted, and the few phrases are looked up.
+    let listed = phrases.filter_map(|phrase| Some((phrase.len(), tdp_row(phrase)?)));
+    let (_, figures) = listed.max_by_key(|(length, _)| *length)?;
+    let (tdp, threads) = figures.split_once(',')?;
     Some((tdp.parse().ok()?, threads.parse().ok()))
+}
+
+/// What stands behind a name in `cpu-tdp.csv`, whose rows are sorted without regard to case.
+fn tdp_row(name: &str) -> Option<&'static str> {
+    let (mut low, mut high) = (TDP.find("\nname,").map(|head| head + 1)?, TDP.len());
+    // Past the heading.
+    low += TDP.get(low..)?.find('\n')? + 1;
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        let start = TDP.get(low..middle)?.rfind('\n').map_or(low, |newline| low + newline + 1);
+        let end = TDP.get(start..high)?.find('\n').map_or(high, |newline| start + newline);
+        let (listed, figures) = TDP.get(start..end)?.split_once(',')?;
+        match lower(listed).cmp(lower(name)) {
+            Ordering::Equal => return Some(figures),
+            Ordering::Less => low = end + 1,
+            Ordering::Greater => high = start,
+        }
+    }
+    None
+}
+
+fn lower(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().map(|byte| byte.to_ascii_lowercase())
 }
 
 /// The name as the tables have it.
@@ -590,5 +607,10 @@ mod tests {
             assert!(rows(FAMILIES).any(named), "{family}");
         }
         assert!(rows(TDP).all(|line| columns::<3>(line).is_some()));
+        for line in rows(TDP) {
+            let (name, figures) = line.split_once(',').unwrap();
+            assert_eq!(tdp_row(&name.to_uppercase()), Some(figures), "{name}");
+            assert_eq!(tdp_row(&format!("{name} X")), None, "{name}");
+        }
     }
 }
