@@ -1,4 +1,4 @@
-//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `pack`, `figures`, `fuzz-smoke` and `soak`.
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `pack`, `figures`, `sizes`, `fuzz-smoke` and `soak`.
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
 //! nothing of the machine but cargo and git.
@@ -15,6 +15,7 @@ mod ci;
 mod figures;
 mod fuzz;
 mod pack;
+mod sizes;
 mod soak;
 mod tables;
 mod tidy;
@@ -32,6 +33,7 @@ const USAGE: &str = "usage: cargo xtask <command>
                              standard output, from yearly_YEAR.js of the npm package @tgwf/co2
   figures [--check]          makes anew what the documents show: outputs of commands, tables, pictures; --check
                              compares only
+  sizes [FOLDER]             lines of code by crate, of this checkout or of the one in a folder
   fuzz-smoke [--seconds N]   runs each fuzz target for a minute, or for N seconds
 
   soak [--seconds N] [--seed N] [--binary PATH]
@@ -53,6 +55,8 @@ fn main() -> ExitCode {
         ["tidy", "--bless"] => tidy::run(&root, tidy::Mode::Bless),
         ["figures"] => figures::run(&root, figures::Mode::Write).map(drop),
         ["figures", "--check"] => figures::run(&root, figures::Mode::Check).map(drop),
+        ["sizes"] => sizes::run(&root),
+        ["sizes", folder] => sizes::run(Path::new(folder)),
         ["fuzz-smoke", flags @ ..] => {
             fuzz::parse(flags).and_then(|seconds| fuzz::run(&root, seconds))
         }
