@@ -119,6 +119,21 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether its exit code is an answer of its own, whatever becomes of the words.
+    pub(crate) fn is_question(&self) -> bool {
+        match self {
+            Self::Doctor(_) => true,
+            Self::Ledger(command) => matches!(
+                command,
+                Ledger::Verify(_)
+                    | Ledger::VerifyPack(_)
+                    | Ledger::CheckProof(_)
+                    | Ledger::Consistency(_)
+            ),
+            _ => false,
+        }
+    }
+
     /// The settings that an option names; they come before all others.
     pub(crate) fn overrides(&self) -> Overrides {
         match self {

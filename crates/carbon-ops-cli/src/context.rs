@@ -2,7 +2,7 @@
 //!
 //! Out of scope: which settings there are and what they mean ([`carbon_ops::settings`]).
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -24,8 +24,48 @@ use crate::args::{Output, Records, Sources, Trusted};
 pub(crate) struct Context<'a> {
     pub(crate) settings: Settings,
     pub(crate) env: Env,
-    pub(crate) out: &'a mut dyn Write,
+    pub(crate) out: Out<'a>,
     pub(crate) err: &'a mut dyn Write,
+}
+
+/// Standard output. Rule: a verdict survives its output. What cannot be written is remembered, and what the command
+/// answers by its exit code stands.
+pub(crate) struct Out<'a> {
+    to: &'a mut dyn Write,
+    failed: Option<io::Error>,
+}
+
+impl<'a> Out<'a> {
+    pub(crate) fn new(to: &'a mut dyn Write) -> Self {
+        Self { to, failed: None }
+    }
+
+    /// For a command whose work is its output, line by line: it ends when nobody takes that any more.
+    pub(crate) fn stream(&mut self) -> &mut (dyn Write + 'a) {
+        self.to
+    }
+
+    /// Why output was lost; a reader that has seen enough is no failure.
+    pub(crate) fn failure(&mut self) -> Option<io::Error> {
+        let _ = self.flush();
+        self.failed.take().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.failed.is_none() {
+            self.failed = self.to.write_all(bytes).err();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.failed.is_none() {
+            self.failed = self.to.flush().err();
+        }
+        Ok(())
+    }
 }
 
 impl Context<'_> {

@@ -6,14 +6,14 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
 use crate::commands::run::FAILED;
-use crate::context::Context;
+use crate::context::{Context, Out};
 use crate::render::describe;
 
 mod args;
@@ -35,8 +35,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
-    let done = execute(&cli, &mut out, &mut err).and_then(|code| Ok(out.flush().map(|()| code)?));
-    match done {
+    match execute(&cli, &mut out, &mut err) {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -55,7 +54,19 @@ fn execute(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
         let _ =
             writeln!(err, "carbon-ops: {name} is set, and nothing reads a variable of this name");
     }
-    let context = &mut Context { settings, env, out, err };
+    let context = &mut Context { settings, env, out: Out::new(out), err };
+    let code = answer(cli, context)?;
+    if let Some(error) = context.out.failure() {
+        // The exit code is the answer to a question, and a no says more than that its words are lost.
+        if code == 0 && !cli.command.is_question() {
+            bail!("cannot write the output: {error}");
+        }
+        let _ = writeln!(context.err, "carbon-ops: cannot write the output: {error}");
+    }
+    Ok(code)
+}
+
+fn answer(cli: &Cli, context: &mut Context<'_>) -> Result<u8> {
     match &cli.command {
         Command::Run(args) => commands::run::run(args, context),
         Command::Monitor(args) => commands::monitor::run(args, context),

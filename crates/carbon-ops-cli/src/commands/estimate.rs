@@ -11,6 +11,7 @@ use carbon_ops::estimate::uncertainty::text::Quantity;
 use carbon_ops::estimate::uncertainty::{Distribution, MonteCarlo, Trials};
 use carbon_ops::grid::Interval;
 use carbon_ops::record::{Coverage, Method, Record, Reserved};
+use std::io::Write as _;
 
 use crate::args::{Estimate, EstimateMethod, Sampling};
 use crate::context::Context;

@@ -3,6 +3,7 @@
 //! Out of scope: how keys change ([`carbon_ops::keys`]).
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};

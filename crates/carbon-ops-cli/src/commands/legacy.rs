@@ -3,7 +3,7 @@
 //!
 //! Out of scope: what their records mean.
 
-use std::io::{BufReader, Read as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};

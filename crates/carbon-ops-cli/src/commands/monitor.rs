@@ -2,7 +2,7 @@
 //!
 //! [`Watch`] says what the host uses and whose it is, [`pace`] when to look, [`table`] how it is shown to people. Nothing is recorded: that is what `run` is for.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -28,6 +28,7 @@ const NOTICED_WITHIN: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(args: &Monitor, context: &mut Context<'_>) -> Result<u8> {
     let Context { settings, env, out, .. } = context;
+    let out = out.stream();
     let mut host = args.host_root.as_ref().map_or_else(HostRoot::real, HostRoot::at);
     if let Some(root) = &args.counters.powercap_root {
         host = host.with_powercap(root);

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use carbon_ops::record;
+use std::io::Write as _;
 
 use crate::args::Schema;
 use crate::context::Context;

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::LEVEL;
 use carbon_ops::grid::{Place, Row, Want, zones};
 use serde_json::json;
+use std::io::Write as _;
 
 use crate::args::Zones;
 use crate::context::Context;

@@ -43,6 +43,7 @@ mod simulator;
 mod terminal;
 mod trust;
 mod upstream;
+mod verdicts;
 mod width;
 mod witness;
 mod writer;

@@ -60,7 +60,7 @@ pub(super) fn run(
     };
     let mut stream = Stream {
         pricer,
-        out: &mut context.out,
+        out: context.out.stream(),
         sink,
         on_error: args.on_error,
         buffer: Vec::with_capacity(2 * OUT_BYTES),
@@ -106,9 +106,9 @@ enum Sink {
     Ledger(Box<Signing>),
 }
 
-struct Stream<'a, 's, W> {
+struct Stream<'a, 's> {
     pricer: &'a mut Pricer<'s>,
-    out: &'a mut W,
+    out: &'a mut dyn Write,
     sink: Sink,
     on_error: OnError,
     buffer: Vec<u8>,
@@ -119,7 +119,7 @@ struct Stream<'a, 's, W> {
     bad: u64,
 }
 
-impl<W: Write> Stream<'_, '_, W> {
+impl Stream<'_, '_> {
     fn ndjson(&mut self, mut input: impl BufRead) -> Result<()> {
         let (mut line, mut number) = (Vec::with_capacity(1 << 12), 0);
         loop {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::io::Write as _;
 
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::ledger::pack::{
