@@ -14,7 +14,7 @@ use carbon_ops::ledger::keys::Trust;
 use carbon_ops::records::{self, How};
 use carbon_ops::settings::Settings;
 use carbon_ops::sources::Grid;
-use carbon_ops::store::{Opened, Store};
+use carbon_ops::store::{Keyring, Opened, Store};
 use carbon_ops::verify;
 use serde_json::{Value, json};
 
@@ -85,24 +85,35 @@ impl Context<'_> {
 
     /// Appends an entry to a ledger, and signs a checkpoint if there has been none for long.
     pub(crate) fn append<T>(
-        &self,
+        &mut self,
         path: Option<&Path>,
         act: impl FnOnce(&mut Opened<'_>) -> Result<T>,
     ) -> Result<T> {
         let store = self.store(path)?;
         let keyring = store.keyring()?;
-        let mut opened = store.open(&keyring)?;
+        let mut opened = self.open(&store, &keyring)?;
         let appended = act(&mut opened)?;
         opened.checkpoint_if_due()?;
         Ok(appended)
     }
 
-    /// A ledger that takes many records; what was made or repaired is told.
-    pub(crate) fn pipeline(&mut self, store: &Store) -> Result<Pipeline> {
-        let (pipeline, notices) = store.pipeline(store.keyring()?)?;
+    /// A ledger to write to; what was made, repaired or found is told.
+    pub(crate) fn open<'k>(&mut self, store: &Store, keyring: &'k Keyring) -> Result<Opened<'k>> {
+        let opened = store.open(keyring)?;
+        self.tell(&opened.notices);
+        Ok(opened)
+    }
+
+    fn tell(&mut self, notices: &[String]) {
         for notice in notices {
             let _ = writeln!(self.err, "carbon-ops: {notice}");
         }
+    }
+
+    /// A ledger that takes many records; what was made or repaired is told.
+    pub(crate) fn pipeline(&mut self, store: &Store) -> Result<Pipeline> {
+        let (pipeline, notices) = store.pipeline(store.keyring()?)?;
+        self.tell(&notices);
         Ok(pipeline)
     }
 

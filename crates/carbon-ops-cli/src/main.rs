@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
+use carbon_ops::unsafe_calls;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
@@ -30,6 +31,7 @@ const COULD_NOT: u8 = 2;
 const REWRITTEN: u8 = 3;
 
 fn main() -> ExitCode {
+    unsafe_calls::outlive_size_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::Result;
 use carbon_ops::estimate::embodied::YEAR_HOURS;
@@ -24,9 +25,11 @@ const UNSTATED: &str = "unstated";
 /// Where the record went.
 pub(crate) enum Stored<'a> {
     /// Entry number, ledger, fingerprint of the key.
-    Entry { seq: u64, ledger: String, fingerprint: &'a str },
+    Entry { seq: u64, ledger: &'a Path, fingerprint: String },
     /// On request.
     Nowhere,
+    /// It is kept beside the ledger, which could not be written.
+    Later,
     /// It could not be written.
     Failed,
 }
@@ -84,10 +87,11 @@ pub(crate) fn summary(
     }
     match stored {
         Some(Stored::Entry { seq, ledger, fingerprint }) => {
-            page.line("record", &format!("#{seq} in {ledger}"));
+            page.line("record", &format!("#{seq} in {}", ledger.display()));
             page.line("", &format!("signed by {fingerprint}"));
         }
         Some(Stored::Nowhere) => page.line("record", "none (--no-ledger)"),
+        Some(Stored::Later) => page.line("record", "not in the ledger yet, see above"),
         Some(Stored::Failed) => page.line("record", "NOT STORED, see above"),
         None => {}
     }
@@ -109,6 +113,11 @@ impl Summary {
     }
 }
 
+/// How the work ended, as far as is known.
+fn ended(exit_code: Option<u64>) -> String {
+    exit_code.map_or("interrupted".to_owned(), |code| format!("exit code {code}"))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 fn seconds(nanoseconds: u64) -> String {
     si(nanoseconds as f64 / 1e9, "s")
@@ -125,11 +134,11 @@ fn heading(record: &Record, has_times: bool) -> String {
     let measured = record.measurement.as_ref();
     if let Some((measured, workload)) = measured.and_then(|m| Some((m, m.workload.as_ref()?))) {
         return format!(
-            "{} took {}, {} of CPU time, exit code {}{simulated}",
+            "{} took {}, {} of CPU time, {}{simulated}",
             plain(&workload.program),
             seconds(measured.elapsed_ns.0),
             seconds(workload.cpu_time_ns.0),
-            workload.exit_code,
+            ended(workload.exit_code),
         );
     }
     let when = if has_times {

@@ -266,6 +266,11 @@ impl<'k, S: Storage> Ledger<'k, S> {
         Ok(ledger)
     }
 
+    /// From now on, another writer is waited for so long.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.options.patience = patience;
+    }
+
     /// Looks at the end of the file again, and repairs it if a writer crashed meanwhile.
     ///
     /// # Errors

@@ -214,7 +214,7 @@ struct Mark {
 }
 
 /// Follows one counter from before a window to after it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Accumulator {
     counter: Counter,
     epoch: EpochStart,

@@ -148,19 +148,31 @@ impl GovernedWindow {
     pub fn cut(&mut self, now: Duration) -> Result<Counted, Vec<Excluded>> {
         // A governor that does not answer leaves its last sample, whose age tells.
         let _ = self.read(now);
-        let last = self.now.clone();
-        let first = self.first.as_ref().unwrap_or(&last);
-        let frame = Frame {
-            started: self.started,
-            ended: now,
-            samples: [&self.before, first, &last, &last],
-            is_cut: true,
-        };
-        let counted = frame.measure_all(&mut self.left);
+        let mut left = std::mem::take(&mut self.left);
+        let frame = self.frame(now);
+        let counted = frame.measure_all(&mut left);
         let gone: Vec<_> = frame.gone().copied().collect();
+        let last = self.now.clone();
+        self.left = left;
         (self.before, self.started, self.first) = (last, now, None);
         self.before.domains.extend(gone);
         counted
+    }
+
+    /// What the window would tell if it ended now; it goes on.
+    ///
+    /// # Errors
+    /// As of [`GovernedWindow::cut`].
+    pub fn so_far(&mut self, now: Duration) -> Result<Counted, Vec<Excluded>> {
+        let _ = self.read(now);
+        self.frame(now).measure_all(&mut self.left.clone())
+    }
+
+    /// The window as the last sample shows it.
+    fn frame(&self, ended: Duration) -> Frame<'_> {
+        let first = self.first.as_ref().unwrap_or(&self.now);
+        let samples = [&self.before, first, &self.now, &self.now];
+        Frame { started: self.started, ended, samples, is_cut: true }
     }
 
     /// Ends the window now. What remains is to wait for the next sample, in

@@ -124,7 +124,7 @@ impl From<&Used<Whose>> for GpuUse {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Gpu<O> {
     /// Its place among NVML's domains.
     index: usize,
@@ -337,25 +337,34 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
             self.read(clock);
         }
         self.look(who);
-        self.report(|accumulator| accumulator.close(elapsed))
+        let mut gpus = std::mem::take(&mut self.gpus);
+        self.report(&mut gpus, |accumulator| accumulator.close(elapsed))
+    }
+
+    /// What the window would tell if it ended with the last reading; it goes on.
+    pub fn so_far(&self) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
+        self.report(&mut self.gpus.clone(), Accumulator::cut)
     }
 
     /// Ends the window now, without looking on, and begins the next one.
     pub fn cut(&mut self, clock: Clock<'_>, who: Who<'_, O>) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
         self.read(clock);
         self.look(who);
-        let report = self.report(Accumulator::cut);
+        let mut gpus = std::mem::take(&mut self.gpus);
+        let report = self.report(&mut gpus, Accumulator::cut);
+        self.gpus = gpus;
         let gpus = &self.gpus;
         self.known.retain(|_, owner| gpus.iter().any(|gpu| gpu.ever.owners.contains(owner)));
         report
     }
 
     fn report(
-        &mut self,
+        &self,
+        gpus: &mut [Gpu<O>],
         energy: impl Fn(&mut Accumulator) -> Option<DomainEnergy>,
     ) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
         let (mut measured, mut excluded) = (Vec::new(), self.excluded.clone());
-        for gpu in &mut self.gpus {
+        for gpu in gpus {
             let Some(domain) = self.nvml.domains().get(gpu.index) else { continue };
             let used = gpu.take_used();
             let energy = energy(&mut gpu.accumulator).map(|energy| gpu.bounded(energy));

@@ -185,6 +185,15 @@ impl Window {
         counted
     }
 
+    /// What the window would tell if it ended with the last readings; it goes on.
+    ///
+    /// # Errors
+    /// As of [`Window::cut`].
+    pub fn so_far(&self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
+        let zones = self.zones.iter().map(|(zone, accumulator)| (zone, accumulator.clone().cut()));
+        counted(zones, self.excluded.clone(), elapsed)
+    }
+
     /// Ends the window now. What remains is to look on for a moment, in [`Window::close`].
     pub fn end(&mut self, clock: Clock<'_>) {
         self.read(clock);

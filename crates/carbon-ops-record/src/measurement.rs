@@ -237,8 +237,9 @@ pub struct Workload {
     pub args: Option<Vec<String>>,
     /// CPU time of all processes of the workload, in ns.
     pub cpu_time_ns: Decimal,
-    /// Exit code; 128 + n for signal n.
-    pub exit_code: u64,
+    /// Exit code; 128 + n for signal n. Not there where measuring ended before the work did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u64>,
     /// Base name of the program.
     pub program: String,
     /// Descendants still alive at the end of the window; their CPU time so far is counted.

@@ -136,7 +136,7 @@ pub fn measured(
             workload: Some(Workload {
                 args: program.args.clone(),
                 cpu_time_ns: nanoseconds(outcome.cpu_time),
-                exit_code: outcome.exit_code.into(),
+                exit_code: outcome.exit_code.map(u64::from),
                 program: program.name.clone(),
                 running: Some(outcome.running).filter(|&running| running > 0),
                 signal: outcome.signal.map(u64::from),
@@ -147,7 +147,7 @@ pub fn measured(
         quality: quality(measurement, model),
         host_id: host.id.clone(),
         simulated: measurement.simulated,
-        interrupted: false,
+        interrupted: outcome.exit_code.is_none(),
     })
 }
 

@@ -90,6 +90,9 @@ pub struct EstimatorSettings {
     pub method: Method,
     /// The user's own labels, for records.
     pub labels: BTreeMap<String, String>,
+    /// The record of the measurement that the work is a part of, as [`crate::identity::parent`] finds it: a
+    /// sum counts the energy once.
+    pub parent: Option<String>,
 }
 
 /// Prices energy.
@@ -108,10 +111,9 @@ pub struct EstimatorSettings {
 #[derive(Debug, Clone)]
 pub struct CarbonEstimator {
     settings: Settings,
-    pue: Option<String>,
+    /// What all records have in common.
+    shared: Shared,
     sources: Vec<Name>,
-    method: Method,
-    labels: BTreeMap<String, String>,
     machine: Host,
 }
 
@@ -162,11 +164,13 @@ impl CarbonEstimator {
     /// # Errors
     /// An unknown place ([`Error::is_unknown_place`]); a PUE that is none.
     pub fn new(settings: EstimatorSettings) -> Result<Self> {
-        let EstimatorSettings { place, pue, sources, method, labels } = settings;
+        let EstimatorSettings { place, pue, sources, method, labels, parent } = settings;
         let stated = Overrides { region: place, ..Overrides::default() };
         let settings = Settings::plain(&stated)?;
         pue.as_deref().map(PueInput::stated).transpose()?;
-        Self { pue, sources, method, labels, ..Self::of(settings)? }.checked()
+        let estimator = Self::of(settings)?;
+        let shared = Shared { pue, method, parent, labels, ..estimator.shared };
+        Ok(Self { shared, sources, ..estimator })
     }
 
     /// Of a place, with everything else as it is by default.
@@ -197,15 +201,10 @@ impl CarbonEstimator {
         let host = HostRoot::real();
         let guest = PowerModel::identify(&host, ModelOverrides::default()).virtual_machine;
         let machine = Host::identify(&host, guest);
-        let (pue, sources) = (None, Vec::new());
-        let (method, labels) = (Method::default(), BTreeMap::new());
-        Self { settings, pue, sources, method, labels, machine }.checked()
-    }
-
-    fn checked(self) -> Result<Self> {
-        let place = self.settings.region.value.as_deref().unwrap_or_default();
-        price::Zone::find(place)?;
-        Ok(self)
+        price::Zone::find(settings.region.value.as_deref().unwrap_or_default())?;
+        let missing = settings.missing_policy.value.unwrap_or_default();
+        let shared = Shared { missing, ..Shared::default() };
+        Ok(Self { settings, shared, sources: Vec::new(), machine })
     }
 
     /// The record of an energy that was used evenly from one instant up to another, with the grid of that
@@ -280,14 +279,7 @@ impl CarbonEstimator {
     }
 
     fn shared(&self, place: Option<&str>) -> Shared {
-        Shared {
-            zone: place.map(str::to_owned),
-            pue: self.pue.clone(),
-            method: self.method,
-            missing: self.settings.missing_policy.value.unwrap_or_default(),
-            labels: self.labels.clone(),
-            ..Shared::default()
-        }
+        Shared { zone: place.map(str::to_owned), ..self.shared.clone() }
     }
 
     fn price(

@@ -152,6 +152,7 @@ pub mod settings;
 pub mod site;
 pub mod sources;
 mod spawn_in_cgroup;
+pub mod spool;
 pub mod store;
 pub mod supervise;
 pub mod text;

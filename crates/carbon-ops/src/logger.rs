@@ -168,7 +168,7 @@ impl EnergyLogger {
         let (status, cpu_time) =
             wait_with_cpu_time(&child).context("cannot wait for the command")?;
         let outcome = Outcome {
-            exit_code: exit_code(status),
+            exit_code: Some(exit_code(status)),
             signal: signal(status),
             ..Outcome::of_cpu_time(cpu_time)
         };
@@ -356,7 +356,7 @@ impl Sampler {
 impl Outcome {
     /// Of work that is no command of its own.
     fn of_cpu_time(cpu_time: Duration) -> Self {
-        Self { exit_code: 0, signal: None, cpu_time, running: 0, by_cgroup: false }
+        Self { exit_code: Some(0), signal: None, cpu_time, running: 0, by_cgroup: false }
     }
 }
 

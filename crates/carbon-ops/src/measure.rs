@@ -243,6 +243,13 @@ impl Measuring {
         }
     }
 
+    fn so_far(&mut self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
+        match self {
+            Self::Counters(window) => window.so_far(elapsed),
+            Self::Governed(window) => window.so_far(Env::monotonic()),
+        }
+    }
+
     fn close(self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
         let sleep = &mut std::thread::sleep;
         match self {
@@ -397,6 +404,17 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
         let gpus = self.gpus.as_mut().map(|gpus| gpus.cut(&Instant::now, who));
         readings.add_gpus(gpus);
         self.start = End { busy: end.busy.or(self.start.busy), ..end };
+        readings
+    }
+
+    /// What the sensors have told since the window began, which goes on.
+    pub fn so_far(&mut self) -> Readings<O> {
+        let end = End::now(&self.host, self.ticks_per_second);
+        let elapsed = end.at.saturating_duration_since(self.start.at);
+        let counted = self.window.as_mut().map(|window| window.so_far(elapsed));
+        let mut readings = self.about(end, self.window.as_ref());
+        readings.add_counted(counted, self.excluded.clone(), None);
+        readings.add_gpus(self.gpus.as_ref().map(GpuWindow::so_far));
         readings
     }
 

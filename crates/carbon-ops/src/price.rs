@@ -76,7 +76,7 @@ impl Ids {
 }
 
 /// What all spans have in common.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Shared {
     /// Where it was used; `None` is the settings' place.
     pub zone: Option<String>,
@@ -547,6 +547,13 @@ pub fn measured(
     Ok(PricedMeasurement { record, instead })
 }
 
+/// Of the sources that would be asked, those that answer at once, without a network.
+pub fn local(settings: &Settings, names: &[Name]) -> Vec<Name> {
+    let names = if names.is_empty() { &*settings.grid.order.value } else { names };
+    let local: Vec<Name> = names.iter().copied().filter(|name| !name.is_remote()).collect();
+    if local.is_empty() { vec![Name::Static] } else { local }
+}
+
 /// A record of what was measured.
 #[derive(Debug)]
 pub struct PricedMeasurement {
@@ -732,4 +739,4 @@ pub fn stretched(slot: &Slot<InventoryIntensity>, interval: Interval) -> Slot<In
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

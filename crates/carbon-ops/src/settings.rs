@@ -31,6 +31,7 @@ use crate::fault::Fault;
 use crate::gpus::NvmlLibrary;
 use crate::identity::PARENT;
 use crate::sources;
+use crate::text::duration;
 use crate::witnesses::Address;
 
 /// A value and where it comes from.
@@ -91,6 +92,8 @@ pub struct Settings {
     pub trust: Setting<Option<String>>,
     /// How large the active file of a ledger grows before it is sealed.
     pub segment_bytes: Setting<Option<u64>>,
+    /// How often the record of a command that runs is saved.
+    pub save_every: Setting<Option<Duration>>,
     /// Witnesses to ask for cosignatures: address, plus sign, verifier key.
     pub witnesses: Setting<Option<Vec<String>>>,
     /// The policy whose witnesses are asked and whose quorum is wanted.
@@ -198,6 +201,7 @@ impl Settings {
         Self::read(Reader::new(&Env::without_variables()), stated)
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line for each setting")]
     fn read(mut from: Reader<'_>, flags: &Overrides) -> Result<Self> {
         let home = from.env.data_home();
         let below_home = |name: &str| home.as_ref().map(|home| path_text(&home.join(name)));
@@ -236,6 +240,12 @@ impl Settings {
                 &["CARBON_OPS_SEGMENT_BYTES"],
                 Some(SEGMENT_BYTES.to_string()),
                 segment_bytes,
+            )?,
+            save_every: r.get(
+                "ledger.save_every",
+                &["CARBON_OPS_SAVE_EVERY"],
+                Some(SAVE_EVERY.to_owned()),
+                save_every,
             )?,
             governor_socket: r.get(
                 "governor.socket",
@@ -324,6 +334,20 @@ fn segment_bytes(text: &str) -> Result<u64> {
         bail!(Fault::SegmentTooSmall(bytes));
     }
     Ok(bytes)
+}
+
+/// What a command that is killed may lose.
+const SAVE_EVERY: &str = "1m";
+
+/// More often costs more than it saves.
+const SAVE_EVERY_MIN: Duration = Duration::from_millis(100);
+
+fn save_every(text: &str) -> Result<Duration> {
+    let every = duration(text).map_err(anyhow::Error::msg)?;
+    if every < SAVE_EVERY_MIN {
+        bail!("less than {} ms", SAVE_EVERY_MIN.as_millis());
+    }
+    Ok(every)
 }
 
 /// A day is the longest bucket that still says when.

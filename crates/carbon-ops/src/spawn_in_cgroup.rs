@@ -132,8 +132,10 @@ fn become_command(
     tell: RawFd,
 ) -> ! {
     // SAFETY: sigaction(2) with a default disposition is async-signal-safe and installs no handler.
-    // Rust's runtime ignores SIGPIPE, and an ignored signal stays so over exec.
+    // Rust's runtime ignores SIGPIPE, we may ignore SIGXFSZ, and an ignored signal stays so over exec.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    // SAFETY: as above.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
     let errno = match mask.thread_set_mask() {
         Ok(()) => {
             // SAFETY: both lists point to strings that end with a zero byte and live on in the

@@ -26,12 +26,15 @@ use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
 use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_proof::entry::LedgerId;
 use carbon_ops_proof::note::{Note, NoteSignature};
+use carbon_ops_record::Record;
 use jiff::Timestamp;
 
 use crate::compose::TOOL;
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::settings::{Origin, Setting, Settings};
+use crate::spool::{Spooled, left_behind};
+use crate::text::plain;
 
 /// Appends take milliseconds; a queue of a hundred on a slow disk still fits.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -146,19 +149,46 @@ impl Store {
     }
 
     /// Opens the ledger, or makes it if it is the default one and there is none; repairs what a
-    /// crash left.
+    /// crash left, and appends the records that commands have left behind.
     pub fn open<'k>(&self, keyring: &'k Keyring) -> Result<Opened<'k>> {
+        self.open_within(keyring, PATIENCE)
+    }
+
+    /// The same, where another writer is waited for so long; appends wait as ever.
+    pub fn open_within<'k>(&self, keyring: &'k Keyring, patience: Duration) -> Result<Opened<'k>> {
         let mut notices = Vec::new();
         if !self.exists() {
             notices.extend(self.init(&keyring.key)?);
         }
         let storage = DirStorage::new(&self.ledger);
         let now = Env::now();
-        let ledger = Ledger::open_for_append(storage, &keyring.key, &keyring.trust, now, options())
-            .map_err(told_apart)?;
+        let options = WriterOptions { patience, ..options() };
+        let mut ledger =
+            Ledger::open_for_append(storage, &keyring.key, &keyring.trust, now, options)
+                .map_err(told_apart)?;
         notices.extend(ledger.repairs().iter().map(|repair| self.tell(repair)));
+        notices
+            .extend(left_behind(&self.ledger).into_iter().map(|left| collect(left, &mut ledger)));
+        ledger.set_patience(PATIENCE);
         let (active, segment_bytes) = (self.ledger.join(LEDGER_FILE), self.segment_bytes);
         Ok(Opened { ledger, active, segment_bytes, notices })
+    }
+
+    /// Whether an error says that something which the user named is not there, rather than that something
+    /// is in the way.
+    pub fn is_misnamed(&self, error: &anyhow::Error) -> bool {
+        // Of a ledger that nobody named, this says that its key is gone.
+        use LedgerError::{KeyNotInRoster, UntrustedLedger};
+        let others =
+            matches!(error.downcast_ref(), Some(UntrustedLedger { .. } | KeyNotInRoster { .. }));
+        if others && !self.ledger_is_default {
+            return true;
+        }
+        match error.downcast_ref() {
+            Some(Fault::NoLedger { .. } | Fault::NotALedger { .. } | Fault::Legacy { .. }) => true,
+            Some(Fault::NoKey { .. }) => !self.key_is_default,
+            _ => false,
+        }
     }
 
     /// As [`Store::open`], for many records; with lines for the user.
@@ -166,6 +196,8 @@ impl Store {
         let mut notices = Vec::new();
         if !self.exists() {
             notices.extend(self.init(&keyring.key)?);
+        } else if !left_behind(&self.ledger).is_empty() {
+            notices.extend(self.open(&keyring)?.notices);
         }
         let storage = DirStorage::new(&self.ledger);
         let segment_bytes = self.segment_bytes;
@@ -429,6 +461,25 @@ pub fn payload(record: &impl serde::Serialize) -> Result<Object> {
     match Value::try_from(json).context("the record has no canonical form")? {
         Value::Object(object) => Ok(object),
         _ => bail!("the record is no JSON object"),
+    }
+}
+
+/// Appends a record that a command has left behind, and takes it away; a line for the user.
+fn collect((spooled, record): (Spooled, Record), ledger: &mut Ledger<'_, DirStorage>) -> String {
+    let workload = record.measurement.as_ref().and_then(|measured| measured.workload.as_ref());
+    let program = workload.map_or("?", |workload| &workload.program);
+    let ended = if record.interrupted == Some(true) { ", interrupted" } else { "" };
+    let what = format!("{} of {}{ended}", plain(program), record.start_ts);
+    let appended = payload(&record).and_then(|payload| Ok(ledger.append(payload, Env::now())?));
+    match appended {
+        // A record that stays is appended again, and counts once.
+        Ok(appended) => {
+            let _ = spooled.discard();
+            format!("appended the record of {what}, as entry {}", appended.seq)
+        }
+        Err(error) => {
+            format!("{} stays where it is: {error:#}", spooled.path().display())
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Runs a command as its own parent would: same terminal, same streams, signals passed on, exit
 //! code given back; and sees every process that it leaves behind.
 //!
-//! One thread and one `poll`: the signals arrive on a signalfd, and between them the caller's
-//! counters are read when they are due.
+//! One thread, which waits for signals, and between them the caller's counters are read when they are due.
+//! What a kernel or a filter of system calls refuses is gone without: the command runs.
 //!
 //! # Whose CPU time is counted
 //!
@@ -22,7 +22,6 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -30,17 +29,16 @@ use anyhow::{Context as _, Result};
 use carbon_ops_meter::cpu_time::living_descendants;
 use carbon_ops_meter::host_root::HostRoot;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeValLike as _;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpgid, getpid, getsid};
 
 use crate::cgroup::Cgroup;
 use crate::identity::PARENT;
-use crate::{spawn_in_cgroup, unsafe_calls};
+use crate::spawn_in_cgroup;
+use crate::unsafe_calls::{self, Arrived};
 
 /// Signals that someone may send to us and mean the command. Those of the terminal's job control
 /// reach both of us anyway and are left alone.
@@ -54,9 +52,8 @@ const FORWARDED: [Signal; 7] = [
     Signal::SIGALRM,
 ];
 
-/// `si_code` of a signal that the kernel itself sent, such as the terminal's on Ctrl-C, which the
-/// command in the same process group has got too (Linux `include/uapi/asm-generic/siginfo.h`).
-const SI_KERNEL: i32 = 0x80;
+/// How often to look at the command where the kernel does not let us wait for a signal.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Conventions of shells and of env(1).
 const NOT_EXECUTABLE: u8 = 126;
@@ -66,8 +63,8 @@ const SIGNALLED: u8 = 128;
 /// What a command left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// Its exit code, or 128 + n.
-    pub exit_code: u8,
+    /// Its exit code, or 128 + n; `None` while it runs.
+    pub exit_code: Option<u8>,
     /// The signal that ended it.
     pub signal: Option<u8>,
     /// CPU time of all its processes up to now.
@@ -102,7 +99,8 @@ impl NotStarted {
 /// Ready to run one command: signals are blocked, and orphans will come to us.
 #[derive(Debug)]
 pub struct Supervisor {
-    arrived: SignalFd,
+    /// What is blocked, and waited for.
+    awaited: SigSet,
     /// The mask that the command gets.
     inherited: SigSet,
     /// CPU time of children from before, which an `exec` into this program leaves behind.
@@ -127,25 +125,21 @@ pub struct Ended {
 
 impl Supervisor {
     /// Prepares this process.
-    ///
-    /// # Errors
-    /// When the kernel refuses a signalfd or the subreaper attribute.
-    pub fn new(host: HostRoot, ticks_per_second: u32) -> Result<Self> {
+    pub fn new(host: HostRoot, ticks_per_second: u32) -> Self {
         unsafe_calls::default_sigchld();
-        let mut mask = SigSet::empty();
+        let mut awaited = SigSet::empty();
         for signal in FORWARDED.into_iter().chain([Signal::SIGCHLD]) {
-            mask.add(signal);
+            awaited.add(signal);
         }
-        let inherited =
-            mask.thread_swap_mask(SigmaskHow::SIG_BLOCK).context("cannot block signals")?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let arrived = SignalFd::with_flags(&mask, flags).context("cannot open a signalfd")?;
-        nix::sys::prctl::set_child_subreaper(true).context("cannot become a child subreaper")?;
+        let inherited = awaited.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        let inherited = inherited.unwrap_or_else(|_| SigSet::empty());
+        // Without it, orphans of the command go to another reaper, and their CPU time with them.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
         let cgroup = Cgroup::make(&host);
         let before = Duration::ZERO;
-        let mut supervisor = Self { arrived, inherited, before, host, ticks_per_second, cgroup };
+        let mut supervisor = Self { awaited, inherited, before, host, ticks_per_second, cgroup };
         supervisor.before = supervisor.by_descent().0;
-        Ok(supervisor)
+        supervisor
     }
 
     /// Starts the command, with the signal mask that we were started with, and with the identity of the
@@ -189,31 +183,33 @@ impl Supervisor {
         let mut ctrl_c = false;
         loop {
             if let Some(status) = reap(child)? {
-                ctrl_c |= self.forward(None);
+                // Its number may be another's now, so that nothing is passed on.
+                while let Some(arrived) = self.arrived(Some(Duration::ZERO)) {
+                    ctrl_c |= is_ctrl_c(arrived);
+                }
                 return Ok(ended(status, ctrl_c));
             }
-            let pause = due.map(|due| due.saturating_duration_since(Instant::now()));
-            let mut fds = [PollFd::new(self.arrived.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, timeout(pause)) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(error) => return Err(error).context("cannot wait for the command"),
+            let mut pause = due.map(|due| due.saturating_duration_since(Instant::now()));
+            while let Some(arrived) = self.arrived(pause) {
+                ctrl_c |= is_ctrl_c(arrived);
+                forward(arrived, child);
+                pause = Some(Duration::ZERO);
             }
-            ctrl_c |= self.forward(Some(child));
             if due.is_some_and(|due| due <= Instant::now()) {
                 due = tick();
             }
         }
     }
 
-    /// What the command left, as of now.
-    pub fn outcome(&self, ended: Ended) -> Outcome {
+    /// What the command left, or has used while it runs, as of now.
+    pub fn outcome(&self, ended: Option<Ended>) -> Outcome {
         let (by_descent, descendants) = self.by_descent();
         let by_descent = by_descent.saturating_sub(self.before);
         let by_cgroup = self.cgroup.as_ref().and_then(Cgroup::cpu_time);
         let in_cgroup = self.cgroup.as_ref().map_or(0, Cgroup::processes);
         Outcome {
-            exit_code: ended.exit_code,
-            signal: ended.signal,
+            exit_code: ended.map(|ended| ended.exit_code),
+            signal: ended.and_then(|ended| ended.signal),
             cpu_time: by_descent.max(by_cgroup.unwrap_or_default()),
             running: descendants.max(in_cgroup),
             by_cgroup: by_cgroup.is_some(),
@@ -224,7 +220,7 @@ impl Supervisor {
     /// still live in it.
     pub fn finish(&mut self) {
         self.cgroup = None;
-        while let Ok(Some(_)) = self.arrived.read_signal() {}
+        while self.arrived(Some(Duration::ZERO)).is_some() {}
         let _ = self.inherited.thread_set_mask();
     }
 
@@ -244,27 +240,30 @@ impl Supervisor {
         (reaped_cpu_time() + alive, u64::try_from(living.len()).unwrap_or(u64::MAX))
     }
 
-    /// Passes on what someone sent to us. Of the kernel's own signals, which come from the terminal,
-    /// the command has got those that go to our process group, if it is still in it; but a hang-up
-    /// goes to the session leader alone. Says whether the terminal's Ctrl-C was among them.
-    fn forward(&self, child: Option<Pid>) -> bool {
-        let mut ctrl_c = false;
-        while let Ok(Some(info)) = self.arrived.read_signal() {
-            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-            let Ok(signal) = Signal::try_from(number) else { continue };
-            let by_kernel = info.ssi_code == SI_KERNEL;
-            ctrl_c |= by_kernel && signal == Signal::SIGINT;
-            // Once it is reaped, its number may be another's.
-            let Some(child) = child else { continue };
-            let same_group = getpgid(Some(child)) == getpgid(None);
-            let leader = getsid(None) == Ok(getpid());
-            let has_got_it = by_kernel && same_group && !(signal == Signal::SIGHUP && leader);
-            if signal != Signal::SIGCHLD && !has_got_it {
-                // It may have ended meanwhile, which the next round finds.
-                let _ = kill(child, signal);
-            }
-        }
-        ctrl_c
+    /// The next signal that someone has sent to us, if one comes in time.
+    fn arrived(&self, patience: Option<Duration>) -> Option<Arrived> {
+        unsafe_calls::wait_for_signal(&self.awaited, patience).unwrap_or_else(|_| {
+            std::thread::sleep(patience.unwrap_or(LOOK).min(LOOK));
+            None
+        })
+    }
+}
+
+/// Whether it is that of the terminal's Ctrl-C.
+fn is_ctrl_c(arrived: Arrived) -> bool {
+    arrived.by_kernel && arrived.signal == Signal::SIGINT
+}
+
+/// Passes on what someone sent to us. Of the kernel's own signals, which come from the terminal, the command
+/// has got those that go to our process group, if it is still in it; but a hang-up goes to the session
+/// leader alone.
+fn forward(Arrived { signal, by_kernel }: Arrived, child: Pid) {
+    let same_group = getpgid(Some(child)) == getpgid(None);
+    let leader = getsid(None) == Ok(getpid());
+    let has_got_it = by_kernel && same_group && !(signal == Signal::SIGHUP && leader);
+    if signal != Signal::SIGCHLD && !has_got_it {
+        // It may have ended meanwhile, which the next round finds.
+        let _ = kill(child, signal);
     }
 }
 
@@ -333,13 +332,4 @@ pub(crate) fn reaped_cpu_time() -> Duration {
 pub fn process_cpu_time(pid: i32) -> Option<Duration> {
     let clock = nix::time::clock_getcpuclockid(Pid::from_raw(pid)).ok()?;
     Some(Duration::from(clock.now().ok()?))
-}
-
-fn timeout(pause: Option<Duration>) -> PollTimeout {
-    // Rounded up, since waking early would read early and wait again.
-    let milliseconds = |pause: Duration| i32::try_from(pause.as_micros().div_ceil(1000));
-    pause.map_or(PollTimeout::NONE, |pause| {
-        let ms = milliseconds(pause).unwrap_or(i32::MAX);
-        PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
-    })
 }

@@ -14,8 +14,12 @@ Examples:
   carbon-ops run --embodied h100 --share 1/8 -- ./train.sh
 
 Exit code: that of CMD; 128+n when signal n ended it; 127 when CMD was not found
-and 126 when it could not be executed; 125 when carbon-ops failed before CMD
-started, or when CMD succeeded and the record could not be stored.")]
+and 126 when it could not be executed; 125 when an option names what is not
+there, or with --strict when the record cannot be stored.
+
+A ledger that cannot be written does not stop CMD: the record is kept beside it,
+and the next command that can write there signs and appends it. What is measured
+is kept so once a minute, in case carbon-ops is killed (ledger.save_every).")]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) grid: Grid,
@@ -38,6 +42,10 @@ pub(crate) struct Run {
     /// Write no record
     #[arg(long)]
     pub(crate) no_ledger: bool,
+
+    /// Do not run CMD where its record cannot be stored; exit with 125 where it was not
+    #[arg(long, conflicts_with = "no_ledger")]
+    pub(crate) strict: bool,
 
     /// Write the record as JSON instead of the summary: to standard error, to a file, or to an open
     /// file descriptor

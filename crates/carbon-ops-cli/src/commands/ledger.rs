@@ -78,7 +78,7 @@ fn init(args: &LedgerInit, context: &mut Context<'_>) -> Result<u8> {
 fn seal(at: &AtLedger, context: &mut Context<'_>) -> Result<u8> {
     let store = context.existing(at.path.as_deref())?;
     let keyring = store.keyring()?;
-    let mut opened = store.open(&keyring)?;
+    let mut opened = context.open(&store, &keyring)?;
     // What is sealed can be proven, and its loss is proven by the checkpoint.
     opened.checkpoint()?;
     let sealed = opened.seal()?.map(SegmentName::path);
@@ -284,8 +284,8 @@ fn shown(object: &Object, file: &Path) -> Result<Option<String>> {
     let ledger = if file.ends_with(LEDGER_FILE) { file.parent().unwrap_or(file) } else { file };
     let stored = Stored::Entry {
         seq: object.get("seq").and_then(Value::as_u64).context("it has no number")?,
-        ledger: ledger.display().to_string(),
-        fingerprint: &PublicKey::from_hex(text("signing_key").unwrap_or_default())?.fingerprint(),
+        ledger,
+        fingerprint: PublicKey::from_hex(text("signing_key").unwrap_or_default())?.fingerprint(),
     };
     let record = Record::from_json(unsigned(object.clone()))?;
     summary(&record, &[], Some(&stored), true).map(Some)

@@ -1,30 +1,31 @@
 //! `carbon-ops run`: prepares everything that can fail, runs the command, and tells what it cost.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
+use carbon_ops::PublicKey;
 use carbon_ops::compose::{self, Program};
 use carbon_ops::env::Env;
 use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary, whose};
 use carbon_ops::grid::zones;
 use carbon_ops::host::Host;
 use carbon_ops::identity;
-use carbon_ops::ledger::append::{Appended, SignedCheckpoint};
+use carbon_ops::ledger::append::SignedCheckpoint;
 use carbon_ops::ledger::storage::LEDGER_FILE;
-use carbon_ops::measure::{AskGovernor, Measurement, Session};
+use carbon_ops::measure::{AskGovernor, Measurement, Readings, Session};
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
-use carbon_ops::price::{self, Ids, Shared};
-use carbon_ops::proof::canonical::{Object, object_to_canonical};
+use carbon_ops::price::{self, Ids, PricedMeasurement, Shared};
+use carbon_ops::proof::canonical::object_to_canonical;
 use carbon_ops::record::{Record, id_text};
 use carbon_ops::settings::Settings;
 use carbon_ops::sources::Name;
+use carbon_ops::spool::Keeper;
 use carbon_ops::store::{Opened, Store, payload};
-use carbon_ops::supervise::{self, Supervisor};
-use carbon_ops::unsafe_calls;
+use carbon_ops::supervise::{self, Outcome, Supervisor};
 use carbon_ops::witnesses::Signed;
 
 use crate::args::Run;
@@ -32,6 +33,10 @@ use crate::commands::ledger::{Witnesses, notices};
 use crate::context::Context;
 use crate::render::describe;
 use crate::summary::{Stored, summary};
+
+mod target;
+
+use target::Target;
 
 /// Exit code when carbon-ops itself failed, as of env(1) and timeout(1).
 pub(crate) const FAILED: u8 = 125;
@@ -50,6 +55,8 @@ struct Plan {
     model: PowerModel,
     host: Host,
     store: Option<Store>,
+    /// The record belongs into a ledger.
+    wants_record: bool,
     /// Who is asked about checkpoints.
     witnesses: Option<Witnesses>,
     /// Whom to ask first.
@@ -64,81 +71,122 @@ struct Plan {
     json: Option<Target>,
 }
 
-/// Runs the command. Whatever goes wrong before it starts is exit code 125.
+/// Another writer that holds the ledger is not waited for before the command runs.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// One that held it before the command ran is not waited for long after it either: the record is kept.
+const AT_LAST: Duration = Duration::from_secs(5);
+
+/// Runs the command. What the user has named wrong is exit code 125 before it starts; whatever else goes wrong
+/// around it does not stop it, and its exit code stays, unless `--strict` asks for more.
 pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
     let mut plan = plan(args, context)?;
     let Context { env, err, .. } = context;
     // Who is measured is what matters; whose part it is can be told, or not.
     match identity::parent(env) {
         Ok(parent) => plan.shared.parent = parent,
-        Err(error) => {
-            let _ = writeln!(err, "carbon-ops: {}: {error}", identity::PARENT);
+        Err(error) => warn(err, &format!("{}: {error}", identity::PARENT)),
+    }
+    let (id, json) = (Env::random()?, plan.json.take());
+    let store = plan.store.as_ref();
+    let mut trouble = None;
+    let keyring = noted(store.map(Store::keyring), &mut trouble);
+    let open = |(store, keyring): (&Store, _)| store.open_within(keyring, AT_ONCE);
+    let ledger = noted(store.zip(keyring.as_ref()).map(open), &mut trouble);
+    if let (Some(error), Some(store)) = (trouble, store) {
+        if args.strict || store.is_misnamed(&error) {
+            return Err(error);
         }
+        warn(err, &describe(&error));
     }
-    let id = Env::random()?;
-    let keyring = plan.store.as_ref().map(Store::keyring).transpose()?;
-    let mut ledger = match (&plan.store, &keyring) {
-        (Some(store), Some(keyring)) => Some(store.open(keyring)?),
-        _ => None,
-    };
     for notice in ledger.iter().flat_map(|ledger| &ledger.notices) {
-        let _ = writeln!(err, "carbon-ops: {notice}");
+        warn(err, notice);
     }
+    let every = plan.settings.save_every.value.unwrap_or(Duration::MAX);
+    let mut keeper = store.map(|store| Keeper::new(&store.ledger, id_text(id), every));
     // A helper of the driver's that this may start is reaped before the command's time begins.
     let gpus = Gpus::find(&plan.host_root, plan.nvml.as_ref());
-    let mut supervisor = Supervisor::new(plan.host_root.clone(), env.ticks_per_second)?;
+    let mut supervisor = Supervisor::new(plan.host_root.clone(), env.ticks_per_second);
     let (host_root, governor) = (plan.host_root.clone(), plan.governor.as_ref());
     let mut session = Session::open(host_root, env, governor, gpus, whose);
     let child = match supervisor.start(&args.command, &id_text(id)) {
         Ok(child) => child,
         Err(error) => {
-            let _ = writeln!(err, "carbon-ops: {error}");
+            warn(err, &error.to_string());
             hint_at_json(args, err);
             return Ok(error.exit_code);
         }
     };
     session.started(child.as_raw().unsigned_abs());
-    let ended = supervisor.wait(child, || session.tick())?;
-    let (readings, outcome) = session.close(|| supervisor.outcome(ended));
-    supervisor.finish();
-    let measurement = Measurement::of(readings, outcome, &plan.model);
-    let priced = compose::measured(&measurement, outcome, &plan.program, &plan.host, &plan.model)
-        .and_then(|measured| {
-            let shared = std::mem::take(&mut plan.shared);
-            let (host, ids) = (plan.host.clone(), Ids::new(id));
-            price::measured(&measured, shared, &plan.settings, &plan.sources, host, ids)
-        });
-    let reported = match priced {
-        Ok(priced) => {
-            // The summary says it, too, and JSON does not.
-            if let Some(instead) = priced.instead.as_ref().filter(|_| plan.json.is_some()) {
-                let source = &priced.record.source;
-                let _ = writeln!(err, "carbon-ops: the grid is that of {source}, {instead}");
+    let local = price::local(&plan.settings, &plan.sources);
+    let ended = supervisor.wait(child, || {
+        let due = session.tick();
+        let Some(keeper) = &mut keeper else { return due };
+        if keeper.due() <= Instant::now() {
+            let outcome = supervisor.outcome(None);
+            let told = plan.record(id, session.so_far(), outcome, &local);
+            if let Err(error) = told.and_then(|told| keeper.save(&told.record).map(drop)) {
+                warn(err, &format!("the record up to now is not saved: {}", describe(&error)));
             }
-            let appended = ledger.as_mut().map(|ledger| {
-                payload(&priced.record).and_then(|payload| ledger.append_object(payload))
-            });
-            let fingerprint =
-                keyring.as_ref().map(|keyring| keyring.key.public_key().fingerprint());
-            let told = Told { record: &priced.record, gpus: &measurement.gpus, appended };
-            report(&mut plan, told, fingerprint.as_deref(), err)
+        }
+        Some(due.map_or(keeper.due(), |due| due.min(keeper.due())))
+    })?;
+    let (readings, outcome) = session.close(|| supervisor.outcome(Some(ended)));
+    supervisor.finish();
+    let told = plan.record(id, readings, outcome, &plan.sources);
+    // What was in the way may have gone.
+    let late = if ledger.is_none() { noted(store.map(Store::keyring), &mut None) } else { None };
+    let ledger = match (ledger, store.zip(late.as_ref())) {
+        (Some(ledger), _) => Some(Ok(ledger)),
+        (None, keys) => keys.map(|(store, keyring)| store.open_within(keyring, AT_LAST)),
+    };
+    let key = keyring.as_ref().or(late.as_ref()).map(|keyring| keyring.key.public_key());
+    let stored = match told {
+        Ok(told) => {
+            if let Some(instead) = told.instead.as_ref().filter(|_| args.json.is_some()) {
+                // The summary says it, too, and JSON does not.
+                warn(err, &format!("the grid is that of {}, {instead}", told.record.source));
+            }
+            let (stored, line) = store_record(&plan, &told.record, ledger, key, keeper, err);
+            let shown = show(&told, &stored, line, json, err);
+            shown && !matches!(stored, Stored::Failed | Stored::Later)
         }
         Err(error) => {
-            let _ = writeln!(err, "carbon-ops: {}", describe(&error));
+            warn(err, &describe(&error));
             false
         }
     };
-    if let (Some(ledger), Some(store), true) = (ledger.as_mut(), &plan.store, reported) {
-        sign_if_due(ledger, store, plan.witnesses.as_ref(), err);
-    }
-    if let Some(Err(error)) = ledger.as_mut().filter(|_| reported).map(Opened::seal_if_due) {
-        let _ = writeln!(err, "carbon-ops: no segment was sealed: {}", describe(&error));
-    }
     if ended.interrupted {
         supervise::die_of_interrupt();
     }
-    // The command's own failure is the more important one.
-    Ok(if ended.exit_code == 0 && !reported { FAILED } else { ended.exit_code })
+    Ok(if args.strict && ended.exit_code == 0 && !stored { FAILED } else { ended.exit_code })
+}
+
+/// What is told of a measurement: the record, and what it does not hold.
+struct Told {
+    record: Record,
+    /// Why another source of the grid than the first one stands in.
+    instead: Option<String>,
+    gpus: Vec<Gpu>,
+}
+
+impl Plan {
+    /// The record of what the sensors and the supervisor tell.
+    fn record(
+        &self,
+        id: [u8; 16],
+        readings: Readings,
+        outcome: Outcome,
+        sources: &[Name],
+    ) -> Result<Told> {
+        let Self { program, host, model, settings, .. } = self;
+        let measurement = Measurement::of(readings, outcome, model);
+        let measured = compose::measured(&measurement, outcome, program, host, model)?;
+        let (shared, host) = (self.shared.clone(), host.clone());
+        let priced = price::measured(&measured, shared, settings, sources, host, Ids::new(id))?;
+        let PricedMeasurement { record, instead } = priced;
+        Ok(Told { record, instead, gpus: measurement.gpus })
+    }
 }
 
 /// Signs a checkpoint if there has been none for long, and asks the configured witnesses about it.
@@ -147,7 +195,7 @@ fn sign_if_due(
     ledger: &mut Opened<'_>,
     store: &Store,
     witnesses: Option<&Witnesses>,
-    err: &mut impl Write,
+    err: &mut dyn Write,
 ) {
     let signed = match ledger.checkpoint_if_due() {
         Ok(signed) => signed,
@@ -167,14 +215,14 @@ fn sign_if_due(
 }
 
 /// `--json out.json -- CMD` takes `out.json` for the command.
-fn hint_at_json(args: &Run, err: &mut impl Write) {
+fn hint_at_json(args: &Run, err: &mut dyn Write) {
     let separated = args.command.get(1).is_some_and(|word| word == "--");
     if separated && args.json.is_some() {
         let _ = writeln!(err, "hint: write --json=PATH, with an equals sign");
     }
 }
 
-fn plan(args: &Run, context: &Context<'_>) -> Result<Plan> {
+fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
     let settings = context.settings.clone();
     let mut host_root = HostRoot::real();
     if let Some(root) = &args.counters.powercap_root {
@@ -203,7 +251,15 @@ fn plan(args: &Run, context: &Context<'_>) -> Result<Plan> {
     }
     let sources = args.grid.providers.clone();
     let json = args.json.as_deref().map(Target::open).transpose()?;
-    let store = if args.no_ledger { None } else { Some(context.store(None)?) };
+    let wants_record = !args.no_ledger;
+    let store = match context.store(None) {
+        Err(error) if wants_record && args.strict => return Err(error),
+        Err(error) if wants_record => {
+            warn(context.err, &describe(&error));
+            None
+        }
+        store => store.ok().filter(|_| wants_record),
+    };
     let governor =
         args.counters.powercap_root.is_none().then(|| AskGovernor::of(&settings)).flatten();
     let nvml = settings.nvml.value.clone();
@@ -217,6 +273,7 @@ fn plan(args: &Run, context: &Context<'_>) -> Result<Plan> {
         model,
         host,
         store,
+        wants_record,
         witnesses,
         governor,
         nvml,
@@ -231,44 +288,6 @@ fn program(args: &Run) -> String {
     let program = args.command.first().map(Path::new);
     let name = program.and_then(Path::file_name).unwrap_or_default();
     name.to_string_lossy().chars().take(NAME_CHARS_MAX).collect()
-}
-
-/// Where JSON goes.
-enum Target {
-    Stream(Box<dyn Write>),
-    /// What it held before goes only when there is something to put there.
-    File(File),
-}
-
-impl Target {
-    /// Opens it before the command runs, so that a bad one costs nothing.
-    fn open(target: &str) -> Result<Self> {
-        let Some(number) = target.strip_prefix("fd:") else {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(target);
-            return Ok(Self::File(file.with_context(|| format!("--json={target}"))?));
-        };
-        let fd: i32 = number.parse().with_context(|| format!("--json={target}"))?;
-        Ok(Self::Stream(match fd {
-            1 => Box::new(io::stdout()),
-            2 => Box::new(io::stderr()),
-            _ => Box::new(unsafe_calls::writable(fd).map_err(|error| {
-                anyhow!("--json={target}: cannot write to descriptor {fd}: {error}")
-            })?),
-        }))
-    }
-
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stream(stream) => stream.write_all(line).and_then(|()| stream.flush()),
-            Self::File(file) => {
-                // A pipe or device named by a path has no length to cut.
-                if file.metadata()?.is_file() {
-                    file.set_len(0)?;
-                }
-                file.write_all(line)
-            }
-        }
-    }
 }
 
 /// A line of a ledger has 65,535 bytes at most, and the numbers need a part of them: what the user
@@ -286,61 +305,90 @@ fn check_length(labels: &BTreeMap<String, String>, args: Option<&[String]>) -> R
     Ok(())
 }
 
-/// What there is to tell.
-struct Told<'a> {
-    record: &'a Record,
-    gpus: &'a [Gpu],
-    appended: Option<Result<Appended>>,
-}
-
-impl Told<'_> {
-    /// The record as the ledger takes it.
-    fn payload(&self) -> Result<Object> {
-        payload(self.record)
+/// Puts a record into its ledger, or keeps it for the next command that can; else it is shown, unsigned. Where
+/// it went, and the line of the ledger.
+fn store_record<'p>(
+    plan: &'p Plan,
+    record: &Record,
+    ledger: Option<Result<Opened<'_>>>,
+    key: Option<PublicKey>,
+    keeper: Option<Keeper>,
+    err: &mut dyn Write,
+) -> (Stored<'p>, Option<Vec<u8>>) {
+    if !plan.wants_record {
+        return (Stored::Nowhere, None);
     }
+    let appended = ledger.map(|ledger| {
+        let mut ledger = ledger?;
+        let appended = ledger.append_object(payload(record)?)?;
+        anyhow::Ok((ledger, appended))
+    });
+    let failed = match (appended, &plan.store) {
+        (Some(Ok((mut ledger, appended))), Some(store)) => {
+            keeper.map(Keeper::discard);
+            sign_if_due(&mut ledger, store, plan.witnesses.as_ref(), err);
+            if let Err(error) = ledger.seal_if_due() {
+                warn(err, &format!("no segment was sealed: {}", describe(&error)));
+            }
+            let fingerprint = key.map(|key| key.fingerprint()).unwrap_or_default();
+            let stored = Stored::Entry { seq: appended.seq, ledger: &store.ledger, fingerprint };
+            return (stored, Some(appended.line));
+        }
+        (failed, _) => failed.and_then(Result::err),
+    };
+    let why = failed.map(|error| format!(": {}", describe(&error))).unwrap_or_default();
+    warn(err, &format!("the record was not stored{why}"));
+    let kept = keeper.map(|mut keeper| keeper.save(record));
+    if let Some(Ok(path)) = kept {
+        let next = "the next command that can write to this ledger signs and appends it";
+        warn(err, &format!("it is kept in {}; {next}", path.display()));
+        return (Stored::Later, None);
+    }
+    let _ = writeln!(err, "hint: it follows here unsigned; make room, or mend what is in the way");
+    let _ = err.write_all(&unsigned(record));
+    (Stored::Failed, None)
 }
 
-/// Shows the record; false when it should have been stored and was not.
-fn report(
-    plan: &mut Plan,
-    mut told: Told<'_>,
-    fingerprint: Option<&str>,
-    err: &mut impl Write,
+/// The line of a record as a ledger would take it.
+fn unsigned(record: &Record) -> Vec<u8> {
+    let mut line = payload(record).map(|object| object_to_canonical(&object)).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+/// Shows the record; false when nobody could read it.
+fn show(
+    told: &Told,
+    stored: &Stored<'_>,
+    line: Option<Vec<u8>>,
+    json: Option<Target>,
+    err: &mut dyn Write,
 ) -> bool {
-    let appended = told.appended.take();
-    let unsigned = || told.payload().map(|object| object_to_canonical(&object)).ok();
-    let (stored, line) = match appended {
-        None => (Stored::Nowhere, None),
-        Some(Ok(appended)) => {
-            let ledger = plan.store.as_ref().map(|store| store.ledger.display().to_string());
-            let stored = Stored::Entry {
-                seq: appended.seq,
-                ledger: ledger.unwrap_or_default(),
-                fingerprint: fingerprint.unwrap_or_default(),
-            };
-            (stored, Some(appended.line))
-        }
-        Some(Err(error)) => {
-            let _ = writeln!(err, "carbon-ops: the record was not stored: {}", describe(&error));
-            let _ = writeln!(err, "hint: it follows here unsigned; make room or mend the ledger");
-            if let Some(bytes) = unsigned() {
-                let _ = writeln!(err, "{}", String::from_utf8_lossy(&bytes));
-            }
-            (Stored::Failed, None)
-        }
-    };
-    let failed = matches!(stored, Stored::Failed);
-    if let Some(target) = &mut plan.json {
-        let mut line = line.or_else(unsigned).unwrap_or_default();
-        line.push(b'\n');
-        if let Err(error) = target.write(&line) {
-            let _ = writeln!(err, "carbon-ops: cannot write the JSON: {error}");
-            return false;
-        }
-    } else {
-        let text = summary(told.record, told.gpus, Some(&stored), true);
+    let Some(target) = json else {
+        let text = summary(&told.record, &told.gpus, Some(stored), true);
         let text = text.unwrap_or_else(|error| format!("carbon-ops: {}\n", describe(&error)));
         let _ = err.write_all(text.as_bytes());
+        return true;
+    };
+    let line = line.map_or_else(|| unsigned(&told.record), |line| [&*line, b"\n"].concat());
+    let written = target.write(&line);
+    if let Err(error) = &written {
+        warn(err, &format!("cannot write the JSON: {error}"));
     }
-    !failed
+    written.is_ok()
+}
+
+/// What of an attempt there is; why not is noted.
+fn noted<T>(attempt: Option<Result<T>>, trouble: &mut Option<anyhow::Error>) -> Option<T> {
+    match attempt? {
+        Ok(value) => Some(value),
+        Err(error) => {
+            trouble.get_or_insert(error);
+            None
+        }
+    }
+}
+
+fn warn(err: &mut dyn Write, words: &str) {
+    let _ = writeln!(err, "carbon-ops: {words}");
 }

@@ -31,6 +31,7 @@ mod ledger;
 mod legacy;
 mod monitor;
 mod monitor_gpu;
+mod outlive;
 mod pack;
 mod priced;
 mod record;

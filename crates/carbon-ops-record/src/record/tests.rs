@@ -237,7 +237,7 @@ fn measurement() -> Measurement {
         workload: Some(Workload {
             args: None,
             cpu_time_ns: Decimal(9_800_000_000),
-            exit_code: 0,
+            exit_code: Some(0),
             program: "gzip".into(),
             running: None,
             signal: None,

@@ -98,7 +98,7 @@ fn measured() -> Measured {
             workload: Some(Workload {
                 args: None,
                 cpu_time_ns: Decimal(0),
-                exit_code: 0,
+                exit_code: Some(0),
                 program: "true".into(),
                 running: None,
                 signal: None,
@@ -145,6 +145,11 @@ fn watched(settings: &Settings, host: &Host, zone: &str) -> (Price, Vec<Input>) 
     let mut price = LivePrice::open(&settings, &[], host.clone()).unwrap();
     let quoted = price.of(Interval::parse(DAY.0, DAY.1).unwrap()).unwrap();
     (quoted.price, quoted.inputs)
+}
+
+/// A record as `run` makes it.
+pub(crate) fn record() -> Record {
+    by_run(&Settings::plain(&Overrides::default()).unwrap(), &hosts()[0], "DE")
 }
 
 /// What a place and a site decide.

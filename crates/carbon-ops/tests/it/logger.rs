@@ -142,9 +142,9 @@ fn a_command_is_told_with_its_end() {
         let workload = measured.measurement.workload.unwrap();
         (status.success(), workload.program, workload.exit_code, workload.signal)
     };
-    assert_eq!(run("exit 0"), (true, "sh".into(), 0, None));
-    assert_eq!(run("exit 3"), (false, "sh".into(), 3, None));
-    assert_eq!(run("kill -9 $$"), (false, "sh".into(), 137, Some(9)));
+    assert_eq!(run("exit 0"), (true, "sh".into(), Some(0), None));
+    assert_eq!(run("exit 3"), (false, "sh".into(), Some(3), None));
+    assert_eq!(run("kill -9 $$"), (false, "sh".into(), Some(137), Some(9)));
     let error = logger.run(&mut Command::new("/no/such/program")).unwrap_err();
     assert!(error.is_not_started() && !error.is_denied());
 }

@@ -36,7 +36,7 @@ pub(super) fn checkpoint(args: &LedgerCheckpoint, context: &mut Context<'_>) -> 
     let given = [&args.witnesses[..], configured].concat();
     let witnesses = addresses(&given, policy.as_ref())?;
     let keyring = store.keyring()?;
-    let mut opened = store.open(&keyring)?;
+    let mut opened = context.open(&store, &keyring)?;
     let signed = opened.checkpoint()?;
     let ledger = context.ledger_file(Some(&store.ledger))?;
     let signed = Signed { ledger, checkpoint: signed.checkpoint, note: signed.note };
