@@ -25,7 +25,7 @@ use carbon_ops::settings::Settings;
 use carbon_ops::sources::Name;
 use carbon_ops::spool::Keeper;
 use carbon_ops::store::{Opened, Store, payload};
-use carbon_ops::supervise::{self, Outcome, Supervisor};
+use carbon_ops::supervise::{self, Ended, NotStarted, Outcome, Supervisor};
 use carbon_ops::witnesses::Signed;
 
 use crate::args::Run;
@@ -104,36 +104,15 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
     }
     let every = plan.settings.save_every.value.unwrap_or(Duration::MAX);
     let mut keeper = store.map(|store| Keeper::new(&store.ledger, id_text(id), every));
-    // A helper of the driver's that this may start is reaped before the command's time begins.
-    let gpus = Gpus::find(&plan.host_root, plan.nvml.as_ref());
-    let mut supervisor = Supervisor::new(plan.host_root.clone(), env.ticks_per_second);
-    let (host_root, governor) = (plan.host_root.clone(), plan.governor.as_ref());
-    let mut session = Session::open(host_root, env, governor, gpus, whose);
-    let child = match supervisor.start(&args.command, &id_text(id)) {
-        Ok(child) => child,
+    let ran = execute(args, &plan, env, id, keeper.as_mut(), err)?;
+    let Ran { told, ended } = match ran {
+        Ok(ran) => ran,
         Err(error) => {
             warn(err, &error.to_string());
             hint_at_json(args, err);
             return Ok(error.exit_code);
         }
     };
-    session.started(child.as_raw().unsigned_abs());
-    let local = price::local(&plan.settings, &plan.sources);
-    let ended = supervisor.wait(child, || {
-        let due = session.tick();
-        let Some(keeper) = &mut keeper else { return due };
-        if keeper.due() <= Instant::now() {
-            let outcome = supervisor.outcome(None);
-            let told = plan.record(id, session.so_far(), outcome, &local);
-            if let Err(error) = told.and_then(|told| keeper.save(&told.record).map(drop)) {
-                warn(err, &format!("the record up to now is not saved: {}", describe(&error)));
-            }
-        }
-        Some(due.map_or(keeper.due(), |due| due.min(keeper.due())))
-    })?;
-    let (readings, outcome) = session.close(|| supervisor.outcome(Some(ended)));
-    supervisor.finish();
-    let told = plan.record(id, readings, outcome, &plan.sources);
     // What was in the way may have gone.
     let late = if ledger.is_none() { noted(store.map(Store::keyring), &mut None) } else { None };
     let ledger = match (ledger, store.zip(late.as_ref())) {
@@ -187,6 +166,49 @@ impl Plan {
         let PricedMeasurement { record, instead } = priced;
         Ok(Told { record, instead, gpus: measurement.gpus })
     }
+}
+
+/// A command that has ended, and what its measurement tells.
+struct Ran {
+    told: Result<Told>,
+    ended: Ended,
+}
+
+/// Runs the command while its sensors are read, and saves its record from time to time.
+fn execute(
+    args: &Run,
+    plan: &Plan,
+    env: &Env,
+    id: [u8; 16],
+    mut keeper: Option<&mut Keeper>,
+    err: &mut dyn Write,
+) -> Result<Result<Ran, NotStarted>> {
+    // A helper of the driver's that this may start is reaped before the command's time begins.
+    let gpus = Gpus::find(&plan.host_root, plan.nvml.as_ref());
+    let mut supervisor = Supervisor::new(plan.host_root.clone(), env.ticks_per_second);
+    let (host_root, governor) = (plan.host_root.clone(), plan.governor.as_ref());
+    let mut session = Session::open(host_root, env, governor, gpus, whose);
+    let child = match supervisor.start(&args.command, &id_text(id)) {
+        Ok(child) => child,
+        Err(error) => return Ok(Err(error)),
+    };
+    session.started(child.as_raw().unsigned_abs());
+    let local = price::local(&plan.settings, &plan.sources);
+    let ended = supervisor.wait(child, || {
+        let due = session.tick();
+        let Some(keeper) = &mut keeper else { return due };
+        if keeper.due() <= Instant::now() {
+            let outcome = supervisor.outcome(None);
+            let told = plan.record(id, session.so_far(), outcome, &local);
+            if let Err(error) = told.and_then(|told| keeper.save(&told.record)) {
+                warn(err, &format!("the record up to now is not saved: {}", describe(&error)));
+            }
+        }
+        Some(due.map_or(keeper.due(), |due| due.min(keeper.due())))
+    })?;
+    let (readings, outcome) = session.close(|| supervisor.outcome(Some(ended)));
+    supervisor.finish();
+    Ok(Ok(Ran { told: plan.record(id, readings, outcome, &plan.sources), ended }))
 }
 
 /// Signs a checkpoint if there has been none for long, and asks the configured witnesses about it.
@@ -325,12 +347,12 @@ fn store_record<'p>(
     });
     let failed = match (appended, &plan.store) {
         (Some(Ok((mut ledger, appended))), Some(store)) => {
-            keeper.map(Keeper::discard);
+            keeper.into_iter().for_each(Keeper::discard);
             sign_if_due(&mut ledger, store, plan.witnesses.as_ref(), err);
             if let Err(error) = ledger.seal_if_due() {
                 warn(err, &format!("no segment was sealed: {}", describe(&error)));
             }
-            let fingerprint = key.map(|key| key.fingerprint()).unwrap_or_default();
+            let fingerprint = key.map(PublicKey::fingerprint).unwrap_or_default();
             let stored = Stored::Entry { seq: appended.seq, ledger: &store.ledger, fingerprint };
             return (stored, Some(appended.line));
         }

@@ -85,10 +85,9 @@ struct Trouble {
     is_kept: bool,
 }
 
-#[test]
-fn whatever_fails_around_a_command_does_not_stop_it() {
+fn troubles() -> [Trouble; 6] {
     let nothing: fn(&Home) = |_| {};
-    let troubles = [
+    [
         Trouble {
             name: "no home",
             make: |_, run| {
@@ -140,8 +139,12 @@ fn whatever_fails_around_a_command_does_not_stop_it() {
             mend: |home| fs::set_permissions(home.key(), Permissions::from_mode(0o600)).unwrap(),
             is_kept: false,
         },
-    ];
-    for trouble in troubles {
+    ]
+}
+
+#[test]
+fn whatever_fails_around_a_command_does_not_stop_it() {
+    for trouble in troubles() {
         for code in [0, 3] {
             let home = Home::new();
             home.record(&["--", "true"]);
