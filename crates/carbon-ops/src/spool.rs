@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(ids(ledger.path()), Vec::<String>::new());
         assert!(Spooled::begin(ledger.path(), &id).is_err(), "a second holder");
         drop(spooled);
-        assert_eq!(ids(ledger.path()), [id.clone()]);
+        assert_eq!(ids(ledger.path()), std::slice::from_ref(&id));
         for (spooled, _) in left_behind(ledger.path()) {
             spooled.discard().unwrap();
         }
