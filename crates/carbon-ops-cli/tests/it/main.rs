@@ -15,6 +15,7 @@ mod append;
 mod calibrate;
 mod cgroup;
 mod checkpoint;
+mod docs;
 mod doctor;
 mod estimate;
 mod fake_host;
