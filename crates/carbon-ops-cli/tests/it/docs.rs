@@ -185,7 +185,7 @@ fn commands(text: &str) -> Vec<String> {
             let command = commands.last_mut().unwrap();
             command.truncate(command.len() - 1);
             command.push_str(line.trim_start());
-        } else if PROGRAMS.iter().any(|name| program == *name) {
+        } else if PROGRAMS.contains(&program) {
             commands.push(line.to_owned());
         } else {
             continue;
@@ -215,13 +215,12 @@ fn type_all(document: &Path) -> (usize, Vec<String>) {
     let text = fs::read_to_string(document).unwrap();
     let (mut reader, mut typed, mut wrong) = (Reader::new(), 0, Vec::new());
     for line in commands(&text) {
-        match ELSEWHERE.iter().find(|(prefix, _)| line.starts_with(prefix)) {
-            Some((_, why)) => say(&format!("not typed: {line} ({why})")),
-            None => {
-                typed += 1;
-                wrong.extend(reader.types(&line).err());
-            }
+        if let Some((_, why)) = ELSEWHERE.iter().find(|(prefix, _)| line.starts_with(prefix)) {
+            say(&format!("not typed: {line} ({why})"));
+            continue;
         }
+        typed += 1;
+        wrong.extend(reader.types(&line).err());
     }
     (typed, wrong)
 }
