@@ -91,6 +91,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     complaints.extend(audit::complaints(&audit::tree(root)?, text_of(&files, audit::LIST)));
     let deny = text_of(&files, "deny.toml").context("deny.toml is missing")?;
     complaints.extend(licences::complaints(&self::metadata(root, &["--locked"])?, deny)?);
+    complaints.extend(stale_locks(root, &files));
     if complaints.is_empty() {
         println!("tidy: {} files, nothing to complain of", files.len());
         return Ok(());
@@ -113,6 +114,17 @@ pub(crate) fn metadata(root: &Path, flags: &[&str]) -> Result<Value> {
     let output = command.output().context("running cargo metadata")?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).context("reading cargo metadata")
+}
+
+/// Workspaces of their own whose `Cargo.lock` does not hold what their manifests ask for: a new
+/// dependency of the product is one of theirs too, and they build with `--locked`.
+fn stale_locks(root: &Path, files: &[File]) -> Vec<String> {
+    let folders = files.iter().filter_map(|file| file.path.strip_suffix("/Cargo.lock"));
+    let refused = folders.filter_map(|folder| {
+        let error = metadata(&root.join(folder), &["--locked"]).err()?;
+        Some(format!("{folder}/Cargo.lock: {error:#}"))
+    });
+    refused.collect()
 }
 
 /// The files that git tracks or would track.
@@ -257,6 +269,26 @@ mod tests {
         );
         assert_eq!(arrows(&package("carbon-ops-cli", "xtask")).len(), 1);
         assert_eq!(arrows(&package("carbon-ops-common", "carbon-ops-units")).len(), 1);
+    }
+
+    #[test]
+    fn a_lock_that_its_manifest_has_left_behind_is_complained_of() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["other/src", "wanted/src"] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+            std::fs::write(root.path().join(folder).join("lib.rs"), "").unwrap();
+        }
+        let package = |name: &str, rest: &str| {
+            let text = format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest}");
+            std::fs::write(root.path().join(name).join("Cargo.toml"), text).unwrap();
+        };
+        package("wanted", "[workspace]\n");
+        package("other", "[workspace]\n");
+        metadata(&root.path().join("other"), &["--offline"]).unwrap();
+        let locks = [file("other/Cargo.lock", ""), file("Cargo.lock", "")];
+        assert_eq!(stale_locks(root.path(), &locks), [""; 0]);
+        package("other", "[workspace]\n[dependencies]\nwanted = { path = \"../wanted\" }\n");
+        assert_eq!(stale_locks(root.path(), &locks).len(), 1);
     }
 
     #[test]

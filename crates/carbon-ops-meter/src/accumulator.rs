@@ -14,7 +14,7 @@
 //!
 //! Energy that no reading carries (a reset, a zone that vanished or stopped moving) is a [`Gap`].
 //! It is filled with the domain's own mean power over the rest of the window, and the fill is kept
-//! apart from what was measured ([`Fill`]). What it may be off by is bounded by what the domain is likely to
+//! apart from what was measured (`Fill`). What it may be off by is bounded by what the domain is likely to
 //! draw at most, and not by the fill itself. A window that no reading covers has no energy that is known.
 //!
 //! Windows can follow each other without a break: the last reading of one is the first of the next, so
