@@ -7,6 +7,9 @@
 //! `0.processes` (PID,…). A copy of the library under
 //! another path is another library to the loader.
 //!
+//! What drivers do when they fail: `hang` in the place of a value never returns, as long as the text file is
+//! there; `slow MS VALUE` takes that long; `abort` and `exit` end the process, the latter with code 0.
+//!
 //! Deliberately absent: all other functions, and any check of what it is given.
 use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void, CStr};
 use std::ptr;
@@ -28,10 +31,25 @@ fn answer(key: &str) -> Result<String, c_int> {
         dladdr(nvmlShutdown as *const c_void, &mut place);
         CStr::from_ptr(place.file).to_str().unwrap().to_owned()
     };
-    let text = std::fs::read_to_string(own + ".txt").unwrap_or_default();
+    let file = own + ".txt";
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let pause = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
     let mut pairs = text.lines().filter_map(|line| line.split_once(' '));
     let value = pairs.find(|(name, _)| *name == key).map(|(_, value)| value.trim().to_owned());
-    let value = value.ok_or(NOT_SUPPORTED)?;
+    let mut value = value.ok_or(NOT_SUPPORTED)?;
+    match value.as_str() {
+        "hang" => {
+            while std::path::Path::new(&file).exists() { pause(100) }
+            std::process::exit(0)
+        }
+        "abort" => std::process::abort(),
+        "exit" => std::process::exit(0),
+        _ => {}
+    }
+    if let Some((ms, rest)) = value.strip_prefix("slow ").and_then(|slow| slow.split_once(' ')) {
+        pause(ms.parse().unwrap());
+        value = rest.to_owned();
+    }
     match value.strip_prefix('!') {
         Some(code) => Err(code.parse().unwrap()),
         None => Ok(value),

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     NoCounter(Vec<String>),
     /// The directory of the state cannot be made.
     NoStateDirectory(PathBuf),
+    /// Others can change what is in the directory of the state.
+    ForeignStateDirectory(PathBuf, u32),
     /// The file of the state cannot be opened.
     NoState(PathBuf),
     /// Another governor keeps this state.
@@ -48,6 +50,9 @@ impl fmt::Display for Fault {
                 write!(f, "no energy counter can be read\n  {}", why.join("\n  "))
             }
             Self::NoStateDirectory(path) => write!(f, "cannot make {}", path.display()),
+            Self::ForeignStateDirectory(path, user) => {
+                write!(f, "others may write to {}, which is user {user}'s", path.display())
+            }
             Self::NoState(path) => write!(f, "cannot open {}", path.display()),
             Self::StateInUse(path) => write!(f, "another governor runs with {}", path.display()),
             Self::CannotListen(path, _) => write!(f, "cannot listen at {}", path.display()),

@@ -3,11 +3,12 @@
 //! another. It speaks no HTTP, reads no ledger and does not know what carbon is.
 
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use carbon_ops_meter::page::PageWriter;
 use carbon_ops_meter::snapshot::parse_boot_id;
 use carbon_ops_meter::totals::{Host, Totals};
@@ -16,6 +17,7 @@ use nix::unistd::Gid;
 use serde_json::json;
 
 use crate::fault::Fault;
+use crate::notify::Manager;
 use crate::privileges::Needs;
 use crate::sampler::{Sampler, open_state};
 use crate::server::{Action, Parts, Server};
@@ -26,6 +28,7 @@ use crate::socket::Socket;
 mod clocks;
 mod cross_check;
 mod fault;
+mod notify;
 mod privileges;
 mod sampler;
 mod sensors;
@@ -81,6 +84,10 @@ fn remedy(fault: &Fault) -> String {
              `carbon-ops run` estimates without a governor"
         }
         Fault::NoStateDirectory(_) => "run as root, or name another --state-dir",
+        Fault::ForeignStateDirectory(..) => {
+            "give it to the user that the governor runs as, for nobody else to write, or name another \
+             --state-dir"
+        }
         Fault::NoState(_) => "name another directory with --state-dir",
         Fault::StateInUse(_) => "stop it, or give this one its own --state-dir and --socket-path",
         Fault::CannotListen(_, ErrorKind::NotFound) => "its directory is missing",
@@ -109,6 +116,12 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
     let host = sensors::host(&settings);
     let found = sensors::find(&settings, &host)?;
     let asked_mode = settings.socket_mode;
+    if asked_mode & 0o007 != 0 && !settings.disable_ipc {
+        log::warn!(
+            "socket mode {asked_mode:o}: every user of this machine reads energies, which tell what others \
+             compute (CVE-2020-8694)"
+        );
+    }
     let group = if settings.disable_ipc { None } else { group(&mut settings)? };
     make_directory(&settings.state_dir)?;
     let state = open_state(&settings.state_dir)?;
@@ -145,17 +158,17 @@ fn start(flags: &Flags) -> Result<(Server, Settings)> {
         public: served,
         shared,
         trusted: settings.trusted_uids.clone(),
-        watchdog: sd_notify::watchdog_enabled(),
+        manager: Manager::from_env(),
     };
     let mut server = Server::new(parts, &mask)?;
-    let seccomp = privileges::seccomp(&needs);
+    let seccomp = privileges::seccomp();
     if let Some(about) = about.as_object_mut() {
         about.insert("landlock".into(), landlock.into());
         about.insert("seccomp".into(), seccomp.into());
     }
     log::info!("sampling every {:?}; {about}", settings.poll_interval);
     server.tell_about(about);
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    server.tell_manager("READY=1");
     // What a reload is compared with.
     settings.socket_mode = asked_mode;
     Ok((server, settings))
@@ -186,7 +199,7 @@ fn serve(mut server: Server, flags: &Flags, mut settings: Settings) -> Result<()
     loop {
         match server.serve()? {
             Action::Stop(signal) => {
-                let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                server.tell_manager("STOPPING=1");
                 // The state is what the last sample left, and the sampler needs no farewell.
                 drop(server);
                 log::info!("ended by {signal}");
@@ -216,6 +229,9 @@ fn reload(server: &mut Server, flags: &Flags, old: Settings) -> Settings {
     new
 }
 
+/// Directories with sockets of others.
+const SHARED: [&str; 3] = ["/run", "/var/run", "/tmp"];
+
 /// What is needed once everything is open.
 fn needs(settings: &Settings, found: &sensors::Found) -> Needs {
     let parent = |path: &Path| {
@@ -237,8 +253,12 @@ fn needs(settings: &Settings, found: &sensors::Found) -> Needs {
         capability: found.capability,
         read,
         write: vec![settings.state_dir.clone()],
-        remove: vec![parent(&settings.socket_path)],
-        driver: found.driver,
+        // In a directory of others this would be a right to remove what is theirs: there the socket stays,
+        // and the next governor takes it for the dead one that it is.
+        remove: Some(parent(&settings.socket_path))
+            .filter(|path| !SHARED.contains(&path.to_str().unwrap_or_default()))
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -257,7 +277,15 @@ fn group(settings: &mut Settings) -> Result<Option<Gid>> {
 }
 
 fn make_directory(path: &Path) -> Result<()> {
-    if path.is_dir() {
+    if let Ok(there) = std::fs::metadata(path)
+        && there.is_dir()
+    {
+        // Whoever owns the directory can put another state there, and can cut the pages that are mapped.
+        let (owner, own) = (there.uid(), nix::unistd::geteuid().as_raw());
+        let for_others = there.mode() & 0o022 != 0 && there.mode() & 0o1000 == 0;
+        if (owner != own && owner != 0) || for_others {
+            bail!(Fault::ForeignStateDirectory(path.to_owned(), owner));
+        }
         return Ok(());
     }
     std::fs::create_dir(path).with_context(|| Fault::NoStateDirectory(path.to_owned()))

@@ -2,14 +2,18 @@
 //! files and system calls. What a kernel does not offer is said and done without.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use landlock::{
-    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
+    PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
 use serde_json::{Value, json};
 
 /// What stays allowed.
@@ -23,8 +27,6 @@ pub(crate) struct Needs {
     pub(crate) write: Vec<PathBuf>,
     /// Directories with a file to be removed at the end.
     pub(crate) remove: Vec<PathBuf>,
-    /// A driver's library runs in this process: it opens devices, and calls `ioctl`.
-    pub(crate) driver: bool,
 }
 
 /// Keeps one capability at most, and none for a root that owns the files that it reads; in all sets,
@@ -58,9 +60,18 @@ pub(crate) fn drop_capabilities(needs: &Needs, is_root: bool) -> Value {
     json!({ "capabilities": kept, "failed": failed })
 }
 
-/// Closes the file system but for what is needed; for this thread and those that it starts.
+/// Closes the file system but for what is needed, other processes' abstract sockets, signals to them, and TCP;
+/// for this thread and those that it starts.
 pub(crate) fn landlock(needs: &Needs) -> &'static str {
-    match restrict(needs) {
+    let read = AccessFs::from_read(ABI_KNOWN) & !AccessFs::Execute;
+    let write = AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::MakeReg
+        | AccessFs::RemoveFile
+        | AccessFs::Truncate;
+    let remove = AccessFs::RemoveFile.into();
+    match restrict(&[(&needs.read, read), (&needs.write, write), (&needs.remove, remove)]) {
         Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => "enforced",
         Ok(RulesetStatus::NotEnforced) => {
             log::info!("this kernel has no Landlock; files stay open to this process");
@@ -73,34 +84,43 @@ pub(crate) fn landlock(needs: &Needs) -> &'static str {
     }
 }
 
-fn restrict(needs: &Needs) -> Result<RulesetStatus, landlock::RulesetError> {
-    let abi = ABI::V5;
-    let read = AccessFs::from_read(abi) & !AccessFs::Execute;
-    let write = AccessFs::ReadFile
-        | AccessFs::WriteFile
-        | AccessFs::MakeReg
-        | AccessFs::RemoveFile
-        | AccessFs::Truncate;
+/// The newest version of Landlock that is asked for; an older kernel gives what it has.
+const ABI_KNOWN: ABI = ABI::V6;
+
+fn restrict(
+    allowed: &[(&[PathBuf], BitFlags<AccessFs>)],
+) -> Result<RulesetStatus, landlock::RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessFs::from_all(ABI_KNOWN))?
+        .handle_access(AccessNet::from_all(ABI_KNOWN))?
+        .scope(Scope::from_all(ABI_KNOWN))?
         .create()?;
-    let open = |paths: &[PathBuf], access: landlock::BitFlags<AccessFs>| {
+    for (paths, access) in allowed {
         // What is not there needs no rule.
-        let files: Vec<_> = paths.iter().filter_map(|path| PathFd::new(path).ok()).collect();
-        files.into_iter().map(|file| PathBeneath::new(file, access)).collect::<Vec<_>>()
-    };
-    let mut allowed = open(&needs.read, read);
-    allowed.extend(open(&needs.write, write | AccessFs::ReadDir));
-    allowed.extend(open(&needs.remove, AccessFs::RemoveFile.into()));
-    if needs.driver {
-        let device = read | AccessFs::WriteFile | AccessFs::IoctlDev;
-        allowed.extend(open(&["/dev".into(), "/proc".into()], device));
-    }
-    for rule in allowed {
-        rules = rules.add_rule(rule)?;
+        for file in paths.iter().filter_map(|path| PathFd::new(path).ok()) {
+            rules = rules.add_rule(PathBeneath::new(file, *access))?;
+        }
     }
     Ok(rules.restrict_self()?.ruleset)
+}
+
+/// Gives up what a process does not need that asks a driver: all but its devices, which it opens and calls
+/// `ioctl` on, and what the kernel tells of it. `folder`: where a library lies that was named.
+pub(crate) fn confine_driver(folder: Option<PathBuf>) {
+    drop_capabilities(&Needs::default(), true);
+    let devices = fs::read_dir("/dev").into_iter().flatten().flatten().map(|entry| entry.path());
+    let of_driver = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("nvidia") || name == "dxg"
+    };
+    let devices: Vec<PathBuf> = devices.filter(of_driver).collect();
+    let told: Vec<PathBuf> =
+        ["/proc", "/sys"].map(PathBuf::from).into_iter().chain(folder).collect();
+    let read = AccessFs::from_read(ABI_KNOWN) & !AccessFs::Execute;
+    // What fails has failed in a process that nobody listens to; the governor's own is another matter.
+    let _ = restrict(&[(&told, read), (&devices, read | AccessFs::WriteFile | AccessFs::IoctlDev)]);
+    let _ = seccomp_driver();
 }
 
 /// System calls that a running governor makes. Others fail with EPERM: another C library or kernel
@@ -111,7 +131,6 @@ const CALLS: &[i64] = &[
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
     libc::SYS_close,
-    libc::SYS_connect,
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
     libc::SYS_exit,
@@ -127,15 +146,12 @@ const CALLS: &[i64] = &[
     libc::SYS_gettid,
     libc::SYS_lseek,
     libc::SYS_madvise,
-    libc::SYS_mmap,
-    libc::SYS_mprotect,
     libc::SYS_mremap,
     libc::SYS_munmap,
     libc::SYS_newfstatat,
     libc::SYS_openat,
     libc::SYS_ppoll,
     libc::SYS_pread64,
-    libc::SYS_prlimit64,
     libc::SYS_read,
     libc::SYS_readlinkat,
     libc::SYS_recvfrom,
@@ -151,9 +167,7 @@ const CALLS: &[i64] = &[
     libc::SYS_setsockopt,
     libc::SYS_shutdown,
     libc::SYS_sigaltstack,
-    libc::SYS_socket,
     libc::SYS_statx,
-    libc::SYS_tgkill,
     libc::SYS_unlinkat,
     libc::SYS_write,
     libc::SYS_writev,
@@ -176,36 +190,94 @@ const OLDER_CALLS: &[i64] = &[];
 
 /// What a driver's library needs beside them: its devices, and threads of its own.
 const DRIVER_CALLS: &[i64] = &[
-    libc::SYS_clone,
     libc::SYS_clone3,
     libc::SYS_eventfd2,
     libc::SYS_ioctl,
     libc::SYS_pipe2,
     libc::SYS_sched_getaffinity,
+    libc::SYS_setitimer,
     libc::SYS_uname,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_alarm,
 ];
 
+/// A system call that is allowed where an argument, by its place, has this value under this mask; where one
+/// stands twice, either will do.
+type Narrow = (i64, u8, u64, u64);
+
 /// Closes all other system calls, for all threads.
-pub(crate) fn seccomp(needs: &Needs) -> &'static str {
-    let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else {
-        log::info!("no system call filter for this processor");
-        return "not there";
-    };
-    let driver = if needs.driver { DRIVER_CALLS } else { &[] };
-    let calls = CALLS.iter().chain(OLDER_CALLS).chain(driver);
-    let rules: BTreeMap<i64, Vec<_>> = calls.map(|&call| (call, Vec::new())).collect();
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
-    let applied = SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)
-        .and_then(BpfProgram::try_from)
-        .map_err(|error| error.to_string())
-        .and_then(|program| {
-            seccompiler::apply_filter_all_threads(&program).map_err(|error| error.to_string())
-        });
-    match applied {
-        Ok(()) => "enforced",
+pub(crate) fn seccomp() -> &'static str {
+    let executable = flag(libc::PROT_EXEC);
+    // Memory is never made executable.
+    let memory = [(libc::SYS_mmap, 2, executable, 0), (libc::SYS_mprotect, 2, executable, 0)];
+    match filter(&[], &memory) {
+        Ok(true) => "enforced",
+        Ok(false) => {
+            log::info!("no system call filter for this processor");
+            "not there"
+        }
         Err(error) => {
             log::info!("no system call filter: {error}");
             "failed"
         }
     }
+}
+
+/// The same for a process that asks a driver.
+fn seccomp_driver() -> Result<bool, String> {
+    let refused = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    // What a new process shares does not stand in an argument of clone3, which the C library does without.
+    if let Some(arch) = arch() {
+        let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+        apply(SeccompFilter::new(clone3, SeccompAction::Allow, refused, arch))?;
+    }
+    let (writable, executable) = (flag(libc::PROT_WRITE), flag(libc::PROT_EXEC));
+    let thread = flag(libc::CLONE_THREAD);
+    filter(
+        DRIVER_CALLS,
+        &[
+            // Memory is writable or executable, and not both.
+            (libc::SYS_mmap, 2, executable, 0),
+            (libc::SYS_mmap, 2, writable, 0),
+            (libc::SYS_mprotect, 2, executable, 0),
+            (libc::SYS_mprotect, 2, writable, 0),
+            (libc::SYS_clone, 0, thread, thread),
+        ],
+    )
+}
+
+fn flag(flag: i32) -> u64 {
+    flag.unsigned_abs().into()
+}
+
+fn arch() -> Option<TargetArch> {
+    TargetArch::try_from(std::env::consts::ARCH).ok()
+}
+
+/// False where no filter is made for this processor.
+fn filter(more: &[i64], narrow: &[Narrow]) -> Result<bool, String> {
+    let Some(arch) = arch() else { return Ok(false) };
+    let calls = CALLS.iter().chain(OLDER_CALLS).chain(more);
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        calls.map(|&call| (call, Vec::new())).collect();
+    let own = [
+        // Signals go to threads of this process, and limits are its own.
+        (libc::SYS_tgkill, 0, u32::MAX.into(), std::process::id().into()),
+        (libc::SYS_prlimit64, 0, u32::MAX.into(), 0),
+    ];
+    for &(call, place, mask, value) in own.iter().chain(narrow) {
+        let under = SeccompCmpOp::MaskedEq(mask);
+        let rule = SeccompCondition::new(place, SeccompCmpArgLen::Dword, under, value)
+            .and_then(|condition| SeccompRule::new(vec![condition]))
+            .map_err(|error| error.to_string())?;
+        rules.entry(call).or_default().push(rule);
+    }
+    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    apply(SeccompFilter::new(rules, refused, SeccompAction::Allow, arch))?;
+    Ok(true)
+}
+
+fn apply(filter: Result<SeccompFilter, seccompiler::BackendError>) -> Result<(), String> {
+    let program = filter.and_then(BpfProgram::try_from).map_err(|error| error.to_string())?;
+    seccompiler::apply_filter_all_threads(&program).map_err(|error| error.to_string())
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use carbon_ops_meter::clock::Moment;
 use carbon_ops_meter::page::PageWriter;
-use carbon_ops_meter::sensor::{Backend, Domain, Excluded, Exclusion};
+use carbon_ops_meter::sensor::nvml::{Driver as _, Helper};
+use carbon_ops_meter::sensor::{Availability, Backend, Domain, Excluded, Exclusion};
 use carbon_ops_meter::snapshot::Source;
 use carbon_ops_meter::totals::{Event, Happened, Publication, Totals};
 use serde_json::{Value, json};
@@ -48,6 +49,8 @@ pub(crate) struct Sampler {
     places: Vec<(usize, usize)>,
     totals: Totals,
     excluded: Vec<Excluded>,
+    /// GPUs whose driver has not answered yet.
+    late: Option<Helper>,
     cross_check: Option<CrossCheck>,
     state: PageWriter,
     public: Option<(PageWriter, Publication)>,
@@ -74,6 +77,7 @@ impl Sampler {
             places: Vec::new(),
             totals,
             excluded: found.excluded,
+            late: found.late,
             cross_check: found.second.map(CrossCheck::new),
             state,
             public: public.map(|page| (page, Publication::after(seq))),
@@ -167,15 +171,19 @@ impl Sampler {
     }
 
     fn sample(&mut self, pace: Duration, missed: u64) {
+        for backend in &mut self.backends {
+            backend.ask();
+        }
         let times = clocks::now();
         self.totals.begin(times);
         let mut from = times.at;
         for (index, &(backend, place)) in self.places.iter().enumerate() {
             let Some(backend) = self.backends.get_mut(backend) else { continue };
             let reading = backend.read(place);
-            let at = clocks::boot_time();
-            self.totals.observe_between(index, reading, from, at);
-            from = at;
+            let now = clocks::boot_time();
+            let (earliest, at) = backend.taken(place).unwrap_or((from, now));
+            self.totals.observe_between(index, reading, earliest, at);
+            from = now;
         }
         self.totals.end(pace, missed);
         // Crash here, or anywhere: what is published was kept before, so that no successor tells less.
@@ -200,6 +208,23 @@ impl Sampler {
         }
         if times.at >= self.next_scan {
             self.rescan(times.at);
+        }
+        self.add_late();
+    }
+
+    /// Adds GPUs whose driver has answered at last.
+    fn add_late(&mut self) {
+        let found = self.late.as_mut().and_then(|helper| helper.found(Duration::ZERO));
+        let (Some(found), Some(helper)) = (&found, self.late.take_if(|_| found.is_some())) else {
+            return;
+        };
+        match found {
+            Availability::Present => {
+                log::info!("nvml: the library answers");
+                self.excluded.extend_from_slice(helper.left_out());
+                self.add(Box::new(helper));
+            }
+            other => log::warn!("nvml: {other}"),
         }
     }
 

@@ -1,24 +1,31 @@
 //! Which counters this machine has, and which of them are read.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use caps::Capability;
 use carbon_ops_meter::counter::Scale;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::msr::{self, Msr, Units};
-use carbon_ops_meter::sensor::nvml::{self, Nvml};
+use carbon_ops_meter::sensor::nvml::{self, Driver as _, Helper};
 use carbon_ops_meter::sensor::perf::{self, Perf};
 use carbon_ops_meter::sensor::powercap::{Powercap, Topology, Zone, mirrors, refine};
 use carbon_ops_meter::sensor::{Availability, Backend, Domain, Excluded, Exclusion};
 
 use crate::clocks;
 use crate::fault::Fault;
+use crate::privileges;
 use crate::settings::{RaplMode, Settings, SysfsBits};
 
 /// Readings that tell a mirrored die, and the pause between them: several updates of a counter.
 const MIRROR_READINGS: usize = 3;
-const MIRROR_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+const MIRROR_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long to wait for NVIDIA's library beside other counters, and where there are none. It takes some 10 ms
+/// where the driver is kept awake, else seconds per GPU.
+const DRIVER_WITHIN: Duration = Duration::from_secs(1);
+const DRIVER_WITHIN_ALONE: Duration = Duration::from_secs(30);
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -35,8 +42,8 @@ pub(crate) struct Found {
     pub(crate) filtering: Option<bool>,
     /// What opens the counters again, for a user that is not root.
     pub(crate) capability: Option<Capability>,
-    /// A driver's library is loaded.
-    pub(crate) driver: bool,
+    /// GPUs whose driver has not answered yet.
+    pub(crate) late: Option<Helper>,
     /// How to look for zones that appear later.
     pub(crate) rescan: Option<Rescan>,
 }
@@ -101,22 +108,42 @@ pub(crate) fn find(settings: &Settings, host: &HostRoot) -> Result<Found> {
         }
     }
     if settings.nvml {
-        let library = settings.nvml_library.as_deref().unwrap_or(Path::new(nvml::LIBRARY));
-        match Nvml::discover(library, Box::new(clocks::boot_time)) {
-            (Availability::Present, Some(nvml)) => {
-                found.excluded.extend_from_slice(nvml.excluded());
-                found.driver = true;
-                found.backends.push(Box::new(nvml));
-            }
-            // Most machines have none; one that was named should be there.
-            (other, _) if settings.nvml_library.is_some() => bail!("nvml: {other}"),
-            (other, _) => log::debug!("nvml: {other}"),
-        }
+        gpus(settings, &mut found)?;
     }
     if found.backends.is_empty() {
         bail!(Fault::NoCounter(why_not));
     }
     Ok(found)
+}
+
+/// GPUs, by a process of its own: what their driver does must not happen to this one.
+fn gpus(settings: &Settings, found: &mut Found) -> Result<()> {
+    let named = settings.nvml_library.as_deref();
+    let library = named.unwrap_or(Path::new(nvml::LIBRARY));
+    let folder = named.and_then(Path::parent).map(Path::to_owned);
+    let confine = move || privileges::confine_driver(folder);
+    let mut helper = match Helper::start(library, clocks::boot_time, confine) {
+        Ok(helper) => helper,
+        Err(error) => {
+            log::warn!("nvml: no process for it: {error}");
+            return Ok(());
+        }
+    };
+    let alone = found.backends.is_empty();
+    match helper.found(if alone { DRIVER_WITHIN_ALONE } else { DRIVER_WITHIN }) {
+        Some(Availability::Present) => {
+            found.excluded.extend_from_slice(helper.left_out());
+            found.backends.push(Box::new(helper));
+        }
+        // Most machines have none; one that was named should be there.
+        Some(other) if named.is_some() => bail!("nvml: {other}"),
+        Some(other) => log::debug!("nvml: {other}"),
+        None => {
+            log::warn!("nvml: the library does not answer; its GPUs are counted from when it does");
+            found.late = Some(helper);
+        }
+    }
+    Ok(())
 }
 
 fn sysfs(settings: &Settings, host: &HostRoot, found: &mut Found) -> Availability {

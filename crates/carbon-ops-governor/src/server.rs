@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use carbon_ops_meter::page::PageReader;
-use carbon_ops_meter::protocol::{PROTOCOL, Request, error_line, snapshot_line};
+use carbon_ops_meter::protocol::{
+    OK, PROTOCOL, Request, STALE, error_line, snapshot_line, stale_line,
+};
 use carbon_ops_meter::snapshot::Snapshot;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
@@ -21,6 +23,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde_json::{Value, json};
 
 use self::client::{Client, REST_MAX, Subscription};
+use crate::clocks;
+use crate::notify::Manager;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -49,22 +53,29 @@ struct View {
     page: PageReader,
     snapshot: Snapshot,
     stamp: u64,
+    is_stale: bool,
     line: Rc<[u8]>,
 }
 
 impl View {
     fn new(page: PageReader) -> Self {
-        Self { page, snapshot: Snapshot::default(), stamp: 0, line: Rc::from([]) }
+        Self { page, snapshot: Snapshot::default(), stamp: 0, is_stale: false, line: Rc::from([]) }
     }
 
     /// The newest snapshot; made once for all clients that ask for it.
     fn line(&mut self, place: Option<&PathBuf>) -> Rc<[u8]> {
         let stamp = self.page.stamp();
-        if (stamp != self.stamp || self.line.is_empty())
-            && self.page.read(&mut self.snapshot).is_ok()
-        {
-            self.stamp = stamp;
-            self.line = snapshot_line(&self.snapshot, place.map(PathBuf::as_path)).into();
+        let is_new = (stamp != self.stamp || self.line.is_empty())
+            && self.page.read(&mut self.snapshot).is_ok();
+        // A sampler that hangs leaves its last sample, which is not how things stand.
+        let is_stale = self.snapshot.is_stale(clocks::monotonic());
+        if is_new || is_stale != self.is_stale {
+            if is_stale && !self.is_stale {
+                log::error!("the sampler hangs: what is served is stale");
+            }
+            (self.stamp, self.is_stale) = (stamp, is_stale);
+            let line = if is_stale { stale_line } else { snapshot_line };
+            self.line = line(&self.snapshot, place.map(PathBuf::as_path)).into();
         }
         Rc::clone(&self.line)
     }
@@ -98,7 +109,8 @@ pub(crate) struct Server {
     counts: Counts,
     about: Value,
     started: Instant,
-    /// How often the service manager wants to hear that the sampler lives.
+    manager: Manager,
+    /// How often it wants to hear that the sampler lives.
     watchdog: Option<Duration>,
     watched: Instant,
     /// How many samples there were, and when that was first seen.
@@ -114,7 +126,7 @@ pub(crate) struct Parts {
     pub(crate) public: Option<(PathBuf, PageReader)>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) trusted: Vec<u32>,
-    pub(crate) watchdog: Option<Duration>,
+    pub(crate) manager: Manager,
 }
 
 /// Blocks the signals that the server handles; before any thread is started.
@@ -154,7 +166,8 @@ impl Server {
             counts: Counts::default(),
             about: Value::Null,
             started: now,
-            watchdog: parts.watchdog.map(|period| period / 2),
+            watchdog: parts.manager.watchdog.map(|period| period / 2),
+            manager: parts.manager,
             watched: now,
             ticks: (0, now),
             deaf_until: None,
@@ -193,6 +206,11 @@ impl Server {
         let (interval, quantum) = (settings.client_interval, settings.client_quantum);
         self.shared.set(settings.poll_interval, interval, quantum);
         self.trusted.clone_from(&settings.trusted_uids);
+    }
+
+    /// Tells the service manager something.
+    pub(crate) fn tell_manager(&self, what: &str) {
+        self.manager.tell(what);
     }
 
     /// What `health` tells of the process.
@@ -315,10 +333,13 @@ impl Server {
         self.view(exact).line(page.as_ref())
     }
 
-    fn health(&self) -> Value {
+    fn health(&mut self) -> Value {
+        // As the exact view has it, which is read for this if nobody else asks.
+        self.line(true);
+        let status = if self.exact.is_stale { STALE } else { OK };
         let counts = &self.counts;
         json!({
-            "status": "ok",
+            "status": status,
             "protocol": PROTOCOL,
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -376,7 +397,7 @@ impl Server {
         {
             self.watched = now;
             if self.is_sampling(period, now) {
-                let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                self.tell_manager("WATCHDOG=1");
             }
         }
     }

@@ -293,6 +293,16 @@ impl Accumulator {
         self
     }
 
+    /// The same for a window that began before the first reading: what passed until then is a gap.
+    #[cfg(feature = "nvml")]
+    #[must_use]
+    pub(crate) fn begun(mut self, begun: Instant) -> Self {
+        let opened = self.start.at;
+        self.start.at = begun.min(opened);
+        self.note(GapReason::Unreadable, begun, opened, false);
+        self
+    }
+
     /// The total as of the last good reading.
     #[cfg(feature = "nvml")]
     pub(crate) fn total(&self) -> Microjoules {
@@ -307,7 +317,7 @@ impl Accumulator {
     /// Takes a reading, or the failure to read.
     pub(crate) fn observe(&mut self, reading: Result<u64, ReadFault>, at: Instant, boot: Moment) {
         let before = self.counter.total();
-        self.looked = at;
+        self.looked = self.looked.max(at);
         let moment = ORIGIN.after(at.saturating_duration_since(self.opened));
         match reading.map(|reading| self.counter.observe(reading, moment)) {
             Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => self.recover(at, before),
@@ -319,7 +329,9 @@ impl Accumulator {
                 }
                 self.broke(why, lost, at);
             }
-            Ok(Step::Skipped) | Err(ReadFault::Retry) => self.failing(GapReason::Unreadable),
+            Ok(Step::Skipped) | Err(ReadFault::Retry | ReadFault::NotYet) => {
+                self.failing(GapReason::Unreadable);
+            }
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished),
         }
     }

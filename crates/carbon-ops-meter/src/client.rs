@@ -18,10 +18,6 @@ pub const SOCKET: &str = "/run/carbon-ops.sock";
 /// How long to wait for an answer, unless told otherwise; as carbon-ops 0.1.
 pub const TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A governor that has published nothing for this long, and four of its intervals, is asked whether
-/// it lives.
-const STALE_AFTER: Duration = Duration::from_millis(500);
-
 /// Why the governor could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -92,14 +88,15 @@ impl Governor {
     }
 
     /// The newest snapshot, into one that is used again. `now` is the time on `CLOCK_MONOTONIC`: a
-    /// page outlives its governor, and one that is old is not believed.
+    /// page outlives its governor, so that one that is old is asked whether it lives. How old the answer is
+    /// tells [`Snapshot::is_stale`].
     ///
     /// # Errors
     /// When the governor is gone or does not answer in time.
     pub fn read(&mut self, snapshot: &mut Snapshot, now: Duration) -> Result<(), ClientError> {
         if let Some(page) = &mut self.page
             && page.read(snapshot).is_ok()
-            && now.saturating_sub(snapshot.monotonic) <= STALE_AFTER + snapshot.interval * 4
+            && !snapshot.is_stale(now)
         {
             return Ok(());
         }
@@ -131,8 +128,9 @@ impl Governor {
         let socket = self.socket.clone();
         let broken = |source| ClientError::Broken { socket: socket.clone(), source };
         self.stream.set_write_timeout(Some(self.timeout)).map_err(broken)?;
-        self.stream.write_all(request.line().as_bytes()).map_err(broken)?;
-        self.line().map_err(broken)
+        let sent = self.stream.write_all(request.line().as_bytes());
+        // Whoever is turned away is told why before the connection is closed.
+        self.line().map_err(|error| broken(sent.err().unwrap_or(error)))
     }
 
     fn ask_snapshot(&mut self) -> Result<(Snapshot, Option<PathBuf>), ClientError> {

@@ -52,6 +52,17 @@ pub struct GovernedWindow {
     left: HashMap<Text<6>, Left>,
 }
 
+/// Why a governor does not know the host's energy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unserved {
+    /// It serves no package that it can read; these are its zones.
+    #[error("the governor serves no package")]
+    NoPackage(Vec<Excluded>),
+    /// It has sampled nothing for so long.
+    #[error("the governor has taken no sample for {:.1} s", .0.as_secs_f64())]
+    Stale(Duration),
+}
+
 /// What a window leaves to the next one, of a domain.
 #[derive(Debug, Clone, Copy, Default)]
 struct Left {
@@ -82,15 +93,14 @@ impl GovernedWindow {
     /// Opens a window that starts now, with the first snapshot that came with the connection.
     ///
     /// # Errors
-    /// The zones, when the governor serves no package: then it does not know the host's energy.
-    pub fn open(
-        governor: Governor,
-        snapshot: Snapshot,
-        now: Duration,
-    ) -> Result<Self, Vec<Excluded>> {
+    /// When the governor does not know the host's energy.
+    pub fn open(governor: Governor, snapshot: Snapshot, now: Duration) -> Result<Self, Unserved> {
+        if snapshot.is_stale(now) {
+            return Err(Unserved::Stale(now.saturating_sub(snapshot.monotonic)));
+        }
         let of_package = |domain: &DomainTotal| domain.is_counted() && domain.kind == Kind::Package;
         if !snapshot.domains.iter().any(|domain| of_package(domain) && !domain.stale) {
-            return Err(excluded(&snapshot));
+            return Err(Unserved::NoPackage(excluded(&snapshot)));
         }
         let now_read = snapshot.clone();
         Ok(Self {

@@ -20,6 +20,9 @@
 //! Windows can follow each other without a break. Of a window that cannot wait, time after the driver's
 //! last word goes as that word said.
 //!
+//! A driver that does not answer is not waited for: a look that comes late counts for the time at which it was
+//! taken, and where a window has none at its end, what is missing there is a gap.
+//!
 //! Out of scope: the split of the energy (see [`crate::attribution`]), waiting, and encoders and decoders
 //! of GPUs.
 
@@ -32,8 +35,10 @@ use carbon_ops_units::Microjoules;
 use crate::accumulator::{Accumulator, DomainEnergy};
 use crate::attribution::GpuUse;
 use crate::clock::BootClock;
-use crate::sensor::nvml::{GpuLoad, Nvml, SAMPLED_WITHIN, Share, longest_interval, weight};
-use crate::sensor::{self, Backend as _, Excluded, Exclusion, Kind, ReadFault};
+use crate::sensor::nvml::{
+    Driver, GpuLoad, Look, SAMPLED_WITHIN, Share, Users, Want, longest_interval, weight,
+};
+use crate::sensor::{self, Excluded, Exclusion, Kind, ReadFault};
 use crate::window::Domain;
 
 /// The first reading after the start; the interval then doubles. Early readings find the counter's first
@@ -49,6 +54,13 @@ const SETTLE_MAX: Duration = Duration::from_millis(250);
 
 /// Pause between two looks meanwhile.
 const SETTLE_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a look may take that nobody waits for, and one at the end of a window.
+const PROMPT: Duration = Duration::from_millis(20);
+const PATIENT: Duration = Duration::from_millis(250);
+
+/// When to ask again for an answer that is late.
+const LATE_PAUSE: Duration = Duration::from_millis(10);
 
 type Clock<'a> = &'a dyn Fn() -> Instant;
 
@@ -66,7 +78,11 @@ pub type Who<'a, O> = &'a mut dyn FnMut(u32) -> Option<O>;
 
 /// GPUs that are being measured, for owners of this type.
 pub struct GpuWindow<O> {
-    nvml: Nvml,
+    driver: Box<dyn Driver>,
+    /// When the window began, for what is opened late; `None` while it begins.
+    begun: Option<Instant>,
+    /// What is not opened yet.
+    unopened: Vec<usize>,
     gpus: Vec<Gpu<O>>,
     excluded: Vec<Excluded>,
     /// Whose each process was when it was last seen alive.
@@ -126,8 +142,9 @@ impl From<&Used<Whose>> for GpuUse {
 
 #[derive(Debug, Clone)]
 struct Gpu<O> {
-    /// Its place among NVML's domains.
+    /// Its place among the driver's.
     index: usize,
+    load: GpuLoad,
     accumulator: Accumulator,
     /// What the integral may be off by, as of the start and of the end; none for a counter.
     bounds: Option<(Microjoules, Microjoules)>,
@@ -249,47 +266,68 @@ enum Told<O> {
 }
 
 impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
-    /// Takes the first readings; `who` says whose the processes are that are there already.
-    pub fn open(mut nvml: Nvml, clock: Clock<'_>, boot: BootClock, who: Who<'_, O>) -> Self {
-        let mut excluded = nvml.excluded().to_vec();
-        let (mut gpus, mut known) = (Vec::new(), BTreeMap::new());
-        for index in 0..nvml.domains().len() {
-            // What was sampled before the start is no part of it.
-            let _ = nvml.processes(index);
-            // Whoever is not named now is asked about when he is.
-            for pid in nvml.holders(index).unwrap_or_default() {
-                known.extend(who(pid).map(|owner| (pid, owner)));
-            }
-            let reading = nvml.read(index);
-            let Some(domain) = nvml.domains().get(index) else { continue };
-            let now = clock();
-            let opened =
-                reading.ok().and_then(|first| Accumulator::open(domain, first, now, boot()));
-            let Some(accumulator) = opened.map(|opened| opened.stepping(STEP)) else {
-                excluded.push(exclude(domain, Exclusion::Unreadable));
-                continue;
-            };
-            gpus.push(Gpu {
-                index,
-                given: (accumulator.total(), now),
-                accumulator,
-                bounds: nvml.integral(index).map(|integral| (integral.bound, integral.bound)),
-                read_at: now,
-                end: None,
-                told: now,
-                sums: Parts::none(),
-                by_time: false,
-                by_process: false,
-                all: 0.0,
-                last: None,
-                ever: Seen::nobody(),
-                lately: Seen::nobody(),
-            });
+    /// Takes the first readings; `who` says whose the processes are that are there already. The window begins
+    /// with them, or has begun before.
+    pub fn open(
+        driver: impl Driver + 'static,
+        begun: Option<Instant>,
+        clock: Clock<'_>,
+        boot: BootClock,
+        who: Who<'_, O>,
+    ) -> Self {
+        let excluded = driver.left_out().to_vec();
+        let mut window = Self {
+            unopened: (0..driver.gpus().len()).collect(),
+            driver: Box::new(driver),
+            begun,
+            gpus: Vec::new(),
+            excluded,
+            known: BTreeMap::new(),
+            interval: INTERVAL_FIRST,
+            slowest: longest_interval(false),
+            due: clock() + INTERVAL_FIRST,
+            boot,
+        };
+        window.look(Want::All, PATIENT, clock, who);
+        window.begun = begun.or(Some(clock()));
+        window
+    }
+
+    /// Opens a GPU by the first look at it.
+    fn begin(&mut self, index: usize, look: &Look, at: Instant, who: Who<'_, O>) {
+        let Some(domain) = self.driver.gpus().get(index) else { return };
+        let opened = match look.reading {
+            Ok(first) => Accumulator::open(domain, first, at, look.at),
+            Err(_) => None,
+        };
+        let begun = self.begun.unwrap_or(at);
+        let Some(accumulator) = opened.map(|opened| opened.stepping(STEP).begun(begun)) else {
+            self.excluded.push(exclude(domain, Exclusion::Unreadable));
+            return;
+        };
+        // Who is there is known from here on; what was sampled before the start is no part of it.
+        let holders = look.users.iter().flat_map(|users| users.holders.iter().flatten());
+        for &pid in holders {
+            self.known.extend(who(pid).map(|owner| (pid, owner)));
         }
-        let power_only = gpus.iter().any(|gpu| gpu.bounds.is_some());
-        let slowest = longest_interval(power_only);
-        let due = clock() + INTERVAL_FIRST;
-        Self { nvml, gpus, excluded, known, interval: INTERVAL_FIRST, slowest, due, boot }
+        self.gpus.push(Gpu {
+            index,
+            load: look.users.as_ref().map(|users| users.load).unwrap_or_default(),
+            given: (accumulator.total(), at),
+            accumulator,
+            bounds: look.integral.map(|integral| (integral.bound, integral.bound)),
+            read_at: at,
+            end: None,
+            told: at,
+            sums: Parts::none(),
+            by_time: false,
+            by_process: false,
+            all: 0.0,
+            last: None,
+            ever: Seen::nobody(),
+            lately: Seen::nobody(),
+        });
+        self.slowest = self.slowest.min(longest_interval(look.integral.is_some()));
     }
 
     /// A process whose GPU time may be told after it has ended, before it was seen alive.
@@ -304,20 +342,36 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
 
     /// Reads the counters and looks who is there.
     pub fn sample(&mut self, clock: Clock<'_>, who: Who<'_, O>) {
-        self.read(clock);
-        self.look(who);
+        self.look(Want::All, PROMPT, clock, who);
         self.interval = (self.interval * 2).min(self.slowest);
-        self.due = clock() + self.interval;
+        let pause =
+            if self.driver.is_late() { self.interval.min(LATE_PAUSE) } else { self.interval };
+        self.due = clock() + pause;
     }
 
     /// Ends the window now. What remains is to look on for a moment, in [`GpuWindow::close`].
     pub fn end(&mut self, clock: Clock<'_>, who: Who<'_, O>) {
-        self.read(clock);
+        let now = clock();
+        let Some(looks) = self.driver.look(Want::All, PATIENT) else {
+            self.miss(now);
+            return self.end_windows();
+        };
+        let instants = self.read(&looks, clock);
+        let opened = self.gpus.len();
+        self.open_late(&looks, &instants, who);
+        if self.driver.is_late() {
+            // The look is an older one.
+            self.miss(now);
+        }
+        self.end_windows();
+        self.give(looks, opened, who);
+    }
+
+    fn end_windows(&mut self) {
         for gpu in &mut self.gpus {
             gpu.accumulator.end_window();
             gpu.end = Some(gpu.until());
         }
-        self.look(who);
     }
 
     /// Looks on until the counters have stepped once more after the end, for 250 ms at most, and reports
@@ -334,9 +388,9 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
             |gpu: &Gpu<O>| gpu.bounds.is_none() && gpu.accumulator.wants_more(true).is_some();
         while self.gpus.iter().any(wants) && clock().saturating_duration_since(ended) < SETTLE_MAX {
             sleep(SETTLE_PAUSE);
-            self.read(clock);
+            self.look(Want::Energy, PROMPT, clock, who);
         }
-        self.look(who);
+        self.look(Want::All, PROMPT, clock, who);
         let mut gpus = std::mem::take(&mut self.gpus);
         self.report(&mut gpus, |accumulator| accumulator.close(elapsed))
     }
@@ -348,11 +402,14 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
 
     /// Ends the window now, without looking on, and begins the next one.
     pub fn cut(&mut self, clock: Clock<'_>, who: Who<'_, O>) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
-        self.read(clock);
-        self.look(who);
+        let now = clock();
+        if !self.look(Want::All, PATIENT, clock, who) {
+            self.miss(now);
+        }
         let mut gpus = std::mem::take(&mut self.gpus);
         let report = self.report(&mut gpus, Accumulator::cut);
         self.gpus = gpus;
+        self.begun = Some(now);
         let gpus = &self.gpus;
         self.known.retain(|_, owner| gpus.iter().any(|gpu| gpu.ever.owners.contains(owner)));
         report
@@ -364,8 +421,11 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
         energy: impl Fn(&mut Accumulator) -> Option<DomainEnergy>,
     ) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
         let (mut measured, mut excluded) = (Vec::new(), self.excluded.clone());
+        let domains = self.driver.gpus();
+        let silent = self.unopened.iter().filter_map(|&index| domains.get(index));
+        excluded.extend(silent.map(|domain| exclude(domain, Exclusion::Unreadable)));
         for gpu in gpus {
-            let Some(domain) = self.nvml.domains().get(gpu.index) else { continue };
+            let Some(domain) = domains.get(gpu.index) else { continue };
             let used = gpu.take_used();
             let energy = energy(&mut gpu.accumulator).map(|energy| gpu.bounded(energy));
             if energy.is_none() {
@@ -376,41 +436,77 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
                 name: name.clone(),
                 kind: Kind::Gpu,
                 zone: domain.source.clone(),
-                backend: self.nvml.name(),
+                backend: "nvml",
                 likely: domain.likely,
                 energy,
             });
-            let load = self.nvml.load(gpu.index);
-            measured.push(GpuEnergy { name, domain, used, load });
+            measured.push(GpuEnergy { name, domain, used, load: gpu.load });
         }
         (measured, excluded)
     }
 
-    fn read(&mut self, clock: Clock<'_>) {
+    /// Takes what the driver tells within this time; whether it told how things stand now.
+    fn look(&mut self, want: Want, within: Duration, clock: Clock<'_>, who: Who<'_, O>) -> bool {
+        let Some(looks) = self.driver.look(want, within) else { return false };
+        let instants = self.read(&looks, clock);
+        let opened = self.gpus.len();
+        self.open_late(&looks, &instants, who);
+        self.give(looks, opened, who);
+        !self.driver.is_late()
+    }
+
+    /// No counter could be read.
+    fn miss(&mut self, now: Instant) {
+        let at = (self.boot)();
         for gpu in &mut self.gpus {
-            let reading = self.nvml.read(gpu.index);
-            gpu.read_at = clock();
-            gpu.accumulator.observe(reading, gpu.read_at, (self.boot)());
+            gpu.accumulator.observe(Err(ReadFault::NotYet), now, at);
+        }
+    }
+
+    /// Takes the readings; when each was taken.
+    fn read(&mut self, looks: &[Look], clock: Clock<'_>) -> Vec<Instant> {
+        let (now, boot) = (clock(), (self.boot)());
+        let instant = |look: &Look| now.checked_sub(boot.since(look.at)).unwrap_or(now);
+        let instants: Vec<_> = looks.iter().map(instant).collect();
+        for gpu in &mut self.gpus {
+            let look = looks.get(gpu.index).zip(instants.get(gpu.index));
+            let Some((look, &at)) = look else { continue };
+            gpu.read_at = at;
+            gpu.accumulator.observe(look.reading, at, look.at);
             if gpu.end.is_none()
-                && let (Some((_, end)), Some(now)) =
-                    (&mut gpu.bounds, self.nvml.integral(gpu.index))
+                && let (Some((_, end)), Some(now)) = (&mut gpu.bounds, look.integral)
             {
                 *end = now.bound;
             }
         }
+        instants
     }
 
-    /// Gives the energy since the last look to those who used the GPU.
-    fn look(&mut self, who: Who<'_, O>) {
-        let Self { nvml, gpus, known, .. } = self;
+    /// Opens what was not seen before.
+    fn open_late(&mut self, looks: &[Look], instants: &[Instant], who: Who<'_, O>) {
+        for index in std::mem::take(&mut self.unopened) {
+            match looks.get(index).zip(instants.get(index)) {
+                Some((look, &at)) => self.begin(index, look, at, who),
+                None => self.unopened.push(index),
+            }
+        }
+    }
+
+    /// Gives the energy since the last look to those who used the GPU; of those GPUs that were `opened` before.
+    fn give(&mut self, looks: Vec<Look>, opened: usize, who: Who<'_, O>) {
+        let Self { gpus, known, .. } = self;
         let mut whose = |pid: u32| {
             let Some(now) = who(pid) else { return known.get(&pid).copied() };
             known.insert(pid, now);
             Some(now)
         };
-        for gpu in gpus {
+        for (index, look) in looks.into_iter().enumerate() {
+            let gpu = gpus.iter_mut().take(opened).find(|gpu| gpu.index == index);
+            let Some(gpu) = gpu else { continue };
+            let Some(Users { holders, shares, load }) = look.users else { continue };
+            gpu.load = load;
             let mut now = Seen::nobody();
-            match nvml.holders(gpu.index) {
+            match holders {
                 Ok(holders) => {
                     for pid in BTreeSet::from_iter(holders) {
                         now.add(whose(pid));
@@ -419,7 +515,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
                 // Somebody may be there whom the driver does not name.
                 Err(_) => now.unseen = true,
             }
-            let told = told(nvml.processes(gpu.index), &mut whose, &mut now);
+            let told = told(shares, &mut whose, &mut now);
             gpu.give(told, now);
         }
     }
@@ -525,6 +621,6 @@ fn exclude(domain: &sensor::Domain, reason: Exclusion) -> Excluded {
 
 impl<O> fmt::Debug for GpuWindow<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GpuWindow").field("nvml", &self.nvml).finish_non_exhaustive()
+        f.debug_struct("GpuWindow").field("driver", &self.driver).finish_non_exhaustive()
     }
 }

@@ -88,7 +88,7 @@
 //! [`sensor::model::Modelled`] and [`sensor::Availability`].
 //!
 //! Out of scope: carbon, records, wall clocks, threads, and system calls other than file reads,
-//! but for opening a perf event and, with the feature `nvml`, calling NVIDIA's library.
+//! but for opening a perf event and, with the feature `nvml`, a process that calls NVIDIA's library.
 
 pub mod accumulator;
 pub mod attribution;

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
+use nix::fcntl::posix_fallocate;
 
 use crate::clock::{EpochStart, Moment, UnixTime};
 use crate::counter::{Generation, Saved};
@@ -116,6 +117,9 @@ impl PageWriter {
             None => create(path)?,
         };
         file.set_permissions(Permissions::from_mode(mode))?;
+        // Every block of it is there before it is mapped: on a full file system a store to one that is not
+        // would end this process by a signal.
+        posix_fallocate(&file, 0, FILE_BYTES.cast_signed())?;
         let cells = Arc::new(Mapped::writable(&file, FILE_WORDS)?);
         initialise(&cells);
         let stamp = [0, 1].map(|slot| cell(&cells, slot_start(slot)).load(Ordering::Relaxed));

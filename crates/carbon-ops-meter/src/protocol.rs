@@ -128,16 +128,31 @@ pub fn error_line(reason: &str) -> Vec<u8> {
     line
 }
 
+/// The words of a snapshot's `status`.
+pub const OK: &str = "ok";
+/// The same of one that is not how things stand ([`Snapshot::is_stale`]).
+pub const STALE: &str = "stale";
+
 /// A snapshot as one line.
 pub fn snapshot_line(snapshot: &Snapshot, page: Option<&std::path::Path>) -> Vec<u8> {
-    let mut line = Vec::with_capacity(512 + 512 * snapshot.domains.len());
+    line(&Outgoing { status: OK, snapshot, page })
+}
+
+/// The same of one that is not how things stand any more.
+pub fn stale_line(snapshot: &Snapshot, page: Option<&std::path::Path>) -> Vec<u8> {
+    line(&Outgoing { status: STALE, snapshot, page })
+}
+
+fn line(outgoing: &Outgoing<'_>) -> Vec<u8> {
+    let mut line = Vec::with_capacity(512 + 512 * outgoing.snapshot.domains.len());
     // Writing to memory cannot fail, and no value here lacks a JSON form.
-    let _ = serde_json::to_writer(&mut line, &Outgoing { snapshot, page });
+    let _ = serde_json::to_writer(&mut line, outgoing);
     line.push(b'\n');
     line
 }
 
 struct Outgoing<'s> {
+    status: &'static str,
     snapshot: &'s Snapshot,
     page: Option<&'s std::path::Path>,
 }
@@ -146,7 +161,7 @@ impl Serialize for Outgoing<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let s = self.snapshot;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("status", "ok")?;
+        map.serialize_entry("status", self.status)?;
         map.serialize_entry("timestamp", &s.unix.since_1970().as_secs_f64())?;
         map.serialize_entry("deltas_uj", &Energies(s, |_| true, |d| d.delta))?;
         map.serialize_entry("totals_uj", &Energies(s, |_| true, |d| d.total))?;
@@ -313,7 +328,7 @@ struct Incoming {
 pub fn parse_snapshot(line: &[u8]) -> Result<(Snapshot, Option<PathBuf>), String> {
     let message: Incoming =
         serde_json::from_slice(line).map_err(|error| format!("not a snapshot: {error}"))?;
-    if message.status != "ok" {
+    if message.status != OK && message.status != STALE {
         return Err(message.error.unwrap_or(message.status));
     }
     if message.protocol != PROTOCOL {

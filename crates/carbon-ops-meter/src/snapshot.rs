@@ -188,7 +188,17 @@ pub struct Snapshot {
     pub domains: Vec<DomainTotal>,
 }
 
+/// A sample that is older than this, and four intervals, is not how things stand.
+const STALE_AFTER: Duration = Duration::from_millis(500);
+
 impl Snapshot {
+    /// Whether nothing was sampled for so long that this is not how things stand; `now` is the time on
+    /// `CLOCK_MONOTONIC`. Whoever serves or takes a snapshot asks, whichever way it came: a total that stands
+    /// still is no energy of nothing.
+    pub fn is_stale(&self, now: Duration) -> bool {
+        now.saturating_sub(self.monotonic) > STALE_AFTER + self.interval * 4
+    }
+
     /// The same without its domains, which may be many.
     #[must_use]
     pub(crate) fn without_domains(&self) -> Self {

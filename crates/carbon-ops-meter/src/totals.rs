@@ -424,6 +424,7 @@ impl Track {
                 self.failing(GapReason::Unreadable, good, at)
             }
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished, good, at),
+            Err(ReadFault::NotYet) => None,
             Ok(Step::Rebased { why, lost, most, .. }) => {
                 let reason = if good.is_some_and(slept) { GapReason::Suspend } else { why.into() };
                 Some(self.lose(reason, lost, most, at))

@@ -2,19 +2,21 @@
 //! a process is that uses a GPU.
 //!
 //! A machine without a driver costs three looks at files: the library is not even searched for. Starting
-//! it costs milliseconds, or seconds where no process keeps the driver awake (`nvidia-persistenced`), and
-//! it may start a helper, whose CPU time shall not be the command's: so it comes before all else.
+//! it costs milliseconds, or seconds where no process keeps the driver awake (`nvidia-persistenced`), and some
+//! calls of a driver never return: so a process of its own asks it ([`Helper`]), and nothing waits for that for
+//! longer than a moment. A library that starts later is used from then on.
 //!
 //! Out of scope: the measurement itself (see [`carbon_ops_meter::gpu`]), GPUs of other vendors.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use carbon_ops_meter::attribution::{GpuUse, Shares, split_gpu};
 use carbon_ops_meter::cpu_time::descends;
 use carbon_ops_meter::gpu::Whose;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Availability;
-use carbon_ops_meter::sensor::nvml::{LIBRARY, Nvml};
+use carbon_ops_meter::sensor::nvml::{Helper, LIBRARY};
 use carbon_ops_meter::window::Domain;
 use carbon_ops_record::{Sensor, SensorStatus};
 use carbon_ops_units::Microjoules;
@@ -28,6 +30,9 @@ const TRACES: [&str; 3] = ["/dev/nvidiactl", "/proc/driver/nvidia/version", "/de
 /// Where distributions install libraries. What lies elsewhere is not taken for the driver's.
 const INSTALLED: [&str; 6] = ["/usr", "/lib", "/lib64", "/opt", "/nix/store", "/run"];
 
+/// How long a command waits for the library to start: one that is kept awake takes some 10 ms.
+const START_WITHIN: Duration = Duration::from_millis(250);
+
 /// Which library to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NvmlLibrary {
@@ -40,11 +45,11 @@ pub enum NvmlLibrary {
 /// What was found before the command started.
 #[derive(Debug, Default)]
 pub struct Gpus {
-    /// What reads them; `None` without a driver.
-    pub nvml: Option<Nvml>,
+    /// Who reads them, or will do when the library has started; `None` without a driver.
+    pub helper: Option<Helper>,
     /// What became of it, where there was something to find.
     pub sensor: Option<Sensor>,
-    /// The library that answered is not the system's own.
+    /// The library is not the system's own.
     pub simulated: bool,
 }
 
@@ -87,16 +92,38 @@ impl Gpus {
             None if TRACES.iter().any(|trace| host.path(trace).exists()) => Path::new(LIBRARY),
             Some(NvmlLibrary::Off) | None => return Self::default(),
         };
-        let (availability, nvml) = Nvml::discover(library, Box::new(Env::boot_time));
-        let (status, reason) = match availability {
-            Availability::Present => (SensorStatus::Used, None),
-            Availability::Absent(reason) => (SensorStatus::Absent, Some(reason)),
-            Availability::Denied(reason) => (SensorStatus::Denied, Some(reason)),
-        };
-        let sensor = Sensor { name: "nvml".into(), reason, status };
-        let simulated = nvml.is_some() && named.is_some() && !is_installed(library);
-        Self { nvml, sensor: Some(sensor), simulated }
+        let simulated = named.is_some() && !is_installed(library);
+        match Helper::start(library, Env::boot_time, || ()) {
+            Ok(mut helper) => {
+                let found = helper.found(START_WITHIN);
+                let (sensor, helper) = (sensor(found.as_ref()), Some(helper));
+                let works = matches!(found, Some(Availability::Present) | None);
+                Self { helper: helper.filter(|_| works), sensor: Some(sensor), simulated }
+            }
+            Err(error) => {
+                let why = Availability::Absent(format!("no process for {LIBRARY}: {error}"));
+                Self { helper: None, sensor: Some(sensor(Some(&why))), simulated }
+            }
+        }
     }
+}
+
+impl Gpus {
+    /// The process that asks the driver.
+    pub fn process(&self) -> Option<i32> {
+        self.helper.as_ref()?.pid()
+    }
+}
+
+/// What became of the library, as far as that is known.
+pub(crate) fn sensor(found: Option<&Availability>) -> Sensor {
+    let (status, reason) = match found {
+        Some(Availability::Present) => (SensorStatus::Used, None),
+        Some(Availability::Absent(reason)) => (SensorStatus::Absent, Some(reason.clone())),
+        Some(Availability::Denied(reason)) => (SensorStatus::Denied, Some(reason.clone())),
+        None => (SensorStatus::Failed, Some("NVIDIA's library does not answer".to_owned())),
+    };
+    Sensor { name: "nvml".into(), reason, status }
 }
 
 fn is_installed(library: &Path) -> bool {
@@ -123,7 +150,7 @@ mod tests {
     fn without_a_trace_of_the_driver_nothing_is_searched_for() {
         let dir = tempfile::tempdir().unwrap();
         let found = Gpus::find(&HostRoot::at(dir.path()), None);
-        assert!(found.nvml.is_none() && found.sensor.is_none());
+        assert!(found.helper.is_none() && found.sensor.is_none());
         let missing = NvmlLibrary::At(dir.path().join("libnvidia-ml.so.1"));
         let found = Gpus::find(&HostRoot::at(dir.path()), Some(&missing));
         assert_eq!(found.sensor.map(|sensor| sensor.status), Some(SensorStatus::Absent));

@@ -14,19 +14,19 @@ use std::time::{Duration, Instant};
 use carbon_ops_meter::attribution::{Attribution, CpuUse, GpuUse, Idle, IdleRule, Shares, split};
 use carbon_ops_meter::client::{ClientError, Governor};
 use carbon_ops_meter::cpu_time::Busy;
-use carbon_ops_meter::governed::GovernedWindow;
+use carbon_ops_meter::governed::{GovernedWindow, Unserved};
 use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow, Used, Whose};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
-use carbon_ops_meter::sensor::nvml::GpuLoad;
-use carbon_ops_meter::sensor::{Availability, Excluded, Kind, msr};
+use carbon_ops_meter::sensor::nvml::{GpuLoad, Helper};
+use carbon_ops_meter::sensor::{Availability, Excluded, Exclusion, Kind, msr};
 use carbon_ops_meter::window::{Counted, Domain, Window};
 use carbon_ops_record::{Note, Sensor, SensorStatus};
 use carbon_ops_units::{Microjoules, Watts};
 use jiff::Timestamp;
 
 use crate::env::Env;
-use crate::gpus::{Gpu, Gpus};
+use crate::gpus::{self, Gpu, Gpus};
 use crate::settings::Settings;
 use crate::supervise::Outcome;
 
@@ -66,6 +66,10 @@ pub struct Session<O = Whose> {
     start: End,
     window: Option<Measuring>,
     gpus: Option<GpuWindow<O>>,
+    /// Asks NVIDIA's library, which has not started yet.
+    starting: Option<Helper>,
+    /// A process whose GPU time may be told before it was seen.
+    expected: Option<(u32, O)>,
     whose: Owner<O>,
     /// What became of NVIDIA's library.
     nvml: Option<Sensor>,
@@ -313,11 +317,15 @@ fn notes_of_outcome(outcome: Outcome) -> [(Note, bool); 3] {
 impl Session {
     /// The command runs as this process.
     pub fn started(&mut self, pid: u32) {
+        self.expected = Some((pid, Whose::Workload));
         if let Some(gpus) = &mut self.gpus {
             gpus.expect(pid, Whose::Workload);
         }
     }
 }
+
+/// How often to look whether NVIDIA's library has started.
+const STARTED_WITHIN: Duration = Duration::from_millis(50);
 
 impl<O: Copy + Ord + fmt::Debug> Session<O> {
     /// Takes the first readings. What is read is the machine of `host`.
@@ -329,11 +337,12 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
         whose: Owner<O>,
     ) -> Self {
         let ticks_per_second = env.ticks_per_second;
-        let Gpus { nvml, sensor, simulated } = gpus;
+        let Gpus { mut helper, sensor, simulated } = gpus;
         // First, since this takes longest, and the others' windows are the shorter for it.
-        let gpus = nvml.map(|nvml| {
+        let started = |helper: &mut Helper| helper.found(Duration::ZERO).is_some();
+        let gpus = helper.take_if(started).map(|helper| {
             let who = &mut |pid| whose(&host, pid);
-            GpuWindow::open(nvml, &Instant::now, Env::boot_time, who)
+            GpuWindow::open(helper, None, &Instant::now, Env::boot_time, who)
         });
         let (window, excluded, sensors) = open_window(&host, ask, &Instant::now);
         // The window starts after the last of its first readings: what came before is not in it.
@@ -346,6 +355,8 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
             start,
             window,
             gpus,
+            starting: helper,
+            expected: None,
             whose,
             nvml: sensor,
             simulated_gpus: simulated,
@@ -360,11 +371,32 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
     /// Reads the counters; says when to come again. `None`: never.
     pub fn tick(&mut self) -> Option<Instant> {
         let due = self.tick_window();
-        let Some(gpus) = &mut self.gpus else { return due };
+        self.open_gpus();
+        let Some(gpus) = &mut self.gpus else {
+            let look = self.starting.is_some().then(|| Instant::now() + STARTED_WITHIN);
+            return due.into_iter().chain(look).min();
+        };
         if gpus.due() <= Instant::now() {
             gpus.sample(&Instant::now, &mut |pid| (self.whose)(&self.host, pid));
         }
         Some(due.map_or(gpus.due(), |due| due.min(gpus.due())))
+    }
+
+    /// Opens GPUs whose library has started late.
+    fn open_gpus(&mut self) {
+        let Some(found) = self.starting.as_mut().and_then(|it| it.found(Duration::ZERO)) else {
+            return;
+        };
+        self.nvml = Some(gpus::sensor(Some(&found)));
+        let helper = self.starting.take().filter(|_| found == Availability::Present);
+        let Some(helper) = helper else { return };
+        let who = &mut |pid| (self.whose)(&self.host, pid);
+        let begun = Some(self.start.at);
+        let mut window = GpuWindow::open(helper, begun, &Instant::now, Env::boot_time, who);
+        if let Some((pid, owner)) = self.expected {
+            window.expect(pid, owner);
+        }
+        self.gpus = Some(window);
     }
 
     fn tick_window(&mut self) -> Option<Instant> {
@@ -403,6 +435,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
         let who = &mut |pid| (self.whose)(&self.host, pid);
         let gpus = self.gpus.as_mut().map(|gpus| gpus.cut(&Instant::now, who));
         readings.add_gpus(gpus);
+        readings.add_silent(self.starting.as_ref());
         self.start = End { busy: end.busy.or(self.start.busy), ..end };
         readings
     }
@@ -415,6 +448,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
         let mut readings = self.about(end, self.window.as_ref());
         readings.add_counted(counted, self.excluded.clone(), None);
         readings.add_gpus(self.gpus.as_ref().map(GpuWindow::so_far));
+        readings.add_silent(self.starting.as_ref());
         readings
     }
 
@@ -447,6 +481,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
             gpus.close(elapsed, &Instant::now, &mut std::thread::sleep, who)
         });
         readings.add_gpus(gpus);
+        readings.add_silent(self.starting.as_ref());
         (readings, outcome)
     }
 
@@ -469,7 +504,9 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
             sensors: self.sensors.clone(),
             gpu_sensor: self.nvml.clone(),
             excluded: Vec::new(),
-            simulated: simulated || self.simulated_gpus || self.host.is_simulated(),
+            simulated: simulated
+                || self.simulated_gpus && self.gpus.is_some()
+                || self.host.is_simulated(),
             filtered: window.is_some_and(|window| window.is_filtered(&self.host)),
             governed: matches!(window, Some(Measuring::Governed(_))),
         }
@@ -537,6 +574,15 @@ impl<O> Readings<O> {
                 *used = told.remove(&gpu.name).unwrap_or_else(Used::unknown);
             }
         }
+    }
+
+    /// GPUs of which nobody knows whether they are there are not nothing.
+    fn add_silent(&mut self, starting: Option<&Helper>) {
+        self.excluded.extend(starting.map(|_| Excluded {
+            name: Kind::Gpu.as_str().to_owned(),
+            id: "nvml".to_owned(),
+            reason: Exclusion::Unreadable,
+        }));
     }
 
     /// The energy of processors and memory, by counters or by the model.
@@ -674,7 +720,8 @@ pub(crate) fn open_window(
                 sensors.push(sensor("governor", &Availability::Present));
                 return (Some(Measuring::Governed(Box::new(window))), Vec::new(), sensors);
             }
-            Ok(Err(_)) => (SensorStatus::Absent, "the governor serves no package".to_owned()),
+            Ok(Err(why @ Unserved::NoPackage(_))) => (SensorStatus::Absent, why.to_string()),
+            Ok(Err(why @ Unserved::Stale(_))) => (SensorStatus::Failed, why.to_string()),
             Err(error @ ClientError::Denied { .. }) => (SensorStatus::Denied, error.to_string()),
             Err(ClientError::Absent { socket, .. }) if !socket.exists() => {
                 (SensorStatus::Absent, format!("no socket at {}", socket.display()))

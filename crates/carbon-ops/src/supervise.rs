@@ -109,6 +109,8 @@ pub struct Supervisor {
     ticks_per_second: u32,
     /// Where the command runs, if the kernel lets us.
     cgroup: Option<Cgroup>,
+    /// A process of ours, which is no part of the command's.
+    beside: Option<i32>,
 }
 
 /// How the command ended.
@@ -124,8 +126,9 @@ pub struct Ended {
 }
 
 impl Supervisor {
-    /// Prepares this process.
-    pub fn new(host: HostRoot, ticks_per_second: u32) -> Self {
+    /// Prepares this process. A process `beside` is ours, and in no account of the command's; it becomes our
+    /// child where orphans do.
+    pub fn new(host: HostRoot, ticks_per_second: u32, beside: Option<i32>) -> Self {
         unsafe_calls::default_sigchld();
         let mut awaited = SigSet::empty();
         for signal in FORWARDED.into_iter().chain([Signal::SIGCHLD]) {
@@ -137,7 +140,8 @@ impl Supervisor {
         let _ = nix::sys::prctl::set_child_subreaper(true);
         let cgroup = Cgroup::make(&host);
         let before = Duration::ZERO;
-        let mut supervisor = Self { awaited, inherited, before, host, ticks_per_second, cgroup };
+        let mut supervisor =
+            Self { awaited, inherited, before, host, ticks_per_second, cgroup, beside };
         supervisor.before = supervisor.by_descent().0;
         supervisor
     }
@@ -228,11 +232,12 @@ impl Supervisor {
     fn by_descent(&self) -> (Duration, u64) {
         let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
         // A living descendant has a living ancestor among our children, orphans being ours.
-        let living = if has_children() {
+        let mut living = if has_children() {
             living_descendants(&self.host, ourselves, self.ticks_per_second)
         } else {
             Vec::new()
         };
+        living.retain(|process| Some(process.pid) != self.beside);
         let alive: Duration = living
             .iter()
             .map(|process| process_cpu_time(process.pid).unwrap_or(process.own) + process.reaped)

@@ -183,9 +183,9 @@ fn execute(
     mut keeper: Option<&mut Keeper>,
     err: &mut dyn Write,
 ) -> Result<Result<Ran, NotStarted>> {
-    // A helper of the driver's that this may start is reaped before the command's time begins.
     let gpus = Gpus::find(&plan.host_root, plan.nvml.as_ref());
-    let mut supervisor = Supervisor::new(plan.host_root.clone(), env.ticks_per_second);
+    let host_root = plan.host_root.clone();
+    let mut supervisor = Supervisor::new(host_root, env.ticks_per_second, gpus.process());
     let (host_root, governor) = (plan.host_root.clone(), plan.governor.as_ref());
     let mut session = Session::open(host_root, env, governor, gpus, whose);
     let child = match supervisor.start(&args.command, &id_text(id)) {

@@ -17,6 +17,7 @@ mod cgroup;
 mod checkpoint;
 mod docs;
 mod doctor;
+mod drivers;
 mod estimate;
 mod fake_host;
 mod filtered;

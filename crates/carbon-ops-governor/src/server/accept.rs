@@ -38,6 +38,7 @@ impl Server {
                         error.kind(),
                         io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
                     ) => {}
+                Err(_) if self.close_longest_resting() => {}
                 Err(error) => {
                     // Out of descriptors, most likely: those who wait will be served later. The
                     // listener stays ready all the time, so it is not listened to for a while.
@@ -48,6 +49,18 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Makes room for those who wait at the cost of one who wants nothing just now, and may come again.
+    fn close_longest_resting(&mut self) -> bool {
+        let rests = |client: &&mut Option<Client>| {
+            let since = client.as_ref().and_then(Client::resting_since);
+            since.filter(|since| since.elapsed() >= ACCEPT_BACKOFF)
+        };
+        let resting = self.clients.iter_mut().filter(|client| rests(client).is_some());
+        let longest = resting.min_by_key(rests);
+        self.counts.timeouts += u64::from(longest.is_some());
+        longest.is_some_and(|client| client.take().is_some())
     }
 
     pub(super) fn listen_for(&self, events: EpollFlags) {
@@ -107,6 +120,7 @@ impl Server {
             answered: 0,
             ended: false,
             closing: false,
+            since: Instant::now(),
             deadline: Some(Instant::now() + PATIENCE),
             interest,
         };

@@ -41,6 +41,8 @@ pub(super) struct Client {
     pub(super) ended: bool,
     /// It is closed once the answer is out.
     pub(super) closing: bool,
+    /// When it came, or was last answered.
+    pub(super) since: Instant,
     /// It is closed now, unless something happens; nothing for a subscriber that reads.
     pub(super) deadline: Option<Instant>,
     /// What epoll waits for.
@@ -48,6 +50,12 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Since when it wants nothing; `None` for one that is being served.
+    pub(super) fn resting_since(&self) -> Option<Instant> {
+        let rests = self.subscription.is_none() && self.output.is_none();
+        rests.then_some(self.since)
+    }
+
     /// Takes what has come; false when the client is gone.
     pub(super) fn receive(&mut self) -> bool {
         let mut chunk = [0; REQUEST_BYTES_MAX];
@@ -109,6 +117,7 @@ impl Client {
             }
         }
         self.output = None;
+        self.since = Instant::now();
         let rests = self.subscription.is_none();
         self.deadline = rests.then(|| Instant::now() + REST_MAX);
         true

@@ -82,8 +82,10 @@ fn a_sampler_that_hangs_stops_the_watchdog() {
     ear.listen(Duration::from_millis(900));
     let heard = ear.listen(Duration::from_millis(1500));
     assert_eq!(heard.len(), 0, "{heard:?}");
-    // Clients are served from what is known all the same.
-    assert_eq!(governor.snapshot()["status"], "ok");
+    // Clients are served from what is known all the same, and told that it is old.
+    assert_eq!(governor.snapshot()["status"], "stale");
+    assert_eq!(governor.health()["status"], "stale");
+    assert!(place.log().contains("the sampler hangs"), "{}", place.log());
     simulator.order("latency 0");
     governor.crash();
 }

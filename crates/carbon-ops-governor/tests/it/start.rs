@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use crate::governor::{BINARY, Place};
+use crate::governor::{BINARY, Line, Place};
 use carbon_ops_testkit::simulator::{Simulator, USUAL};
 use carbon_ops_testkit::skip::{can, root, skip};
 
@@ -271,5 +271,72 @@ fn a_log_in_json_is_an_object_a_line() {
         assert_eq!(line["logger"], "carbon_ops.governor");
         assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
         assert!(line["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
+    }
+}
+
+/// A page without its blocks would end the process by a signal at the first store to it.
+#[test]
+fn a_full_file_system_is_said_and_no_signal() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    if !can("unshare --mount true") {
+        return skip("namespaces", "a file system is filled");
+    }
+    for size in ["4k", "16k", "64k"] {
+        let place = Place::new();
+        fs::create_dir(place.path("state")).unwrap();
+        let full = format!(
+            "mount -t tmpfs -o size={size},mode=755 none {0} && head -c {size} /dev/zero > {0}/fill; \
+             exec \"$0\" \"$@\"",
+            place.path("state").display()
+        );
+        let by = ["unshare", "--mount", "sh", "-c", &full];
+        let refusal = place.refusal(&mut place.wrapped(&by, &[&simulator.powercap()]));
+        assert_refused(&refusal, &["cannot open", "No space left", "hint: "]);
+    }
+}
+
+/// Whoever owns the directory could put totals there, or cut the file under the governor.
+#[test]
+fn a_state_directory_that_others_can_change_is_refused() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let place = Place::new();
+    let state = place.path("state");
+    fs::create_dir(&state).unwrap();
+    let refused = || {
+        let refusal = place.refused(&[&simulator.powercap()]);
+        assert_refused(&refusal, &["others may write to", "hint: "]);
+    };
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    refused();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::chown(&state, Some(65534), None).unwrap();
+    refused();
+    std::os::unix::fs::chown(&state, Some(0), None).unwrap();
+    assert_eq!(place.start(&[&simulator.powercap()]).snapshot()["status"], "ok");
+}
+
+#[test]
+fn a_socket_for_everybody_is_warned_of() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    for (mode, warned) in [("660", false), ("666", true), ("777", true)] {
+        let place = Place::new();
+        let option = format!("--socket-mode={mode}");
+        let _governor = place.start(&[&simulator.powercap(), "--socket-group=65534", &option]);
+        assert_eq!(place.log().contains("CVE-2020-8694"), warned, "{mode} {}", place.log());
+    }
+}
+
+/// Those who rest make room for those who come.
+#[test]
+fn few_descriptors_keep_nobody_waiting() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let place = Place::new();
+    let by = ["sh", "-c", "ulimit -n 20; exec \"$0\" \"$@\""];
+    let _governor = place.started(&mut place.wrapped(&by, &[&simulator.powercap()]));
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        let mut line = Line::connect(&place.socket()).unwrap();
+        assert_eq!(line.ask("{}").unwrap()["status"], "ok");
+        held.push(line);
     }
 }

@@ -38,6 +38,10 @@ pub(super) fn socket(
     }
     let mode = owned(host, &file);
     match (touch.ask)(&path) {
+        Ok(answer) if answer.contains("\"status\":\"stale\"") => {
+            let detail = format!("{socket} answers ({mode}), but has taken no sample lately");
+            check(Status::Problem, detail).remedy(Remedy::InspectGovernor)
+        }
         Ok(answer) if answer.starts_with('{') && answer.contains("\"status\"") => {
             check(Status::Ok, format!("answers at {socket} ({mode})"))
         }

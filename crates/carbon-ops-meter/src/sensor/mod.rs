@@ -9,7 +9,9 @@ use std::io;
 use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
+use serde::{Deserialize, Serialize};
 
+use crate::clock::Moment;
 use crate::codes::codes;
 use crate::counter::Scale;
 
@@ -36,6 +38,16 @@ pub trait Backend: fmt::Debug + Send {
     /// By what to do next; see [`ReadFault`].
     fn read(&mut self, index: usize) -> Result<u64, ReadFault>;
 
+    /// Asks for the next readings of all domains, where somebody else takes them.
+    fn ask(&mut self) {}
+
+    /// When the reading that [`Backend::read`] gave last was taken, at the earliest and at the latest; `None`
+    /// where that was while it was called.
+    fn taken(&self, index: usize) -> Option<(Moment, Moment)> {
+        let _ = index;
+        None
+    }
+
     /// Whether a domain's energy is integrated from its power, and how well; `None` for one that
     /// has a counter.
     fn integral(&self, index: usize) -> Option<Integral> {
@@ -45,16 +57,33 @@ pub trait Backend: fmt::Debug + Send {
 }
 
 /// What an energy that was integrated from powers may be off by, beside the meter's own error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Integral {
     /// Energy since the backend was made, as [`Backend::read`] shows it.
+    #[serde(with = "microjoules")]
     pub energy: Microjoules,
     /// The truth lies within this much of it. Between readings up to a second apart the power is
     /// taken to lie between its values at both ends, which is an assumption; between readings
     /// further apart, anywhere between nothing and the domain's ceiling, which is none.
+    #[serde(with = "microjoules")]
     pub bound: Microjoules,
     /// The longest time between two readings.
     pub longest_gap: Duration,
+}
+
+/// An energy as a number of µJ.
+mod microjoules {
+    use carbon_ops_units::Microjoules;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub(super) fn serialize<S: Serializer>(energy: &Microjoules, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(energy.as_microjoules())
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Microjoules, D::Error> {
+        u64::deserialize(from).map(Microjoules::new)
+    }
 }
 
 /// One energy counter.
@@ -133,7 +162,7 @@ fn power(watts: f64) -> Watts {
 }
 
 /// Why a domain is not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exclusion {
     /// Contained in the package (`core`, `uncore`).
     InsidePackage,
@@ -176,7 +205,7 @@ impl Exclusion {
 }
 
 /// A zone that is not counted, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excluded {
     /// The zone's own name, such as `psys`.
     pub name: String,
@@ -187,7 +216,7 @@ pub struct Excluded {
 }
 
 /// Whether a sensor can be used on this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Availability {
     /// It can be read.
     Present,
@@ -208,8 +237,10 @@ impl fmt::Display for Availability {
 }
 
 /// Why a single reading failed, by what the caller should do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadFault {
+    /// Whoever takes the reading has not answered yet: what was read last still stands.
+    NotYet,
     /// Try again later: the counter is there (EIO, ENODATA, EAGAIN, an empty or garbled text).
     Retry,
     /// The zone has gone: CPU hot-unplug or an unloaded driver.

@@ -14,6 +14,9 @@
 //! Loading a library runs its code with all our privileges. The path is the caller's, never the
 //! environment's: a privileged process should pass an absolute one.
 //!
+//! A call of a driver may take seconds, never return, or end the process. So [`Nvml`] makes its calls in a
+//! process of their own ([`Helper`]), which whoever measures asks by a [`Driver`] and does not wait for.
+//!
 //! Out of scope: other vendors' GPUs, switches between GPUs and host memory, setting anything.
 
 use std::fmt;
@@ -21,13 +24,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
+use serde::{Deserialize, Serialize};
 
 use super::{Availability, Backend, Domain, Excluded, Exclusion, Integral, Kind, ReadFault};
 use crate::clock::Moment;
 use crate::counter::Scale;
 
+mod child;
+mod helper;
 mod library;
 
+pub use helper::Helper;
 use library::{Code, Device, Library};
 
 /// The name under which the driver installs the library.
@@ -60,8 +67,93 @@ pub fn weight(energy: Microjoules, time: Duration) -> f64 {
 /// What time it is. On a real machine, `CLOCK_BOOTTIME`.
 pub type Clock = Box<dyn Fn() -> Moment + Send>;
 
-/// The GPUs of a host as a backend.
+/// Who tells of GPUs: the library itself, or a process that asks it.
+pub trait Driver: fmt::Debug + Send {
+    /// The GPUs that tell their energy, in an order that stays.
+    fn gpus(&self) -> &[Domain];
+
+    /// Those that are there and tell none.
+    fn left_out(&self) -> &[Excluded];
+
+    /// What is told of each of [`Driver::gpus`], if it is told within this time: an answer to this question, or
+    /// to one before that was not answered in time.
+    fn look(&mut self, want: Want, within: Duration) -> Option<Vec<Look>>;
+
+    /// Whether an answer is still to come.
+    fn is_late(&self) -> bool;
+}
+
+/// What is asked of a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Energies.
+    Energy,
+    /// Energies, and who uses the GPUs.
+    All,
+}
+
+/// What a driver told of a GPU at one time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// Its counter, in the terms of its domain's scale.
+    pub reading: Result<u64, ReadFault>,
+    /// When that was read, at the earliest.
+    pub from: Moment,
+    /// The same, at the latest.
+    pub at: Moment,
+    /// What an integral of powers leaves open; `None` for a counter.
+    pub integral: Option<Integral>,
+    /// Who uses it; `None` where only energies were asked for.
+    pub users: Option<Users>,
+}
+
+/// Who uses a GPU.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Users {
+    /// Processes with a compute context.
+    pub holders: Result<Vec<u32>, ReadFault>,
+    /// Processes with their shares of its time since the look before.
+    pub shares: Result<Vec<(u32, Share)>, ReadFault>,
+    /// How busy it is.
+    pub load: GpuLoad,
+}
+
+/// A GPU that tells its energy, as its driver describes it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Listing {
+    index: u32,
+    uuid: String,
+    /// It has no counter, and its power is integrated.
+    is_integrated: bool,
+    /// The power-management limit.
+    limit_mw: Option<u32>,
+}
+
+impl Listing {
+    fn domain(&self) -> Domain {
+        let name = format!("gpu-{}", self.index);
+        let watts = self.limit_mw.map(|mw| LIKELY_OVER_LIMIT * f64::from(mw) / 1000.0);
+        let likely = watts.and_then(|w| Watts::new(w).ok()).unwrap_or(Kind::Gpu.ceiling());
+        Domain {
+            key: format!("{name}:nvml"),
+            name,
+            kind: Kind::Gpu,
+            source: self.uuid.clone(),
+            // A counter counts mJ, an integral µJ.
+            scale: Scale::register_of_microjoules(
+                if self.is_integrated { 1 } else { 1000 },
+                u64::BITS,
+            ),
+            ceiling: likely.max(Kind::Gpu.ceiling()),
+            likely,
+            excluded: Kind::Gpu.exclusion(),
+        }
+    }
+}
+
+/// The GPUs of a host by calls of the library in this process.
 pub struct Nvml {
+    listings: Vec<Listing>,
     domains: Vec<Domain>,
     gpus: Vec<Gpu>,
     excluded: Vec<Excluded>,
@@ -84,7 +176,7 @@ enum Source {
 }
 
 /// What the driver says of a GPU beside its energy; `None` where it says nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuLoad {
     /// Percent of the driver's last sampling period, a second at most, in which a kernel ran.
     pub utilisation_percent: Option<u32>,
@@ -95,7 +187,7 @@ pub struct GpuLoad {
 }
 
 /// The part of a GPU's time that a process used.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Share {
     /// This fraction of the time, 0 to 1: the mean of NVML's samples of multiprocessor use. Shares of
     /// processes that run at once may sum to more than 1.
@@ -115,8 +207,14 @@ impl Nvml {
             Ok(count) => count,
             Err(code) => return (refusal("counting GPUs", code), None),
         };
-        let mut found =
-            Self { domains: Vec::new(), gpus: Vec::new(), excluded: Vec::new(), clock, library };
+        let mut found = Self {
+            listings: Vec::new(),
+            domains: Vec::new(),
+            gpus: Vec::new(),
+            excluded: Vec::new(),
+            clock,
+            library,
+        };
         let mut worst = None;
         for index in 0..count {
             if let Err(why) = found.add(index) {
@@ -142,30 +240,22 @@ impl Nvml {
         };
         let device = self.library.device(index).map_err(&mut fails)?;
         let uuid = self.library.uuid(device).map_err(&mut fails)?;
-        let limit = self.library.power_limit_mw(device).ok().filter(|&mw| mw > 0);
-        let watts = limit.map(|mw| LIKELY_OVER_LIMIT * f64::from(mw) / 1000.0);
-        let likely = watts.and_then(|w| Watts::new(w).ok()).unwrap_or(Kind::Gpu.ceiling());
-        let ceiling = likely.max(Kind::Gpu.ceiling());
-        let (source, scale) = match self.library.total_energy_mj(device) {
-            Ok(_) => (Source::Counter, Scale::register_of_microjoules(1000, u64::BITS)),
+        let limit_mw = self.library.power_limit_mw(device).ok().filter(|&mw| mw > 0);
+        let listing = |is_integrated| Listing { index, uuid, is_integrated, limit_mw };
+        let (source, listing) = match self.library.total_energy_mj(device) {
+            Ok(_) => (Source::Counter, listing(false)),
             Err(Code::NO_PERMISSION) => return Err(fails(Code::NO_PERMISSION)),
             Err(_) => {
                 let power = self.library.power_mw(device).map_err(&mut fails)?;
+                let listing = listing(true);
+                let ceiling = listing.domain().ceiling;
                 let first = Trapezoid::starting(power, (self.clock)(), ceiling);
-                (Source::Power(first), Scale::register_of_microjoules(1, u64::BITS))
+                (Source::Power(first), listing)
             }
         };
         self.gpus.push(Gpu { device, source, sampled: 0 });
-        self.domains.push(Domain {
-            key: format!("{name}:nvml"),
-            name,
-            kind: Kind::Gpu,
-            source: uuid,
-            scale,
-            ceiling,
-            likely,
-            excluded: Kind::Gpu.exclusion(),
-        });
+        self.domains.push(listing.domain());
+        self.listings.push(listing);
         Ok(())
     }
 
@@ -232,6 +322,36 @@ impl Nvml {
 impl fmt::Debug for Nvml {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nvml").field("domains", &self.domains).finish_non_exhaustive()
+    }
+}
+
+impl Driver for Nvml {
+    fn gpus(&self) -> &[Domain] {
+        &self.domains
+    }
+
+    fn left_out(&self) -> &[Excluded] {
+        &self.excluded
+    }
+
+    fn look(&mut self, want: Want, _within: Duration) -> Option<Vec<Look>> {
+        let gpus = 0..self.gpus.len();
+        let look = |index| {
+            let from = (self.clock)();
+            let reading = self.read(index);
+            let at = (self.clock)();
+            let users = (want == Want::All).then(|| Users {
+                holders: self.holders(index),
+                shares: self.processes(index),
+                load: self.load(index),
+            });
+            Look { reading, from, at, integral: self.integral(index), users }
+        };
+        Some(gpus.map(look).collect())
+    }
+
+    fn is_late(&self) -> bool {
+        false
     }
 }
 

@@ -221,7 +221,7 @@ impl Zone {
         match zone.read() {
             Ok(_) => Ok(zone),
             Err(ReadFault::Fatal) => Err(Exclusion::Denied),
-            Err(ReadFault::Retry | ReadFault::Gone) => Err(Exclusion::Unreadable),
+            Err(_) => Err(Exclusion::Unreadable),
         }
     }
 

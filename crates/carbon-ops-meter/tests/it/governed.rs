@@ -8,7 +8,7 @@ use std::time::Duration;
 use carbon_ops_meter::accumulator::GapReason;
 use carbon_ops_meter::client::{ClientError, Governor};
 use carbon_ops_meter::clock::{EpochStart, Moment, UnixTime};
-use carbon_ops_meter::governed::GovernedWindow;
+use carbon_ops_meter::governed::{GovernedWindow, Unserved};
 use carbon_ops_meter::protocol::snapshot_line;
 use carbon_ops_meter::sensor::{Excluded, Exclusion, Kind};
 use carbon_ops_meter::snapshot::{DomainTotal, Snapshot, Source, Text};
@@ -225,7 +225,8 @@ fn a_governor_without_a_package_does_not_know_the_host() {
     let mut only_psys = sample(1000, 0);
     only_psys.domains.remove(0);
     let (_dir, governor, first) = governor(vec![only_psys]);
-    let zones = GovernedWindow::open(governor, first, ms(1020)).unwrap_err();
+    let refused = GovernedWindow::open(governor, first, ms(1020)).unwrap_err();
+    let Unserved::NoPackage(zones) = refused else { panic!("{refused}") };
     assert_eq!(zones[0].name, "psys");
 }
 
@@ -270,4 +271,25 @@ fn a_governor_that_begins_anew_is_a_gap_of_one_window() {
     let energies = cuts.each_ref().map(|cut| package(cut).energy.energy.as_microjoules());
     assert_eq!(energies, [50_000_000; 3]);
     assert_eq!(package(&cuts[1]).energy.gaps[0].reason, GapReason::NewEpoch);
+}
+
+/// A sampler that hangs leaves its last sample, which its governor goes on serving.
+#[test]
+fn a_snapshot_that_is_old_opens_no_window_whichever_way_it_came() {
+    let (_dir, governor, first) = governor(vec![sample(1000, 0)]);
+    let limit = first.interval * 4 + ms(500);
+    assert!(!first.is_stale(ms(1000) + limit) && first.is_stale(ms(1001) + limit));
+    let refused = GovernedWindow::open(governor, first, ms(60_000)).unwrap_err();
+    assert_eq!(refused, Unserved::Stale(ms(59_000)));
+}
+
+/// And of a window that was open it is a gap up to the end, and not the end of the power.
+#[test]
+fn a_governor_that_hangs_within_a_window_leaves_a_gap() {
+    let at = |ms: u64| sample(ms, 7_000_000 + ms * 50_000);
+    let counted = measure(1030, 5000, &[at(1000), at(1100), at(3000), at(3000)]).unwrap();
+    let energy = &package(&counted).energy;
+    assert_eq!(energy.gaps[0].duration, ms(2000));
+    assert!(energy.estimated && energy.low < energy.high);
+    assert!(energy.high.as_joules() >= 198.5, "{energy:?}");
 }

@@ -67,11 +67,12 @@ impl Script {
         let base = Instant::now();
         let now = Cell::new(Duration::from_secs(1));
         let clock = || base + now.get();
-        let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut |pid| match pid {
-            // Nothing of the workload's is there before it starts.
-            OURS => None,
-            pid => who(pid),
-        });
+        let mut window =
+            GpuWindow::open(fake.present(), None, &clock, boot, &mut |pid| match pid {
+                // Nothing of the workload's is there before it starts.
+                OURS => None,
+                pid => who(pid),
+            });
         let mut energy = 0;
         for (step, (watts, told)) in (1u64..).zip(&self.steps) {
             energy += watts * 100;
@@ -217,7 +218,7 @@ fn a_counter_that_fails_to_the_end_is_a_gap_that_is_filled() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
+    let mut window = GpuWindow::open(fake.present(), None, &clock, boot, &mut who);
     for step in 1..=40u64 {
         now.set(Duration::from_millis(step * 100));
         // 200 W for two seconds, and then the GPU falls off the bus.
@@ -251,7 +252,7 @@ fn two_gpus_are_measured_each_for_itself_and_one_that_rests_is_left_out() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
+    let mut window = GpuWindow::open(fake.present(), None, &clock, boot, &mut who);
     for step in 1..=20u64 {
         now.set(Duration::from_millis(step * 100));
         fake.answers(&state(1_000 + step * 1_000, 1 + step));
@@ -286,7 +287,7 @@ fn a_gpu_without_a_counter_is_estimated_within_what_its_power_leaves_open() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
+    let mut window = GpuWindow::open(fake.present(), None, &clock, boot, &mut who);
     for mw in [200_000, 100_000] {
         now.set(now.get() + Duration::from_secs(1));
         fake.passes(Duration::from_secs(1));
@@ -316,7 +317,7 @@ fn a_process_that_was_announced_need_not_be_seen_alive() {
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
     let gone = &mut |_| None;
-    let mut window = GpuWindow::open(fake.present(), &clock, boot, gone);
+    let mut window = GpuWindow::open(fake.present(), None, &clock, boot, gone);
     window.expect(OURS, Whose::Workload);
     now.set(Duration::from_millis(500));
     fake.answers(&answers(150_000, 1, "0.samples 100:@:100\n"));
@@ -333,7 +334,7 @@ fn a_window_shorter_than_a_step_is_interpolated_over_the_counters_period() {
     let base = Instant::now();
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
-    let mut window = GpuWindow::open(fake.present(), &clock, boot, &mut who);
+    let mut window = GpuWindow::open(fake.present(), None, &clock, boot, &mut who);
     now.set(Duration::from_millis(30));
     window.end(&clock, &mut who);
     let mut sleep = |pause| {
@@ -356,7 +357,7 @@ fn windows_that_follow_each_other_sum_and_share_by_what_was_told_in_each() {
     let now = Cell::new(Duration::ZERO);
     let clock = || base + now.get();
     let each = &mut |pid: u32| Some(pid);
-    let mut window = GpuWindow::open(fake.present(), &clock, boot, each);
+    let mut window = GpuWindow::open(fake.present(), None, &clock, boot, each);
     let mut cut = |ms: u64, energy: u64, told: &str| {
         now.set(Duration::from_millis(ms));
         fake.answers(&answers(energy, ms * 1000, told));

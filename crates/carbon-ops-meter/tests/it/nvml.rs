@@ -25,7 +25,8 @@ impl Fake {
     pub(crate) fn new(answers: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         nvml::library(dir.path(), answers);
-        Self { dir, now: Arc::default() }
+        // Not before the boot clock of the tests, which stands still.
+        Self { dir, now: Arc::new(AtomicU64::new(crate::boot().as_nanos())) }
     }
 
     fn library(&self) -> PathBuf {
