@@ -14,6 +14,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::wait::waitpid;
@@ -35,7 +36,7 @@ pub(super) fn run(body: impl FnOnce(UnixStream)) -> io::Result<UnixStream> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
             // Where children are not waited for, there is nothing to wait for.
-            let _ = waitpid(child, None);
+            while waitpid(child, None) == Err(Errno::EINTR) {}
             Ok(ours)
         }
         ForkResult::Child => {
