@@ -154,7 +154,8 @@ mod tests {
         let missing = NvmlLibrary::At(dir.path().join("libnvidia-ml.so.1"));
         let mut found = Gpus::find(&HostRoot::at(dir.path()), Some(&missing));
         // A busy machine may tell so late.
-        let late = found.helper.as_mut().map(|it| sensor(it.found(Duration::from_secs(60)).as_ref()));
+        let late =
+            found.helper.as_mut().map(|it| sensor(it.found(Duration::from_secs(60)).as_ref()));
         let status = late.or(found.sensor).map(|sensor| sensor.status);
         assert_eq!(status, Some(SensorStatus::Absent));
         let off = Gpus::find(&HostRoot::at(dir.path()), Some(&NvmlLibrary::Off));
