@@ -1,6 +1,6 @@
 //! Energy to carbon, with its uncertainty: pure arithmetic.
 //!
-//! * [`uncertainty`]: distributions, the measurement model, closed form and Monte Carlo, budgets.
+//! * [`uncertainty`]: distributions, the measurement model, closed form and Monte Carlo.
 //! * [`intensity`]: what a kilowatt hour emits as a value: what it counts, when it holds, how it came to be.
 //! * [`span`]: energy of a time, priced by overlap with slots of intensity.
 //! * [`embodied`]: carbon of hardware; [`taxonomy`], [`label`]: what a figure is made of, and what it is like.

@@ -1,11 +1,10 @@
-//! What is not known exactly: distributions, the measurement model, its closed form, Monte Carlo,
-//! and what a budget of uncertainty says.
+//! What is not known exactly: distributions, the measurement model, its closed form, Monte Carlo.
 //!
 //! * [`Distribution`]: what is known of one quantity; [`text`] reads and prints it.
 //! * [`Model`]: a result as an expression of named inputs.
 //! * [`Model::evaluate`]: by the closed form (`analytical_truncated`: deterministic, no sampling) or
 //!   by Monte Carlo after JCGM 101:2008 ([`MonteCarlo`]).
-//! * [`Estimate`]: mean, standard uncertainty, coverage interval, budget, and how they came about.
+//! * [`Estimate`]: mean, standard uncertainty, coverage interval, and how they came about.
 //! * [`planning`]: sample sizes.
 //!
 //! Everything is computed by IEEE-754 arithmetic in a fixed order and a pinned mathematics library,
@@ -26,9 +25,7 @@ pub mod text;
 
 pub use closed::NotClosed;
 pub use distribution::{Caution, Distribution};
-pub use model::{
-    Basis, Budget, Coverage, Estimate, Expression, Input, Method, Model, Share, Sign, Used,
-};
+pub use model::{Coverage, Estimate, Expression, Input, Method, Model, Sign, Used};
 pub use monte_carlo::{MonteCarlo, Run, Sampled, TRIALS, Trials};
 pub use random::GENERATOR;
 
@@ -51,6 +48,9 @@ pub enum Error {
     /// Every factor is a point: the result would claim to be exact.
     #[error("no input carries an uncertainty, and a result without one is not given")]
     NoUncertainty,
+    /// A few values far out decide the mean, and 95 % of the probability do not reach it.
+    #[error("the inputs are so uncertain that the mean lies outside of its own interval")]
+    TooWide,
     /// An expression that names an input which there is not.
     #[error("the expression names input {0}, and there is no such input")]
     NoInput(usize),

@@ -79,11 +79,13 @@ fn spans() -> Vec<Model> {
     (0..100).map(span).collect()
 }
 
-/// With the effects of its budget.
+/// With what each shared factor of the product contributes: its relative uncertainty of the mean.
 fn add_estimate(partial: &mut Partial, model: &Model) {
     let estimate = model.evaluate(&Method::Analytical).unwrap();
-    let effects = estimate.budget.shares.iter();
-    let effects = effects.filter_map(|share| Some((share.shared.as_deref()?, share.effect)));
+    let effects = model.inputs().iter().filter_map(|input| {
+        let relative = input.distribution.standard() / input.distribution.mean();
+        Some((input.shared.as_deref()?, estimate.mean * relative))
+    });
     partial.add(estimate.mean, estimate.standard, effects);
 }
 

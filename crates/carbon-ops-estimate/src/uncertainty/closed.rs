@@ -8,20 +8,27 @@
 //! product: F(y) = ∫ f_N(n) F_X(y/n) dn        sum: F(y) = ∫ f_N(n) F_X(y − n) dn
 //! ```
 //!
-//! by Gauss–Legendre quadrature over N, in ln n where N is positive. Where the density of X jumps,
-//! the range is cut at the n that carries the jump. The result is tabulated with its density and
-//! interpolated by cubics, so that the cost grows with the number of inputs and not with a power of
-//! it. The last join is not tabulated: quantiles follow from it by Newton's method inside a bracket.
+//! by Gauss–Legendre quadrature over N. Every law is followed in the logarithm of its magnitude, on each
+//! side of zero for itself: a factor that spans powers of ten is then as smooth as one that does not, and
+//! one that crosses zero has no scale at which it is lost. Where the density of X jumps, the range is cut
+//! at the n that carries the jump. The result is tabulated with its density (`table`), so that the cost
+//! grows with the number of inputs and not with a power of it. The last join is not tabulated: quantiles
+//! follow from it by Newton's method inside a bracket.
+//!
+//! The rule of an interval that leaves: what another method (`check`) says of the probability below each end
+//! agrees with what was asked for to within a thousandth of the standard uncertainty, and so does the same
+//! with half the resolution; else it is sampled.
 //!
 //! Out of scope: moments (`polynomial`), inputs that are not independent (Monte Carlo).
 
-use std::sync::OnceLock;
+mod check;
+mod table;
 
+use self::table::{CUT, Range, SIGNS, Side, Table, count, legendre, root};
 use super::distribution::{Distribution, Log};
 use super::model::{Expression, Input};
 use super::normal::{normal_cdf, normal_density, normal_quantile};
 use super::polynomial::Polynomial;
-use super::quadrature::legendre_nodes;
 
 /// Why a model has no closed form here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,17 +37,20 @@ pub enum NotClosed {
     #[error("inputs of one shared key have different distributions or signs")]
     Tied,
     /// A quotient of sums, or too many terms.
-    #[error("the expression is no sum of products")]
+    #[error("the expression is not a sum of products")]
     Expression,
     /// A moment without a closed form.
     #[error("an input has no closed moment of the order that is needed")]
     Moments,
     /// An input occurs in several terms and cannot be taken out of them.
-    #[error("an input occurs in several terms and is no common factor")]
+    #[error("an input occurs in several terms and is not a common factor")]
     Repeated,
-    /// A distribution, power or sign that is not integrated over.
-    #[error("an input's distribution, power or sign is not one that is integrated over")]
+    /// A distribution or power that is not integrated over.
+    #[error("an input's distribution or power is not one that is integrated over")]
     Shape,
+    /// Two ways to the interval disagree.
+    #[error("the integrated interval is off by more than a thousandth of the standard uncertainty")]
+    Inexact,
 }
 
 /// The ends of an interval.
@@ -51,46 +61,59 @@ pub(super) struct Ends {
     pub(super) error: Option<f64>,
 }
 
-/// Probabilities below are cut off at both ends of what is integrated over.
-const CUT: f64 = 1e-11;
+/// An end may be off by this part of the standard uncertainty.
+const ERROR_MAX: f64 = 1e-3;
 
-/// Cells of a table per half of its central 68 %: the cubics are then exact to 1e-9.
-const CELLS: f64 = 24.0;
+/// Resolutions of the two tries.
+const FINENESS: [f64; 2] = [1.0, 4.0];
 
 /// Nodes of a range per half of its central 68 %.
 const NODES: f64 = 3.0;
 
-/// Probabilities at which the range of a joined law is cut into parts with nodes of their own.
+/// Probabilities at which the range of a joined law, or of one that crosses zero, is cut into parts with
+/// nodes of their own.
 const PARTS: [f64; 7] = [1e-3, 0.025, 0.16, 0.5, 0.84, 0.975, 0.999];
 
 /// More bends than three pairs of bounds make come from sums of sums of sums, and are smooth.
 const BENDS_MAX: usize = 8;
 
-/// Up to so many inputs that are not lognormal, in a product, the error is known from the tests.
+/// Up to so many inputs that are not lognormal and cannot be negative, in a product, the error is known
+/// from the tests.
 const PLAIN: usize = 3;
 
-/// The probabilistically symmetric interval.
+/// The probabilistically symmetric interval of a result with this standard uncertainty.
 pub(super) fn interval(
     expression: &Expression,
     polynomial: &Polynomial,
     inputs: &[Input],
-    level: f64,
+    (level, standard): (f64, f64),
 ) -> Result<Ends, NotClosed> {
     let factored = ready(expression, polynomial, inputs)?;
     let expression = factored.as_ref().unwrap_or(expression);
     let tail = (1.0 - level) / 2.0;
-    let at = |fineness: f64| -> Result<(f64, f64), NotClosed> {
-        let last = Closed { inputs, fineness }.last(expression)?;
-        Ok((last.quantile(tail), last.quantile(1.0 - tail)))
-    };
-    let (low, high) = at(1.0)?;
-    let error = if plain(expression, inputs) {
-        None
-    } else {
-        let (coarse_low, coarse_high) = at(0.5)?;
-        Some((low - coarse_low).abs().max((high - coarse_high).abs()))
-    };
-    Ok(Ends { low, high, error })
+    let tails = [tail, 1.0 - tail];
+    let most = ERROR_MAX * standard;
+    let plain = plain(expression, inputs);
+    for fineness in FINENESS {
+        let at = |fineness: f64| {
+            let last = Closed { inputs, fineness }.last(expression)?;
+            Ok((tails.map(|p| last.quantile(p)), last))
+        };
+        let ([low, high], last) = at(fineness)?;
+        let error = if plain {
+            None
+        } else {
+            let ([coarse_low, coarse_high], _) = at(fineness / 2.0)?;
+            Some((low - coarse_low).abs().max((high - coarse_high).abs()))
+        };
+        let ends = [low, high].map(|end| (end, last.at(end).1));
+        if error.is_none_or(|error| error <= most)
+            && check::holds(expression, inputs, tails, ends, most)
+        {
+            return Ok(Ends { low, high, error });
+        }
+    }
+    Err(NotClosed::Inexact)
 }
 
 /// The probability of at most `x`.
@@ -102,12 +125,7 @@ pub(super) fn probability(
 ) -> Result<f64, NotClosed> {
     let factored = ready(expression, polynomial, inputs)?;
     let expression = factored.as_ref().unwrap_or(expression);
-    Ok(match (Closed { inputs, fineness: 1.0 }).last(expression)? {
-        Last::Law(law) => law.at(x).0,
-        Last::Join(join) if join.logarithmic() && x <= 0.0 => 0.0,
-        Last::Join(join) if join.logarithmic() => join.at(libm::log(x)).0,
-        Last::Join(join) => join.at(x).0,
-    })
+    Ok(Closed { inputs, fineness: 1.0 }.last(expression)?.at(x).0)
 }
 
 /// The expression with each uncertain input once; `None` where it is so already.
@@ -124,14 +142,14 @@ fn ready(
     polynomial.factored().map(Some).ok_or(NotClosed::Repeated)
 }
 
-/// A product with few inputs that are not lognormal.
+/// A product of what cannot be negative, with few inputs that are not lognormal.
 fn plain(expression: &Expression, inputs: &[Input]) -> bool {
-    let (mut others, mut sums) = (0, false);
+    let (mut others, mut sums, mut positive) = (0, false, true);
     expression.each_input(&mut |index| {
-        let shape = inputs.get(index).map(|input| input.distribution);
-        let easy =
-            matches!(shape, Some(Distribution::Lognormal { .. } | Distribution::Point { .. }));
+        let Some(shape) = inputs.get(index).map(|input| input.distribution) else { return };
+        let easy = matches!(shape, Distribution::Lognormal { .. } | Distribution::Point { .. });
         others += usize::from(!easy);
+        positive &= easy || Law::of(shape).positive();
     });
     let mut stack = vec![expression];
     while let Some(part) = stack.pop() {
@@ -142,7 +160,7 @@ fn plain(expression: &Expression, inputs: &[Input]) -> bool {
             Expression::Constant(_) | Expression::Input(_) => {}
         }
     }
-    others <= PLAIN && !sums
+    others <= PLAIN && !sums && positive
 }
 
 /// A distribution on the way.
@@ -158,7 +176,7 @@ enum Law {
 /// What comes out: a law, or the join of two that is not tabulated.
 enum Last {
     Law(Law),
-    Join(Join),
+    Join(Box<Join>),
 }
 
 struct Closed<'i> {
@@ -217,14 +235,9 @@ impl Closed<'_> {
             return Ok(Last::Law(Law::Point(0.0)));
         }
         rest.extend(log.map(Law::Log));
-        // The constant goes to the one that takes any sign, or to the first.
-        let taker = rest.iter().position(|law| !law.positive()).unwrap_or(0);
-        match rest.get_mut(taker) {
-            Some(law) => *law = law.scaled(constant)?,
+        match rest.first_mut() {
+            Some(law) => *law = law.scaled(constant, self.fineness),
             None => return Ok(Last::Law(Law::Point(constant))),
-        }
-        if rest.iter().filter(|law| !law.positive()).count() > 1 {
-            return Err(NotClosed::Shape);
         }
         self.joined(rest, Operation::Product)
     }
@@ -256,28 +269,30 @@ impl Closed<'_> {
         self.joined(rest, Operation::Sum)
     }
 
-    /// Joins laws one by one, the widest first; of a product, the one of any sign first.
+    /// Joins laws one by one, the widest first.
     fn joined(&self, mut laws: Vec<Law>, operation: Operation) -> Result<Last, NotClosed> {
         if let [law] = laws.as_slice() {
             return Ok(Last::Law(law.clone()));
         }
-        let width = |law: &Law| match operation {
-            Operation::Product if !law.positive() => f64::INFINITY,
-            Operation::Product => law.log_width(),
-            Operation::Sum => law.width(),
-        };
         if laws.iter().any(|law| !law.integrable()) {
             return Err(NotClosed::Shape);
         }
-        laws.sort_by(|a, b| width(b).total_cmp(&width(a)));
+        laws.sort_by_cached_key(|law| {
+            let width = match operation {
+                Operation::Product => law.log_width(),
+                Operation::Sum => law.width(),
+            };
+            // In falling order: the bits of what is not negative are in its order.
+            std::cmp::Reverse(width.to_bits())
+        });
         let mut laws = laws.into_iter();
         let mut wide = Table::of(&laws.next().ok_or(NotClosed::Shape)?, self.fineness);
         let mut next = laws.next();
         while let Some(law) = next {
-            let join = Join { wide, narrow: Narrow::of(&law, self.fineness), operation };
+            let join = Join::of(wide, Narrow::of(&law, self.fineness), operation);
             next = laws.next();
             if next.is_none() {
-                return Ok(Last::Join(join));
+                return Ok(Last::Join(Box::new(join)));
             }
             wide = join.tabulated(self.fineness);
         }
@@ -320,25 +335,30 @@ impl Law {
             Self::Log(_) => true,
             Self::Normal(mean, sd) => normal_cdf(-mean / sd) < CUT,
             Self::Leaf(leaf) => leaf.lowest() >= 0.0,
-            Self::Table(table) => table.logarithmic,
+            Self::Table(table) => table.below() <= 0.0,
         }
     }
 
-    fn scaled(&self, c: f64) -> Result<Self, NotClosed> {
+    /// The probability below zero.
+    fn below(&self) -> f64 {
+        if self.positive() { 0.0 } else { self.at(0.0).0 }
+    }
+
+    fn scaled(&self, c: f64, fineness: f64) -> Self {
         #[expect(clippy::float_cmp, reason = "exactly one changes nothing")]
         if c == 1.0 {
-            return Ok(self.clone());
+            return self.clone();
         }
-        Ok(match self {
+        let table = || Self::Table(Table::of(self, fineness).scaled(c));
+        match self {
             Self::Point(x) => Self::Point(c * x),
             Self::Log(Log { mu, variance }) if c > 0.0 => {
                 Self::Log(Log { mu: mu + libm::log(c), variance: *variance })
             }
             Self::Normal(mean, sd) => Self::Normal(c * mean, c.abs() * sd),
-            Self::Leaf(leaf) => Self::Leaf(leaf.scaled(c).ok_or(NotClosed::Shape)?),
-            Self::Table(table) if c > 0.0 => Self::Table(table.scaled(c)),
-            _ => return Err(NotClosed::Shape),
-        })
+            Self::Leaf(leaf) => leaf.scaled(c).map_or_else(table, Self::Leaf),
+            Self::Log(_) | Self::Table(_) => table(),
+        }
     }
 
     fn quantile(&self, p: f64) -> f64 {
@@ -356,10 +376,11 @@ impl Law {
         (self.quantile(0.84) - self.quantile(0.16)) / 2.0
     }
 
+    /// The same of the logarithm of the magnitude, on the side of zero that has more of it.
     fn log_width(&self) -> f64 {
         match self {
             Self::Log(log) => log.variance.sqrt(),
-            _ => (libm::log(self.quantile(0.84)) - libm::log(self.quantile(0.16))) / 2.0,
+            _ => self.range(self.below() <= 0.5).map_or(0.0, |range| range.width),
         }
     }
 
@@ -389,6 +410,18 @@ impl Law {
         }
     }
 
+    /// The probability between zero and e^t on one side of it, and its derivative by t.
+    fn mass(&self, above: bool, below: f64, t: f64) -> (f64, f64) {
+        if let Self::Log(log) = self {
+            let s = log.variance.sqrt();
+            let z = (t - log.mu) / s;
+            return (normal_cdf(z), normal_density(z) / s);
+        }
+        let magnitude = libm::exp(t);
+        let (p, density) = self.at(if above { magnitude } else { -magnitude });
+        (if above { p - below } else { below - p }, density * magnitude)
+    }
+
     /// Where its density jumps or bends.
     fn breaks(&self) -> Vec<f64> {
         match self {
@@ -413,199 +446,43 @@ impl Law {
         }
     }
 
-    /// Coordinates between which almost all of it lies, and half of its central 68 % there.
-    fn range(&self, logarithmic: bool) -> (f64, f64, f64) {
-        let to = |x: f64| if logarithmic { libm::log(x.max(f64::MIN_POSITIVE)) } else { x };
-        if let Self::Table(table) = self
-            && table.logarithmic == logarithmic
-        {
-            return (table.low(), table.high(), table.width);
+    /// Where almost all of it lies on one side of zero; `None` where almost nothing does.
+    fn range(&self, above: bool) -> Option<Range> {
+        if let Self::Table(table) = self {
+            return table.side(above).map(|side| side.range);
         }
-        let width = (to(self.quantile(0.84)) - to(self.quantile(0.16))) / 2.0;
-        let (mut low, mut high) = (to(self.quantile(CUT)), to(self.quantile(1.0 - CUT)));
+        let below = self.below();
+        let weight = if above { 1.0 - below } else { below };
+        if weight <= 2.0 * CUT {
+            return None;
+        }
+        let to = |x: f64| libm::log(x.max(f64::MIN_POSITIVE));
+        let at =
+            |q: f64| to(if above { self.quantile(below + q) } else { -self.quantile(below - q) });
+        let width = (at(0.84 * weight) - at(0.16 * weight)) / 2.0;
+        let (mut low, mut high) = (at(CUT), at(weight - CUT));
         if let Self::Leaf(leaf) = self {
             // The bounds themselves, where they are near: a jump is then the end of the range.
             let (least, most) = leaf.support();
+            let (least, most) = if above { (least, most) } else { (-most, -least) };
             let near = |at: f64, bound: f64| (at - bound).abs() < width * 1e-3;
-            if to(least).is_finite() && near(low, to(least)) {
+            if least > 0.0 && near(low, to(least)) {
                 low = to(least);
             }
             if near(high, to(most)) {
                 high = to(most);
             }
         }
-        (low, high, width)
+        Some(Range { low, high, width, weight })
     }
 }
 
-/// A distribution function and its density, with cubics in between.
-#[derive(Debug, Clone)]
-struct Table {
-    /// Whether the coordinate is the logarithm.
-    logarithmic: bool,
-    /// Half of the central 68 %, in the coordinate.
-    width: f64,
-    /// In order; one follows the other where the density bends.
-    grids: Vec<Grid>,
-    breaks: Vec<f64>,
-}
-
-/// Equidistant coordinates.
-#[derive(Debug, Clone)]
-struct Grid {
-    low: f64,
-    step: f64,
-    /// Distribution function and derivative by the coordinate.
-    points: Vec<(f64, f64)>,
-}
-
-impl Grid {
-    fn filled(low: f64, high: f64, cells: usize, at: impl Fn(f64) -> (f64, f64)) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
-        let step = (high - low) / cells as f64;
-        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
-        let points = (0..=cells).map(|i| at(low + step * i as f64)).collect();
-        Self { low, step, points }
-    }
-
-    fn high(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
-        let cells = self.points.len().saturating_sub(1) as f64;
-        self.low + self.step * cells
-    }
-}
-
-impl Table {
-    fn of(law: &Law, fineness: f64) -> Self {
-        if let Law::Table(table) = law {
-            return table.clone();
-        }
-        let logarithmic = law.positive();
-        let (low, high, width) = law.range(logarithmic);
-        // A cubic does not follow the peak of a triangle: it ends one grid and begins the next.
-        let peak = match law {
-            Law::Leaf(Distribution::Triangular { mode, .. }) if logarithmic => libm::log(*mode),
-            Law::Leaf(Distribution::Triangular { mode, .. }) => *mode,
-            _ => f64::NAN,
-        };
-        let at = |t: f64| {
-            if logarithmic {
-                let x = libm::exp(t);
-                let (p, density) = law.at(x);
-                (p, density * x)
-            } else {
-                law.at(t)
-            }
-        };
-        Self::filled(logarithmic, (low, high, width), (fineness, peak), law.breaks(), at)
-    }
-
-    /// `peak` is cut at where it is inside of the range.
-    fn filled(
-        logarithmic: bool,
-        (low, high, width): (f64, f64, f64),
-        (fineness, peak): (f64, f64),
-        breaks: Vec<f64>,
-        at: impl Fn(f64) -> (f64, f64),
-    ) -> Self {
-        let fill = |low: f64, high: f64| {
-            Grid::filled(low, high, count((high - low) / width * CELLS * fineness, 64, 2048), &at)
-        };
-        let grids = if low < peak && peak < high {
-            vec![fill(low, peak), fill(peak, high)]
-        } else {
-            vec![fill(low, high)]
-        };
-        Self { logarithmic, width, grids, breaks }
-    }
-
-    fn low(&self) -> f64 {
-        self.grids.first().map_or(f64::NAN, |grid| grid.low)
-    }
-
-    fn high(&self) -> f64 {
-        self.grids.last().map_or(f64::NAN, Grid::high)
-    }
-
-    fn scaled(&self, c: f64) -> Self {
-        let mut scaled = self.clone();
-        if !self.logarithmic {
-            scaled.width *= c;
-        }
-        for grid in &mut scaled.grids {
-            if self.logarithmic {
-                grid.low += libm::log(c);
-                continue;
-            }
-            (grid.low, grid.step) = (c * grid.low, c * grid.step);
-            for (_, slope) in &mut grid.points {
-                *slope /= c;
-            }
-        }
-        for x in &mut scaled.breaks {
-            *x *= c;
-        }
-        scaled
-    }
-
-    /// Distribution function and derivative at a coordinate.
-    #[inline]
-    #[expect(clippy::many_single_char_names, reason = "of the formula")]
-    fn at_coordinate(&self, t: f64) -> (f64, f64) {
-        let grid = match self.grids.as_slice() {
-            [_, second] if t >= second.low => second,
-            [first, ..] => first,
-            [] => return (f64::NAN, f64::NAN),
-        };
-        let place = (t - grid.low) / grid.step;
-        if place <= 0.0 {
-            return (0.0, 0.0);
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "positive; saturates"
-        )]
-        let cell = place as usize;
-        let (Some(&(p, f)), Some(&(q, g))) = (grid.points.get(cell), grid.points.get(cell + 1))
-        else {
-            return (1.0, 0.0);
-        };
-        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
-        let s = place - cell as f64;
-        // Hermite's cubic and its derivative.
-        let (f, g, rise) = (f * grid.step, g * grid.step, q - p);
-        let (a, b) = (3.0 * rise - 2.0 * f - g, f + g - 2.0 * rise);
-        (p + s * (f + s * (a + s * b)), (f + s * (2.0 * a + 3.0 * s * b)) / grid.step)
-    }
-
-    fn at(&self, x: f64) -> (f64, f64) {
-        if !self.logarithmic {
-            return self.at_coordinate(x);
-        }
-        if x <= 0.0 {
-            return (0.0, 0.0);
-        }
-        let (p, slope) = self.at_coordinate(libm::log(x));
-        (p, slope / x)
-    }
-
-    fn quantile(&self, p: f64) -> f64 {
-        let t = root(self.low(), self.high(), p, |t| self.at_coordinate(t));
-        if self.logarithmic { libm::exp(t) } else { t }
-    }
-}
-
-/// A law to be integrated over: nodes in its coordinate.
+/// A law to be integrated over: nodes in the logarithm of its magnitude.
 struct Narrow {
     law: Law,
-    logarithmic: bool,
-    low: f64,
-    high: f64,
-    width: f64,
     fineness: f64,
-    /// Breaks in its coordinate, ends of the range included.
-    pieces: Vec<f64>,
+    /// Below and above zero: the range, and where it is cut, its ends included.
+    sides: [Option<(Range, Vec<f64>)>; 2],
     nodes: Vec<Node>,
 }
 
@@ -617,52 +494,65 @@ struct Node {
 
 impl Narrow {
     fn of(law: &Law, fineness: f64) -> Self {
-        let (logarithmic, (low, high, width)) = match law {
-            Law::Point(x) => (false, (*x, *x, 0.0)),
-            _ => (law.positive(), law.range(law.positive())),
-        };
-        let mut pieces = vec![low, high];
-        if let Law::Table(table) = law {
+        let breaks = law.breaks();
+        let crosses = !law.positive();
+        let side = |above: bool| {
+            let range = law.range(above)?;
+            let Range { low, high, weight, .. } = range;
+            let inside = |t: &f64| *t > low && *t < high;
+            let mut pieces = vec![low, high];
             // What was joined already may fall off within a small part of its range: a rectangle whose
             // ends are not quite sharp, an end that is far away in the logarithm.
-            let to = |p: f64| root(low, high, p, |t| table.at_coordinate(t));
-            pieces.extend(PARTS.map(to).into_iter().filter(|&t| t > low && t < high));
-        }
-        for x in law.breaks() {
-            let t = if logarithmic { libm::log(x.max(f64::MIN_POSITIVE)) } else { x };
-            if t > low && t < high {
-                pieces.push(t);
+            if let Law::Table(table) = law {
+                let to = |p: f64| root(low, high, p * weight, |t| table.mass(above, t));
+                pieces.extend(PARTS.map(to).into_iter().filter(inside));
+            } else if crosses {
+                let below = law.below();
+                let to = |p: f64| root(low, high, p * weight, |t| law.mass(above, below, t));
+                pieces.extend(PARTS.map(to).into_iter().filter(inside));
             }
-        }
-        pieces.sort_by(f64::total_cmp);
-        let nodes = Vec::new();
-        let mut narrow =
-            Self { law: law.clone(), logarithmic, low, high, width, fineness, pieces, nodes };
-        narrow.nodes = match law {
-            Law::Point(x) => vec![Node { x: *x, ln: libm::log(x.abs()), weight: 1.0 }],
-            _ => narrow.cut_at(&[]),
+            let own = breaks.iter().filter(|x| (**x > 0.0) == above);
+            pieces.extend(own.map(|x| libm::log(x.abs().max(f64::MIN_POSITIVE))).filter(inside));
+            pieces.sort_by(f64::total_cmp);
+            Some((range, pieces))
         };
+        let (sides, nodes) = match law {
+            Law::Point(x) => {
+                ([None, None], vec![Node { x: *x, ln: libm::log(x.abs()), weight: 1.0 }])
+            }
+            _ => (SIGNS.map(side), Vec::new()),
+        };
+        let mut narrow = Self { law: law.clone(), fineness, sides, nodes };
+        if narrow.nodes.is_empty() {
+            narrow.nodes = narrow.cut_at(&[]);
+        }
         narrow
     }
 
-    /// Nodes with the range cut at some more coordinates; weights sum to one.
+    /// Nodes with the range cut at some more values; weights sum to one.
     fn cut_at(&self, more: &[f64]) -> Vec<Node> {
-        let mut pieces = self.pieces.clone();
-        pieces.extend(more.iter().copied().filter(|&t| t > self.low && t < self.high));
-        pieces.sort_by(f64::total_cmp);
         let mut nodes = Vec::new();
-        for (a, b) in pieces.iter().zip(pieces.iter().skip(1)) {
-            let half = (b - a) / 2.0;
-            if half <= 0.0 {
-                continue;
-            }
-            let number = count(2.0 * half / self.width * NODES * self.fineness, 12, 96);
-            for &(z, weight) in legendre(number) {
-                let t = a + half * (z + 1.0);
-                let x = if self.logarithmic { libm::exp(t) } else { t };
-                let density = self.law.at(x).1 * if self.logarithmic { x } else { 1.0 };
-                let ln = if self.logarithmic { t } else { 0.0 };
-                nodes.push(Node { x, ln, weight: weight * half * density });
+        for (above, side) in SIGNS.into_iter().zip(&self.sides) {
+            let Some((range, pieces)) = side else { continue };
+            let mut pieces = pieces.clone();
+            let own = more.iter().filter(|x| (**x > 0.0) == above);
+            pieces.extend(
+                own.map(|x| libm::log(x.abs())).filter(|t| *t > range.low && *t < range.high),
+            );
+            pieces.sort_by(f64::total_cmp);
+            for (a, b) in pieces.iter().zip(pieces.iter().skip(1)) {
+                let half = (b - a) / 2.0;
+                if half <= 0.0 {
+                    continue;
+                }
+                let number = count(2.0 * half / range.width * NODES * self.fineness, 12, 96);
+                for &(z, weight) in legendre(number) {
+                    let ln = a + half * (z + 1.0);
+                    let magnitude = libm::exp(ln);
+                    let x = if above { magnitude } else { -magnitude };
+                    let density = self.law.at(x).1 * magnitude;
+                    nodes.push(Node { x, ln, weight: weight * half * density });
+                }
             }
         }
         let total: f64 = nodes.iter().map(|node| node.weight).sum();
@@ -671,6 +561,21 @@ impl Narrow {
         }
         nodes
     }
+
+    /// Its range on one side of zero; of a point, where it is.
+    fn range(&self, above: bool) -> Option<Range> {
+        if let Law::Point(x) = self.law {
+            let ln = libm::log(x.abs());
+            return ((x > 0.0) == above).then_some(Range {
+                low: ln,
+                high: ln,
+                width: 0.0,
+                weight: 1.0,
+            });
+        }
+        let index = usize::from(above);
+        self.sides.get(index)?.as_ref().map(|(range, _)| *range)
+    }
 }
 
 /// Two laws whose join is evaluated where it is asked for.
@@ -678,114 +583,129 @@ struct Join {
     wide: Table,
     narrow: Narrow,
     operation: Operation,
+    /// The probability below zero.
+    below: f64,
 }
 
 impl Join {
-    /// Whether the result is positive, and its coordinate therefore the logarithm.
-    fn logarithmic(&self) -> bool {
-        match self.operation {
-            Operation::Product => self.wide.logarithmic,
-            Operation::Sum => {
-                let narrow =
-                    self.narrow.logarithmic || matches!(self.narrow.law, Law::Point(x) if x >= 0.0);
-                self.wide.logarithmic && narrow
-            }
-        }
+    fn of(wide: Table, narrow: Narrow, operation: Operation) -> Self {
+        let mut join = Self { wide, narrow, operation, below: 0.0 };
+        let of = |range: Option<Range>| range.map_or(0.0, |range| range.weight);
+        let [[a, b], [c, d]] = [
+            SIGNS.map(|above| of(join.wide.side(above).map(|side| side.range))),
+            SIGNS.map(|above| of(join.narrow.range(above))),
+        ];
+        join.below = match operation {
+            Operation::Product => a * d + b * c,
+            Operation::Sum if a <= 0.0 && c <= 0.0 => 0.0,
+            Operation::Sum => join.sum(0.0).0,
+        };
+        join
     }
 
-    /// Distribution function and derivative at a coordinate.
-    #[expect(clippy::many_single_char_names, reason = "of the formula")]
-    fn at(&self, t: f64) -> (f64, f64) {
-        let logarithmic = self.logarithmic();
-        let y = if logarithmic { libm::exp(t) } else { t };
-        let cuts = self.cuts(y);
-        let own;
-        let nodes = if cuts.is_empty() {
-            &self.narrow.nodes
-        } else {
-            own = self.narrow.cut_at(&cuts);
-            &own
-        };
-        let (mut p, mut slope) = (0.0, 0.0);
+    /// Distribution function and density at x.
+    fn at(&self, x: f64) -> (f64, f64) {
+        if x == 0.0 {
+            return (self.below, 0.0);
+        }
+        let (mass, slope) = self.mass(x > 0.0, libm::log(x.abs()));
+        let p = if x > 0.0 { self.below + mass } else { self.below - mass };
+        (p, slope / x.abs())
+    }
+
+    /// The probability between zero and e^t on one side of it, and its derivative by t.
+    fn mass(&self, above: bool, t: f64) -> (f64, f64) {
+        let magnitude = libm::exp(t);
+        let y = if above { magnitude } else { -magnitude };
         match self.operation {
-            Operation::Product if self.wide.logarithmic => {
-                for node in nodes {
-                    let (q, f) = self.wide.at_coordinate(t - node.ln);
-                    p += node.weight * q;
-                    slope += node.weight * f;
-                }
-            }
             Operation::Product => {
-                for node in nodes {
-                    let (q, f) = self.wide.at(y / node.x);
-                    p += node.weight * q;
-                    slope += node.weight * f / node.x;
-                }
+                let (mut mass, mut slope) = (0.0, 0.0);
+                self.each_node(y, |node| {
+                    let own = self.wide.mass(above == (node.x > 0.0), t - node.ln);
+                    mass += node.weight * own.0;
+                    slope += node.weight * own.1;
+                });
+                (mass, slope)
             }
             Operation::Sum => {
-                let by = if logarithmic { y } else { 1.0 };
-                for node in nodes {
-                    let (q, f) = self.wide.at(y - node.x);
-                    p += node.weight * q;
-                    slope += node.weight * f * by;
-                }
+                let (p, density) = self.sum(y);
+                (if above { p - self.below } else { self.below - p }, density * magnitude)
             }
         }
-        (p, slope)
     }
 
-    /// Coordinates of the narrow law that put a jump of the wide one at `y`.
-    fn cuts(&self, y: f64) -> Vec<f64> {
-        let narrow = &self.narrow;
-        let mut cuts = Vec::new();
-        let zero = (self.operation == Operation::Sum && self.wide.logarithmic).then_some(0.0);
-        for x in self.wide.breaks.iter().copied().chain(zero) {
-            let at = match self.operation {
-                Operation::Product => y / x,
-                Operation::Sum => y - x,
-            };
-            let t = if !narrow.logarithmic {
-                at
-            } else if at > 0.0 {
-                libm::log(at)
-            } else {
-                continue;
-            };
-            if t > narrow.low && t < narrow.high {
-                cuts.push(t);
-            }
-        }
-        cuts
+    /// Distribution function and density of a sum.
+    fn sum(&self, y: f64) -> (f64, f64) {
+        let (mut p, mut density) = (0.0, 0.0);
+        self.each_node(y, |node| {
+            let (q, f) = self.wide.at(y - node.x);
+            p += node.weight * q;
+            density += node.weight * f;
+        });
+        (p, density)
     }
 
-    /// Coordinates between which almost all of the result lies.
-    fn range(&self) -> (f64, f64) {
-        let (wide, narrow) = (&self.wide, &self.narrow);
-        let real = |t: f64, logarithmic| if logarithmic { libm::exp(t) } else { t };
-        let (a, b) = (real(wide.low(), wide.logarithmic), real(wide.high(), wide.logarithmic));
-        let (c, d) = (real(narrow.low, narrow.logarithmic), real(narrow.high, narrow.logarithmic));
-        let (low, high) = match self.operation {
-            Operation::Product => ((a * c).min(a * d), (b * d).max(b * c)),
-            Operation::Sum => (a + c, b + d),
+    /// Every node, with the narrow law cut where it puts a jump of the wide one at `y`.
+    fn each_node(&self, y: f64, mut f: impl FnMut(&Node)) {
+        // Where only one side of zero has values, a sum has an end there.
+        let ends = self.operation == Operation::Sum && self.wide.sides.iter().any(Option::is_none);
+        let jumps = self.wide.breaks.iter().copied().chain(ends.then_some(0.0));
+        let at = jumps.map(|x| match self.operation {
+            Operation::Product => y / x,
+            Operation::Sum => y - x,
+        });
+        let inside = |x: &f64| {
+            let t = libm::log(x.abs());
+            self.narrow.range(*x > 0.0).is_some_and(|range| t > range.low && t < range.high)
         };
-        if self.logarithmic() {
-            (libm::log(low.max(f64::MIN_POSITIVE)), libm::log(high))
+        let cuts: Vec<_> = at.filter(inside).collect();
+        if cuts.is_empty() {
+            self.narrow.nodes.iter().for_each(f);
         } else {
-            (low, high)
+            self.narrow.cut_at(&cuts).iter().for_each(&mut f);
         }
+    }
+
+    /// Coordinates between which almost all of the result lies, on one side of zero, and its probability.
+    fn range(&self, above: bool) -> Option<(f64, f64, f64)> {
+        let weight = if above { 1.0 - self.below } else { self.below };
+        if weight <= 2.0 * CUT {
+            return None;
+        }
+        let wide = |above| self.wide.side(above).map(|side| side.range);
+        let narrow = |above| self.narrow.range(above);
+        let (low, high) = match self.operation {
+            Operation::Product => {
+                let pairs =
+                    SIGNS.into_iter().filter_map(|own| Some((wide(own)?, narrow(own == above)?)));
+                pairs.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (a, b)| {
+                    (low.min(a.low + b.low), high.max(a.high + b.high))
+                })
+            }
+            Operation::Sum => {
+                let sum = |f: fn(Range) -> f64| {
+                    let of = |range: Option<Range>| range.map(|range| libm::exp(f(range)));
+                    of(wide(above)).unwrap_or(0.0) + of(narrow(above)).unwrap_or(0.0)
+                };
+                let high = libm::log(sum(|range| range.high));
+                // Where the other side has values too, they take this one down to zero.
+                let crosses = wide(!above).is_some() || narrow(!above).is_some();
+                let low = if crosses { high - DEPTH } else { libm::log(sum(|range| range.low)) };
+                (low, high)
+            }
+        };
+        Some((low, high, weight))
     }
 
     fn quantile(&self, p: f64) -> f64 {
-        let (low, high) = self.range();
-        let t = root(low, high, p, |t| self.at(t));
-        if self.logarithmic() { libm::exp(t) } else { t }
+        let above = p > self.below;
+        let Some((low, high, weight)) = self.range(above) else { return 0.0 };
+        let p = if above { p - self.below } else { self.below - p };
+        let t = root(low, high, p.min(weight), |t| self.mass(above, t));
+        if above { libm::exp(t) } else { -libm::exp(t) }
     }
 
     fn tabulated(&self, fineness: f64) -> Table {
-        let (mut low, mut high) = self.range();
-        let at = |p| root(low, high, p, |t| self.at(t));
-        let width = (at(0.84) - at(0.16)) / 2.0;
-        (low, high) = (at(CUT), at(1.0 - CUT));
         // Two jumps join to a bend, which cubics follow less well, and which is cut at next time.
         let mut bends = Vec::new();
         for a in &self.wide.breaks {
@@ -799,14 +719,23 @@ impl Join {
         // A jump that a smooth law blurs is still steep.
         let fineness = if self.wide.breaks.is_empty() { fineness } else { 4.0 * fineness };
         // What two bends join to is smooth enough; 0 times a bound is beyond all coordinates.
-        bends.retain(|bend| !self.logarithmic() || *bend > 0.0);
+        bends.retain(|bend| *bend != 0.0);
         bends.sort_by(f64::total_cmp);
         bends.dedup_by(|a, b| (*a - *b).abs() <= 1e-12 * a.abs().max(b.abs()));
         bends.truncate(BENDS_MAX);
-        let range = (low, high, width);
-        Table::filled(self.logarithmic(), range, (fineness, f64::NAN), bends, |t| self.at(t))
+        let side = |above: bool| {
+            let (low, high, weight) = self.range(above)?;
+            let at = |p| root(low, high, p, |t| self.mass(above, t));
+            let width = (at(0.84 * weight) - at(0.16 * weight)) / 2.0;
+            let range = Range { low: at(CUT), high: at(weight - CUT), width, weight };
+            Some(Side::filled(range, fineness, f64::NAN, |t| self.mass(above, t)))
+        };
+        Table { sides: SIGNS.map(side), breaks: bends }
     }
 }
+
+/// So far below its upper end in the logarithm, a law that crosses zero has nothing left.
+const DEPTH: f64 = 45.0;
 
 impl Last {
     fn quantile(&self, p: f64) -> f64 {
@@ -815,46 +744,14 @@ impl Last {
             Self::Join(join) => join.quantile(p),
         }
     }
-}
 
-/// Newton's method on a distribution function inside a bracket that each step narrows; where a step
-/// would leave it, the bracket is halved instead (Press et al., Numerical Recipes, 9.4).
-fn root(mut low: f64, mut high: f64, p: f64, at: impl Fn(f64) -> (f64, f64)) -> f64 {
-    let scale = high - low;
-    let mut t = f64::midpoint(low, high);
-    for _ in 0..200 {
-        let (probability, slope) = at(t);
-        if probability < p {
-            low = t;
-        } else {
-            high = t;
-        }
-        let newton = t - (probability - p) / slope;
-        let next = if newton > low && newton < high { newton } else { f64::midpoint(low, high) };
-        let step = next - t;
-        t = next;
-        if step.abs() <= 1e-13 * scale || high - low <= 1e-13 * scale {
-            break;
+    /// Distribution function and density.
+    fn at(&self, x: f64) -> (f64, f64) {
+        match self {
+            Self::Law(law) => law.at(x),
+            Self::Join(join) => join.at(x),
         }
     }
-    t
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
-fn count(x: f64, least: u32, most: u32) -> usize {
-    // NaN becomes the least.
-    x.ceil().max(f64::from(least)).min(f64::from(most)) as usize
-}
-
-/// Gauss–Legendre nodes, at least so many; computed once per process.
-fn legendre(number: usize) -> &'static [(f64, f64)] {
-    static RULES: [OnceLock<Vec<(f64, f64)>>; 8] = [const { OnceLock::new() }; 8];
-    // 12, 24, … 96.
-    let index = number.div_ceil(12).clamp(1, RULES.len()) - 1;
-    let rule = RULES
-        .get(index)
-        .map(|rule| rule.get_or_init(|| legendre_nodes(12 * (index + 1)).collect()));
-    rule.map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! Out of scope: text (`text`), and everything that has more than one quantity.
 
+use std::cell::Cell;
 use std::f64::consts::PI;
 
 use super::Error;
@@ -454,6 +455,18 @@ impl Distribution {
     #[must_use]
     pub fn rounded(&self) -> Self {
         self.mapped(round9, round9)
+    }
+
+    /// By how much [`Distribution::rounded`] may move the mean at most: no parameter moves it by more than it is moved
+    /// itself, which is half a unit of the ninth digit. A check of a rounded distribution's mean allows for it.
+    pub fn rounding_of_mean(&self) -> f64 {
+        let sum = Cell::new(0.0);
+        let moved = |x: f64| {
+            sum.set(sum.get() + 5e-9 * x.abs());
+            x
+        };
+        let _ = self.mapped(moved, |x| x);
+        sum.get()
     }
 
     /// Over its mean. Lognormals of one `cv` give the same to the last bit, whatever their means, so that what is

@@ -1,4 +1,4 @@
-//! A result as an expression of named inputs, evaluated to an estimate with an interval and a budget.
+//! A result as an expression of named inputs, evaluated to an estimate with an interval.
 //!
 //! Out of scope: how (`closed`, `monte_carlo`), and which inputs a figure of carbon has.
 
@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::closed::{self, NotClosed};
 use super::monte_carlo::{self, MonteCarlo, Run, Sampled};
-use super::polynomial::{Moments, Polynomial};
+use super::polynomial::Polynomial;
 use super::random::GENERATOR;
 use super::{Distribution, Error, LEVEL};
 
 /// An input quantity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// What people read in the budget: `energy`, `pue`, `intensity`.
+    /// What people read: `energy`, `pue`, `intensity`.
     pub name: String,
     /// What is known of it.
     pub distribution: Distribution,
@@ -121,7 +121,6 @@ impl Expression {
 /// let grams = model.evaluate(&Method::Analytical)?;
 /// let check = model.evaluate(&Method::MonteCarlo(MonteCarlo::seeded(1)))?;
 /// assert!((grams.low / check.low - 1.0).abs() < 0.01);
-/// assert_eq!(grams.budget.shares[1].name, "intensity");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -151,15 +150,17 @@ pub enum Method {
 pub enum Used {
     /// Quantiles by integration.
     Analytical {
-        /// Estimate of the error of the interval's ends, where more than three inputs are not
-        /// lognormal or the model is a sum: what halving the resolution changes. Else below 1e-6 of
-        /// the mean.
+        /// Estimate of the error of the interval's ends, where more than three inputs are not lognormal, one
+        /// can be negative, or the model is a sum: what halving the resolution changes. Else below 1e-6 of
+        /// the mean. Never above a thousandth of the standard uncertainty.
         error: Option<f64>,
     },
     /// JCGM 101.
     MonteCarlo {
         /// What was asked for, and how it went.
         run: Run,
+        /// By what an end may be off: four standard errors.
+        error: f64,
         /// Why, when the closed form was asked for.
         instead: Option<NotClosed>,
     },
@@ -203,8 +204,6 @@ pub struct Estimate {
     pub interval: Coverage,
     /// How it was computed.
     pub method: Used,
-    /// Where the uncertainty comes from.
-    pub budget: Budget,
 }
 
 impl Estimate {
@@ -212,41 +211,6 @@ impl Estimate {
     pub fn uncertainty_pct(&self) -> f64 {
         if self.standard > 0.0 { 100.0 * self.standard / self.mean.abs() } else { 0.0 }
     }
-}
-
-/// Where the variance of a result comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Budget {
-    /// One for each input that is not exact; inputs of one variable are one.
-    pub shares: Vec<Share>,
-    /// What no single input explains: of a product, the variance of the products of errors. Of a
-    /// linearised budget, also what linearisation misses, and may be negative.
-    pub interaction: f64,
-    /// How the shares were found.
-    pub basis: Basis,
-}
-
-/// The part of one input.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Share {
-    /// The input's name.
-    pub name: String,
-    /// Its key.
-    pub shared: Option<String>,
-    /// First-order share of the variance, 0 to 1 (Sobol's first-order index).
-    pub share: f64,
-    /// Its contribution to the standard uncertainty in the unit of the result; negative when the
-    /// result falls as the shared variable rises. What aggregation adds up.
-    pub effect: f64,
-}
-
-/// How shares were found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
-    /// Var(E[C|X]) / Var(C) from exact moments; of a product of independent factors, cv²(X)/cv²(C).
-    FirstOrder,
-    /// (∂C/∂X · u(X))² / u²(C) at the means (GUM, 5.1), where moments are not at hand.
-    Linearised,
 }
 
 impl Model {
@@ -320,10 +284,11 @@ impl Model {
         (self.stream.get(index).copied().unwrap_or(index), input.sign)
     }
 
-    /// Mean, standard uncertainty, 95 % interval and budget.
+    /// Mean, standard uncertainty and 95 % interval.
     ///
     /// # Errors
-    /// When no input is uncertain, or the settings of Monte Carlo are impossible.
+    /// When no input is uncertain, the settings of Monte Carlo are impossible, or the inputs are so wide that
+    /// the mean lies outside of the interval.
     pub fn evaluate(&self, method: &Method) -> Result<Estimate, Error> {
         self.evaluate_at(method, LEVEL)
     }
@@ -343,13 +308,16 @@ impl Model {
         if !uncertain {
             return Err(Error::NoUncertainty);
         }
-        match method {
+        let estimate = match method {
             Method::MonteCarlo(settings) => self.sampled(settings, level, None),
             Method::Analytical => match self.closed(level) {
                 Ok(estimate) => Ok(estimate),
                 Err(why) => self.sampled(&MonteCarlo::seeded(0), level, Some(why)),
             },
-        }
+        }?;
+        // Whoever reads an interval looks for the figure inside of it.
+        let holds = estimate.low <= estimate.mean && estimate.mean <= estimate.high;
+        if level >= LEVEL && !holds { Err(Error::TooWide) } else { Ok(estimate) }
     }
 
     /// Mean, standard uncertainty and 95 % interval by trials, without a budget: for models of so many
@@ -420,7 +388,12 @@ impl Model {
         }
         let polynomial = Polynomial::of(&self.expression).ok_or(NotClosed::Expression)?;
         let moments = polynomial.moments(&self.inputs).ok_or(NotClosed::Moments)?;
-        let ends = closed::interval(&self.expression, &polynomial, &self.inputs, level)?;
+        let ends = closed::interval(
+            &self.expression,
+            &polynomial,
+            &self.inputs,
+            (level, moments.variance.sqrt()),
+        )?;
         Ok(Estimate {
             mean: moments.mean,
             standard: moments.variance.sqrt(),
@@ -429,7 +402,6 @@ impl Model {
             level,
             interval: Coverage::Symmetric,
             method: Used::Analytical { error: ends.error },
-            budget: self.budget(&moments),
         })
     }
 
@@ -440,15 +412,6 @@ impl Model {
         instead: Option<NotClosed>,
     ) -> Result<Estimate, Error> {
         let result = monte_carlo::run(self, settings, level)?;
-        let exact = if self.tied {
-            None
-        } else {
-            Polynomial::of(&self.expression).and_then(|p| p.moments(&self.inputs))
-        };
-        let budget = exact.map_or_else(
-            || self.linearised(result.standard * result.standard),
-            |moments| self.budget(&moments),
-        );
         Ok(Estimate {
             mean: result.mean,
             standard: result.standard,
@@ -456,62 +419,8 @@ impl Model {
             high: result.high,
             level,
             interval: settings.interval,
-            method: Used::MonteCarlo { run: result.run, instead },
-            budget,
+            method: Used::MonteCarlo { run: result.run, error: result.error, instead },
         })
-    }
-
-    fn budget(&self, moments: &Moments) -> Budget {
-        let mut rest = 1.0;
-        let share = |&(index, variance, rises): &(usize, f64, bool)| {
-            let input = self.inputs.get(index)?;
-            let share = if moments.variance > 0.0 { variance / moments.variance } else { 0.0 };
-            rest -= share;
-            Some(Self::share(input, share, variance, rises))
-        };
-        let shares = moments.first_order.iter().filter_map(share).collect();
-        // A rest of rounding is no interaction.
-        let interaction = if rest.abs() < 1e-12 { 0.0 } else { rest };
-        Budget { shares, interaction, basis: Basis::FirstOrder }
-    }
-
-    fn share(input: &Input, share: f64, variance: f64, rises: bool) -> Share {
-        let along = rises == (input.sign == Sign::Along);
-        let size = variance.max(0.0).sqrt();
-        let effect = if along { size } else { -size };
-        Share { name: input.name.clone(), shared: input.shared.clone(), share, effect }
-    }
-
-    /// Shares from central differences over one standard uncertainty, around the means.
-    fn linearised(&self, variance: f64) -> Budget {
-        let means: Vec<_> = self.inputs.iter().map(|input| input.distribution.mean()).collect();
-        let mut used = vec![false; means.len()];
-        self.expression.each_input(&mut |index| {
-            if let Some(used) = used.get_mut(index) {
-                *used = true;
-            }
-        });
-        let (mut shares, mut rest) = (Vec::new(), 1.0);
-        for (index, input) in self.inputs.iter().enumerate() {
-            let standard = input.distribution.standard();
-            if !used.get(index).copied().unwrap_or(false) || input.distribution.is_point() {
-                continue;
-            }
-            let at = |offset: f64| {
-                let mut point = means.clone();
-                if let Some(x) = point.get_mut(index) {
-                    *x += offset;
-                }
-                self.expression.value(&point)
-            };
-            // A thousandth of u: the curvature over it is far below the slope.
-            let step = 1e-3 * standard;
-            let effect = (at(step) - at(-step)) / 2e-3;
-            let share = if variance > 0.0 { effect * effect / variance } else { 0.0 };
-            rest -= share;
-            shares.push(Self::share(input, share, effect * effect, effect >= 0.0));
-        }
-        Budget { shares, interaction: rest, basis: Basis::Linearised }
     }
 }
 

@@ -90,6 +90,8 @@ pub struct Sampled {
     pub low: f64,
     /// Upper end.
     pub high: f64,
+    /// By what an end may be off: four standard errors of the quantiles at both tails.
+    pub error: f64,
     /// What is needed to repeat the run.
     pub run: Run,
 }
@@ -222,7 +224,26 @@ fn summary(
     let trials = values.len() as u64;
     let blocks = trials.div_ceil(BLOCK as u64);
     let run = Run { trials, blocks, delta: tolerance(standard, digits), ..run };
-    Ok(Sampled { mean, standard, low, high, run })
+    let error = error_of_ends(values, level);
+    Ok(Sampled { mean, standard, low, high, error, run })
+}
+
+/// Four standard errors of the quantiles that cut off the tails: the number of trials below one is binomial, and
+/// that many more or fewer are so far away in the trials themselves.
+fn error_of_ends(values: &mut [f64], level: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "at most 10^7")]
+    let trials = values.len() as f64;
+    let tail = (1.0 - level) / 2.0;
+    let around = 4.0 * (trials * tail * (1.0 - tail)).sqrt();
+    let mut at = |place: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let index = place.clamp(0.0, trials - 1.0) as usize;
+        *values.select_nth_unstable_by(index, f64::total_cmp).1
+    };
+    let width =
+        |place: f64, at: &mut dyn FnMut(f64) -> f64| at(place + around) - at(place - around);
+    let (low, high) = (width(trials * tail, &mut at), width(trials * (1.0 - tail), &mut at));
+    low.max(high) / 2.0
 }
 
 /// q of JCGM 101, 7.7.1: pM when that is an integer, else the integer part of pM + ½.

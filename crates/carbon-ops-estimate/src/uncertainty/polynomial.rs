@@ -1,5 +1,4 @@
-//! An expression as a sum of monomials: exact moments, first-order effects, and what is common to its
-//! terms.
+//! An expression as a sum of monomials: exact moments, and what is common to its terms.
 //!
 //! Out of scope: quotients of sums, which have none of these.
 
@@ -29,8 +28,6 @@ pub(super) struct Polynomial(Vec<Monomial>);
 pub(super) struct Moments {
     pub(super) mean: f64,
     pub(super) variance: f64,
-    /// Per input: its index, Var(E[C|X]), and whether C rises with it.
-    pub(super) first_order: Vec<(usize, f64, bool)>,
 }
 
 impl Polynomial {
@@ -109,7 +106,7 @@ impl Polynomial {
         Some(result)
     }
 
-    /// Mean, variance and first-order effects, all exact but for rounding; `None` when an input has
+    /// Mean and variance, exact but for rounding; `None` when an input has
     /// no such moment in closed form.
     pub(super) fn moments(&self, inputs: &[Input]) -> Option<Moments> {
         let moment = |index: usize, k: i32| inputs.get(index)?.distribution.moment(k);
@@ -128,41 +125,7 @@ impl Polynomial {
                 variance += if i == j { covariance } else { 2.0 * covariance };
             }
         }
-        let mut first_order = Vec::new();
-        let mut indices: Vec<_> =
-            self.0.iter().flat_map(|term| term.powers.keys().copied()).collect();
-        indices.sort_unstable();
-        indices.dedup();
-        for index in indices {
-            if inputs.get(index)?.distribution.is_point() {
-                continue;
-            }
-            let (effect, rises) = self.effect(index, inputs)?;
-            first_order.push((index, effect, rises));
-        }
-        Some(Moments { mean: means.iter().sum(), variance: variance.max(0.0), first_order })
-    }
-
-    /// Var(E[C|X]), and whether E[C|X] rises with X.
-    fn effect(&self, index: usize, inputs: &[Input]) -> Option<(f64, bool)> {
-        // E[C|X] = Σ g_a Xᵃ.
-        let mut conditional: BTreeMap<i32, f64> = BTreeMap::new();
-        for term in &self.0 {
-            let Some(&own) = term.powers.get(&index) else { continue };
-            let mut mean = term.coefficient;
-            for (&other, &k) in term.powers.iter().filter(|(other, _)| **other != index) {
-                mean *= inputs.get(other)?.distribution.moment(k)?;
-            }
-            *conditional.entry(own).or_insert(0.0) += mean;
-        }
-        let (mut variance, mut slope) = (0.0, 0.0);
-        for (&a, ga) in &conditional {
-            for (&b, gb) in &conditional {
-                variance += ga * gb * power_covariance(inputs.get(index)?, a, b)?;
-            }
-            slope += ga * power_covariance(inputs.get(index)?, a, 1)?;
-        }
-        Some((variance.max(0.0), slope >= 0.0))
+        Some(Moments { mean: means.iter().sum(), variance: variance.max(0.0) })
     }
 
     /// The same polynomial with common factors taken out, as far as each input then occurs once.

@@ -174,8 +174,7 @@ impl Factors {
                 {
                     return Err(rule("inputs", format!("one input is named {}", input.name)));
                 }
-                // A tenth digit is lost in each parameter.
-                None if (mean - 1.0).abs() > 2e-9 => {
+                None if (mean - 1.0).abs() > factor.rounding_of_mean() => {
                     return Err(rule("inputs", format!("the mean of {} is 1", input.name)));
                 }
                 Some(_) | None => {}
@@ -212,16 +211,35 @@ impl Factors {
         };
         with_mean.map(over).collect()
     }
+
+    /// Whether the product is 0, and nothing else is uncertain.
+    fn are_exactly_zero(&self) -> bool {
+        self.prices().grams <= 0.0 && self.all.iter().all(Distribution::is_point)
+    }
 }
 
 impl Relative {
+    /// Of an exact 0: whatever multiplies it, it stays one.
+    const ZERO: Self = Self {
+        standard: 0.0,
+        low: 1.0,
+        high: 1.0,
+        interval: Coverage::Symmetric,
+        sampling: None,
+        error: None,
+        instead: None,
+    };
+
     /// Of the product of all inputs.
     ///
     /// # Errors
     /// When the inputs break a rule, or admit no interval.
     pub fn of(inputs: &[Input], method: Method) -> Result<Self, Error> {
-        let factors = Factors::of(inputs)?.relative(inputs);
-        let estimate = Model::product(1.0, factors)?.evaluate(&method)?;
+        let factors = Factors::of(inputs)?;
+        if factors.are_exactly_zero() {
+            return Ok(Self::ZERO);
+        }
+        let estimate = Model::product(1.0, factors.relative(inputs))?.evaluate(&method)?;
         let digits = match method {
             Method::MonteCarlo(MonteCarlo { trials: Trials::Adaptive { digits }, .. }) => {
                 Some(digits)
@@ -237,8 +255,8 @@ impl Relative {
             error: None,
             instead: None,
         };
-        match estimate.method {
-            Used::MonteCarlo { run, instead } => {
+        let error = match estimate.method {
+            Used::MonteCarlo { run, error, instead } => {
                 relative.sampling = Some(Sampling {
                     adaptive_digits: digits,
                     generator: GENERATOR.to_owned(),
@@ -247,12 +265,11 @@ impl Relative {
                     trials: run.trials,
                 });
                 relative.instead = instead;
+                Some(error)
             }
-            Used::Analytical { error } => {
-                relative.error =
-                    error.map(|error| error / estimate.mean).filter(|e| *e > ERROR_MIN);
-            }
-        }
+            Used::Analytical { error } => error,
+        };
+        relative.error = error.map(|error| error / estimate.mean).filter(|e| *e > ERROR_MIN);
         Ok(relative)
     }
 

@@ -481,3 +481,57 @@ fn functional_units_are_read_or_refused() {
         assert!(text.parse::<FunctionalUnit>().is_err(), "{text:?}");
     }
 }
+
+/// The rule: no tolerance is below the rounding before it. What is not known of an energy is written with nine digits
+/// a parameter, and its mean is 1 to within these.
+#[test]
+fn every_energy_that_can_be_written_makes_a_record() {
+    let mut texts = Vec::new();
+    for low in 1_u32..120 {
+        for wider in [1, 4, 13, 200] {
+            let (low, high) = (f64::from(low) / 10.0, f64::from(low + wider) / 10.0);
+            let (middle, inexact) = (f64::midpoint(low, high), (high - low) / 7.0);
+            texts.push(format!("u({low}, {high})kWh"));
+            texts.push(format!("tri({low}, {middle}, {high})kWh"));
+            texts.push(format!("arcsine({low}, {high})kWh"));
+            texts.push(format!("ctrap({high}, {}, {inexact})kWh", high + high));
+            texts.push(format!("tn({middle}, {high}, min={low}, max={high})kWh"));
+            texts.push(format!("tn({}, {high}, min={low}, max={high})kWh", low - 3.0 * high));
+            texts.push(format!("t({middle}, {low}, 5.5)kWh"));
+        }
+    }
+    for text in texts {
+        let mut inputs = energy_inputs(Quantity::Energy.read(&text).unwrap(), "flag").unwrap();
+        inputs.push(Input::new("pue", Distribution::Point { mean: 1.0 }, "flag"));
+        inputs.push(Input::new("intensity", Distribution::Point { mean: 400.0 }, "flag"));
+        assert!(budget(&inputs).is_ok(), "{text}: {:?}", budget(&inputs));
+    }
+    let far = Input::new("x", Distribution::Uniform { low: 0.9, high: 1.100_000_1 }, "flag");
+    let mut inputs = vec![far];
+    inputs.extend(
+        ["energy", "pue", "intensity"]
+            .map(|name| Input::new(name, Distribution::Point { mean: 1.0 }, "flag")),
+    );
+    assert!(budget(&inputs).is_err());
+}
+
+/// Nothing times whatever is an exact 0, and no interval is asked of it; what is above 0 and exact has none.
+#[test]
+fn an_exact_zero_is_a_result() {
+    let of = |energy: &str, pue: &str, intensity: f64| {
+        let mut inputs = energy_inputs(Quantity::Energy.read(energy).unwrap(), "flag").unwrap();
+        inputs.push(Input::new("pue", pue.parse().unwrap(), "flag"));
+        inputs.push(Input::new("intensity", Distribution::Point { mean: intensity }, "flag"));
+        let relative = Relative::of(&inputs, Method::Analytical)?;
+        let derived = estimate(&inputs, &relative)?;
+        Ok::<_, Error>((derived.prices.grams, derived.uncertainty_pct, derived.meta))
+    };
+    for (energy, pue, intensity) in
+        [("1kWh", "1", 0.0), ("0kWh", "1", 400.0), ("1kWh ± 10%", "tn(1.2, 0.05, min=1)", 0.0)]
+    {
+        let (grams, _, meta) = of(energy, pue, intensity).unwrap();
+        let all = [grams, meta.ci_lower_g, meta.ci_upper_g];
+        assert!(all.iter().all(|number| number.to_bits() == 0), "{all:?}");
+    }
+    assert!(of("1kWh", "1", 400.0).is_err());
+}

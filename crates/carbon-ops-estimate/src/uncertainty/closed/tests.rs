@@ -122,7 +122,7 @@ fn the_reported_error_of_a_blurred_bound_is_not_less_than_the_true_one() {
     check(
         ["tn(1.76, 1.45, min=0, max=1.9)", "n(3.45, 0.12)", "tn(1.87, 2.8, min=1.1)"],
         [2.566_111_352_712_789, 12.617_481_396_445_799],
-        1e-2,
+        1e-4,
     );
 }
 
@@ -196,7 +196,6 @@ fn the_variance_of_a_sum_is_that_of_its_terms() {
     let sum = closed(&Model::sum([term(57.0, "ln(1, 0.1)"), term(5.0, "ln(1, 0.365)")]).unwrap());
     assert!((sum.mean - 62.0).abs() < 1e-12);
     assert!((sum.standard - 35.820_625_f64.sqrt()).abs() < 1e-7);
-    assert!((sum.budget.shares[0].share - 32.49 / 35.820_625).abs() < 1e-9);
 }
 
 /// Two zones with factors of their own, one meter and one PUE for both, and embodied carbon.
@@ -229,7 +228,7 @@ fn what_has_no_closed_form_is_sampled_and_says_so() {
     let model = Model::new(vec![input("n(0, 1)")], square).unwrap();
     let estimate = model.evaluate(&Method::Analytical).unwrap();
     assert!(matches!(estimate.method, Used::MonteCarlo { .. }));
-    let Used::MonteCarlo { instead, run } = estimate.method else { panic!() };
+    let Used::MonteCarlo { instead, run, .. } = estimate.method else { panic!() };
     assert_eq!((instead, run.trials), (Some(NotClosed::Repeated), 200_000));
     // One key, two distributions.
     let tied = vec![input("ln(1, 0.1)").shared("k"), input("ln(1, 0.2)").shared("k")];
@@ -318,10 +317,82 @@ proptest! {
         prop_assert!(wide.low <= sampled.low && sampled.low <= narrow.low, "{:?}", same);
         prop_assert!(narrow.high <= sampled.high && sampled.high <= wide.high, "{:?}", same);
         prop_assert!(wide.low < same.low && same.low < narrow.low, "{:?}", same);
-        prop_assert!((same.budget.shares.iter().map(|share| share.share).sum::<f64>()
-            + same.budget.interaction - 1.0).abs() < 1e-9);
         if let Used::Analytical { error: Some(error) } = same.method {
             prop_assert!(error >= 0.0 && error.is_finite(), "{error} {:?}", same);
         }
     }
+}
+
+/// Models of normals that cross zero and wide lognormals, with what convolution by FFT makes of them
+/// (`testdata/intervals/make.py`).
+fn convolved() -> Vec<(Model, [f64; 3])> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/intervals/cases.csv");
+    let cases = std::fs::read_to_string(path).unwrap();
+    let case = |line: &str| {
+        let (text, numbers) = line.trim_start_matches('"').split_once("\",").unwrap();
+        let mut numbers = numbers.split(',').map(|number| number.parse().unwrap());
+        let terms = text.split(" + ").map(|term| product(&term.split(" * ").collect::<Vec<_>>()));
+        (Model::sum(terms).unwrap(), [(); 3].map(|()| numbers.next().unwrap()))
+    };
+    cases.lines().skip(1).map(case).collect()
+}
+
+/// The rule: an end is off by less than a thousandth of the width, or by less than is declared, and every
+/// interval holds its mean.
+#[test]
+fn products_and_sums_of_any_sign_and_width_have_the_intervals_of_their_convolution() {
+    let long = std::env::var_os("CARBON_OPS_LONG").is_some_and(|value| value != "0");
+    let each = if long { 1 } else { 20 };
+    let (mut cases, mut sampled) = (0, 0);
+    for (model, [mean, low, high]) in convolved().into_iter().step_by(each) {
+        let estimate = model.evaluate(&Method::Analytical).unwrap();
+        let error = match estimate.method {
+            Used::Analytical { error } => error.unwrap_or(0.0),
+            Used::MonteCarlo { error, .. } => {
+                sampled += 1;
+                error
+            }
+        };
+        let most = error.max(1e-3 * (high - low));
+        let relative = (estimate.mean / mean - 1.0).abs();
+        let closed = matches!(estimate.method, Used::Analytical { .. });
+        assert!(!closed || relative < 1e-9, "{relative} {model:?}");
+        assert!((estimate.low - low).abs() < most, "{} is not {low}: {model:?}", estimate.low);
+        assert!((estimate.high - high).abs() < most, "{} is not {high}: {model:?}", estimate.high);
+        assert!(estimate.low <= mean && mean <= estimate.high, "{estimate:?}");
+        cases += 1;
+    }
+    assert!(cases * each >= 2000 && sampled <= cases / 20, "{cases} {sampled}");
+}
+
+/// By trials, which share nothing with quadrature or convolution: that much of ten million (of a sample, of a
+/// million) lies below each end, to four standard errors.
+#[test]
+fn so_many_trials_lie_below_each_end_as_it_says() {
+    let long = std::env::var_os("CARBON_OPS_LONG").is_some_and(|value| value != "0");
+    let (trials, each) = if long { (10_000_000, 42) } else { (1_000_000, 700) };
+    for (seed, (model, _)) in (0..).zip(convolved().into_iter().step_by(each)) {
+        let estimate = model.evaluate(&Method::Analytical).unwrap();
+        if !matches!(estimate.method, Used::Analytical { .. }) {
+            continue;
+        }
+        let settings = MonteCarlo { trials: Trials::Fixed(trials), ..MonteCarlo::seeded(seed) };
+        let sampled = Method::MonteCarlo(settings);
+        #[expect(clippy::cast_precision_loss, reason = "ten million")]
+        let four = 4.0 * (0.025 * 0.975 / trials as f64).sqrt();
+        for (end, p) in [(estimate.low, 0.025), (estimate.high, 0.975)] {
+            let off = (model.probability(end, &sampled) - p).abs();
+            assert!(off < four, "{off} {model:?}");
+        }
+    }
+}
+
+/// An interval that does not hold its own mean is not given; one that is as wide as can be still is.
+#[test]
+fn a_mean_outside_of_its_interval_is_refused() {
+    let wide = |cv: f64| product(&[&format!("ln(1, {cv})")]).evaluate(&Method::Analytical);
+    let estimate = wide(1000.0).unwrap();
+    assert!(estimate.low <= 1.0 && 1.0 <= estimate.high, "{estimate:?}");
+    // exp(s²/2) is beyond exp(1.96 s) from s = 3.92: cv² = exp(s²) − 1.
+    assert_eq!(wide(2500.0), Err(Error::TooWide));
 }
