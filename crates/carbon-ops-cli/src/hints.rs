@@ -327,6 +327,7 @@ fn of_hardware(cause: &Cause) -> Words {
 fn of_text(error: &TextError) -> &'static str {
     match error.quantity {
         Quantity::Energy => "write for instance 1.2kWh, 1.2kWh ± 2% or ln(4.3, 5%)MJ",
+        Quantity::Power => "write for instance 50W, 1.2kW ± 10% or ln(50, 5%)W",
         Quantity::Intensity => "write for instance 400, 400 ± 40 g/kWh or ln(400, 10%)",
         Quantity::Carbon => "write for instance 300kg, 300kg ± 20% or ln(300, 35%)kg",
         Quantity::Ratio => "write for instance 1.2, 1.2 ± 0.05 or tn(1.2, 0.05, min=1)",
@@ -340,8 +341,13 @@ fn of_uncertainty(cause: &Cause) -> Words {
         Some(record::Error::Uncertainty(error)) => error,
         _ => cause.downcast_ref()?,
     };
-    matches!(within, uncertainty::Error::NoUncertainty)
-        .then_some("say how well one of them is known, such as 400 ± 10%")
+    match within {
+        uncertainty::Error::NoUncertainty => {
+            Some("say how well one of them is known, such as 400 ± 10%")
+        }
+        uncertainty::Error::TooWide => Some("give the widest of them a smaller spread"),
+        _ => None,
+    }
 }
 
 fn of_score(cause: &Cause) -> Words {

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `start`, `end` | RFC 3339, or a day in UTC; the end is not counted |
 //! | `energy` | a text with unit, and a distribution if need be: `1.2kWh ± 2%` |
-//! | `energy_kwh`, `energy_wh`, `energy_j`, `energy_uj` | a number, instead of `energy` |
-//! | `power_w` | a mean power over the span, instead of an energy |
+//! | `energy_kwh`, `energy_wh`, `energy_j`, `energy_uj` | a number or a distribution such as `1.2 ± 2%`, instead of `energy` |
+//! | `power_w` | the same of a mean power over the span, instead of an energy |
 //! | `series` | JSON only, instead of all of these: a list of `{"end": …, "kwh": …}` |
 //! | `zone`, `pue`, `id`, `host` | as the options of the same names |
 //! | `labels` | an object; in CSV one column `label.NAME` for each |
@@ -23,7 +23,6 @@ use carbon_ops_estimate::span::{Load, Part};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::Interval;
-use carbon_ops_units::Watts;
 
 use crate::fault::Fault;
 use crate::text::instant;
@@ -42,11 +41,16 @@ pub struct Row<'a> {
     end: Cow<'a, str>,
     #[serde(borrow)]
     energy: Option<Text<'a>>,
-    energy_kwh: Option<f64>,
-    energy_wh: Option<f64>,
-    energy_j: Option<f64>,
-    energy_uj: Option<f64>,
-    power_w: Option<f64>,
+    #[serde(borrow)]
+    energy_kwh: Option<NumberOrText<'a>>,
+    #[serde(borrow)]
+    energy_wh: Option<NumberOrText<'a>>,
+    #[serde(borrow)]
+    energy_j: Option<NumberOrText<'a>>,
+    #[serde(borrow)]
+    energy_uj: Option<NumberOrText<'a>>,
+    #[serde(borrow)]
+    power_w: Option<NumberOrText<'a>>,
     #[serde(borrow)]
     series: Option<Vec<RowPart<'a>>>,
     #[serde(borrow, alias = "region")]
@@ -140,35 +144,49 @@ impl<'a> Row<'a> {
         Ok(Read { interval, load: Load::Even(energy.mean()), energy })
     }
 
+    /// What is given, with the unit that its name has and how many of it are a kWh or a W.
+    fn amounts(&self) -> impl Iterator<Item = (&'static str, f64, &NumberOrText<'a>)> {
+        let amounts = [
+            ("kWh", 1.0, &self.energy_kwh),
+            ("Wh", 1e3, &self.energy_wh),
+            ("J", 3.6e6, &self.energy_j),
+            ("uJ", 3.6e12, &self.energy_uj),
+            ("W", 1.0, &self.power_w),
+        ];
+        amounts.into_iter().filter_map(|(unit, over, amount)| Some((unit, over, amount.as_ref()?)))
+    }
+
     fn energies(&self) -> usize {
-        let numbers =
-            [self.energy_kwh, self.energy_wh, self.energy_j, self.energy_uj, self.power_w];
-        numbers.iter().flatten().count() + usize::from(self.energy.is_some())
+        self.amounts().count() + usize::from(self.energy.is_some())
     }
 
     fn energy(&self, interval: Interval) -> Result<Distribution> {
-        match self.energies() {
-            0 => bail!(Fault::NoEnergy),
-            1 => {}
-            _ => bail!("more than one energy"),
-        }
+        ensure!(self.energies() <= 1, "more than one energy");
         if let Some(text) = text(self.energy.as_ref()) {
             return Ok(Quantity::Energy.read(text)?);
         }
-        if let Some(watts) = self.power_w {
-            let energy = Watts::new(watts)?.kilowatt_hours_over(interval.as_seconds())?;
-            return Ok(Distribution::Point { mean: energy.as_kilowatt_hours() });
-        }
-        // Divided, not multiplied by a reciprocal: 1500 Wh are 1.5 kWh to the last digit.
-        let kwh = self
-            .energy_kwh
-            .or(self.energy_wh.map(|wh| wh / 1e3))
-            .or(self.energy_j.map(|joules| joules / 3.6e6))
-            .or(self.energy_uj.map(|uj| uj / 3.6e12))
-            .unwrap_or(f64::NAN);
-        ensure!(kwh.is_finite() && kwh >= 0.0, Fault::NotAnEnergy(kwh));
-        Ok(Distribution::Point { mean: kwh + 0.0 })
+        let (unit, over, amount) = self.amounts().next().ok_or(Fault::NoEnergy)?;
+        let quantity = if unit == "W" { Quantity::Power } else { Quantity::Energy };
+        let amount = match amount {
+            // Divided, not multiplied by a reciprocal: 1500 Wh are 1.5 kWh to the last digit.
+            NumberOrText::Number(number) => {
+                let mean = number / over;
+                ensure!(mean.is_finite() && mean >= 0.0, Fault::NotAnEnergy(mean));
+                Distribution::Point { mean: mean + 0.0 }
+            }
+            NumberOrText::Text(text) => quantity.read_in(unit, text)?,
+        };
+        if quantity == Quantity::Power { energy_of(&amount, interval) } else { Ok(amount) }
     }
+}
+
+/// The energy of a mean power over a time.
+///
+/// # Errors
+/// When it is too large for a number.
+pub fn energy_of(power: &Distribution, interval: Interval) -> Result<Distribution> {
+    let energy = power.scaled(interval.as_seconds() / 3.6e6);
+    energy.context("a mean power over this time is too large an energy for a number")
 }
 
 fn text<'t>(text: Option<&'t Text<'_>>) -> Option<&'t str> {
@@ -237,8 +255,12 @@ impl Columns {
     /// A line; empty fields are absent.
     pub fn row<'r>(&self, record: &'r csv::StringRecord) -> Result<Row<'r>> {
         let mut row = Row::default();
-        let number = |text: &str| {
-            text.trim().parse::<f64>().map(Some).map_err(|_| anyhow!("{text:?} is no number"))
+        let number = |text: &'r str| {
+            let text = text.trim();
+            Some(match text.parse() {
+                Ok(number) => NumberOrText::Number(number),
+                Err(_) => NumberOrText::Text(Cow::Borrowed(text)),
+            })
         };
         for (column, field) in self.0.iter().zip(record.iter()) {
             if field.is_empty() {
@@ -249,11 +271,11 @@ impl Columns {
                 Column::Start => row.start = text,
                 Column::End => row.end = text,
                 Column::Energy => row.energy = Some(Text(text)),
-                Column::EnergyKwh => row.energy_kwh = number(field)?,
-                Column::EnergyWh => row.energy_wh = number(field)?,
-                Column::EnergyJ => row.energy_j = number(field)?,
-                Column::EnergyUj => row.energy_uj = number(field)?,
-                Column::PowerW => row.power_w = number(field)?,
+                Column::EnergyKwh => row.energy_kwh = number(field),
+                Column::EnergyWh => row.energy_wh = number(field),
+                Column::EnergyJ => row.energy_j = number(field),
+                Column::EnergyUj => row.energy_uj = number(field),
+                Column::PowerW => row.power_w = number(field),
                 Column::Zone => row.zone = Some(Text(text)),
                 Column::Pue => row.pue = Some(NumberOrText::Text(text)),
                 Column::Id => row.id = Some(Text(text)),

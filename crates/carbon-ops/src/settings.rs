@@ -12,12 +12,13 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use carbon_ops_estimate::span::Missing;
 use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_ledger::append::SEGMENT_BYTES;
 use carbon_ops_meter::client;
-use carbon_ops_units::{Pue, Watts};
+use carbon_ops_units::Watts;
 
 mod reader;
 
@@ -75,7 +76,7 @@ pub struct Settings {
     /// Power usage effectiveness for all places.
     pub pue: Setting<Option<PueSetting>>,
     /// Power usage effectiveness by place.
-    pub pue_overrides: BTreeMap<String, Pue>,
+    pub pue_overrides: BTreeMap<String, PueSetting>,
     /// The processor's thermal design power, for the model.
     pub cpu_tdp: Setting<Option<Watts>>,
     /// What the machine uses at rest.
@@ -132,8 +133,8 @@ pub struct Overrides {
 /// A PUE as a user gives it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PueSetting {
-    /// A number.
-    Exact(Pue),
+    /// A number or a distribution, of mean 1 or more.
+    Stated(Distribution),
     /// The fleets of the three large clouds publish 1.10 to 1.185 (Cloud Carbon Footprint).
     CloudHyperscale,
     /// The average of the Uptime Institute's yearly surveys 2020 to 2023: 1.55 to 1.59.
@@ -143,20 +144,21 @@ pub enum PueSetting {
 }
 
 impl PueSetting {
-    /// A number or the name of a profile.
+    /// A number, a distribution, or the name of a profile.
+    ///
+    /// # Errors
+    /// When it is none of these, or lies below 1.
     pub fn parse(text: &str) -> Result<Self> {
         match text.trim().to_lowercase().as_str() {
             "cloud-hyperscale" => Ok(Self::CloudHyperscale),
             "enterprise" => Ok(Self::Enterprise),
             "on-premise" => Ok(Self::OnPremise),
-            number => {
-                let ratio = number.parse().map_err(|_| {
-                    anyhow!(
-                        "PUE {text:?} is neither a number nor cloud-hyperscale, enterprise or \
-                         on-premise"
-                    )
-                })?;
-                Ok(Self::Exact(Pue::new(ratio)?))
+            _ => {
+                let distribution = Quantity::Ratio.read(text).context(
+                    "a PUE is a number, a distribution, or cloud-hyperscale, enterprise or on-premise",
+                )?;
+                ensure!(distribution.mean() >= 1.0, Fault::PueBelowOne(text.to_owned()));
+                Ok(Self::Stated(distribution))
             }
         }
     }
@@ -166,7 +168,7 @@ impl PueSetting {
         let truncated =
             |mu, sigma| Distribution::TruncatedNormal { mu, sigma, min: 1.0, max: None };
         match self {
-            Self::Exact(pue) => Distribution::Point { mean: pue.as_ratio() },
+            Self::Stated(distribution) => distribution,
             Self::CloudHyperscale => truncated(1.14, 0.05),
             Self::Enterprise | Self::OnPremise => truncated(1.55, 0.2),
         }
@@ -176,7 +178,7 @@ impl PueSetting {
 impl fmt::Display for PueSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exact(pue) => write!(f, "{}", pue.as_ratio()),
+            Self::Stated(distribution) => write!(f, "{distribution}"),
             Self::CloudHyperscale => f.write_str("cloud-hyperscale"),
             Self::Enterprise => f.write_str("enterprise"),
             Self::OnPremise => f.write_str("on-premise"),
@@ -212,7 +214,7 @@ impl Settings {
         Self {
             region: r.stated(region, "region.default", &["DCL_DEFAULT_REGION"], None, text)?,
             pue: r.stated(ratio, "pue.default", &["DCL_PUE_DEFAULT"], None, PueSetting::parse)?,
-            pue_overrides: r.below("pue.overrides", |text| Ok(Pue::new(number(text)?)?))?,
+            pue_overrides: r.below("pue.overrides", PueSetting::parse)?,
             cpu_tdp: r.get("power.cpu_tdp_watts", &["CPU_TDP_WATTS"], None, positive_watts)?,
             idle: r.get("power.idle_baseline_watts", &["IDLE_BASELINE_WATTS"], None, |text| {
                 Ok(Watts::new(number(text)?)?)
@@ -407,7 +409,7 @@ mod tests {
         let got = settings(&[("DCL_DEFAULT_REGION", "DE"), ("HOME", "/h")], Some(file)).unwrap();
         assert_eq!(got.region.value.as_deref(), Some("DE"));
         assert_eq!(got.region.origin, Origin::Environment("DCL_DEFAULT_REGION"));
-        assert_eq!(got.pue.value, Some(PueSetting::Exact(Pue::new(1.3).unwrap())));
+        assert_eq!(got.pue.value, Some(PueSetting::Stated(Distribution::Point { mean: 1.3 })));
         assert!(matches!(got.pue.origin, Origin::File(_)));
         assert_eq!(got.ledger.value, Some("/h/.local/share/carbon-ops/ledger".into()));
     }
@@ -420,8 +422,12 @@ mod tests {
             ("c.json", r#"{"pue":{"default":1.25,"overrides":{"DE":1.1}}}"#),
         ] {
             let got = settings(&[], Some((name, text))).unwrap();
-            assert_eq!(got.pue.value, Some(PueSetting::Exact(Pue::new(1.25).unwrap())), "{name}");
-            assert_eq!(got.pue_overrides["DE"].as_ratio().to_string(), "1.1", "{name}");
+            assert_eq!(
+                got.pue.value,
+                Some(PueSetting::Stated(Distribution::Point { mean: 1.25 })),
+                "{name}"
+            );
+            assert_eq!(got.pue_overrides["DE"].to_string(), "1.1", "{name}");
         }
     }
 

@@ -2,14 +2,12 @@
 //!
 //! Out of scope: what its grid emits ([`crate::price`]).
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use carbon_ops_estimate::uncertainty::Distribution;
-use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::cloud::{Cloud, fleet_pue};
 use carbon_ops_grid::zones::{self, Place};
 use carbon_ops_units::Pue;
 
-use crate::fault::Fault;
 use crate::host::Host;
 use crate::settings::{Origin, PueSetting, Settings};
 
@@ -52,7 +50,7 @@ impl PueInput {
         }
         if let Some(pue) = place.and_then(|place| overridden(settings, place)) {
             let origin = settings.file.clone().map_or(Origin::Default, Origin::File);
-            return Ok(Self::set(PueSetting::Exact(pue), &origin));
+            return Ok(Self::set(pue, &origin));
         }
         if let Some(setting) = settings.pue.value {
             return Ok(Self::set(setting, &settings.pue.origin));
@@ -85,12 +83,7 @@ impl PueInput {
     /// # Errors
     /// When it is none of these, or lies below 1.
     pub fn stated(text: &str) -> Result<Self> {
-        if let Ok(setting) = PueSetting::parse(text) {
-            return Ok(Self::set(setting, &Origin::Flag));
-        }
-        let distribution = Quantity::Ratio.read(text).context("PUE")?;
-        ensure!(distribution.mean() >= 1.0, Fault::PueBelowOne(text.to_owned()));
-        Ok(Self::new(distribution, "flag"))
+        Ok(Self::set(PueSetting::parse(text)?, &Origin::Flag))
     }
 
     fn set(setting: PueSetting, origin: &Origin) -> Self {
@@ -100,7 +93,7 @@ impl PueInput {
             Origin::File(_) => "file",
         };
         let source = match setting {
-            PueSetting::Exact(_) => origin.to_owned(),
+            PueSetting::Stated(_) => origin.to_owned(),
             profile => format!("{origin}: {profile}"),
         };
         Self::new(setting.distribution(), source)
@@ -126,7 +119,7 @@ impl PueInput {
 }
 
 /// The file's value for the finest name of a place that it has one for.
-fn overridden(settings: &Settings, place: &Place) -> Option<Pue> {
+fn overridden(settings: &Settings, place: &Place) -> Option<PueSetting> {
     let region = place.cloud.as_ref().map(|(_, region)| region);
     let names = [Some(&place.asked), region, place.subdivision.as_ref(), place.country.as_ref()];
     names.into_iter().flatten().find_map(|name| {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use carbon_ops::estimate::span::Missing;
 use carbon_ops::record::Deployment;
 use carbon_ops::record::FunctionalUnit;
-use carbon_ops::units::Watts;
 use clap::{Args, ValueEnum};
 
 use super::shared::{Labels, Output, Reserve, Sampling, Sources, Times};
@@ -16,7 +15,7 @@ use crate::render::argument;
 Examples:
   carbon-ops estimate --zone DE --energy 1.2kWh \\
       --from 2026-03-01 --to 2026-03-02
-  carbon-ops estimate --zone US-CA --power 50W \\
+  carbon-ops estimate --zone US-CA --power '50W ± 10%' \\
       --from 2026-03-01 --to 2026-03-02
   carbon-ops estimate --energy '1.2kWh ± 2%' --pue 'tn(1.2, 0.05, min=1)' \\
       --intensity 'ln(400, 10%)' --method monte_carlo --trials 1000000 --json
@@ -29,8 +28,8 @@ Examples:
   carbon-ops estimate < spans.ndjson > rows.ndjson
   carbon-ops estimate --recompute ledger:17
 
-A line of a stream has start, end, an energy such as energy_kwh, and where you
-like zone, pue, id, host and labels.
+A line of a stream has start, end, an energy such as energy_kwh or a power_w,
+and where you like zone, pue, id, host and labels.
 
 A value may be exact (1.2), normal (1.2 ± 2%, n(1.2, 0.024)), truncated normal
 (tn(1.2, 0.05, min=1)), lognormal (ln(400, 10%)), uniform (u(1, 1.4)), or one of
@@ -46,9 +45,9 @@ pub(crate) struct Estimate {
     #[arg(long, value_name = "ENERGY", allow_hyphen_values = true)]
     pub(crate) energy: Option<String>,
 
-    /// Mean power over the span, such as 50W or 1.2kW, instead of an energy
-    #[arg(long, value_name = "POWER", allow_hyphen_values = true, value_parser = power, conflicts_with = "energy")]
-    pub(crate) power: Option<Watts>,
+    /// Mean power over the span with its unit and, if you like, its distribution, instead of an energy
+    #[arg(long, value_name = "POWER", allow_hyphen_values = true, conflicts_with = "energy")]
+    pub(crate) power: Option<String>,
 
     #[command(flatten)]
     pub(crate) times: Times,
@@ -168,18 +167,4 @@ pub(crate) enum InputFormat {
 pub(crate) enum OnError {
     Stop,
     Skip,
-}
-
-/// A power with its unit: `50W`, `1.2 kW`, `300mW`.
-fn power(text: &str) -> Result<Watts, String> {
-    let wrong = || format!("{text:?} is not a power, such as 50W or 1.2kW");
-    let number = text.trim().strip_suffix('W').ok_or_else(wrong)?.trim_end();
-    let (number, scale) = match number.strip_suffix(['k', 'm', 'M']) {
-        Some(rest) if number.ends_with('k') => (rest, 1e3),
-        Some(rest) if number.ends_with('M') => (rest, 1e6),
-        Some(rest) => (rest, 1e-3),
-        None => (number, 1.0),
-    };
-    let watts: f64 = number.trim_end().parse().map_err(|_| wrong())?;
-    Watts::new(watts * scale).map_err(|error| format!("{text:?}: {error}"))
 }

@@ -8,7 +8,7 @@
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::estimate::span::Load;
 use carbon_ops::estimate::uncertainty::text::Quantity;
-use carbon_ops::estimate::uncertainty::{Distribution, MonteCarlo, Trials};
+use carbon_ops::estimate::uncertainty::{MonteCarlo, Trials};
 use carbon_ops::grid::Interval;
 use carbon_ops::record::{Coverage, Method, Record, Reserved};
 use std::io::Write as _;
@@ -16,6 +16,7 @@ use std::io::Write as _;
 use crate::args::{Estimate, EstimateMethod, Sampling};
 use crate::context::Context;
 use carbon_ops::env::Env;
+use carbon_ops::row::energy_of;
 use carbon_ops::settings::Settings;
 use carbon_ops::store::payload;
 
@@ -122,11 +123,10 @@ fn one(args: &Estimate, pricer: &mut Pricer<'_>, context: &mut Context<'_>) -> R
              left out only with --intensity, and without --ledger"
         ),
     };
-    let energy = match (&args.energy, args.power, interval) {
+    let energy = match (&args.energy, &args.power, interval) {
         (Some(text), ..) => Quantity::Energy.read(text).context("--energy")?,
-        (None, Some(power), Some(interval)) => {
-            let energy = power.kilowatt_hours_over(interval.as_seconds())?;
-            Distribution::Point { mean: energy.as_kilowatt_hours() }
+        (None, Some(text), Some(interval)) => {
+            energy_of(&Quantity::Power.read(text).context("--power")?, interval)?
         }
         _ => bail!("a mean power makes an energy only over a time\nhint: give --from and --to"),
     };

@@ -26,6 +26,8 @@ use super::normal::normal_quantile;
 pub enum Quantity {
     /// Energy, in kWh. A number without a unit is refused: kWh and J are too far apart.
     Energy,
+    /// Mean power, in W. A number without a unit is refused.
+    Power,
     /// Grid intensity, in g of `CO₂e` per kWh, also when no unit is given.
     Intensity,
     /// Mass of `CO₂e`, in g. A number without a unit is refused.
@@ -76,6 +78,9 @@ const ENERGY: [Unit; 12] = [
     ("µJ", 1.0, 3.6e12),
 ];
 
+const POWER: [Unit; 5] =
+    [("W", 1.0, 1.0), ("mW", 1.0, 1e3), ("kW", 1e3, 1.0), ("MW", 1e6, 1.0), ("GW", 1e9, 1.0)];
+
 /// 1 lb = 0.453 592 37 kg: international avoirdupois pound, 1959.
 const INTENSITY: [Unit; 10] = [
     ("g/kWh", 1.0, 1.0),
@@ -113,7 +118,23 @@ impl Quantity {
     /// # Ok::<(), carbon_ops_estimate::uncertainty::text::TextError>(())
     /// ```
     pub fn read(self, text: &str) -> Result<Distribution, TextError> {
-        Reader { text, at: 0, quantity: self }.whole()
+        Reader { text, at: 0, quantity: self, usual: None }.whole()
+    }
+
+    /// The same, where numbers without a unit are in this one: in a column that is named after it.
+    ///
+    /// # Errors
+    /// As [`Quantity::read`].
+    ///
+    /// ```
+    /// use carbon_ops_estimate::uncertainty::text::Quantity;
+    /// let energy = Quantity::Energy.read_in("Wh", "1500 ± 2%")?;
+    /// assert_eq!(Quantity::Energy.echo(&energy), "n(1.5, 0.03)kWh");
+    /// # Ok::<(), carbon_ops_estimate::uncertainty::text::TextError>(())
+    /// ```
+    pub fn read_in(self, unit: &str, text: &str) -> Result<Distribution, TextError> {
+        let usual = self.units().iter().find(|known| known.0 == unit).copied();
+        Reader { text, at: 0, quantity: self, usual }.whole()
     }
 
     /// How a distribution of this quantity was read: its canonical text, which [`Quantity::read`]
@@ -130,6 +151,7 @@ impl Quantity {
     fn units(self) -> &'static [Unit] {
         match self {
             Self::Energy => &ENERGY,
+            Self::Power => &POWER,
             Self::Intensity => &INTENSITY,
             Self::Carbon => &CARBON,
             Self::Ratio | Self::Number => &[],
@@ -139,6 +161,7 @@ impl Quantity {
     fn name(self) -> &'static str {
         match self {
             Self::Energy => "an energy",
+            Self::Power => "a power",
             Self::Intensity => "a grid intensity",
             Self::Carbon => "a mass of CO2e",
             Self::Ratio => "a ratio",
@@ -147,7 +170,7 @@ impl Quantity {
     }
 
     fn needs_unit(self) -> bool {
-        matches!(self, Self::Energy | Self::Carbon)
+        matches!(self, Self::Energy | Self::Power | Self::Carbon)
     }
 }
 
@@ -214,6 +237,8 @@ struct Reader<'t> {
     text: &'t str,
     at: usize,
     quantity: Quantity,
+    /// The unit of a number that has none.
+    usual: Option<Unit>,
 }
 
 impl Reader<'_> {
@@ -386,7 +411,7 @@ impl Reader<'_> {
         if value.percent {
             return Err(self.wrong(value.at, "only a spread can be in %"));
         }
-        match value.unit {
+        match value.unit.or(self.usual) {
             Some((_, times, over)) => Ok(value.number * times / over),
             // Zero is zero in every unit: the bound of `tn(…, min=0)`.
             None if self.quantity.needs_unit() && value.number != 0.0 => {
