@@ -190,7 +190,7 @@ fn peak(subject: &Subject, room: &Room, made: &Made) -> Result<f64> {
     command.arg(COMMAND).arg(&subject.binary).args(["ledger", "verify"]).arg(&made.dir);
     let output = command.stdout(Stdio::piped()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().with_context(|| format!("{text:?} is no number"))
+    text.trim().parse().with_context(|| format!("{text:?} is not a number"))
 }
 
 /// Runs a command that must succeed, and prints the most memory that it held, in KiB. The kernel tells

@@ -58,7 +58,7 @@ impl fmt::Display for Fault {
             Self::CannotListen(path, _) => write!(f, "cannot listen at {}", path.display()),
             Self::Hidden(path) => write!(f, "cannot look at {}", path.display()),
             Self::NotASocket(path) => {
-                write!(f, "{} is no socket and is left alone", path.display())
+                write!(f, "{} is not a socket and is left alone", path.display())
             }
             Self::SocketInUse(path) => write!(f, "someone listens at {} already", path.display()),
             Self::CannotProbe(path) => {

@@ -74,7 +74,7 @@ pub enum PageError {
         source: io::Error,
     },
     /// It is a file of something else, or of another version.
-    #[error("{} is no snapshot page of this version", path.display())]
+    #[error("{} is not a snapshot page of this version", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,

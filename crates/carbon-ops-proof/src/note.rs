@@ -101,7 +101,7 @@ pub enum VerifierKeyError {
     #[error("signatures of type 0x{0:02x} are not supported; only Ed25519 is, types 0x01 and 0x04")]
     Kind(u8),
     /// The bytes are no Ed25519 key that is accepted.
-    #[error("its bytes are no Ed25519 public key")]
+    #[error("its bytes are not an Ed25519 public key")]
     Key,
 }
 

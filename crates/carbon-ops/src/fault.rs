@@ -32,15 +32,15 @@ pub enum Fault {
     #[error("no energy")]
     NoEnergy,
     /// An energy that is negative or not finite.
-    #[error("{0} kWh is no energy")]
+    #[error("{0} kWh is not a valid energy")]
     NotAnEnergy(f64),
     /// A text that is no instant.
-    #[error("{text:?} is no instant: {reason}")]
+    #[error("{text:?} is not a valid time: {reason}")]
     NotAnInstant {
         /// The text.
         text: String,
         /// What is wrong with it.
-        reason: String,
+        reason: &'static str,
     },
     /// A column of a table that nobody knows.
     #[error("unknown column {0:?}")]
@@ -140,7 +140,7 @@ pub enum Fault {
         path: PathBuf,
     },
     /// A text is no key with its proof of possession.
-    #[error("{0:?} is no key with its proof")]
+    #[error("{0:?} is not a key with its proof")]
     NoAgreement(String),
     /// A file is to be compared with the imported one, and the ledger imported none.
     #[error("the ledger's first entry pins no imported file")]

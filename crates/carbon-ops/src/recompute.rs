@@ -73,7 +73,7 @@ pub fn check(payload: &serde_json::Value, settings: &Settings) -> Result<Recompu
     let mut again = Vec::new();
     bytes::record(&record, &mut again)?;
     let Value::Object(object) = Value::try_from(payload.clone())? else {
-        bail!("the record is no JSON object");
+        bail!("the record is not a JSON object");
     };
     if object_to_canonical(&object) != again {
         bail!("the record is not what its members are when they are written again");

@@ -202,7 +202,7 @@ fn file(path: &Path, into: &mut Records) -> Result<()> {
         }
         let object = object(&line);
         let read = object.and_then(record);
-        match read.with_context(|| format!("line {number} of {} is no record", named()))? {
+        match read.with_context(|| format!("line {number} of {} is not a record", named()))? {
             Some(record) => into.found.push(record),
             None => into.unread += 1,
         }

@@ -460,7 +460,7 @@ pub fn payload(record: &impl serde::Serialize) -> Result<Object> {
     let json = serde_json::to_value(record).context("the record has no JSON form")?;
     match Value::try_from(json).context("the record has no canonical form")? {
         Value::Object(object) => Ok(object),
-        _ => bail!("the record is no JSON object"),
+        _ => bail!("the record is not a JSON object"),
     }
 }
 

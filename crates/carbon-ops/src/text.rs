@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fault::Fault;
@@ -20,10 +20,18 @@ pub fn instant(text: &str) -> Result<Timestamp, Fault> {
     {
         return Ok(midnight);
     }
-    text.parse().map_err(|error: jiff::Error| Fault::NotAnInstant {
-        text: text.to_owned(),
-        reason: error.to_string(),
-    })
+    text.parse().map_err(|_| Fault::NotAnInstant { text: text.to_owned(), reason: why_not(text) })
+}
+
+/// What keeps a text from being an instant.
+fn why_not(text: &str) -> &'static str {
+    if text.contains('[') {
+        "the name of a time zone is not read; an offset such as +01:00 is"
+    } else if text.parse::<DateTime>().is_ok() {
+        "it has no offset from UTC, such as Z or +01:00"
+    } else {
+        "a day such as 2026-03-01 is, or a time such as 2026-03-01T10:00Z"
+    }
 }
 
 /// A duration: `100ms`, `15s`, `10m`, `1h 30m`, and plain seconds such as `120` or `0.5`.
@@ -55,8 +63,16 @@ mod tests {
         ] {
             assert_eq!(instant(text).unwrap().to_string(), instant_of, "{text}");
         }
-        for text in ["", "2026-03-01T00:00", "2026-13-01", "yesterday"] {
-            assert!(instant(text).is_err(), "{text}");
+        for (text, why) in [
+            ("", "a day such as"),
+            ("2026-03-01T00:00", "no offset"),
+            ("2026-03-01T00:00[Europe/Berlin]", "time zone"),
+            ("2026-13-01", "a day such as"),
+            ("2026-02-30", "a day such as"),
+            ("yesterday", "a day such as"),
+        ] {
+            let error = instant(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 

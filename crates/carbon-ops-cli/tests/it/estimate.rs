@@ -163,7 +163,7 @@ fn a_bad_line_is_named_and_stops_or_is_skipped() {
         ("[1]", "no span"),
         (
             "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":-1}",
-            "no energy",
+            "not a valid energy",
         ),
         ("{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\"}", "no energy"),
         (
@@ -172,7 +172,7 @@ fn a_bad_line_is_named_and_stops_or_is_skipped() {
         ),
         (
             "{\"start\":\"yesterday\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1}",
-            "no instant",
+            "not a valid time",
         ),
         (
             "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1,\"zoen\":\"DE\"}",

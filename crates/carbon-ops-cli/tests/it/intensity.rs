@@ -197,7 +197,7 @@ fn none_is_1_and_could_not_is_2() {
         (&["--zone", "DE", "--signal", "marginal"], 2, "add watttime"),
         (&["--zone", "DE", "--signal", "moer"], 2, "unknown signal"),
         (&["--zone", "DE", "--provider", "gb"], 2, "Great Britain only"),
-        (&["--zone", "DE", "--from", "noon"], 2, "is no instant"),
+        (&["--zone", "DE", "--from", "noon"], 2, "is not a valid time"),
     ] {
         let shown = home.does(&[&["intensity"], arguments].concat());
         assert_eq!(shown.code(), code, "{arguments:?}: {}", shown.stderr);

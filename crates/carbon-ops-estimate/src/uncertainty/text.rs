@@ -476,7 +476,7 @@ impl Reader<'_> {
             let reason = if known.is_empty() {
                 format!("{name:?} is a unit, and this quantity has none")
             } else {
-                format!("{name:?} is none of its units ({})", known.join(", "))
+                format!("{name:?} is not one of its units ({})", known.join(", "))
             };
             return Err(self.wrong(at, &reason));
         };

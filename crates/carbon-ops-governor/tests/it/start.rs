@@ -88,12 +88,12 @@ fn what_is_at_the_sockets_path_is_never_harmed() {
     let place = Place::new();
     let powercap = simulator.powercap();
     fs::write(place.socket(), "precious").unwrap();
-    assert_refused(&place.refused(&[&powercap]), &["is no socket and is left alone", "hint: "]);
+    assert_refused(&place.refused(&[&powercap]), &["is not a socket and is left alone", "hint: "]);
     assert_eq!(fs::read_to_string(place.socket()).unwrap(), "precious");
     fs::remove_file(place.socket()).unwrap();
 
     std::os::unix::fs::symlink("nowhere", place.socket()).unwrap();
-    assert_refused(&place.refused(&[&powercap]), &["is no socket and is left alone", "hint: "]);
+    assert_refused(&place.refused(&[&powercap]), &["is not a socket and is left alone", "hint: "]);
     assert_eq!(fs::read_link(place.socket()).unwrap().to_str(), Some("nowhere"));
     fs::remove_file(place.socket()).unwrap();
 

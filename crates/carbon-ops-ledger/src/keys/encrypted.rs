@@ -113,7 +113,7 @@ pub(super) fn from_encrypted_pem(pem: &str, passphrase: &Passphrase) -> Result<S
         .decrypt(&*passphrase.0)
         .map_err(|_| wrong("it is wrong, or the file was changed"))?;
     // Bytes that are decrypted wrongly can, once in 256 times, look like they were padded rightly.
-    let no_such = |_| wrong("it is wrong, or what it opens is no Ed25519 key");
+    let no_such = |_| wrong("it is wrong, or what it opens is not an Ed25519 key");
     let plain = plain.to_pem(PLAIN_LABEL, LineEnding::LF).map_err(|_| no_key())?;
     SecretKey::from_pem(&plain).map_err(no_such)
 }

@@ -27,7 +27,7 @@ pub enum Fault {
     #[error("the line is longer than {MAX_LINE_BYTES} bytes and was not checked")]
     TooLong,
     /// The only line has no newline and is no record.
-    #[error("the only line has no newline and is no whole record")]
+    #[error("the only line has no newline and is not a complete record")]
     Unterminated,
     /// White space around the record, a carriage return for instance. Python strips it.
     #[error("white space stands around the record")]

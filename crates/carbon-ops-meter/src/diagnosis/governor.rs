@@ -32,7 +32,7 @@ pub(super) fn socket(
         Err(error) => return check(Status::Problem, format!("{socket}: {error}")),
     };
     if !file.file_type().is_socket() {
-        let detail = format!("{socket} is there, but is no socket");
+        let detail = format!("{socket} is there, but is not a socket");
         let path = socket.to_owned();
         return check(Status::Problem, detail).remedy(Remedy::InspectSocket { path });
     }

@@ -323,7 +323,7 @@ impl Powercap {
 fn read(file: &File) -> io::Result<()> {
     let text = io::read_to_string(file)?;
     let number = text.trim().parse::<u64>();
-    number.map(|_| ()).map_err(|_| io::Error::other(format!("{:?} is no energy", text.trim())))
+    number.map(|_| ()).map_err(|_| io::Error::other(format!("{:?} is not an energy", text.trim())))
 }
 
 fn unreadable(result: io::Result<()>) -> Option<String> {

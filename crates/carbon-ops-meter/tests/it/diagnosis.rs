@@ -337,7 +337,7 @@ fn a_gpu_needs_both_a_device_and_a_library() {
 fn the_governor_is_absent_stale_shut_full_or_there() {
     Host::new().zone("intel-rapl:0", "package-0").says("governor", Absent, "no governor listens");
     let file = Host::new().file("run/carbon-ops.sock", "precious");
-    file.says("governor", Problem, "is no socket");
+    file.says("governor", Problem, "is not a socket");
     let host = Host::new().folder("run");
     let _listener =
         std::os::unix::net::UnixListener::bind(host.path("run/carbon-ops.sock")).unwrap();
