@@ -113,9 +113,14 @@ fn of_plain(cause: &Cause) -> Words {
             _ => None,
         }
     } else if let Some(error) = cause.downcast_ref::<zones::Error>() {
-        (error.kind() == zones::ErrorKind::Unknown).then_some(
-            "give an ISO country code such as DE, a state such as US-CA, or a cloud region such as eu-west-1",
-        )
+        match error.kind() {
+            zones::ErrorKind::Unknown => Some(
+                "give an ISO country code such as DE, a state such as US-CA, or a cloud region such as \
+                 eu-west-1",
+            ),
+            zones::ErrorKind::Several => Some("name one of its countries, or world"),
+            _ => None,
+        }
     } else if cause.is::<UnknownSignal>() {
         Some("give average, marginal or residual, with _lifecycle or _direct where it matters")
     } else if cause.is::<NotForInventory>() {

@@ -13,11 +13,37 @@ use carbon_ops_units::Pue;
 use crate::table::{self, Row, countries};
 use crate::us_states;
 use carbon_ops_estimate::tables::{did_you_mean, fields, nearest, similarity};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
 const ALIASES: &str = include_str!("../data/zone-aliases.csv");
 const CLOUD_REGIONS: &str = include_str!("../data/cloud-regions.csv");
 const CLOUD_ZONES: &str = include_str!("../data/cloud-zones.csv");
 const ISO: &str = include_str!("../data/iso-3166.csv");
+const SUBDIVISIONS: &str = include_str!("../data/subdivisions.csv");
+
+/// Zone keys of Electricity Maps that look like ISO 3166-2 codes and are none, as clients of its API list them.
+const GRID_KEYS: &str = "BR-CS BR-N BR-NE BR-S CL-CHP CL-SEA CL-SEM CL-SEN DK-BHM FO-MI FO-SI IN-EA IN-NE IN-NO IN-SO \
+     IN-WE IT-CNO IT-CSO IT-NO IT-SAR IT-SIC IT-SO JP-CB JP-CG JP-HKD JP-HR JP-KN JP-KY JP-ON JP-SK JP-TH JP-TK \
+     MY-EM MY-WM NZ-NZA NZ-NZC NZ-NZST PH-LU PH-MI PH-VI PT-AC PT-MA RU-1 RU-2 RU-AS RU-EU RU-FE";
+
+/// Names of more than one country, with the codes of those that are meant where these are few.
+const SEVERAL: [(&str, &[&str]); 14] = [
+    ("eu", &[]),
+    ("european-union", &[]),
+    ("europe", &[]),
+    ("emea", &[]),
+    ("apac", &[]),
+    ("asia", &[]),
+    ("africa", &[]),
+    ("america", &[]),
+    ("north-america", &[]),
+    ("south-america", &[]),
+    ("scandinavia", &["DK", "NO", "SE"]),
+    ("korea", &["KR", "KP"]),
+    ("congo", &["CD", "CG"]),
+    ("virgin-islands", &["VI", "VG"]),
+];
 
 /// Longest text that is looked up.
 const INPUT_MAX: usize = 100;
@@ -75,11 +101,9 @@ impl Place {
         if wanted == "world" {
             return Ok(blank);
         }
-        if let Some([cloud, region, iso3, state]) =
-            cloud_rows().find(|[_, region, ..]| key(region) == wanted)
-        {
+        if let Some([cloud, region, iso3, state]) = cloud_row(&wanted) {
             return Ok(Self {
-                country: iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2.to_owned()),
+                country: alpha2(iso3).map(str::to_owned),
                 subdivision: Some(state.to_owned()).filter(|state| !state.is_empty()),
                 cloud: Some((cloud.to_owned(), region.to_owned())),
                 ..blank
@@ -89,11 +113,22 @@ impl Place {
             return Ok(Self { native: Some((ELECTRICITY_MAPS.to_owned(), zone)), ..blank });
         }
         if let Some(subdivision) = subdivision(&wanted) {
-            let country = subdivision.get(..2).map(str::to_owned);
-            return Ok(Self { country, subdivision: Some(subdivision), ..blank });
+            return Ok(Self::part(subdivision, blank));
         }
-        let country = country(&wanted).ok_or_else(|| unknown(text))?;
-        Ok(Self { country: Some(country.to_owned()), ..blank })
+        if let Some(country) = country(&wanted) {
+            return Ok(Self { country: Some(country.to_owned()), ..blank });
+        }
+        match named_part(&wanted) {
+            Some(code) if code.contains('-') => Ok(Self::part(code.to_owned(), blank)),
+            Some(iso3) => Ok(Self { country: alpha2(iso3).map(str::to_owned), ..blank }),
+            None => Err(unknown(text)),
+        }
+    }
+
+    /// A part of a country, by its code.
+    fn part(subdivision: String, blank: Self) -> Self {
+        let country = subdivision.get(..2).map(str::to_owned);
+        Self { country, subdivision: Some(subdivision), ..blank }
     }
 
     /// Where nobody said where.
@@ -179,54 +214,84 @@ fn native(source: &str, id: &str) -> Option<(String, String)> {
     usable.then(|| ((*source).to_owned(), id.to_owned()))
 }
 
-/// A zone key of Electricity Maps that is no ISO 3166-2 code, by its form: the country again with a number
-/// (`SE-SE3`), or two parts of letters after the country (`US-CAL-CISO`).
+/// A zone key of Electricity Maps that is no ISO 3166-2 code: one that is listed, or by its form: the country again
+/// with a number (`SE-SE3`), or two parts of letters after the country (`US-CAL-CISO`).
 fn grid_key(wanted: &str) -> Option<String> {
     let letters = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphabetic());
     let mut parts = wanted.split('-');
     let (country, first, second) = (parts.next()?, parts.next()?, parts.next());
     let numbered = |first: &str| {
-        first.strip_prefix(country).is_some_and(|number| {
-            (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
+        ["dk", "no", "se"].contains(&country)
+            && first.strip_prefix(country).is_some_and(|number| {
+                number.len() == 1 && number.bytes().all(|byte| byte.is_ascii_digit())
+            })
     };
+    let code = wanted.to_uppercase();
     let formed = match second {
-        None => numbered(first),
+        None => numbered(first) || GRID_KEYS.split_ascii_whitespace().any(|known| known == code),
         Some(second) => {
             parts.next().is_none()
+                && ["au", "es", "us"].contains(&country)
                 && (2..=4).contains(&first.len())
                 && (2..=5).contains(&second.len())
                 && letters(first)
                 && letters(second)
                 // `us-gov-east` is the beginning of a cloud region.
-                && !cloud_rows().any(|[_, region, ..]| key(region).starts_with(wanted))
+                && !cloud_rows().any(|[_, region, ..]| region.starts_with(wanted))
         }
     };
-    let exists = formed && iso().any(|[iso2, ..]| key(iso2) == country);
-    exists.then(|| wanted.to_uppercase())
+    formed.then_some(code)
 }
 
-/// A country by its codes, its names and its aliases.
+/// The cloud region of that name: its own, that of one of its availability zones (`us-east-1a`, `us-central1-a`,
+/// `westus2-1`), or the one that its maker shows (`East US`).
+fn cloud_row(wanted: &str) -> Option<[&'static str; 4]> {
+    let one = |text: &str, is: fn(&u8) -> bool| matches!(text.as_bytes(), [byte] if is(byte));
+    let is_zone = |cloud: &str, after: &str| match (cloud, after.strip_prefix('-')) {
+        ("aws", None) => one(after, u8::is_ascii_lowercase),
+        ("gcp", Some(zone)) => one(zone, u8::is_ascii_lowercase),
+        ("azure", Some(zone)) => one(zone, u8::is_ascii_digit),
+        _ => false,
+    };
+    let shown = wanted.replace('-', "");
+    let own = || cloud_rows().find(|[_, region, ..]| *region == wanted);
+    own().or_else(|| {
+        cloud_rows().find(|[cloud, region, ..]| {
+            let zone = wanted.strip_prefix(region).is_some_and(|after| is_zone(cloud, after));
+            zone || (*cloud == "azure" && *region == shown)
+        })
+    })
+}
+
+/// The alpha-2 code of a country, from its alpha-3.
+fn alpha2(iso3: &str) -> Option<&'static str> {
+    iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2)
+}
+
+/// A country by its codes and its names.
 fn country(wanted: &str) -> Option<&'static str> {
     let of_table = countries()
         .find(|row| [row.zone, row.iso3, row.name].iter().any(|name| key(name) == wanted))
         .map(|row| row.zone);
-    let alias = || {
-        let iso3 = aliases().find_map(|[alias, iso3]| (key(alias) == wanted).then_some(iso3))?;
-        iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2)
-    };
     let of_iso = || {
         let found = iso().find(|names| names.iter().any(|name| key(name) == wanted));
         found.map(|[iso2, ..]| iso2)
     };
-    of_table.or_else(alias).or_else(of_iso)
+    of_table.or_else(of_iso)
+}
+
+/// What an alias or the name of a state stands for: the alpha-3 of a country, or the code of a part of one.
+fn named_part(wanted: &str) -> Option<&'static str> {
+    let alias = aliases().find_map(|[alias, code]| (key(alias) == wanted).then_some(code));
+    let state = || us_states::states().find(|state| key(state.name) == wanted);
+    alias.or_else(|| state().map(|state| state.zone))
 }
 
 /// The country of a region of `WattTime`, where a cloud region lies in it.
 fn country_of_watttime(id: &str) -> Option<String> {
     let [cloud, region, ..] = cloud_zones().find(|[_, _, _, watttime, ..]| *watttime == id)?;
     let [.., iso3, _] = cloud_rows().find(|[of, name, ..]| [*of, *name] == [cloud, region])?;
-    iso().find(|[_, code, _]| *code == iso3).map(|[iso2, ..]| iso2.to_owned())
+    alpha2(iso3).map(str::to_owned)
 }
 
 /// `latitude,longitude` in degrees.
@@ -238,15 +303,12 @@ fn coordinates(text: &str) -> Option<(f64, f64)> {
     on_earth.then_some((latitude, longitude))
 }
 
-/// ISO 3166-2 of a country that exists; of the United States, a state that exists.
+/// A part of a country, by a code of ISO 3166-2 that exists.
 fn subdivision(wanted: &str) -> Option<String> {
-    let (country, part) = wanted.split_once('-')?;
-    let formed = (1..=3).contains(&part.len())
-        && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        && iso().any(|[iso2, ..]| key(iso2) == country);
-    let code = format!("{country}-{part}").to_uppercase();
-    let exists = country != "us" || us_states::states().any(|state| state.zone == code);
-    (formed && exists).then_some(code)
+    let code = wanted.to_uppercase();
+    let (country, part) = code.split_once('-')?;
+    let [_, parts] = fields(SUBDIVISIONS).find(|[of, _]: &[&str; 2]| *of == country)?;
+    parts.split(' ').any(|known| known == part).then_some(code)
 }
 
 /// The grid of a cloud region, in the words of the sources.
@@ -291,6 +353,14 @@ pub enum Error {
         /// Codes and names that resemble it, best first.
         near: Vec<String>,
     },
+    /// Several countries are called so.
+    #[error("{input:?} is more than one country{}", did_you_mean(.near))]
+    Several {
+        /// What was typed.
+        input: String,
+        /// Them, where they are few.
+        near: Vec<String>,
+    },
 }
 
 /// What kind of mistake it is: what a front end looks up its advice by.
@@ -301,6 +371,8 @@ pub enum ErrorKind {
     Misspelt,
     /// Nothing is called so or resembles it.
     Unknown,
+    /// Several countries are called so.
+    Several,
 }
 
 impl Error {
@@ -309,6 +381,7 @@ impl Error {
         match self {
             Self::Unknown { near, .. } if near.is_empty() => ErrorKind::Unknown,
             Self::Unknown { .. } => ErrorKind::Misspelt,
+            Self::Several { .. } => ErrorKind::Several,
         }
     }
 }
@@ -316,6 +389,11 @@ impl Error {
 fn unknown(input: &str) -> Error {
     let input: String = input.chars().take(INPUT_MAX).collect();
     let wanted = key(&input);
+    if let Some((_, codes)) = SEVERAL.iter().find(|(name, _)| *name == wanted) {
+        let near = codes.iter().filter_map(|code| iso().find(|[iso2, ..]| iso2 == code));
+        let near = near.map(|[iso2, _, name]| format!("{name} ({iso2})")).collect();
+        return Error::Several { input, near };
+    }
     let mut names: Vec<String> = Vec::new();
     let mut add = |candidates: &mut dyn Iterator<Item = String>, most: usize| {
         for name in candidates.take(most) {
@@ -353,11 +431,36 @@ const NEAR: f64 = 0.8;
 /// How similar a code of a state must be: all of them begin alike.
 const NEAR_CODE: f64 = 0.9;
 
+/// What all spellings of a name have in common: no case, no accents, no article before it, `-` for blanks and `_`, `and`
+/// for `&`, `st` for Saint.
 fn key(name: &str) -> String {
-    name.trim().to_lowercase().replace('_', "-")
+    let plain = |c: char| match c {
+        ' ' | '_' => '-',
+        'ø' => 'o',
+        'ı' => 'i',
+        'ł' => 'l',
+        'đ' => 'd',
+        'ə' => 'e',
+        '’' => '\'',
+        c => c,
+    };
+    let folded = || name.trim().nfkd().filter(|c| !is_combining_mark(*c)).collect::<String>();
+    let lower =
+        if name.is_ascii() { name.trim().to_ascii_lowercase() } else { folded().to_lowercase() };
+    let key: String = lower.chars().map(plain).collect();
+    let key = key.strip_prefix("the-").unwrap_or(&key);
+    let mut words = Vec::new();
+    for word in key.split('-') {
+        words.push(match word {
+            "&" => "and",
+            "saint" | "st." => "st",
+            word => word,
+        });
+    }
+    words.join("-")
 }
 
-/// Names in use, and the alpha-3 of their country.
+/// Names in use, and the alpha-3 of their country or the ISO 3166-2 code of a part of one.
 fn aliases() -> impl Iterator<Item = [&'static str; 2]> {
     fields(ALIASES)
 }
@@ -408,6 +511,65 @@ mod tests {
             ("us_east", Some("US")),
         ] {
             assert_eq!(place(input).unwrap().country.as_deref(), code, "{input}");
+        }
+    }
+
+    /// The rule: a name finds the finest place that it names, however it is spelt.
+    #[test]
+    fn a_name_is_the_finest_place_of_that_name_however_it_is_spelt() {
+        for (text, region) in [
+            ("Northern Ireland", "GB-NIR"),
+            ("scotland", "GB-SCT"),
+            ("California", "US-CA"),
+            ("new york", "US-NY"),
+            ("Québec", "CA-QC"),
+            ("Tasmania", "AU-TAS"),
+            ("us-east-1a", "US-VA"),
+            ("us-central1-f", "US-IA"),
+            ("East US", "US-VA"),
+            ("West Europe", "NL"),
+            ("westeurope-2", "NL"),
+            ("eu-central-1c", "DE"),
+            ("São Tomé and Príncipe", "ST"),
+            ("Sao Tome & Principe", "ST"),
+            ("turkiye", "TR"),
+            ("Côte d’Ivoire", "CI"),
+            ("cote d'ivoire", "CI"),
+            ("Åland Islands", "AX"),
+            ("Curacao", "CW"),
+            ("Osterreich", "AT"),
+            ("the Netherlands", "NL"),
+            ("Saint Lucia", "LC"),
+            ("St Lucia", "LC"),
+            ("guinea bissau", "GW"),
+            ("Kosovo", "XK"),
+            ("XKX", "XK"),
+            ("US-PR", "PR"),
+            ("FR-NC", "NC"),
+        ] {
+            let place = place(text).unwrap();
+            assert_eq!(place.region(), region, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_no_list_of_parts_and_what_is_several_countries_is_refused() {
+        for text in
+            ["FR-PAR", "DE-ZZ", "US-ZZ", "GB-XYZ", "DE-AB-CD", "FR-FR1", "us-east-1zz", "XX-1"]
+        {
+            assert_ne!(place(text).unwrap_err().kind(), ErrorKind::Several, "{text}");
+        }
+        for (text, message) in [
+            ("EU", "\"EU\" is more than one country"),
+            (
+                "Korea",
+                "\"Korea\" is more than one country; did you mean South Korea (KR), North Korea (KP)?",
+            ),
+            ("virgin islands", "\"virgin islands\" is more than one country; did you mean"),
+        ] {
+            let error = place(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Several);
+            assert!(error.to_string().starts_with(message), "{error}");
         }
     }
 
@@ -506,15 +668,33 @@ mod tests {
                 assert_eq!(of(text).country.as_deref(), Some(row.zone), "{text}");
             }
         }
-        for [alias, iso3] in aliases() {
-            let country = of(alias).country.unwrap();
-            assert!(iso().any(|[iso2, code, _]| iso2 == country && code == iso3), "{alias}");
+        for [alias, code] in aliases() {
+            let place = of(alias);
+            if code.contains('-') {
+                assert_eq!(place.subdivision.as_deref(), Some(code), "{alias}");
+            } else {
+                assert_eq!(place.country.as_deref(), alpha2(code), "{alias}");
+            }
+        }
+        for [country, parts] in fields(SUBDIVISIONS) {
+            assert!(iso().any(|[iso2, ..]| iso2 == country), "{country}");
+            for part in parts.split(' ') {
+                let code = format!("{country}-{part}");
+                assert_eq!(of(&code).region(), code);
+            }
+        }
+        for zone in GRID_KEYS.split_ascii_whitespace() {
+            assert_eq!(of(zone).native_to(ELECTRICITY_MAPS), Some(zone));
         }
         for [cloud, region, ..] in cloud_rows() {
             assert_eq!(of(region).cloud, Some((cloud.to_owned(), region.to_owned())));
         }
         for state in us_states::states() {
             assert_eq!(of(state.zone).subdivision.as_deref(), Some(state.zone));
+            // The country of that name is meant.
+            if state.name != "Georgia" {
+                assert_eq!(of(state.name).subdivision.as_deref(), Some(state.zone));
+            }
         }
         for [_, region, electricity_maps, watttime, ..] in cloud_zones() {
             let country = of(region).country;
@@ -619,13 +799,5 @@ mod tests {
         assert_eq!(pue("eu-central-1").to_string(), "1.35");
         assert_eq!(pue("northcentralus").to_string(), "1.35");
         assert_eq!(pue("europe-west4").to_string(), "1.07");
-    }
-
-    #[test]
-    fn every_alias_and_cloud_region_is_a_place() {
-        let aliases = aliases().map(|[alias, _]| alias);
-        for name in aliases.chain(cloud_rows().map(|[_, region, ..]| region)) {
-            assert!(place(name).is_ok(), "{name}");
-        }
     }
 }
