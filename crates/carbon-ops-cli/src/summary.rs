@@ -10,6 +10,7 @@ use carbon_ops::estimate::embodied::YEAR_HOURS;
 use carbon_ops::estimate::span::Bucket;
 use carbon_ops::estimate::taxonomy::Regime;
 use carbon_ops::gpus::Gpu;
+use carbon_ops::meter::sensor::Exclusion;
 use carbon_ops::record::{
     AttributionMode, Basis, Figure, Input, Measurement, MethodName, Note, Record, Scope, Sensor,
     SensorStatus,
@@ -56,8 +57,9 @@ pub(crate) fn summary(
         }
     }
     page.line("quality", &quality(record));
+    let missing = record.measurement.iter().filter_map(missing);
     let reasons = record.measurement.iter().flat_map(why_not_better);
-    for note in reasons.chain(remarks(record)) {
+    for note in missing.chain(reasons).chain(remarks(record)) {
         page.line("", &note);
     }
     if let Some(measured) = &record.measurement
@@ -290,6 +292,18 @@ fn quality(record: &Record) -> String {
 fn program(measured: &Measurement) -> String {
     let workload = measured.workload.as_ref();
     workload.map_or_else(|| measured.part.as_str().to_owned(), |of| plain(&of.program))
+}
+
+/// What should have been counted and was not, of an energy that was.
+fn missing(measured: &Measurement) -> Option<String> {
+    let of = |it: &&Exclusion| it.loses_energy();
+    let lost: Vec<_> = Exclusion::ALL.iter().filter(of).map(|it| it.as_str()).collect();
+    let zones = measured.excluded.iter().filter(|zone| lost.contains(&&*zone.reason));
+    let zones =
+        zones.map(|zone| format!("{} ({})", plain(&zone.name), zone.reason.replace('_', " ")));
+    let zones = zones.collect::<Vec<_>>().join(", ");
+    let is_some = !zones.is_empty() && measured.model.is_none();
+    is_some.then(|| format!("MISSING from it: {zones}"))
 }
 
 /// One line per better sensor that was not used.

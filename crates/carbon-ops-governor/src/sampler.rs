@@ -15,6 +15,7 @@ use carbon_ops_meter::sensor::nvml::{Driver as _, Helper};
 use carbon_ops_meter::sensor::{Availability, Backend, Domain, Excluded, Exclusion};
 use carbon_ops_meter::snapshot::Source;
 use carbon_ops_meter::totals::{Event, Happened, Publication, Totals};
+use carbon_ops_meter::twins::{Look, Twins};
 use serde_json::{Value, json};
 
 use crate::clocks;
@@ -48,6 +49,8 @@ pub(crate) struct Sampler {
     /// For each domain of `totals`: its backend and its place there.
     places: Vec<(usize, usize)>,
     totals: Totals,
+    /// Which of them show one counter.
+    twins: Twins,
     excluded: Vec<Excluded>,
     /// GPUs whose driver has not answered yet.
     late: Option<Helper>,
@@ -76,6 +79,7 @@ impl Sampler {
             backends: Vec::new(),
             places: Vec::new(),
             totals,
+            twins: Twins::default(),
             excluded: found.excluded,
             late: found.late,
             cross_check: found.second.map(CrossCheck::new),
@@ -91,7 +95,6 @@ impl Sampler {
         for backend in found.backends {
             sampler.add(backend);
         }
-        sampler.exclude(found.not_counted);
         sampler
     }
 
@@ -177,14 +180,20 @@ impl Sampler {
         let times = clocks::now();
         self.totals.begin(times);
         let mut from = times.at;
+        let mut looks = Vec::new();
         for (index, &(backend, place)) in self.places.iter().enumerate() {
             let Some(backend) = self.backends.get_mut(backend) else { continue };
             let reading = backend.read(place);
             let now = clocks::boot_time();
             let (earliest, at) = backend.taken(place).unwrap_or((from, now));
             self.totals.observe_between(index, reading, earliest, at);
+            if !self.twins.is_empty() {
+                let [from, at] = [earliest, at].map(|at| Duration::from_nanos(at.as_nanos()));
+                looks.push(reading.ok().map(|reading| Look { reading, from, at }));
+            }
             from = now;
         }
+        self.judge_twins(&looks);
         self.totals.end(pace, missed);
         // Crash here, or anywhere: what is published was kept before, so that no successor tells less.
         self.state.keep(self.totals.snapshot(), self.totals.counters());
@@ -280,7 +289,34 @@ impl Sampler {
             }
         }
         self.backends.push(backend);
+        let domains = self.totals.domains();
+        self.twins.grow(domains.map(|domain| (domain.name.as_str(), domain.scale.range())));
         self.topology_told = false;
+    }
+
+    /// Counts each counter once, as they have moved up to now.
+    fn judge_twins(&mut self, looks: &[Option<Look>]) {
+        self.twins.look(looks);
+        let repeated = self.twins.repeated();
+        let twin = |name: &str| match name.contains('@') {
+            true => Exclusion::Duplicate,
+            false => Exclusion::MirroredDie,
+        };
+        let judged = self.totals.domains().enumerate().filter_map(|(place, domain)| {
+            let is_repeated = repeated.binary_search(&place).is_ok();
+            let verdict = is_repeated.then(|| twin(&domain.name));
+            let is_open = domain.excluded.is_none() || domain.excluded == Some(twin(&domain.name));
+            let has_changed = domain.excluded != verdict && is_open && !looks.is_empty();
+            has_changed.then(|| (place, verdict, domain.name.clone()))
+        });
+        for (place, verdict, name) in judged.collect::<Vec<_>>() {
+            match verdict {
+                Some(_) => log::info!("{name}: moves as another counter does, and is counted once"),
+                None => log::warn!("{name}: moves otherwise than its twin; both are counted"),
+            }
+            self.totals.judge(place, verdict);
+            self.topology_told = false;
+        }
     }
 
     /// Adds zones that appeared since: a processor that was plugged in, a driver that was loaded.
@@ -295,17 +331,6 @@ impl Sampler {
         }
         self.excluded = appeared.excluded;
         self.add(appeared.backend);
-        self.exclude(appeared.not_counted);
-    }
-
-    /// Takes domains out of the host's sum.
-    fn exclude(&mut self, not_counted: Vec<(String, Exclusion)>) {
-        for (name, reason) in not_counted {
-            let place = self.totals.domains().position(|domain| domain.name == name);
-            if let Some(place) = place {
-                self.totals.exclude(place, reason);
-            }
-        }
     }
 
     /// What is counted, what is not, and why.

@@ -10,17 +10,13 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::msr::{self, Msr, Units};
 use carbon_ops_meter::sensor::nvml::{self, Driver as _, Helper};
 use carbon_ops_meter::sensor::perf::{self, Perf};
-use carbon_ops_meter::sensor::powercap::{Powercap, Topology, Zone, mirrors, refine};
+use carbon_ops_meter::sensor::powercap::{Powercap, Topology, Zone, refine};
 use carbon_ops_meter::sensor::{Availability, Backend, Domain, Excluded, Exclusion};
 
 use crate::clocks;
 use crate::fault::Fault;
 use crate::privileges;
 use crate::settings::{RaplMode, Settings, SysfsBits};
-
-/// Readings that tell a mirrored die, and the pause between them: several updates of a counter.
-const MIRROR_READINGS: usize = 3;
-const MIRROR_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long to wait for NVIDIA's library beside other counters, and where there are none. It takes some 10 ms
 /// where the driver is kept awake, else seconds per GPU.
@@ -36,8 +32,6 @@ pub(crate) struct Found {
     pub(crate) second: Option<Box<dyn Backend>>,
     /// Zones that are not read, or not summed.
     pub(crate) excluded: Vec<Excluded>,
-    /// Domains of `backends` that are not summed after all.
-    pub(crate) not_counted: Vec<(String, Exclusion)>,
     /// Whether the processor blurs its counters.
     pub(crate) filtering: Option<bool>,
     /// What opens the counters again, for a user that is not root.
@@ -157,11 +151,7 @@ fn sysfs(settings: &Settings, host: &HostRoot, found: &mut Found) -> Availabilit
     let units =
         if real { msr::units(host, settings.msr_cpus.as_deref()) } else { Units::default() };
     let rescan = Rescan { host: host.clone(), bits: settings.sysfs_bits, units };
-    let mut backend = Powercap::new(rescan.understood(topology));
-    for name in mirrored(&mut backend) {
-        found.not_counted.push((name, Exclusion::MirroredDie));
-    }
-    found.backends.push(Box::new(backend));
+    found.backends.push(Box::new(Powercap::new(rescan.understood(topology))));
     found.rescan = Some(rescan);
     Availability::Present
 }
@@ -173,33 +163,9 @@ fn widen(topology: &mut Topology, bits: SysfsBits) {
         SysfsBits::Bits32 => 32,
         SysfsBits::Bits64 => 64,
     };
-    for zone in topology.counted.iter_mut().chain(&mut topology.beside) {
+    for zone in topology.all_mut() {
         zone.domain.scale = Scale::register_of_microjoules(1, bits);
     }
-}
-
-/// Dies that show the same counter at every look.
-fn mirrored(backend: &mut Powercap) -> Vec<String> {
-    let names: Vec<String> = backend.domains().iter().map(|domain| domain.name.clone()).collect();
-    let mut always: Option<Vec<usize>> = None;
-    for _ in 0..MIRROR_READINGS {
-        if !names.iter().any(|name| name.contains("-die-")) {
-            return Vec::new();
-        }
-        let readings: Vec<_> = names
-            .iter()
-            .enumerate()
-            .map(|(index, name)| (name.as_str(), backend.read(index).ok()))
-            .collect();
-        let now = mirrors(&readings);
-        always = Some(match always {
-            Some(before) => before.into_iter().filter(|index| now.contains(index)).collect(),
-            None => now,
-        });
-        std::thread::sleep(MIRROR_PAUSE);
-    }
-    let always = always.unwrap_or_default();
-    always.into_iter().filter_map(|index| names.get(index).cloned()).collect()
 }
 
 /// Zones that were not there before.
@@ -207,8 +173,6 @@ pub(crate) struct Appeared {
     pub(crate) backend: Box<dyn Backend>,
     /// All zones that are not summed, the old ones included.
     pub(crate) excluded: Vec<Excluded>,
-    /// New ones that are not summed after all.
-    pub(crate) not_counted: Vec<(String, Exclusion)>,
 }
 
 impl Rescan {
@@ -231,9 +195,6 @@ impl Rescan {
         if !topology.counted.iter().chain(&topology.beside).any(is_new) {
             return None;
         }
-        // A new die may repeat an old one.
-        let (_, all) = Topology::discover_all(&self.host);
-        let mirrored = mirrored(&mut Powercap::new(all));
         let mut excluded = std::mem::take(&mut topology.excluded);
         let copies = topology
             .counted
@@ -247,9 +208,6 @@ impl Rescan {
         topology.counted.retain(is_new);
         topology.beside.retain(is_new);
         let backend = Powercap::new(self.understood(topology));
-        let ours = |name: &String| backend.domains().iter().any(|domain| domain.name == *name);
-        let not_counted = mirrored.into_iter().filter(ours);
-        let not_counted = not_counted.map(|name| (name, Exclusion::MirroredDie)).collect();
-        Some(Appeared { backend: Box::new(backend), excluded, not_counted })
+        Some(Appeared { backend: Box::new(backend), excluded })
     }
 }

@@ -82,6 +82,7 @@ mod tests {
                 (7, "stuck"),
                 (8, "unknown_domain"),
                 (9, "without_package"),
+                (10, "unlisted"),
             ]
         );
         assert_eq!(Exclusion::from_code(0), None, "on the page, 0 is no exclusion");

@@ -18,9 +18,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use carbon_ops_units::Microjoules;
+use serde::Deserialize;
 
 use crate::accumulator::{DomainEnergy, Fill, Gap, GapReason};
 use crate::client::{ClientError, Governor};
+use crate::counter::STUCK_AFTER;
+use crate::protocol::Request;
 use crate::sensor::{Excluded, Exclusion, Kind};
 use crate::snapshot::{DomainTotal, Snapshot, Text};
 use crate::window::{Counted, Domain};
@@ -50,6 +53,8 @@ pub struct GovernedWindow {
     looked: Duration,
     /// What the windows before left, by the key of the domain; empty in the first.
     left: HashMap<Text<6>, Left>,
+    /// What the governor could not read, so that no sample has it.
+    unread: Vec<Excluded>,
 }
 
 /// Why a governor does not know the host's energy.
@@ -94,7 +99,11 @@ impl GovernedWindow {
     ///
     /// # Errors
     /// When the governor does not know the host's energy.
-    pub fn open(governor: Governor, snapshot: Snapshot, now: Duration) -> Result<Self, Unserved> {
+    pub fn open(
+        mut governor: Governor,
+        snapshot: Snapshot,
+        now: Duration,
+    ) -> Result<Self, Unserved> {
         if snapshot.is_stale(now) {
             return Err(Unserved::Stale(now.saturating_sub(snapshot.monotonic)));
         }
@@ -102,6 +111,7 @@ impl GovernedWindow {
         if !snapshot.domains.iter().any(|domain| of_package(domain) && !domain.stale) {
             return Err(Unserved::NoPackage(excluded(&snapshot)));
         }
+        let unread = unread(&mut governor);
         let now_read = snapshot.clone();
         Ok(Self {
             governor,
@@ -112,6 +122,7 @@ impl GovernedWindow {
             now: now_read,
             looked: Duration::ZERO,
             left: HashMap::new(),
+            unread,
         })
     }
 
@@ -160,7 +171,7 @@ impl GovernedWindow {
         let _ = self.read(now);
         let mut left = std::mem::take(&mut self.left);
         let frame = self.frame(now);
-        let counted = frame.measure_all(&mut left);
+        let counted = frame.measure_all(&mut left, &self.unread);
         let gone: Vec<_> = frame.gone().copied().collect();
         let last = self.now.clone();
         self.left = left;
@@ -175,7 +186,7 @@ impl GovernedWindow {
     /// As of [`GovernedWindow::cut`].
     pub fn so_far(&mut self, now: Duration) -> Result<Counted, Vec<Excluded>> {
         let _ = self.read(now);
-        self.frame(now).measure_all(&mut self.left.clone())
+        self.frame(now).measure_all(&mut self.left.clone(), &self.unread)
     }
 
     /// The window as the last sample shows it.
@@ -215,7 +226,8 @@ impl GovernedWindow {
             if last.monotonic > self.started { last.clone() } else { after.clone() }
         });
         let samples = [&self.before, &first, &last, &after];
-        Frame { started: self.started, ended, samples, is_cut: false }.measure_all(&mut self.left)
+        let frame = Frame { started: self.started, ended, samples, is_cut: false };
+        frame.measure_all(&mut self.left, &self.unread)
     }
 
     fn read(&mut self, now: Duration) -> Result<(), ClientError> {
@@ -247,15 +259,25 @@ struct Ends {
 }
 
 impl Frame<'_> {
-    fn measure_all(&self, left: &mut HashMap<Text<6>, Left>) -> Result<Counted, Vec<Excluded>> {
+    fn measure_all(
+        &self,
+        left: &mut HashMap<Text<6>, Left>,
+        unread: &[Excluded],
+    ) -> Result<Counted, Vec<Excluded>> {
         let before = self.samples[0];
-        let (mut domains, mut left_out) = (Vec::new(), excluded(before));
-        for domain in before.domains.iter().filter(|domain| domain.is_counted()) {
+        let (mut domains, mut left_out) = (Vec::new(), unread.to_vec());
+        for domain in &before.domains {
+            // Whether two counters are one is known the better the later.
+            let newest = self.samples[3].domains.iter().find(|newest| newest.key == domain.key);
+            if let Some(reason) = newest.unwrap_or(domain).excluded {
+                left_out.push(exclude(domain, reason));
+                continue;
+            }
             let begun = || Left { end: self.begun(domain), fill: Fill::default() };
             let left = left.entry(domain.key).or_insert_with(begun);
             match self.measure(domain, left) {
-                Some(measured) => domains.push(measured),
-                None => left_out.push(exclude(domain, Exclusion::Unreadable)),
+                Ok(measured) => domains.push(measured),
+                Err(reason) => left_out.push(exclude(domain, reason)),
             }
         }
         domains.sort_by(|a, b| a.name.cmp(&b.name));
@@ -285,12 +307,14 @@ impl Frame<'_> {
         self.samples[0].domains.iter().filter(move |domain| !there(domain.key))
     }
 
-    /// One domain's energy; `None` when one of the samples does not have it, or its total was begun
-    /// anew meanwhile.
-    fn measure(&self, before: &DomainTotal, left: &mut Left) -> Option<Domain> {
+    /// One domain's energy.
+    ///
+    /// # Errors
+    /// When one of the samples does not have it, its total was begun anew meanwhile, or it never moved.
+    fn measure(&self, before: &DomainTotal, left: &mut Left) -> Result<Domain, Exclusion> {
         let of = |sample: &Snapshot| {
             let found = sample.domains.iter().find(|domain| domain.key == before.key);
-            found.copied()
+            found.copied().ok_or(Exclusion::Unreadable)
         };
         let [_, first, last, after] = self.samples;
         let (first, last, after) = (of(first)?, of(last)?, of(after)?);
@@ -304,7 +328,7 @@ impl Frame<'_> {
         if !goes_on {
             left.end = Ahead::of(&last, self.samples[2], self.ended);
             if !self.is_cut {
-                return None;
+                return Err(Exclusion::Unreadable);
             }
         }
         let ends = self.ends([before, &first, &last, &after], left.end);
@@ -325,16 +349,18 @@ impl Frame<'_> {
         let is_dark = window.saturating_sub(gone + late).is_zero() && !window.is_zero();
         if is_dark && seen == Microjoules::ZERO && !left.fill.is_begun() {
             // Nothing is known of it, which is not the same as nothing.
-            return None;
+            return Err(if last.stuck { Exclusion::Stuck } else { Exclusion::Unreadable });
         }
         let filled = left.fill.apply(seen, window, (gone, late));
         left.end = ends.end;
         let lost = after.gap_most.saturating_sub(before.gap_most);
         let energy = filled.energy;
+        // What a sample may yet bring is no more than what the domain is likely to draw.
+        let lost = (lost + before.likely.over(late)).max(filled.fill + filled.fill);
         // A fill may be wrong by as much as itself, also where it is taken off again.
         let unsure = filled.made_up + filled.made_up;
         let period = self.samples[0].interval;
-        Some(Domain {
+        Ok(Domain {
             name: before.name.to_string(),
             kind: before.kind,
             zone: zone(before),
@@ -347,7 +373,7 @@ impl Frame<'_> {
                 filled: filled.fill,
                 // Rounded totals make a difference that is off by a quantum at most.
                 low: ends.low.saturating_sub(quantum + unsure).min(energy),
-                high: (ends.high + quantum + lost.max(filled.fill + filled.fill)).max(energy),
+                high: (ends.high + quantum + lost).max(energy),
                 estimated: !(gone + late).is_zero() || window < period * SAMPLES_MIN,
                 wraps: last.wraps.saturating_sub(before.wraps),
                 epoch: last.epoch,
@@ -413,6 +439,12 @@ impl Frame<'_> {
             let offset = (newest + taken).saturating_sub(self.started);
             note(GapReason::Unreadable, window.saturating_sub(offset), offset);
         }
+        if last.stuck && after.stuck {
+            // It has stood for so long at least; where nothing was seen, all the time.
+            let moved = last.total > before.total;
+            let stood = if moved { STUCK_AFTER.min(window) } else { window };
+            note(GapReason::Stuck, stood, window.saturating_sub(stood));
+        }
         if last.stale && after.stale {
             let good = Duration::from_nanos(last.read_at.as_nanos());
             let boot_offset = Duration::from_nanos(self.samples[2].at.as_nanos())
@@ -449,6 +481,36 @@ fn zone(domain: &DomainTotal) -> String {
 
 fn exclude(domain: &DomainTotal, reason: Exclusion) -> Excluded {
     Excluded { name: domain.name.to_string(), id: zone(domain), reason }
+}
+
+/// What the governor could not read, by what it says itself; nothing where it does not say.
+fn unread(governor: &mut Governor) -> Vec<Excluded> {
+    let told = governor.ask(&Request::Topology).ok();
+    let told = told.and_then(|line| serde_json::from_slice::<Answer>(&line).ok());
+    let zones = told.into_iter().flat_map(|told| told.topology.not_counted);
+    let zone = |zone: Unread| {
+        let reason = Exclusion::from_word(&zone.reason)?;
+        Some(Excluded { name: zone.name, id: zone.zone, reason })
+    };
+    zones.filter_map(zone).filter(|zone| zone.reason.loses_energy()).collect()
+}
+
+/// An answer to [`Request::Topology`], as far as it matters here.
+#[derive(Deserialize)]
+struct Answer {
+    topology: Told,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    not_counted: Vec<Unread>,
+}
+
+#[derive(Deserialize)]
+struct Unread {
+    name: String,
+    zone: String,
+    reason: String,
 }
 
 /// What the governor reads without counting it.

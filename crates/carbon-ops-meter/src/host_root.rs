@@ -40,6 +40,11 @@ impl HostRoot {
             || self.powercap.as_deref().is_some_and(|p| p != Path::new("/sys/class/powercap"))
     }
 
+    /// Whether powercap zones are those of the host whose other kernel files are read.
+    pub fn has_own_powercap(&self) -> bool {
+        self.powercap_class() == self.path("/sys/class/powercap")
+    }
+
     /// Whether kernel files are those of the machine that this program runs on.
     pub fn is_this_machine(&self) -> bool {
         self.root == Path::new("/")

@@ -74,6 +74,7 @@
 //! * [`clock`]: points in time that processes of one boot share.
 //! * [`counter`]: the only subtraction of raw counters, with its derivation.
 //! * [`accumulator`]: one domain over one window, its gaps and how sharp its ends are.
+//! * [`twins`]: whether two counters are one.
 //! * [`window`]: all counted domains of a host over one window, and [`governed`] the same by a governor.
 //! * `gpu` (feature `nvml`): the GPUs of a host over one window, and whose processes used them.
 //! * [`attribution`] and [`shares`]: who used the energy, so that the parts sum to the whole.
@@ -112,4 +113,5 @@ pub mod sensor;
 pub mod shares;
 pub mod snapshot;
 pub mod totals;
+pub mod twins;
 pub mod window;

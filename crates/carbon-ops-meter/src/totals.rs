@@ -203,11 +203,11 @@ impl Totals {
         self.tracks.iter().map(|track| &track.domain)
     }
 
-    /// Says that a domain is no part of the host's sum after all.
-    pub fn exclude(&mut self, index: usize, reason: Exclusion) {
+    /// Takes a domain out of the host's sum, for this reason, or back into it.
+    pub fn judge(&mut self, index: usize, excluded: Option<Exclusion>) {
         if let Some(track) = self.tracks.get_mut(index) {
-            track.domain.excluded = Some(reason);
-            track.total.excluded = Some(reason);
+            track.domain.excluded = excluded;
+            track.total.excluded = excluded;
         }
     }
 

@@ -11,8 +11,9 @@ use carbon_ops_units::{Microjoules, Watts};
 use crate::accumulator::{Accumulator, DomainEnergy};
 use crate::clock::BootClock;
 use crate::host_root::HostRoot;
-use crate::sensor::powercap::{LIKELY_OVER_LIMIT, Topology, Zone, mirrors};
+use crate::sensor::powercap::{LIKELY_OVER_LIMIT, Topology, Zone};
 use crate::sensor::{Availability, Excluded, Exclusion, Kind};
+use crate::twins::{Look, Twins};
 
 /// Slowest reading. Energy is in the totals, so that reading faster adds nothing but cost; this
 /// bounds what is lost when a zone vanishes.
@@ -35,7 +36,12 @@ const INTERVAL_NEXT: Duration = Duration::from_millis(2);
 /// A window that is being measured, or one after the other.
 #[derive(Debug)]
 pub struct Window {
+    /// Copies last, which stand in for a zone that tells nothing.
     zones: Vec<(Zone, Accumulator)>,
+    /// How many are no copies.
+    originals: usize,
+    twins: Twins,
+    opened: Instant,
     excluded: Vec<Excluded>,
     interval: Duration,
     /// Windows that follow others need no more readings than what makes their start sharp.
@@ -90,11 +96,26 @@ impl Counted {
     /// The most power that the host is likely to draw: of a domain four times what it drew on average, where
     /// that is more than what it publishes, as if this had been its limit.
     pub fn likely(&self) -> Watts {
-        let of = |domain: &Domain| {
-            let drawn = domain.energy.energy.over(self.elapsed).unwrap_or(Watts::ZERO);
-            domain.likely.max(drawn * LIKELY_OVER_LIMIT)
+        self.domains.iter().fold(Watts::ZERO, |sum, domain| sum + self.likely_of(domain))
+    }
+
+    fn likely_of(&self, domain: &Domain) -> Watts {
+        let drawn = domain.energy.energy.over(self.elapsed).unwrap_or(Watts::ZERO);
+        domain.likely.max(drawn * LIKELY_OVER_LIMIT)
+    }
+
+    /// The most energy that is likely to be missing, of packages and memories that should have been counted: of a
+    /// package what another one is likely to draw at most, and of memory a multiple of what it draws at rest.
+    pub fn missing(&self, memory_at_rest: Watts) -> Microjoules {
+        let packages = self.domains.iter().filter(|domain| domain.kind == Kind::Package);
+        let package = packages.map(|domain| self.likely_of(domain)).fold(Watts::ZERO, Watts::max);
+        let lost = self.excluded.iter().filter(|zone| zone.reason.loses_energy());
+        let most = |zone: &Excluded| match zone.name.split('-').next() {
+            Some("package") => package,
+            Some("dram") => memory_at_rest * LIKELY_OVER_LIMIT,
+            _ => Watts::ZERO,
         };
-        self.domains.iter().fold(Watts::ZERO, |sum, domain| sum + of(domain))
+        lost.map(|zone| most(zone).over(self.elapsed)).sum()
     }
 
     /// Whether every domain that exists was measured, to its end.
@@ -131,6 +152,9 @@ impl Window {
         let opened = clock();
         let mut window = Self {
             zones: Vec::new(),
+            originals: 0,
+            twins: Twins::default(),
+            opened,
             excluded: topology.excluded,
             interval: INTERVAL_FIRST,
             is_next: false,
@@ -141,7 +165,13 @@ impl Window {
         for zone in topology.counted {
             window.start(zone, clock);
         }
-        window.drop_mirrors();
+        window.originals = window.zones.len();
+        for zone in topology.copies {
+            window.start(zone, clock);
+        }
+        let domains = window.zones.iter().take(window.originals).map(|(zone, _)| &zone.domain);
+        window.twins =
+            Twins::among(domains.map(|domain| (domain.name.as_str(), domain.scale.range())));
         if !window.zones.iter().any(|(zone, _)| zone.domain.kind == Kind::Package) {
             // Memory alone is not the host.
             let why = "no package counter can be read".into();
@@ -176,10 +206,8 @@ impl Window {
     /// The excluded zones, when no package counter has ever moved: then nothing was measured.
     pub fn cut(&mut self, elapsed: Duration, clock: Clock<'_>) -> Result<Counted, Vec<Excluded>> {
         self.read(clock);
-        self.drop_mirrors();
-        let cut: Vec<_> = self.zones.iter_mut().map(|(_, accumulator)| accumulator.cut()).collect();
-        let zones = self.zones.iter().map(|(zone, _)| zone);
-        let counted = counted(zones.zip(cut), self.excluded.clone(), elapsed);
+        let cut = self.zones.iter_mut().map(|(_, accumulator)| accumulator.cut()).collect();
+        let counted = self.report(cut, elapsed);
         (self.is_next, self.interval) = (true, INTERVAL_NEXT.min(self.regular));
         self.due = clock() + self.interval;
         counted
@@ -190,8 +218,8 @@ impl Window {
     /// # Errors
     /// As of [`Window::cut`].
     pub fn so_far(&self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
-        let zones = self.zones.iter().map(|(zone, accumulator)| (zone, accumulator.clone().cut()));
-        counted(zones, self.excluded.clone(), elapsed)
+        let cut = self.zones.iter().map(|(_, accumulator)| accumulator.clone().cut()).collect();
+        self.report(cut, elapsed)
     }
 
     /// Ends the window now. What remains is to look on for a moment, in [`Window::close`].
@@ -214,10 +242,8 @@ impl Window {
         sleep: &mut dyn FnMut(Duration),
     ) -> Result<Counted, Vec<Excluded>> {
         self.settle(clock(), clock, sleep);
-        self.drop_mirrors();
-        let (zones, energies): (Vec<_>, Vec<_>) =
-            self.zones.into_iter().map(|(zone, mut last)| (zone, last.close(elapsed))).unzip();
-        counted(zones.iter().zip(energies), self.excluded, elapsed)
+        let closed = self.zones.iter_mut().map(|(_, last)| last.close(elapsed)).collect();
+        self.report(closed, elapsed)
     }
 
     fn start(&mut self, mut zone: Zone, clock: Clock<'_>) {
@@ -232,10 +258,17 @@ impl Window {
     }
 
     fn read(&mut self, clock: Clock<'_>) {
+        let (mut looks, mut before) = (Vec::new(), None);
         for (zone, accumulator) in &mut self.zones {
-            let reading = zone.read();
-            accumulator.observe(reading, clock(), (self.boot)());
+            let (reading, now) = (zone.read(), clock());
+            accumulator.observe(reading, now, (self.boot)());
+            if !self.twins.is_empty() {
+                let at = now.saturating_duration_since(self.opened);
+                let from = before.replace(at).unwrap_or(at);
+                looks.push(reading.ok().map(|reading| Look { reading, from, at }));
+            }
         }
+        self.twins.look(&looks);
     }
 
     /// Reads on after the end until each counter has stepped, or until it is clear that one will
@@ -244,7 +277,8 @@ impl Window {
         loop {
             let waited = clock().saturating_duration_since(ended);
             let any_moved = self.zones.iter().any(|(_, accumulator)| accumulator.moved());
-            let wanted = self.zones.iter().filter_map(|(_, a)| a.wants_more(any_moved)).max();
+            let originals = self.zones.iter().take(self.originals);
+            let wanted = originals.filter_map(|(_, a)| a.wants_more(any_moved)).max();
             if wanted.is_none_or(|wanted| waited >= wanted) {
                 return;
             }
@@ -253,53 +287,60 @@ impl Window {
         }
     }
 
-    /// Leaves out dies that repeat another die's counter.
-    fn drop_mirrors(&mut self) {
-        if !self.zones.iter().any(|(zone, _)| zone.domain.name.contains("-die-")) {
-            return;
-        }
-        let mut values = Vec::new();
-        for (zone, _) in &mut self.zones {
-            let value = zone.read().ok();
-            values.push((zone.domain.name.clone(), value));
-        }
-        let readings: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        for index in mirrors(&readings).into_iter().rev() {
-            let (zone, _) = self.zones.remove(index);
-            self.excluded.push(exclude(&zone, Exclusion::MirroredDie));
-        }
-    }
-}
-
-/// What the zones of a window have measured, and which of them have not.
-fn counted<'z>(
-    zones: impl Iterator<Item = (&'z Zone, Option<DomainEnergy>)>,
-    mut excluded: Vec<Excluded>,
-    elapsed: Duration,
-) -> Result<Counted, Vec<Excluded>> {
-    let mut domains = Vec::new();
-    for (zone, energy) in zones {
-        match energy {
-            Some(energy) => domains.push(Domain {
-                name: zone.domain.name.clone(),
-                kind: zone.domain.kind,
-                zone: zone.domain.source.clone(),
+    /// What the zones have measured, and which of them have not.
+    fn report(
+        &self,
+        energies: Vec<Option<DomainEnergy>>,
+        elapsed: Duration,
+    ) -> Result<Counted, Vec<Excluded>> {
+        let repeated = self.twins.repeated();
+        let (mut domains, mut excluded) = (Vec::<Domain>::new(), self.excluded.clone());
+        for (place, ((zone, _), energy)) in self.zones.iter().zip(energies).enumerate() {
+            let is_copy = place >= self.originals;
+            let of = &zone.domain;
+            let energy = match energy {
+                _ if is_copy && domains.iter().any(|domain| domain.name == of.name) => continue,
+                Some(energy) if !repeated.contains(&place) => energy,
+                Some(_) if of.name.contains('@') => {
+                    excluded.push(exclude(zone, Exclusion::Duplicate));
+                    continue;
+                }
+                Some(_) => {
+                    excluded.push(exclude(zone, Exclusion::MirroredDie));
+                    continue;
+                }
+                None => {
+                    excluded.push(exclude(zone, Exclusion::Stuck));
+                    continue;
+                }
+            };
+            excluded.retain(|zone| zone.id != of.source);
+            domains.push(Domain {
+                name: of.name.clone(),
+                kind: of.kind,
+                zone: of.source.clone(),
                 backend: "sysfs",
-                likely: zone.domain.likely,
+                likely: of.likely,
                 energy,
-            }),
-            None => excluded.push(exclude(zone, Exclusion::Stuck)),
+            });
         }
+        // What a copy has shown is not missing.
+        for zone in &mut excluded {
+            if domains.iter().any(|domain| domain.name == zone.name) {
+                zone.reason = Exclusion::Duplicate;
+            }
+        }
+        if domains.iter().any(|domain| domain.kind == Kind::Package) {
+            domains.sort_by(|a, b| a.name.cmp(&b.name));
+            return Ok(Counted { domains, excluded, elapsed });
+        }
+        excluded.extend(domains.into_iter().map(|domain| Excluded {
+            name: domain.name,
+            id: domain.zone,
+            reason: Exclusion::WithoutPackage,
+        }));
+        Err(excluded)
     }
-    if domains.iter().any(|domain| domain.kind == Kind::Package) {
-        return Ok(Counted { domains, excluded, elapsed });
-    }
-    excluded.extend(domains.into_iter().map(|domain| Excluded {
-        name: domain.name,
-        id: domain.zone,
-        reason: Exclusion::WithoutPackage,
-    }));
-    Err(excluded)
 }
 
 /// Share of the domains' time in a window of length `elapsed` that their counters covered, 0 to 1.

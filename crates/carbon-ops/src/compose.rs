@@ -14,8 +14,8 @@ use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_meter::attribution::{GpuUse, IdleRule};
-use carbon_ops_meter::sensor::Kind;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel, TABLE, TdpBasis};
+use carbon_ops_meter::sensor::{Exclusion, Kind};
 use carbon_ops_meter::window::{self as counted, Counted};
 use carbon_ops_record::{
     self as record, AttributionMode, Cpu, Decimal, Domain, Energy, Gap, IdlePolicy, Input, Model,
@@ -127,7 +127,7 @@ pub fn measured(
                 others_uj: shares.others.as_microjoules(),
                 workload_uj: shares.workload.as_microjoules(),
             },
-            excluded: excluded(measurement),
+            excluded: excluded(measurement, |_| true),
             gaps: gaps(measurement),
             idle_policy: IdlePolicy::Residual,
             model: model_used(&measurement.source, model),
@@ -239,8 +239,13 @@ fn counted_inputs(
     }
     // Any energy between the bounds is possible: a rectangular distribution (GUM 4.3.7).
     let (low, high) = counted.bounds();
-    let width = high.saturating_sub(low);
-    let source = "readings around the window";
+    let missing = counted.missing(model.memory_power());
+    let width = high.saturating_sub(low) + missing;
+    let source = if missing > Microjoules::ZERO {
+        "readings around the window, and what was not counted"
+    } else {
+        "readings around the window"
+    };
     inputs.push(factor("ends", of_active(width) / 12f64.sqrt(), source));
     inputs
 }
@@ -393,8 +398,12 @@ fn modelled_domain((name, energy): (&str, Microjoules)) -> Domain {
     }
 }
 
-fn excluded(measurement: &Measurement) -> Vec<record::Excluded> {
-    let zones = measurement.excluded.iter();
+/// Zones that were not counted for such a reason.
+pub(crate) fn excluded(
+    measurement: &Measurement,
+    which: impl Fn(Exclusion) -> bool,
+) -> Vec<record::Excluded> {
+    let zones = measurement.excluded.iter().filter(|zone| which(zone.reason));
     zones
         .map(|zone| record::Excluded {
             name: zone.name.clone(),

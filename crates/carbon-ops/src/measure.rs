@@ -267,8 +267,8 @@ impl Measuring {
 /// others this costs a look at one file.
 pub fn is_filtered(host: &HostRoot) -> bool {
     // Registers tell nothing of counters from elsewhere.
-    let own = host.powercap_class() == host.path("/sys/class/powercap");
-    own && File::open(host.path("/dev/cpu/0/msr")).is_ok()
+    host.has_own_powercap()
+        && File::open(host.path("/dev/cpu/0/msr")).is_ok()
         && msr::energy_filtering(host, Some(&[0])) == Some(true)
 }
 

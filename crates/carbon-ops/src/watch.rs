@@ -18,6 +18,7 @@ use carbon_ops_meter::groups::{Cgroup, Tree, Usage, unit_of};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::proc;
 use carbon_ops_meter::processes::{Look, Processes, Units};
+use carbon_ops_meter::sensor::Exclusion;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::nvml::GpuLoad;
 use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide};
@@ -466,6 +467,7 @@ impl Watch {
                 carbon: None,
                 source,
                 domains: domains(measurement),
+                missing: compose::excluded(measurement, Exclusion::loses_energy),
                 reason: if source == "model" { reason(&others) } else { None },
                 gpu_reason: if gpu.is_none() {
                     measurement.sensors.iter().find(of_gpus).and_then(|it| it.reason.clone())

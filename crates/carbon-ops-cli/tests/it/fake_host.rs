@@ -172,6 +172,39 @@ fn counters_that_rest_are_not_believed() {
     assert!(has(record, "notes", "zone_unreadable"), "{record:#}");
 }
 
+/// A package or memory that is there and not counted lowers the flag, is told to people, and its energy, be it as
+/// much as what was counted, is not outside of the interval.
+#[test]
+fn what_is_not_counted_is_said_and_widens_the_interval() {
+    for (name, what) in
+        [("package-1", "no file"), ("package-1", "garbage"), ("package-1", "stuck"), ("dram", "-")]
+    {
+        let home = Home::new();
+        let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
+        let id = if name == "dram" { "intel-rapl:0:0" } else { "intel-rapl:1" };
+        let lost = zone(&home, id, name, 70_000_000);
+        match what {
+            "no file" => fs::remove_file(lost.join("energy_uj")).unwrap(),
+            "stuck" => {}
+            text => fs::write(lost.join("energy_uj"), text).unwrap(),
+        }
+        let script = moving(&[(&package, 100_000_000, 1_000_000)]);
+        let class = class(&home);
+        let arguments = ["run", "--region", "DE", "--powercap-root", &class, "--", "sh", "-c"];
+        let run = done(home.carbon_ops(&arguments).arg(&script));
+        let record = home.records().pop().unwrap();
+        assert_eq!(record["quality_flag"], "estimated", "{record:#}");
+        assert!(has(&record, "notes", "zone_unreadable"), "{record:#}");
+        let named = if name == "dram" { "dram-0" } else { name };
+        let said = format!("MISSING from it: {named} (");
+        assert!(run.stderr.contains(&said), "{}", run.stderr);
+        let ends = record["inputs"].as_array().unwrap().iter().find(|it| it["name"] == "ends");
+        let ends = ends.unwrap()["dist"].as_str().unwrap();
+        let cv = ends.split_once(", ").unwrap().1.trim_end_matches(')').parse::<f64>().unwrap();
+        assert!(cv > 0.5, "{name} {what}: {ends}");
+    }
+}
+
 #[test]
 fn a_folder_without_zones_is_told_as_the_reason() {
     let home = Home::new();

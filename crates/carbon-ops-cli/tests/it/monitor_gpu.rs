@@ -204,7 +204,8 @@ fn gpus_are_counted_beside_counters_and_integrated_where_they_have_none() {
 #[test]
 fn the_governors_gpus_are_shared_by_what_the_library_tells() {
     let (home, library) = with_library(&answers(0, NOBODY));
-    zone(&home, "intel-rapl:0", "package-0", 100_000_000);
+    let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
+    let mut package_uj = 100_000_000;
     let (_daemon, socket) = governed(&home, &library);
     let own = std::process::id();
     for direct in [true, false] {
@@ -217,6 +218,8 @@ fn the_governors_gpus_are_shared_by_what_the_library_tells() {
         // Steadily, since a governor's total that rests is stuck.
         for step in 1..=8 {
             answer(&home, &answers(step, &used));
+            package_uj += 1_000_000;
+            fs::write(package.join("energy_uj"), format!("{package_uj}\n")).unwrap();
             sleep(Duration::from_millis(150));
         }
         let done = finish(child);

@@ -6,16 +6,21 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::time::Instant;
 
 use super::machine::Machine;
 use super::process::{Process, owned};
 use super::{Check, Remedy, Status};
 use crate::host_root::HostRoot;
-use crate::sensor::powercap::{Topology, mirrors};
+use crate::sensor::powercap::Topology;
 use crate::sensor::{Availability, Domain, Exclusion};
+use crate::twins::{Look, Twins};
 
 /// The first Linux whose RAPL drivers serve AMD: major, minor.
 const FIRST_WITH_AMD: (u32, u32) = (5, 11);
+
+/// Looks that tell dies which show one counter.
+const MIRROR_LOOKS: usize = 3;
 
 /// A zone as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,11 +111,7 @@ impl Powercap {
             let control = parts.next().unwrap_or_default().to_owned();
             (control.len(), control, parts.map(|n| n.parse().unwrap_or(0u32)).collect::<Vec<_>>())
         });
-        let readings: Vec<_> = topology.counted.iter_mut().map(|zone| zone.read().ok()).collect();
-        let names: Vec<_> = topology.counted.iter().map(|zone| zone.domain.name.as_str()).collect();
-        let pairs: Vec<_> = names.iter().copied().zip(readings).collect();
-        let mirrors = mirrors(&pairs).into_iter().filter_map(|index| names.get(index));
-        let mirrors = mirrors.map(|name| (*name).to_owned()).collect();
+        let mirrors = mirrors(&mut topology);
         Self { class: class(host, &zones), availability, zones, mirrors }
     }
 
@@ -318,6 +319,23 @@ impl Powercap {
         }
         Check::new("duplicates", Status::Ok, format!("{}; counted once", found.join("; ")))
     }
+}
+
+/// Counted domains that repeat another one at a few looks.
+fn mirrors(topology: &mut Topology) -> Vec<String> {
+    let domains = topology.counted.iter().map(|zone| &zone.domain);
+    let mut twins = Twins::among(domains.map(|it| (it.name.as_str(), it.scale.range())));
+    let begun = Instant::now();
+    for _ in 0..MIRROR_LOOKS {
+        let looks = topology.counted.iter_mut().map(|zone| {
+            let from = begun.elapsed();
+            let reading = zone.read().ok()?;
+            Some(Look { reading, from, at: begun.elapsed() })
+        });
+        twins.look(&looks.collect::<Vec<_>>());
+    }
+    let repeated = twins.repeated().into_iter();
+    repeated.filter_map(|place| Some(topology.counted.get(place)?.domain.name.clone())).collect()
 }
 
 fn read(file: &File) -> io::Result<()> {

@@ -182,6 +182,8 @@ pub enum Exclusion {
     Unknown,
     /// Memory whose package cannot be read: not the host's energy.
     WithoutPackage,
+    /// The machine has it, and the kernel lists no zone for it.
+    Unlisted,
 }
 
 // 0 is for what is counted.
@@ -195,12 +197,13 @@ codes! { Exclusion {
     Stuck = 7 "stuck",
     Unknown = 8 "unknown_domain",
     WithoutPackage = 9 "without_package",
+    Unlisted = 10 "unlisted",
 } }
 
 impl Exclusion {
     /// Whether energy that should have been counted is missing because of it.
     pub fn loses_energy(self) -> bool {
-        matches!(self, Self::Denied | Self::Unreadable | Self::Stuck)
+        matches!(self, Self::Denied | Self::Unreadable | Self::Stuck | Self::Unlisted)
     }
 }
 

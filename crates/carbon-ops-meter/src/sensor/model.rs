@@ -204,8 +204,9 @@ impl PowerModel {
         self.idle.unwrap_or(mean(&self.curves(self.tdp), 0.0) + memory)
     }
 
+    /// What its memory draws at rest.
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs no sixteenth digit")]
-    fn memory_power(&self) -> Watts {
+    pub fn memory_power(&self) -> Watts {
         watts(MEMORY_W_PER_GB * self.memory_bytes as f64 / 1e9)
     }
 

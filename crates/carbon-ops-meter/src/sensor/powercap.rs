@@ -5,8 +5,12 @@
 //! Package and DRAM, once each. `core` and `uncore` lie inside the package, `psys` contains it, and
 //! `intel-rapl-mmio` shows the same package a second time through another bus; all of these are
 //! listed as excluded with the reason (Linux `Documentation/power/powercap/powercap.rst`; Intel SDM
-//! vol. 3B, section 16.10). Dies of one AMD package mirror a single counter and are found by
-//! [`mirrors`] when they are read.
+//! vol. 3B, section 16.10). Dies of one AMD package mirror a single counter; whoever reads them finds that
+//! by [`crate::twins`].
+//!
+//! A package or memory that is there and not counted is never passed over: what cannot be read, what shows no
+//! counter, and a package that the kernel's topology has and this class has not, are listed as excluded,
+//! with a reason that loses energy.
 //!
 //! The class directory is flat and made of symlinks, parents and children side by side: it is read
 //! one level deep and keyed by the path that each link resolves to. A zone is what its `name` file
@@ -25,6 +29,7 @@ use std::time::Duration;
 use carbon_ops_units::{Microjoules, Watts};
 
 use super::msr::Units;
+use super::socket;
 use super::{Availability, Backend, Domain, Excluded, Exclusion, Kind, ReadFault};
 use crate::counter::Scale;
 use crate::host_root::{HostRoot, read_text};
@@ -69,6 +74,8 @@ pub struct Topology {
     pub counted: Vec<Zone>,
     /// Readable and not to be summed; only after [`Topology::discover_all`].
     pub beside: Vec<Zone>,
+    /// Zones that show a counted one through another bus, to be summed where that cannot be.
+    pub copies: Vec<Zone>,
     /// Not to be summed, those of `beside` included.
     pub excluded: Vec<Excluded>,
 }
@@ -87,6 +94,7 @@ struct Found {
     /// Package number, from this zone's name or its parent's.
     package: Option<String>,
     path: PathBuf,
+    has_counter: bool,
 }
 
 impl Topology {
@@ -114,47 +122,80 @@ impl Topology {
             }
         };
         let mut topology = Self::default();
-        let mut taken = BTreeSet::new();
-        // `intel-rapl` before `intel-rapl-mmio`, so that the latter is the duplicate.
-        for zone in found {
-            topology.judge(&zone, &mut taken, also);
+        // `intel-rapl` before `intel-rapl-mmio`, so that the latter is the copy.
+        for zone in &found {
+            topology.judge(zone, also);
+        }
+        topology.list_unlisted(host, &found);
+        // What another zone shows is not missing.
+        let counted: BTreeSet<_> =
+            topology.counted.iter().map(|zone| zone.domain.name.clone()).collect();
+        for zone in topology.excluded.iter_mut().filter(|zone| counted.contains(&zone.name)) {
+            zone.reason = Exclusion::Duplicate;
         }
         topology.counted.sort_by(|a, b| a.domain.name.cmp(&b.domain.name));
         topology.beside.sort_by(|a, b| a.domain.name.cmp(&b.domain.name));
         (topology.availability(&class), topology)
     }
 
-    fn judge(&mut self, zone: &Found, taken: &mut BTreeSet<String>, also: Also) {
-        let mut exclude = |reason| {
-            let (name, id) = (zone.name.clone(), zone.id.clone());
+    fn judge(&mut self, zone: &Found, also: Also) {
+        let mut exclude = |name: &str, reason| {
+            let (name, id) = (name.to_owned(), zone.id.clone());
             self.excluded.push(Excluded { name, id, reason });
         };
-        let of_package = |what| Some(format!("{what}-{}", zone.package.as_deref()?));
-        let (kind, name) = match zone.name.as_str() {
-            name if name.starts_with("package-") => (Kind::Package, Some(name.to_owned())),
-            "dram" => (Kind::Dram, of_package("dram")),
-            "core" => (Kind::Core, of_package("core")),
-            "uncore" => (Kind::Uncore, of_package("uncore")),
-            "psys" => (Kind::Psys, Some("psys".to_owned())),
-            _ => return exclude(Exclusion::Unknown),
-        };
-        let Some(name) = name else { return exclude(Exclusion::Unknown) };
-        if kind.exclusion().is_none() && taken.contains(&name) {
-            return exclude(Exclusion::Duplicate);
-        }
-        if let Some(reason) = kind.exclusion() {
-            exclude(reason);
-            if also == Also::Nothing || taken.contains(&name) {
-                return;
+        let Some((kind, mut name)) = zone.domain() else {
+            if zone.has_counter {
+                exclude(&zone.name, Exclusion::Unknown);
             }
+            return;
+        };
+        let is_beside = kind.exclusion().is_some();
+        if let Some(reason) = kind.exclusion().filter(|_| zone.has_counter) {
+            exclude(&zone.name, reason);
+        }
+        let mut taken = self.counted.iter().chain(&self.beside).map(|zone| &zone.domain);
+        let known = taken.find(|domain| domain.name == name);
+        let is_copy = known.is_some_and(|known| control(&known.source) != control(&zone.id));
+        if is_beside && (!zone.has_counter || also == Also::Nothing || known.is_some()) {
+            return;
+        }
+        if known.is_some() && !is_copy {
+            // Two counters or one: their movements will tell.
+            name = format!("{name}@{}", zone.id);
         }
         match Zone::open(zone, kind, &name) {
-            Ok(opened) if kind.exclusion().is_some() => self.beside.push(opened),
+            Ok(opened) if is_beside => self.beside.push(opened),
+            Ok(opened) if is_copy => {
+                exclude(&zone.name, Exclusion::Duplicate);
+                self.copies.push(opened);
+            }
             Ok(opened) => self.counted.push(opened),
-            Err(_) if kind.exclusion().is_some() => return,
-            Err(reason) => return exclude(reason),
+            Err(_) if is_beside => {}
+            Err(_) if is_copy => exclude(&zone.name, Exclusion::Duplicate),
+            Err(reason) => exclude(&name, reason),
         }
-        taken.insert(name);
+    }
+
+    /// Names each package that the kernel's topology has and this class has not, where both are of one machine.
+    fn list_unlisted(&mut self, host: &HostRoot, found: &[Found]) {
+        if !host.has_own_powercap() {
+            return;
+        }
+        let packages = found.iter().filter(|zone| zone.name.starts_with("package-"));
+        let listed: BTreeSet<_> = packages.filter_map(|zone| package_of(&zone.name)).collect();
+        let there = socket::packages(host);
+        let count = there.len().saturating_sub(listed.len());
+        let unlisted = there.into_iter().filter(|number| !listed.contains(&number.to_string()));
+        self.excluded.extend(unlisted.take(count).map(|number| Excluded {
+            name: format!("package-{number}"),
+            id: "powercap".to_owned(),
+            reason: Exclusion::Unlisted,
+        }));
+    }
+
+    /// All zones that were opened.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Zone> {
+        self.counted.iter_mut().chain(&mut self.beside).chain(&mut self.copies)
     }
 
     fn availability(&self, class: &Path) -> Availability {
@@ -176,21 +217,48 @@ fn find(class: &Path) -> io::Result<Vec<Found>> {
     let mut zones = BTreeMap::new();
     for entry in fs::read_dir(class)?.take(ZONES_MAX) {
         let Ok(path) = fs::canonicalize(entry?.path()) else { continue };
-        // Control types have no `name`; a zone without `energy_uj` has no counter.
+        // Control types have no `name`.
         let Ok(name) = read_text(&path.join("name")) else { continue };
-        if !path.join("energy_uj").exists() {
-            continue;
-        }
+        let has_counter = path.join("energy_uj").exists();
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let package = package_number(&name).or_else(|| {
             let parent = read_text(&path.parent()?.join("name")).ok()?;
             package_number(&parent)
         });
         // The shorter control type first: zones of `intel-rapl` precede those of `intel-rapl-mmio`.
-        let order = (id.split(':').next().unwrap_or_default().len(), id.clone());
-        zones.insert(order, Found { id, name, package, path });
+        let order = (control(&id).len(), id.clone());
+        zones.insert(order, Found { id, name, package, path, has_counter });
     }
-    Ok(zones.into_values().collect())
+    // A class without a counter is not powercap's energy at all.
+    let any = zones.values().any(|zone| zone.has_counter);
+    Ok(if any { zones.into_values().collect() } else { Vec::new() })
+}
+
+/// `0` of `package-0` and of `package-0-die-1`.
+fn package_of(name: &str) -> Option<String> {
+    let number = name.strip_prefix("package-")?;
+    Some(number.split_once("-die-").map_or(number, |(number, _)| number).to_owned())
+}
+
+/// The control type of a zone's directory: `intel-rapl` of `intel-rapl:0:1`.
+fn control(id: &str) -> &str {
+    id.split(':').next().unwrap_or_default()
+}
+
+impl Found {
+    /// What it measures, and the name that this has; `None` for what is not known.
+    fn domain(&self) -> Option<(Kind, String)> {
+        let of_package =
+            |kind: Kind| Some((kind, format!("{}-{}", kind.as_str(), self.package.as_deref()?)));
+        match self.name.as_str() {
+            name if name.starts_with("package-") => Some((Kind::Package, name.to_owned())),
+            "dram" => of_package(Kind::Dram),
+            "core" => of_package(Kind::Core),
+            "uncore" => of_package(Kind::Uncore),
+            "psys" => Some((Kind::Psys, "psys".to_owned())),
+            _ => None,
+        }
+    }
 }
 
 /// `0` of `package-0`, `0-die-1` of `package-0-die-1`.
@@ -276,7 +344,7 @@ fn likely(zone: &Path, kind: Kind) -> Watts {
 /// `sleep` is called between readings, so that the counters move; yields how many zones were refined.
 pub fn refine(topology: &mut Topology, units: &Units, sleep: &mut dyn FnMut(Duration)) -> usize {
     let mut refined = 0;
-    for zone in topology.counted.iter_mut().chain(&mut topology.beside) {
+    for zone in topology.all_mut() {
         let candidates = units.candidates(zone.domain.kind);
         if zone.domain.scale.is_exact() || candidates.is_empty() {
             continue;
@@ -309,26 +377,6 @@ fn shows(scale: &Scale, readings: &BTreeSet<u64>) -> bool {
     scale.has_lattice()
         && chance <= REFINE_CHANCE
         && readings.iter().all(|&reading| scale.can_show(reading))
-}
-
-/// Which of several zones, read one right after the other, repeat an earlier one: dies of one
-/// package whose readings differ by less than the package can use while two files are read.
-///
-/// Takes the domains and their readings (`None` where reading failed); yields indices.
-pub fn mirrors(readings: &[(&str, Option<u64>)]) -> Vec<usize> {
-    // 2 kW for 5 ms: two reads and a step of the counter.
-    const SAME: u64 = 10_000_000;
-    let socket = |domain: &str| Some(domain.split_once("-die-")?.0.to_owned());
-    let repeats = |(index, (domain, value)): (usize, &(&str, Option<u64>))| {
-        let (of, value) = (socket(domain)?, (*value)?);
-        let earlier = readings.get(..index)?.iter();
-        let same = |(other, theirs): &(&str, Option<u64>)| {
-            let near = |theirs: u64| theirs.abs_diff(value) <= SAME;
-            socket(other).as_ref() == Some(&of) && theirs.is_some_and(near)
-        };
-        earlier.into_iter().any(same).then_some(index)
-    };
-    readings.iter().enumerate().filter_map(repeats).collect()
 }
 
 /// The zones of a host as a backend: counted ones first, then those beside them.

@@ -62,6 +62,27 @@ pub(crate) fn group(host: &HostRoot, cpus: &[u32], scope: Scope) -> BTreeMap<Soc
     sockets
 }
 
+/// The packages of a machine whose CPUs are online, by the kernel's numbers; none where that is not told.
+pub(crate) fn packages(host: &HostRoot) -> BTreeSet<u32> {
+    let topology = |cpu: u32, name: &str| {
+        host.text(&format!("/sys/devices/system/cpu/cpu{cpu}/topology/{name}")).ok()
+    };
+    let online = host.text("/sys/devices/system/cpu/online").ok();
+    let mut left: BTreeSet<_> =
+        online.and_then(|text| parse_list(&text)).into_iter().flatten().collect();
+    let mut packages = BTreeSet::new();
+    while let Some(cpu) = left.pop_first() {
+        let id = topology(cpu, "physical_package_id");
+        packages.extend(id.and_then(|text| text.parse::<u32>().ok()));
+        // Since Linux 5.3, and before.
+        let siblings = topology(cpu, "package_cpus_list").or(topology(cpu, "core_siblings_list"));
+        for sibling in siblings.and_then(|text| parse_list(&text)).into_iter().flatten() {
+            left.remove(&sibling);
+        }
+    }
+    packages
+}
+
 /// The CPUs of a kernel list such as `0,18` or `0-3,8`; `None` for anything else.
 pub(crate) fn parse_list(text: &str) -> Option<Vec<u32>> {
     let mut cpus = Vec::new();
@@ -114,6 +135,23 @@ mod tests {
         let found: Vec<_> =
             sockets.into_iter().map(|(s, cpus)| (s.name(Kind::Package), cpus)).collect();
         assert_eq!(found, [("package-0".to_owned(), vec![0, 1, 2, 3])]);
+    }
+
+    #[test]
+    fn packages_are_those_of_the_topology() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = HostRoot::at(dir.path());
+        assert!(packages(&host).is_empty());
+        let cpus = dir.path().join("sys/devices/system/cpu");
+        for (cpu, package, siblings) in [(0, 0, "0,2"), (1, 7, "1,3"), (2, 0, "0,2"), (3, 7, "1,3")]
+        {
+            let path = cpus.join(format!("cpu{cpu}/topology"));
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("physical_package_id"), format!("{package}\n")).unwrap();
+            fs::write(path.join("core_siblings_list"), siblings).unwrap();
+        }
+        fs::write(cpus.join("online"), "0-3\n").unwrap();
+        assert_eq!(packages(&host), [0, 7].into());
     }
 
     #[test]

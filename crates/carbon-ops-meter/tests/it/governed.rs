@@ -63,6 +63,11 @@ fn sample(at: u64, microjoules: u64) -> Snapshot {
     }
 }
 
+/// What it says that it could not read.
+const NOT_COUNTED: &str = r#"{"status":"ok","topology":{"not_counted":[
+    {"name":"psys","zone":"intel-rapl:2","reason":"overlaps_package"},
+    {"name":"package-1","zone":"intel-rapl:1","reason":"permission_denied"}]}}"#;
+
 /// A governor that answers with these, one per request, and then hangs up.
 fn governor(snapshots: Vec<Snapshot>) -> (tempfile::TempDir, Governor, Snapshot) {
     let dir = tempfile::tempdir().unwrap();
@@ -72,7 +77,13 @@ fn governor(snapshots: Vec<Snapshot>) -> (tempfile::TempDir, Governor, Snapshot)
         let (stream, _) = listener.accept().unwrap();
         let mut requests = BufReader::new(stream.try_clone().unwrap()).lines();
         for snapshot in snapshots {
-            if requests.next().is_none() {
+            let mut request = requests.next();
+            if matches!(&request, Some(Ok(line)) if line.contains("topology")) {
+                let line = NOT_COUNTED.replace('\n', "") + "\n";
+                (&stream).write_all(line.as_bytes()).unwrap();
+                request = requests.next();
+            }
+            if request.is_none() {
                 return;
             }
             (&stream).write_all(&snapshot_line(&snapshot, None)).unwrap();
@@ -113,7 +124,51 @@ fn energy_is_taken_at_the_very_ends_of_the_window() {
     assert_eq!(package.energy.end, Microjoules::new(152_000_000));
     assert!(!package.energy.estimated && package.energy.gaps.is_empty());
     assert_eq!((package.backend, package.zone.as_str()), ("sysfs", "intel-rapl:0"));
-    assert_eq!(counted.excluded[0].reason, Exclusion::OverlapsPackage);
+    // What no sample has is missing all the same.
+    let reasons: Vec<_> = counted.excluded.iter().map(|zone| zone.reason).collect();
+    assert_eq!(reasons, [Exclusion::Denied, Exclusion::OverlapsPackage]);
+    assert!(!counted.is_measured());
+}
+
+/// A second package that stands still is missing, or from some time on a gap.
+#[test]
+fn a_counter_of_the_governors_that_is_stuck_is_missing() {
+    for moved in [0, 5_000_000] {
+        let at = |ms: u64| {
+            let mut sample = sample(ms, 7_000_000 + ms * 50_000);
+            let mut second = domain("package-1", if ms > 1100 { moved } else { 0 });
+            second.key = Text::new("package-1:intel-rapl:1");
+            second.stuck = ms > 2000;
+            sample.domains.push(second);
+            sample
+        };
+        let counted = measure(1030, 4970, &[at(1000), at(1100), at(4900), at(5000)]).unwrap();
+        let stuck = counted.excluded.iter().filter(|zone| zone.reason == Exclusion::Stuck).count();
+        assert_eq!((stuck, counted.domains.len()), if moved == 0 { (1, 1) } else { (0, 2) });
+        if moved > 0 {
+            let energy = &counted.domains[1].energy;
+            assert_eq!(energy.gaps[0].reason, GapReason::Stuck);
+            assert!(energy.estimated && energy.high.as_joules() > 260.0, "{energy:?}");
+        }
+    }
+}
+
+/// Whether two dies are one is known when they have moved.
+#[test]
+fn a_twin_counts_as_the_last_sample_has_it() {
+    for (before, after) in [(true, false), (false, true), (true, true)] {
+        let at = |ms: u64| {
+            let mut sample = sample(ms, 7_000_000 + ms * 50_000);
+            let mut second = domain("package-0-die-1", 7_000_000 + ms * 50_000);
+            second.key = Text::new("package-0-die-1:intel-rapl:1");
+            let is_counted = if ms < 4000 { before } else { after };
+            second.excluded = (!is_counted).then_some(Exclusion::MirroredDie);
+            sample.domains.push(second);
+            sample
+        };
+        let counted = measure(1030, 4970, &[at(1000), at(1100), at(4900), at(5000)]).unwrap();
+        assert_eq!(counted.domains.len(), if after { 2 } else { 1 });
+    }
 }
 
 #[test]

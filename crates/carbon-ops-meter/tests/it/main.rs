@@ -30,7 +30,7 @@ use carbon_ops_meter::sensor::Exclusion;
 use carbon_ops_meter::sensor::powercap::Topology;
 use carbon_ops_meter::window::{Counted, Window};
 use carbon_ops_testkit::host::{self, Zone};
-use carbon_ops_units::Microjoules;
+use carbon_ops_units::{Microjoules, Watts};
 use tempfile::TempDir;
 
 mod diagnosis;
@@ -157,7 +157,7 @@ fn mmio_is_counted_where_the_msr_zone_cannot_be_read() {
     let host = FakeHost::new(&zones);
     fs::write(host.zone("intel-rapl:0").join("energy_uj"), "").unwrap();
     assert_eq!(host.counted(), own(&[("package-0", "intel-rapl-mmio:0")]));
-    assert_eq!(host.excluded(), [("package-0".to_owned(), Exclusion::Unreadable)]);
+    assert_eq!(host.excluded(), [("package-0".to_owned(), Exclusion::Duplicate)]);
 }
 
 #[test]
@@ -235,6 +235,98 @@ fn dies_that_mirror_one_counter_are_counted_once() {
     assert_eq!(counted.host(), Microjoules::new(100_000_000));
     assert_eq!(counted.excluded.len(), 1);
     assert_eq!(counted.excluded.first().unwrap().reason, Exclusion::MirroredDie);
+}
+
+/// Near each other when they are first seen, by the kernel's names one: what counts is how they move.
+#[test]
+fn two_counters_are_two_whatever_they_are_called_and_wherever_they_start() {
+    let pairs = [
+        ("package-0-die-0", "package-0-die-1", Exclusion::MirroredDie),
+        ("package-0", "package-0", Exclusion::Duplicate),
+    ];
+    for (one, other, reason) in pairs {
+        // Watts of both, and ticks of 2^-14 J between their starts.
+        for (watts, apart) in
+            [([30, 40], 65_536), ([50, 35], 0), ([30, 31], 0), ([60, 0], 0), ([30, 30], 0)]
+        {
+            let host = FakeHost::new(&[("intel-rapl:0", one), ("intel-rapl:1", other)]);
+            host.set("intel-rapl:1", 1_000_000 + apart);
+            let counted = host.window(|tick| {
+                host.set("intel-rapl:0", 1_000_000 + tick * watts[0] * 1638);
+                host.set("intel-rapl:1", 1_000_000 + apart + tick * watts[1] * 1638);
+            });
+            let is_one = watts == [30, 30];
+            let sum = if is_one { 30 } else { watts[0] + watts[1] };
+            let off = counted.host().as_microjoules().abs_diff(2_000_000 * sum);
+            assert!(off < 100_000, "{counted:?}");
+            let reasons: Vec<_> = counted.excluded.iter().map(|zone| zone.reason).collect();
+            let expected = match watts {
+                [30, 30] => vec![reason],
+                [_, 0] => vec![Exclusion::Stuck],
+                _ => vec![],
+            };
+            assert_eq!(reasons, expected, "{one} {watts:?}");
+        }
+    }
+}
+
+/// Another bus shows the same package, which is used where the first tells nothing.
+#[test]
+fn a_copy_stands_in_for_a_zone_that_does_not_move_or_cannot_be_read() {
+    let zones = [("intel-rapl:0", "package-0"), ("intel-rapl-mmio:0", "package-0")];
+    for broken in ["", "garbage"] {
+        let host = FakeHost::new(&zones);
+        if !broken.is_empty() {
+            fs::write(host.zone("intel-rapl:0").join("energy_uj"), broken).unwrap();
+        }
+        let counted = host.window(|tick| host.set("intel-rapl-mmio:0", 1_000_000 + tick * 81_920));
+        assert_eq!(counted.host(), Microjoules::new(100_000_000));
+        assert_eq!(counted.domains[0].zone, "intel-rapl-mmio:0");
+        assert!(counted.is_measured(), "{counted:?}");
+    }
+}
+
+/// Half a machine that is not counted is never passed over.
+#[test]
+fn a_package_without_a_counter_of_its_own_is_named_and_its_energy_bounded() {
+    let counted = |zones: &[(&str, &str)], spoil: &dyn Fn(&FakeHost)| {
+        let host = FakeHost::new(zones);
+        spoil(&host);
+        host.window(|tick| host.set("intel-rapl:0", 1_000_000 + tick * 81_920))
+    };
+    let two = [("intel-rapl:0", "package-0"), ("intel-rapl:1", "package-1")];
+    let without_file = |host: &FakeHost| {
+        fs::remove_file(host.zone("intel-rapl:1").join("energy_uj")).unwrap();
+    };
+    let garbage = |host: &FakeHost| {
+        fs::write(host.zone("intel-rapl:1").join("energy_uj"), "-").unwrap();
+    };
+    let with_topology = |host: &FakeHost| {
+        host::file(host.dir.path(), "sys/devices/system/cpu/online", "0-1");
+        for cpu in 0..2 {
+            let folder = format!("sys/devices/system/cpu/cpu{cpu}/topology");
+            let file = |name: &str, text: &str| {
+                host::file(host.dir.path(), &format!("{folder}/{name}"), text);
+            };
+            file("physical_package_id", &cpu.to_string());
+            file("package_cpus_list", &cpu.to_string());
+        }
+    };
+    let cases = [
+        (counted(&two, &without_file), Exclusion::Unreadable),
+        (counted(&two, &garbage), Exclusion::Unreadable),
+        (counted(&two, &|_| ()), Exclusion::Stuck),
+        (counted(&two[..1], &with_topology), Exclusion::Unlisted),
+    ];
+    for (counted, reason) in cases {
+        let lost: Vec<_> =
+            counted.excluded.iter().map(|zone| (zone.name.as_str(), zone.reason)).collect();
+        assert_eq!(lost, [("package-1", reason)]);
+        assert!(!counted.is_measured());
+        // Four times the published 100 W, for two seconds.
+        let most = counted.missing(Watts::ZERO).as_joules();
+        assert!((most - 800.0).abs() < 1.0, "{most}");
+    }
 }
 
 #[test]

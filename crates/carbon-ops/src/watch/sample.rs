@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use carbon_ops_record::{AttributionMode, Decimal, Quality};
+use carbon_ops_record::{AttributionMode, Decimal, Excluded, Quality};
 use serde::Serialize;
 
 use crate::price::{Carbon, Price};
@@ -71,6 +71,9 @@ pub struct Host {
     pub source: &'static str,
     /// The energy by domain.
     pub domains: Vec<Domain>,
+    /// What should have been counted and was not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Excluded>,
     /// Why no better source is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

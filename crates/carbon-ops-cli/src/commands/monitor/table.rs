@@ -142,8 +142,12 @@ fn source(sample: &Sample) -> String {
     let quality = sample.price.as_ref().map_or(sample.quality, |it| it.quality.max(sample.quality));
     let no_gpu = sample.host.gpu_reason.as_ref();
     let no_gpu = no_gpu.map_or(String::new(), |reason| format!("; no GPU: {reason}"));
+    let missing = sample.host.missing.iter();
+    let missing =
+        missing.map(|it| format!("; MISSING {}: {}", it.name, it.reason.replace('_', " ")));
+    let missing: String = missing.collect();
     format!(
-        "{}: energy of {} from {}{gpus}{simulated}{filtered}{reason}{no_gpu}",
+        "{}: energy of {} from {}{gpus}{simulated}{filtered}{reason}{no_gpu}{missing}",
         quality.as_str(),
         names(false),
         sample.host.source,
