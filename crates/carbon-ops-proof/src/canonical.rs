@@ -11,17 +11,15 @@ use std::cmp::Ordering;
 use std::fmt;
 
 mod convert;
-mod direct;
-mod parse;
+mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub(crate) use convert::check_object_numbers;
 pub use convert::{ConvertError, NumberOutOfRange};
-pub(crate) use direct::{Outline, canonical_object, canonical_outline, canonical_value};
-pub use parse::Reader;
-pub use parse::{ParseError, Reason, parse, parse_canonical};
+pub(crate) use read::{Outline, canonical_object, canonical_outline};
+pub use read::{ParseError, Reader, Reason, parse, parse_canonical};
 pub use write::write_member;
 pub use write::{object_to_canonical, to_canonical};
 

@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 
 use crate::canonical::{
     self, NumberOutOfRange, Object, ParseError, Value, canonical_object, check_object_numbers,
-    object_to_canonical,
 };
 use crate::error::{Error, Result};
 use crate::hex;
@@ -26,6 +25,7 @@ mod imported;
 mod members;
 mod rotation;
 mod silence;
+mod template;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -42,6 +42,7 @@ pub use members::Payload;
 pub(crate) use members::{Members, read_record};
 pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
 pub use silence::{Gap, Heartbeat};
+pub use template::{Place, SIGNATURE_BYTES, SigningKey, Template};
 use time::time;
 pub(crate) use time::time_text;
 pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
@@ -488,25 +489,21 @@ pub fn check_payload(payload: &Object) -> Result<(), Fault> {
 }
 
 /// Makes the line, without newline, of an entry that follows `head`; of a genesis for none.
+///
+/// # Errors
+///
+/// When the signer fails, or what it would make is no entry.
 pub fn sign(
-    mut payload: Object,
+    payload: &Object,
     ledger_id: LedgerId,
     head: Option<&Head>,
     signer: &dyn Signer,
 ) -> Result<(Entry, Vec<u8>)> {
-    let seq = head.map_or(0, |head| head.seq + 1);
-    let number = canonical::Number::try_from(seq)
-        .map_err(|_| Error::InvalidEntry(Fault::Member { name: "seq", expected: "below 2^53" }))?;
-    payload.insert("ledger_id", ledger_id.to_string());
-    payload.insert("seq", number);
-    if let Some(head) = head {
-        payload.insert("prev_hash", head.hash.to_string());
-    }
-    let signature = sign_verifiably(signer, &object_to_canonical(&payload))?;
-    payload.insert("signature", base16ct::lower::encode_string(&signature));
-    payload.insert("signature_algorithm", ALGORITHM);
-    payload.insert("signing_key", signer.public_key().to_hex());
-    let line = object_to_canonical(&payload);
+    let (template, place) = (Template::new(payload), Place { ledger_id, after: head.copied() });
+    let (signed_bytes, _) = template.signed_bytes(&place);
+    let signature = sign_verifiably(signer, &signed_bytes)?;
+    let mut line = Vec::with_capacity(signed_bytes.len() + SIGNATURE_BYTES);
+    template.line(&mut line, &place, &SigningKey::new(signer.public_key()), &signature);
     // Checked on write as on every read: what we would not accept must not get into the file.
     let entry = Entry::parse(&line).map_err(Error::InvalidEntry)?;
     Ok((entry, line))

@@ -28,7 +28,7 @@ impl Lines {
 
     pub(crate) fn begun_with(key: &SecretKey, id: LedgerId) -> Self {
         let mut lines = Self { entries: Vec::new(), lines: Vec::new() };
-        lines.add(sign(genesis_payload(NOW, "t", key.public_key()), id, None, key).unwrap());
+        lines.add(sign(&genesis_payload(NOW, "t", key.public_key()), id, None, key).unwrap());
         lines
     }
 
@@ -47,7 +47,7 @@ impl Lines {
     }
 
     pub(crate) fn payload(&mut self, key: &SecretKey, payload: Object) -> &Entry {
-        let signed = sign(payload, ID, Some(&self.head()), key).unwrap();
+        let signed = sign(&payload, ID, Some(&self.head()), key).unwrap();
         self.add(signed)
     }
 
@@ -68,7 +68,7 @@ impl Lines {
 
     pub(crate) fn add_rotation(&mut self, by: &SecretKey, rotation: KeyRotation) -> &Entry {
         let payload = Control::KeyRotation(rotation).to_payload(NOW, "t").unwrap();
-        let signed = sign(payload, ID, Some(&self.head()), by).unwrap();
+        let signed = sign(&payload, ID, Some(&self.head()), by).unwrap();
         self.add(signed)
     }
 

@@ -145,6 +145,14 @@ pub enum Fault {
     /// A file is to be compared with the imported one, and the ledger imported none.
     #[error("the ledger's first entry pins no imported file")]
     NothingImported,
+    /// Of two sizes of a ledger, the first is not the smaller one.
+    #[error("{old} is not between 1 and {new}")]
+    NotSmaller {
+        /// The first.
+        old: u64,
+        /// The second.
+        new: u64,
+    },
     /// No ledger and no file of records was named.
     #[error("there is nothing to read")]
     NothingToRead,

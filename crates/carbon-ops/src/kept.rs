@@ -2,9 +2,10 @@
 //! [`verify_ledger`], which notices.
 //!
 //! Out of scope: the format and its storage ([`crate::ledger`], [`crate::proof`]), and what only the command
-//! offers: witnesses, sealing, rotation of keys, corrections.
+//! offers: sealing, rotation of keys, corrections.
 
 use std::path::Path;
+use std::time::Duration;
 
 use carbon_ops_ledger::append::{Appended, SignedCheckpoint};
 use carbon_ops_ledger::keys::{PublicKey, Trust};
@@ -16,6 +17,7 @@ use crate::fault::Fault;
 use crate::settings::Settings;
 use crate::store::{Keyring, Store, payload};
 use crate::verify::{self, Question, Verdict};
+use crate::witnessing::{Asked, Witnesses};
 
 /// A ledger that is appended to, with the key that signs.
 ///
@@ -112,6 +114,16 @@ impl Ledger {
     /// As [`Ledger::append`].
     pub fn checkpoint(&self) -> Result<SignedCheckpoint> {
         Ok(self.store.open(&self.keyring)?.checkpoint()?)
+    }
+
+    /// Signs a checkpoint and asks witnesses to cosign it, each for at most `patience`: others then know it,
+    /// and a second history cannot be told to anybody who asks them.
+    ///
+    /// # Errors
+    /// As [`Ledger::checkpoint`], and when one of those to ask is not named as one. What a witness refuses is
+    /// no error.
+    pub fn witness(&self, witnesses: &Witnesses, patience: Duration) -> Result<Asked> {
+        Ok(witnesses.sign(&mut self.store.open(&self.keyring)?, patience)?)
     }
 }
 

@@ -154,6 +154,7 @@ pub mod sources;
 mod spawn_in_cgroup;
 pub mod spool;
 pub mod store;
+pub mod superseded;
 pub mod supervise;
 pub mod text;
 pub mod unsafe_calls;
@@ -161,6 +162,7 @@ pub mod verify;
 pub mod watch;
 pub mod witnessed;
 pub mod witnesses;
+pub mod witnessing;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use carbon_ops_proof::canonical::{Object, Value};
-use carbon_ops_proof::entry::{Control, Entry, Outcome};
+use carbon_ops_proof::entry::{Control, Entry};
+use carbon_ops_proof::keys::PublicKey;
 use carbon_ops_proof::verify::{Payload, Settings as VerifySettings, Status, verify_records};
 use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
@@ -19,6 +20,7 @@ use crate::env::Env;
 use crate::fault::Fault;
 use crate::recompute::object;
 use crate::settings::Settings;
+use crate::superseded::{Amendments, Superseded};
 use crate::verify::{open, trust, unsigned};
 
 /// Longest line of a file of records.
@@ -35,6 +37,8 @@ pub struct Records {
     pub unsigned: u64,
     /// Records that a correction replaced or retracted.
     pub superseded: u64,
+    /// Records by a key that the ledger says was in other hands then; they are left out.
+    pub suspect: u64,
     /// Entries of other programs and of other versions.
     pub unread: u64,
     /// Records of simulated sensors that were left out.
@@ -115,7 +119,9 @@ fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
         Status::Untrusted => return Err(Fault::Untrusted { path: path.to_owned() }.into()),
         _ => return Err(Fault::Invalid { path: path.to_owned() }.into()),
     }
-    into.superseded += corrected(path, &mut found)?;
+    if report.life.corrections > 0 || !report.suspects.is_empty() {
+        stand(superseded(path)?, &mut found, into);
+    }
     into.ledgers += 1;
     for (seq, object) in found {
         let record =
@@ -138,13 +144,9 @@ fn record(object: Object) -> Result<Option<Record>> {
     Ok(Some(Record::from_json(unsigned(object))?))
 }
 
-/// What stands in place of each record, newest last.
-type Corrections = BTreeMap<u64, Vec<(u64, Option<Object>)>>;
-
-/// Puts corrections in the place of what they correct; how many records they touch.
-fn corrected(path: &Path, found: &mut BTreeMap<u64, Object>) -> Result<u64> {
-    let mut corrections = Corrections::new();
-    let mut roots: BTreeMap<u64, u64> = BTreeMap::new();
+/// What the ledger's own records say of others.
+fn superseded(path: &Path) -> Result<Superseded> {
+    let mut amendments = Amendments::default();
     let mut reader = BufReader::with_capacity(1 << 20, open(path)?);
     let mut line = Vec::new();
     loop {
@@ -154,35 +156,37 @@ fn corrected(path: &Path, found: &mut BTreeMap<u64, Object>) -> Result<u64> {
         }
         // A torn end has been told of, and is no entry.
         let Ok(entry) = Entry::parse(line.trim_ascii_end()) else { break };
-        let Ok(Some(Control::Correction(correction))) = entry.control() else { continue };
-        let target = correction.corrects;
-        let root = roots.get(&target).copied().unwrap_or(target);
-        roots.insert(entry.seq(), root);
-        let stack = corrections.entry(root).or_default();
-        match correction.outcome {
-            Outcome::Replaced(payload) => stack.push((entry.seq(), Some(payload))),
-            Outcome::Retracted if target == root => stack.push((entry.seq(), None)),
-            // What that corrected stands again.
-            Outcome::Retracted => stack.retain(|(seq, _)| *seq != target),
+        if let Ok(Some(control)) = entry.control() {
+            amendments.note(entry.seq(), control);
         }
     }
-    let mut touched = 0;
-    for (root, mut stack) in corrections {
-        let Some((_, last)) = stack.pop() else { continue };
-        touched += 1;
-        match last {
+    Ok(amendments.settle())
+}
+
+/// Leaves out what may be anybody's, and puts corrections in the place of what they correct.
+fn stand(superseded: Superseded, found: &mut BTreeMap<u64, Object>, into: &mut Records) {
+    let before = found.len();
+    found.retain(|seq, object| {
+        let key = object.get("signing_key").and_then(Value::as_str);
+        let key = key.and_then(|key| PublicKey::from_hex(key).ok());
+        key.and_then(|key| superseded.suspect(*seq, key)).is_none()
+    });
+    into.suspect += (before - found.len()) as u64;
+    for (seq, replacement) in superseded.corrected() {
+        // A correction of one of the ledger's own records is a note for people.
+        let Some(record) = found.get(&seq) else { continue };
+        into.superseded += 1;
+        match replacement {
             Some(mut payload) => {
                 // It stands in that one's place, for what was measured inside of it as well.
-                let id = found.get(&root).and_then(|record| record.get("record_id")).cloned();
-                if let Some(id) = id {
-                    payload.insert("record_id", id);
+                if let Some(id) = record.get("record_id") {
+                    payload.insert("record_id", id.clone());
                 }
-                found.insert(root, payload)
+                found.insert(seq, payload);
             }
-            None => found.remove(&root),
-        };
+            None => drop(found.remove(&seq)),
+        }
     }
-    Ok(touched)
 }
 
 /// One record per line, or one in all.

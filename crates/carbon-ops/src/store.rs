@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
     Appended, GenesisOptions, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
 };
+use carbon_ops_ledger::files::Holder;
 use carbon_ops_ledger::keys::{
     KeyOrigin, Passphrase, Protection, PublicKey, SecretKey, Signer, Trust, create_secret_under,
     load_public, load_secret_under, load_trust, trust_from,
@@ -24,6 +26,7 @@ use carbon_ops_ledger::keys::{
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
 use carbon_ops_proof::canonical::{Object, Value};
+use carbon_ops_proof::checkpoint::Checkpoint;
 use carbon_ops_proof::entry::LedgerId;
 use carbon_ops_proof::note::{Note, NoteSignature};
 use carbon_ops_record::Record;
@@ -35,6 +38,7 @@ use crate::fault::Fault;
 use crate::settings::{Origin, Setting, Settings};
 use crate::spool::{Spooled, left_behind};
 use crate::text::plain;
+use crate::witnesses::Signed;
 
 /// Appends take milliseconds; a queue of a hundred on a slow disk still fits.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,6 +72,7 @@ pub struct Store {
     trust: Option<String>,
     segment_bytes: u64,
     data_home: Option<PathBuf>,
+    on_wait: Option<fn(&Holder)>,
 }
 
 /// The key to sign with, and the keys to believe.
@@ -102,6 +107,7 @@ impl Store {
             trust: settings.trust.value.clone(),
             segment_bytes: settings.segment_bytes.value.unwrap_or(SEGMENT_BYTES),
             data_home: env.data_home(),
+            on_wait: None,
         })
     }
 
@@ -116,7 +122,28 @@ impl Store {
             trust: None,
             segment_bytes: SEGMENT_BYTES,
             data_home: None,
+            on_wait: None,
         }
+    }
+
+    /// Calls `tell` when another process keeps this one from writing for a second.
+    #[must_use]
+    pub fn on_wait(self, tell: fn(&Holder)) -> Self {
+        Self { on_wait: Some(tell), ..self }
+    }
+
+    fn storage(&self) -> DirStorage {
+        DirStorage::new(&self.ledger).on_wait(self.on_wait)
+    }
+
+    /// Folders in which anybody may put other files in the place of ours.
+    fn exposed(&self) -> impl Iterator<Item = String> {
+        let folders = [Some(&*self.ledger), self.key.parent()].into_iter().flatten();
+        let mode = |folder: &Path| folder.metadata().map_or(0, |found| found.permissions().mode());
+        let open_to_all = folders.filter(move |folder| mode(folder) & 0o1002 == 0o0002);
+        open_to_all.map(|folder| {
+            format!("anybody may put files into {}: its mode lets others write", folder.display())
+        })
     }
 
     /// The same store with another ledger directory.
@@ -160,7 +187,8 @@ impl Store {
         if !self.exists() {
             notices.extend(self.init(&keyring.key)?);
         }
-        let storage = DirStorage::new(&self.ledger);
+        notices.extend(self.exposed());
+        let storage = self.storage();
         let now = Env::now();
         let options = WriterOptions { patience, ..options() };
         let mut ledger =
@@ -199,7 +227,8 @@ impl Store {
         } else if !left_behind(&self.ledger).is_empty() {
             notices.extend(self.open(&keyring)?.notices);
         }
-        let storage = DirStorage::new(&self.ledger);
+        notices.extend(self.exposed());
+        let storage = self.storage();
         let segment_bytes = self.segment_bytes;
         let options = PipelineOptions { segment_bytes, ..PipelineOptions::new(options()) };
         let Keyring { key, trust } = keyring;
@@ -224,7 +253,7 @@ impl Store {
     /// Makes a ledger that may promise another durability or continue an older one; a notice unless
     /// there is one already.
     pub fn make(&self, key: &SecretKey, genesis: &GenesisOptions) -> Result<Option<String>> {
-        let storage = DirStorage::new(&self.ledger);
+        let storage = self.storage();
         let (id, now) = (Env::random()?, Env::now());
         let made = Ledger::create_as(storage, key, id, now, options(), genesis);
         match made {
@@ -422,6 +451,11 @@ impl<'k> Opened<'k> {
         signatures: Vec<NoteSignature>,
     ) -> Result<Note> {
         self.ledger.add_cosignatures(checkpoint, signatures).map_err(told_apart)
+    }
+
+    /// A checkpoint of this ledger, for those who are asked about it.
+    pub fn signed(&self, checkpoint: Checkpoint, note: Note) -> Signed {
+        Signed { ledger: self.active.clone(), checkpoint, note }
     }
 
     /// The ledger's name.

@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops_ledger::files::{Files as _, Open, RealFiles};
 use carbon_ops_ledger::keys::{Trust, trust_from};
 use carbon_ops_ledger::legacy;
 use carbon_ops_ledger::segment::LedgerReader;
@@ -395,16 +396,14 @@ pub fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Record, St
 /// many lines the latter covers.
 fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor>, u64)> {
     let mut anchors = Vec::new();
-    let beside =
+    let files =
         [(CHECKPOINT_FILE, AnchorKind::Checkpoint), (SIGNER_STATE_FILE, AnchorKind::SignerState)];
     // A copy under another name has nothing beside it that is its own.
     let own = ledger.file_name().is_some_and(|name| name == LEDGER_FILE);
-    for (name, kind) in beside.into_iter().filter(|_| own) {
-        let path = ledger.with_file_name(name);
-        match read_limited(&path, MAX_NOTE_BYTES) {
-            Ok(bytes) => anchors.push(Anchor { source: name.to_owned(), bytes, kind }),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+    for (name, kind) in files.into_iter().filter(|_| own) {
+        let read = beside(ledger).read(name, MAX_NOTE_BYTES + 1);
+        if let Some(bytes) = read.with_context(|| cannot_read(&ledger.with_file_name(name)))? {
+            anchors.push(Anchor { source: name.to_owned(), bytes, kind });
         }
     }
     let Some(path) = since else { return Ok((anchors, 0)) };
@@ -426,16 +425,11 @@ fn checkpoint_log(ledger: &Path) -> Result<Option<Notes<impl BufRead>>> {
     if ledger.file_name().is_none_or(|name| name != LEDGER_FILE) {
         return Ok(None);
     }
-    let path = ledger.with_file_name(CHECKPOINT_LOG);
-    let cannot = || format!("cannot read {}", path.display());
-    match fs::File::open(&path) {
-        Ok(file) => {
-            let len = file.metadata().with_context(cannot)?.len();
-            Ok(Some(Notes::new(BufReader::new(file.take(len)))))
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).with_context(cannot),
-    }
+    let cannot = || cannot_read(&ledger.with_file_name(CHECKPOINT_LOG));
+    let log = beside(ledger).open(CHECKPOINT_LOG, Open::Read).with_context(cannot)?;
+    let Some(file) = log else { return Ok(None) };
+    let len = file.metadata().with_context(cannot)?.len();
+    Ok(Some(Notes::new(BufReader::new(file.take(len)))))
 }
 
 /// The last checkpoint in the ledger's history that the policy is content with, as something to hold
@@ -511,6 +505,14 @@ pub fn read_checkpoint(path: &Path) -> Result<Note> {
     let note = Note::parse(&bytes).with_context(cannot)?;
     Checkpoint::of_note(&note).with_context(cannot)?;
     Ok(note)
+}
+
+/// The files beside that of a ledger, which are no links and nothing to wait for.
+pub(crate) fn beside(ledger: &Path) -> RealFiles {
+    RealFiles::new(match ledger.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    })
 }
 
 /// A whole file, of which one byte more than `limit` is read at most: too long is for others to say.

@@ -4,12 +4,12 @@
 //! What a witness says is believed only where it is signed. That it refuses is its word, and where it
 //! says that it saw another history, a loud one. Left out: what to do about it, and writing anything.
 
-use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use carbon_ops_ledger::files::{Files as _, Open};
 use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_ledger::witness::{ADD_CHECKPOINT, Request};
 use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint};
@@ -21,6 +21,7 @@ use ureq::Agent;
 
 use crate::fault::Fault;
 use crate::text::plain;
+use crate::verify::beside;
 
 /// How long `ledger checkpoint` waits for each witness.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -202,8 +203,8 @@ impl Signed {
     /// The witness cosigned more lines than this checkpoint covers: has another process signed for
     /// them meanwhile, or are they gone?
     fn larger(&self, told: u64) -> Refusal {
-        let path = self.ledger.with_file_name(CHECKPOINT_FILE);
-        let current = std::fs::read(path).ok().filter(|bytes| bytes.len() <= MAX_NOTE_BYTES);
+        let current = beside(&self.ledger).read(CHECKPOINT_FILE, MAX_NOTE_BYTES + 1);
+        let current = current.ok().flatten();
         let current =
             current.and_then(|bytes| Checkpoint::of_note(&Note::parse(&bytes).ok()?).ok());
         let size = self.checkpoint.size;
@@ -231,7 +232,8 @@ impl Signed {
 /// the beginning, or damaged, is passed over: nothing of this is known to be true.
 pub fn history(ledger: &Path) -> Vec<Note> {
     let read = || -> std::io::Result<String> {
-        let mut file = File::open(ledger.with_file_name(CHECKPOINT_LOG))?;
+        let log = beside(ledger).open(CHECKPOINT_LOG, Open::Read)?;
+        let mut file = log.ok_or(std::io::ErrorKind::NotFound)?;
         let len = file.metadata()?.len();
         file.seek(SeekFrom::Start(len.saturating_sub(HISTORY_BYTES)))?;
         let mut bytes = Vec::new();

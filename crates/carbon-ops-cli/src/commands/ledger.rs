@@ -30,10 +30,9 @@ mod pack;
 mod records;
 mod tree;
 mod witnessed;
-mod witnessing;
 
 use carbon_ops::verify::{self, Kind, Others, Question, Verdict, cannot_read, open, unsigned};
-pub(crate) use witnessed::{Witnesses, notices};
+pub(crate) use witnessed::notices;
 
 /// The verifier's word for a fault that this program found in a record.
 const PAYLOAD_FAULT: &str = "record";
@@ -244,8 +243,8 @@ fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
     verify::refuse_others(&path)?;
     let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
     let lines = lines.collect::<Vec<_>>();
-    let mut superseded = records::Superseded::default();
-    lines.iter().flatten().for_each(|(_, value)| superseded.note(value));
+    // Whoever shows the last entries of a ledger meets all that later ones say of them.
+    let superseded = records::superseded(lines.iter().flatten().map(|(_, value)| value));
     let mut table = entries();
     for line in lines {
         let (number, value) = line.with_context(|| format!("cannot show {}", path.display()))?;
@@ -257,8 +256,7 @@ fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
             writeln!(out)?;
             continue;
         }
-        let seq = object.get("seq").and_then(Value::as_u64);
-        let mark = seq.and_then(|seq| superseded.mark(seq));
+        let mark = records::mark(&superseded, &object);
         let summary = if args.summary { shown(&object, &path) } else { Ok(None) };
         match summary.with_context(|| format!("line {number} of {}", path.display()))? {
             Some(text) => {

@@ -14,7 +14,6 @@ use carbon_ops::grid::zones;
 use carbon_ops::host::Host;
 use carbon_ops::identity;
 use carbon_ops::ledger::append::SignedCheckpoint;
-use carbon_ops::ledger::storage::LEDGER_FILE;
 use carbon_ops::measure::{AskGovernor, Measurement, Readings, Session};
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
@@ -26,10 +25,11 @@ use carbon_ops::sources::Name;
 use carbon_ops::spool::Keeper;
 use carbon_ops::store::{Opened, Store, payload};
 use carbon_ops::supervise::{self, Ended, NotStarted, Outcome, Supervisor};
-use carbon_ops::witnesses::Signed;
+use carbon_ops::witnesses::RUN_PATIENCE;
+use carbon_ops::witnessing::Witnesses;
 
 use crate::args::Run;
-use crate::commands::ledger::{Witnesses, notices};
+use crate::commands::ledger::notices;
 use crate::context::Context;
 use crate::render::describe;
 use crate::summary::{Stored, summary};
@@ -213,12 +213,7 @@ fn execute(
 
 /// Signs a checkpoint if there has been none for long, and asks the configured witnesses about it.
 /// None of this affects the command's exit status.
-fn sign_if_due(
-    ledger: &mut Opened<'_>,
-    store: &Store,
-    witnesses: Option<&Witnesses>,
-    err: &mut dyn Write,
-) {
+fn sign_if_due(ledger: &mut Opened<'_>, witnesses: Option<&Witnesses>, err: &mut dyn Write) {
     let signed = match ledger.checkpoint_if_due() {
         Ok(signed) => signed,
         Err(error) => {
@@ -226,12 +221,14 @@ fn sign_if_due(
             return;
         }
     };
-    let (Some(SignedCheckpoint { checkpoint, note, .. }), Some(witnesses)) = (signed, witnesses)
-    else {
-        return;
-    };
-    let signed = Signed { ledger: store.ledger.join(LEDGER_FILE), checkpoint, note };
-    for notice in notices(ledger, &signed, witnesses) {
+    let Some(SignedCheckpoint { checkpoint, note, not_logged, .. }) = signed else { return };
+    if let Some(error) = not_logged {
+        let error = describe(&error.into());
+        let _ = writeln!(err, "carbon-ops: the checkpoint was not logged: {error}");
+    }
+    let Some(witnesses) = witnesses else { return };
+    let signed = ledger.signed(checkpoint, note);
+    for notice in notices(&witnesses.ask(ledger, &signed, RUN_PATIENCE)) {
         let _ = writeln!(err, "carbon-ops: {notice}");
     }
 }
@@ -287,7 +284,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
     let nvml = settings.nvml.value.clone();
     // Next to counters of a folder, the GPUs of this machine are as foreign as its governor.
     let nvml = nvml.or(args.counters.powercap_root.is_some().then_some(NvmlLibrary::Off));
-    let witnesses = Witnesses::of(&settings);
+    let witnesses = Some(Witnesses::of(&settings)).filter(|witnesses| !witnesses.is_empty());
     Ok(Plan {
         settings,
         program,
@@ -348,7 +345,7 @@ fn store_record<'p>(
     let failed = match (appended, &plan.store) {
         (Some(Ok((mut ledger, appended))), Some(store)) => {
             keeper.into_iter().for_each(Keeper::discard);
-            sign_if_due(&mut ledger, store, plan.witnesses.as_ref(), err);
+            sign_if_due(&mut ledger, plan.witnesses.as_ref(), err);
             if let Err(error) = ledger.seal_if_due() {
                 warn(err, &format!("no segment was sealed: {}", describe(&error)));
             }

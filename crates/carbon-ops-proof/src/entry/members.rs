@@ -10,8 +10,8 @@ use super::{
     SIGNATURE_MEMBERS, time,
 };
 use crate::canonical::{
-    Object, Outline, Value, canonical_object, canonical_outline, canonical_value,
-    object_to_canonical, to_canonical,
+    Object, Outline, Value, canonical_object, canonical_outline, object_to_canonical,
+    parse_canonical, to_canonical,
 };
 use crate::hex;
 use crate::keys::PublicKey;
@@ -104,7 +104,7 @@ impl Payload<'_> {
     pub fn member(&self, name: &str) -> Option<Value> {
         let quoted = to_canonical(&name.into());
         let name = std::str::from_utf8(quoted.get(1..quoted.len() - 1)?).ok()?;
-        canonical_value(self.members.value(name)?.as_bytes())
+        parse_canonical(self.members.value(name)?.as_bytes()).ok()
     }
 
     /// The canonical text of the record: the stored one, without the ledger's own members.
@@ -153,7 +153,10 @@ pub(crate) fn read_record<R>(
     let signed_bytes = members.without(&SIGNATURE_MEMBERS);
     let said = |name| members.text(name).and_then(time);
     let read = Read {
-        seq: canonical_value(members.value("seq")?.as_bytes())?.as_u64().filter(|seq| *seq > 0)?,
+        seq: parse_canonical(members.value("seq")?.as_bytes())
+            .ok()?
+            .as_u64()
+            .filter(|seq| *seq > 0)?,
         ledger_id: LedgerId(members.hex("ledger_id")?),
         prev_hash: EntryHash(members.hex("prev_hash")?),
         signing_key: key_of(members.text("signing_key")?)?,

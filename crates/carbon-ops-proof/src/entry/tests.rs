@@ -1,5 +1,6 @@
 //! The form of a line, member by member.
 
+use crate::canonical::object_to_canonical;
 use jiff::Timestamp;
 
 use super::*;
@@ -18,7 +19,7 @@ fn id() -> LedgerId {
 }
 
 fn genesis() -> (Entry, Vec<u8>) {
-    sign(genesis_payload(NOW, "test 1", key().public_key()), id(), None, &key()).unwrap()
+    sign(&genesis_payload(NOW, "test 1", key().public_key()), id(), None, &key()).unwrap()
 }
 
 /// An object with the three signature members made anew, whatever else it says.
@@ -38,7 +39,7 @@ fn a_signed_entry_reads_back() {
     let (first, line) = genesis();
     assert_eq!(Entry::parse(&line).unwrap(), first);
     let payload = Object::from_members([("kind", "x".into())]).unwrap();
-    let (second, line) = sign(payload, id(), Some(&first.head()), &key()).unwrap();
+    let (second, line) = sign(&payload, id(), Some(&first.head()), &key()).unwrap();
     assert_eq!(Entry::parse(&line).unwrap(), second);
     assert_eq!((second.seq(), second.follows(&first.head())), (1, Ok(())));
     let by = |key| Roster::of(key, vec![key]).authenticate(&second, id());
@@ -67,7 +68,7 @@ fn the_line_limit_is_exact() {
     let head = genesis().0.head();
     let with = |len: usize| {
         let payload = Object::from_members([("pad", "x".repeat(len).into())]).unwrap();
-        sign(payload, id(), Some(&head), &key())
+        sign(&payload, id(), Some(&head), &key())
     };
     let overhead = with(0).unwrap().1.len();
     assert_eq!(with(MAX_LINE_BYTES - overhead).unwrap().1.len(), MAX_LINE_BYTES);
@@ -190,7 +191,7 @@ fn a_class_of_durability_has_a_version_of_its_own() {
 fn a_recovery_names_its_evidence_by_hash() {
     let head = genesis().0.head();
     let (entry, _) =
-        sign(recovery_payload(NOW, "t", 1, b"torn"), id(), Some(&head), &key()).unwrap();
+        sign(&recovery_payload(NOW, "t", 1, b"torn"), id(), Some(&head), &key()).unwrap();
     let Some(Control::Recovery(recovery)) = entry.control().unwrap() else { panic!() };
     // printf torn | sha256sum
     assert_eq!(recovery.evidence, "ledger.ndjson.torn-1-00cc10cc");
@@ -245,6 +246,6 @@ fn a_signer_that_signs_badly_writes_nothing() {
             Ok([0; 64])
         }
     }
-    let result = sign(genesis_payload(NOW, "t", key().public_key()), id(), None, &Broken);
+    let result = sign(&genesis_payload(NOW, "t", key().public_key()), id(), None, &Broken);
     assert!(matches!(result, Err(Error::Signer { .. })));
 }

@@ -120,5 +120,5 @@ fn compromise_is_told_from_a_number_on_and_needs_its_reason() {
     assert_eq!((term.last, term.compromised_since), (Some(2), Some(1)));
     rotation.reason = Some(RotationReason::Superseded);
     let payload = Control::KeyRotation(rotation).to_payload(NOW, "t").unwrap();
-    assert!(sign(payload, ID, Some(&lines.head()), &a).is_err());
+    assert!(sign(&payload, ID, Some(&lines.head()), &a).is_err());
 }

@@ -38,7 +38,7 @@ fn payload(n: u32) -> Object {
 /// A genesis and the records 0 to `records` − 1.
 pub(crate) fn ledger_of(records: u32, key: &SecretKey, id: [u8; 16]) -> Vec<u8> {
     let genesis = genesis_payload(NOW, "carbon-ops 0.2.0", key.public_key());
-    let (_, mut file) = sign(genesis, LedgerId(id), None, key).unwrap();
+    let (_, mut file) = sign(&genesis, LedgerId(id), None, key).unwrap();
     file.push(b'\n');
     extended(file, 0..records, key)
 }
@@ -48,7 +48,7 @@ pub(crate) fn extended(mut file: Vec<u8>, records: Range<u32>, key: &SecretKey) 
     let last = lines(&file).pop().unwrap();
     let mut last = Entry::parse(last.trim_ascii_end()).unwrap();
     for n in records {
-        let (entry, line) = sign(payload(n), last.ledger_id(), Some(&last.head()), key).unwrap();
+        let (entry, line) = sign(&payload(n), last.ledger_id(), Some(&last.head()), key).unwrap();
         file.extend(line);
         file.push(b'\n');
         last = entry;

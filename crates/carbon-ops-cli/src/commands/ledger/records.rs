@@ -1,18 +1,18 @@
 //! Records about records on the command line: corrections, restatements, gaps, heartbeats; what
-//! `verify` says of them, and which records `show` marks as superseded.
+//! `verify` says of them, and how `show` marks what does not stand.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::ledger::append::{Amendment, Appended, Ledger};
+use carbon_ops::ledger::keys::PublicKey;
 use carbon_ops::ledger::storage::DirStorage;
-use carbon_ops::proof::canonical::{Object, Value, parse};
+use carbon_ops::proof::canonical::{Object, Value, object_to_canonical, parse};
 use carbon_ops::proof::entry::{
-    Change, Control, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, RESERVED_MEMBERS, Restatement, Scope,
-    Totals,
+    Change, Control, Entry, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, RESERVED_MEMBERS, Restatement,
+    Scope, Totals,
 };
 use carbon_ops::proof::verify::{Payload, Report};
 use carbon_ops::record::continuity::{self, Hole};
@@ -25,6 +25,7 @@ use crate::commands::verdict::tell_first;
 use crate::context::Context;
 use crate::layout::Page;
 use crate::render::{counted, plain};
+use carbon_ops::superseded::{Amendments, Standing, Superseded};
 use carbon_ops::verify::{Answer, check_payload};
 
 /// Silences and the like that are printed; `--json` has up to a thousand.
@@ -234,55 +235,32 @@ pub(super) fn tell_continuity(continuity: &continuity::Report, complete: bool, p
     }
 }
 
-/// Which entries are superseded, by what entries after them say. Whoever shows the last entries of a
-/// ledger meets all that concern them.
-#[derive(Default)]
-pub(super) struct Superseded {
-    marks: BTreeMap<u64, String>,
-    /// Corrections, and what each corrects.
-    targets: BTreeMap<u64, u64>,
-    restatements: Vec<(Scope, u64)>,
-}
-
-impl Superseded {
-    /// The next entry.
-    pub(super) fn note(&mut self, entry: &Value) {
-        let Some(object) = entry.as_object() else { return };
-        let text = |name: &str| object.get(name).and_then(Value::as_str);
-        let number = |name: &str| object.get(name).and_then(Value::as_u64);
-        let Some(by) = number("seq").filter(|_| text("kind") == Some("ledger")) else { return };
-        match text("type") {
-            Some("correction") => {
-                let Some(corrected) = number("corrects") else { return };
-                let retracts = object.contains("retraction");
-                self.targets.insert(by, corrected);
-                if let Some(stands_again) = self.targets.get(&corrected).filter(|_| retracts) {
-                    // A correction that is taken back: what it corrected stands again.
-                    self.marks.remove(stands_again);
-                }
-                let word = if retracts { "retracted" } else { "corrected" };
-                self.marks.insert(corrected, format!("{word} by #{by}"));
-            }
-            Some("restatement") => {
-                let list = object.get("records").and_then(Value::as_array).unwrap_or_default();
-                let scope = match number("first").zip(number("last")) {
-                    Some((first, last)) => Scope::Range { first, last },
-                    None => Scope::List(list.iter().filter_map(Value::as_u64).collect()),
-                };
-                self.restatements.push((scope, by));
-            }
-            _ => {}
+/// What the entries of a ledger say of those before them.
+pub(super) fn superseded<'e>(entries: impl Iterator<Item = &'e Value>) -> Superseded {
+    let mut amendments = Amendments::default();
+    for object in entries.filter_map(Value::as_object) {
+        if let Ok(entry) = Entry::parse(&object_to_canonical(object))
+            && let Ok(Some(control)) = entry.control()
+        {
+            amendments.note(entry.seq(), control);
         }
     }
+    amendments.settle()
+}
 
-    /// What supersedes an entry.
-    pub(super) fn mark(&self, seq: u64) -> Option<String> {
-        let restated = || {
-            let (_, by) = self.restatements.iter().rfind(|(scope, _)| scope.contains(seq))?;
-            Some(format!("restated by #{by}"))
-        };
-        self.marks.get(&seq).cloned().or_else(restated)
+/// What became of an entry, in a few words; nothing of one that stands.
+pub(super) fn mark(superseded: &Superseded, entry: &Object) -> Option<String> {
+    let seq = entry.get("seq")?.as_u64()?;
+    let key = entry.get("signing_key").and_then(Value::as_str);
+    let key = key.and_then(|key| PublicKey::from_hex(key).ok());
+    if let Some(by) = key.and_then(|key| superseded.suspect(seq, key)) {
+        return Some(format!("SUSPECT: #{by} says that its key was in other hands"));
     }
+    Some(match superseded.standing(seq)? {
+        Standing::Corrected(by) => format!("corrected by #{by}"),
+        Standing::Retracted(by) => format!("retracted by #{by}"),
+        Standing::Restated(by) => format!("restated by #{by}"),
+    })
 }
 
 /// What one of the ledger's own records says, in a few words.
@@ -346,36 +324,5 @@ mod tests {
             text.contains("10 uJ of the governor's totals in records, 7 uJ between them, 5 uJ")
         );
         assert!(text.contains("NOT COMPLETE: 7 uJ"), "{text}");
-    }
-
-    fn marks(lines: &[&str]) -> Vec<(u64, String)> {
-        let mut superseded = Superseded::default();
-        for line in lines {
-            superseded.note(&parse(line.as_bytes()).unwrap());
-        }
-        (1..8).filter_map(|seq| Some((seq, superseded.mark(seq)?))).collect()
-    }
-
-    #[test]
-    fn a_record_is_marked_by_the_last_correction_that_stands() {
-        let lines = [
-            r#"{"corrects":9,"kind":"x","seq":1,"type":"correction"}"#,
-            r#"{"corrects":1,"kind":"ledger","replacement":{},"seq":4,"type":"correction"}"#,
-            r#"{"corrects":2,"kind":"ledger","retraction":true,"seq":5,"type":"correction"}"#,
-            r#"{"first":1,"kind":"ledger","last":3,"seq":6,"type":"restatement"}"#,
-            r#"{"corrects":5,"kind":"ledger","retraction":true,"seq":7,"type":"correction"}"#,
-        ];
-        let owned = |marks: &[(u64, &str)]| -> Vec<(u64, String)> {
-            marks.iter().map(|(seq, mark)| (*seq, (*mark).to_owned())).collect()
-        };
-        let before = [(1, "corrected by #4"), (2, "retracted by #5"), (3, "restated by #6")];
-        assert_eq!(marks(&lines[..4]), owned(&before));
-        let after = [
-            (1, "corrected by #4"),
-            (2, "restated by #6"),
-            (3, "restated by #6"),
-            (5, "retracted by #7"),
-        ];
-        assert_eq!(marks(&lines), owned(&after));
     }
 }

@@ -1,15 +1,12 @@
 //! Checkpoints and proofs on the command line: prove, check, and what `verify` says of them.
 
 use std::fs;
-use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
-use carbon_ops::ledger::tile::TileTree;
+use anyhow::{Context as _, Result};
 use carbon_ops::proof::canonical::object_to_canonical;
 use carbon_ops::proof::checkpoint::{CHECKPOINT_LOG, Checkpoint};
-use carbon_ops::proof::merkle::{TreeHash, consistency_proof, root_at, verify_consistency};
-use carbon_ops::proof::note::Note;
-use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proof, Proven};
+use carbon_ops::proof::merkle::TreeHash;
+use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proven};
 use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::{Value, json};
 
@@ -21,11 +18,8 @@ use crate::context::{Context, add};
 use crate::hints;
 use crate::layout::Page;
 use crate::render::plain;
-use crate::{COULD_NOT, REWRITTEN};
-use carbon_ops::proof::text;
-use carbon_ops::prove::{believe, open};
-use carbon_ops::verify::{Answer, read_checkpoint, read_limited, read_policy};
-use carbon_ops::witnessed::Witnessed;
+use carbon_ops::prove::{Consistency, Size, check};
+use carbon_ops::verify::{Answer, read_limited, read_policy};
 
 pub(super) fn prove(args: &LedgerProve, context: &mut Context<'_>) -> Result<u8> {
     let path = context.ledger_file(args.at.path.as_deref())?;
@@ -49,38 +43,33 @@ pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) ->
     let trust = context.trust(&args.trusted)?;
     let policy = args.quorum.policy.as_deref().map(read_policy).transpose()?;
     let name = args.file.display();
-    let bytes =
+    let file =
         read_limited(&args.file, MAX_PROOF_BYTES).with_context(|| format!("cannot read {name}"))?;
-    let proof = Proof::parse(&text::plain(bytes));
-    let key = proof.as_ref().ok().and_then(Proof::key_to_trust);
+    let checked = check(file, &trust, policy.as_ref());
+    let answer = checked.answer();
     let (mut report, mut page, mut table) = (json!({ "reason": null }), Page::default(), entries());
-    let answer = match proof.and_then(|proof| Ok((proof.check(&trust)?, proof))) {
-        Ok((proven, proof)) => {
-            let witnessed = policy.map(|policy| Witnessed::of(&policy, Some(&proof.checkpoint)));
+    match &checked.proven {
+        Ok(proven) => {
             add(&mut report, [("status", "proven".into())]);
             page.title(&format!("{name}: PROVEN"));
-            tell_proven(&proven, (&mut report, &mut page))?;
-            insert_into(witnessed.as_ref(), &mut report);
-            tell(witnessed.as_ref(), &mut page);
+            tell_proven(proven, (&mut report, &mut page))?;
+            insert_into(checked.witnessed.as_ref(), &mut report);
+            tell(checked.witnessed.as_ref(), &mut page);
             table.row(cells(proven.entry.object(), None));
-            Answer::Valid.and_witnessed(witnessed.as_ref())
         }
-        Err(error) => {
-            let (answer, status, verdict) = if error.is_untrusted() {
-                (Answer::Untrusted, "untrusted", "NOT CHECKED")
-            } else {
-                (Answer::Tampered, "not_proven", "NOT PROVEN")
-            };
-            add(&mut report, [("status", status.into()), ("reason", error.to_string().into())]);
-            page.title(&format!("{name}: {verdict}: {error}"));
-            if let Some(key) = key.filter(|_| answer == Answer::Untrusted) {
+        Err(fault) => {
+            let untrusted = answer == Answer::Untrusted;
+            let (status, verdict) =
+                if untrusted { ("untrusted", "NOT CHECKED") } else { ("not_proven", "NOT PROVEN") };
+            add(&mut report, [("status", status.into()), ("reason", fault.to_string().into())]);
+            page.title(&format!("{name}: {verdict}: {fault}"));
+            if let Some(key) = checked.key_to_trust.filter(|_| untrusted) {
                 add(&mut report, [("key_to_trust", key.fingerprint().into())]);
                 page.item(&format!("it was begun with the key {}", key.fingerprint()));
                 hint_at_trust(&key.to_hex(), &mut page);
             }
-            answer
         }
-    };
+    }
     context.answer(&args.output, report, &(page.text().to_owned() + &table.fitted()))?;
     Ok(hints::exit_code(answer))
 }
@@ -107,77 +96,37 @@ fn tell_proven(proven: &Proven, (report, page): (&mut Value, &mut Page)) -> Resu
 
 pub(super) fn consistency(args: &LedgerConsistency, context: &mut Context<'_>) -> Result<u8> {
     let path = context.ledger_file(args.at.path.as_deref())?;
-    let cannot = || format!("cannot read {}", path.display());
     let (old, new) = (Size::read(&args.old)?, Size::read(&args.new)?);
-    let there = open(&path)?.size().with_context(cannot)?;
     let trust = context.trust(&args.trusted)?;
-    let mut roots = Vec::new();
-    for (size, given) in [(&old, &args.old), (&new, &args.new)] {
-        if let Some((checkpoint, note)) = &size.signed {
-            believe(&path, (checkpoint, note), there, &trust)
-                .with_context(|| format!("cannot use the checkpoint {given}"))?;
+    let found = carbon_ops::prove::consistency(&path, [&old, &new], &trust)?;
+    let name = path.display();
+    let (report, text) = match &found {
+        Consistency::Extends { roots: [old_root, new_root], proof } => {
+            let proof: Vec<String> = proof.iter().map(ToString::to_string).collect();
+            let side =
+                |lines: u64, root: &TreeHash| json!({ "size": lines, "root": root.to_string() });
+            let text = format!("old {}\nnew {}\n{}", old.lines, new.lines, proof.join("\n"));
+            let report = json!({ "status": "consistent", "old": side(old.lines, old_root),
+                "new": side(new.lines, new_root), "proof": proof });
+            (report, text)
         }
-        if size.lines > there {
-            let reason = format!("{} has {there} lines, fewer than {}", path.display(), size.lines);
-            let code = if size.signed.is_some() { REWRITTEN } else { COULD_NOT };
-            return write_not_consistent(args, &reason, code, context);
+        Consistency::Fewer { there, wanted, .. } => {
+            not_consistent(&found, format!("{name} has {there} lines, fewer than {wanted}"))
         }
-        let mut tree = TileTree::new(open(&path)?, size.lines);
-        let root = root_at(size.lines, &mut tree).with_context(cannot)?;
-        if size.signed.as_ref().is_some_and(|(checkpoint, _)| checkpoint.root != root) {
-            let reason = format!("{} does not begin with the lines of {given}", path.display());
-            return write_not_consistent(args, &reason, REWRITTEN, context);
+        Consistency::OtherLines { checkpoint } => {
+            let reason = format!("{name} does not begin with the lines of {checkpoint}");
+            not_consistent(&found, reason)
         }
-        roots.push(root);
-    }
-    let mut tree = TileTree::new(open(&path)?, new.lines);
-    let proof = consistency_proof(old.lines, new.lines, &mut tree).with_context(cannot)?;
-    let proof = proof.ok_or_else(|| {
-        anyhow!(
-            "{} is not between 1 and {}\nhint: the smaller size comes first",
-            old.lines,
-            new.lines
-        )
-    })?;
-    let [old_root, new_root]: [TreeHash; 2] =
-        roots.try_into().map_err(|_| anyhow!("two roots were expected"))?;
-    verify_consistency(old.lines, old_root, new.lines, new_root, &proof)
-        .with_context(|| format!("the tiles beside {} contradict each other", path.display()))?;
-    let proof: Vec<String> = proof.iter().map(ToString::to_string).collect();
-    let side = |lines: u64, root: TreeHash| json!({ "size": lines, "root": root.to_string() });
-    let text = format!("old {}\nnew {}\n{}", old.lines, new.lines, proof.join("\n"));
-    let report = json!({ "status": "consistent", "old": side(old.lines, old_root),
-        "new": side(new.lines, new_root), "proof": proof });
-    context.answer(&args.at.output, report, &text)
+    };
+    context.answer(&args.at.output, report, &text)?;
+    Ok(hints::exit_code(found.answer()))
 }
 
 /// Why nothing was proven.
-fn write_not_consistent(
-    args: &LedgerConsistency,
-    reason: &str,
-    code: u8,
-    context: &mut Context<'_>,
-) -> Result<u8> {
-    let status = if code == REWRITTEN { "rewritten" } else { "could_not" };
-    context.answer(&args.at.output, json!({ "status": status, "reason": reason }), reason)?;
-    Ok(code)
-}
-
-/// A size of the ledger, perhaps with the checkpoint that told it.
-struct Size {
-    lines: u64,
-    signed: Option<(Checkpoint, Note)>,
-}
-
-impl Size {
-    fn read(given: &str) -> Result<Self> {
-        if let Ok(lines) = given.parse() {
-            return Ok(Self { lines, signed: None });
-        }
-        let note = read_checkpoint(Path::new(given))?;
-        let checkpoint = Checkpoint::of_note(&note)?;
-        Ok(Self { lines: checkpoint.size, signed: Some((checkpoint, note)) })
-    }
+fn not_consistent(found: &Consistency, reason: String) -> (Value, String) {
+    let rewritten = found.answer() == Answer::Rewritten;
+    let status = if rewritten { "rewritten" } else { "could_not" };
+    (json!({ "status": status, "reason": reason }), reason)
 }
 
 /// What `verify` says of checkpoints: what does not fit, and what none covers.

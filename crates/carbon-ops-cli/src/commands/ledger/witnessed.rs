@@ -3,13 +3,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use carbon_ops::proof::checkpoint::origin;
-use carbon_ops::proof::cosignature;
-use carbon_ops::proof::note::{KeyKind, Note, VerifierKey};
-use carbon_ops::proof::policy::Policy;
+use carbon_ops::proof::note::{KeyKind, VerifierKey};
 use serde_json::{Value, json};
 
 use crate::REWRITTEN;
@@ -17,74 +15,45 @@ use crate::args::{AtLedger, LedgerCheckpoint};
 use crate::context::{Context, add};
 use crate::layout::Page;
 use crate::render::plain;
-use carbon_ops::settings::Settings;
-use carbon_ops::store::Opened;
-use carbon_ops::verify::{latest, read_policy};
 use carbon_ops::witnessed::{Judged, Quorum, Witnessed};
-use carbon_ops::witnesses::{
-    Address, Answered, PATIENCE, RUN_PATIENCE, Refusal, Signed, addresses,
-};
+use carbon_ops::witnesses::{Answered, PATIENCE, Refusal};
+use carbon_ops::witnessing::{Asked, Witnesses};
 
 /// Exit code for "no": too few witnesses cosigned.
 const NO: u8 = 1;
 
+const NOT_STORED: &str = "the checkpoint is signed, and its history lacks that";
+
 pub(super) fn checkpoint(args: &LedgerCheckpoint, context: &mut Context<'_>) -> Result<u8> {
     let store = context.existing(args.at.path.as_deref())?;
-    let policy = args.policy.as_deref().or(context.settings.policy.value.as_deref());
-    let policy = policy.map(read_policy).transpose()?;
-    let configured = context.settings.witnesses.value.as_deref().unwrap_or_default();
-    let given = [&args.witnesses[..], configured].concat();
-    let witnesses = addresses(&given, policy.as_ref())?;
+    let mut witnesses = Witnesses::of(&context.settings);
+    witnesses.given.splice(0..0, args.witnesses.iter().cloned());
+    witnesses.policy = args.policy.clone().or(witnesses.policy);
     let keyring = store.keyring()?;
-    let mut opened = context.open(&store, &keyring)?;
-    let signed = opened.checkpoint()?;
-    let ledger = context.ledger_file(Some(&store.ledger))?;
-    let signed = Signed { ledger, checkpoint: signed.checkpoint, note: signed.note };
-    let answered = signed.ask(&witnesses, PATIENCE);
-    let note = merge(&mut opened, &signed, &answered)?;
-    let missing = missing(&note, &witnesses, policy.as_ref())?;
-    let fork = answered.iter().any(|a| matches!(a.result, Err(Refusal::Fork(_))));
-    context.answer(&args.at.output, report(&note, &answered, &missing, fork), &note.to_string())?;
+    let asked = witnesses.sign(&mut context.open(&store, &keyring)?, PATIENCE)?;
+    context.answer(&args.at.output, report(&asked), &asked.note.to_string())?;
     if !args.at.output.json {
-        tell_answers(&answered, &missing, context.err);
+        tell_answers(&asked, context.err);
     }
-    Ok(match (fork, missing.is_empty()) {
+    if let Some(error) = asked.not_stored {
+        return Err(error.context(NOT_STORED));
+    }
+    Ok(match (asked.is_fork(), asked.missing.is_empty()) {
         (true, _) => REWRITTEN,
         (false, true) => 0,
         (false, false) => NO,
     })
 }
 
-fn merge(opened: &mut Opened<'_>, signed: &Signed, answered: &[Answered]) -> Result<Note> {
-    let lines = answered.iter().filter_map(|a| Some(a.result.as_ref().ok()?.line.clone()));
-    match lines.collect::<Vec<_>>() {
-        none if none.is_empty() => Ok(signed.note.clone()),
-        lines => opened.add_cosignatures(&signed.note, lines),
-    }
-}
-
-/// What keeps a checkpoint from being witnessed enough.
-fn missing(note: &Note, asked: &[Address], policy: Option<&Policy>) -> Result<Vec<String>> {
-    if let Some(policy) = policy {
-        let judged = policy.judge(note, latest()).context("the checkpoint")?;
-        return Ok(judged.missing);
-    }
-    let lacks = |address: &&Address| {
-        !cosignature::verify(note, &address.key)
-            .is_ok_and(|time| time.is_some_and(|time| time <= latest()))
-    };
-    Ok(asked.iter().filter(lacks).map(|a| format!("witness {}", a.key.name())).collect())
-}
-
-fn tell_answers(answered: &[Answered], missing: &[String], err: &mut dyn Write) {
-    for Answered { address, result } in answered {
+fn tell_answers(asked: &Asked, err: &mut dyn Write) {
+    for Answered { address, result } in &asked.answered {
         let name = address.key.name();
         let told = result.as_ref().map(|_| format!("{name} cosigned"));
         let told = told.unwrap_or_else(|refusal| refused(name, refusal));
         let _ = writeln!(err, "carbon-ops: {told}");
     }
-    if !missing.is_empty() {
-        let missing = missing.join("; ");
+    if !asked.missing.is_empty() {
+        let missing = asked.missing.join("; ");
         let _ = writeln!(
             err,
             "carbon-ops: the checkpoint is signed, but not witnessed enough; lacking {missing}"
@@ -102,7 +71,8 @@ fn refused(name: &str, refusal: &Refusal) -> String {
     }
 }
 
-fn report(note: &Note, answered: &[Answered], missing: &[String], fork: bool) -> Value {
+fn report(asked: &Asked) -> Value {
+    let Asked { note, answered, missing, .. } = asked;
     let witnesses = answered.iter().map(|Answered { address, result }| {
         let mut witness = json!({ "name": address.key.name(), "url": address.url });
         match result {
@@ -115,47 +85,19 @@ fn report(note: &Note, answered: &[Answered], missing: &[String], fork: bool) ->
         witness
     });
     json!({ "checkpoint": note.to_string(), "witnesses": witnesses.collect::<Vec<_>>(),
-        "missing": missing, "quorum_met": missing.is_empty(), "fork": fork })
+        "missing": missing, "quorum_met": missing.is_empty(), "fork": asked.is_fork() })
 }
 
-/// For `run`: asks the configured witnesses about a checkpoint that was just signed. Lines for the
-/// user; a failure is one of them.
-pub(crate) fn notices(
-    opened: &mut Opened<'_>,
-    signed: &Signed,
-    settings: &Witnesses,
-) -> Vec<String> {
-    let given = settings.witnesses.as_slice();
-    let policy = settings.policy.as_deref().map(read_policy).transpose();
-    let witnesses = policy.and_then(|policy| addresses(given, policy.as_ref()));
-    let witnesses = match witnesses {
-        Ok(witnesses) => witnesses,
-        Err(error) => return vec![format!("no witness was asked: {error:#}")],
-    };
-    let answered = signed.ask(&witnesses, RUN_PATIENCE);
-    let refusals = answered.iter().filter_map(|Answered { address, result }| {
-        Some(refused(address.key.name(), result.as_ref().err()?))
-    });
-    let mut notices: Vec<String> = refusals.collect();
-    if let Err(error) = merge(opened, signed, &answered) {
-        notices.push(format!("the cosignatures were not stored: {error:#}"));
-    }
-    notices
-}
-
-/// Whom `run` asks.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Witnesses {
-    witnesses: Vec<String>,
-    policy: Option<PathBuf>,
-}
-
-impl Witnesses {
-    /// Those that are configured; none when none are.
-    pub(crate) fn of(settings: &Settings) -> Option<Self> {
-        let witnesses = settings.witnesses.value.clone().unwrap_or_default();
-        let policy = settings.policy.value.clone();
-        (!witnesses.is_empty() || policy.is_some()).then_some(Self { witnesses, policy })
+/// What is not well of asking about a checkpoint, beside other work that does not depend on it.
+pub(crate) fn notices(asked: &Result<Asked>) -> Vec<String> {
+    match asked {
+        Ok(asked) => {
+            let refusals = asked.refusals().map(|(name, refusal)| refused(name, refusal));
+            let not_stored =
+                asked.not_stored.iter().map(|error| format!("{NOT_STORED}: {error:#}"));
+            refusals.chain(not_stored).collect()
+        }
+        Err(error) => vec![format!("no witness was asked: {error:#}")],
     }
 }
 
