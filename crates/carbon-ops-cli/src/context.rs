@@ -10,6 +10,7 @@ use carbon_ops::Fault;
 use carbon_ops::env::Env;
 use carbon_ops::grid::cache::Mode;
 use carbon_ops::ledger::append::pipeline::Pipeline;
+use carbon_ops::ledger::files::Holder;
 use carbon_ops::ledger::keys::Trust;
 use carbon_ops::records::{self, How};
 use carbon_ops::settings::Settings;
@@ -19,6 +20,7 @@ use carbon_ops::verify;
 use serde_json::{Value, json};
 
 use crate::args::{Output, Records, Sources, Trusted};
+use crate::render::describe;
 
 /// The surroundings of a command.
 pub(crate) struct Context<'a> {
@@ -68,10 +70,16 @@ impl Write for Out<'_> {
     }
 }
 
+/// At once, because whoever waits does not know for what.
+fn tell_wait(holder: &Holder) {
+    let file = holder.path.display();
+    let _ = writeln!(io::stderr(), "carbon-ops: waiting for {file}, which {holder} holds");
+}
+
 impl Context<'_> {
     /// The ledger in a directory, or the default one; it need not exist.
     pub(crate) fn store(&self, path: Option<&Path>) -> Result<Store> {
-        Ok(Store::of(&self.settings, &self.env)?.at(path))
+        Ok(Store::of(&self.settings, &self.env)?.at(path).on_wait(tell_wait))
     }
 
     /// The same of a ledger that exists.
@@ -83,7 +91,8 @@ impl Context<'_> {
         Ok(store)
     }
 
-    /// Appends an entry to a ledger, and signs a checkpoint if there has been none for long.
+    /// Appends an entry to a ledger, and signs a checkpoint if there has been none for long; that it could not
+    /// is told, and takes nothing from the entry.
     pub(crate) fn append<T>(
         &mut self,
         path: Option<&Path>,
@@ -93,7 +102,10 @@ impl Context<'_> {
         let keyring = store.keyring()?;
         let mut opened = self.open(&store, &keyring)?;
         let appended = act(&mut opened)?;
-        opened.checkpoint_if_due()?;
+        if let Err(error) = opened.checkpoint_if_due() {
+            let error = describe(&error);
+            let _ = writeln!(self.err, "carbon-ops: no checkpoint was signed: {error}");
+        }
         Ok(appended)
     }
 

@@ -24,6 +24,7 @@ use carbon_ops::grid::{
 };
 use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::pack::PackError;
+use carbon_ops::ledger::segment::LinesGone;
 use carbon_ops::ledger::witness::WitnessDirError;
 use carbon_ops::meter::groups::NoGroup;
 use carbon_ops::record::{self, Deployment, upstream};
@@ -201,6 +202,7 @@ fn of_ledger_fault(fault: &Fault) -> Words {
     Some(match fault {
         Fault::NoDefaultLedger => "give the path of a ledger",
         Fault::NoHome => "give --ledger DIR and set CARBON_OPS_KEY, or give --no-ledger",
+        Fault::CannotOpen { source, .. } if tells_of_lines(source) => LINES_GONE,
         Fault::CannotOpen { .. } => {
             "give the path of a ledger, or make the default one with a first `carbon-ops run`"
         }
@@ -236,6 +238,7 @@ fn of_ledger_fault(fault: &Fault) -> Words {
         }
         Fault::NoAgreement(_) => "give what `carbon-ops keys prove` printed",
         Fault::NothingImported => "verify without --imported; of the old file alone, --profile 0.1",
+        Fault::NotSmaller { .. } => "the smaller size comes first",
         Fault::NothingToRead => "name a ledger or a file of records",
         Fault::Untrusted { .. } => "`carbon-ops ledger verify {}` shows the key; --trust names it",
         Fault::Invalid { .. } => "`carbon-ops ledger verify {}` says what is wrong",
@@ -253,10 +256,17 @@ fn of_ledger_fault(fault: &Fault) -> Words {
     })
 }
 
+const LINES_GONE: &str = "restore the file from a copy (or put it back under its name); another ledger \
+                          begins in another folder";
+
 const CHECKPOINT_COVERS: &str = "`carbon-ops ledger checkpoint` signs one that covers all entries";
 
 const TILES_LIE: &str =
     "run `carbon-ops ledger verify`; if the ledger is valid, remove the directory `tile` beside it";
+
+fn tells_of_lines(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<LinesGone>())
+}
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded)
@@ -270,6 +280,10 @@ fn of_ledger(cause: &Cause) -> Words {
         }
         LedgerError::KeyExposed { .. } => "chmod 600 {}",
         LedgerError::NoLedger { .. } => "`carbon-ops ledger init` makes one",
+        LedgerError::LinesGone { .. } => LINES_GONE,
+        LedgerError::Io { action: "lock", source, .. } if source.kind() == Io::Unsupported => {
+            "keep the ledger on a local disk, or mount this one with locks that others see"
+        }
         LedgerError::EmptyLedger { .. } => "restore it from a copy, or move it away to begin anew",
         LedgerError::Damaged { .. } => {
             "run `carbon-ops ledger verify` to see every fault; nothing was changed"
@@ -298,8 +312,8 @@ fn of_ledger(cause: &Cause) -> Words {
         LedgerError::Beside { .. } => {
             "run `carbon-ops ledger verify` to see what holds; nothing was signed"
         }
-        LedgerError::WrongTile { .. } => {
-            "remove the directory `tile`, which is made again from the lines"
+        LedgerError::Ended { .. } => {
+            "what was acknowledged is in the ledger and must not be submitted again"
         }
         LedgerError::KeyEncrypted { .. } => {
             "put the passphrase into a file that only you can read, and set \

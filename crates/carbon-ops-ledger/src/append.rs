@@ -27,9 +27,10 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::storage::{LOCK_FILE, Storage};
+use crate::names::{LOCK_FILE, ROSTER_STATE_FILE, left_behind};
+use crate::storage::Storage;
 use crate::tail::{Tail, WINDOW_BYTES, Window};
-use known::{Known, ROSTER_STATE_FILE};
+use known::Known;
 
 mod control;
 mod cosign;
@@ -37,7 +38,6 @@ mod known;
 pub mod pipeline;
 mod seal;
 mod sign;
-mod template;
 
 pub use control::{Amendment, Rotation};
 pub use seal::SEGMENT_BYTES;
@@ -187,11 +187,17 @@ impl<'k, S: Storage> Ledger<'k, S> {
                 .map_err(Error::InvalidEntry)?,
         };
         promise(&mut payload, genesis_options.durability);
-        let (genesis, mut line) = entry::sign(payload, LedgerId(ledger_id), None, signer)?;
+        let (genesis, mut line) = entry::sign(&payload, LedgerId(ledger_id), None, signer)?;
         line.push(b'\n');
         locked(&mut storage, options.patience, true, |storage| {
             match storage.size() {
-                Ok(None) => {}
+                Ok(None) => {
+                    let names = storage.names().map_err(|e| io_error(storage, "look at", e))?;
+                    let left = left_behind(names);
+                    if !left.is_empty() {
+                        return Err(Error::LinesGone { path: storage.path(), left });
+                    }
+                }
                 Ok(Some(0)) => return Err(Error::EmptyLedger { path: storage.path() }),
                 Ok(Some(_)) => return Err(Error::LedgerExists { path: storage.path() }),
                 Err(e) => return Err(io_error(storage, "look at", e)),
@@ -446,7 +452,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
     fn unrecorded_evidence(&mut self, len: u64) -> Result<Option<(u64, Vec<u8>)>> {
         let names = self
             .storage
-            .evidence_names()
+            .names()
             .map_err(|e| io_error(&self.storage, "list the files beside", e))?;
         let mut owed: Vec<(u64, String)> = names
             .into_iter()
@@ -475,7 +481,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
 
     /// Signs an entry and makes it durable at the end, which is at `len`.
     fn put(&mut self, payload: Object, len: u64) -> Result<(u64, Vec<u8>)> {
-        let (entry, line) = entry::sign(payload, self.id, Some(&self.head), self.signer)?;
+        let (entry, line) = entry::sign(&payload, self.id, Some(&self.head), self.signer)?;
         let (seq, line) = self.put_signed(&entry, line, len)?;
         self.known.appended(len, len + line.len() as u64 + 1);
         Ok((seq, line))
@@ -526,7 +532,7 @@ fn take_lock<S: Storage>(storage: &mut S, patience: Duration, create: bool) -> R
     let path = storage.path().with_file_name(LOCK_FILE);
     match storage.lock(patience, create) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Error::Busy { path, waited: patience }),
+        Ok(false) => Err(Error::Busy { path, waited: patience, holder: storage.holder() }),
         Err(source) => Err(Error::Io { action: "lock", path, source }),
     }
 }

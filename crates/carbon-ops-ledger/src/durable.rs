@@ -5,10 +5,12 @@
 //!
 //! Out of scope: anything about ledgers or keys.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
+
+use nix::unistd::geteuid;
 
 /// Makes what is missing of a directory path, each level with `mode` and synced into its parent.
 pub(crate) fn create_dirs(path: &Path, mode: u32) -> io::Result<()> {
@@ -22,12 +24,22 @@ pub(crate) fn create_dirs(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// Makes one directory, whose name is durable only once its parent is synced.
-pub(crate) fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => give_to_owner_of(&parent_of(path).metadata()?, &File::open(path)?),
         // Somebody else made it meanwhile.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         other => other,
     }
+}
+
+/// What root makes in the directory of another user is that user's: a call with `sudo` once must not lock
+/// the user out of the own files for ever.
+pub(crate) fn give_to_owner_of(dir: &Metadata, file: &File) -> io::Result<()> {
+    if geteuid().is_root() && dir.uid() != 0 && file.metadata()?.uid() == 0 {
+        fchown(file, Some(dir.uid()), Some(dir.gid()))?;
+    }
+    Ok(())
 }
 
 /// The directory that holds `path`; the current one for a bare name.
@@ -46,6 +58,7 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
 /// Writes a new file and makes its content, not yet its name, durable.
 pub(crate) fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).mode(mode).create_new(true).open(path)?;
+    give_to_owner_of(&parent_of(path).metadata()?, &file)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use carbon_ops_proof::entry::Fault;
 
+use crate::files::Holder;
+
 /// A result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -32,12 +34,19 @@ pub enum Error {
         source: io::Error,
     },
     /// Another process held the lock for as long as we were ready to wait.
-    #[error("{} is locked by another process (waited {} ms)", path.display(), waited.as_millis())]
+    #[error(
+        "{} is locked by {} (waited {} ms)",
+        path.display(),
+        holder.as_ref().map_or("another process".to_owned(), ToString::to_string),
+        waited.as_millis()
+    )]
     Busy {
         /// The lock file.
         path: PathBuf,
         /// How long we waited.
         waited: Duration,
+        /// Who holds it, where that can be told.
+        holder: Option<Holder>,
     },
     /// There is no ledger here.
     #[error("there is no ledger at {}", path.display())]
@@ -53,6 +62,14 @@ pub enum Error {
     EmptyLedger {
         /// The ledger file.
         path: PathBuf,
+    },
+    /// The lines of a ledger are gone, and what stood beside them is still there; no other is begun.
+    #[error("{} is gone, and {} beside it tells that it was there", path.display(), left.join(", "))]
+    LinesGone {
+        /// The ledger file.
+        path: PathBuf,
+        /// What is left.
+        left: Vec<String>,
     },
     /// A ledger was to be created where there is one.
     #[error("there is a ledger at {} already", path.display())]
@@ -144,6 +161,17 @@ pub enum Error {
         /// Whether the entry may be in the file.
         written: bool,
     },
+    /// The pipeline stopped; what it had acknowledged until then is stored.
+    #[error("{stored} entries were stored in {}, which is closed for writing now: {cause}", path.display())]
+    Ended {
+        /// The ledger file.
+        path: PathBuf,
+        /// How many entries were acknowledged.
+        stored: u64,
+        /// What stopped it.
+        #[source]
+        cause: Arc<Error>,
+    },
     /// The pipeline was closed and takes no more entries.
     #[error("the writer of {} has been closed", path.display())]
     Closed {
@@ -178,12 +206,6 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
-    },
-    /// A tile that is stored is another one than the lines make.
-    #[error("{} is damaged: it is not what the lines hash to", path.display())]
-    WrongTile {
-        /// The tile.
-        path: PathBuf,
     },
     /// A secret key file that others can read.
     #[error("the key file {} can be read by others (mode {mode:04o})", path.display())]
@@ -233,14 +255,17 @@ impl Error {
     /// anything else. After every other error the ledger is as it was.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Fatal { .. } | Self::Poisoned { .. } | Self::Stopped { .. })
+        matches!(
+            self,
+            Self::Fatal { .. } | Self::Poisoned { .. } | Self::Stopped { .. } | Self::Ended { .. }
+        )
     }
 
     /// Whether this proves that the ledger was cut off or replaced by another.
     #[must_use]
     pub fn proves_rewriting(&self) -> bool {
         match self {
-            Self::Stopped { cause, .. } => cause.proves_rewriting(),
+            Self::Stopped { cause, .. } | Self::Ended { cause, .. } => cause.proves_rewriting(),
             other => matches!(other, Self::Truncated { .. } | Self::Forked { .. }),
         }
     }

@@ -4,13 +4,24 @@
 //! test can put a disk here that loses power, tears sectors and fails. Names are relative to the
 //! directory.
 //!
+//! Others may write to the directory, and who writes here may be root. Rule: below the directory no symbolic
+//! link is followed, nothing is opened but a regular file, and nothing is written to that has another owner
+//! than the directory, this process or root, or another name elsewhere. What root makes belongs to the owner
+//! of the directory.
+//!
 //! Out of scope: knowing what any file is for.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
+
+use nix::dir::Dir;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{geteuid, linkat};
 
 use crate::durable;
 
@@ -20,10 +31,16 @@ pub(crate) const FILE_MODE: u32 = 0o644;
 const DIR_MODE: u32 = 0o755;
 /// What is sealed is written by nobody.
 const SEALED_MODE: u32 = 0o444;
+/// A lock is held by whoever can open it: only its owner may.
+const LOCK_MODE: u32 = 0o600;
 /// How many files are synced at a time.
 const SYNCS_AT_ONCE: usize = 16;
 /// How long to sleep between attempts to lock. An append holds the lock for milliseconds.
 const LOCK_POLL: Duration = Duration::from_millis(5);
+/// After so long a wait for a lock is told of.
+const TELL_AFTER: Duration = Duration::from_secs(1);
+/// Whoever waits for a lock holds that of the file with this ending meanwhile, so that the holder can tell.
+const QUEUE: &str = ".queue";
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +95,15 @@ pub trait Files {
     /// # Errors
     ///
     /// When looking fails.
-    fn others_wait(&self) -> io::Result<bool> {
+    fn others_wait(&self, name: &str) -> io::Result<bool> {
+        let _ = name;
         Ok(true)
+    }
+
+    /// Who holds a lock; none when that cannot be told.
+    fn holder(&self, name: &str) -> Option<Holder> {
+        let _ = name;
+        None
     }
 
     /// Opens a file; none when it is not there (and not made).
@@ -135,29 +159,180 @@ pub trait Files {
     fn list(&self, name: &str) -> io::Result<Option<Vec<String>>>;
 }
 
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The file that is locked.
+    pub path: PathBuf,
+    /// The process and its name, where the system tells.
+    pub process: Option<(u32, String)>,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.process {
+            Some((pid, name)) => write!(f, "the process {pid} ({name})"),
+            None => f.write_str("another process"),
+        }
+    }
+}
+
 /// The files of this machine.
 #[derive(Clone, Debug)]
 pub struct RealFiles {
     root: PathBuf,
+    on_wait: Option<fn(&Holder)>,
+    /// Set once a lock was seen to exclude others.
+    excludes: OnceLock<()>,
 }
 
 impl RealFiles {
     /// The files below a directory; nothing is opened or made.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), on_wait: None, excludes: OnceLock::new() }
     }
 
-    fn at(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+    /// Calls `tell` when a lock has been waited for during a second.
+    #[must_use]
+    pub fn on_wait(self, tell: Option<fn(&Holder)>) -> Self {
+        Self { on_wait: tell, ..self }
     }
+
+    /// The content of a file, up to so many bytes; none when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be read.
+    pub fn read(&self, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        let Some(file) = self.open(name, Open::Read)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// A directory below this one, or this one itself. Links on the way to the latter are those of whoever
+    /// named it.
+    fn dir(&self, name: &str) -> io::Result<File> {
+        let mut parts = name.split('/').filter(|part| !part.is_empty());
+        parts.try_fold(File::open(&self.root)?, |dir, part| {
+            open_at(&dir, part, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0)
+        })
+    }
+
+    /// The directory that a file is in, and its name there.
+    fn place<'n>(&self, name: &'n str) -> io::Result<(File, &'n str)> {
+        let (parent, last) = name.rsplit_once('/').unwrap_or(("", name));
+        Ok((self.dir(parent)?, last))
+    }
+
+    fn lock_file(&self, name: &str) -> io::Result<File> {
+        let (dir, last) = self.place(name)?;
+        let file = open_at(&dir, last, OFlag::O_RDWR | OFlag::O_CREAT, LOCK_MODE)?;
+        check_written(&file, &dir, 1)?;
+        if file.metadata()?.mode() & 0o077 != 0 {
+            // Made by an older version. Who does not own it leaves it as it is.
+            drop(file.set_permissions(Permissions::from_mode(LOCK_MODE)));
+        }
+        Ok(file)
+    }
+
+    /// Takes a lock, for who has `waited` already.
+    fn lock_after(
+        &self,
+        (file, name): (&File, &str),
+        waited: &mut Duration,
+        patience: Duration,
+    ) -> io::Result<bool> {
+        // Sleeps are added up rather than a clock read.
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::WouldBlock) if *waited < patience => {
+                    std::thread::sleep(LOCK_POLL);
+                    *waited += LOCK_POLL;
+                    if *waited == TELL_AFTER
+                        && let Some(tell) = self.on_wait
+                    {
+                        tell(&self.holder_of(file, name));
+                    }
+                }
+                Err(TryLockError::WouldBlock) => return Ok(false),
+                Err(TryLockError::Error(e)) => return Err(e),
+            }
+        }
+    }
+
+    fn holder_of(&self, file: &File, name: &str) -> Holder {
+        Holder { path: self.root.join(name), process: process_that_locks(file) }
+    }
+
+    /// A lock that excludes nobody would let writers destroy each other's lines.
+    fn refuse_unless_exclusive(&self, name: &str) -> io::Result<()> {
+        if self.excludes.get().is_none() {
+            if self.lock_file(name)?.try_lock().is_ok() {
+                let reason = "locks exclude nobody on this file system";
+                return Err(io::Error::new(ErrorKind::Unsupported, reason));
+            }
+            self.excludes.get_or_init(|| ());
+        }
+        Ok(())
+    }
+}
+
+/// Opens what has this name in a directory, if it is no link; never waits for it.
+fn open_at(dir: &File, name: &str, how: OFlag, mode: u32) -> io::Result<File> {
+    let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let opened = openat(dir, name, how | always, Mode::from_bits_truncate(mode));
+    let file = File::from(opened.map_err(|errno| match errno {
+        nix::Error::ELOOP => refused("it is a symbolic link"),
+        other => other.into(),
+    })?);
+    if !how.contains(OFlag::O_DIRECTORY) && !file.metadata()?.is_file() {
+        return Err(refused("it is not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Refuses to write to what may be somebody else's, and gives what root made to the owner of the directory.
+fn check_written(file: &File, dir: &File, names: u64) -> io::Result<()> {
+    let (found, dir) = (file.metadata()?, dir.metadata()?);
+    if found.nlink() > names {
+        return Err(refused("it has another name elsewhere"));
+    }
+    let me = geteuid();
+    if ![dir.uid(), me.as_raw(), 0].contains(&found.uid()) {
+        let reason = format!("it belongs to another user, with the number {}", found.uid());
+        return Err(refused(reason));
+    }
+    durable::give_to_owner_of(&dir, file)
+}
+
+fn refused(reason: impl Into<String>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, reason.into())
+}
+
+/// The process that holds the lock of a file, by `/proc/locks` (proc(5)): the lock's kind, whether it is
+/// exclusive, the process, the device in hexadecimal and the inode.
+fn process_that_locks(file: &File) -> Option<(u32, String)> {
+    let found = file.metadata().ok()?;
+    let (major, minor) = (nix::sys::stat::major(found.dev()), nix::sys::stat::minor(found.dev()));
+    let wanted = format!("{major:02x}:{minor:02x}:{}", found.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let pid = locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (kind, pid, place) = (words.next()?, words.nth(2)?, words.next()?);
+        (kind == "FLOCK" && place == wanted).then(|| pid.parse().ok())?
+    })?;
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some((pid, name.trim_end().to_owned()))
 }
 
 /// None for what is not there.
 fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
 }
@@ -166,23 +341,7 @@ fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// long.
 pub(crate) fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
     let mut waited = Duration::ZERO;
-    lock_after(file, &mut waited, patience)
-}
-
-/// As [`lock_within`], for who has `waited` already.
-fn lock_after(file: &File, waited: &mut Duration, patience: Duration) -> io::Result<bool> {
-    // Sleeps are added up rather than a clock read.
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) if *waited < patience => {
-                std::thread::sleep(LOCK_POLL);
-                *waited += LOCK_POLL;
-            }
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(e)) => return Err(e),
-        }
-    }
+    RealFiles::new("").lock_after((file, ""), &mut waited, patience)
 }
 
 impl Files for RealFiles {
@@ -197,19 +356,24 @@ impl Files for RealFiles {
     }
 
     fn lock(&self, name: &str, patience: Duration) -> io::Result<Option<File>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
-        let lock = options.open(self.at(name))?;
-        // Whoever waits holds the directory's lock meanwhile, so that the holder can tell.
-        let (queue, mut waited) = (File::open(&self.root)?, Duration::ZERO);
-        let locked =
-            lock_after(&queue, &mut waited, patience)? && lock_after(&lock, &mut waited, patience)?;
+        let queue_name = format!("{name}{QUEUE}");
+        let (queue, lock) = (self.lock_file(&queue_name)?, self.lock_file(name)?);
+        let mut waited = Duration::ZERO;
+        let locked = self.lock_after((&queue, &queue_name), &mut waited, patience)?
+            && self.lock_after((&lock, name), &mut waited, patience)?;
         drop(queue.unlock());
+        if locked {
+            self.refuse_unless_exclusive(name)?;
+        }
         Ok(locked.then_some(lock))
     }
 
-    fn others_wait(&self) -> io::Result<bool> {
-        let queue = File::open(&self.root)?;
+    fn holder(&self, name: &str) -> Option<Holder> {
+        Some(self.holder_of(&self.lock_file(name).ok()?, name))
+    }
+
+    fn others_wait(&self, name: &str) -> io::Result<bool> {
+        let queue = self.lock_file(&format!("{name}{QUEUE}"))?;
         let free = lock_within(&queue, Duration::ZERO)?;
         drop(queue.unlock());
         Ok(!free)
@@ -222,16 +386,26 @@ impl Files for RealFiles {
     }
 
     fn open(&self, name: &str, how: Open) -> io::Result<Option<File>> {
-        let mut options = OpenOptions::new();
-        options.mode(FILE_MODE);
-        match how {
-            Open::Read => options.read(true),
-            Open::Append => options.read(true).append(true),
-            Open::AppendOrMake => options.read(true).append(true).create(true),
-            Open::Overwrite => options.write(true).create(true).truncate(true),
-            Open::Rewrite => options.read(true).write(true),
+        let write = |flags| OFlag::O_RDWR | flags;
+        let flags = match how {
+            Open::Read => OFlag::O_RDONLY,
+            Open::Append => write(OFlag::O_APPEND),
+            Open::AppendOrMake => write(OFlag::O_APPEND | OFlag::O_CREAT),
+            Open::Overwrite => write(OFlag::O_CREAT),
+            Open::Rewrite => write(OFlag::empty()),
         };
-        there(options.open(self.at(name)))
+        let Some((dir, last)) = there(self.place(name))? else { return Ok(None) };
+        let Some(file) = there(open_at(&dir, last, flags, FILE_MODE))? else { return Ok(None) };
+        match how {
+            Open::Read => {}
+            // While it is sealed, the active file has two names.
+            Open::Append | Open::Rewrite => check_written(&file, &dir, 2)?,
+            Open::AppendOrMake | Open::Overwrite => check_written(&file, &dir, 1)?,
+        }
+        if how == Open::Overwrite && file.metadata()?.len() > 0 {
+            file.set_len(0)?;
+        }
+        Ok(Some(file))
     }
 
     fn stat(&self, file: &File) -> io::Result<Stat> {
@@ -290,33 +464,80 @@ impl Files for RealFiles {
     }
 
     fn seal(&self, name: &str) -> io::Result<()> {
-        std::fs::set_permissions(self.at(name), std::fs::Permissions::from_mode(SEALED_MODE))
+        let (dir, last) = self.place(name)?;
+        let file = open_at(&dir, last, OFlag::O_RDONLY, 0)?;
+        file.set_permissions(Permissions::from_mode(SEALED_MODE))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::rename(self.at(from), self.at(to))
+        let ((old, from), (new, to)) = (self.place(from)?, self.place(to)?);
+        Ok(renameat(&old, from, &new, to)?)
     }
 
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::hard_link(self.at(from), self.at(to))
+        let ((old, from), (new, to)) = (self.place(from)?, self.place(to)?);
+        Ok(linkat(&old, from, &new, to, AtFlags::empty())?)
     }
 
     fn make_dir(&self, name: &str) -> io::Result<()> {
-        durable::make_dir(&self.at(name), DIR_MODE)
+        let (dir, last) = self.place(name)?;
+        match mkdirat(&dir, last, Mode::from_bits_truncate(DIR_MODE)) {
+            Ok(()) => {}
+            // Somebody else made it meanwhile.
+            Err(nix::Error::EEXIST) => return self.dir(name).map(drop),
+            Err(error) => return Err(error.into()),
+        }
+        durable::give_to_owner_of(&dir.metadata()?, &self.dir(name)?)
     }
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {
-        // An empty name adds a slash to the path, which does not matter.
-        durable::sync_dir(&self.at(name))
+        self.dir(name)?.sync_all()
     }
 
     fn list(&self, name: &str) -> io::Result<Option<Vec<String>>> {
-        let Some(items) = there(std::fs::read_dir(self.at(name)))? else { return Ok(None) };
+        let Some(dir) = there(self.dir(name))? else { return Ok(None) };
         let mut names = Vec::new();
-        for item in items {
+        for item in Dir::from_fd(dir.into())?.iter() {
             // What is not UTF-8 is none of ours.
-            names.extend(item?.file_name().into_string());
+            names.extend(item?.file_name().to_str().map(str::to_owned));
         }
+        names.retain(|name| name != "." && name != "..");
         Ok(Some(names))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_excludes_nobody_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = RealFiles::new(dir.path());
+        // Nothing is locked, as where flock does nothing: somebody else gets the lock.
+        let error = files.refuse_unless_exclusive("lock").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let locked = files.lock("lock", Duration::ZERO).unwrap();
+        assert!(locked.is_some() && files.refuse_unless_exclusive("lock").is_ok());
+    }
+
+    #[test]
+    fn a_wait_of_a_second_is_told_once_with_who_holds_the_lock() {
+        use std::sync::Mutex;
+        static TOLD: Mutex<Vec<Holder>> = Mutex::new(Vec::new());
+        let dir = tempfile::tempdir().unwrap();
+        let held = RealFiles::new(dir.path()).lock("lock", Duration::ZERO).unwrap();
+        let files = RealFiles::new(dir.path()).on_wait(Some(|holder| {
+            TOLD.lock().unwrap().push(holder.clone());
+        }));
+        let patience = TELL_AFTER - LOCK_POLL;
+        assert!(files.lock("lock", patience).unwrap().is_none());
+        assert_eq!(TOLD.lock().unwrap().len(), 0);
+        assert!(files.lock("lock", TELL_AFTER + 4 * LOCK_POLL).unwrap().is_none());
+        let told = TOLD.lock().unwrap();
+        assert_eq!((told.len(), &told[0].path), (1, &dir.path().join("lock")));
+        let process = told[0].process.as_ref();
+        assert!(process.is_none_or(|(pid, _)| *pid == std::process::id()), "{told:?}");
+        drop(held);
     }
 }

@@ -41,6 +41,7 @@ mod error;
 pub mod files;
 pub mod keys;
 pub mod legacy;
+mod names;
 pub mod pack;
 pub mod segment;
 pub mod storage;

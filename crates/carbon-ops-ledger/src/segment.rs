@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -15,7 +16,7 @@ use carbon_ops_proof::seek::number;
 use carbon_ops_proof::verify::FaultReport;
 
 use crate::files::{Files, Open, RealFiles};
-use crate::storage::LEDGER_FILE;
+use crate::names::{LEDGER_FILE, left_behind};
 
 #[cfg(test)]
 mod tests;
@@ -350,6 +351,11 @@ fn ends<F: Files>(files: &F, file: &F::File, len: u64) -> io::Result<(Option<u64
     Ok((first, last))
 }
 
+/// The lines of a ledger are gone, and these files beside them are still there.
+#[derive(Debug, thiserror::Error)]
+#[error("its lines are gone, and {0} tells that they were there")]
+pub struct LinesGone(String);
+
 /// A ledger to read from, whether it is one file or many: the state that it had when it was opened.
 #[derive(Debug)]
 pub struct LedgerReader {
@@ -377,9 +383,15 @@ impl LedgerReader {
         let files = RealFiles::new(of_dir.unwrap_or(path));
         let parts = match of_dir {
             Some(_) => Parts::open(&files, Open::Read)?,
-            None => Parts::bare(std::fs::File::open(path)?),
+            None => Parts::bare(open_regular(path)?),
         };
-        let len = parts.len(&files)?.ok_or(io::ErrorKind::NotFound)?;
+        let Some(len) = parts.len(&files)? else {
+            let left = left_behind(files.list("")?.unwrap_or_default());
+            return Err(match &left[..] {
+                [] => io::ErrorKind::NotFound.into(),
+                _ => io::Error::new(io::ErrorKind::NotFound, LinesGone(left.join(", "))),
+            });
+        };
         Ok(Self { files, parts, len, position: 0 })
     }
 
@@ -418,6 +430,16 @@ impl LedgerReader {
         faults.sort_by_key(|fault| fault.line);
         Ok(faults)
     }
+}
+
+/// A file that somebody named, by whatever links; a pipe would be waited for, and cannot be read twice.
+fn open_regular(path: &Path) -> io::Result<std::fs::File> {
+    let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
 }
 
 impl Read for LedgerReader {

@@ -11,13 +11,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::files::{Files, Open, RealFiles};
+use crate::files::{Files, Holder, Open, RealFiles};
+use crate::names::LOCK_FILE;
 use crate::segment::{Parts, SEGMENT_DIR, SegmentName};
 
-/// The ledger's active file inside its directory.
-pub const LEDGER_FILE: &str = "ledger.ndjson";
-/// The file inside the ledger's directory whose lock makes one writer at a time.
-pub(crate) const LOCK_FILE: &str = "lock";
+pub use crate::names::LEDGER_FILE;
 
 /// Evidence is a batch and a line, a tile 8 KiB, a checkpoint a few signatures; the limit is for a
 /// file that is none of these.
@@ -55,6 +53,11 @@ pub trait Storage {
         Ok(true)
     }
 
+    /// Who holds the lock, after it could not be taken; none when that cannot be told.
+    fn holder(&mut self) -> Option<Holder> {
+        None
+    }
+
     /// How long the ledger is; none when there is no ledger file.
     fn size(&mut self) -> io::Result<Option<u64>>;
 
@@ -74,8 +77,8 @@ pub trait Storage {
     /// no file.
     fn create(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// The names of all files beside the ledger that may be evidence.
-    fn evidence_names(&mut self) -> io::Result<Vec<String>>;
+    /// The names of all files beside the ledger.
+    fn names(&mut self) -> io::Result<Vec<String>>;
 
     /// Reads a file beside the ledger, such as evidence, of up to two megabytes; none when there is none.
     fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
@@ -116,9 +119,11 @@ pub trait Storage {
 /// checkpoints and tiles.
 ///
 /// The lock is flock(2) on a file of its own, so that it survives the replacement of the ledger
-/// file, and is released by the kernel when the process dies. Whoever waits for it holds the lock of
-/// the directory meanwhile: so waiters queue, the holder can tell that there are some, and who gives the
-/// lock up for their sake gets behind them. Known gap: network file systems that do not pass flock on.
+/// file, and is released by the kernel when the process dies. Whoever waits for it holds the lock of a
+/// second file meanwhile: so waiters queue, the holder can tell that there are some, and who gives the
+/// lock up for their sake gets behind them. Only their owner can open these two, so that no reader of the
+/// ledger can keep its writers waiting. Where flock excludes nobody, as on some network file systems, the
+/// first lock finds out, and nothing is written.
 ///
 /// After a sync that failed the kernel may show bytes that never reached the disk as if they had,
 /// and sync successfully without them (Rebello et al., "Can Applications Recover from fsync
@@ -142,6 +147,12 @@ impl DirStorage {
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self::over(RealFiles::new(dir))
+    }
+
+    /// Calls `tell` when the lock has been waited for during a second.
+    #[must_use]
+    pub fn on_wait(self, tell: Option<fn(&Holder)>) -> Self {
+        Self { files: self.files.on_wait(tell), ..self }
     }
 }
 
@@ -346,7 +357,11 @@ impl<F: Files> Storage for DirStorage<F> {
     }
 
     fn others_wait(&mut self) -> io::Result<bool> {
-        self.files.others_wait()
+        self.files.others_wait(LOCK_FILE)
+    }
+
+    fn holder(&mut self) -> Option<Holder> {
+        self.files.holder(LOCK_FILE)
     }
 
     fn size(&mut self) -> io::Result<Option<u64>> {
@@ -405,9 +420,8 @@ impl<F: Files> Storage for DirStorage<F> {
         self.open_parts()
     }
 
-    fn evidence_names(&mut self) -> io::Result<Vec<String>> {
-        let names = self.files.list("")?.unwrap_or_default();
-        Ok(names.into_iter().filter(|name| name.starts_with(LEDGER_FILE)).collect())
+    fn names(&mut self) -> io::Result<Vec<String>> {
+        Ok(self.files.list("")?.unwrap_or_default())
     }
 
     fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {

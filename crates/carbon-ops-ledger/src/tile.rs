@@ -3,10 +3,9 @@
 //! Out of scope: what a tile is, which is `carbon_ops_proof::tile`, and writing tiles
 //! (`storage.rs`).
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use carbon_ops_proof::merkle::{TreeHash, leaf_hash};
 use carbon_ops_proof::pack::LineSource;
@@ -15,12 +14,13 @@ use carbon_ops_proof::seek::{lines_from, offset_of};
 
 pub use carbon_ops_proof::tile::*;
 
+use crate::files::RealFiles;
 use crate::segment::LedgerReader;
 
 /// A ledger directory, or a bare ledger file, as a source of tiles and lines.
 #[derive(Debug)]
 pub struct DirTiles {
-    dir: Option<PathBuf>,
+    dir: Option<RealFiles>,
     ledger: LedgerReader,
 }
 
@@ -32,7 +32,7 @@ impl DirTiles {
     ///
     /// When the ledger cannot be opened.
     pub fn open(dir: Option<&Path>, ledger: &Path) -> io::Result<Self> {
-        Ok(Self { dir: dir.map(Path::to_owned), ledger: LedgerReader::open(ledger)? })
+        Ok(Self { dir: dir.map(RealFiles::new), ledger: LedgerReader::open(ledger)? })
     }
 
     /// How many complete lines there are, counted by the last one's own number where it tells it.
@@ -67,13 +67,7 @@ impl LineSource for DirTiles {
 impl TileSource for DirTiles {
     fn tile(&mut self, path: TilePath) -> io::Result<Option<Vec<u8>>> {
         let Some(dir) = &self.dir else { return Ok(None) };
-        let mut bytes = Vec::new();
-        match File::open(dir.join(path.to_string())) {
-            Ok(file) => file.take(TILE_BYTES + 1).read_to_end(&mut bytes)?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        Ok(Some(bytes))
+        dir.read(&path.to_string(), 1 + usize::try_from(TILE_BYTES).unwrap_or(usize::MAX - 1))
     }
 
     fn leaves(&mut self, first: u64, count: u16) -> io::Result<Vec<TreeHash>> {

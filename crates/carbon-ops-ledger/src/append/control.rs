@@ -18,9 +18,9 @@ use carbon_ops_proof::roster::Roster;
 use carbon_ops_proof::seek::{lines_from, offset_of};
 use jiff::Timestamp;
 
-use super::known::ROSTER_STATE_FILE;
 use super::{Appended, Ledger, io_error};
 use crate::error::{Error, Result};
+use crate::names::ROSTER_STATE_FILE;
 use crate::storage::Storage;
 use crate::tail::{Tail, Window};
 
@@ -144,7 +144,7 @@ impl<S: Storage> Ledger<'_, S> {
                 .to_payload(now, &ledger.options.tool)
                 .map_err(Error::InvalidEntry)?;
             let (entry, line) = carbon_ops_proof::entry::sign(
-                payload,
+                &payload,
                 ledger.id,
                 Some(&ledger.head),
                 ledger.signer,
@@ -154,8 +154,11 @@ impl<S: Storage> Ledger<'_, S> {
             // Crash here: nothing was written. A key that was made for this is not in use yet.
             let (seq, line) = ledger.put_signed(&entry, line, len)?;
             // Crash here: the change is durable, and the next writer finds it by its mark.
-            ledger.learn(len + line.len() as u64 + 1)?;
-            ledger.keep_roster();
+            match ledger.learn(len + line.len() as u64 + 1) {
+                Ok(()) => ledger.keep_roster(),
+                // The next turn reads the end again, and with it this change.
+                Err(_) => ledger.end = None,
+            }
             Ok((seq, line))
         })
     }

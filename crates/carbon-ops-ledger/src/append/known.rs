@@ -17,9 +17,6 @@ use memchr::{memchr, memmem, memrchr};
 #[cfg(test)]
 mod tests;
 
-/// The file in the ledger's directory that says where its roster changed.
-pub(crate) const ROSTER_STATE_FILE: &str = "roster.state";
-
 /// What the file begins with.
 const HEAD: &str = "carbon-ops/roster/v1";
 

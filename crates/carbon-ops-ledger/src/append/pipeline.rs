@@ -18,6 +18,10 @@
 //! its signer for the [`successor`](Signer::successor), and goes on with that if the ledger permits it.
 //! Otherwise it stops with [`Error::KeyNotInRoster`]; what it had not acknowledged is not in the ledger.
 //!
+//! **What follows is told apart.** An entry that is stored is acknowledged, whatever fails behind it: that no
+//! checkpoint could be signed is in [`Stored::no_checkpoint`] and stops nothing, unless it shows that the
+//! ledger was rewritten.
+//!
 //! **Checkpoints.** As long as it lives, a pipeline signs one when an entry has been without for a
 //! second, earlier when 1,024 have been, but ten a second at most, and one at the end. They are further
 //! apart where signing one takes more than a hundredth of a second.
@@ -132,7 +136,7 @@ impl PipelineOptions {
 }
 
 /// What a pipeline has done in its life.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stored {
     /// How many entries were acknowledged.
@@ -145,6 +149,9 @@ pub struct Stored {
     pub segments: u64,
     /// What had to be repaired before this writer's entries could be appended, after the opening.
     pub repairs: Vec<Repair>,
+    /// Why the last entries have no checkpoint, or the history of checkpoints lacks it. They are stored all
+    /// the same.
+    pub no_checkpoint: Option<Arc<Error>>,
 }
 
 /// What was found on opening.
@@ -154,11 +161,14 @@ struct Found {
     repairs: Vec<Repair>,
 }
 
+/// What a pipeline has done, and what stopped it.
+type Ending = (Stored, Result<(), Arc<Error>>);
+
 /// A ledger that many threads append to.
 #[derive(Debug)]
 pub struct Pipeline {
     intake: Arc<Intake>,
-    thread: Option<JoinHandle<Result<Stored, Arc<Error>>>>,
+    thread: Option<JoinHandle<Ending>>,
     id: LedgerId,
     durability: Durability,
     repairs: Vec<Repair>,
@@ -201,7 +211,7 @@ impl Pipeline {
                     Ok(ledger) => ledger,
                     Err(error) => {
                         let _ = tell.send(Err(error));
-                        return Ok(Stored::default());
+                        return (Stored::default(), Ok(()));
                     }
                 };
                 let (id, durability) = (ledger.id, ledger.durability);
@@ -249,18 +259,21 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// [`Error::Stopped`] when the pipeline had stopped, or does so now.
+    /// [`Error::Ended`] when the pipeline had stopped, or does so now. What became of each entry its
+    /// [`Ticket`] says.
     pub fn close(mut self) -> Result<Stored> {
         let path = self.intake.path();
         match self.end() {
-            Some(Ok(Ok(stored))) => Ok(stored),
-            Some(Ok(Err(cause))) => Err(Error::Stopped { path, cause, written: false }),
+            Some(Ok((stored, Ok(())))) => Ok(stored),
+            Some(Ok((stored, Err(cause)))) => {
+                Err(Error::Ended { path, stored: stored.entries, cause })
+            }
             Some(Err(_)) | None => Err(Error::Poisoned { path }),
         }
     }
 
     /// What the thread ended with; none when it was asked before.
-    fn end(&mut self) -> Option<std::thread::Result<Result<Stored, Arc<Error>>>> {
+    fn end(&mut self) -> Option<std::thread::Result<Ending>> {
         self.intake.close();
         Some(self.thread.take()?.join())
     }

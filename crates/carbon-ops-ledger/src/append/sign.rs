@@ -12,6 +12,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use carbon_ops_proof::checkpoint::{
     CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
@@ -82,7 +83,7 @@ impl TreeState {
 }
 
 /// A checkpoint of the ledger as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SignedCheckpoint {
     /// Size and root.
@@ -91,6 +92,8 @@ pub struct SignedCheckpoint {
     pub note: Note,
     /// Whether it was signed now; otherwise nothing was appended since it was.
     pub new: bool,
+    /// Why the history of checkpoints lacks it, which takes nothing from what was signed.
+    pub not_logged: Option<Arc<Error>>,
 }
 
 impl<S: Storage> Ledger<'_, S> {
@@ -136,7 +139,7 @@ impl<S: Storage> Ledger<'_, S> {
             && last == checkpoint
         {
             self.signed_size = size;
-            return Ok(SignedCheckpoint { checkpoint, note, new: false });
+            return Ok(SignedCheckpoint { checkpoint, note, new: false, not_logged: None });
         }
         self.store_tiles(&edge.partial())?;
         self.replace(SIGNER_STATE_FILE, checkpoint.to_string().as_bytes())?;
@@ -145,11 +148,11 @@ impl<S: Storage> Ledger<'_, S> {
         let text = note.to_string();
         self.replace(CHECKPOINT_FILE, text.as_bytes())?;
         // Crash here: the checkpoint stands, and the history of checkpoints lacks it.
-        self.storage
-            .append_beside(CHECKPOINT_LOG, text.as_bytes())
-            .map_err(|e| beside(&self.storage, "append to", CHECKPOINT_LOG, e))?;
         self.signed_size = size;
-        Ok(SignedCheckpoint { checkpoint, note, new: true })
+        let logged = self.storage.append_beside(CHECKPOINT_LOG, text.as_bytes());
+        let not_logged =
+            logged.err().map(|e| Arc::new(beside(&self.storage, "append to", CHECKPOINT_LOG, e)));
+        Ok(SignedCheckpoint { checkpoint, note, new: true, not_logged })
     }
 
     /// The edge of the tree over all `size` lines, which begins with what was signed; the tiles that
@@ -209,7 +212,7 @@ impl<S: Storage> Ledger<'_, S> {
 
     /// The tree over what was signed last, from its tiles.
     fn stored(&mut self, base: Option<Checkpoint>, len: u64) -> Result<TreeState> {
-        let edge = self.stored_edge(base)?;
+        let edge = self.stored_edge(base);
         let storage = &mut self.storage;
         let mut read = |offset, len| storage.read(offset, len);
         let offset =
@@ -220,27 +223,22 @@ impl<S: Storage> Ledger<'_, S> {
 
     /// The edge that was stored for the last checkpoint, if it has the root that was signed; else
     /// that of an empty tree, to begin anew.
-    fn stored_edge(&mut self, base: Option<Checkpoint>) -> Result<Edge> {
-        let Some(base) = base else { return Ok(Edge::new()) };
+    fn stored_edge(&mut self, base: Option<Checkpoint>) -> Edge {
+        let Some(base) = base else { return Edge::new() };
         let storage = &mut self.storage;
+        // Rule: tiles are derived. What cannot be read or is not what the lines hash to is made again.
         let edge = Edge::load(base.size, &mut |path| storage.read_beside(&path.to_string()));
-        let edge = edge.map_err(|e| beside(&self.storage, "read", "tile", e))?;
-        Ok(edge.filter(|edge| edge.root() == base.root).unwrap_or_default())
+        edge.ok().flatten().filter(|edge| edge.root() == base.root).unwrap_or_default()
     }
 
-    /// Tiles never change: one that is there already has to be the same.
+    /// Stores what the lines hash to, in the place of what is missing or something else.
     fn store_tiles(&mut self, tiles: &[Tile]) -> Result<()> {
         let mut missing = Vec::new();
         for tile in tiles {
             let name = tile.path.to_string();
-            let there = self.storage.read_beside(&name);
-            match there.map_err(|e| beside(&self.storage, "read", &name, e))? {
-                None => missing.push((name, tile.bytes.clone())),
-                Some(bytes) if bytes == tile.bytes => {}
-                Some(_) => {
-                    let path = self.storage.path().with_file_name(name);
-                    return Err(Error::WrongTile { path });
-                }
+            let there = self.storage.read_beside(&name).ok().flatten();
+            if there.as_ref() != Some(&tile.bytes) {
+                missing.push((name, tile.bytes.clone()));
             }
         }
         let stored = self.storage.replace_all_beside(&missing);

@@ -42,14 +42,14 @@ pub fn append(
     options.read(true).append(true).create(true).mode(FILE_MODE);
     let lock = options.open(&lock_path).map_err(io("lock"))?;
     if !lock_within(&lock, patience).map_err(io("lock"))? {
-        return Err(Error::Busy { path: lock_path, waited: patience });
+        return Err(Error::Busy { path: lock_path, waited: patience, holder: None });
     }
     let is_new = !path.exists();
     let file = options.open(path).map_err(io("open"))?;
     // Versions of the package after 0.1.1 lock the ledger itself. 0.1.1 replaces the file while it
     // holds the other lock, so the file has to be opened under that one.
     if !lock_within(&file, patience).map_err(io("lock"))? {
-        return Err(Error::Busy { path: path.to_owned(), waited: patience });
+        return Err(Error::Busy { path: path.to_owned(), waited: patience, holder: None });
     }
     if is_new {
         // Crash here: an empty file, which the next append fills.

@@ -59,7 +59,7 @@ impl Parser<'_> {
         match reader.peek() {
             Some(b'{') => self.object(depth + 1).map(Value::Object),
             Some(b'[') => self.array(depth + 1).map(Value::Array),
-            Some(b'"') => reader.string().map(Value::String),
+            Some(b'"') => reader.string().map(|text| Value::String(text.into_owned())),
             Some(b't') => reader.literal("true", Value::Bool(true)),
             Some(b'f') => reader.literal("false", Value::Bool(false)),
             Some(b'n') => reader.literal("null", Value::Null),
@@ -119,7 +119,7 @@ impl Parser<'_> {
         }
         loop {
             self.reader.skip_space();
-            let name = self.reader.string()?;
+            let name = self.reader.string()?.into_owned();
             self.reader.skip_space();
             self.reader.expect(b':')?;
             self.reader.skip_space();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use carbon_ops_ledger::Error;
 use carbon_ops_ledger::append::{Ledger, Repair, WriterOptions};
+use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::DirStorage;
 use carbon_ops_proof::read;
 use carbon_ops_proof::verify::{Status, verify};
@@ -78,7 +79,9 @@ fn a_held_lock_is_named_after_the_wait() {
         Ledger::open_for_append(storage, &key, &trust(), NOW, impatient.clone()).unwrap_err();
     assert!(matches!(error, Error::Busy { .. }) && !error.is_fatal());
     let message = error.to_string();
-    assert!(message.contains("lock is locked by another process"), "{message}");
+    // By `/proc/locks`, where the system has that.
+    let holder = format!("lock is locked by the process {} (", std::process::id());
+    assert!(message.contains(&holder) || message.contains("another process"), "{message}");
     drop(held);
     let storage = DirStorage::new(dir.path());
     assert!(Ledger::open_for_append(storage, &key, &trust(), NOW, impatient).is_ok());
@@ -95,13 +98,134 @@ fn files_have_the_permissions_that_they_need() {
     let mode = |name: &str| dir.join(name).metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("ledger.ndjson") & !0o044, 0o600);
     assert_eq!(mode("") & !0o055, 0o700);
+    // Whoever can open a lock can hold it.
+    assert_eq!((mode("lock"), mode("lock.queue")), (0o600, 0o600));
     let mut names: Vec<_> = dir
         .read_dir()
         .unwrap()
         .map(|item| item.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["ledger.ndjson", "lock"]);
+    assert_eq!(names, ["ledger.ndjson", "lock", "lock.queue"]);
+}
+
+/// Whatever another user may put in the place of a file: it is not followed, not waited for and not written
+/// to, and what it leads to stays as it is.
+#[test]
+fn what_is_no_regular_file_of_the_ledgers_own_is_left_alone() {
+    const NAMES: [&str; 12] = [
+        "lock",
+        "lock.queue",
+        "ledger.ndjson",
+        "checkpoint",
+        ".checkpoint.tmp",
+        "checkpoints.log",
+        "signer.state",
+        ".signer.state.tmp",
+        "roster.state",
+        ".roster.state.tmp",
+        "tile",
+        "tile/0/.000.p",
+    ];
+    let key = key();
+    for name in NAMES {
+        for kind in ["symbolic link", "hard link", "pipe", "directory"] {
+            let dir = tempfile::tempdir().unwrap();
+            let (ledger, victim) = (dir.path().join("ledger"), dir.path().join("victim"));
+            let storage = || DirStorage::new(&ledger);
+            let mut writer = Ledger::create(storage(), &key, LEDGER_ID, NOW, options()).unwrap();
+            writer.append(payload(0), NOW).unwrap();
+            writer.checkpoint(NOW).unwrap();
+            fs::write(&victim, "of somebody else").unwrap();
+            let at = ledger.join(name);
+            let kept = fs::read(&at).ok();
+            if at.is_dir() {
+                fs::remove_dir_all(&at).unwrap();
+            } else if kept.is_some() {
+                fs::remove_file(&at).unwrap();
+            }
+            match kind {
+                "symbolic link" => std::os::unix::fs::symlink(&victim, &at).unwrap(),
+                "hard link" => fs::hard_link(&victim, &at).unwrap(),
+                "pipe" => nix::unistd::mkfifo(&at, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+                _ => fs::create_dir(&at).unwrap(),
+            }
+            let mut again = Ledger::open_for_append(storage(), &key, &trust(), NOW, options());
+            if let Ok(writer) = &mut again {
+                let appended = writer.append(payload(1), NOW);
+                let signed = writer.checkpoint(NOW);
+                assert!(appended.is_ok() || signed.is_err(), "{name} as a {kind}");
+            }
+            let opened = LedgerReader::open(&ledger);
+            assert_eq!(fs::read(&victim).unwrap(), b"of somebody else", "{name} as a {kind}");
+            if name == "ledger.ndjson" {
+                assert!(again.is_err(), "{kind}");
+                assert_eq!(opened.is_ok(), kind == "hard link", "{kind}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    if !carbon_ops_testkit::skip::root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    chown(dir.path(), Some(65_534), Some(65_534)).unwrap();
+    let (ledger, key) = (dir.path().join("home/ledger"), key());
+    let storage = DirStorage::new(&ledger);
+    let mut writer = Ledger::create(storage, &key, LEDGER_ID, NOW, options()).unwrap();
+    writer.append(payload(0), NOW).unwrap();
+    writer.checkpoint(NOW).unwrap();
+    writer.seal(0, NOW).unwrap();
+    let mut folders = vec![dir.path().join("home")];
+    while let Some(folder) = folders.pop() {
+        for item in folder.read_dir().unwrap().map(|item| item.unwrap().path()) {
+            assert_eq!(item.metadata().unwrap().uid(), 65_534, "{}", item.display());
+            folders.extend(item.is_dir().then_some(item));
+        }
+    }
+    // What a third user put there is not written to.
+    chown(ledger.join("checkpoints.log"), Some(12_345), None).unwrap();
+    writer.append(payload(1), NOW).unwrap();
+    let not_logged = writer.checkpoint(NOW).unwrap().not_logged.unwrap();
+    assert!(not_logged.to_string().contains("belongs to another user"), "{not_logged}");
+}
+
+#[test]
+fn no_other_ledger_is_begun_where_the_lines_of_one_are_gone() {
+    let key = key();
+    let left = ["checkpoint", "checkpoints.log", "signer.state", "roster.state", "ledger.ndjson.1"];
+    for name in left {
+        let dir = tempfile::tempdir().unwrap();
+        let create = || Ledger::create(DirStorage::new(dir.path()), &key, [7; 16], NOW, options());
+        let mut writer = create().unwrap();
+        writer.append(payload(0), NOW).unwrap();
+        writer.checkpoint(NOW).unwrap();
+        drop(writer);
+        let lines = dir.path().join("ledger.ndjson");
+        let copy = fs::read(&lines).unwrap();
+        fs::rename(&lines, dir.path().join("ledger.ndjson.1")).unwrap();
+        for other in left.iter().filter(|other| **other != name) {
+            fs::remove_file(dir.path().join(other)).unwrap();
+        }
+        let error = create().unwrap_err();
+        assert!(matches!(&error, Error::LinesGone { left, .. } if left == &[name]), "{error}");
+        let error = LedgerReader::open(dir.path()).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        fs::write(&lines, copy).unwrap();
+        assert!(
+            Ledger::open_for_append(DirStorage::new(dir.path()), &key, &trust(), NOW, options())
+                .is_ok()
+        );
+    }
+    // Folders and files of others tell of no ledger.
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("tile")).unwrap();
+    fs::write(dir.path().join("notes.txt"), "").unwrap();
+    assert!(Ledger::create(DirStorage::new(dir.path()), &key, [7; 16], NOW, options()).is_ok());
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn an_error_at_any_call_loses_nothing_that_was_acknowledged() {
 /// What a pipeline answers when something failed: it is stopped, and says so.
 fn check_stopped(session: &Session, played: &Played, fault: Fault) {
     if let Err(error) = &played.end {
-        let cause = if let Error::Stopped { cause, .. } = error { cause } else { error };
+        let cause = if let Error::Ended { cause, .. } = error { cause } else { error };
         assert!(is_expected(cause), "{fault:?}: {error}");
     }
     for (n, error) in &played.refused {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use carbon_ops_ledger::Error;
-use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions, Stored, Ticket};
+use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions, Ticket};
 use carbon_ops_ledger::append::{CHECKPOINT_EVERY, GenesisOptions, Ledger, WriterOptions};
 use carbon_ops_ledger::keys::{PublicKey, Signer};
 use carbon_ops_ledger::storage::DirStorage;
@@ -248,6 +248,37 @@ fn a_full_disk_stops_the_pipeline_and_leaves_the_ledger_in_order() {
     assert!(matches!(submitter.submit(&payload(1)), Err(Error::Stopped { written: false, .. })));
 }
 
+/// What stands behind an entry fails, whatever it is: the entry is acknowledged and stays, once.
+#[test]
+fn a_failure_behind_an_entry_is_never_told_as_one_of_the_entry() {
+    let start = begun();
+    let first = open(&start);
+    first.submitter().submit(&payload(9)).unwrap().wait().unwrap();
+    first.close().unwrap();
+    let entries = numbers(&start.file()).len();
+    for (name, bytes) in [
+        ("checkpoint", &b""[..]),
+        ("checkpoint", b"garbage\n"),
+        ("signer.state", b"garbage"),
+        ("roster.state", b"garbage"),
+        ("tile/0/000.p/2", b"x"),
+    ] {
+        let mut content = start.content();
+        content.beside.insert(name.to_owned(), bytes.to_vec());
+        let disk = MemoryDisk::holding(content);
+        let pipeline = open(&disk);
+        let submitter = pipeline.submitter();
+        let tickets: Vec<_> = (0..5).map(|n| submitter.submit(&payload(n)).unwrap()).collect();
+        for ticket in tickets {
+            ticket.wait().unwrap();
+        }
+        let stored = pipeline.close().unwrap();
+        assert_eq!((stored.entries, numbers(&disk.file()).len()), (5, entries + 5), "{name}");
+        let derived = name.starts_with("tile") || name == "roster.state";
+        assert_eq!(stored.no_checkpoint.is_none(), derived, "{name}: {:?}", stored.no_checkpoint);
+    }
+}
+
 /// Each goes on, with a thousand entries on their way, until the other has been acknowledged one: who had to wait
 /// for the other to be done would wait for ever.
 #[test]
@@ -457,7 +488,8 @@ fn closing_finishes_what_was_submitted_and_takes_no_more() {
     assert!(matches!(submitter.submit(&payload(500)), Err(Error::Closed { .. })));
     // Nothing was appended, so nothing is signed.
     let checkpoints = disk.content().beside;
-    assert_eq!(open(&disk).close().unwrap(), Stored::default());
+    let stored = open(&disk).close().unwrap();
+    assert_eq!((stored.entries, stored.batches, stored.checkpoints), (0, 0, 0));
     assert_eq!(disk.content().beside, checkpoints);
     // Dropping does the same, without a word.
     let dropped = open(&disk);

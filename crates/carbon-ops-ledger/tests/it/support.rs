@@ -300,8 +300,10 @@ impl Storage for MemoryDisk {
         })
     }
 
-    fn evidence_names(&mut self) -> io::Result<Vec<String>> {
-        self.call(|state, _| Ok(state.content.evidence.keys().cloned().collect()))
+    fn names(&mut self) -> io::Result<Vec<String>> {
+        self.call(|state, _| {
+            Ok(state.content.evidence.keys().chain(state.content.beside.keys()).cloned().collect())
+        })
     }
 
     fn read_beside(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {

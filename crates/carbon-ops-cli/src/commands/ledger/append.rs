@@ -16,14 +16,14 @@ use carbon_ops::proof::entry::MAX_LINE_BYTES;
 use carbon_ops::proof::verify::Payload;
 use serde_json::json;
 
-use super::witnessed::Witnesses;
-use super::witnessing::Witnessing;
+use super::witnessed::notices;
 use crate::COULD_NOT;
 use crate::args::LedgerAppend;
 use crate::commands::progress::Progress;
 use crate::context::Context;
 use crate::render::{counted, describe};
 use carbon_ops::verify::{Owner, check_payload};
+use carbon_ops::witnessing::{Witnesses, Witnessing};
 
 /// As many lines may be under way as one submitter may have.
 const UNDER_WAY: usize = 1024;
@@ -32,6 +32,8 @@ const UNDER_WAY: usize = 1024;
 /// not a hundred times.
 const MAX_INPUT_BYTES: u64 = 100 * MAX_LINE_BYTES as u64;
 
+const NO_CHECKPOINT: &str = "the records are stored, and no checkpoint was signed or logged";
+
 /// What became of a line when it was submitted, with its number from 1 and its length.
 type Submitted = (u64, u64, Result<Ticket, String>);
 
@@ -39,8 +41,14 @@ pub(super) fn append(args: &LedgerAppend, context: &mut Context<'_>) -> Result<u
     let store = context.store(args.path.as_deref())?;
     let pipeline = context.pipeline(&store)?;
     let Context { settings, out, err, .. } = context;
-    let witnesses = Witnesses::of(settings);
-    let witnessing = witnesses.map(|asked| Witnessing::start(&store, asked)).transpose()?;
+    let witnesses = Some(Witnesses::of(settings)).filter(|witnesses| !witnesses.is_empty());
+    let tell_refusals = |asked| {
+        for notice in notices(&asked) {
+            let _ = writeln!(std::io::stderr(), "carbon-ops: {notice}");
+        }
+    };
+    let witnessing = witnesses.map(|asked| Witnessing::start(&store, asked, tell_refusals));
+    let witnessing = witnessing.transpose()?;
     let (tell, lines) = sync_channel(UNDER_WAY);
     let submitter = pipeline.submitter();
     // Not waited for: it may be waiting for a line that never comes when this thread has to stop.
@@ -49,13 +57,19 @@ pub(super) fn append(args: &LedgerAppend, context: &mut Context<'_>) -> Result<u
         .spawn(move || submit_all(&submitter, &tell))
         .context("cannot start a thread")?;
     let mut told = Told { json: args.json, ..Told::default() };
-    told.all(&lines, out, err)?;
-    pipeline.close()?;
+    let all = told.all(&lines, out, err);
+    let closed = pipeline.close();
+    // What is stored is told, whatever failed behind it.
+    told.sum_up(&store.ledger, out)?;
+    all?;
+    if let Some(error) = closed?.no_checkpoint {
+        let error = anyhow::Error::new(error);
+        let _ = writeln!(err, "carbon-ops: {NO_CHECKPOINT}: {}", describe(&error));
+    }
     if let Some(witnessing) = witnessing {
         // All is stored and signed for; a witness that takes its time keeps nobody waiting but this.
         witnessing.finish();
     }
-    told.sum_up(&store.ledger, out)?;
     Ok(if told.refused > 0 { COULD_NOT } else { 0 })
 }
 

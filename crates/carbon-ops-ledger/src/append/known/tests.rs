@@ -26,7 +26,7 @@ struct Lines {
 impl Lines {
     fn begun_by(key: &SecretKey) -> Self {
         let mut lines = Self { bytes: Vec::new(), entries: Vec::new(), offsets: Vec::new() };
-        lines.add(sign(genesis_payload(NOW, "t", key.public_key()), ID, None, key).unwrap());
+        lines.add(sign(&genesis_payload(NOW, "t", key.public_key()), ID, None, key).unwrap());
         lines
     }
 
@@ -44,7 +44,7 @@ impl Lines {
 
     fn record(&mut self, key: &SecretKey, text: &str) -> &Entry {
         let payload = Object::from_members([("note", text.into())]).unwrap();
-        let signed = sign(payload, ID, Some(&self.head()), key).unwrap();
+        let signed = sign(&payload, ID, Some(&self.head()), key).unwrap();
         self.add(signed)
     }
 
@@ -60,7 +60,7 @@ impl Lines {
 
     fn add_rotation(&mut self, by: &SecretKey, rotation: KeyRotation) -> &Entry {
         let payload = Control::KeyRotation(rotation).to_payload(NOW, "t").unwrap();
-        let signed = sign(payload, ID, Some(&self.head()), by).unwrap();
+        let signed = sign(&payload, ID, Some(&self.head()), by).unwrap();
         self.add(signed)
     }
 
@@ -94,7 +94,7 @@ fn changed_often() -> (Lines, Vec<SecretKey>) {
         }
         let inner = Object::from_members([("type", "key_rotation".into())]).unwrap();
         let payload = Object::from_members([("inner", inner.into())]).unwrap();
-        let signed = sign(payload, ID, Some(&lines.head()), &pair[0]).unwrap();
+        let signed = sign(&payload, ID, Some(&lines.head()), &pair[0]).unwrap();
         lines.add(signed);
         lines.rotate(&pair[0], &[&pair[1]], &[&pair[0]]);
     }

@@ -12,10 +12,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use carbon_ops_proof::canonical::Object;
-use carbon_ops_proof::entry::{EntryHash, Fault, Head, LedgerId, check_payload};
+use carbon_ops_proof::entry::{EntryHash, Fault, Head, LedgerId, Place, Template, check_payload};
 
-use crate::append::template::{Place, Template};
 use crate::error::{Error, Result};
+use crate::files::Holder;
 
 /// How many bytes of payloads may be under way in all; a submitter waits for room beyond. A thousand
 /// of the longest entries.
@@ -38,7 +38,7 @@ pub(super) enum Outcome {
     /// This entry breaks the format where it would have stood.
     Refused(Fault),
     /// Another process held the lock for too long.
-    Busy(Duration),
+    Busy(Duration, Option<Holder>),
     /// The writer stopped; `written` when the entry may be in the file all the same.
     Stopped {
         cause: Arc<Error>,
@@ -115,9 +115,10 @@ impl Ticket {
         match outcome {
             Outcome::Acknowledged(acknowledged) => Ok(*acknowledged),
             Outcome::Refused(fault) => Err(Error::InvalidEntry(fault.clone())),
-            Outcome::Busy(waited) => Err(Error::Busy {
-                path: self.path.with_file_name(crate::storage::LOCK_FILE),
+            Outcome::Busy(waited, holder) => Err(Error::Busy {
+                path: self.path.with_file_name(crate::names::LOCK_FILE),
                 waited: *waited,
+                holder: holder.clone(),
             }),
             Outcome::Stopped { cause, written } => Err(Error::Stopped {
                 path: self.path.to_path_buf(),
@@ -271,7 +272,7 @@ struct Queue {
 
 impl Intake {
     pub(super) fn new(path: PathBuf, in_flight: usize) -> Self {
-        let after = Head { seq: 0, hash: EntryHash([0; 32]) };
+        let after = Some(Head { seq: 0, hash: EntryHash([0; 32]) });
         Self {
             path: Arc::new(path),
             in_flight: in_flight.max(1),

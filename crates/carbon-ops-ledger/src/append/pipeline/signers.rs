@@ -7,20 +7,19 @@
 //! [`CHECK_EVERY`]: the same code with the same key either works or does not, and verifying costs
 //! twice what signing does.
 //!
-//! Out of scope: what is signed (`template.rs`) and in which order (`writer.rs`).
+//! Out of scope: what is signed (`entry::Template`) and in which order (`writer.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
-use carbon_ops_proof::entry::EntryHash;
+use carbon_ops_proof::entry::{EntryHash, Place, SIGNATURE_BYTES, SigningKey, Template};
 use carbon_ops_proof::keys::Signer;
 use carbon_ops_proof::merkle::{TreeHash, leaf_hash};
 
 use super::intake::{PendingAck, lock, wait};
 use super::succession::Succession;
-use crate::append::template::{Place, SIGNATURE_BYTES, SigningKey, Template};
 use crate::error::{Error, Result};
 
 /// Of how many signatures made in this process one is verified: two thousandths of their cost.

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carbon_ops_proof::entry::{Durability, Fault, Head};
+use carbon_ops_proof::entry::{Durability, Fault, Head, Place};
 
 use super::intake::{Acknowledged, Answers, Intake, Outcome, PendingAck, Submission, Wake};
 use super::signers::{ChunkSigner, NotSigned, SignedChunk, Signers, Unsigned};
@@ -20,9 +20,9 @@ use super::succession::Succession;
 use super::{
     CHECKPOINT_AFTER, CHECKPOINT_SPACING, Clock, MAX_BATCH_BYTES, MAX_BATCH_LINES, Stored,
 };
-use crate::append::template::Place;
 use crate::append::{CHECKPOINT_EVERY, KnownEnd, Ledger, fatal, io_error, take_lock};
 use crate::error::Error;
+use crate::files::Holder;
 use crate::storage::Storage;
 
 /// How many entries are signed at a time: half a millisecond of work, so that waking a thread for them
@@ -147,10 +147,8 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
 
     /// Works until the intake is closed and empty.
     ///
-    /// # Errors
-    ///
-    /// What stopped it. Everybody who waits has been answered then.
-    pub(super) fn run(mut self) -> Result<Stored> {
+    /// Gives back what it did and, as an error, what stopped it. Everybody who waits has been answered then.
+    pub(super) fn run(mut self) -> (Stored, Result<()>) {
         let result = self.turns();
         if let Err(cause) = &result {
             let ready = self.ready.drain(..).flat_map(|chunk| chunk.entries);
@@ -158,7 +156,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             left.extend(self.context.signers.end());
             self.stop(left, cause, false);
         }
-        result.map(|()| self.stored)
+        (self.stored, result)
     }
 
     /// Takes no more, and answers entries that are not acknowledged because of `cause`.
@@ -180,8 +178,8 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             // Crash here: the kernel drops the lock of a dead process, and nothing was changed.
             match take_lock(&mut self.ledger.storage, self.ledger.options.patience, false) {
                 Ok(()) => {}
-                Err(Error::Busy { waited, .. }) if wake != Wake::Closed => {
-                    self.refuse_waiting(waited);
+                Err(Error::Busy { waited, holder, .. }) if wake != Wake::Closed => {
+                    self.refuse_waiting(waited, holder.as_ref());
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -293,7 +291,7 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
 
     fn give_place(&mut self, submission: Submission) -> Option<Unsigned> {
         let Submission { template, ack } = submission;
-        let place = Place { ledger_id: self.ledger.id, after: self.next };
+        let place = Place { ledger_id: self.ledger.id, after: Some(self.next) };
         if self.next.seq >= MAX_SEQ || !template.fits(&place) {
             let fault = if self.next.seq >= MAX_SEQ {
                 Fault::Member { name: "seq", expected: "below 2^53" }
@@ -498,25 +496,38 @@ impl<'k, S: Storage, C: Clock> Writer<'k, S, C> {
             return Ok(());
         }
         self.sync_unsynced()?;
-        self.ledger.sign_checkpoint(self.len)?;
-        if last || self.len.saturating_sub(self.roster_kept) >= KEEP_ROSTER_EVERY {
-            self.ledger.keep_roster();
-            self.roster_kept = self.len;
-        }
-        self.stored.checkpoints += 1;
+        let signed = self.ledger.sign_checkpoint(self.len);
         self.uncovered_since = None;
         let after = self.clock.monotonic();
         self.last_checkpoint = Some(after);
         let took = after.saturating_sub(now);
         self.spacing = CHECKPOINT_SPACING.max(took * CHECKPOINT_SHARE);
+        match signed {
+            Ok(signed) => {
+                if last || self.len.saturating_sub(self.roster_kept) >= KEEP_ROSTER_EVERY {
+                    self.ledger.keep_roster();
+                    self.roster_kept = self.len;
+                }
+                self.stored.checkpoints += 1;
+                self.stored.no_checkpoint = signed.not_logged;
+            }
+            // Nothing more is put behind lines that are not those that were signed for.
+            Err(error) if error.is_fatal() || error.proves_rewriting() => return Err(error.into()),
+            // Rule: a step that fails behind an entry is never told as a failure of the entry.
+            Err(error) => {
+                self.stored.no_checkpoint = Some(error.into());
+                self.spacing = self.spacing.max(CHECKPOINT_AFTER);
+            }
+        }
         Ok(())
     }
 
     /// Nobody gets the lock: those who wait are told, so that they can decide.
-    fn refuse_waiting(&mut self, waited: Duration) {
+    fn refuse_waiting(&mut self, waited: Duration, holder: Option<&Holder>) {
         for submission in self.intake.take(usize::MAX) {
             self.intake.release(submission.template.bytes());
-            submission.ack.answer(Outcome::Busy(waited), &mut self.answers);
+            let outcome = Outcome::Busy(waited, holder.cloned());
+            submission.ack.answer(outcome, &mut self.answers);
         }
         self.answers.tell();
     }
