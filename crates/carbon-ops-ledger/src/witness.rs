@@ -258,14 +258,15 @@ impl<S: StateStore> Witness<S> {
         }
         let stored = self.stored(&head.origin).map_err(Answer::Failed)?;
         let (size, root) = stored.as_ref().map_or((0, empty_root()), |s| (s.size, s.root));
-        if old != size {
-            return Err(Answer::Conflict { size, forked: false });
-        }
-        // Of size 0 there is one tree: another root is nonsense rather than a second history.
+        // Two trees of one size are two histories, from whatever size the client thinks that it goes on. Of
+        // size 0 there is one tree: another root is nonsense rather than a second history.
         if size == head.size && root != head.root && size > 0 {
             // Refused all the same if the evidence cannot be kept.
             let _ = self.store.keep_evidence(&head.origin, &own);
             return Err(Answer::Conflict { size, forked: true });
+        }
+        if old != size {
+            return Err(Answer::Conflict { size, forked: false });
         }
         if head.size == 0 && head.root != empty_root() {
             return Err(Answer::Unprocessable("no tree of size 0 has this root".to_owned()));

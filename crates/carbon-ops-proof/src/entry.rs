@@ -138,6 +138,9 @@ pub enum Fault {
     /// A correction of a line that is another one than it says.
     #[error("the entry {0} does not have the leaf hash that its correction names")]
     CorrectsLeaf(u64),
+    /// A correction that is part of a restatement which is none.
+    #[error("the entry {0}, which the correction names as its restatement, is none")]
+    NotARestatement(u64),
     /// The signature does not fit the bytes.
     #[error("the signature does not verify")]
     Signature,
@@ -184,6 +187,7 @@ impl Fault {
             Self::KeyRetired { .. } => "key_retired",
             Self::Rotation(_) => "rotation",
             Self::CorrectsLeaf(_) => "corrects_leaf",
+            Self::NotARestatement(_) => "not_a_restatement",
             Self::Signature => "signature",
             Self::OtherLedger(_) => "other_ledger",
             Self::Seq { .. } => "seq",

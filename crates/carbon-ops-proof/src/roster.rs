@@ -34,7 +34,7 @@ const MAX_KEYS_EVER: usize = 1 << 16;
 /// # use carbon_ops_proof::keys::SecretKey;
 /// # let key = SecretKey::from_seed(&[7; 32]);
 /// # let genesis = genesis_payload("2026-11-23T09:00:00Z".parse().unwrap(), "example 1.0", key.public_key());
-/// # let (_, first_line) = sign(genesis, LedgerId([1; 16]), None, &key).unwrap();
+/// # let (_, first_line) = sign(&genesis, LedgerId([1; 16]), None, &key).unwrap();
 /// let genesis = Entry::parse(&first_line).unwrap();
 /// let roster = Roster::of_genesis(&genesis).unwrap();
 /// assert_eq!(roster.keys(), [key.public_key()]);

@@ -34,9 +34,9 @@ mod whole;
 
 pub use crate::entry::Payload;
 pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
-pub use history::{HistoryReport, NextNote, Notes};
+pub use history::{HistoryReport, Log, NextNote, Notes};
 pub use leaves::ReadBack;
-pub use life::{DueReport, GapReport, Life, SilenceReport, TurnBackReport};
+pub use life::{DueReport, GapReport, LatestReport, Life, SilenceReport, TurnBackReport};
 pub use line::{Check, Examined, Examiner, StoredLine};
 pub use sequence::Sequence;
 pub use signers::SuspectReport;
@@ -53,7 +53,8 @@ pub enum Status {
     /// Every line is as it was written, by keys that a trusted key vouches for.
     Valid,
     /// Every line fits, but the key behind the ledger is not trusted; or the one behind a checkpoint of
-    /// more lines than there are is not known ([`AnchorVerdict::UnknownKey`]).
+    /// more lines than there are is not known ([`AnchorVerdict::UnknownKey`]); or a logged checkpoint could
+    /// not be compared.
     Untrusted,
     /// Valid, up to a last line that an interrupted write left.
     TornTail,
@@ -94,6 +95,8 @@ pub struct Report {
     /// The keys that the genesis lists and those that joined later; without a genesis the trusted ones
     /// that were seen.
     pub keys: Vec<KeyReport>,
+    /// How many lines are the ledger's own records, also among those that were only compared.
+    pub own_records: u64,
     /// How many recovery records there are.
     pub recoveries: u64,
     /// How often the keys that may sign were changed.
@@ -235,8 +238,8 @@ pub struct Settings<'a> {
     /// Reads the ledger again where a line names an earlier one. Without it, 32 bytes are kept of each
     /// line.
     pub read_back: Option<&'a ReadBack<'a>>,
-    /// The notes of the ledger's log of checkpoints, in its order: each has to be confirmed by the tree.
-    pub history: Option<&'a NextNote<'a>>,
+    /// The ledger's log of checkpoints: each note in it has to be confirmed by the tree.
+    pub history: Option<Log<'a>>,
 }
 
 /// How far a verification has come.

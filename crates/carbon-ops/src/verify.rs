@@ -5,8 +5,9 @@
 //! Out of scope: how a verdict is told.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -24,7 +25,7 @@ use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note};
 use carbon_ops_proof::policy::{MAX_POLICY_BYTES, Policy};
 use carbon_ops_proof::text::plain;
 use carbon_ops_proof::verify::{
-    Anchor, AnchorKind, GapReport, Life, Notes, Payload, Progress as SoFar, Report,
+    Anchor, AnchorKind, GapReport, Life, Log, Notes, Payload, Progress as SoFar, Report,
     Settings as VerifySettings, Status, verify_records,
 };
 use carbon_ops_record::continuity::{self, Continuity, KnownGap, Passage};
@@ -56,6 +57,27 @@ pub struct Question<'a> {
     pub complete: bool,
     /// Called now and then with how far it has come, and the ledger's length.
     pub progress: Option<&'a dyn Fn(SoFar, u64)>,
+    /// Called now and then with how many bytes of the imported file were read, and its length.
+    pub imported_progress: Option<&'a dyn Fn(u64, u64)>,
+}
+
+/// A file that tells how much of it was read.
+struct Told<'a, R> {
+    inner: R,
+    bytes: u64,
+    total: u64,
+    tell: Option<&'a dyn Fn(u64, u64)>,
+}
+
+impl<R: Read> Read for Told<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.bytes += read as u64;
+        if let Some(tell) = self.tell {
+            tell(self.bytes, self.total);
+        }
+        Ok(read)
+    }
 }
 
 impl std::fmt::Debug for Question<'_> {
@@ -203,9 +225,15 @@ pub fn verify(path: &Path, question: &Question<'_>) -> Result<Verdict> {
         _ => {}
     }
     anchors.extend(policy.as_ref().and_then(|policy| latest_cosigned(path, policy)));
-    let (report, others, continuity) = inspect(path, question, &anchors, since)?;
+    let (mut report, others, continuity) = inspect(path, question, &anchors, since)?;
+    if report.status == Status::Rewritten && report.compared > 0 && report.fault_count == 0 {
+        // Lines that were only compared are not those of then: which of them are at fault by themselves?
+        let (all, ..) = inspect(path, question, &anchors, 0)?;
+        (report.fault_count, report.first_fault, report.faults) =
+            (all.fault_count, all.first_fault, all.faults);
+    }
     let imported_differences = match question.imported {
-        Some(file) => Some(differences(file, report.imported.as_ref())?),
+        Some(file) => Some(differences(file, report.imported.as_ref(), question)?),
         None => None,
     };
     let witnessed = policy.map(|policy| Witnessed::of_anchors(&policy, &anchors, &report));
@@ -218,11 +246,18 @@ fn is_not_a_ledger(error: &anyhow::Error) -> bool {
 }
 
 /// In what a file differs from the one that a genesis pins.
-fn differences(file: &Path, pin: Option<&Imported>) -> Result<Vec<&'static str>> {
+fn differences(
+    file: &Path,
+    pin: Option<&Imported>,
+    question: &Question<'_>,
+) -> Result<Vec<&'static str>> {
     let pin = pin.ok_or(Fault::NothingImported)?;
     // The keys of the pin, not the user's: the same question as at the import.
     let trust = Trust::parse(&pin.keys.join("\n"), "the first entry")?;
-    let reader = BufReader::with_capacity(1 << 20, open(file)?);
+    let file_read = open(file)?;
+    let total = file_read.size();
+    let told = Told { inner: file_read, bytes: 0, total, tell: question.imported_progress };
+    let reader = BufReader::with_capacity(1 << 20, told);
     let found = legacy::verify(reader, &trust).with_context(|| cannot_read(file))?;
     Ok(pin.differences(&found.imported()))
 }
@@ -236,7 +271,10 @@ fn inspect(
 ) -> Result<(Report, Others, continuity::Report)> {
     let (trust, recompute) = (&question.trust, question.recompute);
     // Before the ledger, so that what is signed meanwhile is of no more lines than are read.
-    let log = RefCell::new(checkpoint_log(path)?);
+    let log = checkpoint_log(path)?;
+    let behind = checkpoint_log(path)?.map_or(Ok(BTreeSet::new()), Notes::behind);
+    let behind = behind.with_context(|| cannot_read(&path.with_file_name(CHECKPOINT_LOG)))?;
+    let log = RefCell::new(log);
     let ledger = open(path)?;
     let segments = ledger.segment_faults().with_context(|| cannot_read(path))?;
     let size = ledger.size();
@@ -252,11 +290,13 @@ fn inspect(
         // A span that was not measured here is no passage of a counter's time.
         let measured = record.filter(|record| record.measurement.is_some());
         let passage = measured.map(|record| Passage::of(&record));
-        Ok((owner, passage))
+        // Nor is it another entry; but that it could not be checked counts.
+        let counts = stands_in_line || matches!(owner, Owner::Newer);
+        Ok((counts.then_some(owner), passage))
     };
     let (mut others, mut continuity) = (Others::default(), Continuity::new());
-    let mut accept = |seq, (owner, passage): (Owner, Option<Option<Passage>>)| {
-        others.count(owner);
+    let mut accept = |seq, (owner, passage): (Option<Owner>, Option<Option<Passage>>)| {
+        owner.into_iter().for_each(|owner| others.count(owner));
         match passage {
             None => Ok(()),
             Some(None) => {
@@ -288,7 +328,7 @@ fn inspect(
         threads: Env::threads(),
         progress: Some(&tell),
         read_back: Some(&read_back),
-        history: log.borrow().is_some().then_some(&next_note),
+        history: log.borrow().is_some().then_some(Log { next: &next_note, behind: &behind }),
         ..VerifySettings::new(trust)
     };
     let mut report = verify_records(reader, &settings, &check, &mut accept)

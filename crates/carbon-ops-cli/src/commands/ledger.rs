@@ -101,6 +101,9 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
     }
     let progress = Progress::start("verifying", open(&path).ok().map(|file| file.size()));
     let tell = |so_far: SoFar, _| progress.tell(so_far.bytes, Some(so_far.lines));
+    let total = args.imported.as_deref().and_then(|file| open(file).ok()).map(|file| file.size());
+    let imported = Progress::start("verifying what it continues", total);
+    let tell_imported = |bytes, _| imported.tell(bytes, None);
     let question = Question {
         trust,
         since: checks.since.as_deref(),
@@ -109,9 +112,10 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
         recompute: checks.recompute,
         complete: args.complete,
         progress: Some(&tell),
+        imported_progress: Some(&tell_imported),
     };
     let verdict = verify::verify(&path, &question)?;
-    drop(progress);
+    drop((progress, imported));
     let Verdict { report, others, continuity, witnessed, .. } = &verdict;
     let mut page = Page::default();
     tell_report(report, others, &path, &mut page);
@@ -153,6 +157,9 @@ fn verdict(report: &Report, others: &Others) -> &'static str {
             "INVALID RECORDS, signed by the holder of the key"
         }
         Status::Valid if others.newer > 0 => "NOT CHECKED: records of a newer version",
+        Status::Untrusted if report.history.is_some_and(|log| log.not_compared > 0) => {
+            "NOT CHECKED: a logged checkpoint could not be compared"
+        }
         Status::Untrusted if genesis_is_trusted(report) => {
             "NOT CHECKED: a checkpoint of more lines than there are is signed by an unknown key"
         }
@@ -162,8 +169,7 @@ fn verdict(report: &Report, others: &Others) -> &'static str {
 
 fn tell_report(report: &Report, others: &Others, path: &Path, page: &mut Page) {
     page.title(&format!("{}: {}", path.display(), verdict(report, others)));
-    let own = 1 + report.recoveries + report.rotations + report.life.records();
-    let records = report.entries.saturating_sub(own) + report.compared;
+    let records = (report.entries + report.compared).saturating_sub(report.own_records);
     let created = report.created_ts.as_deref().unwrap_or("an unknown time");
     let (records, lines) = (counted(records, "record"), counted(report.lines, "line"));
     page.item(&format!("{records} in {lines}, begun {created}"));
@@ -175,7 +181,10 @@ fn tell_report(report: &Report, others: &Others, path: &Path, page: &mut Page) {
             None => "NOT trusted".to_owned(),
         };
         let until = key.retired_seq.map_or(String::new(), |seq| format!(", retired at {seq}"));
-        let entries = counted(key.entries, "entry");
+        let entries = match report.compared {
+            0 => counted(key.entries, "entry"),
+            _ => format!("{} of those that were looked into", counted(key.entries, "entry")),
+        };
         page.item(&format!("{entries} signed by {} ({trust}{until})", key.fingerprint));
     }
     let counts = [

@@ -209,7 +209,7 @@ fn a_last_line_that_lacks_only_its_newline_is_completed() {
     assert_eq!(verify(&home), 4);
     home.record(&["--label", "n=next", "--", "true"]);
     assert_eq!((verify(&home), home.lines().len()), (0, 4));
-    assert_eq!(files_beside(&home), ["ledger.ndjson", "lock"]);
+    assert_eq!(files_beside(&home), ["ledger.ndjson", "lock", "lock.queue"]);
 }
 
 /// Replaces a byte in the middle of a line (from 1) by another of its kind.

@@ -94,6 +94,12 @@ impl<S: Storage> Ledger<'_, S> {
     pub fn correct(&mut self, wanted: Amendment, now: Timestamp) -> Result<Appended> {
         self.append_in_turn(now, |ledger, len| {
             let line = ledger.line(wanted.corrects, len)?;
+            if let Some(seq) = wanted.restatement {
+                let entry = Entry::parse(&ledger.line(seq, len)?).map_err(Error::InvalidEntry)?;
+                if !matches!(entry.control(), Ok(Some(Control::Restatement(_)))) {
+                    return Err(Error::InvalidEntry(Fault::NotARestatement(seq)));
+                }
+            }
             let correction = Correction {
                 corrects: wanted.corrects,
                 corrects_leaf: leaf_hash(&line).0,

@@ -12,7 +12,7 @@ use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use carbon_ops_proof::entry::{AddedKey, LedgerId, RetiredKey, RotationReason, possession_text};
 use carbon_ops_proof::note::Note;
 use carbon_ops_proof::verify::{
-    Anchor, AnchorKind, AnchorVerdict, Settings, Status, verify_against, verify_records,
+    Anchor, AnchorKind, AnchorVerdict, Log, Settings, Status, verify_against, verify_records,
 };
 use tempfile::TempDir;
 
@@ -410,8 +410,12 @@ fn a_cut_below_a_change_is_proven_to_who_trusts_the_new_key_and_to_others_unknow
         // The log of checkpoints repeats it.
         let told = std::cell::Cell::new(Some(anchor.bytes.clone()));
         let (anchors, history) = ([anchor], || Ok(told.take()));
-        let settings =
-            Settings { anchors: &anchors, history: Some(&history), ..Settings::new(trust) };
+        let behind = std::collections::BTreeSet::new();
+        let settings = Settings {
+            anchors: &anchors,
+            history: Some(Log { next: &history, behind: &behind }),
+            ..Settings::new(trust)
+        };
         let report = verify_records(file, &settings, &|_| Ok(()), &mut |_, ()| Ok(())).unwrap();
         (code(report.status), report.anchors.iter().map(|a| a.verdict).collect::<Vec<_>>())
     };

@@ -48,6 +48,9 @@ pub struct Life {
     /// The first thousand of these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub turns_back: Vec<TurnBackReport>,
+    /// The entry with the latest time, for whoever has a clock to hold it against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest: Option<LatestReport>,
     /// What was promised at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due: Option<DueReport>,
@@ -110,6 +113,16 @@ pub struct TurnBackReport {
     pub to_ts: String,
 }
 
+/// The latest time that an entry has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LatestReport {
+    /// The number of the entry.
+    pub seq: u64,
+    /// Its time.
+    pub ts: String,
+}
+
 /// What was promised at the end of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -128,6 +141,8 @@ pub(super) struct Watch {
     life: Life,
     /// The last entry that told its time.
     last: Option<(u64, Timestamp)>,
+    /// The first with the latest time.
+    latest: Option<(u64, Timestamp)>,
     /// The seconds that are promised.
     interval_s: u64,
     /// Silences that no gap has explained yet, at most [`MAX_LISTED`].
@@ -154,6 +169,9 @@ impl Watch {
                 self.step(before, last, seq, time);
             }
             self.last = Some((seq, time));
+            if self.latest.is_none_or(|(_, latest)| latest < time) {
+                self.latest = self.last;
+            }
         }
         match control {
             Some(Control::Correction(_)) => self.life.corrections += 1,
@@ -229,7 +247,8 @@ impl Watch {
             Some(DueReport { interval_s, next_by, silent_from })
         });
         let silence_count = silences.len() as u64 + self.more_silences;
-        Life { silence_count, silences, due, ..self.life }
+        let latest = self.latest.map(|(seq, time)| LatestReport { seq, ts: time_text(time) });
+        Life { silence_count, silences, latest, due, ..self.life }
     }
 }
 

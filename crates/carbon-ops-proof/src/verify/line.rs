@@ -14,7 +14,9 @@ use crate::entry::{
 };
 use crate::keys::PublicKey;
 use crate::merkle::{TreeHash, leaf_hash};
-use crate::roster::MARK;
+
+/// What every record of the ledger's own holds.
+const OWN: &[u8] = b"\"kind\":\"ledger\"";
 
 /// More keys than an honest ledger has; whoever writes a new key on each line gains no memory.
 const MAX_KNOWN_KEYS: usize = 256;
@@ -85,7 +87,7 @@ pub struct Examined<T> {
 pub(super) enum Content<T> {
     /// What an interrupted write left, and an entry if it is a whole one.
     Torn(Option<Box<Facts<T>>>),
-    /// Not looked into, but for what changes who may sign.
+    /// Not looked into, but for what the ledger itself says.
     Compared(Option<Box<Facts<T>>>),
     /// Not looked into, but for that and for what the next line has to follow.
     LastCompared(Result<Box<Facts<T>>, Fault>),
@@ -157,8 +159,8 @@ impl<'c, T> Examiner<'c, T> {
             content: if torn {
                 Content::Torn(self.facts(line.bytes).ok())
             } else if line.number > 1 && line.number < self.since {
-                let changes = memmem::find(line.bytes, MARK).is_some();
-                Content::Compared(changes.then(|| self.facts(line.bytes).ok()).flatten())
+                let own = memmem::find(line.bytes, OWN).is_some();
+                Content::Compared(own.then(|| self.facts(line.bytes).ok()).flatten())
             } else if line.number > 1 && line.number == self.since {
                 Content::LastCompared(self.facts(line.bytes))
             } else if line.terminated {

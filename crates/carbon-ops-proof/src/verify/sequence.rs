@@ -3,6 +3,7 @@
 //!
 //! Out of scope: what a line tells by itself, which is `line.rs`, and where lines come from.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -44,6 +45,9 @@ pub struct Sequence<'t> {
     signers: Signers,
     suspects: Vec<SuspectReport>,
     entries: u64,
+    own_records: u64,
+    /// The numbers of restatements, which corrections may name.
+    restatements: BTreeSet<u64>,
     recoveries: u64,
     fault_count: u64,
     faults: Vec<FaultReport>,
@@ -79,6 +83,8 @@ impl<'t> Sequence<'t> {
             signers: Signers::default(),
             suspects: Vec::new(),
             entries: 0,
+            own_records: 0,
+            restatements: BTreeSet::new(),
             recoveries: 0,
             fault_count: 0,
             faults: Vec::new(),
@@ -132,15 +138,15 @@ impl<'t> Sequence<'t> {
             }
             Content::Compared(change) => {
                 self.compared += 1;
-                if let Some(change) = change {
-                    self.compared_change(&change);
+                if let Some(own) = change {
+                    self.compared_own(&own);
                 }
             }
             Content::LastCompared(end) => {
                 self.compared += 1;
                 match end {
                     Ok(end) => {
-                        self.compared_change(&end);
+                        self.compared_own(&end);
                         self.follow(end.seq, end.hash);
                     }
                     Err(fault) => self.fault(None, &fault),
@@ -189,14 +195,21 @@ impl<'t> Sequence<'t> {
         failure.map(|failure| io::Error::new(failure.kind(), failure.to_string()))
     }
 
-    /// A change of keys among lines that are not looked into otherwise.
-    fn compared_change<T>(&mut self, entry: &Facts<T>) {
-        let changes = matches!(&entry.record, Record::Control(control, _)
-            if matches!(**control, Control::KeyRotation(_)));
-        if changes
+    /// One of the ledger's own records among lines that are not looked into otherwise.
+    fn compared_own<T>(&mut self, entry: &Facts<T>) {
+        let Record::Control(control, _) = &entry.record else { return };
+        self.note_own(entry.seq, control);
+        if matches!(**control, Control::KeyRotation(_))
             && let Err(fault) = self.authenticate(entry).and_then(|()| self.change_roster(entry))
         {
             self.fault(Some(entry.seq), &fault);
+        }
+    }
+
+    fn note_own(&mut self, seq: u64, control: &Control) {
+        self.own_records += 1;
+        if matches!(control, Control::Restatement(_)) {
+            self.restatements.insert(seq);
         }
     }
 
@@ -285,14 +298,19 @@ impl<'t> Sequence<'t> {
                 if let Some(replacement) = replacement {
                     accept(entry.seq, replacement).map_err(Fault::Record)?;
                 }
+                self.note_own(entry.seq, &control);
                 Ok(Some(control))
             }
             Record::Unsigned => Err(Fault::Signature),
         }
     }
 
-    /// Whether the line that a correction names has the leaf hash that it names.
+    /// Whether the line that a correction names has the leaf hash that it names, and the restatement that it
+    /// is a part of is one.
     fn check_reference(&mut self, correction: &Correction) -> Result<(), Fault> {
+        if let Some(seq) = correction.restatement.filter(|seq| !self.restatements.contains(seq)) {
+            return Err(Fault::NotARestatement(seq));
+        }
         match self.leaves.leaf(correction.corrects) {
             Ok(leaf) if leaf == Some(TreeHash(correction.corrects_leaf)) => Ok(()),
             Ok(_) => Err(Fault::CorrectsLeaf(correction.corrects)),
@@ -356,7 +374,11 @@ impl<'t> Sequence<'t> {
             Status::Tampered
         } else if has(&anchors, AnchorVerdict::Forked) {
             Status::Rewritten
-        } else if !trusted || has(&anchors, AnchorVerdict::UnknownKey) {
+        } else if !trusted
+            || has(&anchors, AnchorVerdict::UnknownKey)
+            // Rule: what was not compared is never valid.
+            || history.is_some_and(|history| history.not_compared > 0)
+        {
             Status::Untrusted
         } else if self.torn_tail.is_some() {
             Status::TornTail
@@ -374,6 +396,7 @@ impl<'t> Sequence<'t> {
             imported: self.imported,
             last_seq: self.last.map(|(seq, _)| seq),
             head_hash: self.last.map(|(_, hash)| hash.to_string()),
+            own_records: self.own_records,
             recoveries: self.recoveries,
             rotations: self.roster.as_ref().map_or(0, Roster::rotations),
             suspects: self.suspects,

@@ -199,6 +199,14 @@ pub(super) fn tell_life(report: &Report, now: jiff::Timestamp, page: &mut Page) 
         });
         page.item(&format!("{} go back{first}", counted(life.turn_back_count, "time")));
     }
+    if let Some(latest) = &life.latest
+        && latest.ts.parse().is_ok_and(|time: jiff::Timestamp| time > now)
+    {
+        page.item(&format!(
+            "entry {} is dated {}, LATER THAN NOW by this machine's clock",
+            latest.seq, latest.ts
+        ));
+    }
     if let Some(due) = &life.due {
         let silent = due.silent_from.parse().is_ok_and(|from: jiff::Timestamp| from < now);
         let word = if silent { "OVERDUE" } else { "due" };

@@ -17,7 +17,7 @@ use crate::commands::verdict::hint_at_trust;
 use crate::context::{Context, add};
 use crate::hints;
 use crate::layout::Page;
-use crate::render::plain;
+use crate::render::{counted, plain};
 use carbon_ops::prove::{Consistency, Size, check};
 use carbon_ops::verify::{Answer, read_limited, read_policy};
 
@@ -156,6 +156,9 @@ pub(super) fn tell_anchors(report: &Report, page: &mut Page) {
         (0, _) => page.item(
             "no checkpoint covers it: it would not be noticed if whole lines were cut off its end",
         ),
+        (covered, 1) => page.item(&format!(
+            "the last line, with seq {covered}, is not covered by a checkpoint yet"
+        )),
         (covered, tail) => page.item(&format!(
             "the last {tail} lines, from seq {covered} on, are not covered by a checkpoint yet"
         )),
@@ -169,10 +172,7 @@ fn tell_history(history: Option<HistoryReport>, page: &mut Page) {
     let all = confirmed + refuted;
     for (count, what) in [
         (all, format!("{confirmed} of {all} checkpoints are confirmed")),
-        (
-            not_compared,
-            format!("{not_compared} checkpoints are too far behind newer ones to be compared"),
-        ),
+        (not_compared, format!("{} could not be compared", counted(not_compared, "checkpoint"))),
         (
             unreadable,
             format!("{unreadable} pieces are not checkpoints, as interrupted writes leave them"),

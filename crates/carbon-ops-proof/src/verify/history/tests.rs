@@ -30,9 +30,10 @@ fn note_by(key: &SecretKey, ledger_id: LedgerId, size: u64, root: TreeHash) -> V
 
 /// What becomes of a log beside a ledger of so many lines, by the one key.
 fn judged(log: Vec<Vec<u8>>, lines: u64) -> (HistoryReport, Vec<(u64, AnchorVerdict)>) {
+    let behind = Notes::new(&log.concat()[..]).behind().unwrap();
     let log = RefCell::new(VecDeque::from(log));
     let next = || Ok(log.borrow_mut().pop_front());
-    let (mut history, roots) = (History::new(&next), roots(lines));
+    let (mut history, roots) = (History::new(Log { next: &next, behind: &behind }), roots(lines));
     let keys_at = |_: u64| -> Vec<PublicKey> { vec![key().public_key()] };
     for (size, root) in (0..).zip(&roots) {
         if history.wants(size) {
@@ -42,7 +43,8 @@ fn judged(log: Vec<Vec<u8>>, lines: u64) -> (HistoryReport, Vec<(u64, AnchorVerd
     assert!(history.failure().is_none());
     let (report, refuted) = history.finish(lines, Some(ID), &keys_at);
     assert!(refuted.iter().all(|anchor| anchor.signed && anchor.source == CHECKPOINT_LOG));
-    let told = refuted.iter().map(|anchor| (anchor.size.unwrap(), anchor.verdict)).collect();
+    let told =
+        refuted.iter().map(|anchor| (anchor.size.unwrap_or_default(), anchor.verdict)).collect();
     (report, told)
 }
 
@@ -69,26 +71,66 @@ fn another_root_is_another_history_and_the_ones_after_it_are_compared_all_the_sa
     assert_eq!(refuted, [(3, AnchorVerdict::Forked)]);
 }
 
+/// Whatever the order of a log, each of its notes is compared: those of this history are confirmed, and one
+/// of another is refuted wherever it stands, whether its size was named before or not.
 #[test]
-fn an_old_size_behind_newer_ones_is_compared_when_the_log_named_it_before() {
-    let (report, _) = judged(logged(&[2, 5, 2, 6], 7), 7);
-    assert_eq!((report.confirmed, report.not_compared, report.covered), (4, 0, 6));
-    // Nobody noted the root of three lines when they passed.
-    let (report, refuted) = judged(logged(&[2, 5, 3, 6], 7), 7);
-    assert_eq!((report.confirmed, report.not_compared, refuted.len()), (3, 1, 0));
-    // A fork is a fork also when it stands behind.
-    let mut log = logged(&[2, 5], 7);
-    log.push(note_by(&key(), ID, 2, TreeHash([9; 32])));
-    assert_eq!(judged(log, 7).1, [(2, AnchorVerdict::Forked)]);
+fn every_checkpoint_is_compared_wherever_in_the_log_it_stands() {
+    let sizes = [2, 5, 3, 6, 3, 1, 7, 0];
+    for fork in 1..=7_u64 {
+        for place in 0..=sizes.len() {
+            let mut log = logged(&sizes, 7);
+            assert_eq!(judged(log.clone(), 7).0.confirmed, sizes.len() as u64);
+            log.insert(place, note_by(&key(), ID, fork, TreeHash([9; 32])));
+            let (report, refuted) = judged(log.clone(), 7);
+            assert_eq!((report.confirmed, report.not_compared), (sizes.len() as u64, 0));
+            assert_eq!(refuted, [(fork, AnchorVerdict::Forked)], "{place}");
+            let stranger = SecretKey::from_seed(&[8; 32]);
+            log[place] = note_by(&stranger, ID, fork, roots(7)[usize::try_from(fork).unwrap()]);
+            assert_eq!(judged(log, 7).1, [(fork, AnchorVerdict::Refused)], "{place}");
+        }
+    }
 }
 
 #[test]
-fn only_so_many_sizes_are_remembered() {
-    let lines = REMEMBERED as u64 + 1;
-    let sizes: Vec<u64> = (1..=lines).chain([1, 2]).collect();
-    let (report, _) = judged(logged(&sizes, lines), lines);
-    // One more than there is room for, beside that of no lines: those of 0 and 1 are gone.
-    assert_eq!((report.not_compared, report.confirmed), (1, lines + 1));
+fn what_was_not_in_the_log_at_its_first_reading_is_counted_as_not_compared() {
+    let log = RefCell::new(VecDeque::from(logged(&[5, 3], 7)));
+    let (next, behind) = (|| Ok(log.borrow_mut().pop_front()), BTreeSet::new());
+    let keys_at = |_: u64| -> Vec<PublicKey> { vec![key().public_key()] };
+    let mut history = History::new(Log { next: &next, behind: &behind });
+    for (size, root) in (0..).zip(&roots(7)) {
+        if history.wants(size) {
+            history.judge((size, *root), Some(ID), &keys_at);
+        }
+    }
+    let (report, _) = history.finish(7, Some(ID), &keys_at);
+    assert_eq!((report.confirmed, report.not_compared), (1, 1));
+}
+
+/// A note that was written whole and reads as none was changed afterwards; one that was cut off was not.
+#[test]
+fn a_piece_is_torn_only_as_an_interrupted_write_leaves_it() {
+    let mut note = Checkpoint { ledger_id: ID, size: 3, root: roots(5)[3] }.sign(&key()).unwrap();
+    note.add(crate::cosignature::cosign(&note, "w.example/1", &key(), 1).unwrap()).unwrap();
+    let note = note.to_string().into_bytes();
+    // Where the first signature ends, without its newline: from there on it says what was signed.
+    let signed = note_by(&key(), ID, 3, roots(5)[3]).len() - 1;
+    for kept in 1..note.len() {
+        for end in [&b""[..], b"\n", b"\0\0\0\n"] {
+            let torn = [&note[..kept], end].concat();
+            let (report, refuted) = judged(vec![torn], 5);
+            assert!(refuted.is_empty(), "{kept} {end:?}: {refuted:?}");
+            assert_eq!(report.unreadable + report.confirmed, 1);
+            assert!(end != b"\n" || (report.confirmed == 1) == (kept >= signed), "{kept}");
+        }
+    }
+    for at in 0..note.len() {
+        let mut changed = note.clone();
+        changed[at] ^= 1;
+        let (report, refuted) = judged(vec![changed.clone()], 5);
+        // Line ends apart, no bit can change unnoticed; and of a signature nobody knows nothing is believed.
+        let noticed = report.confirmed == 0 || at > signed || refuted.len() == 1;
+        assert!(noticed, "{at}: {}", String::from_utf8_lossy(&changed));
+    }
 }
 
 #[test]
@@ -131,7 +173,9 @@ fn the_log_is_read_one_note_ahead_and_a_failure_to_read_it_is_kept() {
         reads.set(reads.get() + 1);
         if reads.get() == 1 { Ok(Some(first.clone())) } else { Err(io::Error::other("gone")) }
     };
-    let (mut history, keys_at) = (History::new(&next), |_: u64| vec![key().public_key()]);
+    let behind = BTreeSet::new();
+    let log = Log { next: &next, behind: &behind };
+    let (mut history, keys_at) = (History::new(log), |_: u64| vec![key().public_key()]);
     for size in 0..3 {
         if history.wants(size) {
             history.judge((size, roots(5)[usize::try_from(size).unwrap()]), Some(ID), &keys_at);
