@@ -300,7 +300,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
     pub fn append(&mut self, payload: Object, now: Timestamp) -> Result<Appended> {
         // Before the lock is taken: a bad payload must not make others wait.
         check_payload(&payload).map_err(Error::InvalidEntry)?;
-        self.append_in_turn(now, |ledger, len| ledger.put(payload, len))
+        self.append_in_turn(now, |ledger, len| ledger.put(&payload, len))
     }
 
     /// A turn in which one line is appended: `put` makes it durable at the end, which is at the length
@@ -377,7 +377,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
                     // writer finds the same.
                     let payload = recovery_payload(now, &self.options.tool, torn_seq, &removed);
                     let evidence = evidence_name(torn_seq, &Sha256::digest(&removed).into());
-                    let (seq, _) = self.put(payload, len)?;
+                    let (seq, _) = self.put(&payload, len)?;
                     repairs.push(Repair::Recorded { seq, evidence });
                 }
                 Tail::Complete(head) => {
@@ -480,8 +480,8 @@ impl<'k, S: Storage> Ledger<'k, S> {
     }
 
     /// Signs an entry and makes it durable at the end, which is at `len`.
-    fn put(&mut self, payload: Object, len: u64) -> Result<(u64, Vec<u8>)> {
-        let (entry, line) = entry::sign(&payload, self.id, Some(&self.head), self.signer)?;
+    fn put(&mut self, payload: &Object, len: u64) -> Result<(u64, Vec<u8>)> {
+        let (entry, line) = entry::sign(payload, self.id, Some(&self.head), self.signer)?;
         let (seq, line) = self.put_signed(&entry, line, len)?;
         self.known.appended(len, len + line.len() as u64 + 1);
         Ok((seq, line))

@@ -83,7 +83,7 @@ impl<S: Storage> Ledger<'_, S> {
             return Err(Error::InvalidEntry(Fault::ReservedKind));
         }
         let payload = record.to_payload(now, &self.options.tool).map_err(Error::InvalidEntry)?;
-        self.append_in_turn(now, |ledger, len| ledger.put(payload, len))
+        self.append_in_turn(now, |ledger, len| ledger.put(&payload, len))
     }
 
     /// Appends a correction of an earlier record, which stays where it is.
@@ -111,7 +111,7 @@ impl<S: Storage> Ledger<'_, S> {
             let payload = Control::Correction(correction)
                 .to_payload(now, &ledger.options.tool)
                 .map_err(Error::InvalidEntry)?;
-            ledger.put(payload, len)
+            ledger.put(&payload, len)
         })
     }
 
