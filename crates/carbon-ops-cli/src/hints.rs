@@ -265,7 +265,7 @@ const TILES_LIE: &str =
     "run `carbon-ops ledger verify`; if the ledger is valid, remove the directory `tile` beside it";
 
 fn tells_of_lines(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<LinesGone>())
+    matches!(error.get_ref(), Some(inner) if inner.is::<LinesGone>())
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -297,6 +297,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
     ///
     /// After [`Error::Fatal`] the state is unknown and this writer refuses further work; after any
     /// other error the entry is not in the ledger and the writer goes on.
+    #[expect(clippy::needless_pass_by_value, reason = "what is appended belongs to the ledger")]
     pub fn append(&mut self, payload: Object, now: Timestamp) -> Result<Appended> {
         // Before the lock is taken: a bad payload must not make others wait.
         check_payload(&payload).map_err(Error::InvalidEntry)?;

@@ -530,7 +530,7 @@ mod tests {
         let files = RealFiles::new(dir.path()).on_wait(Some(|holder| {
             TOLD.lock().unwrap().push(holder.clone());
         }));
-        let patience = TELL_AFTER - LOCK_POLL;
+        let patience = TELL_AFTER.saturating_sub(LOCK_POLL);
         assert!(files.lock("lock", patience).unwrap().is_none());
         assert_eq!(TOLD.lock().unwrap().len(), 0);
         assert!(files.lock("lock", TELL_AFTER + 4 * LOCK_POLL).unwrap().is_none());

@@ -43,11 +43,11 @@ impl Lines {
     }
 
     pub(crate) fn record(&mut self, key: &SecretKey, text: &str) -> &Entry {
-        self.payload(key, Object::from_members([("note", text.into())]).unwrap())
+        self.payload(key, &Object::from_members([("note", text.into())]).unwrap())
     }
 
-    pub(crate) fn payload(&mut self, key: &SecretKey, payload: Object) -> &Entry {
-        let signed = sign(&payload, ID, Some(&self.head()), key).unwrap();
+    pub(crate) fn payload(&mut self, key: &SecretKey, payload: &Object) -> &Entry {
+        let signed = sign(payload, ID, Some(&self.head()), key).unwrap();
         self.add(signed)
     }
 

@@ -296,7 +296,9 @@ fn inspect(
     };
     let (mut others, mut continuity) = (Others::default(), Continuity::new());
     let mut accept = |seq, (owner, passage): (Option<Owner>, Option<Option<Passage>>)| {
-        owner.into_iter().for_each(|owner| others.count(owner));
+        if let Some(owner) = owner {
+            others.count(owner);
+        }
         match passage {
             None => Ok(()),
             Some(None) => {

@@ -73,7 +73,7 @@ impl Made {
         let mut made = Lines::begun_by(&key);
         let mut earlier = None;
         for n in 1..lines {
-            made.payload(&key, numbered(n));
+            made.payload(&key, &numbered(n));
             if n == 1 {
                 earlier = Some(made.checkpoint(&key));
             }
@@ -289,10 +289,10 @@ fn a_pack_is_not_written_of_lines_that_do_not_hold() {
 fn a_change_of_keys_comes_along_and_cannot_be_left_out() {
     let (first, second) = (key(), SecretKey::from_seed(&[9; 32]));
     let mut made = Lines::begun_by(&first);
-    made.payload(&first, numbered(1));
+    made.payload(&first, &numbered(1));
     made.rotate(&first, &[&second], &[]);
-    made.payload(&second, numbered(2));
-    made.payload(&second, numbered(3));
+    made.payload(&second, &numbered(2));
+    made.payload(&second, &numbered(3));
     let latest = made.checkpoint(&second);
     let made = Made::of(made, latest.clone(), latest);
     let pack = made.pack("4", false);
