@@ -139,6 +139,10 @@ fn of_plain(cause: &Cause) -> Words {
     }
 }
 
+/// How a time is written.
+const A_TIME: &str = "give a date such as 2026-03-01 (midnight UTC), or a time with its offset, such as \
+                      2026-03-01T09:00Z or 2026-03-01T10:00+01:00";
+
 /// What stops a pipeline is shared by all whose entries it took.
 fn ledger_error(cause: &Cause) -> Option<&LedgerError> {
     let shared = cause.downcast_ref::<Arc<LedgerError>>().map(AsRef::as_ref);
@@ -181,10 +185,7 @@ fn of_fault(cause: &Cause) -> Words {
         Fault::NotAnEnergy(_) => {
             "give a finite number of at least 0; leave out what was not measured"
         }
-        Fault::NotAnInstant { .. } => {
-            "give a date such as 2026-03-01 (midnight UTC), or a time with its offset, such as \
-             2026-03-01T09:00Z or 2026-03-01T10:00+01:00"
-        }
+        Fault::NotAnInstant(_) => A_TIME,
         Fault::UnknownColumn(_) => {
             "the columns are start, end, energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w, zone, pue, \
              id, host, host_id, label.NAME"
@@ -378,7 +379,7 @@ fn of_score(cause: &Cause) -> Words {
 fn of_interval(cause: &Cause) -> Words {
     match cause.downcast_ref()? {
         Impossible::Empty { .. } => Some("give an end after the start"),
-        Impossible::Instant { .. } => Some("give 2026-03-01T00:00Z, or an offset such as +01:00"),
+        Impossible::Instant(_) => Some(A_TIME),
         Impossible::TooLong(_) => Some("ask for it in parts"),
         _ => None,
     }
@@ -460,6 +461,14 @@ fn for_error(error: &grid::Error) -> Words {
         ErrorKind::File(FileProblem::Undeclared) => Some(
             "say what the numbers count: \"signal\": \"average_lifecycle\" (average, marginal or residual; \
              lifecycle or direct) beside \"zones\": {…}, or a first line # signal: average_lifecycle",
+        ),
+        ErrorKind::File(FileProblem::Form) => Some(
+            "a table has the columns zone,start,end,g_per_kwh; JSON has \"signal\" and \"zones\" \
+             (docs/intensity.md)",
+        ),
+        ErrorKind::File(FileProblem::Values) => Some(
+            "a number has a point for its decimals and no mark between thousands, a time an offset, and each time \
+             of a zone one value",
         ),
         ErrorKind::File(FileProblem::NotKept) => Some(NOT_KEPT),
         _ => None,

@@ -1,7 +1,9 @@
 //! Puts the rows of one or more answers together to one series.
 //!
 //! Answers may overlap: of two rows for one slot, what was known goes before a forecast, then what was
-//! updated last before the rest, and of equals the one that came last. A row without a value is a gap with a reason; a row of zero is a value.
+//! updated last before the rest, then what came in a later answer. Two different values in one answer that nothing
+//! tells apart are no value: neither is taken, and the gap says why. A row without a value is a gap with a reason; a
+//! row of zero is a value.
 //!
 //! Out of scope: how rows are written, which is each provider's own.
 
@@ -34,12 +36,21 @@ struct Row {
     value: Option<GramsCo2ePerKilowattHour>,
     updated_at: Option<Timestamp>,
     meta: Arc<Meta>,
+    /// Whether the same answer has another value for the slot.
+    contradicted: bool,
 }
 
 impl Row {
     /// Of two rows for one slot the higher counts.
     fn rank(&self) -> (bool, bool, Option<Timestamp>) {
         (self.value.is_some(), self.meta.timeliness == Timeliness::Actual, self.updated_at)
+    }
+
+    /// Whether one answer has both for one slot, with different values and nothing to choose by.
+    fn contradicts(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+            && self.meta.raw_digest == other.meta.raw_digest
+            && self.value != other.value
     }
 }
 
@@ -82,9 +93,10 @@ impl Assembly {
             let what = format!("more than {SLOTS_MAX} rows");
             return Err(Error::Malformed { provider: self.provider, what });
         }
-        let row = Row { interval, value, updated_at, meta: Arc::clone(meta) };
-        match self.rows.get(&interval.start()) {
+        let row = Row { interval, value, updated_at, meta: Arc::clone(meta), contradicted: false };
+        match self.rows.get_mut(&interval.start()) {
             Some(old) if old.rank() > row.rank() => {}
+            Some(old) if old.contradicts(&row) => old.contradicted = true,
             _ => {
                 self.rows.insert(interval.start(), row);
             }
@@ -109,6 +121,9 @@ impl Assembly {
         let (mut slots, mut gaps) = (Vec::with_capacity(self.rows.len()), Vec::new());
         for row in self.rows.into_values() {
             match row.value {
+                Some(_) if row.contradicted => {
+                    gaps.push(Gap { interval: row.interval, reason: GapReason::Contradictory });
+                }
                 Some(value) => slots.push(Slot {
                     interval: row.interval,
                     intensity: I::of(value),
@@ -240,6 +255,29 @@ mod tests {
             assert_eq!(series.slots().len(), 1);
             assert!((series.slots()[0].as_grams_per_kilowatt_hour() - 2.0).abs() < 1e-12);
         }
+    }
+
+    /// The rule: of two values for one slot, never the last one silently.
+    #[test]
+    fn two_values_of_one_answer_are_none_and_a_repeated_one_is_one() {
+        let meta = Arc::new(Meta::new("t", "DE", Signal::AVERAGE_LIFECYCLE_PRODUCTION));
+        let updated = Some(at("2026-01-02T00:00Z"));
+        let of = |rows: &[(f64, Option<Timestamp>)]| {
+            let mut assembly = Assembly::new("t", hour(0));
+            for (value, updated) in rows {
+                assembly.add(hour(0), Some(*value), *updated, &meta).unwrap();
+            }
+            let series = assembly.finish(Kind::Average).unwrap().inventory().unwrap().clone();
+            let values: Vec<_> =
+                series.slots().iter().map(Slot::as_grams_per_kilowatt_hour).collect();
+            (values, series.gaps().first().map(|gap| gap.reason))
+        };
+        let contradictory = (vec![], Some(GapReason::Contradictory));
+        assert_eq!(of(&[(1.0, None), (2.0, None)]), contradictory);
+        assert_eq!(of(&[(1.0, None), (2.0, None), (2.0, None)]), contradictory);
+        assert_eq!(of(&[(2.0, None), (2.0, None)]), (vec![2.0], None));
+        assert_eq!(of(&[(1.0, None), (2.0, None), (3.0, updated)]), (vec![3.0], None));
+        assert_eq!(of(&[(3.0, updated), (1.0, None), (2.0, None)]), (vec![3.0], None));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl ElectricityMaps {
                 what: format!("the token is not accepted for {}: {message}", request.name()),
                 why: Denied::NotAccepted,
             },
-            Error::Status { status: 404, .. } => {
+            Error::Status { status: 404, message, .. } if is_of_zone(&message) => {
                 Error::unknown_zone(ID, zone, Uncovered::NoSuchZone)
             }
             error => error,
@@ -168,6 +168,14 @@ impl Provider for ElectricityMaps {
     }
 }
 
+/// Whether the provider says that it does not know the zone: it answers 404 as well where it has no recent data, and
+/// where the address is wrong.
+fn is_of_zone(message: &str) -> bool {
+    let message = message.to_lowercase();
+    let unknown = ["unknown", "invalid", "not found", "not exist", "not supported", "no zone"];
+    message.contains("zone") && unknown.iter().any(|word| message.contains(word))
+}
+
 /// `past-range` has its rows in `data`, `history` and `forecast` in members of their names.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -237,11 +245,12 @@ pub(crate) fn read(
 }
 
 /// How long a slot is: what the answer says, for a finer granularity than was asked for comes silently;
-/// else an hour.
+/// else the time from each to the next; else an hour.
 fn step(body: &Body) -> Result<Duration, Error> {
     let row = body.data.first().and_then(|row| row.temporal_granularity.as_deref());
     let minutes = match body.temporal_granularity.as_deref().or(row) {
-        None | Some("hourly" | "60_minutes") => 60,
+        None => nearest(body).filter(|minutes| [5, 15, 30].contains(minutes)).unwrap_or(60),
+        Some("hourly" | "60_minutes") => 60,
         Some("30_minutes") => 30,
         Some("15_minutes") => 15,
         Some("5_minutes") => 5,
@@ -251,4 +260,11 @@ fn step(body: &Body) -> Result<Duration, Error> {
         }
     };
     Ok(Duration::from_secs(60 * minutes))
+}
+
+/// The least time between two rows, in minutes.
+fn nearest(body: &Body) -> Option<u64> {
+    let apart = |(a, b): (&Row, &Row)| b.datetime.duration_since(a.datetime).unsigned_abs();
+    let apart = body.data.iter().zip(body.data.iter().skip(1)).map(apart);
+    apart.filter(|apart| !apart.is_zero()).min().map(|apart| apart.as_secs() / 60)
 }

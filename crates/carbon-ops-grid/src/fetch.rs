@@ -172,6 +172,8 @@ pub struct Response {
     pub status: u16,
     /// The header `Retry-After`.
     pub retry_after: Option<String>,
+    /// The header `Location`: where what was asked for has moved.
+    pub location: Option<String>,
     /// The body, at most [`ANSWER_BYTES_MAX`].
     pub body: Vec<u8>,
 }
@@ -209,7 +211,8 @@ pub struct Answer {
 impl Answer {
     /// The body, as the provider documents it.
     pub(crate) fn json<T: DeserializeOwned>(&self, provider: &'static str) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        let body = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
+        serde_json::from_slice(body).map_err(|error| {
             let what = format!("an answer that is not as documented: {error}");
             Error::Malformed { provider, what }
         })
@@ -370,7 +373,10 @@ impl Fetcher {
                 Err((Error::RateLimited { provider, retry_after: after }, after))
             }
             status => {
-                let message = said(&response.body, request.credential.as_ref());
+                let message = match response.location.as_ref().filter(|_| status / 100 == 3) {
+                    Some(location) => shown(&format!("it has moved to {location}")),
+                    None => said(&response.body, request.credential.as_ref()),
+                };
                 let error = Error::Status { provider, request: request.name(), status, message };
                 Err((error, self.retry_after(&response)))
             }
@@ -431,22 +437,27 @@ fn no_answer(provider: &'static str, request: &Request, failure: NoResponse) -> 
     }
 }
 
-/// What a server says about its refusal: the usual members of JSON, or the beginning of the text. What was
+/// What a server says about its refusal: all of the usual members of JSON, or the beginning of the text. What was
 /// sent as a secret is taken out, should the server repeat it.
 fn said(body: &[u8], credential: Option<&Credential>) -> String {
     let text = String::from_utf8_lossy(body.get(..4096).unwrap_or(body)).into_owned();
     let json = serde_json::from_str::<serde_json::Value>(&text).ok();
-    let member = json.as_ref().and_then(|json| {
-        ["/error/message", "/error", "/message", "/detail"]
-            .iter()
-            .find_map(|path| json.pointer(path)?.as_str().map(str::to_owned))
+    let members = json.as_ref().map(|json| {
+        let of = |path: &&str| json.pointer(path)?.as_str();
+        let paths = ["/error/message", "/error", "/message", "/detail"];
+        paths.iter().filter_map(of).collect::<Vec<_>>().join(": ")
     });
-    let mut text = member.unwrap_or(text);
+    let mut text = members.filter(|members| !members.is_empty()).unwrap_or(text);
     if let Some(credential) = credential {
         for part in &credential.parts {
             text = text.replace(part.reveal(), "••••");
         }
     }
+    shown(&text)
+}
+
+/// The beginning, without what a terminal would obey.
+fn shown(text: &str) -> String {
     let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     shown.take(MESSAGE_CHARS_MAX).collect::<String>().trim().to_owned()
 }

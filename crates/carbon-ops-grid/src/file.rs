@@ -22,7 +22,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -43,7 +42,6 @@ pub const BYTES_MAX: u64 = 32 << 20;
 /// The provider.
 #[derive(Debug, Clone)]
 pub struct File {
-    path: String,
     signal: Signal,
     meta: Meta,
     zones: BTreeMap<String, Vec<Row>>,
@@ -51,6 +49,8 @@ pub struct File {
 
 #[derive(Debug, Clone)]
 struct Row {
+    /// Where it stands: of a zone in JSON, or in bytes.
+    place: u64,
     /// `None`: always.
     interval: Option<Interval>,
     g_per_kwh: Option<f64>,
@@ -79,20 +79,13 @@ enum Values {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JsonRow {
-    start: Timestamp,
-    end: Timestamp,
+    start: String,
+    end: String,
     g_per_kwh: Option<f64>,
 }
 
-#[derive(Debug, Deserialize)]
-struct CsvRow {
-    zone: String,
-    #[serde(default)]
-    start: Option<Timestamp>,
-    #[serde(default)]
-    end: Option<Timestamp>,
-    g_per_kwh: Option<f64>,
-}
+/// What is the matter with a file, and of what kind that is.
+type Wrong = (FileProblem, String);
 
 impl File {
     /// From the bytes of a file; `path` names it in errors and decides between JSON and CSV.
@@ -100,21 +93,20 @@ impl File {
     /// # Errors
     /// A file that does not say what its numbers count, or holds something that is not a number.
     pub fn parse(path: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let failed = |what: &str| {
+        let failed = |(why, what): Wrong| {
             let what = what.lines().next().unwrap_or_default().to_owned();
-            Error::File { path: path.to_owned(), what, why: FileProblem::Undeclared }
+            Error::File { path: path.to_owned(), what, why }
         };
+        let undeclared = |what: String| failed((FileProblem::Undeclared, what));
         let is_json = path.to_lowercase().ends_with(".json");
-        let (head, zones) =
-            if is_json { json(bytes) } else { csv(bytes) }.map_err(|what| failed(&what))?;
+        let (head, zones) = if is_json { json(bytes) } else { csv(bytes) }.map_err(failed)?;
         let Some(signal) = &head.signal else {
-            return Err(failed("the file does not say what its numbers count"));
+            return Err(undeclared("the file does not say what its numbers count".to_owned()));
         };
         let (kind, factor) =
-            parse_kind_and_factor(signal).map_err(|error| failed(&error.to_string()))?;
+            parse_kind_and_factor(signal).map_err(|error| undeclared(error.to_string()))?;
         let Some(factor) = factor else {
-            let what = format!("signal {signal:?} says neither lifecycle nor direct");
-            return Err(failed(&what));
+            return Err(undeclared(format!("signal {signal:?} says neither lifecycle nor direct")));
         };
         let signal = Signal {
             kind,
@@ -130,60 +122,164 @@ impl File {
             uncertainty: UncertaintyClass::Declared,
             ..Meta::new(ID, "", signal)
         };
-        Ok(Self { path: path.to_owned(), signal, meta, zones })
+        Ok(Self { signal, meta, zones })
     }
 }
 
 type Parsed = (Head, BTreeMap<String, Vec<Row>>);
 
-fn json(bytes: &[u8]) -> Result<Parsed, String> {
-    let mut head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+fn json(bytes: &[u8]) -> Result<Parsed, Wrong> {
+    let mut head: Head = serde_json::from_slice(bytes).map_err(|error| {
+        let value = serde_json::from_slice::<serde_json::Value>(bytes);
+        let is_silent = value.is_ok_and(|value| value.get("signal").is_none());
+        let why = if is_silent { FileProblem::Undeclared } else { FileProblem::Form };
+        (why, error.to_string())
+    })?;
     let mut zones = BTreeMap::new();
     for (zone, values) in head.zones.take().unwrap_or_default() {
         let rows = match values {
-            Values::Always(value) => vec![Row { interval: None, g_per_kwh: Some(value) }],
-            Values::Slots(slots) => slots
-                .into_iter()
-                .map(|JsonRow { start, end, g_per_kwh }| {
-                    let interval = Interval::new(start, end).map_err(|error| error.to_string())?;
-                    Ok(Row { interval: Some(interval), g_per_kwh })
+            Values::Always(value) => vec![row(0, ["", ""], Some(value))],
+            Values::Slots(slots) => (1..)
+                .zip(slots)
+                .map(|(place, JsonRow { start, end, g_per_kwh })| {
+                    row(place, [&start, &end], g_per_kwh)
                 })
-                .collect::<Result<_, String>>()?,
+                .collect(),
         };
-        zones.insert(zone, rows);
+        let rows = rows.into_iter().collect::<Result<_, _>>();
+        let at = |(place, what)| (FileProblem::Values, format!("{zone}: value {place}: {what}"));
+        zones.insert(zone.clone(), rows.map_err(at)?);
     }
+    check(&zones, |place| format!("value {place}"))?;
     Ok((head, zones))
 }
 
-fn csv(bytes: &[u8]) -> Result<Parsed, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    let declared = text.lines().take_while(|line| line.starts_with('#')).filter_map(|line| {
+/// A row from what stands in its fields.
+///
+/// # Errors
+/// Its place, and a time or a number that cannot be.
+fn row(place: u64, [start, end]: [&str; 2], g_per_kwh: Option<f64>) -> Result<Row, (u64, String)> {
+    let times = || match [start, end] {
+        ["", ""] => Ok(None),
+        ["", _] | [_, ""] => Err("a start or an end without the other".to_owned()),
+        [start, end] => Interval::parse(start, end).map(Some).map_err(|error| error.to_string()),
+    };
+    match g_per_kwh {
+        Some(value) if !(value.is_finite() && value >= 0.0) => {
+            Err((place, format!("{value} g/kWh is not an intensity")))
+        }
+        _ => Ok(Row { place, interval: times().map_err(|what| (place, what))?, g_per_kwh }),
+    }
+}
+
+/// Each time of a zone has one value: rows that overlap are equal.
+fn check(zones: &BTreeMap<String, Vec<Row>>, place: impl Fn(u64) -> String) -> Result<(), Wrong> {
+    let shown = |row: &Row| {
+        let value = row.g_per_kwh.map_or("nothing".to_owned(), |value| format!("{value} g/kWh"));
+        let time = row.interval.map(|interval| format!("from {}", interval.start()));
+        format!("{value} {} ({})", time.unwrap_or("for all times".to_owned()), place(row.place))
+    };
+    for (zone, rows) in zones {
+        let mut rows: Vec<_> = rows.iter().collect();
+        rows.sort_by_key(|row| row.interval);
+        for (a, b) in rows.iter().zip(rows.iter().skip(1)) {
+            let times = a.interval.zip(b.interval);
+            let meet = times.is_none_or(|(a, b)| a.intersection(&b).is_some());
+            if meet && (a.interval, a.g_per_kwh) != (b.interval, b.g_per_kwh) {
+                let what =
+                    format!("{zone}: two values for one time: {} and {}", shown(a), shown(b));
+                return Err((FileProblem::Values, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Columns that a table has.
+const COLUMNS: [&str; 4] = ["zone", "start", "end", "g_per_kwh"];
+
+/// What the comments at the head declare, and how many lines they are. Spreadsheets put a comma for each column that a
+/// line does not have, and quote what has one.
+fn declared(text: &str) -> Result<(Head, usize), Wrong> {
+    let bare = |line: &'_ str| line.trim().trim_end_matches(',').trim_matches('"').to_owned();
+    let comments: Vec<_> = text
+        .lines()
+        .map(bare)
+        .take_while(|line| line.starts_with('#') || line.is_empty())
+        .collect();
+    let known = ["signal", "accounting", "gases", "source", "licence", "vintage"];
+    let declared = comments.iter().filter_map(|line| {
         let (name, value) = line.trim_start_matches('#').split_once(':')?;
         Some((name.trim().to_owned(), serde_json::Value::from(value.trim())))
     });
     // Other comments may have colons too: only what is known is taken from them.
-    let known = ["signal", "accounting", "gases", "source", "licence", "vintage"];
-    let declared = declared.filter(|(name, _)| known.contains(&name.as_str()));
-    let object = serde_json::Value::Object(declared.collect());
-    let head: Head = serde_json::from_value(object).map_err(|error| error.to_string())?;
-    let mut zones: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-    let mut reader =
-        ::csv::ReaderBuilder::new().comment(Some(b'#')).trim(::csv::Trim::All).from_reader(bytes);
-    for (count, row) in reader.deserialize::<CsvRow>().enumerate() {
-        let row = row.map_err(|error| error.to_string())?;
-        if count >= SLOTS_MAX {
-            return Err(format!("more than {SLOTS_MAX} rows"));
-        }
-        let interval = match (row.start, row.end) {
-            (None, None) => None,
-            (Some(start), Some(end)) => {
-                Some(Interval::new(start, end).map_err(|error| error.to_string())?)
-            }
-            _ => return Err(format!("row {}: a start or an end without the other", count + 1)),
-        };
-        let row_of = Row { interval, g_per_kwh: row.g_per_kwh };
-        zones.entry(row.zone).or_default().push(row_of);
+    let object = declared.filter(|(name, _)| known.contains(&name.as_str())).collect();
+    let head = serde_json::from_value(serde_json::Value::Object(object));
+    Ok((head.map_err(|error| (FileProblem::Undeclared, error.to_string()))?, comments.len()))
+}
+
+/// The line at which a reader begins a row: it begins it at the blank lines and comments before it.
+fn line_at(byte: u64, table: &str, before: usize) -> String {
+    let at = usize::try_from(byte).unwrap_or(usize::MAX);
+    let (mut line, mut after) = (before + 1, table.get(at..).unwrap_or_default());
+    line += table.get(..at).unwrap_or_default().matches('\n').count();
+    while let Some((first, next)) = after.split_once('\n')
+        && (first.trim().is_empty() || first.starts_with('#'))
+    {
+        (line, after) = (line + 1, next);
     }
+    format!("line {line}")
+}
+
+fn csv(bytes: &[u8]) -> Result<Parsed, Wrong> {
+    let form = |what: String| (FileProblem::Form, what);
+    let text = std::str::from_utf8(bytes).map_err(|error| form(error.to_string()))?;
+    // A comment that is quoted is a row to the reader, so that the head is taken away.
+    let (head, before) = declared(text)?;
+    let mut rest = text;
+    for _ in 0..before {
+        rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+    }
+    let line = |byte: u64| line_at(byte, rest, before);
+    let mut reader = ::csv::ReaderBuilder::new()
+        .comment(Some(b'#'))
+        .trim(::csv::Trim::All)
+        .flexible(true)
+        .from_reader(rest.as_bytes());
+    let heading = reader.headers().map_err(|error| form(error.to_string()))?;
+    let places = COLUMNS.map(|name| heading.iter().position(|column| column == name));
+    let [Some(zone), start, end, Some(value)] = places else {
+        let separator = heading.iter().find_map(|name| name.chars().find(|c| ";\t|".contains(*c)));
+        return Err(form(match separator {
+            Some(other) => format!("its columns are separated by {other:?}, and not by commas"),
+            None => "a heading with the columns zone and g_per_kwh is missing".to_owned(),
+        }));
+    };
+    let columns = heading.len();
+    let mut zones: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+    for (count, record) in reader.records().enumerate() {
+        let record = record.map_err(|error| form(error.to_string()))?;
+        let byte = record.position().map_or(0, ::csv::Position::byte);
+        let at = |what: String| (FileProblem::Values, format!("{}: {what}", line(byte)));
+        if count >= SLOTS_MAX {
+            return Err(at(format!("more than {SLOTS_MAX} rows")));
+        }
+        if record.iter().skip(columns).any(|field| !field.is_empty()) {
+            let fields = record.len();
+            return Err(at(format!("{fields} fields, and the heading has {columns}")));
+        }
+        let field = |place: Option<usize>| place.and_then(|at| record.get(at)).unwrap_or_default();
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        let value = match field(Some(value)) {
+            "" => None,
+            text => Some(text.parse().map_err(|_| at(format!("{text:?} is not a number")))?),
+        };
+        let row = row(byte, [field(start), field(end)], value).map_err(|(_, what)| at(what))?;
+        zones.entry(field(Some(zone)).to_owned()).or_default().push(row);
+    }
+    check(&zones, line)?;
     Ok((head, zones))
 }
 
@@ -230,12 +326,7 @@ impl Provider for File {
         let meta = Arc::new(meta);
         let mut rows = Assembly::new(ID, interval);
         for row in of_zone {
-            rows.add(row.interval.unwrap_or(interval), row.g_per_kwh, None, &meta).map_err(
-                |error| {
-                    let path = self.path.clone();
-                    Error::File { path, what: error.to_string(), why: FileProblem::Values }
-                },
-            )?;
+            rows.add(row.interval.unwrap_or(interval), row.g_per_kwh, None, &meta)?;
         }
         rows.finish(signal.kind)
     }
@@ -250,7 +341,7 @@ mod tests {
     use super::*;
     use crate::provider::ErrorKind;
     use crate::zones::Place;
-    use carbon_ops_estimate::intensity::{Factor, GapReason, Kind};
+    use carbon_ops_estimate::intensity::{GapReason, Kind};
 
     const CSV: &str = "# signal: average_lifecycle\n# accounting: consumption\n# source: us: own\n\
         zone,start,end,g_per_kwh\nDE,2026-03-01T00:00Z,2026-03-01T01:00Z,342.5\n\
@@ -294,19 +385,60 @@ mod tests {
         }
     }
 
+    /// The rule: what is wrong is said by line, in words of the file, and by its own kind.
     #[test]
-    fn what_is_no_number_or_no_time_is_refused() {
-        let row =
-            |row: &str| format!("# signal: average_direct\nzone,start,end,g_per_kwh\n{row}\n");
-        let span = Interval::parse("2026-03-01T00:00Z", "2026-03-01T03:00Z").unwrap();
-        for bad in ["DE,2026-03-01T01:00Z,,4", "DE,2026-03-01,2026-03-02,4", "DE,,,x"] {
-            assert!(File::parse("a.csv", row(bad).as_bytes()).is_err(), "{bad}");
+    fn what_is_not_a_number_a_time_or_a_table_is_refused_with_its_line() {
+        let of = |rows: &str| {
+            let text = format!("# signal: average_direct\nzone,start,end,g_per_kwh\n{rows}\n");
+            File::parse("a.csv", text.as_bytes())
+        };
+        for (rows, message) in [
+            ("DE,2026-03-01T01:00Z,,4", "a.csv: line 3: a start or an end without the other"),
+            ("DE,,,x", "a.csv: line 3: \"x\" is not a number"),
+            ("DE,,,1\n\nFR,,,\"1,034.5\"", "a.csv: line 5: \"1,034.5\" is not a number"),
+            ("DE,,,-4", "a.csv: line 3: -4 g/kWh is not an intensity"),
+            ("DE,,,NaN", "a.csv: line 3: NaN g/kWh is not an intensity"),
+            ("DE,,,4,5", "a.csv: line 3: 5 fields, and the heading has 4"),
+            (
+                "DE,2026-03-01 00:00:00,2026-03-01 01:00:00,4",
+                "a.csv: line 3: \"2026-03-01 00:00:00\" is not a valid time: it has no offset from UTC, such as Z or +01:00",
+            ),
+            (
+                "DE,2026-03-01,2026-03-02,300\nDE,2026-03-01T12:00Z,2026-03-03,500",
+                "a.csv: DE: two values for one time: 300 g/kWh from 2026-03-01T00:00:00Z (line 3) and 500 g/kWh from 2026-03-01T12:00:00Z (line 4)",
+            ),
+            (
+                "DE,,,300\nDE,2026-03-01,2026-03-02,500",
+                "a.csv: DE: two values for one time: 300 g/kWh for all times (line 3) and 500 g/kWh from 2026-03-01T00:00:00Z (line 4)",
+            ),
+        ] {
+            let error = of(rows).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::File(FileProblem::Values), "{error}");
+            assert_eq!(error.to_string(), message);
         }
-        for bad in ["DE,,,-4", "DE,,,NaN"] {
-            let file = File::parse("a.csv", row(bad).as_bytes()).unwrap();
-            let want = Want { factor: Some(Factor::Direct), ..Want::AVERAGE };
-            assert!(file.slots("DE", span, &want).is_err(), "{bad}");
+        assert!(of("DE,2026-03-01,2026-03-02,300\nDE,2026-03-01,2026-03-02,300").is_ok());
+        for (text, message) in [
+            (
+                "zone;start;end;g_per_kwh\nDE;;;3,5\n",
+                "a.csv: its columns are separated by ';', and not by commas",
+            ),
+            ("DE,300\n", "a.csv: a heading with the columns zone and g_per_kwh is missing"),
+        ] {
+            let error = File::parse("a.csv", text.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::File(FileProblem::Form), "{error}");
+            assert_eq!(error.to_string(), message);
         }
+    }
+
+    #[test]
+    fn a_spreadsheets_commas_quotes_and_blank_lines_change_nothing() {
+        let text = "# signal: average_lifecycle,,,\n\"# source: a, b\",,,\nzone,start,end,g_per_kwh,\r\n\r\n\
+            DE,2026-03-01,2026-03-02,342.5,,\r\n,,,,\r\n";
+        let file = File::parse("a.csv", text.as_bytes()).unwrap();
+        let day = Interval::parse("2026-03-01", "2026-03-02").unwrap();
+        let series = file.slots("DE", day, &Want::AVERAGE).unwrap().inventory().unwrap().clone();
+        assert_eq!((series.slots().len(), series.gaps().len()), (1, 0));
+        assert_eq!(series.metas()[0].attribution, "a, b");
     }
 
     #[test]

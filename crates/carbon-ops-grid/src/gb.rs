@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::assembly::{Asked, Assembly, Metas, aligned, chunks};
 use crate::fetch::{Answer, Fetcher, Rate, Request};
@@ -115,34 +116,14 @@ fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%MZ").to_string()
 }
 
-/// National answers hold the periods themselves; regional ones an object with them, in an array or not.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Data {
-    Periods(Vec<Period>),
-    Regions(Vec<Region>),
-    Region(Region),
-}
-
-#[derive(Deserialize)]
-struct Body {
-    data: Data,
-}
-
-#[derive(Deserialize)]
-struct Region {
-    regionid: u32,
-    data: Vec<Period>,
-}
-
 #[derive(Deserialize)]
 struct Period {
     from: Timestamp,
     to: Timestamp,
-    intensity: Values,
+    intensity: Option<Values>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Values {
     forecast: Option<f64>,
     actual: Option<f64>,
@@ -157,21 +138,7 @@ pub(crate) fn read(
 ) -> Result<(), Error> {
     let zone = asked.zone;
     let malformed = |what| Error::Malformed { provider: ID, what };
-    let body: Body = answer.json(ID)?;
-    let periods = match (body.data, zone == NATIONAL) {
-        (Data::Periods(periods), true) => periods,
-        (Data::Region(region), false) => of_region(region, zone)?,
-        (Data::Regions(regions), false) => {
-            let mut periods = Vec::new();
-            for region in regions {
-                periods.extend(of_region(region, zone)?);
-            }
-            periods
-        }
-        // An empty array fits every form.
-        (Data::Periods(periods), false) if periods.is_empty() => periods,
-        _ => return Err(malformed(format!("an answer that is not for the zone {zone}"))),
-    };
+    let periods = periods(&answer.json(ID)?, zone)?;
     let mut metas = Metas::new(Meta {
         raw_digest: Some(answer.digest),
         fetched_at: Some(answer.fetched_at),
@@ -179,11 +146,17 @@ pub(crate) fn read(
         attribution: "NESO Carbon Intensity API".to_owned(),
         ..Meta::new(ID, zone, SIGNAL)
     });
-    for period in periods {
+    for period in &periods {
+        let period = Period::deserialize(period).map_err(|error| {
+            let from =
+                period.get("from").and_then(Value::as_str).unwrap_or("a time that is missing");
+            malformed(format!("the period from {from} is not as documented: {error}"))
+        })?;
+        let values = period.intensity.unwrap_or_default();
         let Ok(interval) = Interval::new(period.from, period.to) else {
             return Err(malformed(format!("a period from {} to {}", period.from, period.to)));
         };
-        let actual = period.intensity.actual;
+        let actual = values.actual;
         let (timeliness, uncertainty) = match actual {
             Some(_) => (Timeliness::Actual, UncertaintyClass::Metered),
             None => (Timeliness::Forecast, UncertaintyClass::Forecast),
@@ -192,16 +165,47 @@ pub(crate) fn read(
             meta.timeliness = timeliness;
             meta.uncertainty = uncertainty;
         });
-        rows.add(interval, actual.or(period.intensity.forecast), None, &meta)?;
+        rows.add(interval, actual.or(values.forecast), None, &meta)?;
     }
     Ok(())
 }
 
-fn of_region(region: Region, zone: &str) -> Result<Vec<Period>, Error> {
-    let returned = region.regionid.to_string();
-    if returned == zone {
-        Ok(region.data)
-    } else {
-        Err(Error::WrongZone { provider: ID, requested: zone.to_owned(), returned })
+/// The periods of an answer: nationally in `data`, regionally in an object there or in an array of one. Beyond what
+/// is forecast an answer is empty.
+fn periods(body: &Value, zone: &str) -> Result<Vec<Value>, Error> {
+    let malformed = |what| Error::Malformed { provider: ID, what };
+    let elsewhere = || malformed(format!("an answer that is not for the zone {zone}"));
+    let data = match (body.get("data"), body.as_object()) {
+        (Some(data), _) => data,
+        (None, Some(members)) if members.is_empty() => return Ok(Vec::new()),
+        _ => {
+            let said = body.pointer("/error/message").and_then(Value::as_str);
+            return Err(malformed(format!(
+                "an answer without data: {}",
+                said.unwrap_or("no reason")
+            )));
+        }
+    };
+    let list = match data {
+        Value::Array(list) => list.as_slice(),
+        Value::Null => &[],
+        object => std::slice::from_ref(object),
+    };
+    let mut periods = Vec::new();
+    for part in list {
+        match part.get("regionid") {
+            None if zone == NATIONAL => periods.push(part.clone()),
+            Some(returned) if zone != NATIONAL => {
+                let returned = returned.to_string().trim_matches('"').to_owned();
+                if returned != zone {
+                    let requested = zone.to_owned();
+                    return Err(Error::WrongZone { provider: ID, requested, returned });
+                }
+                let own = part.get("data").and_then(Value::as_array);
+                periods.extend(own.into_iter().flatten().cloned());
+            }
+            _ => return Err(elsewhere()),
+        }
     }
+    Ok(periods)
 }

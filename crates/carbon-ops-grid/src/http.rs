@@ -131,8 +131,11 @@ impl Transport for Http {
             call = call.header(credential.header, credential.value.reveal());
         }
         let mut response = call.call().map_err(|error| self.failure(error))?;
-        let retry_after = response.headers().get("retry-after");
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let (retry_after, location) = (header("retry-after"), header("location"));
         let status = response.status().as_u16();
         // What is unpacked counts, so that a small answer cannot become a large one.
         let mut body = Vec::new();
@@ -149,7 +152,7 @@ impl Transport for Http {
             let what = format!("an answer larger than {} MiB", ANSWER_BYTES_MAX >> 20);
             return Err(NoResponse::WillNotPass(what));
         }
-        Ok(Response { status, retry_after, body })
+        Ok(Response { status, retry_after, location, body })
     }
 }
 

@@ -218,6 +218,8 @@ pub enum Denied {
 pub enum FileProblem {
     /// It does not say what its numbers count, or not in a form that is understood.
     Undeclared,
+    /// It is not a table, or not the JSON, of such a file.
+    Form,
     /// A number or a time in it cannot be.
     Values,
     /// An answer that a record names is not kept whole.

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use carbon_ops_estimate::intensity::NotAnInstant;
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_proof::entry::LedgerId;
 
@@ -34,14 +35,9 @@ pub enum Fault {
     /// An energy that is negative or not finite.
     #[error("{0} kWh is not a valid energy")]
     NotAnEnergy(f64),
-    /// A text that is no instant.
-    #[error("{text:?} is not a valid time: {reason}")]
-    NotAnInstant {
-        /// The text.
-        text: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    /// A text that is not a time.
+    #[error(transparent)]
+    NotAnInstant(#[from] NotAnInstant),
     /// A column of a table that nobody knows.
     #[error("unknown column {0:?}")]
     UnknownColumn(String),

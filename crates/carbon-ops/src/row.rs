@@ -25,7 +25,7 @@ use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::Interval;
 
 use crate::fault::Fault;
-use crate::text::instant;
+use carbon_ops_estimate::intensity::instant;
 use serde::Deserialize;
 
 /// Longest line.

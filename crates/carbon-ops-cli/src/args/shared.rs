@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use carbon_ops::estimate::embodied::{Hardware, Lifetime, Portion};
+use carbon_ops::estimate::intensity::instant;
 use carbon_ops::record::Reserved;
 use carbon_ops::sources::Name;
-use carbon_ops::text::instant;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;

@@ -85,7 +85,7 @@ fn title(found: &Found) -> String {
 
 #[cfg(test)]
 mod tests {
-    use carbon_ops::text::instant;
+    use carbon_ops::estimate::intensity::instant;
 
     use super::*;
 

@@ -5,9 +5,11 @@
 //!
 //! Out of scope: where the values come from.
 
+mod instant;
 mod signal;
 mod slot;
 
+pub use instant::{NotAnInstant, instant};
 pub use signal::{Accounting, Factor, Gases, Kind, Signal, UnknownSignal, parse_kind_and_factor};
 pub use slot::{
     ASKED_MAX, AnySeries, BUILT_IN, Digest, Gap, GapReason, Impossible, Intensity, Interval,

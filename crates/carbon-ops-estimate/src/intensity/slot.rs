@@ -37,6 +37,7 @@ use carbon_ops_units::GramsCo2ePerKilowattHour;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::instant::{NotAnInstant, instant};
 use super::signal::{Factor, Kind, Signal};
 
 /// Name, as a provider, of the built-in table of yearly averages.
@@ -67,14 +68,9 @@ pub enum Impossible {
         /// Its end.
         end: Timestamp,
     },
-    /// A text that is no instant.
-    #[error("{text:?} is not an instant: {reason}")]
-    Instant {
-        /// What was given.
-        text: String,
-        /// Why not.
-        reason: String,
-    },
+    /// A text that is not a time.
+    #[error(transparent)]
+    Instant(#[from] NotAnInstant),
     /// Two slots that overlap, or that are out of order.
     #[error("the slots that start at {first} and {second} overlap or are out of order")]
     Overlap {
@@ -104,17 +100,11 @@ impl Interval {
         if start < end { Ok(Self { start, end }) } else { Err(Impossible::Empty { start, end }) }
     }
 
-    /// From two texts (RFC 3339; seconds may be left out).
+    /// From two texts, in the grammar of [`instant`].
     ///
     /// # Errors
     /// When one of them is no instant, or the interval is empty.
     pub fn parse(start: &str, end: &str) -> Result<Self, Impossible> {
-        let instant = |text: &str| {
-            text.parse::<Timestamp>().map_err(|error| Impossible::Instant {
-                text: text.chars().take(60).collect(),
-                reason: error.to_string(),
-            })
-        };
         Self::new(instant(start)?, instant(end)?)
     }
 
@@ -383,6 +373,8 @@ pub enum GapReason {
     Missing,
     /// The source named the time and gave no value.
     Null,
+    /// The source named the time twice, with different values, and nothing says which one holds.
+    Contradictory,
     /// The source could not be asked or did not answer.
     Failed,
     /// Nothing is in the cache, and nothing may be fetched.

@@ -21,6 +21,7 @@ const MAGIC: &[u8; 8] = b"COSLOTS1";
 const ROW_BYTES: usize = 40;
 const MISSING: u32 = u32::MAX;
 const NULL: u32 = u32::MAX - 1;
+const CONTRADICTORY: u32 = u32::MAX - 2;
 const UNSAID: i64 = i64::MIN;
 
 /// Rows in order of their start; of one start, the newest last.
@@ -61,7 +62,7 @@ pub(crate) struct Packed {
 }
 
 // Invariant: of each `Packed` of a shard both ends, `checked` and `updated` are instants, the length is not
-// 0, the value is finite and not negative, and the source is one of the shard's, `MISSING` or `NULL`.
+// 0, the value is finite and not negative, and the source is one of the shard's, `MISSING`, `NULL` or `CONTRADICTORY`.
 
 impl Packed {
     /// Of whole seconds, and microseconds of the source's change: finer parts are left out. A length of
@@ -94,7 +95,7 @@ impl Packed {
     }
 
     fn is_slot(&self) -> bool {
-        self.source < NULL
+        self.source < CONTRADICTORY
     }
 
     /// Whether it keeps what a shard of so many sources promises.
@@ -121,6 +122,7 @@ impl Packed {
         Some(match self.source {
             MISSING => Value::Gap(GapReason::Missing),
             NULL => Value::Gap(GapReason::Null),
+            CONTRADICTORY => Value::Gap(GapReason::Contradictory),
             source => Value::Slot {
                 g_per_kwh: Some(self.g_per_kwh).filter(|v| v.is_finite() && *v >= 0.0)?,
                 updated_at: match self.updated {
@@ -225,6 +227,7 @@ impl Shard {
         let meta = match value {
             Value::Slot { meta, .. } => *meta,
             Value::Gap(GapReason::Null) => return NULL,
+            Value::Gap(GapReason::Contradictory) => return CONTRADICTORY,
             Value::Gap(_) => return MISSING,
         };
         // Nearly always that of the row before.

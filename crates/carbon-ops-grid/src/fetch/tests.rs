@@ -42,7 +42,7 @@ const QUICK: Rate = Rate { per_second: 1000.0, burst: 1000.0 };
 #[expect(clippy::unnecessary_wraps, reason = "as the script wants it")]
 fn response(status: u16, retry_after: Option<&str>, body: &str) -> Result<Response, NoResponse> {
     let retry_after = retry_after.map(str::to_owned);
-    Ok(Response { status, retry_after, body: body.as_bytes().to_vec() })
+    Ok(Response { status, retry_after, location: None, body: body.as_bytes().to_vec() })
 }
 
 fn run(

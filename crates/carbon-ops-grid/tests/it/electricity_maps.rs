@@ -48,6 +48,39 @@ fn each_request_forbids_the_callers_place_in_both_versions() {
     assert!(matches!(lost, Error::UnknownZone { .. }), "{}", shown(&lost));
 }
 
+/// The rule: what the provider says is passed on; the zone is unknown only where it says so.
+#[test]
+fn a_404_is_what_the_provider_says_that_it_is() {
+    let world = world();
+    let day = span("2028-06-01T00:00Z", "2028-06-02T00:00Z");
+    for (body, unknown) in [
+        (json!({ "error": "No recent data for zone \"DE\"" }), false),
+        (json!({ "message": "no Route matched with those values" }), false),
+        (json!({ "error": "Not found", "message": "no data of this time" }), false),
+        (json!({ "error": "Zone 'DE' does not exist." }), true),
+        (json!({ "error": "Invalid zone" }), true),
+    ] {
+        world.then(Reply::json(404, &body));
+        let error = world.electricity_maps().slots("DE", day, &Want::AVERAGE).unwrap_err();
+        assert_eq!(matches!(error, Error::UnknownZone { .. }), unknown, "{}", shown(&error));
+        for said in body.as_object().unwrap().values().filter(|_| !unknown) {
+            assert!(shown(&error).contains(said.as_str().unwrap()), "{error}");
+        }
+    }
+}
+
+#[test]
+fn quarter_hours_are_seen_where_the_answer_does_not_name_its_granularity() {
+    let world = world();
+    let hour = span("2028-06-01T00:00Z", "2028-06-01T01:00Z");
+    let start = hour.start().as_second();
+    let row = |i: i64| em_row("DE", start + 900 * i, &(300 + i).into(), "lifecycle");
+    let rows: Vec<_> = (0..4).map(row).collect();
+    world.then(Reply::json(200, &json!({ "data": rows })));
+    let series = world.electricity_maps().slots("DE", hour, &Want::AVERAGE).unwrap();
+    assert_eq!((values(&series).len(), series.gaps().len()), (4, 0));
+}
+
 #[test]
 fn an_answer_for_another_zone_is_refused_whole() {
     let world = world();

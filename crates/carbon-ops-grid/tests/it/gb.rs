@@ -93,3 +93,58 @@ fn what_the_server_refuses_is_told_in_its_words() {
     assert!(shown(&error).ends_with("was answered with status 400: no such thing"), "{error}");
     assert_eq!(world.asked().len(), 1);
 }
+
+/// The rules: what one period lacks is a gap and no failure, of two values for one time neither is taken, and what is
+/// not as documented is named by its time.
+#[test]
+fn one_odd_period_is_said_and_does_not_take_the_others_along() {
+    use carbon_ops_grid::GapReason;
+    let world = world();
+    let span = span("2026-05-01T00:00Z", "2026-05-01T01:30Z");
+    let period = |hour: &str, intensity: serde_json::Value| {
+        let (from, to) = hour.split_once(' ').unwrap();
+        json!({ "from": format!("2026-05-01T{from}Z"), "to": format!("2026-05-01T{to}Z"), "intensity": intensity })
+    };
+    let [a, b, c] = ["00:00 00:30", "00:30 01:00", "01:00 01:30"];
+    let value = |g: i64| json!({ "forecast": g + 5, "actual": g });
+    let answer = |periods: Vec<serde_json::Value>| {
+        world.then(Reply::json(200, &json!({ "data": periods })));
+        world.gb().slots("GB", span, &Want::AVERAGE)
+    };
+    for (odd, reason) in [
+        (vec![period(b, serde_json::Value::Null)], GapReason::Null),
+        (vec![period(b, json!({ "forecast": null, "actual": null }))], GapReason::Null),
+        (vec![period(b, value(202)), period(b, value(999))], GapReason::Contradictory),
+    ] {
+        let mut periods = vec![period(a, value(200)), period(c, value(203))];
+        periods.extend(odd);
+        let series = answer(periods).unwrap();
+        assert_eq!(values(&series), [200.0, 203.0]);
+        assert_eq!(series.gaps()[0].reason, reason);
+    }
+    let error =
+        answer(vec![period(a, value(1)), period(b, json!({ "actual": "263" }))]).unwrap_err();
+    let message = shown(&error);
+    assert!(
+        message.contains("the period from 2026-05-01T00:30Z is not as documented"),
+        "{message}"
+    );
+    world.then(Reply::json(200, &json!({})));
+    assert!(values(&world.gb().slots("13", span, &Want::AVERAGE).unwrap()).is_empty());
+    world.then(Reply::json(200, &json!({ "error": { "message": "range" } })));
+    let error = world.gb().slots("GB", span, &Want::AVERAGE).unwrap_err();
+    assert_eq!(shown(&error), "gb: an answer without data: range");
+}
+
+#[test]
+fn an_address_that_moved_is_told_with_the_new_one() {
+    let world = world();
+    let location = ("location", "https://new.example/intensity".to_owned());
+    world.then(Reply { status: 301, headers: vec![location], ..Reply::default() });
+    let span = span("2026-05-01T00:00Z", "2026-05-01T02:00Z");
+    let error = world.gb().slots("GB", span, &Want::AVERAGE).unwrap_err();
+    assert!(
+        shown(&error).ends_with("301: it has moved to https://new.example/intensity"),
+        "{error}"
+    );
+}

@@ -88,8 +88,10 @@ impl Zone {
         asked: &[Name],
         error: &anyhow::Error,
     ) -> Result<Self> {
-        let reason = error.to_string();
-        let reason = reason.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+        let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+        let reason = causes.join(": ");
+        let reason = reason.lines().map(|line| line.trim().trim_end_matches(':'));
+        let reason = reason.take(2).collect::<Vec<_>>().join(": ");
         let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
         let tables = Chain::new(vec![Arc::new(BuiltIn)], Fallback::Equal);
         // A site of one's own means nothing to the tables.

@@ -158,6 +158,7 @@ fn quality(source: &Meta) -> String {
 
 fn reason(reason: GapReason) -> &'static str {
     match reason {
+        GapReason::Contradictory => "the provider gives two values for this time",
         GapReason::Null => "the provider names this time and gives no value",
         GapReason::Failed => "the provider did not answer",
         GapReason::Offline => "not in the cache, and --offline asks nobody",

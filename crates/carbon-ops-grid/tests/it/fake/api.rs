@@ -37,7 +37,7 @@ pub(crate) fn electricity_maps(asked: &Asked, now: Timestamp) -> Reply {
     let off = [("disableCallerLookup", "true"), ("shouldUseFallbackCallerLookup", "false")];
     if zone == "NOWHERE" {
         if off.iter().any(|(name, value)| asked.query(name) == *value) {
-            return error(404, "No recent data for zone \"NOWHERE\"");
+            return error(404, "Zone \"NOWHERE\" does not exist.");
         }
         "US-CAL-CISO".clone_into(&mut zone);
     }
