@@ -19,8 +19,7 @@ use std::time::Duration;
 use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::entry::{
     self, Control, Durability, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
-    check_payload, evidence_name, genesis_payload, importing_genesis_payload, parse_evidence_name,
-    promise, recovery_payload,
+    check_payload, evidence_name, genesis_payload, parse_evidence_name, recovery_payload,
 };
 use carbon_ops_proof::keys::{Signer, Trust};
 use jiff::Timestamp;
@@ -181,12 +180,9 @@ impl<'k, S: Storage> Ledger<'k, S> {
         genesis_options: &GenesisOptions,
     ) -> Result<Self> {
         let (tool, key) = (&options.tool, signer.public_key());
-        let mut payload = match &genesis_options.imported {
-            None => genesis_payload(created, tool, key),
-            Some(imported) => importing_genesis_payload(created, tool, key, imported)
-                .map_err(Error::InvalidEntry)?,
-        };
-        promise(&mut payload, genesis_options.durability);
+        let GenesisOptions { durability, imported } = genesis_options.clone();
+        let payload = genesis_payload(created, tool, key, durability, imported)
+            .map_err(Error::InvalidEntry)?;
         let (genesis, mut line) = entry::sign(&payload, LedgerId(ledger_id), None, signer)?;
         line.push(b'\n');
         locked(&mut storage, options.patience, true, |storage| {
@@ -376,7 +372,8 @@ impl<'k, S: Storage> Ledger<'k, S> {
                     };
                     // Crash here: the evidence is still there and this record is not: the next
                     // writer finds the same.
-                    let payload = recovery_payload(now, &self.options.tool, torn_seq, &removed);
+                    let payload = recovery_payload(now, &self.options.tool, torn_seq, &removed)
+                        .map_err(Error::InvalidEntry)?;
                     let evidence = evidence_name(torn_seq, &Sha256::digest(&removed).into());
                     let (seq, _) = self.put(&payload, len)?;
                     repairs.push(Repair::Recorded { seq, evidence });

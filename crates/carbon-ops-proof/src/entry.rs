@@ -21,6 +21,7 @@ use crate::keys::{PublicKey, Signer, sign_verifiably};
 mod control;
 mod correction;
 mod durability;
+mod form;
 mod imported;
 mod members;
 mod rotation;
@@ -32,10 +33,10 @@ mod time;
 mod vocabulary;
 
 pub use control::{
-    Control, Genesis, Recovery, evidence_name, genesis_payload, importing_genesis_payload,
-    parse_evidence_name, promise, recovery_payload,
+    Control, Genesis, Recovery, evidence_name, genesis_payload, parse_evidence_name,
+    recovery_payload,
 };
-pub use correction::{Change, Correction, Outcome, Restatement, Scope, Totals};
+pub use correction::{Change, Correction, Outcome, Period, Restatement, Scope, Totals};
 pub use durability::Durability;
 pub use imported::{IMPORTED_FORMAT, Imported};
 pub use members::Payload;
@@ -103,6 +104,9 @@ pub enum Fault {
         /// What it must be.
         expected: &'static str,
     },
+    /// A record of the ledger's own whose members have not their form.
+    #[error("the record has another form than its type: {0}")]
+    Form(String),
     /// A payload that uses a member of the ledger's own.
     #[error("the member {0} belongs to the ledger")]
     ReservedMember(&'static str),
@@ -177,7 +181,7 @@ impl Fault {
             Self::Json(_) => "not_canonical_json",
             Self::NotAnObject => "not_an_object",
             Self::Number(_) => "number_out_of_range",
-            Self::Member { .. } => "member",
+            Self::Member { .. } | Self::Form(_) => "member",
             Self::ReservedMember(_) | Self::ReservedKind => "reserved",
             Self::UnknownMember(_) => "unknown_member",
             Self::UnknownType(_) => "unknown_type",

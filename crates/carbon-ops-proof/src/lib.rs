@@ -61,6 +61,7 @@ pub mod proof;
 pub mod read;
 pub mod roster;
 pub mod seek;
+mod status;
 #[cfg(test)]
 mod testing;
 pub mod text;

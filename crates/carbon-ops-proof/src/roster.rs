@@ -30,10 +30,10 @@ const MAX_KEYS_EVER: usize = 1 << 16;
 /// ```
 /// use carbon_ops_proof::entry::Entry;
 /// use carbon_ops_proof::roster::Roster;
-/// # use carbon_ops_proof::entry::{LedgerId, genesis_payload, sign};
+/// # use carbon_ops_proof::entry::{Durability, LedgerId, genesis_payload, sign};
 /// # use carbon_ops_proof::keys::SecretKey;
 /// # let key = SecretKey::from_seed(&[7; 32]);
-/// # let genesis = genesis_payload("2026-11-23T09:00:00Z".parse().unwrap(), "example 1.0", key.public_key());
+/// # let genesis = genesis_payload("2026-11-23T09:00:00Z".parse().unwrap(), "example 1.0", key.public_key(), Durability::Sync, None).unwrap();
 /// # let (_, first_line) = sign(&genesis, LedgerId([1; 16]), None, &key).unwrap();
 /// let genesis = Entry::parse(&first_line).unwrap();
 /// let roster = Roster::of_genesis(&genesis).unwrap();

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::canonical::Object;
 use crate::checkpoint::Checkpoint;
 use crate::entry::{
-    AddedKey, Control, Entry, Head, KeyRotation, LedgerId, RetiredKey, genesis_payload,
+    AddedKey, Control, Durability, Entry, Head, KeyRotation, LedgerId, RetiredKey, genesis_payload,
     possession_text, sign,
 };
 use crate::keys::{SecretKey, Signer as _};
@@ -28,7 +28,7 @@ impl Lines {
 
     pub(crate) fn begun_with(key: &SecretKey, id: LedgerId) -> Self {
         let mut lines = Self { entries: Vec::new(), lines: Vec::new() };
-        lines.add(sign(&genesis_payload(NOW, "t", key.public_key()), id, None, key).unwrap());
+        lines.add(sign(&genesis(key), id, None, key).unwrap());
         lines
     }
 
@@ -86,4 +86,8 @@ impl Lines {
 pub(crate) fn proven(joins: &SecretKey, head: &Head, by: &SecretKey) -> AddedKey {
     let text = possession_text(ID, head, by.public_key(), joins.public_key());
     AddedKey { public_key: joins.public_key(), proof: joins.sign(text.as_bytes()).unwrap() }
+}
+
+fn genesis(key: &SecretKey) -> Object {
+    genesis_payload(NOW, "t", key.public_key(), Durability::Sync, None).unwrap()
 }

@@ -33,6 +33,7 @@ mod tests;
 mod whole;
 
 pub use crate::entry::Payload;
+pub use crate::status::Status;
 pub use anchor::{Anchor, AnchorKind, AnchorReport, AnchorVerdict};
 pub use history::{HistoryReport, Log, NextNote, Notes};
 pub use leaves::ReadBack;
@@ -44,26 +45,6 @@ use whole::Whole;
 
 /// How many faults a report lists; the rest is only counted.
 pub const MAX_FAULTS: usize = 1000;
-
-/// The verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Status {
-    /// Every line is as it was written, by keys that a trusted key vouches for.
-    Valid,
-    /// Every line fits, but the key behind the ledger is not trusted; or the one behind a checkpoint of
-    /// more lines than there are is not known ([`AnchorVerdict::UnknownKey`]); or a logged checkpoint could
-    /// not be compared.
-    Untrusted,
-    /// Valid, up to a last line that an interrupted write left.
-    TornTail,
-    /// Something was changed, removed, added or damaged.
-    Tampered,
-    /// The lines fit each other and not what was signed for earlier: lines were cut off the end, or
-    /// another history was written with the key.
-    Rewritten,
-}
 
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -86,7 +86,7 @@ pub(crate) struct LedgerInit {
 
 fn durability(text: &str) -> Result<Durability, String> {
     let expected = "give sync, group:MS or async:MS, with 1 to 60000 milliseconds";
-    Durability::parse(text).ok_or_else(|| expected.into())
+    text.parse().map_err(|_| expected.into())
 }
 
 #[derive(Debug, Args)]

@@ -142,5 +142,5 @@ fn records(text: &str) -> Result<Scope, String> {
     let mut list = text.split(',').map(number).collect::<Result<Vec<u64>, String>>()?;
     list.sort_unstable();
     list.dedup();
-    Ok(Scope::List(list))
+    Ok(Scope::List { records: list })
 }

@@ -65,7 +65,7 @@ impl Report {
         let mut keys: Vec<String> = trusted.map(|key| key.public_key.clone()).collect();
         keys.sort();
         Imported {
-            format: IMPORTED_FORMAT,
+            format: IMPORTED_FORMAT.to_owned(),
             file_bytes: self.file_bytes,
             file_sha256: self.file_sha256.clone(),
             head_hash: self.head_hash.clone(),

@@ -58,7 +58,7 @@ fn begun() -> MemoryDisk {
 /// A ledger whose genesis promises this.
 fn promising(durability: &str) -> MemoryDisk {
     let (disk, key) = (MemoryDisk::default(), key());
-    let durability = Durability::parse(durability).unwrap();
+    let durability = durability.parse().unwrap();
     let genesis_options = GenesisOptions { durability, ..GenesisOptions::default() };
     Ledger::create_as(disk.clone(), &key, LEDGER_ID, NOW, options(), &genesis_options).unwrap();
     disk

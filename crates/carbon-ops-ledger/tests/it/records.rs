@@ -5,7 +5,7 @@ use carbon_ops_ledger::append::{Amendment, Ledger};
 use carbon_ops_ledger::keys::Signer as _;
 use carbon_ops_proof::canonical::{Object, Value, object_to_canonical, parse};
 use carbon_ops_proof::entry::{
-    Change, Control, CorrectionReason, Entry, Fault, Gap, GapReason, Heartbeat, Outcome,
+    Change, Control, CorrectionReason, Entry, Fault, Gap, GapReason, Heartbeat, Outcome, Period,
     Restatement, RestatementReason, Scope, Totals,
 };
 use carbon_ops_proof::merkle::leaf_hash;
@@ -62,7 +62,10 @@ fn restatement() -> Restatement {
         note: Some("yearly factors of 2024 were published".into()),
         changes: vec![change("intensity", "static:owid-2023", "static:owid-2024")],
         totals: [("grams".into(), grams), ("energy_uj".into(), energy)].into(),
-        period: Some(("2026-01-01T00:00:00.000000Z".into(), "2026-11-01T00:00:00.000000Z".into())),
+        period: Some(Period {
+            from_ts: "2026-01-01T00:00:00.000000Z".into(),
+            to_ts: "2026-11-01T00:00:00.000000Z".into(),
+        }),
     }
 }
 

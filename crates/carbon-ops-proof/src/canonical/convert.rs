@@ -1,6 +1,9 @@
 //! Ways between [`Value`] and `serde_json::Value`, and the number rule of ledger entries.
 //!
-//! Out of scope: borrowing conversions and `Serialize`/`Deserialize`; records pass through here once.
+//! Out of scope: borrowing conversions; records pass through here once.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{MAX_DEPTH, MAX_SAFE_DOUBLE, Number, NumberError, Object, Value};
 
@@ -170,5 +173,32 @@ impl From<Value> for serde_json::Value {
 impl From<Object> for serde_json::Value {
     fn from(object: Object) -> Self {
         Self::Object(object.members.into_iter().map(|(name, value)| (name, value.into())).collect())
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.iter())
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        serde_json::Value::from(self.clone()).serialize(to)
+    }
+}
+
+impl<'d> Deserialize<'d> for Value {
+    fn deserialize<D: Deserializer<'d>>(from: D) -> Result<Self, D::Error> {
+        serde_json::Value::deserialize(from)?.try_into().map_err(D::Error::custom)
+    }
+}
+
+impl<'d> Deserialize<'d> for Object {
+    fn deserialize<D: Deserializer<'d>>(from: D) -> Result<Self, D::Error> {
+        match Value::deserialize(from)? {
+            Value::Object(object) => Ok(object),
+            _ => Err(D::Error::custom("expected an object")),
+        }
     }
 }

@@ -5,29 +5,21 @@
 //! Out of scope, and room left for it in `docs/formats/ledger-v1.md`: sums over records, samples,
 //! redaction, keys of an epoch and the time of others, which come as new types or versions.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::correction::{Correction, Restatement};
+use super::form::{must, read as read_form, text as as_text, write};
 use super::rotation::KeyRotation;
 use super::silence::{Gap, Heartbeat};
 use super::time::{has_time_form, time_text};
-use super::{ALGORITHM, CONTROL_KIND, Durability, Entry, Fault, Imported, text};
-use crate::canonical::{Number, Object, Value};
+use super::{CONTROL_KIND, Durability, Entry, Fault, Imported, text};
+use crate::canonical::{Object, Value};
 use crate::hex;
 use crate::keys::PublicKey;
-
-/// The version of a plain genesis and of a recovery record.
-const SCHEMA_VERSION: u32 = 1;
-
-/// The version of a genesis that continues a ledger of version 0.1.
-const IMPORT_SCHEMA_VERSION: u32 = 2;
-
-/// The version of a genesis whose class of durability is not `sync`.
-const DURABILITY_SCHEMA_VERSION: u32 = 3;
-
-/// The version of the types that came after genesis and recovery.
-const LIFE_SCHEMA_VERSION: u32 = 2;
 
 /// How long a `tool` name may be. A name and a version, with a hundred times the room.
 const MAX_TOOL_BYTES: usize = 256;
@@ -35,17 +27,15 @@ const MAX_TOOL_BYTES: usize = 256;
 /// How many keys a genesis may list: every entry's key is looked up in the list.
 const MAX_ROSTER: usize = 64;
 
-/// How long a note may be: a paragraph.
-const MAX_NOTE_BYTES: usize = 1024;
-
 /// What the name of an evidence file begins with; its entry number and hash follow.
 const EVIDENCE_PREFIX: &str = "ledger.ndjson.torn-";
 
-/// Members of every control record.
-const COMMON: [&str; 10] = [
+/// Members of every control record. That a genesis has no `prev_hash` is seen to where that is read.
+const COMMON: [&str; 11] = [
     "created_ts",
     "kind",
     "ledger_id",
+    "prev_hash",
     "schema_version",
     "seq",
     "signature",
@@ -56,7 +46,8 @@ const COMMON: [&str; 10] = [
 ];
 
 /// A record of the ledger's own.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Control {
     /// The first line.
@@ -76,7 +67,7 @@ pub enum Control {
 }
 
 /// The first line: who may write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Genesis {
     /// When the ledger was made: UTC, six decimals, `Z`.
@@ -84,15 +75,18 @@ pub struct Genesis {
     /// The program that made it.
     pub tool: String,
     /// The keys that may sign entries.
+    #[serde(with = "listed")]
     pub keys: Vec<PublicKey>,
     /// When an entry counts as acknowledged.
+    #[serde(with = "as_text")]
     pub durability: Durability,
     /// The older ledger that this one continues.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
 }
 
 /// What was cut off after an interrupted write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Recovery {
     /// When the bytes were removed.
@@ -102,9 +96,36 @@ pub struct Recovery {
     /// How many bytes were removed.
     pub removed_bytes: u64,
     /// Their SHA-256.
+    #[serde(with = "hex")]
     pub removed_sha256: [u8; 32],
     /// The file beside the ledger that holds them.
     pub evidence: String,
+}
+
+/// The keys of a genesis.
+mod listed {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{PublicKey, as_text};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(tag = "algorithm", rename = "ed25519")]
+    struct Listed {
+        #[serde(with = "as_text")]
+        public_key: PublicKey,
+    }
+
+    pub(super) fn serialize<S: Serializer>(keys: &[PublicKey], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(keys.iter().map(|key| Listed { public_key: *key }))
+    }
+
+    pub(super) fn deserialize<'d, D>(from: D) -> Result<Vec<PublicKey>, D::Error>
+    where
+        D: Deserializer<'d>,
+    {
+        let listed = Vec::<Listed>::deserialize(from)?;
+        Ok(listed.into_iter().map(|listed| listed.public_key).collect())
+    }
 }
 
 impl Control {
@@ -115,36 +136,46 @@ impl Control {
     /// [`Fault::ReservedKind`] for a genesis and a recovery record, which have ways of their own; or
     /// what is wrong with the record.
     pub fn to_payload(&self, created: Timestamp, tool: &str) -> Result<Object, Fault> {
-        let named = |name| {
-            let mut object = payload(name, created, tool);
-            object.insert("schema_version", LIFE_SCHEMA_VERSION);
-            object
-        };
-        let mut object;
         match self {
-            Self::Genesis(_) | Self::Recovery(_) => return Err(Fault::ReservedKind),
+            Self::Genesis(_) | Self::Recovery(_) => Err(Fault::ReservedKind),
             Self::KeyRotation(rotation) => {
-                object = named("key_rotation");
-                rotation.add_to(&mut object);
+                Self::KeyRotation(rotation.sorted()).payload(created, tool)
             }
-            Self::Correction(correction) => {
-                object = named("correction");
-                correction.add_to(&mut object)?;
-            }
-            Self::Restatement(restatement) => {
-                object = named("restatement");
-                restatement.add_to(&mut object)?;
-            }
-            Self::Gap(gap) => {
-                object = named("gap");
-                gap.add_to(&mut object)?;
-            }
-            Self::Heartbeat(heartbeat) => {
-                object = named("heartbeat");
-                heartbeat.add_to(&mut object)?;
-            }
+            other => other.payload(created, tool),
         }
+    }
+
+    fn payload(&self, created: Timestamp, tool: &str) -> Result<Object, Fault> {
+        let mut object = write(self)?;
+        object.insert("created_ts", time_text(created));
+        object.insert("kind", CONTROL_KIND);
+        object.insert("schema_version", self.version());
+        object.insert("tool", tool);
         Ok(object)
+    }
+
+    /// Each type has versions of its own. A genesis has the one that knew all that is in it: 1 knew neither
+    /// an older ledger nor a class of durability but `sync`, and 2 knew no such class.
+    fn version(&self) -> u32 {
+        match self {
+            Self::Genesis(genesis) if genesis.durability != Durability::Sync => 3,
+            Self::Genesis(Genesis { imported: Some(_), .. }) => 2,
+            Self::Genesis(_) | Self::Recovery(_) => 1,
+            _ => 2,
+        }
+    }
+
+    /// What the form of its members does not say.
+    fn check(&self, entry: &Entry, created_ts: &str) -> Result<(), Fault> {
+        match self {
+            Self::Genesis(genesis) => genesis.check(entry.signing_key),
+            Self::Recovery(recovery) => recovery.check(entry.seq),
+            Self::KeyRotation(rotation) => rotation.check(entry.seq),
+            Self::Correction(correction) => correction.check(entry.seq),
+            Self::Restatement(restatement) => restatement.check(entry.seq),
+            Self::Gap(gap) => gap.check(created_ts),
+            Self::Heartbeat(heartbeat) => heartbeat.check(created_ts),
+        }
     }
 }
 
@@ -153,191 +184,52 @@ pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
     if text(object, "kind") != Some(CONTROL_KIND) {
         return Ok(None);
     }
-    let record_type =
-        text(object, "type").ok_or(Fault::Member { name: "type", expected: "a text" })?;
     let version = object.get("schema_version").and_then(Value::as_u64);
-    check_version(record_type, version)?;
-    let created_ts = text(object, "created_ts")
-        .filter(|ts| has_time_form(ts))
-        .ok_or(Fault::Member { name: "created_ts", expected: "UTC with six decimals and a Z" })?;
-    let tool = text(object, "tool")
-        .filter(|tool| !tool.is_empty() && tool.len() <= MAX_TOOL_BYTES)
-        .ok_or(Fault::Member { name: "tool", expected: "a text of 1 to 256 bytes" })?;
-    Ok(Some(match record_type {
-        "genesis" => {
-            let (keys, durability, imported) = genesis(entry, version)?;
-            let (created_ts, tool) = (created_ts.to_owned(), tool.to_owned());
-            Control::Genesis(Genesis { created_ts, tool, keys, durability, imported })
+    // What this code does not know it does not pass over.
+    let (known, expected) = match text(object, "type") {
+        Some("genesis") => (1..=3, "1, 2 or 3 in a genesis"),
+        Some("recovery") => (1..=1, "1 in a recovery record"),
+        Some("key_rotation" | "correction" | "restatement" | "gap" | "heartbeat") => {
+            (2..=2, "2 in a record of this type")
         }
-        "recovery" => Control::Recovery(recovery(entry, created_ts, tool)?),
-        "key_rotation" => Control::KeyRotation(KeyRotation::read(entry)?),
-        "correction" => Control::Correction(Correction::read(entry)?),
-        "restatement" => Control::Restatement(Restatement::read(entry)?),
-        "gap" => Control::Gap(Gap::read(entry, created_ts)?),
-        "heartbeat" => Control::Heartbeat(Heartbeat::read(entry, created_ts)?),
-        other => return Err(Fault::UnknownType(other.to_owned())),
-    }))
-}
-
-/// Each type has versions of its own; what this code does not know it does not pass over.
-fn check_version(record_type: &str, version: Option<u64>) -> Result<(), Fault> {
-    let (known, expected): (&[u32], _) = match record_type {
-        "genesis" => (
-            &[SCHEMA_VERSION, IMPORT_SCHEMA_VERSION, DURABILITY_SCHEMA_VERSION],
-            "1, 2 or 3 in a genesis",
-        ),
-        "recovery" => (&[SCHEMA_VERSION], "1 in a recovery record"),
-        "key_rotation" | "correction" | "restatement" | "gap" | "heartbeat" => {
-            (&[LIFE_SCHEMA_VERSION], "2 in a record of this type")
-        }
-        other => return Err(Fault::UnknownType(other.to_owned())),
+        Some(other) => return Err(Fault::UnknownType(other.to_owned())),
+        None => return Err(Fault::Member { name: "type", expected: "a text" }),
     };
-    if known.iter().any(|known| version == Some(u64::from(*known))) {
-        return Ok(());
-    }
-    Err(Fault::Member { name: "schema_version", expected })
+    must(version.is_some_and(|version| known.contains(&version)), "schema_version", expected)?;
+    let (created_ts, tool) = (text(object, "created_ts"), text(object, "tool"));
+    let created_ts = created_ts.unwrap_or_default();
+    must(has_time_form(created_ts), "created_ts", "UTC with six decimals and a Z")?;
+    let has_length = tool.is_some_and(|tool| (1..=MAX_TOOL_BYTES).contains(&tool.len()));
+    must(has_length, "tool", "a text of 1 to 256 bytes")?;
+    let control: Control = read_form(object, &COMMON)?;
+    let fits = version == Some(control.version().into());
+    must(fits, "schema_version", "the one that first knew what the record has")?;
+    control.check(entry, created_ts)?;
+    Ok(Some(control))
 }
 
-fn recovery(entry: &Entry, created_ts: &str, tool: &str) -> Result<Recovery, Fault> {
-    let object = &entry.object;
-    only(object, &["evidence", "prev_hash", "removed_bytes", "removed_sha256"])?;
-    let (removed_bytes, removed_sha256) = removed(object)?;
-    let evidence = evidence(object, entry.seq, &removed_sha256)?;
-    let (created_ts, tool) = (created_ts.to_owned(), tool.to_owned());
-    Ok(Recovery { created_ts, tool, removed_bytes, removed_sha256, evidence })
-}
-
-/// The members of a genesis's own: who may write, what is promised, and what it continues.
-fn genesis(
-    entry: &Entry,
-    version: Option<u64>,
-) -> Result<(Vec<PublicKey>, Durability, Option<Imported>), Fault> {
-    let object = &entry.object;
-    let plain = version == Some(u64::from(SCHEMA_VERSION));
-    let relaxed = version == Some(u64::from(DURABILITY_SCHEMA_VERSION));
-    let imports = !plain && (!relaxed || object.contains("imported"));
-    let own: &[&str] =
-        if imports { &["durability", "imported", "keys"] } else { &["durability", "keys"] };
-    only(object, own)?;
-    // One form for each ledger: `sync` has the versions that knew nothing else.
-    let durability = text(object, "durability")
-        .and_then(Durability::parse)
-        .filter(|class| relaxed != (*class == Durability::Sync))
-        .ok_or(Fault::Member {
-            name: "durability",
-            expected: if relaxed { "\"group:<ms>\" or \"async:<ms>\"" } else { "\"sync\"" },
-        })?;
-    let keys = roster(object.get("keys"))?;
-    if !keys.contains(&entry.signing_key) {
-        return Err(Fault::KeyNotInRoster(entry.signing_key.to_hex()));
-    }
-    let imported = imports.then(|| Imported::read(object.get("imported"))).transpose()?;
-    Ok((keys, durability, imported))
-}
-
-/// Refuses members beyond the common ones and `more`.
-pub(super) fn only(object: &Object, more: &[&str]) -> Result<(), Fault> {
-    members(object, &[&COMMON[..], more].concat())
-}
-
-/// Refuses members beyond `own`, in an object within a record.
-pub(super) fn members(object: &Object, own: &[&str]) -> Result<(), Fault> {
-    match object.iter().find(|(name, _)| !own.contains(name)) {
-        Some((name, _)) => Err(Fault::UnknownMember(name.to_owned())),
-        None => Ok(()),
-    }
-}
-
-/// An object with these members.
-pub(super) fn object<const N: usize>(members: [(&str, Value); N]) -> Object {
-    let mut object = Object::new();
-    for (name, value) in members {
-        object.insert(name, value);
-    }
-    object
-}
-
-/// A number that an entry may carry.
-pub(super) fn number(name: &'static str, number: u64) -> Result<Number, Fault> {
-    Number::try_from(number).map_err(|_| Fault::Member { name, expected: "below 2^53" })
-}
-
-/// The word of a list that a record gives as its reason.
-pub(super) fn reason<R>(
-    object: &Object,
-    from_word: fn(&str) -> Option<R>,
-    expected: &'static str,
-) -> Result<R, Fault> {
-    text(object, "reason").and_then(from_word).ok_or(Fault::Member { name: "reason", expected })
-}
-
-/// Items in ascending order, each once: one way to write them. None unless all can be read and are.
-pub(super) fn ascending<T>(
-    items: &[Value],
-    below: impl Fn(&T, &T) -> bool,
-    read: impl Fn(&Value) -> Option<T>,
-) -> Option<Vec<T>> {
-    let read: Option<Vec<T>> = items.iter().map(read).collect();
-    read.filter(|items| items.is_sorted_by(below))
-}
-
-/// Reads a member that may be absent.
-pub(super) fn optional<T>(
-    member: Option<&Value>,
-    read: impl FnOnce(&Value) -> Result<T, Fault>,
-) -> Result<Option<T>, Fault> {
-    member.map(read).transpose()
-}
-
-/// A text for people, which must be there when the reason alone says nothing.
-pub(super) fn note(object: &Object, required: bool) -> Result<Option<String>, Fault> {
-    let wrong = Fault::Member { name: "note", expected: "a text of 1 to 1024 bytes" };
-    match object.get("note") {
-        None if required => Err(wrong),
-        None => Ok(None),
-        Some(note) => {
-            let note = note.as_str().filter(|note| (1..=MAX_NOTE_BYTES).contains(&note.len()));
-            note.map(|note| Some(note.to_owned())).ok_or(wrong)
+impl Genesis {
+    fn check(&self, signer: PublicKey) -> Result<(), Fault> {
+        let distinct: BTreeSet<&PublicKey> = self.keys.iter().collect();
+        let keys = (1..=MAX_ROSTER).contains(&self.keys.len()) && distinct.len() == self.keys.len();
+        must(keys, "keys", "1 to 64 distinct Ed25519 keys")?;
+        if !self.keys.contains(&signer) {
+            return Err(Fault::KeyNotInRoster(signer.to_hex()));
         }
+        self.imported.as_ref().map_or(Ok(()), Imported::check)
     }
 }
 
-fn roster(keys: Option<&Value>) -> Result<Vec<PublicKey>, Fault> {
-    let wrong = Fault::Member { name: "keys", expected: "1 to 64 distinct Ed25519 keys" };
-    let items = keys.and_then(Value::as_array).unwrap_or_default();
-    let mut roster = Vec::with_capacity(items.len().min(MAX_ROSTER));
-    for item in items {
-        let key = item
-            .as_object()
-            .filter(|key| key.len() == 2 && text(key, "algorithm") == Some(ALGORITHM))
-            .and_then(|key| PublicKey::from_hex(text(key, "public_key")?).ok())
-            .filter(|key| !roster.contains(key) && roster.len() < MAX_ROSTER)
-            .ok_or_else(|| wrong.clone())?;
-        roster.push(key);
+impl Recovery {
+    /// The evidence file is named after the entry that was torn, which is this one or, when several
+    /// recoveries follow each other, one shortly before.
+    fn check(&self, seq: u64) -> Result<(), Fault> {
+        must(self.removed_bytes > 0, "removed_bytes", "a positive integer")?;
+        let named = parse_evidence_name(&self.evidence).is_some_and(|torn| {
+            torn <= seq && self.evidence == evidence_name(torn, &self.removed_sha256)
+        });
+        must(named, "evidence", "the name that its hash gives it")
     }
-    if roster.is_empty() { Err(wrong) } else { Ok(roster) }
-}
-
-fn removed(object: &Object) -> Result<(u64, [u8; 32]), Fault> {
-    let bytes = object
-        .get("removed_bytes")
-        .and_then(Value::as_u64)
-        .filter(|bytes| *bytes > 0)
-        .ok_or(Fault::Member { name: "removed_bytes", expected: "a positive integer" })?;
-    let sha256 = super::hex_member(object, "removed_sha256", "64 lower-case hex digits")?;
-    Ok((bytes, sha256))
-}
-
-/// The evidence file is named after the entry that was torn, which is this one or, when several
-/// recoveries follow each other, one shortly before.
-fn evidence(object: &Object, seq: u64, sha256: &[u8; 32]) -> Result<String, Fault> {
-    text(object, "evidence")
-        .filter(|name| {
-            parse_evidence_name(name)
-                .is_some_and(|torn| torn <= seq && **name == evidence_name(torn, sha256))
-        })
-        .map(str::to_owned)
-        .ok_or(Fault::Member { name: "evidence", expected: "the name that its hash gives it" })
 }
 
 /// The name of the file that keeps the bytes of a torn entry.
@@ -355,57 +247,43 @@ pub fn parse_evidence_name(name: &str) -> Option<u64> {
     (number.to_string() == seq).then_some(number)
 }
 
-fn payload(record_type: &str, created: Timestamp, tool: &str) -> Object {
-    object([
-        ("created_ts", time_text(created).into()),
-        ("kind", CONTROL_KIND.into()),
-        ("schema_version", SCHEMA_VERSION.into()),
-        ("tool", tool.into()),
-        ("type", record_type.into()),
-    ])
-}
-
-/// The payload of the genesis of a new ledger, in which `key` may sign.
-pub fn genesis_payload(created: Timestamp, tool: &str, key: PublicKey) -> Object {
-    let listed = object([("algorithm", ALGORITHM.into()), ("public_key", key.to_hex().into())]);
-    let mut payload = payload("genesis", created, tool);
-    payload.insert("durability", Durability::Sync.to_string());
-    payload.insert("keys", vec![Value::Object(listed)]);
-    payload
-}
-
-/// A genesis that continues an older ledger.
+/// The payload of the genesis of a new ledger, in which `key` may sign, and which promises a class of
+/// durability and continues an older ledger or none.
 ///
 /// # Errors
 ///
 /// When a number of `imported` is beyond what an entry may carry.
-pub fn importing_genesis_payload(
+pub fn genesis_payload(
     created: Timestamp,
     tool: &str,
     key: PublicKey,
-    imported: &Imported,
+    durability: Durability,
+    imported: Option<Imported>,
 ) -> Result<Object, Fault> {
-    let mut object = genesis_payload(created, tool, key);
-    object.insert("schema_version", IMPORT_SCHEMA_VERSION);
-    object.insert("imported", imported.to_value()?);
-    Ok(object)
+    let (created_ts, keys) = (time_text(created), vec![key]);
+    let tool = tool.to_owned();
+    let genesis = Genesis { created_ts, tool: tool.clone(), keys, durability, imported };
+    Control::Genesis(genesis).payload(created, &tool)
 }
 
-/// Lets a genesis promise a class of durability.
-pub fn promise(genesis: &mut Object, durability: Durability) {
-    if durability != Durability::Sync {
-        genesis.insert("schema_version", DURABILITY_SCHEMA_VERSION);
-        genesis.insert("durability", durability.to_string());
-    }
-}
-
-/// `seq` is the number that the torn entry would have had; `removed` are its bytes, of which there
-/// are at most two lines, so that their number always fits.
-pub fn recovery_payload(created: Timestamp, tool: &str, seq: u64, removed: &[u8]) -> Object {
-    let sha256: [u8; 32] = Sha256::digest(removed).into();
-    let mut object = payload("recovery", created, tool);
-    object.insert("evidence", evidence_name(seq, &sha256));
-    object.insert("removed_bytes", u32::try_from(removed.len()).unwrap_or(u32::MAX));
-    object.insert("removed_sha256", base16ct::lower::encode_string(&sha256));
-    object
+/// `seq` is the number that the torn entry would have had; `removed` are its bytes.
+///
+/// # Errors
+///
+/// None that is known: of these bytes there are at most two lines, so that their number fits.
+pub fn recovery_payload(
+    created: Timestamp,
+    tool: &str,
+    seq: u64,
+    removed: &[u8],
+) -> Result<Object, Fault> {
+    let removed_sha256 = Sha256::digest(removed).into();
+    let recovery = Recovery {
+        created_ts: time_text(created),
+        tool: tool.to_owned(),
+        removed_bytes: removed.len() as u64,
+        removed_sha256,
+        evidence: evidence_name(seq, &removed_sha256),
+    };
+    Control::Recovery(recovery).payload(created, tool)
 }

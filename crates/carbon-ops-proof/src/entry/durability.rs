@@ -3,7 +3,10 @@
 //! Out of scope: keeping the promise, which is the writer's.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
+
+use super::Fault;
 
 /// The longest delay that a ledger can promise. A prior: nobody who waits for an acknowledgement, or
 /// can lose what was acknowledged, wants to do so for longer than a minute.
@@ -14,10 +17,10 @@ const MAX_DELAY_MS: u64 = 60_000;
 /// ```
 /// use std::time::Duration;
 /// use carbon_ops_proof::entry::Durability;
-/// let class = Durability::parse("group:20").unwrap();
+/// let class: Durability = "group:20".parse().unwrap();
 /// assert_eq!(class, Durability::Group(Duration::from_millis(20)));
 /// assert_eq!(class.to_string(), "group:20");
-/// assert!(Durability::parse("group:020").is_none());
+/// assert!("group:020".parse::<Durability>().is_err());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -31,18 +34,21 @@ pub enum Durability {
     Async(Duration),
 }
 
-impl Durability {
+impl FromStr for Durability {
+    type Err = Fault;
+
     /// Reads `sync`, `group:<ms>` or `async:<ms>`, with 1 to 60,000 milliseconds in decimal.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    fn from_str(text: &str) -> Result<Self, Fault> {
         let class = match text.split_once(':') {
-            None => Self::Sync,
-            Some(("group", delay)) => Self::Group(milliseconds(delay)?),
-            Some(("async", delay)) => Self::Async(milliseconds(delay)?),
-            Some(_) => return None,
+            None => Some(Self::Sync),
+            Some(("group", delay)) => milliseconds(delay).map(Self::Group),
+            Some(("async", delay)) => milliseconds(delay).map(Self::Async),
+            Some(_) => None,
         };
         // One spelling: no sign, no leading zero.
-        (class.to_string() == text).then_some(class)
+        let class = class.filter(|class| class.to_string() == text);
+        let expected = "\"sync\", \"group:<ms>\" or \"async:<ms>\"";
+        class.ok_or(Fault::Member { name: "durability", expected })
     }
 }
 
@@ -68,7 +74,7 @@ mod tests {
     #[test]
     fn only_the_one_spelling_of_a_class_is_read() {
         for good in ["sync", "group:1", "group:60000", "async:20"] {
-            assert_eq!(Durability::parse(good).map(|class| class.to_string()), Some(good.into()));
+            assert_eq!(good.parse::<Durability>().map(|class| class.to_string()), Ok(good.into()));
         }
         for bad in [
             "",
@@ -88,7 +94,7 @@ mod tests {
             "async",
             "async:99999999999999999999",
         ] {
-            assert_eq!(Durability::parse(bad), None, "{bad:?}");
+            assert!(bad.parse::<Durability>().is_err(), "{bad:?}");
         }
     }
 }

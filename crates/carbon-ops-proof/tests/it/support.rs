@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use carbon_ops_proof::canonical::{Object, Value};
-use carbon_ops_proof::entry::{Entry, LedgerId, genesis_payload, sign};
+use carbon_ops_proof::entry::{Durability, Entry, LedgerId, genesis_payload, sign};
 use carbon_ops_proof::keys::{SecretKey, Trust};
 use carbon_ops_proof::verify::{Report, verify};
 use jiff::Timestamp;
@@ -37,7 +37,8 @@ fn payload(n: u32) -> Object {
 
 /// A genesis and the records 0 to `records` − 1.
 pub(crate) fn ledger_of(records: u32, key: &SecretKey, id: [u8; 16]) -> Vec<u8> {
-    let genesis = genesis_payload(NOW, "carbon-ops 0.2.0", key.public_key());
+    let genesis =
+        genesis_payload(NOW, "carbon-ops 0.2.0", key.public_key(), Durability::Sync, None).unwrap();
     let (_, mut file) = sign(&genesis, LedgerId(id), None, key).unwrap();
     file.push(b'\n');
     extended(file, 0..records, key)

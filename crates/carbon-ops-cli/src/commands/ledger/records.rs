@@ -11,8 +11,8 @@ use carbon_ops::ledger::keys::PublicKey;
 use carbon_ops::ledger::storage::DirStorage;
 use carbon_ops::proof::canonical::{Object, Value, object_to_canonical, parse};
 use carbon_ops::proof::entry::{
-    Change, Control, Entry, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, RESERVED_MEMBERS, Restatement,
-    Scope, Totals,
+    Change, Control, Entry, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, Period, RESERVED_MEMBERS,
+    Restatement, Scope, Totals,
 };
 use carbon_ops::proof::verify::{Payload, Report};
 use carbon_ops::record::continuity::{self, Hole};
@@ -82,7 +82,8 @@ pub(super) fn restate(args: &LedgerRestate, context: &mut Context<'_>) -> Result
         (name.clone(), Totals { before: amount(before), after: amount(after) })
     });
     let period = args.period.as_chunks().0.first();
-    let period = period.map(|[from, to]| (timestamp(*from), timestamp(*to)));
+    let period =
+        period.map(|[from, to]| Period { from_ts: timestamp(*from), to_ts: timestamp(*to) });
     let record = Control::Restatement(Restatement {
         scope: args.records.clone(),
         reason: args.reason,
@@ -93,11 +94,11 @@ pub(super) fn restate(args: &LedgerRestate, context: &mut Context<'_>) -> Result
     });
     let records = match &args.records {
         Scope::Range { first, last } => json!({ "first": first, "last": last }),
-        Scope::List(list) => json!(list),
+        Scope::List { records } => json!(records),
     };
     let text = match &args.records {
         Scope::Range { first, last } => format!(" restates the entries {first} to {last}"),
-        Scope::List(list) => format!(" restates {}", counted(list.len() as u64, "entry")),
+        Scope::List { records } => format!(" restates {}", counted(records.len() as u64, "entry")),
     };
     append(&args.remark.at, context, |ledger, now| {
         Ok((ledger.append_control(&record, now)?, ("restates", records), text))

@@ -2,7 +2,7 @@
 
 use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::entry::{
-    AddedKey, Head, KeyRotation, RetiredKey, genesis_payload, possession_text, sign,
+    AddedKey, Durability, Head, KeyRotation, RetiredKey, genesis_payload, possession_text, sign,
 };
 use carbon_ops_proof::keys::{SecretKey, Signer as _};
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ struct Lines {
 impl Lines {
     fn begun_by(key: &SecretKey) -> Self {
         let mut lines = Self { bytes: Vec::new(), entries: Vec::new(), offsets: Vec::new() };
-        lines.add(sign(&genesis_payload(NOW, "t", key.public_key()), ID, None, key).unwrap());
+        lines.add(sign(&genesis(key), ID, None, key).unwrap());
         lines
     }
 
@@ -185,4 +185,8 @@ fn a_torn_end_is_not_what_a_writer_knows() {
     known.catch_up(whole as u64, &mut |_, _| panic!("read again")).unwrap().unwrap();
     assert!(known.is_taken_up());
     assert_eq!(known.state(), state);
+}
+
+fn genesis(key: &SecretKey) -> Object {
+    genesis_payload(NOW, "t", key.public_key(), Durability::Sync, None).unwrap()
 }
