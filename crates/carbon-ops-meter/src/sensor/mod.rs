@@ -21,6 +21,7 @@ pub mod msr;
 pub mod nvml;
 pub mod perf;
 pub mod powercap;
+mod processor;
 mod socket;
 
 /// Energy counters of one kind on one machine.
