@@ -27,6 +27,7 @@ use carbon_ops::ledger::pack::PackError;
 use carbon_ops::ledger::segment::LinesGone;
 use carbon_ops::ledger::witness::WitnessDirError;
 use carbon_ops::meter::groups::NoGroup;
+use carbon_ops::meter::sensor::model::Implausible;
 use carbon_ops::record::{self, Deployment, upstream};
 use carbon_ops::verify::Answer;
 use carbon_ops::{Fault, sources};
@@ -128,6 +129,8 @@ fn of_plain(cause: &Cause) -> Words {
         Some("ask for --signal average; a marginal rate gives a consequential figure of its own")
     } else if cause.is::<<Deployment as FromStr>::Err>() {
         Some("give own, colocation, cloud or product")
+    } else if cause.is::<Implausible>() {
+        Some("with the processor's threads it is taken for these CPUs: CPU_TDP_WATTS=350/96")
     } else if cause.is::<NoMass>() {
         Some("give 0 g or more, and not infinite")
     } else if let Some(Unusable::Proxy) = cause.downcast_ref() {

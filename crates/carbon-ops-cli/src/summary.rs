@@ -11,6 +11,7 @@ use carbon_ops::estimate::span::Bucket;
 use carbon_ops::estimate::taxonomy::Regime;
 use carbon_ops::gpus::Gpu;
 use carbon_ops::meter::sensor::Exclusion;
+use carbon_ops::meter::sensor::model::TdpBasis;
 use carbon_ops::record::{
     AttributionMode, Basis, Figure, Input, Measurement, MethodName, Note, Record, Scope, Sensor,
     SensorStatus,
@@ -278,7 +279,8 @@ fn quality(record: &Record) -> String {
     let energy = match &measured.model {
         Some(model) => {
             let family = model.family.as_deref().unwrap_or("an unknown processor");
-            format!("energy from a model of {} CPUs of {family}", model.vcpus)
+            let (n, tdp, basis) = (model.vcpus, model.tdp_watts, TdpBasis::words(&model.tdp_basis));
+            format!("energy from a model of {n} CPUs of {family}, TDP {tdp:.3} W ({basis})")
         }
         None if measured.attribution_mode == AttributionMode::GovernorCpuTime => {
             format!("energy from the governor's totals of {}", names(false))

@@ -15,7 +15,7 @@ use carbon_ops_meter::sensor::nvml::{Driver as _, Helper};
 use carbon_ops_meter::sensor::{Availability, Backend, Domain, Excluded, Exclusion};
 use carbon_ops_meter::snapshot::Source;
 use carbon_ops_meter::totals::{Event, Happened, Publication, Totals};
-use carbon_ops_meter::twins::{Look, Twins};
+use carbon_ops_meter::twins::{self, Look, Twins};
 use serde_json::{Value, json};
 
 use crate::clocks;
@@ -298,14 +298,11 @@ impl Sampler {
     fn judge_twins(&mut self, looks: &[Option<Look>]) {
         self.twins.look(looks);
         let repeated = self.twins.repeated();
-        let twin = |name: &str| match name.contains('@') {
-            true => Exclusion::Duplicate,
-            false => Exclusion::MirroredDie,
-        };
         let judged = self.totals.domains().enumerate().filter_map(|(place, domain)| {
             let is_repeated = repeated.binary_search(&place).is_ok();
-            let verdict = is_repeated.then(|| twin(&domain.name));
-            let is_open = domain.excluded.is_none() || domain.excluded == Some(twin(&domain.name));
+            let verdict = is_repeated.then(|| twins::reason(&domain.name));
+            let is_open =
+                domain.excluded.is_none() || domain.excluded == Some(twins::reason(&domain.name));
             let has_changed = domain.excluded != verdict && is_open && !looks.is_empty();
             has_changed.then(|| (place, verdict, domain.name.clone()))
         });

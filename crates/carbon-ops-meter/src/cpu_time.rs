@@ -23,8 +23,8 @@ pub struct Busy {
     pub interrupts: Duration,
     /// One tick: the resolution.
     pub tick: Duration,
-    /// CPUs online.
-    pub cpus: u32,
+    /// CPUs online, where they are told one by one.
+    pub cpus: Option<u32>,
 }
 
 impl Busy {
@@ -51,13 +51,15 @@ impl Busy {
             time: of_ticks(ticks, ticks_per_second),
             interrupts: of_ticks(interrupts, ticks_per_second),
             tick,
-            cpus: u32::try_from(cpus).ok().filter(|&n| n > 0).unwrap_or(1),
+            cpus: u32::try_from(cpus).ok().filter(|&n| n > 0),
         })
     }
 
-    /// Busy time since an earlier look.
-    pub fn since(&self, earlier: &Self) -> Duration {
-        self.time.saturating_sub(earlier.time)
+    /// Busy time since an earlier look, and what of it were interrupts; `None` where one of them fell, as happens when
+    /// CPUs go: then nobody knows what was used in between.
+    pub fn since(&self, earlier: &Self) -> Option<(Duration, Duration)> {
+        let interrupts = self.interrupts.checked_sub(earlier.interrupts)?;
+        Some((self.time.checked_sub(earlier.time)?, interrupts))
     }
 }
 
@@ -138,7 +140,18 @@ mod tests {
         let busy = Busy::parse(stat, 100).unwrap();
         assert_eq!(busy.time, Duration::from_millis(1680));
         assert_eq!(busy.interrupts, Duration::from_millis(80));
-        assert_eq!(busy.cpus, 2);
+        assert_eq!(busy.cpus, Some(2));
+    }
+
+    #[test]
+    fn busy_time_that_falls_is_not_known() {
+        let at = |user: u64, irq: u64| {
+            Busy::parse(&format!("cpu  {user} 0 0 9000 0 {irq} 0\ncpu0 1\n"), 100).unwrap()
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(at(200, 7).since(&at(100, 5)), Some((ms(1020), ms(20))));
+        assert_eq!(at(50, 7).since(&at(100, 5)), None);
+        assert_eq!(at(200, 1).since(&at(100, 5)), None);
     }
 
     #[test]

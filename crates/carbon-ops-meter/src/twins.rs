@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use carbon_ops_units::Microjoules;
 
+use crate::sensor::Exclusion;
+
 /// So many looks in a row at which they stand apart, or all that there were, show two counters: one look may
 /// be disturbed between reading and clock.
 const LOOKS: u32 = 3;
@@ -147,6 +149,11 @@ fn power(before: Look, now: Look, range: u64) -> f64 {
     };
     #[expect(clippy::cast_precision_loss, reason = "a bound needs no sixteenth digit")]
     if time > 0.0 { energy as f64 / time } else { 0.0 }
+}
+
+/// Why a domain that repeats an earlier one is not counted.
+pub fn reason(name: &str) -> Exclusion {
+    if name.contains('@') { Exclusion::Duplicate } else { Exclusion::MirroredDie }
 }
 
 /// What may be shown by several zones.

@@ -13,7 +13,7 @@ use crate::clock::BootClock;
 use crate::host_root::HostRoot;
 use crate::sensor::powercap::{LIKELY_OVER_LIMIT, Topology, Zone};
 use crate::sensor::{Availability, Excluded, Exclusion, Kind};
-use crate::twins::{Look, Twins};
+use crate::twins::{self, Look, Twins};
 
 /// Slowest reading. Energy is in the totals, so that reading faster adds nothing but cost; this
 /// bounds what is lost when a zone vanishes.
@@ -301,16 +301,9 @@ impl Window {
             let energy = match energy {
                 _ if is_copy && domains.iter().any(|domain| domain.name == of.name) => continue,
                 Some(energy) if !repeated.contains(&place) => energy,
-                Some(_) if of.name.contains('@') => {
-                    excluded.push(exclude(zone, Exclusion::Duplicate));
-                    continue;
-                }
-                Some(_) => {
-                    excluded.push(exclude(zone, Exclusion::MirroredDie));
-                    continue;
-                }
-                None => {
-                    excluded.push(exclude(zone, Exclusion::Stuck));
+                other => {
+                    let twin = other.map(|_| twins::reason(&of.name));
+                    excluded.push(exclude(zone, twin.unwrap_or(Exclusion::Stuck)));
                     continue;
                 }
             };

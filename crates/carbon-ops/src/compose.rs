@@ -447,12 +447,16 @@ fn model_used(source: &Source, model: &PowerModel) -> Option<Model> {
     })
 }
 
-/// What stands behind the energy; how well the share is known is for the notes.
+/// What stands behind the energy; how well the share is known is for the notes, unless nothing is known.
 pub(crate) fn quality(measurement: &Measurement, model: &PowerModel) -> Quality {
+    // Without the busy time, all of the energy is taken for the workload's.
+    let is_shared = !measurement.notes.contains(&Note::BusyTimeUnknown);
     let gpus_measured = !measurement.gpus.iter().any(|gpu| gpu.domain.energy.estimated)
         && !measurement.excluded.iter().any(|zone| zone.reason.loses_energy());
     match &measurement.source {
-        Source::Counted(counted) if counted.is_measured() && gpus_measured => Quality::Measured,
+        Source::Counted(counted) if counted.is_measured() && gpus_measured && is_shared => {
+            Quality::Measured
+        }
         Source::Counted(_) => Quality::Estimated,
         Source::Modelled(_) if model.is_known() => Quality::Estimated,
         Source::Modelled(_) => Quality::Fallback,

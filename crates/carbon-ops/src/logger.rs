@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use carbon_ops_meter::client;
 use carbon_ops_meter::host_root::HostRoot;
-use carbon_ops_meter::sensor::model::{Overrides, PowerModel};
+use carbon_ops_meter::sensor::model::{Overrides, PowerModel, Tdp};
 use carbon_ops_units::{Microjoules, Watts};
 
 use crate::compose::{self, Measured, Program};
@@ -54,7 +54,7 @@ pub struct LoggerSettings {
     /// Which library reads NVIDIA's GPUs; `None` for the system's own, if there is a driver.
     pub nvml: Option<NvmlLibrary>,
     /// The processor's thermal design power, for the model that stands in where there is no counter.
-    pub cpu_tdp: Option<Watts>,
+    pub cpu_tdp: Option<Tdp>,
     /// What the machine uses at rest, as [`EnergyLogger::calibrate_idle`] measures it.
     pub idle: Option<Watts>,
 }
@@ -149,7 +149,7 @@ impl EnergyLogger {
     /// Begins to measure this process, as [`EnergyLogger::measure`] does, up to [`Block::finish`].
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system gives no thread, or the stated design power is implausible.
     pub fn start(&self, name: &str) -> Result<Block> {
         let sampler = Sampler::start(self)?;
         Ok(Block { sampler, name: name.to_owned(), began: own_cpu_time() })
@@ -309,6 +309,7 @@ struct Sampler {
 impl Sampler {
     /// Returns when the first readings were taken.
     fn start(logger: &EnergyLogger) -> Result<Self> {
+        logger.model.check().map_err(anyhow::Error::from)?;
         let (end, ended) = mpsc::channel::<Tell>();
         let (open, opened) = mpsc::channel();
         let LoggerSettings { host, governor, nvml, .. } = logger.settings.clone();

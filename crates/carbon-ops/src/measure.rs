@@ -487,16 +487,14 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
 
     /// What is known of a window without its energy.
     fn about(&self, end: End, window: Option<&Measuring>) -> Readings<O> {
-        let busy = self.start.busy.zip(end.busy).map(|(start, end)| {
-            (end.since(&start), end.interrupts.saturating_sub(start.interrupts))
-        });
+        let busy = self.start.busy.zip(end.busy).and_then(|(start, end)| end.since(&start));
         let simulated = window.is_some_and(Measuring::is_simulated);
         Readings {
             start_ts: self.start.wall,
             end_ts: end.wall,
             elapsed: end.at.saturating_duration_since(self.start.at),
             busy,
-            cpus: self.start.busy.or(end.busy).map(|busy| busy.cpus),
+            cpus: self.start.busy.or(end.busy).and_then(|busy| busy.cpus),
             tick: Duration::from_secs(1) / self.ticks_per_second.max(1),
             counted: None,
             gpus: Vec::new(),

@@ -18,6 +18,7 @@ use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_ledger::append::SEGMENT_BYTES;
 use carbon_ops_meter::client;
+use carbon_ops_meter::sensor::model::Tdp;
 use carbon_ops_units::Watts;
 
 mod reader;
@@ -78,7 +79,7 @@ pub struct Settings {
     /// Power usage effectiveness by place.
     pub pue_overrides: BTreeMap<String, PueSetting>,
     /// The processor's thermal design power, for the model.
-    pub cpu_tdp: Setting<Option<Watts>>,
+    pub cpu_tdp: Setting<Option<Tdp>>,
     /// What the machine uses at rest.
     pub idle: Setting<Option<Watts>>,
     /// `None`: the system's own, if there is a driver.
@@ -215,7 +216,7 @@ impl Settings {
             region: r.stated(region, "region.default", &["DCL_DEFAULT_REGION"], None, text)?,
             pue: r.stated(ratio, "pue.default", &["DCL_PUE_DEFAULT"], None, PueSetting::parse)?,
             pue_overrides: r.below("pue.overrides", PueSetting::parse)?,
-            cpu_tdp: r.get("power.cpu_tdp_watts", &["CPU_TDP_WATTS"], None, positive_watts)?,
+            cpu_tdp: r.get("power.cpu_tdp_watts", &["CPU_TDP_WATTS"], None, design_power)?,
             idle: r.get("power.idle_baseline_watts", &["IDLE_BASELINE_WATTS"], None, |text| {
                 Ok(Watts::new(number(text)?)?)
             })?,
@@ -361,12 +362,21 @@ fn bucket_minutes(text: &str) -> Result<NonZeroU32> {
     minutes.with_context(|| format!("whole minutes from 1 to {BUCKET_MAX} are needed"))
 }
 
-fn positive_watts(text: &str) -> Result<Watts> {
-    let watts = Watts::new(number(text)?)?;
-    if watts == Watts::ZERO {
-        bail!("power must be above 0 W");
-    }
-    Ok(watts)
+/// Watts of all CPUs, or `350/96 threads` of a processor.
+fn design_power(text: &str) -> Result<Tdp> {
+    let (watts, threads) = match text.split_once('/') {
+        Some((watts, threads)) => {
+            let number = threads.trim().trim_end_matches("threads").trim();
+            let number = number.parse().ok();
+            let number =
+                number.with_context(|| format!("{:?} is no number of threads", threads.trim()));
+            (watts, Some(number?))
+        }
+        None => (text, None),
+    };
+    let watts = Watts::new(number(watts)?)?;
+    ensure!(watts > Watts::ZERO, "power must be above 0 W");
+    Ok(Tdp { watts, threads })
 }
 
 /// Loading runs the library's code: what it is shall not hang on the working directory.

@@ -144,7 +144,7 @@ impl Watch {
     /// Takes the first readings: by `ask`'s governor, else by counters of the host, else by the model.
     ///
     /// # Errors
-    /// When there is no such process, cgroup or unit, or no `/proc`.
+    /// When there is no such process, cgroup or unit, or no `/proc`, or the model has an implausible power.
     pub fn open(
         options: &Options,
         host: HostRoot,
@@ -153,6 +153,7 @@ impl Watch {
         gpus: Gpus,
         model: PowerModel,
     ) -> Result<Self> {
+        model.check()?;
         let units = Units { ticks_per_second: env.ticks_per_second, page_bytes: env.page_bytes };
         let has_clocks = host.is_this_machine();
         let mut watch = Self {

@@ -15,6 +15,7 @@ use carbon_ops::meter::client::SOCKET;
 use carbon_ops::meter::diagnosis::{GROUP, Remedy, Report, Source, Touch, ZoneView, examine};
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::Exclusion;
+use carbon_ops::meter::sensor::model::Overrides;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use serde_json::{Value, json};
 
@@ -39,7 +40,8 @@ pub(crate) fn run(args: &Doctor, context: &mut Context<'_>) -> Result<u8> {
         None => HostRoot::real(),
     };
     let open = |path: &Path| File::open(path);
-    let report = examine(&host, Touch { socket: &socket, open: &open, ask: &ask });
+    let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
+    let report = examine(&host, Touch { socket: &socket, overrides, open: &open, ask: &ask });
     let code = match report.source {
         Source::Governor | Source::Powercap => 0,
         Source::Model if report.could_check => 1,
@@ -156,8 +158,8 @@ fn advice(remedy: &Remedy) -> String {
         }
         Remedy::InstallNvml => "install the driver's NVML library, or mount it into the container",
         Remedy::StateDesignPower => {
-            "for a closer estimate: set CPU_TDP_WATTS, if you know the processor better than the \
-             table of the model"
+            "for a closer estimate, if you know the processor better than the table: its design power and \
+             hardware threads from the vendor's page, such as CPU_TDP_WATTS=350/96"
         }
     };
     text.to_owned()

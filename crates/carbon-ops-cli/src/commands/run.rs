@@ -249,6 +249,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
     }
     let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
     let model = PowerModel::identify(&host_root, overrides);
+    model.check()?;
     let host = Host::identify(&host_root, model.virtual_machine);
     let program = Program {
         name: program(args),

@@ -230,7 +230,7 @@ fn the_governors_gpus_are_shared_by_what_the_library_tells() {
         let gpu = domains.iter().find(|domain| domain["name"] == "gpu-0").unwrap();
         assert_eq!(gpu["source"], "governor", "{sample:#}");
         let energy = gpu["energy_uj"].as_u64().unwrap();
-        assert!((6_000_000..10_000_000).contains(&energy), "{sample:#}");
+        assert!((3_000_000..10_000_000).contains(&energy), "{sample:#}");
         let mut rows = sample["rows"].as_array().unwrap().iter();
         let row = rows.find(|row| row["pid"] == own).unwrap();
         let of_row = row["gpu_energy_uj"].as_u64().unwrap();

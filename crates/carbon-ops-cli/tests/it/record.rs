@@ -306,9 +306,42 @@ fn the_tdp_from_the_environment_changes_the_estimate() {
         double(&cpu["delta_uj"]) * 1000.0
             / double(&decimal(&record["measurement"]["elapsed_ns"]).into())
     };
-    let (small, large) = (watts(Some("10")), watts(Some("1000")));
-    assert!(large > 5.0 * small, "{small} W and {large} W");
+    let (small, large) = (watts(Some("1/64")), watts(Some("1000/64")));
+    assert!(large > 2.0 * small, "{small} W and {large} W");
     assert!(watts(None) > 0.0);
+}
+
+/// A number from a data sheet is that of the whole processor, of which a guest has a few CPUs.
+#[test]
+fn a_stated_design_power_is_taken_for_these_cpus_shown_or_refused() {
+    let home = Home::new();
+    let run = |tdp: &str| {
+        let mut command =
+            home.carbon_ops(&["run", "--powercap-root", "nothing-here", "--", "true"]);
+        done(command.env("CPU_TDP_WATTS", tdp))
+    };
+    let refused = run("100000");
+    assert_eq!(refused.code(), 125, "{}", refused.stderr);
+    for words in ["100000 W", "hint: ", "CPU_TDP_WATTS=350/96"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    for tdp in ["350/96", "350 / 96 threads"] {
+        let run = run(tdp);
+        assert_eq!(run.code(), 0, "{}", run.stderr);
+        let record = home.records().pop().unwrap();
+        let model = &record["measurement"]["model"];
+        let expected = 350.0 / 96.0 * double(&model["vcpus"]);
+        assert!((double(&model["tdp_watts"]) - expected).abs() < 1e-6, "{model}");
+        assert_eq!(model["tdp_basis"], "given");
+        assert!(run.stderr.contains("as stated)"), "{}", run.stderr);
+    }
+    let mut doctor = home.carbon_ops(&["doctor"]);
+    let told = done(doctor.env("CPU_TDP_WATTS", "350/96")).text();
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("processor ok") && told.contains("W, as stated"), "{told}");
+    for wrong in ["350/0", "350/x", "350/"] {
+        assert_eq!(run(wrong).code(), 125, "{wrong}");
+    }
 }
 
 #[test]

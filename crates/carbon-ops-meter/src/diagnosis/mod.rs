@@ -14,6 +14,7 @@ use std::io;
 use std::path::Path;
 
 use crate::host_root::HostRoot;
+use crate::sensor::model::{Overrides, PowerModel};
 
 mod governor;
 mod machine;
@@ -236,12 +237,14 @@ impl Report {
     }
 }
 
-/// The two ways in which a diagnosis touches more than text.
-#[expect(missing_debug_implementations, reason = "two functions")]
+/// What a diagnosis is told, and the two ways in which it touches more than text.
+#[expect(missing_debug_implementations, reason = "functions")]
 #[derive(Clone, Copy)]
 pub struct Touch<'a> {
     /// Where the governor listens.
     pub socket: &'a str,
+    /// What is stated of the processor.
+    pub overrides: Overrides,
     /// Opens a device for reading, and lets it be.
     pub open: &'a dyn Fn(&Path) -> io::Result<File>,
     /// Asks at a Unix stream socket: connects without waiting for a place in its queue, sends an empty
@@ -289,10 +292,22 @@ pub fn examine(host: &HostRoot, touch: Touch<'_>) -> Report {
     checks.extend([msr, lockdown]);
     checks.extend([others::perf(host, who.as_ref()), others::nvml(host)]);
     checks.extend([machine.energy_filtering(host, touch), machine::cgroup(host, who.as_ref())]);
+    checks.push(processor(host, touch.overrides));
     if source == Source::Model
         && let Some(first) = checks.first_mut()
     {
         first.remedies.push(Remedy::StateDesignPower);
     }
     Report { source, verdict, could_check: who.is_some(), checks, zones: powercap.zones }
+}
+
+/// What the model of the processor takes it for, which shares energy out beside counters and stands in for them.
+fn processor(host: &HostRoot, overrides: Overrides) -> Check {
+    let model = PowerModel::identify(host, overrides);
+    let (status, detail) = match (model.check(), model.is_known()) {
+        (Err(why), _) => (Status::Problem, why.to_string()),
+        (Ok(()), true) => (Status::Ok, model.basis()),
+        (Ok(()), false) => (Status::Problem, model.basis()),
+    };
+    Check::new("processor", status, detail)
 }

@@ -21,6 +21,7 @@
 //!
 //! Out of scope: which processor it is (see [`super::processor`]), GPUs, disks, fans and power supplies, which no model here sees.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
@@ -54,10 +55,37 @@ const CV_MIN: f64 = 0.2;
 /// What a user knows better than the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Overrides {
-    /// TDP of the processors that this machine has (`CPU_TDP_WATTS`).
-    pub tdp: Option<Watts>,
+    /// Design power of the processor (`CPU_TDP_WATTS`).
+    pub tdp: Option<Tdp>,
     /// Idle power of what is measured (`IDLE_BASELINE_WATTS`).
     pub idle: Option<Watts>,
+}
+
+/// A thermal design power, as somebody states it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tdp {
+    /// Of one processor of so many threads, or of all CPUs of the machine.
+    pub watts: Watts,
+    /// Hardware threads of that processor.
+    pub threads: Option<NonZeroU32>,
+}
+
+/// No processor of this century has a design power of more for a hardware thread, but for a few whose threads are
+/// cores; who has one says how many it has.
+const STATED_W_PER_THREAD_MAX: f64 = 20.0;
+
+/// The same where the threads are stated: a Pentium D has 65 W for each.
+const W_PER_THREAD_MAX: f64 = 65.0;
+
+/// A design power that no such processor has, most likely since that of a whole one was stated for a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error(
+    "a design power of {tdp} W for {threads} hardware threads is {} W for each, more than any such processor has",
+    tdp / f64::from(*threads)
+)]
+pub struct Implausible {
+    tdp: f64,
+    threads: u32,
 }
 
 /// The power model of one machine.
@@ -71,6 +99,7 @@ pub struct PowerModel {
     pub vcpus: u32,
     /// Where the TDP comes from.
     pub tdp_basis: TdpBasis,
+    implausible: Option<Implausible>,
     /// Whether this is a guest.
     pub virtual_machine: bool,
     /// Thermal design power of the CPUs that the kernel shows.
@@ -109,6 +138,33 @@ impl TdpBasis {
             Self::Unknown => "unknown",
         }
     }
+
+    /// What a word of records means, for people.
+    pub fn words(word: &str) -> &'static str {
+        match word {
+            "given" => "as stated",
+            "name" => "by the processor's name",
+            "family" => "the median of its family",
+            _ => "4 W a CPU, of no processor in particular",
+        }
+    }
+}
+
+impl Tdp {
+    /// Of the CPUs of this machine, and whether that can be believed.
+    fn shown(self, info: &CpuInfo) -> (f64, Option<Implausible>) {
+        let tdp = self.watts.as_watts();
+        let (shown, threads, most) = match self.threads {
+            // Whoever states the threads of one processor states what a thread has.
+            Some(threads) => {
+                let chips = info.chips(Some(threads.get())).unwrap_or(1.0);
+                (tdp * chips, threads.get(), W_PER_THREAD_MAX)
+            }
+            None => (tdp, info.vcpus, STATED_W_PER_THREAD_MAX),
+        };
+        let is_implausible = tdp > most * f64::from(threads);
+        (shown, is_implausible.then_some(Implausible { tdp, threads }))
+    }
 }
 
 /// A modelled window.
@@ -143,8 +199,7 @@ pub struct ModelEstimate {
 impl PowerModel {
     /// Looks at `/proc/cpuinfo` and `/proc/meminfo`. Never fails: what cannot be told is unknown.
     pub fn identify(host: &HostRoot, overrides: Overrides) -> Self {
-        let info = CpuInfo::parse(&host.text("/proc/cpuinfo").unwrap_or_default());
-        Self::of(&info, Memory::read(host).total_bytes, overrides)
+        Self::of(&CpuInfo::read(host), Memory::read(host).total_bytes, overrides)
     }
 
     fn of(info: &CpuInfo, memory_bytes: Option<u64>, overrides: Overrides) -> Self {
@@ -152,21 +207,23 @@ impl PowerModel {
         let family = info.family(&name);
         let row = Family::find(family.unwrap_or("average"));
         let n = f64::from(info.vcpus);
-        let listed = listed_tdp(&name).and_then(|(tdp, threads)| {
-            if info.virtual_machine {
-                Some(tdp * n / f64::from(threads?))
-            } else {
-                Some(tdp * f64::from(info.packages))
+        let unknown = n * UNKNOWN_TDP_W_PER_THREAD;
+        let listed = listed_tdp(&name);
+        let of_chips = listed.and_then(|(tdp, threads)| Some(tdp * info.chips(threads)?));
+        // A guest is no more than one chip, whose threads are not known.
+        let at_most = listed.map(|(tdp, _)| tdp).filter(|&tdp| tdp <= unknown);
+        let of_family = row.tdp_per_thread.map(|(least, median)| (n * median, n * least));
+        let (tdp, least, tdp_basis) = match (of_chips.or(at_most), of_family) {
+            (Some(tdp), _) if of_chips.is_some() || of_family.is_none() => {
+                (tdp, tdp, TdpBasis::Name)
             }
-        });
-        let (tdp, least, tdp_basis) = match (overrides.tdp, listed, row.tdp_per_thread) {
-            (Some(given), _, _) => (given.as_watts(), given.as_watts(), TdpBasis::Given),
-            (None, Some(tdp), _) => (tdp, tdp, TdpBasis::Name),
-            (None, None, Some((least, median))) => (n * median, n * least, TdpBasis::Family),
-            _ => {
-                let tdp = n * UNKNOWN_TDP_W_PER_THREAD;
-                (tdp, tdp, TdpBasis::Unknown)
-            }
+            (_, Some((median, least))) => (median, least, TdpBasis::Family),
+            _ => (unknown, unknown, TdpBasis::Unknown),
+        };
+        let stated = overrides.tdp.map(|tdp| tdp.shown(info));
+        let (tdp, least, tdp_basis) = match stated {
+            Some((given, _)) => (given, given, TdpBasis::Given),
+            None => (tdp, least, tdp_basis),
         };
         let average = Family::find("average").linear.unwrap_or((0.74, 3.5));
         let (low, high) = row.linear.unwrap_or(average);
@@ -175,6 +232,7 @@ impl PowerModel {
             family: family.map(str::to_owned),
             vcpus: info.vcpus,
             tdp_basis,
+            implausible: stated.and_then(|(_, implausible)| implausible),
             virtual_machine: info.virtual_machine,
             tdp: watts(tdp),
             tdp_least: watts(least),
@@ -184,6 +242,22 @@ impl PowerModel {
             memory_is_known: memory_bytes.is_some(),
             idle: overrides.idle,
         }
+    }
+
+    /// Whether a stated design power can be believed.
+    ///
+    /// # Errors
+    /// [`Implausible`].
+    pub fn check(&self) -> Result<(), Implausible> {
+        self.implausible.map_or(Ok(()), Err)
+    }
+
+    /// What it takes for the processor, and why.
+    pub fn basis(&self) -> String {
+        let name = if self.cpu.is_empty() { "a processor without a name" } else { &self.cpu };
+        let family = self.family.as_deref().unwrap_or("no known family");
+        let (tdp, basis) = (self.tdp.as_watts(), TdpBasis::words(self.tdp_basis.as_str()));
+        format!("{name} ({family}); TDP of {} CPUs {tdp:.1} W, {basis}", self.vcpus)
     }
 
     /// Whether the processor's power is known by data, not by the name of its family, and how much memory there is.
@@ -332,11 +406,16 @@ mod tests {
             vcpus,
             packages: 1,
             virtual_machine,
+            ..CpuInfo::default()
         }
     }
 
     fn model(info: &CpuInfo) -> PowerModel {
         PowerModel::of(info, Some(8_000_000_000), Overrides::default())
+    }
+
+    fn given(w: f64) -> Tdp {
+        Tdp { watts: watts(w), threads: None }
     }
 
     fn at(watts: Watts, expected: f64) {
@@ -358,6 +437,59 @@ mod tests {
         let model = model(&info("GenuineIntel", [6, 142, 10], name, 8, false));
         assert_eq!(model.tdp_basis, TdpBasis::Name);
         at(model.tdp, 15.0);
+    }
+
+    /// EPYC 7763: 280 W, 128 threads. What a container shows of it is a part, whoever shows it.
+    #[test]
+    fn cpus_of_a_part_of_a_chip_have_that_part_of_its_power() {
+        let name = "AMD EPYC 7763 64-Core Processor";
+        for (vcpus, packages, siblings, expected) in [
+            (4, 1, None, 8.75),
+            (4, 1, Some(128), 8.75),
+            (128, 1, Some(128), 280.0),
+            (256, 2, Some(128), 560.0),
+            (16, 2, Some(128), 35.0),
+            // Threads are turned off, and all cores are there.
+            (64, 1, Some(64), 280.0),
+        ] {
+            let container = CpuInfo {
+                packages,
+                siblings,
+                ..info("AuthenticAMD", [25, 1, 1], name, vcpus, false)
+            };
+            at(model(&container).tdp, expected);
+        }
+        // A guest whose chip's threads the table lacks has its power where the CPUs can make it up.
+        let wsl =
+            info("GenuineIntel", [6, 140, 1], "Intel(R) Core(TM) i7-1165G7 @ 2.80GHz", 8, true);
+        let wsl = model(&wsl);
+        assert_eq!(wsl.tdp_basis, TdpBasis::Name);
+        at(wsl.tdp, 28.0);
+    }
+
+    #[test]
+    fn a_stated_power_is_that_of_these_cpus_or_is_refused() {
+        let stated = |watts: f64, threads: u32, info: &CpuInfo| {
+            let tdp = Tdp { watts: super::watts(watts), threads: NonZeroU32::new(threads) };
+            PowerModel::of(info, None, Overrides { tdp: Some(tdp), idle: None })
+        };
+        let guest = info("GenuineIntel", [6, 143, 1], "Intel(R) Xeon(R)", 2, true);
+        let of_chip = stated(350.0, 96, &guest);
+        assert!(of_chip.check().is_ok());
+        at(of_chip.tdp, 350.0 * 2.0 / 96.0);
+        at(stated(8.0, 0, &guest).tdp, 8.0);
+        for watts in [350.0, 41.0] {
+            let refused = stated(watts, 0, &guest).check().unwrap_err().to_string();
+            assert!(refused.contains("2 hardware threads"), "{refused}");
+        }
+        assert!(stated(40.0, 0, &guest).check().is_ok());
+        assert!(stated(350.0, 2, &guest).check().is_err());
+        // Two chips of 91 W with four threads each, as their owner knows.
+        let own = CpuInfo { packages: 2, siblings: Some(4), ..guest };
+        let own = CpuInfo { vcpus: 8, virtual_machine: false, ..own };
+        assert!(stated(182.0, 0, &own).check().is_err());
+        at(stated(91.0, 4, &own).tdp, 182.0);
+        assert!(stated(91.0, 4, &own).check().is_ok());
     }
 
     #[test]
@@ -403,7 +535,7 @@ mod tests {
 
     #[test]
     fn the_given_tdp_wins() {
-        let given = Overrides { tdp: Some(watts(123.0)), idle: Some(watts(7.0)) };
+        let given = Overrides { tdp: Some(given(123.0)), idle: Some(watts(7.0)) };
         let model = PowerModel::of(&info("", [0, 0, 0], "", 2, true), Some(8_000_000_000), given);
         at(model.tdp, 123.0);
         at(model.idle_power(true), 7.0);
@@ -412,7 +544,7 @@ mod tests {
     #[test]
     fn published_models_give_their_published_powers() {
         // TDP 100 W at half load: 21.25 W, 50 W and 66 W in the sources; Teads 0.75 × TDP.
-        let given = Overrides { tdp: Some(watts(100.0)), idle: None };
+        let given = Overrides { tdp: Some(given(100.0)), idle: None };
         let model = PowerModel::of(&info("", [0, 0, 0], "", 4, false), Some(8_000_000_000), given);
         let powers: Vec<_> = model.powers(0.5).into_iter().map(|(_, power)| power).collect();
         for (power, expected) in powers.iter().zip([8.48, 50.0, 21.25, 65.947, 75.0]) {
@@ -422,7 +554,7 @@ mod tests {
 
     #[test]
     fn disagreement_becomes_an_interval() {
-        let given = Overrides { tdp: Some(watts(100.0)), idle: None };
+        let given = Overrides { tdp: Some(given(100.0)), idle: None };
         let model = PowerModel::of(&info("", [0, 0, 0], "", 2, false), Some(8_000_000_000), given);
         let second = Duration::from_secs(1);
         let cpu = CpuUse { workload: second, busy: second, capacity: 2 * second };

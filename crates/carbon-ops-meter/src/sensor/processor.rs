@@ -1,4 +1,11 @@
-//! Which processor a machine has, by what it says of itself, and what tables know of it.
+//! Which processor a machine has, by what it says of itself, what tables know of it, and which part of it this is.
+//!
+//! A machine shows CPUs in several places: `/proc/cpuinfo`, `/proc/stat`, `siblings`, and the table has the chip's.
+//! Here they meet, and nowhere else. Energy is modelled for those CPUs whose busy time `/proc/stat` tells, since
+//! that is what a workload's CPU time is held against; they are a part of a chip wherever the chip has more threads.
+//! Limits of cgroups bound the workload and not the machine, so that they are no part of this.
+//!
+//! A family that the processor's own flags contradict is none: hypervisors show model numbers of other parts.
 //!
 //! The tables are made by `cargo xtask tables`; their heads name source and licence.
 //!
@@ -7,9 +14,86 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use crate::cpu_time::Busy;
+use crate::host_root::HostRoot;
+
 const TDP: &str = include_str!("../../data/cpu-tdp.csv");
 const FAMILIES: &str = include_str!("../../data/cpu-families.csv");
 const IDENTS: &str = include_str!("../../data/cpu-idents.csv");
+const MORE: &str = include_str!("../../data/cpu-more.csv");
+
+/// Families that have a flag; in no other is it seen (Intel, "Architecture Instruction Set Extensions Programming
+/// Reference", 1.3; AMD, Processor Programming References).
+const FLAGS: [(&str, &[&str]); 5] = [
+    ("amx_tile", &["Sapphire Rapids", "Emerald Rapids", "Granite Rapids"]),
+    ("avx512_fp16", &["Sapphire Rapids", "Emerald Rapids", "Granite Rapids"]),
+    (
+        "avx512_bf16",
+        &[
+            "Cooper Lake",
+            "Sapphire Rapids",
+            "Emerald Rapids",
+            "Granite Rapids",
+            "Zen 4",
+            "Zen 5",
+            "EPYC 4th Gen",
+            "EPYC 5th Gen",
+        ],
+    ),
+    (
+        "avx512_vnni",
+        &[
+            "Cascade Lake",
+            "Cooper Lake",
+            "Ice Lake",
+            "Ice Lake Client",
+            "Tiger Lake",
+            "Rocket Lake",
+            "Sapphire Rapids",
+            "Emerald Rapids",
+            "Granite Rapids",
+            "Zen 4",
+            "Zen 5",
+            "EPYC 4th Gen",
+            "EPYC 5th Gen",
+        ],
+    ),
+    (
+        "avx512f",
+        &[
+            "Skylake",
+            "Cascade Lake",
+            "Cooper Lake",
+            "Ice Lake",
+            "Ice Lake Client",
+            "Tiger Lake",
+            "Rocket Lake",
+            "Sapphire Rapids",
+            "Emerald Rapids",
+            "Granite Rapids",
+            "Zen 4",
+            "Zen 5",
+            "EPYC 4th Gen",
+            "EPYC 5th Gen",
+        ],
+    ),
+];
+
+/// Families that came before a flag.
+const WITHOUT: [(&str, &[&str]); 2] = [
+    ("avx2", &["Nehalem", "Westmere", "Sandy Bridge", "Ivy Bridge"]),
+    ("avx", &["Nehalem", "Westmere"]),
+];
+
+/// Apple's, which tell no name: cores of each chip by `CPU part` (Linux `arch/arm64/include/asm/cputype.h`).
+const APPLE: [([u32; 2], &str); 6] = [
+    ([0x22, 0x23], "Apple M1"),
+    ([0x24, 0x25], "Apple M1 Pro"),
+    ([0x28, 0x29], "Apple M1 Max"),
+    ([0x32, 0x33], "Apple M2"),
+    ([0x34, 0x35], "Apple M2 Pro"),
+    ([0x38, 0x39], "Apple M2 Max"),
+];
 
 /// What `/proc/cpuinfo` tells, of the first processor.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,12 +103,29 @@ pub(super) struct CpuInfo {
     pub(super) model: Option<u32>,
     pub(super) stepping: Option<u32>,
     pub(super) name: String,
+    /// CPUs whose busy time the kernel tells, or else that it shows.
     pub(super) vcpus: u32,
     pub(super) packages: u32,
+    /// Threads of a package, as the kernel has them.
+    pub(super) siblings: Option<u32>,
     pub(super) virtual_machine: bool,
+    pub(super) flags: BTreeSet<String>,
 }
 
 impl CpuInfo {
+    /// What `/proc/cpuinfo` and `/proc/stat` tell.
+    pub(super) fn read(host: &HostRoot) -> Self {
+        let mut info = Self::parse(&host.text("/proc/cpuinfo").unwrap_or_default());
+        if let Some(counted) = Busy::read(host, 1).and_then(|busy| busy.cpus) {
+            info.vcpus = counted;
+        }
+        if info.name.is_empty() {
+            info.name = host.text("/proc/device-tree/model").unwrap_or_default();
+            info.name.retain(|c| c != '\0');
+        }
+        info
+    }
+
     pub(super) fn parse(text: &str) -> Self {
         let pairs = || {
             text.lines().filter_map(|line| {
@@ -37,17 +138,45 @@ impl CpuInfo {
         let part = |wanted| u32::from_str_radix(first(wanted)?.trim_start_matches("0x"), 16).ok();
         let count = pairs().filter(|(key, _)| *key == "processor").count();
         let sockets: BTreeSet<_> = pairs().filter(|(key, _)| *key == "physical id").collect();
-        let flags = first("flags").unwrap_or_default();
+        let flags = first("flags").unwrap_or_default().split(' ');
+        let flags: BTreeSet<_> = flags.map(str::to_owned).collect();
+        let vendor = first("vendor_id").or(first("CPU implementer")).unwrap_or_default();
+        let model = number("model").or_else(|| part("CPU part"));
+        let apple = APPLE.iter().find(|(parts, _)| model.is_some_and(|it| parts.contains(&it)));
+        let apple = apple.filter(|_| vendor == "0x61").map(|(_, name)| *name);
         Self {
-            vendor: first("vendor_id").or(first("CPU implementer")).unwrap_or_default().into(),
+            vendor: vendor.into(),
             cpu_family: number("cpu family"),
-            model: number("model").or_else(|| part("CPU part")),
+            model,
             stepping: number("stepping"),
-            name: first("model name").or(first("Model")).unwrap_or_default().into(),
+            name: first("model name").or(first("Model")).or(apple).unwrap_or_default().into(),
             vcpus: u32::try_from(count).unwrap_or(1).max(1),
             packages: u32::try_from(sockets.len()).unwrap_or(1).max(1),
-            virtual_machine: flags.split(' ').any(|flag| flag == "hypervisor"),
+            siblings: number("siblings"),
+            virtual_machine: flags.contains("hypervisor"),
+            flags,
         }
+    }
+
+    /// How many chips these CPUs are, of which each has so many threads: a part of one on a guest, and in a
+    /// container that shows a part of its host.
+    pub(super) fn chips(&self, threads: Option<u32>) -> Option<f64> {
+        let shown = f64::from(self.vcpus);
+        if self.virtual_machine {
+            // What a guest has for siblings is its own.
+            return Some(shown / f64::from(threads?));
+        }
+        let packages = f64::from(self.packages);
+        // With threads turned off, a chip has fewer than the table says, and draws no less.
+        let whole = packages * f64::from(self.siblings.or(threads).unwrap_or(0));
+        Some(if shown < whole { packages * shown / whole } else { packages })
+    }
+
+    /// Whether flags contradict a family.
+    fn is_contradicted(&self, family: &str) -> bool {
+        let has = |flag: &str| self.flags.contains(flag);
+        FLAGS.iter().any(|(flag, families)| has(flag) && !families.contains(&family))
+            || WITHOUT.iter().any(|(flag, families)| has(flag) && families.contains(&family))
     }
 
     /// The family by the first rule of `cpu-idents.csv` whose filled columns all match.
@@ -59,16 +188,18 @@ impl CpuInfo {
                 _ => true,
             }
         };
-        rows(IDENTS).find_map(|line| {
-            let [vendor, family, model_lo, model_hi, step_lo, step_hi, name, result] =
-                columns(line)?;
-            let matches = vendor == self.vendor
-                && within(self.cpu_family, family, family)
-                && within(self.model, model_lo, model_hi)
-                && within(self.stepping, step_lo, step_hi)
-                && contains(cleaned, name);
-            matches.then_some(result)
-        })
+        rows(IDENTS)
+            .find_map(|line| {
+                let [vendor, family, model_lo, model_hi, step_lo, step_hi, name, result] =
+                    columns(line)?;
+                let matches = vendor == self.vendor
+                    && within(self.cpu_family, family, family)
+                    && within(self.model, model_lo, model_hi)
+                    && within(self.stepping, step_lo, step_hi)
+                    && contains(cleaned, name);
+                matches.then_some(result)
+            })
+            .filter(|family| !self.is_contradicted(family))
     }
 }
 
@@ -99,22 +230,23 @@ pub(super) fn listed_tdp(name: &str) -> Option<(f64, Option<u32>)> {
     let ends = || spaces().chain([name.len()]);
     let phrases = starts().flat_map(|start| ends().filter_map(move |end| name.get(start..end)));
     // Thousands of rows, at each start of a run: they are sorted, and the few phrases are looked up.
-    let listed = phrases.filter_map(|phrase| Some((phrase.len(), tdp_row(phrase)?)));
+    let row = |phrase| tdp_row(TDP, phrase).or_else(|| tdp_row(MORE, phrase));
+    let listed = phrases.filter_map(|phrase| Some((phrase.len(), row(phrase)?)));
     let (_, figures) = listed.max_by_key(|(length, _)| *length)?;
     let (tdp, threads) = figures.split_once(',')?;
     Some((tdp.parse().ok()?, threads.parse().ok()))
 }
 
-/// What stands behind a name in `cpu-tdp.csv`, whose rows are sorted without regard to case.
-fn tdp_row(name: &str) -> Option<&'static str> {
-    let (mut low, mut high) = (TDP.find("\nname,").map(|head| head + 1)?, TDP.len());
+/// What stands behind a name in a table whose rows are sorted without regard to case.
+fn tdp_row(table: &'static str, name: &str) -> Option<&'static str> {
+    let (mut low, mut high) = (table.find("\nname,").map(|head| head + 1)?, table.len());
     // Past the heading.
-    low += TDP.get(low..)?.find('\n')? + 1;
+    low += table.get(low..)?.find('\n')? + 1;
     while low < high {
         let middle = usize::midpoint(low, high);
-        let start = TDP.get(low..middle)?.rfind('\n').map_or(low, |newline| low + newline + 1);
-        let end = TDP.get(start..high)?.find('\n').map_or(high, |newline| start + newline);
-        let (listed, figures) = TDP.get(start..end)?.split_once(',')?;
+        let start = table.get(low..middle)?.rfind('\n').map_or(low, |newline| low + newline + 1);
+        let end = table.get(start..high)?.find('\n').map_or(high, |newline| start + newline);
+        let (listed, figures) = table.get(start..end)?.split_once(',')?;
         match lower(listed).cmp(lower(name)) {
             Ordering::Equal => return Some(figures),
             Ordering::Less => low = end + 1,
@@ -132,7 +264,8 @@ fn lower(text: &str) -> impl Iterator<Item = u8> {
 pub(super) fn clean(name: &str) -> String {
     let mut name = name.to_owned();
     for mark in ["(R)", "(r)", "(TM)", "(tm)", "®", "™"] {
-        name = name.replace(mark, " ");
+        // "AMD FX(tm)-8150" is one word.
+        name = name.replace(&format!("{mark}-"), "-").replace(mark, " ");
     }
     let noise = |word: &&str| !["cpu", "apu", "processor"].contains(&word.to_lowercase().as_str());
     name.split_whitespace().filter(noise).collect::<Vec<_>>().join(" ")
@@ -176,6 +309,37 @@ mod tests {
     }
 
     #[test]
+    fn what_names_and_numbers_of_processors_are_taken_for() {
+        for (shown, cleaned) in [
+            ("AMD FX(tm)-8150 Eight-Core Processor", "AMD FX-8150 Eight-Core"),
+            ("Intel(R) Core(TM) i7-8550U CPU @ 1.80GHz", "Intel Core i7-8550U @ 1.80GHz"),
+        ] {
+            assert_eq!(clean(shown), cleaned);
+        }
+        assert_eq!(listed_tdp("AMD FX-8150 Eight-Core"), Some((125.0, Some(8))));
+        assert_eq!(listed_tdp("Intel Core Ultra 7 265K"), Some((125.0, Some(20))));
+        let m1 = CpuInfo::parse("processor\t: 0\nCPU implementer\t: 0x61\nCPU part\t: 0x022\n");
+        assert_eq!(m1.name, "Apple M1");
+        assert_eq!(listed_tdp(&m1.name), Some((10.0, None)));
+    }
+
+    /// A guest with the model number of Rocket Lake, and matrices that no Rocket Lake has.
+    #[test]
+    fn a_family_that_flags_contradict_is_none() {
+        let of = |model: u32, flags: &str| {
+            let text = format!(
+                "processor : 0\nvendor_id : GenuineIntel\ncpu family : 6\nmodel : {model}\nflags : {flags}\n"
+            );
+            CpuInfo::parse(&text).family("Intel Xeon")
+        };
+        assert_eq!(of(167, "fpu avx2 avx512f avx512_vnni"), Some("Rocket Lake"));
+        assert_eq!(of(167, "fpu avx2 avx512f avx512_vnni amx_tile avx512_fp16"), None);
+        assert_eq!(of(143, "fpu avx2 avx512f avx512_bf16 amx_tile"), Some("Sapphire Rapids"));
+        assert_eq!(of(45, "fpu avx"), Some("Sandy Bridge"));
+        assert_eq!(of(45, "fpu avx avx2"), None);
+    }
+
+    #[test]
     fn every_family_that_a_rule_names_has_a_row() {
         for line in rows(IDENTS) {
             let [.., family] = columns::<8>(line).unwrap_or_else(|| panic!("{line}"));
@@ -183,10 +347,16 @@ mod tests {
             assert!(rows(FAMILIES).any(named), "{family}");
         }
         assert!(rows(TDP).all(|line| columns::<3>(line).is_some()));
-        for line in rows(TDP) {
-            let (name, figures) = line.split_once(',').unwrap();
-            assert_eq!(tdp_row(&name.to_uppercase()), Some(figures), "{name}");
-            assert_eq!(tdp_row(&format!("{name} X")), None, "{name}");
+        for table in [TDP, MORE] {
+            for line in rows(table) {
+                let (name, figures) = line.split_once(',').unwrap();
+                assert_eq!(tdp_row(table, &name.to_uppercase()), Some(figures), "{name}");
+                assert_eq!(tdp_row(table, &format!("{name} X")), None, "{name}");
+            }
+        }
+        let families = FLAGS.iter().chain(&WITHOUT).flat_map(|(_, families)| *families);
+        for family in families {
+            assert!(rows(FAMILIES).any(|row| row.split(',').next() == Some(family)), "{family}");
         }
     }
 }

@@ -9,6 +9,7 @@ use carbon_ops_meter::client::SOCKET;
 use carbon_ops_meter::diagnosis::Status::{Absent, Denied, Ok as Fine, Problem};
 use carbon_ops_meter::diagnosis::{Cost, Remedy, Report, Source, Status, Touch, examine};
 use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::model::Overrides;
 use carbon_ops_testkit::host::{self, Zone};
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 use tempfile::TempDir;
@@ -70,7 +71,10 @@ impl Host {
         open: &dyn Fn(&Path) -> io::Result<File>,
         ask: &dyn Fn(&Path) -> io::Result<String>,
     ) -> Report {
-        examine(&HostRoot::at(self.0.path()), Touch { socket: SOCKET, open, ask })
+        examine(
+            &HostRoot::at(self.0.path()),
+            Touch { socket: SOCKET, overrides: Overrides::default(), open, ask },
+        )
     }
 
     /// As a user whom the modes of files concern, also when root runs the tests. The file-system ids

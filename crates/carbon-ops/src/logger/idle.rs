@@ -63,9 +63,9 @@ pub(super) fn calibrate(
         powers.extend(counted.and_then(|counted| energy(&counted)?.over(elapsed)));
     }
     let busy = busy.zip(Busy::read(host, ticks_per_second));
-    let utilisation = busy.map(|(start, end)| {
-        let capacity = at.saturating_sub(began).as_secs_f64() * f64::from(end.cpus);
-        (end.since(&start).as_secs_f64() / capacity.max(1e-9)).min(1.0)
+    let utilisation = busy.and_then(|(start, end)| {
+        let capacity = at.saturating_sub(began).as_secs_f64() * f64::from(end.cpus?);
+        Some((end.since(&start)?.0.as_secs_f64() / capacity.max(1e-9)).min(1.0))
     });
     let powers: Vec<f64> = powers.into_iter().map(Watts::as_watts).collect();
     if powers.len() < SAMPLES_MIN {
