@@ -22,7 +22,6 @@ mod commands;
 mod context;
 mod hints;
 mod layout;
-mod progress;
 mod render;
 mod summary;
 

@@ -9,7 +9,6 @@ use carbon_ops_estimate::intensity::NotAnInstant;
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_proof::entry::LedgerId;
 
-use crate::records::Output;
 use crate::settings::MIN_SEGMENT_BYTES;
 
 /// What somebody asked for and cannot have, as facts. Fronts find their advice by the variant.
@@ -42,17 +41,6 @@ pub enum Fault {
     /// A column of a table that nobody knows.
     #[error("unknown column {0:?}")]
     UnknownColumn(String),
-    /// Something else of this program's making, where a record or a span is expected.
-    #[error("this is {0}")]
-    OwnOutput(Output),
-    /// A line of a table with another number of fields than its heading.
-    #[error("{fields} fields, and the heading has {columns}")]
-    Fields {
-        /// How many the line has.
-        fields: usize,
-        /// How many the heading has.
-        columns: usize,
-    },
     /// A segment that is too small to be worth a file.
     #[error("{0} bytes are too few for a segment; {MIN_SEGMENT_BYTES} are the least")]
     SegmentTooSmall(u64),

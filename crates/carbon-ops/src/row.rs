@@ -23,10 +23,8 @@ use carbon_ops_estimate::span::{Load, Part};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::Interval;
-use carbon_ops_grid::file::other_separator;
 
 use crate::fault::Fault;
-use crate::records::output;
 use carbon_ops_estimate::intensity::instant;
 use serde::Deserialize;
 
@@ -104,12 +102,9 @@ impl<'a> Row<'a> {
         // Serde would take a list for the members in their order.
         ensure!(
             line.trim_ascii_start().first() == Some(&b'{'),
-            "not a span: expected a JSON object on each line"
+            "no span: expected a JSON object on each line"
         );
-        serde_json::from_slice(line).map_err(|error| match output(line) {
-            Some(own) => Fault::OwnOutput(own).into(),
-            None => anyhow!("not a span: {error}"),
-        })
+        serde_json::from_slice(line).map_err(|error| anyhow!("no span: {error}"))
     }
 
     /// The zone's name.
@@ -229,16 +224,11 @@ enum Column {
     Id,
     Host,
     Label(String),
-    /// What spreadsheets put a comma for.
-    Unnamed,
 }
 
 impl Columns {
     /// From the heading.
     pub fn of(heading: &csv::StringRecord) -> Result<Self> {
-        if let Some(other) = other_separator(heading.iter()) {
-            bail!("the columns are separated by {other:?}, and not by commas");
-        }
         let column = |name: &str| {
             Ok(match name.trim() {
                 "start" | "start_ts" => Column::Start,
@@ -253,7 +243,6 @@ impl Columns {
                 "pue" => Column::Pue,
                 "id" => Column::Id,
                 "host" | "host_id" => Column::Host,
-                "" => Column::Unnamed,
                 other => match other.strip_prefix("label.").filter(|name| !name.is_empty()) {
                     Some(name) => Column::Label(name.to_owned()),
                     None => bail!(Fault::UnknownColumn(other.to_owned())),
@@ -265,9 +254,6 @@ impl Columns {
 
     /// A line; empty fields are absent.
     pub fn row<'r>(&self, record: &'r csv::StringRecord) -> Result<Row<'r>> {
-        let (fields, columns) = (record.len(), self.0.len());
-        let is_more = record.iter().skip(columns).any(|field| !field.is_empty());
-        ensure!(!is_more && fields >= columns, Fault::Fields { fields, columns });
         let mut row = Row::default();
         let number = |text: &'r str| {
             let text = text.trim();
@@ -298,7 +284,6 @@ impl Columns {
                     let labels = row.labels.get_or_insert_default();
                     labels.insert(name.clone(), field.to_owned());
                 }
-                Column::Unnamed => bail!("{field:?} stands in a column without a name"),
             }
         }
         Ok(row)
