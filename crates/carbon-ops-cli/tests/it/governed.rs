@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use carbon_ops_testkit::simulator::{Simulator, USUAL};
-use carbon_ops_testkit::skip::can;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -59,11 +58,7 @@ impl Governor {
     }
 
     fn wait(&self) {
-        let start = Instant::now();
-        while !can(&format!("test -S '{}'", self.socket().display())) {
-            assert!(start.elapsed() < Duration::from_secs(10), "the governor did not start");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_for(&self.socket());
     }
 
     fn socket(&self) -> PathBuf {
@@ -88,6 +83,15 @@ impl Drop for Governor {
         let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap());
         let _ = kill(pid, Signal::SIGTERM);
         let _ = self.process.wait();
+    }
+}
+
+/// Waits for a file.
+fn wait_for(path: &Path) {
+    let start = Instant::now();
+    while !path.exists() {
+        assert!(start.elapsed() < Duration::from_secs(30), "there is no {}", path.display());
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -128,10 +132,11 @@ fn a_governor_that_is_killed_and_replaced_during_a_run_loses_nothing() {
     let Some(simulator) = Simulator::start(&USUAL) else { return };
     let mut governor = Governor::start(&simulator);
     let home = Home::new();
-    let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sleep", "3"]);
+    let script = ": > started; sleep 3";
+    let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sh", "-c", script]);
     command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket());
     let running = command.stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(1));
+    wait_for(&home.work("started"));
     governor.replace();
     assert!(running.wait_with_output().unwrap().status.success());
     let shown = done(&mut home.carbon_ops(&["ledger", "show", "--json", "--last", "1"]));
@@ -185,17 +190,21 @@ fn a_governor_that_dies_during_a_run_leaves_an_estimate_with_the_reason() {
     let Some(simulator) = Simulator::start(&USUAL) else { return };
     let governor = Governor::start(&simulator);
     let home = Home::new();
-    let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sleep", "3"]);
+    // The command runs once its window is open, and ends when what the governor said last is stale.
+    let script = ": > started; while [ ! -e gone ]; do sleep 0.05; done; sleep 2";
+    let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sh", "-c", script]);
     command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket());
     let running = command.stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    wait_for(&home.work("started"));
     drop(governor);
+    std::fs::write(home.work("gone"), "").unwrap();
     assert!(running.wait_with_output().unwrap().status.success());
     let shown = done(&mut home.carbon_ops(&["ledger", "show", "--json", "--last", "1"]));
     let record: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(record["measurement"]["attribution_mode"], "monitor_only");
     assert_eq!(record["measurement"]["sensors"][0]["status"], "failed");
-    assert!(record["measurement"]["sensors"][0]["reason"].as_str().unwrap().contains("governor"));
+    let reason = record["measurement"]["sensors"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("governor"), "{reason}");
 }
 
 /// Of each domain that a record has totals of: from where to where, in uJ.
