@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in its helpers")]
 
 mod mutation;
+mod strict;
 mod support;
