@@ -219,9 +219,11 @@ pub(crate) fn read(
     });
     let step = step(&body)?;
     for row in &body.data {
-        let returned = row.zone.as_ref().or(body.zone.as_ref());
-        let returned = returned.ok_or_else(|| malformed("a value without a zone".to_owned()))?;
-        if returned != asked.zone {
+        let named = [&row.zone, &body.zone].into_iter().flatten();
+        if named.clone().next().is_none() {
+            return Err(malformed("a value without a zone".to_owned()));
+        }
+        if let Some(returned) = named.into_iter().find(|zone| **zone != asked.zone) {
             let (requested, returned) = (asked.zone.to_owned(), returned.clone());
             return Err(Error::WrongZone { provider: ID, requested, returned });
         }

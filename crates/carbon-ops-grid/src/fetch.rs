@@ -213,7 +213,11 @@ impl Answer {
     pub(crate) fn json<T: DeserializeOwned>(&self, provider: &'static str) -> Result<T, Error> {
         let body = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
         serde_json::from_slice(body).map_err(|error| {
-            let what = format!("an answer that is not as documented: {error}");
+            let what = if body.trim_ascii_start().starts_with(b"<") {
+                format!("an answer that is a page and no data: {}", said(body, None))
+            } else {
+                format!("an answer that is not as documented: {error}")
+            };
             Error::Malformed { provider, what }
         })
     }

@@ -13,6 +13,7 @@ mod accounting;
 mod aggregate;
 mod append;
 mod calibrate;
+mod cases;
 mod cgroup;
 mod checkpoint;
 mod docs;
