@@ -189,6 +189,12 @@ fn remarks(record: &Record) -> Vec<String> {
     if record.has_note(&Note::EnergyFiltered) {
         remarks.push("RAPL energy filtering is enabled; short intervals are unreliable".to_owned());
     }
+    if record.has_note(&Note::CpuTimeUnreaped) {
+        remarks.push(
+            "a process ignores the end of its children, whose CPU time is counted in part"
+                .to_owned(),
+        );
+    }
     let workload = record.measurement.as_ref().and_then(|measured| measured.workload.as_ref());
     if let Some(running) = workload.and_then(|workload| workload.running) {
         let processes = if running == 1 { "process still runs" } else { "processes still run" };

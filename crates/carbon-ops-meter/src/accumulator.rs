@@ -320,7 +320,13 @@ impl Accumulator {
         self.looked = self.looked.max(at);
         let moment = ORIGIN.after(at.saturating_duration_since(self.opened));
         match reading.map(|reading| self.counter.observe(reading, moment)) {
-            Ok(Step::Baseline | Step::Advance { .. } | Step::Corrected) => self.recover(at, before),
+            Ok(Step::Baseline | Step::Advance { .. }) => self.recover(at, before),
+            Ok(Step::Corrected { since, most }) => {
+                if self.end.is_none() {
+                    self.shown = self.shown + most;
+                }
+                self.broke(Break::Jump, moment.since(since), at);
+            }
             Ok(Step::Rebased { why, lost, shown, .. }) => {
                 // What breaks after the end is no matter of the window's totals.
                 if self.end.is_none() {

@@ -275,9 +275,14 @@ pub enum Step {
         /// Energy since the last good reading.
         delta: Microjoules,
     },
-    /// The reading shows that the one before it was bad. The total stands still until it is true
-    /// again.
-    Corrected,
+    /// The reading shows that the one before it was bad, or that the counter was set back by no more than what
+    /// two readings told; nobody can say which. The total stands still until it is true again.
+    Corrected {
+        /// Since when the readings cannot be right.
+        since: Moment,
+        /// The energy that is not in the total, if the counter was set back, lies between nothing and this.
+        most: Microjoules,
+    },
     /// The reading is not believed; the next good one carries the energy.
     Skipped,
     /// Counting begins anew; the energy of the last `lost` is unknown.
@@ -635,12 +640,16 @@ impl Counter {
 
     fn correct(&mut self, previous: (Reading, u128, u64), ticks: u128, now: Reading) -> Step {
         let (reading, total, wraps) = previous;
+        let before = self.total;
         self.total = total.saturating_add(ticks);
+        // What passed since the last reading is at most what its ceiling allows, and may be in neither.
+        let unseen = self.good.map_or(0, |good| self.limit(good, now));
+        let most = self.scale.energy(before.saturating_sub(self.total).saturating_add(unseen));
         self.wraps = wraps.saturating_add(u64::from(now.count < reading.count));
         self.good = Some(now);
         self.previous = None;
         self.suspect = None;
-        Step::Corrected
+        Step::Corrected { since: reading.at, most }
     }
 
     /// A reading whose count may have stood there for a while: as long as a step takes at most, and

@@ -75,6 +75,8 @@ pub(crate) fn of_ticks(ticks: u64, per_second: u32) -> Duration {
 pub struct Living {
     /// Process id.
     pub pid: i32,
+    /// The process that would wait for it.
+    pub parent: i32,
     /// CPU time of the process itself, in whole ticks.
     pub own: Duration,
     /// CPU time of those of its children that it has waited for, in whole ticks.
@@ -93,6 +95,7 @@ pub fn living_descendants(host: &HostRoot, ancestor: i32, ticks_per_second: u32)
         if let Some(stat) = Stat::parse(&text) {
             let living = Living {
                 pid,
+                parent: stat.parent,
                 own: of_ticks(stat.own_ticks, ticks_per_second),
                 reaped: of_ticks(stat.reaped_ticks, ticks_per_second),
             };
@@ -108,6 +111,16 @@ pub fn living_descendants(host: &HostRoot, ancestor: i32, ticks_per_second: u32)
         }
     }
     found
+}
+
+/// Whether a process ignores the end of its children, so that the kernel reaps them and adds their CPU time to nobody's.
+pub fn ignores_children(host: &HostRoot, pid: i32) -> bool {
+    // SIGCHLD is 17 where the kernel's numbers are the common ones (signal(7)).
+    const SIGCHLD: u64 = 1 << 16;
+    let status = host.text(&format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|it| it & SIGCHLD > 0)
 }
 
 /// Longer chains of parents are not followed; a process may end and its number be used again meanwhile.

@@ -124,6 +124,8 @@ pub struct Look {
     pub unreadable: usize,
     /// Processes that have ended since the last look without their time showing up at an ancestor.
     pub vanished: usize,
+    /// The first process of all is not listed, so that others' are kept from this user.
+    pub hidden: bool,
 }
 
 /// The processes of a host.
@@ -198,7 +200,8 @@ impl Processes {
         self.list()?;
         let first = self.looks == 0;
         self.looks += 1;
-        let mut look = Look::default();
+        let hidden = self.listed.first() != Some(&1);
+        let mut look = Look { hidden, ..Look::default() };
         let mut gone = std::mem::take(&mut self.awaited);
         let mut table = std::mem::take(&mut self.table);
         table.retain_mut(|process| {
@@ -228,6 +231,10 @@ impl Processes {
             self.listed.extend(pid.filter(|&pid: &i32| pid > 0));
         }
         self.listed.sort_unstable();
+        // Whoever asks runs himself: an empty list is no list of processes.
+        if self.listed.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no process is listed there"));
+        }
         Ok(())
     }
 

@@ -419,7 +419,10 @@ impl Track {
         let step = reading.map(|reading| self.counter.observe_between(reading, from, at));
         let happened = match step {
             Ok(Step::Baseline) => self.begin(at),
-            Ok(Step::Advance { .. } | Step::Corrected) => self.advance(good.unwrap_or(at), at),
+            Ok(Step::Advance { .. }) => self.advance(good.unwrap_or(at), at),
+            Ok(Step::Corrected { since, most }) => {
+                Some(self.lose(GapReason::Jump, at.since(since), most, at))
+            }
             Ok(Step::Skipped) | Err(ReadFault::Retry) => {
                 self.failing(GapReason::Unreadable, good, at)
             }

@@ -61,6 +61,8 @@ notes! {
     CountryByWorld = "country_by_world",
     /// The command had a cgroup of its own, which counts also what no process reaped.
     CpuTimeByCgroup = "cpu_time_by_cgroup",
+    /// A process of the workload ignores the end of its children, whose CPU time the kernel then adds to nobody's.
+    CpuTimeUnreaped = "cpu_time_unreaped",
     /// The workload used less CPU time than the kernel can tell.
     CpuTimeUnresolved = "cpu_time_unresolved",
     /// Deadlines passed without a sample.

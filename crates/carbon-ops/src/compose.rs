@@ -331,7 +331,13 @@ fn share_cv(measurement: &Measurement) -> f64 {
     let unknown = measurement.notes.contains(&Note::BusyTimeUnknown);
     let alone = if unknown { 0.0 } else { measurement.attribution.ratio };
     let rule = SHARE_CV * (1.0 - alone);
-    rule.hypot(ticks).max(SHARE_CV_MIN)
+    // Children that nobody waited for may have used all that was used otherwise.
+    let unreaped = if measurement.notes.contains(&Note::CpuTimeUnreaped) {
+        (busy.as_secs_f64() / workload.as_secs_f64().max(1e-9) - 1.0) / 12f64.sqrt()
+    } else {
+        0.0
+    };
+    rule.hypot(ticks).hypot(unreaped).max(SHARE_CV_MIN)
 }
 
 fn model_input(modelled: &Modelled, model: &PowerModel, cv: f64) -> Input {
@@ -449,8 +455,9 @@ fn model_used(source: &Source, model: &PowerModel) -> Option<Model> {
 
 /// What stands behind the energy; how well the share is known is for the notes, unless nothing is known.
 pub(crate) fn quality(measurement: &Measurement, model: &PowerModel) -> Quality {
-    // Without the busy time, all of the energy is taken for the workload's.
-    let is_shared = !measurement.notes.contains(&Note::BusyTimeUnknown);
+    // Without the busy time, all of the energy is taken for the workload's, and without its children too little.
+    let unknown = [Note::BusyTimeUnknown, Note::CpuTimeUnreaped];
+    let is_shared = !unknown.iter().any(|note| measurement.notes.contains(note));
     let gpus_measured = !measurement.gpus.iter().any(|gpu| gpu.domain.energy.estimated)
         && !measurement.excluded.iter().any(|zone| zone.reason.loses_energy());
     match &measurement.source {

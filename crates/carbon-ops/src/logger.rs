@@ -357,7 +357,14 @@ impl Sampler {
 impl Outcome {
     /// Of work that is no command of its own.
     fn of_cpu_time(cpu_time: Duration) -> Self {
-        Self { exit_code: Some(0), signal: None, cpu_time, running: 0, by_cgroup: false }
+        Self {
+            exit_code: Some(0),
+            signal: None,
+            cpu_time,
+            running: 0,
+            by_cgroup: false,
+            unreaped: false,
+        }
     }
 }
 

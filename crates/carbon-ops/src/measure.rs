@@ -306,9 +306,10 @@ fn notes_of_attribution(
     ]
 }
 
-fn notes_of_outcome(outcome: Outcome) -> [(Note, bool); 3] {
+fn notes_of_outcome(outcome: Outcome) -> [(Note, bool); 4] {
     [
         (Note::CpuTimeByCgroup, outcome.by_cgroup),
+        (Note::CpuTimeUnreaped, outcome.unreaped),
         (Note::CpuTimeUnresolved, outcome.cpu_time.is_zero()),
         (Note::DescendantsRunning, outcome.running > 0),
     ]

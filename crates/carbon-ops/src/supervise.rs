@@ -12,7 +12,8 @@
 //!   itself, to its parent's `RUSAGE_CHILDREN`: exact to the microsecond, however short-lived the
 //!   descendant. As a child subreaper we are also the parent of those that were orphaned.
 //!   Descendants that outlive the command are read while they run. Missing are children of a process
-//!   that ignores `SIGCHLD`: the kernel reaps them, and adds them to nobody.
+//!   that ignores `SIGCHLD`: the kernel reaps them, and adds them to nobody. Without a cgroup they are looked
+//!   for now and then, and count as they were last seen ([`Unreaped`]), which is said.
 //! - By cgroup, where the command got one of its own ([`Cgroup`]): all that ever ran in it, whoever
 //!   reaped it. Missing are those that someone moved to another cgroup, as container engines and
 //!   service managers do with what they start; and what a living one did since its last tick.
@@ -20,13 +21,15 @@
 //! Which processes are in both accounts is not known, so that they cannot be joined: a command with
 //! processes of both kinds is undercounted by the lesser of the two.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use carbon_ops_meter::cpu_time::living_descendants;
+use carbon_ops_meter::cpu_time::{Living, ignores_children, living_descendants};
 use carbon_ops_meter::host_root::HostRoot;
 use nix::errno::Errno;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -55,6 +58,11 @@ const FORWARDED: [Signal; 7] = [
 /// How often to look at the command where the kernel does not let us wait for a signal.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// The first look for children that nobody will wait for, and then how often; and where there are some.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LOOKS: Duration = Duration::from_millis(250);
+const LOOKS_AT_UNREAPED: Duration = Duration::from_millis(50);
+
 /// Conventions of shells and of env(1).
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
@@ -73,6 +81,8 @@ pub struct Outcome {
     pub running: u64,
     /// The command had a cgroup of its own, so that no process was missed for want of a reaper.
     pub by_cgroup: bool,
+    /// Some were missed for want of a reaper, in part at least.
+    pub unreaped: bool,
 }
 
 /// A command that could not be started.
@@ -111,6 +121,37 @@ pub struct Supervisor {
     cgroup: Option<Cgroup>,
     /// A process of ours, which is no part of the command's.
     beside: Option<i32>,
+    unreaped: RefCell<Unreaped>,
+}
+
+/// Children of processes that ignore `SIGCHLD`, with the CPU time that nobody else will tell of.
+#[derive(Debug, Default)]
+struct Unreaped {
+    /// Of those that lived at the last look.
+    seen: BTreeMap<i32, Duration>,
+    /// Of those that have gone since, as it was last seen.
+    gone: Duration,
+    were_any: bool,
+}
+
+impl Unreaped {
+    /// Looks at all living descendants.
+    fn look(&mut self, host: &HostRoot, living: &[Living]) {
+        let parents: BTreeSet<_> = living.iter().map(|process| process.parent).collect();
+        let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+        let ignore = |parent: &i32| *parent != ourselves && ignores_children(host, *parent);
+        let parents: BTreeSet<_> = parents.into_iter().filter(ignore).collect();
+        for process in living.iter().filter(|process| parents.contains(&process.parent)) {
+            self.seen.insert(process.pid, cpu_time(process));
+        }
+        // Whoever has lost its parent is ours, and will be waited for.
+        self.seen.retain(|pid, last| {
+            let there = living.iter().find(|process| process.pid == *pid);
+            self.gone += if there.is_none() { *last } else { Duration::ZERO };
+            there.is_some_and(|process| parents.contains(&process.parent))
+        });
+        self.were_any |= !parents.is_empty();
+    }
 }
 
 /// How the command ended.
@@ -140,9 +181,10 @@ impl Supervisor {
         let _ = nix::sys::prctl::set_child_subreaper(true);
         let cgroup = Cgroup::make(&host);
         let before = Duration::ZERO;
+        let unreaped = RefCell::default();
         let mut supervisor =
-            Self { awaited, inherited, before, host, ticks_per_second, cgroup, beside };
-        supervisor.before = supervisor.by_descent().0;
+            Self { awaited, inherited, before, host, ticks_per_second, cgroup, beside, unreaped };
+        supervisor.before = by_descent(&supervisor.living());
         supervisor
     }
 
@@ -185,6 +227,7 @@ impl Supervisor {
     pub fn wait(&self, child: Pid, mut tick: impl FnMut() -> Option<Instant>) -> Result<Ended> {
         let mut due = tick();
         let mut ctrl_c = false;
+        let (mut pause_of_looks, mut look) = (FIRST_LOOK, Instant::now() + FIRST_LOOK);
         loop {
             if let Some(status) = reap(child)? {
                 // Its number may be another's now, so that nothing is passed on.
@@ -193,11 +236,21 @@ impl Supervisor {
                 }
                 return Ok(ended(status, ctrl_c));
             }
-            let mut pause = due.map(|due| due.saturating_duration_since(Instant::now()));
+            let look_due = self.cgroup.is_none().then_some(look);
+            let wake = due.into_iter().chain(look_due).min();
+            let mut pause = wake.map(|wake| wake.saturating_duration_since(Instant::now()));
             while let Some(arrived) = self.arrived(pause) {
                 ctrl_c |= is_ctrl_c(arrived);
                 forward(arrived, child);
                 pause = Some(Duration::ZERO);
+            }
+            if look_due.is_some_and(|look| look <= Instant::now()) {
+                let mut unreaped = self.unreaped.borrow_mut();
+                unreaped.look(&self.host, &self.living());
+                let any = unreaped.were_any;
+                pause_of_looks =
+                    (pause_of_looks * 2).min(if any { LOOKS_AT_UNREAPED } else { LOOKS });
+                look = Instant::now() + pause_of_looks;
             }
             if due.is_some_and(|due| due <= Instant::now()) {
                 due = tick();
@@ -207,8 +260,13 @@ impl Supervisor {
 
     /// What the command left, or has used while it runs, as of now.
     pub fn outcome(&self, ended: Option<Ended>) -> Outcome {
-        let (by_descent, descendants) = self.by_descent();
-        let by_descent = by_descent.saturating_sub(self.before);
+        let living = self.living();
+        let mut unreaped = self.unreaped.borrow_mut();
+        if self.cgroup.is_none() {
+            unreaped.look(&self.host, &living);
+        }
+        let by_descent = by_descent(&living).saturating_sub(self.before) + unreaped.gone;
+        let descendants = u64::try_from(living.len()).unwrap_or(u64::MAX);
         let by_cgroup = self.cgroup.as_ref().and_then(Cgroup::cpu_time);
         let in_cgroup = self.cgroup.as_ref().map_or(0, Cgroup::processes);
         Outcome {
@@ -217,6 +275,7 @@ impl Supervisor {
             cpu_time: by_descent.max(by_cgroup.unwrap_or_default()),
             running: descendants.max(in_cgroup),
             by_cgroup: by_cgroup.is_some(),
+            unreaped: unreaped.were_any && by_cgroup.is_none(),
         }
     }
 
@@ -228,21 +287,15 @@ impl Supervisor {
         let _ = self.inherited.thread_set_mask();
     }
 
-    /// CPU time of all that was reaped and of all that lives below us, and how many those are.
-    fn by_descent(&self) -> (Duration, u64) {
+    /// All that lives below us; a living descendant has a living ancestor among our children, orphans being ours.
+    fn living(&self) -> Vec<Living> {
+        if !has_children() {
+            return Vec::new();
+        }
         let ourselves = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
-        // A living descendant has a living ancestor among our children, orphans being ours.
-        let mut living = if has_children() {
-            living_descendants(&self.host, ourselves, self.ticks_per_second)
-        } else {
-            Vec::new()
-        };
+        let mut living = living_descendants(&self.host, ourselves, self.ticks_per_second);
         living.retain(|process| Some(process.pid) != self.beside);
-        let alive: Duration = living
-            .iter()
-            .map(|process| process_cpu_time(process.pid).unwrap_or(process.own) + process.reaped)
-            .sum();
-        (reaped_cpu_time() + alive, u64::try_from(living.len()).unwrap_or(u64::MAX))
+        living
     }
 
     /// The next signal that someone has sent to us, if one comes in time.
@@ -252,6 +305,16 @@ impl Supervisor {
             None
         })
     }
+}
+
+/// CPU time of all that was reaped and of all that lives below us.
+fn by_descent(living: &[Living]) -> Duration {
+    reaped_cpu_time() + living.iter().map(cpu_time).sum::<Duration>()
+}
+
+/// Of a living process and those that it has waited for.
+fn cpu_time(process: &Living) -> Duration {
+    process_cpu_time(process.pid).unwrap_or(process.own) + process.reaped
 }
 
 /// Whether it is that of the terminal's Ctrl-C.

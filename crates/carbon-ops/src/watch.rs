@@ -414,10 +414,16 @@ impl Watch {
             Target::Cgroup(cgroup, _) => !cgroup.is_accounted(),
             Target::All | Target::Tree(..) => false,
         };
+        let gone = match &self.target {
+            Target::Cgroup(cgroup, _) => !cgroup.exists(),
+            Target::All | Target::Tree(..) => false,
+        };
         let own = [
+            ("cgroup_gone", gone),
             ("cgroup_summed", summed),
             ("deadlines_missed", missed > 0),
             ("partial", partial),
+            ("processes_hidden", seen.look.hidden),
             ("processes_unreadable", seen.look.unreadable > 0),
             (Note::UnseenMemory.as_str(), seen.memory.total_bytes.is_none()),
         ];

@@ -412,3 +412,30 @@ fn a_counter_that_is_resumed_is_not_stuck_before_it_is_seen_to_stand() {
     resumed.observe(77, at(start, 1600));
     assert!(resumed.is_stuck());
 }
+
+proptest! {
+    /// A counter that is set back by up to three polls of its energy: what the total lacks is bounded and told. Less than
+    /// what a poll adds cannot be seen, and is less than that.
+    #[test]
+    fn what_a_counter_that_is_set_back_loses_is_within_what_is_told(
+        power in 1.0..300.0f64, poll_ms in 20u64..1000, back_polls in 1.01..3.0f64, when in 5u64..30,
+    ) {
+        let register = esu14(1 << 30);
+        let mut counter = Counter::new(Scale::printed(uj(register.range())).unwrap(), watts(2000.0));
+        let base = Moment::from_nanos(1 << 50);
+        let joules = |poll: u64| power * (poll * poll_ms) as f64 / 1000.0;
+        let back = power * back_polls * poll_ms as f64 / 1000.0;
+        let (mut told, mut first) = (0.0, 0.0);
+        for poll in 0..60 {
+            let shown = joules(poll) - if poll >= when { back } else { 0.0 };
+            match counter.observe(register.print(shown), at(base, poll * poll_ms)) {
+                Step::Baseline => first = counter.total().as_joules(),
+                Step::Rebased { most, .. } | Step::Corrected { most, .. } => told += most.as_joules(),
+                Step::Advance { .. } | Step::Skipped => {}
+            }
+        }
+        let lost = joules(59) - (counter.total().as_joules() - first);
+        prop_assert!(lost <= told + 0.001, "{lost} J lost, {told} J told");
+        prop_assert!(lost < 0.001 || told > 0.0);
+    }
+}
