@@ -200,7 +200,7 @@ impl Processes {
         self.list()?;
         let first = self.looks == 0;
         self.looks += 1;
-        let hidden = self.listed.first() != Some(&1);
+        let hidden = self.is_own() && self.listed.first() != Some(&1);
         let mut look = Look { hidden, ..Look::default() };
         let mut gone = std::mem::take(&mut self.awaited);
         let mut table = std::mem::take(&mut self.table);
@@ -222,6 +222,11 @@ impl Processes {
         Ok(look)
     }
 
+    /// Whether these are the processes among which this one is.
+    fn is_own(&self) -> bool {
+        self.root == Path::new("/proc")
+    }
+
     /// Fills `listed` with the numbers of all processes, in order.
     fn list(&mut self) -> io::Result<()> {
         self.listed.clear();
@@ -231,8 +236,8 @@ impl Processes {
             self.listed.extend(pid.filter(|&pid: &i32| pid > 0));
         }
         self.listed.sort_unstable();
-        // Whoever asks runs himself: an empty list is no list of processes.
-        if self.listed.is_empty() {
+        // Whoever asks runs himself: an empty list is no list of processes. A folder may stand for an idle host.
+        if self.listed.is_empty() && self.is_own() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no process is listed there"));
         }
         Ok(())
