@@ -73,14 +73,24 @@ pub(crate) fn summary(
         page.line("", &slots(record));
     }
     let others = ["grid", "slot_noise", "coverage", "upstream"];
-    for other in record.inputs.iter().filter(|input| others.contains(&&*input.name)) {
-        page.line("", &format!("{}: {}", other.name, stated(Some(other))));
+    let others: Vec<_> =
+        record.inputs.iter().filter(|input| others.contains(&&*input.name)).collect();
+    // The noise of hours is an input for each, and the first of them tells of all.
+    for same in others.chunk_by(|a, b| a.name == b.name && a.source == b.source) {
+        let Some(first) = same.first() else { continue };
+        let more =
+            if same.len() > 1 { format!(", of {} hours", same.len()) } else { String::new() };
+        page.line("", &format!("{}: {}{more}", first.name, stated(Some(first))));
     }
     page.figure("PUE", (format!("{:.2}", record.pue_used), stated(record.input("pue"))));
     // How an estimate came about is asked for more often than of a command that has just ended.
     if record.measurement.is_none() {
         page.line("method", &method(record));
-        let budget = record.budget.iter().map(|share| format!("{} {:.1} %", share.name, share.pct));
+        let budget = record.budget.chunk_by(|a, b| a.name == b.name && a.name == "slot_noise");
+        let budget = budget.filter_map(|same| {
+            let pct: f64 = same.iter().map(|share| share.pct).sum();
+            Some(format!("{} {pct:.1} %", same.first()?.name))
+        });
         page.line("budget", &budget.collect::<Vec<_>>().join(", "));
         page.line("counts", &scopes(record));
         if !record.notes.is_empty() {

@@ -444,10 +444,25 @@ pub struct Priced {
     pub sources: Vec<SourceShare>,
     /// Coefficient of variation of the grams from the errors of single hours.
     pub noise_cv: f64,
+    /// The same hour by hour, where these are at most [`NOISE_HOURS_MAX`]; else empty.
+    pub noise_hours: Vec<HourNoise>,
     /// Coefficient of variation of the grams from the times without a slot; 0 where there are none.
     pub filled_cv: f64,
     /// What was priced without a slot.
     pub filled: Filled,
+}
+
+/// Of a span that meets more clock hours, the errors of hours are not told apart: each has a small part, and they
+/// average out within the span.
+pub const NOISE_HOURS_MAX: usize = 6;
+
+/// The error of a clock hour in a price.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HourNoise {
+    /// When the hour begins, in microseconds since 1970.
+    pub start_us: i64,
+    /// What its error means for the whole: a coefficient of variation.
+    pub cv: f64,
 }
 
 /// A source's part in a price.

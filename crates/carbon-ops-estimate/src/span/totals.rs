@@ -7,7 +7,10 @@
 
 use super::pieces::{Cut, Piece};
 use super::sum::{Sum, Sums};
-use super::{FILLED_CV_MIN, Filled, Priced, SourceShare, Step, noise_cv, ratio, shared_cv};
+use super::{
+    FILLED_CV_MIN, Filled, HourNoise, NOISE_HOURS_MAX, Priced, SourceShare, Step, noise_cv, ratio,
+    shared_cv,
+};
 use crate::intensity::UncertaintyClass;
 
 /// Microseconds of a clock hour, over which the noise of single values is one error.
@@ -51,6 +54,8 @@ struct Noise {
     in_hour: Sum,
     /// End of the hour.
     until_us: i64,
+    /// Ends and sums of the first hours that have noise.
+    hours: Vec<(i64, f64)>,
 }
 
 impl Totals {
@@ -137,6 +142,7 @@ impl Totals {
             slots: self.slots,
             sources: self.sources(added.covered_grams),
             noise_cv: self.noise.over(added.grams),
+            noise_hours: self.noise.hours(added.grams),
             filled_cv,
             // Nothing used is nothing filled in.
             filled: Filled { kwh: if cut.kwh > 0.0 { filled.kwh } else { 0.0 }, ..filled },
@@ -190,7 +196,12 @@ impl Gaps {
 
 impl Default for Noise {
     fn default() -> Self {
-        Self { squares: Sum::default(), in_hour: Sum::default(), until_us: i64::MIN }
+        Self {
+            squares: Sum::default(),
+            in_hour: Sum::default(),
+            until_us: i64::MIN,
+            hours: Vec::new(),
+        }
     }
 }
 
@@ -216,6 +227,19 @@ impl Noise {
     fn close_hour(&mut self) {
         let sum = std::mem::take(&mut self.in_hour).value();
         self.squares.add(sum * sum);
+        if sum > 0.0 && self.hours.len() <= NOISE_HOURS_MAX {
+            self.hours.push((self.until_us, sum));
+        }
+    }
+
+    /// Each hour's, where they are few.
+    fn hours(&self, grams: f64) -> Vec<HourNoise> {
+        if self.hours.len() > NOISE_HOURS_MAX || grams <= 0.0 {
+            return Vec::new();
+        }
+        let of =
+            |(until, sum): &(i64, f64)| HourNoise { start_us: until - HOUR_US, cv: sum / grams };
+        self.hours.iter().map(of).collect()
     }
 
     /// As a coefficient of variation of so many grams.

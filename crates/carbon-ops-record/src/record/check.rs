@@ -198,9 +198,12 @@ impl Record {
     pub fn check_price(&self, priced: &Priced) -> Result<(), Error> {
         let grid = &self.grid;
         let cv = |name: &str| -> Result<f64, Error> {
-            let input = self.inputs.iter().find(|input| input.name == name);
-            let distribution = input.map(super::Input::distribution).transpose()?;
-            Ok(distribution.map_or(0.0, |d| d.standard()))
+            // Those of single hours are independent of one another.
+            let mut squares = 0.0;
+            for input in self.inputs.iter().filter(|input| input.name == name) {
+                squares += input.distribution()?.variance();
+            }
+            Ok(squares.sqrt())
         };
         let filled = grid.filled.as_ref();
         for (member, stored, again) in [

@@ -12,7 +12,7 @@ use super::{Contribution, Filled, Grid, Input, Meta, MethodName, Sampling, Slot,
 use crate::{Decimal, Error, Prices, rule, timestamp};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::{self, Interval, InventoryIntensity};
-use carbon_ops_estimate::span::{FILLED_CV_MIN, Missing, Priced, Tariff};
+use carbon_ops_estimate::span::{FILLED_CV_MIN, HourNoise, Missing, Priced, Tariff};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{
     self as model, Coverage, Distribution, GENERATOR, LEVEL, Method, Model, MonteCarlo, NotClosed,
@@ -360,7 +360,7 @@ pub fn grid_inputs(
     }
     if priced.noise_cv > 0.0 {
         let source = "prior: single hours, by class (docs/method.md)";
-        inputs.push(Input::factor("slot_noise", priced.noise_cv, source));
+        inputs.extend(noise(priced, first.and_then(|first| key(first.source)), source));
     }
     if priced.filled_cv > 0.0 {
         let source = format!(
@@ -372,6 +372,22 @@ pub fn grid_inputs(
         inputs.push(Input::factor("coverage", priced.filled_cv, source));
     }
     inputs
+}
+
+/// The noise of single hours. The error of an hour is one in all that it prices, so that a span that is cut into
+/// records has no less of it than one record: few hours of one source are inputs with a key each.
+fn noise(priced: &Priced, source: Option<String>, why: &str) -> Vec<Input> {
+    let of_source = source.filter(|_| priced.sources.len() == 1 && !priced.noise_hours.is_empty());
+    let Some(key) = of_source else {
+        return vec![Input::factor("slot_noise", priced.noise_cv, why)];
+    };
+    let key = key.trim_start_matches("grid:");
+    let hour = |us: i64| jiff::Timestamp::from_microsecond(us).unwrap_or_default();
+    let of = |noise: &HourNoise| {
+        let hour = hour(noise.start_us).strftime("%Y-%m-%dT%H");
+        Input::factor("slot_noise", noise.cv, why).shared(format!("hour:{key}:{hour}"))
+    };
+    priced.noise_hours.iter().map(of).collect()
 }
 
 /// What the record keeps of the grid data: all but the digest of slots that are too many to list.

@@ -535,3 +535,29 @@ fn an_exact_zero_is_a_result() {
     }
     assert!(of("1kWh", "1", 400.0).is_err());
 }
+
+/// The rule: cutting a span into records changes nothing, as the error of an hour is one in all that it prices.
+#[test]
+fn a_span_that_is_cut_into_records_is_as_uncertain_as_one() {
+    let slots = half_hours();
+    let tariff_hours = |from: &str, to: &str, energy: &str| {
+        record_of(&slots, interval(from, to), energy, Method::Analytical)
+    };
+    let whole = tariff_hours("2026-03-01T00:00Z", "2026-03-01T01:00Z", "6kWh");
+    let mut parts = crate::totals::Group::default();
+    for minute in (0..60).step_by(10) {
+        let at = |minute: i32| format!("2026-03-01T{:02}:{:02}Z", minute / 60, minute % 60);
+        let part = tariff_hours(&at(minute), &at(minute + 10), "1kWh");
+        let noise = part.inputs.iter().find(|input| input.name == "slot_noise").unwrap();
+        assert_eq!(
+            noise.shared.as_deref(),
+            Some("hour:gb:GB:average_lifecycle:unversioned:2026-03-01T00")
+        );
+        parts.merge(&crate::totals::Group::of(&part).unwrap());
+    }
+    let (parts, whole) = (parts.totals(), crate::totals::Group::of(&whole).unwrap().totals());
+    assert!((parts.total_grams / whole.total_grams - 1.0).abs() < 1e-8);
+    let ratio = parts.relative_uncertainty_pct / whole.relative_uncertainty_pct;
+    // Without a key 0.96; what is missing are products of errors, which a sum takes as independent.
+    assert!((ratio - 1.0).abs() < 3e-3, "{ratio}");
+}
