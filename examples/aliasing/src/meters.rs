@@ -104,7 +104,7 @@ impl Ours {
                     self.gaps += 1;
                     whole = false;
                 }
-                Some(Step::Corrected | Step::Skipped) | None => whole = false,
+                Some(Step::Corrected { .. } | Step::Skipped) | None => whole = false,
             }
         }
         let total = self.total();
