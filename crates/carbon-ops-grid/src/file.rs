@@ -195,6 +195,11 @@ fn check(zones: &BTreeMap<String, Vec<Row>>, place: impl Fn(u64) -> String) -> R
     Ok(())
 }
 
+/// What separates the columns of a heading instead of commas, if something does.
+pub fn other_separator<'h>(mut heading: impl Iterator<Item = &'h str>) -> Option<char> {
+    heading.find_map(|name| name.chars().find(|c| ";\t|".contains(*c)))
+}
+
 /// Columns that a table has.
 const COLUMNS: [&str; 4] = ["zone", "start", "end", "g_per_kwh"];
 
@@ -249,8 +254,7 @@ fn csv(bytes: &[u8]) -> Result<Parsed, Wrong> {
     let heading = reader.headers().map_err(|error| form(error.to_string()))?;
     let places = COLUMNS.map(|name| heading.iter().position(|column| column == name));
     let [Some(zone), start, end, Some(value)] = places else {
-        let separator = heading.iter().find_map(|name| name.chars().find(|c| ";\t|".contains(*c)));
-        return Err(form(match separator {
+        return Err(form(match other_separator(heading.iter()) {
             Some(other) => format!("its columns are separated by {other:?}, and not by commas"),
             None => "a heading with the columns zone and g_per_kwh is missing".to_owned(),
         }));

@@ -41,6 +41,14 @@ pub enum Fault {
     /// A column of a table that nobody knows.
     #[error("unknown column {0:?}")]
     UnknownColumn(String),
+    /// A line of a table with another number of fields than its heading.
+    #[error("{fields} fields, and the heading has {columns}")]
+    Fields {
+        /// How many the line has.
+        fields: usize,
+        /// How many the heading has.
+        columns: usize,
+    },
     /// A segment that is too small to be worth a file.
     #[error("{0} bytes are too few for a segment; {MIN_SEGMENT_BYTES} are the least")]
     SegmentTooSmall(u64),

@@ -23,6 +23,7 @@ use carbon_ops_estimate::span::{Load, Part};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::Interval;
+use carbon_ops_grid::file::other_separator;
 
 use crate::fault::Fault;
 use carbon_ops_estimate::intensity::instant;
@@ -224,11 +225,16 @@ enum Column {
     Id,
     Host,
     Label(String),
+    /// What spreadsheets put a comma for.
+    Unnamed,
 }
 
 impl Columns {
     /// From the heading.
     pub fn of(heading: &csv::StringRecord) -> Result<Self> {
+        if let Some(other) = other_separator(heading.iter()) {
+            bail!("the columns are separated by {other:?}, and not by commas");
+        }
         let column = |name: &str| {
             Ok(match name.trim() {
                 "start" | "start_ts" => Column::Start,
@@ -243,6 +249,7 @@ impl Columns {
                 "pue" => Column::Pue,
                 "id" => Column::Id,
                 "host" | "host_id" => Column::Host,
+                "" => Column::Unnamed,
                 other => match other.strip_prefix("label.").filter(|name| !name.is_empty()) {
                     Some(name) => Column::Label(name.to_owned()),
                     None => bail!(Fault::UnknownColumn(other.to_owned())),
@@ -254,6 +261,9 @@ impl Columns {
 
     /// A line; empty fields are absent.
     pub fn row<'r>(&self, record: &'r csv::StringRecord) -> Result<Row<'r>> {
+        let (fields, columns) = (record.len(), self.0.len());
+        let is_more = record.iter().skip(columns).any(|field| !field.is_empty());
+        ensure!(!is_more && fields >= columns, Fault::Fields { fields, columns });
         let mut row = Row::default();
         let number = |text: &'r str| {
             let text = text.trim();
@@ -284,6 +294,7 @@ impl Columns {
                     let labels = row.labels.get_or_insert_default();
                     labels.insert(name.clone(), field.to_owned());
                 }
+                Column::Unnamed => bail!("{field:?} stands in a column without a name"),
             }
         }
         Ok(row)

@@ -35,9 +35,9 @@ A value may be exact (1.2), normal (1.2 ± 2%, n(1.2, 0.024)), truncated normal
 (tn(1.2, 0.05, min=1)), lognormal (ln(400, 10%)), uniform (u(1, 1.4)), or one of
 the other shapes of docs/method.md.
 
-Exit code: 0 done, or the same numbers again; 1 lines were skipped, or the
-numbers differ; 2 failed, or a provider's answer that the record was priced with
-is not kept any more.")]
+Exit code: 0 done, or the same numbers again; 1 lines were skipped or there were
+none, or the numbers differ; 2 failed, or a provider's answer that the record
+was priced with is not kept any more.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Estimate {
     /// Energy with its unit and, if you like, its distribution; without it, spans are read from standard

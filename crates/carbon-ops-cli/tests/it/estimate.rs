@@ -542,3 +542,47 @@ fn power_over_a_time_is_an_energy() {
     }
     assert_eq!(home.does(&["estimate", "--power", "50W", "--intensity", "400"]).code(), 2);
 }
+
+/// The rules: a line of a stream is told by its own number, however it ends; what spreadsheets add is understood; a
+/// stream without spans is not a success; what is priced already is named as such.
+#[test]
+fn streams_as_people_have_them_are_read_and_told_by_line() {
+    let home = Home::new();
+    let refused = |text: &str| {
+        let done = stream(&home, &[], text);
+        assert_eq!(done.code(), 2, "{text:?}");
+        done.stderr
+    };
+    for (text, message) in [
+        (
+            "start,end,energy_kwh\r\n2026-03-01,2026-03-02,1\r\n2026-03-01,2026-03-02,-1\r\n",
+            "line 3: -1 kWh",
+        ),
+        (
+            "start,end,energy_kwh\n2026-03-01,2026-03-02,1\n\n2026-03-01,2026-03-02,-1",
+            "line 4: -1 kWh",
+        ),
+        (
+            "start,end,energy_kwh\n2026-03-01,2026-03-02,1,x\n",
+            "line 2: 4 fields, and the heading has 3",
+        ),
+        (
+            "start,end,energy_kwh\n2026-03-01,2026-03-02\n",
+            "line 2: 2 fields, and the heading has 3",
+        ),
+        (
+            "start;end;energy_kwh\n2026-03-01;2026-03-02;1\n",
+            "line 1: the columns are separated by ';'",
+        ),
+    ] {
+        let told = refused(text);
+        assert!(told.contains(message), "{told}");
+    }
+    let text = "start,end,energy_kwh,,\r\n2026-03-01,2026-03-02,1 ± 2%,,\r\n,,,,\r\n\r\n";
+    assert_eq!(rows(&stream(&home, &[], text)).len(), 1);
+    for nothing in ["", "\n", "start,end,energy_kwh\n"] {
+        let done = stream(&home, &[], nothing);
+        assert_eq!(done.code(), 1, "{nothing:?}");
+        assert!(done.stderr.contains("no spans"), "{}", done.stderr);
+    }
+}

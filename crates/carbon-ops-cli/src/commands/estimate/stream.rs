@@ -3,7 +3,7 @@
 //! Out of scope: what a line means (`row`), and what it costs (`pricer`).
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, Read as _, Write};
+use std::io::{self, BufRead, IsTerminal as _, Read as _, Write};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use carbon_ops::ledger::append::pipeline::{Pipeline, Submitter, Ticket};
@@ -34,12 +34,15 @@ const OUT_BYTES: usize = 1 << 18;
 /// What is read at once.
 const IN_BYTES: usize = 1 << 18;
 
-/// Reads spans to the end. Exit code 0, or 1 when lines were skipped.
+/// Reads spans to the end. Exit code 0, or 1 when lines were skipped or there are none.
 pub(super) fn run(
     args: &Estimate,
     pricer: &mut Pricer<'_>,
     context: &mut Context<'_>,
 ) -> Result<u8> {
+    if io::stdin().is_terminal() {
+        let _ = writeln!(io::stderr(), "carbon-ops: reading spans from the terminal; ctrl-D ends");
+    }
     let mut input = io::BufReader::with_capacity(IN_BYTES, io::stdin().lock());
     // A byte order mark, which some programs begin a file with.
     if input.fill_buf()?.starts_with(BOM) {
@@ -146,20 +149,27 @@ impl Stream<'_, '_> {
     }
 
     fn csv(&mut self, input: impl BufRead) -> Result<()> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Fields).from_reader(input);
+        // With an end to the last line, the reader is always at the beginning of one after a row.
+        let mut reader = csv::ReaderBuilder::new()
+            .trim(csv::Trim::Fields)
+            .flexible(true)
+            .terminator(csv::Terminator::Any(b'\n'))
+            .from_reader(input.chain(&b"\n"[..]));
         let columns = Columns::of(reader.headers().context("line 1")?).context("line 1")?;
         let mut record = csv::StringRecord::new();
         loop {
-            let number = reader.position().line();
             let done = match reader.read_record(&mut record) {
                 Ok(false) => return Ok(()),
+                // What spreadsheets leave of a line that was deleted.
+                Ok(true) if record.iter().all(str::is_empty) => continue,
                 Ok(true) => columns.row(&record).and_then(|row| self.span(&row)),
                 Err(error) if matches!(error.kind(), csv::ErrorKind::Io(_)) => {
                     return Err(error.into());
                 }
                 Err(error) => Err(error.into()),
             };
-            let number = record.position().map_or(number, csv::Position::line);
+            let within = record.iter().map(|field| field.matches('\n').count()).sum::<usize>();
+            let number = reader.position().line().saturating_sub(1 + u64::try_from(within)?);
             self.judge(done, number)?;
         }
     }
@@ -233,6 +243,10 @@ impl Stream<'_, '_> {
             ledger.close()?;
         }
         result?;
+        if self.spans + self.bad == 0 {
+            let _ = writeln!(io::stderr(), "carbon-ops: there are no spans in the input");
+            return Ok(1);
+        }
         if self.bad == 0 {
             return Ok(0);
         }
