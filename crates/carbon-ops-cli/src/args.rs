@@ -29,7 +29,7 @@ pub(crate) use monitor::{By, Idle, Monitor, Sort};
 pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 pub(crate) use run::Run;
 pub(crate) use shared::{AtLedger, Counters, Output, Records, Sampling, Sources, Times, Trusted};
-pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, GroupBy, Label, Of};
+pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, Label, Of};
 pub(crate) use witness::{Witness, WitnessHome, WitnessInit, WitnessServe};
 
 /// Measure the energy of commands, estimate the carbon it caused, and keep signed records of both

@@ -13,6 +13,8 @@ use carbon_ops::ledger::append::pipeline::Pipeline;
 use carbon_ops::ledger::files::Holder;
 use carbon_ops::ledger::keys::Trust;
 use carbon_ops::records::{self, How};
+
+use crate::progress::Progress;
 use carbon_ops::settings::Settings;
 use carbon_ops::sources::Grid;
 use carbon_ops::store::{Keyring, Opened, Store};
@@ -147,7 +149,9 @@ impl Context<'_> {
 
     /// The records of ledgers and files.
     pub(crate) fn records(&self, of: &Records) -> Result<records::Records> {
+        let progress = Progress::start("reading", None);
         let how = How {
+            tell: &|bytes| progress.tell(bytes, None),
             trust: of.trusted.trust.as_deref(),
             include_simulated: of.include_simulated,
             settings: &self.settings,

@@ -29,6 +29,7 @@ use carbon_ops::ledger::witness::WitnessDirError;
 use carbon_ops::meter::groups::NoGroup;
 use carbon_ops::meter::sensor::model::Implausible;
 use carbon_ops::record::{self, Deployment, upstream};
+use carbon_ops::records::Output;
 use carbon_ops::verify::Answer;
 use carbon_ops::{Fault, sources};
 
@@ -189,6 +190,16 @@ fn of_fault(cause: &Cause) -> Words {
             "give a finite number of at least 0; leave out what was not measured"
         }
         Fault::NotAnInstant(_) => A_TIME,
+        Fault::OwnOutput(Output::CompactRow) => {
+            "estimate --records writes records, and so does --ledger"
+        }
+        Fault::OwnOutput(Output::WithoutTime) => "give --from and --to",
+        Fault::OwnOutput(Output::Sample) => {
+            "run writes records; a sample has its carbon beside its energy"
+        }
+        Fault::OwnOutput(_) => {
+            "aggregate adds records up; estimate --recompute makes their numbers again"
+        }
         Fault::UnknownColumn(_) => {
             "the columns are start, end, energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w, zone, pue, \
              id, host, host_id, label.NAME"

@@ -22,6 +22,7 @@ mod commands;
 mod context;
 mod hints;
 mod layout;
+mod progress;
 mod render;
 mod summary;
 

@@ -13,8 +13,7 @@ use carbon_ops::gpus::Gpu;
 use carbon_ops::meter::sensor::Exclusion;
 use carbon_ops::meter::sensor::model::TdpBasis;
 use carbon_ops::record::{
-    AttributionMode, Basis, Figure, Input, Measurement, MethodName, Note, Record, Scope, Sensor,
-    SensorStatus,
+    AttributionMode, Figure, Input, Measurement, MethodName, Note, Record, Sensor, SensorStatus,
 };
 use carbon_ops::units::{KilowattHours, Microjoules};
 
@@ -190,7 +189,8 @@ fn energy(record: &Record) -> (String, String) {
 fn carbon(record: &Record) -> (String, String) {
     let of = record.carbon();
     let interval = of.map(|of| (of.low().as_grams(), of.high().as_grams(), of.level()));
-    (si(record.grams, "gCO2e"), between(interval, "gCO2e"))
+    let unit = if record.gases.is_some() { "gCO2" } else { "gCO2e" };
+    (si(record.grams, unit), between(interval, unit))
 }
 
 /// Notes that change what the numbers mean.
@@ -440,20 +440,8 @@ fn method(record: &Record) -> String {
     }
 }
 
-/// What a figure of a record counts as: `scope 2, location-based with scope 3, category 3`.
-pub(crate) fn scopes_of(record: &Record, figure: Figure) -> String {
-    let named = |scope: &Scope| match (scope.basis, scope.category) {
-        (Some(Basis::Location), _) => "scope 2, location-based".to_owned(),
-        (Some(Basis::Market), _) => "scope 2, market-based".to_owned(),
-        (None, Some(category)) => format!("scope {}, category {category}", scope.scope),
-        (None, None) => format!("scope {}", scope.scope),
-    };
-    let tags = record.scopes.iter().filter(|scope| scope.figure == figure).map(named);
-    tags.collect::<Vec<_>>().join(" with ")
-}
-
 fn scopes(record: &Record) -> String {
-    let of = |figure| scopes_of(record, figure);
+    let of = |figure| record.scopes_of(figure);
     let source = record.scopes.first().map_or("", |scope| &scope.source);
     let hardware = match of(Figure::Embodied) {
         tags if tags.is_empty() => tags,

@@ -30,10 +30,10 @@ pub use measurement::{
 pub use note::Note;
 pub use record::{
     Basis, Contribution, Deployment, Derived, Embodied, EmbodiedItem, Figure, Filled,
-    FunctionalUnit, Grid, ID_BYTES_MAX, Input, LISTED_MAX, LoadPart, LoadSeries, Meta, MethodName,
-    Record, Relative, Reserved, SCHEMA_VERSION, Sampling, Sci, Scope, Slot, Slots, Source, StandIn,
-    Stated, Unit, UnknownUnit, budget, energy_inputs, estimate, grid_inputs, grid_of, id_text,
-    schema, scopes,
+    FunctionalUnit, Gas, Grid, ID_BYTES_MAX, Input, LISTED_MAX, LoadPart, LoadSeries, Meta,
+    MethodName, Record, Relative, Reserved, SCHEMA_VERSION, Sampling, Sci, Scope, Slot, Slots,
+    Source, StandIn, Stated, Unit, UnknownUnit, budget, energy_inputs, estimate, grid_inputs,
+    grid_of, id_text, schema, scopes,
 };
 
 /// A time as records hold it.

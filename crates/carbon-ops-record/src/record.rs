@@ -82,6 +82,9 @@ members! {
         /// What the figure is divided by in `sci`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         functional_unit: Option<FunctionalUnit>,
+        /// `co2` where the grid's figure, and with it `grams`, counts carbon dioxide alone; else all gases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gases: Option<Gas>,
         /// Emissions of operation in gCO2e: the mean of the model.
         grams: f64,
         /// What it was priced with.
@@ -409,6 +412,14 @@ members! {
 }
 
 words! {
+    /// The only gas that a figure counts.
+    Gas {
+        /// Carbon dioxide.
+        Co2 = "co2",
+    }
+}
+
+words! {
     /// Which of the record's figures a tag is about.
     Figure {
         /// `grams`.
@@ -531,6 +542,8 @@ pub struct Stated {
     pub parent: Option<String>,
     /// See [`Record::unit`].
     pub unit: Option<Unit>,
+    /// See [`Record::gases`].
+    pub gases: Option<Gas>,
     /// See [`Record::host_id`].
     pub host_id: Option<String>,
     /// See [`Record::id`].
@@ -586,6 +599,7 @@ impl Record {
             end_ts: timestamp(span.end()),
             energy_kwh: prices.energy_kwh,
             functional_unit: None,
+            gases: stated.gases,
             grams: prices.grams,
             grid,
             host_id: stated.host_id,
@@ -635,6 +649,18 @@ impl Record {
 }
 
 impl Record {
+    /// What a figure counts as: `scope 2, location-based with scope 3, category 3`.
+    pub fn scopes_of(&self, figure: Figure) -> String {
+        let named = |scope: &Scope| match (scope.basis, scope.category) {
+            (Some(Basis::Location), _) => "scope 2, location-based".to_owned(),
+            (Some(Basis::Market), _) => "scope 2, market-based".to_owned(),
+            (None, Some(category)) => format!("scope {}, category {category}", scope.scope),
+            (None, None) => format!("scope {}", scope.scope),
+        };
+        let tags = self.scopes.iter().filter(|scope| scope.figure == figure).map(named);
+        tags.collect::<Vec<_>>().join(" with ")
+    }
+
     /// The record with what was measured in its span.
     #[must_use]
     pub fn with_measurement(self, measurement: Measurement) -> Self {

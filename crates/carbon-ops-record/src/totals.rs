@@ -7,7 +7,8 @@
 //! is, each figure says. [`Joint`] has the intervals by trials over all records together.
 //!
 //! Energy that one record prices directly and another upstream (`estimate --upstream`) is counted once.
-//! Which records a sum counts, of copies and of measurements inside of others, [`RecordSet`] says.
+//! Which records a sum counts, of copies and of measurements inside of others, [`RecordSet`] says; which
+//! records are added at all, [`Sums`].
 //!
 //! Out of scope: reading records; whether two records were charged for one piece of hardware at one time.
 
@@ -22,9 +23,11 @@ use carbon_ops_estimate::uncertainty::{Distribution, Input, LEVEL, Model};
 
 mod joint;
 mod set;
+mod sums;
 
 pub use joint::Joint;
 pub use set::{Amount, LeftOut, RecordSet, Summands};
+pub use sums::{GroupBy, Sums};
 
 /// How many shared keys a figure names, the largest first: `shared_variance_pct` has them all.
 const KEYS_MAX: usize = 16;
@@ -93,6 +96,9 @@ pub struct Totals {
     /// What was not added, as the records that were added have it already; absent when nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
+    /// What was added, and overlaps in time with another record of the same host; absent when nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlaps: Option<Amount>,
     /// Energy with that of the site over energy.
     pub pue_energy_weighted: f64,
     /// The weakest of all.
@@ -276,6 +282,7 @@ impl Group {
             intensity_energy_weighted: over(self.grams.parts().1, with_pue),
             interval_method: grams.interval_method,
             left_out: None,
+            overlaps: None,
             pue_energy_weighted: over(with_pue, energy),
             quality_flag: self.quality.map_or("", Quality::as_str),
             relative_uncertainty_pct: grams.relative_uncertainty_pct,

@@ -9,6 +9,7 @@ use carbon_ops_estimate::intensity::NotAnInstant;
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_proof::entry::LedgerId;
 
+use crate::records::Output;
 use crate::settings::MIN_SEGMENT_BYTES;
 
 /// What somebody asked for and cannot have, as facts. Fronts find their advice by the variant.
@@ -41,6 +42,9 @@ pub enum Fault {
     /// A column of a table that nobody knows.
     #[error("unknown column {0:?}")]
     UnknownColumn(String),
+    /// Something else of this program's making, where a record or a span is expected.
+    #[error("this is {0}")]
+    OwnOutput(Output),
     /// A line of a table with another number of fields than its heading.
     #[error("{fields} fields, and the heading has {columns}")]
     Fields {

@@ -460,6 +460,7 @@ impl<'s> Pricer<'s> {
             record_id: self.ids.next_id(),
             parent: self.shared.parent.clone(),
             unit: self.shared.unit.clone(),
+            gases: zone.gases(),
             host_id,
             id: span.id.map(str::to_owned),
             labels: span.labels.unwrap_or(&self.shared.labels).clone(),

@@ -6,7 +6,8 @@
 //! Out of scope: what is made of them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read as _};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -46,16 +47,23 @@ pub struct Records {
 }
 
 /// How to read.
-#[derive(Debug)]
 pub struct How<'a> {
     /// Keys that are trusted, as a file or in hex; `None` is the key store.
     pub trust: Option<&'a str>,
     /// Whether records of simulated sensors are kept.
     pub include_simulated: bool,
+    /// Is told how many bytes were read, again and again.
+    pub tell: &'a dyn Fn(u64),
     /// Where keys and the default ledger are.
     pub settings: &'a Settings,
     /// The surroundings.
     pub env: &'a Env,
+}
+
+impl fmt::Debug for How<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("How").field("trust", &self.trust).finish_non_exhaustive()
+    }
 }
 
 /// Reads everything, or says what cannot be believed.
@@ -73,7 +81,7 @@ pub fn read(paths: &[PathBuf], how: &How<'_>) -> Result<Records> {
         if is_ledger(path)? {
             ledger(path, how, &mut records)?;
         } else {
-            file(path, &mut records)?;
+            file(path, how, &mut records)?;
         }
     }
     if !how.include_simulated {
@@ -111,7 +119,8 @@ fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
         }
         Ok(())
     };
-    let reader = BufReader::with_capacity(1 << 20, reader);
+    let reader =
+        BufReader::with_capacity(1 << 20, Told { inner: reader, bytes: 0, tell: how.tell });
     let report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| format!("cannot read {}", path.display()))?;
     match report.status {
@@ -132,6 +141,63 @@ fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What this program writes besides records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// A row of a stream of estimates, which has no inputs.
+    CompactRow,
+    /// An estimate whose time nobody told.
+    WithoutTime,
+    /// A sample of what is watched, whose energies are parts of one another.
+    Sample,
+    /// A record: priced already.
+    Record,
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CompactRow => "a compact row of an estimate, which has no inputs to add up",
+            Self::WithoutTime => "an estimate without a time",
+            Self::Sample => {
+                "a sample of a monitor, whose energies are parts of one another and priced"
+            }
+            Self::Record => "a record, which is priced already",
+        })
+    }
+}
+
+/// Which of this program's outputs a line is; `None` where it is none.
+pub(crate) fn output(line: &[u8]) -> Option<Output> {
+    let value: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let has = |name: &str| value.get(name).is_some();
+    let word = |name: &str| value.get(name).and_then(serde_json::Value::as_str);
+    match (word("kind"), word("type")) {
+        (Some("monitor_sample"), _) => Some(Output::Sample),
+        (_, Some("carbon_estimate_without_time")) => Some(Output::WithoutTime),
+        (Some("carbon_ops"), _) => Some(Output::Record),
+        _ if has("ci_lower_g") && has("grams") && !has("inputs") => Some(Output::CompactRow),
+        _ => None,
+    }
+}
+
+/// Bytes that pass, told.
+struct Told<'t, R> {
+    inner: R,
+    bytes: u64,
+    tell: &'t dyn Fn(u64),
+}
+
+impl<R: Read> Read for Told<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.bytes += read as u64;
+        (self.tell)(self.bytes);
+        Ok(read)
+    }
 }
 
 /// A record; `None` for an entry of another program or version.
@@ -190,10 +256,11 @@ fn stand(superseded: Superseded, found: &mut BTreeMap<u64, Object>, into: &mut R
 }
 
 /// One record per line, or one in all.
-fn file(path: &Path, into: &mut Records) -> Result<()> {
+fn file(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
     let named = || path.display().to_string();
     let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", named()))?;
-    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let told = Told { inner: file, bytes: 0, tell: how.tell };
+    let mut reader = BufReader::with_capacity(1 << 20, told);
     let (mut line, mut number) = (Vec::new(), 0u64);
     loop {
         line.clear();
@@ -201,15 +268,26 @@ fn file(path: &Path, into: &mut Records) -> Result<()> {
         if (&mut reader).take(LINE_BYTES_MAX + 2).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        if line.trim_ascii().is_empty() {
+        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+        if text.is_empty() {
             continue;
         }
-        let object = object(&line);
-        let read = object.and_then(record);
-        match read.with_context(|| format!("line {number} of {} is not a record", named()))? {
-            Some(record) => into.found.push(record),
-            None => into.unread += 1,
+        let read = object(text).and_then(record);
+        let read = match read {
+            Ok(Some(record)) => {
+                into.found.push(record);
+                into.unsigned += 1;
+                continue;
+            }
+            other => other.with_context(|| format!("line {number} of {} is not a record", named())),
+        };
+        // Something else of our own is told as what it is.
+        if let Some(own) = output(text).filter(|own| *own != Output::Record) {
+            let at = || format!("line {number} of {}", named());
+            return Err(Fault::OwnOutput(own)).with_context(at);
         }
+        read?;
+        into.unread += 1;
         into.unsigned += 1;
     }
 }

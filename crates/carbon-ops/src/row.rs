@@ -26,6 +26,7 @@ use carbon_ops_grid::Interval;
 use carbon_ops_grid::file::other_separator;
 
 use crate::fault::Fault;
+use crate::records::output;
 use carbon_ops_estimate::intensity::instant;
 use serde::Deserialize;
 
@@ -103,9 +104,12 @@ impl<'a> Row<'a> {
         // Serde would take a list for the members in their order.
         ensure!(
             line.trim_ascii_start().first() == Some(&b'{'),
-            "no span: expected a JSON object on each line"
+            "not a span: expected a JSON object on each line"
         );
-        serde_json::from_slice(line).map_err(|error| anyhow!("no span: {error}"))
+        serde_json::from_slice(line).map_err(|error| match output(line) {
+            Some(own) => Fault::OwnOutput(own).into(),
+            None => anyhow!("not a span: {error}"),
+        })
     }
 
     /// The zone's name.

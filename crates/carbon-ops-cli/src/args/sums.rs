@@ -1,8 +1,6 @@
 //! Arguments of the commands that look at records: `aggregate`, `anomaly`, `label`.
 
-use std::fmt;
-use std::str::FromStr;
-
+use carbon_ops::record::totals::GroupBy;
 use clap::{Args, ValueEnum};
 
 use super::shared::{Output, Records, Sampling};
@@ -39,7 +37,7 @@ Examples:
   carbon-ops aggregate --by label:team --csv records.ndjson
   carbon-ops aggregate --method monte_carlo --seed 1 records.ndjson
 
-Exit code: 0 done; 2 failed, or a ledger is not valid.")]
+Exit code: 0 done; 1 there are no records; 2 failed, or a ledger is not valid.")]
 pub(crate) struct Aggregate {
     #[command(flatten)]
     pub(crate) records: Records,
@@ -71,53 +69,6 @@ pub(crate) enum AggregateMethod {
     LognormalMoments,
     /// By drawing all records together (JCGM 101): for a few records with wide or truncated inputs
     MonteCarlo,
-}
-
-/// What a sum is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum GroupBy {
-    All,
-    Region,
-    Source,
-    Host,
-    Day,
-    Scope,
-    Label(String),
-}
-
-impl GroupBy {
-    /// All but labels, by name.
-    const NAMED: [(&str, Self); 6] = [
-        ("all", Self::All),
-        ("region", Self::Region),
-        ("source", Self::Source),
-        ("host", Self::Host),
-        ("day", Self::Day),
-        ("scope", Self::Scope),
-    ];
-}
-
-impl FromStr for GroupBy {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some((_, by)) = Self::NAMED.into_iter().find(|(name, _)| *name == text) {
-            return Ok(by);
-        }
-        let label = text.strip_prefix("label:").filter(|name| !name.is_empty());
-        let label = label.map(|name| Self::Label(name.to_owned()));
-        label.ok_or("give all, region, source, host, day, scope, or label:NAME")
-    }
-}
-
-impl fmt::Display for GroupBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Label(name) = self {
-            return write!(f, "label:{name}");
-        }
-        let name = Self::NAMED.into_iter().find(|(_, by)| by == self);
-        f.write_str(name.map_or("", |(name, _)| name))
-    }
 }
 
 #[derive(Debug, Args)]

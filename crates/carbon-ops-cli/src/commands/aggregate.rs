@@ -1,28 +1,23 @@
 //! `carbon-ops aggregate`: sums over records of ledgers and files, each with its interval: operation, and
 //! apart from it the embodied carbon.
 //!
-//! Out of scope: how errors are shared (`carbon_ops::estimate::aggregate`); drawing
-//! (`carbon_ops::record::totals::Joint`).
+//! Out of scope: what is added to what (`carbon_ops::record::totals::Sums`), and how errors are shared
+//! (`carbon_ops::estimate::aggregate`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
-use carbon_ops::record::totals::{Group, Joint, LeftOut, RecordSet, Totals};
-use carbon_ops::record::{Figure, Record};
+use carbon_ops::record::totals::{Amount, GroupBy, Sums, Totals};
 use serde_json::{Value, json};
 
-use crate::args::{Aggregate, AggregateMethod, GroupBy};
+use crate::args::{Aggregate, AggregateMethod};
 use crate::context::{Context, add};
 use crate::layout::{Page, Table};
 use crate::render::{counted, plain, si};
-use crate::summary::scopes_of;
 use carbon_ops::env::Env;
 use carbon_ops::records::Records;
-
-/// Heading of what has no label, or no host, of its own.
-const NONE: &str = "(none)";
 
 /// Heading of an interval.
 const BETWEEN: &str = "95 % between";
@@ -31,46 +26,38 @@ const BETWEEN: &str = "95 % between";
 /// the moments are as good.
 const DRAWS_MAX: u64 = 2_000_000_000;
 
+/// Exit code 1 when there is nothing to add up.
 pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     let sampling = sampling(args)?;
     let read = context.records(&args.records)?;
     if sampling.is_some() {
         affordable(read.found.len(), trials(args))?;
     }
-    let set = RecordSet::of(&read.found)?;
-    let mut groups: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
-    for record in &read.found {
-        groups.entry(key(record, &args.by)).or_default().push(record);
-    }
-    let sums = groups.into_iter();
-    let sums = sums.map(|(key, records)| Ok((key, totals(&set, &records, sampling.as_ref())?)));
-    let mut sums = sums.collect::<Result<Vec<_>>>()?;
+    let sums = Sums::of(&read.found, &args.by, sampling.as_ref())?;
+    let code = u8::from(read.found.is_empty());
     if args.csv {
-        csv(&args.by, &sums, &mut context.out)?;
-        return Ok(0);
+        csv(&args.by, &sums.groups, &mut context.out)?;
+        return Ok(code);
     }
-    let all = match &sums[..] {
-        [(_, only)] => only.clone(),
-        _ => totals(&set, &read.found.iter().collect::<Vec<_>>(), sampling.as_ref())?,
-    };
-    let report = report(args, &read, &sums, &all, sampling.as_ref())?;
-    let has_hardware = all.embodied.is_some();
+    let report = report(args, &read, &sums, sampling.as_ref())?;
     let mut page = Page::default();
     if let Some(MonteCarlo { seed, .. }) = sampling {
         let trials = trials(args);
         page.title(&format!("intervals by monte_carlo: {trials} trials, seed {seed}, {GENERATOR}"));
     }
     remarks(&read, &mut page);
-    left_out(&sums, &all, &mut page);
-    if sums.len() > 1 {
-        sums.push(("all".to_owned(), all));
-    }
-    let mut text = table(&sums);
-    if has_hardware {
+    told(&sums, &mut page);
+    let all = sums.all.filter(|_| sums.groups.len() != 1).map(|all| ("all".to_owned(), all));
+    let rows: Vec<_> = sums.groups.into_iter().chain(all).collect();
+    let mut text = table(&rows);
+    if rows.iter().any(|(_, totals)| totals.embodied.is_some()) {
         text += "\nthe embodied carbon of hardware, which is not in the figures above:\n";
-        text += &hardware(&sums);
+        text += &hardware(&rows);
+        text += "\noperation and hardware together:\n";
+        text += &together(&rows);
     }
-    context.answer(&args.output, report, &(text + page.text()))
+    context.answer(&args.output, report, &(text + page.text()))?;
+    Ok(code)
 }
 
 /// The settings of sampling, where it was asked for.
@@ -101,43 +88,22 @@ fn affordable(records: usize, trials: u64) -> Result<()> {
     Ok(())
 }
 
-/// The sum over records, by moments or by trials; each joule once.
-fn totals(
-    set: &RecordSet<'_>,
-    records: &[&Record],
-    sampling: Option<&MonteCarlo>,
-) -> Result<Totals> {
-    let summands = set.summands(records);
-    let mut group = Group::default();
-    for record in &summands.records {
-        group.merge(&Group::of(record)?);
-    }
-    let totals = Totals { left_out: summands.left_out, ..group.totals() };
-    match sampling {
-        Some(settings) if !records.is_empty() => {
-            Ok(totals.by_trials(&Joint::of(&summands.records, settings)?))
-        }
-        _ => Ok(totals),
-    }
-}
-
 fn report(
     args: &Aggregate,
     read: &Records,
-    sums: &[(String, Totals)],
-    all: &Totals,
+    sums: &Sums,
     sampling: Option<&MonteCarlo>,
 ) -> Result<Value> {
     let mut groups = json!({});
-    for (key, totals) in sums {
+    for (key, totals) in &sums.groups {
         add(&mut groups, [(key, serde_json::to_value(totals)?)]);
     }
     let mut report = json!({
-        "by": args.by.to_string(), "groups": groups, "all": all,
+        "by": args.by.to_string(), "groups": groups, "all": sums.all, "counts": sums.counts,
         "method": if sampling.is_some() { "monte_carlo" } else { "lognormal_moments" },
         "ledgers_verified": read.ledgers, "unsigned_records": read.unsigned,
         "superseded_records": read.superseded, "unread_entries": read.unread,
-        "simulated_records_left_out": read.simulated,
+        "simulated_records_left_out": read.simulated, "suspect_records_left_out": read.suspect,
     });
     if let Some(settings) = sampling {
         // A seed may be beyond what JSON readers keep exactly.
@@ -146,20 +112,6 @@ fn report(
         add(&mut report, [("monte_carlo", drawn)]);
     }
     Ok(report)
-}
-
-fn key(record: &Record, by: &GroupBy) -> String {
-    match by {
-        GroupBy::All => "all".to_owned(),
-        GroupBy::Region => record.region.clone(),
-        GroupBy::Source => record.source.clone(),
-        GroupBy::Host => record.host_id.as_deref().unwrap_or(NONE).to_owned(),
-        // Of the figure of operation.
-        GroupBy::Scope => scopes_of(record, Figure::Operational),
-        // A span belongs to the day on which it began.
-        GroupBy::Day => record.start_ts.get(..10).unwrap_or(NONE).to_owned(),
-        GroupBy::Label(name) => record.labels.get(name).map_or(NONE, String::as_str).to_owned(),
-    }
 }
 
 fn interval(low: f64, high: f64) -> String {
@@ -184,27 +136,38 @@ fn table(sums: &[(String, Totals)]) -> String {
     table.fitted()
 }
 
-/// A second table, where records have hardware: apart from operation, and together with it.
+/// Hardware, apart from operation.
 fn hardware(sums: &[(String, Totals)]) -> String {
-    let figures = ["", ">records", ">hardware", BETWEEN, ">together", BETWEEN, "part of hardware"];
-    let mut table = Table::new(&figures);
+    let mut table = Table::new(&["", ">records", ">hardware", BETWEEN]);
     for (key, totals) in sums {
-        let (Some(hardware), Some(whole)) = (&totals.embodied, &totals.whole) else {
+        let Some(hardware) = &totals.embodied else {
             table.row([plain(key), format!("0 of {}", totals.count)]);
             continue;
         };
-        let some = hardware.records_with_hardware < totals.count;
-        let percent = |part: f64| format!("{:.0} %", 100.0 * part);
-        let theta = totals.theta.as_ref().map(|theta| {
-            let [part, low, high] = [theta.theta, theta.ci_lower, theta.ci_upper].map(percent);
-            format!("{part} ({low} to {high}) {}", theta.class)
-        });
-        let theta = theta.or(some.then(|| "not all records have it".to_owned()));
         table.row([
             plain(key),
             format!("{} of {}", hardware.records_with_hardware, totals.count),
             si(hardware.total_grams, "g"),
             interval(hardware.ci_lower_g, hardware.ci_upper_g),
+        ]);
+    }
+    table.fitted()
+}
+
+/// Both, and the part of hardware.
+fn together(sums: &[(String, Totals)]) -> String {
+    let mut table = Table::new(&["", ">together", BETWEEN, "part of hardware"]);
+    for (key, totals) in sums {
+        let Some(whole) = &totals.whole else { continue };
+        let percent = |part: f64| format!("{:.0} %", 100.0 * part);
+        let theta = totals.theta.as_ref().map(|theta| {
+            let [part, low, high] = [theta.theta, theta.ci_lower, theta.ci_upper].map(percent);
+            format!("{part} ({low} to {high}) {}", theta.class)
+        });
+        let some = whole.records_with_hardware < totals.count;
+        let theta = theta.or(some.then(|| "not all records have it".to_owned()));
+        table.row([
+            plain(key),
             si(whole.total_grams, "g"),
             interval(whole.ci_lower_g, whole.ci_upper_g),
             theta.unwrap_or_default(),
@@ -219,6 +182,7 @@ fn remarks(read: &Records, page: &mut Page) {
     for (count, one, what) in [
         (read.ledgers, "ledger", "verified"),
         (read.unsigned, "record", "of files, which nobody signed"),
+        (read.suspect, "record", "left out: the key that signed them was in other hands then"),
         (read.superseded, "record", "replaced or retracted by corrections"),
         (read.simulated, "record", of_sensors),
         (read.unread, "entry", "of other programs or newer versions, not counted"),
@@ -229,25 +193,50 @@ fn remarks(read: &Records, page: &mut Page) {
     }
 }
 
-/// What the sum of all left out, and how many records its rows have besides.
-fn left_out(sums: &[(String, Totals)], all: &Totals, page: &mut Page) {
-    let Some(LeftOut { copies, nested }) = all.left_out else { return };
-    for (amount, what) in [
-        (copies, "copies of records that are counted"),
-        (nested, "parts of other records, whose energy includes theirs"),
+/// What sums left out, count twice perhaps, or cannot be added to.
+fn told(sums: &Sums, page: &mut Page) {
+    let whole = || sums.all.iter().chain(sums.groups.iter().map(|(_, of)| of));
+    // Of all where there is such a sum; else of each.
+    let of = |amount: fn(&Totals) -> Option<Amount>| match &sums.all {
+        Some(all) => amount(all).into_iter().collect::<Vec<_>>(),
+        None => whole().filter_map(amount).collect(),
+    };
+    for (amounts, what) in [
+        (
+            of(|of| of.left_out.map(|out| out.copies)),
+            "left out: copies of records that are counted",
+        ),
+        (
+            of(|of| of.left_out.map(|out| out.nested)),
+            "left out: parts of other records, whose energy includes theirs",
+        ),
+        (
+            of(|of| of.overlaps),
+            "overlap in time with another one of their host: jobs that ran at one time do, and an energy \
+             that was stated twice",
+        ),
     ] {
-        if amount.records > 0 {
-            let energy = si(amount.energy_kwh * 1e3, "Wh");
-            page.title(&format!(
-                "{} ({energy}) left out: {what}",
-                counted(amount.records, "record")
-            ));
+        let records = amounts.iter().map(|amount| amount.records).sum();
+        let energy: f64 = amounts.iter().map(|amount| amount.energy_kwh).sum();
+        if records > 0 {
+            let records = counted(records, "record");
+            page.line("", &format!("{records} ({}) {what}", si(energy * 1e3, "Wh")));
         }
     }
-    let rows: u64 = sums.iter().map(|(_, totals)| totals.count).sum();
-    if let Some(more @ 1..) = rows.checked_sub(all.count) {
-        let more = counted(more, "record");
-        page.title(&format!("the rows have {more} more than all: parts of records of other rows"));
+    match &sums.all {
+        None => page.line(
+            "",
+            &format!("no sum of all: they count different things: {}", sums.counts.join(", ")),
+        ),
+        Some(all) => {
+            let rows: u64 = sums.groups.iter().map(|(_, totals)| totals.count).sum();
+            if let Some(more @ 1..) = rows.checked_sub(all.count) {
+                let more = counted(more, "record");
+                page.title(&format!(
+                    "the rows have {more} more than all: parts of records of other rows"
+                ));
+            }
+        }
     }
 }
 
@@ -266,11 +255,18 @@ fn csv(by: &GroupBy, sums: &[(String, Totals)], out: &mut impl Write) -> Result<
         writer.write_record([&by].into_iter().chain(names.iter().copied()))?;
     }
     for (key, row) in &rows {
+        let key = &inert(key);
         let fields = names.iter().map(|name| row.get(*name).map_or("", String::as_str));
-        writer.write_record([*key].into_iter().chain(fields))?;
+        writer.write_record([key.as_str()].into_iter().chain(fields))?;
     }
     writer.flush()?;
     Ok(())
+}
+
+/// Text of others that a spreadsheet would take for a formula gets an apostrophe before it.
+fn inert(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if formula { format!("'{text}") } else { text.to_owned() }
 }
 
 /// `{"embodied": {"total_grams": 1}}` as `embodied_total_grams`; lists have no column.

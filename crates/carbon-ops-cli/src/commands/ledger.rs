@@ -17,11 +17,11 @@ use serde_json::json;
 
 use crate::args::{AtLedger, Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
-use crate::commands::progress::Progress;
 use crate::commands::verdict::{FAULTS_SHOWN, hint_at_trust, tell_first, words};
 use crate::context::{Context, add};
 use crate::hints;
 use crate::layout::{Page, Table};
+use crate::progress::Progress;
 use crate::render::{counted, plain, si};
 use carbon_ops::env::Env;
 

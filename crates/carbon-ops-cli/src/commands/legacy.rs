@@ -15,11 +15,11 @@ use carbon_ops::proof::verify::Status;
 use serde_json::json;
 
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify, Output};
-use crate::commands::progress::{Counted, Progress};
 use crate::commands::verdict::{FAULTS_SHOWN, hint_at_trust, tell_first, words};
 use crate::context::Context;
 use crate::hints;
 use crate::layout::Page;
+use crate::progress::{Counted, Progress};
 use crate::render::counted;
 use carbon_ops::store::PATIENCE;
 use carbon_ops::verify::{Answer, open};

@@ -12,7 +12,6 @@ pub(crate) mod label;
 pub(crate) mod ledger;
 mod legacy;
 pub(crate) mod monitor;
-mod progress;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod verdict;

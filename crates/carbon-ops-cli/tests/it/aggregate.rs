@@ -184,3 +184,62 @@ fn a_joule_counts_once_and_what_was_left_out_is_told() {
     assert_eq!(refused.code(), 2);
     assert!(refused.stderr.contains("is a part of itself"), "{}", refused.stderr);
 }
+
+/// The rules: nothing is not a sum, what is not a record is named as what it is, and text is never a formula.
+#[test]
+fn what_cannot_be_added_is_told() {
+    let home = Home::new();
+    records(&home);
+    for (name, text, code, message) in [
+        ("empty.ndjson", "", 1, ""),
+        (
+            "row.ndjson",
+            r#"{"ci_lower_g":1,"ci_upper_g":2,"grams":1.5,"start_ts":"x"}"#,
+            2,
+            "a compact row of an estimate",
+        ),
+        (
+            "sample.ndjson",
+            r#"{"schema_version":1,"kind":"monitor_sample"}"#,
+            2,
+            "a sample of a monitor",
+        ),
+        (
+            "bare.ndjson",
+            r#"{"type":"carbon_estimate_without_time","kind":"carbon_ops"}"#,
+            2,
+            "an estimate without a time",
+        ),
+    ] {
+        fs::write(home.work(name), text).unwrap();
+        let done = home.does(&["aggregate", name]);
+        assert_eq!(done.code(), code, "{name}: {}", done.stderr);
+        assert!(done.stderr.contains(message), "{}", done.stderr);
+    }
+    let first = fs::read_to_string(home.work("records.ndjson")).unwrap();
+    let mut record: Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
+    record["labels"] = json!({ "team": "=1+1" });
+    fs::write(home.work("formula.ndjson"), format!("\u{feff}{record}\r\n\r\n")).unwrap();
+    let done = home.does(&["aggregate", "formula.ndjson", "--by", "label:team", "--csv"]);
+    assert!(done.text().lines().any(|line| line.starts_with("'=1+1,")), "{}", done.text());
+    // Two records of one host and hour, and one of CO2 alone.
+    record["record_id"] = json!("0123456789abcdef0123456789abcdef");
+    let again = format!("{first}{record}\n");
+    fs::write(home.work("again.ndjson"), &again).unwrap();
+    let report = home.does(&["aggregate", "again.ndjson", "--json"]).text();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["all"]["overlaps"]["records"], 2, "{report:#}");
+    let text = home.does(&["aggregate", "again.ndjson"]).text();
+    assert!(text.contains("2 records (2.00 kWh) overlap in time"), "{text}");
+    record["signal"] = json!("average_direct");
+    record["gases"] = json!("co2");
+    let other = record.to_string().replace("0123456789abcdef0", "1123456789abcdef0");
+    record["signal"] = json!("average_lifecycle");
+    record["gases"].take();
+    let lines = format!("{}\n{other}\n", record.to_string().replace(r#""gases":null,"#, ""));
+    fs::write(home.work("kinds.ndjson"), lines).unwrap();
+    let text = home.does(&["aggregate", "kinds.ndjson"]).text();
+    for part in ["average direct CO2 ", "average lifecycle CO2e ", "no sum of all"] {
+        assert!(text.contains(part), "{text}");
+    }
+}

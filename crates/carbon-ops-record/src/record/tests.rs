@@ -56,6 +56,7 @@ fn record_of(
     let relative = Relative::of(&inputs, method).unwrap();
     let grid = grid_of(span, &priced, slots, Missing::Step);
     let stated = Stated {
+        gases: None,
         record_id: [7; 16],
         parent: None,
         unit: None,

@@ -5,14 +5,17 @@
 //! of another machine, or of a time that does not meet the parent's span, was not measured by the parent:
 //! a record of such energy is a part of nothing, whatever it names.
 //!
-//! Out of scope: spans that overlap although neither record names the other.
+//! Spans of one host that overlap although neither record names the other are added, and told: jobs that run at
+//! one time have such spans, and so has an energy that was stated twice.
+//!
+//! Out of scope: which sums there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::is_upstream;
-use crate::{Error, Record};
+use crate::{Error, Part, Record};
 use carbon_ops_estimate::aggregate::ExactSum;
 use carbon_ops_estimate::decimal::round9;
 
@@ -29,6 +32,42 @@ pub struct Summands<'a> {
     pub records: Vec<&'a Record>,
     /// What is not added, as it is in them already; `None` where that is nothing.
     pub left_out: Option<LeftOut>,
+}
+
+impl Summands<'_> {
+    /// The records that overlap in time with another one of the same host and part; `None` where none does. What is
+    /// upstream of electricity lies beside its direct record, and is no second energy.
+    pub fn overlaps(&self) -> Option<Amount> {
+        let mut spans: Vec<_> = self.records.iter().filter(|record| !is_upstream(record)).collect();
+        spans.retain(|record| record.host_id.is_some());
+        let part = |record: &Record| record.measurement.as_ref().map(|of| of.part);
+        let key = |record: &Record| {
+            (record.host_id.clone(), part(record).map(Part::as_str), record.start_ts.clone())
+        };
+        spans.sort_by_cached_key(|record| key(record));
+        let mut tally = Tally::default();
+        // The record that lasts longest of those before, and whether it was counted.
+        let mut before: Option<(&Record, bool)> = None;
+        for record in spans {
+            let same =
+                |other: &Record| (&other.host_id, part(other)) == (&record.host_id, part(record));
+            let meets = |other: &Record| same(other) && record.start_ts < other.end_ts;
+            let overlaps = before.is_some_and(|(other, _)| meets(other));
+            if overlaps {
+                tally.add(record);
+                if let Some((other, counted @ false)) = &mut before {
+                    tally.add(other);
+                    *counted = true;
+                }
+            }
+            let lasts =
+                before.is_some_and(|(other, _)| same(other) && record.end_ts <= other.end_ts);
+            if !lasts {
+                before = Some((record, overlaps));
+            }
+        }
+        (tally.records > 0).then(|| tally.amount())
+    }
 }
 
 /// What a sum leaves out, because the records that it counts have it already.

@@ -98,6 +98,7 @@ fn span(inputs: &[(&str, &str, &str)], hardware: &[(&str, &str)]) -> Record {
         sources: Vec::new(),
     };
     let stated = Stated {
+        gases: None,
         record_id: [7; 16],
         parent: None,
         unit: None,
@@ -442,4 +443,79 @@ proptest! {
         prop_assert_eq!(&whole, &backwards);
         prop_assert_eq!(&whole, &halves.totals());
     }
+}
+
+/// A record with an id of its own, of hours of a day and a host.
+fn hours(id: usize, host: u8, from: u8, length: u8) -> Record {
+    let at = |hour: u8| format!("2026-03-{:02}T{:02}:00:00.000000Z", 1 + hour / 24, hour % 24);
+    Record {
+        record_id: format!("{id:032x}"),
+        host_id: Some(format!("host-{host}")),
+        start_ts: at(from),
+        end_ts: at(from + length),
+        ..record(519_400_000, "DE", "a")
+    }
+}
+
+proptest! {
+    /// The records that overlap are those that meet another one of their host, pair by pair.
+    #[test]
+    fn records_of_one_host_that_overlap_are_named(
+        spans in prop::collection::vec((0..3_u8, 0..60_u8, 1..12_u8), 0..30),
+    ) {
+        let of = |(id, &(host, from, length)): (usize, &(u8, u8, u8))| hours(id, host, from, length);
+        let records: Vec<_> = spans.iter().enumerate().map(of).collect();
+        let all: Vec<_> = records.iter().collect();
+        let overlaps = RecordSet::of(&records).unwrap().summands(&all).overlaps();
+        let meets = |a: &(u8, u8, u8), b: &(u8, u8, u8)| {
+            a.0 == b.0 && a.1 < b.1 + b.2 && b.1 < a.1 + a.2
+        };
+        let meeting = |n: usize| (0..spans.len()).any(|m| m != n && meets(&spans[n], &spans[m]));
+        let expected = (0..spans.len()).filter(|n| meeting(*n)).count() as u64;
+        prop_assert_eq!(overlaps.map_or(0, |amount| amount.records), expected);
+    }
+}
+
+/// The rule: two kinds of signal or gas are never added; direct and upstream of one energy are a life cycle.
+#[test]
+fn what_counts_different_things_is_not_added() {
+    let of = |id: usize, signal: &str, gases: Option<crate::Gas>| Record {
+        signal: signal.to_owned(),
+        gases,
+        ..hours(id, 1, 0, 1)
+    };
+    let sums = |records: &[Record], by: &GroupBy| Sums::of(records, by, None).unwrap();
+    let co2 = Some(crate::Gas::Co2);
+    let kinds = [
+        ("average_lifecycle", None),
+        ("average_direct", None),
+        ("average_direct", co2),
+        ("marginal_direct", co2),
+        ("residual_lifecycle", None),
+    ];
+    for (i, (a, a_gases)) in kinds.into_iter().enumerate() {
+        for (j, (b, b_gases)) in kinds.into_iter().enumerate() {
+            let records = [of(1, a, a_gases), of(2, b, b_gases)];
+            let all = sums(&records, &GroupBy::All);
+            assert_eq!((all.all.is_some(), all.groups.len()), (i == j, 1 + usize::from(i != j)));
+            let hosts = sums(&records, &GroupBy::Host);
+            assert_eq!(hosts.groups.len(), 1 + usize::from(i != j), "{a} {b}");
+            let whole: f64 = hosts.groups.iter().map(|(_, totals)| totals.total_grams).sum();
+            near(whole, 2.0 * records[0].grams);
+        }
+    }
+    let stated = [of(1, "unstated", None), of(2, "average_lifecycle", None)];
+    assert!(sums(&stated, &GroupBy::All).all.is_some());
+    let parts = [of(1, "average_direct", None), of(2, "average_upstream", None)];
+    let whole = [
+        of(1, "average_direct", None),
+        of(2, "average_upstream", None),
+        of(3, "average_lifecycle", None),
+    ];
+    assert_eq!(sums(&parts, &GroupBy::All).counts, ["average lifecycle CO2e"]);
+    assert!(sums(&whole, &GroupBy::All).all.is_some());
+    let half = [of(1, "average_upstream", None), of(3, "average_lifecycle", None)];
+    let names: Vec<_> =
+        sums(&half, &GroupBy::All).groups.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["average lifecycle CO2e", "average upstream CO2e"]);
 }

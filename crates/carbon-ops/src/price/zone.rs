@@ -9,11 +9,11 @@ use carbon_ops_estimate::span::{Priced, Tariff};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{
-    BuiltIn, Chain, Factor, Fallback, Found, Interval, InventoryIntensity, Row, Slot,
-    UncertaintyClass, Want, Why, stand_in,
+    BuiltIn, Chain, Factor, Fallback, Found, Gases, Interval, InventoryIntensity, Row, Signal,
+    Slot, UncertaintyClass, Want, Why, stand_in,
 };
 use carbon_ops_record::upstream;
-use carbon_ops_record::{Deployment, Input, Note, Quality, StandIn};
+use carbon_ops_record::{Deployment, Gas, Input, Note, Quality, StandIn};
 use jiff::Timestamp;
 
 use crate::fault::Fault;
@@ -57,7 +57,7 @@ enum Prices {
         slots: Vec<Slot<InventoryIntensity>>,
         tariff: Tariff,
         provider: &'static str,
-        signal: &'static str,
+        signal: Signal,
         stands_in: Vec<stand_in::StandIn>,
         /// Of an upstream part, the direct slots that it was taken from.
         direct: Vec<Slot<InventoryIntensity>>,
@@ -261,7 +261,7 @@ impl Zone {
             _ => Prices::Window {
                 interval: window,
                 provider: found.provider,
-                signal: first.meta.signal.as_str(),
+                signal: first.meta.signal,
                 stands_in,
                 tariff: Tariff::of(slots)?,
                 slots: slots.to_vec(),
@@ -339,10 +339,19 @@ impl Zone {
 
     /// What the intensity counts, as a word.
     pub fn signal(&self) -> &'static str {
+        self.counts().map_or("unstated", Signal::as_str)
+    }
+
+    /// The only gas that it counts, where it does not count all.
+    pub fn gases(&self) -> Option<Gas> {
+        self.counts().filter(|signal| signal.gases == Gases::Co2).map(|_| Gas::Co2)
+    }
+
+    fn counts(&self) -> Option<Signal> {
         match &self.prices {
-            Prices::Yearly { slot, .. } => slot.meta.signal.as_str(),
-            Prices::Window { signal, .. } => signal,
-            Prices::Given(_) | Prices::Unknown => "unstated",
+            Prices::Yearly { slot, .. } => Some(slot.meta.signal),
+            Prices::Window { signal, .. } => Some(*signal),
+            Prices::Given(_) | Prices::Unknown => None,
         }
     }
 
