@@ -291,6 +291,156 @@ mod tests {
         assert_eq!((none.others, none.idle), (Microjoules::new(801), Microjoules::ZERO));
     }
 
+    /// H, mean and coefficient of variation of I, and of max(0, H − I) the mean, its coefficient of variation and
+    /// H · P(I < H) over the mean: integrated numerically by `scipy.integrate.quad` to twelve digits.
+    #[test]
+    fn what_exceeds_an_idle_power_that_is_badly_known_is_what_integration_says() {
+        for (host, mean, cv, expected) in [
+            (10.0, 10.0, 0.1, [0.397_785_363_452, 1.381_560_655_57, 13.069_592_698_4]),
+            (9.0, 10.0, 0.1, [0.070_699_281_147_1, 3.106_220_984_36, 20.001_616_295_4]),
+            (7.5, 10.0, 0.1, [0.000_493_880_475_358, 28.213_363_244_5, 34.891_499_150_4]),
+            (12.0, 10.0, 0.1, [2.014_528_140_48, 0.478_362_177_946, 5.776_744_413_55]),
+            (10.0, 10.0, 0.5, [1.867_150_432_07, 1.127_627_870_31, 3.177_877_429_76]),
+            (20.0, 10.0, 0.5, [10.206_645_911_9, 0.424_636_667_342, 1.872_831_443_93]),
+            (4.0, 10.0, 0.5, [0.029_128_174_747_8, 5.951_154_535_93, 6.074_342_844_03]),
+            (250.0, 200.0, 0.3, [58.407_719_92, 0.756_161_304_858, 3.500_275_326_76]),
+        ] {
+            let found = Excess::of(host, mean, cv);
+            assert_eq!(found.rule, IdleRule::Excess, "{host} {mean} {cv}");
+            for (found, expected) in [found.mean, found.cv, found.sensitivity].iter().zip(expected)
+            {
+                assert!((found / expected - 1.0).abs() < 1e-7, "{host}: {found} {expected}");
+            }
+        }
+        // Where I exceeds H with less than 1 %, the difference, which is within 0.3 % of that.
+        for (host, mean, cv, integrated) in [
+            (13.0, 10.0, 0.1, 3.001_510_194_54),
+            (40.0, 10.0, 0.5, 30.004_430_862_9),
+            (1.0, 0.5, 0.3, 0.500_628_804_624),
+        ] {
+            let found = Excess::of(host, mean, cv);
+            let plain = host - mean;
+            assert_eq!(found.rule, IdleRule::Difference);
+            assert!((found.mean - plain).abs() < 1e-12 && (integrated / plain - 1.0) < 3e-3);
+            assert!((found.cv - mean * cv / plain).abs() < 1e-12, "{}", found.cv);
+            assert!((found.sensitivity - host / plain).abs() < 1e-12, "{}", found.sensitivity);
+        }
+    }
+
+    #[test]
+    fn without_anything_to_weigh_the_excess_is_the_difference() {
+        for (host, mean, cv, excess) in
+            [(5.0, 2.0, 0.0, 3.0), (2.0, 5.0, 0.0, 0.0), (5.0, 0.0, 0.3, 5.0), (0.0, 2.0, 0.3, 0.0)]
+        {
+            let found = Excess::of(host, mean, cv);
+            assert_eq!(
+                (found.mean, found.cv, found.sensitivity),
+                (excess, 0.0, 1.0),
+                "{host} {mean}"
+            );
+            assert_eq!(found.rule, IdleRule::Difference);
+        }
+        // What doubles cannot resolve: a millionth of the host's, of which nothing is known.
+        let found = Excess::of(2.0, 1e6, 0.1);
+        assert_eq!((found.mean, found.cv, found.sensitivity), (2e-6, 1e3, 1.0));
+        assert_eq!(found.rule, IdleRule::Excess);
+    }
+
+    fn joules(joules: f64) -> Microjoules {
+        Microjoules::from_joules(joules).unwrap()
+    }
+
+    /// 100 J in 10 s, 2 W idle of cv 0.2, 3 s of 4 s busy CPU time the workload's.
+    fn hundred(most: Option<f64>) -> Attribution {
+        let cpu = CpuUse {
+            workload: Duration::from_secs(3),
+            busy: Duration::from_secs(4),
+            capacity: Duration::from_secs(20),
+        };
+        let idle = Idle { power: Watts::new(2.0).unwrap(), cv: 0.2 };
+        let most = most.map(|most| Watts::new(most).unwrap());
+        split(joules(100.0), idle, Duration::from_secs(10), cpu, most)
+    }
+
+    #[test]
+    fn busy_time_bounds_what_is_active_only_where_it_is_the_smaller() {
+        // 80 J exceed the idle energy; 4 s of CPU time draw at most 4 s times the most power.
+        for most in [None, Some(20.0), Some(1000.0)] {
+            let plain = hundred(most);
+            assert_eq!(plain.idle_rule, IdleRule::Difference, "{most:?}");
+            let Shares { host, workload, others, idle } = plain.shares;
+            let parts = [host, workload, others, idle];
+            assert_eq!(parts, [100.0, 60.0, 20.0, 20.0].map(joules));
+            assert!((plain.idle_cv - 0.05).abs() < 1e-12 && (plain.ratio - 0.75).abs() < 1e-12);
+            assert!((plain.host_sensitivity - 1.25).abs() < 1e-12);
+        }
+        let bounded = hundred(Some(10.0));
+        assert_eq!(bounded.idle_rule, IdleRule::BusyTime);
+        // Half of 40 J, rectangular: the standard deviation is the half-width over the root of 3.
+        let Shares { workload, others, idle, .. } = bounded.shares;
+        assert_eq!([workload, others, idle], [15.0, 5.0, 80.0].map(joules));
+        assert!((bounded.idle_cv - 0.577_350_269_19).abs() < 1e-9);
+        assert!(bounded.host_sensitivity.abs() < 1e-300);
+    }
+
+    #[test]
+    fn cpu_time_is_shared_by_whoever_used_it() {
+        let seconds = Duration::from_secs;
+        for (workload, busy, capacity, share, utilisation) in [
+            (1, 4, 8, 0.25, 0.5),
+            // Coarse ticks of the kernel: no less busy than the workload.
+            (4, 2, 8, 1.0, 0.5),
+            (4, 9, 8, 4.0 / 9.0, 1.0),
+            (0, 0, 8, 0.0, 0.0),
+            // No CPU time existed: whatever there was, was used.
+            (0, 0, 0, 0.0, 1.0),
+        ] {
+            let cpu = CpuUse {
+                workload: seconds(workload),
+                busy: seconds(busy),
+                capacity: seconds(capacity),
+            };
+            assert!((cpu.share() - share).abs() < 1e-12, "{cpu:?}");
+            assert!((cpu.utilisation() - utilisation).abs() < 1e-12, "{cpu:?}");
+            assert_eq!(cpu.busy_at_least_workload(), seconds(busy.max(workload)));
+        }
+    }
+
+    #[test]
+    fn a_proportion_is_rounded_to_the_nearest_microjoule() {
+        let of = |energy, part, whole| {
+            let [part, whole] = [part, whole].map(Duration::from_nanos);
+            proportion(Microjoules::new(energy), part, whole).as_microjoules()
+        };
+        for (energy, part, whole, expected) in [
+            (10, 1, 3, 3),
+            (10, 2, 3, 7),
+            (1, 1, 2, 1),
+            (10, 3, 3, 10),
+            (10, 7, 3, 10),
+            (10, 0, 3, 0),
+            (10, 3, 0, 0),
+            (u64::MAX, 1 << 61, 1 << 62, u64::MAX / 2 + 1),
+        ] {
+            assert_eq!(of(energy, part, whole), expected, "{energy} * {part} / {whole}");
+        }
+    }
+
+    #[test]
+    fn what_all_used_leaves_nothing_idle_by_rounding() {
+        let of = |workload, others, unknown| {
+            let used = GpuUse { workload, others, unknown, by_time: true, by_process: false };
+            let Shares { workload, others, idle, .. } = split_gpu(Microjoules::new(1000), used);
+            [workload, others, idle].map(Microjoules::as_microjoules)
+        };
+        assert_eq!(of(1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0), [333, 667, 0]);
+        assert_eq!(of(0.0004, 0.9996 - 1e-10, 0.0), [0, 1000, 0]);
+        assert_eq!(of(0.25, 0.5, 0.125), [250, 625, 125]);
+        assert_eq!(of(0.0, 0.0, 0.0), [0, 0, 1000]);
+        assert_eq!(of(2.0, 0.5, 0.5), [1000, 0, 0]);
+        assert_eq!(of(0.5, 0.25, 0.1), [500, 350, 150]);
+    }
+
     proptest! {
         #[test]
         fn energy_of_a_gpu_is_conserved(
