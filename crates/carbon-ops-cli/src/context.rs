@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use carbon_ops::Fault;
 use carbon_ops::env::Env;
 use carbon_ops::grid::cache::Mode;
 use carbon_ops::ledger::append::pipeline::Pipeline;
@@ -88,7 +87,7 @@ impl Context<'_> {
     pub(crate) fn existing(&self, path: Option<&Path>) -> Result<Store> {
         let store = self.store(path)?;
         if !store.exists() {
-            return Err(Fault::NoLedger { path: store.ledger }.into());
+            return Err(store.missing());
         }
         Ok(store)
     }

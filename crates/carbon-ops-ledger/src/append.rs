@@ -187,13 +187,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
         line.push(b'\n');
         locked(&mut storage, options.patience, true, |storage| {
             match storage.size() {
-                Ok(None) => {
-                    let names = storage.names().map_err(|e| io_error(storage, "look at", e))?;
-                    let left = left_behind(names);
-                    if !left.is_empty() {
-                        return Err(Error::LinesGone { path: storage.path(), left });
-                    }
-                }
+                Ok(None) => lines_gone(storage).map_or(Ok(()), Err)?,
                 Ok(Some(0)) => return Err(Error::EmptyLedger { path: storage.path() }),
                 Ok(Some(_)) => return Err(Error::LedgerExists { path: storage.path() }),
                 Err(e) => return Err(io_error(storage, "look at", e)),
@@ -548,6 +542,16 @@ fn locked<S: Storage, T>(
     result
 }
 
+/// Whether files beside the place of a ledger tell that its lines were there and are gone: what opens a ledger
+/// to write, and what begins one, stops with this.
+pub fn lines_gone<S: Storage>(storage: &mut S) -> Option<Error> {
+    let left = match storage.names() {
+        Ok(names) => left_behind(names),
+        Err(e) => return Some(io_error(storage, "look at", e)),
+    };
+    (!left.is_empty()).then(|| Error::LinesGone { path: storage.path(), left })
+}
+
 fn io_error<S: Storage>(storage: &S, action: &'static str, source: io::Error) -> Error {
     Error::Io { action, path: storage.path(), source }
 }
@@ -563,7 +567,9 @@ fn damaged<S: Storage>(storage: &S, place: &str, fault: Fault) -> Error {
 /// The length of a ledger that exists and is not empty.
 fn length<S: Storage>(storage: &mut S) -> Result<u64> {
     match storage.size() {
-        Ok(None) => Err(Error::NoLedger { path: storage.path() }),
+        Ok(None) => {
+            Err(lines_gone(storage).unwrap_or_else(|| Error::NoLedger { path: storage.path() }))
+        }
         Ok(Some(0)) => Err(Error::EmptyLedger { path: storage.path() }),
         Ok(Some(len)) => Ok(len),
         Err(e) => Err(io_error(storage, "look at", e)),

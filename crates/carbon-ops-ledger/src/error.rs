@@ -64,7 +64,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The lines of a ledger are gone, and what stood beside them is still there; no other is begun.
-    #[error("{} is gone, and {} beside it tells that it was there", path.display(), left.join(", "))]
+    #[error("{} is gone; what it left beside it is there: {}", path.display(), left.join(", "))]
     LinesGone {
         /// The ledger file.
         path: PathBuf,

@@ -171,6 +171,7 @@ pub struct Holder {
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.process {
+            Some((pid, name)) if name.is_empty() => write!(f, "the process {pid}"),
             Some((pid, name)) => write!(f, "the process {pid} ({name})"),
             None => f.write_str("another process"),
         }

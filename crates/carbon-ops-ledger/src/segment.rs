@@ -353,7 +353,7 @@ fn ends<F: Files>(files: &F, file: &F::File, len: u64) -> io::Result<(Option<u64
 
 /// The lines of a ledger are gone, and these files beside them are still there.
 #[derive(Debug, thiserror::Error)]
-#[error("its lines are gone, and {0} tells that they were there")]
+#[error("its lines are gone; what they left beside them is there: {0}")]
 pub struct LinesGone(String);
 
 /// A ledger to read from, whether it is one file or many: the state that it had when it was opened.
@@ -388,7 +388,7 @@ impl LedgerReader {
         let Some(len) = parts.len(&files)? else {
             let left = left_behind(files.list("")?.unwrap_or_default());
             return Err(match &left[..] {
-                [] => io::ErrorKind::NotFound.into(),
+                [] => nix::Error::ENOENT.into(),
                 _ => io::Error::new(io::ErrorKind::NotFound, LinesGone(left.join(", "))),
             });
         };

@@ -223,6 +223,9 @@ pub enum OtherFile {
     /// The proof of one entry.
     #[error("it is the proof of one entry")]
     Proof,
+    /// Nothing.
+    #[error("it is empty")]
+    Empty,
     /// Nothing that is known here.
     #[error("it does not begin with a genesis, and no line of it is an entry")]
     Unknown,

@@ -33,7 +33,7 @@ const OF_ENTRIES: [&[u8]; 4] =
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A ledger, whatever is wrong with it; or nothing at all, which a checkpoint may contradict.
+    /// A ledger, whatever is wrong with it.
     Ledger,
     /// A ledger of the Python package 0.1.
     Legacy,
@@ -102,7 +102,7 @@ fn judge_lines(path: &Path) -> std::io::Result<Option<OtherFile>> {
             return Ok(None);
         }
     }
-    Ok((lines > 0).then_some(OtherFile::Unknown))
+    Ok(Some(if lines > 0 { OtherFile::Unknown } else { OtherFile::Empty }))
 }
 
 /// The first line, if it is a JSON object.

@@ -50,7 +50,7 @@ impl Ledger {
     pub fn open(folder: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self> {
         let store = Store::in_folder(folder.as_ref(), key.as_ref());
         if !store.exists() {
-            return Err(Fault::NoLedger { path: store.ledger.clone() }.into());
+            return Err(store.missing().into());
         }
         if !store.key.exists() {
             return Err(Fault::NoKey { path: store.key.clone() }.into());

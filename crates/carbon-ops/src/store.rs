@@ -17,6 +17,7 @@ use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
     Appended, GenesisOptions, Ledger, Repair, SEGMENT_BYTES, SignedCheckpoint, WriterOptions,
+    lines_gone,
 };
 use carbon_ops_ledger::files::Holder;
 use carbon_ops_ledger::keys::{
@@ -159,7 +160,7 @@ impl Store {
     /// ledger is the default one too.
     pub fn keyring(&self) -> Result<Keyring> {
         if !self.exists() && !self.ledger_is_default {
-            return Err(Fault::NoLedger { path: self.ledger.clone() }.into());
+            return Err(self.missing());
         }
         // A ledger without its key has lost it; a new one would sign nothing that it accepts.
         let (key, _) = self.key(self.ledger_is_default && !self.exists())?;
@@ -169,7 +170,7 @@ impl Store {
     /// Another key to sign with, and the trusted ones.
     pub fn keyring_with(&self, key: SecretKey) -> Result<Keyring> {
         if !self.exists() && !self.ledger_is_default {
-            return Err(Fault::NoLedger { path: self.ledger.clone() }.into());
+            return Err(self.missing());
         }
         let trust = self.trusted(Some(&key))?;
         Ok(Keyring { key, trust })
@@ -243,6 +244,14 @@ impl Store {
     pub fn exists(&self) -> bool {
         let parts = [LEDGER_FILE, SEGMENT_DIR];
         parts.iter().any(|part| self.ledger.join(part).exists())
+    }
+
+    /// Why there is no ledger: none was begun, or its lines are gone.
+    pub fn missing(&self) -> anyhow::Error {
+        match lines_gone(&mut self.storage()) {
+            Some(error) => error.into(),
+            None => Fault::NoLedger { path: self.ledger.clone() }.into(),
+        }
     }
 
     /// Makes a ledger; a notice unless another process was faster.
