@@ -7,15 +7,10 @@
 //! Out of scope: what a payload means (the record layer knows), files, and the order of lines
 //! beyond one entry following another.
 
-use std::fmt;
-
 use sha2::{Digest, Sha256};
 
-use crate::canonical::{
-    self, NumberOutOfRange, Object, ParseError, Value, canonical_object, check_object_numbers,
-};
+use crate::canonical::{self, Object, Value, canonical_object, check_object_numbers};
 use crate::error::{Error, Result};
-use crate::hex;
 use crate::keys::{PublicKey, Signer, sign_verifiably};
 
 mod control;
@@ -23,6 +18,7 @@ mod correction;
 mod durability;
 mod form;
 mod imported;
+mod layout;
 mod members;
 mod rotation;
 mod silence;
@@ -32,6 +28,8 @@ mod tests;
 mod time;
 mod vocabulary;
 
+pub use crate::fault::Fault;
+pub use crate::ids::{EntryHash, Head, LedgerId, MAX_LINE_BYTES};
 pub use control::{
     Control, Genesis, Recovery, evidence_name, genesis_payload, parse_evidence_name,
     recovery_payload,
@@ -39,6 +37,9 @@ pub use control::{
 pub use correction::{Change, Correction, Outcome, Period, Restatement, Scope, Totals};
 pub use durability::Durability;
 pub use imported::{IMPORTED_FORMAT, Imported};
+pub(crate) use layout::KeyOf;
+pub use layout::{ALGORITHM, RESERVED_MEMBERS, check_payload};
+use layout::{SIGNATURE_MEMBERS, hex_member, text};
 pub use members::Payload;
 pub(crate) use members::{Members, read_record};
 pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
@@ -47,219 +48,6 @@ pub use template::{Place, SIGNATURE_BYTES, SigningKey, Template};
 use time::time;
 pub(crate) use time::time_text;
 pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
-
-/// The most bytes that a line may have without its newline: tlog-tiles stores entries with a 16-bit
-/// length (C2SP tlog-tiles v0.1.0, "Log entries"), and so a ledger can be served as such one day.
-pub const MAX_LINE_BYTES: usize = 65_535;
-
-/// Names of members that a payload may not use.
-pub const RESERVED_MEMBERS: [&str; 6] =
-    ["ledger_id", "prev_hash", "seq", "signature", "signature_algorithm", "signing_key"];
-
-/// The members that are not part of the signed bytes.
-const SIGNATURE_MEMBERS: [&str; 3] = ["signature", "signature_algorithm", "signing_key"];
-
-/// The only value of `signature_algorithm`.
-pub const ALGORITHM: &str = "ed25519";
-
-/// The `kind` of the ledger's own records.
-pub(crate) const CONTROL_KIND: &str = "ledger";
-
-/// What is wrong with a line, as a verification reports it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// There is no line at all.
-    #[error("the file is empty; a ledger has at least its genesis")]
-    EmptyFile,
-    /// A line without content.
-    #[error("the line is empty")]
-    EmptyLine,
-    /// More than [`MAX_LINE_BYTES`].
-    #[error("the line is longer than {MAX_LINE_BYTES} bytes")]
-    TooLong,
-    /// A Windows line ending.
-    #[error("the line ends with a carriage return")]
-    CarriageReturn,
-    /// A zero byte, which canonical JSON never holds.
-    #[error("the line contains a NUL byte")]
-    NulByte,
-    /// The last line lacks its newline and cannot be the rest of an interrupted write.
-    #[error("the line has no newline at its end")]
-    Unterminated,
-    /// Not canonical JSON.
-    #[error("not canonical JSON: {0}")]
-    Json(ParseError),
-    /// JSON, but no object.
-    #[error("the line is not an object")]
-    NotAnObject,
-    /// A number beyond ±(2^53 − 1).
-    #[error(transparent)]
-    Number(NumberOutOfRange),
-    /// A member is missing or has the wrong form.
-    #[error("{name} must be {expected}")]
-    Member {
-        /// The member.
-        name: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// A record of the ledger's own whose members have not their form.
-    #[error("the record has another form than its type: {0}")]
-    Form(String),
-    /// A payload that uses a member of the ledger's own.
-    #[error("the member {0} belongs to the ledger")]
-    ReservedMember(&'static str),
-    /// A payload that poses as one of the ledger's own records.
-    #[error("kind \"ledger\" belongs to the ledger")]
-    ReservedKind,
-    /// A record of the ledger's own with a member that version 1 does not have.
-    #[error("the record has the unknown member {0:?}")]
-    UnknownMember(String),
-    /// A record of the ledger's own of a type that version 1 does not have.
-    #[error("the ledger record has the unknown type {0:?}")]
-    UnknownType(String),
-    /// The first line is no genesis.
-    #[error("the ledger does not begin with its genesis")]
-    NoGenesis,
-    /// A genesis that is not the first line.
-    #[error("a genesis stands after the first line")]
-    LateGenesis,
-    /// The signing key, in hexadecimal, is not one that may sign here.
-    #[error("the key {0} is listed neither in the genesis nor in a key_rotation before")]
-    KeyNotInRoster(String),
-    /// The signing key, in hexadecimal, may no longer sign.
-    #[error("the key {key} was retired by the entry {at}")]
-    KeyRetired {
-        /// The key.
-        key: String,
-        /// The number of the entry that retired it.
-        at: u64,
-    },
-    /// A change of keys that cannot be.
-    #[error("the change of keys is invalid: {0}")]
-    Rotation(&'static str),
-    /// A correction of a line that is another one than it says.
-    #[error("the entry {0} does not have the leaf hash that its correction names")]
-    CorrectsLeaf(u64),
-    /// A correction that is part of a restatement which is none.
-    #[error("the entry {0}, which the correction names as its restatement, is none")]
-    NotARestatement(u64),
-    /// The signature does not fit the bytes.
-    #[error("the signature does not verify")]
-    Signature,
-    /// The entry was made for another ledger.
-    #[error("the entry belongs to the ledger {0}")]
-    OtherLedger(LedgerId),
-    /// The number does not continue the one before.
-    #[error("seq is {found} where {expected} was expected")]
-    Seq {
-        /// What would continue the ledger.
-        expected: u64,
-        /// What the line says.
-        found: u64,
-    },
-    /// The entry was made to follow another one than it follows here.
-    #[error("prev_hash does not match the entry before")]
-    PrevHash,
-    /// The payload was refused by the record layer.
-    #[error("the record is invalid: {0}")]
-    Record(String),
-}
-
-impl Fault {
-    /// A stable name for reports that machines read.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::EmptyFile => "empty_file",
-            Self::EmptyLine => "empty_line",
-            Self::TooLong => "too_long",
-            Self::CarriageReturn => "carriage_return",
-            Self::NulByte => "nul_byte",
-            Self::Unterminated => "unterminated",
-            Self::Json(_) => "not_canonical_json",
-            Self::NotAnObject => "not_an_object",
-            Self::Number(_) => "number_out_of_range",
-            Self::Member { .. } | Self::Form(_) => "member",
-            Self::ReservedMember(_) | Self::ReservedKind => "reserved",
-            Self::UnknownMember(_) => "unknown_member",
-            Self::UnknownType(_) => "unknown_type",
-            Self::NoGenesis => "no_genesis",
-            Self::LateGenesis => "late_genesis",
-            Self::KeyNotInRoster(_) => "key_not_in_roster",
-            Self::KeyRetired { .. } => "key_retired",
-            Self::Rotation(_) => "rotation",
-            Self::CorrectsLeaf(_) => "corrects_leaf",
-            Self::NotARestatement(_) => "not_a_restatement",
-            Self::Signature => "signature",
-            Self::OtherLedger(_) => "other_ledger",
-            Self::Seq { .. } => "seq",
-            Self::PrevHash => "prev_hash",
-            Self::Record(_) => "record",
-        }
-    }
-}
-
-/// The random name of a ledger, chosen once and part of every entry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LedgerId(pub [u8; 16]);
-
-/// SHA-256 of an entry's signed bytes: what the next entry carries as `prev_hash`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct EntryHash(pub [u8; 32]);
-
-impl LedgerId {
-    /// Reads 32 lower-case hexadecimal digits.
-    #[must_use]
-    pub fn from_hex(text: &str) -> Option<Self> {
-        hex::decode(text).map(Self)
-    }
-}
-
-impl EntryHash {
-    /// Reads 64 lower-case hexadecimal digits.
-    #[must_use]
-    pub fn from_hex(text: &str) -> Option<Self> {
-        hex::decode(text).map(Self)
-    }
-}
-
-impl fmt::Display for LedgerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base16ct::lower::encode_string(&self.0))
-    }
-}
-
-impl fmt::Debug for LedgerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LedgerId({self})")
-    }
-}
-
-impl fmt::Display for EntryHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base16ct::lower::encode_string(&self.0))
-    }
-}
-
-impl fmt::Debug for EntryHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EntryHash({self})")
-    }
-}
-
-/// The key that a text of 64 hexadecimal digits stands for.
-pub(crate) type KeyOf<'k> = dyn FnMut(&str) -> Option<PublicKey> + 'k;
-
-/// The end of a chain: what the next entry has to follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The `seq` of the last entry.
-    pub seq: u64,
-    /// The hash of the last entry.
-    pub hash: EntryHash,
-}
 
 /// A line that has the form of an entry. Its signature has been read but says nothing until
 /// [`Entry::authenticate`] has been asked.
@@ -371,6 +159,17 @@ impl Entry {
         self.prev_hash
     }
 
+    /// What the entry says that it follows.
+    fn after(&self) -> Result<Head, Fault> {
+        let before = self.seq.checked_sub(1).zip(self.prev_hash);
+        before.map(|(seq, hash)| Head { seq, hash }).ok_or(Fault::NoGenesis)
+    }
+
+    /// Checks that the keys that this entry lets join signed to do so here.
+    pub(crate) fn proves(&self, rotation: &KeyRotation) -> Result<(), Fault> {
+        rotation.prove(self.ledger_id, &self.after()?, self.signing_key)
+    }
+
     /// When the entry was made, as its writer says: `created_ts`, or the end of what it records,
     /// `end_ts`; none when it says neither, in the form of this ledger.
     pub(crate) fn noted_at(&self) -> Option<jiff::Timestamp> {
@@ -408,7 +207,7 @@ impl Entry {
     ///
     /// Never for an entry that was read with [`Entry::parse`].
     pub fn control(&self) -> Result<Option<Control>, Fault> {
-        control::read(self)
+        control::read(&self.object, self.seq, self.signing_key)
     }
 
     /// Checks that the signature fits the bytes.
@@ -457,18 +256,6 @@ impl Entry {
     }
 }
 
-fn text<'o>(object: &'o Object, name: &str) -> Option<&'o str> {
-    object.get(name).and_then(Value::as_str)
-}
-
-fn hex_member<const N: usize>(
-    object: &Object,
-    name: &'static str,
-    expected: &'static str,
-) -> Result<[u8; N], Fault> {
-    text(object, name).and_then(hex::decode).ok_or(Fault::Member { name, expected })
-}
-
 /// Absent in the genesis, present everywhere else.
 fn prev_hash(object: &Object, seq: u64) -> Result<Option<EntryHash>, Fault> {
     if seq == 0 {
@@ -478,22 +265,6 @@ fn prev_hash(object: &Object, seq: u64) -> Result<Option<EntryHash>, Fault> {
         return Ok(None);
     }
     hex_member(object, "prev_hash", "64 lower-case hex digits").map(|h| Some(EntryHash(h)))
-}
-
-/// Checks what a caller wants to append, before anything else is done for it.
-///
-/// # Errors
-///
-/// When the payload uses a member or the `kind` of the ledger's own, or holds a number that an
-/// entry may not carry.
-pub fn check_payload(payload: &Object) -> Result<(), Fault> {
-    if let Some(name) = RESERVED_MEMBERS.into_iter().find(|name| payload.contains(name)) {
-        return Err(Fault::ReservedMember(name));
-    }
-    if text(payload, "kind") == Some(CONTROL_KIND) {
-        return Err(Fault::ReservedKind);
-    }
-    check_object_numbers(payload).map_err(Fault::Number)
 }
 
 /// Makes the line, without newline, of an entry that follows `head`; of a genesis for none.

@@ -1,7 +1,7 @@
 //! What can go wrong besides what a check finds. Faults that a check finds are results, not errors, and
-//! live in [`crate::entry::Fault`] and beside what is checked.
+//! live in [`Fault`] and beside what is checked.
 
-use crate::entry::Fault;
+use crate::fault::Fault;
 
 /// A result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -50,7 +50,9 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod entry;
 mod error;
+mod fault;
 mod hex;
+mod ids;
 pub mod keys;
 pub mod lines;
 pub mod merkle;
@@ -61,6 +63,7 @@ pub mod proof;
 pub mod read;
 pub mod roster;
 pub mod seek;
+mod source;
 mod status;
 #[cfg(test)]
 mod testing;

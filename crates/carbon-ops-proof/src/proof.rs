@@ -12,67 +12,23 @@ use std::fmt;
 use base64ct::{Base64, Encoding};
 
 use crate::checkpoint::Checkpoint;
-use crate::entry::{Entry, Fault, MAX_LINE_BYTES};
+use crate::entry::{Entry, MAX_LINE_BYTES};
 use crate::keys::{PublicKey, Trust};
-use crate::merkle::{MAX_PROOF_HASHES, ProofError, TreeHash, leaf_hash, verify_inclusion};
+use crate::merkle::{MAX_PROOF_HASHES, TreeHash, leaf_hash, verify_inclusion};
 use crate::note::{MAX_NOTE_BYTES, Note, NoteError};
 
 mod build;
 mod chain;
+mod fault;
 
 use chain::Chain;
+pub use fault::ProofFault;
 
 /// The first line of the file.
 const MAGIC: &str = "c2sp.org/tlog-proof@v1";
 /// The longest file that is read: a line in base64, a path, a checkpoint, and thousands of changes of
 /// keys.
 pub const MAX_PROOF_BYTES: usize = MAX_NOTE_BYTES + 2 * MAX_LINE_BYTES + (16 << 20);
-
-/// Why a proof file proves nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProofFault {
-    /// It does not have the form of a proof file.
-    #[error("not a proof: {0}")]
-    Form(&'static str),
-    /// Its checkpoint is not to be believed.
-    #[error("the checkpoint in the proof: {0}")]
-    Checkpoint(#[from] NoteError),
-    /// No trusted key signed the checkpoint.
-    #[error("no trusted key signed the checkpoint in the proof")]
-    UntrustedCheckpoint,
-    /// It does not carry the entry, so there is nothing to show.
-    #[error("the proof does not carry the entry")]
-    NoEntry,
-    /// The line in it is no entry.
-    #[error("the entry in the proof: {0}")]
-    Entry(#[from] Fault),
-    /// The entry belongs to another ledger or place than the proof says.
-    #[error("the entry is not the one that the proof is about")]
-    OtherEntry,
-    /// The entry was signed by a key that is not trusted.
-    #[error("the entry in the proof was signed by the key {0}, which is not trusted")]
-    UntrustedEntry(String),
-    /// The path does not lead from the entry to the root.
-    #[error(transparent)]
-    Path(#[from] ProofError),
-    /// An entry that says who may sign does not hold.
-    #[error("entry {seq} in the proof, which says who may sign: {reason}")]
-    Chain {
-        /// Its number.
-        seq: u64,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-impl ProofFault {
-    /// Whether only trust is missing: with another list of keys the proof may hold.
-    #[must_use]
-    pub fn is_untrusted(&self) -> bool {
-        matches!(self, Self::UntrustedCheckpoint | Self::UntrustedEntry(_))
-    }
-}
 
 /// The content of a proof file, not yet checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

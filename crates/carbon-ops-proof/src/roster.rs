@@ -10,7 +10,7 @@ use std::io;
 
 use crate::entry::{Control, Entry, Fault, KeyRotation, LedgerId};
 use crate::keys::PublicKey;
-use crate::pack::{LineSource, key_changes};
+use crate::source::{LineSource, key_changes};
 
 #[cfg(test)]
 mod tests;
@@ -170,7 +170,7 @@ impl Roster {
     pub fn apply(&mut self, entry: &Entry) -> Result<bool, Fault> {
         match entry.control()? {
             Some(Control::KeyRotation(rotation)) => {
-                rotation.prove(entry)?;
+                entry.proves(&rotation)?;
                 self.change(&rotation, entry.seq())?;
                 Ok(true)
             }

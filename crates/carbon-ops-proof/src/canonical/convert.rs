@@ -5,7 +5,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{MAX_DEPTH, MAX_SAFE_DOUBLE, Number, NumberError, Object, Value};
+use super::value::{MAX_DEPTH, MAX_SAFE_DOUBLE, Number, NumberError, Object, Value};
 
 /// A value that has no canonical form, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,9 +9,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::{
-    MAX_DEPTH, MAX_SAFE_DOUBLE, Number, NumberError, Object, Value, to_canonical, utf16_order,
-};
+use super::value::{MAX_DEPTH, MAX_SAFE_DOUBLE, Number, NumberError, Object, Value, utf16_order};
+use super::write::to_canonical;
 
 /// Texts of so many digits mean different doubles if they are different numbers (`DBL_DIG` of IEEE 754
 /// binary64): the shortest text for the double is the one that is there, less its needless zeros. A

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::value::MAX_SAFE_INTEGER;
 use super::*;
 
 fn refused(text: &[u8]) -> Reason {

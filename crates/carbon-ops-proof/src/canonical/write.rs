@@ -5,7 +5,7 @@
 //! Out of scope: writing to a stream (a line is at most 64 KiB and is hashed, signed and written as
 //! one piece).
 
-use super::{Object, Value};
+use super::value::{Object, Value};
 
 /// The canonical bytes of a value.
 ///

@@ -12,12 +12,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::correction::{Correction, Restatement};
+use super::durability::Durability;
 use super::form::{must, read as read_form, text as as_text, write};
+use super::imported::Imported;
+use super::layout::{CONTROL_KIND, text};
 use super::rotation::KeyRotation;
 use super::silence::{Gap, Heartbeat};
 use super::time::{has_time_form, time_text};
-use super::{CONTROL_KIND, Durability, Entry, Fault, Imported, text};
 use crate::canonical::{Object, Value};
+use crate::fault::Fault;
 use crate::hex;
 use crate::keys::PublicKey;
 
@@ -106,7 +109,8 @@ pub struct Recovery {
 mod listed {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{PublicKey, as_text};
+    use crate::entry::form::text as as_text;
+    use crate::keys::PublicKey;
 
     #[derive(Serialize, Deserialize)]
     #[serde(tag = "algorithm", rename = "ed25519")]
@@ -166,21 +170,21 @@ impl Control {
     }
 
     /// What the form of its members does not say.
-    fn check(&self, entry: &Entry, created_ts: &str) -> Result<(), Fault> {
+    fn check(&self, seq: u64, signer: PublicKey, created_ts: &str) -> Result<(), Fault> {
         match self {
-            Self::Genesis(genesis) => genesis.check(entry.signing_key),
-            Self::Recovery(recovery) => recovery.check(entry.seq),
-            Self::KeyRotation(rotation) => rotation.check(entry.seq),
-            Self::Correction(correction) => correction.check(entry.seq),
-            Self::Restatement(restatement) => restatement.check(entry.seq),
+            Self::Genesis(genesis) => genesis.check(signer),
+            Self::Recovery(recovery) => recovery.check(seq),
+            Self::KeyRotation(rotation) => rotation.check(seq),
+            Self::Correction(correction) => correction.check(seq),
+            Self::Restatement(restatement) => restatement.check(seq),
             Self::Gap(gap) => gap.check(created_ts),
             Self::Heartbeat(heartbeat) => heartbeat.check(created_ts),
         }
     }
 }
 
-pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
-    let object = &entry.object;
+/// The record that an entry is, by its members, its number and the key that signed it; none for a payload.
+pub(super) fn read(object: &Object, seq: u64, signer: PublicKey) -> Result<Option<Control>, Fault> {
     if text(object, "kind") != Some(CONTROL_KIND) {
         return Ok(None);
     }
@@ -204,7 +208,7 @@ pub(super) fn read(entry: &Entry) -> Result<Option<Control>, Fault> {
     let control: Control = read_form(object, &COMMON)?;
     let fits = version == Some(control.version().into());
     must(fits, "schema_version", "the one that first knew what the record has")?;
-    control.check(entry, created_ts)?;
+    control.check(seq, signer, created_ts)?;
     Ok(Some(control))
 }
 

@@ -14,10 +14,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::form::{are_earlier, check_note, must};
+use super::layout::check_payload;
 use super::time::time;
 use super::vocabulary::{CorrectionReason, RestatementReason};
-use super::{Fault, check_payload};
 use crate::canonical::{Object, Value};
+use crate::fault::Fault;
 use crate::hex;
 
 /// How many records a restatement may list; a range has no such limit.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Fault;
+use crate::fault::Fault;
 
 /// The longest delay that a ledger can promise. A prior: nobody who waits for an acknowledgement, or
 /// can lose what was acknowledged, wants to do so for longer than a minute.

@@ -8,8 +8,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Fault;
 use crate::canonical::{Object, Value};
+use crate::fault::Fault;
 
 /// How long a note may be: a paragraph.
 const MAX_NOTE_BYTES: usize = 1024;

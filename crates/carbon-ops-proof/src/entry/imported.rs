@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::form::must;
-use super::{EntryHash, Fault};
+use crate::fault::Fault;
+use crate::ids::EntryHash;
 use crate::keys::PublicKey;
 use crate::status::Status;
 

@@ -5,15 +5,14 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{
-    ALGORITHM, CONTROL_KIND, EntryHash, KeyOf, LedgerId, MAX_LINE_BYTES, RESERVED_MEMBERS,
-    SIGNATURE_MEMBERS, time,
-};
+use super::layout::{ALGORITHM, CONTROL_KIND, KeyOf, RESERVED_MEMBERS, SIGNATURE_MEMBERS};
+use super::time::time;
 use crate::canonical::{
     Object, Outline, Value, canonical_object, canonical_outline, object_to_canonical,
     parse_canonical, to_canonical,
 };
 use crate::hex;
+use crate::ids::{EntryHash, LedgerId, MAX_LINE_BYTES};
 use crate::keys::PublicKey;
 
 /// The members of a canonical line.

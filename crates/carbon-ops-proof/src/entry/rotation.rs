@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::form::{must, text};
 use super::vocabulary::RotationReason;
-use super::{Entry, Fault, Head, LedgerId};
+use crate::fault::Fault;
 use crate::hex;
+use crate::ids::{Head, LedgerId};
 use crate::keys::PublicKey;
 
 /// How many keys one record may add, and how many it may retire: a roster has at most so many.
@@ -100,18 +101,21 @@ impl KeyRotation {
         must(suspect.all(|since| since < seq), "compromised_since", "the number of an earlier line")
     }
 
-    /// Checks that every key that joins signed to do so here. `entry` is the line of this record.
-    pub(crate) fn prove(&self, entry: &Entry) -> Result<(), Fault> {
-        let before = entry.seq.checked_sub(1).zip(entry.prev_hash);
-        let (seq, hash) = before.ok_or(Fault::NoGenesis)?;
-        for AddedKey { public_key, proof } in &self.added {
-            let head = Head { seq, hash };
-            let text = possession_text(entry.ledger_id, &head, entry.signing_key, *public_key);
-            if !public_key.verifies(text.as_bytes(), proof) {
-                return Err(Fault::Rotation("an added key did not sign to be added here"));
-            }
+    /// Checks that every key that joins signed to do so behind `head`, by the line that `signer` signed.
+    pub(crate) fn prove(
+        &self,
+        ledger_id: LedgerId,
+        head: &Head,
+        signer: PublicKey,
+    ) -> Result<(), Fault> {
+        let proves = |added: &AddedKey| {
+            let text = possession_text(ledger_id, head, signer, added.public_key);
+            added.public_key.verifies(text.as_bytes(), &added.proof)
+        };
+        if self.added.iter().all(proves) {
+            return Ok(());
         }
-        Ok(())
+        Err(Fault::Rotation("an added key did not sign to be added here"))
     }
 
     /// The same, with its keys in the order in which they are written.

@@ -7,10 +7,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
 use super::form::{check_note, must};
 use super::time::{later, time, time_text};
 use super::vocabulary::GapReason;
+use crate::fault::Fault;
 
 /// The longest interval that can be promised, a month: whoever is silent for longer promises nothing.
 const MAX_INTERVAL_S: u64 = 31 * 24 * 60 * 60;

@@ -8,8 +8,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{ALGORITHM, EntryHash, Head, LedgerId, MAX_LINE_BYTES, RESERVED_MEMBERS};
+use super::layout::{ALGORITHM, RESERVED_MEMBERS};
 use crate::canonical::{Object, utf16_order, write_member};
+use crate::ids::{EntryHash, Head, LedgerId, MAX_LINE_BYTES};
 use crate::keys::PublicKey;
 
 /// Room for the six members with their values, names and punctuation.

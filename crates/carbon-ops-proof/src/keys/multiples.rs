@@ -7,7 +7,7 @@
 //!
 //! What is kept is a memo: it changes no verdict, only how long one takes. It is each thread's own.
 //!
-//! Out of scope: points of small order, which [`super::PublicKey`] refuses before it asks here.
+//! Out of scope: points of small order, which [`PublicKey`](super::PublicKey) refuses before it asks here.
 
 use std::cell::RefCell;
 use std::sync::OnceLock;

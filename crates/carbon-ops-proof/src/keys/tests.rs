@@ -2,7 +2,9 @@
 //! ed25519-speccheck (<https://github.com/novifinancial/ed25519-speccheck>, `cases.txt`,
 //! Apache-2.0), typed here as data; those of Project Wycheproof, in `testdata/vectors`.
 
+use super::public::{FIELD_PRIME, SMALL_ORDER};
 use super::*;
+use crate::hex;
 
 fn bytes(text: &str) -> Vec<u8> {
     assert_eq!(text.len() % 2, 0);

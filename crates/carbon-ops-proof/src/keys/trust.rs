@@ -9,7 +9,7 @@ use std::str::FromStr;
 use base64ct::{Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 
-use super::PublicKey;
+use super::public::PublicKey;
 use crate::error::{Error, Result};
 
 /// What a fingerprint begins with.

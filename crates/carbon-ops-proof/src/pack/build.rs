@@ -6,41 +6,16 @@ use std::ops::ControlFlow;
 
 use sha2::{Digest, Sha256};
 
-use super::{Frame, LedgerFormat, Selection};
+use super::frame::{Frame, LedgerFormat};
+use super::selection::Selection;
 use crate::checkpoint::Checkpoint;
-use crate::entry::{Control, Entry};
 use crate::merkle::{
     Frontier, ProofError, TreeHash, consistency_proof, inclusion_proof, leaf_hash, root_at,
     verify_consistency, verify_inclusion,
 };
 use crate::note::{Note, NoteError};
+use crate::source::{LineSource, choose};
 use crate::tile::{TileSource, TileTree};
-
-/// Where the lines of a ledger come from.
-pub trait LineSource {
-    /// Gives the lines from the one numbered `seq` on, without their newlines, until `each` breaks or
-    /// there are no more.
-    ///
-    /// # Errors
-    ///
-    /// When reading fails.
-    fn lines(&mut self, seq: u64, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>)
-    -> io::Result<()>;
-
-    /// The line with this number, without its newline; none when there are fewer.
-    ///
-    /// # Errors
-    ///
-    /// When reading fails.
-    fn line(&mut self, seq: u64) -> io::Result<Option<Vec<u8>>> {
-        let mut found = None;
-        self.lines(seq, &mut |line| {
-            found = Some(line.to_vec());
-            ControlFlow::Break(())
-        })?;
-        Ok(found)
-    }
-}
 
 /// What goes into a pack besides the lines.
 #[derive(Clone, Debug)]
@@ -137,7 +112,8 @@ pub fn write_pack_from(
         return Err(PackError::Beyond { seq, size });
     }
     let whole = *selection == Selection::All;
-    let chosen = if whole { Vec::new() } else { choose(lines, selection, size)? };
+    let chosen =
+        if whole { Vec::new() } else { choose(lines, &|seq| selection.contains(seq), size)? };
     let entries = if whole { size } else { chosen.len() as u64 };
     let mut out = Out { to, hash: Sha256::new(), bytes: 0 };
     let ledger_id = checkpoint.ledger_id.to_string();
@@ -188,31 +164,6 @@ fn earlier_frame(
     verify_consistency(earlier.size, old, checkpoint.size, new, &proof)
         .map_err(|source| PackError::Contradiction { seq: earlier.size, source })?;
     Ok(Frame::Earlier { note: note.to_string(), proof })
-}
-
-/// The numbers asked for, the genesis, and the lines that change who may sign.
-fn choose(source: &mut impl LineSource, selection: &Selection, size: u64) -> io::Result<Vec<u64>> {
-    let (mut seq, mut chosen) = (0, Vec::new());
-    source.lines(0, &mut |line| {
-        if seq == 0 || selection.contains(seq) || changes_keys(line) {
-            chosen.push(seq);
-        }
-        seq += 1;
-        if seq < size { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    Ok(chosen)
-}
-
-/// The numbers of the genesis and of the lines that change who may sign, among the first `size`.
-pub(crate) fn key_changes(source: &mut impl LineSource, size: u64) -> io::Result<Vec<u64>> {
-    choose(source, &Selection::Some(Vec::new()), size)
-}
-
-fn changes_keys(line: &[u8]) -> bool {
-    // Most lines have no such word, and need not be parsed.
-    let word = str::from_utf8(line).is_ok_and(|line| line.contains("\"key_rotation\""));
-    let is_rotation = |entry: Entry| matches!(entry.control(), Ok(Some(Control::KeyRotation(_))));
-    word && Entry::parse(line).is_ok_and(is_rotation)
 }
 
 /// A line and its path in the tree, which lead to the root that was signed.

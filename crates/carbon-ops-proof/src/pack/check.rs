@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Frame, MAX_FRAME_BYTES};
+use super::frame::{Frame, MAX_FRAME_BYTES};
 use crate::canonical::Object;
 use crate::checkpoint::Checkpoint;
 use crate::entry::{Entry, Fault, Head, MAX_LINE_BYTES};

@@ -6,10 +6,13 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::frame::LedgerFormat;
 use super::*;
 use crate::canonical::Object;
+use crate::canonical::Value;
 use crate::entry::LedgerId;
 use crate::keys::{SecretKey, Trust};
+use crate::merkle::TreeHash;
 use crate::merkle::leaf_hash;
 use crate::note::Note;
 use crate::testing::Lines;

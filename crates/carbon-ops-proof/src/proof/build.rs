@@ -6,7 +6,8 @@ use super::chain::Link;
 use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
 use crate::note::Note;
-use crate::pack::{LineSource, PackError, key_changes, proven_line};
+use crate::pack::{PackError, proven_line};
+use crate::source::{LineSource, key_changes};
 use crate::tile::{TileSource, TileTree};
 
 impl Proof {

@@ -3,7 +3,7 @@
 //!
 //! Out of scope: whom the reader trusts.
 
-use super::ProofFault;
+use super::fault::ProofFault;
 use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
 use crate::merkle::{TreeHash, leaf_hash, verify_inclusion};

@@ -21,29 +21,29 @@ const TOLERANCE: i64 = 10;
 #[non_exhaustive]
 pub struct Life {
     /// How many corrections there are.
-    #[serde(skip_serializing_if = "super::is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub corrections: u64,
     /// How many restatements.
-    #[serde(skip_serializing_if = "super::is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub restatements: u64,
     /// How many heartbeats.
-    #[serde(skip_serializing_if = "super::is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub heartbeats: u64,
     /// How many gaps.
-    #[serde(skip_serializing_if = "super::is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub gap_count: u64,
     /// The first thousand gaps.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<GapReport>,
     /// How often entries were further apart than was promised, without a gap that says so.
-    #[serde(skip_serializing_if = "super::is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub silence_count: u64,
     /// The first thousand of these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub silences: Vec<SilenceReport>,
     /// How often an entry's time is earlier than that of the one before. Entries of processes that write
     /// at the same time can change places by a moment.
-    #[serde(skip_serializing_if = "super::is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub turn_back_count: u64,
     /// The first thousand of these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -370,4 +370,9 @@ mod tests {
         let life = watch.finish();
         assert_eq!((life.silence_count, life.silences.len()), (1500, 1000));
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

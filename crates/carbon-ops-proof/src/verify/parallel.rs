@@ -15,7 +15,7 @@ use std::thread;
 
 use super::chunk::{Chunk, Chunks};
 use super::line::{Check, Examined, Examiner};
-use super::{Progress, Settings};
+use super::report::{Progress, Settings};
 
 /// A piece that was examined, with what its lines told.
 struct Done<T> {

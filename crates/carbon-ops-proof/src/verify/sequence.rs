@@ -12,12 +12,13 @@ use super::history::History;
 use super::leaves::Leaves;
 use super::life::Watch;
 use super::line::{Content, Examined, Facts, Record};
+use super::report::{FaultReport, KeyReport, MAX_FAULTS, Report, Settings, TornTail};
 use super::signers::{Signers, SuspectReport};
-use super::{FaultReport, KeyReport, MAX_FAULTS, Report, Settings, Status, TornTail};
 use crate::entry::{Control, Correction, EntryHash, Fault, Imported, LedgerId};
 use crate::keys::{PublicKey, Trust};
 use crate::merkle::TreeHash;
 use crate::roster::{Roster, Term};
+use crate::status::Status;
 
 /// What the next entry's number has to be.
 #[derive(Clone, Copy, Debug)]
