@@ -8,9 +8,13 @@
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::unistd::geteuid;
+
+/// How many left-over temporary files are stepped over before giving up.
+const MAX_TEMP_NAMES: u32 = 64;
 
 /// Makes what is missing of a directory path, each level with `mode` and synced into its parent.
 pub(crate) fn create_dirs(path: &Path, mode: u32) -> io::Result<()> {
@@ -61,4 +65,32 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(
     give_to_owner_of(&parent_of(path).metadata()?, &file)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Makes or replaces a small file, durably, so that a crash leaves the old or the new one.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let temp = write_temp(path, bytes, mode)?;
+    std::fs::rename(&temp, path)?;
+    sync_dir(parent_of(path))
+}
+
+/// Writes a synced file beside `path` that nobody else uses.
+pub(crate) fn write_temp(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    for _ in 0..MAX_TEMP_NAMES {
+        // The process id and a counter; a left-over of a crashed process is stepped over.
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let temp = path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()));
+        match write_synced(&temp, bytes, mode) {
+            Ok(()) => return Ok(temp),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => {
+                // Half a key must not stay; that it cannot be removed is the smaller trouble.
+                let _ = std::fs::remove_file(&temp);
+                return Err(e);
+            }
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }

@@ -116,14 +116,14 @@ pub enum Error {
     InvalidEntry(#[source] Fault),
     /// A record that cannot become a line of version 0.1; nothing was written.
     #[error("the record cannot be written: {0}")]
-    LegacyRecord(#[source] crate::legacy::Fault),
+    LegacyRecord(#[source] crate::legacy_fault::Fault),
     /// A ledger of version 0.1 whose last line cannot be followed; nothing was written.
     #[error("{} cannot be appended to: {fault} (its last line)", path.display())]
     LegacyTail {
         /// The ledger file.
         path: PathBuf,
         /// What is wrong with its last line.
-        fault: crate::legacy::Fault,
+        fault: crate::legacy_fault::Fault,
     },
     /// The entry was not stored and the ledger is as it was: the caller may try again.
     #[error("the entry was not stored in {}, which is unchanged: {source}", path.display())]

@@ -41,6 +41,7 @@ mod error;
 pub mod files;
 pub mod keys;
 pub mod legacy;
+mod legacy_fault;
 mod names;
 pub mod pack;
 pub mod segment;

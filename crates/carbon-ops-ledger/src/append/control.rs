@@ -18,7 +18,7 @@ use carbon_ops_proof::roster::Roster;
 use carbon_ops_proof::seek::{lines_from, offset_of};
 use jiff::Timestamp;
 
-use super::{Appended, Ledger, io_error};
+use super::ledger::{Appended, Ledger, damaged, io_error};
 use crate::error::{Error, Result};
 use crate::names::ROSTER_STATE_FILE;
 use crate::storage::Storage;
@@ -186,7 +186,7 @@ impl<S: Storage> Ledger<'_, S> {
         let learnt = self.known.catch_up(len, &mut |offset, len| storage.read(offset, len));
         learnt
             .map_err(|e| io_error(&self.storage, "read", e))?
-            .map_err(|fault| super::damaged(&self.storage, "a change of its keys", fault))
+            .map_err(|fault| damaged(&self.storage, "a change of its keys", fault))
     }
 
     /// What the end of the ledger, which has `len` bytes, says.
@@ -200,7 +200,7 @@ impl<S: Storage> Ledger<'_, S> {
             self.learn(len)?;
             tail = window.examine(self.id, self.known.roster(), self.signed_size);
         }
-        tail.map_err(|fault| super::damaged(&self.storage, "the last line", fault))
+        tail.map_err(|fault| damaged(&self.storage, "the last line", fault))
     }
 
     /// Whether this writer may still write.

@@ -8,7 +8,8 @@
 use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, CHECKPOINT_LOG};
 use carbon_ops_proof::note::{Note, NoteSignature};
 
-use super::{Ledger, sign};
+use super::ledger::Ledger;
+use super::tree::{beside, stored_note};
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 
@@ -26,7 +27,7 @@ impl<S: Storage> Ledger<'_, S> {
         signatures: Vec<NoteSignature>,
     ) -> Result<Note> {
         self.with_lock(|ledger| {
-            let stored = sign::stored_note(&mut ledger.storage)?;
+            let stored = stored_note(&mut ledger.storage)?;
             let current = stored.filter(|stored| stored.text() == checkpoint.text());
             let replaces = current.is_some();
             // Another process may have added some meanwhile.
@@ -49,7 +50,7 @@ impl<S: Storage> Ledger<'_, S> {
             ledger
                 .storage
                 .append_beside(CHECKPOINT_LOG, text.as_bytes())
-                .map_err(|e| sign::beside(&ledger.storage, "append to", CHECKPOINT_LOG, e))?;
+                .map_err(|e| beside(&ledger.storage, "append to", CHECKPOINT_LOG, e))?;
             Ok(note)
         })
     }

@@ -71,13 +71,12 @@
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use carbon_ops_proof::entry::{Durability, LedgerId};
 use carbon_ops_proof::keys::{Signer, Trust};
-use jiff::Timestamp;
 
-use super::{Ledger, Repair, SEGMENT_BYTES, WriterOptions};
+use super::ledger::{Ledger, Repair, WriterOptions};
+use super::seal::SEGMENT_BYTES;
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 
@@ -90,27 +89,11 @@ use intake::Intake;
 pub use intake::{Acknowledged, Submitter, Ticket};
 use signers::{ChunkSigner, Signers};
 use succession::Succession;
+pub use writer::{Clock, Stored};
 use writer::{SigningContext, Writer};
 
-/// How many bytes a batch has at most: what is written between two syncs.
-const MAX_BATCH_BYTES: usize = carbon_ops_proof::torn::MAX_BATCH_BYTES;
-/// How many lines a batch has at most.
-const MAX_BATCH_LINES: usize = 1024;
-/// How long an entry is without a checkpoint at most, while a pipeline lives and gets its turns.
-const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
-/// How far apart checkpoints are at least.
-const CHECKPOINT_SPACING: Duration = Duration::from_millis(100);
 /// How many entries of one submitter may be under way unless it is told otherwise.
 const IN_FLIGHT: usize = 1024;
-
-/// The clocks that a pipeline goes by.
-pub trait Clock: Send {
-    /// Now, for recovery records.
-    fn utc(&self) -> Timestamp;
-
-    /// How long it has been since some moment, for delays and checkpoints. Never goes back.
-    fn monotonic(&self) -> Duration;
-}
 
 /// How a pipeline works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,25 +116,6 @@ impl PipelineOptions {
     pub fn new(writer: WriterOptions) -> Self {
         Self { writer, signers: None, in_flight: IN_FLIGHT, segment_bytes: SEGMENT_BYTES }
     }
-}
-
-/// What a pipeline has done in its life.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Stored {
-    /// How many entries were acknowledged.
-    pub entries: u64,
-    /// In how many batches.
-    pub batches: u64,
-    /// How many checkpoints were signed.
-    pub checkpoints: u64,
-    /// How many segments were sealed.
-    pub segments: u64,
-    /// What had to be repaired before this writer's entries could be appended, after the opening.
-    pub repairs: Vec<Repair>,
-    /// Why the last entries have no checkpoint, or the history of checkpoints lacks it. They are stored all
-    /// the same.
-    pub no_checkpoint: Option<Arc<Error>>,
 }
 
 /// What was found on opening.

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::{Ledger, fatal, io_error};
+use super::ledger::{Ledger, fatal, io_error};
 use crate::error::Result;
 use crate::segment::SegmentName;
 use crate::storage::Storage;

@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use carbon_ops_proof::keys::{PublicKey, SecretKey};
 use pkcs8::der::zeroize::Zeroizing;
@@ -31,8 +30,6 @@ const KEY_DIR_MODE: u32 = 0o700;
 const KEY_FILE_MODE: u32 = 0o600;
 /// Permissions that expose a secret: any of the group's or the others'.
 const EXPOSED: u32 = 0o077;
-/// How many left-over temporary files are stepped over before giving up.
-const MAX_TEMP_NAMES: u32 = 64;
 
 /// How a new key file is protected beyond its permissions.
 #[derive(Clone, Copy, Debug)]
@@ -168,11 +165,11 @@ pub fn create_secret_under(
         Some(Protection { passphrase, entropy }) => {
             let line = format!("{}\n", key.public_key());
             // Before the key: a key file is never without it.
-            replace(&public_beside(path), line.as_bytes()).map_err(fail)?;
+            durable::replace(&public_beside(path), line.as_bytes(), KEY_FILE_MODE).map_err(fail)?;
             to_encrypted_pem(&key, passphrase, &entropy)?
         }
     };
-    let temp = write_temp(path, pem.as_bytes()).map_err(fail)?;
+    let temp = durable::write_temp(path, pem.as_bytes(), KEY_FILE_MODE).map_err(fail)?;
     let linked = std::fs::hard_link(&temp, path);
     let removed = std::fs::remove_file(&temp);
     match linked {
@@ -223,32 +220,4 @@ pub fn replace_secret(path: &Path, new: &Path, kept: Option<&Path>) -> Result<()
         }
     }
     durable::sync_dir(dir).map_err(fail)
-}
-
-/// Makes or replaces a small file, durably, so that a crash leaves the old or the new one.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temp = write_temp(path, bytes)?;
-    std::fs::rename(&temp, path)?;
-    durable::sync_dir(durable::parent_of(path))
-}
-
-/// Writes a synced file beside `path` that nobody else uses.
-fn write_temp(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    for _ in 0..MAX_TEMP_NAMES {
-        // The process id and a counter; a left-over of a crashed process is stepped over.
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temp = path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()));
-        match durable::write_synced(&temp, bytes, KEY_FILE_MODE) {
-            Ok(()) => return Ok(temp),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => {
-                // Half a key must not stay; that it cannot be removed is the smaller trouble.
-                let _ = std::fs::remove_file(&temp);
-                return Err(e);
-            }
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }

@@ -10,10 +10,11 @@ use std::path::Path;
 use carbon_ops_proof::keys::{Trust, TrustedKey};
 use carbon_ops_proof::text::plain;
 
-use super::file::replace;
 use crate::durable;
 use crate::error::{Error, Result};
 
+/// So is the list, which says whom this user believes.
+const FILE_MODE: u32 = 0o600;
 /// The directory of the list is for its owner alone, as that of the keys is.
 const DIR_MODE: u32 = 0o700;
 
@@ -130,7 +131,7 @@ fn cannot_read(path: &Path, source: io::Error) -> Error {
 
 fn write(path: &Path, text: &str) -> Result<()> {
     let written = durable::create_dirs(durable::parent_of(path), DIR_MODE)
-        .and_then(|()| replace(path, text.as_bytes()));
+        .and_then(|()| durable::replace(path, text.as_bytes(), FILE_MODE));
     written.map_err(|source| Error::Io {
         action: "write the trusted keys in",
         path: path.to_owned(),

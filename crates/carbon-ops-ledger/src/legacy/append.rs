@@ -16,10 +16,11 @@ use std::time::Duration;
 use carbon_ops_proof::entry::EntryHash;
 use carbon_ops_proof::keys::Signer;
 
-use super::{Fault, Line, MAX_LINE_BYTES, Record, Signed};
+use super::line::{Line, Record, Signed};
 use crate::durable;
 use crate::error::{Error, Result};
 use crate::files::{FILE_MODE, lock_within};
+use crate::legacy_fault::{Fault, MAX_LINE_BYTES};
 
 /// Appends one record; makes the file when there is none. When this returns `Ok`, the record is
 /// durable. `patience` is how long to wait for another writer.

@@ -3,7 +3,8 @@
 use carbon_ops_proof::keys::{PublicKey, Trust};
 use carbon_ops_proof::verify::Status;
 
-use super::{ALGORITHM, Fault, Line, text};
+use super::line::{ALGORITHM, Line, text};
+use crate::legacy_fault::Fault;
 
 /// What verifying a document found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@ use carbon_ops_proof::keys::Trust;
 use carbon_ops_proof::verify::Status;
 use proptest::prelude::*;
 
+use super::line::{Line, strip};
 use super::python::{Form, dumps, float_repr};
 use super::value::{self, Oddity, Value};
-use super::{Fault, Line, Record, strip};
+use super::{Fault, Record};
 
 /// `repr` of each double, by Python 3.11.
 const REPRS: [(f64, &str); 25] = [

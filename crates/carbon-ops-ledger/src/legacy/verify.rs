@@ -13,7 +13,8 @@ use carbon_ops_proof::verify::{MAX_FAULTS, Status, TornTail};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{ALGORITHM, Fault, LIMITS, Line, MAX_LINE_BYTES, PREV_HASH, member, strip, text};
+use super::line::{ALGORITHM, LIMITS, Line, PREV_HASH, member, strip, text};
+use crate::legacy_fault::{Fault, MAX_LINE_BYTES};
 
 /// How many keys a report lists. The package accepts one in a ledger.
 const MAX_KEYS: usize = 64;

@@ -7,14 +7,14 @@
 //! Out of scope: the secret key, which is a file of its own.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note, VerifierKey};
 use sha2::{Digest, Sha256};
 
-use super::StateStore;
+use super::store::StateStore;
 use crate::durable;
 
 /// The file that says whose directory this is.
@@ -95,7 +95,8 @@ impl DirState {
             let dir = dir.join(name);
             durable::create_dirs(&dir, DIR_MODE).map_err(io("make", &dir))?;
         }
-        replace(&mark, format!("{MARK}\n{key}\n").as_bytes()).map_err(io("write", &mark))?;
+        durable::replace(&mark, format!("{MARK}\n{key}\n").as_bytes(), FILE_MODE)
+            .map_err(io("write", &mark))?;
         Ok(true)
     }
 
@@ -166,7 +167,7 @@ impl StateStore for DirState {
     }
 
     fn store(&mut self, origin: &str, checkpoint: &Note) -> io::Result<()> {
-        replace(&self.path(origin), checkpoint.to_string().as_bytes())
+        durable::replace(&self.path(origin), checkpoint.to_string().as_bytes(), FILE_MODE)
     }
 
     fn keep_evidence(&mut self, origin: &str, forked: &Note) -> io::Result<()> {
@@ -180,20 +181,12 @@ impl StateStore for DirState {
             base16ct::lower::encode_string(&Sha256::digest(origin)),
             name.get(..16).unwrap_or("0").to_owned(),
         );
-        replace(&dir.join(format!("{log}-{name}")), forked.to_string().as_bytes())
+        durable::replace(
+            &dir.join(format!("{log}-{name}")),
+            forked.to_string().as_bytes(),
+            FILE_MODE,
+        )
     }
-}
-
-/// A file that appears complete or not at all. Only the holder of the lock writes here.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temp = path.with_extension("tmp");
-    let mut options = OpenOptions::new();
-    // What a crash left under this name is overwritten.
-    let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&temp)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temp, path)?;
-    durable::sync_dir(durable::parent_of(path))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

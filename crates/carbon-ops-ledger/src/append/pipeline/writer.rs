@@ -13,18 +13,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carbon_ops_proof::entry::{Durability, Fault, Head, Place};
+use jiff::Timestamp;
 
 use super::intake::{Acknowledged, Answers, Intake, Outcome, PendingAck, Submission, Wake};
 use super::signers::{ChunkSigner, NotSigned, SignedChunk, Signers, Unsigned};
 use super::succession::Succession;
-use super::{
-    CHECKPOINT_AFTER, CHECKPOINT_SPACING, Clock, MAX_BATCH_BYTES, MAX_BATCH_LINES, Stored,
-};
-use crate::append::{CHECKPOINT_EVERY, KnownEnd, Ledger, fatal, io_error, take_lock};
+use crate::append::ledger::{KnownEnd, Ledger, Repair, fatal, io_error, take_lock};
+use crate::append::tree::CHECKPOINT_EVERY;
 use crate::error::Error;
 use crate::files::Holder;
 use crate::storage::Storage;
 
+/// How many bytes a batch has at most: what is written between two syncs.
+const MAX_BATCH_BYTES: usize = carbon_ops_proof::torn::MAX_BATCH_BYTES;
+/// How many lines a batch has at most.
+const MAX_BATCH_LINES: usize = 1024;
+/// How long an entry is without a checkpoint at most, while a pipeline lives and gets its turns.
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+/// How far apart checkpoints are at least.
+const CHECKPOINT_SPACING: Duration = Duration::from_millis(100);
 /// How many entries are signed at a time: half a millisecond of work, so that waking a thread for them
 /// costs little and neither thread waits long for the other.
 const CHUNK_LINES: usize = 32;
@@ -58,6 +65,34 @@ const KEEP_ROSTER_EVERY: u64 = 16 << 20;
 
 /// A number that the ledger can still give: entries count below 2^53.
 const MAX_SEQ: u64 = (1 << 53) - 1;
+
+/// The clocks that a pipeline goes by.
+pub trait Clock: Send {
+    /// Now, for recovery records.
+    fn utc(&self) -> Timestamp;
+
+    /// How long it has been since some moment, for delays and checkpoints. Never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// What a pipeline has done in its life.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stored {
+    /// How many entries were acknowledged.
+    pub entries: u64,
+    /// In how many batches.
+    pub batches: u64,
+    /// How many checkpoints were signed.
+    pub checkpoints: u64,
+    /// How many segments were sealed.
+    pub segments: u64,
+    /// What had to be repaired before this writer's entries could be appended, after the opening.
+    pub repairs: Vec<Repair>,
+    /// Why the last entries have no checkpoint, or the history of checkpoints lacks it. They are stored all
+    /// the same.
+    pub no_checkpoint: Option<Arc<Error>>,
+}
 
 /// Who signs: threads, this one where there is little to do, and who comes after.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What is wrong with a line of version 0.1, each kind with its name and with whether the Python
 //! package lets it pass.
 //!
-//! Out of scope: finding it, which is in `verify.rs`.
+//! Out of scope: finding it, which is in `legacy/`.
 
 use carbon_ops_proof::canonical::ParseError;
 
@@ -11,7 +11,7 @@ pub const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// The most digits of an integer that Python reads unless it is told otherwise (CPython 3.10.7 and
 /// later, `sys.int_info.default_max_str_digits`).
-pub(super) const MAX_DIGITS: usize = 4300;
+pub(crate) const MAX_DIGITS: usize = 4300;
 
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
