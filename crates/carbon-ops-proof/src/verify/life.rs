@@ -273,6 +273,11 @@ fn allowed(interval_s: u64) -> SignedDuration {
     SignedDuration::from_millis(interval * 1000 + interval * 1000 / TOLERANCE)
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,9 +375,4 @@ mod tests {
         let life = watch.finish();
         assert_eq!((life.silence_count, life.silences.len()), (1500, 1000));
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
-pub(super) fn is_zero(count: &u64) -> bool {
-    *count == 0
 }

@@ -212,7 +212,7 @@ impl<'c, T> Examiner<'c, T> {
     /// Whether what a record of the ledger's own carries holds by itself.
     fn carried(&self, control: &Control, entry: &Entry) -> Result<Option<T>, Fault> {
         match control {
-            Control::KeyRotation(rotation) => entry.proves(&rotation).map(|()| None),
+            Control::KeyRotation(rotation) => entry.proves(rotation).map(|()| None),
             Control::Correction(Correction { outcome: Outcome::Replaced(payload), .. }) => {
                 let checked = Payload::of(payload, |payload| (self.check)(&payload));
                 checked.map(Some).map_err(Fault::Record)
