@@ -66,7 +66,7 @@ pub mod seek;
 mod source;
 mod status;
 #[cfg(test)]
-mod testing;
+mod tests;
 pub mod text;
 pub mod tile;
 pub mod torn;

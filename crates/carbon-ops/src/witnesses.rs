@@ -4,7 +4,7 @@
 //! What a witness says is believed only where it is signed. That it refuses is its word, and where it
 //! says that it saw another history, a loud one. Left out: what to do about it, and writing anything.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use carbon_ops_proof::cosignature;
 use carbon_ops_proof::merkle::{consistency_proof, root_at};
 use carbon_ops_proof::note::{KeyKind, MAX_NOTE_BYTES, Note, NoteSignature, VerifierKey};
 use carbon_ops_proof::policy::Policy;
+use carbon_ops_proof::verify::Notes;
 use ureq::Agent;
 
 use crate::fault::Fault;
@@ -231,33 +232,23 @@ impl Signed {
 /// The last checkpoints that were signed for a ledger, cosigned or not, in their order. What is cut at
 /// the beginning, or damaged, is passed over: nothing of this is known to be true.
 pub fn history(ledger: &Path) -> Vec<Note> {
-    let read = || -> std::io::Result<String> {
+    let read = || -> std::io::Result<Vec<Note>> {
         let log = beside(ledger).open(CHECKPOINT_LOG, Open::Read)?;
         let mut file = log.ok_or(std::io::ErrorKind::NotFound)?;
         let len = file.metadata()?.len();
         file.seek(SeekFrom::Start(len.saturating_sub(HISTORY_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.take(HISTORY_BYTES).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        notes(BufReader::new(file.take(HISTORY_BYTES)))
     };
-    notes(&read().unwrap_or_default())
+    read().unwrap_or_default()
 }
 
-/// The notes that a text consists of, one after the other.
-fn notes(text: &str) -> Vec<Note> {
-    let note = |start, end| Note::parse(text.get(start..end)?.as_bytes()).ok();
-    let (mut notes, mut start, mut at, mut signed) = (Vec::new(), 0, 0, false);
-    for line in text.split_inclusive('\n') {
-        let signature = line.starts_with("\u{2014} ");
-        if signed && !signature {
-            notes.extend(note(start, at));
-            start = at;
-        }
-        signed = signature;
-        at += line.len();
+/// The notes in a log.
+fn notes(log: impl BufRead) -> std::io::Result<Vec<Note>> {
+    let (mut pieces, mut notes) = (Notes::new(log), Vec::new());
+    while let Some(piece) = pieces.next()? {
+        notes.extend(Note::parse(&piece));
     }
-    notes.extend(note(start, at));
-    notes
+    Ok(notes)
 }
 
 fn agent(patience: Duration) -> Agent {
@@ -343,6 +334,7 @@ mod tests {
             note
         };
         let text: String = (1..4).map(|n| note(n).to_string()).collect();
+        let notes = |text: &str| notes(text.as_bytes()).unwrap();
         assert_eq!(notes(&text), [note(1), note(2), note(3)]);
         // Of what is cut no signature verifies.
         let cut = notes(&text[9..]);

@@ -4,7 +4,7 @@
 //!
 //! Out of scope: opening files, deciding whom to trust, and what a record means.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use carbon_ops_proof::entry::{EntryHash, IMPORTED_FORMAT, Imported};
 use carbon_ops_proof::keys::{PublicKey, Trust};
@@ -112,7 +112,7 @@ pub struct FaultReport {
 ///
 /// Only when reading fails. Everything else is in the report.
 pub fn verify(reader: impl BufRead, trust: &Trust) -> io::Result<Report> {
-    let mut reader = Digesting { inner: reader, sha256: Sha256::new(), bytes: 0 };
+    let mut reader = BufReader::new(Digesting { inner: reader, sha256: Sha256::new(), bytes: 0 });
     let mut state = State::new(trust);
     let mut line = lines::Line::default();
     while next_line_within(&mut reader, &mut line, MAX_LINE_BYTES)? {
@@ -124,7 +124,8 @@ pub fn verify(reader: impl BufRead, trust: &Trust) -> io::Result<Report> {
         state.fault(&Fault::EmptyFile);
         state.line_number = 0;
     }
-    Ok(state.finish(reader.bytes, &reader.sha256.finalize().into()))
+    let Digesting { bytes, sha256, .. } = reader.into_inner();
+    Ok(state.finish(bytes, &sha256.finalize().into()))
 }
 
 /// A reader that hashes what passes through it.
@@ -134,27 +135,12 @@ struct Digesting<R> {
     bytes: u64,
 }
 
-impl<R: BufRead> Read for Digesting<R> {
+impl<R: Read> Read for Digesting<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(out)?;
         self.sha256.update(out.get(..read).unwrap_or_default());
         self.bytes += read as u64;
         Ok(read)
-    }
-}
-
-impl<R: BufRead> BufRead for Digesting<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.inner.fill_buf()
-    }
-
-    fn consume(&mut self, used: usize) {
-        // What is consumed has been filled before, so this reads nothing and cannot fail.
-        if let Ok(buffer) = self.inner.fill_buf() {
-            self.sha256.update(buffer.get(..used).unwrap_or_default());
-        }
-        self.bytes += used as u64;
-        self.inner.consume(used);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading a pack, strictly, and checking all that it claims. Memory stays bounded whatever the file.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -14,7 +14,9 @@ use crate::lines::{Line, next_line_within};
 use crate::merkle::{TreeHash, leaf_hash, verify_consistency, verify_inclusion};
 use crate::note::Note;
 use crate::roster::Roster;
-use crate::verify::{Anchor, AnchorKind, Report, Status, verify_against};
+use crate::verify::{
+    Anchor, AnchorKind, Examiner, Payload, Report, Sequence, Settings, Status, StoredLine,
+};
 
 /// The verdict on a pack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -287,11 +289,18 @@ impl<R: BufRead> Checker<'_, R> {
         };
         let mut anchors = vec![anchor(&claims.note, "checkpoint")];
         anchors.extend(claims.earlier.iter().map(|(_, note)| anchor(note, "earlier")));
+        let settings = Settings { anchors: &anchors, ..Settings::new(self.trust) };
+        let to_object = |payload: &Payload<'_>| Ok(payload.to_object());
+        let (mut sequence, mut examiner) = (Sequence::new(&settings), Examiner::new(&to_object, 0));
         let before = self.pack.number;
-        let lines = Some(claims.entries);
-        let mut body = Body { pack: &mut self.pack, left: claims.entries, ready: 0 };
-        let report = verify_against(&mut body, self.trust, &anchors, 0, check)?;
-        let left = body.left;
+        for number in 1..=claims.entries {
+            let line = self.pack.entry()?;
+            let (bytes, len) = (&line[..], line.len() as u64);
+            // Nothing in a pack was torn by a crash.
+            let stored = StoredLine { number, bytes, len, terminated: true, last: false };
+            sequence.push(examiner.examine(&stored), &mut |_, object| check(&object));
+        }
+        let report = sequence.finish();
         let first = report.first_fault.clone();
         let anchor = report.anchors.iter().find_map(|anchor| anchor.reason.clone());
         let keys = report.keys.iter().filter_map(|key| key.public_key.parse().ok()).collect();
@@ -304,9 +313,6 @@ impl<R: BufRead> Checker<'_, R> {
         if let Some(first) = first {
             self.pack.number = before + first.line;
             return fault(first.reason);
-        }
-        if left > 0 || lines != Some(self.report.entries) {
-            return fault("the pack ends too early");
         }
         match status {
             Status::Valid | Status::Untrusted => Ok((Keys::Judged(keys), status == Status::Valid)),
@@ -427,59 +433,5 @@ impl ChainState {
         self.roster.apply(entry)?;
         self.head = entry.head();
         Ok(())
-    }
-}
-
-/// The lines of the ledger within a pack, as a reader of their own.
-struct Body<'p, R> {
-    pack: &'p mut Pack<R>,
-    /// How many lines are left.
-    left: u64,
-    /// How many bytes of the buffer are known to belong to these: each is looked at once.
-    ready: usize,
-}
-
-impl<R: BufRead> Body<'_, R> {
-    /// How much of the buffer belongs to the lines that are left.
-    fn ours(buffer: &[u8], left: u64) -> usize {
-        let Some(skip) = left.checked_sub(1) else { return 0 };
-        let mut newlines = buffer.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-        let last = usize::try_from(skip).ok().and_then(|skip| newlines.nth(skip));
-        last.map_or(buffer.len(), |(at, _)| at + 1)
-    }
-}
-
-impl<R: BufRead> Read for Body<'_, R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.fill_buf()?.read(into)?;
-        self.consume(read);
-        Ok(read)
-    }
-}
-
-impl<R: BufRead> BufRead for Body<'_, R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.left == 0 {
-            return Ok(&[]);
-        }
-        let buffer = self.pack.reader.fill_buf()?;
-        if self.ready == 0 {
-            self.ready = Self::ours(buffer, self.left);
-        }
-        Ok(buffer.get(..self.ready).unwrap_or_default())
-    }
-
-    #[expect(clippy::naive_bytecount, reason = "not worth a dependency")]
-    fn consume(&mut self, amount: usize) {
-        // What was given out is still in the buffer: this reads nothing.
-        if let Ok(buffer) = self.pack.reader.fill_buf() {
-            let used = buffer.get(..amount).unwrap_or_default();
-            self.pack.hash.update(used);
-            let lines = used.iter().filter(|byte| **byte == b'\n').count() as u64;
-            self.left = self.left.saturating_sub(lines);
-            self.pack.number += lines;
-        }
-        self.ready = self.ready.saturating_sub(amount);
-        self.pack.reader.consume(amount);
     }
 }

@@ -15,7 +15,7 @@ use crate::keys::{SecretKey, Trust};
 use crate::merkle::TreeHash;
 use crate::merkle::leaf_hash;
 use crate::note::Note;
-use crate::testing::Lines;
+use crate::tests::Lines;
 use crate::tile::{TilePath, TileSource};
 
 const POLICY: &str = "quorum none\n";

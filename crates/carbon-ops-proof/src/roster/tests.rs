@@ -3,7 +3,7 @@
 use super::*;
 use crate::entry::{self, AddedKey, Head, RetiredKey, RotationReason, possession_text, sign};
 use crate::keys::{SecretKey, Signer};
-use crate::testing::{ID, Lines, NOW, proven};
+use crate::tests::{ID, Lines, NOW, proven};
 
 fn key(n: u8) -> SecretKey {
     SecretKey::from_seed(&[n; 32])
