@@ -171,9 +171,9 @@ pub struct TornTail {
 pub struct Settings<'a> {
     /// Whom the user trusts.
     pub trust: &'a Trust,
-    /// What was signed for earlier; see [`verify_against`].
+    /// What was signed for earlier; see [`verify_against`](super::verify_against).
     pub anchors: &'a [Anchor],
-    /// How many lines to compare only; see [`verify_against`].
+    /// How many lines to compare only; see [`verify_against`](super::verify_against).
     pub since: u64,
     /// Where the active file begins in the ledger, behind the sealed segments: the sectors that an
     /// interrupted write leaves out are counted from there. 0 for one file.
