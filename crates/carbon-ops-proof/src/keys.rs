@@ -3,8 +3,7 @@
 //! Verification is always strict, one signature at a time: the cofactorless equation, with
 //! canonical encodings and without points of small order, so that one signature has one verdict.
 //! Out of scope: batch verification by random weights (its verdict can differ and names no line), key files,
-//! and randomness:
-//! seeds are passed in.
+//! and randomness: seeds are passed in.
 
 use std::fmt;
 use std::sync::Arc;
