@@ -199,6 +199,11 @@ fn remarks(record: &Record) -> Vec<String> {
     if record.has_note(&Note::EnergyFiltered) {
         remarks.push("RAPL energy filtering is enabled; short intervals are unreliable".to_owned());
     }
+    if record.has_note(&Note::AverageOfAnotherTime) {
+        let year = record.grid.sources.first().and_then(|source| source.model_version.as_deref());
+        let year = plain(year.unwrap_or("another time"));
+        remarks.push(format!("the grid is the average of {year}, years away from this span"));
+    }
     if record.has_note(&Note::CpuTimeUnreaped) {
         remarks.push(
             "a process ignores the end of its children, whose CPU time is counted in part"

@@ -45,6 +45,8 @@ macro_rules! notes {
 }
 
 notes! {
+    /// The grid is the average of a year that lies five years or more from the span.
+    AverageOfAnotherTime = "average_of_another_time",
     /// Bounds that were stated remove more than 0.135 % of a normal, whose mean is then another.
     BoundsMoveMean = "bounds_move_mean",
     /// The kernel told nothing of the machine's busy time; the workload counts as alone.

@@ -334,6 +334,7 @@ impl<'s> Pricer<'s> {
             || span.measured.is_some()
             || !matches!(span.load, Load::Even(_))
             || !known.is_constant(&self.grid.chain, span.interval)?
+            || known.is_of_another_time(span.interval)
         {
             return Ok(None);
         }
@@ -449,6 +450,7 @@ impl<'s> Pricer<'s> {
         // One of two records of a span has its hardware.
         let has_hardware = !self.shared.reserved.is_empty() && factor != Factor::Upstream;
         let mut notes = notes(zone, &grid, &inputs, &relative);
+        notes.extend(zone.is_of_another_time(span.interval).then_some(Note::AverageOfAnotherTime));
         notes.extend(span.measured.iter().flat_map(|measured| measured.notes.iter().cloned()));
         // What somebody states was not measured here.
         let of_energy = span.measured.map_or(Quality::Estimated, |measured| measured.quality);

@@ -90,7 +90,7 @@ pub(crate) struct Anomaly {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = window)]
     pub(crate) window: usize,
 
-    /// How many deviations stand out [default: 3, or 3.5 with --robust]
+    /// How many deviations stand out [default: as many as 0.27 % of ordinary values have, by the window]
     #[arg(long, value_name = "Z")]
     pub(crate) z: Option<f64>,
 

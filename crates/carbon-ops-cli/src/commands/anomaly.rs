@@ -18,7 +18,7 @@ pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
     records.sort_by(|a, b| (&a.start_ts, &a.end_ts).cmp(&(&b.start_ts, &b.end_ts)));
     let values: Vec<f64> = records.iter().map(|record| value(record, args.of)).collect();
     let rule = if args.robust { Rule::Robust } else { Rule::ZScore };
-    let limit = args.z.unwrap_or(rule.usual_limit());
+    let limit = args.z.unwrap_or_else(|| rule.usual_limit(args.window));
     let verdicts = judge(&values, rule, args.window);
     let judged = verdicts.iter().filter(|verdict| **verdict != Verdict::TooFew).count();
     let rows: Vec<_> = records

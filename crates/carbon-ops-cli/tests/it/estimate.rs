@@ -586,3 +586,22 @@ fn streams_as_people_have_them_are_read_and_told_by_line() {
         assert!(done.stderr.contains("no spans"), "{}", done.stderr);
     }
 }
+
+/// A yearly average of 2023 says so where it prices another decade, alone, in a stream, and not beyond.
+#[test]
+fn an_average_of_another_time_is_said() {
+    let home = Home::new();
+    for (year, far) in
+        [("1990", true), ("2018", true), ("2019", false), ("2026", false), ("2028", true)]
+    {
+        let (from, to) = (format!("{year}-03-01"), format!("{year}-03-02"));
+        let span = ["--energy", "1kWh", "--zone", "DE", "--from", &from, "--to", &to];
+        let text = home.does(&[&["estimate"][..], &span].concat()).text();
+        assert_eq!(text.contains("the grid is the average of 2023"), far, "{text}");
+        let line = format!(r#"{{"start":"{from}","end":"{to}","energy_kwh":1,"zone":"DE"}}"#);
+        let near = r#"{"start":"2024-03-01","end":"2024-03-02","energy_kwh":1,"zone":"DE"}"#;
+        let records = rows(&stream(&home, &["--records"], &format!("{near}\n{line}\n{near}\n")));
+        let noted = |record: &Value| record["notes"].to_string().contains("another_time");
+        assert_eq!(records.iter().map(noted).collect::<Vec<_>>(), [false, far, false], "{year}");
+    }
+}

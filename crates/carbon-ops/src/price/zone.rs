@@ -15,6 +15,7 @@ use carbon_ops_grid::{
 use carbon_ops_record::upstream;
 use carbon_ops_record::{Deployment, Gas, Input, Note, Quality, StandIn};
 use jiff::Timestamp;
+use jiff::tz::Offset;
 
 use crate::fault::Fault;
 use crate::host::Host;
@@ -22,6 +23,10 @@ use crate::sources::Name;
 
 /// A day in seconds: windows are whole days in UTC.
 const DAY: i64 = 86_400;
+
+/// A yearly average is said to be of another time from here on. A prior: yearly means move by 0.2 a year (standard
+/// deviation of the logarithm), and with the drift of five years the stated spread is not enough.
+const FAR_YEARS: u16 = 5;
 
 /// Which part of an intensity is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,6 +136,13 @@ impl Zone {
             Some(place) if place.is_unset() => "world",
             Some(place) => place.region(),
         }
+    }
+
+    /// Whether it is the average of a year that lies five years or more from a time.
+    pub fn is_of_another_time(&self, interval: Interval) -> bool {
+        let Prices::Yearly { row: Some(row), .. } = &self.prices else { return false };
+        let year = Offset::UTC.to_datetime(interval.start()).year();
+        row.vintage().parse().is_ok_and(|of: i16| of.abs_diff(year) >= FAR_YEARS)
     }
 
     /// Whether its intensity is the same at all times; asks when that is not known yet.
