@@ -210,6 +210,6 @@ impl Transport for Api {
             }));
         }
         let body = json!({ "data": rows, "temporalGranularity": "15_minutes" }).to_string();
-        Ok(Response { status: 200, retry_after: None, body: body.into_bytes() })
+        Ok(Response { status: 200, retry_after: None, location: None, body: body.into_bytes() })
     }
 }

@@ -28,6 +28,8 @@ use carbon_ops::env::Env;
 const MAX_CONNECTIONS: usize = 128;
 /// How long a client may take for the head of a request, and to send the next one.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// The same while half of the places are taken, so that who says nothing keeps nobody waiting for long.
+const BUSY_HEAD_TIME: Duration = Duration::from_secs(1);
 /// How long a client may take for the body of a request.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a connection lives, so that nobody occupies one for ever.
@@ -62,11 +64,13 @@ async fn accept(listener: tokio::net::TcpListener, witness: Shared) {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        let busy = places.available_permits() < MAX_CONNECTIONS / 2;
+        let head_time = if busy { BUSY_HEAD_TIME } else { HEAD_TIME };
         let witness = Arc::clone(&witness);
         tokio::spawn(async move {
             let service = service_fn(move |request| respond(Arc::clone(&witness), request));
             let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES);
+            http.timer(TokioTimer::new()).header_read_timeout(head_time).max_buf_size(HEAD_BYTES);
             let connection = http.serve_connection(TokioIo::new(stream), service);
             // However a connection ends, nobody is left to be told.
             let _ = timeout(CONNECTION_TIME, connection).await;
