@@ -204,6 +204,11 @@ fn remarks(record: &Record) -> Vec<String> {
         let year = plain(year.unwrap_or("another time"));
         remarks.push(format!("the grid is the average of {year}, years away from this span"));
     }
+    if record.has_note(&Note::CeilingRaised) {
+        remarks.push(
+            "a counter showed more power than was thought possible; it is believed".to_owned(),
+        );
+    }
     if record.has_note(&Note::CpuTimeUnreaped) {
         remarks.push(
             "a process ignores the end of its children, whose CPU time is counted in part"

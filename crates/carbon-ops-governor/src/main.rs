@@ -215,7 +215,16 @@ fn reload(server: &mut Server, flags: &Flags, old: Settings) -> Settings {
     let new = match Settings::resolve(flags) {
         Ok(new) => new,
         Err(error) => {
-            log::error!("the configuration stays as it was: {}", chain(&error));
+            let is_denied = |cause: &(dyn std::error::Error + 'static)| {
+                let error = cause.downcast_ref::<std::io::Error>();
+                error.is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+            };
+            let closed = if error.chain().any(is_denied) {
+                "; folders that were not there at the start are closed to this process: start it again"
+            } else {
+                ""
+            };
+            log::error!("the configuration stays as it was: {}{closed}", chain(&error));
             return old;
         }
     };

@@ -142,6 +142,8 @@ pub struct DomainEnergy {
     pub high: Microjoules,
     /// Whether `energy` rests on interpolation or a filled gap.
     pub estimated: bool,
+    /// Readings have shown more power than was thought possible; from then on it was believed.
+    pub is_ceiling_raised: bool,
     /// Wraps counted.
     pub wraps: u64,
     /// Of the total at the end: when its epoch began, by the first reading or the last break.
@@ -251,6 +253,8 @@ pub(crate) struct Accumulator {
     nominal_step: Duration,
     /// The most power that the domain is likely to draw.
     likely: Watts,
+    /// What it was thought to draw at most before the first window.
+    ceiling: Watts,
 }
 
 impl Accumulator {
@@ -282,6 +286,7 @@ impl Accumulator {
             is_paced: false,
             nominal_step: NOMINAL_STEP,
             likely,
+            ceiling: domain.ceiling,
         })
     }
 
@@ -454,6 +459,7 @@ impl Accumulator {
             low: low.saturating_sub(slack + unsure).min(energy),
             high: (high + slack + lost).max(energy),
             estimated: energy != seen || !missing.is_zero(),
+            is_ceiling_raised: self.counter.ceiling() > self.ceiling,
             wraps: self.counter.wraps(),
             epoch: self.epoch,
             gaps,

@@ -374,6 +374,7 @@ impl Frame<'_> {
                 // Rounded totals make a difference that is off by a quantum at most.
                 low: ends.low.saturating_sub(quantum + unsure).min(energy),
                 high: (ends.high + quantum + lost).max(energy),
+                is_ceiling_raised: after.ceiling > before.ceiling,
                 estimated: !(gone + late).is_zero() || window < period * SAMPLES_MIN,
                 wraps: last.wraps.saturating_sub(before.wraps),
                 epoch: last.epoch,

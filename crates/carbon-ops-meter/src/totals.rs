@@ -24,6 +24,10 @@ const STALE_AFTER: Duration = Duration::from_secs(1);
 /// The clock that runs on in suspend gains this on the other one only when there was a suspend.
 const SUSPEND_MIN: Duration = Duration::from_millis(20);
 
+/// What a domain of a suspended host draws at most, in W: less than one that idles. Machines that sleep draw a few W
+/// in all, and those that fail to sleep idle. A prior.
+const ASLEEP_MAX_W: f64 = 25.0;
+
 /// Events kept until they are taken; more of them are counted and dropped.
 const EVENTS_MAX: usize = 256;
 
@@ -138,8 +142,8 @@ pub struct Totals {
     times: Times,
     /// Boot time minus monotonic time, at the last sample.
     asleep: Option<Duration>,
-    /// The last suspend that was seen.
-    suspended_at: Option<Moment>,
+    /// When the last suspend was seen, and how long it was.
+    suspended_at: Option<(Moment, Duration)>,
     /// Saved domains that are not there now; they may come back.
     dormant: Vec<SavedDomain>,
     max_power: Option<Watts>,
@@ -226,7 +230,7 @@ impl Totals {
         self.times = times;
         if let Some(length) = length.filter(|length| *length >= SUSPEND_MIN) {
             self.snapshot.suspends = self.snapshot.suspends.saturating_add(1);
-            self.suspended_at = Some(times.at);
+            self.suspended_at = Some((times.at, length));
             self.note(Text::new("host"), Happened::Suspended { length });
         }
     }
@@ -245,7 +249,7 @@ impl Totals {
         from: Moment,
         at: Moment,
     ) {
-        let slept = |since: Moment| self.suspended_at.is_some_and(|suspend| suspend > since);
+        let slept = |since: Moment| self.suspended_at.filter(|(at, _)| *at > since).map(|it| it.1);
         let Some(track) = self.tracks.get_mut(index) else { return };
         let (name, lattice, ceiling) = (track.total.name, track.total.lattice, track.total.ceiling);
         let happened = track.observe(reading, (from, at), &slept);
@@ -412,7 +416,7 @@ impl Track {
         &mut self,
         reading: Result<u64, ReadFault>,
         (from, at): (Moment, Moment),
-        slept: &dyn Fn(Moment) -> bool,
+        slept: &dyn Fn(Moment) -> Option<Duration>,
     ) -> Option<Happened> {
         let good = self.counter.last_good();
         self.total.delta = Microjoules::ZERO;
@@ -429,8 +433,14 @@ impl Track {
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished, good, at),
             Err(ReadFault::NotYet) => None,
             Ok(Step::Rebased { why, lost, most, .. }) => {
-                let reason = if good.is_some_and(slept) { GapReason::Suspend } else { why.into() };
-                Some(self.lose(reason, lost, most, at))
+                let Some(asleep) = good.and_then(slept) else {
+                    return Some(self.lose(why.into(), lost, most, at));
+                };
+                // The ceiling is that of a machine that works.
+                let awake = self.counter.ceiling().over(lost.saturating_sub(asleep) + SUSPEND_MIN);
+                let asleep = Watts::new(ASLEEP_MAX_W).map(|most| most.over(asleep));
+                let most = asleep.map_or(most, |asleep| most.min(awake + asleep));
+                Some(self.lose(GapReason::Suspend, lost, most, at))
             }
         };
         self.total.ceiling = self.counter.ceiling();

@@ -51,6 +51,8 @@ notes! {
     BoundsMoveMean = "bounds_move_mean",
     /// The kernel told nothing of the machine's busy time; the workload counts as alone.
     BusyTimeUnknown = "busy_time_unknown",
+    /// A counter has shown more power than was thought possible; from then on it was believed.
+    CeilingRaised = "ceiling_raised",
     /// A cgroup does not account for CPU time; that of its processes was summed.
     CgroupSummed = "cgroup_summed",
     /// The wall clock moved against the monotonic one by more than a second.

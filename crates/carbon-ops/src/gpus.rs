@@ -33,6 +33,9 @@ const INSTALLED: [&str; 6] = ["/usr", "/lib", "/lib64", "/opt", "/nix/store", "/
 /// How long a command waits for the library to start: one that is kept awake takes some 10 ms.
 const START_WITHIN: Duration = Duration::from_millis(250);
 
+/// How long a diagnosis waits: a driver that nobody keeps awake takes seconds.
+const EXAMINED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Which library to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NvmlLibrary {
@@ -109,6 +112,13 @@ impl Gpus {
 }
 
 impl Gpus {
+    /// What becomes of the library, waited for as long as a person may wait; `None` where there is nothing to find.
+    pub fn examine(host: &HostRoot, named: Option<&NvmlLibrary>) -> Option<Sensor> {
+        let found = Self::find(host, named);
+        let late = found.helper.map(|mut helper| helper.found(EXAMINED_WITHIN));
+        late.map(|late| sensor(late.as_ref())).or(found.sensor)
+    }
+
     /// The process that asks the driver.
     pub fn process(&self) -> Option<i32> {
         self.helper.as_ref()?.pid()

@@ -291,13 +291,20 @@ fn notes_of_attribution(
     gpus: &[Gpu],
     attribution: Attribution,
     model: &PowerModel,
-) -> [(Note, bool); 5] {
+) -> [(Note, bool); 6] {
+    let counted = match source {
+        Source::Counted(counted) => &*counted.domains,
+        Source::Modelled(_) => &[],
+    };
+    let mut domains = counted.iter().chain(gpus.iter().map(|gpu| &gpu.domain));
+    let raised = domains.any(|domain| domain.energy.is_ceiling_raised);
     let interpolated = gpus.iter().any(|gpu| gpu.domain.energy.is_interpolated())
         || match source {
             Source::Counted(counted) => counted.is_interpolated(),
             Source::Modelled(_) => false,
         };
     [
+        (Note::CeilingRaised, raised),
         (Note::IdleBounded, attribution.idle_rule == IdleRule::BusyTime),
         (Note::IdleClamped, attribution.idle_rule == IdleRule::Excess),
         (Note::IdleGiven, model.idle_is_given()),

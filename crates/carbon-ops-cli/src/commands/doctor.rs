@@ -11,11 +11,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use carbon_ops::gpus::Gpus;
 use carbon_ops::meter::client::SOCKET;
-use carbon_ops::meter::diagnosis::{GROUP, Remedy, Report, Source, Touch, ZoneView, examine};
+use carbon_ops::meter::diagnosis::{
+    GROUP, Remedy, Report, Source, Status, Touch, ZoneView, examine,
+};
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::Exclusion;
 use carbon_ops::meter::sensor::model::Overrides;
+use carbon_ops::record::SensorStatus;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use serde_json::{Value, json};
 
@@ -41,7 +45,18 @@ pub(crate) fn run(args: &Doctor, context: &mut Context<'_>) -> Result<u8> {
     };
     let open = |path: &Path| File::open(path);
     let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
-    let report = examine(&host, Touch { socket: &socket, overrides, open: &open, ask: &ask });
+    let mut report = examine(&host, Touch { socket: &socket, overrides, open: &open, ask: &ask });
+    // The library is asked, as `run` asks it.
+    let gpus = args.host_root.is_none().then(|| Gpus::examine(&host, settings.nvml.value.as_ref()));
+    let mut checks = report.checks.iter_mut().filter(|check| check.name == "nvml");
+    if let (Some(Some(sensor)), Some(check)) = (gpus, checks.next()) {
+        check.status = match sensor.status {
+            SensorStatus::Used | SensorStatus::Available => Status::Ok,
+            SensorStatus::Denied => Status::Denied,
+            SensorStatus::Absent | SensorStatus::Failed => Status::Problem,
+        };
+        check.detail = sensor.reason.unwrap_or_else(|| "the library answers".to_owned());
+    }
     let code = match report.source {
         Source::Governor | Source::Powercap => 0,
         Source::Model if report.could_check => 1,

@@ -65,6 +65,22 @@ fn a_driver_that_fails_while_it_is_read_leaves_a_gap_and_no_wait() {
     }
 }
 
+/// As `run` has it: what the library says, and not whether it is there.
+#[test]
+fn doctor_asks_the_library_that_run_asks() {
+    for (text, words) in [
+        (WELL.to_owned(), "nvml ok the library answers"),
+        ("init !18\n".to_owned(), "nvml problem"),
+        ("init abort\n".to_owned(), "nvml problem"),
+        (WELL.replace("5000", "!27").replace("0.limit", "0.power !27\n0.limit"), "is not ready"),
+    ] {
+        let (home, library) = with_library(&text);
+        let told = done(home.carbon_ops(&["doctor"]).env("CARBON_OPS_NVML", &library)).text();
+        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains(words), "{text}: {told}");
+    }
+}
+
 /// The governor's own samples come as if there were no GPU.
 #[test]
 fn a_driver_that_fails_costs_a_governor_no_sample() {

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 
 use super::process::{Process, owned};
 use super::{Check, Remedy, Status, Touch};
@@ -22,7 +23,9 @@ pub(super) fn socket(
 ) -> Check {
     let check = |status, detail: String| Check::new("governor", status, detail);
     let socket = touch.socket;
-    let path = host.path(socket);
+    // As whoever asks takes it.
+    let path = Path::new(socket);
+    let path = if path.is_absolute() { host.path(socket) } else { path.to_owned() };
     let file = match fs::symlink_metadata(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -158,17 +158,21 @@ fn container(host: &HostRoot) -> Option<String> {
 pub(super) fn cgroup(host: &HostRoot, who: Option<&Process>) -> Check {
     let check = |status, detail: String| Check::new("cgroup", status, detail);
     let fallback = "run follows the process tree instead";
-    if !host.path("/sys/fs/cgroup/cgroup.controllers").exists() {
+    // Version 2 alone, or beside version 1; as `run` looks for it.
+    let points = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+    let point =
+        points.into_iter().find(|it| host.path(&format!("{it}/cgroup.controllers")).exists());
+    let Some(point) = point else {
         let old = host.path("/sys/fs/cgroup/cpuacct").exists()
             || host.path("/sys/fs/cgroup/cpu").exists();
         let what = if old { "version 1 only" } else { "no cgroup file system" };
         return check(Status::Absent, format!("{what}; {fallback}"));
-    }
+    };
     let own = host.text("/proc/self/cgroup").unwrap_or_default();
     let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-    let folder = format!("/sys/fs/cgroup{own}");
+    let folder = format!("{point}{own}");
     let mounts = host.text("/proc/self/mountinfo").unwrap_or_default();
-    let read_only = super::powercap::mount(&mounts, "/sys/fs/cgroup")
+    let read_only = super::powercap::mount(&mounts, point)
         .is_some_and(|mount| mount.options.split(',').any(|option| option == "ro"));
     match fs::metadata(host.path(&folder)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => check(

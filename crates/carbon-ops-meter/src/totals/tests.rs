@@ -374,6 +374,11 @@ fn a_suspend_in_which_the_counter_was_reset_is_told_from_a_reset() {
         assert_eq!(lost, Some(if slept > 0 { GapReason::Suspend } else { GapReason::Reset }));
         assert_eq!(suspended, slept > 0);
         assert_eq!(host.totals.snapshot().suspends, u64::from(slept > 0));
+        // Asleep for an hour it cannot have drawn what it draws at most when it works: 1.8 MJ.
+        if slept > 0 {
+            let most = total.gap_most.as_joules();
+            assert!((90_000.0..91_000.0).contains(&most), "{most} J");
+        }
     }
 }
 

@@ -431,6 +431,12 @@ fn energy_filtering_is_read_from_its_register() {
 fn a_cgroup_of_our_own_needs_version_2_and_a_folder_of_ours() {
     Host::new().says("cgroup", Absent, "no cgroup file system");
     Host::new().folder("sys/fs/cgroup/cpuacct").says("cgroup", Absent, "version 1 only");
+    // Both versions, as `run` finds them.
+    Host::new()
+        .folder("sys/fs/cgroup/cpuacct")
+        .file("sys/fs/cgroup/unified/cgroup.controllers", "")
+        .file("proc/self/cgroup", "0::/user.slice/a.scope\n")
+        .says("cgroup", Absent, "/sys/fs/cgroup/unified/user.slice/a.scope is not there");
     let host = Host::new()
         .file("sys/fs/cgroup/cgroup.controllers", "cpu")
         .file("proc/self/cgroup", "1:name=systemd:/x\n0::/user.slice/a.scope\n");

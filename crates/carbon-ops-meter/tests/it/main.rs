@@ -208,6 +208,16 @@ fn what_a_package_draws_raises_what_it_is_likely_to_draw() {
 }
 
 #[test]
+fn a_ceiling_that_readings_have_raised_is_told() {
+    for (watts, raised) in [(50, false), (1900, false), (3000, true)] {
+        let host = FakeHost::new(&[("intel-rapl:0", "package-0")]);
+        let counted =
+            host.window(|tick| host.set("intel-rapl:0", 1_000_000 + tick.min(20) * watts * 1638));
+        assert_eq!(counted.domains[0].energy.is_ceiling_raised, raised, "{watts} W: {counted:?}");
+    }
+}
+
+#[test]
 fn package_and_dram_are_summed() {
     let zones =
         [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram"), ("intel-rapl:1", "psys")];

@@ -78,6 +78,13 @@ impl fmt::Display for Code {
             Self::VERSION_MISMATCH => {
                 "library and driver are of different versions; restart after the driver's update"
             }
+            Self(10) => "the driver did not answer in time (NVML error 10)",
+            Self(17) => "the operating system refuses the driver (NVML error 17)",
+            Self(20) => "memory is short (NVML error 20)",
+            Self(27) => {
+                "the GPU is not ready; a service of its makers may have to start first (NVML error 27)"
+            }
+            Self(29) => "the GPU is in a state that does not allow it (NVML error 29)",
             Self(code) => return write!(f, "NVML error {code}"),
         };
         f.write_str(text)
