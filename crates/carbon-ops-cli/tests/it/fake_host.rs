@@ -107,13 +107,13 @@ fn counters_that_move_are_measured_to_the_microjoule() {
 /// runs may not.
 #[test]
 fn the_epoch_of_a_runs_own_counters_is_when_they_were_first_read() {
-    let home = Home::new();
-    let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
     let milliseconds = || {
         let boot = Duration::from(ClockId::CLOCK_BOOTTIME.now().unwrap());
         u64::try_from(boot.as_millis()).unwrap()
     };
     let run = || {
+        let home = Home::new();
+        let package = zone(&home, "intel-rapl:0", "package-0", 100_000_000);
         let script = moving(&[(&package, 100_000_000, 1_000_000)]);
         let before = milliseconds();
         let record = home.record(&["--powercap-root", &class(&home), "--", "sh", "-c", &script]);
