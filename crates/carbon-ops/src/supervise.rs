@@ -13,7 +13,7 @@
 //!   descendant. As a child subreaper we are also the parent of those that were orphaned.
 //!   Descendants that outlive the command are read while they run. Missing are children of a process
 //!   that ignores `SIGCHLD`: the kernel reaps them, and adds them to nobody. Without a cgroup they are looked
-//!   for now and then, and count as they were last seen ([`Unreaped`]), which is said.
+//!   for now and then, and count as they were last seen, which is said.
 //! - By cgroup, where the command got one of its own ([`Cgroup`]): all that ever ran in it, whoever
 //!   reaped it. Missing are those that someone moved to another cgroup, as container engines and
 //!   service managers do with what they start; and what a living one did since its last tick.
