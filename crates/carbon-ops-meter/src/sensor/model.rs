@@ -19,7 +19,8 @@
 //! [`Modelled::cv`]. Where only the family is known, the least TDP per thread of the family widens
 //! the range; large parts, which clouds buy, lie between it and the median.
 //!
-//! Out of scope: which processor it is (see [`super::processor`]), GPUs, disks, fans and power supplies, which no model here sees.
+//! Out of scope: which processor it is, and GPUs, disks, fans and power supplies, which no
+//! model here sees.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
