@@ -28,7 +28,7 @@ const GRID_KEYS: &str = "BR-CS BR-N BR-NE BR-S CL-CHP CL-SEA CL-SEM CL-SEN DK-BH
      MY-EM MY-WM NZ-NZA NZ-NZC NZ-NZST PH-LU PH-MI PH-VI PT-AC PT-MA RU-1 RU-2 RU-AS RU-EU RU-FE";
 
 /// Names of more than one country, with the codes of those that are meant where these are few.
-const SEVERAL: [(&str, &[&str]); 14] = [
+const SEVERAL: [(&str, &[&str]); 13] = [
     ("eu", &[]),
     ("european-union", &[]),
     ("europe", &[]),
@@ -41,7 +41,6 @@ const SEVERAL: [(&str, &[&str]); 14] = [
     ("south-america", &[]),
     ("scandinavia", &["DK", "NO", "SE"]),
     ("korea", &["KR", "KP"]),
-    ("congo", &["CD", "CG"]),
     ("virgin-islands", &["VI", "VG"]),
 ];
 

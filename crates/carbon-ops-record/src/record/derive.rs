@@ -151,6 +151,12 @@ pub fn energy_inputs(energy: Distribution, source: &str) -> Result<Vec<Input>, E
     Ok(inputs)
 }
 
+/// Whether the mean of a factor is 1, to within what writing its parameters moves it: no tolerance is below the rounding
+/// before it.
+pub(super) fn is_one(factor: &Distribution) -> bool {
+    (factor.mean() - 1.0).abs() <= factor.rounding_of_mean()
+}
+
 /// The distributions of all inputs, and the means of the three that have a unit.
 pub(super) struct Factors {
     pub(super) all: Vec<Distribution>,
@@ -174,7 +180,7 @@ impl Factors {
                 {
                     return Err(rule("inputs", format!("one input is named {}", input.name)));
                 }
-                None if (mean - 1.0).abs() > factor.rounding_of_mean() => {
+                None if !is_one(&factor) => {
                     return Err(rule("inputs", format!("the mean of {} is 1", input.name)));
                 }
                 Some(_) | None => {}

@@ -16,6 +16,7 @@
 use std::str::FromStr;
 
 use super::check::same;
+use super::derive::is_one;
 use super::{Embodied, EmbodiedItem, FunctionalUnit, Input, MethodName, Record, Sci};
 use crate::{Error, LIST_MAX, rule};
 use carbon_ops_estimate::decimal::round9;
@@ -166,7 +167,7 @@ impl Embodied {
         same("embodied", self.confidence_level_pct, round9(100.0 * LEVEL))?;
         for (at, input) in self.inputs.iter().enumerate() {
             let distribution = input.distribution()?;
-            if (distribution.mean() - 1.0).abs() > 2e-9 || distribution.is_point() {
+            if !is_one(&distribution) || distribution.is_point() {
                 return Err(rule(
                     "embodied",
                     format!("{} is a factor of mean 1, not exact", input.name),

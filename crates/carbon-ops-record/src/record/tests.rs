@@ -489,7 +489,7 @@ fn functional_units_are_read_or_refused() {
 fn every_energy_that_can_be_written_makes_a_record() {
     let mut texts = Vec::new();
     for low in 1_u32..120 {
-        for wider in [1, 4, 13, 200] {
+        for wider in [1, 13, 200] {
             let (low, high) = (f64::from(low) / 10.0, f64::from(low + wider) / 10.0);
             let (middle, inexact) = (f64::midpoint(low, high), (high - low) / 7.0);
             texts.push(format!("u({low}, {high})kWh"));
@@ -506,6 +506,18 @@ fn every_energy_that_can_be_written_makes_a_record() {
         inputs.push(Input::new("pue", Distribution::Point { mean: 1.0 }, "flag"));
         inputs.push(Input::new("intensity", Distribution::Point { mean: 400.0 }, "flag"));
         assert!(budget(&inputs).is_ok(), "{text}: {:?}", budget(&inputs));
+        // And every mass of hardware; what has no closed form takes its time.
+        if !text.starts_with("u(") && !text.starts_with("tri(") {
+            continue;
+        }
+        let mut record = example();
+        record.scopes = scopes(Deployment::Own, Factor::Lifecycle, true, "default");
+        let hardware = format!("box={}", text.replace("kWh", "kg"));
+        if let Ok(hardware) = hardware.parse() {
+            let (life, share) = ("4y".parse().unwrap(), "1".parse().unwrap());
+            record.reserve(&[Reserved { hardware, life, share }]).unwrap();
+            assert_eq!(record.check(), Ok(()), "{text}");
+        }
     }
     let far = Input::new("x", Distribution::Uniform { low: 0.9, high: 1.100_000_1 }, "flag");
     let mut inputs = vec![far];
