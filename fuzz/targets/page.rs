@@ -73,6 +73,7 @@ fn goes_on(keys: &[String], mut totals: Totals) {
             source: key.clone(),
             scale,
             ceiling: Kind::Package.ceiling(),
+            likely: Kind::Package.ceiling(),
             excluded: None,
         };
         let _ = totals.add(Source::Sysfs, domain);
