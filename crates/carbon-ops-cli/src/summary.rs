@@ -217,8 +217,11 @@ fn remarks(record: &Record) -> Vec<String> {
     }
     let workload = record.measurement.as_ref().and_then(|measured| measured.workload.as_ref());
     if let Some(running) = workload.and_then(|workload| workload.running) {
-        let processes = if running == 1 { "process still runs" } else { "processes still run" };
-        remarks.push(format!("{running} {processes}; what they use from now on is not counted"));
+        let processes = match running {
+            1 => "process still runs; what it uses",
+            _ => "processes still run; what they use",
+        };
+        remarks.push(format!("{running} {processes} from now on is not counted"));
     }
     for stand_in in &record.stand_ins {
         let used = plain(&stand_in.used);

@@ -439,6 +439,14 @@ mod tests {
         assert_eq!(of(0.0, 0.0, 0.0), [0, 0, 1000]);
         assert_eq!(of(2.0, 0.5, 0.5), [1000, 0, 0]);
         assert_eq!(of(0.5, 0.25, 0.1), [500, 350, 150]);
+        // Where a double cannot hold each microjoule, the last part still takes what is left.
+        for energy in [(1 << 60) + 1, (1 << 59) + 77, u64::MAX] {
+            let third = 1.0 / 3.0;
+            let used = GpuUse { workload: third, others: third, ..GpuUse::UNKNOWN };
+            let used = GpuUse { unknown: third, ..used };
+            let shares = split_gpu(Microjoules::new(energy), used);
+            assert_eq!(shares.idle, Microjoules::ZERO, "{energy}");
+        }
     }
 
     proptest! {

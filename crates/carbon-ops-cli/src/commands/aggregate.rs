@@ -118,6 +118,12 @@ fn interval(low: f64, high: f64) -> String {
     format!("{} and {}", si(low, "g"), si(high, "g"))
 }
 
+/// Half of the 95 % interval in per cent of the sum.
+fn half_width(totals: &Totals) -> String {
+    let half = (totals.ci_upper_g - totals.ci_lower_g) / 2.0;
+    if half > 0.0 { format!("{:.1}", 100.0 * half / totals.total_grams) } else { "0".to_owned() }
+}
+
 fn table(sums: &[(String, Totals)]) -> String {
     let figures = ["", ">records", ">energy", ">CO2e", BETWEEN, ">± %", ">covered", "quality"];
     let mut table = Table::new(&figures);
@@ -128,7 +134,7 @@ fn table(sums: &[(String, Totals)]) -> String {
             si(totals.total_energy_kwh * 1e3, "Wh"),
             si(totals.total_grams, "g"),
             interval(totals.ci_lower_g, totals.ci_upper_g),
-            format!("{:.1}", totals.relative_uncertainty_pct),
+            half_width(totals),
             format!("{:.1} %", totals.coverage_pct),
             totals.quality_flag.to_string(),
         ]);

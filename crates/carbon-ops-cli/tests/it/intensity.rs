@@ -89,7 +89,7 @@ fn slots_are_shown_with_their_quality_and_drawn() {
         "no value from 2026-03-01 03:00 to 2026-03-01 04:00: the provider names this time",
         "20 × from measured generation",
         // √(15² + 5²) = 15.8
-        "± 16 % (k = 1, a prior)",
+        "± 31 % (95 %, a prior)",
         "3 × estimated by the provider, by TIME_SLICER_AVERAGE",
         "licence: terms of the provider",
         "average lifecycle consumption CO2e; may price an inventory figure",
@@ -218,7 +218,7 @@ fn a_users_marginal_file_is_shown_as_what_it_is() {
     let average = done(command.env("CARBON_OPS_CARBON_INTENSITY_FILE", &file));
     let text = String::from_utf8(average.stdout).unwrap();
     assert!(text.contains("DE of static") && !text.contains("900"), "{text}");
-    assert!(text.contains("± 25 % (k = 1, a prior)"), "{text}");
+    assert!(text.contains("± 49 % (95 %, a prior)"), "{text}");
 }
 
 #[test]

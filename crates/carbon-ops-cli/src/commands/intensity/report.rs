@@ -22,6 +22,9 @@ const ROWS_MAX: usize = 48;
 /// So many gaps are listed.
 const GAPS_MAX: usize = 12;
 
+/// Half of a 95 % interval of a normal, in standard deviations.
+const COVERAGE_95: f64 = 1.96;
+
 /// Longest bar, in characters.
 const BAR: f64 = 24.0;
 
@@ -82,8 +85,8 @@ fn provenance(line: &Line, page: &mut Page) {
     let mut owners: Vec<String> = Vec::new();
     for (source, count) in line.sources() {
         let (shared, own) = (shared_cv(source.uncertainty), noise_cv(source.uncertainty));
-        let (percent, quality) = (100.0 * shared.hypot(own), quality(source));
-        page.title(&format!("{count:>6} × {quality}: ± {percent:.0} % (k = 1, a prior)"));
+        let (percent, quality) = (100.0 * COVERAGE_95 * shared.hypot(own), quality(source));
+        page.title(&format!("{count:>6} × {quality}: ± {percent:.0} % (95 %, a prior)"));
         let (licence, attribution) = (plain(&source.licence), plain(&source.attribution));
         let owner = format!("data: {attribution}; licence: {licence}");
         if !owners.contains(&owner) {
