@@ -444,19 +444,25 @@ fn key(name: &str) -> String {
         c => c,
     };
     let folded = || name.trim().nfkd().filter(|c| !is_combining_mark(*c)).collect::<String>();
-    let lower =
-        if name.is_ascii() { name.trim().to_ascii_lowercase() } else { folded().to_lowercase() };
-    let key: String = lower.chars().map(plain).collect();
-    let key = key.strip_prefix("the-").unwrap_or(&key);
-    let mut words = Vec::new();
-    for word in key.split('-') {
-        words.push(match word {
-            "&" => "and",
-            "saint" | "st." => "st",
-            word => word,
-        });
+    let key = if name.is_ascii() {
+        let mut key = name.trim().to_ascii_lowercase();
+        if key.contains([' ', '_']) {
+            key = key.replace([' ', '_'], "-");
+        }
+        key
+    } else {
+        folded().to_lowercase().chars().map(plain).collect()
+    };
+    // Codes are short, and most of what is compared is codes.
+    if key.len() < 4 {
+        return key;
     }
-    words.join("-")
+    let words = key.strip_prefix("the-").unwrap_or(&key).split('-').map(|word| match word {
+        "&" => "and",
+        "saint" | "st." => "st",
+        word => word,
+    });
+    words.collect::<Vec<_>>().join("-")
 }
 
 /// Names in use, and the alpha-3 of their country or the ISO 3166-2 code of a part of one.

@@ -104,7 +104,8 @@ impl Side {
             reason = "positive; saturates"
         )]
         let cell = place as usize;
-        let (Some(&(p, f)), Some(&(q, g))) = (grid.points.get(cell), grid.points.get(cell + 1))
+        let (Some(&(p, f)), Some(&(q, g))) =
+            (grid.points.get(cell), grid.points.get(cell.saturating_add(1)))
         else {
             return (self.range.weight, 0.0);
         };
