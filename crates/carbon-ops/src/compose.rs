@@ -216,9 +216,8 @@ fn counted_inputs(
     let attribution = measurement.attribution;
     // Relative change of the workload's energy when this much of the host's is off.
     let host_energy = attribution.shares.host.as_joules().max(1e-9);
-    let of_active = |energy: Microjoules| {
-        energy.as_joules() / host_energy * attribution.host_sensitivity * weight
-    };
+    let of_host = |energy: Microjoules| energy.as_joules() / host_energy * weight;
+    let of_active = |energy: Microjoules| of_host(energy) * attribution.host_sensitivity;
     let mut inputs = Vec::new();
     for domain in &counted.domains {
         let blur = blur_cv(domain.kind, measurement);
@@ -240,13 +239,15 @@ fn counted_inputs(
     // Any energy between the bounds is possible: a rectangular distribution (GUM 4.3.7).
     let (low, high) = counted.bounds();
     let missing = counted.missing(model.memory_power());
-    let width = high.saturating_sub(low) + missing;
+    // What busy time bounds does not follow the host's energy, but it grows with what could draw power meanwhile.
+    let width = of_active(high.saturating_sub(low))
+        + of_host(missing) * attribution.host_sensitivity.max(1.0);
     let source = if missing > Microjoules::ZERO {
         "readings around the window, and what was not counted"
     } else {
         "readings around the window"
     };
-    inputs.push(factor("ends", of_active(width) / 12f64.sqrt(), source));
+    inputs.push(factor("ends", width / 12f64.sqrt(), source));
     inputs
 }
 
