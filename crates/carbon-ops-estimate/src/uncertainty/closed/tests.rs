@@ -311,6 +311,9 @@ proptest! {
         let at = |level| model.evaluate_at(&Method::Analytical, level).unwrap();
         let (wide, narrow, same) = (at(0.9572), at(0.9428), at(0.95));
         for estimate in [&wide, &narrow, &same] {
+            // Where it knows itself to be too coarse, Monte Carlo has taken over, and there is nothing to compare.
+            let inexact = Some(NotClosed::Inexact);
+            prop_assume!(!matches!(&estimate.method, Used::MonteCarlo { instead, .. } if *instead == inexact));
             let analytical = matches!(estimate.method, Used::Analytical { .. });
             prop_assert!(analytical, "{:?}", estimate.method);
         }
