@@ -43,7 +43,8 @@ impl Options {
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Passed,
-    Failed,
+    /// Why, as far as a line can say it; the rest stands above.
+    Failed(String),
     /// What was not checked, and why.
     NotChecked(String),
 }
@@ -100,7 +101,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
         step("advisories", &|| advisories(root));
     }
     println!("\n{}", summary(&steps));
-    let failed = steps.iter().filter(|step| step.outcome == Outcome::Failed).count();
+    let failed = steps.iter().filter(|step| matches!(step.outcome, Outcome::Failed(_))).count();
     if failed > 0 {
         bail!("{failed} of {} steps failed", steps.len());
     }
@@ -160,10 +161,9 @@ fn examples(root: &Path) -> Result<Outcome> {
             println!("{}: {}", name(package), name(target));
             let mut command = Command::new("cargo");
             command.args(["run", "--quiet", "--all-features", "--package", name(package)]);
-            if execute(root, command.args([flag, name(target)]).stdout(Stdio::null()))
-                != Outcome::Passed
-            {
-                return Ok(Outcome::Failed);
+            let outcome = execute(root, command.args([flag, name(target)]).stdout(Stdio::null()));
+            if outcome != Outcome::Passed {
+                return Ok(outcome);
             }
         }
     }
@@ -183,8 +183,9 @@ fn short_soak(root: &Path) -> Outcome {
 /// Each benchmark once on tiny inputs: that every command which a figure names still works.
 fn bench(root: &Path) -> Result<Outcome> {
     let built = ["build", "--bin", "carbon-ops", "--bin", "carbon-governor"];
-    if cargo(root, &built) != Outcome::Passed {
-        return Ok(Outcome::Failed);
+    match cargo(root, &built) {
+        Outcome::Passed => {}
+        outcome => return Ok(outcome),
     }
     let metadata = tidy::metadata(root, &["--no-deps"])?;
     let target = tidy::string(&metadata, "target_directory").unwrap_or("target");
@@ -211,7 +212,10 @@ fn fuzz(root: &Path) -> Outcome {
 /// Licences, bans and sources. (`tidy` checks licences too, on machines without cargo deny.)
 fn deny(root: &Path) -> Outcome {
     if has_deny(root) {
-        return cargo(root, &["deny", "check", "licenses", "bans", "sources"]);
+        return cargo(
+            root,
+            &["deny", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"],
+        );
     }
     Outcome::NotChecked("bans and sources: cargo-deny is not installed".to_owned())
 }
@@ -249,26 +253,20 @@ fn cargo(root: &Path, arguments: &[&str]) -> Outcome {
 fn execute(root: &Path, command: &mut Command) -> Outcome {
     match command.current_dir(root).status() {
         Ok(status) if status.success() => Outcome::Passed,
-        Ok(_) => Outcome::Failed,
-        Err(error) => {
-            eprintln!("error: {command:?}: {error}");
-            Outcome::Failed
-        }
+        Ok(status) => Outcome::Failed(format!("{command:?}: {status}")),
+        Err(error) => Outcome::Failed(format!("{command:?}: {error}")),
     }
 }
 
-/// What could not be done is a failure, said at once.
+/// What could not be done is a failure.
 fn judged(result: Result<Outcome>) -> Outcome {
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        Outcome::Failed
-    })
+    result.unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")))
 }
 
 fn said(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Passed => "ok".to_owned(),
-        Outcome::Failed => "FAILED".to_owned(),
+        Outcome::Failed(why) => format!("FAILED: {why}"),
         Outcome::NotChecked(what) => format!("NOT CHECKED: {what}"),
     }
 }
@@ -301,7 +299,12 @@ mod tests {
     fn a_command_that_fails_or_does_not_exist_is_a_failure() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         assert_eq!(cargo(root, &["--version"]), Outcome::Passed);
-        assert_eq!(execute(root, &mut Command::new("false")), Outcome::Failed);
-        assert_eq!(execute(root, &mut Command::new("no-such-program-anywhere")), Outcome::Failed);
+        for program in ["false", "no-such-program-anywhere"] {
+            let outcome = execute(root, &mut Command::new(program));
+            assert!(
+                matches!(&outcome, Outcome::Failed(why) if why.contains(program)),
+                "{outcome:?}"
+            );
+        }
     }
 }

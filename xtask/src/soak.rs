@@ -66,6 +66,9 @@ const STEP_NS: u64 = 1_000_000;
 /// governor's samples to say anything.
 const BUSY: Duration = Duration::from_millis(50);
 
+/// Where nothing but clients is in the way, an answer comes within this.
+const PROMPT: Duration = Duration::from_secs(1);
+
 /// The hosts. Powers are those for which the zones publish their limits; a ceiling is four times that.
 const PLANS: [Plan; 3] = [
     Plan {
@@ -180,6 +183,12 @@ impl Violations {
     pub(crate) fn count(&self) -> usize {
         self.0.lock().map_or(usize::MAX, |all| all.len())
     }
+
+    /// The first of them, for who sees the end of a log alone.
+    fn first(&self) -> String {
+        let all = self.0.lock().map(|all| all.iter().take(3).cloned().collect::<Vec<_>>());
+        all.unwrap_or_default().join("; ")
+    }
 }
 
 /// One host with all that is known of it.
@@ -217,7 +226,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     println!("soak: {} s, seed {}", options.seconds, options.seed);
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most.min(8192), most)?;
-    let room = Room::new()?;
+    let room = Room::new(&std::env::temp_dir())?;
+    // The socket and the pages lie in memory, as in `/run`: a disk that is busy stops a writer of a mapped file.
+    let shared = Path::new("/dev/shm");
+    let run = Room::new(if shared.is_dir() { shared } else { &room.0 })?;
     let simulator = room.0.join("raplsim");
     let source = root.join("testdata/sim/raplsim.rs");
     must(
@@ -234,7 +246,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let mut random = Random::new(options.seed);
     let mut hosts = Vec::new();
     for plan in &PLANS {
-        hosts.push(Host::start(plan, &room.0, &simulator, &binary, &violations, &mut random)?);
+        hosts.push(Host::start(plan, &run.0, &simulator, &binary, &violations, &mut random)?);
     }
     for (phase, length) in phases(options.seconds) {
         let attack = Attack { ourselves: &ourselves, mib: options.endless_mib() };
@@ -244,7 +256,13 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         host.end(&violations)?;
     }
     let count = violations.count();
-    ensure!(count == 0, "{count} violations\nhint: cargo xtask soak --seed {}", options.seed);
+    ensure!(
+        count == 0,
+        "{count} violations: {}\nhint: cargo xtask soak --seconds {} --seed {}",
+        violations.first(),
+        options.seconds,
+        options.seed
+    );
     println!("soak: nothing was violated");
     Ok(())
 }
@@ -290,33 +308,19 @@ fn one_phase(
     attack: &Attack<'_>,
     violations: &Violations,
 ) -> Result<()> {
-    let before: Vec<Snapshot> =
-        hosts.iter().map(|host| host.governor.snapshot()).collect::<Result<_>>()?;
     let tallies: Vec<Tally> = hosts.iter().map(|host| host.tally).collect();
     let start = Instant::now();
-    let mut attackers = Vec::new();
-    if phase != Phase::Calm {
-        for host in &mut *hosts {
-            attackers.extend(attack.start(host, length)?);
-        }
-    }
-    let until = start + length;
-    let (latest, over) = (AtomicU64::new(0), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        scope.spawn(|| metronome(&latest, &over));
-        let workers: Vec<_> =
-            hosts.iter_mut().flat_map(|host| host.work(scope, phase, until, violations)).collect();
-        for worker in workers {
-            let _ = worker.join();
-        }
-        over.store(true, Ordering::Relaxed);
-    });
-    for mut attacker in attackers {
-        attacker.wait()?;
-    }
-    let late = Duration::from_nanos(latest.load(Ordering::Relaxed));
-    for ((host, before), tally) in hosts.iter_mut().zip(&before).zip(&tallies) {
-        host.after(phase, before, tally, late, violations)?;
+    // It beats from before the first sample that is looked at until after the last one.
+    let beat = Metronome::default();
+    let (before, now) = std::thread::scope(|scope| {
+        scope.spawn(|| beat.run());
+        let seen = scoped(hosts, phase, length, attack, &beat, violations);
+        beat.over.store(true, Ordering::Relaxed);
+        seen
+    })?;
+    let seen = before.iter().zip(&now);
+    for ((host, (before, now)), tally) in hosts.iter_mut().zip(seen).zip(&tallies) {
+        host.after(phase, before, now, tally, &beat, violations)?;
     }
     let looks = |of: fn(&Host<'_>) -> u64| hosts.iter().map(of).sum::<u64>();
     println!(
@@ -331,23 +335,78 @@ fn one_phase(
         looks(|host| host.tally.unprovable),
         looks(|host| host.tally.faults),
         looks(|host| host.tally.resets),
-        late.as_secs_f64() * 1e3,
+        beat.latest().as_secs_f64() * 1e3,
         violations.count(),
     );
     Ok(())
 }
 
-/// Sleeps as a sampler does, and tells how late it came at most: a control for what is the machine's
-/// fault.
-fn metronome(latest: &AtomicU64, over: &AtomicBool) {
-    let beat = Duration::from_millis(10);
-    let mut deadline = Instant::now();
-    while !over.load(Ordering::Relaxed) {
-        deadline += beat;
-        std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
-        let late = Instant::now().saturating_duration_since(deadline);
-        latest.fetch_max(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        deadline += late;
+/// What is done in a phase; what every governor said just before it and just after it.
+fn scoped(
+    hosts: &mut [Host<'_>],
+    phase: Phase,
+    length: Duration,
+    attack: &Attack<'_>,
+    beat: &Metronome,
+    violations: &Violations,
+) -> Result<(Vec<Snapshot>, Vec<Snapshot>)> {
+    let before = hosts.iter().map(|host| host.governor.snapshot()).collect::<Result<_>>()?;
+    let until = Instant::now() + length;
+    let mut attackers = Vec::new();
+    if phase != Phase::Calm {
+        for host in &mut *hosts {
+            attackers.extend(attack.start(host, length)?);
+        }
+    }
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = hosts
+            .iter_mut()
+            .flat_map(|host| host.work(scope, phase, until, beat, violations))
+            .collect();
+        for worker in workers {
+            let _ = worker.join();
+        }
+    });
+    for mut attacker in attackers {
+        attacker.wait()?;
+    }
+    let after = hosts.iter().map(|host| host.governor.snapshot_after(boottime_ns()?));
+    Ok((before, after.collect::<Result<_>>()?))
+}
+
+/// Sleeps as a sampler does, and tells how late it came: a control for what is the machine's fault.
+#[derive(Debug, Default)]
+pub(crate) struct Metronome {
+    latest_ns: AtomicU64,
+    /// When it last came so late that the machine was too busy, in boot time.
+    stalled_ns: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Metronome {
+    fn run(&self) {
+        let beat = Duration::from_millis(10);
+        let mut deadline = Instant::now();
+        while !self.over.load(Ordering::Relaxed) {
+            deadline += beat;
+            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+            let late = Instant::now().saturating_duration_since(deadline);
+            let ns = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
+            self.latest_ns.fetch_max(ns, Ordering::Relaxed);
+            if late >= BUSY {
+                self.stalled_ns.store(boottime_ns().unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+            deadline += late;
+        }
+    }
+
+    fn latest(&self) -> Duration {
+        Duration::from_nanos(self.latest_ns.load(Ordering::Relaxed))
+    }
+
+    /// Whether the machine had time for everybody since a moment of boot time.
+    pub(crate) fn was_quiet_since(&self, boottime_ns: u64) -> bool {
+        self.stalled_ns.load(Ordering::Relaxed) < boottime_ns
     }
 }
 
@@ -388,6 +447,7 @@ impl<'v> Host<'v> {
         scope: &'scope std::thread::Scope<'scope, 'env>,
         phase: Phase,
         until: Instant,
+        beat: &'env Metronome,
         violations: &'env Violations,
     ) -> Vec<std::thread::ScopedJoinHandle<'scope, ()>> {
         let demand = if phase == Phase::Chaos { Demand::Truth } else { Demand::All };
@@ -402,6 +462,7 @@ impl<'v> Host<'v> {
                 random: &mut self.random,
                 violations,
                 tally: &mut self.tally,
+                beat,
             };
             scope.spawn(move || chaos.run(until))
         } else {
@@ -422,21 +483,26 @@ impl<'v> Host<'v> {
         &mut self,
         phase: Phase,
         before: &Snapshot,
+        now: &Snapshot,
         tally: &Tally,
-        late: Duration,
+        beat: &Metronome,
         violations: &Violations,
     ) -> Result<()> {
         let blame = |what: &str| violations.add(self.plan.name, what);
-        let now = self.governor.snapshot_after(boottime_ns()?)?;
+        let quiet = beat.was_quiet_since(before.boottime_ns);
+        let slowest = std::mem::take(&mut self.watcher.slowest);
+        if phase != Phase::Chaos && slowest > PROMPT && quiet {
+            blame(&format!("{phase:?}: an answer took {slowest:?}"));
+        }
         let missed = now.missed.saturating_sub(before.missed);
         let explained = self.tally.missed_most - tally.missed_most;
-        if missed > explained && late < BUSY {
+        if missed > explained && quiet {
             blame(&format!("{phase:?}: {missed} samples missed, {explained} are explained"));
         }
         if phase != Phase::Chaos {
             for (key, domain) in &now.domains {
                 let gaps = before.domains.get(key).map_or(0, |old| domain.gaps - old.gaps);
-                if gaps > 0 && late < BUSY {
+                if gaps > 0 && quiet {
                     blame(&format!("{phase:?}: {key} has {gaps} gaps"));
                 }
             }
@@ -452,7 +518,7 @@ impl<'v> Host<'v> {
             let most = self.descriptors_most;
             blame(&format!("{phase:?}: {most} descriptors at most, {descriptors} afterwards"));
         }
-        self.balance(&now, violations, false)
+        self.balance(now, violations, false)
     }
 
     /// The whole account.
@@ -467,11 +533,10 @@ impl<'v> Host<'v> {
         }
         let (anonymous, _) = self.governor.holds()?;
         println!(
-            "soak: {}: {} answers (slowest {:?}), {} as in the exact page, {} domains as in the public \
+            "soak: {}: {} answers, {} as in the exact page, {} domains as in the public \
              one; own memory {} to {anonymous} KiB; at most {} descriptors; {} changes of power",
             self.plan.name,
             looks.answers,
-            looks.slowest,
             looks.same_as_page,
             looks.same_as_public,
             self.anonymous,
@@ -541,8 +606,8 @@ fn float(number: u64) -> f64 {
 struct Room(PathBuf);
 
 impl Room {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("carbon-ops-soak-{}", std::process::id()));
+    fn new(within: &Path) -> Result<Self> {
+        let path = within.join(format!("carbon-ops-soak-{}", std::process::id()));
         fs::create_dir(&path).with_context(|| path.display().to_string())?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(Self(path))

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::Violations;
 use super::host::{Governor, INTERVAL, Plan, Sim, boottime_ns};
 use super::random::Random;
 use super::seen::Snapshot;
+use super::{Metronome, Violations};
 
 /// Margins on what is provable: nothing is demanded of a stop that comes so close to the limit.
 const SURELY_LONGER: f64 = 1.05;
@@ -41,6 +41,7 @@ pub(crate) struct Chaos<'c> {
     pub(crate) random: &'c mut Random,
     pub(crate) violations: &'c Violations,
     pub(crate) tally: &'c mut Tally,
+    pub(crate) beat: &'c Metronome,
 }
 
 impl Chaos<'_> {
@@ -130,7 +131,8 @@ impl Chaos<'_> {
         let zone = self.zone()?;
         let length = self.length();
         self.tally.faults += 1;
-        let before = self.governor.snapshot_after(boottime_ns()?)?;
+        let start_ns = boottime_ns()?;
+        let before = self.governor.snapshot_after(start_ns)?;
         self.sim.ctl(&format!("fail intel-rapl:{zone} {kind}"))?;
         std::thread::sleep(length);
         let during = self.governor.snapshot()?;
@@ -141,12 +143,13 @@ impl Chaos<'_> {
             found.map(|(key, domain)| (key.clone(), *domain))
         };
         let (key, during) = of(&during).with_context(|| format!("{zone} is gone"))?;
+        let quiet = self.beat.was_quiet_since(start_ns);
         let never_rests = key.starts_with("package") || key.starts_with("dram");
         if kind == "stuck" {
-            if length > STUCK_BY && never_rests && !during.stuck {
+            if length > STUCK_BY && never_rests && !during.stuck && quiet {
                 self.blame(&format!("{key} stood still for {length:?} and is not called stuck"));
             }
-        } else if length > STALE_BY && !during.stale {
+        } else if length > STALE_BY && !during.stale && quiet {
             self.blame(&format!("{key}: {kind} for {length:?} and not called stale"));
         }
         let after = self.governor.snapshot_after(boottime_ns()?)?;
@@ -159,7 +162,7 @@ impl Chaos<'_> {
         }
         for (other, domain) in &after.domains {
             let gaps = before.domains.get(other).map_or(0, |old| domain.gaps - old.gaps);
-            if *other != key && gaps > 0 {
+            if *other != key && gaps > 0 && self.beat.was_quiet_since(start_ns) {
                 self.blame(&format!("{other} has a gap because of {kind} in {key}"));
             }
         }
@@ -205,7 +208,8 @@ impl Chaos<'_> {
     fn reset(&mut self) -> Result<()> {
         let zone = self.zone()?;
         self.tally.resets += 1;
-        let before = self.governor.snapshot_after(boottime_ns()?)?;
+        let start_ns = boottime_ns()?;
+        let before = self.governor.snapshot_after(start_ns)?;
         let (_, reading) = self.sim.now(&zone)?;
         #[expect(clippy::cast_precision_loss, reason = "half a range, to some digits")]
         let target = (reading as f64 + self.plan.range_j * 5e5) % (self.plan.range_j * 1e6);
@@ -216,7 +220,7 @@ impl Chaos<'_> {
         for (key, new) in &after.domains {
             let gaps = before.domains.get(key).map_or(0, |old| new.gaps - old.gaps);
             let expected = u64::from(key.ends_with(&format!(":intel-rapl:{zone}")));
-            if gaps != expected {
+            if gaps != expected && self.beat.was_quiet_since(start_ns) {
                 self.blame(&format!("{key}: {gaps} gaps with a reset of {zone} to {target:.0}"));
             }
         }
