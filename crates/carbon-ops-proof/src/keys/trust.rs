@@ -216,3 +216,97 @@ impl<K: Into<TrustedKey>> Extend<K> for Trust {
         self.named.extend(keys.into_iter().map(Into::into));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SecretKey;
+
+    fn key(seed: u8) -> PublicKey {
+        SecretKey::from_seed(&[seed; 32]).public_key()
+    }
+
+    /// Each way to name a key.
+    fn names(key: PublicKey) -> [String; 3] {
+        [key.to_hex(), key.to_hex().to_uppercase(), key.fingerprint()]
+    }
+
+    #[test]
+    fn each_name_of_a_key_is_that_key_and_no_other() {
+        for name in names(key(7)) {
+            let named: TrustedKey = name.parse().unwrap();
+            assert!(named.is(key(7)) && !named.is(key(8)), "{name}");
+            assert_eq!(named.fingerprint(), key(7).fingerprint());
+            let trust: Trust = [named].into_iter().collect();
+            assert!(
+                trust.contains(key(7)) && !trust.contains(key(8)) && !trust.is_empty(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_written_as_it_is_read() {
+        let [hex, upper, fingerprint] =
+            names(key(7)).map(|name| name.parse::<TrustedKey>().unwrap());
+        assert_eq!((hex, hex.key()), (upper, Some(key(7))));
+        assert_eq!(fingerprint.key(), None);
+        for named in [hex, fingerprint] {
+            assert_eq!(named.to_string().parse::<TrustedKey>(), Ok(named));
+        }
+        assert_eq!(fingerprint.to_string().len(), FINGERPRINT.len() + 43);
+    }
+
+    #[test]
+    fn what_names_no_key_says_what_would() {
+        let hex = key(7).to_hex();
+        let fingerprint = key(7).fingerprint();
+        let not_hex = format!("g{}", &hex[1..]);
+        for text in [
+            "",
+            "7",
+            &hex[1..],
+            &format!("{hex}0"),
+            &not_hex,
+            &fingerprint[..49],
+            "SHA256:",
+            "SHA256:AAAA",
+            &format!("{fingerprint}="),
+            &fingerprint.to_lowercase(),
+        ] {
+            assert_eq!(text.parse::<TrustedKey>(), Err(no_key()), "{text}");
+        }
+        // 64 digits that are no point of the curve are told as that.
+        let no_point = format!("02{:062}", 0);
+        let error = no_point.parse::<TrustedKey>().unwrap_err();
+        assert_ne!(error, no_key(), "{error}");
+    }
+
+    #[test]
+    fn a_list_is_read_line_by_line_and_the_first_that_names_none_is_told() {
+        let [hex, _, _] = names(key(7));
+        let fingerprint = key(8).fingerprint();
+        let text = format!("\n# ours\n  {hex}\tbuild server\n\n{fingerprint} laptop\n");
+        let trust = Trust::parse(&text, "trust").unwrap();
+        assert_eq!(trust.iter().count(), 2);
+        assert_eq!(trust.keys().collect::<Vec<_>>(), [key(7)]);
+        assert!(trust.contains(key(7)) && trust.contains(key(8)) && !trust.contains(key(9)));
+        assert!(Trust::parse("# none\n\n", "trust").unwrap().is_empty());
+        let error = Trust::parse(&format!("{hex}\n\nno-key here\n{fingerprint}\n"), "my trust")
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Trust { origin, line: 3, .. } if origin == "my trust"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn keys_and_fingerprints_of_a_list_do_not_hide_one_another() {
+        let mut trust = Trust::new();
+        trust.insert(key(1));
+        assert!(!trust.contains(key(2)));
+        trust.insert(key(2).fingerprint().parse::<TrustedKey>().unwrap());
+        trust.extend([key(3)]);
+        assert!((1..=3).all(|seed| trust.contains(key(seed))) && !trust.contains(key(4)));
+    }
+}
