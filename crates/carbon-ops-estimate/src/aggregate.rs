@@ -10,8 +10,9 @@
 //! Sums are exact (no rounding until the end), so that records can be merged in any order and in any
 //! grouping, on one machine or on many, and give the same digits.
 //!
-//! What is neglected: that a product of two shared errors is itself shared between records. For
-//! factors with coefficients of variation a and b that is a part a²b²/(a² + b²) of the variance, 2 %
+//! A product of two shared errors is itself shared by records that have both: whoever adds records gives it a
+//! key of its own. Neglected is that records which share one of several have some of their products in common. For
+//! factors with coefficients of variation a and b that is less than a part a²b²/(a² + b²) of the variance, 2 %
 //! for 0.2 and 0.2. [`Model::sum`](crate::uncertainty::Model::sum) has it, by Monte Carlo.
 //!
 //! Out of scope: which records belong together, and their reading.

@@ -1,8 +1,9 @@
 //! Sums over records: [`Partial`] of their grams and of their embodied carbon, with energy,
 //! coverage, quality and time besides.
 //!
-//! The effect of an input is `grams · cv`. What its products with other inputs add to a record's variance
-//! counts as independent, which makes the u of a single record that of the record itself. The interval of
+//! The effect of an input is `grams · cv`. What the products of all shared inputs add to a record's variance is an effect
+//! with all of their keys; what those with other inputs add counts as independent. So the u of a single record is that
+//! of the record itself. The interval of
 //! several records is that of the partial, by its moments; of a single one it is the record's own. Which it
 //! is, each figure says. [`Joint`] has the intervals by trials over all records together.
 //!
@@ -163,7 +164,7 @@ pub struct Shared {
 pub enum How {
     /// It is that of the only record, or of a model of that record's own inputs.
     Record,
-    /// Mean and standard uncertainty are exact but for products of shared errors; the interval is that of
+    /// Mean and standard uncertainty are exact but for products of errors of which some are shared; the interval is that of
     /// a lognormal with both.
     LognormalMoments,
     /// By trials over all records together.
@@ -198,6 +199,17 @@ impl GroupTheta {
     }
 }
 
+/// What the products of a record's shared errors add: one error of all that have the same ones, so that a span that is
+/// cut into records is as sure as the span.
+fn of_products(errors: &[(&str, f64)]) -> Option<(String, f64)> {
+    let squares = || errors.iter().map(|(_, cv)| cv * cv);
+    let whole =
+        squares().map(|square| 1.0 + square).product::<f64>() - 1.0 - squares().sum::<f64>();
+    let mut keys: Vec<&str> = errors.iter().map(|(key, _)| *key).collect();
+    keys.sort_unstable();
+    (keys.len() > 1 && whole > 0.0).then(|| (keys.join(" × "), whole.sqrt()))
+}
+
 impl Group {
     /// The sum over one record.
     ///
@@ -207,7 +219,10 @@ impl Group {
         let grams = record.grams;
         let standard = grams * record.uncertainty_pct / 100.0;
         let errors = record.shared_errors()?;
-        let effects = errors.iter().map(|(key, cv)| (*key, grams * cv));
+        let product = of_products(&errors);
+        let product = product.as_ref().map(|(key, cv)| (key.as_str(), *cv));
+        let effects = errors.iter().copied().chain(product);
+        let effects = effects.map(|(key, cv)| (key, grams * cv));
         let (energy, with_pue) = (record.energy_kwh, record.total_energy_with_pue_kwh);
         let mut group = Self {
             count: 1,
