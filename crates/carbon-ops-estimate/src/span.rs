@@ -210,7 +210,14 @@ impl Rate {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tariff {
     rates: Vec<Step>,
-    sources: Vec<String>,
+    sources: Vec<Keys>,
+}
+
+/// The keys of a source's errors.
+#[derive(Debug, Clone, PartialEq)]
+struct Keys {
+    shared: String,
+    zone: String,
 }
 
 /// A rate by the microsecond.
@@ -240,7 +247,7 @@ impl Tariff {
         Self::of_steps(rates.iter().map(Step::of).collect::<Result<_, Error>>()?, Vec::new())
     }
 
-    fn of_steps(mut rates: Vec<Step>, sources: Vec<String>) -> Result<Self, Error> {
+    fn of_steps(mut rates: Vec<Step>, sources: Vec<Keys>) -> Result<Self, Error> {
         if !rates.is_sorted_by_key(|rate| rate.span) {
             rates.sort_by_key(|rate| rate.span);
         }
@@ -260,7 +267,7 @@ impl Tariff {
     /// As [`Tariff::new`].
     pub fn of(slots: &[Slot<InventoryIntensity>]) -> Result<Self, Error> {
         let mut metas: HashMap<*const Meta, u32> = HashMap::new();
-        let mut sources: Vec<String> = Vec::new();
+        let mut sources: Vec<Keys> = Vec::new();
         let mut rates = Vec::with_capacity(slots.len());
         // Nearly always that of the slot before, or the one before that.
         let mut last: [Option<(&Arc<Meta>, u32)>; 2] = [None; 2];
@@ -270,10 +277,10 @@ impl Tariff {
             let source = match last.iter().flatten().find(same) {
                 Some((_, source)) => *source,
                 None => *metas.entry(Arc::as_ptr(meta)).or_insert_with(|| {
-                    let key = meta.shared_key();
-                    let index = sources.iter().position(|known| *known == key);
+                    let keys = Keys { shared: meta.shared_key(), zone: meta.zone_key() };
+                    let index = sources.iter().position(|known| known.shared == keys.shared);
                     let index = index.unwrap_or_else(|| {
-                        sources.push(key);
+                        sources.push(keys);
                         sources.len() - 1
                     });
                     u32::try_from(index).unwrap_or(u32::MAX)
@@ -291,7 +298,16 @@ impl Tariff {
 
     /// The key of a source's shared error, where the tariff was made of slots.
     pub fn shared_key(&self, source: u32) -> Option<&str> {
-        self.sources.get(usize::try_from(source).ok()?).map(String::as_str)
+        self.keys(source).map(|keys| keys.shared.as_str())
+    }
+
+    /// The key of its zone, of which each hour has an error of its own.
+    pub fn zone_key(&self, source: u32) -> Option<&str> {
+        self.keys(source).map(|keys| keys.zone.as_str())
+    }
+
+    fn keys(&self, source: u32) -> Option<&Keys> {
+        self.sources.get(usize::try_from(source).ok()?)
     }
 
     /// Prices a span.

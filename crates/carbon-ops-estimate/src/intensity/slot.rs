@@ -325,9 +325,24 @@ impl Meta {
     }
 
     /// What slots with one shared error have in common (`docs/method.md`, shared errors):
-    /// `grid:PROVIDER:ZONE:SIGNAL:MODEL_OR_VINTAGE`. What is upstream has the key of the direct values: where the
-    /// mix is wrong, both are, and a split makes no error smaller.
+    /// `grid:PROVIDER:SIGNAL:MODEL`, since the emission factors of plants are those of the source, in whichever zone;
+    /// `grid:PROVIDER:ZONE:SIGNAL:VINTAGE` of an average of a year, and of what a user declares. What is upstream has
+    /// the key of the direct values: where the mix is wrong, both are, and a split makes no error smaller.
     pub fn shared_key(&self) -> String {
+        match self.uncertainty {
+            UncertaintyClass::Yearly | UncertaintyClass::Declared => self.key(true),
+            UncertaintyClass::Metered
+            | UncertaintyClass::Estimated
+            | UncertaintyClass::Forecast => self.key(false),
+        }
+    }
+
+    /// What the errors of single hours of one zone have in common, whatever the hour: the key with the zone.
+    pub fn zone_key(&self) -> String {
+        self.key(true)
+    }
+
+    fn key(&self, with_zone: bool) -> String {
         let version = self.model_version.as_deref().unwrap_or("unversioned");
         // The yearly table's key is that of record v1.
         let provider = if self.provider == BUILT_IN { "owid" } else { &self.provider };
@@ -336,7 +351,11 @@ impl Meta {
             factor => factor,
         };
         let signal = Signal { factor, ..self.signal }.as_str();
-        format!("grid:{provider}:{}:{signal}:{version}", self.zone_returned)
+        if with_zone {
+            format!("grid:{provider}:{}:{signal}:{version}", self.zone_returned)
+        } else {
+            format!("grid:{provider}:{signal}:{version}")
+        }
     }
 }
 

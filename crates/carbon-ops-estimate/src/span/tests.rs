@@ -243,7 +243,8 @@ fn slots_of_one_key_are_one_source() {
     let shares: Vec<_> = priced.sources.iter().map(|source| source.share).collect();
     near(shares[0], 0.7);
     near(shares[1], 0.3);
-    assert_eq!(tariff.shared_key(1), Some("grid:gb:GB:average_lifecycle:2"));
+    assert_eq!(tariff.shared_key(1), Some("grid:gb:average_lifecycle:2"));
+    assert_eq!(tariff.zone_key(1), Some("grid:gb:GB:average_lifecycle:2"));
     assert_eq!(tariff.shared_key(2), None);
 }
 

@@ -366,7 +366,8 @@ pub fn grid_inputs(
     }
     if priced.noise_cv > 0.0 {
         let source = "prior: single hours, by class (docs/method.md)";
-        inputs.extend(noise(priced, first.and_then(|first| key(first.source)), source));
+        let zone = first.and_then(|first| tariff.zone_key(first.source)).map(str::to_owned);
+        inputs.extend(noise(priced, zone, source));
     }
     if priced.filled_cv > 0.0 {
         let source = format!(
