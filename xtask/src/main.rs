@@ -1,4 +1,4 @@
-//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `pack`, `figures`, `sizes`, `fuzz-smoke` and `soak`.
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `sizes`, `fuzz-smoke` and `soak`.
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
 //! nothing of the machine but cargo and git.
@@ -15,6 +15,7 @@ mod ci;
 mod figures;
 mod fuzz;
 mod pack;
+mod priors;
 mod sizes;
 mod soak;
 mod tables;
@@ -27,10 +28,14 @@ const USAGE: &str = "usage: cargo xtask <command>
                              fuzzing, soak and cargo deny, and tries samples of long sets of tests, --tested leaves out the
                              tests of the default members (`cargo test` ran before)
   tidy [--bless]             the rules that no compiler checks; --bless takes the governor's dependencies as they are
-  tables --wheel PATH [--check]
-                             rebuilds the data tables from the wheel of codecarbon 3.3.2; --check compares only
+  tables --packages FOLDER [--check]
+                             rebuilds the data tables from the wheels of codecarbon 3.3.2 and carbontracker 2.4.7, and tells what
+                             changed; --check compares only
   pack --yearly FILE         a data pack of Electricity Maps' yearly averages (ODbL, no part of the program), to
                              standard output, from yearly_YEAR.js of the npm package @tgwf/co2
+  priors [--hourly FILE] [--packages FOLDER] [--check]
+                             tests how far yearly averages are off, on the yearly values of @tgwf/co2 0.19.0; with hours,
+                             also writes the spreads that ship; --check compares only
   figures [--check]          makes anew what the documents show: outputs of commands, tables, pictures; --check
                              compares only
   sizes [FOLDER]             lines of code by crate, of this checkout or of the one in a folder
@@ -61,9 +66,15 @@ fn main() -> ExitCode {
             fuzz::parse(flags).and_then(|seconds| fuzz::run(&root, seconds))
         }
         ["pack", "--yearly", file] => pack::run(Path::new(file)),
-        ["tables", "--wheel", wheel] => tables::run(&root, Path::new(wheel), tables::Mode::Write),
-        ["tables", "--wheel", wheel, "--check"] | ["tables", "--check", "--wheel", wheel] => {
-            tables::run(&root, Path::new(wheel), tables::Mode::Check)
+        ["tables", "--packages", packages] => {
+            tables::run(&root, Path::new(packages), tables::Mode::Write)
+        }
+        ["tables", "--packages", packages, "--check"]
+        | ["tables", "--check", "--packages", packages] => {
+            tables::run(&root, Path::new(packages), tables::Mode::Check)
+        }
+        ["priors", flags @ ..] => {
+            priors::Options::parse(flags).and_then(|options| priors::run(&root, &options))
         }
         _ => {
             eprintln!("{USAGE}");

@@ -23,12 +23,27 @@ pub(crate) fn run(file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn pack(text: &str, year: u16) -> Result<String> {
+/// Zones and their values in g/kWh.
+pub(crate) fn zones(text: &str) -> Result<Vec<(String, f64)>> {
     let (_, rest) = text.split_once("const data = ").context("no `const data = `")?;
     // The two-digit escapes of JavaScript are none of JSON's.
     let rest = rest.replace("\\x", "\\u00");
     let mut values = serde_json::Deserializer::from_str(&rest).into_iter::<Map<String, Value>>();
     let zones = values.next().context("no object after `const data = `")??;
+    let of = |(zone, entry): (String, Value)| {
+        let of_zone = |path: &str| entry.pointer(path);
+        let unit = of_zone("/carbonIntensity/unit").and_then(Value::as_str);
+        ensure!(unit == Some("gCO2eq/kWh"), "{zone}: in {unit:?}");
+        let value = of_zone("/carbonIntensity/value").and_then(Value::as_f64);
+        let value = value.with_context(|| format!("{zone}: no value"))?;
+        ensure!((0.0..2000.0).contains(&value), "{zone}: {value} g/kWh");
+        Ok((zone, value))
+    };
+    zones.into_iter().map(of).collect()
+}
+
+fn pack(text: &str, year: u16) -> Result<String> {
+    let zones = zones(text)?;
     let mut pack = format!(
         "# Yearly average carbon intensity of electricity zones, consumption-based, over the life cycle.
 # signal: average_lifecycle
@@ -43,13 +58,7 @@ zone,start,end,g_per_kwh
 ",
         sha256_hex(text.as_bytes())
     );
-    for (zone, entry) in &zones {
-        let of_zone = |path: &str| entry.pointer(path);
-        let unit = of_zone("/carbonIntensity/unit").and_then(Value::as_str);
-        ensure!(unit == Some("gCO2eq/kWh"), "{zone}: in {unit:?}");
-        let value = of_zone("/carbonIntensity/value").and_then(Value::as_f64);
-        let value = value.with_context(|| format!("{zone}: no value"))?;
-        ensure!((0.0..2000.0).contains(&value), "{zone}: {value} g/kWh");
+    for (zone, value) in &zones {
         ensure!(!zone.contains([',', '"', '#']), "{zone}: a name that needs quotes");
         let _ = writeln!(pack, "{zone},,,{value}");
     }

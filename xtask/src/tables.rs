@@ -1,10 +1,11 @@
-//! Rebuilds the data tables of `carbon-ops-grid` and `carbon-ops-meter` from the wheel of
-//! codecarbon 3.3.2 and the sources that are checked in beside them.
+//! Rebuilds the data tables of `carbon-ops-grid` and `carbon-ops-meter` from the wheels of codecarbon 3.3.2 and
+//! carbontracker 2.4.7, and the sources that are checked in beside them, and tells which numbers changed.
 //!
-//! Deterministic: the same wheel and sources give the same bytes, so that `--check` can compare. It
-//! fetches nothing; `pip download codecarbon==3.3.2 --no-deps` does.
+//! Deterministic: the same wheels and sources give the same bytes, so that `--check` can compare. It
+//! fetches nothing; `pip download codecarbon==3.3.2 carbontracker==2.4.7 --no-deps` does.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{Cursor, Read as _};
 use std::path::Path;
 
@@ -17,9 +18,41 @@ mod grid;
 mod states;
 mod tdp;
 
-/// codecarbon-3.3.2-py3-none-any.whl as published on `PyPI`.
-pub(crate) const WHEEL_SHA256: &str =
-    "05b31dea9dd26ed1e90947973c9ef20c87d127ea71fc32b4cb55a3ec512b8897";
+/// A package as it was published.
+pub(crate) struct Package {
+    pub(crate) file: &'static str,
+    pub(crate) sha256: &'static str,
+}
+
+pub(crate) const CODECARBON: Package = Package {
+    file: "codecarbon-3.3.2-py3-none-any.whl",
+    sha256: "05b31dea9dd26ed1e90947973c9ef20c87d127ea71fc32b4cb55a3ec512b8897",
+};
+
+pub(crate) const CARBONTRACKER: Package = Package {
+    file: "carbontracker-2.4.7-py3-none-any.whl",
+    sha256: "b83395096344f6466d526e4f20c12d38bafbfc0a56fd793085b1ac7df8a0aa0f",
+};
+
+/// What anyone types to make the tables anew.
+pub(crate) const REBUILT_BY: &str = "pip download carbontracker==2.4.7 codecarbon==3.3.2 --no-deps && cargo xtask tables --packages .";
+
+impl fmt::Display for Package {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, SHA-256 {}", self.file, self.sha256)
+    }
+}
+
+impl Package {
+    /// Its bytes, when they are those that were published.
+    pub(crate) fn read(&self, folder: &Path) -> Result<Vec<u8>> {
+        let path = folder.join(self.file);
+        let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let (hash, right) = (sha256_hex(&bytes), self.sha256);
+        ensure!(hash == right, "{} has SHA-256 {hash}, not {right}", path.display());
+        Ok(bytes)
+    }
+}
 
 const GRID: &str = "crates/carbon-ops-grid/data";
 const METER: &str = "crates/carbon-ops-meter/data";
@@ -31,14 +64,11 @@ pub(crate) enum Mode {
     Check,
 }
 
-pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
-    let bytes = std::fs::read(wheel).with_context(|| format!("reading {}", wheel.display()))?;
-    let hash = sha256_hex(&bytes);
-    ensure!(
-        hash == WHEEL_SHA256,
-        "{} has SHA-256 {hash}, the tables are of the wheel with {WHEEL_SHA256}",
-        wheel.display()
-    );
+/// `packages` is the folder that holds them.
+pub(crate) fn run(root: &Path, packages: &Path, mode: Mode) -> Result<()> {
+    let bytes = CODECARBON.read(packages)?;
+    let newer =
+        member(&CARBONTRACKER.read(packages)?, "carbontracker/data/carbon-intensities.csv")?;
     let mix = member(&bytes, "codecarbon/data/private_infra/global_energy_mix.json")?;
     let states = member(&bytes, "codecarbon/data/private_infra/2023/usa_emissions.json")?;
     let power = member(&bytes, "codecarbon/data/hardware/cpu_power.csv")?;
@@ -46,7 +76,7 @@ pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
         std::fs::read_to_string(root.join(&path)).with_context(|| format!("reading {path}"))
     };
 
-    let countries = grid::countries(&mix, &source(format!("{GRID}/iso-3166.csv"))?)?;
+    let countries = grid::countries(&mix, &newer, &source(format!("{GRID}/iso-3166.csv"))?)?;
     let processors = tdp::processors(&power, &source(format!("{METER}/sources/cpu-threads.csv"))?)?;
     let families = families::table(
         &source(format!("{METER}/sources/families.csv"))?,
@@ -66,9 +96,13 @@ pub(crate) fn run(root: &Path, wheel: &Path, mode: Mode) -> Result<()> {
     let mut stale = Vec::new();
     for (path, text) in &files {
         let at = root.join(path);
-        if std::fs::read_to_string(&at).is_ok_and(|old| old == *text) {
+        let old = std::fs::read_to_string(&at).unwrap_or_default();
+        if old == *text {
             println!("{path}: unchanged");
         } else if mode == Mode::Write {
+            if path.ends_with("grid-yearly.csv") {
+                print!("{}", grid::changes(&old, text)?);
+            }
             std::fs::write(&at, text).with_context(|| format!("writing {path}"))?;
             println!("{path}: written");
         } else {
@@ -113,7 +147,7 @@ fn member(wheel: &[u8], name: &str) -> Result<String> {
 
 /// The rows of one of our own tables, without comments and without the line of column names, each
 /// cut at its commas. Our tables hold no quotes: a cell never contains a comma.
-fn rows<const N: usize>(text: &str) -> Result<Vec<[&str; N]>> {
+pub(crate) fn rows<const N: usize>(text: &str) -> Result<Vec<[&str; N]>> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines
         .skip(1)

@@ -119,8 +119,6 @@ mod tests {
     use super::*;
     use crate::chain::{Chain, Fallback};
     use carbon_ops_estimate::intensity::{Factor, Kind};
-    use carbon_ops_estimate::span::YEARLY_CV;
-    use carbon_ops_estimate::uncertainty::Distribution;
 
     fn day() -> Interval {
         Interval::parse("2026-03-01T00:00Z", "2026-03-02T00:00Z").unwrap()
@@ -219,12 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn both_tables_have_the_prior_of_a_year() {
-        for text in ["US-CA", "DE"] {
-            let row = Row::finest(&Place::parse(text).unwrap(), &Want::AVERAGE).unwrap();
-            let mean = row.intensity.as_grams_per_kilowatt_hour();
-            assert_eq!(row.distribution(), Distribution::Lognormal { mean, cv: YEARLY_CV });
-        }
+    fn a_slot_of_elsewhere_is_no_row() {
         let elsewhere = Meta::new("gb", "GB", STATES.signal);
         assert_eq!(Row::of(&elsewhere), None);
         assert_eq!(Row::world().unwrap().signal().kind, Kind::Average);

@@ -33,6 +33,7 @@ pub mod gb;
 pub mod http;
 mod provider;
 mod secret;
+mod spread;
 pub mod stand_in;
 pub mod table;
 pub mod us_states;

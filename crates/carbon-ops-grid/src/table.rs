@@ -1,14 +1,7 @@
 //! Yearly average intensity per country, compiled in; see the head of `data/grid-yearly.csv` for
 //! source, licence and vintage. `cargo xtask tables` rebuilds the file.
 //!
-//! # How far a yearly average may be off
-//!
-//! The table says nothing about the hour in which a job ran. Kono, Ostermeyer and Wallbaum, Int. J.
-//! Life Cycle Assess. 2017, found that the German yearly average misses the mean of whole seasons
-//! and times of day by −34 % to +22 %, which single hours exceed: 20 % is taken as one standard
-//! deviation. Emission factors of plants and the age of the vintage add 15 % (IPCC AR5 WG3 Annex
-//! III: coal 740–820–910, gas 410–490–650 g/kWh). Together [`YEARLY_CV`]: a prior, to be replaced
-//! by a time-aligned source.
+//! How far a value may be off for a time and a place: `spread`.
 //!
 //! Where no country is known, the world's average is used with the spread over countries.
 //!
@@ -21,7 +14,6 @@ use carbon_ops_units::GramsCo2ePerKilowattHour;
 use crate::assembly::Assembly;
 use crate::provider::{Error, Uncovered, Want};
 use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal, UncertaintyClass};
-use carbon_ops_estimate::span::YEARLY_CV;
 use carbon_ops_estimate::tables::fields;
 use carbon_ops_estimate::uncertainty::Distribution;
 
@@ -50,6 +42,8 @@ pub(crate) struct Table {
     pub(crate) citation: [&'static str; 2],
     /// How the member `source` of a record names a row, where that has the year.
     pub(crate) source: Option<&'static str>,
+    /// The key of the error that emission factors of plants bring to all rows.
+    pub(crate) factors: Option<&'static str>,
 }
 
 /// The countries, and the world.
@@ -60,6 +54,7 @@ pub(crate) const COUNTRIES: Table = Table {
     attribution: Some("Our World in Data; Ember"),
     citation: ["OWID/Ember ", ", CC BY 4.0"],
     source: Some("static:owid"),
+    factors: Some("factors:owid"),
 };
 
 const GRID: &str = include_str!("../data/grid-yearly.csv");
@@ -121,20 +116,21 @@ impl Row {
         self.zone == WORLD_ZONE
     }
 
-    /// How the value may be off when it stands for the hours of one job.
-    pub fn distribution(&self) -> Distribution {
-        let mean = self.intensity.as_grams_per_kilowatt_hour();
+    /// The value as it was published, in g/kWh.
+    pub(crate) fn published(&self) -> f64 {
+        self.intensity.as_grams_per_kilowatt_hour()
+    }
+
+    /// The distribution of a value that no spread was measured of: of the world, that over its countries; of a grid of
+    /// hydropower alone, which the source has rounded to nothing, what such plants emit.
+    pub(crate) fn unmeasured(&self) -> Distribution {
+        let mean = self.published();
         if self.is_world() {
             let spread = world_statistic("sd", Weighting::Unweighted).unwrap_or(mean / 2.0);
             let spread = Distribution::truncated_with_mean(mean, spread, 0.0);
             return spread.unwrap_or(Distribution::Lognormal { mean, cv: 0.5 });
         }
-        if mean > 0.0 {
-            Distribution::Lognormal { mean, cv: YEARLY_CV }
-        } else {
-            // A grid of hydropower alone, rounded to nothing by the source.
-            Distribution::Uniform { low: 0.0, high: 2.0 * HYDROPOWER_G_PER_KWH }
-        }
+        Distribution::Uniform { low: 0.0, high: 2.0 * HYDROPOWER_G_PER_KWH }
     }
 
     /// One slot, as long as what is asked for.
@@ -151,9 +147,9 @@ impl Row {
             ..Meta::new(provider, self.zone, signal)
         });
         // What a published 0 stands for is the mean of its distribution.
-        let value = match self.intensity.as_grams_per_kilowatt_hour() {
+        let value = match self.published() {
             value if value > 0.0 => value,
-            _ => self.distribution().mean(),
+            _ => self.unmeasured().mean(),
         };
         let mut whole = Assembly::new(provider, interval);
         whole.add(interval, Some(value), None, &meta)?;
@@ -226,24 +222,25 @@ mod tests {
 
     #[test]
     fn values_are_those_that_the_source_published() {
-        // Our World in Data, 2023, as quoted in the documentation of other tools.
-        assert!((of("FR") - 56.039).abs() < 1e-9);
-        assert!((of("US") - 369.473).abs() < 1e-9);
+        // Our World in Data, 2024.
+        assert!((of("FR") - 44.179).abs() < 1e-9);
+        assert!((of("US") - 383.549).abs() < 1e-9);
     }
 
     #[test]
     fn the_world_spreads_over_its_countries() {
         let world = world().unwrap();
         let mean = world.intensity.as_grams_per_kilowatt_hour();
-        assert!((world.distribution().mean() - mean).abs() < 1e-6);
+        assert!((world.unmeasured().mean() - mean).abs() < 1e-6);
         // Ember publishes 472.94 for 2024.
         assert!((mean / 472.94 - 1.0).abs() < 0.05);
     }
 
     #[test]
     fn no_country_has_an_exact_intensity() {
+        let at = Interval::parse("2026-03-01T00:00Z", "2026-03-02T00:00Z").unwrap();
         for country in countries() {
-            assert!(country.distribution().variance() > 0.0, "{country:?}");
+            assert!(country.distribution(at).variance() > 0.0, "{country:?}");
         }
     }
 }

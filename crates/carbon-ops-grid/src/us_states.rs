@@ -39,6 +39,7 @@ pub(crate) const STATES: Table = Table {
     attribution: None,
     citation: ["US EPA, eGRID", ""],
     source: None,
+    factors: None,
 };
 
 /// The state of that ISO 3166-2 code.

@@ -147,7 +147,8 @@ pub struct Pricer<'s> {
     /// By zone.
     pue_names: Vec<PueNames>,
     relatives: HashMap<String, Relative>,
-    quotes: Quotes,
+    /// By the age of what was priced with.
+    quotes: HashMap<u16, Quotes>,
 }
 
 /// Places of the PUEs of a zone.
@@ -303,7 +304,7 @@ impl<'s> Pricer<'s> {
             pues: Vec::new(),
             pue_names: Vec::new(),
             relatives: HashMap::new(),
-            quotes: Quotes::default(),
+            quotes: HashMap::new(),
         }
     }
 
@@ -338,6 +339,7 @@ impl<'s> Pricer<'s> {
         {
             return Ok(None);
         }
+        let age = known.age(span.interval);
         let pue = self.pue(zone, span)?;
         let error = match span.energy {
             Distribution::Point { .. } => None,
@@ -346,14 +348,15 @@ impl<'s> Pricer<'s> {
                 inputs.get(1).map(|error| (pue, error.dist.clone() + &error.source))
             }
         };
-        let place = if let Some(place) = self.quotes.place(pue, error.as_ref()) {
-            place
-        } else {
-            let quote = self.new_quote(zone, pue, span)?;
-            self.quotes.insert(pue, error, quote)
-        };
+        let known = self.quotes.get(&age).and_then(|quotes| quotes.place(pue, error.as_ref()));
+        let new = if known.is_none() { Some(self.new_quote(zone, pue, span)?) } else { None };
         let id = self.ids.next_id();
-        let quote = self.quotes.all.get_mut(place);
+        let quotes = self.quotes.entry(age).or_default();
+        let place = match new {
+            Some(quote) => Some(quotes.insert(pue, error, quote)),
+            None => known,
+        };
+        let quote = place.and_then(|place| quotes.all.get_mut(place));
         Ok(quote.map(|quote| quote.named(id)))
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{WHEEL_SHA256, quantile, rows};
+use super::{CARBONTRACKER, CODECARBON, REBUILT_BY, quantile, rows};
 
 /// One country's newest year in the source.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +19,16 @@ pub(crate) struct Country {
     pub(crate) generation: f64,
 }
 
-/// The countries of `global_energy_mix.json`, in order of their three-letter codes.
-pub(crate) fn countries(mix: &str, iso_3166: &str) -> Result<Vec<Country>> {
+/// The countries of `global_energy_mix.json`, in order of their three-letter codes: their generation, and their
+/// intensity where `carbon-intensities.csv`, a later state of the same series, has no year as new.
+pub(crate) fn countries(mix: &str, newer: &str, iso_3166: &str) -> Result<Vec<Country>> {
+    let newer: HashMap<&str, (u64, f64)> = rows::<5>(newer)?
+        .into_iter()
+        .map(|[_, year, name, iso3, value]| {
+            let of = || Some((iso3, (year.parse().ok()?, value.parse().ok()?)));
+            of().with_context(|| format!("{name}: no year or no number"))
+        })
+        .collect::<Result<_>>()?;
     let iso2: HashMap<&str, &str> =
         rows::<3>(iso_3166)?.into_iter().map(|[iso2, iso3, _]| (iso3, iso2)).collect();
     let mix: serde_json::Map<String, serde_json::Value> = serde_json::from_str(mix)?;
@@ -32,7 +40,11 @@ pub(crate) fn countries(mix: &str, iso_3166: &str) -> Result<Vec<Country>> {
         };
         let name = entry.get("country_name").and_then(|name| name.as_str()).context("no name")?;
         ensure!(!name.contains([',', '"', '\n']), "{iso3}: a name that needs quotes: {name}");
-        let g_per_kwh = number("carbon_intensity")?;
+        let year = entry.get("year").and_then(serde_json::Value::as_u64).context("no year")?;
+        let (year, g_per_kwh) = match newer.get(iso3.as_str()) {
+            Some(&(later, value)) if later >= year => (later, (value * 1000.0).round() / 1000.0),
+            _ => (year, number("carbon_intensity")?),
+        };
         let generation = number("total_TWh")?;
         ensure!(g_per_kwh >= 0.0 && generation > 0.0, "{iso3}: a negative number");
         countries.push(Country {
@@ -40,7 +52,7 @@ pub(crate) fn countries(mix: &str, iso_3166: &str) -> Result<Vec<Country>> {
             iso2: (*iso2.get(iso3.as_str()).with_context(|| format!("{iso3}: not in ISO 3166"))?)
                 .to_owned(),
             name: name.to_owned(),
-            year: entry.get("year").and_then(serde_json::Value::as_u64).context("no year")?,
+            year,
             g_per_kwh,
             generation,
         });
@@ -52,12 +64,14 @@ pub(crate) fn countries(mix: &str, iso_3166: &str) -> Result<Vec<Country>> {
 fn provenance(text: &mut String) {
     let _ = write!(
         text,
-        "# source: Our World in Data, Energy data (carbon intensity of electricity and generation, from Ember's Yearly
-#   Electricity Data), as carried by codecarbon 3.3.2 on PyPI, codecarbon/data/private_infra/global_energy_mix.json.
-# licence: data CC BY 4.0; the package MIT.
-# attribution: Our World in Data; Ember (2024); codecarbon contributors.
-# wheel: codecarbon-3.3.2-py3-none-any.whl, SHA-256 {WHEEL_SHA256}
-# rebuilt by: pip download codecarbon==3.3.2 --no-deps && cargo xtask tables --wheel codecarbon-3.3.2-py3-none-any.whl
+        "# source: Our World in Data, Energy data (from Ember's Yearly Electricity Data), as carried by two packages on PyPI:
+#   intensities by carbontracker 2.4.7, carbontracker/data/carbon-intensities.csv, to a milligram; generation, and the
+#   intensity of Namibia, by codecarbon 3.3.2, codecarbon/data/private_infra/global_energy_mix.json.
+# licence: data CC BY 4.0; the packages MIT.
+# attribution: Our World in Data; Ember; carbontracker and codecarbon contributors.
+# wheels: {CARBONTRACKER}
+#   {CODECARBON}
+# rebuilt by: {REBUILT_BY}
 "
     );
 }
@@ -86,6 +100,29 @@ iso3,iso2,name,year,g_per_kwh
         let _ = writeln!(text, "{iso3},{iso2},{name},{year},{g_per_kwh}");
     }
     text
+}
+
+/// The countries whose numbers differ between two states of `grid-yearly.csv`, the largest change first.
+pub(crate) fn changes(old: &str, new: &str) -> Result<String> {
+    let old: HashMap<&str, [&str; 5]> =
+        rows::<5>(old)?.into_iter().map(|row| (row[0], row)).collect();
+    let mut changed = Vec::new();
+    for [iso3, _, name, year, value] in rows::<5>(new)? {
+        match old.get(iso3) {
+            Some([_, _, _, before, was]) if (*before, *was) != (year, value) => {
+                let (from, to): (f64, f64) = (was.parse()?, value.parse()?);
+                let ratio = if from > 0.0 { to / from } else { f64::INFINITY };
+                changed.push((
+                    ratio.ln().abs(),
+                    format!("  {name}: {was} ({before}) to {value} ({year})\n"),
+                ));
+            }
+            Some(_) => {}
+            None => changed.push((f64::INFINITY, format!("  {name}: new, {value} ({year})\n"))),
+        }
+    }
+    changed.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Ok(changed.into_iter().map(|(_, line)| line).collect())
 }
 
 /// How many countries have which year, newest first.
@@ -169,24 +206,26 @@ mod tests {
 
     const MIX: &str = r#"{"FRA":{"carbon_intensity":56.039,"country_name":"France","total_TWh":3.0,"year":2023},
         "DEU":{"carbon_intensity":400.0,"country_name":"Germany","total_TWh":1.0,"year":2022}}"#;
+    const NEWER: &str =
+        "alpha-2,Year,Entity,Code,g\nFR,2024,France,FRA,44.179085\nDE,2021,Germany,DEU,1\n";
     const ISO: &str = "iso2,iso3,name\nDE,DEU,Germany\nFR,FRA,France\n";
 
     #[test]
-    fn countries_come_in_order_with_their_two_letter_codes() {
-        let text = yearly(&countries(MIX, ISO).unwrap());
-        assert!(text.contains("2023: 1 2022: 1."), "{text}");
-        assert!(text.ends_with("DEU,DE,Germany,2022,400\nFRA,FR,France,2023,56.039\n"), "{text}");
+    fn countries_come_in_order_with_their_newest_year() {
+        let text = yearly(&countries(MIX, NEWER, ISO).unwrap());
+        assert!(text.contains("2024: 1 2022: 1."), "{text}");
+        assert!(text.ends_with("DEU,DE,Germany,2022,400\nFRA,FR,France,2024,44.179\n"), "{text}");
     }
 
     #[test]
     fn a_country_without_a_two_letter_code_is_an_error() {
-        assert!(countries(MIX, "iso2,iso3,name\nDE,DEU,Germany\n").is_err());
+        assert!(countries(MIX, NEWER, "iso2,iso3,name\nDE,DEU,Germany\n").is_err());
     }
 
     #[test]
     fn the_world_is_weighted_by_generation() {
-        let text = world(&countries(MIX, ISO).unwrap()).unwrap();
-        assert!(text.contains("\nmean,142.029,228.019\n"), "{text}");
-        assert!(text.contains("\np50,56.039,56.039\n"), "{text}");
+        let text = world(&countries(MIX, NEWER, ISO).unwrap()).unwrap();
+        assert!(text.contains("\nmean,133.134,222.089\n"), "{text}");
+        assert!(text.contains("\np50,44.179,44.179\n"), "{text}");
     }
 }

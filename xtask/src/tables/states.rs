@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::WHEEL_SHA256;
+use super::{CODECARBON, REBUILT_BY};
 
 /// `us-states.csv`.
 pub(crate) fn table(json: &str) -> Result<String> {
@@ -38,8 +38,8 @@ pub(crate) fn table(json: &str) -> Result<String> {
 #   3.3.2 on PyPI, codecarbon/data/private_infra/2023/usa_emissions.json.
 # licence: a work of the United States government, public domain; the package MIT.
 # attribution: US EPA, eGRID{year}.
-# wheel: codecarbon-3.3.2-py3-none-any.whl, SHA-256 {WHEEL_SHA256}
-# rebuilt by: pip download codecarbon==3.3.2 --no-deps && cargo xtask tables --wheel codecarbon-3.3.2-py3-none-any.whl
+# wheel: {CODECARBON}
+# rebuilt by: {REBUILT_BY}
 # vintage: {year}.
 code,name,lb_co2e_per_mwh
 "

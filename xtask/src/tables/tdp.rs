@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{WHEEL_SHA256, rows};
+use super::{CODECARBON, REBUILT_BY, rows};
 
 /// One processor.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,8 +94,8 @@ pub(crate) fn table(processors: &Processors) -> String {
         "# Thermal design power of a processor (one chip), by name. Sorted by name, without regard to case.
 # source: codecarbon 3.3.2 on PyPI, codecarbon/data/hardware/cpu_power.csv. licence: MIT. Copyright (c) 2020 Mila,
 #   DataForGood, BCG GAMMA, Comet.ml, Haverford College.
-# wheel: codecarbon-3.3.2-py3-none-any.whl, SHA-256 {WHEEL_SHA256}
-# rebuilt by: pip download codecarbon==3.3.2 --no-deps && cargo xtask tables --wheel codecarbon-3.3.2-py3-none-any.whl
+# wheel: {CODECARBON}
+# rebuilt by: {REBUILT_BY}
 # name: cleaned: without (R), (TM), ®, ™ and the words CPU, APU and Processor, runs of spaces made one. A machine's
 #   `model name` carries more (\"AMD EPYC 7763 64-Core\", \"Intel Xeon Gold 6148 @ 2.40GHz\", \"12th Gen Intel Core i7-1260P\"):
 #   clean it the same way, and take the longest name that stands in it between spaces, without regard to case.

@@ -3,8 +3,9 @@
 //! Out of scope: zones that only a provider knows; those are typed as `provider:id`.
 
 use anyhow::{Result, bail};
+use carbon_ops::env::Env;
 use carbon_ops::estimate::uncertainty::LEVEL;
-use carbon_ops::grid::{Place, Row, Want, zones};
+use carbon_ops::grid::{Interval, Place, Row, Want, zones};
 use serde_json::json;
 use std::io::Write as _;
 
@@ -18,6 +19,8 @@ pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
     let out = &mut context.out;
     let wanted = args.text.as_deref().unwrap_or_default().to_lowercase();
     let mut table = Table::new(&["ZONE", ">G/KWH", ">95 %", "TABLE", "NAME"]);
+    let (hour, start) = (jiff::SignedDuration::from_hours(1), Env::now());
+    let now = Interval::new(start, start + hour)?;
     let mut found = false;
     for zone in zones::built_in() {
         let place = Place::parse(zone)?;
@@ -31,7 +34,7 @@ pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
             continue;
         }
         // The mean that is priced with: a table's 0 g/kWh is a rounded one.
-        let (of_one_hour, signal) = (row.distribution(), row.signal());
+        let (of_one_hour, signal) = (row.whole(now), row.signal());
         let grams = of_one_hour.mean();
         let tail = (1.0 - LEVEL) / 2.0;
         let [low, high] = [tail, 1.0 - tail].map(|p| of_one_hour.quantile(p));

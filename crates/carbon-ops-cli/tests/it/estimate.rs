@@ -33,17 +33,18 @@ fn rows(done: &Done) -> Vec<Value> {
 
 const DAY: [&str; 4] = ["--from", "2026-03-01", "--to", "2026-03-02"];
 
-/// OWID 2023: 380.95 g/kWh for Germany; 1.2 · 1.1 · 380.95 = 502.854. Its cv is 0.25 alone, and the ends
-/// are those of a lognormal: exp(∓1.959964·s − s²/2) with s² = ln 1.0625 (Python: statistics, math).
+/// OWID 2024: 344.14 g/kWh for Germany; 1.2 · 1.1 · 344.14 = 454.2648. Its cv two years later is 0.364, that of the
+/// factors of all countries 0.15: u² = (1 + 0.364²)(1 + 0.15²) − 1, and the ends
+/// are those of a lognormal: exp(∓1.959964·s − s²/2) with s² = ln(1 + u²) (Python: statistics, math).
 #[test]
 fn a_span_from_options_has_the_numbers_of_its_formula() {
     let home = Home::new();
     let arguments = ["--energy", "1.2kWh", "--zone", "DE", "--pue", "1.1"];
     let record = one(&home, &[&arguments[..], &DAY].concat());
-    assert!((number(&record["grams"]) - 502.854).abs() < 1e-6, "{record:#}");
-    assert!((number(&record["uncertainty_pct"]) - 25.0).abs() < 1e-9);
-    assert!((number(&record["meta"]["ci_lower_g"]) - 301.088_397).abs() < 1e-5, "{record:#}");
-    assert!((number(&record["meta"]["ci_upper_g"]) - 790.425_350).abs() < 1e-5, "{record:#}");
+    assert!((number(&record["grams"]) - 454.264_8).abs() < 1e-6, "{record:#}");
+    assert!((number(&record["uncertainty_pct"]) - 39.746_340_7).abs() < 1e-6);
+    assert!((number(&record["meta"]["ci_lower_g"]) - 199.280_516).abs() < 1e-5, "{record:#}");
+    assert!((number(&record["meta"]["ci_upper_g"]) - 894.238_450).abs() < 1e-5, "{record:#}");
     assert_eq!(record["schema_version"], 2);
     assert_eq!(record["region"], "DE");
     assert_eq!(record["grid"]["slots"]["count"], 1);
@@ -323,14 +324,14 @@ fn sums_keep_shared_errors_shared() {
     let near = |value: &Value, expected: f64| {
         assert!((number(value) / expected - 1.0).abs() < 1e-6, "{value} is not {expected}");
     };
-    // OWID 2023: 380.95 g/kWh, cv 0.25.
-    near(&by_day["groups"]["2026-03-01"]["total_grams"], 3.0 * 380.95);
-    near(&by_day["groups"]["2026-03-02"]["total_grams"], 3.0 * 380.95);
-    near(&by_day["all"]["total_grams"], 6.0 * 380.95);
-    near(&by_day["all"]["relative_uncertainty_pct"], 25.0);
+    // OWID 2024: 344.14 g/kWh, all of whose errors the spans share.
+    near(&by_day["groups"]["2026-03-01"]["total_grams"], 3.0 * 344.14);
+    near(&by_day["groups"]["2026-03-02"]["total_grams"], 3.0 * 344.14);
+    near(&by_day["all"]["total_grams"], 6.0 * 344.14);
+    near(&by_day["all"]["relative_uncertainty_pct"], 39.746_340_7);
     let by_team = sums("label:team");
     near(&by_team["groups"]["a"]["total_energy_kwh"], 4.0);
-    near(&by_team["groups"]["b"]["relative_uncertainty_pct"], 25.0);
+    near(&by_team["groups"]["b"]["relative_uncertainty_pct"], 39.746_340_7);
     let csv = home.does(&["aggregate", "ledger", "--by", "region", "--csv"]).text();
     assert!(csv.starts_with("region,") && csv.lines().count() == 2, "{csv}");
     let table = home.does(&["aggregate", "ledger"]).text();
@@ -592,12 +593,12 @@ fn streams_as_people_have_them_are_read_and_told_by_line() {
 fn an_average_of_another_time_is_said() {
     let home = Home::new();
     for (year, far) in
-        [("1990", true), ("2018", true), ("2019", false), ("2026", false), ("2028", true)]
+        [("1990", true), ("2019", true), ("2020", false), ("2026", false), ("2029", true)]
     {
         let (from, to) = (format!("{year}-03-01"), format!("{year}-03-02"));
         let span = ["--energy", "1kWh", "--zone", "DE", "--from", &from, "--to", &to];
         let text = home.does(&[&["estimate"][..], &span].concat()).text();
-        assert_eq!(text.contains("the grid is the average of 2023"), far, "{text}");
+        assert_eq!(text.contains("the grid is the average of 2024"), far, "{text}");
         let line = format!(r#"{{"start":"{from}","end":"{to}","energy_kwh":1,"zone":"DE"}}"#);
         let near = r#"{"start":"2024-03-01","end":"2024-03-02","energy_kwh":1,"zone":"DE"}"#;
         let records = rows(&stream(&home, &["--records"], &format!("{near}\n{line}\n{near}\n")));

@@ -111,7 +111,7 @@ fn hardware_that_a_command_reserves_is_apart_from_its_grams() {
     let record = last(&home);
     assert_eq!(
         (&record["schema_version"], &record["source"]),
-        (&2.into(), &"static:owid-2023".into())
+        (&2.into(), &"static:owid-2024".into())
     );
     let time = |name: &str| record[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let hours = time("end_ts").duration_since(time("start_ts")).as_secs_f64() / 3600.0;
@@ -123,7 +123,7 @@ fn hardware_that_a_command_reserves_is_apart_from_its_grams() {
     let scopes = record["scopes"].as_array().unwrap();
     let hardware = scopes.iter().find(|scope| scope["figure"] == "embodied").unwrap();
     assert_eq!((&hardware["scope"], &hardware["category"]), (&3.into(), &2.into()));
-    near(&record["grams"], double(&record["total_energy_with_pue_kwh"]) * 380.95);
+    near(&record["grams"], double(&record["total_energy_with_pue_kwh"]) * 344.14);
     assert!(
         done.stderr.contains("hardware") && done.stderr.contains("h100: 164 kg"),
         "{}",

@@ -218,7 +218,7 @@ fn a_users_marginal_file_is_shown_as_what_it_is() {
     let average = done(command.env("CARBON_OPS_CARBON_INTENSITY_FILE", &file));
     let text = String::from_utf8(average.stdout).unwrap();
     assert!(text.contains("DE of static") && !text.contains("900"), "{text}");
-    assert!(text.contains("± 49 % (95 %, a prior)"), "{text}");
+    assert!(text.contains("version 2024: ") && text.contains(" g/kWh (95 %)"), "{text}");
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn aggregate(home: &Home, arguments: &[&str]) -> Value {
     serde_json::from_slice(&done.stdout).unwrap()
 }
 
-/// OWID 2023: 380.95 g/kWh for Germany.
+/// OWID 2024: 344.14 g/kWh for Germany.
 #[test]
 fn corrections_replace_retractions_remove_and_both_can_be_corrected() {
     let home = Home::new();
@@ -250,7 +250,7 @@ fn corrections_replace_retractions_remove_and_both_can_be_corrected() {
     let holds = |kwh: f64, records: u64, superseded: u64| {
         let sums = aggregate(&home, &["ledger"]);
         near(&sums["all"]["total_energy_kwh"], kwh);
-        near(&sums["all"]["total_grams"], kwh * 380.95);
+        near(&sums["all"]["total_grams"], kwh * 344.14);
         assert_eq!(sums["all"]["count"], records, "{sums:#}");
         assert_eq!(sums["superseded_records"], superseded, "{sums:#}");
     };
@@ -287,8 +287,9 @@ fn corrections_replace_retractions_remove_and_both_can_be_corrected() {
     holds(16.0, 3, 1);
 }
 
-/// 1 and 2 kWh ± 10 % at a grid of cv 0.25 that both share: in units of that grid's grams,
-/// u² = 0.25²·(1 + 2)² + (1² + 2²)·(0.1² + 0.1²·0.25²) = 0.615625, and u/3 = 26.1539247 % (by hand).
+/// 1 and 2 kWh ± 10 % at a grid of cv 0.364 and factors of cv 0.15 that both share: in units of that grid's grams,
+/// u² = (0.364² + 0.15²)·(1 + 2)² + (1² + 2²)·(0.1² + r), where r is what the products add, 0.004560932; so
+/// u/3 is as below (by hand).
 #[test]
 fn hosts_share_the_error_of_their_grid_and_not_that_of_their_meters() {
     let home = Home::new();
@@ -299,10 +300,10 @@ fn hosts_share_the_error_of_their_grid_and_not_that_of_their_meters() {
     assert_eq!(done.code(), 0, "{}", done.stderr);
     fs::write(home.work("records.ndjson"), &done.stdout).unwrap();
     let sums = aggregate(&home, &["records.ndjson", "--by", "host"]);
-    near(&sums["all"]["total_grams"], 3.0 * 380.95);
-    near(&sums["all"]["relative_uncertainty_pct"], 26.153_924_7);
-    // One alone: (1 + 0.1²)(1 + 0.25²) − 1 = 0.073125.
-    near(&sums["groups"]["one"]["relative_uncertainty_pct"], 27.041_634_6);
+    near(&sums["all"]["total_grams"], 3.0 * 344.14);
+    near(&sums["all"]["relative_uncertainty_pct"], 40.383_834_2);
+    // One alone: (1 + 0.1²)(1 + 0.364²)(1 + 0.15²) − 1.
+    near(&sums["groups"]["one"]["relative_uncertainty_pct"], 41.177_291_3);
     assert_eq!(sums["unsigned_records"], 2);
 
     let text = done.text();

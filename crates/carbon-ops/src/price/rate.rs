@@ -46,9 +46,9 @@ impl Rate {
         zone.load(chain, interval)?;
         let (slots, tariff) = (zone.slots(interval), zone.tariff(interval)?);
         let priced = tariff.price(interval, load, missing)?;
-        let (intensity, source) = zone.intensity();
+        let (intensity, source) = zone.intensity(interval);
         inputs.extend(grid_inputs(&priced, &tariff, intensity, &source));
-        inputs.extend(zone.part_error()?);
+        inputs.extend(zone.errors()?);
         let factor = slots.first().map_or(Factor::Lifecycle, |slot| slot.meta.signal.factor);
         let mut grid = grid_of(interval, &priced, &slots, missing);
         upstream::cite(&mut grid, zone.direct(), interval);

@@ -15,7 +15,6 @@ use carbon_ops_grid::{
 use carbon_ops_record::upstream;
 use carbon_ops_record::{Deployment, Gas, Input, Note, Quality, StandIn};
 use jiff::Timestamp;
-use jiff::tz::Offset;
 
 use crate::fault::Fault;
 use crate::host::Host;
@@ -24,8 +23,7 @@ use crate::sources::Name;
 /// A day in seconds: windows are whole days in UTC.
 const DAY: i64 = 86_400;
 
-/// A yearly average is said to be of another time from here on. A prior: yearly means move by 0.2 a year (standard
-/// deviation of the logarithm), and with the drift of five years the stated spread is not enough.
+/// A yearly average is said to be of another time from here on; how far it may be off grows from the first year.
 const FAR_YEARS: u16 = 5;
 
 /// Which part of an intensity is counted.
@@ -140,9 +138,15 @@ impl Zone {
 
     /// Whether it is the average of a year that lies five years or more from a time.
     pub fn is_of_another_time(&self, interval: Interval) -> bool {
-        let Prices::Yearly { row: Some(row), .. } = &self.prices else { return false };
-        let year = Offset::UTC.to_datetime(interval.start()).year();
-        row.vintage().parse().is_ok_and(|of: i16| of.abs_diff(year) >= FAR_YEARS)
+        self.age(interval) >= FAR_YEARS
+    }
+
+    /// Years between a time and the year whose average is taken; 0 where none is.
+    pub fn age(&self, interval: Interval) -> u16 {
+        match &self.prices {
+            Prices::Yearly { row: Some(row), .. } => row.age(interval),
+            _ => 0,
+        }
     }
 
     /// Whether its intensity is the same at all times; asks when that is not known yet.
@@ -199,15 +203,29 @@ impl Zone {
         }
     }
 
-    /// What is not known of a part beyond what is not known of its source: with the key of its errors.
-    pub fn part_error(&self) -> Result<Option<Input>> {
-        if self.part != Part::Upstream {
-            return Ok(None);
+    /// What is not known beyond the error of the source at that place, each with the key of those who share it: the
+    /// factors of a whole table, what stands in for another place, the difference that an upstream part is.
+    pub fn errors(&self) -> Result<Vec<Input>> {
+        let mut errors = Vec::new();
+        if let Prices::Yearly { row: Some(row), .. } = &self.prices
+            && let Some((cv, key)) = row.factors()
+        {
+            let source = "prior: emission factors of plants (docs/method.md)";
+            errors.push(Input::factor("factors", cv, source).shared(key));
         }
-        let source =
-            "prior: the difference of life cycle and direct, within a factor of 2 (docs/method.md)";
-        let input = Input::new("upstream", upstream::prior()?, source);
-        Ok(Some(input.shared(format!("upstream:{}:{}", self.source(), self.region()))))
+        for stand_in in self.stands_in() {
+            if let Some(cv) = stand_in.cv() {
+                let key = format!("stand_in:{}:{}", stand_in.used, self.region());
+                let source = format!("{} for {}", stand_in.used, stand_in.asked);
+                errors.push(Input::factor("stand_in", cv, source).shared(key));
+            }
+        }
+        if self.part == Part::Upstream {
+            let source = "prior: the difference of life cycle and direct, within a factor of 2 (docs/method.md)";
+            let key = format!("upstream:{}:{}", self.source(), self.region());
+            errors.push(Input::new("upstream", upstream::prior()?, source).shared(key));
+        }
+        Ok(errors)
     }
 
     /// The same, ready to price.
@@ -283,15 +301,15 @@ impl Zone {
         Ok(())
     }
 
-    /// The distribution of the intensity where it is known better than by its class, and its source.
-    pub fn intensity(&self) -> (Option<Distribution>, String) {
+    /// The distribution of the intensity in a time where it is known better than by its class, and its source.
+    pub fn intensity(&self, interval: Interval) -> (Option<Distribution>, String) {
         let (distribution, mut text) = match &self.prices {
             Prices::Yearly { row: Some(row), .. } => {
                 let mut text = row.citation();
                 if let Some(asked) = self.coarser() {
                     text = format!("{text}; {} for {asked}", row.name());
                 }
-                (Some(row.distribution()), text)
+                (Some(row.distribution(interval)), text)
             }
             Prices::Yearly { slot, row: None, .. } => (None, slot.meta.attribution.clone()),
             Prices::Window { slots, .. } => {
@@ -338,7 +356,7 @@ impl Zone {
     pub fn stand_ins(&self) -> Vec<StandIn> {
         let of = |stand_in: &stand_in::StandIn| StandIn {
             asked: stand_in.asked.clone(),
-            cv: None,
+            cv: stand_in.cv(),
             reason: match &stand_in.why {
                 Why::AnotherProvider { reason } => reason.lines().next().map(str::to_owned),
                 _ => None,

@@ -6,7 +6,7 @@ use carbon_ops::estimate::span::{noise_cv, shared_cv};
 use carbon_ops::grid::cache::Stats;
 use carbon_ops::grid::fetch::FetchCounts;
 use carbon_ops::grid::zones::{Place, cloud_pue};
-use carbon_ops::grid::{Found, GapReason, Meta, Timeliness, UncertaintyClass};
+use carbon_ops::grid::{Found, GapReason, Meta, Row, Timeliness, UncertaintyClass};
 use serde_json::{Value, json};
 
 use super::line::{Figures, Line, Point, figures};
@@ -84,9 +84,15 @@ pub(super) fn text(place: &Place, found: &Found, line: &Line, stats: Option<&Rem
 fn provenance(line: &Line, page: &mut Page) {
     let mut owners: Vec<String> = Vec::new();
     for (source, count) in line.sources() {
-        let (shared, own) = (shared_cv(source.uncertainty), noise_cv(source.uncertainty));
-        let (percent, quality) = (100.0 * COVERAGE_95 * shared.hypot(own), quality(source));
-        page.title(&format!("{count:>6} × {quality}: ± {percent:.0} % (95 %, a prior)"));
+        let off = if let Some(row) = Row::of(source) {
+            let whole = row.whole(line.interval);
+            let [low, high] = [0.025, 0.975].map(|p| whole.quantile(p));
+            format!("{low:.0} to {high:.0} g/kWh (95 %)")
+        } else {
+            let (shared, own) = (shared_cv(source.uncertainty), noise_cv(source.uncertainty));
+            format!("± {:.0} % (95 %, a prior)", 100.0 * COVERAGE_95 * shared.hypot(own))
+        };
+        page.title(&format!("{count:>6} × {}: {off}", quality(source)));
         let (licence, attribution) = (plain(&source.licence), plain(&source.attribution));
         let owner = format!("data: {attribution}; licence: {licence}");
         if !owners.contains(&owner) {
