@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{Ledger, WriterOptions};
-use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_ledger::keys::{SecretKey, Trust};
 use carbon_ops_ledger::storage::DirStorage;
+use carbon_ops_proof::canonical::{Object, Value};
 use jiff::Timestamp;
 
 pub(crate) mod append;

@@ -19,6 +19,7 @@ mod daemon;
 mod estimate;
 mod figure;
 mod governor;
+mod instructions;
 mod ledger;
 mod machine;
 mod overhead;
@@ -55,11 +56,13 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
   price-year     a year in quarter-hour slots from the disk cache, priced with its interval
   stream-estimates
                  spans through `carbon-ops estimate`
+  instructions   of the commands of a user, by valgrind, against another build
   all            all of them
 
   --binary PATH  the carbon-ops to measure; without it, a release build of this checkout
   --governor PATH
                  the carbon-governor to measure; likewise
+  --against PATH another carbon-ops, for instructions
   --pairs N      pairs of runs in run-overhead, after 5 for warm-up (50)
   --seconds S    length of the job in own-cpu (10), of each watch over a governor (120)
   --rounds N     jobs per variant in own-cpu (3), watches over a governor (2), rounds of the ledger's
@@ -76,6 +79,7 @@ const QUICK: Duration = Duration::from_secs(1);
 pub(crate) struct Options {
     carbon_ops: Option<PathBuf>,
     governor: Option<PathBuf>,
+    against: Option<PathBuf>,
     pairs: usize,
     length: Option<Duration>,
     rounds: Option<usize>,
@@ -126,6 +130,7 @@ const BENCHMARKS: &[(&str, Measures, Measure)] = &[
     ("ledger-prove", Measures::CarbonOps, ledger::prove::measure),
     ("price-year", Measures::Estimate, year::measure),
     ("stream-estimates", Measures::CarbonOps, spans::stream),
+    ("instructions", Measures::CarbonOps, instructions::measure),
 ];
 
 fn main() -> ExitCode {
@@ -206,6 +211,7 @@ fn parse(words: &[String]) -> Result<Options> {
     let mut options = Options {
         carbon_ops: None,
         governor: None,
+        against: None,
         pairs: 50,
         length: None,
         rounds: None,
@@ -218,6 +224,7 @@ fn parse(words: &[String]) -> Result<Options> {
         match flag.as_str() {
             "--binary" => options.carbon_ops = Some(PathBuf::from(value()?)),
             "--governor" => options.governor = Some(PathBuf::from(value()?)),
+            "--against" => options.against = Some(PathBuf::from(value()?)),
             "--pairs" => options.pairs = at_least_one(flag, value()?)?,
             "--rounds" => options.rounds = Some(at_least_one(flag, value()?)?),
             "--seconds" => options.length = Some(spin::seconds(value()?)?),

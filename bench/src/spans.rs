@@ -60,7 +60,7 @@ pub(crate) fn stream(options: &Options, subject: &Subject) -> Result<(&'static s
 }
 
 /// Consecutive quarter hours in four zones, each with another energy.
-fn spans(many: u32) -> Result<String> {
+pub(crate) fn spans(many: u32) -> Result<String> {
     let mut text = String::new();
     for index in 0..many {
         let zone = ["DE", "FR", "PL", "eu-west-1"].get(index as usize % 4).unwrap_or(&"DE");

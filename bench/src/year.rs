@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use carbon_ops_estimate::span::{Load, Missing, Part, Tariff};
+use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_grid::cache::{Cached, Limits, Mode, Store, TTL};
 use carbon_ops_grid::electricity_maps::ElectricityMaps;
 use carbon_ops_grid::fetch::{
@@ -20,8 +22,6 @@ use carbon_ops_grid::fetch::{
 };
 use carbon_ops_grid::{Interval, Provider as _, Secret, Want};
 use carbon_ops_record::{Input, Method, Relative, energy_inputs, grid_inputs};
-use carbon_ops_estimate::span::{Load, Missing, Part, Tariff};
-use carbon_ops_estimate::uncertainty::Distribution;
 use jiff::Timestamp;
 use serde_json::json;
 

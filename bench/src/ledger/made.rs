@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
+use carbon_ops_ledger::keys::{SecretKey, Signer as _};
 use carbon_ops_proof::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_proof::entry::Entry;
-use carbon_ops_ledger::keys::{SecretKey, Signer as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::process;

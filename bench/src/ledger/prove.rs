@@ -7,11 +7,11 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use carbon_ops_proof::checkpoint::Checkpoint;
 use carbon_ops_proof::merkle::{inclusion_proof, leaf_hash, verify_inclusion};
 use carbon_ops_proof::note::Note;
 use carbon_ops_proof::pack::LineSource as _;
-use carbon_ops_ledger::tile::{DirTiles, TileTree};
 use nix::time::{ClockId, clock_gettime};
 
 use super::made::Made;

@@ -15,9 +15,9 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use carbon_ops_ledger::keys::Trust;
 use carbon_ops_proof::canonical::Value;
 use carbon_ops_proof::entry::Entry;
-use carbon_ops_ledger::keys::Trust;
 use carbon_ops_proof::verify::{Settings, Status, verify_records};
 use ed25519_dalek::{Signature, VerifyingKey};
 use nix::sys::resource::{UsageWho, getrusage};

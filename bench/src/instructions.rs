@@ -1,0 +1,164 @@
+//! `instructions`: what each command of a user takes in instructions, counted by valgrind, against another build in the
+//! same run. Counts are the same from run to run to some parts in 100,000, on a busy machine as on a quiet one.
+//!
+//! Out of scope: time; what the kernel does, and children; limits without a second build.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::Options;
+use crate::figure::Figure;
+use crate::process;
+use crate::spans::spans;
+use crate::stats::Summary;
+use crate::subject::{Room, Subject};
+
+/// What a build may take of what the other one does.
+const LIMIT: f64 = 1.03;
+
+const SPANS: u32 = 2_000;
+const SPANS_QUICK: u32 = 20;
+
+/// A command that a user types.
+struct Work {
+    name: &'static str,
+    words: &'static [&'static str],
+    /// Whether it reads the spans.
+    spans: bool,
+}
+
+const fn work(name: &'static str, words: &'static [&'static str]) -> Work {
+    Work { name, words, spans: false }
+}
+
+/// Done once by each build, and not counted.
+const BEFORE: [&[&str]; 2] = [&["ledger", "init", "ledger"], &["estimate", "--ledger", "ledger"]];
+
+const WORKS: [Work; 12] = [
+    work("--version", &["--version"]),
+    work("run -- true", &["run", "--no-ledger", "--region", "DE", "--", "true"]),
+    work("run --ledger -- true", &["run", "--ledger", "other", "--region", "DE", "--", "true"]),
+    work(
+        "estimate of a day",
+        &[
+            "estimate",
+            "--energy",
+            "1kWh ± 5%",
+            "--zone",
+            "DE",
+            "--from",
+            "2026-03-01",
+            "--to",
+            "2026-03-02",
+        ],
+    ),
+    work(
+        "estimate by trials",
+        &[
+            "estimate",
+            "--energy",
+            "1kWh ± 5%",
+            "--zone",
+            "DE",
+            "--from",
+            "2026-03-01",
+            "--to",
+            "2026-03-02",
+            "--method",
+            "monte_carlo",
+        ],
+    ),
+    Work { name: "rows of estimates", words: &["estimate"], spans: true },
+    Work { name: "records of estimates", words: &["estimate", "--records"], spans: true },
+    Work {
+        name: "estimates into a ledger",
+        words: &["estimate", "--ledger", "other"],
+        spans: true,
+    },
+    work("ledger verify", &["ledger", "verify", "ledger"]),
+    work("ledger show --last 1", &["ledger", "show", "ledger", "--last", "1"]),
+    work("ledger prove", &["ledger", "prove", "5", "ledger"]),
+    work("aggregate --by day", &["aggregate", "ledger", "--by", "day"]),
+];
+
+pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static str, Vec<Figure>)> {
+    if options.quick && Command::new("valgrind").arg("--version").output().is_err() {
+        println!("quick: left out: instructions: no valgrind");
+        return Ok(("instructions", Vec::new()));
+    }
+    let against = options.against.as_deref().map(|path| Subject::find("carbon-ops", Some(path)));
+    let against = against.transpose()?;
+    let many = options.many(SPANS, SPANS_QUICK);
+    let ours = counts(&subject.binary, many)?;
+    let theirs = against.map(|other| counts(&other.binary, many)).transpose()?;
+    let mut figures = Vec::new();
+    for (index, (work, count)) in WORKS.iter().zip(&ours).enumerate() {
+        let name = work.name.to_owned();
+        let figure = match theirs.as_ref().and_then(|counts| counts.get(index)) {
+            Some(other) => Figure {
+                name,
+                baseline: format!(
+                    "{:.2} million over {:.2} million, {many} spans",
+                    millions(*count),
+                    millions(*other)
+                ),
+                unit: "of the other's instructions",
+                summary: Summary::of([millions(*count) / millions(*other)]),
+                limit: Some(LIMIT),
+            },
+            None => Figure {
+                name,
+                baseline: format!("{many} spans"),
+                unit: "million instructions",
+                summary: Summary::of([millions(*count)]),
+                limit: None,
+            },
+        };
+        figures.push(figure);
+    }
+    Ok(("instructions", figures))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count, to some digits")]
+fn millions(count: u64) -> f64 {
+    count as f64 / 1e6
+}
+
+/// Of each work, by one build in a room of its own.
+fn counts(binary: &Path, many: u32) -> Result<Vec<u64>> {
+    let room = Room::new()?;
+    let input = room.path.join("spans.ndjson");
+    std::fs::write(&input, spans(many)?)?;
+    for words in BEFORE {
+        let mut command = process::command(binary, &room.path);
+        command.args(words).current_dir(&room.path).stdin(File::open(&input)?);
+        process::time(&mut command)?;
+    }
+    WORKS.iter().map(|work| count(binary, &room, &input, work)).collect()
+}
+
+fn count(binary: &Path, room: &Room, input: &Path, work: &Work) -> Result<u64> {
+    if work.words.contains(&"other") {
+        let _ = std::fs::remove_dir_all(room.path.join("other"));
+        let mut command = process::command(binary, &room.path);
+        process::time(command.args(["ledger", "init", "other"]).current_dir(&room.path))?;
+    }
+    let mut command: Command = process::command("valgrind", &room.path);
+    command
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(binary)
+        .args(work.words);
+    command.current_dir(&room.path).stderr(Stdio::piped());
+    if work.spans {
+        command.stdin(File::open(input)?);
+    }
+    let output = command.output().context("valgrind is needed (Debian: valgrind)")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {text}", work.name);
+    let count =
+        text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    count.with_context(|| format!("{}: valgrind counted nothing: {text}", work.name))
+}
