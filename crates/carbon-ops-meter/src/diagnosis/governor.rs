@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
+use super::check::{Check, Remedy, Status, Touch};
 use super::process::{Process, owned};
-use super::{Check, Remedy, Status, Touch};
 use crate::host_root::HostRoot;
 
 /// Whose members it serves.

@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use super::check::{Check, Remedy, Status, Touch};
 use super::process::Process;
-use super::{Check, Remedy, Status, Touch};
 use crate::host_root::HostRoot;
 
 /// `MSR_MISC_PACKAGE_CTLS`; bit 0 is `ENERGY_FILTERING_ENABLE` (Intel SDM vol. 4, table 2-2;
@@ -172,7 +172,7 @@ pub(super) fn cgroup(host: &HostRoot, who: Option<&Process>) -> Check {
     let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
     let folder = format!("{point}{own}");
     let mounts = host.text("/proc/self/mountinfo").unwrap_or_default();
-    let read_only = super::powercap::mount(&mounts, point)
+    let read_only = mount(&mounts, point)
         .is_some_and(|mount| mount.options.split(',').any(|option| option == "ro"));
     match fs::metadata(host.path(&folder)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => check(
@@ -189,4 +189,22 @@ pub(super) fn cgroup(host: &HostRoot, who: Option<&Process>) -> Check {
         Ok(_) => check(Status::Denied, format!("version 2, but {folder} is not ours; {fallback}"))
             .remedy(Remedy::DelegateCgroup),
     }
+}
+
+/// One line of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    pub(super) options: String,
+    pub(super) kind: String,
+}
+
+/// The last mount at a place.
+pub(super) fn mount(mountinfo: &str, place: &str) -> Option<Mount> {
+    let fields = mountinfo.lines().rev().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mut found = fields.filter(|fields| fields.get(4) == Some(&place)).map(|fields| {
+        let kind = fields.iter().skip_while(|field| **field != "-").nth(1);
+        let options = fields.get(5).copied().unwrap_or_default().to_owned();
+        Mount { options, kind: kind.copied().unwrap_or_default().to_owned() }
+    });
+    found.next()
 }

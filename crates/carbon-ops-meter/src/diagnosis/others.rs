@@ -7,8 +7,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::check::{Check, Remedy, Status, Touch};
 use super::process::{PERFMON, Process, SYS_ADMIN, SYS_RAWIO, owned};
-use super::{Check, Remedy, Status, Touch};
 use crate::host_root::HostRoot;
 
 const MSR: &str = "/dev/cpu/0/msr";

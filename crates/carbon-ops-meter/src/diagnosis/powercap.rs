@@ -8,9 +8,9 @@ use std::fs::{self, File};
 use std::io;
 use std::time::Instant;
 
-use super::machine::Machine;
+use super::check::{Check, Remedy, Status};
+use super::machine::{Machine, mount};
 use super::process::{Process, owned};
-use super::{Check, Remedy, Status};
 use crate::host_root::HostRoot;
 use crate::sensor::powercap::Topology;
 use crate::sensor::{Availability, Domain, Exclusion};
@@ -59,24 +59,6 @@ pub(super) struct Powercap {
     pub(super) zones: Vec<ZoneView>,
     /// Domains that repeat another one's counter.
     mirrors: Vec<String>,
-}
-
-/// One line of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
-    pub(super) options: String,
-    pub(super) kind: String,
-}
-
-/// The last mount at a place.
-pub(super) fn mount(mountinfo: &str, place: &str) -> Option<Mount> {
-    let fields = mountinfo.lines().rev().map(|line| line.split(' ').collect::<Vec<_>>());
-    let mut found = fields.filter(|fields| fields.get(4) == Some(&place)).map(|fields| {
-        let kind = fields.iter().skip_while(|field| **field != "-").nth(1);
-        let options = fields.get(5).copied().unwrap_or_default().to_owned();
-        Mount { options, kind: kind.copied().unwrap_or_default().to_owned() }
-    });
-    found.next()
 }
 
 impl Powercap {

@@ -5,7 +5,7 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::{Check, Remedy, Status};
+use super::check::{Check, Remedy, Status};
 use crate::host_root::HostRoot;
 
 /// Numbers of `include/uapi/linux/capability.h`.

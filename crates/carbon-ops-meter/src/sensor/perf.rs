@@ -15,7 +15,6 @@
 //! Out of scope: AMD's PMU `power_core`, which counts single cores; sampling; groups; the
 //! system call itself (see [`Kernel`]).
 
-use std::fmt;
 use std::io;
 
 use super::socket::{self, Scope, Socket};
@@ -25,7 +24,7 @@ use crate::host_root::HostRoot;
 
 mod kernel;
 
-pub use kernel::Kernel;
+pub use kernel::{Event, EventOpener, Kernel};
 
 const PMU: &str = "/sys/bus/event_source/devices/power";
 
@@ -39,24 +38,6 @@ const EVENTS: [(Kind, &str); 5] = [
     (Kind::Uncore, "energy-gpu"),
     (Kind::Psys, "energy-psys"),
 ];
-
-/// An open event.
-pub trait Event: fmt::Debug + Send {
-    /// What it has counted since it was opened.
-    ///
-    /// # Errors
-    /// As the read fails.
-    fn count(&mut self) -> io::Result<u64>;
-}
-
-/// Who opens events: the kernel, or a test.
-pub trait EventOpener {
-    /// Opens an event of a PMU on one CPU, for all processes.
-    ///
-    /// # Errors
-    /// Those of `perf_event_open(2)`.
-    fn open(&self, pmu_type: u32, config: u64, cpu: u32) -> io::Result<Box<dyn Event>>;
-}
 
 /// The energy events of a host as a backend.
 #[derive(Debug)]

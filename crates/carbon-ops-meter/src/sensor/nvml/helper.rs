@@ -18,7 +18,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::alarm;
 use serde::{Deserialize, Serialize};
 
-use super::{Driver, Listing, Look, Nvml, Want, child};
+use super::calls::Nvml;
+use super::child;
+use super::driver::{Driver, Listing, Look, Want};
 use crate::clock::{BootClock, Moment};
 use crate::sensor::{Availability, Backend, Domain, Excluded, Integral, ReadFault};
 

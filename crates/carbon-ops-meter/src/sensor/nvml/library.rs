@@ -198,7 +198,7 @@ impl Library {
         let code = unsafe { init() };
         match Code::check(code) {
             Ok(()) => Ok(library),
-            Err(code) => Err(super::refusal("starting NVML", code)),
+            Err(code) => Err(refusal("starting NVML", code)),
         }
     }
 
@@ -351,4 +351,18 @@ fn entries(size: usize) -> c_uint {
 fn room<T: Copy + Default>(count: c_uint, slots: usize) -> (Vec<T>, c_uint) {
     let wanted = size(count).min(PROCESSES_MAX) + PROCESSES_SPARE;
     (vec![T::default(); wanted * slots], entries(wanted))
+}
+
+/// What an error means for the sensor as a whole.
+pub(super) fn refusal(what: &str, code: Code) -> Availability {
+    match code {
+        Code::NO_PERMISSION => Availability::Denied(format!(
+            "{what}: NVML gives no permission; run as root, and on the host rather than in a \
+             container that was given a slice of a GPU (MIG)"
+        )),
+        Code::NOT_SUPPORTED => Availability::Absent(format!(
+            "{what}: the GPU tells neither energy nor power (a slice of one, a virtual or an old one)"
+        )),
+        code => Availability::Absent(format!("{what}: {code}")),
+    }
 }

@@ -1,19 +1,37 @@
-//! The system call `perf_event_open(2)`, which no safe function offers, with its proof.
+//! Opening events: what a test does in its own way, and the system call `perf_event_open(2)`, which no safe
+//! function offers, with its proof.
 //!
 //! Out of scope: all of its features but counting one event of one CPU.
 #![expect(unsafe_code, reason = "perf_event_open has no wrapper in libc")]
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
-
-use super::{Event, EventOpener};
 
 /// `PERF_ATTR_SIZE_VER0` of `include/uapi/linux/perf_event.h`.
 const ATTR_BYTES: u32 = 64;
 
 /// `PERF_FLAG_FD_CLOEXEC` (ibid.).
 const CLOSE_ON_EXEC: libc::c_ulong = 1 << 3;
+
+/// An open event.
+pub trait Event: fmt::Debug + Send {
+    /// What it has counted since it was opened.
+    ///
+    /// # Errors
+    /// As the read fails.
+    fn count(&mut self) -> io::Result<u64>;
+}
+
+/// Who opens events: the kernel, or a test.
+pub trait EventOpener {
+    /// Opens an event of a PMU on one CPU, for all processes.
+    ///
+    /// # Errors
+    /// Those of `perf_event_open(2)`.
+    fn open(&self, pmu_type: u32, config: u64, cpu: u32) -> io::Result<Box<dyn Event>>;
+}
 
 /// The first version of `struct perf_event_attr`, which every kernel takes.
 #[repr(C)]

@@ -1,0 +1,341 @@
+//! The GPUs of a host by calls of NVIDIA's library in this process.
+//!
+//! Out of scope: a driver that hangs or ends the process, which is why `helper` makes these calls elsewhere.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use carbon_ops_units::{Microjoules, Watts};
+
+use super::driver::{Driver, GpuLoad, Listing, Look, Share, Users, Want};
+use super::library::{Code, Device, Library, refusal};
+use crate::clock::Moment;
+use crate::sensor::{Availability, Backend, Domain, Excluded, Exclusion, Integral, ReadFault};
+
+/// Boards since Ampere report their mean power over a second (NVML, `nvmlDeviceGetPowerUsage`): up to
+/// here the values at both ends tell something of what lies between.
+const TELLING_GAP: Duration = Duration::from_secs(1);
+
+/// What time it is. On a real machine, `CLOCK_BOOTTIME`.
+pub type Clock = Box<dyn Fn() -> Moment + Send>;
+
+/// The GPUs of a host by calls of the library in this process.
+pub struct Nvml {
+    pub(super) listings: Vec<Listing>,
+    domains: Vec<Domain>,
+    gpus: Vec<Gpu>,
+    pub(super) excluded: Vec<Excluded>,
+    clock: Clock,
+    library: Library,
+}
+
+#[derive(Debug)]
+struct Gpu {
+    device: Device,
+    source: Source,
+    /// The last sample of processes that was used, in µs of NVML's own clock.
+    sampled: u64,
+}
+
+#[derive(Debug)]
+enum Source {
+    Counter,
+    Power(Trapezoid),
+}
+
+impl Nvml {
+    /// Loads the library and looks at every GPU.
+    pub fn discover(library: &Path, clock: Clock) -> (Availability, Option<Self>) {
+        let library = match Library::load(library) {
+            Ok(library) => library,
+            Err(why) => return (why, None),
+        };
+        let count = match library.count() {
+            Ok(count) => count,
+            Err(code) => return (refusal("counting GPUs", code), None),
+        };
+        let mut found = Self {
+            listings: Vec::new(),
+            domains: Vec::new(),
+            gpus: Vec::new(),
+            excluded: Vec::new(),
+            clock,
+            library,
+        };
+        let mut worst = None;
+        for index in 0..count {
+            if let Err(why) = found.add(index) {
+                worst.get_or_insert(why);
+            }
+        }
+        if found.gpus.is_empty() {
+            let none = || Availability::Absent("the NVIDIA driver shows no GPU".to_owned());
+            return (worst.unwrap_or_else(none), None);
+        }
+        (Availability::Present, Some(found))
+    }
+
+    fn add(&mut self, index: u32) -> Result<(), Availability> {
+        let name = format!("gpu-{index}");
+        let mut fails = |code: Code| {
+            let reason = match code {
+                Code::NO_PERMISSION => Exclusion::Denied,
+                _ => Exclusion::Unreadable,
+            };
+            self.excluded.push(Excluded { name: name.clone(), id: "nvml".to_owned(), reason });
+            refusal(&name, code)
+        };
+        let device = self.library.device(index).map_err(&mut fails)?;
+        let uuid = self.library.uuid(device).map_err(&mut fails)?;
+        let limit_mw = self.library.power_limit_mw(device).ok().filter(|&mw| mw > 0);
+        let listing = |is_integrated| Listing { index, uuid, is_integrated, limit_mw };
+        let (source, listing) = match self.library.total_energy_mj(device) {
+            Ok(_) => (Source::Counter, listing(false)),
+            Err(Code::NO_PERMISSION) => return Err(fails(Code::NO_PERMISSION)),
+            Err(_) => {
+                let power = self.library.power_mw(device).map_err(&mut fails)?;
+                let listing = listing(true);
+                let ceiling = listing.domain().ceiling;
+                let first = Trapezoid::starting(power, (self.clock)(), ceiling);
+                (Source::Power(first), listing)
+            }
+        };
+        self.gpus.push(Gpu { device, source, sampled: 0 });
+        self.domains.push(listing.domain());
+        self.listings.push(listing);
+        Ok(())
+    }
+
+    /// GPUs that are there and tell no energy.
+    pub fn excluded(&self) -> &[Excluded] {
+        &self.excluded
+    }
+
+    /// How busy a GPU is, by its place in [`Backend::domains`], and its memory.
+    pub fn load(&self, index: usize) -> GpuLoad {
+        let Some(gpu) = self.gpus.get(index) else { return GpuLoad::default() };
+        let memory = self.library.memory(gpu.device).ok();
+        GpuLoad {
+            utilisation_percent: self.library.utilization(gpu.device).ok().map(|load| load.gpu),
+            memory_used_bytes: memory.map(|memory| memory.used),
+            memory_total_bytes: memory.map(|memory| memory.total),
+        }
+    }
+
+    /// The processes that hold a compute context on a GPU, by its place in [`Backend::domains`], whether
+    /// they use it or not. The numbers are those of the host's PID namespace.
+    ///
+    /// # Errors
+    /// By what to do next; see [`ReadFault`].
+    pub fn holders(&self, index: usize) -> Result<Vec<u32>, ReadFault> {
+        let gpu = self.gpus.get(index).ok_or(ReadFault::Gone)?;
+        self.library.compute_processes(gpu.device).map_err(Code::fault)
+    }
+
+    /// The processes on a GPU, by its place in [`Backend::domains`], with their shares since the last
+    /// call; the first call looks as far back as the driver remembers. A process that used nothing
+    /// is not among those with a share. The numbers are those of the host's PID namespace.
+    ///
+    /// # Errors
+    /// By what to do next; see [`ReadFault`].
+    pub fn processes(&mut self, index: usize) -> Result<Vec<(u32, Share)>, ReadFault> {
+        let gpu = self.gpus.get_mut(index).ok_or(ReadFault::Gone)?;
+        let samples = match self.library.process_utilization(gpu.device, gpu.sampled) {
+            Ok(samples) => samples,
+            // Nothing was sampled since: nobody used it.
+            Err(Code::NOT_FOUND) => return Ok(Vec::new()),
+            Err(Code::NOT_SUPPORTED | Code::FUNCTION_NOT_FOUND) => {
+                let pids = self.library.compute_processes(gpu.device).map_err(Code::fault)?;
+                return Ok(pids.into_iter().map(|pid| (pid, Share::Unknown)).collect());
+            }
+            Err(code) => return Err(code.fault()),
+        };
+        let mut shares: Vec<(u32, f64, f64)> = Vec::new();
+        // The driver may repeat what it has told before.
+        for sample in samples.iter().filter(|sample| sample.timestamp > gpu.sampled) {
+            // Percent; some drivers show nonsense above 100 for a process that has just ended.
+            let used = f64::from(sample.sm.min(100)) / 100.0;
+            match shares.iter_mut().find(|(pid, ..)| *pid == sample.pid) {
+                Some((_, sum, count)) => (*sum, *count) = (*sum + used, *count + 1.0),
+                None => shares.push((sample.pid, used, 1.0)),
+            }
+        }
+        let last = samples.iter().map(|sample| sample.timestamp).max();
+        gpu.sampled = gpu.sampled.max(last.unwrap_or(0));
+        Ok(shares.into_iter().map(|(pid, sum, n)| (pid, Share::OfTime(sum / n))).collect())
+    }
+}
+
+impl fmt::Debug for Nvml {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nvml").field("domains", &self.domains).finish_non_exhaustive()
+    }
+}
+
+impl Driver for Nvml {
+    fn gpus(&self) -> &[Domain] {
+        &self.domains
+    }
+
+    fn left_out(&self) -> &[Excluded] {
+        &self.excluded
+    }
+
+    fn look(&mut self, want: Want, _within: Duration) -> Option<Vec<Look>> {
+        let gpus = 0..self.gpus.len();
+        let look = |index| {
+            let from = (self.clock)();
+            let reading = self.read(index);
+            let at = (self.clock)();
+            let users = (want == Want::All).then(|| Users {
+                holders: self.holders(index),
+                shares: self.processes(index),
+                load: self.load(index),
+            });
+            Look { reading, from, at, integral: self.integral(index), users }
+        };
+        Some(gpus.map(look).collect())
+    }
+
+    fn is_late(&self) -> bool {
+        false
+    }
+}
+
+impl Backend for Nvml {
+    fn name(&self) -> &'static str {
+        "nvml"
+    }
+
+    fn domains(&self) -> &[Domain] {
+        &self.domains
+    }
+
+    fn integral(&self, index: usize) -> Option<Integral> {
+        match &self.gpus.get(index)?.source {
+            Source::Counter => None,
+            Source::Power(trapezoid) => Some(trapezoid.integral()),
+        }
+    }
+
+    fn read(&mut self, index: usize) -> Result<u64, ReadFault> {
+        let gpu = self.gpus.get_mut(index).ok_or(ReadFault::Gone)?;
+        match &mut gpu.source {
+            Source::Counter => self.library.total_energy_mj(gpu.device).map_err(Code::fault),
+            Source::Power(trapezoid) => {
+                let power = self.library.power_mw(gpu.device).map_err(Code::fault)?;
+                trapezoid.observe(power, (self.clock)());
+                Ok(trapezoid.integral().energy.as_microjoules())
+            }
+        }
+    }
+}
+
+/// Power over time. Energies are kept as twice mW·ns, 2·10⁻¹² J, so that nothing is rounded away.
+#[derive(Debug)]
+struct Trapezoid {
+    power_mw: u32,
+    at: Moment,
+    ceiling: Watts,
+    twice_pj: u128,
+    bound_twice_pj: u128,
+    longest_gap: Duration,
+}
+
+impl Trapezoid {
+    fn starting(power_mw: u32, at: Moment, ceiling: Watts) -> Self {
+        let longest_gap = Duration::ZERO;
+        Self { power_mw, at, ceiling, twice_pj: 0, bound_twice_pj: 0, longest_gap }
+    }
+
+    fn observe(&mut self, power_mw: u32, now: Moment) {
+        let gap = now.since(self.at);
+        let nanoseconds = gap.as_nanos();
+        let twice = (u128::from(self.power_mw) + u128::from(power_mw)) * nanoseconds;
+        let off = if gap <= TELLING_GAP {
+            u128::from(self.power_mw.abs_diff(power_mw)) * nanoseconds
+        } else {
+            let most = self.ceiling.over(gap).as_microjoules();
+            let most = u128::from(most) * TWICE_PJ_PER_UJ;
+            twice.max(most.saturating_sub(twice))
+        };
+        self.twice_pj = self.twice_pj.saturating_add(twice);
+        self.bound_twice_pj = self.bound_twice_pj.saturating_add(off);
+        self.longest_gap = self.longest_gap.max(gap);
+        (self.power_mw, self.at) = (power_mw, now);
+    }
+
+    fn integral(&self) -> Integral {
+        let whole = |twice_pj: u128| {
+            Microjoules::new(u64::try_from(twice_pj / TWICE_PJ_PER_UJ).unwrap_or(u64::MAX))
+        };
+        Integral {
+            energy: whole(self.twice_pj),
+            bound: whole(self.bound_twice_pj.saturating_add(TWICE_PJ_PER_UJ - 1)),
+            longest_gap: self.longest_gap,
+        }
+    }
+}
+
+const TWICE_PJ_PER_UJ: u128 = 2_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn after(readings: &[(u64, u32)]) -> Integral {
+        let ceiling = Watts::new(1000.0).unwrap();
+        let mut trapezoid = Trapezoid::starting(100_000, Moment::from_nanos(SECOND), ceiling);
+        for &(nanoseconds, power_mw) in readings {
+            trapezoid.observe(power_mw, Moment::from_nanos(nanoseconds));
+        }
+        trapezoid.integral()
+    }
+
+    fn joules(joules: u64) -> Microjoules {
+        Microjoules::new(joules * 1_000_000)
+    }
+
+    #[test]
+    fn power_is_integrated_by_the_trapezoid_and_its_change_is_the_bound() {
+        // A ramp from 100 W to 300 W in a second: 200 J, and between 100 J and 300 J whatever happened.
+        let expected = Integral {
+            energy: joules(200),
+            bound: joules(100),
+            longest_gap: Duration::from_secs(1),
+        };
+        assert_eq!(after(&[(2 * SECOND, 300_000)]), expected);
+        let steady = after(&[(SECOND + SECOND / 2, 100_000), (2 * SECOND, 100_000)]);
+        assert_eq!((steady.energy, steady.bound), (joules(100), Microjoules::ZERO));
+    }
+
+    /// A minute without a look at 100 W on both ends: 6 kJ, and by the ceiling up to 60 kJ. With a look
+    /// after it at 1700 W, 54 kJ, and perhaps nothing.
+    #[test]
+    fn a_long_gap_is_bounded_by_nothing_and_the_ceiling_alone() {
+        let found = after(&[(61 * SECOND, 100_000)]);
+        assert_eq!((found.energy, found.bound), (joules(6_000), joules(54_000)));
+        assert_eq!(found.longest_gap, Duration::from_secs(60));
+        let found = after(&[(61 * SECOND, 1_700_000)]);
+        assert_eq!((found.energy, found.bound), (joules(54_000), joules(54_000)));
+    }
+
+    #[test]
+    fn a_clock_that_stands_adds_nothing() {
+        assert_eq!(after(&[(SECOND, 500_000), (SECOND / 2, 500_000)]).energy, Microjoules::ZERO);
+    }
+
+    /// 1 mW for 1 µs is 0.001 µJ: a thousand of them are one.
+    #[test]
+    fn small_parts_are_not_rounded_away() {
+        let ceiling = Watts::new(1.0).unwrap();
+        let mut trapezoid = Trapezoid::starting(1, Moment::from_nanos(0), ceiling);
+        for microseconds in 1..=1000 {
+            trapezoid.observe(1, Moment::from_nanos(microseconds * 1000));
+        }
+        assert_eq!(trapezoid.integral().energy, Microjoules::new(1));
+    }
+}
