@@ -2,15 +2,13 @@
 //!
 //! Out of scope: the remedies.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use carbon_ops_estimate::intensity::NotAnInstant;
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_proof::entry::LedgerId;
-
-use crate::records::Output;
-use crate::settings::MIN_SEGMENT_BYTES;
 
 /// What somebody asked for and cannot have, as facts. Fronts find their advice by the variant.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +52,13 @@ pub enum Fault {
         columns: usize,
     },
     /// A segment that is too small to be worth a file.
-    #[error("{0} bytes are too few for a segment; {MIN_SEGMENT_BYTES} are the least")]
-    SegmentTooSmall(u64),
+    #[error("{bytes} bytes are too few for a segment; {least} are the least")]
+    SegmentTooSmall {
+        /// How many it has.
+        bytes: u64,
+        /// How many it may have.
+        least: u64,
+    },
     /// A configuration file that was named and is not there.
     #[error("configuration file {} does not exist", .0.display())]
     NoConfiguration(PathBuf),
@@ -229,4 +232,31 @@ pub enum OtherFile {
     /// Nothing that is known here.
     #[error("it does not begin with a genesis, and no line of it is an entry")]
     Unknown,
+}
+
+/// What this program writes besides records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// A row of a stream of estimates, which has no inputs.
+    CompactRow,
+    /// An estimate whose time nobody told.
+    WithoutTime,
+    /// A sample of what is watched, whose energies are parts of one another.
+    Sample,
+    /// A record: priced already.
+    Record,
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CompactRow => "a compact row of an estimate, which has no inputs to add up",
+            Self::WithoutTime => "an estimate without a time",
+            Self::Sample => {
+                "a sample of a monitor, whose energies are parts of one another and priced"
+            }
+            Self::Record => "a record, which is priced already",
+        })
+    }
 }

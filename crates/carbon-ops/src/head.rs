@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use carbon_ops_ledger::files::RealFiles;
 use carbon_ops_ledger::legacy::MAX_LINE_BYTES;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_proof::entry::LedgerId;
@@ -12,7 +13,6 @@ use carbon_ops_proof::lines::{Line, next_line_within};
 use serde_json::Value;
 
 use crate::fault::{Fault, OtherFile};
-use crate::verify::{cannot_read, open};
 
 /// A first line that is longer is of neither format.
 const LONGEST: u64 = 1 << 20;
@@ -133,4 +133,23 @@ pub(crate) fn refuse_other(path: &Path, kept: &Path, of: LedgerId) -> Result<()>
     let id = line.as_ref().and_then(|line| line.get("ledger_id")?.as_str());
     let Some(id) = id.and_then(LedgerId::from_hex).filter(|id| *id != of) else { return Ok(()) };
     Err(Fault::OtherCheckpoint { kept: kept.to_owned(), of, path: path.to_owned(), id }.into())
+}
+
+/// That a file cannot be read, in words.
+pub fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
+}
+
+/// The lines of a ledger.
+pub fn open(path: &Path) -> Result<LedgerReader> {
+    LedgerReader::open(path)
+        .map_err(|source| Fault::CannotOpen { path: path.to_owned(), source }.into())
+}
+
+/// The files beside that of a ledger, which are no links and nothing to wait for.
+pub(crate) fn beside(ledger: &Path) -> RealFiles {
+    RealFiles::new(match ledger.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    })
 }

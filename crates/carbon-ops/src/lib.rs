@@ -145,6 +145,7 @@ pub mod measure;
 pub mod pack;
 pub mod price;
 pub mod prove;
+mod reader;
 pub mod recompute;
 pub mod records;
 pub mod row;

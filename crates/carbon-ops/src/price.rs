@@ -8,7 +8,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -17,21 +16,19 @@ use carbon_ops_estimate::span::{Bucket, Load, Missing};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{Caution, Distribution};
 use carbon_ops_grid::cache::Mode;
-use carbon_ops_grid::{Factor, Interval, InventoryIntensity, Slot};
+use carbon_ops_grid::{Factor, Interval};
 use carbon_ops_record::{
     self as record, Deployment, Embodied, FunctionalUnit, Input, LISTED_MAX, LoadPart, LoadSeries,
-    Method, Note, Prices, Quality, Record, Relative, Reserved, Slots, Source, Stated,
-    energy_inputs, id_text, scopes, timestamp,
+    Method, Note, Prices, Quality, Record, Relative, Reserved, Stated, energy_inputs, id_text,
+    scopes, timestamp,
 };
-use sha2::{Digest as _, Sha256};
 
-use crate::bytes;
 use crate::compose::{Measured, TOOL};
 use crate::fault::Fault;
 use crate::host::Host;
 use crate::settings::Settings;
 use crate::site::PueInput;
-use crate::sources::{self, Grid, Name};
+use crate::sources::{Grid, Name};
 
 mod live;
 mod rate;
@@ -40,19 +37,15 @@ mod zone;
 pub use live::{Carbon, LivePrice, Price};
 pub use zone::{Part, Zone};
 
-use rate::Rate;
-
-/// Sets of inputs that are kept; more means that every span is another, and none is worth keeping.
-const KEPT_MAX: usize = 10_000;
+pub(crate) use rate::listed;
+use rate::{KEPT_MAX, Rate, digest, relative};
+use zone::asking;
 
 /// Minutes of a bucket, as carbon-ops 0.1 had it.
 const BUCKET: NonZeroU32 = match NonZeroU32::new(15) {
     Some(minutes) => minutes,
     None => NonZeroU32::MIN,
 };
-
-/// For how long one request may take where a command has ended and somebody waits.
-const REQUEST: Duration = Duration::from_secs(5);
 
 /// For how long all of them may take there, pauses and second attempts included.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -588,31 +581,6 @@ fn ask(settings: &Settings, names: &[Name], region: &str, span: Interval) -> Res
         .map_err(|_| anyhow!("no answer within {} s", PATIENCE.as_secs()))?
 }
 
-/// Asks for the intensity of a time: over a network on a thread of its own, which nobody has to wait for.
-fn asking(
-    settings: &Settings,
-    names: &[Name],
-    region: &str,
-    span: Interval,
-) -> Result<mpsc::Receiver<Result<Zone>>> {
-    let mut of_grid: sources::Settings = settings.grid.clone();
-    of_grid.timeout.value = of_grid.timeout.value.min(REQUEST);
-    let grid = Grid::new(&of_grid, names, Mode::Online)?;
-    let mut zone = Zone::find(region)?;
-    let (answer, answered) = mpsc::channel();
-    let is_remote = grid.remote.is_some();
-    let load = move || {
-        let loaded = zone.load(&grid.chain, span).map(|()| zone);
-        let _ = answer.send(loaded);
-    };
-    if is_remote {
-        std::thread::Builder::new().name("grid".into()).spawn(load)?;
-    } else {
-        load();
-    }
-    Ok(answered)
-}
-
 /// The inputs of an energy that somebody states.
 fn stated_energy(span: &Span<'_>) -> Result<Vec<Input>> {
     let mut inputs = energy_inputs(span.energy, span.energy_source)?;
@@ -620,37 +588,6 @@ fn stated_energy(span: &Span<'_>) -> Result<Vec<Input>> {
         error.shared = Some(meter_key(span.host, &error.dist));
     }
     Ok(inputs)
-}
-
-/// From the store of those that were computed, where the same inputs are, whatever their means.
-fn relative(
-    kept: &mut HashMap<String, Relative>,
-    inputs: &[Input],
-    method: Method,
-) -> Result<Relative> {
-    let mut key = String::new();
-    for input in inputs {
-        // A lognormal over its mean depends on its last parameter only.
-        let text = match input.dist.strip_prefix("ln(").and_then(|rest| rest.split_once(',')) {
-            Some((_, cv)) => cv,
-            // Nothing used has no part in a relative distribution.
-            None if input.name == "energy" && input.dist != "0kWh" => "",
-            None => &input.dist,
-        };
-        key.push_str(text);
-        key.push('|');
-        key.push_str(input.shared.as_deref().unwrap_or_default());
-        key.push('\n');
-    }
-    if let Some(relative) = kept.get(&key) {
-        return Ok(relative.clone());
-    }
-    let relative = Relative::of(inputs, method).context("no interval from these inputs")?;
-    if kept.len() >= KEPT_MAX {
-        kept.clear();
-    }
-    kept.insert(key, relative.clone());
-    Ok(relative)
 }
 
 fn notes(zone: &Zone, grid: &record::Grid, inputs: &[Input], relative: &Relative) -> Vec<Note> {
@@ -687,38 +624,6 @@ fn cautions(inputs: &[Input]) -> BTreeSet<Note> {
     words
 }
 
-/// No slots: the intensity was given.
-fn given_grid(missing: Missing) -> record::Grid {
-    let source = Source {
-        attribution: String::new(),
-        fetched_at: None,
-        licence: String::new(),
-        model_version: None,
-        provider: "flag".into(),
-        raw_sha256: Vec::new(),
-        updated_at: None,
-        zone_requested: String::new(),
-        zone_returned: String::new(),
-    };
-    record::Grid {
-        coverage_pct: 100.0,
-        estimated_pct: 0.0,
-        filled: None,
-        forecast_pct: 0.0,
-        missing_policy: missing.as_str().into(),
-        slots: Slots { count: 0, list: Some(Vec::new()), sha256: None },
-        sources: vec![source],
-    }
-}
-
-/// A list that is too long becomes its digest.
-pub fn listed(mut grid: record::Grid) -> Result<record::Grid> {
-    if let Some(list) = grid.slots.list.take_if(|list| list.len() > LISTED_MAX) {
-        grid.slots.sha256 = Some(digest(&list)?);
-    }
-    Ok(grid)
-}
-
 /// The energy series as a record keeps it.
 fn series(load: &Load) -> Result<Option<LoadSeries>> {
     let Load::Series(parts) = load else { return Ok(None) };
@@ -730,18 +635,6 @@ fn series(load: &Load) -> Result<Option<LoadSeries>> {
     let count = u64::try_from(list.len())?;
     let sha256 = if list.len() > LISTED_MAX { Some(digest(&list)?) } else { None };
     Ok(Some(LoadSeries { count, list: sha256.is_none().then_some(list), sha256 }))
-}
-
-/// SHA-256 of the canonical form, in hex.
-fn digest(list: &impl serde::Serialize) -> Result<String> {
-    let mut line = Vec::new();
-    bytes::canonical(list, &mut line)?;
-    Ok(Sha256::digest(&line).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
-}
-
-/// A slot that is as long as the span.
-pub fn stretched(slot: &Slot<InventoryIntensity>, interval: Interval) -> Slot<InventoryIntensity> {
-    Slot { interval, ..slot.clone() }
 }
 
 #[cfg(test)]

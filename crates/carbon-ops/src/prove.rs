@@ -18,7 +18,8 @@ use carbon_ops_proof::roster::Roster;
 use carbon_ops_proof::text::plain;
 
 use crate::fault::Fault;
-use crate::verify::{Answer, beside, cannot_read, read_checkpoint};
+use crate::head::{beside, cannot_read};
+use crate::verify::{Answer, read_checkpoint};
 use crate::witnessed::Witnessed;
 
 /// Proves the entry numbered `seq` by the last checkpoint of the ledger file `ledger`.

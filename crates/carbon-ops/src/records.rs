@@ -19,6 +19,7 @@ use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
 use crate::env::Env;
 use crate::fault::Fault;
+pub use crate::fault::Output;
 use crate::recompute::object;
 use crate::settings::Settings;
 use crate::superseded::{Amendments, Superseded};
@@ -141,33 +142,6 @@ fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What this program writes besides records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Output {
-    /// A row of a stream of estimates, which has no inputs.
-    CompactRow,
-    /// An estimate whose time nobody told.
-    WithoutTime,
-    /// A sample of what is watched, whose energies are parts of one another.
-    Sample,
-    /// A record: priced already.
-    Record,
-}
-
-impl fmt::Display for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CompactRow => "a compact row of an estimate, which has no inputs to add up",
-            Self::WithoutTime => "an estimate without a time",
-            Self::Sample => {
-                "a sample of a monitor, whose energies are parts of one another and priced"
-            }
-            Self::Record => "a record, which is priced already",
-        })
-    }
 }
 
 /// Which of this program's outputs a line is; `None` where it is none.

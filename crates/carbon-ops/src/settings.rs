@@ -21,53 +21,15 @@ use carbon_ops_meter::client;
 use carbon_ops_meter::sensor::model::Tdp;
 use carbon_ops_units::Watts;
 
-mod reader;
-
-pub(crate) use reader::Reader;
-pub use reader::Shown;
-
-use reader::Read;
-
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::gpus::NvmlLibrary;
 use crate::identity::PARENT;
+pub use crate::reader::{Origin, Setting, Shown};
+use crate::reader::{Read, Reader, path};
 use crate::sources;
 use crate::text::duration;
 use crate::witnesses::Address;
-
-/// A value and where it comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Setting<T> {
-    /// The value.
-    pub value: T,
-    /// Who set it.
-    pub origin: Origin,
-}
-
-/// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// Said on the spot.
-    Flag,
-    /// A variable of the environment.
-    Environment(&'static str),
-    /// A configuration file.
-    File(PathBuf),
-    /// Nobody.
-    Default,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag => f.write_str("flag"),
-            Self::Environment(name) => write!(f, "environment {name}"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -308,11 +270,6 @@ fn text(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "as all that reads a value")]
-pub(crate) fn path(text: &str) -> Result<PathBuf> {
-    Ok(PathBuf::from(text))
-}
-
 fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
@@ -329,12 +286,12 @@ fn witnesses(text: &str) -> Result<Vec<String>> {
 }
 
 /// Smaller segments than this are more files than they save work.
-pub(crate) const MIN_SEGMENT_BYTES: u64 = 1 << 20;
+const MIN_SEGMENT_BYTES: u64 = 1 << 20;
 
 fn segment_bytes(text: &str) -> Result<u64> {
     let bytes = text.trim().parse().context("not a number of bytes")?;
     if bytes < MIN_SEGMENT_BYTES {
-        bail!(Fault::SegmentTooSmall(bytes));
+        bail!(Fault::SegmentTooSmall { bytes, least: MIN_SEGMENT_BYTES });
     }
     Ok(bytes)
 }

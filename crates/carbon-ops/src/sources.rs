@@ -24,7 +24,7 @@ use carbon_ops_grid::{BuiltIn, Chain, Fallback, Provider, Secret};
 use carbon_ops_proof::text::plain;
 
 use crate::env::{Clocks, Dice};
-use crate::settings::{Reader, Setting, path};
+use crate::reader::{Reader, Setting, path};
 
 /// Longest list of providers; each is asked in turn.
 const ORDER_MAX: usize = 10;

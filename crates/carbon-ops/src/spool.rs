@@ -17,12 +17,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops_proof::canonical::object_to_canonical;
+use carbon_ops_proof::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_record::Record;
 use nix::libc::O_NOFOLLOW;
 use tempfile::NamedTempFile;
-
-use crate::store::payload;
 
 /// The folder beside the file of a ledger.
 const SPOOL_DIR: &str = "spool";
@@ -180,6 +178,15 @@ fn is_our_own(file: &File) -> Result<()> {
         bail!("not a regular file of this user");
     }
     Ok(())
+}
+
+/// The record as the ledger takes it.
+pub fn payload(record: &impl serde::Serialize) -> Result<Object> {
+    let json = serde_json::to_value(record).context("the record has no JSON form")?;
+    match Value::try_from(json).context("the record has no canonical form")? {
+        Value::Object(object) => Ok(object),
+        _ => bail!("the record is not a JSON object"),
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::pipeline::{Clock, Pipeline, PipelineOptions};
 use carbon_ops_ledger::append::{
@@ -26,7 +26,7 @@ use carbon_ops_ledger::keys::{
 };
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
 use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
-use carbon_ops_proof::canonical::{Object, Value};
+use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::checkpoint::Checkpoint;
 use carbon_ops_proof::entry::LedgerId;
 use carbon_ops_proof::note::{Note, NoteSignature};
@@ -37,6 +37,7 @@ use crate::compose::TOOL;
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::settings::{Origin, Setting, Settings};
+pub use crate::spool::payload;
 use crate::spool::{Spooled, left_behind};
 use crate::text::plain;
 use crate::witnesses::Signed;
@@ -495,15 +496,6 @@ impl<'k> Opened<'k> {
     /// Signs a checkpoint of the ledger as it is.
     pub fn checkpoint(&mut self) -> Result<SignedCheckpoint> {
         self.ledger.checkpoint(Env::now()).map_err(told_apart)
-    }
-}
-
-/// The record as the ledger takes it.
-pub fn payload(record: &impl serde::Serialize) -> Result<Object> {
-    let json = serde_json::to_value(record).context("the record has no JSON form")?;
-    match Value::try_from(json).context("the record has no canonical form")? {
-        Value::Object(object) => Ok(object),
-        _ => bail!("the record is not a JSON object"),
     }
 }
 

@@ -11,10 +11,9 @@ use std::io::{BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use carbon_ops_ledger::files::{Files as _, Open, RealFiles};
+use carbon_ops_ledger::files::{Files as _, Open};
 use carbon_ops_ledger::keys::{Trust, trust_from};
 use carbon_ops_ledger::legacy;
-use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_proof::checkpoint::{
@@ -34,11 +33,12 @@ use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::head;
-pub use crate::head::{Kind, refuse_others};
+use crate::head::beside;
+pub use crate::head::{Kind, cannot_read, open, refuse_others};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::witnessed::{Quorum, Witnessed};
-use crate::witnesses::{CLOCK_SLACK_SECONDS, history};
+use crate::witnesses::{history, latest};
 
 /// What is asked of a ledger.
 #[derive(Default)]
@@ -497,11 +497,6 @@ pub fn read_policy_bytes(path: &Path) -> Result<Vec<u8>> {
         .with_context(|| format!("cannot read the policy {}", path.display()))
 }
 
-/// The latest time that a cosignature may have to count.
-pub fn latest() -> u64 {
-    u64::try_from(Env::now().as_second()).unwrap_or_default().saturating_add(CLOCK_SLACK_SECONDS)
-}
-
 /// The gaps of a ledger, for what they say of energy.
 fn known_gaps(life: &Life) -> Vec<KnownGap> {
     let known = |gap: &GapReport| {
@@ -525,17 +520,6 @@ pub fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     Ok(if path.is_dir() { path.join(LEDGER_FILE) } else { path })
 }
 
-/// That a file cannot be read, in words.
-pub fn cannot_read(path: &Path) -> String {
-    format!("cannot read {}", path.display())
-}
-
-/// The lines of a ledger.
-pub fn open(path: &Path) -> Result<LedgerReader> {
-    LedgerReader::open(path)
-        .map_err(|source| Fault::CannotOpen { path: path.to_owned(), source }.into())
-}
-
 /// The text of a file that has to be a checkpoint.
 ///
 /// # Errors
@@ -547,14 +531,6 @@ pub fn read_checkpoint(path: &Path) -> Result<Note> {
     let note = Note::parse(&bytes).with_context(cannot)?;
     Checkpoint::of_note(&note).with_context(cannot)?;
     Ok(note)
-}
-
-/// The files beside that of a ledger, which are no links and nothing to wait for.
-pub(crate) fn beside(ledger: &Path) -> RealFiles {
-    RealFiles::new(match ledger.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    })
 }
 
 /// A whole file, of which one byte more than `limit` is read at most: too long is for others to say.

@@ -6,7 +6,7 @@ use carbon_ops_proof::note::{Note, NoteError};
 use carbon_ops_proof::policy::Policy;
 use carbon_ops_proof::verify::{Anchor, AnchorKind, AnchorVerdict, Report};
 
-use crate::verify::latest;
+use crate::witnesses::latest;
 
 /// Whether a policy is content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,9 +20,10 @@ use carbon_ops_proof::policy::Policy;
 use carbon_ops_proof::verify::Notes;
 use ureq::Agent;
 
+use crate::env::Env;
 use crate::fault::Fault;
+use crate::head::beside;
 use crate::text::plain;
-use crate::verify::beside;
 
 /// How long `ledger checkpoint` waits for each witness.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,7 +39,12 @@ const MAX_ANSWER_BYTES: u64 = 1 << 16;
 const SHOWN_CHARS: usize = 200;
 /// How far a witness's clock may be ahead of ours before its cosignature is not taken: a prior, larger
 /// than the drift of clocks that anybody looks after.
-pub const CLOCK_SLACK_SECONDS: u64 = 3600;
+const CLOCK_SLACK_SECONDS: u64 = 3600;
+
+/// The latest time that a cosignature may have to count.
+pub fn latest() -> u64 {
+    u64::try_from(Env::now().as_second()).unwrap_or_default().saturating_add(CLOCK_SLACK_SECONDS)
+}
 
 /// A witness and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

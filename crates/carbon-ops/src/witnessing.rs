@@ -18,8 +18,8 @@ use carbon_ops_proof::policy::Policy;
 
 use crate::settings::Settings;
 use crate::store::{Opened, Store};
-use crate::verify::{latest, read_policy};
-use crate::witnesses::{Address, Answered, RUN_PATIENCE, Refusal, Signed, addresses};
+use crate::verify::read_policy;
+use crate::witnesses::{Address, Answered, RUN_PATIENCE, Refusal, Signed, addresses, latest};
 
 /// How often witnesses are asked at most while records come in. A pipeline signs up to ten checkpoints a
 /// second, and each cosignature stands for all the lines before it. A prior: seldom enough for a public

@@ -20,7 +20,8 @@ use carbon_ops_record::{Input, Method, Prices, Quality, Relative};
 use carbon_ops_units::Microjoules;
 use serde::Serialize;
 
-use super::{Rate, Zone, asking, relative};
+use super::rate::{Rate, relative};
+use super::zone::{Zone, asking};
 use crate::host::Host;
 use crate::settings::Settings;
 use crate::site::PueInput;

@@ -2,11 +2,13 @@
 //! with what is asked for. Of a life-cycle intensity it can be one part only: see [`Part`].
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use carbon_ops_estimate::span::{Priced, Tariff};
 use carbon_ops_estimate::uncertainty::Distribution;
+use carbon_ops_grid::cache::Mode;
 use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{
     BuiltIn, Chain, Factor, Fallback, Found, Gases, Interval, InventoryIntensity, Row, Signal,
@@ -18,7 +20,8 @@ use jiff::Timestamp;
 
 use crate::fault::Fault;
 use crate::host::Host;
-use crate::sources::Name;
+use crate::settings::Settings;
+use crate::sources::{self, Grid, Name};
 
 /// A day in seconds: windows are whole days in UTC.
 const DAY: i64 = 86_400;
@@ -189,7 +192,7 @@ impl Zone {
     /// The slots around a time that was loaded.
     pub fn slots(&self, interval: Interval) -> Cow<'_, [Slot<InventoryIntensity>]> {
         match &self.prices {
-            Prices::Yearly { slot, .. } => Cow::Owned(vec![super::stretched(slot, interval)]),
+            Prices::Yearly { slot, .. } => Cow::Owned(vec![stretched(slot, interval)]),
             Prices::Window { slots, .. } => Cow::Borrowed(slots),
             Prices::Given(_) | Prices::Unknown => Cow::Borrowed(&[]),
         }
@@ -430,4 +433,37 @@ fn whole_days(interval: Interval) -> Option<Interval> {
     let end = interval.end().as_second().div_euclid(DAY) * DAY;
     let end = if Timestamp::from_second(end).ok()? < interval.end() { end + DAY } else { end };
     Interval::new(Timestamp::from_second(start).ok()?, Timestamp::from_second(end).ok()?).ok()
+}
+
+/// For how long one request may take where a command has ended and somebody waits.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// Asks for the intensity of a time: over a network on a thread of its own, which nobody has to wait for.
+pub(super) fn asking(
+    settings: &Settings,
+    names: &[Name],
+    region: &str,
+    span: Interval,
+) -> Result<mpsc::Receiver<Result<Zone>>> {
+    let mut of_grid: sources::Settings = settings.grid.clone();
+    of_grid.timeout.value = of_grid.timeout.value.min(REQUEST);
+    let grid = Grid::new(&of_grid, names, Mode::Online)?;
+    let mut zone = Zone::find(region)?;
+    let (answer, answered) = mpsc::channel();
+    let is_remote = grid.remote.is_some();
+    let load = move || {
+        let loaded = zone.load(&grid.chain, span).map(|()| zone);
+        let _ = answer.send(loaded);
+    };
+    if is_remote {
+        std::thread::Builder::new().name("grid".into()).spawn(load)?;
+    } else {
+        load();
+    }
+    Ok(answered)
+}
+
+/// A slot that is as long as the span.
+fn stretched(slot: &Slot<InventoryIntensity>, interval: Interval) -> Slot<InventoryIntensity> {
+    Slot { interval, ..slot.clone() }
 }

@@ -7,6 +7,7 @@
 //! Out of scope: which settings there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,12 +16,44 @@ use carbon_ops_grid::Secret;
 use carbon_ops_proof::text::plain;
 use serde_json::Value;
 
-use super::{Origin, Setting};
 use crate::env::Env;
 use crate::fault::Fault;
 
 /// A configuration file is small; a larger one is something else.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A value and where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Who set it.
+    pub origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Said on the spot.
+    Flag,
+    /// A variable of the environment.
+    Environment(&'static str),
+    /// A configuration file.
+    File(PathBuf),
+    /// Nobody.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
 
 /// A setting as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,4 +324,9 @@ fn scalar(key: &str, value: Value) -> Result<String> {
             bail!("{key}: a list of texts is expected")
         }
     }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as all that reads a value")]
+pub(crate) fn path(text: &str) -> Result<PathBuf> {
+    Ok(PathBuf::from(text))
 }
