@@ -76,21 +76,41 @@ struct Left {
     fill: Fill,
 }
 
-/// A total at an instant after the last sample.
+/// A total at an instant that no sample was taken at.
 #[derive(Debug, Clone, Copy, Default)]
 struct Ahead {
     total: Microjoules,
-    /// What of it no sample carries yet.
+    /// What of it passed between the instant and the nearest sample.
     taken: Microjoules,
 }
 
 impl Ahead {
-    /// The sample's total, and what the power of the interval before it has added since.
-    fn of(domain: &DomainTotal, sample: &Snapshot, now: Duration) -> Self {
-        let age = now.saturating_sub(sample.monotonic).as_secs_f64();
-        let part = (age / sample.interval.as_secs_f64().max(1e-3)).min(1.0);
-        let taken = Microjoules::from_joules(domain.delta.as_joules() * part).unwrap_or_default();
+    /// The sample's total, and what was added since by the mean power from an earlier sample on, or else by that of
+    /// the interval before it. Samples come late where the machine is busy, and then tell more than their interval.
+    fn of(
+        domain: &DomainTotal,
+        sample: &Snapshot,
+        earlier: Option<(Duration, Microjoules)>,
+        now: Duration,
+    ) -> Self {
+        let age = now.saturating_sub(sample.monotonic).min(sample.interval * SILENT_AFTER);
+        let earlier = earlier.filter(|(at, _)| *at + sample.interval <= sample.monotonic);
+        let (grown, span) = earlier.map_or((domain.delta, sample.interval), |(at, total)| {
+            (domain.total.saturating_sub(total), sample.monotonic.saturating_sub(at))
+        });
+        let part = age.as_secs_f64() / span.as_secs_f64().max(1e-3);
+        let taken = Microjoules::from_joules(grown.as_joules() * part).unwrap_or_default();
         Self { total: domain.total + taken, taken }
+    }
+
+    /// On the line between two samples of which one was taken after the instant.
+    fn between(
+        (t0, e0): (Duration, Microjoules),
+        (t1, e1): (Duration, Microjoules),
+        now: Duration,
+    ) -> Self {
+        let total = line((t0, e0), (t1, e1), now);
+        Self { total, taken: total.saturating_sub(e0).min(e1.saturating_sub(total)) }
     }
 }
 
@@ -155,11 +175,12 @@ impl GovernedWindow {
         }
     }
 
-    /// Begins the window anew, and forgets the one before.
-    pub fn restart(&mut self, now: Duration) {
-        let _ = self.read(now);
-        (self.before, self.started) = (self.now.clone(), now);
-        (self.first, self.left) = (None, HashMap::new());
+    /// Begins the window now, and forgets what was before: the sample after this moment shows the total at it.
+    pub fn begin(&mut self, now: Duration) {
+        self.started = now;
+        if self.before.monotonic <= now {
+            self.left.clear();
+        }
     }
 
     /// Ends the window now and begins the next one.
@@ -202,8 +223,13 @@ impl GovernedWindow {
     /// # Errors
     /// When the governor does not answer.
     pub fn end(&mut self, now: Duration) -> Result<(), ClientError> {
+        let mut last = self.now.clone();
         self.read(now)?;
-        self.last = Some((self.now.clone(), now));
+        // Whoever was stopped since may get a sample that is no longer of the window.
+        if self.now.monotonic <= now {
+            last.clone_from(&self.now);
+        }
+        self.last = Some((last, now));
         Ok(())
     }
 
@@ -293,11 +319,8 @@ impl Frame<'_> {
         let [t0, t1, ..] = self.samples.map(|sample| sample.monotonic);
         let after = self.samples[1].domains.iter().find(|domain| domain.key == before.key);
         match after.filter(|_| t1 > self.started) {
-            Some(after) => {
-                let total = line((t0, before.total), (t1, after.total), self.started);
-                Ahead { total, taken: total.saturating_sub(before.total) }
-            }
-            None => Ahead::of(before, self.samples[0], self.started),
+            Some(after) => Ahead::between((t0, before.total), (t1, after.total), self.started),
+            None => Ahead::of(before, self.samples[0], None, self.started),
         }
     }
 
@@ -326,7 +349,7 @@ impl Frame<'_> {
         let window = self.ended.saturating_sub(self.started);
         let goes_on = same_boot && grows;
         if !goes_on {
-            left.end = Ahead::of(&last, self.samples[2], self.ended);
+            left.end = Ahead::of(&last, self.samples[2], None, self.ended);
             if !self.is_cut {
                 return Err(Exclusion::Unreadable);
             }
@@ -384,20 +407,24 @@ impl Frame<'_> {
     }
 
     fn ends(&self, [before, first, last, after]: [&DomainTotal; 4], begun: Ahead) -> Ends {
+        let [t0, t1, t2, t3] = self.samples.map(|sample| sample.monotonic);
         if self.is_cut {
-            let end = Ahead::of(last, self.samples[2], self.ended);
+            let end = if t2 > self.ended {
+                Ahead::between((t0, before.total), (t2, last.total), self.ended)
+            } else {
+                Ahead::of(last, self.samples[2], Some((t0, before.total)), self.ended)
+            };
             // What was shown does not fall when the power does.
             let total = end.total.max(begun.total);
             let seen = total.saturating_sub(begun.total);
             let unsure = begun.taken + end.taken;
             return Ends {
                 start: begun.total,
-                end: Ahead { total, taken: total.saturating_sub(last.total) },
+                end: Ahead { total, taken: end.taken.max(total.saturating_sub(last.total)) },
                 low: seen.saturating_sub(unsure),
                 high: seen + unsure,
             };
         }
-        let [t0, t1, t2, t3] = self.samples.map(|sample| sample.monotonic);
         // Without a sample after the end, the last one stands for it.
         let end = line((t2, last.total), (t3, after.total), self.ended);
         Ends {
@@ -429,15 +456,11 @@ impl Frame<'_> {
         }
         let newest = self.samples[3].monotonic;
         let period = self.samples[3].interval.max(Duration::from_millis(1));
-        // Of a window that waited for nothing, the power of a period stands for what is to come.
-        let (patience, taken) = if self.is_cut {
-            (period * SILENT_AFTER, period)
-        } else {
-            (Duration::ZERO, Duration::ZERO)
-        };
+        // Of a window that waited for nothing, the power so far stands for what is to come.
+        let patience = if self.is_cut { period * SILENT_AFTER } else { Duration::ZERO };
         if newest + patience < self.ended {
             // It fell silent just then.
-            let offset = (newest + taken).saturating_sub(self.started);
+            let offset = (newest + patience).saturating_sub(self.started);
             note(GapReason::Unreadable, window.saturating_sub(offset), offset);
         }
         if last.stuck && after.stuck {

@@ -80,18 +80,35 @@ pub struct Session<O = Whose> {
 /// Whose a process is, on a host.
 type Owner<O> = fn(&HostRoot, u32) -> Option<O>;
 
-/// One end of a window.
+/// One end of a window: a moment by three clocks.
 #[derive(Debug, Clone, Copy)]
 struct End {
     busy: Option<Busy>,
     wall: Timestamp,
     at: Instant,
+    /// The same by the clock of the governor's samples.
+    monotonic: Duration,
 }
+
+/// Clocks that were read within this time have told one moment.
+const ONE_MOMENT: Duration = Duration::from_micros(50);
+
+/// How often to read them again where this process was stopped in between.
+const CLOCK_ATTEMPTS: usize = 8;
 
 impl End {
     fn now(host: &HostRoot, ticks_per_second: u32) -> Self {
         let busy = Busy::read(host, ticks_per_second);
-        Self { busy, wall: Env::now(), at: Instant::now() }
+        let look =
+            || Self { busy, monotonic: Env::monotonic(), wall: Env::now(), at: Instant::now() };
+        let mut end = look();
+        for _ in 1..CLOCK_ATTEMPTS {
+            if Env::monotonic().saturating_sub(end.monotonic) < ONE_MOMENT {
+                break;
+            }
+            end = look();
+        }
+        end
     }
 }
 
@@ -211,13 +228,13 @@ impl Measuring {
         }
     }
 
-    fn end(&mut self) -> Result<(), ClientError> {
+    fn end(&mut self, now: Duration) -> Result<(), ClientError> {
         match self {
             Self::Counters(window) => {
                 window.end(&Instant::now);
                 Ok(())
             }
-            Self::Governed(window) => window.end(Env::monotonic()),
+            Self::Governed(window) => window.end(now),
         }
     }
 
@@ -239,18 +256,19 @@ impl Measuring {
     pub(crate) fn cut(
         &mut self,
         elapsed: Duration,
+        now: Duration,
         clock: &dyn Fn() -> Instant,
     ) -> Result<Counted, Vec<Excluded>> {
         match self {
             Self::Counters(window) => window.cut(elapsed, clock),
-            Self::Governed(window) => window.cut(Env::monotonic()),
+            Self::Governed(window) => window.cut(now),
         }
     }
 
-    fn so_far(&mut self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
+    fn so_far(&mut self, elapsed: Duration, now: Duration) -> Result<Counted, Vec<Excluded>> {
         match self {
             Self::Counters(window) => window.so_far(elapsed),
-            Self::Governed(window) => window.so_far(Env::monotonic()),
+            Self::Governed(window) => window.so_far(now),
         }
     }
 
@@ -352,9 +370,12 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
             let who = &mut |pid| whose(&host, pid);
             GpuWindow::open(helper, None, &Instant::now, Env::boot_time, who)
         });
-        let (window, excluded, sensors) = open_window(&host, ask, &Instant::now);
+        let (mut window, excluded, sensors) = open_window(&host, ask, &Instant::now);
         // The window starts after the last of its first readings: what came before is not in it.
         let start = End::now(&host, ticks_per_second);
+        if let Some(Measuring::Governed(window)) = &mut window {
+            window.begin(start.monotonic);
+        }
         Self {
             host,
             ticks_per_second,
@@ -429,7 +450,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
     pub fn restart(&mut self) {
         self.cut();
         if let Some(Measuring::Governed(window)) = &mut self.window {
-            window.restart(Env::monotonic());
+            window.begin(self.start.monotonic);
         }
     }
 
@@ -437,7 +458,8 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
     pub fn cut(&mut self) -> Readings<O> {
         let end = End::now(&self.host, self.ticks_per_second);
         let elapsed = end.at.saturating_duration_since(self.start.at);
-        let counted = self.window.as_mut().map(|window| window.cut(elapsed, &Instant::now));
+        let counted =
+            self.window.as_mut().map(|window| window.cut(elapsed, end.monotonic, &Instant::now));
         let mut readings = self.about(end, self.window.as_ref());
         readings.add_counted(counted, self.excluded.clone(), None);
         let who = &mut |pid| (self.whose)(&self.host, pid);
@@ -452,7 +474,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
     pub fn so_far(&mut self) -> Readings<O> {
         let end = End::now(&self.host, self.ticks_per_second);
         let elapsed = end.at.saturating_duration_since(self.start.at);
-        let counted = self.window.as_mut().map(|window| window.so_far(elapsed));
+        let counted = self.window.as_mut().map(|window| window.so_far(elapsed, end.monotonic));
         let mut readings = self.about(end, self.window.as_ref());
         readings.add_counted(counted, self.excluded.clone(), None);
         readings.add_gpus(self.gpus.as_ref().map(GpuWindow::so_far));
@@ -467,7 +489,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
         // step: what runs on meanwhile is not part of it.
         let end = End::now(&self.host, self.ticks_per_second);
         let elapsed = end.at.saturating_duration_since(self.start.at);
-        let failed = self.window.as_mut().and_then(|window| window.end().err());
+        let failed = self.window.as_mut().and_then(|window| window.end(end.monotonic).err());
         let outcome = outcome();
         let who = &mut |pid| (self.whose)(&self.host, pid);
         if let Some(gpus) = &mut self.gpus {

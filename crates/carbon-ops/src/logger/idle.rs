@@ -12,6 +12,7 @@ use carbon_ops_units::{Microjoules, Watts};
 
 pub use carbon_ops_grid::fetch::Clock;
 
+use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::measure::{AskGovernor, open_window};
 
@@ -54,12 +55,12 @@ pub(super) fn calibrate(
     let (began, busy) = (clock.elapsed(), Busy::read(host, ticks_per_second));
     let (mut at, mut powers) = (began, Vec::new());
     // What passed before the first moment is no part of it.
-    let _ = window.cut(Duration::ZERO, &now);
+    let _ = window.cut(Duration::ZERO, Env::monotonic(), &now);
     while at.saturating_sub(began) < duration {
         clock.sleep(INTERVAL);
         let elapsed = clock.elapsed().saturating_sub(at);
         at += elapsed;
-        let counted = window.cut(elapsed, &now).ok();
+        let counted = window.cut(elapsed, Env::monotonic(), &now).ok();
         powers.extend(counted.and_then(|counted| energy(&counted)?.over(elapsed)));
     }
     let busy = busy.zip(Busy::read(host, ticks_per_second));
