@@ -124,18 +124,16 @@ impl Scale {
             let known = ESU.flat_map(|esu| [(exact(esu), esu), (truncated(esu), esu)]);
             let dram = (Ratio { num: DRAM_NANOJOULES, den: 1000 }, 16);
             let top = (1u128 << 32) - 1;
-            known
-                .chain([dram])
-                .find(|(printed, _)| {
-                    printed.num >= printed.den && printed.floor(top) == range.into()
-                })
-                .map_or(Self::reported(range), |(printed, esu)| Self {
+            known.chain([dram]).find(|(printed, _)| printed.floor(top) == range.into()).map_or(
+                Self::reported(range),
+                |(printed, esu)| Self {
                     printed: Some(printed),
                     unit: Ratio::of_esu(esu),
                     modulus: 1 << 32,
                     exact: true,
                     range,
-                })
+                },
+            )
         })
     }
 
@@ -144,7 +142,7 @@ impl Scale {
     pub fn printed_in_units(range: Microjoules, esu: u32) -> Option<Self> {
         let scale = Self::printed(range)?;
         let printed = truncated(esu);
-        if scale.exact || !ESU.contains(&esu) || printed.num < printed.den {
+        if scale.exact || !ESU.contains(&esu) {
             return Some(scale);
         }
         // Rounded, since such a range is not a multiple of the unit.
@@ -532,6 +530,13 @@ impl Counter {
             return Some(self.rebase(Break::AmbiguousWrap, now, now, good));
         }
         Some(self.advance(good, self.plausible(good, now)?, now))
+    }
+
+    /// Whether the moment of a reading that was taken between these is known well enough: the next one is provable
+    /// from there, as it is due within [`Counter::longest_interval`].
+    pub(crate) fn dates(&self, from: Moment, at: Moment) -> bool {
+        let ticks = self.scale.of_energy(self.ceiling.over(at.since(from)));
+        ticks.saturating_mul(2).saturating_add(4) < self.scale.modulus
     }
 
     /// The total in µJ. It starts at the first reading's value and never falls or wraps.

@@ -420,7 +420,8 @@ impl Track {
     ) -> Option<Happened> {
         let good = self.counter.last_good();
         self.total.delta = Microjoules::ZERO;
-        let step = reading.map(|reading| self.counter.observe_between(reading, from, at));
+        let known = if self.counter.dates(from, at) { reading } else { Err(ReadFault::Retry) };
+        let step = known.map(|reading| self.counter.observe_between(reading, from, at));
         let happened = match step {
             Ok(Step::Baseline) => self.begin(at),
             Ok(Step::Advance { .. }) => self.advance(good.unwrap_or(at), at),

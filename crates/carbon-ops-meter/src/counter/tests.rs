@@ -439,3 +439,153 @@ proptest! {
         prop_assert!(lost < 0.001 || told > 0.0);
     }
 }
+
+/// What a counter of a scale can show, and what a tick of it is worth.
+#[test]
+fn a_scale_knows_what_its_counter_can_show() {
+    let lattice = Scale::printed(uj(RANGE_ESU14)).unwrap();
+    let beyond = (1u64 << 32) * 61_035 / 1000;
+    for (scale, unit, shown, not_shown) in [
+        (Scale::register(14, 16), 61.035_156_25, vec![0, 1, 65_535], vec![65_536]),
+        (Scale::register_of_microjoules(1000, 8), 1000.0, vec![0, 255], vec![256]),
+        (Scale::reported(1000), 1.0, vec![0, 999, 1000], vec![1001]),
+        (lattice, 61.035_156_25, vec![0, 61, 122, RANGE_ESU14], vec![62, 123, beyond]),
+    ] {
+        assert!((scale.unit_microjoules() - unit).abs() < 1e-9, "{scale:?}");
+        assert!(shown.iter().all(|&reading| scale.can_show(reading)), "{scale:?}");
+        assert!(!not_shown.iter().any(|&reading| scale.can_show(reading)), "{scale:?}");
+    }
+    assert_eq!((lattice.is_exact(), lattice.has_lattice()), (true, true));
+    assert_eq!(
+        (lattice.range(), lattice.without_lattice().range()),
+        (uj(RANGE_ESU14), uj(RANGE_ESU14))
+    );
+    let reported = lattice.without_lattice();
+    assert_eq!((reported.is_exact(), reported.has_lattice()), (false, false));
+}
+
+/// At 1 W a µJ passes in a µs, and the counter wraps after 2^20 of them: each rule up to its very edge.
+#[test]
+fn rules_of_what_can_have_passed_hold_to_the_edge() {
+    let scale = Scale::register_of_microjoules(1, 20);
+    let modulus = 1u64 << 20;
+    let fresh = || Counter::new(scale, watts(1.0));
+    let us = |us: u64| BASE.after(Duration::from_micros(us));
+    let seen = |count: u64, at: u64| Reading::first_seen(count, us(at), us(at));
+    let counter = fresh();
+    assert_eq!(counter.longest_interval(), Duration::from_micros(modulus / 2));
+    // One more than the energy, since a reading may fall on either side of a step; two ms for a step itself.
+    assert_eq!(counter.limit(seen(0, 0), seen(0, 500)), 501);
+    assert_eq!(counter.slack(), 2000);
+    assert_eq!(counter.difference(seen(10, 0), seen(25, 9)), 15);
+    assert_eq!(counter.difference(seen(25, 0), seen(10, 9)), u128::from(modulus) - 15);
+    assert_eq!(counter.plausible(seen(0, 0), seen(2501, 500)), Some(2501));
+    assert_eq!(counter.plausible(seen(0, 0), seen(2502, 500)), None);
+    // Eight times as much may be power of the same machine, unless a wrap fits in.
+    assert_eq!(counter.excess(seen(0, 0), seen(4000, 500)), Some(4000));
+    assert_eq!(counter.excess(seen(0, 0), seen(4001, 500)), None);
+    assert_eq!(counter.excess(seen(0, 0), seen(7, modulus / 8 - 1)), Some(7));
+    assert_eq!(counter.excess(seen(0, 0), seen(7, modulus / 8)), None);
+    for (apart, dates) in [(0, true), (modulus / 2 - 3, true), (modulus / 2 - 2, false)] {
+        assert_eq!(counter.dates(us(0), us(apart)), dates, "{apart} us");
+    }
+    // From the same reading on: at rest, or after a wrap that nobody could tell.
+    for (later, rests) in [(modulus - 2, true), (modulus - 1, false)] {
+        let mut counter = fresh();
+        counter.observe_between(77, us(0), us(0));
+        counter.good.as_mut().unwrap().since = us(0);
+        let step = counter.observe(77, us(later));
+        assert_eq!(step == Step::Advance { delta: Microjoules::ZERO }, rests, "{later}: {step:?}");
+        let step = |count| {
+            let mut counter = fresh();
+            counter.observe(77, us(0));
+            counter.good.as_mut().unwrap().since = us(0);
+            counter.observe(count, us(later))
+        };
+        assert_eq!(step(99) == Step::Advance { delta: uj(22) }, rests, "{later}: {:?}", step(99));
+    }
+    // A step comes late by a half at most.
+    let mut counter = fresh();
+    counter.observe(77, us(0));
+    for (us_later, stuck) in
+        [(500_000, false), (1_000_000, false), (1_500_000, false), (1_500_001, true)]
+    {
+        counter.observe(77, us(us_later));
+        assert_eq!(counter.is_stuck(), stuck, "{us_later}");
+        assert_eq!(counter.last_good(), Some(us(us_later)));
+    }
+    assert!(!counter.that_may_rest().is_stuck());
+}
+
+/// A zero is believed when it comes twice, or when there is no time to look again.
+#[test]
+fn a_zero_waits_for_a_second_one_while_there_is_time() {
+    for (later, waits) in [((1u64 << 18) - 2, true), ((1 << 18) - 1, false)] {
+        let mut counter = Counter::new(Scale::register_of_microjoules(1, 20), watts(1.0));
+        let us = |us: u64| BASE.after(Duration::from_micros(us));
+        counter.observe((1 << 20) - 100, us(0));
+        counter.good.as_mut().unwrap().since = us(0);
+        let first = counter.observe(0, us(later));
+        assert_eq!(first == Step::Skipped, waits, "{later}: {first:?}");
+        assert_eq!(counter.wraps(), u64::from(!waits));
+        counter.observe(0, us(later + 10));
+        assert_eq!((counter.wraps(), counter.total()), (1, uj(1 << 20)));
+    }
+}
+
+/// What another process goes on from is what was kept, unless it cannot be of such a counter.
+#[test]
+fn a_counter_goes_on_from_what_fits_it() {
+    let scale = Scale::register_of_microjoules(1, 20);
+    let kept = Saved {
+        total: 5_000_000,
+        shown: 5_000_500,
+        count: 1 << 20,
+        at: BASE,
+        since: BASE.before(Duration::from_millis(1)),
+        wraps: 4,
+        generation: Generation::new(2),
+    };
+    let resumed = Counter::resume(scale, watts(1.0), &kept).unwrap();
+    assert_eq!(resumed.save(), Some(kept));
+    assert_eq!((resumed.total(), resumed.wraps()), (uj(5_000_500), 4));
+    assert_eq!((resumed.ceiling(), resumed.scale()), (watts(1.0), scale));
+    for other in [
+        Saved { count: (1 << 20) + 1, ..kept },
+        Saved { generation: Generation::new(0), ..kept },
+        Saved::default(),
+    ] {
+        assert!(Counter::resume(scale, watts(1.0), &other).is_none(), "{other:?}");
+    }
+    assert!(
+        Counter::resume(scale, watts(1.0), &Saved { generation: Generation::FIRST, ..kept })
+            .is_some()
+    );
+    // Of what is shown the most, and of when it was seen the earliest.
+    let later = Saved { shown: 0, since: BASE.after(Duration::from_secs(1)), ..kept };
+    let shown = Counter::resume(scale, watts(1.0), &later).unwrap().save().unwrap();
+    assert_eq!((shown.shown, shown.since), (kept.total, BASE));
+    assert_eq!(Counter::new(scale, watts(1.0)).save(), None);
+    assert_eq!((kept.generation.get(), kept.generation.next().get()), (2, 3));
+}
+
+/// A reading that is not believed shows what it would be as energy, and three steps of it raise the ceiling to twice
+/// what they show.
+#[test]
+fn steps_above_the_ceiling_raise_it_when_they_follow_each_other() {
+    let mut counter = Counter::new(Scale::register_of_microjoules(1, 40), watts(100.0));
+    let tenth = |n: u64| BASE.after(Duration::from_millis(100 * n));
+    // 50 W, a pause in which nothing is known, and then 300 W.
+    for n in 0..3 {
+        counter.observe(5_000_000 * n, tenth(n));
+    }
+    assert_eq!(counter.suspected(), None);
+    let high = |n: u64| 10_000_000 + 30_000_000 * (n - 2);
+    assert_eq!(counter.observe(high(3), tenth(3)), Step::Skipped);
+    assert_eq!(counter.suspected(), Some(uj(30_000_000)));
+    assert_eq!(counter.observe(high(4), tenth(4)), Step::Skipped);
+    assert_eq!(counter.ceiling(), watts(100.0));
+    assert_eq!(counter.observe(high(5), tenth(5)), Step::Advance { delta: uj(90_000_000) });
+    assert_eq!((counter.ceiling(), counter.suspected()), (watts(600.0), None));
+    assert_eq!(counter.observe(high(6), tenth(6)), Step::Advance { delta: uj(30_000_000) });
+}

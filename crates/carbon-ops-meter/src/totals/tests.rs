@@ -293,6 +293,51 @@ fn every_gap_that_may_hide_a_wrap_is_flagged_and_bounded() {
     assert!(flagged > 500, "{flagged}");
 }
 
+/// Stopped after the reading and before the clock, a sampler has an old reading with a new time. Where a wrap fits
+/// in between, that is a reading of no known moment: what is lost is told once, and by what can have passed.
+#[test]
+fn a_stop_between_reading_and_clock_is_one_gap_at_most() {
+    let mut random = Random(5);
+    let mut flagged = 0;
+    for _ in 0..2_000 {
+        let mut host = Simulation::new(&mut random, 1);
+        host.sample(good);
+        let first = host.first()[0];
+        let power = random.below(CEILING * 1000);
+        let pace = u64::try_from(host.totals.longest_interval().as_nanos()).unwrap();
+        // A first reading may stand for as long as a step takes, or half of the longest interval.
+        let (age, pace) = ((pace / 2).min(1_000_000_000), pace.min(100_000_000));
+        host.pass(pace, |_| power);
+        let (read, from) = (host.registers[0].read(), Moment::from_nanos(host.now));
+        let longest = if random.one_in(2) { 100_000_000 } else { 60_000_000_000 };
+        let stop = 1 + random.below(longest);
+        host.pass(stop, |_| power);
+        let at = Moment::from_nanos(host.now);
+        let monotonic = Duration::from_nanos(host.now);
+        host.totals.begin(Times { at, monotonic, unix: UnixTime::default() });
+        host.totals.observe_between(0, Ok(read), from, at);
+        host.totals.end(Duration::from_millis(100), 0);
+        for _ in 0..2 {
+            host.pass(pace, |_| power);
+            host.sample(good);
+        }
+        let total = host.total(0);
+        let counted = total.total.as_microjoules() - first.0;
+        let (truth, most) = (host.registers[0].truth() - first.1, total.gap_most.as_microjoules());
+        assert!(total.gaps <= 1, "{total:?}");
+        if total.gaps == 0 {
+            assert!(counted.abs_diff(truth) <= 1, "{counted} of {truth}");
+        } else {
+            flagged += 1;
+            assert!(counted <= truth + 1 && truth <= counted + most + 1, "{total:?}");
+            // From the reading before the stop to the one after it, and a tick.
+            let passed = CEILING * (stop + 2 * pace + age) / 1000 + 62;
+            assert!(most <= passed, "{most} in {passed}");
+        }
+    }
+    assert!(flagged > 500, "{flagged}");
+}
+
 #[test]
 fn a_stuck_counter_is_told_and_its_energy_carried_when_it_moves_again() {
     let mut host = Simulation::new(&mut Random(4), 1);
@@ -515,6 +560,291 @@ fn a_publication_is_rounded_down_and_telescopes() {
     let grown = last.domains[1].total.checked_sub(first.domains[1].total).unwrap();
     assert_eq!(grown.as_microjoules(), deltas);
     assert_eq!(last.seq, 51);
+}
+
+/// Domains in µJ that never wrap, looked at each 100 ms; a reading is J since the start, or a failure.
+struct Told {
+    totals: Totals,
+    now: Moment,
+}
+
+impl Told {
+    fn of(names: &[&str]) -> Self {
+        let mut totals = Totals::new(BOOT, None);
+        for name in names {
+            totals.add(Source::Sysfs, joules(name)).unwrap();
+        }
+        Self { totals, now: Moment::from_nanos(5_000_000_000) }
+    }
+
+    /// What is told of a look.
+    fn look(&mut self, readings: &[Result<f64, ReadFault>]) -> Vec<Happened> {
+        self.now = self.now.after(Duration::from_millis(100));
+        let monotonic = Duration::from_nanos(self.now.as_nanos());
+        self.totals.begin(Times { at: self.now, monotonic, unix: UnixTime::default() });
+        for (index, reading) in readings.iter().enumerate() {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+            let reading = reading.map(|joules| (joules * 1e6).round() as u64);
+            self.totals.observe(index, reading, self.now);
+        }
+        self.totals.end(Duration::from_millis(100), 0);
+        self.totals.take_events().into_iter().map(|event| event.what).collect()
+    }
+
+    fn total(&self) -> DomainTotal {
+        self.totals.snapshot().domains[0]
+    }
+}
+
+fn joules(name: &str) -> Domain {
+    domain(name, Scale::register_of_microjoules(1, 64), 500.0)
+}
+
+const TENTH: Duration = Duration::from_millis(100);
+
+/// A domain that fails is stale after a second and no sooner, which is told once, by the worst reason; the reading
+/// after it carries the energy. An answer that is late is no failure.
+#[test]
+fn what_fails_is_told_when_it_is_stale_and_again_when_it_is_bridged() {
+    use ReadFault::{Fatal, Gone, NotYet, Retry};
+    for (faults, reason) in [
+        ([Retry, Retry], GapReason::Unreadable),
+        ([Retry, Gone], GapReason::Vanished),
+        ([Gone, Retry], GapReason::Vanished),
+        ([Fatal, Fatal], GapReason::Vanished),
+    ] {
+        let mut host = Told::of(&["package-0"]);
+        assert_eq!(host.look(&[Ok(6.0)]), []);
+        assert_eq!(host.look(&[Ok(12.0)]), []);
+        for failed in 1..=12u32 {
+            let told = host.look(&[Err(faults[usize::from(failed > 1)])]);
+            let expected = (failed == 10).then_some(Happened::Failing { reason });
+            assert_eq!(told, Vec::from_iter(expected), "{failed}");
+            assert_eq!((host.total().stale, host.total().skipped), (failed >= 10, failed.into()));
+            assert_eq!(host.total().delta, Microjoules::ZERO);
+        }
+        let gap = TENTH * 13;
+        assert_eq!(host.look(&[Ok(90.0)]), [Happened::Bridged { reason, gap }]);
+        let total = host.total();
+        assert_eq!(
+            (total.stale, total.gaps, total.total),
+            (false, 0, Microjoules::new(90_000_000))
+        );
+        assert_eq!((total.delta, total.read_at), (Microjoules::new(78_000_000), host.now));
+    }
+    let mut host = Told::of(&["package-0"]);
+    host.look(&[Ok(6.0)]);
+    for _ in 0..5 {
+        assert_eq!(host.look(&[Err(Retry)]), []);
+    }
+    assert_eq!(host.look(&[Ok(12.0)]), [], "too short to be told");
+    for _ in 0..20 {
+        assert_eq!(host.look(&[Err(NotYet)]), []);
+    }
+    assert_eq!((host.total().stale, host.total().skipped), (false, 5));
+}
+
+/// What was never read has no total, is told at once, and is none of what is shown.
+#[test]
+fn what_was_never_read_is_told_and_not_shown() {
+    let mut host = Told::of(&["package-0", "dram-0"]);
+    let told = host.look(&[Ok(6.0), Err(ReadFault::Retry)]);
+    assert_eq!(told, [Happened::Failing { reason: GapReason::Unreadable }]);
+    assert_eq!(host.look(&[Ok(6.0), Err(ReadFault::Retry)]), []);
+    assert_eq!(host.totals.snapshot().domains.len(), 1);
+    assert_eq!(host.totals.counters().count(), 1);
+}
+
+/// 800 W where 500 W were thought possible: the third step in a row is believed, and twice as much from then on.
+#[test]
+fn a_ceiling_that_is_raised_is_told_once_and_shown() {
+    let mut host = Told::of(&["package-0"]);
+    let mut told = Vec::new();
+    for step in 0..8u32 {
+        told.extend(host.look(&[Ok(80.0 * f64::from(step))]));
+    }
+    let to = Watts::new(1600.0).unwrap();
+    assert_eq!(told, [Happened::CeilingRaised { to }]);
+    assert_eq!((host.total().ceiling, host.total().total), (to, Microjoules::new(560_000_000)));
+    assert_eq!(host.totals.domains().next().unwrap().ceiling, Watts::new(500.0).unwrap());
+}
+
+/// A reset that the readings after it confirm: one event, whose bound is what was possible meanwhile; a second one
+/// adds to it.
+#[test]
+fn what_is_lost_is_told_and_added_up() {
+    let mut host = Told::of(&["package-0"]);
+    let (mut lost, mut most_of_all) = (Duration::ZERO, Microjoules::ZERO);
+    for (resets, before) in [(1, [1000.0, 1005.0]), (2, [13.0, 18.0])] {
+        for joules in before {
+            assert_eq!(host.look(&[Ok(joules)]), []);
+        }
+        let epoch = host.total().epoch;
+        assert_eq!(host.look(&[Ok(3.0)]), [], "one reading is not believed");
+        let told = host.look(&[Ok(8.0)]);
+        let [Happened::Lost { reason: GapReason::Reset, gap, most }] = told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!(gap, TENTH);
+        // At 500 W from the step before the last reading on.
+        assert!((50.0..=101.0).contains(&most.as_joules()), "{most:?}");
+        (lost, most_of_all) = (lost + gap, most_of_all + most);
+        let total = host.total();
+        assert_eq!((total.gaps, total.gap_time, total.gap_most), (resets, lost, most_of_all));
+        assert!(total.epoch > epoch && !total.stale && !total.stuck);
+        if resets == 1 {
+            assert_eq!(total.total, Microjoules::new(1_010_000_000));
+        }
+    }
+}
+
+/// Off the lattice three times in a row: told once, and kept.
+#[test]
+fn a_lattice_that_is_given_up_is_told_once() {
+    let mut totals = Totals::new(BOOT, None);
+    let scale = Scale::printed(Microjoules::new(262_143_328_850)).unwrap();
+    totals.add(Source::Sysfs, domain("package-0", scale, 500.0));
+    let now = Moment::from_nanos(5_000_000_000);
+    let mut host = Told { totals, now };
+    let mut told = Vec::new();
+    for step in 0..12u32 {
+        told.extend(host.look(&[Ok(1.000_003 + 6.5 * f64::from(step))]));
+        assert_eq!(host.total().lattice, told.is_empty());
+        assert!(host.total().exact == host.total().lattice);
+    }
+    assert_eq!(told, [Happened::LatticeGivenUp]);
+}
+
+/// A governor that goes on says so once, with the time between.
+#[test]
+fn counting_that_goes_on_is_told_once() {
+    let mut host = Told::of(&["package-0"]);
+    host.look(&[Ok(6.0)]);
+    host.look(&[Ok(12.0)]);
+    host.totals = Totals::new(BOOT, Some(saved(&host.totals)));
+    host.totals.add(Source::Sysfs, joules("package-0")).unwrap();
+    host.now = host.now.after(Duration::from_secs(3));
+    let gap = Duration::from_millis(3100);
+    assert_eq!(host.look(&[Ok(200.0)]), [Happened::Resumed { gap }]);
+    assert_eq!(host.look(&[Ok(206.0)]), []);
+    assert_eq!((host.total().gaps, host.total().total), (0, Microjoules::new(206_000_000)));
+}
+
+/// A domain has its place; the page has room for so many, and a power that was named holds for each.
+#[test]
+fn domains_have_their_places_and_their_limits() {
+    let most = Watts::new(120.0).unwrap();
+    let mut totals = Totals::new(BOOT, None).with_max_power(Some(most));
+    assert_eq!((totals.longest_interval(), *totals.host()), (Duration::MAX, BOOT));
+    for place in 0..DOMAINS_MAX {
+        assert_eq!(totals.add(Source::Sysfs, joules(&format!("package-{place}"))), Some(place));
+    }
+    assert_eq!(totals.add(Source::Sysfs, joules("one too many")), None);
+    assert!(totals.domains().all(|it| (it.ceiling, it.likely) == (most, most)));
+    let names: Vec<_> = totals.domains().map(|domain| &*domain.name).take(2).collect();
+    assert_eq!((names, totals.domains().count()), (vec!["package-0", "package-1"], DOMAINS_MAX));
+    // Half the least range at the ceiling.
+    let mut totals = Totals::new(BOOT, None);
+    for bits in [40, 30, 50] {
+        let scale = Scale::register_of_microjoules(1, bits);
+        totals.add(Source::Sysfs, domain(&bits.to_string(), scale, 500.0)).unwrap();
+    }
+    let seconds = totals.longest_interval().as_secs_f64();
+    assert!((seconds - f64::from(1 << 29) / 1e6 / 500.0).abs() < 1e-6, "{seconds}");
+}
+
+/// Whether it counts is another's verdict, and holds for the snapshot and for the topology.
+#[test]
+fn a_verdict_on_a_domain_takes_it_out_of_the_sum_and_back() {
+    let mut host = Told::of(&["package-0", "package-0@1"]);
+    for verdict in [Some(Exclusion::Duplicate), None] {
+        host.totals.judge(1, verdict);
+        host.totals.judge(7, Some(Exclusion::Stuck));
+        host.look(&[Ok(6.0), Ok(6.0)]);
+        let shown: Vec<_> = host.totals.snapshot().domains.iter().map(|it| it.excluded).collect();
+        assert_eq!(shown, [None, verdict]);
+        assert_eq!(host.totals.domains().nth(1).unwrap().excluded, verdict);
+    }
+}
+
+/// Counted otherwise now, a domain that is gone is no part of the sum; else it is shown as it was, and at rest.
+#[test]
+fn what_is_absent_is_shown_at_rest() {
+    let mut host = Told::of(&["package-0", "dram-0"]);
+    host.look(&[Ok(6.0), Ok(1.0)]);
+    host.look(&[Ok(12.0), Ok(2.0)]);
+    let left = saved(&host.totals);
+    let (mut of_msr, other) = (joules("package-0"), joules("psys"));
+    of_msr.key = "package-0:msr".into();
+    host.totals = Totals::new(BOOT, Some(left));
+    for now in [of_msr, other] {
+        host.totals.add(Source::Msr, now).unwrap();
+    }
+    host.look(&[Ok(100.0), Ok(100.0)]);
+    let shown = &host.totals.snapshot().domains;
+    let mut absent: Vec<_> = shown[2..].iter().collect();
+    absent.sort_by_key(|domain| domain.name.to_string());
+    let as_told =
+        |it: &DomainTotal| (it.excluded, it.total.as_joules(), it.delta, it.stale, it.stuck);
+    assert_eq!(as_told(absent[0]), (None, 2.0, Microjoules::ZERO, true, false));
+    let replaced = Some(Exclusion::Duplicate);
+    assert_eq!(as_told(absent[1]), (replaced, 12.0, Microjoules::ZERO, true, false));
+}
+
+/// More than can be kept are dropped until somebody takes them; a sleep counts from 20 ms on.
+#[test]
+fn events_are_kept_up_to_a_limit_and_sleeps_are_counted() {
+    let mut totals = Totals::new(BOOT, None);
+    let mut asleep = Duration::ZERO;
+    for sample in 1..=400u64 {
+        let slept = Duration::from_millis(if sample % 4 == 0 { 19 } else { 20 });
+        asleep += if sample == 1 { Duration::ZERO } else { slept };
+        let monotonic = Duration::from_secs(sample);
+        let at = Moment::from_nanos(0).after(monotonic + asleep);
+        totals.begin(Times { at, monotonic, unix: UnixTime::default() });
+        totals.end(TENTH, sample % 2);
+    }
+    let snapshot = totals.snapshot();
+    assert_eq!((snapshot.suspends, snapshot.seq, snapshot.missed), (299, 400, 200));
+    assert_eq!((snapshot.interval, snapshot.monotonic), (TENTH, Duration::from_secs(400)));
+    let events = totals.take_events();
+    assert_eq!(events.len(), EVENTS_MAX);
+    let length = Duration::from_millis(20);
+    assert!(events.iter().all(|event| event.what == Happened::Suspended { length }));
+    assert_eq!(totals.take_events(), []);
+}
+
+/// A publication is due when its interval is nearly over, numbers itself on, and tells what passed since the one
+/// before, of the same domain.
+#[test]
+fn a_publication_is_due_in_time_and_tells_what_passed() {
+    let mut host = Told::of(&["package-0", "dram-0"]);
+    host.look(&[Ok(6.0), Ok(1.0)]);
+    let (second, slack) = (Duration::from_secs(1), TENTH / 10);
+    let mut publication = Publication::after(41);
+    assert!(publication.is_due(Moment::from_nanos(0), second, Duration::ZERO), "the first one");
+    let quantum = Microjoules::new(10_000);
+    let first = publication.make(host.totals.snapshot(), quantum, TENTH / 2).clone();
+    assert_eq!((first.seq, first.interval, first.quantum), (42, TENTH, quantum));
+    assert_eq!(first.domains[0].delta, Microjoules::ZERO);
+    for (passed, due) in [(1000, true), (990, true), (989, false), (500, false)] {
+        let at = host.now.after(Duration::from_millis(passed));
+        assert_eq!(publication.is_due(at, second, slack), due, "after {passed} ms");
+    }
+    host.look(&[Ok(12.345), Ok(2.0)]);
+    let next = publication.make(host.totals.snapshot(), quantum, second).clone();
+    assert_eq!((next.seq, next.interval, next.at), (43, second, host.now));
+    let deltas: Vec<_> = next.domains.iter().map(|it| it.delta.as_microjoules()).collect();
+    assert_eq!(deltas, [6_340_000, 1_000_000]);
+    // Another domain in its place has passed nothing yet.
+    let mut other = host.totals.snapshot().clone();
+    other.domains.remove(0);
+    let moved = publication.make(&other, Microjoules::ZERO, second).clone();
+    assert_eq!((moved.domains.len(), moved.domains[0].delta), (1, Microjoules::ZERO));
+    assert_eq!(
+        (moved.quantum, moved.domains[0].total),
+        (Microjoules::new(1), Microjoules::new(2_000_000))
+    );
 }
 
 proptest::proptest! {
