@@ -88,14 +88,10 @@ impl CpuUse {
         if busy > 0.0 { self.workload.as_secs_f64() / busy } else { 0.0 }
     }
 
-    /// Busy over capacity, 0 to 1.
+    /// Busy over capacity, 0 to 1; of no capacity all is used.
     pub fn utilisation(&self) -> f64 {
-        let capacity = self.capacity.as_secs_f64();
-        if capacity > 0.0 {
-            (self.busy_at_least_workload().as_secs_f64() / capacity).min(1.0)
-        } else {
-            1.0
-        }
+        // The lesser of a number and of none is the number.
+        (self.busy_at_least_workload().as_secs_f64() / self.capacity.as_secs_f64()).min(1.0)
     }
 }
 

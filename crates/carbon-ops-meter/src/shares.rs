@@ -97,13 +97,6 @@ pub struct Residuals {
     pub rest: Microjoules,
 }
 
-impl Residuals {
-    /// All of them.
-    pub fn sum(&self) -> Microjoules {
-        self.idle + self.kernel + self.rest
-    }
-}
-
 /// A host's energy, shared: `host = Σ rows + residuals`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Division<K> {
@@ -282,6 +275,12 @@ mod tests {
         assert_eq!(division.residuals, expected);
         let ratios: Vec<f64> = division.rows.iter().map(|row| row.ratio).collect();
         assert!(ratios.iter().zip([0.5, 0.3, 0.0]).all(|(a, b)| (a - b).abs() < 1e-12));
+    }
+
+    #[test]
+    fn policies_have_the_words_of_the_formats() {
+        let words = [IdlePolicy::Residual, IdlePolicy::Proportional].map(IdlePolicy::as_str);
+        assert_eq!(words, ["residual", "proportional"]);
     }
 
     #[test]
