@@ -22,67 +22,19 @@ const FAMILIES: &str = include_str!("../../data/cpu-families.csv");
 const IDENTS: &str = include_str!("../../data/cpu-idents.csv");
 const MORE: &str = include_str!("../../data/cpu-more.csv");
 
-/// Families that have a flag; in no other is it seen (Intel, "Architecture Instruction Set Extensions Programming
-/// Reference", 1.3; AMD, Processor Programming References).
-const FLAGS: [(&str, &[&str]); 5] = [
-    ("amx_tile", &["Sapphire Rapids", "Emerald Rapids", "Granite Rapids"]),
-    ("avx512_fp16", &["Sapphire Rapids", "Emerald Rapids", "Granite Rapids"]),
-    (
-        "avx512_bf16",
-        &[
-            "Cooper Lake",
-            "Sapphire Rapids",
-            "Emerald Rapids",
-            "Granite Rapids",
-            "Zen 4",
-            "Zen 5",
-            "EPYC 4th Gen",
-            "EPYC 5th Gen",
-        ],
-    ),
-    (
-        "avx512_vnni",
-        &[
-            "Cascade Lake",
-            "Cooper Lake",
-            "Ice Lake",
-            "Ice Lake Client",
-            "Tiger Lake",
-            "Rocket Lake",
-            "Sapphire Rapids",
-            "Emerald Rapids",
-            "Granite Rapids",
-            "Zen 4",
-            "Zen 5",
-            "EPYC 4th Gen",
-            "EPYC 5th Gen",
-        ],
-    ),
-    (
-        "avx512f",
-        &[
-            "Skylake",
-            "Cascade Lake",
-            "Cooper Lake",
-            "Ice Lake",
-            "Ice Lake Client",
-            "Tiger Lake",
-            "Rocket Lake",
-            "Sapphire Rapids",
-            "Emerald Rapids",
-            "Granite Rapids",
-            "Zen 4",
-            "Zen 5",
-            "EPYC 4th Gen",
-            "EPYC 5th Gen",
-        ],
-    ),
-];
+/// Flags of vector instructions: whoever has one has those before it (Intel, "Architecture Instruction Set Extensions
+/// Programming Reference", 1.3; AMD, Processor Programming References).
+const FLAGS: [&str; 7] =
+    ["avx", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile"];
 
-/// Families that came before a flag.
-const WITHOUT: [(&str, &[&str]); 2] = [
-    ("avx2", &["Nehalem", "Westmere", "Sandy Bridge", "Ivy Bridge"]),
-    ("avx", &["Nehalem", "Westmere"]),
+/// How many of them a family has; all others have two at most.
+const FAMILY_FLAGS: [(usize, &[&str]); 6] = [
+    (0, &["Nehalem", "Westmere"]),
+    (1, &["Sandy Bridge", "Ivy Bridge"]),
+    (3, &["Skylake"]),
+    (4, &["Cascade Lake", "Ice Lake", "Ice Lake Client", "Tiger Lake", "Rocket Lake"]),
+    (5, &["Cooper Lake", "Zen 4", "Zen 5", "EPYC 4th Gen", "EPYC 5th Gen"]),
+    (7, &["Sapphire Rapids", "Emerald Rapids", "Granite Rapids"]),
 ];
 
 /// Apple's, which tell no name: cores of each chip by `CPU part` (Linux `arch/arm64/include/asm/cputype.h`).
@@ -174,9 +126,9 @@ impl CpuInfo {
 
     /// Whether flags contradict a family.
     fn is_contradicted(&self, family: &str) -> bool {
-        let has = |flag: &str| self.flags.contains(flag);
-        FLAGS.iter().any(|(flag, families)| has(flag) && !families.contains(&family))
-            || WITHOUT.iter().any(|(flag, families)| has(flag) && families.contains(&family))
+        let of_family = FAMILY_FLAGS.iter().find(|(_, families)| families.contains(&family));
+        let has = of_family.map_or(2, |(count, _)| *count);
+        FLAGS.iter().skip(has).any(|flag| self.flags.contains(*flag))
     }
 
     /// The family by the first rule of `cpu-idents.csv` whose filled columns all match.
@@ -354,7 +306,7 @@ mod tests {
                 assert_eq!(tdp_row(table, &format!("{name} X")), None, "{name}");
             }
         }
-        let families = FLAGS.iter().chain(&WITHOUT).flat_map(|(_, families)| *families);
+        let families = FAMILY_FLAGS.iter().flat_map(|(_, families)| *families);
         for family in families {
             assert!(rows(FAMILIES).any(|row| row.split(',').next() == Some(family)), "{family}");
         }
