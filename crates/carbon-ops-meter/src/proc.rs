@@ -133,6 +133,24 @@ pub fn cpu_frequency_mhz(host: &HostRoot, cpus: u32) -> Option<f64> {
     (count > 0.0).then_some(sum / count)
 }
 
+/// One line of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub(crate) options: String,
+    pub(crate) kind: String,
+}
+
+/// The last mount at a place.
+pub(crate) fn mount(mountinfo: &str, place: &str) -> Option<Mount> {
+    let fields = mountinfo.lines().rev().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mut found = fields.filter(|fields| fields.get(4) == Some(&place)).map(|fields| {
+        let kind = fields.iter().skip_while(|field| **field != "-").nth(1);
+        let options = fields.get(5).copied().unwrap_or_default().to_owned();
+        Mount { options, kind: kind.copied().unwrap_or_default().to_owned() }
+    });
+    found.next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

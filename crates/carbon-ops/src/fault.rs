@@ -71,8 +71,8 @@ pub enum Fault {
     /// A text that is no identity of a record.
     #[error("{0:?} names no record that this could be a part of")]
     NoParent(String),
-    /// A process that is not there.
-    #[error("no process {0} runs")]
+    /// A process that is not there, or not to be seen.
+    #[error("no process {0} runs that can be seen from here")]
     NoProcess(i32),
     /// No ledger was named, and without a home there is no default one.
     #[error("there is no default ledger without a HOME")]

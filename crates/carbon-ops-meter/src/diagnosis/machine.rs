@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use super::check::{Check, Remedy, Status, Touch};
 use super::process::Process;
 use crate::host_root::HostRoot;
+use crate::proc::mount;
 
 /// `MSR_MISC_PACKAGE_CTLS`; bit 0 is `ENERGY_FILTERING_ENABLE` (Intel SDM vol. 4, table 2-2;
 /// Intel-SA-00389 guidance "Running Average Power Limit Energy Reporting").
@@ -189,22 +190,4 @@ pub(super) fn cgroup(host: &HostRoot, who: Option<&Process>) -> Check {
         Ok(_) => check(Status::Denied, format!("version 2, but {folder} is not ours; {fallback}"))
             .remedy(Remedy::DelegateCgroup),
     }
-}
-
-/// One line of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
-    pub(super) options: String,
-    pub(super) kind: String,
-}
-
-/// The last mount at a place.
-pub(super) fn mount(mountinfo: &str, place: &str) -> Option<Mount> {
-    let fields = mountinfo.lines().rev().map(|line| line.split(' ').collect::<Vec<_>>());
-    let mut found = fields.filter(|fields| fields.get(4) == Some(&place)).map(|fields| {
-        let kind = fields.iter().skip_while(|field| **field != "-").nth(1);
-        let options = fields.get(5).copied().unwrap_or_default().to_owned();
-        Mount { options, kind: kind.copied().unwrap_or_default().to_owned() }
-    });
-    found.next()
 }

@@ -9,10 +9,10 @@ use std::io;
 use std::time::Instant;
 
 use super::check::{Check, Remedy, Status};
-use super::machine::{Machine, mount};
+use super::machine::Machine;
 use super::process::{Process, owned};
 use crate::host_root::HostRoot;
-use crate::sensor::powercap::Topology;
+use crate::sensor::powercap::{Topology, masked};
 use crate::sensor::{Availability, Domain, Exclusion};
 use crate::twins::{Look, Twins};
 
@@ -334,23 +334,15 @@ fn class(host: &HostRoot, zones: &[ZoneView]) -> Class {
     if !zones.is_empty() {
         return Class::Zones;
     }
-    let mounts = host.text("/proc/self/mountinfo").unwrap_or_default();
-    let over = ["/sys/devices/virtual/powercap", "/sys/class/powercap"];
-    for place in over {
-        if let Some(mount) = mount(&mounts, place) {
-            let options = mount.options;
-            return Class::Masked(format!("{} ({options}) is mounted over {place}", mount.kind));
-        }
+    if let Some(how) = masked(host) {
+        return Class::Masked(how);
     }
-    let entries = match fs::read_dir(host.powercap_class()) {
-        Ok(entries) => entries.filter_map(Result::ok).collect::<Vec<_>>(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Class::Missing,
-        Err(error) => return Class::Unreadable(error.to_string()),
-    };
-    let dangling = entries.iter().filter(|entry| fs::metadata(entry.path()).is_err()).count();
-    match (entries.len(), dangling) {
-        (0, _) => Class::Empty,
-        (all, some) if some > 0 => Class::Masked(format!("{some} of its {all} links lead nowhere")),
-        _ => Class::WithoutZones,
+    match fs::read_dir(host.powercap_class()) {
+        Ok(mut entries) => match entries.next() {
+            None => Class::Empty,
+            Some(_) => Class::WithoutZones,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Class::Missing,
+        Err(error) => Class::Unreadable(error.to_string()),
     }
 }

@@ -33,6 +33,7 @@ use super::socket;
 use super::{Availability, Backend, Domain, Excluded, Exclusion, Kind, ReadFault};
 use crate::counter::Scale;
 use crate::host_root::{HostRoot, read_text};
+use crate::proc::{Mount, mount};
 
 /// What a reading of 64 bits and its newline take, with room to spare.
 const READING_BYTES: usize = 64;
@@ -112,7 +113,8 @@ impl Topology {
         let class = host.powercap_class();
         let found = match find(&class) {
             Ok(found) if found.is_empty() => {
-                let why = format!("no zone in {}", class.display());
+                let how = masked(host).map_or(String::new(), |how| format!(": {how}"));
+                let why = format!("no zone in {}{how}", class.display());
                 return (Availability::Absent(why), Self::default());
             }
             Ok(found) => found,
@@ -211,6 +213,20 @@ impl Topology {
         }
         Availability::Absent(format!("no readable package zone in {}", class.display()))
     }
+}
+
+/// What hides the zones of a host from this process, as container runtimes do.
+pub(crate) fn masked(host: &HostRoot) -> Option<String> {
+    let mounts = host.text("/proc/self/mountinfo").unwrap_or_default();
+    for place in ["/sys/devices/virtual/powercap", "/sys/class/powercap"] {
+        if let Some(Mount { options, kind }) = mount(&mounts, place) {
+            return Some(format!("{kind} ({options}) is mounted over {place}"));
+        }
+    }
+    let entries = fs::read_dir(host.powercap_class()).ok()?;
+    let entries: Vec<_> = entries.filter_map(Result::ok).collect();
+    let dangling = entries.iter().filter(|entry| fs::metadata(entry.path()).is_err()).count();
+    (dangling > 0).then(|| format!("{dangling} of its {} links lead nowhere", entries.len()))
 }
 
 fn find(class: &Path) -> io::Result<Vec<Found>> {

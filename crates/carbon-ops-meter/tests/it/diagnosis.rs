@@ -10,6 +10,7 @@ use carbon_ops_meter::diagnosis::Status::{Absent, Denied, Ok as Fine, Problem};
 use carbon_ops_meter::diagnosis::{Cost, Remedy, Report, Source, Status, Touch, examine};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::Overrides;
+use carbon_ops_meter::sensor::powercap::Topology;
 use carbon_ops_testkit::host::{self, Zone};
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid};
 use tempfile::TempDir;
@@ -175,6 +176,9 @@ fn an_empty_class_is_absent() {
 fn links_that_lead_nowhere_are_a_mask() {
     let host = Host::new().zone("intel-rapl:0", "package-0");
     fs::remove_dir_all(host.path("sys/devices/virtual/powercap")).unwrap();
+    // Who measures gives the same reason.
+    let (told, _) = Topology::discover(&HostRoot::at(host.path("")));
+    assert!(told.to_string().contains("2 of its 2 links lead nowhere"), "{told}");
     let report = host.file(".dockerenv", "").says("powercap", Denied, "2 of its 2 links");
     says(&report, "container", Problem, ".dockerenv");
     assert!(report.verdict.contains("container runtime hides"), "{}", report.verdict);

@@ -129,11 +129,14 @@ fn source(sample: &Sample) -> String {
     let gpus = names(true);
     let gpus = if gpus.is_empty() { gpus } else { format!(", NVML {gpus}") };
     let simulated = if sample.simulated { ", SIMULATED" } else { "" };
-    let filtered = if sample.notes.iter().any(|note| note == Note::EnergyFiltered.as_str()) {
-        "; the processor blurs its energies, short spans may be far off"
-    } else {
-        ""
-    };
+    let said =
+        |note: &str, words| if sample.notes.iter().any(|it| it == note) { words } else { "" };
+    let filtered = said(
+        Note::EnergyFiltered.as_str(),
+        "; the processor blurs its energies, short spans may be far off",
+    );
+    let hidden =
+        said("processes_hidden", "; processes of others are hidden, their energy has no name");
     let reason = match (sample.host.source, &sample.host.reason) {
         ("model", Some(reason)) => format!("; no RAPL: {reason}"),
         _ => String::new(),
@@ -147,7 +150,7 @@ fn source(sample: &Sample) -> String {
         missing.map(|it| format!("; MISSING {}: {}", it.name, it.reason.replace('_', " ")));
     let missing: String = missing.collect();
     format!(
-        "{}: energy of {} from {}{gpus}{simulated}{filtered}{reason}{no_gpu}{missing}",
+        "{}: energy of {} from {}{gpus}{simulated}{filtered}{reason}{no_gpu}{missing}{hidden}",
         quality.as_str(),
         names(false),
         sample.host.source,
