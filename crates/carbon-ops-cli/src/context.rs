@@ -11,7 +11,7 @@ use carbon_ops::grid::cache::Mode;
 use carbon_ops::ledger::append::pipeline::Pipeline;
 use carbon_ops::ledger::files::Holder;
 use carbon_ops::ledger::keys::Trust;
-use carbon_ops::records::{self, How};
+use carbon_ops::records::{self, Counts, How, Prepare};
 
 use crate::progress::Progress;
 use carbon_ops::settings::Settings;
@@ -147,7 +147,12 @@ impl Context<'_> {
     }
 
     /// The records of ledgers and files.
-    pub(crate) fn records(&self, of: &Records) -> Result<records::Records> {
+    pub(crate) fn records<T: Send>(
+        &self,
+        of: &Records,
+        prepare: &Prepare<'_, T>,
+        accept: &mut dyn FnMut(T) -> Result<()>,
+    ) -> Result<Counts> {
         let progress = Progress::start("reading", None);
         let how = How {
             tell: &|bytes| progress.tell(bytes, None),
@@ -156,7 +161,7 @@ impl Context<'_> {
             settings: &self.settings,
             env: &self.env,
         };
-        records::read(&of.paths, &how)
+        records::each(&of.paths, &how, prepare, accept)
     }
 
     /// Prints what there is to say, for programs or for people; the exit code of what was done.

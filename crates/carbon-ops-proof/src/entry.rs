@@ -37,8 +37,8 @@ pub use control::{
 pub use correction::{Change, Correction, Outcome, Period, Restatement, Scope, Totals};
 pub use durability::Durability;
 pub use imported::{IMPORTED_FORMAT, Imported};
-pub(crate) use layout::KeyOf;
 pub use layout::{ALGORITHM, RESERVED_MEMBERS, check_payload};
+pub(crate) use layout::{KeyOf, OWN};
 use layout::{SIGNATURE_MEMBERS, hex_member, text};
 pub use members::Payload;
 pub(crate) use members::{Members, read_record};

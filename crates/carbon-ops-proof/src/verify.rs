@@ -12,8 +12,12 @@
 
 use std::io::{self, BufRead};
 
+use memchr::memmem;
+
 use crate::canonical::Object;
+use crate::entry::{Control, Entry, OWN};
 use crate::keys::Trust;
+use crate::lines::{Line, next_line};
 
 mod anchor;
 mod chunk;
@@ -125,4 +129,32 @@ pub fn verify_records<T: Send>(
         sequence.push_torn(bytes);
     }
     sequence.failure().map_or_else(|| Ok(sequence.finish()), Err)
+}
+
+/// Calls `each` with each of the ledger's own records and its number, in the order of lines: what they say of
+/// others, for whoever has to know that before the others are read. A torn end, which [`verify_records`] does not
+/// count either, is left out; `active` is that of [`Settings`].
+///
+/// Nothing is verified. Most lines are only looked at.
+///
+/// # Errors
+///
+/// Only when reading fails.
+pub fn own_records(
+    reader: impl BufRead,
+    active: u64,
+    each: &mut dyn FnMut(u64, Control),
+) -> io::Result<()> {
+    let (own, mut whole, mut line) =
+        (memmem::Finder::new(OWN), Whole::new(reader, active), Line::default());
+    while next_line(&mut whole, &mut line)? {
+        if line.terminated
+            && own.find(&line.bytes).is_some()
+            && let Ok(entry) = Entry::parse(&line.bytes)
+            && let Ok(Some(control)) = entry.control()
+        {
+            each(entry.seq(), control);
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,8 @@
 //! * [`estimate`]: the one place where a record's doubles are made; [`Record::check`] and
 //!   [`Record::recompute`] make them again.
 //! * [`Note`]: what else a reader should know, as words.
-//! * [`totals`]: sums over records; [`continuity`]: whether their running totals fit together.
+//! * [`totals`]: sums over records, in memory that [`rows`] bound; [`continuity`]: whether their running totals
+//!   fit together.
 //! * [`upstream`]: the parts of a life-cycle intensity.
 //!
 //! Out of scope: the ledger's own members (`ledger_id`, `seq`, `prev_hash`, the signature), which the ledger
@@ -19,6 +20,7 @@ pub mod continuity;
 mod measurement;
 mod note;
 mod record;
+pub mod rows;
 pub mod totals;
 pub mod upstream;
 
@@ -127,9 +129,28 @@ pub enum Error {
         /// Its id.
         record_id: String,
     },
+    /// What has to be known of many records could not be laid down, or read again.
+    #[error("cannot keep what is known of the records: {0}")]
+    Scratch(String),
     /// The inputs admit no estimate.
     #[error(transparent)]
     Uncertainty(#[from] carbon_ops_estimate::uncertainty::Error),
+}
+
+impl Error {
+    fn differ(id: u128) -> Self {
+        Self::Differ { record_id: format!("{id:032x}") }
+    }
+
+    fn circle(id: u128) -> Self {
+        Self::Circle { record_id: format!("{id:032x}") }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Scratch(error.to_string())
+    }
 }
 
 fn rule(member: &'static str, rule: impl Into<String>) -> Error {

@@ -8,8 +8,8 @@
 //! is, each figure says. [`Joint`] has the intervals by trials over all records together.
 //!
 //! Energy that one record prices directly and another upstream (`estimate --upstream`) is counted once.
-//! Which records a sum counts, of copies and of measurements inside of others, [`RecordSet`] says; which
-//! records are added at all, [`Sums`].
+//! Which records a sum counts, of copies and of measurements inside of others, `set` says; which records are
+//! added at all, [`Adder`].
 //!
 //! Out of scope: reading records; whether two records were charged for one piece of hardware at one time.
 
@@ -18,17 +18,19 @@ use serde::Serialize;
 use crate::{Error, Quality, Record};
 use carbon_ops_estimate::aggregate::{ExactSum, Partial, Total};
 use carbon_ops_estimate::decimal::round9;
-use carbon_ops_estimate::intensity::{Factor, parse_kind_and_factor};
 use carbon_ops_estimate::taxonomy::Theta;
 use carbon_ops_estimate::uncertainty::{Distribution, Input, LEVEL, Model};
 
+mod addend;
 mod joint;
 mod set;
 mod sums;
 
+pub use addend::Addend;
+use addend::One;
 pub use joint::Joint;
-pub use set::{Amount, LeftOut, RecordSet, Summands};
-pub use sums::{GroupBy, Sums};
+pub use set::{Amount, LeftOut};
+pub use sums::{Adder, GroupBy, Sums};
 
 /// How many shared keys a figure names, the largest first: `shared_variance_pct` has them all.
 const KEYS_MAX: usize = 16;
@@ -199,52 +201,40 @@ impl GroupTheta {
     }
 }
 
-/// What the products of a record's shared errors add: one error of all that have the same ones, so that a span that is
-/// cut into records is as sure as the span.
-fn of_products(errors: &[(&str, f64)]) -> Option<(String, f64)> {
-    let squares = || errors.iter().map(|(_, cv)| cv * cv);
-    let whole =
-        squares().map(|square| 1.0 + square).product::<f64>() - 1.0 - squares().sum::<f64>();
-    let mut keys: Vec<&str> = errors.iter().map(|(key, _)| *key).collect();
-    keys.sort_unstable();
-    (keys.len() > 1 && whole > 0.0).then(|| (keys.join(" × "), whole.sqrt()))
-}
-
 impl Group {
     /// The sum over one record.
     ///
     /// # Errors
     /// When an input of the record is no distribution, which its check would have found.
     pub fn of(record: &Record) -> Result<Self, Error> {
-        let grams = record.grams;
-        let standard = grams * record.uncertainty_pct / 100.0;
-        let errors = record.shared_errors()?;
-        let product = of_products(&errors);
-        let product = product.as_ref().map(|(key, cv)| (key.as_str(), *cv));
-        let effects = errors.iter().copied().chain(product);
-        let effects = effects.map(|(key, cv)| (key, grams * cv));
-        let (energy, with_pue) = (record.energy_kwh, record.total_energy_with_pue_kwh);
-        let mut group = Self {
-            count: 1,
-            own: Some((record.meta.ci_lower_g, record.meta.ci_upper_g)),
-            quality: Some(record.quality_flag),
-            first: Some(record.start_ts.clone()),
-            last: Some(record.end_ts.clone()),
-            ..Self::default()
-        };
-        group.grams.add(grams, standard, effects);
-        if let Some(embodied) = &record.embodied {
-            let standard = embodied.grams * embodied.uncertainty_pct / 100.0;
-            group.embodied.add(embodied.grams, standard, embodied.shared_effects()?);
-            group.own_embodied = Some((embodied.ci_lower_g, embodied.ci_upper_g));
-            group.single = Some(Box::new(record.clone()));
-        }
-        let sum = if is_upstream(record) { &mut group.energy_again } else { &mut group.energy };
-        sum.records = 1;
-        sum.own.add(energy);
-        sum.with_pue.add(with_pue);
-        sum.covered.add(energy * record.coverage_pct / 100.0);
+        let mut group = Self::default();
+        group.add(&One::of(record.clone())?);
         Ok(group)
+    }
+
+    /// Adds what a record contributes.
+    fn add(&mut self, one: &One) {
+        let is_first = self.count == 0;
+        self.own = is_first.then_some(one.own);
+        self.single = if is_first { one.single.clone() } else { None };
+        self.count += 1;
+        self.grams.add(one.grams, one.standard, by_key(&one.effects));
+        if let Some(hardware) = &one.hardware {
+            self.own_embodied = (self.embodied.parts().0 == 0).then_some(hardware.own);
+            self.embodied.add(hardware.grams, hardware.standard, by_key(&hardware.effects));
+        }
+        let sum = if one.is_upstream { &mut self.energy_again } else { &mut self.energy };
+        sum.records += 1;
+        sum.own.add(one.energy_kwh);
+        sum.with_pue.add(one.with_pue_kwh);
+        sum.covered.add(one.energy_kwh * one.coverage_pct / 100.0);
+        self.quality = self.quality.max(Some(one.quality));
+        if self.first.as_ref().is_none_or(|first| one.start_ts < *first) {
+            self.first = Some(one.start_ts.clone());
+        }
+        if self.last.as_ref().is_none_or(|last| *last < one.end_ts) {
+            self.last = Some(one.end_ts.clone());
+        }
     }
 
     /// Adds another sum to this one.
@@ -258,11 +248,7 @@ impl Group {
         }
         let records = (self.count, other.count);
         self.own = only(self.own, other.own, records);
-        self.single = match records {
-            (0, _) => other.single.clone(),
-            (_, 0) => self.single.take(),
-            _ => None,
-        };
+        self.single = only(self.single.take(), other.single.clone(), records);
         let records = (self.embodied.parts().0, other.embodied.parts().0);
         self.own_embodied = only(self.own_embodied, other.own_embodied, records);
         self.count += other.count;
@@ -342,9 +328,8 @@ impl Group {
     }
 }
 
-/// Whether a record prices what is upstream of the electricity of another one.
-fn is_upstream(record: &Record) -> bool {
-    parse_kind_and_factor(&record.signal).is_ok_and(|(_, factor)| factor == Some(Factor::Upstream))
+fn by_key(effects: &[(String, f64)]) -> impl Iterator<Item = (&str, f64)> {
+    effects.iter().map(|(key, effect)| (key.as_str(), *effect))
 }
 
 /// A sum as a lognormal with its moments.

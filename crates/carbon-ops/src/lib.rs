@@ -149,6 +149,7 @@ mod reader;
 pub mod recompute;
 pub mod records;
 pub mod row;
+pub mod series;
 pub mod settings;
 pub mod site;
 pub mod sources;

@@ -1,20 +1,27 @@
-//! Records to be read as a whole: of ledgers, which are verified first, and of files of records.
+//! Records to be read one by one: of ledgers, which are verified meanwhile, and of files of records.
 //!
 //! Corrections of a ledger are applied: a record that was replaced is read as it should have been, one that
-//! was retracted is not there. A replacement has the `record_id` of what it replaces.
+//! was retracted is not there. A replacement has the `record_id` of what it replaces, and comes where it stands.
+//!
+//! Rule: what was made of records counts only when all have been read; a ledger may turn out not to be valid at its
+//! end. No record is kept.
 //!
 //! Out of scope: what is made of them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use carbon_ops_proof::canonical::{Object, Value};
-use carbon_ops_proof::entry::{Control, Entry};
+use anyhow::{Context as _, Result, anyhow};
+use carbon_ops_ledger::segment::LedgerReader;
+use carbon_ops_proof::canonical::{Object, Value, object_to_canonical};
+use carbon_ops_proof::entry::{Control, Entry, RESERVED_MEMBERS};
 use carbon_ops_proof::keys::PublicKey;
-use carbon_ops_proof::verify::{Payload, Settings as VerifySettings, Status, verify_records};
+use carbon_ops_proof::verify::{
+    Payload, Settings as VerifySettings, Status, own_records, verify_records,
+};
+use carbon_ops_record::rows::Scratch;
 use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
 use crate::env::Env;
@@ -22,17 +29,18 @@ use crate::fault::Fault;
 pub use crate::fault::Output;
 use crate::recompute::object;
 use crate::settings::Settings;
-use crate::superseded::{Amendments, Superseded};
-use crate::verify::{open, trust, unsigned};
+use crate::superseded::{Amendments, Standing, Superseded};
+use crate::verify::{Owner, open, record_of, trust};
 
 /// Longest line of a file of records.
 const LINE_BYTES_MAX: u64 = 65_535;
 
-/// What was read, in the order of the sources.
+/// What was read.
 #[derive(Debug, Default)]
-pub struct Records {
-    /// The records.
-    pub found: Vec<Record>,
+#[non_exhaustive]
+pub struct Counts {
+    /// Records that were handed on.
+    pub records: u64,
     /// Ledgers that were verified.
     pub ledgers: u64,
     /// Records of files, which nobody signed.
@@ -67,30 +75,44 @@ impl fmt::Debug for How<'_> {
     }
 }
 
-/// Reads everything, or says what cannot be believed.
+/// What is made of a record and its canonical text, on any thread and in any order.
+pub type Prepare<'p, T> = dyn Fn(Record, &[u8]) -> Result<T> + Sync + 'p;
+
+/// Reads everything, or says what cannot be believed. What `prepare` makes of each record is handed to `accept`, in
+/// the order of the sources, and counts for nothing where this returns an error.
 ///
 /// # Errors
-/// A ledger that is not valid; a file that has something else than records; nothing to read.
-pub fn read(paths: &[PathBuf], how: &How<'_>) -> Result<Records> {
+/// A ledger that is not valid; a file that has something else than records; nothing to read; what `prepare` or
+/// `accept` returns.
+pub fn each<T: Send>(
+    paths: &[PathBuf],
+    how: &How<'_>,
+    prepare: &Prepare<'_, T>,
+    accept: &mut dyn FnMut(T) -> Result<()>,
+) -> Result<Counts> {
     let default: Vec<PathBuf> = how.settings.ledger.value.iter().cloned().collect();
     let paths = if paths.is_empty() { &default } else { paths };
     if paths.is_empty() {
         return Err(Fault::NothingToRead.into());
     }
-    let mut records = Records::default();
+    let simulated = how.include_simulated;
+    let mut counts = Counts::default();
     for path in paths {
         if is_ledger(path)? {
-            ledger(path, how, &mut records)?;
+            ledger(path, how, &Made { simulated, prepare }, accept, &mut counts)?;
         } else {
-            file(path, how, &mut records)?;
+            file(path, how, &Made { simulated, prepare }, accept, &mut counts)?;
         }
     }
-    if !how.include_simulated {
-        let before = records.found.len();
-        records.found.retain(|record| !record.is_simulated());
-        records.simulated = u64::try_from(before - records.found.len())?;
-    }
-    Ok(records)
+    Ok(counts)
+}
+
+/// A file without a name, for what has to be known of many records.
+///
+/// # Errors
+/// When there is no room for one.
+pub fn scratch() -> io::Result<Box<dyn Scratch>> {
+    Ok(Box::new(tempfile::tempfile()?))
 }
 
 /// A directory is a ledger, and so is a file that begins with a genesis.
@@ -106,42 +128,157 @@ fn is_ledger(path: &Path) -> Result<bool> {
     Ok(entry.is_ok_and(|entry| matches!(entry.control(), Ok(Some(Control::Genesis(_))))))
 }
 
-fn ledger(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
+/// What is made of records, and of which.
+struct Made<'p, T> {
+    simulated: bool,
+    prepare: &'p Prepare<'p, T>,
+}
+
+/// What a line, or a correction, comes to.
+enum Found<T> {
+    Record(T),
+    Unread,
+    Simulated,
+    Suspect,
+    Retracted,
+    /// By the correction of this number, which has no id of its own.
+    Corrected(u64, Option<Value>),
+    Correction(Object),
+}
+
+impl<T> Made<'_, T> {
+    fn of(&self, record: Record, text: &[u8]) -> Result<Found<T>> {
+        if record.is_simulated() && !self.simulated {
+            return Ok(Found::Simulated);
+        }
+        (self.prepare)(record, text).map(Found::Record)
+    }
+
+    /// Of an object, which may hold members of a ledger.
+    fn of_object(&self, mut object: Object) -> Result<Found<T>> {
+        let ours =
+            object.get("kind").and_then(Value::as_str) == Some(RecordKind::CarbonOps.as_str());
+        let version = object.get("schema_version").and_then(Value::as_u64);
+        if !ours || version.is_some_and(|version| version != SCHEMA_VERSION) {
+            return Ok(Found::Unread);
+        }
+        for name in RESERVED_MEMBERS {
+            object.remove(name);
+        }
+        let text = object_to_canonical(&object);
+        self.of(Record::from_json(object.into())?, &text)
+    }
+
+    /// Of an entry of a ledger.
+    fn of_entry(&self, payload: &Payload<'_>, superseded: &Superseded) -> Result<Found<T>> {
+        let Some(seq) = payload.member("seq").and_then(|seq| seq.as_u64()) else {
+            // What a correction puts in a record's place stands in no line.
+            return Ok(Found::Correction(payload.to_object()));
+        };
+        if superseded.has_thefts() {
+            let key = payload.member("signing_key");
+            let key = key.as_ref().and_then(Value::as_str).and_then(|key| key.parse().ok());
+            if key.and_then(|key: PublicKey| superseded.suspect(seq, key)).is_some() {
+                return Ok(Found::Suspect);
+            }
+        }
+        match superseded.standing(seq) {
+            Some(Standing::Corrected(by)) => {
+                return Ok(Found::Corrected(by, payload.member("record_id")));
+            }
+            Some(Standing::Retracted(_)) => return Ok(Found::Retracted),
+            Some(Standing::Restated(_)) | None => {}
+        }
+        if !matches!(Owner::of(payload), Owner::Us) {
+            return Ok(Found::Unread);
+        }
+        let text = payload.to_canonical();
+        self.of(record_of(&text).map_err(|reason| anyhow!(reason))?, text.as_bytes())
+    }
+}
+
+/// Counts what was found, and hands records on.
+fn count<T>(
+    found: Found<T>,
+    accept: &mut dyn FnMut(T) -> Result<()>,
+    into: &mut Counts,
+) -> Result<()> {
+    let count = match found {
+        Found::Record(record) => {
+            into.records += 1;
+            return accept(record);
+        }
+        Found::Unread => &mut into.unread,
+        Found::Simulated => &mut into.simulated,
+        Found::Suspect => &mut into.suspect,
+        Found::Retracted | Found::Corrected(..) => &mut into.superseded,
+        // Of an entry that is no record, or that another correction replaces.
+        Found::Correction(_) => return Ok(()),
+    };
+    *count += 1;
+    Ok(())
+}
+
+fn ledger<T: Send>(
+    path: &Path,
+    how: &How<'_>,
+    made: &Made<'_, T>,
+    accept: &mut dyn FnMut(T) -> Result<()>,
+    into: &mut Counts,
+) -> Result<()> {
     let trust = trust(how.trust, how.settings, how.env)?;
-    let reader = open(path)?;
+    let cannot_read = || format!("cannot read {}", path.display());
+    let mut reader = open(path)?;
+    let superseded = superseded(&mut reader).with_context(cannot_read)?;
     let (threads, active) = (Env::threads(), reader.active());
     let settings = VerifySettings { threads, active, ..VerifySettings::new(&trust) };
-    let mut found: BTreeMap<u64, Object> = BTreeMap::new();
-    let check = |payload: &Payload<'_>| Ok(payload.to_object());
-    let mut accept = |seq, object: Object| {
-        // What a correction puts in a record's place stands in no line; `corrected` puts it there.
-        if object.contains("seq") {
-            found.insert(seq, object);
+    let check = |payload: &Payload<'_>| Ok(made.of_entry(payload, &superseded));
+    // By the number of the correction, which records it replaces.
+    let mut corrected: HashMap<u64, (u64, Option<Value>)> = HashMap::new();
+    let mut failure = None;
+    let mut accept_entry = |seq, found: Result<Found<T>>| {
+        if failure.is_some() {
+            return Ok(());
         }
+        let (mut at, mut found) = (seq, found);
+        match found {
+            Ok(Found::Corrected(by, ref mut id)) => drop(corrected.insert(by, (seq, id.take()))),
+            Ok(Found::Correction(mut payload)) => {
+                let Some((of, id)) = corrected.remove(&seq) else { return Ok(()) };
+                // It stands in that one's place, for what was measured inside of it as well.
+                if let Some(id) = id {
+                    payload.insert("record_id", id);
+                }
+                (at, found) = (of, made.of_object(payload));
+            }
+            _ => {}
+        }
+        failure = found.and_then(|found| count(found, accept, into)).err().map(|error| (at, error));
         Ok(())
     };
-    let reader =
-        BufReader::with_capacity(1 << 20, Told { inner: reader, bytes: 0, tell: how.tell });
-    let report = verify_records(reader, &settings, &check, &mut accept)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let told = Told { inner: reader, bytes: 0, tell: how.tell };
+    let reader = BufReader::with_capacity(1 << 18, told);
+    let report =
+        verify_records(reader, &settings, &check, &mut accept_entry).with_context(cannot_read)?;
     match report.status {
         Status::Valid | Status::TornTail => {}
         Status::Untrusted => return Err(Fault::Untrusted { path: path.to_owned() }.into()),
         _ => return Err(Fault::Invalid { path: path.to_owned() }.into()),
     }
-    if report.life.corrections > 0 || !report.suspects.is_empty() {
-        stand(superseded(path)?, &mut found, into);
-    }
     into.ledgers += 1;
-    for (seq, object) in found {
-        let record =
-            record(object).with_context(|| format!("entry {seq} of {}", path.display()))?;
-        match record {
-            Some(record) => into.found.push(record),
-            None => into.unread += 1,
-        }
-    }
-    Ok(())
+    failure.map_or(Ok(()), |(seq, error)| {
+        Err(error.context(format!("entry {seq} of {}", path.display())))
+    })
+}
+
+/// What the ledger's own records say of others. Read from the same open files as what is verified.
+fn superseded(ledger: &mut LedgerReader) -> io::Result<Superseded> {
+    let mut amendments = Amendments::default();
+    let active = ledger.active();
+    let reader = BufReader::with_capacity(1 << 18, &mut *ledger);
+    own_records(reader, active, &mut |seq, control| amendments.note(seq, control))?;
+    ledger.rewind()?;
+    Ok(amendments.settle())
 }
 
 /// Which of this program's outputs a line is; `None` where it is none.
@@ -174,63 +311,14 @@ impl<R: Read> Read for Told<'_, R> {
     }
 }
 
-/// A record; `None` for an entry of another program or version.
-fn record(object: Object) -> Result<Option<Record>> {
-    let ours = object.get("kind").and_then(Value::as_str) == Some(RecordKind::CarbonOps.as_str());
-    let version = object.get("schema_version").and_then(Value::as_u64);
-    if !ours || version.is_some_and(|version| version != SCHEMA_VERSION) {
-        return Ok(None);
-    }
-    Ok(Some(Record::from_json(unsigned(object))?))
-}
-
-/// What the ledger's own records say of others.
-fn superseded(path: &Path) -> Result<Superseded> {
-    let mut amendments = Amendments::default();
-    let mut reader = BufReader::with_capacity(1 << 20, open(path)?);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        // A torn end has been told of, and is no entry.
-        let Ok(entry) = Entry::parse(line.trim_ascii_end()) else { break };
-        if let Ok(Some(control)) = entry.control() {
-            amendments.note(entry.seq(), control);
-        }
-    }
-    Ok(amendments.settle())
-}
-
-/// Leaves out what may be anybody's, and puts corrections in the place of what they correct.
-fn stand(superseded: Superseded, found: &mut BTreeMap<u64, Object>, into: &mut Records) {
-    let before = found.len();
-    found.retain(|seq, object| {
-        let key = object.get("signing_key").and_then(Value::as_str);
-        let key = key.and_then(|key| PublicKey::from_hex(key).ok());
-        key.and_then(|key| superseded.suspect(*seq, key)).is_none()
-    });
-    into.suspect += (before - found.len()) as u64;
-    for (seq, replacement) in superseded.corrected() {
-        // A correction of one of the ledger's own records is a note for people.
-        let Some(record) = found.get(&seq) else { continue };
-        into.superseded += 1;
-        match replacement {
-            Some(mut payload) => {
-                // It stands in that one's place, for what was measured inside of it as well.
-                if let Some(id) = record.get("record_id") {
-                    payload.insert("record_id", id.clone());
-                }
-                found.insert(seq, payload);
-            }
-            None => drop(found.remove(&seq)),
-        }
-    }
-}
-
 /// One record per line, or one in all.
-fn file(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
+fn file<T>(
+    path: &Path,
+    how: &How<'_>,
+    made: &Made<'_, T>,
+    accept: &mut dyn FnMut(T) -> Result<()>,
+    into: &mut Counts,
+) -> Result<()> {
     let named = || path.display().to_string();
     let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", named()))?;
     let told = Told { inner: file, bytes: 0, tell: how.tell };
@@ -246,22 +334,19 @@ fn file(path: &Path, how: &How<'_>, into: &mut Records) -> Result<()> {
         if text.is_empty() {
             continue;
         }
-        let read = object(text).and_then(record);
-        let read = match read {
-            Ok(Some(record)) => {
-                into.found.push(record);
-                into.unsigned += 1;
-                continue;
+        let at = || format!("line {number} of {}", named());
+        let read = object(text).and_then(|object| made.of_object(object));
+        if !matches!(read, Ok(Found::Record(_) | Found::Simulated)) {
+            // Something else of our own is told as what it is.
+            if let Some(own) = output(text).filter(|own| *own != Output::Record) {
+                return Err(Fault::OwnOutput(own)).with_context(at);
             }
-            other => other.with_context(|| format!("line {number} of {} is not a record", named())),
-        };
-        // Something else of our own is told as what it is.
-        if let Some(own) = output(text).filter(|own| *own != Output::Record) {
-            let at = || format!("line {number} of {}", named());
-            return Err(Fault::OwnOutput(own)).with_context(at);
         }
-        read?;
-        into.unread += 1;
+        let found = read.with_context(|| format!("{} is not a record", at()))?;
         into.unsigned += 1;
+        count(found, accept, into).with_context(at)?;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::entry::{Control, Outcome, Scope};
 use carbon_ops_proof::keys::PublicKey;
 
@@ -26,8 +25,8 @@ pub enum Standing {
 /// What the ledger's own records say of others, as they come.
 #[derive(Debug, Default)]
 pub struct Amendments {
-    /// Of each entry, the corrections that name it, oldest first.
-    corrections: BTreeMap<u64, Vec<(u64, Outcome)>>,
+    /// Of each entry, the corrections that name it, oldest first, and what each makes of it.
+    corrections: BTreeMap<u64, Vec<Standing>>,
     restatements: Vec<(Scope, u64)>,
     thefts: Vec<Theft>,
 }
@@ -45,8 +44,12 @@ impl Amendments {
     pub fn note(&mut self, seq: u64, control: Control) {
         match control {
             Control::Correction(correction) => {
-                let of = self.corrections.entry(correction.corrects).or_default();
-                of.push((seq, correction.outcome));
+                self.corrections.entry(correction.corrects).or_default().push(
+                    match correction.outcome {
+                        Outcome::Replaced(_) => Standing::Corrected(seq),
+                        Outcome::Retracted => Standing::Retracted(seq),
+                    },
+                );
             }
             Control::Restatement(restatement) => self.restatements.push((restatement.scope, seq)),
             Control::KeyRotation(rotation) => {
@@ -66,12 +69,15 @@ impl Amendments {
         let mut corrected = BTreeMap::new();
         // A correction is newer than what it names, so from the newest on all that speaks of one is settled.
         for (seq, corrections) in self.corrections.into_iter().rev() {
-            let counts =
-                corrections.into_iter().rev().find_map(|(by, outcome)| match corrected.get(&by) {
-                    Some((_, Outcome::Retracted)) => None,
-                    Some((later, replaced)) => Some((*later, Outcome::clone(replaced))),
-                    None => Some((by, outcome)),
-                });
+            let counts = corrections.into_iter().rev().find_map(|standing| {
+                let (Standing::Corrected(by) | Standing::Retracted(by) | Standing::Restated(by)) =
+                    standing;
+                match corrected.get(&by) {
+                    Some(Standing::Retracted(_)) => None,
+                    Some(later) => Some(*later),
+                    None => Some(standing),
+                }
+            });
             if let Some(counts) = counts {
                 corrected.insert(seq, counts);
             }
@@ -83,7 +89,7 @@ impl Amendments {
 /// Which entries of a ledger do not stand as they are.
 #[derive(Debug, Default)]
 pub struct Superseded {
-    corrected: BTreeMap<u64, (u64, Outcome)>,
+    corrected: BTreeMap<u64, Standing>,
     restatements: Vec<(Scope, u64)>,
     thefts: Vec<Theft>,
 }
@@ -92,14 +98,10 @@ impl Superseded {
     /// What became of an entry; none for one that stands.
     #[must_use]
     pub fn standing(&self, seq: u64) -> Option<Standing> {
-        match self.corrected.get(&seq) {
-            Some((by, Outcome::Replaced(_))) => Some(Standing::Corrected(*by)),
-            Some((by, Outcome::Retracted)) => Some(Standing::Retracted(*by)),
-            None => {
-                let (_, by) = self.restatements.iter().rfind(|(scope, _)| scope.contains(seq))?;
-                Some(Standing::Restated(*by))
-            }
-        }
+        self.corrected.get(&seq).copied().or_else(|| {
+            let (_, by) = self.restatements.iter().rfind(|(scope, _)| scope.contains(seq))?;
+            Some(Standing::Restated(*by))
+        })
     }
 
     /// The entry that says that the key of this one was in other hands; none for an entry that can be relied
@@ -113,17 +115,16 @@ impl Superseded {
         theft.map(|theft| theft.told_by)
     }
 
-    /// Every entry that was corrected, with the payload that stands instead; none where nothing does.
-    pub fn corrected(self) -> impl Iterator<Item = (u64, Option<Object>)> {
-        self.corrected.into_iter().map(|(seq, (_, outcome))| match outcome {
-            Outcome::Replaced(payload) => (seq, Some(payload)),
-            Outcome::Retracted => (seq, None),
-        })
+    /// Whether there are keys that were in other hands.
+    #[must_use]
+    pub fn has_thefts(&self) -> bool {
+        !self.thefts.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use carbon_ops_proof::canonical::Object;
     use carbon_ops_proof::entry::{Correction, CorrectionReason};
 
     use super::*;

@@ -1,15 +1,18 @@
 //! `carbon-ops aggregate`: sums over records of ledgers and files, each with its interval: operation, and
 //! apart from it the embodied carbon.
 //!
-//! Out of scope: what is added to what (`carbon_ops::record::totals::Sums`), and how errors are shared
+//! Out of scope: what is added to what (`carbon_ops::record::totals::Adder`), and how errors are shared
 //! (`carbon_ops::estimate::aggregate`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
-use carbon_ops::record::totals::{Amount, GroupBy, Sums, Totals};
+use carbon_ops::record::Record;
+use carbon_ops::record::totals::{Addend, Adder, Amount, GroupBy, Sums, Totals};
+use carbon_ops::records::{self, Counts};
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod};
@@ -17,7 +20,6 @@ use crate::context::{Context, add};
 use crate::layout::{Page, Table};
 use crate::render::{counted, plain, si};
 use carbon_ops::env::Env;
-use carbon_ops::records::Records;
 
 /// Heading of an interval.
 const BETWEEN: &str = "95 % between";
@@ -29,12 +31,17 @@ const DRAWS_MAX: u64 = 2_000_000_000;
 /// Exit code 1 when there is nothing to add up.
 pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     let sampling = sampling(args)?;
-    let read = context.records(&args.records)?;
+    // For the draws, as long as there are not too many.
+    let (most, records) = (DRAWS_MAX / trials(args).max(1), AtomicU64::new(0));
+    let drawn = || sampling.is_some() && records.fetch_add(1, Ordering::Relaxed) < most;
+    let addend = |record: Record, text: &[u8]| Ok(Addend::of(record, text, &args.by, drawn())?);
+    let mut adder = Adder::new(&records::scratch);
+    let read = context.records(&args.records, &addend, &mut |addend| Ok(adder.add(addend)?))?;
     if sampling.is_some() {
-        affordable(read.found.len(), trials(args))?;
+        affordable(read.records, trials(args))?;
     }
-    let sums = Sums::of(&read.found, &args.by, sampling.as_ref())?;
-    let code = u8::from(read.found.is_empty());
+    let sums = adder.finish(sampling.as_ref())?;
+    let code = u8::from(read.records == 0);
     if args.csv {
         csv(&args.by, &sums.groups, &mut context.out)?;
         return Ok(code);
@@ -77,8 +84,7 @@ fn trials(args: &Aggregate) -> u64 {
     args.sampling.trials.unwrap_or(TRIALS)
 }
 
-fn affordable(records: usize, trials: u64) -> Result<()> {
-    let records = u64::try_from(records)?;
+fn affordable(records: u64, trials: u64) -> Result<()> {
     if records.saturating_mul(trials) > DRAWS_MAX {
         bail!(
             "{trials} trials of {records} records are more than {DRAWS_MAX} draws of a record\nhint: give fewer \
@@ -90,7 +96,7 @@ fn affordable(records: usize, trials: u64) -> Result<()> {
 
 fn report(
     args: &Aggregate,
-    read: &Records,
+    read: &Counts,
     sums: &Sums,
     sampling: Option<&MonteCarlo>,
 ) -> Result<Value> {
@@ -183,7 +189,7 @@ fn together(sums: &[(String, Totals)]) -> String {
 }
 
 /// What was read, and what was not counted.
-fn remarks(read: &Records, page: &mut Page) {
+fn remarks(read: &Counts, page: &mut Page) {
     let of_sensors = "of simulated sensors left out; --include-simulated counts them";
     for (count, one, what) in [
         (read.ledgers, "ledger", "verified"),

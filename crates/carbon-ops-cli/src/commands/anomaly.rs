@@ -2,9 +2,13 @@
 //!
 //! Out of scope: what a value should have been.
 
+use std::collections::VecDeque;
+
 use anyhow::Result;
 use carbon_ops::estimate::anomaly::{Rule, Verdict, judge};
 use carbon_ops::record::Record;
+use carbon_ops::records;
+use carbon_ops::series::{Point, Series};
 use serde_json::json;
 
 use crate::args::{Anomaly, Of};
@@ -14,39 +18,42 @@ use crate::render::{counted, plain};
 
 /// Exit code 0 when nothing stands out, or there is too little to tell; 1 when something does.
 pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
-    let mut records = context.records(&args.records)?.found;
-    records.sort_by(|a, b| (&a.start_ts, &a.end_ts).cmp(&(&b.start_ts, &b.end_ts)));
-    let values: Vec<f64> = records.iter().map(|record| value(record, args.of)).collect();
+    let point = |record: Record, _: &[u8]| Ok(Point::of(&record, value(&record, args.of))?);
+    let mut series = Series::new(&records::scratch);
+    let records = context.records(&args.records, &point, &mut |point| Ok(series.add(&point)?))?;
     let rule = if args.robust { Rule::Robust } else { Rule::ZScore };
     let limit = args.z.unwrap_or_else(|| rule.usual_limit(args.window));
-    let verdicts = judge(&values, rule, args.window);
-    let judged = verdicts.iter().filter(|verdict| **verdict != Verdict::TooFew).count();
-    let rows: Vec<_> = records
-        .iter()
-        .zip(&values)
-        .zip(&verdicts)
-        .filter(|(_, verdict)| verdict.is_beyond(limit))
-        .collect();
-    let unit = args.of.unit();
-    let listed = rows.iter().map(|((record, value), verdict)| {
+    let (unit, mut judged, mut listed) = (args.of.unit(), 0, Vec::new());
+    let mut table = Table::new(&["", "", ">", ">"]);
+    // A value, and those that it is judged by.
+    let mut values = VecDeque::with_capacity(args.window + 1);
+    series.in_order(&mut |point, name| {
+        if values.len() > args.window {
+            values.pop_front();
+        }
+        values.push_back(point.value);
+        let verdict = judge(values.make_contiguous(), rule, args.window).pop();
+        let Some(verdict) = verdict.filter(|verdict| *verdict != Verdict::TooFew) else {
+            return Ok(());
+        };
+        judged += 1;
+        if !verdict.is_beyond(limit) {
+            return Ok(());
+        }
+        let ([start, end], name) = (point.span(), name()?);
         let score = if let Verdict::Score(score) = verdict { Some(score) } else { None };
-        json!({ "start_ts": record.start_ts, "end_ts": record.end_ts, "name": record.name(),
-            "value": value, "score": score, "flat_window": **verdict == Verdict::Flat })
-    });
+        listed.push(json!({ "start_ts": start, "end_ts": end, "name": name,
+            "value": point.value, "score": score, "flat_window": verdict == Verdict::Flat }));
+        let score = score.map_or("flat before".to_owned(), |score| format!("{score:+.1}"));
+        let name = plain(name.as_deref().unwrap_or(""));
+        table.row([start, name, format!("{:.4e} {unit}", point.value), score]);
+        Ok(())
+    })?;
+    let (count, of) = (listed.len(), counted(records.records, "record"));
     let report = json!({ "of": args.of.member(), "unit": unit, "window": args.window,
         "rule": if args.robust { "median_mad" } else { "z_score" }, "limit": limit,
-        "records": records.len(), "records_needed": args.window + 1, "judged": judged,
-        "anomalies": listed.collect::<Vec<_>>() });
-    let mut table = Table::new(&["", "", ">", ">"]);
-    for ((record, value), verdict) in &rows {
-        let score = match verdict {
-            Verdict::Score(score) => format!("{score:+.1}"),
-            _ => "flat before".to_owned(),
-        };
-        let name = plain(record.name().unwrap_or(""));
-        table.row([record.start_ts.clone(), name, format!("{value:.4e} {unit}"), score]);
-    }
-    let (count, of) = (rows.len(), counted(u64::try_from(records.len())?, "record"));
+        "records": records.records, "records_needed": args.window + 1, "judged": judged,
+        "anomalies": listed });
     let text = if judged == 0 {
         let (window, least) = (args.window, args.window + 1);
         format!(

@@ -20,6 +20,9 @@ pub const ALGORITHM: &str = "ed25519";
 /// The `kind` of the ledger's own records.
 pub(crate) const CONTROL_KIND: &str = "ledger";
 
+/// What every record of the ledger's own holds, and few others.
+pub(crate) const OWN: &[u8] = b"\"kind\":\"ledger\"";
+
 /// The key that a text of 64 hexadecimal digits stands for.
 pub(crate) type KeyOf<'k> = dyn FnMut(&str) -> Option<PublicKey> + 'k;
 

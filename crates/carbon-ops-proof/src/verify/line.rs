@@ -9,14 +9,11 @@ use jiff::Timestamp;
 use memchr::memmem;
 
 use crate::entry::{
-    Control, Correction, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES, Outcome, Payload,
+    Control, Correction, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES, OWN, Outcome, Payload,
     read_record,
 };
 use crate::keys::PublicKey;
 use crate::merkle::{TreeHash, leaf_hash};
-
-/// What every record of the ledger's own holds.
-const OWN: &[u8] = b"\"kind\":\"ledger\"";
 
 /// More keys than an honest ledger has; whoever writes a new key on each line gains no memory.
 const MAX_KNOWN_KEYS: usize = 256;

@@ -8,67 +8,21 @@
 //! Spans of one host that overlap although neither record names the other are added, and told: jobs that run at
 //! one time have such spans, and so has an energy that was stated twice.
 //!
+//! Records come one by one, and of most of them [`Rows`] are kept. A record that names a parent is kept until the
+//! two are known to be in one group.
+//!
 //! Out of scope: which sums there are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::is_upstream;
-use crate::{Error, Part, Record};
+use super::Addend;
+use super::addend::One;
+use crate::Error;
+use crate::rows::{NewScratch, Rows, joined, number, ordered, split};
 use carbon_ops_estimate::aggregate::ExactSum;
 use carbon_ops_estimate::decimal::round9;
-
-/// Records by their ids: no two of them differ, and none is a part of itself.
-#[derive(Debug, Clone, Default)]
-pub struct RecordSet<'a> {
-    by_id: BTreeMap<&'a str, &'a Record>,
-}
-
-/// What a sum over some of a set's records counts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Summands<'a> {
-    /// The records to add, in the order in which they were given.
-    pub records: Vec<&'a Record>,
-    /// What is not added, as it is in them already; `None` where that is nothing.
-    pub left_out: Option<LeftOut>,
-}
-
-impl Summands<'_> {
-    /// The records that overlap in time with another one of the same host and part; `None` where none does. What is
-    /// upstream of electricity lies beside its direct record, and is no second energy.
-    pub fn overlaps(&self) -> Option<Amount> {
-        let mut spans: Vec<_> = self.records.iter().filter(|record| !is_upstream(record)).collect();
-        spans.retain(|record| record.host_id.is_some());
-        let part = |record: &Record| record.measurement.as_ref().map(|of| of.part);
-        let key = |record: &Record| {
-            (record.host_id.clone(), part(record).map(Part::as_str), record.start_ts.clone())
-        };
-        spans.sort_by_cached_key(|record| key(record));
-        let mut tally = Tally::default();
-        // The record that lasts longest of those before, and whether it was counted.
-        let mut before: Option<(&Record, bool)> = None;
-        for record in spans {
-            let same =
-                |other: &Record| (&other.host_id, part(other)) == (&record.host_id, part(record));
-            let meets = |other: &Record| same(other) && record.start_ts < other.end_ts;
-            let overlaps = before.is_some_and(|(other, _)| meets(other));
-            if overlaps {
-                tally.add(record);
-                if let Some((other, counted @ false)) = &mut before {
-                    tally.add(other);
-                    *counted = true;
-                }
-            }
-            let lasts =
-                before.is_some_and(|(other, _)| same(other) && record.end_ts <= other.end_ts);
-            if !lasts {
-                before = Some((record, overlaps));
-            }
-        }
-        (tally.records > 0).then(|| tally.amount())
-    }
-}
 
 /// What a sum leaves out, because the records that it counts have it already.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -88,132 +42,372 @@ pub struct Amount {
     pub records: u64,
 }
 
-impl<'a> RecordSet<'a> {
-    /// The set of these records, among which may be copies.
-    ///
-    /// # Errors
-    /// [`Error::Differ`] where two records have one id and are not equal, [`Error::Circle`] where a record is
-    /// a part of itself.
-    pub fn of(records: impl IntoIterator<Item = &'a Record>) -> Result<Self, Error> {
-        let mut set = Self::default();
-        for record in records {
-            let known = set.by_id.insert(&record.record_id, record);
-            if known.is_some_and(|known| known != record) {
-                return Err(Error::Differ { record_id: record.record_id.clone() });
-            }
-        }
-        match set.circle() {
-            Some(id) => Err(Error::Circle { record_id: id.to_owned() }),
-            None => Ok(set),
-        }
-    }
-
-    /// What the sum over some records of the set counts: each once, and none that is a part of another of
-    /// them, even where what is between the two is not among them.
-    pub fn summands(&self, records: &[&'a Record]) -> Summands<'a> {
-        let mut inside = Inside {
-            set: self,
-            summed: records.iter().map(|record| record.record_id.as_str()).collect(),
-            known: BTreeMap::new(),
-        };
-        let mut seen = BTreeSet::new();
-        let (mut kept, mut copies, mut nested) = (Vec::new(), Tally::default(), Tally::default());
-        for &record in records {
-            if !seen.insert(record.record_id.as_str()) {
-                copies.add(record);
-            } else if inside.holds(record) {
-                nested.add(record);
-            } else {
-                kept.push(record);
-            }
-        }
-        let left_out = (kept.len() < records.len())
-            .then(|| LeftOut { copies: copies.amount(), nested: nested.amount() });
-        Summands { records: kept, left_out }
-    }
-
-    /// The record that this one is directly a part of.
-    fn around(&self, record: &Record) -> Option<&'a Record> {
-        let parent = *self.by_id.get(record.parent.as_deref()?)?;
-        let hosts = parent.host_id.as_ref().zip(record.host_id.as_ref());
-        let one_host = hosts.is_none_or(|(outer, inner)| outer == inner);
-        let meet = parent.start_ts < record.end_ts && record.start_ts < parent.end_ts;
-        (one_host && meet).then_some(parent)
-    }
-
-    /// One of the records that are parts of themselves: what is left when all that nothing is a part of are
-    /// taken away, again and again.
-    fn circle(&self) -> Option<&'a str> {
-        let id = |record: &'a Record| record.record_id.as_str();
-        let mut parts: BTreeMap<&str, u64> = self.by_id.keys().map(|id| (*id, 0)).collect();
-        for record in self.by_id.values() {
-            if let Some(count) = self.around(record).and_then(|outer| parts.get_mut(id(outer))) {
-                *count += 1;
-            }
-        }
-        let mut bare: Vec<_> = self
-            .by_id
-            .values()
-            .copied()
-            .filter(|record| parts.get(id(record)) == Some(&0))
-            .collect();
-        while let Some(record) = bare.pop() {
-            parts.remove(id(record));
-            let Some(outer) = self.around(record) else { continue };
-            if let Some(count) = parts.get_mut(id(outer)) {
-                *count -= 1;
-                if *count == 0 {
-                    bare.push(outer);
-                }
-            }
-        }
-        parts.into_keys().next()
-    }
-}
-
-/// Which records are parts of records in a sum.
-struct Inside<'s, 'a> {
-    set: &'s RecordSet<'a>,
-    summed: BTreeSet<&'a str>,
-    /// What was found out, so that a long chain is climbed once.
-    known: BTreeMap<&'a str, bool>,
-}
-
-impl<'a> Inside<'_, 'a> {
-    fn holds(&mut self, record: &'a Record) -> bool {
-        let (mut at, mut climbed) = (record, Vec::new());
-        let inside = loop {
-            if let Some(known) = self.known.get(at.record_id.as_str()) {
-                break *known;
-            }
-            climbed.push(at.record_id.as_str());
-            match self.set.around(at) {
-                Some(outer) if self.summed.contains(outer.record_id.as_str()) => break true,
-                Some(outer) => at = outer,
-                None => break false,
-            }
-        };
-        self.known.extend(climbed.into_iter().map(|id| (id, inside)));
-        inside
-    }
-}
-
-#[derive(Default)]
-struct Tally {
-    records: u64,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tally {
+    pub(super) records: u64,
     energy: ExactSum,
 }
 
 impl Tally {
-    fn add(&mut self, record: &Record) {
+    /// Adds a record with an energy in kWh; what is upstream of electricity has it in another record.
+    pub(super) fn add(&mut self, energy_kwh: f64, is_upstream: bool) {
         self.records += 1;
-        // What is upstream of electricity has its energy in another record.
-        if !is_upstream(record) {
-            self.energy.add(record.energy_kwh);
+        if !is_upstream {
+            self.energy.add(energy_kwh);
         }
     }
 
-    fn amount(&self) -> Amount {
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.records += other.records;
+        self.energy.merge(&other.energy);
+    }
+
+    pub(super) fn amount(&self) -> Amount {
         Amount { energy_kwh: round9(self.energy.value()), records: self.records }
+    }
+}
+
+/// Where and when something was measured.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The number of its host, from 1; 0 where none is named.
+    host: u32,
+    /// In microseconds since 1970.
+    start: i64,
+    end: i64,
+    /// The group of its record.
+    group: u32,
+}
+
+impl Place {
+    /// Whether a measurement here could have measured that one too.
+    fn is_around(&self, inner: &Self) -> bool {
+        let one_host = self.host == 0 || inner.host == 0 || self.host == inner.host;
+        one_host && self.start < inner.end && inner.start < self.end
+    }
+}
+
+/// A record that names a parent.
+#[derive(Debug)]
+pub(super) struct Inner {
+    id: u128,
+    parent: u128,
+    place: Place,
+    part: u8,
+    pub(super) energy_kwh: f64,
+    /// What it adds; none once it is known to be a part of another record of its group.
+    pub(super) one: Option<Box<One>>,
+    /// Which of all records it is.
+    pub(super) number: u64,
+    pub(super) is_upstream: bool,
+}
+
+impl Inner {
+    pub(super) fn group(&self) -> u32 {
+        self.place.group
+    }
+}
+
+/// Of which sums a record is a part already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Nested {
+    pub(super) in_its_group: bool,
+    pub(super) in_all: bool,
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// It counts.
+    Counts(Box<One>),
+    /// It has been there.
+    Copy,
+    /// What it is a part of will be known in the end.
+    Waits,
+}
+
+/// Id, digest, host, group, start and end.
+const KNOWN_BYTES: usize = 16 + 8 + 4 + 4 + 8 + 8;
+/// Host, part, start and end; group, [`Nested`] and energy; a number that no other has.
+const SPAN_BYTES: usize = 4 + 1 + 8 + 8 + 4 + 1 + 8 + 8;
+
+/// Records by their ids: no two of them differ, and none is a part of itself.
+#[derive(Debug)]
+pub(super) struct Set<'s> {
+    known: Rows<'s, KNOWN_BYTES>,
+    spans: Rows<'s, SPAN_BYTES>,
+    hosts: HashMap<String, u32>,
+    inner: Vec<Inner>,
+    /// By the parent that has not come, those of `inner`.
+    waiting: HashMap<u128, Vec<usize>>,
+}
+
+impl<'s> Set<'s> {
+    pub(super) fn new(new_scratch: NewScratch<'s>) -> Self {
+        Self::of(Rows::new(16, new_scratch), Rows::new(0, new_scratch))
+    }
+
+    /// One that holds so few rows that they are laid down.
+    #[cfg(test)]
+    pub(super) fn holding(rows: usize, new_scratch: NewScratch<'s>) -> Self {
+        Self::of(Rows::holding(rows, 16, new_scratch), Rows::holding(rows, 0, new_scratch))
+    }
+
+    fn of(known: Rows<'s, KNOWN_BYTES>, spans: Rows<'s, SPAN_BYTES>) -> Self {
+        let (hosts, inner, waiting) = (HashMap::new(), Vec::new(), HashMap::new());
+        Self { known, spans, hosts, inner, waiting }
+    }
+
+    /// Adds a record, the so-manieth of all, to the set, and to a group.
+    ///
+    /// # Errors
+    /// [`Error::Differ`] where another record has its id, and of the scratch.
+    pub(super) fn add(&mut self, record: Addend, group: u32, number: u64) -> Result<Came, Error> {
+        let Addend { id, parent, digest, part, start, end, one, .. } = record;
+        if let Some(row) = self.known.find(&id.to_be_bytes())? {
+            let differs = row.get(16..24) != Some(&digest.to_be_bytes());
+            return if differs { Err(Error::differ(id)) } else { Ok(Came::Copy) };
+        }
+        let hosts = u32::try_from(self.hosts.len()).map_or(u32::MAX, |hosts| hosts + 1);
+        let host = record.host.map_or(0, |host| *self.hosts.entry(host).or_insert(hosts));
+        let place = Place { host, start, end, group };
+        self.known.add(joined(&[
+            &id.to_be_bytes(),
+            &digest.to_be_bytes(),
+            &host.to_be_bytes(),
+            &group.to_be_bytes(),
+            &ordered(start),
+            &ordered(end),
+        ]))?;
+        for inner in self.waiting.remove(&id).into_iter().flatten() {
+            if let Some(inner) = self.inner.get_mut(inner)
+                && inner.place.group == group
+                && place.is_around(&inner.place)
+            {
+                inner.one = None;
+            }
+        }
+        let (energy_kwh, is_upstream) = (one.energy_kwh, one.is_upstream);
+        let Some(parent) = parent else {
+            self.span(&place, part, energy_kwh, is_upstream, Nested::default(), number)?;
+            return Ok(Came::Counts(one));
+        };
+        let outer = self.place(parent)?;
+        if outer.is_none() {
+            self.waiting.entry(parent).or_default().push(self.inner.len());
+        }
+        let within = |outer: Place| outer.group == place.group && outer.is_around(&place);
+        let one = Some(one).filter(|_| !outer.is_some_and(within));
+        self.inner.push(Inner { id, parent, place, part, energy_kwh, one, number, is_upstream });
+        Ok(Came::Waits)
+    }
+
+    /// Where a record was measured; none where it has not come.
+    fn place(&mut self, id: u128) -> Result<Option<Place>, Error> {
+        let Some(row) = self.known.find(&id.to_be_bytes())? else { return Ok(None) };
+        let mut rest = row.get(24..).unwrap_or_default();
+        Ok(Some(Place {
+            host: u32::from_be_bytes(split(&mut rest)),
+            group: u32::from_be_bytes(split(&mut rest)),
+            start: number(split(&mut rest)),
+            end: number(split(&mut rest)),
+        }))
+    }
+
+    /// Keeps a span, so that it is known in the end which of them overlap. What is upstream of electricity lies
+    /// beside its direct record, and is no second energy.
+    fn span(
+        &mut self,
+        place: &Place,
+        part: u8,
+        energy_kwh: f64,
+        is_upstream: bool,
+        nested: Nested,
+        number: u64,
+    ) -> Result<(), Error> {
+        if place.host == 0 || is_upstream || nested.in_its_group && nested.in_all {
+            return Ok(());
+        }
+        let flags = u8::from(nested.in_its_group) | u8::from(nested.in_all) << 1;
+        Ok(self.spans.add(joined(&[
+            &place.host.to_be_bytes(),
+            &[part],
+            &ordered(place.start),
+            &ordered(place.end),
+            &place.group.to_be_bytes(),
+            &[flags],
+            &energy_kwh.to_be_bytes(),
+            &number.to_be_bytes(),
+        ]))?)
+    }
+
+    /// What the records that name parents are directly parts of, when all have come.
+    ///
+    /// # Errors
+    /// [`Error::Circle`] where a record is a part of itself, and of the scratch.
+    pub(super) fn outer(&mut self) -> Result<Outer, Error> {
+        let inner = std::mem::take(&mut self.inner);
+        self.waiting.clear();
+        let by_id: HashMap<u128, usize> =
+            inner.iter().enumerate().map(|(at, record)| (record.id, at)).collect();
+        let mut around = Vec::with_capacity(inner.len());
+        for record in &inner {
+            let outer = self.place(record.parent)?.filter(|place| place.is_around(&record.place));
+            around.push(outer.map(|place| (place.group, by_id.get(&record.parent).copied())));
+        }
+        let outer = Outer { inner, around };
+        outer.circle().map_or(Ok(outer), |id| Err(Error::circle(id)))
+    }
+
+    /// Keeps the span of a record that names a parent.
+    pub(super) fn inner_span(&mut self, inner: &Inner, nested: Nested) -> Result<(), Error> {
+        let Inner { place, part, energy_kwh, is_upstream, number, .. } = inner;
+        self.span(place, *part, *energy_kwh, *is_upstream, nested, *number)
+    }
+
+    /// The records that overlap in time with another one of the same host and part: of each group, and of all.
+    pub(super) fn overlaps(
+        self,
+        name: &dyn Fn(u32) -> u32,
+    ) -> Result<(BTreeMap<u32, Tally>, Option<Tally>), Error> {
+        let (mut groups, mut all) = (BTreeMap::<u32, Sweep>::new(), Sweep::default());
+        self.spans.in_order(|row| {
+            let mut rest = &row[..];
+            let place = split::<5>(&mut rest);
+            let (start, end) = (number(split(&mut rest)), number(split(&mut rest)));
+            let group = name(u32::from_be_bytes(split(&mut rest)));
+            let [flags] = split(&mut rest);
+            let span = Span { place, start, end, energy_kwh: f64::from_be_bytes(split(&mut rest)) };
+            if flags & 1 == 0 {
+                groups.entry(group).or_default().add(span);
+            }
+            if flags & 2 == 0 {
+                all.add(span);
+            }
+            Ok::<_, Error>(())
+        })?;
+        let some = |sweep: Sweep| Some(sweep.tally).filter(|tally| tally.records > 0);
+        let groups = groups.into_iter().filter_map(|(group, sweep)| Some((group, some(sweep)?)));
+        Ok((groups.collect(), some(all)))
+    }
+}
+
+/// The records that name parents.
+#[derive(Debug)]
+pub(super) struct Outer {
+    inner: Vec<Inner>,
+    /// Of each the record that it is directly a part of: its group, and its place here if it has one.
+    around: Vec<Option<(u32, Option<usize>)>>,
+}
+
+impl Outer {
+    fn around(&self, at: usize) -> Option<(u32, Option<usize>)> {
+        self.around.get(at).copied().flatten()
+    }
+
+    /// Those that are parts of no record after all.
+    pub(super) fn of_none(&self) -> impl Iterator<Item = &Inner> {
+        self.inner
+            .iter()
+            .zip(&self.around)
+            .filter(|(_, outer)| outer.is_none())
+            .map(|(inner, _)| inner)
+    }
+
+    /// What each is a part of; `name` says which groups are one.
+    pub(super) fn nested(&self, name: &dyn Fn(u32) -> u32) -> Vec<(&Inner, Nested)> {
+        // By group, so that a long chain is climbed once for each.
+        let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (at, record) in self.inner.iter().enumerate() {
+            groups.entry(name(record.place.group)).or_default().push(at);
+        }
+        let mut nested = vec![Nested::default(); self.inner.len()];
+        for (group, members) in groups {
+            let mut known: HashMap<usize, bool> = HashMap::new();
+            for member in members {
+                let (mut at, mut climbed) = (member, Vec::new());
+                let in_its_group = loop {
+                    if let Some(known) = known.get(&at) {
+                        break *known;
+                    }
+                    climbed.push(at);
+                    match self.around(at) {
+                        Some((of, _)) if name(of) == group => break true,
+                        Some((_, Some(next))) => at = next,
+                        _ => break false,
+                    }
+                };
+                known.extend(climbed.into_iter().map(|at| (at, in_its_group)));
+                if let Some(nested) = nested.get_mut(member) {
+                    *nested = Nested { in_its_group, in_all: self.around(member).is_some() };
+                }
+            }
+        }
+        self.inner.iter().zip(nested).collect()
+    }
+
+    /// The least id of records that are parts of themselves.
+    fn circle(&self) -> Option<u128> {
+        let next = |at: usize| self.around(at).and_then(|(_, next)| next);
+        // On whose way each was met first.
+        let mut met: Vec<Option<usize>> = vec![None; self.inner.len()];
+        let mut least = None;
+        for start in 0..self.inner.len() {
+            let mut at = Some(start);
+            while let Some(here) = at {
+                match met.get_mut(here) {
+                    Some(met @ None) => *met = Some(start),
+                    Some(Some(by)) if *by == start => {
+                        // Once around.
+                        let around = std::iter::successors(next(here), |at| {
+                            next(*at).filter(|_| *at != here)
+                        });
+                        let ids = around.filter_map(|at| self.inner.get(at)).map(|inner| inner.id);
+                        least = least.into_iter().chain(ids).min();
+                        break;
+                    }
+                    _ => break,
+                }
+                at = next(here);
+            }
+        }
+        least
+    }
+}
+
+/// A span of a host and part.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    place: [u8; 5],
+    start: i64,
+    end: i64,
+    energy_kwh: f64,
+}
+
+/// Spans that come by place, start and end.
+#[derive(Debug, Default)]
+struct Sweep {
+    /// The span that lasts longest of those before, and whether it was counted.
+    before: Option<(Span, bool)>,
+    tally: Tally,
+}
+
+impl Sweep {
+    fn add(&mut self, span: Span) {
+        let same = self.before.as_mut().filter(|(before, _)| before.place == span.place);
+        let (mut overlaps, mut lasts) = (false, false);
+        if let Some((before, counted)) = same {
+            overlaps = span.start < before.end;
+            lasts = span.end <= before.end;
+            if overlaps {
+                self.tally.add(span.energy_kwh, false);
+                if !std::mem::replace(counted, true) {
+                    self.tally.add(before.energy_kwh, false);
+                }
+            }
+        }
+        if !lasts {
+            self.before = Some((span, overlaps));
+        }
     }
 }

@@ -3,16 +3,19 @@
 //! What emits CO2 alone and what counts all gases, an average and a marginal rate, direct emissions and a life cycle
 //! are never added. Two records of one energy, direct and upstream, are a life cycle together.
 //!
-//! Out of scope: which records a sum counts ([`RecordSet`]); how many trials are worth their time.
+//! Out of scope: which records a sum counts (`set`); how many trials are worth their time.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use carbon_ops_estimate::intensity::{Factor, parse_kind_and_factor};
+use carbon_ops_estimate::intensity::{Factor, Kind, parse_kind_and_factor};
 use carbon_ops_estimate::uncertainty::MonteCarlo;
 
-use super::{Group, Joint, RecordSet, Totals};
+use super::set::{Came, Inner, Nested, Outer, Set, Tally};
+use super::{Addend, Group, Joint, LeftOut, Totals};
+use crate::rows::NewScratch;
 use crate::{Error, Figure, Record};
 
 /// Name of what has no label, or no host, of its own.
@@ -48,11 +51,11 @@ impl GroupBy {
         ("scope", Self::Scope),
     ];
 
-    /// The group that a record is in.
-    fn key(&self, record: &Record) -> String {
+    /// The group that a record is in, where there are several.
+    pub(super) fn key(&self, record: &Record) -> Option<String> {
         let owned = |text: Option<&str>| text.unwrap_or(NONE).to_owned();
-        match self {
-            Self::All => "all".to_owned(),
+        Some(match self {
+            Self::All => return None,
             Self::Region => record.region.clone(),
             Self::Source => record.source.clone(),
             Self::Host => owned(record.host_id.as_deref()),
@@ -60,7 +63,7 @@ impl GroupBy {
             // A span belongs to the day on which it began.
             Self::Day => owned(record.start_ts.get(..10)),
             Self::Label(name) => owned(record.labels.get(name).map(String::as_str)),
-        }
+        })
     }
 }
 
@@ -98,59 +101,215 @@ pub struct Sums {
     pub counts: Vec<String>,
 }
 
-impl Sums {
-    /// Of records, among which may be copies and parts of others, by moments or by trials.
+/// Adds up records as they come, among which may be copies and parts of others.
+#[derive(Debug)]
+pub struct Adder<'s> {
+    set: Set<'s>,
+    /// By group and what its records count.
+    by_name: BTreeMap<(Option<String>, Option<Counts>), u32>,
+    groups: Vec<Gathered>,
+    /// How many records were added.
+    records: u64,
+    /// Those that trials draw from, with their numbers and groups.
+    drawn: Vec<(u64, u32, Record)>,
+}
+
+/// The records of a group that are parts of none.
+#[derive(Debug, Default)]
+struct Gathered {
+    group: Group,
+    energy_kwh: f64,
+    copies: Tally,
+}
+
+/// A sum, and what it does not add.
+#[derive(Debug, Default)]
+struct Sum {
+    group: Group,
+    copies: Tally,
+    nested: Tally,
+}
+
+impl<'s> Adder<'s> {
+    /// Nothing yet. What is known of many records is laid down in a scratch.
+    pub fn new(new_scratch: NewScratch<'s>) -> Self {
+        Self::of(Set::new(new_scratch))
+    }
+
+    pub(super) fn of(set: Set<'s>) -> Self {
+        let (by_name, groups, drawn) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { set, by_name, groups, records: 0, drawn }
+    }
+
+    /// How many records were added, copies among them.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Adds a record.
     ///
     /// # Errors
-    /// Copies that differ, a record that is a part of itself, trials that are impossible.
-    pub fn of(
-        records: &[Record],
-        by: &GroupBy,
-        sampling: Option<&MonteCarlo>,
-    ) -> Result<Self, Error> {
-        let set = RecordSet::of(records)?;
-        let everything: Vec<_> = records.iter().collect();
-        let counted = Counted::of(&set.summands(&everything).records);
-        let mut groups: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
-        for record in records {
-            let key = by.key(record);
-            let key = match counted.name(record) {
-                None => key,
-                Some(name) if *by == GroupBy::All => name,
-                Some(name) => format!("{key}: {name}"),
-            };
-            groups.entry(key).or_default().push(record);
+    /// [`Error::Differ`] where another record has its id; [`Error::Scratch`].
+    pub fn add(&mut self, mut record: Addend) -> Result<(), Error> {
+        let number = self.records;
+        self.records += 1;
+        let group = match self.by_name.entry((record.group.take(), record.counts)) {
+            Entry::Occupied(at) => *at.get(),
+            Entry::Vacant(at) => {
+                self.groups.push(Gathered::default());
+                *at.insert(u32::try_from(self.groups.len() - 1).unwrap_or(u32::MAX))
+            }
+        };
+        let Some(gathered) = self.groups.get_mut(index(group)) else { return Ok(()) };
+        let (energy_kwh, is_upstream) = (record.one.energy_kwh, record.one.is_upstream);
+        let drawn = record.record.take();
+        match self.set.add(record, group, number)? {
+            Came::Copy => {
+                gathered.copies.add(energy_kwh, is_upstream);
+                return Ok(());
+            }
+            Came::Waits => {}
+            Came::Counts(one) => {
+                gathered.energy_kwh += energy_kwh;
+                gathered.group.add(&one);
+            }
         }
-        let sum = |records: &[&Record]| totals(&set, records, sampling);
-        let groups = groups.into_iter().map(|(key, records)| Ok((key, sum(&records)?)));
+        self.drawn.extend(drawn.map(|record| (number, group, record)));
+        Ok(())
+    }
+
+    /// The sums, by moments or by trials.
+    ///
+    /// # Errors
+    /// A record that is a part of itself, trials that are impossible, [`Error::Scratch`].
+    pub fn finish(mut self, sampling: Option<&MonteCarlo>) -> Result<Sums, Error> {
+        let outer = self.set.outer()?;
+        let counted = self.counted(&outer);
+        // Groups of one name are one, unless records count different things.
+        let mut names: BTreeMap<String, u32> = BTreeMap::new();
+        for key in self.by_name.keys() {
+            let next = u32::try_from(names.len()).unwrap_or(u32::MAX);
+            names.entry(counted.group(key)).or_insert(next);
+        }
+        let mut places = vec![0; self.groups.len()];
+        for (key, at) in &self.by_name {
+            if let (Some(place), Some(name)) =
+                (places.get_mut(index(*at)), names.get(&counted.group(key)))
+            {
+                *place = *name;
+            }
+        }
+        let name = |group: u32| places.get(index(group)).copied().unwrap_or(u32::MAX);
+        let (mut sums, mut all) = (Vec::new(), Sum::default());
+        sums.resize_with(names.len(), Sum::default);
+        for (gathered, place) in self.groups.iter().zip(&places) {
+            for sum in sums.get_mut(index(*place)).into_iter().chain([&mut all]) {
+                sum.group.merge(&gathered.group);
+                sum.copies.merge(&gathered.copies);
+            }
+        }
+        let mut of_none = BTreeMap::new();
+        for (inner, nested) in outer.nested(&name) {
+            self.set.inner_span(inner, nested)?;
+            if let Some(sum) = sums.get_mut(index(name(inner.group()))) {
+                sum.add(inner, nested.in_its_group);
+            }
+            all.add(inner, nested.in_all);
+            of_none.insert(inner.number, nested);
+        }
+        let (overlaps, overlaps_of_all) = self.set.overlaps(&name)?;
+        let drawn = |of: &dyn Fn(u32, Nested) -> bool| -> Vec<&Record> {
+            let nested = |number| of_none.get(number).copied().unwrap_or_default();
+            let drawn = self.drawn.iter().filter(|(number, at, _)| of(name(*at), nested(number)));
+            drawn.map(|(.., record)| record).collect()
+        };
+        let nothing = Sum::default();
+        let groups = names.into_iter().map(|(key, at)| {
+            let sum = sums.get(index(at)).unwrap_or(&nothing);
+            let totals = Totals { overlaps: overlaps.get(&at).map(Tally::amount), ..sum.totals() };
+            let of = |group, nested: Nested| group == at && !nested.in_its_group;
+            Ok((key, by_trials(totals, sampling, || drawn(&of))?))
+        });
         let groups = groups.collect::<Result<Vec<_>, Error>>()?;
         let all = match &groups[..] {
             _ if counted.differ() => None,
             [(_, only)] => Some(only.clone()),
-            _ => Some(sum(&everything)?),
+            _ => {
+                let overlaps = overlaps_of_all.map(|tally| tally.amount());
+                let totals = Totals { overlaps, ..all.totals() };
+                let of = |_, nested: Nested| !nested.in_all;
+                Some(by_trials(totals, sampling, || drawn(&of))?)
+            }
         };
-        Ok(Self { groups, all, counts: counted.names.into_iter().collect() })
+        Ok(Sums { groups, all, counts: counted.names.into_iter().collect() })
+    }
+
+    /// What the records of the sum of all count.
+    fn counted(&self, outer: &Outer) -> Counted {
+        let mut energies: BTreeMap<Counts, f64> = BTreeMap::new();
+        let mut by_group = vec![None; self.groups.len()];
+        for ((_, counts), at) in &self.by_name {
+            if let Some(of) = by_group.get_mut(index(*at)) {
+                *of = *counts;
+            }
+            let gathered = self.groups.get(index(*at)).filter(|of| of.group.count > 0);
+            if let Some((counts, gathered)) = counts.zip(gathered) {
+                *energies.entry(counts).or_default() += gathered.energy_kwh;
+            }
+        }
+        for inner in outer.of_none() {
+            if let Some(counts) = by_group.get(index(inner.group())).copied().flatten() {
+                *energies.entry(counts).or_default() += inner.energy_kwh;
+            }
+        }
+        Counted::of(&energies)
     }
 }
 
-/// The sum over records, by moments or by trials; each joule once.
-fn totals(
-    set: &RecordSet<'_>,
-    records: &[&Record],
-    sampling: Option<&MonteCarlo>,
-) -> Result<Totals, Error> {
-    let summands = set.summands(records);
-    let mut group = Group::default();
-    for record in &summands.records {
-        group.merge(&Group::of(record)?);
-    }
-    let overlaps = summands.overlaps();
-    let totals = Totals { left_out: summands.left_out, overlaps, ..group.totals() };
-    match sampling {
-        Some(settings) if !records.is_empty() => {
-            Ok(totals.by_trials(&Joint::of(&summands.records, settings)?))
+/// A place among groups.
+fn index(group: u32) -> usize {
+    usize::try_from(group).unwrap_or(usize::MAX)
+}
+
+impl Sum {
+    fn add(&mut self, inner: &Inner, is_nested: bool) {
+        match &inner.one {
+            Some(one) if !is_nested => self.group.add(one),
+            _ => self.nested.add(inner.energy_kwh, inner.is_upstream),
         }
+    }
+
+    fn totals(&self) -> Totals {
+        let (copies, nested) = (self.copies.amount(), self.nested.amount());
+        let left_out = (copies.records + nested.records > 0).then_some(LeftOut { copies, nested });
+        Totals { left_out, ..self.group.totals() }
+    }
+}
+
+/// Totals by moments, or those by trials of their records.
+fn by_trials<'r>(
+    totals: Totals,
+    sampling: Option<&MonteCarlo>,
+    drawn: impl FnOnce() -> Vec<&'r Record>,
+) -> Result<Totals, Error> {
+    match sampling {
+        Some(settings) if totals.count > 0 => Ok(totals.by_trials(&Joint::of(&drawn(), settings)?)),
         _ => Ok(totals),
+    }
+}
+
+/// What a record counts, where that is stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Counts {
+    kind: Kind,
+    pub(super) factor: Option<Factor>,
+    co2_alone: bool,
+}
+
+impl Counts {
+    pub(super) fn of(record: &Record) -> Option<Self> {
+        let (kind, factor) = parse_kind_and_factor(&record.signal).ok()?;
+        Some(Self { kind, factor, co2_alone: record.gases.is_some() })
     }
 }
 
@@ -162,15 +321,16 @@ struct Counted {
 }
 
 impl Counted {
-    fn of(records: &[&Record]) -> Self {
+    /// By the energies of what is added.
+    fn of(energies: &BTreeMap<Counts, f64>) -> Self {
         let energy = |factor| {
-            let of = records.iter().filter(|record| factor_of(record) == Some(factor));
-            of.map(|record| record.energy_kwh).sum::<f64>()
+            let of = energies.iter().filter(|(counts, _)| counts.factor == Some(factor));
+            of.map(|(_, energy)| energy).sum::<f64>()
         };
         let (direct, upstream) = (energy(Factor::Direct), energy(Factor::Upstream));
         let whole = upstream > 0.0 && (direct - upstream).abs() <= 1e-9 * upstream;
         let mut counted = Self { names: BTreeSet::new(), whole };
-        counted.names = records.iter().filter_map(|record| counted.what(record)).collect();
+        counted.names = energies.keys().map(|counts| counted.what(*counts)).collect();
         counted
     }
 
@@ -178,24 +338,25 @@ impl Counted {
         self.names.len() > 1
     }
 
-    /// What a record counts; `None` where nobody stated it.
-    fn what(&self, record: &Record) -> Option<String> {
-        let (kind, factor) = parse_kind_and_factor(&record.signal).ok()?;
+    fn what(&self, counts: Counts) -> String {
+        let Counts { kind, factor, co2_alone } = counts;
         let factor = match factor {
             Some(Factor::Direct | Factor::Upstream) if self.whole => Some(Factor::Lifecycle),
             factor => factor,
         };
-        let gases = if record.gases.is_some() { "CO2" } else { "CO2e" };
-        Some(factor.map_or(format!("{kind} {gases}"), |factor| format!("{kind} {factor} {gases}")))
+        let gases = if co2_alone { "CO2" } else { "CO2e" };
+        factor.map_or(format!("{kind} {gases}"), |factor| format!("{kind} {factor} {gases}"))
     }
 
-    /// The name of its sum, where there are several.
-    fn name(&self, record: &Record) -> Option<String> {
-        let what = || self.what(record).unwrap_or_else(|| "not stated what".to_owned());
-        self.differ().then(what)
+    /// The name of a group, and of what it counts where that differs.
+    fn group(&self, (key, counts): &(Option<String>, Option<Counts>)) -> String {
+        let not_stated = || "not stated what".to_owned();
+        let name = self.differ().then(|| counts.map_or_else(not_stated, |of| self.what(of)));
+        match (key, name) {
+            (None, None) => "all".to_owned(),
+            (None, Some(name)) => name,
+            (Some(key), None) => key.clone(),
+            (Some(key), Some(name)) => format!("{key}: {name}"),
+        }
     }
-}
-
-fn factor_of(record: &Record) -> Option<Factor> {
-    parse_kind_and_factor(&record.signal).ok()?.1
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use std::collections::BTreeMap;
 
+use crate::rows::Scratch;
 use crate::{Deployment, Grid, Input, Method, Record, Relative, Reserved, Slots, Stated, scopes};
 use carbon_ops_estimate::intensity::{Factor, Interval};
 use carbon_ops_estimate::uncertainty::{MonteCarlo, Trials};
@@ -29,6 +30,28 @@ fn sum<'a>(records: impl IntoIterator<Item = &'a Record>) -> Group {
     records.into_iter().for_each(|record| whole.merge(&Group::of(record).unwrap()));
     whole
 }
+
+/// The sums over records of which so few rows are held that nearly all are laid down.
+fn sums(records: &[Record], by: &GroupBy, sampling: Option<&MonteCarlo>) -> Result<Sums, Error> {
+    sums_holding(3, records, by, sampling)
+}
+
+fn sums_holding(
+    rows: usize,
+    records: &[Record],
+    by: &GroupBy,
+    sampling: Option<&MonteCarlo>,
+) -> Result<Sums, Error> {
+    let new_scratch = || Ok(Box::new(std::io::Cursor::new(Vec::new())) as Box<dyn Scratch>);
+    let mut adder = Adder::of(set::Set::holding(rows, &new_scratch));
+    for record in records {
+        let text = serde_json::to_vec(record).unwrap();
+        adder.add(Addend::of(record.clone(), &text, by, sampling.is_some())?)?;
+    }
+    adder.finish(sampling)
+}
+
+mod model;
 
 fn near(a: f64, b: f64) {
     assert!((a - b).abs() <= 1e-8 * b.abs(), "{a} is not {b}");
@@ -307,28 +330,39 @@ fn family(members: &[(usize, Option<usize>)]) -> Vec<Record> {
     members.iter().map(member).collect()
 }
 
-fn kept(set: &RecordSet<'_>, records: &[&Record]) -> Vec<u64> {
-    let kept = set.summands(records).records;
-    kept.iter().map(|record| u64::from_str_radix(&record.record_id, 16).unwrap()).collect()
+/// The sum over those of the records whose numbers are picked: the numbers of those that count, by their energies,
+/// each of which is twice the one before.
+fn picked(records: &[Record], picked: &[u32]) -> (Vec<u32>, Totals) {
+    let labelled = |record: &Record| {
+        let mut record = record.clone();
+        let id = u32::from_str_radix(&record.record_id, 16).unwrap();
+        record.energy_kwh = f64::from(1_u32 << id) / 1e3;
+        record.labels.insert("picked".into(), picked.contains(&id).to_string());
+        record
+    };
+    let records: Vec<_> = records.iter().map(labelled).collect();
+    let sums = sums(&records, &GroupBy::Label("picked".into()), None).unwrap();
+    let (_, totals) = sums.groups.into_iter().find(|(name, _)| name == "true").unwrap();
+    let sum = (totals.total_energy_kwh * 1e3).round();
+    let counted = (0..30).filter(|id| (sum / f64::from(1_u32 << id)).floor() % 2.0 >= 1.0);
+    (counted.collect(), totals)
 }
 
 /// 1 has 2, 2 has 3; 5 names a record that is not here.
 #[test]
 fn a_measurement_inside_of_another_one_of_the_sum_is_not_added() {
     let records = family(&[(3, Some(2)), (2, Some(1)), (1, None), (5, Some(4))]);
-    let set = RecordSet::of(&records).unwrap();
-    let all: Vec<_> = records.iter().collect();
-    assert_eq!(kept(&set, &all), [1, 5]);
-    let left_out = set.summands(&all).left_out.unwrap();
-    assert_eq!(left_out.nested, Amount { records: 2, energy_kwh: 0.005 });
+    let (kept, totals) = picked(&records, &[1, 2, 3, 5]);
+    assert_eq!(kept, [1, 5]);
+    let left_out = totals.left_out.unwrap();
+    assert_eq!(left_out.nested, Amount { records: 2, energy_kwh: 0.012 });
     assert_eq!(left_out.copies, Amount { records: 0, energy_kwh: 0.0 });
     // What lies between the two is of another sum, and is known all the same.
-    assert_eq!(kept(&set, &[&records[0], &records[2]]), [1]);
-    assert_eq!(kept(&set, &[&records[0], &records[3]]), [3, 5]);
-    assert_eq!(set.summands(&[&records[1]]).left_out, None);
+    assert_eq!(picked(&records, &[3, 1]).0, [1]);
+    assert_eq!(picked(&records, &[3, 5]).0, [3, 5]);
+    assert_eq!(picked(&records, &[2]).1.left_out, None);
     // Without the one between, nobody knows.
-    let set = RecordSet::of([&records[0], &records[2]]).unwrap();
-    assert_eq!(kept(&set, &[&records[0], &records[2]]), [3, 1]);
+    assert_eq!(picked(&[&records[..1], &records[2..]].concat(), &[3, 1]).0, [1, 3]);
 }
 
 #[test]
@@ -341,27 +375,25 @@ fn energy_of_another_machine_or_time_is_not_inside() {
     records[2].end_ts = end.replace("2026", "2027");
     // Before the parent's end, and beyond it.
     records[3].end_ts = end.replace("2026", "2027");
-    let set = RecordSet::of(&records).unwrap();
-    assert_eq!(kept(&set, &records.iter().collect::<Vec<_>>()), [1, 2, 3]);
+    assert_eq!(picked(&records, &[1, 2, 3, 4]).0, [1, 2, 3]);
 }
 
 #[test]
 fn copies_that_differ_and_records_inside_of_themselves_are_refused() {
     let mut twice = family(&[(1, None), (1, None)]);
-    let set = RecordSet::of(&twice).unwrap();
-    let summands = set.summands(&[&twice[0], &twice[1]]);
-    assert_eq!(summands.records, [&twice[0]]);
-    let copies = summands.left_out.unwrap().copies;
-    assert_eq!(copies, Amount { records: 1, energy_kwh: 0.001 });
+    let sums = |records: &[Record]| sums(records, &GroupBy::All, None);
+    let all = sums(&twice).unwrap().all.unwrap();
+    assert_eq!(all.count, 1);
+    assert_eq!(all.left_out.unwrap().copies, Amount { records: 1, energy_kwh: 0.001 });
     twice[1].grams *= 2.0;
-    let refused = RecordSet::of(&twice).unwrap_err().to_string();
+    let refused = sums(&twice).unwrap_err().to_string();
     assert!(refused.contains(&format!("{:032x} and differ", 1)), "{refused}");
     for circle in [
         &[(1, Some(1))][..],
         &[(1, Some(2)), (2, Some(1))],
         &[(7, None), (4, Some(3)), (3, Some(2)), (2, Some(1)), (1, Some(3))],
     ] {
-        let refused = RecordSet::of(&family(circle)).unwrap_err().to_string();
+        let refused = sums(&family(circle)).unwrap_err().to_string();
         assert!(refused.contains(&format!("{:032x} is a part of itself", 1)), "{refused}");
     }
 }
@@ -373,13 +405,77 @@ fn a_long_chain_is_climbed_once() {
     const LINKS: usize = 10_000;
     let chain = (1..=LINKS).map(|n| (n, (n > 1).then(|| n - 1)));
     let members: Vec<_> = chain.chain((1..=LINKS).map(|n| (LINKS + n, Some(n)))).collect();
-    let records = family(&members);
-    let set = RecordSet::of(&records).unwrap();
-    let all: Vec<_> = records.iter().collect();
-    let (chain, teeth) = all.split_at(LINKS);
-    assert_eq!(kept(&set, teeth).len(), LINKS);
-    assert_eq!(kept(&set, &[&chain[..1], teeth].concat()), [1]);
-    assert_eq!(kept(&set, &all), [1]);
+    let mut records = family(&members);
+    let counts = |records: &[Record]| {
+        let sums = sums_holding(4096, records, &GroupBy::Region, None).unwrap();
+        (sums.groups.iter().map(|(_, sum)| sum.count).collect::<Vec<_>>(), sums.all.unwrap().count)
+    };
+    assert_eq!(counts(&records), (vec![1], 1));
+    for tooth in &mut records[LINKS..] {
+        tooth.region = "FR".into();
+    }
+    assert_eq!(counts(&records), (vec![1, LINKS as u64], 1));
+    records[0].region = "FR".into();
+    assert_eq!(counts(&records), (vec![1, 1], 1));
+}
+
+/// Host, hour and length; region and signal; parent; what else; whether there is a copy.
+type Member = ((u8, u8, u8), (u8, u8), Option<prop::sample::Index>, u8, bool);
+
+/// Spans of a few hosts and hours, in several groups and of several kinds, among them parents, copies, and parts of
+/// what is not there.
+fn assorted(members: &[Member]) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::new();
+    for (n, ((host, from, length), (region, kind), parent, nature, copied)) in
+        members.iter().enumerate()
+    {
+        let mut record = hours(n, *host, *from, *length);
+        // Some at a place that no record has.
+        let parent = parent.map(|index| index.index(members.len())).filter(|_| nature & 0b1 > 0);
+        record.parent = parent
+            .filter(|at| *at < n || nature & 0b10 > 0 && at + 3 > members.len())
+            .map(|at| format!("{at:032x}"));
+        record.region = ["DE", "FR", "PL"][usize::from(*region)].into();
+        let signals = ["average_lifecycle", "average_direct", "average_upstream", "unstated"];
+        record.signal = signals[usize::from(*kind)].into();
+        record.host_id = record.host_id.filter(|_| nature & 0b1100 != 0b1100);
+        record.quality_flag = [Quality::Estimated, Quality::Measured][usize::from(nature >> 4 & 1)];
+        if *copied {
+            records.push(record.clone());
+        }
+        records.push(record);
+    }
+    records
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Rule: records that come one by one, in any order, sum to what they do when all lie there.
+    #[test]
+    fn what_is_added_one_by_one_is_what_is_added_at_once(
+        members in prop::collection::vec(
+            (
+                (0..3_u8, 0..60_u8, 1..12_u8),
+                (0..3_u8, prop_oneof![6 => Just(0_u8), 1 => 1..4_u8]),
+                prop::option::of(any::<prop::sample::Index>()), any::<u8>(), any::<bool>(),
+            ),
+            0..40,
+        ),
+        order in any::<u64>(),
+    ) {
+        let mut records = assorted(&members);
+        let shuffle = |n: usize| (n as u64 + 1).wrapping_mul(order | 1).rotate_left(23);
+        let mut at = 0..;
+        records.sort_by_cached_key(|_| at.next().map(shuffle));
+        for by in [GroupBy::All, GroupBy::Region, GroupBy::Host, GroupBy::Day] {
+            match sums(&records, &by, None) {
+                // The plain way would go around for ever.
+                Err(Error::Circle { .. }) => {}
+                found => prop_assert_eq!(found, model::sums(&records, &by, None), "{}", by),
+            }
+        }
+    }
 }
 
 proptest! {
@@ -393,31 +489,32 @@ proptest! {
         let parent = |n: usize| parents[n].filter(|_| n > 0).map(|index| index.index(n));
         let members: Vec<_> = (0..parents.len()).map(|n| (n, parent(n))).collect();
         let mut records = Vec::new();
-        for (n, record) in family(&members).into_iter().enumerate() {
+        for (n, mut record) in family(&members).into_iter().enumerate() {
             let (key, copied, picked) = order[n];
-            records.push((key, n, picked, record.clone()));
+            record.region = if picked { "FR" } else { "DE" }.into();
+            records.push((key, n, record.clone()));
             if copied {
-                records.push((key.wrapping_mul(31), n, picked, record));
+                records.push((key.wrapping_mul(31), n, record));
             }
         }
         records.sort_by_key(|(key, ..)| *key);
-        let set = RecordSet::of(records.iter().map(|(.., record)| record)).unwrap();
-        for all in [true, false] {
-            let among = |n: usize| all || order[n].2;
-            let group: Vec<_> =
-                records.iter().filter(|(_, n, ..)| among(*n)).map(|(.., record)| record).collect();
-            let summands = set.summands(&group);
+        let copies: Vec<_> = records.iter().map(|(_, n, _)| *n).collect();
+        let records: Vec<_> = records.into_iter().map(|(.., record)| record).collect();
+        let sums = sums(&records, &GroupBy::Region, None).unwrap();
+        let groups = sums.groups.into_iter().map(|(name, sum)| (Some(name == "FR"), sum));
+        for (of, found) in groups.chain([(None, sums.all.unwrap())]) {
+            let among = |n: usize| of.is_none_or(|picked| picked == order[n].2);
             // Roots by the plain way: nothing above them is in the sum.
             let above = |n: usize| std::iter::successors(parent(n), |at| parent(*at));
             let roots: Vec<_> = (0..parents.len())
                 .filter(|n| among(*n) && !above(*n).any(among))
                 .collect();
             let milli = |n: &usize| f64::from(u32::try_from(*n).unwrap()) / 1e3;
-            let found = sum(summands.records.iter().copied()).totals();
             prop_assert_eq!(found.count, roots.len() as u64);
             prop_assert!((found.total_energy_kwh - roots.iter().map(milli).sum::<f64>()).abs() < 1e-9);
-            let everything: f64 = group.iter().map(|record| record.energy_kwh).sum();
-            let (left, kwh) = summands.left_out.map_or((0, 0.0), |LeftOut { copies, nested }| {
+            let group: Vec<_> = copies.iter().filter(|n| among(**n)).collect();
+            let everything: f64 = group.iter().map(|n| milli(n)).sum();
+            let (left, kwh) = found.left_out.map_or((0, 0.0), |LeftOut { copies, nested }| {
                 (copies.records + nested.records, copies.energy_kwh + nested.energy_kwh)
             });
             prop_assert_eq!(left + found.count, group.len() as u64);
@@ -465,8 +562,7 @@ proptest! {
     ) {
         let of = |(id, &(host, from, length)): (usize, &(u8, u8, u8))| hours(id, host, from, length);
         let records: Vec<_> = spans.iter().enumerate().map(of).collect();
-        let all: Vec<_> = records.iter().collect();
-        let overlaps = RecordSet::of(&records).unwrap().summands(&all).overlaps();
+        let overlaps = sums(&records, &GroupBy::All, None).unwrap().all.unwrap().overlaps;
         let meets = |a: &(u8, u8, u8), b: &(u8, u8, u8)| {
             a.0 == b.0 && a.1 < b.1 + b.2 && b.1 < a.1 + a.2
         };
@@ -484,7 +580,7 @@ fn what_counts_different_things_is_not_added() {
         gases,
         ..hours(id, 1, 0, 1)
     };
-    let sums = |records: &[Record], by: &GroupBy| Sums::of(records, by, None).unwrap();
+    let sums = |records: &[Record], by: &GroupBy| sums(records, by, None).unwrap();
     let co2 = Some(crate::Gas::Co2);
     let kinds = [
         ("average_lifecycle", None),

@@ -1,0 +1,133 @@
+//! What sums need of a record, which is a small part of it: made of each on any thread, and added on one.
+//!
+//! Out of scope: adding.
+
+use std::hash::{DefaultHasher, Hasher as _};
+
+use super::GroupBy;
+use super::sums::Counts;
+use crate::{Error, Quality, Record, rule};
+use carbon_ops_estimate::intensity::Factor;
+
+/// A record as an [`Adder`](super::Adder) takes it.
+#[derive(Debug)]
+pub struct Addend {
+    pub(super) id: u128,
+    pub(super) parent: Option<u128>,
+    /// Of all of its text, so that copies that differ are told.
+    pub(super) digest: u64,
+    pub(super) host: Option<String>,
+    /// Which part of a host was measured, as a number; 0 where nothing was.
+    pub(super) part: u8,
+    /// In microseconds since 1970.
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// None where there is one only.
+    pub(super) group: Option<String>,
+    pub(super) counts: Option<Counts>,
+    pub(super) one: Box<One>,
+    /// The record, where trials draw its inputs.
+    pub(super) record: Option<Record>,
+}
+
+/// What one record adds to a sum.
+#[derive(Debug)]
+pub(super) struct One {
+    pub(super) grams: f64,
+    pub(super) standard: f64,
+    pub(super) effects: Vec<(String, f64)>,
+    pub(super) own: (f64, f64),
+    pub(super) energy_kwh: f64,
+    pub(super) with_pue_kwh: f64,
+    pub(super) coverage_pct: f64,
+    pub(super) is_upstream: bool,
+    pub(super) quality: Quality,
+    pub(super) start_ts: String,
+    pub(super) end_ts: String,
+    pub(super) hardware: Option<Hardware>,
+    /// The record, if it has hardware.
+    pub(super) single: Option<Box<Record>>,
+}
+
+/// The same of its hardware.
+#[derive(Debug)]
+pub(super) struct Hardware {
+    pub(super) grams: f64,
+    pub(super) standard: f64,
+    pub(super) effects: Vec<(String, f64)>,
+    pub(super) own: (f64, f64),
+}
+
+impl Addend {
+    /// Of a record and its canonical text, for sums over such groups; `drawn` where they are to be by trials.
+    ///
+    /// # Errors
+    /// When an input of the record is no distribution, or an id or time is none, which its check would have found.
+    pub fn of(record: Record, text: &[u8], by: &GroupBy, drawn: bool) -> Result<Self, Error> {
+        let mut digest = DefaultHasher::new();
+        digest.write(text);
+        let id = |text: &str| {
+            u128::from_str_radix(text, 16).map_err(|_| rule("record_id", "128 bits in hex"))
+        };
+        let span = record.interval()?;
+        Ok(Self {
+            id: id(&record.record_id)?,
+            parent: record.parent.as_deref().map(id).transpose()?,
+            digest: digest.finish(),
+            host: record.host_id.clone(),
+            part: record.measurement.as_ref().map_or(0, |measured| measured.part as u8 + 1),
+            start: span.start().as_microsecond(),
+            end: span.end().as_microsecond(),
+            group: by.key(&record),
+            counts: Counts::of(&record),
+            record: drawn.then(|| record.clone()),
+            one: Box::new(One::of(record)?),
+        })
+    }
+}
+
+impl One {
+    pub(super) fn of(record: Record) -> Result<Self, Error> {
+        let owned = |effects: Vec<(&str, f64)>, by: f64| -> Vec<_> {
+            effects.into_iter().map(|(key, effect)| (key.to_owned(), by * effect)).collect()
+        };
+        let grams = record.grams;
+        let errors = record.shared_errors()?;
+        let product = of_products(&errors).map(|(key, cv)| (key, grams * cv));
+        let hardware = match &record.embodied {
+            None => None,
+            Some(embodied) => Some(Hardware {
+                grams: embodied.grams,
+                standard: embodied.grams * embodied.uncertainty_pct / 100.0,
+                effects: owned(embodied.shared_effects()?, 1.0),
+                own: (embodied.ci_lower_g, embodied.ci_upper_g),
+            }),
+        };
+        Ok(Self {
+            grams,
+            standard: grams * record.uncertainty_pct / 100.0,
+            effects: owned(errors, grams).into_iter().chain(product).collect(),
+            own: (record.meta.ci_lower_g, record.meta.ci_upper_g),
+            energy_kwh: record.energy_kwh,
+            with_pue_kwh: record.total_energy_with_pue_kwh,
+            coverage_pct: record.coverage_pct,
+            is_upstream: Counts::of(&record).is_some_and(|of| of.factor == Some(Factor::Upstream)),
+            quality: record.quality_flag,
+            start_ts: record.start_ts.clone(),
+            end_ts: record.end_ts.clone(),
+            single: hardware.is_some().then(|| Box::new(record)),
+            hardware,
+        })
+    }
+}
+
+/// What the products of a record's shared errors add: one error of all that have the same ones, so that a span that is
+/// cut into records is as sure as the span.
+fn of_products(errors: &[(&str, f64)]) -> Option<(String, f64)> {
+    let squares = || errors.iter().map(|(_, cv)| cv * cv);
+    let whole =
+        squares().map(|square| 1.0 + square).product::<f64>() - 1.0 - squares().sum::<f64>();
+    let mut keys: Vec<&str> = errors.iter().map(|(key, _)| *key).collect();
+    keys.sort_unstable();
+    (keys.len() > 1 && whole > 0.0).then(|| (keys.join(" × "), whole.sqrt()))
+}
