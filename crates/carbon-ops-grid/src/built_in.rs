@@ -42,7 +42,9 @@ impl Row {
             return Err(Error::NotOffered { provider: table::ID, want: *want });
         }
         let within = place.within();
-        let country = within.as_deref().and_then(table::country);
+        let country = within
+            .as_deref()
+            .and_then(|code| table::country(code).or_else(|| table::neighbour(code)));
         // A country that is known may have no statistic.
         let world = || Self::world().filter(|_| place.is_world() || within.is_some());
         country.or_else(world).ok_or_else(|| table::unknown_zone(&place.asked))
@@ -148,6 +150,7 @@ mod tests {
             ("gb:13", "GB", "GB"),
             ("Germany", "DE", "DE"),
             ("world", "world", "world"),
+            ("Monaco", "FR", "FR"),
             // Antarctica has no statistic.
             ("AQ", "world", "world"),
         ] {

@@ -27,6 +27,9 @@ const SPREADS: &str = include_str!("../data/spreads.csv");
 /// A state for a cloud region in it: regions stand in one balancing area of several (prior).
 const REGION_IN_STATE: f64 = 0.2;
 
+/// The grid of a neighbour for a country that it supplies: what stands in the country itself is not in it (prior).
+const NEIGHBOUR: f64 = 0.3;
+
 /// The measured spread of a zone, else that of all zones.
 fn spread(kind: &str, zone: &str) -> f64 {
     let of = |zone: &str| {
@@ -97,6 +100,7 @@ impl StandIn {
     pub fn cv(&self) -> Option<f64> {
         match self.why {
             Why::StateForCloudRegion => Some(REGION_IN_STATE),
+            Why::NeighbourForCountry => Some(NEIGHBOUR),
             Why::CountryForCloudRegion | Why::CountryForSubdivision | Why::CountryForGridZone => {
                 let mut rows = fields::<3>(SPREADS);
                 let cv = rows.find(|[kind, zone, _]| *kind == "within" && *zone == self.used);

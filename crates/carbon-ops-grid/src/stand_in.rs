@@ -32,6 +32,8 @@ pub enum Why {
     CountryForSubdivision,
     /// The average of the country of a provider's grid zone.
     CountryForGridZone,
+    /// The average of the neighbour whose grid supplies a country without a statistic.
+    NeighbourForCountry,
     /// The world, where nobody said where.
     WorldForUnset,
     /// The world, for a country without a statistic.
@@ -53,6 +55,7 @@ impl Why {
             Self::CountryForCloudRegion => "cloud_region_by_country",
             Self::CountryForSubdivision => "subdivision_by_country",
             Self::CountryForGridZone => "grid_zone_by_country",
+            Self::NeighbourForCountry => "country_by_neighbour",
             Self::WorldForUnset => "region_unset",
             Self::WorldForCountry => "country_by_world",
             Self::WorldForPlace => "place_by_world",
@@ -115,8 +118,13 @@ fn why(place: &Place, meta: &Meta) -> Option<Why> {
     if source == us_states::ID {
         return place.cloud.is_some().then_some(Why::StateForCloudRegion);
     }
+    let within = place.within();
+    let neighbour = within.as_deref().and_then(table::neighbour);
+    if neighbour.is_some_and(|row| source == table::ID && row.zone() == used) {
+        return Some(Why::NeighbourForCountry);
+    }
     // From here on: a whole country for something in it.
-    if place.within().as_deref() != Some(used) {
+    if within.as_deref() != Some(used) {
         return None;
     }
     if let Some((cloud, region)) = &place.cloud {
@@ -170,6 +178,7 @@ mod tests {
             ("electricity_maps:DE", ""),
             ("gb:13", "grid_zone_by_country"),
             ("AQ", "country_by_world"),
+            ("Monaco", "country_by_neighbour"),
         ] {
             let expected: Vec<_> = Some(word).filter(|word| !word.is_empty()).into_iter().collect();
             assert_eq!(words(text, Want::AVERAGE), expected, "{text:?}");

@@ -59,6 +59,7 @@ pub(crate) const COUNTRIES: Table = Table {
 
 const GRID: &str = include_str!("../data/grid-yearly.csv");
 const WORLD: &str = include_str!("../data/world.csv");
+const NEIGHBOURS: &str = include_str!("../data/neighbours.csv");
 
 /// A row of one of the built-in tables: a yearly average.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -169,6 +170,11 @@ pub(crate) fn countries() -> impl Iterator<Item = Row> {
 /// The country of that ISO 3166-1 alpha-2 code.
 pub(crate) fn country(code: &str) -> Option<Row> {
     countries().find(|country| country.zone == code)
+}
+
+/// The country whose grid supplies one without a statistic.
+pub(crate) fn neighbour(code: &str) -> Option<Row> {
+    fields(NEIGHBOURS).find_map(|[zone, by]| if zone == code { country(by) } else { None })
 }
 
 /// The generation-weighted average over all countries.

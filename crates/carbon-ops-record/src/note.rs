@@ -61,6 +61,8 @@ notes! {
     CloudRegionByCountry = "cloud_region_by_country",
     /// The grid is that of the state in which the cloud region lies.
     CloudRegionByState = "cloud_region_by_state",
+    /// The grid is that of the neighbour that supplies a country without a statistic.
+    CountryByNeighbour = "country_by_neighbour",
     /// The grid is the world's, for a country without a statistic.
     CountryByWorld = "country_by_world",
     /// The command had a cgroup of its own, which counts also what no process reaped.
