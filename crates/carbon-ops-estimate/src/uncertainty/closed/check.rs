@@ -14,7 +14,7 @@
 
 use std::cmp::Ordering;
 
-use super::Law;
+use super::law::Law;
 use crate::uncertainty::distribution::{Distribution, Log};
 use crate::uncertainty::model::{Expression, Input};
 use crate::uncertainty::normal::{normal_cdf, normal_density};

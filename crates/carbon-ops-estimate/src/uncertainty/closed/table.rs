@@ -5,8 +5,6 @@
 
 use std::sync::OnceLock;
 
-use super::Law;
-use crate::uncertainty::distribution::Distribution;
 use crate::uncertainty::quadrature::legendre_nodes;
 
 /// Probabilities below are cut off at both ends of what is integrated over.
@@ -119,23 +117,6 @@ impl Side {
 }
 
 impl Table {
-    pub(super) fn of(law: &Law, fineness: f64) -> Self {
-        if let Law::Table(table) = law {
-            return table.clone();
-        }
-        let below = law.below();
-        let side = |above: bool| {
-            // A cubic does not follow the peak of a triangle: it ends one grid and begins the next.
-            let peak = match law {
-                Law::Leaf(Distribution::Triangular { mode, .. }) if above => libm::log(*mode),
-                Law::Leaf(Distribution::Triangular { mode, .. }) => libm::log(-*mode),
-                _ => f64::NAN,
-            };
-            Some(Side::filled(law.range(above)?, fineness, peak, |t| law.mass(above, below, t)))
-        };
-        Self { sides: SIGNS.map(side), breaks: law.breaks() }
-    }
-
     pub(super) fn side(&self, above: bool) -> Option<&Side> {
         let [low, high] = &self.sides;
         if above { high.as_ref() } else { low.as_ref() }
