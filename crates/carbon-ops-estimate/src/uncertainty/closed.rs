@@ -21,6 +21,8 @@
 //!
 //! Out of scope: moments (`polynomial`), inputs that are not independent (Monte Carlo).
 
+use std::rc::Rc;
+
 mod check;
 mod join;
 mod law;
@@ -158,7 +160,7 @@ fn plain(expression: &Expression, inputs: &[Input]) -> bool {
 /// What comes out: a law, or the join of two that is not tabulated.
 enum Last {
     Law(Law),
-    Join(Box<Join>),
+    Join(Rc<Join>),
 }
 
 struct Closed<'i> {
@@ -271,10 +273,10 @@ impl Closed<'_> {
         let mut wide = laws.next().ok_or(NotClosed::Shape)?.tabulated(self.fineness);
         let mut next = laws.next();
         while let Some(law) = next {
-            let join = Join::of(wide, Narrow::of(&law, self.fineness), operation);
+            let join = Rc::new(Join::of(wide, Narrow::of(&law, self.fineness), operation));
             next = laws.next();
             if next.is_none() {
-                return Ok(Last::Join(Box::new(join)));
+                return Ok(Last::Join(join));
             }
             wide = join.tabulated(self.fineness);
         }

@@ -2,6 +2,8 @@
 //!
 //! Out of scope: in which order laws are joined.
 
+use std::rc::Rc;
+
 use super::law::Law;
 use super::table::{CUT, Range, SIGNS, Side, Table, count, legendre, root};
 
@@ -250,7 +252,7 @@ impl Join {
         if above { libm::exp(t) } else { -libm::exp(t) }
     }
 
-    pub(super) fn tabulated(&self, fineness: f64) -> Table {
+    pub(super) fn tabulated(self: &Rc<Self>, fineness: f64) -> Table {
         // Two jumps join to a bend, which cubics follow less well, and which is cut at next time.
         let mut bends = Vec::new();
         for a in &self.wide.breaks {
@@ -273,7 +275,8 @@ impl Join {
             let at = |p| root(low, high, p, |t| self.mass(above, t));
             let width = (at(0.84 * weight) - at(0.16 * weight)) / 2.0;
             let range = Range { low: at(CUT), high: at(weight - CUT), width, weight };
-            Some(Side::filled(range, fineness, f64::NAN, |t| self.mass(above, t)))
+            let join = Rc::clone(self);
+            Some(Side::new(range, fineness, f64::NAN, Rc::new(move |t| join.mass(above, t))))
         };
         Table { sides: SIGNS.map(side), breaks: bends }
     }

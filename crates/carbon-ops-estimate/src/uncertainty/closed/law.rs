@@ -2,12 +2,14 @@
 //!
 //! Out of scope: joining (`join`), and which law follows from which expression.
 
+use std::rc::Rc;
+
 use super::table::{CUT, Range, SIGNS, Side, Table};
 use crate::uncertainty::distribution::{Distribution, Log};
 use crate::uncertainty::normal::{normal_cdf, normal_density, normal_quantile};
 
 /// A distribution on the way.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Law {
     Point(f64),
     Log(Log),
@@ -199,7 +201,9 @@ impl Law {
                 Self::Leaf(Distribution::Triangular { mode, .. }) => libm::log(-*mode),
                 _ => f64::NAN,
             };
-            Some(Side::filled(self.range(above)?, fineness, peak, |t| self.mass(above, below, t)))
+            let law = self.clone();
+            let mass = Rc::new(move |t| law.mass(above, below, t));
+            Some(Side::new(self.range(above)?, fineness, peak, mass))
         };
         Table { sides: SIGNS.map(side), breaks: self.breaks() }
     }

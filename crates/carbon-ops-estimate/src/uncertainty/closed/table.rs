@@ -1,8 +1,12 @@
 //! A distribution function and its density by the logarithm of the magnitude, on each side of zero, with
 //! cubics in between; and what integration needs: roots, nodes.
 //!
+//! A point of a table is computed when it is first asked for: who wants a few quantiles meets a few of them.
+//!
 //! Out of scope: which laws are tabulated, and how they are joined.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use crate::uncertainty::quadrature::legendre_nodes;
@@ -29,7 +33,7 @@ pub(super) struct Range {
 }
 
 /// A distribution function with its density.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Table {
     /// Below and above zero.
     pub(super) sides: [Option<Side>; 2],
@@ -37,51 +41,61 @@ pub(super) struct Table {
     pub(super) breaks: Vec<f64>,
 }
 
+/// Probability up to a coordinate, and derivative by the coordinate.
+pub(super) type Mass = Rc<dyn Fn(f64) -> (f64, f64)>;
+
 /// The probability of the values up to a magnitude, on one side of zero.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Side {
     pub(super) range: Range,
     /// In order; one follows the other where the density bends.
     grids: Vec<Grid>,
+    mass: Mass,
 }
 
 /// Equidistant coordinates.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Grid {
     low: f64,
     step: f64,
-    /// Probability up to there, and derivative by the coordinate.
-    points: Vec<(f64, f64)>,
+    /// Where it began before it was scaled: what its points are computed for.
+    origin: f64,
+    /// NaN where nobody asked yet.
+    points: Rc<[Cell<(f64, f64)>]>,
 }
 
 impl Grid {
-    fn filled(low: f64, high: f64, cells: usize, at: impl Fn(f64) -> (f64, f64)) -> Self {
+    fn new(low: f64, high: f64, cells: usize) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
         let step = (high - low) / cells as f64;
-        #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
-        let points = (0..=cells).map(|i| at(low + step * i as f64)).collect();
-        Self { low, step, points }
+        let points = vec![Cell::new((f64::NAN, f64::NAN)); cells + 1].into();
+        Self { low, step, origin: low, points }
+    }
+
+    #[inline]
+    fn point(&self, index: usize, mass: &Mass) -> Option<(f64, f64)> {
+        let point = self.points.get(index)?;
+        if point.get().0.is_nan() {
+            #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
+            point.set(mass(self.origin + self.step * index as f64));
+        }
+        Some(point.get())
     }
 }
 
 impl Side {
     /// `peak` is cut at where it is inside of the range.
-    pub(super) fn filled(
-        range: Range,
-        fineness: f64,
-        peak: f64,
-        at: impl Fn(f64) -> (f64, f64),
-    ) -> Self {
+    pub(super) fn new(range: Range, fineness: f64, peak: f64, mass: Mass) -> Self {
         let Range { low, high, width, .. } = range;
-        let fill = |low: f64, high: f64| {
-            Grid::filled(low, high, count((high - low) / width * CELLS * fineness, 64, 2048), &at)
+        let grid = |low: f64, high: f64| {
+            Grid::new(low, high, count((high - low) / width * CELLS * fineness, 64, 2048))
         };
         let grids = if low < peak && peak < high {
-            vec![fill(low, peak), fill(peak, high)]
+            vec![grid(low, peak), grid(peak, high)]
         } else {
-            vec![fill(low, high)]
+            vec![grid(low, high)]
         };
-        Self { range, grids }
+        Self { range, grids, mass }
     }
 
     #[inline]
@@ -102,8 +116,8 @@ impl Side {
             reason = "positive; saturates"
         )]
         let cell = place as usize;
-        let (Some(&(p, f)), Some(&(q, g))) =
-            (grid.points.get(cell), grid.points.get(cell.saturating_add(1)))
+        let (Some((p, f)), Some((q, g))) =
+            (grid.point(cell, &self.mass), grid.point(cell.saturating_add(1), &self.mass))
         else {
             return (self.range.weight, 0.0);
         };
