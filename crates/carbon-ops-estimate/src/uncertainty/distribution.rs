@@ -325,17 +325,7 @@ impl Distribution {
             _ if x <= low => 0.0,
             _ if x >= high => 1.0,
             Self::TruncatedNormal { mu, sigma, min, max } => {
-                let (alpha, z) = ((min - mu) / sigma, (x - mu) / sigma);
-                if let Some(slice) = Slice::of(mu, sigma, min, max) {
-                    return slice.cdf(x);
-                }
-                // Far out, the upper tails are what is exact.
-                let part = if alpha > FAR {
-                    normal_cdf(-alpha) - normal_cdf(-z)
-                } else {
-                    normal_cdf(z) - normal_cdf(alpha)
-                };
-                part / Tails::of(mu, sigma, min, max).mass
+                Bounded::of(mu, sigma, min, max).cdf(x)
             }
             Self::Uniform { low, high } => (x - low) / (high - low),
             Self::Triangular { low, mode, high } if x <= mode => {
@@ -591,7 +581,7 @@ impl Distribution {
     pub(super) fn density(&self, x: f64) -> f64 {
         match *self {
             Self::TruncatedNormal { mu, sigma, min, max } => {
-                normal_density((x - mu) / sigma) / (sigma * Tails::of(mu, sigma, min, max).mass)
+                Bounded::of(mu, sigma, min, max).density(x)
             }
             Self::Normal { mean, sd } => normal_density((x - mean) / sd) / sd,
             Self::Uniform { low, high } => 1.0 / (high - low),
@@ -636,6 +626,83 @@ impl Tails {
             _ => normal_cdf(-alpha) - above,
         };
         Self { density_low, density_high, moment_low: alpha * density_low, moment_high, mass }
+    }
+}
+
+/// A distribution made ready for many densities and probabilities.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ready {
+    pub(super) distribution: Distribution,
+    support: (f64, f64),
+    bounded: Option<Bounded>,
+}
+
+impl Ready {
+    pub(super) fn new(distribution: Distribution) -> Self {
+        let bounded = match distribution {
+            Distribution::TruncatedNormal { mu, sigma, min, max } => {
+                Some(Bounded::of(mu, sigma, min, max))
+            }
+            _ => None,
+        };
+        Self { distribution, support: distribution.support(), bounded }
+    }
+
+    /// Distribution function.
+    pub(super) fn cdf(&self, x: f64) -> f64 {
+        match &self.bounded {
+            Some(_) if x <= self.support.0 => 0.0,
+            Some(_) if x >= self.support.1 => 1.0,
+            Some(bounded) => bounded.cdf(x),
+            None => self.distribution.cdf(x),
+        }
+    }
+
+    /// The density, zero outside the support. At a bound, which rounding may miss, it is the one inside.
+    pub(super) fn density(&self, x: f64) -> f64 {
+        let (low, high) = self.support;
+        let slack = 1e-12 * (high - low);
+        if !(x >= low - slack && x <= high + slack) {
+            return 0.0;
+        }
+        let x = x.clamp(low, high);
+        self.bounded.map_or_else(|| self.distribution.density(x), |bounded| bounded.density(x))
+    }
+}
+
+/// A truncated normal made ready for many densities and probabilities.
+#[derive(Debug, Clone, Copy)]
+struct Bounded {
+    mu: f64,
+    sigma: f64,
+    /// Whether the upper tails are what is exact: far out.
+    far: bool,
+    /// The parent's probability beyond the lower bound on that side.
+    cut: f64,
+    mass: f64,
+    slice: Option<Slice>,
+}
+
+impl Bounded {
+    fn of(mu: f64, sigma: f64, min: f64, max: Option<f64>) -> Self {
+        let alpha = (min - mu) / sigma;
+        let far = alpha > FAR;
+        let cut = normal_cdf(if far { -alpha } else { alpha });
+        let mass = Tails::of(mu, sigma, min, max).mass;
+        Self { mu, sigma, far, cut, mass, slice: Slice::of(mu, sigma, min, max) }
+    }
+
+    fn cdf(&self, x: f64) -> f64 {
+        if let Some(slice) = self.slice {
+            return slice.cdf(x);
+        }
+        let z = (x - self.mu) / self.sigma;
+        let part = if self.far { self.cut - normal_cdf(-z) } else { normal_cdf(z) - self.cut };
+        part / self.mass
+    }
+
+    fn density(&self, x: f64) -> f64 {
+        normal_density((x - self.mu) / self.sigma) / (self.sigma * self.mass)
     }
 }
 

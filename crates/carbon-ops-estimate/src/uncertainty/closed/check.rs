@@ -251,7 +251,7 @@ impl Average<'_> {
         // Over a step of the input's own size: a smaller one would be lost beside a large rest.
         let b = (at(self.step) - a) / self.step;
         for (sum, end) in sums.below.iter_mut().zip(sums.ends) {
-            let p = self.exact.1.at((end - a) / b).0;
+            let p = self.exact.1.cdf((end - a) / b);
             *sum += weight
                 * match b.total_cmp(&0.0) {
                     Ordering::Greater => p,

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::table::{CUT, Range, SIGNS, Side, Table};
-use crate::uncertainty::distribution::{Distribution, Log};
+use crate::uncertainty::distribution::{Distribution, Log, Ready};
 use crate::uncertainty::normal::{normal_cdf, normal_density, normal_quantile};
 
 /// A distribution on the way.
@@ -14,7 +14,7 @@ pub(super) enum Law {
     Point(f64),
     Log(Log),
     Normal(f64, f64),
-    Leaf(Distribution),
+    Leaf(Ready),
     Table(Table),
 }
 
@@ -24,7 +24,7 @@ impl Law {
             Distribution::Point { mean } => Self::Point(mean),
             Distribution::Lognormal { mean, cv } => Self::Log(Log::of(mean, cv)),
             Distribution::Normal { mean, sd } => Self::Normal(mean, sd),
-            other => Self::Leaf(other),
+            other => Self::Leaf(Ready::new(other)),
         }
     }
 
@@ -32,11 +32,12 @@ impl Law {
     pub(super) fn integrable(&self) -> bool {
         !matches!(
             self,
-            Self::Leaf(
-                Distribution::ArcSine { .. }
+            Self::Leaf(Ready {
+                distribution: Distribution::ArcSine { .. }
                     | Distribution::StudentT { .. }
-                    | Distribution::InexactUniform { .. }
-            )
+                    | Distribution::InexactUniform { .. },
+                ..
+            })
         )
     }
 
@@ -46,7 +47,7 @@ impl Law {
             Self::Point(x) => *x > 0.0,
             Self::Log(_) => true,
             Self::Normal(mean, sd) => normal_cdf(-mean / sd) < CUT,
-            Self::Leaf(leaf) => leaf.lowest() >= 0.0,
+            Self::Leaf(leaf) => leaf.distribution.lowest() >= 0.0,
             Self::Table(table) => table.below() <= 0.0,
         }
     }
@@ -68,7 +69,9 @@ impl Law {
                 Self::Log(Log { mu: mu + libm::log(c), variance: *variance })
             }
             Self::Normal(mean, sd) => Self::Normal(c * mean, c.abs() * sd),
-            Self::Leaf(leaf) => leaf.scaled(c).map_or_else(table, Self::Leaf),
+            Self::Leaf(leaf) => {
+                leaf.distribution.scaled(c).map_or_else(table, |law| Self::Leaf(Ready::new(law)))
+            }
             Self::Log(_) | Self::Table(_) => table(),
         }
     }
@@ -78,7 +81,7 @@ impl Law {
             Self::Point(x) => *x,
             Self::Log(log) => libm::exp(log.mu + log.variance.sqrt() * normal_quantile(p)),
             Self::Normal(mean, sd) => mean + sd * normal_quantile(p),
-            Self::Leaf(leaf) => leaf.quantile(p),
+            Self::Leaf(leaf) => leaf.distribution.quantile(p),
             Self::Table(table) => table.quantile(p),
         }
     }
@@ -110,15 +113,18 @@ impl Law {
                 let z = (x - mean) / sd;
                 (normal_cdf(z), normal_density(z) / sd)
             }
-            Self::Leaf(leaf) => {
-                // At a bound, which rounding may miss, the density is the one inside.
-                let (low, high) = leaf.support();
-                let slack = 1e-12 * (high - low);
-                let inside = x >= low - slack && x <= high + slack;
-                let density = if inside { leaf.density(x.clamp(low, high)) } else { 0.0 };
-                (leaf.cdf(x), density)
-            }
+            Self::Leaf(leaf) => (leaf.cdf(x), leaf.density(x)),
             Self::Table(table) => table.at(x),
+        }
+    }
+
+    /// Distribution function alone.
+    pub(super) fn cdf(&self, x: f64) -> f64 {
+        match self {
+            Self::Log(log) => log.cdf(x),
+            Self::Normal(mean, sd) => normal_cdf((x - mean) / sd),
+            Self::Leaf(leaf) => leaf.cdf(x),
+            Self::Point(_) | Self::Table(_) => self.at(x).0,
         }
     }
 
@@ -137,7 +143,7 @@ impl Law {
     /// Where its density jumps or bends.
     pub(super) fn breaks(&self) -> Vec<f64> {
         match self {
-            Self::Leaf(leaf) => {
+            Self::Leaf(Ready { distribution: leaf, .. }) => {
                 let (low, high) = leaf.support();
                 let mut breaks = vec![low, high];
                 if let Distribution::Triangular { mode, .. } = leaf {
@@ -173,7 +179,7 @@ impl Law {
             |q: f64| to(if above { self.quantile(below + q) } else { -self.quantile(below - q) });
         let width = (at(0.84 * weight) - at(0.16 * weight)) / 2.0;
         let (mut low, mut high) = (at(CUT), at(weight - CUT));
-        if let Self::Leaf(leaf) = self {
+        if let Self::Leaf(Ready { distribution: leaf, .. }) = self {
             // The bounds themselves, where they are near: a jump is then the end of the range.
             let (least, most) = leaf.support();
             let (least, most) = if above { (least, most) } else { (-most, -least) };
@@ -197,8 +203,9 @@ impl Law {
         let side = |above: bool| {
             // A cubic does not follow the peak of a triangle: it ends one grid and begins the next.
             let peak = match self {
-                Self::Leaf(Distribution::Triangular { mode, .. }) if above => libm::log(*mode),
-                Self::Leaf(Distribution::Triangular { mode, .. }) => libm::log(-*mode),
+                Self::Leaf(Ready {
+                    distribution: Distribution::Triangular { mode, .. }, ..
+                }) => libm::log(if above { *mode } else { -*mode }),
                 _ => f64::NAN,
             };
             let law = self.clone();
