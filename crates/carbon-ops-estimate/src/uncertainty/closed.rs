@@ -68,6 +68,12 @@ pub(super) struct Ends {
 /// An end may be off by this part of the standard uncertainty.
 const ERROR_MAX: f64 = 1e-3;
 
+/// What rounding does to a probability is far less.
+const ROUNDING: f64 = 1e-13;
+
+/// An end that is known to nine digits passes the check if it does so with this part of what is allowed.
+const NEARLY: f64 = 0.999;
+
 /// Resolutions of the two tries.
 const FINENESS: [f64; 2] = [1.0, 4.0];
 
@@ -108,6 +114,37 @@ pub(super) fn interval(
         }
     }
     Err(NotClosed::Inexact)
+}
+
+/// Whether [`interval`] of a product finds each end between two bounds. It is told by the probabilities at the
+/// bounds, without a search, and `false` where they are too near to tell, or where the error of the ends is told.
+///
+/// The distribution function rises, so that a search for a probability ends between two values that have less and
+/// more of it. [`root`](table::root) stops within 1e-13 of the range of a logarithm, which the bounds allow for.
+pub(super) fn within(
+    expression: &Expression,
+    polynomial: &Polynomial,
+    inputs: &[Input],
+    (level, standard): (f64, f64),
+    bounds: [(f64, f64); 2],
+) -> Result<bool, NotClosed> {
+    let factored = ready(expression, polynomial, inputs)?;
+    let expression = factored.as_ref().unwrap_or(expression);
+    if !plain(expression, inputs) {
+        return Ok(false);
+    }
+    let tail = (1.0 - level) / 2.0;
+    let tails = [tail, 1.0 - tail];
+    let last = Closed { inputs, fineness: FINENESS[0] }.last(expression)?;
+    let mut ends = [(0.0, 0.0); 2];
+    for ((p, (low, high)), end) in tails.into_iter().zip(bounds).zip(&mut ends) {
+        let ((below, _), (above, density)) = (last.at(low), last.at(high));
+        if !(below < p - ROUNDING && above > p + ROUNDING) {
+            return Ok(false);
+        }
+        *end = (high, density);
+    }
+    Ok(check::holds(expression, inputs, tails, ends, NEARLY * ERROR_MAX * standard))
 }
 
 /// The probability of at most `x`.

@@ -405,6 +405,41 @@ impl Model {
         })
     }
 
+    /// Whether [`Model::evaluate`] in closed form would give an interval whose ends over the mean lie strictly
+    /// between these bounds: then the standard uncertainty over the mean. `None` where it takes the evaluation to tell.
+    ///
+    /// It costs a part of the evaluation, which searches for the ends. Bounds at least 1e-11 away from an end, relative
+    /// to it, do not depend on where that search stops.
+    ///
+    /// ```
+    /// use carbon_ops_estimate::uncertainty::{Input, Method, Model};
+    /// let inputs = vec![Input::new("x", "ln(1, 0.5)".parse()?), Input::new("y", "tn(1.55, 0.2, min=1)".parse()?)];
+    /// let model = Model::product(1.0, inputs)?;
+    /// let estimate = model.evaluate(&Method::Analytical)?;
+    /// let around = |end: f64| (end / estimate.mean * (1.0 - 1e-9), end / estimate.mean * (1.0 + 1e-9));
+    /// let standard = model.confirm([around(estimate.low), around(estimate.high)]);
+    /// assert_eq!(standard, Some(estimate.standard / estimate.mean));
+    /// assert_eq!(model.confirm([around(estimate.low), around(estimate.high * 1.001)]), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn confirm(&self, [low, high]: [(f64, f64); 2]) -> Option<f64> {
+        let polynomial = Polynomial::of(&self.expression).filter(|_| !self.tied)?;
+        let moments = polynomial.moments(&self.inputs)?;
+        let (mean, standard) = (moments.mean, moments.variance.sqrt());
+        let bounds = [low, high].map(|(low, high)| (low * mean, high * mean));
+        let holds = low.1 <= 1.0 && high.0 >= 1.0 && standard > 0.0;
+        let within = holds
+            && closed::within(
+                &self.expression,
+                &polynomial,
+                &self.inputs,
+                (LEVEL, standard),
+                bounds,
+            )
+            .ok()?;
+        within.then_some(standard / mean)
+    }
+
     fn sampled(
         &self,
         settings: &MonteCarlo,

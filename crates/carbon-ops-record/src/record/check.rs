@@ -50,7 +50,14 @@ impl Record {
     /// # Errors
     /// The first member that differs.
     pub fn recompute(&self) -> Result<(), Error> {
-        let derived = estimate(&self.inputs, &Relative::of(&self.inputs, self.method()?)?)?;
+        let method = self.method()?;
+        let confirmed = match method {
+            Method::Analytical => Relative::confirmed(&self.inputs, self.grams, &self.meta)?,
+            Method::MonteCarlo(_) => None,
+        };
+        // What was not found again so is searched for, and named.
+        let relative = confirmed.map_or_else(|| Relative::of(&self.inputs, method), Ok)?;
+        let derived = estimate(&self.inputs, &relative)?;
         same("uncertainty_pct", self.uncertainty_pct, derived.uncertainty_pct)?;
         same("ci_lower_g", self.meta.ci_lower_g, derived.meta.ci_lower_g)?;
         same("ci_upper_g", self.meta.ci_upper_g, derived.meta.ci_upper_g)?;

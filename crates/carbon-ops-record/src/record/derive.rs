@@ -279,6 +279,29 @@ impl Relative {
         Ok(relative)
     }
 
+    /// What [`Relative::of`] gives by the closed form, if its interval of so many grams is, digit by digit, the one
+    /// that is told; `None` where it takes [`Relative::of`] to say so.
+    ///
+    /// # Errors
+    /// When the inputs break a rule.
+    pub(super) fn confirmed(
+        inputs: &[Input],
+        grams: f64,
+        told: &Meta,
+    ) -> Result<Option<Self>, Error> {
+        let factors = Factors::of(inputs)?;
+        let ends = [told.ci_lower_g, told.ci_upper_g].map(|end| rounded_to(end, grams));
+        let [Some(low), Some(high)] = ends else { return Ok(None) };
+        let model = Model::product(1.0, factors.relative(inputs))?;
+        let over = |grams_told: f64| grams_told / grams;
+        Ok(model.confirm([low, high]).map(|standard| Self {
+            standard,
+            low: over(told.ci_lower_g),
+            high: over(told.ci_upper_g),
+            ..Self::ZERO
+        }))
+    }
+
     /// The interval of so many grams.
     pub fn meta(&self, grams: f64) -> Meta {
         let sampled = self.sampling.is_some();
@@ -292,6 +315,16 @@ impl Relative {
             numerical_error_g: self.error.map(|error| round9(grams * error)),
         }
     }
+}
+
+/// Between what lies, over `grams`, all that is rounded to these nine digits, less a margin for the way there; `None`
+/// where they are none.
+fn rounded_to(digits: f64, grams: f64) -> Option<(f64, f64)> {
+    let unit = libm::exp10(libm::floor(libm::log10(digits)) - 8.0);
+    let (low, high) = (digits - 0.49 * unit, digits + 0.49 * unit);
+    let is_it = |x: f64| x.to_bits() == digits.to_bits();
+    let all = digits > 0.0 && grams > 0.0 && [low, digits, high].map(round9).into_iter().all(is_it);
+    all.then_some((low / grams, high / grams))
 }
 
 /// Prices from the inputs' means, and the interval by what is known relative to them.
@@ -477,3 +510,6 @@ fn place(sources: &mut Vec<Source>, slot: &intensity::Slot<InventoryIntensity>) 
     }
     index
 }
+
+#[cfg(test)]
+mod tests;
