@@ -83,3 +83,193 @@ fn what_is_confirmed_is_what_is_derived_and_nothing_beside_it() {
     // All but those whose tenth digit is nearly a tie.
     assert!(confirmed * 20 >= told * 19, "{confirmed} of {told}");
 }
+
+fn exact(name: &str, text: &str) -> Input {
+    Input {
+        dist: text.to_owned(),
+        name: name.to_owned(),
+        shared: None,
+        sign: None,
+        source: "test".to_owned(),
+    }
+}
+
+/// The rules of the list of inputs, each at its edge: what is refused, and the nearest that is not.
+#[test]
+fn every_rule_of_the_inputs_holds_at_its_edge() {
+    let whole = |energy: &str, pue: &str, intensity: &str| {
+        vec![exact("energy", energy), exact("pue", pue), exact("intensity", intensity)]
+    };
+    let with = |more: Input| {
+        let mut all = whole("1kWh", "1", "100g/kWh");
+        all.push(more);
+        all
+    };
+    let shared = |name: &str, key: &str| exact(name, "ln(1, 0.1)").shared(key);
+    let signed = |sign: Option<i8>, key: Option<&str>| {
+        let mut input = exact("x", "ln(1, 0.1)");
+        (input.sign, input.shared) = (sign, key.map(str::to_owned));
+        with(input)
+    };
+    for (inputs, refused) in [
+        (whole("0kWh", "1", "0g/kWh"), None),
+        (whole("1kWh", "1", "100g/kWh"), None),
+        (whole("1kWh", "0.999999999", "100g/kWh"), Some("pue is at least 1")),
+        (whole("-1kWh", "1", "100g/kWh"), Some("")),
+        (whole("1kWh", "1", "-100g/kWh"), Some("")),
+        (whole("n(-1, 0.1)kWh", "1", "100g/kWh"), Some("above 0")),
+        (whole("n(0, 1)kWh", "1", "100g/kWh"), Some("above 0")),
+        (whole("1kWh", "1", "n(0, 1)g/kWh"), Some("above 0")),
+        (whole("1.0kWh", "1", "100g/kWh"), Some("is written as 1kWh")),
+        (whole("1kWh", "1", "much"), Some("the distribution of intensity is one")),
+        (whole("1kWh", "1", "100g/kWh")[..2].to_vec(), Some("energy, pue and intensity")),
+        (with(exact("pue", "1.2")), Some("one input is named pue")),
+        (with(exact("x", "1")), None),
+        (with(exact("x", "ln(1, 0.1)")), None),
+        (with(exact("x", "ln(1.00000001, 0.1)")), Some("the mean of x is 1")),
+        (with(exact("x", "0.5")), Some("the mean of x is 1")),
+        (with(shared("x", "one")), None),
+        (signed(Some(-1), Some("one")), None),
+        (signed(Some(1), Some("one")), Some("the sign of x")),
+        (signed(Some(-1), None), Some("the sign of x")),
+    ] {
+        let found = Factors::of(&inputs).map(drop).map_err(|error| error.to_string());
+        match refused {
+            None => assert_eq!(found, Ok(()), "{inputs:?}"),
+            Some(words) => {
+                let text = found.expect_err(&format!("{inputs:?}"));
+                assert!(text.contains(words), "{text} lacks {words}");
+            }
+        }
+    }
+    let mut twice = with(shared("x", "one"));
+    twice.push(shared("y", "one"));
+    assert!(Factors::of(&twice).is_err_and(|error| error.to_string().contains("the key of y")));
+    twice[4].shared = Some("two".into());
+    assert!(Factors::of(&twice).is_ok());
+}
+
+/// An energy is its mean and, where it is uncertain, a factor of mean 1; what is below 0, or 0 give or take, is none.
+#[test]
+fn an_energy_is_a_mean_and_a_factor() {
+    let of = |text: &str| {
+        let energy = Quantity::Energy.read(text).unwrap();
+        let inputs = energy_inputs(energy, "meter").ok()?;
+        Some(
+            inputs
+                .into_iter()
+                .map(|input| (input.name, input.dist, input.source))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let input = |name: &str, dist: &str, source: &str| (name.into(), dist.into(), source.into());
+    assert_eq!(of("0kWh"), Some(vec![input("energy", "0kWh", "meter")]));
+    assert_eq!(of("2kWh"), Some(vec![input("energy", "2kWh", "meter")]));
+    let factor = input("energy_error", "n(1, 0.05)", "meter: n(2, 0.1)kWh");
+    assert_eq!(of("n(2, 0.1)kWh"), Some(vec![input("energy", "2kWh", "meter"), factor]));
+    for negative in [-1.0, f64::NAN, f64::INFINITY] {
+        assert!(energy_inputs(Distribution::Point { mean: negative }, "").is_err());
+    }
+    for mean in [0.0, -1.0] {
+        assert!(energy_inputs(Distribution::Normal { mean, sd: 1.0 }, "").is_err());
+    }
+}
+
+/// By hand: cv² of 0.3, 0.4 and nothing; cv²(C) = 1.09 · 1.16 − 1 = 0.2644.
+#[test]
+fn the_budget_has_the_shares_of_first_order() {
+    let inputs = [
+        exact("energy", "2kWh"),
+        exact("pue", "1.5"),
+        exact("intensity", "n(100, 30)g/kWh").shared("grid"),
+        exact("x", "n(1, 0.4)"),
+    ];
+    let shares = budget(&inputs).unwrap();
+    let shares: Vec<_> =
+        shares.iter().map(|of| (of.name.as_str(), of.pct, of.shared.as_deref())).collect();
+    let percent = |cv2: f64| round9(100.0 * cv2 / 0.2644);
+    assert_eq!(shares, [("intensity", percent(0.09), Some("grid")), ("x", percent(0.16), None)]);
+}
+
+/// An exact 0 is one; a 0 of uncertain factors has their interval, which is 0 wide in grams.
+#[test]
+fn nothing_at_all_is_an_exact_result() {
+    let of = |pue: &str, intensity: &str| {
+        let inputs = [exact("energy", "1kWh"), exact("pue", pue), exact("intensity", intensity)];
+        Relative::of(&inputs, Method::Analytical)
+    };
+    assert_eq!(of("1.5", "0g/kWh").unwrap(), Relative::ZERO);
+    assert!(of("1.5", "10g/kWh").is_err(), "an exact result is not given");
+    let uncertain = of("u(1, 2)", "0g/kWh").unwrap();
+    assert!(uncertain.standard > 0.19 && uncertain.low < 0.7 && uncertain.high > 1.3);
+    assert_eq!((uncertain.meta(0.0).ci_lower_g, uncertain.meta(0.0).ci_upper_g), (0.0, 0.0));
+}
+
+/// What was sampled says how, and by how much its ends may be off, over the mean.
+#[test]
+fn what_was_sampled_is_told_with_the_interval() {
+    let inputs =
+        [exact("energy", "2kWh"), exact("pue", "1.5"), exact("intensity", "n(100, 10)g/kWh")];
+    let settings = MonteCarlo { trials: Trials::Adaptive { digits: 1 }, ..MonteCarlo::seeded(7) };
+    let relative = Relative::of(&inputs, Method::MonteCarlo(settings)).unwrap();
+    let sampling = relative.sampling.clone().unwrap();
+    assert_eq!((sampling.adaptive_digits, sampling.seed.0, relative.instead), (Some(1), 7, None));
+    let error = relative.error.unwrap();
+    // Four standard errors of a quantile of so many trials: 4·√(p(1 − p)/n)/φ(1.96)·0.1.
+    #[expect(clippy::cast_precision_loss, reason = "of trials")]
+    let expected = 4.0 * (0.024_375 / sampling.trials as f64).sqrt() / 0.058_445 * 0.1;
+    assert!((error / expected - 1.0).abs() < 0.3, "{error} {expected}");
+    let meta = relative.meta(300.0);
+    assert_eq!(meta.method, MethodName::MonteCarlo);
+    assert_eq!(meta.numerical_error_g, Some(round9(300.0 * error)));
+    assert_eq!(meta.ci_lower_g.to_bits(), round9(300.0 * relative.low).to_bits());
+    assert!((meta.ci_lower_g - 241.2).abs() < 2.0 && (meta.ci_upper_g - 358.8).abs() < 2.0);
+    let fixed = Relative::of(&inputs, Method::Analytical).unwrap();
+    assert_eq!((fixed.error, fixed.sampling.clone()), (None, None));
+    assert_eq!(fixed.meta(300.0).method, MethodName::AnalyticalTruncated);
+}
+
+/// Whatever is rounded to nine digits lies around them, and the margin on both sides is a hundredth of a unit.
+#[test]
+fn what_is_rounded_to_nine_digits_lies_around_them() {
+    let mut random = Random(3);
+    for _ in 0..1000 {
+        let digits = round9(libm::exp(random.between(-40.0, 40.0)));
+        let grams = libm::exp(random.between(-3.0, 3.0));
+        let Some((low, high)) = rounded_to(digits, grams) else { continue };
+        let exponent = format!("{digits:e}").split_once('e').unwrap().1.parse::<i32>().unwrap();
+        let unit: f64 = format!("1e{}", exponent - 8).parse().unwrap();
+        let part = |end: f64| (end * grams - digits) / unit;
+        assert!((part(low) + 0.49).abs() < 1e-6 && (part(high) - 0.49).abs() < 1e-6, "{digits}");
+    }
+    for (digits, grams) in
+        [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.0), (1.0, -1.0), (1.000_000_000_1, 1.0)]
+    {
+        assert_eq!(rounded_to(digits, grams), None, "{digits} {grams}");
+    }
+    assert!(rounded_to(1.5, 1.0).is_some());
+}
+
+#[test]
+fn a_product_that_is_no_number_is_refused() {
+    let of = |energy: &str| {
+        let inputs =
+            [exact("energy", energy), exact("pue", "1"), exact("intensity", "ln(1, 0.5)g/kWh")];
+        estimate(&inputs, &Relative::of(&inputs, Method::Analytical).unwrap())
+    };
+    assert!(of("1e300kWh").is_ok());
+    assert!(of("1.7e308kWh").is_err());
+}
+
+/// An input that is opposed falls where its variable rises, and the model is told so.
+#[test]
+fn an_opposed_input_is_one_of_the_model() {
+    let over = Distribution::Lognormal { mean: 1.0, cv: 0.1 };
+    let plain = exact("x", "ln(1, 0.1)").shared("key");
+    assert_eq!(plain.as_factor(over), model::Input::new("x", over).shared("key"));
+    assert_eq!(
+        plain.opposed().as_factor(over),
+        model::Input::new("x", over).shared("key").opposed()
+    );
+    assert_eq!(exact("x", "1").as_factor(over), model::Input::new("x", over));
+}
