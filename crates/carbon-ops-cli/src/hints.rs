@@ -121,7 +121,7 @@ fn of_plain(cause: &Cause) -> Words {
                 "give an ISO country code such as DE, a state such as US-CA, or a cloud region such as \
                  eu-west-1",
             ),
-            zones::ErrorKind::Several => Some("name one of its countries, or world"),
+            zones::ErrorKind::Several => Some("name one of them by its code, or world"),
             _ => None,
         }
     } else if cause.is::<UnknownSignal>() {

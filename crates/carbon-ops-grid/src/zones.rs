@@ -27,8 +27,9 @@ const GRID_KEYS: &str = "BR-CS BR-N BR-NE BR-S CL-CHP CL-SEA CL-SEM CL-SEN DK-BH
      IN-WE IT-CNO IT-CSO IT-NO IT-SAR IT-SIC IT-SO JP-CB JP-CG JP-HKD JP-HR JP-KN JP-KY JP-ON JP-SK JP-TH JP-TK \
      MY-EM MY-WM NZ-NZA NZ-NZC NZ-NZST PH-LU PH-MI PH-VI PT-AC PT-MA RU-1 RU-2 RU-AS RU-EU RU-FE";
 
-/// Names of more than one country, with the codes of those that are meant where these are few.
-const SEVERAL: [(&str, &[&str]); 13] = [
+/// Names of more than one place, with the codes of those that are meant where these are few: whoever types one has
+/// named none of them.
+const SEVERAL: [(&str, &[&str]); 14] = [
     ("eu", &[]),
     ("european-union", &[]),
     ("europe", &[]),
@@ -41,6 +42,7 @@ const SEVERAL: [(&str, &[&str]); 13] = [
     ("south-america", &[]),
     ("scandinavia", &["DK", "NO", "SE"]),
     ("korea", &["KR", "KP"]),
+    ("georgia", &["GE", "US-GA"]),
     ("virgin-islands", &["VI", "VG"]),
 ];
 
@@ -99,6 +101,9 @@ impl Place {
         let wanted = key(&asked);
         if wanted == "world" {
             return Ok(blank);
+        }
+        if let Some((_, codes)) = SEVERAL.iter().find(|(name, _)| *name == wanted) {
+            return Err(Error::Several { input: asked, near: codes.iter().map(shown).collect() });
         }
         if let Some([cloud, region, iso3, state]) = cloud_row(&wanted) {
             return Ok(Self {
@@ -242,8 +247,8 @@ fn grid_key(wanted: &str) -> Option<String> {
     formed.then_some(code)
 }
 
-/// The cloud region of that name: its own, that of one of its availability zones (`us-east-1a`, `us-central1-a`,
-/// `westus2-1`), or the one that its maker shows (`East US`).
+/// The cloud region of that name: its own, that of one of its availability zones (`us-east-1a`, `use1-az1`,
+/// `us-central1-a`, `westus2-1`), or the one that its maker shows (`East US`).
 fn cloud_row(wanted: &str) -> Option<[&'static str; 4]> {
     let one = |text: &str, is: fn(&u8) -> bool| matches!(text.as_bytes(), [byte] if is(byte));
     let is_zone = |cloud: &str, after: &str| match (cloud, after.strip_prefix('-')) {
@@ -257,9 +262,29 @@ fn cloud_row(wanted: &str) -> Option<[&'static str; 4]> {
     own().or_else(|| {
         cloud_rows().find(|[cloud, region, ..]| {
             let zone = wanted.strip_prefix(region).is_some_and(|after| is_zone(cloud, after));
-            zone || (*cloud == "azure" && *region == shown)
+            let by_id = *cloud == "aws" && is_zone_id(wanted, region);
+            zone || by_id || (*cloud == "azure" && *region == shown)
         })
     })
+}
+
+/// Whether a text is the id of an availability zone of a region of AWS, which all accounts have in common: the region
+/// with its directions by their first letters, then `-az` and a number (`use1-az4`, `apse2-az1`).
+fn is_zone_id(wanted: &str, region: &str) -> bool {
+    let Some((short, number)) = wanted.split_once("-az") else { return false };
+    let direction = |word: &str| {
+        match word {
+            "southeast" => "se",
+            "southwest" => "sw",
+            "northeast" => "ne",
+            "northwest" => "nw",
+            "gov" | "north" | "east" | "south" | "west" | "central" => word.get(..1).unwrap_or(""),
+            _ => word,
+        }
+        .to_owned()
+    };
+    let of_region: String = region.split('-').map(direction).collect();
+    of_region == short && matches!(number.as_bytes(), [byte] if byte.is_ascii_digit())
 }
 
 /// The alpha-2 code of a country, from its alpha-3.
@@ -352,8 +377,8 @@ pub enum Error {
         /// Codes and names that resemble it, best first.
         near: Vec<String>,
     },
-    /// Several countries are called so.
-    #[error("{input:?} is more than one country{}", did_you_mean(.near))]
+    /// Several places are called so.
+    #[error("{input:?} is more than one place{}", did_you_mean(.near))]
     Several {
         /// What was typed.
         input: String,
@@ -370,7 +395,7 @@ pub enum ErrorKind {
     Misspelt,
     /// Nothing is called so or resembles it.
     Unknown,
-    /// Several countries are called so.
+    /// Several places are called so.
     Several,
 }
 
@@ -385,14 +410,16 @@ impl Error {
     }
 }
 
+/// A country or a state by its code, as it is shown.
+fn shown(code: &&str) -> String {
+    let country = iso().find(|[iso2, ..]| iso2 == code).map(|[_, _, name]| name);
+    let state = || us_states::states().find(|state| state.zone == *code).map(|state| state.name);
+    format!("{} ({code})", country.or_else(state).unwrap_or_default())
+}
+
 fn unknown(input: &str) -> Error {
     let input: String = input.chars().take(INPUT_MAX).collect();
     let wanted = key(&input);
-    if let Some((_, codes)) = SEVERAL.iter().find(|(name, _)| *name == wanted) {
-        let near = codes.iter().filter_map(|code| iso().find(|[iso2, ..]| iso2 == code));
-        let near = near.map(|[iso2, _, name]| format!("{name} ({iso2})")).collect();
-        return Error::Several { input, near };
-    }
     let mut names: Vec<String> = Vec::new();
     let mut add = |candidates: &mut dyn Iterator<Item = String>, most: usize| {
         for name in candidates.take(most) {
@@ -530,6 +557,10 @@ mod tests {
             ("Québec", "CA-QC"),
             ("Tasmania", "AU-TAS"),
             ("us-east-1a", "US-VA"),
+            ("use1-az1", "US-VA"),
+            ("USW2-AZ4", "US-OR"),
+            ("apse2-az3", "AU"),
+            ("euc1-az2", "DE"),
             ("us-central1-f", "US-IA"),
             ("East US", "US-VA"),
             ("West Europe", "NL"),
@@ -565,16 +596,47 @@ mod tests {
             assert_ne!(place(text).unwrap_err().kind(), ErrorKind::Several, "{text}");
         }
         for (text, message) in [
-            ("EU", "\"EU\" is more than one country"),
+            ("EU", "\"EU\" is more than one place"),
             (
                 "Korea",
-                "\"Korea\" is more than one country; did you mean South Korea (KR), North Korea (KP)?",
+                "\"Korea\" is more than one place; did you mean South Korea (KR), North Korea (KP)?",
             ),
-            ("virgin islands", "\"virgin islands\" is more than one country; did you mean"),
+            ("virgin islands", "\"virgin islands\" is more than one place; did you mean"),
+            (
+                "Georgia",
+                "\"Georgia\" is more than one place; did you mean Georgia (GE), Georgia (US-GA)?",
+            ),
         ] {
             let error = place(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Several);
             assert!(error.to_string().starts_with(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_a_country_and_a_state_have_is_neither() {
+        let both = us_states::states().filter(|state| country(&key(state.name)).is_some());
+        let names: Vec<_> = both.map(|state| state.name).collect();
+        assert_eq!(names, ["Georgia"]);
+        for name in names {
+            assert_eq!(place(name).unwrap_err().kind(), ErrorKind::Several, "{name}");
+        }
+        assert_eq!(place("GE").unwrap().region(), "GE");
+        assert_eq!(place("US-GA").unwrap().region(), "US-GA");
+    }
+
+    #[test]
+    fn ids_of_availability_zones_are_of_one_region_each() {
+        let regions =
+            || cloud_rows().filter(|[cloud, ..]| *cloud == "aws").map(|[_, region, ..]| region);
+        let of = |id: &str| regions().filter(|region| is_zone_id(id, region)).count();
+        for id in ["use1-az1", "apne3-az2", "cnnw1-az1", "usgw1-az3", "sae1-az9"] {
+            assert_eq!(of(id), 1, "{id}");
+        }
+        for id in
+            ["use1", "use1-az", "use1-az12", "use1-azx", "use9-az1", "use1-bos1-az1", "us-az1"]
+        {
+            assert_eq!(of(id), 0, "{id}");
         }
     }
 
@@ -663,13 +725,15 @@ mod tests {
             Ok(place) => place,
             Err(error) => panic!("{text}: {error}"),
         };
+        // A name that others have too names none of them.
+        let alone = |text: &&str| SEVERAL.iter().all(|(name, _)| *name != key(text));
         for [iso2, iso3, name] in iso() {
-            for text in [iso2, iso3, name] {
+            for text in [iso2, iso3, name].into_iter().filter(alone) {
                 assert_eq!(of(text).country.as_deref(), Some(iso2), "{text}");
             }
         }
         for row in countries() {
-            for text in [row.zone, row.iso3, row.name] {
+            for text in [row.zone, row.iso3, row.name].into_iter().filter(alone) {
                 assert_eq!(of(text).country.as_deref(), Some(row.zone), "{text}");
             }
         }
@@ -696,8 +760,7 @@ mod tests {
         }
         for state in us_states::states() {
             assert_eq!(of(state.zone).subdivision.as_deref(), Some(state.zone));
-            // The country of that name is meant.
-            if state.name != "Georgia" {
+            if alone(&state.name) {
                 assert_eq!(of(state.name).subdivision.as_deref(), Some(state.zone));
             }
         }
