@@ -461,7 +461,7 @@ fn said(body: &[u8], credential: Option<&Credential>) -> String {
 }
 
 /// The beginning, without what a terminal would obey.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     shown.take(MESSAGE_CHARS_MAX).collect::<String>().trim().to_owned()
 }

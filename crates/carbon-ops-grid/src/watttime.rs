@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::assembly::{Asked, Assembly, Metas, aligned, chunks};
-use crate::fetch::{Answer, Credential, Fetcher, Rate, Request};
+use crate::fetch::{Answer, Credential, Fetcher, Rate, Request, shown};
 use crate::provider::{Denied, Error, Provider, Uncovered, Want};
 use crate::secret::Secret;
 use crate::zones::{Place, cloud_zone};
@@ -245,6 +245,12 @@ struct BodyMeta {
     signal_type: String,
     units: String,
     model: Option<Model>,
+    warnings: Option<Vec<Warning>>,
+}
+
+#[derive(Deserialize)]
+struct Warning {
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -262,11 +268,15 @@ pub(crate) fn read(
     let malformed = |what| Error::Malformed { provider: ID, what };
     let body: Body = answer.json(ID)?;
     let period = checked_period(&body.meta, asked)?;
+    let warnings = body.meta.warnings.unwrap_or_default();
+    let warnings: Vec<_> = warnings.iter().map(|warning| shown(&warning.message)).collect();
+    let warned = !warnings.is_empty();
     let mut metas = Metas::new(Meta {
         raw_digest: Some(answer.digest),
         fetched_at: Some(answer.fetched_at),
         timeliness,
         model_version: body.meta.model.and_then(|model| model.date),
+        warning: warned.then(|| warnings.join("; ")),
         licence: "terms of the provider; not to be passed on without its leave".to_owned(),
         attribution: "WattTime".to_owned(),
         ..Meta::new(ID, asked.zone, asked.signal)
@@ -279,7 +289,8 @@ pub(crate) fn read(
             meta.estimation_method = imputed.then(|| "imputed".to_owned());
             meta.uncertainty = match timeliness {
                 Timeliness::Forecast => UncertaintyClass::Forecast,
-                Timeliness::Actual if imputed => UncertaintyClass::Estimated,
+                // What its source warns of is not taken for measured.
+                Timeliness::Actual if imputed || warned => UncertaintyClass::Estimated,
                 Timeliness::Actual => UncertaintyClass::Metered,
             };
         });

@@ -286,6 +286,9 @@ pub struct Meta {
     /// How the source filled in the value, where it did: `TIME_SLICER_AVERAGE`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub estimation_method: Option<String>,
+    /// What the source warns of, in its own words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub warning: Option<String>,
     /// Known or forecast.
     pub timeliness: Timeliness,
     /// Version of the source's model, or the vintage of a table.
@@ -314,6 +317,7 @@ impl Meta {
             zone_returned: zone.to_owned(),
             signal,
             estimation_method: None,
+            warning: None,
             timeliness: Timeliness::Actual,
             model_version: None,
             raw_digest: None,

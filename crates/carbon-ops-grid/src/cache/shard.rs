@@ -252,6 +252,7 @@ impl Shard {
                 one.signal == other.signal
                     && one.timeliness == other.timeliness
                     && one.estimation_method == other.estimation_method
+                    && one.warning == other.warning
                     && one.model_version == other.model_version
             })
     }

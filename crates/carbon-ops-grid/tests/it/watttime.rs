@@ -6,7 +6,8 @@ use carbon_ops_grid::cache::Mode;
 use carbon_ops_grid::watttime::WattTime;
 use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{
-    AnySeries, Denied, Error, ErrorKind, Provider as _, Secret, Slot, Timeliness, Want,
+    AnySeries, Denied, Error, ErrorKind, Provider as _, Secret, Slot, Timeliness, UncertaintyClass,
+    Want,
 };
 use serde_json::json;
 
@@ -105,6 +106,29 @@ fn a_moer_never_comes_as_an_average() {
     world.then(Reply::json(200, &json!({ "data": [], "meta": meta })));
     let error = provider.slots("CAISO_NORTH", hour, &Want::AVERAGE).unwrap_err();
     assert!(shown(&error).contains("asked for co2_aoer and got \"co2_moer\""), "{error}");
+}
+
+/// The API's own form: `warnings: [{type, message}]` beside the data.
+#[test]
+fn what_the_provider_warns_of_is_told_and_not_taken_for_measured() {
+    let world = world();
+    let provider = world.watttime();
+    let hour = span("2026-05-01T00:00Z", "2026-05-01T01:00Z");
+    let quiet = provider.slots("CAISO_NORTH", hour, &Want::MARGINAL).unwrap();
+    assert_eq!(quiet.metas()[0].warning, None);
+    let warnings = json!([
+        { "type": "OUTDATED", "message": "the model\u{1b} is old" },
+        { "type": "GAPS", "message": "some values are late" },
+    ]);
+    let meta = json!({ "data_point_period_seconds": 300, "region": "CAISO_NORTH",
+        "signal_type": "co2_moer", "units": "lbs_co2_per_mwh", "warnings": warnings });
+    let data = json!([{ "point_time": "2026-05-01T00:00:00Z", "value": 870.0 }]);
+    world.then(Reply::json(200, &json!({ "data": data, "meta": meta })));
+    let told = provider.slots("CAISO_NORTH", hour, &Want::MARGINAL).unwrap();
+    let meta = &told.metas()[0];
+    assert_eq!(meta.warning.as_deref(), Some("the model  is old; some values are late"));
+    assert_eq!(meta.uncertainty, UncertaintyClass::Estimated);
+    assert_eq!(quiet.metas()[0].uncertainty, UncertaintyClass::Metered);
 }
 
 #[test]

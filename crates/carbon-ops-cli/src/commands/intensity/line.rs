@@ -103,7 +103,8 @@ impl Line {
 fn is_same(a: &Meta, b: &Meta) -> bool {
     (&a.zone_returned, a.signal, a.timeliness, a.uncertainty)
         == (&b.zone_returned, b.signal, b.timeliness, b.uncertainty)
-        && (&a.estimation_method, &a.model_version) == (&b.estimation_method, &b.model_version)
+        && (&a.estimation_method, &a.warning, &a.model_version)
+            == (&b.estimation_method, &b.warning, &b.model_version)
         && (&a.licence, &a.attribution) == (&b.licence, &b.attribution)
 }
 

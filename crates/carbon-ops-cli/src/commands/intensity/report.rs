@@ -157,7 +157,12 @@ fn quality(source: &Meta) -> String {
         UncertaintyClass::Declared => "declared by a user",
     };
     let mut text = class.to_owned();
-    for (name, value) in [("by", &source.estimation_method), ("version", &source.model_version)] {
+    let told = [
+        ("by", &source.estimation_method),
+        ("version", &source.model_version),
+        ("which warns:", &source.warning),
+    ];
+    for (name, value) in told {
         if let Some(value) = value {
             text = format!("{text}, {name} {}", plain(value));
         }
