@@ -30,6 +30,12 @@ impl Progress {
         Self::at(doing, total, shown, Env::monotonic())
     }
 
+    /// The same, and nobody is told unless `shown`.
+    pub(crate) fn only(mut self, shown: bool) -> Self {
+        self.shown &= shown;
+        self
+    }
+
     fn at(doing: &'static str, total: Option<u64>, shown: bool, begun: Duration) -> Self {
         Self { doing, total, shown, begun, told: Cell::new(None) }
     }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use crate::args::{Estimate, InputFormat, OnError};
 use crate::context::Context;
+use crate::progress::{Counted, Progress};
 use crate::render::{counted, describe};
 use carbon_ops::bytes;
 use carbon_ops::price::{Pricer, Span};
@@ -43,7 +44,10 @@ pub(super) fn run(
     if io::stdin().is_terminal() {
         let _ = writeln!(io::stderr(), "carbon-ops: reading spans from the terminal; ctrl-D ends");
     }
-    let mut input = io::BufReader::with_capacity(IN_BYTES, io::stdin().lock());
+    // Rows go to a terminal themselves.
+    let progress = Progress::start("storing", None).only(args.ledger.is_some());
+    let stdin = Counted::new(io::stdin().lock(), &progress);
+    let mut input = io::BufReader::with_capacity(IN_BYTES, stdin);
     // A byte order mark, which some programs begin a file with.
     if input.fill_buf()?.starts_with(BOM) {
         input.consume(BOM.len());
