@@ -63,6 +63,23 @@ fn a_slot_ends_at_the_clock_and_not_with_the_spans_own_buckets() {
     near(price(span, &Load::Even(1.0), &rates, Missing::Step).unwrap().grams(), 150.0);
 }
 
+/// The order in which rates are given is none of a price; the same time twice is.
+#[test]
+fn rates_in_any_order_give_one_price() {
+    let rates = slots("2026-03-01T00:00Z", 30, &[100.0, 500.0, 200.0, 50.0]);
+    let span = span("2026-03-01T00:10Z", "2026-03-01T01:50Z");
+    let of = |order: [usize; 4]| {
+        let rates: Vec<_> = order.map(|index| rates[index]).to_vec();
+        price(span, &Load::Even(2.0), &rates, Missing::Step).unwrap()
+    };
+    for order in [[3, 2, 1, 0], [1, 0, 2, 3], [2, 3, 0, 1], [0, 2, 1, 3]] {
+        assert_eq!(of(order), of([0, 1, 2, 3]), "{order:?}");
+    }
+    let twice = [rates[1], rates[0], rates[1]];
+    let error = price(span, &Load::Even(2.0), &twice, Missing::Step).unwrap_err();
+    assert_eq!(error, Error::Slots { at: at("2026-03-01T00:30Z") });
+}
+
 /// 1 kWh at 100 and 3 kWh at 500 are 1600 g; spread evenly the 4 kWh would be 1200 g.
 #[test]
 fn energy_is_priced_when_it_was_used() {
