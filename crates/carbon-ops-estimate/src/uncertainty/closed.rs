@@ -195,6 +195,7 @@ fn plain(expression: &Expression, inputs: &[Input]) -> bool {
 }
 
 /// What comes out: a law, or the join of two that is not tabulated.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Last {
     Law(Law),
     Join(Rc<Join>),

@@ -55,6 +55,10 @@ pub(super) fn holds(
         expression: &merged,
         exact: (exact, Law::of(*law)),
         step: libm::hypot(law.mean(), law.standard()),
+        is_factor: match &merged {
+            Expression::Product(parts) => parts.contains(&Expression::Input(exact)),
+            whole => *whole == Expression::Input(exact),
+        },
         laws: &laws,
         others: &others,
     };
@@ -175,6 +179,8 @@ struct Average<'a> {
     exact: (usize, Law),
     /// Its size.
     step: f64,
+    /// Whether it is a factor of the whole, which is then 0 with it.
+    is_factor: bool,
     others: &'a [usize],
 }
 
@@ -247,9 +253,13 @@ impl Average<'_> {
             sums.set(self.exact.0, x);
             self.expression.value(&sums.values)
         };
-        let a = at(0.0);
-        // Over a step of the input's own size: a smaller one would be lost beside a large rest.
-        let b = (at(self.step) - a) / self.step;
+        let (a, b) = if self.is_factor {
+            (0.0, at(1.0))
+        } else {
+            let a = at(0.0);
+            // Over a step of the input's own size: a smaller one would be lost beside a large rest.
+            (a, (at(self.step) - a) / self.step)
+        };
         for (sum, end) in sums.below.iter_mut().zip(sums.ends) {
             let p = self.exact.1.cdf((end - a) / b);
             *sum += weight

@@ -167,8 +167,11 @@ impl Join {
         match self.operation {
             Operation::Product => {
                 let (mut mass, mut slope) = (0.0, 0.0);
+                let [other, same] = [!above, above].map(|above| self.wide.side(above));
                 self.each_node(y, |node| {
-                    let own = self.wide.mass(above == (node.x > 0.0), t - node.ln);
+                    // Where the wide law has nothing, there is nothing to add.
+                    let Some(side) = (if node.x > 0.0 { same } else { other }) else { return };
+                    let own = side.mass(t - node.ln);
                     mass += node.weight * own.0;
                     slope += node.weight * own.1;
                 });

@@ -48,8 +48,9 @@ pub(super) type Mass = Rc<dyn Fn(f64) -> (f64, f64)>;
 #[derive(Clone)]
 pub(super) struct Side {
     pub(super) range: Range,
-    /// In order; one follows the other where the density bends.
-    grids: Vec<Grid>,
+    grid: Grid,
+    /// What follows where the density bends.
+    next: Option<Grid>,
     mass: Mass,
 }
 
@@ -72,14 +73,26 @@ impl Grid {
         Self { low, step, origin: low, points }
     }
 
+    /// The two points around a cell; `None` beyond the last.
     #[inline]
-    fn point(&self, index: usize, mass: &Mass) -> Option<(f64, f64)> {
-        let point = self.points.get(index)?;
+    fn cell(&self, index: usize, mass: &Mass) -> Option<[(f64, f64); 2]> {
+        let [from, to] = self.points.get(index..index.checked_add(2)?)? else { return None };
+        let [from, to] = if from.get().0.is_nan() || to.get().0.is_nan() {
+            [(from, index), (to, index + 1)].map(|(point, index)| self.asked(point, index, mass))
+        } else {
+            [from.get(), to.get()]
+        };
+        Some([from, to])
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn asked(&self, point: &Cell<(f64, f64)>, index: usize, mass: &Mass) -> (f64, f64) {
         if point.get().0.is_nan() {
             #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
             point.set(mass(self.origin + self.step * index as f64));
         }
-        Some(point.get())
+        point.get()
     }
 }
 
@@ -90,22 +103,18 @@ impl Side {
         let grid = |low: f64, high: f64| {
             Grid::new(low, high, count((high - low) / width * CELLS * fineness, 64, 2048))
         };
-        let grids = if low < peak && peak < high {
-            vec![grid(low, peak), grid(peak, high)]
+        let (grid, next) = if low < peak && peak < high {
+            (grid(low, peak), Some(grid(peak, high)))
         } else {
-            vec![grid(low, high)]
+            (grid(low, high), None)
         };
-        Self { range, grids, mass }
+        Self { range, grid, next, mass }
     }
 
     #[inline]
     #[expect(clippy::many_single_char_names, reason = "of the formula")]
-    fn mass(&self, t: f64) -> (f64, f64) {
-        let grid = match self.grids.as_slice() {
-            [_, second] if t >= second.low => second,
-            [first, ..] => first,
-            [] => return (f64::NAN, f64::NAN),
-        };
+    pub(super) fn mass(&self, t: f64) -> (f64, f64) {
+        let grid = self.next.as_ref().filter(|next| t >= next.low).unwrap_or(&self.grid);
         let place = (t - grid.low) / grid.step;
         if place <= 0.0 {
             return (0.0, 0.0);
@@ -116,9 +125,7 @@ impl Side {
             reason = "positive; saturates"
         )]
         let cell = place as usize;
-        let (Some((p, f)), Some((q, g))) =
-            (grid.point(cell, &self.mass), grid.point(cell.saturating_add(1), &self.mass))
-        else {
+        let Some([(p, f), (q, g)]) = grid.cell(cell, &self.mass) else {
             return (self.range.weight, 0.0);
         };
         #[expect(clippy::cast_precision_loss, reason = "at most 2048")]
@@ -150,7 +157,7 @@ impl Table {
         for side in scaled.sides.iter_mut().flatten() {
             side.range.low += by;
             side.range.high += by;
-            for grid in &mut side.grids {
+            for grid in std::iter::once(&mut side.grid).chain(&mut side.next) {
                 grid.low += by;
             }
         }
