@@ -37,6 +37,19 @@ fn shared_errors_add_up_and_independent_ones_in_squares() {
     near(total.shares.iter().map(|(_, share)| share).sum(), 11.52 / 12.64, 1e-13);
 }
 
+/// What is written down of a sum has the signs of the effects, and several of one key in a record are one.
+#[test]
+fn what_is_known_of_a_sum_has_its_signs() {
+    let mut partial = Partial::default();
+    partial.add(10.0, 1.0, [("grid", 0.25), ("pue", -0.5), ("grid", 0.25)]);
+    partial.add(20.0, 0.5, [("grid", -1.5)]);
+    // 1 − 0.5² − 0.5² = 0.5, and of what is more than all nothing is left.
+    assert_eq!(partial.parts(), (2, 30.0, 0.5, vec![("grid", -1.0), ("pue", -0.5)]));
+    let mut twice = partial.clone();
+    twice.merge(&partial);
+    assert_eq!(twice.parts(), (4, 60.0, 1.0, vec![("grid", -2.0), ("pue", -1.0)]));
+}
+
 /// Lognormal of mean 100 and cv 0.3 (see the tests of the closed form): 100·exp(−s²/2 ∓ 1.96 s).
 #[test]
 fn the_interval_is_lognormal() {
