@@ -773,7 +773,9 @@ fn what_is_absent_is_shown_at_rest() {
     let mut host = Told::of(&["package-0", "dram-0"]);
     host.look(&[Ok(6.0), Ok(1.0)]);
     host.look(&[Ok(12.0), Ok(2.0)]);
-    let left = saved(&host.totals);
+    let mut left = saved(&host.totals);
+    // It stood still when it was last seen; what is not seen is stale instead.
+    left.1.iter_mut().for_each(|saved| saved.total.stuck = true);
     let (mut of_msr, other) = (joules("package-0"), joules("psys"));
     of_msr.key = "package-0:msr".into();
     host.totals = Totals::new(BOOT, Some(left));
