@@ -763,6 +763,131 @@ mod tests {
         }
     }
 
+    #[test]
+    fn gaps_have_the_words_of_the_formats_and_tell_what_is_missing() {
+        use GapReason::{
+            AmbiguousWrap, Jump, NewEpoch, Reset, Restart, Stuck, Suspend, Unreadable, Vanished,
+        };
+        let all =
+            [Reset, Jump, AmbiguousWrap, Unreadable, Vanished, Stuck, Suspend, NewEpoch, Restart];
+        let words = "reset jump ambiguous_wrap unreadable vanished stuck suspend new_epoch restart";
+        assert_eq!(all.map(GapReason::as_str).join(" "), words);
+        let of = [Break::Reset, Break::Jump, Break::AmbiguousWrap].map(GapReason::from);
+        assert_eq!(of, [Reset, Jump, AmbiguousWrap]);
+        let measured =
+            play(&[(0, Ok(0)), (500, Ok(5_000_000)), (1000, Ok(10_000_000))], 1000).unwrap();
+        let gap = |ms: u64, bridged: bool| {
+            let (offset, duration) = (Duration::ZERO, Duration::from_millis(ms));
+            Gap { reason: Stuck, offset, duration, bridged }
+        };
+        for (estimated, gaps, interpolated, missing) in [
+            (false, vec![], false, 0),
+            (true, vec![], true, 0),
+            (true, vec![gap(5, true)], true, 0),
+            (true, vec![gap(5, true), gap(7, false), gap(9, false)], false, 16),
+            (false, vec![gap(7, false)], false, 7),
+        ] {
+            let energy = DomainEnergy { estimated, gaps, ..measured.clone() };
+            assert_eq!(energy.is_interpolated(), interpolated, "{energy:?}");
+            assert_eq!(energy.missing(), Duration::from_millis(missing), "{energy:?}");
+        }
+    }
+
+    /// By hand: 40 J in the one second of four that was covered are 40 W; 80 J of them stand in for what is gone, and
+    /// 40 J for what may come, and are taken off when it does.
+    #[test]
+    fn what_is_filled_in_goes_by_the_mean_power_and_is_owed_where_it_may_come() {
+        let (joules, seconds) =
+            (|joules: u64| Microjoules::new(joules * 1_000_000), Duration::from_secs);
+        let mut fill = Fill::default();
+        let nothing = fill.apply(Microjoules::ZERO, seconds(1), (Duration::ZERO, seconds(1)));
+        assert_eq!((nothing.energy, nothing.fill, fill.is_begun()), (joules(0), joules(0), false));
+        let first = fill.apply(joules(40), seconds(4), (seconds(2), seconds(1)));
+        assert_eq!(
+            (first.energy, first.fill, first.made_up),
+            (joules(160), joules(120), joules(0))
+        );
+        assert!(fill.is_begun());
+        // Of 100 J, 40 were there before; the mean is now 100 J in 2 s.
+        let second = fill.apply(joules(100), seconds(1), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(
+            (second.energy, second.fill, second.made_up),
+            (joules(60), joules(0), joules(40))
+        );
+        let third = fill.apply(joules(0), seconds(1), (seconds(1), Duration::ZERO));
+        assert_eq!((third.energy, third.fill), (joules(50), joules(50)));
+    }
+
+    /// A first reading may have stood there for a second, so that its step is all of that second's energy.
+    #[test]
+    fn the_first_step_of_a_counter_that_steps_once_a_second_is_believed() {
+        let script: Vec<_> = (0..=5)
+            .map(|i| (if i == 0 { 0 } else { i * 1000 - 900 }, Ok(390_000_000 * i)))
+            .collect();
+        let domain = play(&script, 4100).unwrap();
+        assert_eq!(domain.end.saturating_sub(domain.start), Microjoules::new(5 * 390_000_000));
+        assert!(domain.gaps.is_empty() && !domain.is_ceiling_raised, "{domain:?}");
+    }
+
+    /// 100 W for a second, of a window that is another's second: within a percent the bounds tell, beyond it the
+    /// energy is stretched.
+    #[test]
+    fn a_window_that_is_not_quite_the_hosts_is_stretched_or_bounded() {
+        for (elapsed_ms, energy_uj, low_uj, high_uj, estimated) in [
+            (1000, 100_000_000, 99_000_000, 101_000_000, false),
+            (1005, 100_000_000, 98_502_487, 101_497_512, false),
+            (2000, 200_000_000, 49_000_000, 200_000_000, true),
+        ] {
+            let (base, boot) = (Instant::now(), Moment::from_nanos(1));
+            let scale = Scale::register_of_microjoules(1, 64);
+            let mut acc = Accumulator::open(&domain(scale), 0, base, boot).unwrap();
+            assert_eq!((acc.moved(), acc.has_stepped()), (false, false));
+            for tick in 1..=100 {
+                acc.observe(Ok(tick * 1_000_000), base + Duration::from_millis(10 * tick), boot);
+            }
+            assert_eq!((acc.moved(), acc.has_stepped()), (true, true));
+            acc.end_window();
+            // Until its next step is seen, and no longer.
+            assert_eq!(acc.wants_more(true), Some(SETTLE_MAX));
+            acc.observe(Ok(101_000_000), base + Duration::from_millis(1010), boot);
+            assert_eq!(acc.wants_more(true), None);
+            let found = acc.close(Duration::from_millis(elapsed_ms)).unwrap();
+            let uj = Microjoules::as_microjoules;
+            assert_eq!(uj(found.energy), energy_uj, "{elapsed_ms}");
+            assert!(uj(found.low).abs_diff(low_uj) <= 1, "{elapsed_ms}: {found:?}");
+            assert!(uj(found.high).abs_diff(high_uj) <= 1, "{elapsed_ms}: {found:?}");
+            assert_eq!(found.estimated, estimated, "{elapsed_ms}");
+        }
+    }
+
+    /// A window without two steps wants two after it, from a counter that lives.
+    #[test]
+    fn a_short_window_wants_to_see_two_steps_of_a_counter_that_lives() {
+        let open = |steps: u64| {
+            let (base, boot) = (Instant::now(), Moment::from_nanos(1));
+            let scale = Scale::register_of_microjoules(1, 64);
+            let mut acc = Accumulator::open(&domain(scale), 0, base, boot).unwrap();
+            for step in 1..=steps {
+                acc.observe(Ok(step * 1000), base + Duration::from_millis(step), boot);
+            }
+            acc.end_window();
+            (acc, base, boot)
+        };
+        assert_eq!(open(2).0.wants_more(true), Some(SETTLE_MAX));
+        assert_eq!(open(1).0.wants_more(true), Some(SETTLE_MAX_SHORT));
+        // Where others move, one that has never moved is not waited for.
+        assert_eq!(open(0).0.wants_more(true), Some(SETTLE_MAX));
+        assert_eq!(open(0).0.wants_more(false), Some(SETTLE_MAX_SHORT));
+        let (mut acc, base, boot) = open(1);
+        let at = |ms: u64| base + Duration::from_millis(ms);
+        acc.observe(Ok(5000), at(10), boot);
+        assert_eq!(acc.wants_more(true), Some(SETTLE_MAX_SHORT));
+        acc.observe(Ok(6000), at(20), boot);
+        assert_eq!(acc.wants_more(true), None);
+        acc.observe(Err(ReadFault::Retry), at(30), boot);
+        assert_eq!(acc.wants_more(true), Some(SETTLE_MAX), "it may come back");
+    }
+
     /// A part with a published limit of so many W, read every 100 ms, that draws these powers in turn: what the
     /// window says, and what was true, in J.
     fn profile(limit: f64, powers: &[f64]) -> (Option<DomainEnergy>, f64) {
