@@ -93,10 +93,11 @@ impl Ahead {
         earlier: Option<(Duration, Microjoules)>,
         now: Duration,
     ) -> Self {
-        let age = now.saturating_sub(sample.monotonic).min(sample.interval * SILENT_AFTER);
-        let earlier = earlier.filter(|(at, _)| *at + sample.interval <= sample.monotonic);
+        let read = read_at(sample, domain);
+        let age = now.saturating_sub(read).min(sample.interval * SILENT_AFTER);
+        let earlier = earlier.filter(|(at, _)| *at + sample.interval <= read);
         let (grown, span) = earlier.map_or((domain.delta, sample.interval), |(at, total)| {
-            (domain.total.saturating_sub(total), sample.monotonic.saturating_sub(at))
+            (domain.total.saturating_sub(total), read.saturating_sub(at))
         });
         let part = age.as_secs_f64() / span.as_secs_f64().max(1e-3);
         let taken = Microjoules::from_joules(grown.as_joules() * part).unwrap_or_default();
@@ -316,10 +317,13 @@ impl Frame<'_> {
 
     /// A domain's total where the first window began.
     fn begun(&self, before: &DomainTotal) -> Ahead {
-        let [t0, t1, ..] = self.samples.map(|sample| sample.monotonic);
         let after = self.samples[1].domains.iter().find(|domain| domain.key == before.key);
-        match after.filter(|_| t1 > self.started) {
-            Some(after) => Ahead::between((t0, before.total), (t1, after.total), self.started),
+        let after = after.map(|after| (read_at(self.samples[1], after), after.total));
+        match after.filter(|(at, _)| *at > self.started) {
+            Some(after) => {
+                let before = (read_at(self.samples[0], before), before.total);
+                Ahead::between(before, after, self.started)
+            }
             None => Ahead::of(before, self.samples[0], None, self.started),
         }
     }
@@ -407,12 +411,14 @@ impl Frame<'_> {
     }
 
     fn ends(&self, [before, first, last, after]: [&DomainTotal; 4], begun: Ahead) -> Ends {
-        let [t0, t1, t2, t3] = self.samples.map(|sample| sample.monotonic);
+        let [s0, s1, s2, s3] = self.samples;
+        let [p0, p1, p2, p3] = [(s0, before), (s1, first), (s2, last), (s3, after)]
+            .map(|(sample, domain)| (read_at(sample, domain), domain.total));
         if self.is_cut {
-            let end = if t2 > self.ended {
-                Ahead::between((t0, before.total), (t2, last.total), self.ended)
+            let end = if p2.0 > self.ended {
+                Ahead::between(p0, p2, self.ended)
             } else {
-                Ahead::of(last, self.samples[2], Some((t0, before.total)), self.ended)
+                Ahead::of(last, s2, Some(p0), self.ended)
             };
             // What was shown does not fall when the power does.
             let total = end.total.max(begun.total);
@@ -425,12 +431,14 @@ impl Frame<'_> {
                 high: seen + unsure,
             };
         }
-        // Without a sample after the end, the last one stands for it.
-        let end = line((t2, last.total), (t3, after.total), self.ended);
+        // Without a sample after the end, the last one stands for it; one that was begun before may have been read
+        // after.
+        let end =
+            if p2.0 > self.ended { line(p0, p2, self.ended) } else { line(p2, p3, self.ended) };
         Ends {
-            start: line((t0, before.total), (t1, first.total), self.started),
+            start: line(p0, p1, self.started),
             end: Ahead { total: end, taken: Microjoules::ZERO },
-            low: last.total.saturating_sub(first.total),
+            low: last.total.min(end).saturating_sub(first.total),
             high: after.total.saturating_sub(before.total),
         }
     }
@@ -478,6 +486,13 @@ impl Frame<'_> {
         }
         gaps
     }
+}
+
+/// When a total was read: after its sample was begun, and on a busy machine well after. What is older was not read by
+/// this sample, and stands at it.
+fn read_at(sample: &Snapshot, domain: &DomainTotal) -> Duration {
+    let slept = Duration::from_nanos(sample.at.as_nanos()).saturating_sub(sample.monotonic);
+    Duration::from_nanos(domain.read_at.as_nanos()).saturating_sub(slept).max(sample.monotonic)
 }
 
 /// The total at `at`, on the line between two samples; between them, and not beyond.

@@ -273,7 +273,9 @@ fn on_a_machine_of_known_times_shares_are_those_times() {
         }
         let residuals = &sample["residuals"];
         let active = double(&sample["host"]["energy_uj"]) - double(&residuals["idle_uj"]);
-        assert_near(double(&residuals["kernel_uj"]), active / 12.0, 1e-4, "kernel");
+        // A twelfth, to the uJ that it is rounded to, however short the window was.
+        let kernel = double(&residuals["kernel_uj"]);
+        assert!((kernel - active / 12.0).abs() <= 1.0, "{kernel} of {active}");
         assert!(residuals[rest].as_u64().unwrap() > 0, "{sample:#}");
     }
 }

@@ -285,6 +285,33 @@ fn a_governor_without_a_package_does_not_know_the_host() {
     assert_eq!(zones[0].name, "psys");
 }
 
+/// On a busy machine a counter is read well after its sample was begun: its total is of the moment of the reading, of
+/// which the last one may even lie beyond the end.
+#[test]
+fn a_total_is_of_the_moment_at_which_it_was_read() {
+    // 50 W; the machine had slept for a second before.
+    let at = |begun: u64, late: u64| {
+        let mut sample = sample(begun, 7_000_000 + (begun + late) * 50_000);
+        sample.domains[0].read_at = Moment::from_nanos((begun + late + 1000) * 1_000_000);
+        sample.domains[0].delta = Microjoules::new(5_000_000);
+        sample
+    };
+    for late in [[0, 0, 0, 0], [20, 70, 5, 30], [0, 40, 90, 0], [10, 0, 65, 80]] {
+        let begun = [1000, 1100, 2900, 3000];
+        let samples = [0, 1, 2, 3].map(|place| at(begun[place], late[place]));
+        let counted = measure(1030, 2970, &samples).unwrap();
+        let energy = &package(&counted).energy;
+        assert_eq!(energy.energy, Microjoules::new(97_000_000), "{late:?}");
+        assert!(energy.low <= energy.energy && energy.energy <= energy.high, "{energy:?}");
+        let (_dir, governor, before) = governor(samples.to_vec());
+        let mut window = GovernedWindow::open(governor, before, ms(1030)).unwrap();
+        window.sample(ms(1130));
+        let cuts = [2970, 3050].map(|end| window.cut(ms(end)).unwrap());
+        let energies = cuts.each_ref().map(|cut| package(cut).energy.energy.as_microjoules());
+        assert_eq!(energies, [97_000_000, 4_000_000], "{late:?}");
+    }
+}
+
 /// Windows one after the other, at a power that the samples show late: they sum to the totals, and what
 /// no sample carries yet is within the bounds.
 #[test]
