@@ -41,7 +41,7 @@ pub use layout::{ALGORITHM, RESERVED_MEMBERS, check_payload};
 pub(crate) use layout::{KeyOf, OWN};
 use layout::{SIGNATURE_MEMBERS, hex_member, text};
 pub use members::Payload;
-pub(crate) use members::{Members, read_record};
+pub(crate) use members::{Members, Unverified};
 pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
 pub use silence::{Gap, Heartbeat};
 pub use template::{Place, SIGNATURE_BYTES, SigningKey, Template};

@@ -101,9 +101,13 @@ impl Payload<'_> {
     /// A member, the ledger's or the record's.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<Value> {
-        let quoted = to_canonical(&name.into());
-        let name = std::str::from_utf8(quoted.get(1..quoted.len() - 1)?).ok()?;
-        parse_canonical(self.members.value(name)?.as_bytes()).ok()
+        let value = if name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_')) {
+            self.members.value(name)
+        } else {
+            let quoted = to_canonical(&name.into());
+            self.members.value(std::str::from_utf8(quoted.get(1..quoted.len() - 1)?).ok()?)
+        };
+        parse_canonical(value?.as_bytes()).ok()
     }
 
     /// The canonical text of the record: the stored one, without the ledger's own members.
@@ -131,37 +135,47 @@ pub(crate) struct Read {
     pub(crate) noted_at: Option<jiff::Timestamp>,
 }
 
-/// Reads an entry that is not one of the ledger's own records, checks its signature, and returns also
-/// what `with` makes of the record, if it is signed. None for all other lines.
-pub(crate) fn read_record<R>(
-    line: &[u8],
-    key_of: &mut KeyOf<'_>,
-    with: impl FnOnce(Payload<'_>) -> R,
-) -> Option<(Read, Option<R>)> {
-    if line.len() > MAX_LINE_BYTES {
-        return None;
+/// An entry that is not one of the ledger's own records, and whose signature has not been checked.
+#[derive(Debug)]
+pub(crate) struct Unverified<'l> {
+    pub(crate) read: Read,
+    pub(crate) signed_bytes: String,
+    pub(crate) signature: [u8; 64],
+    outline: Outline<'l>,
+}
+
+impl<'l> Unverified<'l> {
+    /// Reads a line. None for all other lines.
+    pub(crate) fn read(line: &'l [u8], key_of: &mut KeyOf<'_>) -> Option<Self> {
+        if line.len() > MAX_LINE_BYTES {
+            return None;
+        }
+        let outline = canonical_outline(line).filter(|outline| !outline.number_out_of_range)?;
+        let members = Members::of(&outline);
+        if members.text("kind") == Some(CONTROL_KIND)
+            || members.text("signature_algorithm") != Some(ALGORITHM)
+        {
+            return None;
+        }
+        let signature = members.hex("signature")?;
+        let signed_bytes = members.without(&SIGNATURE_MEMBERS);
+        let said = |name| members.text(name).and_then(time);
+        let read = Read {
+            seq: parse_canonical(members.value("seq")?.as_bytes())
+                .ok()?
+                .as_u64()
+                .filter(|seq| *seq > 0)?,
+            ledger_id: LedgerId(members.hex("ledger_id")?),
+            prev_hash: EntryHash(members.hex("prev_hash")?),
+            signing_key: key_of(members.text("signing_key")?)?,
+            hash: EntryHash(Sha256::digest(&signed_bytes).into()),
+            noted_at: said("created_ts").or_else(|| said("end_ts")),
+        };
+        Some(Self { read, signed_bytes, signature, outline })
     }
-    let outline = canonical_outline(line).filter(|outline| !outline.number_out_of_range)?;
-    let members = Members::of(&outline);
-    if members.text("kind") == Some(CONTROL_KIND)
-        || members.text("signature_algorithm") != Some(ALGORITHM)
-    {
-        return None;
+
+    /// What it records, which says something only where the signature holds.
+    pub(crate) fn payload(&self) -> Payload<'_> {
+        Payload { members: Members::of(&self.outline) }
     }
-    let signature = members.hex("signature")?;
-    let signed_bytes = members.without(&SIGNATURE_MEMBERS);
-    let said = |name| members.text(name).and_then(time);
-    let read = Read {
-        seq: parse_canonical(members.value("seq")?.as_bytes())
-            .ok()?
-            .as_u64()
-            .filter(|seq| *seq > 0)?,
-        ledger_id: LedgerId(members.hex("ledger_id")?),
-        prev_hash: EntryHash(members.hex("prev_hash")?),
-        signing_key: key_of(members.text("signing_key")?)?,
-        hash: EntryHash(Sha256::digest(&signed_bytes).into()),
-        noted_at: said("created_ts").or_else(|| said("end_ts")),
-    };
-    let signed = read.signing_key.verifies(signed_bytes.as_bytes(), &signature);
-    Some((read, signed.then(|| with(Payload { members }))))
 }

@@ -31,8 +31,8 @@ pub(super) const WORTH_IT: u32 = 64;
 /// How many keys a thread remembers, the ones last used: a table takes 640 KiB.
 const KEYS_MAX: usize = 8;
 
-/// Whether a signature of a message holds; `None` for a key that has not yet been seen often.
-pub(super) fn verify(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> Option<bool> {
+/// What a signature of a message comes to; `None` for a key that has not yet been seen often.
+pub(super) fn sum(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> Option<Sum> {
     thread_local! {
         static SEEN: RefCell<Vec<Seen>> = const { RefCell::new(Vec::new()) };
     }
@@ -43,11 +43,26 @@ pub(super) fn verify(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -
         if one.times == WORTH_IT {
             one.multiples = Some(Multiples::of(&key.to_edwards()));
         }
-        let verdict = one.multiples.as_ref().map(|of_key| of_key.verify(key, message, signature));
+        let sum = one.multiples.as_ref().map(|of_key| of_key.sum(key, message, signature));
         seen.truncate(KEYS_MAX - 1);
         seen.insert(0, one);
-        verdict
+        sum
     })
+}
+
+/// [S]B − [k]A, which has to be R; none where S is not below the order of the base point.
+pub(super) type Sum = Option<EdwardsPoint>;
+
+/// Whether each sum is the R that its signature begins with, byte by byte. What is dear in telling, the inversion of a
+/// coordinate, is done once for all.
+pub(super) fn are_r<'s>(sums: &[(Sum, &'s [u8; 64])]) -> Vec<bool> {
+    let points: Vec<_> = sums.iter().filter_map(|(sum, _)| *sum).collect();
+    let mut compressed = EdwardsPoint::compress_batch_alloc(&points).into_iter();
+    let is_r = |(sum, signature): &(Sum, &'s [u8; 64])| {
+        sum.and_then(|_| compressed.next())
+            .is_some_and(|point| signature.starts_with(point.as_bytes()))
+    };
+    sums.iter().map(is_r).collect()
 }
 
 /// A key that was seen lately.
@@ -87,15 +102,13 @@ impl Multiples {
         BASE.get_or_init(|| Self::of(&ED25519_BASEPOINT_POINT))
     }
 
-    /// [S]B − [k]A is R, byte by byte, with S below the order of the base point.
-    fn verify(&self, key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> bool {
+    fn sum(&self, key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> Sum {
         let (r, s) = signature.split_at(32);
-        let s = <[u8; 32]>::try_from(s).ok().map(Scalar::from_canonical_bytes);
-        let Some(s) = s.and_then(Option::<Scalar>::from) else { return false };
+        let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
         let hash = Sha512::new().chain_update(r).chain_update(key.as_bytes()).chain_update(message);
         let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
         let sum = Self::of_base().add(EdwardsPoint::identity(), &s);
-        self.subtract(sum, &k).compress().as_bytes() == r
+        Some(self.subtract(sum, &k))
     }
 
     fn add(&self, sum: EdwardsPoint, scalar: &Scalar) -> EdwardsPoint {

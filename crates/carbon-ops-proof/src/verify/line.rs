@@ -10,7 +10,7 @@ use memchr::memmem;
 
 use crate::entry::{
     Control, Correction, Entry, EntryHash, Fault, LedgerId, MAX_LINE_BYTES, OWN, Outcome, Payload,
-    read_record,
+    Unverified,
 };
 use crate::keys::PublicKey;
 use crate::merkle::{TreeHash, leaf_hash};
@@ -147,40 +147,91 @@ impl<'c, T> Examiner<'c, T> {
 
     /// Examines a line.
     pub fn examine(&mut self, line: &StoredLine<'_>) -> Examined<T> {
-        let torn = line.could_be_torn();
+        let unverified = self.unverified(line);
+        let signed = unverified.as_ref().map(signed);
+        let signed = signed.is_some_and(|(key, bytes, signature)| key.verifies(bytes, signature));
+        self.examined(line, unverified.map(|unverified| (unverified, signed)).as_ref())
+    }
+
+    /// Examines lines, whose signatures are checked together.
+    pub(super) fn examine_all<'l>(
+        &mut self,
+        lines: impl Iterator<Item = StoredLine<'l>>,
+    ) -> Vec<Examined<T>> {
+        let lines: Vec<_> = lines.map(|line| (line, self.unverified(&line))).collect();
+        let unverified = lines.iter().filter_map(|(_, unverified)| unverified.as_ref());
+        let mut verdicts =
+            PublicKey::verify_each(&unverified.map(signed).collect::<Vec<_>>()).into_iter();
+        let mut examined = |(line, unverified): (StoredLine<'l>, Option<Unverified<'l>>)| {
+            let entry = unverified.and_then(|unverified| Some((unverified, verdicts.next()?)));
+            self.examined(&line, entry.as_ref())
+        };
+        lines.into_iter().map(&mut examined).collect()
+    }
+
+    /// What a line is looked into for.
+    fn looks_for(&self, line: &StoredLine<'_>) -> LooksFor {
+        if line.could_be_torn() {
+            LooksFor::Torn
+        } else if line.number > 1 && line.number < self.since {
+            LooksFor::Own
+        } else if line.number > 1 && line.number == self.since {
+            LooksFor::End
+        } else {
+            LooksFor::Entry
+        }
+    }
+
+    /// An entry that is not one of the ledger's own records, if the line is one and looked into.
+    fn unverified<'l>(&mut self, line: &StoredLine<'l>) -> Option<Unverified<'l>> {
+        let looked_into = match self.looks_for(line) {
+            LooksFor::Torn | LooksFor::End => true,
+            LooksFor::Own => memmem::find(line.bytes, OWN).is_some(),
+            LooksFor::Entry => line.terminated,
+        };
+        let keys = &mut self.keys;
+        let read = || Unverified::read(line.bytes, &mut |text| known(keys, text));
+        looked_into.then(read).flatten()
+    }
+
+    fn examined(&mut self, line: &StoredLine<'_>, entry: Option<&Verified<'_>>) -> Examined<T> {
+        let looks_for = self.looks_for(line);
+        let leaf = line.terminated && !matches!(looks_for, LooksFor::Torn);
         Examined {
             number: line.number,
             bytes: line.len + u64::from(line.terminated),
             terminated: line.terminated,
-            leaf: (line.terminated && !torn).then(|| leaf_hash(line.bytes)),
-            content: if torn {
-                Content::Torn(self.facts(line.bytes).ok())
-            } else if line.number > 1 && line.number < self.since {
-                let own = memmem::find(line.bytes, OWN).is_some();
-                Content::Compared(own.then(|| self.facts(line.bytes).ok()).flatten())
-            } else if line.number > 1 && line.number == self.since {
-                Content::LastCompared(self.facts(line.bytes))
-            } else if line.terminated {
-                Content::Entry(self.facts(line.bytes))
-            } else {
-                Content::Entry(Err(line.unterminated()))
+            leaf: leaf.then(|| leaf_hash(line.bytes)),
+            content: match looks_for {
+                LooksFor::Torn => Content::Torn(self.facts(line.bytes, entry).ok()),
+                LooksFor::Own => {
+                    let own = memmem::find(line.bytes, OWN).is_some();
+                    let facts = own.then(|| self.facts(line.bytes, entry).ok());
+                    Content::Compared(facts.flatten())
+                }
+                LooksFor::End => Content::LastCompared(self.facts(line.bytes, entry)),
+                LooksFor::Entry if line.terminated => Content::Entry(self.facts(line.bytes, entry)),
+                LooksFor::Entry => Content::Entry(Err(line.unterminated())),
             },
         }
     }
 
-    fn facts(&mut self, line: &[u8]) -> Result<Box<Facts<T>>, Fault> {
-        let (keys, check) = (&mut self.keys, self.check);
-        let mut key_of = |text: &str| known(keys, text);
-        if let Some((read, checked)) = read_record(line, &mut key_of, |payload| check(&payload)) {
+    fn facts(&mut self, line: &[u8], entry: Option<&Verified<'_>>) -> Result<Box<Facts<T>>, Fault> {
+        let check = self.check;
+        if let Some((entry, signed)) = entry {
+            let read = &entry.read;
             return Ok(Box::new(Facts {
                 seq: read.seq,
                 ledger_id: read.ledger_id,
                 prev_hash: Some(read.prev_hash),
                 hash: read.hash,
                 signing_key: read.signing_key,
-                signed: checked.is_some(),
+                signed: *signed,
                 time: read.noted_at,
-                record: checked.map_or(Record::Unsigned, Record::Other),
+                record: match signed {
+                    true => Record::Other(check(&entry.payload())),
+                    false => Record::Unsigned,
+                },
             }));
         }
         // One of the ledger's own records, or no entry at all.
@@ -221,6 +272,26 @@ impl<'c, T> Examiner<'c, T> {
     fn parse(&mut self, line: &[u8]) -> Result<Entry, Fault> {
         Entry::parse_with(line, &mut |text| known(&mut self.keys, text))
     }
+}
+
+/// What a line is looked into for.
+enum LooksFor {
+    /// What an interrupted write left.
+    Torn,
+    /// The ledger's own records only.
+    Own,
+    /// What the next line has to follow.
+    End,
+    /// Everything.
+    Entry,
+}
+
+/// An entry, and whether its signature holds.
+type Verified<'l> = (Unverified<'l>, bool);
+
+/// What the signature of an entry is of.
+fn signed<'e>(entry: &'e Unverified<'_>) -> (PublicKey, &'e [u8], &'e [u8; 64]) {
+    (entry.read.signing_key, entry.signed_bytes.as_bytes(), &entry.signature)
 }
 
 /// The key of 64 hexadecimal digits, decompressed only when it is met for the first time.

@@ -45,7 +45,7 @@ pub(super) fn examine_all<T: Send>(
     if settings.threads.get() == 1 || chunks.done() {
         let mut examiner = Examiner::new(check, since);
         loop {
-            judge(chunk.lines().map(|line| examiner.examine(&line)).collect());
+            judge(examiner.examine_all(chunk.lines()));
             if chunks.done() {
                 return Ok(());
             }
@@ -99,7 +99,7 @@ fn work<T>(queue: &Mutex<Receiver<Job<T>>>, mut examiner: Examiner<'_, T>) {
         // The others wait for the lock instead of for the next piece.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { chunk, reply }) = job else { return };
-        let lines = chunk.lines().map(|line| examiner.examine(&line)).collect();
+        let lines = examiner.examine_all(chunk.lines());
         if reply.send(Done { chunk, lines }).is_err() {
             // Reading failed meanwhile, and nobody waits.
             return;

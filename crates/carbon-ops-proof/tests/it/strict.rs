@@ -16,7 +16,7 @@ const NOT_CANONICAL: [u8; 32] = {
 };
 
 /// Keys and R with a part of each small order, S at or above the group order, second encodings of R, changed
-/// bits: with and without the tables of multiples, the verdict of `verify_strict`. Whole with `CARBON_OPS_LONG`.
+/// bits: with and without the tables of multiples, alone and together, the verdict of `verify_strict`. Whole with `CARBON_OPS_LONG`.
 #[test]
 fn the_tables_of_multiples_change_no_verdict() {
     let scalar = |text: &str| Scalar::from_bytes_mod_order_wide(&Sha512::digest(text).into());
@@ -25,6 +25,7 @@ fn the_tables_of_multiples_change_no_verdict() {
     let is_long = std::env::var_os("CARBON_OPS_LONG").is_some_and(|value| value != "0");
     let rounds: usize = if is_long { 1_000_000 } else { 10_000 };
     let (mut accepted, mut with_torsion) = (0, 0);
+    let mut together = Vec::new();
     for round in 0..rounds {
         // Few keys in long rows, so that each gets its tables.
         let (torsion, of_r) = (round / 500 % 8, round % 8);
@@ -57,6 +58,14 @@ fn the_tables_of_multiples_change_no_verdict() {
         }
         let strict = key.verify_strict(&message, &(&signature).into()).is_ok();
         assert_eq!(ours.verifies(&message, &signature), strict, "round {round}");
+        together.push((ours, message, signature, strict));
+        if together.len() == 1 + round % 60 || round + 1 == rounds {
+            let signed: Vec<_> =
+                together.iter().map(|(key, text, by, _)| (*key, &text[..], by)).collect();
+            let verdicts: Vec<_> = together.iter().map(|(.., strict)| *strict).collect();
+            assert_eq!(PublicKey::verify_each(&signed), verdicts, "up to round {round}");
+            together.clear();
+        }
         accepted += usize::from(strict);
         with_torsion += usize::from(strict && torsion != 0);
     }
