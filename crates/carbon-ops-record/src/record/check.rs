@@ -5,10 +5,10 @@
 //!
 //! Out of scope: members beyond operation (`hardware`), and the measurement's own rules.
 
-use super::derive::Factors;
+use super::derive::{Factors, budget_of};
 use super::{
     Basis, Figure, Grid, ID_BYTES_MAX, LISTED_MAX, LoadSeries, MethodName, Record, Relative,
-    SCHEMA_VERSION, Scope, StandIn, budget, estimate,
+    SCHEMA_VERSION, Scope, StandIn, estimate,
 };
 use crate::{Error, LABEL_BYTES_MAX, LABELS_MAX, LIST_MAX, is_hex, rule, timestamp};
 use carbon_ops_estimate::decimal::round9;
@@ -116,7 +116,7 @@ impl Record {
             return Err(rule("meta", "an interval of some width"));
         }
         self.method()?;
-        if self.budget != budget(&self.inputs)? {
+        if self.budget != budget_of(&self.inputs, &factors) {
             return Err(rule("budget", "the shares of the record's own inputs"));
         }
         if !self.uncertainty_pct.is_finite() || self.uncertainty_pct < 0.0 {

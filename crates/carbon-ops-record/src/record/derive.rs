@@ -352,19 +352,24 @@ pub fn estimate(inputs: &[Input], relative: &Relative) -> Result<Derived, Error>
 /// # Errors
 /// When the inputs break a rule.
 pub fn budget(inputs: &[Input]) -> Result<Vec<Contribution>, Error> {
-    let factors = Factors::of(inputs)?.all;
+    Ok(budget_of(inputs, &Factors::of(inputs)?))
+}
+
+/// The same of inputs that were read already.
+pub(super) fn budget_of(inputs: &[Input], factors: &Factors) -> Vec<Contribution> {
+    let factors = &factors.all;
     let cv_squared = |factor: &Distribution| {
         let mean = factor.mean();
         if mean > 0.0 { factor.variance() / (mean * mean) } else { 0.0 }
     };
     let whole = factors.iter().map(|factor| 1.0 + cv_squared(factor)).product::<f64>() - 1.0;
-    let shares = inputs.iter().zip(&factors).filter(|(_, factor)| cv_squared(factor) > 0.0);
+    let shares = inputs.iter().zip(factors).filter(|(_, factor)| cv_squared(factor) > 0.0);
     let shares = shares.map(|(input, factor)| Contribution {
         name: input.name.clone(),
         pct: round9(100.0 * cv_squared(factor) / whole),
         shared: input.shared.clone(),
     });
-    Ok(shares.collect())
+    shares.collect()
 }
 
 /// The inputs that a price brings with it: the intensity with the error that all slots of its source
