@@ -18,7 +18,7 @@ const FUZZ_SECONDS: u32 = 10;
 /// What to leave out.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
-    /// No documentation, examples, figures, benchmarks, fuzzing, soak and cargo deny, and samples of long
+    /// No examples, figures, benchmarks, fuzzing, soak and cargo deny, and samples of long
     /// sets of tests: for the minutes before a commit.
     fast: bool,
     /// The default members were tested by a plain `cargo test` just before.
@@ -79,15 +79,15 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
             units::Units::NotChecked(what) => Outcome::NotChecked(what),
         }))
     });
+    step("doc", &|| {
+        let mut command = Command::new("cargo");
+        command
+            .args(["doc", "--workspace", "--no-deps", "--all-features"])
+            .env("RUSTDOCFLAGS", "-D warnings");
+        execute(root, &mut command)
+    });
     if !options.fast {
         step("soak", &|| short_soak(root));
-        step("doc", &|| {
-            let mut command = Command::new("cargo");
-            command
-                .args(["doc", "--workspace", "--no-deps", "--all-features"])
-                .env("RUSTDOCFLAGS", "-D warnings");
-            execute(root, &mut command)
-        });
         step("examples", &|| judged(examples(root)));
         step("figures", &|| {
             judged(figures::run(root, figures::Mode::Check).map(|figures| match figures {

@@ -1,7 +1,7 @@
 //! Rows of bytes in bounded memory, in order and by their first bytes: what has to be known of each of many
 //! records, however many they are.
 //!
-//! Rows are held until they are [`HELD`], and then laid down, sorted, as a run. A row is found in a run by a
+//! Rows are held until they are `HELD`, and then laid down, sorted, as a run. A row is found in a run by a
 //! filter, which nearly always says that it is not there, and by the first bytes of each block.
 //!
 //! Of each million rows 3 MB stay in memory: their filter and the beginnings of their blocks.

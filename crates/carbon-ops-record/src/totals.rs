@@ -264,7 +264,7 @@ impl Group {
         self.last = self.last.take().max(other.last.clone());
     }
 
-    /// What the sum says; what it left out, [`Summands`] knows.
+    /// What the sum says; what it left out, [`Sums`] knows.
     pub fn totals(&self) -> Totals {
         let grams = figure(&self.grams, self.own, 0);
         // A group of upstream parts alone has the energy that they are of.

@@ -4,7 +4,7 @@
 //!
 //! The total-energy counter where a GPU has one (Volta and newer): mJ since the driver was loaded, in
 //! 64 bits. Else its power, integrated by the trapezoid between the instants of reading; what that may
-//! miss is kept beside it, as [`Integral`], and is never silent. A GPU that tells neither, such as a
+//! miss is kept beside it, as `Integral`, and is never silent. A GPU that tells neither, such as a
 //! slice of one (MIG) seen from a container, is excluded with the reason. A GPU that is divided by MIG
 //! is read as the whole that it is; its slices have no counters of their own.
 //!
