@@ -53,9 +53,9 @@ mod totals;
 use pieces::Cut;
 use sum::Sum;
 
-/// Coefficient of variation of a yearly average used for one job, √(0.20² + 0.15²): hours against the year
-/// (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017), and emission factors of plants with the age
-/// of the vintage (IPCC AR5 WG3 Annex III). A prior.
+/// Coefficient of variation of a yearly average of which nothing else is known, used for one job, √(0.20² + 0.15²):
+/// hours against the year (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017), and emission factors of
+/// plants with the age of the vintage (IPCC AR5 WG3 Annex III). A prior.
 pub const YEARLY_CV: f64 = 0.25;
 
 /// Most parts of a series of energy: five-minute parts of ten years, or 10 Hz for a day.
@@ -65,7 +65,7 @@ const PARTS_MAX: usize = 10 * 366 * 288;
 const BUCKETS_MAX: usize = 366 * 1440;
 
 /// A value in a time without a slot is off by at least this much (cv): hours of a German year around
-/// their mean (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017; see `carbon_ops_grid::table`).
+/// their mean (Kono, Ostermeyer, Wallbaum, Int. J. Life Cycle Assess. 2017).
 /// A prior for other grids.
 pub const FILLED_CV_MIN: f64 = 0.20;
 

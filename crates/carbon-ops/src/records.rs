@@ -110,9 +110,47 @@ pub fn each<T: Send>(
 /// A file without a name, for what has to be known of many records.
 ///
 /// # Errors
-/// When there is no room for one.
+/// When there is no room for one; errors name the folder, since nobody named it.
 pub fn scratch() -> io::Result<Box<dyn Scratch>> {
-    Ok(Box::new(tempfile::tempfile()?))
+    scratch_in(&std::env::temp_dir())
+}
+
+fn scratch_in(folder: &Path) -> io::Result<Box<dyn Scratch>> {
+    let file = tempfile::tempfile_in(folder).map_err(|error| in_folder(folder, &error))?;
+    Ok(Box::new(Temporary { file, folder: folder.to_owned() }))
+}
+
+fn in_folder(folder: &Path, error: &io::Error) -> io::Error {
+    let text = format!("no temporary file in {}: {error}", folder.display());
+    io::Error::new(error.kind(), text)
+}
+
+/// A file without a name, and where it lies.
+struct Temporary {
+    file: std::fs::File,
+    folder: PathBuf,
+}
+
+impl Read for Temporary {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl io::Write for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| in_folder(&self.folder, &error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl io::Seek for Temporary {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
 }
 
 /// A directory is a ledger, and so is a file that begins with a genesis.
