@@ -63,6 +63,7 @@ pub mod decimal;
 pub mod embodied;
 pub mod intensity;
 pub mod label;
+pub mod market;
 pub mod span;
 pub mod tables;
 pub mod taxonomy;
