@@ -679,8 +679,7 @@ impl Record {
     /// or exact.
     pub fn energy(&self) -> Option<Bounded<KilowattHours>> {
         let mean = self.energy_kwh;
-        let own = |input: &Input| !OF_SITE_AND_GRID.contains(&&*input.name);
-        let model = self.product(mean, own).ok()?;
+        let model = self.product(mean, |input| About::of(&input.name) == About::Energy).ok()?;
         let estimate = model.evaluate(&Method::Analytical).ok()?;
         let [low, mean, high] = [estimate.low, mean, estimate.high].map(KilowattHours::new);
         Bounded::new(mean.ok()?, low.ok()?, high.ok()?, LEVEL)
@@ -746,9 +745,28 @@ impl Record {
     }
 }
 
-/// Inputs that say nothing of the energy.
-const OF_SITE_AND_GRID: [&str; 6] =
-    ["pue", "intensity", "grid", "slot_noise", "coverage", "upstream"];
+/// What an input is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// How much was used.
+    Energy,
+    /// What the site adds.
+    Site,
+    /// What the grid emits.
+    Grid,
+}
+
+impl About {
+    /// Rule: each input that the format names is about one of them. What others name is about the energy.
+    pub(crate) fn of(name: &str) -> Self {
+        match name {
+            "pue" => Self::Site,
+            "intensity" | "factors" | "stand_in" | "grid" | "slot_noise" | "coverage"
+            | "upstream" => Self::Grid,
+            _ => Self::Energy,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -574,3 +574,39 @@ fn a_span_that_is_cut_into_records_is_as_uncertain_as_one() {
     // Without a key 0.96; what is missing are products of errors, which a sum takes as independent.
     assert!((ratio - 1.0).abs() < 3e-3, "{ratio}");
 }
+
+/// Every input of the format document is about one of three things, so that the interval of an energy has nothing of
+/// the grid in it.
+#[test]
+fn each_input_that_the_format_names_is_about_energy_site_or_grid() {
+    let format = include_str!("../../../../docs/formats/record-v2.md");
+    let (_, inputs) = format.split_once("\n## Inputs\n").unwrap();
+    let (inputs, _) = inputs.split_once("\n## ").unwrap();
+    let rows = inputs.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let mut named = vec!["energy", "pue", "intensity"];
+    for (names, _) in rows {
+        named.extend(names.split(", ").map(|name| name.trim_matches('`')));
+    }
+    named.sort_unstable();
+    let parts = [
+        (About::Energy, &["attribution", "ends", "energy", "energy_error", "gpu_attribution"][..]),
+        (About::Energy, &["gpu_ends", "idle", "meter", "model"]),
+        (About::Site, &["pue"]),
+        (About::Grid, &["coverage", "factors", "grid", "intensity", "slot_noise", "stand_in"]),
+        (About::Grid, &["upstream"]),
+    ];
+    let mut sorted: Vec<&str> = parts.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    sorted.sort_unstable();
+    assert_eq!(named, sorted);
+    for (part, names) in parts {
+        for name in names {
+            assert_eq!(About::of(name), part, "{name}");
+        }
+    }
+    let mut record = example();
+    let energy = record.energy();
+    let of_grid = record.inputs.iter().find(|input| input.name == "intensity").unwrap();
+    let factors = Input { name: "factors".to_owned(), ..of_grid.clone() };
+    record.inputs.push(factors);
+    assert_eq!(record.energy(), energy);
+}
