@@ -31,6 +31,7 @@ pub mod file;
 pub mod gb;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod instruments;
 mod provider;
 mod secret;
 mod spread;

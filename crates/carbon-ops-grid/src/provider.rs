@@ -222,6 +222,8 @@ pub enum FileProblem {
     Form,
     /// A number or a time in it cannot be.
     Values,
+    /// It has certificates and contracts, and not in their form.
+    Instruments,
     /// An answer that a record names is not kept whole.
     NotKept,
 }
