@@ -32,6 +32,7 @@ pub mod gb;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod instruments;
+pub mod line;
 mod provider;
 mod secret;
 mod spread;

@@ -3,6 +3,7 @@
 //! Out of scope: pricing, and uncertainties, which no provider gives.
 
 use anyhow::{Context as _, Result, anyhow};
+use carbon_ops::grid::line::Line;
 use carbon_ops::grid::parse_kind_and_factor;
 use carbon_ops::grid::zones;
 use carbon_ops::grid::{Found, Interval, Kind, Want};
@@ -12,11 +13,8 @@ use crate::args::{Intensity, Times};
 use crate::context::Context;
 use carbon_ops::env::Env;
 
-mod line;
 mod picture;
 mod report;
-
-use line::Line;
 
 pub(crate) fn run(args: &Intensity, context: &mut Context<'_>) -> Result<u8> {
     let grid = context.grid(&args.sources)?;

@@ -4,6 +4,7 @@
 //! Out of scope: fonts and bitmaps. An SVG names a family and leaves the letters to the viewer.
 
 use anyhow::{Result, anyhow};
+use carbon_ops::grid::line::{Line, Point, figures};
 use carbon_ops::grid::zones::Place;
 use carbon_ops::grid::{Found, Interval, Timeliness};
 use jiff::Timestamp;
@@ -13,7 +14,6 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::line::{Line, Point, figures};
 use super::title;
 
 const SIZE: (u32, u32) = (1000, 440);

@@ -5,11 +5,11 @@ use std::time::Duration;
 use carbon_ops::estimate::span::{noise_cv, shared_cv};
 use carbon_ops::grid::cache::Stats;
 use carbon_ops::grid::fetch::FetchCounts;
+use carbon_ops::grid::line::{Figures, Line, Point, figures};
 use carbon_ops::grid::zones::{Place, cloud_pue};
 use carbon_ops::grid::{Found, GapReason, Meta, Row, Timeliness, UncertaintyClass};
 use serde_json::{Value, json};
 
-use super::line::{Figures, Line, Point, figures};
 use super::{purpose, title};
 use crate::context::add;
 use crate::layout::Page;

@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use carbon_ops::grid::{AnySeries, Found, Intensity, Interval, Meta, Series};
+use carbon_ops_estimate::intensity::{AnySeries, Intensity, Interval, Meta, Series};
 use jiff::Timestamp;
+
+use crate::Found;
 
 /// Most characters of a sparkline.
 const WIDTH: usize = 72;
@@ -15,34 +17,44 @@ const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 
 /// A value and when it holds.
 #[derive(Debug, Clone)]
-pub(super) struct Point {
+pub struct Point {
     /// Of the slot, which may reach beyond what was asked for.
-    pub(super) slot: Interval,
+    pub slot: Interval,
     /// The part of it that was asked for.
-    pub(super) shown: Interval,
-    pub(super) g_per_kwh: f64,
-    pub(super) updated_at: Option<Timestamp>,
-    pub(super) meta: Arc<Meta>,
+    pub shown: Interval,
+    /// In g/kWh.
+    pub g_per_kwh: f64,
+    /// When the source last changed it, where it says so.
+    pub updated_at: Option<Timestamp>,
+    /// Where it is from.
+    pub meta: Arc<Meta>,
 }
 
 /// All values of a series.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
-    pub(super) slots: Vec<Point>,
-    pub(super) interval: Interval,
-    pub(super) coverage: f64,
+pub struct Line {
+    /// In order of time.
+    pub slots: Vec<Point>,
+    /// What was asked for.
+    pub interval: Interval,
+    /// The part of it that has values, 0 to 1.
+    pub coverage: f64,
 }
 
-/// Figures of some values, weighted by time.
+/// Figures of some values in g/kWh, weighted by time.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Figures {
-    pub(super) mean: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub struct Figures {
+    /// The mean.
+    pub mean: f64,
+    /// The least.
+    pub low: f64,
+    /// The largest.
+    pub high: f64,
 }
 
 impl Line {
-    pub(super) fn of(found: &Found) -> Self {
+    /// Of what was found.
+    pub fn of(found: &Found) -> Self {
         let slots = match &found.series {
             AnySeries::Inventory(series) => points(series),
             AnySeries::Marginal(series) => points(series),
@@ -51,12 +63,13 @@ impl Line {
         Self { slots, interval, coverage }
     }
 
-    pub(super) fn figures(&self) -> Option<Figures> {
+    /// Of all values; nothing without any.
+    pub fn figures(&self) -> Option<Figures> {
         figures(&self.slots)
     }
 
     /// The time-weighted mean in each of up to 72 equal parts of the interval; blank where nothing is known.
-    pub(super) fn spark(&self) -> String {
+    pub fn spark(&self) -> String {
         let Some(Figures { low, high, .. }) = self.figures() else { return String::new() };
         let seconds = self.interval.as_seconds();
         let shortest = self.slots.iter().map(|slot| slot.slot.as_seconds()).fold(seconds, f64::min);
@@ -87,7 +100,7 @@ impl Line {
     }
 
     /// The sources of values, in order of their first, each with how many it gave.
-    pub(super) fn sources(&self) -> Vec<(&Meta, usize)> {
+    pub fn sources(&self) -> Vec<(&Meta, usize)> {
         let mut sources: Vec<(&Meta, usize)> = Vec::new();
         for slot in &self.slots {
             match sources.iter_mut().find(|(known, _)| is_same(known, &slot.meta)) {
@@ -121,8 +134,8 @@ fn points<I: Intensity>(series: &Series<I>) -> Vec<Point> {
     shown.collect()
 }
 
-/// Of values that are there.
-pub(super) fn figures(slots: &[Point]) -> Option<Figures> {
+/// Figures of values that are there.
+pub fn figures(slots: &[Point]) -> Option<Figures> {
     let weight: f64 = slots.iter().map(|slot| slot.shown.as_seconds()).sum();
     let sum: f64 = slots.iter().map(|slot| slot.shown.as_seconds() * slot.g_per_kwh).sum();
     let values = || slots.iter().map(|slot| slot.g_per_kwh);
@@ -146,7 +159,7 @@ fn count(value: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use carbon_ops::grid::Signal;
+    use carbon_ops_estimate::intensity::Signal;
 
     use super::*;
 
