@@ -22,6 +22,7 @@ mod governor;
 mod instructions;
 mod ledger;
 mod machine;
+mod market;
 mod overhead;
 mod own_cpu;
 mod page;
@@ -56,6 +57,7 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
   price-year     a year in quarter-hour slots from the disk cache, priced with its interval
   stream-estimates
                  spans through `carbon-ops estimate`
+  market         a year of 1,000 sites against 8,760 certificates
   instructions   of the commands of a user, by valgrind, against another build
   all            all of them
 
@@ -130,6 +132,7 @@ const BENCHMARKS: &[(&str, Measures, Measure)] = &[
     ("ledger-prove", Measures::CarbonOps, ledger::prove::measure),
     ("price-year", Measures::Estimate, year::measure),
     ("stream-estimates", Measures::CarbonOps, spans::stream),
+    ("market", Measures::CarbonOps, market::measure),
     ("instructions", Measures::CarbonOps, instructions::measure),
 ];
 

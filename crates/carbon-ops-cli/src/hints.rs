@@ -484,6 +484,10 @@ fn for_error(error: &grid::Error) -> Words {
             "a number has a point for its decimals and no mark between thousands, a time an offset, and each time \
              of a zone one value",
         ),
+        ErrorKind::File(FileProblem::Instruments) => Some(
+            "a first line # factor: direct (or lifecycle), then the columns kind,id,market,start,end,wh,share_pct,\
+             g_per_kwh (docs/formats/instruments-v1.md)",
+        ),
         ErrorKind::File(FileProblem::NotKept) => Some(NOT_KEPT),
         _ => None,
     }

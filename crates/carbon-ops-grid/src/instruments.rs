@@ -142,6 +142,7 @@ fn csv(bytes: &[u8]) -> Result<Parsed, String> {
     let mut reader = ::csv::ReaderBuilder::new()
         .comment(Some(b'#'))
         .trim(::csv::Trim::All)
+        .flexible(true)
         .from_reader(text.as_bytes());
     let heading = reader.headers().map_err(|error| error.to_string())?.clone();
     let mut rows = Vec::new();
@@ -151,6 +152,10 @@ fn csv(bytes: &[u8]) -> Result<Parsed, String> {
             continue;
         }
         let place = format!("line {}", record.position().map_or(0, ::csv::Position::line));
+        if record.iter().skip(heading.len()).any(|field| !field.is_empty()) {
+            let (fields, columns) = (record.len(), heading.len());
+            return Err(format!("{place}: {fields} fields, and the heading has {columns}"));
+        }
         let row = record.deserialize(Some(&heading)).map_err(|error| match error.kind() {
             ::csv::ErrorKind::Deserialize { err, .. } => format!("{place}: {}", err.kind()),
             _ => format!("{place}: {error}"),
@@ -249,6 +254,7 @@ mod tests {
             ("residual,,DE,,,,,300", "a second residual factor of DE"),
             ("residual,,FR,,,,,", "no g_per_kwh"),
             ("residual,,FR,,,,,-3", "-3 g/kWh is not a factor"),
+            ("residual,,FR,,,,,5,6", "9 fields, and the heading has 8"),
             ("contract,,FR,,,,140,3", "share_pct 140 is not from 0 to 100"),
             ("contract,,FR,2026-01-01,,,,3", "a start or an end without the other"),
             ("residual,,,,,,,3", "no market"),

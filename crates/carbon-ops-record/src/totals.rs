@@ -23,12 +23,14 @@ use carbon_ops_estimate::uncertainty::{Distribution, Input, LEVEL, Model};
 
 mod addend;
 mod joint;
+mod market;
 mod set;
 mod sums;
 
 pub use addend::Addend;
 use addend::One;
 pub use joint::Joint;
+pub use market::{ByMarket, Load, MarketFigure, Used};
 pub use set::{Amount, LeftOut};
 pub use sums::{Adder, GroupBy, Sums};
 
@@ -54,6 +56,8 @@ pub struct Group {
     quality: Option<Quality>,
     first: Option<String>,
     last: Option<String>,
+    /// What is to be matched by the market.
+    load: Option<Box<Load>>,
 }
 
 /// Energy in kWh.
@@ -104,6 +108,9 @@ pub struct Totals {
     pub overlaps: Option<Amount>,
     /// Energy with that of the site over energy.
     pub pue_energy_weighted: f64,
+    /// The sum by the market, where there are certificates and contracts to match with: no part of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub market: Option<ByMarket>,
     /// The weakest of all.
     pub quality_flag: &'static str,
     /// Standard uncertainty (k = 1) of the grams in percent.
@@ -228,6 +235,7 @@ impl Group {
         sum.own.add(one.energy_kwh);
         sum.with_pue.add(one.with_pue_kwh);
         sum.covered.add(one.energy_kwh * one.coverage_pct / 100.0);
+        self.add_load(one.load.as_deref());
         self.quality = self.quality.max(Some(one.quality));
         if self.first.as_ref().is_none_or(|first| one.start_ts < *first) {
             self.first = Some(one.start_ts.clone());
@@ -256,12 +264,19 @@ impl Group {
         self.embodied.merge(&other.embodied);
         self.energy.merge(&other.energy);
         self.energy_again.merge(&other.energy_again);
+        self.add_load(other.load.as_deref());
         self.quality = self.quality.max(other.quality);
         self.first = match (self.first.take(), &other.first) {
             (Some(a), Some(b)) => Some(a.min(b.clone())),
             (a, b) => a.or_else(|| b.clone()),
         };
         self.last = self.last.take().max(other.last.clone());
+    }
+
+    fn add_load(&mut self, load: Option<&Load>) {
+        if let Some(load) = load {
+            self.load.get_or_insert_default().merge(load);
+        }
     }
 
     /// What the sum says; what it left out, [`Sums`] knows.
@@ -283,6 +298,7 @@ impl Group {
             intensity_energy_weighted: over(self.grams.parts().1, with_pue),
             interval_method: grams.interval_method,
             left_out: None,
+            market: None,
             overlaps: None,
             pue_energy_weighted: over(with_pue, energy),
             quality_flag: self.quality.map_or("", Quality::as_str),

@@ -17,6 +17,7 @@ use carbon_ops_grid::fetch::{Clock, Fetcher};
 use carbon_ops_grid::file::{self, File};
 use carbon_ops_grid::gb::{self, GreatBritain};
 use carbon_ops_grid::http::{self, Http};
+use carbon_ops_grid::instruments::{self, Claims};
 use carbon_ops_grid::table;
 use carbon_ops_grid::us_states::{self, UsStates};
 use carbon_ops_grid::watttime::{self, WattTime};
@@ -344,13 +345,26 @@ fn user_file(settings: &Settings) -> Result<File> {
 }
 
 fn read_user_file(path: &Path) -> Result<File> {
-    let shown = path.display();
-    let size = std::fs::metadata(path).with_context(|| format!("intensity file {shown}"))?.len();
-    if size > file::BYTES_MAX {
-        bail!("intensity file {shown} is larger than {} MiB", file::BYTES_MAX >> 20);
+    let bytes = bytes_of("intensity file", path, file::BYTES_MAX)?;
+    Ok(File::parse(&path.display().to_string(), &bytes)?)
+}
+
+/// Certificates, contracts and residual mixes, from a user's file.
+///
+/// # Errors
+/// A file that cannot be read, or that is none of them.
+pub fn claims(path: &Path) -> Result<Claims> {
+    let bytes = bytes_of("file of instruments", path, instruments::BYTES_MAX)?;
+    Ok(instruments::parse(&path.display().to_string(), &bytes)?)
+}
+
+/// The bytes of a file that people touch.
+fn bytes_of(what: &str, path: &Path, most: u64) -> Result<Vec<u8>> {
+    let named = || format!("{what} {}", path.display());
+    if std::fs::metadata(path).with_context(named)?.len() > most {
+        bail!("{} is larger than {} MiB", named(), most >> 20);
     }
-    let bytes = std::fs::read(path).with_context(|| format!("intensity file {shown}"))?;
-    Ok(File::parse(&shown.to_string(), &plain(bytes))?)
+    Ok(plain(std::fs::read(path).with_context(named)?))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Arguments of the commands that look at records: `aggregate`, `anomaly`, `label`.
 
+use std::path::PathBuf;
+
 use carbon_ops::record::totals::GroupBy;
 use clap::{Args, ValueEnum};
 
@@ -35,6 +37,7 @@ Examples:
   carbon-ops aggregate                             one sum, default ledger
   carbon-ops aggregate --by day host-a/ host-b/    two ledgers, day by day
   carbon-ops aggregate --by label:team --csv records.ndjson
+  carbon-ops aggregate --market instruments.csv   by location and by market
   carbon-ops aggregate --method monte_carlo --seed 1 records.ndjson
 
 Exit code: 0 done; 1 there are no records; 2 failed, or a ledger is not valid.")]
@@ -52,6 +55,11 @@ pub(crate) struct Aggregate {
 
     #[command(flatten)]
     pub(crate) sampling: Sampling,
+
+    /// Add the figure by the market (scope 2): certificates, contracts and residual mixes of this file, CSV or
+    /// JSON (docs/formats/instruments-v1.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) market: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) output: Output,

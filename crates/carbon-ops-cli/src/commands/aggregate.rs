@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
+use carbon_ops::grid::instruments::Claims;
 use carbon_ops::record::Record;
-use carbon_ops::record::totals::{Addend, Adder, Amount, GroupBy, Sums, Totals};
+use carbon_ops::record::totals::{Addend, Adder, Amount, GroupBy, Load, Sums, Totals};
 use carbon_ops::records::{self, Counts};
+use carbon_ops::sources::claims;
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod};
@@ -34,19 +36,28 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     // For the draws, as long as there are not too many.
     let (most, records) = (DRAWS_MAX / trials(args).max(1), AtomicU64::new(0));
     let drawn = || sampling.is_some() && records.fetch_add(1, Ordering::Relaxed) < most;
-    let addend = |record: Record, text: &[u8]| Ok(Addend::of(record, text, &args.by, drawn())?);
+    let claims = args.market.as_deref().map(claims).transpose()?;
+    let instruments = claims.as_ref().map(|claims| &claims.instruments);
+    let addend = |record: Record, text: &[u8]| {
+        let load = instruments.map(|of| Load::of(&record, of)).transpose()?;
+        Ok(Addend::of(record, text, &args.by, drawn())?.with_load(load))
+    };
     let mut adder = Adder::new(&records::scratch);
     let read = context.records(&args.records, &addend, &mut |addend| Ok(adder.add(addend)?))?;
     if sampling.is_some() {
         affordable(read.records, trials(args))?;
     }
-    let sums = adder.finish(sampling.as_ref())?;
+    let sums = adder.finish(sampling.as_ref(), instruments)?;
     let code = u8::from(read.records == 0);
     if args.csv {
         csv(&args.by, &sums.groups, &mut context.out)?;
         return Ok(code);
     }
-    let report = report(args, &read, &sums, sampling.as_ref())?;
+    let mut report = report(args, &read, &sums, sampling.as_ref())?;
+    if let Some(Claims { factor, gases, sha256, .. }) = &claims {
+        let of = json!({ "factor": factor, "gases": gases, "sha256": sha256.to_string() });
+        add(&mut report, [("instruments", of)]);
+    }
     let mut page = Page::default();
     if let Some(MonteCarlo { seed, .. }) = sampling {
         let trials = trials(args);
@@ -62,6 +73,11 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
         text += &hardware(&rows);
         text += "\noperation and hardware together:\n";
         text += &together(&rows);
+    }
+    if let Some(Claims { factor, gases, .. }) = &claims {
+        let counts = format!("{factor} {gases}");
+        text = format!("{text}\nscope 2 by the market ({counts}), no part of the figures above:\n");
+        text += &by_market(&rows);
     }
     context.answer(&args.output, report, &(text + page.text()))?;
     Ok(code)
@@ -183,6 +199,33 @@ fn together(sums: &[(String, Totals)]) -> String {
             si(whole.total_grams, "g"),
             interval(whole.ci_lower_g, whole.ci_upper_g),
             theta.unwrap_or_default(),
+        ]);
+    }
+    table.fitted()
+}
+
+/// Scope 2 by the market.
+fn by_market(sums: &[(String, Totals)]) -> String {
+    let heads = ["", ">records", ">energy", ">matched", ">by hour", ">by year", ">CO2e", BETWEEN];
+    let mut table = Table::new(&heads);
+    for (key, totals) in sums {
+        let Some(market) = &totals.market else { continue };
+        let percent = |part: f64| format!("{part:.1} %");
+        let (grams, between) = match &market.figure {
+            Some(of) => (si(of.total_grams, "g"), interval(of.ci_lower_g, of.ci_upper_g)),
+            None => {
+                (String::new(), format!("{} without a factor", si(market.unpriced_kwh * 1e3, "Wh")))
+            }
+        };
+        table.row([
+            plain(key),
+            market.records.to_string(),
+            si(market.energy_kwh * 1e3, "Wh"),
+            percent(market.matched_pct),
+            percent(market.matched_by_hour_pct),
+            percent(market.matched_by_year_pct),
+            grams,
+            between,
         ]);
     }
     table.fitted()

@@ -243,3 +243,36 @@ fn what_cannot_be_added_is_told() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+/// 600 Wh of the first hour are certified; 2.4 kWh have the residual mix of 500 g/kWh, by location 400 g/kWh.
+#[test]
+fn both_bases_of_scope_2_stand_side_by_side() {
+    let home = Home::new();
+    records(&home);
+    let file = "# factor: direct\nkind,id,market,start,end,wh,g_per_kwh\n\
+                certificate,gc,DE,2026-03-01T00:00Z,2026-03-01T01:00Z,600,0\n\
+                certificate,late,DE,2026-03-01T07:00Z,2026-03-01T08:00Z,600,0\n\
+                residual,,DE,,,,500\nplace,unstated,DE,,,,\n";
+    fs::write(home.work("bought.csv"), file).unwrap();
+    let by_host = sums(&home, &["--by", "host", "--market", "bought.csv"]);
+    let all = &by_host["all"];
+    near(&all["total_grams"], 1200.0, 1e-8);
+    near(&all["market"]["figure"]["total_grams"], 1200.0, 1e-8);
+    near(&all["market"]["matched_by_hour_pct"], 20.0, 1e-8);
+    near(&all["market"]["matched_by_year_pct"], 40.0, 1e-8);
+    near(&by_host["groups"]["one"]["market"]["figure"]["total_grams"], 700.0, 1e-8);
+    near(&by_host["groups"]["two"]["market"]["figure"]["total_grams"], 500.0, 1e-8);
+    assert_eq!(by_host["instruments"]["factor"], "direct");
+    let text = aggregate(&home, &["--market", "bought.csv"]).text();
+    assert!(
+        text.contains("\nscope 2 by the market (direct CO2e), no part of the figures above:\n"),
+        "{text}"
+    );
+
+    fs::write(home.work("bought.csv"), file.replace("residual", "contract").replace("500", "5,6"))
+        .unwrap();
+    let done = home.does(&["aggregate", "records.ndjson", "--market", "bought.csv"]);
+    assert_eq!(done.code(), 2);
+    let expected = "carbon-ops: bought.csv: line 5: 8 fields, and the heading has 7\nhint: a first line # factor: direct";
+    assert!(done.stderr.starts_with(expected), "{}", done.stderr);
+}

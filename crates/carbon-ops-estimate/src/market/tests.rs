@@ -1,3 +1,5 @@
+//! Matching, by hand and in a million random cases.
+
 use proptest::prelude::*;
 
 use super::*;

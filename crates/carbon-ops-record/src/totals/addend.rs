@@ -4,8 +4,8 @@
 
 use std::hash::{DefaultHasher, Hasher as _};
 
-use super::GroupBy;
 use super::sums::Counts;
+use super::{GroupBy, Load};
 use crate::{Error, Quality, Record, rule};
 use carbon_ops_estimate::intensity::Factor;
 
@@ -45,6 +45,8 @@ pub(super) struct One {
     pub(super) start_ts: String,
     pub(super) end_ts: String,
     pub(super) hardware: Option<Hardware>,
+    /// What is to be matched by the market, where that is asked for.
+    pub(super) load: Option<Box<Load>>,
     /// The record, if it has hardware.
     pub(super) single: Option<Box<Record>>,
 }
@@ -86,6 +88,15 @@ impl Addend {
     }
 }
 
+impl Addend {
+    /// With the load that is to be matched by the market; what is upstream of electricity has none of its own.
+    #[must_use]
+    pub fn with_load(mut self, load: Option<Load>) -> Self {
+        self.one.load = load.filter(|_| !self.one.is_upstream).map(Box::new);
+        self
+    }
+}
+
 impl One {
     pub(super) fn of(record: Record) -> Result<Self, Error> {
         let owned = |effects: Vec<(&str, f64)>, by: f64| -> Vec<_> {
@@ -117,6 +128,7 @@ impl One {
             end_ts: record.end_ts.clone(),
             single: hardware.is_some().then(|| Box::new(record)),
             hardware,
+            load: None,
         })
     }
 }

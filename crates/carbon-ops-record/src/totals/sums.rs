@@ -11,10 +11,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use carbon_ops_estimate::intensity::{Factor, Kind, parse_kind_and_factor};
+use carbon_ops_estimate::market::Instruments;
 use carbon_ops_estimate::uncertainty::MonteCarlo;
 
 use super::set::{Came, Inner, Nested, Outer, Set, Tally};
-use super::{Addend, Group, Joint, LeftOut, Totals};
+use super::{Addend, ByMarket, Group, Joint, LeftOut, Totals};
 use crate::rows::NewScratch;
 use crate::{Error, Figure, Record};
 
@@ -178,11 +179,16 @@ impl<'s> Adder<'s> {
         Ok(())
     }
 
-    /// The sums, by moments or by trials.
+    /// The sums, by moments or by trials, and with instruments by the market as well.
     ///
     /// # Errors
-    /// A record that is a part of itself, trials that are impossible, [`Error::Scratch`].
-    pub fn finish(mut self, sampling: Option<&MonteCarlo>) -> Result<Sums, Error> {
+    /// A record that is a part of itself, trials that are impossible, loads that cannot be counted,
+    /// [`Error::Scratch`].
+    pub fn finish(
+        mut self,
+        sampling: Option<&MonteCarlo>,
+        instruments: Option<&Instruments>,
+    ) -> Result<Sums, Error> {
         let outer = self.set.outer()?;
         let counted = self.counted(&outer);
         // Groups of one name are one, unless records count different things.
@@ -224,9 +230,15 @@ impl<'s> Adder<'s> {
             drawn.map(|(.., record)| record).collect()
         };
         let nothing = Sum::default();
+        let matching = all.group.load.as_deref().zip(instruments);
+        let matching = matching.map(|(load, instruments)| load.matched(instruments)).transpose()?;
+        let stated = |sum: &Sum| -> Option<ByMarket> {
+            Some(sum.group.load.as_deref()?.stated(matching.as_ref()?, instruments?))
+        };
         let groups = names.into_iter().map(|(key, at)| {
             let sum = sums.get(index(at)).unwrap_or(&nothing);
-            let totals = Totals { overlaps: overlaps.get(&at).map(Tally::amount), ..sum.totals() };
+            let overlaps = overlaps.get(&at).map(Tally::amount);
+            let totals = Totals { overlaps, market: stated(sum), ..sum.totals() };
             let of = |group, nested: Nested| group == at && !nested.in_its_group;
             Ok((key, by_trials(totals, sampling, || drawn(&of))?))
         });
@@ -236,7 +248,7 @@ impl<'s> Adder<'s> {
             [(_, only)] => Some(only.clone()),
             _ => {
                 let overlaps = overlaps_of_all.map(|tally| tally.amount());
-                let totals = Totals { overlaps, ..all.totals() };
+                let totals = Totals { overlaps, market: stated(&all), ..all.totals() };
                 let of = |_, nested: Nested| !nested.in_all;
                 Some(by_trials(totals, sampling, || drawn(&of))?)
             }

@@ -36,21 +36,26 @@ fn sums(records: &[Record], by: &GroupBy, sampling: Option<&MonteCarlo>) -> Resu
     sums_holding(3, records, by, sampling)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "other scratches can fail")]
+fn scratch() -> std::io::Result<Box<dyn Scratch>> {
+    Ok(Box::new(std::io::Cursor::new(Vec::new())))
+}
+
 fn sums_holding(
     rows: usize,
     records: &[Record],
     by: &GroupBy,
     sampling: Option<&MonteCarlo>,
 ) -> Result<Sums, Error> {
-    let new_scratch = || Ok(Box::new(std::io::Cursor::new(Vec::new())) as Box<dyn Scratch>);
-    let mut adder = Adder::of(set::Set::holding(rows, &new_scratch));
+    let mut adder = Adder::of(set::Set::holding(rows, &scratch));
     for record in records {
         let text = serde_json::to_vec(record).unwrap();
         adder.add(Addend::of(record.clone(), &text, by, sampling.is_some())?)?;
     }
-    adder.finish(sampling)
+    adder.finish(sampling, None)
 }
 
+mod market;
 mod model;
 
 fn near(a: f64, b: f64) {
