@@ -433,9 +433,10 @@ fn of_chain(cause: &Cause) -> Words {
             "electricity_maps has both direct and life-cycle intensities; gb and egrid have direct ones, \
              static has life-cycle ones",
         ),
-        Failed::Nobody { want: Want { kind: Kind::Average, .. } } => {
-            Some("add one to providers.order, such as static")
-        }
+        Failed::Nobody { want: Want { kind: Kind::Average, .. } } => Some(
+            "add one to providers.order, such as static; what was bought, such as a residual mix, is for \
+                 aggregate --market",
+        ),
         Failed::Nobody { .. } => {
             Some("add watttime to providers.order, or a file that declares this signal")
         }

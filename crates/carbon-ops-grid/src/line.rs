@@ -5,9 +5,12 @@
 use std::sync::Arc;
 
 use carbon_ops_estimate::intensity::{AnySeries, Intensity, Interval, Meta, Series};
+use carbon_ops_estimate::span::{noise_cv, shared_cv};
+use carbon_ops_estimate::uncertainty::Distribution;
 use jiff::Timestamp;
 
 use crate::Found;
+use crate::table::Row;
 
 /// Most characters of a sparkline.
 const WIDTH: usize = 72;
@@ -28,6 +31,24 @@ pub struct Point {
     pub updated_at: Option<Timestamp>,
     /// Where it is from.
     pub meta: Arc<Meta>,
+}
+
+impl Point {
+    /// The ends of the 95 % interval of its value, in g/kWh.
+    pub fn ends(&self) -> (f64, f64) {
+        let of = match Row::of(&self.meta) {
+            Some(row) => row.whole(self.shown),
+            // Nothing is known to scatter around a 0.
+            None if self.g_per_kwh <= 0.0 => Distribution::Point { mean: self.g_per_kwh },
+            None => Distribution::Lognormal { mean: self.g_per_kwh, cv: cv(&self.meta) },
+        };
+        (of.quantile(0.025), of.quantile(0.975))
+    }
+}
+
+/// How far a value of a source may be off: what all of its hours share, and what each has of its own.
+pub fn cv(source: &Meta) -> f64 {
+    shared_cv(source.uncertainty).hypot(noise_cv(source.uncertainty))
 }
 
 /// All values of a series.
@@ -188,6 +209,16 @@ mod tests {
         let many: Vec<(i64, f64)> = (0..100).map(|n| (n, 7.0)).collect();
         assert_eq!(line(&many, 100).spark(), "▅".repeat(72));
         assert_eq!(line(&[], 5).spark(), "");
+    }
+
+    #[test]
+    fn a_value_has_the_ends_of_its_class() {
+        // Metered: 15 % of the source and 5 % of the hour, as a lognormal.
+        let (low, high) = line(&[(0, 100.0)], 1).slots[0].ends();
+        let sigma = (0.15_f64 * 0.15 + 0.05 * 0.05).ln_1p().sqrt();
+        assert!((high / low / (2.0 * 1.959_964 * sigma).exp() - 1.0).abs() < 1e-6, "{low} {high}");
+        assert!((low * high).sqrt() < 100.0 && low < 100.0 && high > 100.0);
+        assert_eq!(line(&[(0, 0.0)], 1).slots[0].ends(), (0.0, 0.0));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The slots as a picture: steps over time, forecasts apart from what was known, gaps left open. What is
-//! longer than two months is drawn as days, with their lowest and highest slots.
+//! The slots as a picture: steps over time with the 95 % interval of each, forecasts apart from what was known, gaps left
+//! open. What is longer than two months is drawn as days, with their lowest and highest slots.
 //!
 //! Out of scope: fonts and bitmaps. An SVG names a family and leaves the letters to the viewer.
 
@@ -30,6 +30,8 @@ const KNOWN: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 const FORECAST: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 /// Between the lowest and the highest slot of a day.
 const BAND: RGBColor = RGBColor(0xb8, 0xd9, 0xec);
+/// Where a value may lie.
+const UNSURE: RGBColor = RGBColor(0xe4, 0xee, 0xf4);
 /// A time without a value.
 const GAP: RGBColor = RGBColor(0xf4, 0xf0, 0xe8);
 
@@ -88,6 +90,7 @@ fn heading(place: &Place, found: &Found, line: &Line, area: &Area<'_>) -> Drawn 
         ("no value", GAP, 10, 84, !found.series.gaps().is_empty()),
         ("forecast", FORECAST, 1, 84, forecast && !days),
         ("lowest to highest", BAND, 10, 138, days),
+        ("95 % interval", UNSURE, 10, 114, !line.slots.is_empty()),
         (if days { "mean of a day" } else { "known" }, KNOWN, 2, if days { 118 } else { 70 }, true),
     ] {
         if is_shown {
@@ -174,12 +177,21 @@ impl Ranged for Times {
     }
 }
 
+/// Whether days are drawn instead of slots, which are shorter then.
 fn is_long(line: &Line) -> bool {
-    line.interval.as_seconds() > 62.0 * DAY
+    let shorter = |slot: &Point| slot.slot.as_seconds() < DAY;
+    line.interval.as_seconds() > 62.0 * DAY && line.slots.iter().all(shorter)
+}
+
+fn day(slot: &Point) -> i64 {
+    slot.shown.start().as_second().div_euclid(86_400)
 }
 
 fn plane_of(found: &Found, line: &Line, area: &Area<'_>) -> Drawn {
-    let top = line.figures().map_or(1.0, |figures| figures.high).max(1.0) * 1.08;
+    // An interval of many times the value would leave no room for the line.
+    let high = line.figures().map_or(1.0, |figures| figures.high).max(1.0);
+    let ends = line.slots.iter().map(|slot| slot.ends().1).fold(high, f64::max);
+    let top = ends.min(2.0 * high) * 1.08;
     let axis = Axis::of(line);
     let (left, right) = (axis.at(line.interval.start()), axis.at(line.interval.end()));
     let mut chart = ChartBuilder::on(area)
@@ -207,6 +219,10 @@ fn plane_of(found: &Found, line: &Line, area: &Area<'_>) -> Drawn {
         let (from, to) = (axis.at(gap.interval.start()), axis.at(gap.interval.end()));
         chart.draw_series([Rectangle::new([(from, 0.0), (to, top)], GAP.filled())])?;
     }
+    let unsure = unsure(line, &axis).into_iter().map(|[(from, low), (to, high)]| {
+        Rectangle::new([(from, low), (to, high.min(top))], UNSURE.filled())
+    });
+    chart.draw_series(unsure)?;
     let (bands, runs) =
         if is_long(line) { days(line, &axis) } else { (vec![], steps(line, &axis)) };
     chart.draw_series(bands.into_iter().map(|band| Rectangle::new(band, BAND.filled())))?;
@@ -242,9 +258,22 @@ fn steps(line: &Line, axis: &Axis) -> Vec<Run> {
     runs.collect()
 }
 
+/// Where the values may lie: of each slot, or of all slots of a day.
+fn unsure(line: &Line, axis: &Axis) -> Vec<[Corner; 2]> {
+    let is_long = is_long(line);
+    let slots = line.slots.chunk_by(|a, b| is_long && day(a) == day(b));
+    let bands = slots.filter_map(|slots| {
+        let (first, last) = (slots.first()?, slots.last()?);
+        let ends = || slots.iter().map(Point::ends);
+        let low = ends().map(|(low, _)| low).reduce(f64::min)?;
+        let high = ends().map(|(_, high)| high).reduce(f64::max)?;
+        Some([(axis.at(first.shown.start()), low), (axis.at(last.shown.end()), high)])
+    });
+    bands.collect()
+}
+
 /// Each day (UTC) as a band from its lowest to its highest slot, and the line of their means.
 fn days(line: &Line, axis: &Axis) -> (Vec<[Corner; 2]>, Vec<Run>) {
-    let day = |slot: &Point| slot.shown.start().as_second().div_euclid(86_400);
     let (mut bands, mut runs): (Vec<_>, Vec<Run>) = (Vec::new(), Vec::new());
     let mut before = None;
     for slots in line.slots.chunk_by(|a, b| day(a) == day(b)) {

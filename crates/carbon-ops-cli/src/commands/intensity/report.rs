@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use carbon_ops::estimate::span::{noise_cv, shared_cv};
 use carbon_ops::grid::cache::Stats;
 use carbon_ops::grid::fetch::FetchCounts;
-use carbon_ops::grid::line::{Figures, Line, Point, figures};
+use carbon_ops::grid::line::{Figures, Line, Point, cv, figures};
 use carbon_ops::grid::zones::{Place, cloud_pue};
 use carbon_ops::grid::{Found, GapReason, Meta, Row, Timeliness, UncertaintyClass};
 use serde_json::{Value, json};
@@ -89,8 +88,7 @@ fn provenance(line: &Line, page: &mut Page) {
             let [low, high] = [0.025, 0.975].map(|p| whole.quantile(p));
             format!("{low:.0} to {high:.0} g/kWh (95 %)")
         } else {
-            let (shared, own) = (shared_cv(source.uncertainty), noise_cv(source.uncertainty));
-            format!("± {:.0} % (95 %, a prior)", 100.0 * COVERAGE_95 * shared.hypot(own))
+            format!("± {:.0} % (95 %, a prior)", 100.0 * COVERAGE_95 * cv(source))
         };
         page.title(&format!("{count:>6} × {}: {off}", quality(source)));
         let (licence, attribution) = (plain(&source.licence), plain(&source.attribution));
