@@ -130,6 +130,10 @@ fn slots_outside_of_a_span_do_not_price_it() {
         near(priced.coverage, 2.0 / 3.0);
         assert_eq!(priced, price(span, &Load::Even(1.5), &rates[1..2], missing).unwrap());
     }
+    // A slot that begins where the span ends lies outside: half an hour at 100, half filled with it.
+    let before = self::span("2026-03-01T00:30Z", "2026-03-01T02:00Z");
+    let priced = price(before, &Load::Even(1.5), &rates, Missing::Interpolate).unwrap();
+    near(priced.grams(), 150.0);
 }
 
 /// With one known value the spread cannot be seen: 20 % of the half that is missing.
@@ -147,7 +151,148 @@ fn a_single_slot_does_not_make_its_neighbours_certain() {
     }
     let elsewhere = span("2026-04-01T00:00Z", "2026-04-02T00:00Z");
     let error = price(elsewhere, &Load::Even(1.0), &rates, Missing::Step).unwrap_err();
-    assert!(error.to_string().contains("no slot"), "{error}");
+    let (start, end) = (elsewhere.start(), elsewhere.end());
+    assert_eq!(error, Error::Uncovered { start, end });
+}
+
+/// Half an hour at 100, an hour at 200, half one at 300, and one of a yearly average, 1 kWh each hour: 50, 200,
+/// 150 and 100 of 500 g. An hour is off by 5 %, a yearly average has no hours.
+#[test]
+fn noise_is_told_hour_by_hour_where_these_are_few() {
+    let mut rates = slots("2026-03-01T00:00Z", 60, &[100.0, 200.0, 300.0]);
+    let from_half_past = span("2026-03-01T02:30Z", "2026-03-01T03:30Z");
+    rates[2].interval = span("2026-03-01T02:00Z", "2026-03-01T02:30Z");
+    rates.push(Rate::new(from_half_past, 100.0, UncertaintyClass::Yearly));
+    let hours = span("2026-03-01T00:30Z", "2026-03-01T03:30Z");
+    let priced = price(hours, &Load::Even(3.0), &rates, Missing::Step).unwrap();
+    let expected = [("2026-03-01T00:00Z", 50.0), ("2026-03-01T01:00Z", 200.0)];
+    let expected = expected.into_iter().chain([("2026-03-01T02:00Z", 150.0)]);
+    for (hour, (start, grams)) in priced.noise_hours.iter().zip(expected) {
+        assert_eq!(hour.start_us, at(start).as_microsecond());
+        near(hour.cv, 0.05 * grams / 500.0);
+    }
+    assert_eq!(priced.noise_hours.len(), 3);
+    near(priced.noise_cv, 0.05 * 50f64.hypot(200.0).hypot(150.0) / 500.0);
+    for (count, told) in [(6, 6), (7, 0)] {
+        let rates = slots("2026-03-01T00:00Z", 60, &vec![100.0; count]);
+        let day = span("2026-03-01T00:00Z", "2026-03-02T00:00Z");
+        let noise = |missing| price(day, &Load::Even(1.0), &rates, missing).unwrap().noise_hours;
+        assert_eq!(noise(Missing::Step).len(), told);
+    }
+}
+
+/// 1, 2 and 1 kWh at values that the source had filled in, had forecast, and had measured.
+#[test]
+fn energy_at_estimated_and_forecast_values_is_told() {
+    let mut rates = slots("2026-03-01T00:00Z", 60, &[100.0, 500.0, 500.0, 200.0]);
+    rates[0].class = UncertaintyClass::Estimated;
+    rates[1].class = UncertaintyClass::Forecast;
+    rates[2].class = UncertaintyClass::Forecast;
+    let hours = span("2026-03-01T00:00Z", "2026-03-01T04:00Z");
+    let priced = price(hours, &Load::Even(4.0), &rates, Missing::Step).unwrap();
+    near(priced.estimated, 0.25);
+    near(priced.forecast, 0.5);
+}
+
+/// Energy by the hour; NaN in `values` is an hour without a slot.
+fn hourly(kwh: &[f64], values: &[f64], missing: Missing) -> (Priced, Vec<Bucket>) {
+    let midnight = at("2026-03-01T00:00Z").as_microsecond();
+    let hour = |index: usize| midnight + i64::try_from(index).unwrap() * 3_600_000_000;
+    let part = |(index, kwh): (usize, &f64)| {
+        let interval = micros(hour(index), hour(index + 1));
+        Part { interval, kwh: *kwh }
+    };
+    let load = Load::Series(kwh.iter().enumerate().map(part).collect());
+    near(load.kwh(), kwh.iter().sum());
+    let span = micros(midnight, hour(kwh.len()));
+    let tariff = Tariff::new(&slots("2026-03-01T00:00Z", 60, values)).unwrap();
+    let rows = tariff.buckets(span, &load, missing, NonZeroU32::new(60).unwrap()).unwrap();
+    (tariff.price(span, &load, missing).unwrap(), rows)
+}
+
+/// 1 and 3 kWh at 100 and 500 have a mean of 400, by which the hour that is left out is priced; where no covered
+/// hour has energy, the mean is that of their times: (100 + 3·400)/4 = 325.
+#[test]
+fn what_is_left_out_has_the_mean_of_the_rest_by_energy_or_else_by_time() {
+    let (priced, _) = hourly(&[1.0, 3.0, 1.0], &[100.0, 500.0, f64::NAN], Missing::Drop);
+    near(priced.filled.g_per_kwh, 400.0);
+    near(priced.g_per_kwh, 400.0);
+    let values = [100.0, 400.0, 400.0, 400.0, f64::NAN];
+    let (priced, _) = hourly(&[0.0, 0.0, 0.0, 0.0, 1.0], &values, Missing::Drop);
+    near(priced.g_per_kwh, 325.0);
+    near(priced.filled_cv, FILLED_CV_MIN);
+    assert!(priced.coverage.abs() < 1e-300);
+}
+
+/// What has no energy, no grams or no time is 0 in its price, and no quotient of nothing.
+#[test]
+fn parts_of_nothing_are_zero() {
+    // A time without a slot in which nothing was used.
+    let (priced, rows) = hourly(&[2.0, 0.0], &[300.0, f64::NAN], Missing::Step);
+    assert_eq!(priced.filled, Filled { seconds: 3600.0, kwh: 0.0, g_per_kwh: 0.0 });
+    assert_eq!(rows[1], Bucket { kwh: 0.0, g_per_kwh: 0.0, coverage: 1.0, ..rows[1] });
+    // Nothing used at all: the intensity is that of the time, and what is filled in has no energy.
+    let (priced, rows) = hourly(&[0.0, 0.0], &[300.0, f64::NAN], Missing::Step);
+    assert_eq!(priced.filled, Filled { seconds: 3600.0, kwh: 0.0, g_per_kwh: 300.0 });
+    near(priced.coverage, 0.5);
+    assert_eq!(rows[0], Bucket { kwh: 0.0, g_per_kwh: 300.0, coverage: 1.0, ..rows[0] });
+    // A grid that emits nothing, with a hole.
+    let (priced, _) = hourly(&[1.0, 1.0], &[0.0, f64::NAN], Missing::Step);
+    let [SourceShare { share, cv, .. }] = priced.sources[..] else { panic!("{priced:?}") };
+    assert_eq!([share, cv, priced.filled_cv, priced.noise_cv].map(f64::to_bits), [0; 4]);
+    assert_eq!(priced.noise_hours, []);
+}
+
+/// Half of an hour has a slot: 0.5 of the first row, and none of the second.
+#[test]
+fn a_row_tells_how_much_of_its_energy_has_a_slot() {
+    let rates = slots("2026-03-01T00:00Z", 30, &[100.0]);
+    let hours = span("2026-03-01T00:00Z", "2026-03-01T02:00Z");
+    let minutes = NonZeroU32::new(60).unwrap();
+    let tariff = Tariff::new(&rates).unwrap();
+    let rows = tariff.buckets(hours, &Load::Even(4.0), Missing::Step, minutes).unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (row.kwh, row.coverage)).collect();
+    assert_eq!(told, [(2.0, 0.5), (2.0, 0.0)]);
+}
+
+/// Minutes of a leap year, 366 · 1440, and five-minute parts of ten: so many, and not one more.
+#[test]
+fn rows_and_parts_are_taken_up_to_their_most() {
+    const MINUTE_US: i64 = 60_000_000;
+    let start = at("2028-01-01T00:00Z").as_microsecond();
+    let minute = NonZeroU32::MIN;
+    for (from, count, most) in [(0, 527_040, true), (0, 527_041, false), (30, 527_040, false)] {
+        let from = start + from * 1_000_000;
+        let span = micros(from, from + count * MINUTE_US);
+        let tariff = Tariff::new(&[Rate::new(span, 1.0, UncertaintyClass::Metered)]).unwrap();
+        let rows = tariff.buckets(span, &Load::Even(1.0), Missing::Step, minute);
+        match rows {
+            Ok(rows) => assert!(most && rows.len() == 527_040, "{}", rows.len()),
+            Err(error) => {
+                let told = Error::TooMany { what: "buckets", count: 527_041, max: 527_040 };
+                assert!(!most && error == told, "{error}");
+            }
+        }
+    }
+    let part = |index| Part { interval: micros(start + index, start + index + 1), kwh: 1.0 };
+    let mut parts: Vec<_> = (0..1_054_080).map(part).collect();
+    let span = micros(start, start + 1_054_080);
+    let rates = [Rate::new(span, 1.0, UncertaintyClass::Metered)];
+    let of = |parts: &[Part]| price(span, &Load::Series(parts.to_vec()), &rates, Missing::Step);
+    near(of(&parts).unwrap().kwh, 1_054_080.0);
+    parts.push(part(1_054_080));
+    let count = 1_054_081;
+    let error = Error::TooMany { what: "parts of an energy series", count, max: count - 1 };
+    assert_eq!(of(&parts), Err(error));
+}
+
+/// A zero has no sign: a record's text of it would.
+#[test]
+fn a_zero_is_one_without_a_sign() {
+    let rates = slots("2026-03-01T00:00Z", 60, &[-0.0]);
+    let hour = span("2026-03-01T00:00Z", "2026-03-01T01:00Z");
+    let priced = price(hour, &Load::Even(-0.0), &rates, Missing::Step).unwrap();
+    assert!(priced.kwh.is_sign_positive() && priced.g_per_kwh.is_sign_positive());
 }
 
 /// One hour's error is 5 %, independent of the next hour's: 5 %/√24 over an even day, however it is cut.
