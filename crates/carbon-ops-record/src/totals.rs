@@ -351,9 +351,9 @@ fn by_key(effects: &[(String, f64)]) -> impl Iterator<Item = (&str, f64)> {
 /// A sum as a lognormal with its moments.
 fn by_moments(name: &str, mean: f64, partial: &Partial) -> Option<Model> {
     let cv = partial.total().standard / mean;
-    let uncertain = mean > 0.0 && cv > 0.0;
+    // What is above 0 is not exact: such a record is not made.
     let point = Distribution::Point { mean };
-    let of = if uncertain { Distribution::Lognormal { mean, cv } } else { point };
+    let of = if mean > 0.0 { Distribution::Lognormal { mean, cv } } else { point };
     Model::product(1.0, vec![Input::new(name, of)]).ok()
 }
 

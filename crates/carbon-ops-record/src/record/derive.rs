@@ -144,7 +144,7 @@ pub fn energy_inputs(energy: Distribution, source: &str) -> Result<Vec<Input>, E
         return Err(rule("inputs", NOT_RELATIVE));
     }
     let mut inputs = vec![Input::new("energy", Distribution::Point { mean }, source)];
-    if energy.variance() > 0.0 && mean > 0.0 {
+    if energy.variance() > 0.0 {
         let source = format!("{source}: {}", Quantity::Energy.echo(&energy.rounded()));
         inputs.push(Input::new("energy_error", energy.over_mean(), source));
     }
@@ -185,6 +185,7 @@ impl Factors {
                 }
                 Some(_) | None => {}
             }
+            // A point that is negative is not read.
             if mean <= 0.0 && !factor.is_point() {
                 return Err(rule("inputs", NOT_RELATIVE));
             }
@@ -198,9 +199,6 @@ impl Factors {
         };
         if pue < 1.0 {
             return Err(rule("inputs", "the mean of pue is at least 1"));
-        }
-        if energy_kwh < 0.0 || intensity < 0.0 {
-            return Err(rule("inputs", "the means of energy and intensity are not negative"));
         }
         Ok(Self { all, energy_kwh, pue, intensity })
     }

@@ -76,10 +76,11 @@ impl Totals {
                 ..figure
             })
         };
-        let theta = self.theta.zip(joint.ratio).map(|(theta, (low, high))| {
-            // θ = 1 / (1 + O/M) falls as O/M rises.
+        let theta = self.theta.map(|theta| {
+            // θ = 1 / (1 + O/M) falls as O/M rises. Without a ratio one of both is nothing, and θ is exact.
             let of = |ratio: f64| 1.0 / (1.0 + ratio.max(0.0));
-            GroupTheta::new(theta.theta, of(high), of(low))
+            let by = |(low, high)| GroupTheta::new(theta.theta, of(high), of(low));
+            joint.ratio.map_or_else(|| theta.clone(), by)
         });
         let operational = &joint.operational;
         Self {

@@ -80,6 +80,23 @@ fn shared_errors_add_and_others_do_not() {
         near(totals.relative_uncertainty_pct, 100.0 * cv);
         near(totals.total_grams, 2.0 * one.total_grams);
     }
+    // Of two hosts in a zone: the grid's part of the variance, the largest, then those of a host each.
+    let totals = sum(&[record(u, "DE", "b"), record(u, "DE", "a")]).totals();
+    let whole = 0.01 + 0.0025 / 2.0 + both / 2.0;
+    let parts: Vec<_> = totals.shared.iter().map(|of| (of.key.as_str(), of.pct)).collect();
+    assert_eq!(parts[..3].iter().map(|of| of.0).collect::<Vec<_>>(), [GRID, "idle:a", "idle:b"]);
+    near(parts[0].1, 100.0 * 0.01 / whole);
+    near(parts[1].1, 100.0 * 0.0025 / 4.0 / whole);
+    near(totals.shared_variance_pct, 100.0);
+    assert_eq!(totals.confidence_level_pct.to_bits(), 95_f64.to_bits());
+    // And what has no part in it is not listed: the exact PUE of a key, and errors that cancel each other.
+    assert!(parts.len() == 5 && parts.iter().all(|(key, pct)| *key != "pue:flag" && *pct > 0.0));
+    let opposed = |key| {
+        let grid = ("intensity", "ln(342.06, 0.1)", "grid");
+        span(&[("energy", "1", ""), ("meter", "ln(1, 0.1)", key), ("pue", "1.1", ""), grid], &[])
+    };
+    let totals = sum(&[opposed("meter"), opposed("-meter")]).totals();
+    assert!(totals.shared.iter().all(|of| of.key != "meter"), "{:?}", totals.shared);
 }
 
 /// A thousand records of one grid and host are as uncertain as one; independent they would be at 0.35 %.
@@ -101,8 +118,66 @@ fn one_record_keeps_its_own_interval_and_none_has_no_grams() {
         (single.meta.ci_lower_g, single.meta.ci_upper_g)
     );
     let nothing = Group::default().totals();
-    assert_eq!(nothing.count, 0);
-    assert!(nothing.total_grams.abs() <= 0.0);
+    let told = [nothing.total_grams, nothing.coverage_pct, nothing.intensity_energy_weighted];
+    let more = [nothing.pue_energy_weighted, nothing.relative_uncertainty_pct];
+    assert_eq!(
+        (nothing.count, told.map(f64::to_bits), more.map(f64::to_bits)),
+        (0, [0; 3], [0; 2])
+    );
+    // A sum with nothing is what it was.
+    let mut with_nothing = sum([&single]);
+    with_nothing.merge(&Group::default());
+    assert_eq!(with_nothing.totals(), totals);
+}
+
+/// One error is no product of errors; two have one more, whatever their order.
+#[test]
+fn the_product_of_shared_errors_is_an_error_of_its_own() {
+    let errors = |inputs: &[(&str, &str, &str)]| -> Vec<_> {
+        let one = One::of(span(inputs, &[])).unwrap();
+        one.effects.into_iter().map(|(key, effect)| (key, effect / one.grams)).collect()
+    };
+    let energy = ("energy", "1", "");
+    let grid = ("intensity", "ln(400, 0.3)", "grid");
+    let alone = errors(&[energy, ("pue", "1.1", ""), grid]);
+    assert_eq!(alone.iter().map(|of| of.0.as_str()).collect::<Vec<_>>(), ["grid"]);
+    near(alone[0].1, 0.3);
+    let both = errors(&[energy, ("pue", "1.1", ""), grid, ("x", "ln(1, 0.4)", "-a")]);
+    assert_eq!(both.iter().map(|of| of.0.as_str()).collect::<Vec<_>>(), ["grid", "a", "a × grid"]);
+    near(both[1].1, -0.4);
+    // (1 + 0.09)(1 + 0.16) − 1 − 0.09 − 0.16 = 0.3² · 0.4².
+    near(both[2].1, 0.12);
+}
+
+/// The error of hardware that it shares with none adds up in squares.
+#[test]
+fn hardware_with_an_error_of_its_own_is_better_known_in_two_records() {
+    let inputs = [("energy", "100", ""), ("pue", "1.2", ""), ("intensity", "ln(400, 10%)", GRID)];
+    let mut server = span(&inputs, &[("server", "1")]);
+    let own = server.embodied.as_mut().unwrap();
+    own.inputs[0].shared = None;
+    let pct = own.uncertainty_pct;
+    let one = sum([&server]).totals().embodied.unwrap();
+    near(one.relative_uncertainty_pct, pct);
+    let two = sum([&server, &server]).totals().embodied.unwrap();
+    near(two.relative_uncertainty_pct, pct / 2_f64.sqrt());
+}
+
+/// Hardware of what emits nothing in operation is all of it, by moments and by trials.
+#[test]
+fn theta_without_operation_is_one() {
+    let inputs = [("energy", "100", ""), ("pue", "u(1, 2)", ""), ("intensity", "0", "")];
+    let server = span(&inputs, &[("server", "1")]);
+    let totals = sum([&server, &server]).totals();
+    let theta = totals.theta.clone().unwrap();
+    assert_eq!(
+        [theta.theta, theta.ci_lower, theta.ci_upper].map(f64::to_bits),
+        [1_f64.to_bits(); 3]
+    );
+    let joint = Joint::of(&[&server, &server], &MonteCarlo::seeded(1)).unwrap();
+    let sampled = totals.by_trials(&joint);
+    assert_eq!(sampled.theta, Some(theta));
+    assert_eq!([sampled.ci_lower_g, sampled.ci_upper_g].map(f64::to_bits), [0; 2]);
 }
 
 /// A record of a thousand hours: its inputs as `name, distribution, key`, a minus before a key for
@@ -317,6 +392,8 @@ fn energy_that_is_priced_directly_and_upstream_is_counted_once() {
     near(both.total_grams, 1050.0);
     near(both.intensity_energy_weighted, 350.0);
     assert_eq!((both.count, both.coverage_pct), (2, 100.0));
+    let more = sum([&upstream, &direct, &direct]).totals();
+    near(more.total_energy_kwh, 4.0);
     let alone = sum([&upstream]).totals();
     near(alone.total_energy_kwh, 2.0);
     near(alone.intensity_energy_weighted, 50.0);
@@ -381,6 +458,62 @@ fn energy_of_another_machine_or_time_is_not_inside() {
     // Before the parent's end, and beyond it.
     records[3].end_ts = end.replace("2026", "2027");
     assert_eq!(picked(&records, &[1, 2, 3, 4]).0, [1, 2, 3]);
+    // Ended when the parent began.
+    records[2].end_ts = records[0].start_ts.clone();
+    records[2].start_ts = end.replace("2026", "2025");
+    assert_eq!(picked(&records, &[1, 2, 3, 4]).0, [1, 2, 3]);
+}
+
+/// The workload's part of a host and another part of it are no measurements of one energy, nor is one whose part is not
+/// told.
+#[test]
+fn parts_of_one_host_do_not_overlap() {
+    let measured = |id, part| {
+        let record = hours(id, 1, 0, 2);
+        let mut addend = Addend::of(record, &[], &GroupBy::All, false).unwrap();
+        assert_eq!(addend.part, 0);
+        addend.part = part;
+        addend
+    };
+    let overlaps = |parts: [u8; 2]| {
+        let new_scratch = || Ok(Box::new(std::io::Cursor::new(Vec::new())) as Box<dyn Scratch>);
+        let mut adder = Adder::new(&new_scratch);
+        for (id, part) in parts.into_iter().enumerate() {
+            adder.add(measured(id, part)).unwrap();
+        }
+        assert_eq!(adder.records(), 2);
+        adder.finish(None, None).unwrap().all.unwrap().overlaps.map(|of| of.records)
+    };
+    assert_eq!((overlaps([0, 1]), overlaps([1, 2]), overlaps([1, 1])), (None, None, Some(2)));
+}
+
+/// A word for each, which is read as itself; and a label by its name.
+#[test]
+fn what_sums_are_over_is_written_as_it_is_read() {
+    for word in ["all", "region", "source", "host", "day", "scope", "label:team"] {
+        assert_eq!(word.parse::<GroupBy>().unwrap().to_string(), word);
+    }
+    assert_eq!("label:team".parse(), Ok(GroupBy::Label("team".into())));
+    assert_eq!("day".parse(), Ok(GroupBy::Day));
+    for word in ["", "days", "label", "label:"] {
+        assert!(word.parse::<GroupBy>().is_err(), "{word}");
+    }
+}
+
+/// Sums by trials draw what sums by moments add: of copies one, of a measurement inside of another one none.
+#[test]
+fn trials_draw_each_record_that_counts() {
+    let mut records = family(&[(1, None), (1, None), (2, Some(1)), (3, None), (4, Some(3))]);
+    for (record, region) in records.iter_mut().zip(["DE", "DE", "DE", "FR", "DE"]) {
+        record.region = region.into();
+    }
+    let settings = MonteCarlo { trials: Trials::Fixed(1000), ..MonteCarlo::seeded(2) };
+    for by in [GroupBy::All, GroupBy::Region] {
+        let found = sums(&records, &by, Some(&settings)).unwrap();
+        assert_eq!(found, model::sums(&records, &by, Some(&settings)).unwrap(), "{by}");
+        assert!(found.groups.iter().all(|(_, of)| of.interval_method == How::MonteCarlo));
+    }
+    assert_eq!(sums(&[], &GroupBy::All, Some(&settings)).unwrap().all.unwrap().count, 0);
 }
 
 #[test]
@@ -615,6 +748,12 @@ fn what_counts_different_things_is_not_added() {
     ];
     assert_eq!(sums(&parts, &GroupBy::All).counts, ["average lifecycle CO2e"]);
     assert!(sums(&whole, &GroupBy::All).all.is_some());
+    // Of two energies they are not, and a direct record of no energy is no life cycle.
+    let mut other = parts.clone();
+    other[1].energy_kwh *= 0.9;
+    assert!(sums(&other, &GroupBy::All).all.is_none());
+    let nothing = Record { energy_kwh: 0.0, ..parts[0].clone() };
+    assert_eq!(sums(&[nothing], &GroupBy::All).counts, ["average direct CO2e"]);
     let half = [of(1, "average_upstream", None), of(3, "average_lifecycle", None)];
     let names: Vec<_> =
         sums(&half, &GroupBy::All).groups.into_iter().map(|(name, _)| name).collect();
