@@ -198,7 +198,8 @@ impl Data {
         for (zone, squares) in squares {
             hours.insert(zone.to_owned(), mean(squares.into_iter()).sqrt());
         }
-        Spreads { level, drift, hours, within: self.within(years) }
+        let slots = self.of_the_month_before();
+        Spreads { level, drift, hours, within: self.within(years), slots }
     }
 
     /// What a year of age adds.
@@ -229,6 +230,32 @@ impl Data {
         // By the number of grids and not by their size: the smallest ones, a dam or an island, are left to the tails.
         let spread = |misses: Vec<f64>| quantile(misses.into_iter().map(f64::abs), 0.9) / Z90;
         many.map(|(of, misses)| (of.to_owned(), spread(misses))).collect()
+    }
+
+    /// How far the mean of an hour of day in 30 days misses that hour in the 30 days after, as those estimate who have no
+    /// data: what a month has in common, and its hours alone. Mean squares of logarithms over grids.
+    fn of_the_month_before(&self) -> (f64, f64) {
+        const MONTH: usize = 30 * 24;
+        let mut squares = Vec::new();
+        for hours in self.hours.values() {
+            let scatter = mean(hours.iter().map(|ratio| (ratio - 1.0).powi(2))).sqrt();
+            if scatter < HOURS_MIN || hours.iter().any(|ratio| *ratio <= 0.0) {
+                continue;
+            }
+            let months: Vec<_> = hours.chunks_exact(MONTH).collect();
+            let mut missed = Vec::new();
+            for (before, after) in months.iter().zip(months.iter().skip(1)) {
+                let of_day = |hour: usize| mean(before.iter().skip(hour).step_by(24).copied());
+                let day: Vec<f64> = (0..24).map(of_day).collect();
+                let of = after.iter().zip(day.iter().cycle()).map(|(hour, day)| (hour / day).ln());
+                let of: Vec<f64> = of.collect();
+                missed.push((mean(of.iter().copied()).powi(2), mean(of.iter().map(|x| x * x))));
+            }
+            let month = mean(missed.iter().map(|(month, _)| *month));
+            squares.push((month, mean(missed.iter().map(|(_, all)| *all)) - month));
+        }
+        let root = |of: fn(&(f64, f64)) -> f64| mean(squares.iter().map(of)).sqrt();
+        (root(|(month, _)| *month), root(|(_, hours)| *hours))
     }
 
     /// Shares of true values inside the 95 % interval, as a table.
@@ -327,6 +354,8 @@ struct Spreads {
     drift: f64,
     hours: BTreeMap<String, f64>,
     within: BTreeMap<String, f64>,
+    /// Of slots that somebody estimated: a month in common, and its hours.
+    slots: (f64, f64),
 }
 
 impl Spreads {
@@ -348,7 +377,9 @@ impl Spreads {
 #   logarithms of a zone, without what its age explains, with the weight of {ZONES_WEIGH} years of an ordinary zone). drift: what a
 #   year of age adds, in squares. hours: single hours of 2022 around their mean; of a country of several grids, the mean
 #   square of those. within: the grids of a country against the country's row. *: 95 % of the logarithms lie within 1.96 of
-#   it; within: 90 % within 1.64 of it. factors: emission factors of plants (IPCC AR5 WG3 Annex III).
+#   it; within: 90 % within 1.64 of it. factors: emission factors of plants (IPCC AR5 WG3 Annex III). slot_month, slot_hour:
+#   how far the mean of an hour of day in 30 days misses that hour in the 30 days after, as those estimate who have no data:
+#   what the 30 days have in common, and their hours alone (mean squares of logarithms over grids).
 # source: yearly values 2021 to 2025 of Electricity Maps, as carried by {}, SHA-256
 #   {}; hours of 2022 of Electricity Maps, as published with a study of the
 #   University of Massachusetts (umassos/decarbonization-potential). Both series are share-alike and not in here.
@@ -363,6 +394,8 @@ kind,zone,spread
         };
         line("factors", "*", FACTORS);
         line("drift", "*", self.drift);
+        line("slot_month", "estimated", self.slots.0);
+        line("slot_hour", "estimated", self.slots.1);
         for (kind, of) in [("level", &self.level), ("hours", &self.hours), ("within", &self.within)]
         {
             for (zone, value) in of {

@@ -163,24 +163,25 @@ fn time(us: i64) -> Timestamp {
 
 /// Coefficient of variation of the error that all slots of a source share. The factors of plants are
 /// known to 15 % (IPCC AR5 WG3 Annex III: coal 740–820–910, gas 410–490–650 g/kWh); a yearly average
-/// misses the hours of a job by 20 % besides ([`YEARLY_CV`]). Priors.
+/// misses the hours of a job by 20 % besides ([`YEARLY_CV`], a prior). What is estimated misses its month by 19 %
+/// besides: so far off is the mean of the same hour of day in the month before, over 120 grids in 2022
+/// (`cargo xtask priors --hourly`).
 pub fn shared_cv(class: UncertaintyClass) -> f64 {
     match class {
         UncertaintyClass::Yearly => YEARLY_CV,
-        UncertaintyClass::Metered
-        | UncertaintyClass::Estimated
-        | UncertaintyClass::Forecast
-        | UncertaintyClass::Declared => 0.15,
+        UncertaintyClass::Estimated => 0.24,
+        UncertaintyClass::Metered | UncertaintyClass::Forecast | UncertaintyClass::Declared => 0.15,
     }
 }
 
 /// Coefficient of variation of a single hour's own error. Forecast: the GB forecast's mean absolute
 /// error was 7.1 % from 2017 to 2023 (nmpowell, carbon-intensity-forecast-tracking), which is √(2/π) of
-/// a normal's standard deviation. Metered: 5 %, estimated: 15 %, priors. A yearly average has no hours.
+/// a normal's standard deviation. Estimated: as [`shared_cv`] has it, within the month. Metered: 5 %, a prior. A yearly
+/// average has no hours.
 pub fn noise_cv(class: UncertaintyClass) -> f64 {
     match class {
         UncertaintyClass::Metered => 0.05,
-        UncertaintyClass::Estimated => 0.15,
+        UncertaintyClass::Estimated => 0.22,
         UncertaintyClass::Forecast => 0.09,
         UncertaintyClass::Yearly | UncertaintyClass::Declared => 0.0,
     }

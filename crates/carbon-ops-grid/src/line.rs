@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use carbon_ops_estimate::intensity::{AnySeries, Intensity, Interval, Meta, Series};
+use carbon_ops_estimate::intensity::{AnySeries, Intensity, Interval, Kind, Meta, Series};
 use carbon_ops_estimate::span::{noise_cv, shared_cv};
 use carbon_ops_estimate::uncertainty::Distribution;
 use jiff::Timestamp;
@@ -34,21 +34,25 @@ pub struct Point {
 }
 
 impl Point {
-    /// The ends of the 95 % interval of its value, in g/kWh.
-    pub fn ends(&self) -> (f64, f64) {
-        let of = match Row::of(&self.meta) {
-            Some(row) => row.whole(self.shown),
+    /// The ends of the 95 % interval of its value, in g/kWh; `None` where nobody knows how far it may be off.
+    pub fn ends(&self) -> Option<(f64, f64)> {
+        let of = match (Row::of(&self.meta), cv(&self.meta)?) {
+            (Some(row), _) => row.whole(self.shown),
             // Nothing is known to scatter around a 0.
-            None if self.g_per_kwh <= 0.0 => Distribution::Point { mean: self.g_per_kwh },
-            None => Distribution::Lognormal { mean: self.g_per_kwh, cv: cv(&self.meta) },
+            (None, cv) if self.g_per_kwh > 0.0 => {
+                Distribution::Lognormal { mean: self.g_per_kwh, cv }
+            }
+            _ => Distribution::Point { mean: self.g_per_kwh },
         };
-        (of.quantile(0.025), of.quantile(0.975))
+        Some((of.quantile(0.025), of.quantile(0.975)))
     }
 }
 
-/// How far a value of a source may be off: what all of its hours share, and what each has of its own.
-pub fn cv(source: &Meta) -> f64 {
-    shared_cv(source.uncertainty).hypot(noise_cv(source.uncertainty))
+/// How far a value of a source may be off: what all of its hours share, and what each has of its own. Of a marginal rate
+/// nobody has measured it: what it answers was never observed.
+pub fn cv(source: &Meta) -> Option<f64> {
+    let is_observed = source.signal.kind != Kind::Marginal;
+    is_observed.then(|| shared_cv(source.uncertainty).hypot(noise_cv(source.uncertainty)))
 }
 
 /// All values of a series.
@@ -214,11 +218,14 @@ mod tests {
     #[test]
     fn a_value_has_the_ends_of_its_class() {
         // Metered: 15 % of the source and 5 % of the hour, as a lognormal.
-        let (low, high) = line(&[(0, 100.0)], 1).slots[0].ends();
+        let (low, high) = line(&[(0, 100.0)], 1).slots[0].ends().unwrap();
         let sigma = (0.15_f64 * 0.15 + 0.05 * 0.05).ln_1p().sqrt();
         assert!((high / low / (2.0 * 1.959_964 * sigma).exp() - 1.0).abs() < 1e-6, "{low} {high}");
         assert!((low * high).sqrt() < 100.0 && low < 100.0 && high > 100.0);
-        assert_eq!(line(&[(0, 0.0)], 1).slots[0].ends(), (0.0, 0.0));
+        assert_eq!(line(&[(0, 0.0)], 1).slots[0].ends(), Some((0.0, 0.0)));
+        let mut marginal = Meta::new("watttime", "X", Signal::AVERAGE_LIFECYCLE_PRODUCTION);
+        marginal.signal.kind = Kind::Marginal;
+        assert_eq!(cv(&marginal), None);
     }
 
     #[test]

@@ -113,6 +113,9 @@ impl StandIn {
 
 #[cfg(test)]
 mod tests {
+    use carbon_ops_estimate::intensity::UncertaintyClass;
+    use carbon_ops_estimate::span::{noise_cv, shared_cv};
+
     use super::*;
     use crate::provider::Want;
     use crate::zones::Place;
@@ -137,8 +140,18 @@ mod tests {
         for [kind, zone, value] in fields::<3>(SPREADS) {
             let value: f64 = value.parse().unwrap();
             assert!((0.01..3.0).contains(&value), "{kind} {zone}");
-            assert!(zone == "*" || Place::parse(zone).is_ok(), "{kind} {zone}");
+            let is_slots = kind.starts_with("slot_");
+            assert!(zone == "*" || is_slots || Place::parse(zone).is_ok(), "{kind} {zone}");
         }
+    }
+
+    /// What is estimated has the spreads that were measured, which with the factors' are constants of the arithmetic.
+    #[test]
+    fn slots_that_somebody_estimated_have_the_measured_spreads() {
+        let [month, hour] = ["slot_month", "slot_hour"].map(|kind| spread(kind, "estimated"));
+        let class = UncertaintyClass::Estimated;
+        assert!((shared_cv(class) - spread("factors", "*").hypot(month)).abs() < 0.005);
+        assert!((noise_cv(class) - hour).abs() < 0.005);
     }
 
     #[test]

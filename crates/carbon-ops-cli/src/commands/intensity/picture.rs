@@ -90,7 +90,7 @@ fn heading(place: &Place, found: &Found, line: &Line, area: &Area<'_>) -> Drawn 
         ("no value", GAP, 10, 84, !found.series.gaps().is_empty()),
         ("forecast", FORECAST, 1, 84, forecast && !days),
         ("lowest to highest", BAND, 10, 138, days),
-        ("95 % interval", UNSURE, 10, 114, !line.slots.is_empty()),
+        ("95 % interval", UNSURE, 10, 114, line.slots.iter().any(|slot| slot.ends().is_some())),
         (if days { "mean of a day" } else { "known" }, KNOWN, 2, if days { 118 } else { 70 }, true),
     ] {
         if is_shown {
@@ -190,7 +190,7 @@ fn day(slot: &Point) -> i64 {
 fn plane_of(found: &Found, line: &Line, area: &Area<'_>) -> Drawn {
     // An interval of many times the value would leave no room for the line.
     let high = line.figures().map_or(1.0, |figures| figures.high).max(1.0);
-    let ends = line.slots.iter().map(|slot| slot.ends().1).fold(high, f64::max);
+    let ends = line.slots.iter().filter_map(Point::ends).map(|(_, high)| high).fold(high, f64::max);
     let top = ends.min(2.0 * high) * 1.08;
     let axis = Axis::of(line);
     let (left, right) = (axis.at(line.interval.start()), axis.at(line.interval.end()));
@@ -264,7 +264,7 @@ fn unsure(line: &Line, axis: &Axis) -> Vec<[Corner; 2]> {
     let slots = line.slots.chunk_by(|a, b| is_long && day(a) == day(b));
     let bands = slots.filter_map(|slots| {
         let (first, last) = (slots.first()?, slots.last()?);
-        let ends = || slots.iter().map(Point::ends);
+        let ends = || slots.iter().filter_map(Point::ends);
         let low = ends().map(|(low, _)| low).reduce(f64::min)?;
         let high = ends().map(|(_, high)| high).reduce(f64::max)?;
         Some([(axis.at(first.shown.start()), low), (axis.at(last.shown.end()), high)])

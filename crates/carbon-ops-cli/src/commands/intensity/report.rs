@@ -83,12 +83,14 @@ pub(super) fn text(place: &Place, found: &Found, line: &Line, stats: Option<&Rem
 fn provenance(line: &Line, page: &mut Page) {
     let mut owners: Vec<String> = Vec::new();
     for (source, count) in line.sources() {
-        let off = if let Some(row) = Row::of(source) {
-            let whole = row.whole(line.interval);
-            let [low, high] = [0.025, 0.975].map(|p| whole.quantile(p));
-            format!("{low:.0} to {high:.0} g/kWh (95 %)")
-        } else {
-            format!("± {:.0} % (95 %, a prior)", 100.0 * COVERAGE_95 * cv(source))
+        let off = match (Row::of(source), cv(source)) {
+            (_, None) => "how far they may be off nobody has measured".to_owned(),
+            (Some(row), _) => {
+                let whole = row.whole(line.interval);
+                let [low, high] = [0.025, 0.975].map(|p| whole.quantile(p));
+                format!("{low:.0} to {high:.0} g/kWh (95 %)")
+            }
+            (None, Some(cv)) => format!("± {:.0} % (95 %, a prior)", 100.0 * COVERAGE_95 * cv),
         };
         page.title(&format!("{count:>6} × {}: {off}", quality(source)));
         let (licence, attribution) = (plain(&source.licence), plain(&source.attribution));
