@@ -81,7 +81,7 @@ pub(crate) fn run(root: &Path, packages: &Path, mode: Mode) -> Result<()> {
     let families = families::table(
         &source(format!("{METER}/sources/families.csv"))?,
         &source(format!("{METER}/cpu-idents.csv"))?,
-        &processors.rows,
+        &tdp::with_more(processors.rows.clone(), &source(format!("{METER}/cpu-more.csv"))?)?,
     )?;
     let mut files = BTreeMap::new();
     files.insert(format!("{GRID}/grid-yearly.csv"), grid::yearly(&countries));

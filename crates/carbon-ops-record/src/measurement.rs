@@ -180,13 +180,13 @@ pub struct Gap {
     pub reason: String,
 }
 
-/// What the power model knew and what the published models said.
+/// What the power model knew and what it says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// The processor as it names itself.
     pub cpu: String,
-    /// Each published model's figures for this window.
+    /// Its figures for this window: mean and ends of 95 %, or each published model's in older records.
     pub estimates: Vec<ModelEstimate>,
     /// Microarchitecture, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,13 +203,13 @@ pub struct Model {
     pub vcpus: u64,
 }
 
-/// One published model's figures.
+/// Figures of the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEstimate {
     /// Energy of the processor in µJ.
     pub cpu_uj: u64,
-    /// Which model.
+    /// `low`, `mean`, `high`, or which published model.
     pub name: String,
     /// Energy of the workload in µJ.
     pub workload_uj: u64,

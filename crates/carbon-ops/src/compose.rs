@@ -14,7 +14,7 @@ use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_meter::attribution::{GpuUse, IdleRule};
-use carbon_ops_meter::sensor::model::{Modelled, PowerModel, TABLE, TdpBasis};
+use carbon_ops_meter::sensor::model::{CURVES, PowerModel, TABLE, TdpBasis};
 use carbon_ops_meter::sensor::{Exclusion, Kind};
 use carbon_ops_meter::window::{self as counted, Counted};
 use carbon_ops_record::{
@@ -190,7 +190,7 @@ fn energy_inputs(measurement: &Measurement, host: &Host, model: &PowerModel) -> 
         Source::Modelled(modelled) => {
             // Of the whole host, idling is a part.
             let cv = if measurement.is_whole { modelled.host_cv } else { modelled.cv };
-            vec![model_input(modelled, model, cv * weight)]
+            vec![model_input(model, cv * weight)]
         }
     };
     inputs.extend(gpu_inputs(measurement, host));
@@ -341,8 +341,8 @@ fn share_cv(measurement: &Measurement) -> f64 {
     rule.hypot(ticks).hypot(unreaped).max(SHARE_CV_MIN)
 }
 
-fn model_input(modelled: &Modelled, model: &PowerModel, cv: f64) -> Input {
-    let source = format!("range of {} published figures, table:{TABLE}", modelled.estimates.len());
+fn model_input(model: &PowerModel, cv: f64) -> Input {
+    let source = format!("scatter of {CURVES} published curves, table:{TABLE}");
     let of = model.family.as_deref().unwrap_or(&model.cpu);
     let of = if of.is_empty() { "unknown" } else { of };
     if model.tdp_basis == TdpBasis::Given {

@@ -30,13 +30,6 @@ use crate::gpus::{self, Gpu, Gpus};
 use crate::settings::Settings;
 use crate::supervise::Outcome;
 
-/// The tables' idle power against a particular machine's: they hold whole servers on one side and
-/// bare fractions of the TDP on the other. A prior.
-pub const IDLE_CV: f64 = 0.5;
-
-/// An idle power that someone measured. A prior.
-pub const IDLE_GIVEN_CV: f64 = 0.1;
-
 /// Where and how to ask for the governor; it is not asked where other counters were named.
 #[derive(Debug, Clone)]
 pub struct AskGovernor {
@@ -615,18 +608,15 @@ impl<O> Readings<O> {
 
     /// The energy of processors and memory, by counters or by the model.
     pub fn host_energy(&mut self, model: &PowerModel, cpu: CpuUse) -> HostEnergy {
-        let given = model.idle_is_given();
         if let Some(counted) = self.counted.take() {
-            let cv = if given { IDLE_GIVEN_CV } else { IDLE_CV };
             let with_memory = counted.domains.iter().any(|domain| domain.kind == Kind::Dram);
-            let idle = Idle { power: model.idle_power(with_memory), cv };
             let most = Some(counted.likely());
+            let idle = model.idle(with_memory);
             return HostEnergy { source: Source::Counted(counted), idle, most };
         }
         let modelled = model.run(self.elapsed, cpu);
-        // The spread over models is one input for all of it.
-        let cv = if given { IDLE_GIVEN_CV } else { 0.0 };
-        let idle = Idle { power: modelled.idle, cv };
+        // The model's own idle power is a part of its host's energy: what is not known of both is one input.
+        let idle = Idle { power: modelled.idle, cv: 0.0 };
         HostEnergy { source: Source::Modelled(modelled), idle, most: None }
     }
 

@@ -1,5 +1,4 @@
-//! The table of microarchitectures: published watts per vCPU, and the TDP per thread of the
-//! processors that belong to the family by name.
+//! The table of microarchitectures: the TDP per thread of the processors that belong to a family by name.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,17 +8,14 @@ use anyhow::{Context as _, Result, ensure};
 use super::tdp::Processor;
 use super::{quantile, rows};
 
-const HEADER: &str = "# Microarchitectures: watts per vCPU (one hardware thread) at idle and at full load, and TDP per thread. In the order
-# of sources/families.csv, which says where each figure comes from; empty = not known.
-# rebuilt by: cargo xtask tables (from sources/families.csv, cpu-idents.csv and cpu-tdp.csv)
-# min_w_per_vcpu, max_w_per_vcpu, gb_per_chip, basis: as in sources/families.csv (Cloud Carbon Footprint, Apache-2.0). Fits
-#   of a whole server's draw over its threads. basis is ccf, ccf-proxy, ccf-mean, dropped or none.
-# tdp_w_per_thread_min, _median, _max: derived: tdp_w / threads over the processors of cpu-tdp.csv that have both and that
-#   a name rule of cpu-idents.csv puts in the family (server parts; models of equal weight, not by their sales).
+const HEADER: &str = "# Microarchitectures, and TDP per thread of their parts. In the order of sources/families.csv; empty = not known.
+# rebuilt by: cargo xtask tables (from sources/families.csv, cpu-idents.csv, cpu-tdp.csv and cpu-more.csv)
+# tdp_w_per_thread_min, _median, _max: derived: tdp_w / threads over the processors that have both and that a name rule
+#   of cpu-idents.csv puts in the family, or in the one that it is like (models of equal weight, not by their sales).
 # threads_max: the most threads on one chip among them. parts: how many they are.
 # A virtual CPU of an unknown part of the family draws between the extremes; clouds buy parts of many threads, so that
 # the lower half is the likelier. The chip's TDP holds neither memory nor power supply nor fans.
-family,vendor,min_w_per_vcpu,max_w_per_vcpu,gb_per_chip,basis,tdp_w_per_thread_min,tdp_w_per_thread_median,tdp_w_per_thread_max,threads_max,parts
+family,vendor,tdp_w_per_thread_min,tdp_w_per_thread_median,tdp_w_per_thread_max,threads_max,parts
 ";
 
 /// `cpu-families.csv`.
@@ -38,23 +34,26 @@ pub(crate) fn table(
         .map(|[.., pattern, family]| (*pattern, *family))
         .filter(|(pattern, _)| !pattern.is_empty())
         .collect();
-    let families = rows::<6>(families)?;
+    let families = rows::<3>(families)?;
+    let is_there = |family: &str| families.iter().any(|[name, ..]| *name == family);
     for [.., family] in &idents {
-        ensure!(families.iter().any(|[name, ..]| name == family), "no such family: {family}");
+        ensure!(is_there(family), "no such family: {family}");
     }
     let mut text = HEADER.to_owned();
-    for [family, vendor, min, max, memory, basis] in families {
+    for [family, vendor, like] in &families {
+        let parts_of = if like.is_empty() { family } else { like };
+        ensure!(is_there(parts_of), "no such family: {parts_of}");
         let mut per_thread = Vec::new();
         let mut threads_max = 0;
         for (name, processor) in processors {
             let Some(threads) = processor.threads else { continue };
-            if family_of(&rules, name) == Some(family) {
+            if family_of(&rules, name) == Some(parts_of) {
                 per_thread.push((processor.tdp_watts / f64::from(threads), 1.0));
                 threads_max = threads_max.max(threads);
             }
         }
         per_thread.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let _ = write!(text, "{family},{vendor},{min},{max},{memory},{basis},");
+        let _ = write!(text, "{family},{vendor},");
         if per_thread.is_empty() {
             text.push_str(",,,,0\n");
             continue;
@@ -100,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_tdp_per_thread_of_a_family_is_spread_over_its_parts() {
-        let families = "h\nEPYC,amd,0.4,2,100,ccf\nNone,,,,,none\n";
+        let families = "h\nEPYC,amd,\nNone,,\nNew,amd,EPYC\n";
         let idents = "h\nAuthenticAMD,,,,,,EPYC 9??4,EPYC\nAuthenticAMD,25,1,1,,,EPYC,None\n";
         let part = |tdp_watts, threads| Processor { tdp_watts, threads };
         let parts = BTreeMap::from([
@@ -109,8 +108,9 @@ mod tests {
             ("AMD EPYC 9754".to_owned(), part(360.0, None)),
         ]);
         let text = table(families, idents, &parts).unwrap();
-        let end = "EPYC,amd,0.4,2,100,ccf,1.875,1.875,6.250,192,2\nNone,,,,,none,,,,,0\n";
-        assert!(text.ends_with(end), "{text}");
+        let figures = "1.875,1.875,6.250,192,2";
+        let end = format!("EPYC,amd,{figures}\nNone,,,,,,0\nNew,amd,{figures}\n");
+        assert!(text.ends_with(&end), "{text}");
     }
 
     #[test]

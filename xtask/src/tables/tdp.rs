@@ -71,6 +71,18 @@ pub(crate) fn processors(cpu_power: &str, cpu_threads: &str) -> Result<Processor
     Ok(processors)
 }
 
+/// The same with those of `cpu-more.csv`, which go first.
+pub(crate) fn with_more(
+    mut processors: BTreeMap<String, Processor>,
+    more: &str,
+) -> Result<BTreeMap<String, Processor>> {
+    for [name, tdp, threads] in rows::<3>(more)? {
+        let tdp_watts = tdp.parse().with_context(|| format!("watts of {name}"))?;
+        processors.insert(name.to_owned(), Processor { tdp_watts, threads: threads.parse().ok() });
+    }
+    Ok(processors)
+}
+
 /// A name as the meter compares it: without trade marks and filler, spaces single.
 pub(crate) fn clean(name: &str) -> String {
     let mut plain = name.replace(['®', '™', '\u{200b}'], "").replace('\u{a0}', " ");

@@ -1,23 +1,14 @@
-//! Power of a machine without counters, from what it says of its processor: an estimate, and how
-//! far published models disagree about it.
+//! Power of a machine without counters, from what it says of its processor: an estimate by published measurements, and
+//! how far those scatter.
 //!
-//! # Models
+//! With `u` the utilisation and TDP the part of the chip's thermal design power that belongs to the CPUs that the kernel
+//! shows, the processor draws
 //!
-//! With `u` the utilisation, `n` the CPUs that the kernel shows, and TDP the part of the chip's
-//! thermal design power that belongs to them:
+//!     P(u) = TDP · (rest + active(u))
 //!
-//! | name | power of the processor | source |
-//! |---|---|---|
-//! | `ccf_linear` | n · (min + u · (max − min)) | Cloud Carbon Footprint coefficients by family |
-//! | `tdp_linear` | TDP · u | Alumet's and CodeCarbon's process mode |
-//! | `tdp_cubic` | TDP · (0.1 + 0.9 u³) | CodeCarbon 3.3, machine mode |
-//! | `tdp_power` | TDP · (0.2 + 0.8 u^0.8) | carbon-ops 0.1.1 |
-//! | `teads` | TDP · (0.12, 0.32, 0.75, 1.02 at u = 0, 0.1, 0.5, 1) | Teads' EC2 power profiles |
-//!
-//! At half load they differ by a factor of about 4.5. None of them is measured on this machine, so
-//! the estimate is their mean, and their range is taken as an interval of 95 %: see
-//! [`Modelled::cv`]. Where only the family is known, the least TDP per thread of the family widens
-//! the range; large parts, which clouds buy, lie between it and the median.
+//! `rest` and `active` are means of what was measured on machines of that kind, and their spread is the scatter of the
+//! same machines; see `Shape` and `data/sources/power-curves.csv`. What was published without a measurement behind it
+//! is no part of it. Where only the family is known, the TDP has a spread too.
 //!
 //! Out of scope: which processor it is, and GPUs, disks, fans and power supplies, which no
 //! model here sees.
@@ -27,17 +18,61 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::attribution::{CpuUse, Idle, split};
+use crate::attribution::{CpuUse, Idle};
 use crate::host_root::HostRoot;
 use crate::proc::Memory;
 
-use super::processor::{CpuInfo, Family, clean, listed_tdp};
+use super::processor::{CpuInfo, clean, is_client, listed_tdp, of_family};
 
 /// Version of the tables and curves; raised whenever they change.
-pub const TABLE: &str = "cpu-v1";
+pub const TABLE: &str = "cpu-v2";
 
-/// Memory at rest: Cloud Carbon Footprint's 0.000392 kWh per GB and hour.
-const MEMORY_W_PER_GB: f64 = 0.392;
+/// Published curves that set `SERVER` and `CLIENT`; others hold them to account.
+pub const CURVES: usize = 32;
+
+/// Power of a kind of processors in parts of their TDP. The spread is the scatter over machines and what a mean of so few
+/// is off by: a coefficient of variation.
+#[derive(Debug, PartialEq)]
+struct Shape {
+    /// Of the processor at rest, and its spread.
+    rest: (f64, f64),
+    /// By load: what is drawn above rest, and its spread.
+    active: &'static [(f64, f64, f64)],
+}
+
+/// At rest by registers, in parts of the TDP: Xeon E5-2620 v3 0.08 (codecarbon), Platinum 8275CL 0.12 (Teads), Altra
+/// about 0.16, EPYC 7742 0.29 and 7763 0.36 (`AnandTech`, "AMD EPYC Milan Review").
+const SERVER: Shape = Shape {
+    rest: (0.20, 0.58),
+    active: &[
+        (0.1, 0.133, 0.537),
+        (0.2, 0.192, 0.453),
+        (0.3, 0.249, 0.424),
+        (0.4, 0.314, 0.401),
+        (0.5, 0.385, 0.400),
+        (0.6, 0.456, 0.366),
+        (0.7, 0.536, 0.329),
+        (0.8, 0.637, 0.297),
+        (0.9, 0.746, 0.298),
+        (1.0, 0.783, 0.267),
+    ],
+};
+
+/// One figure was published of a desktop's processor at rest, 2.4 W of 69 (Xeon E3-1240 v2, codecarbon). A prior.
+const CLIENT: Shape = Shape {
+    rest: (0.05, 1.0),
+    active: &[(0.125, 0.517, 0.559), (0.25, 0.698, 0.390), (1.0, 0.904, 0.390)],
+};
+
+/// Memory at rest: mean of Cloud Carbon Footprint's 0.392 W/GB, Teads' 219 W of 1,152 GB, measured, and `CodeCarbon`'s
+/// 5 W for a module of 32 GB.
+const MEMORY_W_PER_GB: f64 = 0.25;
+
+/// How far these three scatter.
+const MEMORY_CV: f64 = 0.5;
+
+/// An idle power that someone measured. A prior.
+const IDLE_GIVEN_CV: f64 = 0.1;
 
 /// Memory per thread of a machine that does not tell its own: what clouds' general-purpose machines have
 /// (AWS M7i, Azure Dv5, Google N2 standard). A prior.
@@ -49,8 +84,15 @@ const UNKNOWN_TDP_W_PER_THREAD: f64 = 4.0;
 /// Half the width of a 95 % interval in standard deviations.
 const HALF_WIDTH_95: f64 = 1.96;
 
-/// The models share assumptions, so that their agreement proves little. Against power meters a model
-/// of this kind was up to 40 % off (Fischer, arXiv 2509.22092), taken as two standard deviations.
+/// How far the TDP per thread of one processor is from that of another: standard deviation of its logarithm over those
+/// of `cpu-tdp.csv` whose threads are known.
+const UNKNOWN_TDP_SD: f64 = 0.71;
+
+/// The same of a family, where few parts tell of it. A prior.
+const FAMILY_TDP_SD_MIN: f64 = 0.2;
+
+/// No model is surer: against power meters one of this kind was up to 40 % off (Fischer, arXiv 2509.22092), taken as
+/// two standard deviations.
 const CV_MIN: f64 = 0.2;
 
 /// What a user knows better than the tables.
@@ -105,10 +147,9 @@ pub struct PowerModel {
     pub virtual_machine: bool,
     /// Thermal design power of the CPUs that the kernel shows.
     pub tdp: Watts,
-    /// The least that it may be, where only the family is known.
-    tdp_least: Watts,
-    /// Per CPU, idle and full.
-    linear: (Watts, Watts),
+    /// What is not known of it: standard deviation of its logarithm.
+    tdp_sd: f64,
+    shape: &'static Shape,
     /// Memory in bytes, or what is taken for it.
     pub memory_bytes: u64,
     /// Whether the machine told how much memory it has.
@@ -123,7 +164,7 @@ pub enum TdpBasis {
     Given,
     /// Of this processor, by its name.
     Name,
-    /// Median of its family.
+    /// Of its family: between the least and the median of its parts.
     Family,
     /// Of no processor in particular.
     Unknown,
@@ -145,7 +186,7 @@ impl TdpBasis {
         match word {
             "given" => "as stated",
             "name" => "by the processor's name",
-            "family" => "the median of its family",
+            "family" => "by its family",
             _ => "4 W a CPU, of no processor in particular",
         }
     }
@@ -171,30 +212,69 @@ impl Tdp {
 /// A modelled window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Modelled {
-    /// Energy of the processor: mean over the models.
+    /// Energy of the processor.
     pub cpu: Microjoules,
     /// Energy of the memory.
     pub memory: Microjoules,
     /// Idle power of both.
     pub idle: Watts,
-    /// Each model's figures.
+    /// The mean, and the ends of the interval that has 95 % of a lognormal with the coefficients of variation below.
     pub estimates: Vec<ModelEstimate>,
-    /// Coefficient of variation of the workload's energy: that of a lognormal of which the range
-    /// of the models is the central 95 %.
+    /// Coefficient of variation of the workload's energy.
     pub cv: f64,
     /// The same of the host's energy.
     pub host_cv: f64,
 }
 
-/// One model's figures for a window.
+/// Figures for a window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelEstimate {
-    /// Name of the model, see the table in this module's documentation.
+    /// `low`, `mean` or `high`.
     pub name: &'static str,
     /// Energy of the processor.
     pub cpu: Microjoules,
     /// The workload's part.
     pub workload: Microjoules,
+}
+
+impl Shape {
+    /// What is drawn above rest at a load of 0 to 1 of so many CPUs, and its spread.
+    fn active(&self, load: f64, cpus: f64) -> (f64, f64) {
+        // Less than one busy CPU is one for a part of the time.
+        let busy = load.max(1.0 / cpus).min(1.0);
+        let (part, cv) = self.at(busy);
+        (part * load / busy, cv)
+    }
+
+    fn at(&self, load: f64) -> (f64, f64) {
+        let [first, second, ..] = self.active else { return (load, 1.0) };
+        if load < first.0 {
+            // Below the least load that was measured: between a straight line to nothing and the bend of the first two.
+            let bend = (second.1 / first.1).ln() / (second.0 / first.0).ln();
+            let straight = load / first.0;
+            let bent = straight.powf(bend);
+            let sd = (bent / straight).ln() / (2.0 * HALF_WIDTH_95);
+            return (first.1 * (straight * bent).sqrt(), joined(first.2, sd));
+        }
+        let above = self.active.windows(2).find_map(|pair| match pair {
+            [low, high] if load <= high.0 => {
+                let way = (load - low.0) / (high.0 - low.0);
+                Some((low.1 + way * (high.1 - low.1), low.2 + way * (high.2 - low.2)))
+            }
+            _ => None,
+        });
+        above.unwrap_or((second.1, second.2))
+    }
+}
+
+/// A coefficient of variation of a lognormal with another one's standard deviation of the logarithm.
+fn joined(cv: f64, sd: f64) -> f64 {
+    (variance(cv) + sd * sd).exp_m1().sqrt()
+}
+
+/// Variance of the logarithm of a lognormal with this coefficient of variation.
+fn variance(cv: f64) -> f64 {
+    (cv * cv).ln_1p()
 }
 
 impl PowerModel {
@@ -206,28 +286,24 @@ impl PowerModel {
     fn of(info: &CpuInfo, memory_bytes: Option<u64>, overrides: Overrides) -> Self {
         let name = clean(&info.name);
         let family = info.family(&name);
-        let row = Family::find(family.unwrap_or("average"));
         let n = f64::from(info.vcpus);
         let unknown = n * UNKNOWN_TDP_W_PER_THREAD;
         let listed = listed_tdp(&name);
         let of_chips = listed.and_then(|(tdp, threads)| Some(tdp * info.chips(threads)?));
         // A guest is no more than one chip, whose threads are not known.
         let at_most = listed.map(|(tdp, _)| tdp).filter(|&tdp| tdp <= unknown);
-        let of_family = row.tdp_per_thread.map(|(least, median)| (n * median, n * least));
-        let (tdp, least, tdp_basis) = match (of_chips.or(at_most), of_family) {
-            (Some(tdp), _) if of_chips.is_some() || of_family.is_none() => {
-                (tdp, tdp, TdpBasis::Name)
-            }
-            (_, Some((median, least))) => (median, least, TdpBasis::Family),
-            _ => (unknown, unknown, TdpBasis::Unknown),
-        };
+        // Clouds buy parts of many threads: the least and the median are a standard deviation from the middle.
+        let of_family = family.and_then(of_family).map(|(least, median)| {
+            let sd = (median / least).ln() / 2.0;
+            (n * (least * median).sqrt(), sd.max(FAMILY_TDP_SD_MIN))
+        });
         let stated = overrides.tdp.map(|tdp| tdp.shown(info));
-        let (tdp, least, tdp_basis) = match stated {
-            Some((given, _)) => (given, given, TdpBasis::Given),
-            None => (tdp, least, tdp_basis),
+        let (tdp, tdp_sd, tdp_basis) = match (stated, of_chips, of_family, at_most) {
+            (Some((tdp, _)), ..) => (tdp, 0.0, TdpBasis::Given),
+            (_, Some(tdp), ..) | (_, _, None, Some(tdp)) => (tdp, 0.0, TdpBasis::Name),
+            (_, _, Some((tdp, sd)), _) => (tdp, sd, TdpBasis::Family),
+            _ => (unknown, UNKNOWN_TDP_SD, TdpBasis::Unknown),
         };
-        let average = Family::find("average").linear.unwrap_or((0.74, 3.5));
-        let (low, high) = row.linear.unwrap_or(average);
         Self {
             cpu: info.name.clone(),
             family: family.map(str::to_owned),
@@ -236,8 +312,8 @@ impl PowerModel {
             implausible: stated.and_then(|(_, implausible)| implausible),
             virtual_machine: info.virtual_machine,
             tdp: watts(tdp),
-            tdp_least: watts(least),
-            linear: (watts(low), watts(high)),
+            tdp_sd,
+            shape: if is_client(&name) { &CLIENT } else { &SERVER },
             memory_bytes: memory_bytes
                 .unwrap_or(u64::from(info.vcpus) * UNKNOWN_MEMORY_BYTES_PER_THREAD),
             memory_is_known: memory_bytes.is_some(),
@@ -266,11 +342,16 @@ impl PowerModel {
         self.memory_is_known && self.tdp_basis != TdpBasis::Unknown
     }
 
-    /// Idle power of the processor, and of the memory if that is measured too: as given, else the
-    /// mean of the models.
-    pub fn idle_power(&self, with_memory: bool) -> Watts {
-        let memory = if with_memory { self.memory_power() } else { Watts::ZERO };
-        self.idle.unwrap_or(mean(&self.curves(self.tdp), 0.0) + memory)
+    /// Idle power of the processor, and of the memory if that is measured too: as given, else of the model.
+    pub fn idle(&self, with_memory: bool) -> Idle {
+        if let Some(power) = self.idle {
+            return Idle { power, cv: IDLE_GIVEN_CV };
+        }
+        let (part, cv) = self.shape.rest;
+        let rest = (self.tdp.as_watts() * part, joined(cv, self.tdp_sd));
+        let memory = if with_memory { self.memory_power().as_watts() } else { 0.0 };
+        let (power, cv) = sum(rest, (memory, MEMORY_CV));
+        Idle { power: watts(power), cv }
     }
 
     /// What its memory draws at rest.
@@ -284,105 +365,49 @@ impl PowerModel {
         self.idle.is_some()
     }
 
-    /// Power of the processor at utilisation `u` of 0 to 1, by each model.
-    pub fn powers(&self, u: f64) -> Vec<(&'static str, Watts)> {
-        self.curves(self.tdp).iter().map(|curve| (curve.name, curve.power(u))).collect()
-    }
-
     /// Energy of a window in which the CPUs were used as given.
     pub fn run(&self, elapsed: Duration, cpu: CpuUse) -> Modelled {
-        let u = cpu.utilisation();
-        let curves = self.curves(self.tdp);
-        let mut estimates: Vec<_> = curves.iter().map(|c| c.run(elapsed, cpu)).collect();
-        if self.tdp_least < self.tdp {
-            let least = self.curves(self.tdp_least);
-            let of_tdp = least.iter().filter(|curve| curve.name != "ccf_linear");
-            estimates.extend(of_tdp.map(|curve| ModelEstimate {
-                name: curve.name_at_least(),
-                ..curve.run(elapsed, cpu)
-            }));
-        }
+        let (part, part_cv) = self.shape.active(cpu.utilisation(), self.vcpus.into());
+        let active = self.tdp * part;
+        let idle = self.idle(true).power;
+        let memory = self.memory_power().min(idle);
+        let rest = idle.as_watts() - memory.as_watts();
+        let rest_cv = if self.idle.is_some() { IDLE_GIVEN_CV } else { self.shape.rest.1 };
+        // One TDP is that of both.
+        let (processor, cv) = sum((rest, rest_cv), (active.as_watts(), part_cv));
+        let processor = (processor, joined(cv, self.tdp_sd).max(CV_MIN));
+        let cv = joined(part_cv, self.tdp_sd).max(CV_MIN);
+        let energy = watts(processor.0).over(elapsed);
+        let workload = (active * cpu.share()).over(elapsed);
+        let at = |name, at| ModelEstimate {
+            name,
+            cpu: scaled(energy, processor.1, at),
+            workload: scaled(workload, cv, at),
+        };
         Modelled {
-            cpu: mean(&curves, u).over(elapsed),
-            memory: self.memory_power().over(elapsed),
-            idle: self.idle_power(true),
-            cv: spread(&estimates, |estimate| estimate.workload),
-            host_cv: spread(&estimates, |estimate| estimate.cpu),
-            estimates,
-        }
-    }
-
-    fn curves(&self, tdp: Watts) -> [Curve; 5] {
-        let n = f64::from(self.vcpus);
-        let (low, high) = (self.linear.0 * n, self.linear.1 * n);
-        let span = (high.as_watts() - low.as_watts()).max(0.0);
-        let of = |name, scale, shape| Curve { name, base: Watts::ZERO, scale, shape };
-        [
-            Curve { name: "ccf_linear", base: low, scale: watts(span), shape: |u| u },
-            of("tdp_linear", tdp, |u| u),
-            of("tdp_cubic", tdp, |u| 0.1 + 0.9 * u * u * u),
-            of("tdp_power", tdp, |u| 0.2 + 0.8 * u.powf(0.8)),
-            of("teads", tdp, teads),
-        ]
-    }
-}
-
-/// `base + scale · shape(u)`.
-struct Curve {
-    name: &'static str,
-    base: Watts,
-    scale: Watts,
-    shape: fn(f64) -> f64,
-}
-
-impl Curve {
-    fn power(&self, u: f64) -> Watts {
-        self.base + self.scale * (self.shape)(u)
-    }
-
-    fn run(&self, elapsed: Duration, cpu: CpuUse) -> ModelEstimate {
-        let energy = self.power(cpu.utilisation()).over(elapsed);
-        // A model's own idle power is exact by definition.
-        let idle = Idle { power: self.power(0.0), cv: 0.0 };
-        let workload = split(energy, idle, elapsed, cpu, None).shares.workload;
-        ModelEstimate { name: self.name, cpu: energy, workload }
-    }
-
-    fn name_at_least(&self) -> &'static str {
-        match self.name {
-            "tdp_linear" => "tdp_linear_least",
-            "tdp_cubic" => "tdp_cubic_least",
-            "tdp_power" => "tdp_power_least",
-            "teads" => "teads_least",
-            other => other,
+            cpu: energy,
+            memory: memory.over(elapsed),
+            idle,
+            cv,
+            host_cv: sum(processor, (memory.as_watts(), MEMORY_CV)).1,
+            estimates: vec![
+                at("low", Some(-HALF_WIDTH_95)),
+                at("mean", None),
+                at("high", Some(HALF_WIDTH_95)),
+            ],
         }
     }
 }
 
-/// Teads' profile, linear between its four points.
-fn teads(u: f64) -> f64 {
-    let between = |(u0, p0): (f64, f64), (u1, p1)| p0 + (p1 - p0) * (u - u0) / (u1 - u0);
-    match u {
-        u if u <= 0.1 => between((0.0, 0.12), (0.1, 0.32)),
-        u if u <= 0.5 => between((0.1, 0.32), (0.5, 0.75)),
-        _ => between((0.5, 0.75), (1.0, 1.02)),
-    }
+/// The sum of two figures of which neither tells anything of the other, each with its coefficient of variation.
+fn sum((a, a_cv): (f64, f64), (b, b_cv): (f64, f64)) -> (f64, f64) {
+    (a + b, (a * a_cv).hypot(b * b_cv) / (a + b).max(f64::MIN_POSITIVE))
 }
 
-fn mean(curves: &[Curve], u: f64) -> Watts {
-    #[expect(clippy::cast_precision_loss, reason = "five")]
-    let share = 1.0 / curves.len().max(1) as f64;
-    curves.iter().fold(Watts::ZERO, |sum, curve| sum + curve.power(u) * share)
-}
-
-fn spread(estimates: &[ModelEstimate], of: fn(&ModelEstimate) -> Microjoules) -> f64 {
-    let energies = || estimates.iter().map(|e| of(e).as_joules()).filter(|&e| e > 0.0);
-    let (low, high) = (energies().fold(f64::MAX, f64::min), energies().fold(0.0, f64::max));
-    if low >= high {
-        return CV_MIN;
-    }
-    let s = (high / low).ln() / (2.0 * HALF_WIDTH_95);
-    (s * s).exp_m1().sqrt().max(CV_MIN)
+/// The mean of a lognormal, or so many standard deviations of its logarithm from its median.
+fn scaled(mean: Microjoules, cv: f64, deviations: Option<f64>) -> Microjoules {
+    let factor = deviations.map_or(1.0, |z| (z * variance(cv).sqrt() - variance(cv) / 2.0).exp());
+    Microjoules::from_joules(mean.as_joules() * factor).unwrap_or(mean)
 }
 
 #[expect(
@@ -395,6 +420,8 @@ fn watts(w: f64) -> Watts {
 
 #[cfg(test)]
 mod tests {
+    mod curves;
+
     use super::*;
 
     fn info(vendor: &str, ids: [u32; 3], name: &str, vcpus: u32, virtual_machine: bool) -> CpuInfo {
@@ -517,7 +544,7 @@ mod tests {
         let model = model(&info("", [0, 0, 0], "", 2, true));
         assert!(!model.is_known());
         at(model.tdp, 8.0);
-        assert!(model.idle_power(false) > Watts::ZERO);
+        assert!(model.idle(false).power > Watts::ZERO);
     }
 
     #[test]
@@ -530,8 +557,11 @@ mod tests {
         assert_eq!(not.memory_bytes, 16 << 30);
         let second = Duration::from_secs(1);
         let cpu = CpuUse { workload: second, busy: second, capacity: 4 * second };
-        // 0.392 W/GB, of 17.18 GB.
-        at(not.run(Duration::from_secs(1), cpu).memory.over(Duration::from_secs(1)).unwrap(), 6.73);
+        // 0.25 W/GB, of 17.18 GB.
+        at(
+            not.run(Duration::from_secs(1), cpu).memory.over(Duration::from_secs(1)).unwrap(),
+            4.295,
+        );
     }
 
     #[test]
@@ -539,31 +569,71 @@ mod tests {
         let given = Overrides { tdp: Some(given(123.0)), idle: Some(watts(7.0)) };
         let model = PowerModel::of(&info("", [0, 0, 0], "", 2, true), Some(8_000_000_000), given);
         at(model.tdp, 123.0);
-        at(model.idle_power(true), 7.0);
+        at(model.idle(true).power, 7.0);
     }
 
+    /// The figures of [`SERVER`] by hand: 100 W at half load and at full.
     #[test]
-    fn published_models_give_their_published_powers() {
-        // TDP 100 W at half load: 21.25 W, 50 W and 66 W in the sources; Teads 0.75 × TDP.
+    fn a_load_has_the_power_that_was_measured_at_it() {
         let given = Overrides { tdp: Some(given(100.0)), idle: None };
-        let model = PowerModel::of(&info("", [0, 0, 0], "", 4, false), Some(8_000_000_000), given);
-        let powers: Vec<_> = model.powers(0.5).into_iter().map(|(_, power)| power).collect();
-        for (power, expected) in powers.iter().zip([8.48, 50.0, 21.25, 65.947, 75.0]) {
-            at(*power, expected);
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 8, false), Some(8_000_000_000), given);
+        let second = Duration::from_secs(1);
+        for (busy, active, cv) in [(8, 78.3, 0.267), (4, 38.5, 0.4), (2, 22.05, 0.4385)] {
+            let busy = second * busy;
+            let run = model.run(second, CpuUse { workload: busy, busy, capacity: 8 * second });
+            assert!((run.cpu.as_joules() - 20.0 - active).abs() < 1e-3, "{run:?}");
+            assert!((run.cv - cv).abs() < 1e-9, "{run:?}");
+            // 8 GB of 0.25 W, and the processor's 20 W.
+            at(run.idle, 22.0);
+            let [low, mean, high] = [0, 1, 2].map(|i| run.estimates[i].workload.as_joules());
+            assert!(low < mean && (mean - active).abs() < 1e-3 && mean < high);
         }
     }
 
+    /// One busy thread of 256: between a straight line, 2.9 W, and the bend of the curve, 12.3 W; not ± 11,000 %.
     #[test]
-    fn disagreement_becomes_an_interval() {
-        let given = Overrides { tdp: Some(given(100.0)), idle: None };
-        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, false), Some(8_000_000_000), given);
+    fn one_busy_thread_of_a_big_machine_has_an_interval_that_tells_something() {
+        let name = "AMD EPYC 7763 64-Core Processor";
+        let big = CpuInfo {
+            packages: 2,
+            siblings: Some(128),
+            ..info("AuthenticAMD", [25, 1, 1], name, 256, false)
+        };
         let second = Duration::from_secs(1);
-        let cpu = CpuUse { workload: second, busy: second, capacity: 2 * second };
-        let run = model.run(second, cpu);
-        let of = |name| run.estimates.iter().find(|e| e.name == name).unwrap().workload.as_joules();
-        assert!((of("tdp_cubic") - 11.25).abs() < 1e-3);
-        assert!((of("teads") - 63.0).abs() < 1e-3);
-        // ln(63 / 2.76) / 3.92 = 0.798; the least is Cloud Carbon Footprint's 2 × 1.38 W.
-        assert!((run.cv - 0.943).abs() < 0.01, "{}", run.cv);
+        let run = |busy: Duration| {
+            model(&big).run(second, CpuUse { workload: busy, busy, capacity: 256 * second })
+        };
+        let one = run(second);
+        let [low, mean, high] = [0, 1, 2].map(|i| one.estimates[i].workload.as_joules());
+        assert!((5.0..7.0).contains(&mean) && low > 1.0 && high < 20.0, "{one:?}");
+        assert!((0.5..0.8).contains(&one.cv), "{one:?}");
+        // A tenth of a thread is one for a tenth of the time.
+        let tenth = run(second / 10);
+        assert!((10.0 * tenth.estimates[1].workload.as_joules() - mean).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_family_alone_is_less_sure_than_a_name_and_no_family_less_still() {
+        let second = Duration::from_secs(1);
+        let cv = |name, ids| {
+            let busy = 2 * second;
+            let model = model(&info("AuthenticAMD", ids, name, 2, true));
+            model.run(second, CpuUse { workload: busy, busy, capacity: busy }).cv
+        };
+        let named = cv("AMD EPYC 7763 64-Core Processor", [25, 1, 1]);
+        let family = cv("AMD EPYC", [25, 1, 1]);
+        let unknown = cv("", [0, 0, 0]);
+        assert!(0.2 < named && named < family && family < unknown && unknown < 1.0);
+    }
+
+    #[test]
+    fn a_given_idle_power_is_that_of_the_model_too() {
+        let given = Overrides { tdp: Some(given(100.0)), idle: Some(watts(7.0)) };
+        let model = PowerModel::of(&info("", [0, 0, 0], "", 2, true), Some(8_000_000_000), given);
+        let second = Duration::from_secs(1);
+        let idle = CpuUse { workload: Duration::ZERO, busy: Duration::ZERO, capacity: 2 * second };
+        let run = model.run(second, idle);
+        assert!((run.cpu.as_joules() + run.memory.as_joules() - 7.0).abs() < 1e-5, "{run:?}");
+        at(run.idle, 7.0);
     }
 }

@@ -47,6 +47,21 @@ const APPLE: [([u32; 2], &str); 6] = [
     ([0x38, 0x39], "Apple M2 Max"),
 ];
 
+/// Arm's server cores, which many makers build: `CPU part` of Arm, a word of whose machine it is (firmware's vendor or
+/// product, chip id: JEP106 codes of NVIDIA and Ampere), and whose chip it is then.
+const ARM: [(u32, &str, &str); 6] = [
+    (0xd0c, "Amazon EC2", "AWS Graviton2"),
+    (0xd0c, "jep106:0a16", "Ampere Altra"),
+    (0xd40, "Amazon EC2", "AWS Graviton3"),
+    (0xd49, "Microsoft", "Azure Cobalt 100"),
+    (0xd4f, "Amazon EC2", "AWS Graviton4"),
+    (0xd4f, "jep106:036b", "NVIDIA Grace"),
+];
+
+/// Where a machine tells what it is.
+const MAKERS: [&str; 3] =
+    ["/sys/class/dmi/id/sys_vendor", "/sys/class/dmi/id/product_name", "/sys/devices/soc0/soc_id"];
+
 /// What `/proc/cpuinfo` tells, of the first processor.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct CpuInfo {
@@ -71,11 +86,23 @@ impl CpuInfo {
         if let Some(counted) = Busy::read(host, 1).and_then(|busy| busy.cpus) {
             info.vcpus = counted;
         }
+        let text = |path| host.text(path).unwrap_or_default();
         if info.name.is_empty() {
-            info.name = host.text("/proc/device-tree/model").unwrap_or_default();
+            info.name = info.arm(&MAKERS.map(text).join("\n")).unwrap_or_default().into();
+        }
+        if info.name.is_empty() {
+            info.name = text("/proc/device-tree/model");
             info.name.retain(|c| c != '\0');
         }
         info
+    }
+
+    /// Whose chip of Arm's cores this is, by what the machine tells.
+    fn arm(&self, told: &str) -> Option<&'static str> {
+        let is =
+            |(part, word, _): &&(u32, &str, _)| self.model == Some(*part) && told.contains(word);
+        let chip = ARM.iter().find(is).filter(|_| self.vendor == "0x41")?;
+        Some(chip.2)
     }
 
     pub(super) fn parse(text: &str) -> Self {
@@ -155,34 +182,29 @@ impl CpuInfo {
     }
 }
 
-/// A row of `cpu-families.csv`.
-#[derive(Debug, Default)]
-pub(super) struct Family {
-    pub(super) linear: Option<(f64, f64)>,
-    /// Least and median.
-    pub(super) tdp_per_thread: Option<(f64, f64)>,
+/// Design power per thread of a family's parts in W, where `cpu-families.csv` has it: the least and the median.
+pub(super) fn of_family(name: &str) -> Option<(f64, f64)> {
+    let [_, _, least, median, ..] =
+        rows(FAMILIES).filter_map(columns::<7>).find(|[family, ..]| *family == name)?;
+    Some((least.parse().ok()?, median.parse().ok()?))
 }
 
-impl Family {
-    pub(super) fn find(name: &str) -> Self {
-        let row = rows(FAMILIES).find_map(|line| {
-            let row: [&str; 11] = columns(line)?;
-            (row[0] == name).then_some(row)
-        });
-        let Some([_, _, low, high, _, _, least, median, ..]) = row else { return Self::default() };
-        let both = |a: &str, b: &str| Some((a.parse().ok()?, b.parse().ok()?));
-        Self { linear: both(low, high), tdp_per_thread: both(least, median) }
-    }
+/// Whether a processor by its cleaned name is one of desktops and laptops, of which one thread alone takes a large part
+/// of the power of all.
+pub(super) fn is_client(name: &str) -> bool {
+    let client = ["Core", "Ryzen", "Athlon", "Celeron", "Pentium", "N100", "N150", "Apple"];
+    let is = |word: &str| client.contains(&word);
+    name.split(' ').any(is) && !name.contains("Threadripper")
 }
 
-/// TDP and threads of the longest name of `cpu-tdp.csv` that stands in `name` on word boundaries.
+/// TDP and threads of the longest name of the tables that stands in `name` on word boundaries.
 pub(super) fn listed_tdp(name: &str) -> Option<(f64, Option<u32>)> {
     let spaces = || name.match_indices(' ').map(|(at, _)| at);
     let starts = || std::iter::once(0).chain(spaces().map(|at| at + 1));
     let ends = || spaces().chain([name.len()]);
     let phrases = starts().flat_map(|start| ends().filter_map(move |end| name.get(start..end)));
     // Thousands of rows, at each start of a run: they are sorted, and the few phrases are looked up.
-    let row = |phrase| tdp_row(TDP, phrase).or_else(|| tdp_row(MORE, phrase));
+    let row = |phrase| tdp_row(MORE, phrase).or_else(|| tdp_row(TDP, phrase));
     let listed = phrases.filter_map(|phrase| Some((phrase.len(), row(phrase)?)));
     let (_, figures) = listed.max_by_key(|(length, _)| *length)?;
     let (tdp, threads) = figures.split_once(',')?;
@@ -272,7 +294,18 @@ mod tests {
         assert_eq!(listed_tdp("Intel Core Ultra 7 265K"), Some((125.0, Some(20))));
         let m1 = CpuInfo::parse("processor\t: 0\nCPU implementer\t: 0x61\nCPU part\t: 0x022\n");
         assert_eq!(m1.name, "Apple M1");
-        assert_eq!(listed_tdp(&m1.name), Some((10.0, None)));
+        assert_eq!(listed_tdp(&m1.name), Some((22.0, Some(8))));
+        let pi = CpuInfo::parse("processor : 0\nModel : Raspberry Pi 4 Model B Rev 1.2\n");
+        assert_eq!(listed_tdp(&clean(&pi.name)), Some((5.0, Some(4))));
+        for (name, expected) in [
+            ("Intel Core i9-14900K", (125.0, Some(32))),
+            ("Intel Core i9-14900KF", (125.0, Some(32))),
+            ("Intel Core i9-14900KS", (150.0, Some(32))),
+            ("Intel Core Ultra 5 225U", (15.0, Some(14))),
+            ("Intel Core 5 120U", (15.0, Some(12))),
+        ] {
+            assert_eq!(listed_tdp(name), Some(expected), "{name}");
+        }
     }
 
     /// A guest with the model number of Rocket Lake, and matrices that no Rocket Lake has.
@@ -309,6 +342,33 @@ mod tests {
         let families = FAMILY_FLAGS.iter().flat_map(|(_, families)| *families);
         for family in families {
             assert!(rows(FAMILIES).any(|row| row.split(',').next() == Some(family)), "{family}");
+        }
+    }
+
+    /// Arm's cores tell neither name nor maker; the machine around them does.
+    #[test]
+    fn a_chip_of_arms_cores_is_known_by_its_machine() {
+        for (part, file, told, name, family) in [
+            ("0xd0c", "sys/class/dmi/id/sys_vendor", "Amazon EC2", "AWS Graviton2", "Neoverse N1"),
+            ("0xd40", "sys/class/dmi/id/sys_vendor", "Amazon EC2", "AWS Graviton3", "Neoverse V1"),
+            ("0xd4f", "sys/class/dmi/id/sys_vendor", "Amazon EC2", "AWS Graviton4", "Neoverse V2"),
+            ("0xd4f", "sys/devices/soc0/soc_id", "jep106:036b:0241", "NVIDIA Grace", "Neoverse V2"),
+            ("0xd0c", "sys/devices/soc0/soc_id", "jep106:0a16:0001", "Ampere Altra", "Neoverse N1"),
+            ("0xd0c", "proc/device-tree/model", "A board\0", "A board", "Neoverse N1"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let write = |path: &str, text: &str| {
+                let path = dir.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            };
+            write(file, told);
+            write(
+                "proc/cpuinfo",
+                &format!("processor : 0\nCPU implementer : 0x41\nCPU part : {part}\n"),
+            );
+            let info = CpuInfo::read(&HostRoot::at(dir.path()));
+            assert_eq!((&*info.name, info.family(&info.name)), (name, Some(family)));
         }
     }
 }
