@@ -16,6 +16,7 @@ use carbon_ops_meter::sensor::{Availability, Backend, Domain, Excluded, Exclusio
 use carbon_ops_meter::snapshot::Source;
 use carbon_ops_meter::totals::{Event, Happened, Publication, Totals};
 use carbon_ops_meter::twins::{self, Look, Twins};
+use carbon_ops_units::Microjoules;
 use serde_json::{Value, json};
 
 use crate::clocks;
@@ -42,6 +43,32 @@ const NEW_PACE_WITHIN: Duration = Duration::from_secs(1);
 /// A publication may come early by this, so that equal intervals do not miss each other.
 const SLACK_DIVISOR: u32 = 10;
 
+/// So many samples in a row in which one zone moves and another one that shows the same does not.
+const RESTS: u32 = 10;
+
+/// A domain and a copy of it through another bus: the one that moves is counted.
+#[derive(Debug)]
+struct Copied {
+    /// Their places: what is counted, and what is not.
+    counted: usize,
+    beside: usize,
+    /// Their totals at the last sample.
+    last: [Microjoules; 2],
+    /// Samples in which the one rested while the other moved.
+    rests: u32,
+}
+
+impl Copied {
+    /// Whether the other one is to be counted from here on.
+    fn has_stopped(&mut self, now: [Microjoules; 2]) -> bool {
+        let ([counted, beside], [counted_before, beside_before]) = (now, self.last);
+        let moved = u32::from(beside != beside_before);
+        self.rests = if counted == counted_before { self.rests.saturating_add(moved) } else { 0 };
+        self.last = now;
+        self.rests >= RESTS
+    }
+}
+
 /// Everything that is sampled.
 #[derive(Debug)]
 pub(crate) struct Sampler {
@@ -51,6 +78,7 @@ pub(crate) struct Sampler {
     totals: Totals,
     /// Which of them show one counter.
     twins: Twins,
+    copies: Vec<Copied>,
     excluded: Vec<Excluded>,
     /// GPUs whose driver has not answered yet.
     late: Option<Helper>,
@@ -80,6 +108,7 @@ impl Sampler {
             places: Vec::new(),
             totals,
             twins: Twins::default(),
+            copies: Vec::new(),
             excluded: found.excluded,
             late: found.late,
             cross_check: found.second.map(CrossCheck::new),
@@ -195,6 +224,7 @@ impl Sampler {
         }
         self.judge_twins(&looks);
         self.totals.end(pace, missed);
+        self.judge_copies();
         // Crash here, or anywhere: what is published was kept before, so that no successor tells less.
         self.state.keep(self.totals.snapshot(), self.totals.counters());
         let snapshot = self.totals.snapshot();
@@ -289,8 +319,22 @@ impl Sampler {
             }
         }
         self.backends.push(backend);
-        let domains = self.totals.domains();
-        self.twins.grow(domains.map(|domain| (domain.name.as_str(), domain.scale.range())));
+        let domains: Vec<_> = self.totals.domains().collect();
+        let place = |name: &str| domains.iter().position(|domain| domain.name == name);
+        for (beside, domain) in domains.iter().enumerate().skip(self.twins.len()) {
+            // A copy is one by its documentation, and is held against nothing.
+            if domain.excluded == Some(Exclusion::Duplicate)
+                && let Some(counted) = domain.name.split_once('@').and_then(|(name, _)| place(name))
+            {
+                let last = [Microjoules::ZERO; 2];
+                self.copies.push(Copied { counted, beside, last, rests: 0 });
+            }
+        }
+        let is_copy = |place: usize| self.copies.iter().any(|it| it.beside == place);
+        self.twins.grow(domains.iter().enumerate().map(|(place, domain)| {
+            let name = if is_copy(place) { &domain.source } else { &domain.name };
+            (name.as_str(), domain.scale.range())
+        }));
         self.topology_told = false;
     }
 
@@ -303,6 +347,8 @@ impl Sampler {
             let verdict = is_repeated.then(|| twins::reason(&domain.name));
             let is_open =
                 domain.excluded.is_none() || domain.excluded == Some(twins::reason(&domain.name));
+            let is_copy = self.copies.iter().any(|it| [it.counted, it.beside].contains(&place));
+            let is_open = is_open && !is_copy;
             let has_changed = domain.excluded != verdict && is_open && !looks.is_empty();
             has_changed.then(|| (place, verdict, domain.name.clone()))
         });
@@ -312,6 +358,30 @@ impl Sampler {
                 None => log::warn!("{name}: moves otherwise than its twin; both are counted"),
             }
             self.totals.judge(place, verdict);
+            self.topology_told = false;
+        }
+    }
+
+    /// Of a domain and its copy counts the one that moves, at each sample anew.
+    fn judge_copies(&mut self) {
+        let domains = &self.totals.snapshot().domains;
+        let total = |place: usize| domains.get(place).map_or(Microjoules::ZERO, |it| it.total);
+        let mut changed = Vec::new();
+        for it in &mut self.copies {
+            if it.has_stopped([it.counted, it.beside].map(total)) {
+                std::mem::swap(&mut it.counted, &mut it.beside);
+                it.last.reverse();
+                it.rests = 0;
+                changed.push((it.counted, it.beside));
+            }
+        }
+        for (counted, beside) in changed {
+            self.totals.judge(counted, None);
+            self.totals.judge(beside, Some(Exclusion::Duplicate));
+            let mut names = self.totals.domains().map(|domain| &domain.source);
+            if let Some(zone) = names.nth(counted) {
+                log::warn!("{zone}: counted from here on, as what shows the same does not move");
+            }
             self.topology_told = false;
         }
     }

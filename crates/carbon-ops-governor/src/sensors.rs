@@ -207,6 +207,7 @@ impl Rescan {
         }));
         topology.counted.retain(is_new);
         topology.beside.retain(is_new);
+        topology.copies.retain(|zone| known.iter().all(|old| old.key != zone.domain.key));
         let backend = Powercap::new(self.understood(topology));
         Some(Appeared { backend: Box::new(backend), excluded })
     }

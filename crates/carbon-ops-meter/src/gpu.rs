@@ -474,9 +474,11 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
             gpu.read_at = at;
             gpu.accumulator.observe(look.reading, at, look.at);
             if gpu.end.is_none()
-                && let (Some((_, end)), Some(now)) = (&mut gpu.bounds, look.integral)
+                && let Some(now) = look.integral
             {
-                *end = now.bound;
+                // A counter may turn out to rest, and its power is integrated from then on.
+                gpu.bounds.get_or_insert_default().1 = now.bound;
+                self.slowest = self.slowest.min(longest_interval(true));
             }
         }
         instants

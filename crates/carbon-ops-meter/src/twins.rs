@@ -88,6 +88,11 @@ impl Twins {
         self.domains = domains.len();
     }
 
+    /// How many domains are known.
+    pub fn len(&self) -> usize {
+        self.domains
+    }
+
     /// Whether there is anything to look for.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()

@@ -298,8 +298,17 @@ impl Window {
         for (place, ((zone, _), energy)) in self.zones.iter().zip(energies).enumerate() {
             let is_copy = place >= self.originals;
             let of = &zone.domain;
+            let shown = domains.iter().position(|domain| is_copy && domain.name == of.name);
+            if let Some(shown) = shown {
+                // Of two that show one thing, the one that moved, in each window anew.
+                let moved = energy.as_ref().is_some_and(|energy| !energy.estimated);
+                if !moved || domains.get(shown).is_some_and(|domain| !domain.energy.estimated) {
+                    continue;
+                }
+                let Domain { name, zone: id, .. } = domains.remove(shown);
+                excluded.push(Excluded { name, id, reason: Exclusion::Duplicate });
+            }
             let energy = match energy {
-                _ if is_copy && domains.iter().any(|domain| domain.name == of.name) => continue,
                 Some(energy) if !repeated.contains(&place) => energy,
                 other => {
                     let twin = other.map(|_| twins::reason(&of.name));

@@ -1,5 +1,6 @@
 //! Which counters are summed, on machines of many shapes, and what becomes of zones that come and go.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileExt as _, symlink};
@@ -63,11 +64,11 @@ fn packages_and_their_memory_are_summed_and_all_else_is_named() {
             "package-1:intel-rapl:1"
         ]
     );
-    // Beside them, what is read without being summed.
-    assert_eq!(members(&snapshot["totals_uj"]).len(), 7);
+    // Beside them, what is read without being summed, two copies of packages among it.
+    assert_eq!(members(&snapshot["totals_uj"]).len(), 9);
     let names = snapshot["domains"].as_object().unwrap().values().map(|domain| &domain["name"]);
     let names: std::collections::BTreeSet<_> = names.map(|name| name.as_str().unwrap()).collect();
-    assert_eq!(names.len(), 7, "{names:?}");
+    assert_eq!(names.len(), 9, "{names:?}");
     assert_reasons(
         &governor,
         &[
@@ -282,6 +283,28 @@ fn a_zone_that_appears_is_added_and_a_copy_of_one_that_is_gone_is_not() {
     let back =
         governor.until("back", |seen| seen["domains"]["package-1:intel-rapl:1"]["stale"] == false);
     assert_eq!(counted(&back), 4);
+}
+
+/// Of a zone and its copy the one that moves is counted, as often as that changes, and no energy is missing.
+#[test]
+fn a_copy_is_counted_while_its_zone_rests() {
+    let tree = Tree::new();
+    tree.show("intel-rapl:0", "package-0", 1_000_000);
+    tree.show("intel-rapl-mmio:0", "package-0", 5_000_000);
+    let governor = tree.start();
+    let (zone, copy) = ("package-0:intel-rapl:0", "package-0:intel-rapl-mmio:0");
+    let counted = |seen: &Value| members(&seen["counters_uj"]).join(" ");
+    assert_eq!(counted(&governor.snapshot()), zone);
+    for (from, id, key) in
+        [(5_000_000, "intel-rapl-mmio:0", copy), (1_000_000, "intel-rapl:0", zone)]
+    {
+        let at = Cell::new(from);
+        governor.until(key, |seen| {
+            at.set(at.get() + 1000);
+            tree.set(id, at.get());
+            counted(seen) == key
+        });
+    }
 }
 
 /// What is true at the start is true of later zones: values that wrap at 2^32 µJ.

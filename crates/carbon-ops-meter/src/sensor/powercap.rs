@@ -395,7 +395,8 @@ fn shows(scale: &Scale, readings: &BTreeSet<u64>) -> bool {
         && readings.iter().all(|&reading| scale.can_show(reading))
 }
 
-/// The zones of a host as a backend: counted ones first, then those beside them.
+/// The zones of a host as a backend: counted ones first, then those beside them, then copies, named after what they
+/// show: `package-0@mmio`.
 #[derive(Debug)]
 pub struct Powercap {
     domains: Vec<Domain>,
@@ -405,7 +406,15 @@ pub struct Powercap {
 impl Powercap {
     /// Takes the zones over.
     pub fn new(topology: Topology) -> Self {
-        let zones: Vec<_> = topology.counted.into_iter().chain(topology.beside).collect();
+        let copies = topology.copies.into_iter().map(|mut zone| {
+            let bus = control(&zone.domain.source);
+            let bus = bus.strip_prefix("intel-rapl-").unwrap_or(bus);
+            zone.domain.name = format!("{}@{bus}", zone.domain.name);
+            zone.domain.excluded = Some(Exclusion::Duplicate);
+            zone
+        });
+        let zones: Vec<_> =
+            topology.counted.into_iter().chain(topology.beside).chain(copies).collect();
         Self { domains: zones.iter().map(|zone| zone.domain.clone()).collect(), zones }
     }
 }

@@ -279,6 +279,30 @@ fn two_gpus_are_measured_each_for_itself_and_one_that_rests_is_left_out() {
     assert_eq!(excluded, [("gpu-2", Exclusion::Stuck)]);
 }
 
+/// 60 W for 1.5 s while the counter rests: 90 J.
+#[test]
+fn a_gpu_whose_counter_rests_beside_power_is_estimated_by_its_power() {
+    let state = "count 1\n0.uuid GPU-x\n0.energy 7000\n0.power 60000\n0.samples -\n";
+    let fake = Fake::new(state);
+    let base = Instant::now();
+    let now = Cell::new(Duration::ZERO);
+    let clock = || base + now.get();
+    let mut window = GpuWindow::open(fake.present(), None, &clock, boot, &mut who);
+    for _ in 0..15 {
+        now.set(now.get() + Duration::from_millis(100));
+        fake.passes(Duration::from_millis(100));
+        window.sample(&clock, &mut who);
+    }
+    window.end(&clock, &mut who);
+    let mut sleep = |pause| now.set(now.get() + pause);
+    let (gpus, excluded) = window.close(Duration::from_millis(1500), &clock, &mut sleep, &mut who);
+    assert_eq!(excluded, []);
+    let energy = &gpus[0].domain.as_ref().unwrap().energy;
+    assert!((joules(energy.energy) - 90.0).abs() < 0.01, "{energy:?}");
+    assert!(energy.low <= energy.energy && energy.energy <= energy.high, "{energy:?}");
+    assert!(energy.estimated);
+}
+
 /// A second from 100 W to 200 W and one back: 300 J, and 50 J more or less in each (see `nvml`).
 #[test]
 fn a_gpu_without_a_counter_is_estimated_within_what_its_power_leaves_open() {

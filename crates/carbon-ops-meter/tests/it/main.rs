@@ -296,6 +296,45 @@ fn a_copy_stands_in_for_a_zone_that_does_not_move_or_cannot_be_read() {
     }
 }
 
+/// The one that moves, by each window: a zone that freezes in the midst of it and comes back is made up for.
+#[test]
+fn a_copy_stands_in_for_a_zone_while_that_rests() {
+    let zones = [("intel-rapl:0", "package-0"), ("intel-rapl-mmio:0", "package-0")];
+    let host = FakeHost::new(&zones);
+    let base = Instant::now();
+    let elapsed = Cell::new(Duration::ZERO);
+    let clock = || base + elapsed.get();
+    let mut window = Window::open(&host.root(), &clock, boot).1.unwrap();
+    let mut sum = Microjoules::ZERO;
+    let mut told = Vec::new();
+    for second in 0..6u64 {
+        for tick in 1..=20 {
+            let now = 20 * second + tick;
+            elapsed.set(Duration::from_millis(50 * now));
+            host.set("intel-rapl-mmio:0", 1_000_000 + now * 81_920);
+            // From 1.5 s to 3.5 s it rests.
+            let shown = if (30..70).contains(&now) { 30 } else { now };
+            host.set("intel-rapl:0", 1_000_000 + shown * 81_920);
+            if tick < 20 {
+                window.sample(&clock);
+            }
+        }
+        let counted = window.cut(Duration::from_secs(1), &clock).unwrap();
+        assert!(counted.is_measured(), "{counted:?}");
+        let [domain] = &*counted.domains else { panic!("{counted:?}") };
+        sum = sum + domain.energy.energy;
+        told.push(domain.zone.clone());
+        assert!(
+            counted.excluded.iter().all(|zone| zone.reason == Exclusion::Duplicate),
+            "{counted:?}"
+        );
+    }
+    assert_eq!(sum, Microjoules::new(600_000_000));
+    assert_eq!(told.first().map(String::as_str), Some("intel-rapl:0"));
+    assert_eq!(told[2], "intel-rapl-mmio:0");
+    assert_eq!(told.last().map(String::as_str), Some("intel-rapl:0"));
+}
+
 /// Half a machine that is not counted is never passed over.
 #[test]
 fn a_package_without_a_counter_of_its_own_is_named_and_its_energy_bounded() {

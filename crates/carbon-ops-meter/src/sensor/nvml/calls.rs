@@ -11,11 +11,18 @@ use carbon_ops_units::{Microjoules, Watts};
 use super::driver::{Driver, GpuLoad, Listing, Look, Share, Users, Want};
 use super::library::{Code, Device, Library, refusal};
 use crate::clock::Moment;
-use crate::sensor::{Availability, Backend, Domain, Excluded, Exclusion, Integral, ReadFault};
+use crate::sensor::{
+    Availability, Backend, Domain, Excluded, Exclusion, Integral, Kind, ReadFault,
+};
 
 /// Boards since Ampere report their mean power over a second (NVML, `nvmlDeviceGetPowerUsage`): up to
 /// here the values at both ends tell something of what lies between.
 const TELLING_GAP: Duration = Duration::from_secs(1);
+
+/// A counter that has stood still for so long, while the power says that at least so much passed, does not count.
+/// Steps are 20 to 100 ms apart by GPU (Yang, Adamek, Armour, arXiv 2312.02741).
+const RESTS: Duration = Duration::from_millis(500);
+const RESTS_LEAST: Microjoules = Microjoules::new(1_000_000);
 
 /// What time it is. On a real machine, `CLOCK_BOOTTIME`.
 pub type Clock = Box<dyn Fn() -> Moment + Send>;
@@ -40,8 +47,49 @@ struct Gpu {
 
 #[derive(Debug)]
 enum Source {
-    Counter,
+    Counter(Counting),
     Power(Trapezoid),
+}
+
+/// A counter in mJ, which is believed as long as it moves where there is power.
+#[derive(Debug)]
+struct Counting {
+    reading: u64,
+    /// When it was last seen to move, or first seen.
+    since: Moment,
+    /// From then on, by power; of a counter that moves, nothing.
+    rest: Option<Trapezoid>,
+    /// It has stood still while power passed: from here on the power alone is believed.
+    is_resting: bool,
+}
+
+impl Counting {
+    fn starting(reading: u64, since: Moment) -> Self {
+        Self { reading, since, rest: None, is_resting: false }
+    }
+
+    /// The energy in mJ, where the counter shows `reading`. The power is asked for where it has not moved.
+    fn energy(
+        &mut self,
+        reading: u64,
+        now: Moment,
+        ceiling: Watts,
+        power_mw: impl FnOnce() -> Option<u32>,
+    ) -> u64 {
+        if !self.is_resting && reading != self.reading {
+            *self = Self::starting(reading, now);
+            return reading;
+        }
+        // Before the first look at it the power may have been nothing.
+        let rest = self.rest.get_or_insert_with(|| Trapezoid::starting(0, self.since, ceiling));
+        if let Some(power_mw) = power_mw() {
+            rest.observe(power_mw, now);
+        }
+        let passed = rest.integral().energy;
+        self.is_resting |= now.since(self.since) >= RESTS && passed >= RESTS_LEAST;
+        let passed = if self.is_resting { passed.as_microjoules() / 1000 } else { 0 };
+        self.reading.saturating_add(passed)
+    }
 }
 
 impl Nvml {
@@ -91,7 +139,9 @@ impl Nvml {
         let limit_mw = self.library.power_limit_mw(device).ok().filter(|&mw| mw > 0);
         let listing = |is_integrated| Listing { index, uuid, is_integrated, limit_mw };
         let (source, listing) = match self.library.total_energy_mj(device) {
-            Ok(_) => (Source::Counter, listing(false)),
+            Ok(first) => {
+                (Source::Counter(Counting::starting(first, (self.clock)())), listing(false))
+            }
             Err(Code::NO_PERMISSION) => return Err(fails(Code::NO_PERMISSION)),
             Err(_) => {
                 let power = self.library.power_mw(device).map_err(&mut fails)?;
@@ -214,7 +264,8 @@ impl Backend for Nvml {
 
     fn integral(&self, index: usize) -> Option<Integral> {
         match &self.gpus.get(index)?.source {
-            Source::Counter => None,
+            Source::Counter(counting) if !counting.is_resting => None,
+            Source::Counter(counting) => counting.rest.as_ref().map(Trapezoid::integral),
             Source::Power(trapezoid) => Some(trapezoid.integral()),
         }
     }
@@ -222,7 +273,12 @@ impl Backend for Nvml {
     fn read(&mut self, index: usize) -> Result<u64, ReadFault> {
         let gpu = self.gpus.get_mut(index).ok_or(ReadFault::Gone)?;
         match &mut gpu.source {
-            Source::Counter => self.library.total_energy_mj(gpu.device).map_err(Code::fault),
+            Source::Counter(counting) => {
+                let reading = self.library.total_energy_mj(gpu.device).map_err(Code::fault)?;
+                let power = || self.library.power_mw(gpu.device).ok();
+                let ceiling = self.domains.get(index).map_or(Kind::Gpu.ceiling(), |it| it.ceiling);
+                Ok(counting.energy(reading, (self.clock)(), ceiling, power))
+            }
             Source::Power(trapezoid) => {
                 let power = self.library.power_mw(gpu.device).map_err(Code::fault)?;
                 trapezoid.observe(power, (self.clock)());
@@ -326,6 +382,29 @@ mod tests {
     #[test]
     fn a_clock_that_stands_adds_nothing() {
         assert_eq!(after(&[(SECOND, 500_000), (SECOND / 2, 500_000)]).energy, Microjoules::ZERO);
+    }
+
+    /// 60 W while the counter stands still: its energy is that of the power, since it was last seen to move.
+    #[test]
+    fn a_counter_that_rests_beside_power_is_not_believed() {
+        let ceiling = Watts::new(1000.0).unwrap();
+        let at = |ms: u64| Moment::from_nanos(ms * 1_000_000);
+        let mut counting = Counting::starting(5000, at(0));
+        let mut look = |reading, ms, mw| counting.energy(reading, at(ms), ceiling, || Some(mw));
+        // Between two steps, and at rest.
+        assert_eq!(look(5000, 50, 60_000), 5000);
+        assert_eq!(look(5006, 100, 60_000), 5006);
+        assert_eq!(look(5006, 400, 60_000), 5006);
+        // 150 ms of unknown power, and 60 W from then on: 9 + 13.2 J.
+        assert_eq!(look(5006, 620, 60_000), 5006 + 9_000 + 13_200);
+        assert_eq!(look(5006, 1620, 60_000), 5006 + 9_000 + 73_200);
+        // It is not believed again, as what it brings then was counted.
+        assert_eq!(look(95_000, 1720, 60_000), 5006 + 9_000 + 79_200);
+        let mut idle = Counting::starting(7, at(0));
+        for ms in 1..100 {
+            assert_eq!(idle.energy(7, at(100 * ms), ceiling, || Some(90)), 7, "0.9 J in 10 s");
+            assert_eq!(idle.energy(7, at(100 * ms), ceiling, || None), 7);
+        }
     }
 
     /// 1 mW for 1 µs is 0.001 µJ: a thousand of them are one.
