@@ -25,7 +25,7 @@ pub(crate) use ledger::{
     Ledger, LedgerAppend, LedgerAuditPack, LedgerCheckProof, LedgerCheckpoint, LedgerConsistency,
     LedgerImport, LedgerInit, LedgerProve, LedgerShow, LedgerVerify, LedgerVerifyPack, Profile,
 };
-pub(crate) use monitor::{By, Idle, Monitor, Sort};
+pub(crate) use monitor::{By, Monitor, Sort};
 pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 pub(crate) use run::Run;
 pub(crate) use shared::{AtLedger, Counters, Output, Records, Sampling, Sources, Times, Trusted};

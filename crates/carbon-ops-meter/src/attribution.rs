@@ -65,6 +65,41 @@ pub struct Idle {
     pub cv: f64,
 }
 
+/// Who is given the energy that an idle machine would have used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdlePolicy {
+    /// Nobody: it is a part of its own (rule 1).
+    #[default]
+    Residual,
+    /// Everybody who ran, by CPU time. Where nobody ran it stays idle.
+    Proportional,
+}
+
+impl IdlePolicy {
+    /// All that there are.
+    pub const ALL: [Self; 2] = [Self::Residual, Self::Proportional];
+
+    /// The policy of this word, else the usual one.
+    pub fn named(word: &str) -> Self {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == word).unwrap_or_default()
+    }
+
+    /// The word that stands in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Residual => "residual",
+            Self::Proportional => "proportional",
+        }
+    }
+
+    /// By which factor the parts of a GPU grow whose users are known, so that they have what nobody used: `named` is
+    /// their sum, `unknown` what cannot be told, both in parts of the GPU's energy.
+    pub fn of_gpu(self, named: f64, unknown: f64) -> f64 {
+        let all = self == Self::Proportional && named > 0.0;
+        if all { (1.0 - unknown).max(0.0) / named } else { 1.0 }
+    }
+}
+
 /// CPU time in a window, by who used it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CpuUse {
@@ -116,6 +151,13 @@ impl GpuUse {
     pub const UNKNOWN: Self =
         Self { workload: 0.0, others: 0.0, unknown: 1.0, by_time: false, by_process: false };
 
+    /// The same with what nobody used, where that is theirs.
+    #[must_use]
+    pub fn under(self, policy: IdlePolicy) -> Self {
+        let factor = policy.of_gpu(self.workload + self.others, self.unknown);
+        Self { workload: factor * self.workload, others: factor * self.others, ..self }
+    }
+
     /// The part of the energy that somebody used.
     pub fn used(&self) -> f64 {
         self.workload + self.others + self.unknown
@@ -138,14 +180,20 @@ pub fn split_gpu(energy: Microjoules, used: GpuUse) -> Shares {
 }
 
 /// Splits the host's energy of a window of length `elapsed` by rule 1. `most` is the power that the
-/// host cannot exceed, when known.
+/// host cannot exceed, when known. Where `policy` gives idle energy to those who ran, they share all of it.
 pub fn split(
     host: Microjoules,
     idle: Idle,
     elapsed: Duration,
     cpu: CpuUse,
     most: Option<Watts>,
+    policy: IdlePolicy,
 ) -> Attribution {
+    if policy == IdlePolicy::Proportional && !cpu.busy_at_least_workload().is_zero() {
+        // As of a machine that draws nothing at rest, and of which that is known.
+        let idle = Idle { power: Watts::ZERO, cv: 0.0 };
+        return split(host, idle, elapsed, cpu, None, IdlePolicy::Residual);
+    }
     let excess = Excess::of(host.as_joules(), idle.power.over(elapsed).as_joules(), idle.cv);
     let busy = cpu.busy_at_least_workload();
     let bound = most.map(|most| most.over(busy).as_joules()).filter(|&bound| bound < excess.mean);
@@ -234,7 +282,14 @@ mod tests {
             CpuUse { workload: time(workload), busy: time(busy), capacity: time(2.0 * seconds) };
         let host = Microjoules::from_joules(host_j).unwrap();
         let idle = Idle { power: Watts::new(idle_w).unwrap(), cv: 0.1 };
-        split(host, idle, time(seconds), cpu, Some(Watts::new(1000.0).unwrap()))
+        split(
+            host,
+            idle,
+            time(seconds),
+            cpu,
+            Some(Watts::new(1000.0).unwrap()),
+            IdlePolicy::Residual,
+        )
     }
 
     #[test]
@@ -275,6 +330,32 @@ mod tests {
         let attribution = check(195.0, 1.0, 3.0, 0.002, 0.03);
         assert_eq!(attribution.idle_rule, IdleRule::BusyTime);
         assert!((attribution.shares.workload.as_joules() - 1.0).abs() < 1e-6);
+    }
+
+    /// 730 J, of which the workload has 9.8 of 10 s of CPU time, and nobody where nobody ran.
+    #[test]
+    fn idle_energy_is_shared_by_those_who_ran_where_the_policy_says_so() {
+        let joules = |joules| Microjoules::from_joules(joules).unwrap();
+        let seconds = Duration::from_secs_f64;
+        let idle = Idle { power: Watts::new(20.0).unwrap(), cv: 0.5 };
+        let of = |workload, busy| {
+            let cpu = CpuUse {
+                workload: seconds(workload),
+                busy: seconds(busy),
+                capacity: seconds(20.0),
+            };
+            split(joules(730.0), idle, seconds(10.0), cpu, None, IdlePolicy::Proportional)
+        };
+        let ran = of(9.8, 10.0);
+        let Shares { workload, others, idle, .. } = ran.shares;
+        assert_eq!([workload, others, idle], [715.4, 14.6, 0.0].map(joules));
+        assert_eq!((ran.idle_cv, ran.host_sensitivity), (0.0, 1.0));
+        assert_eq!(of(0.0, 0.0).shares.idle, joules(200.0));
+        let used = GpuUse { workload: 0.2, others: 0.3, unknown: 0.1, ..GpuUse::UNKNOWN };
+        let all = used.under(IdlePolicy::Proportional);
+        assert!((all.workload - 0.36).abs() < 1e-12 && (all.used() - 1.0).abs() < 1e-12);
+        assert_eq!(used.under(IdlePolicy::Residual), used);
+        assert_eq!(GpuUse::UNKNOWN.under(IdlePolicy::Proportional), GpuUse::UNKNOWN);
     }
 
     #[test]
@@ -355,7 +436,7 @@ mod tests {
         };
         let idle = Idle { power: Watts::new(2.0).unwrap(), cv: 0.2 };
         let most = most.map(|most| Watts::new(most).unwrap());
-        split(joules(100.0), idle, Duration::from_secs(10), cpu, most)
+        split(joules(100.0), idle, Duration::from_secs(10), cpu, most, IdlePolicy::Residual)
     }
 
     #[test]
@@ -468,7 +549,8 @@ mod tests {
             };
             let host = Microjoules::new(host);
             let idle = Idle { power: Watts::new(idle).unwrap(), cv: 0.5 };
-            let result = split(host, idle, time(ns), cpu, Some(Watts::new(500.0).unwrap()));
+            let most = Some(Watts::new(500.0).unwrap());
+            let result = split(host, idle, time(ns), cpu, most, IdlePolicy::Residual);
             let shares = result.shares;
             let sum = [shares.workload, shares.others, shares.idle]
                 .iter().map(|part| u128::from(part.as_microjoules())).sum::<u128>();

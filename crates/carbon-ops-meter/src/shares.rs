@@ -18,30 +18,10 @@ use std::time::Duration;
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::attribution::{CpuUse, Idle, IdleRule, split};
+use crate::attribution::{CpuUse, Idle, IdlePolicy, IdleRule, split};
 
 /// What a share of a GPU's time is counted in: one part in 10⁹.
 const GPU_PARTS: u64 = 1_000_000_000;
-
-/// Who is given the energy that an idle machine would have used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum IdlePolicy {
-    /// Nobody: it is a part of its own (rule 1).
-    #[default]
-    Residual,
-    /// Everybody who ran, by CPU time. Where nobody ran it stays idle.
-    Proportional,
-}
-
-impl IdlePolicy {
-    /// The word that stands in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Residual => "residual",
-            Self::Proportional => "proportional",
-        }
-    }
-}
 
 /// Whose the busy time is that neither a row nor an interrupt explains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,15 +107,12 @@ pub fn divide<K: Ord>(
     let rest = whole.saturating_sub(known.saturating_add(kernel));
     let whole_time = of_nanos(whole);
     let cpu = CpuUse { workload: Duration::ZERO, busy: whole_time, capacity: interval.capacity };
-    let rule = split(interval.host, interval.idle, interval.elapsed, cpu, interval.most);
-    let (active, idle) = (rule.shares.others, rule.shares.idle);
-    let (shared, idle) = match policy {
-        IdlePolicy::Residual => (active, idle),
-        IdlePolicy::Proportional => (interval.host, Microjoules::ZERO),
+    let rule = split(interval.host, interval.idle, interval.elapsed, cpu, interval.most, policy);
+    // Where nobody ran, all of it is idle.
+    let (shared, idle) = match whole {
+        0 => (Microjoules::ZERO, interval.host),
+        _ => (rule.shares.others, rule.shares.idle),
     };
-    // Nobody ran, so that all of it is idle.
-    let (shared, idle) =
-        if whole == 0 { (Microjoules::ZERO, interval.host) } else { (shared, idle) };
     let parts = rows.iter().map(|(key, cpu)| (Part::Row(key), cpu.as_nanos()));
     let parts = parts.chain([(Part::Kernel, kernel), (Part::Rest, rest)]).collect::<Vec<_>>();
     let mut energies = apportion(shared, &parts).into_iter();

@@ -40,7 +40,7 @@ pub struct Measurement {
     pub excluded: Vec<Excluded>,
     /// Spans that a counter did not cover by itself.
     pub gaps: Vec<Gap>,
-    /// How idle energy is treated; `residual` leaves it to the machine.
+    /// How idle energy is treated.
     pub idle_policy: IdlePolicy,
     /// What was modelled, when counters could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +83,8 @@ words! {
     IdlePolicy {
         /// Idle energy belongs to the machine; the workload gets its share of what exceeds it.
         Residual = "residual",
+        /// It is shared like what exceeds it, by CPU time and by GPU time.
+        Proportional = "proportional",
     }
 }
 words! {

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::uncertainty::Distribution;
-use carbon_ops_meter::attribution::{GpuUse, IdleRule};
+use carbon_ops_meter::attribution::{GpuUse, IdlePolicy as Rule, IdleRule};
 use carbon_ops_meter::sensor::model::{CURVES, PowerModel, TABLE, TdpBasis};
 use carbon_ops_meter::sensor::{Exclusion, Kind};
 use carbon_ops_meter::window::{self as counted, Counted};
@@ -129,7 +129,10 @@ pub fn measured(
             },
             excluded: excluded(measurement, |_| true),
             gaps: gaps(measurement),
-            idle_policy: IdlePolicy::Residual,
+            idle_policy: match measurement.idle_policy {
+                Rule::Residual => IdlePolicy::Residual,
+                Rule::Proportional => IdlePolicy::Proportional,
+            },
             model: model_used(&measurement.source, model),
             part: Part::Workload,
             sensors: measurement.sensors.clone(),
@@ -188,8 +191,9 @@ fn energy_inputs(measurement: &Measurement, host: &Host, model: &PowerModel) -> 
     let mut inputs = match &measurement.source {
         Source::Counted(counted) => counted_inputs(counted, measurement, host, model, weight),
         Source::Modelled(modelled) => {
-            // Of the whole host, idling is a part.
-            let cv = if measurement.is_whole { modelled.host_cv } else { modelled.cv };
+            // Of the whole host, idling is a part, and of those who share in it.
+            let idles = measurement.is_whole || measurement.idle_policy == Rule::Proportional;
+            let cv = if idles { modelled.host_cv } else { modelled.cv };
             vec![model_input(model, cv * weight)]
         }
     };

@@ -109,8 +109,8 @@ pub use logger::idle::IdlePower;
 pub use logger::metrics::{Metrics, MetricsSummary};
 pub use logger::{Block, EnergyLogger, LoggerSettings, thread_cpu_time};
 pub use measure::AskGovernor;
+pub use meter::attribution::IdlePolicy;
 pub use meter::host_root::HostRoot;
-pub use meter::shares::IdlePolicy;
 pub use watch::{By, Options as WatchOptions, Sample, Sort, Watch, What};
 
 // Pricing.

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use carbon_ops_meter::attribution::IdlePolicy;
 use carbon_ops_meter::client;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Overrides, PowerModel, Tdp};
@@ -326,7 +327,10 @@ impl Sampler {
                 match tell {
                     Ok(tell) => {
                         let (readings, outcome) = session.close(tell);
-                        return Some((Measurement::of(readings, outcome, &model), outcome));
+                        return Some((
+                            Measurement::of(readings, outcome, &model, IdlePolicy::Residual),
+                            outcome,
+                        ));
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return None,
@@ -376,7 +380,7 @@ impl Options {
             by: By::Process,
             sort: Sort::Energy,
             limit: usize::MAX,
-            idle: carbon_ops_meter::shares::IdlePolicy::Residual,
+            idle: IdlePolicy::Residual,
         }
     }
 }

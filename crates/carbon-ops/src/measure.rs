@@ -11,7 +11,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use carbon_ops_meter::attribution::{Attribution, CpuUse, GpuUse, Idle, IdleRule, Shares, split};
+use carbon_ops_meter::attribution::{
+    Attribution, CpuUse, GpuUse, Idle, IdlePolicy, IdleRule, Shares, split,
+};
 use carbon_ops_meter::client::{ClientError, Governor};
 use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::governed::{GovernedWindow, Unserved};
@@ -191,6 +193,8 @@ pub struct Measurement {
     pub governed: bool,
     /// The workload is all of the host, of which nothing had to be shared.
     pub(crate) is_whole: bool,
+    /// Who was given idle energy.
+    pub(crate) idle_policy: IdlePolicy,
 }
 
 /// What the energy comes from.
@@ -646,8 +650,13 @@ pub(crate) struct Shared {
 }
 
 impl Measurement {
-    /// What the sensors told while a workload of this outcome ran.
-    pub fn of(mut readings: Readings, outcome: Outcome, model: &PowerModel) -> Self {
+    /// What the sensors told while a workload of this outcome ran, by who gets idle energy.
+    pub fn of(
+        mut readings: Readings,
+        outcome: Outcome,
+        model: &PowerModel,
+        policy: IdlePolicy,
+    ) -> Self {
         let (elapsed, workload) = (readings.elapsed, outcome.cpu_time);
         // A process that ran used some time: where the kernel shows none, half a tick of it.
         let workload = if workload.is_zero() { elapsed.min(readings.tick / 2) } else { workload };
@@ -655,13 +664,15 @@ impl Measurement {
         let busy = readings.busy.map_or(workload, |(busy, _)| busy);
         let cpu = CpuUse { workload, busy, capacity: elapsed * cpus };
         let HostEnergy { source, idle, most } = readings.host_energy(model, cpu);
-        let attribution = split(source.host(), idle, elapsed, cpu, most);
+        let attribution = split(source.host(), idle, elapsed, cpu, most, policy);
         let gpus = std::mem::take(&mut readings.gpus);
-        let gpus = gpus.into_iter().map(|(gpu, used)| Gpu::new(gpu, GpuUse::from(&used)));
+        let gpus =
+            gpus.into_iter().map(|(gpu, used)| Gpu::new(gpu, GpuUse::from(&used).under(policy)));
         let shared = Shared { source, attribution, cpu };
         let mut measurement = Self::shared(readings, shared, gpus.collect(), model);
         let holding = notes_of_outcome(outcome).into_iter().filter(|(_, holds)| *holds);
         measurement.notes.extend(holding.map(|(note, _)| note));
+        measurement.idle_policy = policy;
         measurement
     }
 
@@ -698,6 +709,7 @@ impl Measurement {
             simulated: readings.simulated,
             governed: readings.governed && !modelled,
             is_whole: false,
+            idle_policy: IdlePolicy::Residual,
         }
     }
 }

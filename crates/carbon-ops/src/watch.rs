@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use carbon_ops_estimate::decimal::round9;
-use carbon_ops_meter::attribution::{Attribution, CpuUse, Shares};
+use carbon_ops_meter::attribution::{Attribution, CpuUse, IdlePolicy, Shares};
 use carbon_ops_meter::groups::{Cgroup, Tree, Usage, unit_of};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::proc;
@@ -21,7 +21,7 @@ use carbon_ops_meter::processes::{Look, Processes, Units};
 use carbon_ops_meter::sensor::Exclusion;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::nvml::GpuLoad;
-use carbon_ops_meter::shares::{Division, IdlePolicy, Interval, Rest, divide};
+use carbon_ops_meter::shares::{Division, Interval, Rest, divide};
 use carbon_ops_meter::window as counted;
 use carbon_ops_record::{Decimal, Note, Sensor, SensorStatus, timestamp};
 use carbon_ops_units::Microjoules;
@@ -538,7 +538,6 @@ impl Parts<'_> {
         let Some(share) = self.division.rows.get(place) else { return };
         let host = measurement.attribution.shares.host;
         let idle = self.division.residuals.idle;
-        let is_residual = self.policy == IdlePolicy::Residual;
         measurement.attribution = Attribution {
             shares: Shares {
                 host,
@@ -547,12 +546,12 @@ impl Parts<'_> {
                 idle,
             },
             ratio: share.ratio,
-            // Where idle energy is shared, too, a row has its part of all of it.
-            idle_cv: if is_residual { self.division.idle_cv } else { 0.0 },
-            host_sensitivity: if is_residual { self.division.host_sensitivity } else { 1.0 },
+            idle_cv: self.division.idle_cv,
+            host_sensitivity: self.division.host_sensitivity,
             idle_rule: self.division.idle_rule,
         };
         (measurement.cpu.workload, measurement.is_whole) = (share.cpu, false);
+        measurement.idle_policy = self.policy;
         for (gpu, owners) in measurement.gpus.iter_mut().zip(&self.gpus.by_owner) {
             gpu.give(owners.of_row(place));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use carbon_ops::text::duration;
 use clap::{Args, ValueEnum};
 
-use super::shared::{Counters, Grid};
+use super::shared::{Counters, Grid, Idling};
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("target").required(true))]
@@ -70,9 +70,8 @@ pub(crate) struct Monitor {
     #[arg(long, value_enum, default_value_t = By::Process)]
     pub(crate) by: By,
 
-    /// Who gets the energy that an idle machine would have used: nobody, or everybody who ran
-    #[arg(long, value_enum, default_value_t = Idle::Residual)]
-    pub(crate) idle_policy: Idle,
+    #[command(flatten)]
+    pub(crate) idle: Idling,
 
     #[command(flatten)]
     pub(crate) counters: Counters,
@@ -98,13 +97,6 @@ pub(crate) enum By {
     Process,
     Cgroup,
     Unit,
-}
-
-/// Who gets idle energy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Idle {
-    Residual,
-    Proportional,
 }
 
 /// Shortest interval: the tick of most kernels' busy time.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{Counters, Grid, Labels, Reserve};
+use super::shared::{Counters, Grid, Idling, Labels, Reserve};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -56,6 +56,9 @@ pub(crate) struct Run {
     /// Keep the command's arguments in the record (a ledger cannot forget a secret)
     #[arg(long)]
     pub(crate) record_args: bool,
+
+    #[command(flatten)]
+    pub(crate) idle: Idling,
 
     #[command(flatten)]
     pub(crate) counters: Counters,

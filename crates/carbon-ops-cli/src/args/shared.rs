@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use carbon_ops::IdlePolicy;
 use carbon_ops::estimate::embodied::{Hardware, Lifetime, Portion};
 use carbon_ops::estimate::intensity::instant;
 use carbon_ops::record::Reserved;
@@ -94,6 +95,16 @@ pub(crate) struct Sampling {
     /// Seed of `monte_carlo`; the result names the one that was used [default: random]
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
+}
+
+/// Who gets idle energy.
+#[derive(Debug, Args)]
+pub(crate) struct Idling {
+    /// Who gets the energy that an idle machine would have used: nobody, or everybody who ran
+    #[arg(long = "idle-policy", value_name = "IDLE_POLICY", default_value = "residual",
+          value_parser = PossibleValuesParser::new(IdlePolicy::ALL.map(IdlePolicy::as_str))
+              .map(|word| IdlePolicy::named(&word)))]
+    pub(crate) policy: IdlePolicy,
 }
 
 /// Which grid, by whom.

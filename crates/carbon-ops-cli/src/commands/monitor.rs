@@ -9,12 +9,11 @@ use anyhow::Result;
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{self, PowerModel};
 
-use crate::args::{By, Idle, Monitor, Sort};
+use crate::args::{By, Monitor, Sort};
 use crate::context::Context;
 use carbon_ops::gpus::{Gpus, NvmlLibrary};
 use carbon_ops::host::Host;
 use carbon_ops::measure::AskGovernor;
-use carbon_ops::meter::shares::IdlePolicy;
 use carbon_ops::price::LivePrice;
 
 mod pace;
@@ -97,11 +96,7 @@ fn options(args: &Monitor) -> watch::Options {
         Sort::Memory => watch::Sort::Memory,
         Sort::Name => watch::Sort::Name,
     };
-    let idle = match args.idle_policy {
-        Idle::Residual => IdlePolicy::Residual,
-        Idle::Proportional => IdlePolicy::Proportional,
-    };
-    watch::Options { what, by, sort, limit: args.limit, idle }
+    watch::Options { what, by, sort, limit: args.limit, idle: args.idle.policy }
 }
 
 /// Waits for an instant and reads meanwhile what must be read often. True when there is nothing more

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use carbon_ops::PublicKey;
 use carbon_ops::compose::{self, Program};
 use carbon_ops::env::Env;
 use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary, whose};
@@ -27,6 +26,7 @@ use carbon_ops::store::{Opened, Store, payload};
 use carbon_ops::supervise::{self, Ended, NotStarted, Outcome, Supervisor};
 use carbon_ops::witnesses::RUN_PATIENCE;
 use carbon_ops::witnessing::Witnesses;
+use carbon_ops::{IdlePolicy, PublicKey};
 
 use crate::args::Run;
 use crate::commands::ledger::notices;
@@ -53,6 +53,7 @@ struct Plan {
     program: Program,
     host_root: HostRoot,
     model: PowerModel,
+    idle: IdlePolicy,
     host: Host,
     store: Option<Store>,
     /// The record belongs into a ledger.
@@ -158,8 +159,8 @@ impl Plan {
         outcome: Outcome,
         sources: &[Name],
     ) -> Result<Told> {
-        let Self { program, host, model, settings, .. } = self;
-        let measurement = Measurement::of(readings, outcome, model);
+        let Self { program, host, model, settings, idle, .. } = self;
+        let measurement = Measurement::of(readings, outcome, model, *idle);
         let measured = compose::measured(&measurement, outcome, program, host, model)?;
         let (shared, host) = (self.shared.clone(), host.clone());
         let priced = price::measured(&measured, shared, settings, sources, host, Ids::new(id))?;
@@ -291,6 +292,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
         program,
         host_root,
         model,
+        idle: args.idle.policy,
         host,
         store,
         wants_record,

@@ -361,6 +361,29 @@ fn an_idle_power_that_was_given_is_taken() {
     }
 }
 
+/// Nobody's energy is idle where it is shared, and the record says so.
+#[test]
+fn idle_energy_is_shared_by_those_who_ran_where_that_is_wanted() {
+    let home = Home::new();
+    let with = |policy: &str| {
+        let record = home.record(&[
+            "--powercap-root=nothing-here",
+            &format!("--idle-policy={policy}"),
+            "--",
+            "sh",
+            "-c",
+            "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done",
+        ]);
+        assert_eq!(record["measurement"]["idle_policy"], policy);
+        let energy = &record["measurement"]["energy"];
+        ["host_uj", "workload_uj", "others_uj", "idle_uj"].map(|part| double(&energy[part]))
+    };
+    let [host, workload, others, idle] = with("proportional");
+    assert!(workload > 0.0, "{workload}");
+    assert_eq!((workload + others, idle), (host, 0.0));
+    assert!(with("residual")[3] > 0.0);
+}
+
 #[test]
 fn arguments_stay_out_unless_asked_for() {
     let home = Home::new();

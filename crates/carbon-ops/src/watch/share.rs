@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use carbon_ops_meter::attribution::GpuUse;
+use carbon_ops_meter::attribution::{GpuUse, IdlePolicy};
 use carbon_ops_meter::gpu::Used;
-use carbon_ops_meter::shares::{IdlePolicy, divide_gpu};
+use carbon_ops_meter::shares::divide_gpu;
 use carbon_ops_units::Microjoules;
 
 /// Whose a process on a GPU is.
@@ -56,8 +56,7 @@ impl GpuShares {
     ) {
         let mut parts = BTreeMap::from([(Owner::Unknown, used.unknown)]);
         let named: f64 = used.parts.values().sum();
-        let idle_too = policy == IdlePolicy::Proportional && named > 0.0;
-        let factor = if idle_too { (1.0 - used.unknown) / named } else { 1.0 };
+        let factor = policy.of_gpu(named, used.unknown);
         for (&pid, part) in &used.parts {
             *parts.entry(owner(pid)).or_insert(0.0) += factor * part;
         }
