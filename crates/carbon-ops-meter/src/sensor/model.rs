@@ -4,7 +4,9 @@
 //! With `u` the utilisation and TDP the part of the chip's thermal design power that belongs to the CPUs that the kernel
 //! shows, the processor draws
 //!
-//!     P(u) = TDP · (rest + active(u))
+//! ```text
+//! P(u) = TDP · (rest + active(u))
+//! ```
 //!
 //! `rest` and `active` are means of what was measured on machines of that kind, and their spread is the scatter of the
 //! same machines; see `Shape` and `data/sources/power-curves.csv`. What was published without a measurement behind it
