@@ -150,6 +150,7 @@ impl Context<'_> {
     pub(crate) fn records<T: Send>(
         &self,
         of: &Records,
+        parts: bool,
         prepare: &Prepare<'_, T>,
         accept: &mut dyn FnMut(T) -> Result<()>,
     ) -> Result<Counts> {
@@ -158,6 +159,7 @@ impl Context<'_> {
             tell: &|bytes| progress.tell(bytes, None),
             trust: of.trusted.trust.as_deref(),
             include_simulated: of.include_simulated,
+            parts,
             settings: &self.settings,
             env: &self.env,
         };

@@ -190,16 +190,11 @@ fn of_fault(cause: &Cause) -> Words {
             "give a finite number of at least 0; leave out what was not measured"
         }
         Fault::NotAnInstant(_) => A_TIME,
-        Fault::OwnOutput(Output::CompactRow) => {
-            "estimate --records writes records, and so does --ledger"
-        }
         Fault::OwnOutput(Output::WithoutTime) => "give --from and --to",
-        Fault::OwnOutput(Output::Sample) => {
-            "run writes records; a sample has its carbon beside its energy"
-        }
-        Fault::OwnOutput(_) => {
+        Fault::OwnOutput(Output::Record) => {
             "aggregate adds records up; estimate --recompute makes their numbers again"
         }
+        Fault::OwnOutput(_) => "aggregate adds rows and samples up",
         Fault::UnknownColumn(_) => {
             "the columns are start, end, energy_kwh, energy_wh, energy_j, energy_uj, energy, power_w, zone, pue, \
              id, host, host_id, label.NAME"

@@ -4,6 +4,7 @@
 //! * [`estimate`]: the one place where a record's doubles are made; [`Record::check`] and
 //!   [`Record::recompute`] make them again.
 //! * [`Note`]: what else a reader should know, as words.
+//! * [`Brief`]: what a sum needs of one, where there is no room for more.
 //! * [`totals`]: sums over records, in memory that [`rows`] bound; [`continuity`]: whether their running totals
 //!   fit together.
 //! * [`upstream`]: the parts of a life-cycle intensity.
@@ -16,6 +17,7 @@ use carbon_ops_estimate::words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod brief;
 pub mod continuity;
 mod measurement;
 mod note;
@@ -24,6 +26,7 @@ pub mod rows;
 pub mod totals;
 pub mod upstream;
 
+pub use brief::{Brief, errors_of};
 pub use carbon_ops_estimate::uncertainty::{Coverage, Method};
 pub use measurement::{
     AttributionMode, Cpu, Domain, Energy, Excluded, Gap, IdlePolicy, Measurement, Model,

@@ -704,11 +704,8 @@ impl Record {
         let mut errors = Vec::new();
         for input in &self.inputs {
             let Some(key) = &input.shared else { continue };
-            let distribution = input.distribution()?;
-            let cv = distribution.variance().sqrt() / distribution.mean();
-            errors.push((key.as_str(), if input.sign == Some(-1) { -cv } else { cv }));
+            errors.extend(input.signed_cv()?.map(|cv| (key.as_str(), cv)));
         }
-        errors.retain(|(_, cv)| cv.is_finite());
         Ok(errors)
     }
 

@@ -366,7 +366,7 @@ fn all_counted(measurement: &Measurement) -> impl Iterator<Item = &counted::Doma
 }
 
 /// Of the domains that are counted; what is modelled has no time without coverage.
-fn coverage(measurement: &Measurement) -> f64 {
+pub(crate) fn coverage(measurement: &Measurement) -> f64 {
     counted::coverage(all_counted(measurement), measurement.elapsed)
 }
 

@@ -238,11 +238,11 @@ pub enum OtherFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// A row of a stream of estimates, which has no inputs.
-    CompactRow,
+    /// A row of a stream of estimates: priced already.
+    Row,
     /// An estimate whose time nobody told.
     WithoutTime,
-    /// A sample of what is watched, whose energies are parts of one another.
+    /// A sample of what is watched: priced already.
     Sample,
     /// A record: priced already.
     Record,
@@ -251,11 +251,9 @@ pub enum Output {
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::CompactRow => "a compact row of an estimate, which has no inputs to add up",
+            Self::Row => "a row of an estimate, which is priced already",
             Self::WithoutTime => "an estimate without a time",
-            Self::Sample => {
-                "a sample of a monitor, whose energies are parts of one another and priced"
-            }
+            Self::Sample => "a sample of a monitor, which is priced already",
             Self::Record => "a record, which is priced already",
         })
     }

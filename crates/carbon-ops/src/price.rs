@@ -23,6 +23,7 @@ use carbon_ops_record::{
     scopes, timestamp,
 };
 
+use crate::brief::{Common, Own};
 use crate::compose::{Measured, TOOL};
 use crate::fault::Fault;
 use crate::host::Host;
@@ -200,6 +201,8 @@ pub struct Quote {
     intensity: f64,
     /// Labels of spans that have none of their own.
     labels: BTreeMap<String, String>,
+    /// What their rows have in common.
+    common: Common,
 }
 
 impl Quote {
@@ -210,7 +213,7 @@ impl Quote {
     }
 
     /// The numbers of a span of so much energy: prices, and the ends of the interval.
-    pub fn numbers(&self, kilowatt_hours: f64) -> Result<(Prices, f64, f64)> {
+    fn numbers(&self, kilowatt_hours: f64) -> Result<(Prices, f64, f64)> {
         let prices = Prices::of_kilowatt_hours(kilowatt_hours, self.pue, self.intensity);
         let end = |relative: f64| round9(prices.grams * relative);
         let (low, high) = (end(self.relative.low), end(self.relative.high));
@@ -246,24 +249,55 @@ impl Quote {
     }
 
     /// Gives the record the names that a span has of its own.
-    pub fn rename(&mut self, span: &Span<'_>) {
+    ///
+    /// # Errors
+    /// When an input of the record is no distribution; that is a defect.
+    pub fn rename(&mut self, span: &Span<'_>) -> Result<()> {
+        self.of_host(span.host)?;
         let record = &mut self.record;
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        if record.host_id.as_deref() != span.host
-            && let Some(error) = record.inputs.get_mut(1).filter(|input| input.name == ENERGY_ERROR)
-        {
-            let key = meter_key(span.host, &error.dist);
+        record.id = span.id.map(str::to_owned);
+        let labels = span.labels.unwrap_or(&self.labels);
+        if record.labels != *labels {
+            record.labels.clone_from(labels);
+        }
+        Ok(())
+    }
+
+    /// Gives the record the host that a span names, and its meter.
+    fn of_host(&mut self, host: Option<&str>) -> Result<()> {
+        let record = &mut self.record;
+        if record.host_id.as_deref() == host {
+            return Ok(());
+        }
+        record.host_id = host.map(str::to_owned);
+        if let Some(error) = record.inputs.get_mut(1).filter(|input| input.name == ENERGY_ERROR) {
+            let key = meter_key(host, &error.dist);
             let named = |part: &&mut record::Contribution| part.name == ENERGY_ERROR;
             if let Some(part) = record.budget.iter_mut().find(named) {
                 part.shared = Some(key.clone());
             }
             error.shared = Some(key);
+            self.common = Common::of(record)?;
         }
-        (record.id, record.host_id) = (owned(span.id), owned(span.host));
-        let labels = span.labels.unwrap_or(&self.labels);
-        if record.labels != *labels {
-            record.labels.clone_from(labels);
-        }
+        Ok(())
+    }
+
+    /// Appends the row of a span, whose times are texts as records have them.
+    ///
+    /// # Errors
+    /// When the span emits too much for a number.
+    pub fn row(&mut self, span: &Span<'_>, times: (&str, &str), out: &mut Vec<u8>) -> Result<()> {
+        let (prices, low, high) = self.numbers(span.energy.mean())?;
+        self.of_host(span.host)?;
+        let own = Own {
+            figures: [low, high, prices.energy_kwh, prices.grams],
+            host: span.host,
+            id: span.id,
+            labels: span.labels.unwrap_or(&self.labels),
+            record_id: &self.record.record_id,
+            times,
+        };
+        own.write(&self.common, out)
     }
 }
 
@@ -360,7 +394,8 @@ impl<'s> Pricer<'s> {
             input.context("an input is missing")?.distribution().context("no distribution")
         };
         let (pue, intensity) = (mean("pue")?.mean(), mean("intensity")?.mean());
-        Ok(Quote { record, relative, pue, intensity, labels: self.shared.labels.clone() })
+        let (common, labels) = (Common::of(&record)?, self.shared.labels.clone());
+        Ok(Quote { record, relative, pue, intensity, labels, common })
     }
 
     /// The price of a span in buckets.

@@ -24,6 +24,7 @@ use carbon_ops_proof::verify::{
 use carbon_ops_record::rows::Scratch;
 use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
+use crate::brief;
 use crate::env::Env;
 use crate::fault::Fault;
 pub use crate::fault::Output;
@@ -61,6 +62,8 @@ pub struct How<'a> {
     pub trust: Option<&'a str>,
     /// Whether records of simulated sensors are kept.
     pub include_simulated: bool,
+    /// Whether the rows of a monitor's samples are read beside their hosts, which hold them.
+    pub parts: bool,
     /// Is told how many bytes were read, again and again.
     pub tell: &'a dyn Fn(u64),
     /// Where keys and the default ledger are.
@@ -207,6 +210,16 @@ impl<T> Made<'_, T> {
         self.of(Record::from_json(object.into())?, &text)
     }
 
+    /// Of a line of a file: of a sample it may be several.
+    fn of_line(&self, object: Object, parts: bool) -> Result<Vec<Found<T>>> {
+        if !brief::is_brief(&object) {
+            return Ok(vec![self.of_object(object)?]);
+        }
+        let text = object_to_canonical(&object);
+        let records = brief::records(object, parts)?;
+        records.into_iter().map(|record| self.of(record, &text)).collect()
+    }
+
     /// Of an entry of a ledger.
     fn of_entry(&self, payload: &Payload<'_>, superseded: &Superseded) -> Result<Found<T>> {
         let Some(seq) = payload.member("seq").and_then(|seq| seq.as_u64()) else {
@@ -328,7 +341,7 @@ pub(crate) fn output(line: &[u8]) -> Option<Output> {
         (Some("monitor_sample"), _) => Some(Output::Sample),
         (_, Some("carbon_estimate_without_time")) => Some(Output::WithoutTime),
         (Some("carbon_ops"), _) => Some(Output::Record),
-        _ if has("ci_lower_g") && has("grams") && !has("inputs") => Some(Output::CompactRow),
+        _ if has("ci_lower_g") && has("grams") && !has("inputs") => Some(Output::Row),
         _ => None,
     }
 }
@@ -373,16 +386,18 @@ fn file<T>(
             continue;
         }
         let at = || format!("line {number} of {}", named());
-        let read = object(text).and_then(|object| made.of_object(object));
-        if !matches!(read, Ok(Found::Record(_) | Found::Simulated)) {
+        let read = object(text).and_then(|object| made.of_line(object, how.parts));
+        let only = read.as_ref().ok().and_then(|found| found.first());
+        if !matches!(only, Some(Found::Record(_) | Found::Simulated)) {
             // Something else of our own is told as what it is.
-            if let Some(own) = output(text).filter(|own| *own != Output::Record) {
+            if let Some(own @ Output::WithoutTime) = output(text) {
                 return Err(Fault::OwnOutput(own)).with_context(at);
             }
         }
-        let found = read.with_context(|| format!("{} is not a record", at()))?;
-        into.unsigned += 1;
-        count(found, accept, into).with_context(at)?;
+        for found in read.with_context(|| format!("{} is not a record", at()))? {
+            into.unsigned += 1;
+            count(found, accept, into).with_context(at)?;
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::nvml::GpuLoad;
 use carbon_ops_meter::shares::{Division, Interval, Rest, divide};
 use carbon_ops_meter::window as counted;
-use carbon_ops_record::{Decimal, Note, Sensor, SensorStatus, timestamp};
+use carbon_ops_record::{Decimal, Note, Sensor, SensorStatus, id_text, timestamp};
 use carbon_ops_units::Microjoules;
 
 use crate::compose;
@@ -256,7 +256,7 @@ impl Watch {
         let parts = Parts { division: &division, gpus: &gpus, seen: &seen, policy: self.policy };
         let mut measurement = parts.whole(readings, energy, &self.model);
         let notes = self.notes(&measurement, &seen, missed, partial);
-        let mut sample = self.compose(&measurement, &seen, residuals, notes);
+        let mut sample = self.compose(&measurement, &seen, residuals, notes)?;
         self.set_prices(&mut sample, &mut rows, &mut measurement, &parts)?;
         sample.rows = rows.into_iter().map(|(_, row)| row).collect();
         Ok((sample, watching))
@@ -440,7 +440,7 @@ impl Watch {
         seen: &Seen,
         residuals: Residuals,
         notes: Vec<String>,
-    ) -> Sample {
+    ) -> Result<Sample> {
         let memory = Memory {
             used_bytes: seen.memory.used_bytes(),
             available_bytes: seen.memory.available_bytes,
@@ -458,14 +458,18 @@ impl Watch {
         let others: Vec<_> =
             measurement.sensors.iter().filter(|it| !of_gpus(it)).cloned().collect();
         let source = measurement.source_name();
-        Sample {
+        Ok(Sample {
             schema_version: SCHEMA_VERSION,
             kind: "monitor_sample",
+            record_id: id_text(Env::random()?),
+            start_ts: timestamp(measurement.start_ts),
             timestamp: timestamp(measurement.end_ts),
             elapsed_ns: decimal(seen.elapsed),
             attribution_mode: compose::attribution_mode(measurement),
             idle_policy: self.policy.as_str(),
             quality: compose::quality(measurement, &self.model),
+            coverage_pct: round9(100.0 * compose::coverage(measurement)),
+            host_id: self.price.as_ref().map(|price| price.machine().id.clone()),
             price: None,
             simulated: measurement.simulated,
             host: Host {
@@ -494,7 +498,7 @@ impl Watch {
             residuals,
             gaps: gaps(measurement),
             notes,
-        }
+        })
     }
 }
 

@@ -43,7 +43,10 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
         Ok(Addend::of(record, text, &args.by, drawn())?.with_load(load))
     };
     let mut adder = Adder::new(&records::scratch);
-    let read = context.records(&args.records, &addend, &mut |addend| Ok(adder.add(addend)?))?;
+    // By a label, the rows of samples are told apart.
+    let parts = matches!(args.by, GroupBy::Label(_));
+    let read =
+        context.records(&args.records, parts, &addend, &mut |addend| Ok(adder.add(addend)?))?;
     if sampling.is_some() {
         affordable(read.records, trials(args))?;
     }

@@ -20,7 +20,8 @@ use crate::render::{counted, plain};
 pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
     let point = |record: Record, _: &[u8]| Ok(Point::of(&record, value(&record, args.of))?);
     let mut series = Series::new(&records::scratch);
-    let records = context.records(&args.records, &point, &mut |point| Ok(series.add(&point)?))?;
+    let records =
+        context.records(&args.records, false, &point, &mut |point| Ok(series.add(&point)?))?;
     let rule = if args.robust { Rule::Robust } else { Rule::ZScore };
     let limit = args.z.unwrap_or_else(|| rule.usual_limit(args.window));
     let (unit, mut judged, mut listed) = (args.of.unit(), 0, Vec::new());

@@ -196,13 +196,13 @@ fn what_cannot_be_added_is_told() {
             "row.ndjson",
             r#"{"ci_lower_g":1,"ci_upper_g":2,"grams":1.5,"start_ts":"x"}"#,
             2,
-            "a compact row of an estimate",
+            "a row of another version",
         ),
         (
             "sample.ndjson",
             r#"{"schema_version":1,"kind":"monitor_sample"}"#,
             2,
-            "a sample of a monitor",
+            "not a sample: missing field",
         ),
         (
             "bare.ndjson",

@@ -49,6 +49,54 @@ fn watched(home: &Home, arguments: &[&str]) -> Vec<Value> {
     samples(&done)
 }
 
+/// The rule: samples telescope, and a joule of theirs counts once: in copies, and in what a host's energy holds.
+#[test]
+fn samples_add_up_to_the_energy_of_their_host() {
+    let home = Home::new();
+    let options = ["--all", "--count", "3", "--interval", "50ms", "--limit", "2", "--region", "DE"];
+    let samples = watched(&home, &options);
+    for pair in samples.windows(2) {
+        assert_eq!(pair[0]["timestamp"], pair[1]["start_ts"]);
+    }
+    let lines: Vec<String> = samples.iter().map(Value::to_string).collect();
+    let lines = lines.join("\n") + "\n";
+    fs::write(home.work("samples"), &lines).unwrap();
+    fs::write(home.work("twice"), lines.clone() + &lines).unwrap();
+    let sum = |more: &[&str]| -> Value {
+        let done = home.does(&[&["aggregate", "--json"], more].concat());
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let near = |value: &Value, expected: f64| assert_near(double(value), expected, 1e-8, "the sum");
+    let of_hosts = |member: fn(&Value) -> &Value| -> f64 {
+        samples.iter().map(|sample| double(member(&sample["host"]))).sum()
+    };
+    let (uj, grams) =
+        (of_hosts(|host| &host["energy_uj"]), of_hosts(|host| &host["carbon"]["grams"]));
+    for files in [&["samples"][..], &["samples", "samples"], &["twice"]] {
+        let all = &sum(files)["all"];
+        assert_eq!(all["count"], 3);
+        near(&all["total_energy_kwh"], uj / 3.6e12);
+        near(&all["total_grams"], grams);
+        // One error of the grid, and not three.
+        let u = double(&samples[0]["host"]["carbon"]["uncertainty_pct"]);
+        assert!(double(&all["relative_uncertainty_pct"]) > 0.9 * u, "{all:#}");
+        assert!(all.get("overlaps").is_none(), "{all:#}");
+    }
+    let by_name = sum(&["samples", "--by", "label:name"]);
+    near(&by_name["all"]["total_energy_kwh"], uj / 3.6e12);
+    near(&by_name["groups"]["(none)"]["total_energy_kwh"], uj / 3.6e12);
+    let rows = samples.iter().flat_map(|sample| sample["rows"].as_array().unwrap());
+    let mut names = std::collections::BTreeMap::<&str, f64>::new();
+    for row in rows {
+        *names.entry(row["name"].as_str().unwrap()).or_default() += double(&row["energy_uj"]);
+    }
+    for (name, uj) in names {
+        let kwh = double(&by_name["groups"][name]["total_energy_kwh"]);
+        assert!((kwh - uj / 3.6e12).abs() <= 1e-8 * kwh, "{name} {uj} {by_name:#}");
+    }
+}
+
 /// Waits until a monitor has looked for the first time: it blocks its signals then.
 fn watches(child: &Child) {
     let status = format!("/proc/{}/status", child.id());

@@ -101,6 +101,18 @@ impl Input {
         if self.sign == Some(-1) { factor.opposed() } else { factor }
     }
 
+    /// Its coefficient of variation, negative where it falls as the shared variable rises; `None` of what is exact, and of
+    /// a mean of 0.
+    ///
+    /// # Errors
+    /// When it is no distribution.
+    pub(crate) fn signed_cv(&self) -> Result<Option<f64>, Error> {
+        let distribution = self.distribution()?;
+        let cv = distribution.variance().sqrt() / distribution.mean();
+        Ok(Some(if self.sign == Some(-1) { -cv } else { cv })
+            .filter(|cv| cv.is_finite() && cv.abs() > 0.0))
+    }
+
     /// The distribution that its text means; that of `energy` in kWh, that of `intensity` in g/kWh.
     ///
     /// # Errors

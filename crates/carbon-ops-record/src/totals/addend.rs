@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 
 use super::sums::Counts;
 use super::{GroupBy, Load};
-use crate::{Error, Quality, Record, rule};
+use crate::{Error, Part, Quality, Record, rule};
 use carbon_ops_estimate::intensity::Factor;
 
 /// A record as an [`Adder`](super::Adder) takes it.
@@ -17,7 +17,7 @@ pub struct Addend {
     /// Of all of its text, so that copies that differ are told.
     pub(super) digest: u64,
     pub(super) host: Option<String>,
-    /// Which part of a host was measured, as a number; 0 where nothing was.
+    /// Which part of a host it is, as a number: what nobody measured is taken for a workload.
     pub(super) part: u8,
     /// In microseconds since 1970.
     pub(super) start: i64,
@@ -77,7 +77,8 @@ impl Addend {
             parent: record.parent.as_deref().map(id).transpose()?,
             digest: digest.finish(),
             host: record.host_id.clone(),
-            part: record.measurement.as_ref().map_or(0, |measured| measured.part as u8 + 1),
+            part: record.measurement.as_ref().map_or(Part::Workload, |measured| measured.part)
+                as u8,
             start: span.start().as_microsecond(),
             end: span.end().as_microsecond(),
             group: by.key(&record),

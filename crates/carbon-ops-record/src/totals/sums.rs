@@ -60,7 +60,10 @@ impl GroupBy {
             Self::Region => record.region.clone(),
             Self::Source => record.source.clone(),
             Self::Host => owned(record.host_id.as_deref()),
-            Self::Scope => record.scopes_of(Figure::Operational),
+            Self::Scope => {
+                let scopes = record.scopes_of(Figure::Operational);
+                owned(Some(&*scopes).filter(|scopes| !scopes.is_empty()))
+            }
             // A span belongs to the day on which it began.
             Self::Day => owned(record.start_ts.get(..10)),
             Self::Label(name) => owned(record.labels.get(name).map(String::as_str)),

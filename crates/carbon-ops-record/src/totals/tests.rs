@@ -6,7 +6,9 @@ use super::*;
 use std::collections::BTreeMap;
 
 use crate::rows::Scratch;
-use crate::{Deployment, Grid, Input, Method, Record, Relative, Reserved, Slots, Stated, scopes};
+use crate::{
+    Brief, Deployment, Grid, Input, Method, Record, Relative, Reserved, Slots, Stated, scopes,
+};
 use carbon_ops_estimate::intensity::{Factor, Interval};
 use carbon_ops_estimate::uncertainty::{MonteCarlo, Trials};
 
@@ -97,6 +99,124 @@ fn shared_errors_add_and_others_do_not() {
     };
     let totals = sum(&[opposed("meter"), opposed("-meter")]).totals();
     assert!(totals.shared.iter().all(|of| of.key != "meter"), "{:?}", totals.shared);
+}
+
+/// Whether two sums say the same, each double to seven digits.
+fn are_alike(a: Option<&Totals>, b: Option<&Totals>) -> bool {
+    fn alike(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+        use serde_json::Value::{Array, Number, Object};
+        match (a, b) {
+            (Number(a), Number(b)) => {
+                let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+                (a - b).abs() <= 1e-7 * a.abs()
+            }
+            (Array(a), Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b)),
+            (Object(a), Object(b)) => {
+                a.keys().eq(b.keys()) && a.values().zip(b.values()).all(|(a, b)| alike(a, b))
+            }
+            _ => a == b,
+        }
+    }
+    alike(&serde_json::to_value(a).unwrap(), &serde_json::to_value(b).unwrap())
+}
+
+fn brief(record: &Record) -> Record {
+    let text = serde_json::to_string(&Brief::of(record).unwrap()).unwrap();
+    serde_json::from_str::<Brief>(&text).unwrap().into_record().unwrap()
+}
+
+proptest! {
+    /// The rule of briefs: sums make of them what they make of the records, among them copies, parts of others, and
+    /// errors that oppose each other.
+    #[test]
+    fn briefs_sum_as_their_records(
+        members in prop::collection::vec(
+            (
+                (0..3_u8, 0..60_u8, 1..12_u8), (0..3_u8, Just(0_u8)),
+                prop::option::of(any::<prop::sample::Index>()), any::<u8>(), any::<bool>(),
+            ),
+            1..20,
+        ),
+        cvs in prop::array::uniform4(0.001..1.5_f64),
+    ) {
+        let [a, b, c, d] = cvs.map(|cv| format!("ln(1, {cv:.6})"));
+        let of = span(&[
+            ("energy", "2", ""), ("pue", "1.2", ""), ("intensity", "ln(300, 0.2)", GRID),
+            ("meter", &a, "meter"), ("share", &b, "-idle"), ("other", &c, ""), ("more", &d, ""),
+        ], &[]);
+        let mut records = assorted(&members);
+        for (n, record) in records.iter_mut().enumerate() {
+            if n % 2 == 0 {
+                let (inputs, meta) = (of.inputs.clone(), of.meta.clone());
+                let (uncertainty_pct, grams) = (of.uncertainty_pct, of.grams);
+                *record = Record { inputs, meta, uncertainty_pct, grams, ..record.clone() };
+            }
+        }
+        // Copies are equal.
+        let mut first = BTreeMap::new();
+        for record in &mut records {
+            *record = first.entry(record.record_id.clone()).or_insert(record.clone()).clone();
+        }
+        let briefs: Vec<_> = records.iter().map(brief).collect();
+        for by in [GroupBy::All, GroupBy::Region, GroupBy::Host, GroupBy::Day, GroupBy::Source] {
+            let both = [&records, &briefs].map(|of| sums(of, &by, None));
+            let [Ok(records), Ok(briefs)] = both else {
+                prop_assert!(both.iter().all(Result::is_err));
+                continue;
+            };
+            prop_assert!(are_alike(records.all.as_ref(), briefs.all.as_ref()), "{by}");
+            prop_assert_eq!(records.groups.len(), briefs.groups.len());
+            for ((name, record), (other, brief)) in records.groups.iter().zip(&briefs.groups) {
+                prop_assert_eq!(name, other);
+                prop_assert!(are_alike(Some(record), Some(brief)), "{}: {:?} {:?}", by, record, brief);
+            }
+        }
+    }
+
+    /// A job that is cut into rows is as sure as the job, where all of its errors are shared; its grams and energy are
+    /// those of the job.
+    #[test]
+    fn a_job_cut_into_rows_is_as_sure_as_the_job(
+        parts in prop::collection::vec(1..1_000_000_u64, 1..30),
+        cvs in prop::array::uniform3(0.001..0.8_f64),
+    ) {
+        let of = |uj: u64| {
+            #[expect(clippy::cast_precision_loss, reason = "few digits")]
+            let kwh = uj as f64 / 1e6;
+            let [a, b, c] = cvs.map(|cv| format!("{cv:.9}"));
+            span(&[
+                ("energy", &format!("{kwh}"), ""), ("pue", "1.5", ""),
+                ("intensity", &format!("ln(300, {a})"), GRID),
+                ("meter", &format!("ln(1, {b})"), "meter"), ("share", &format!("ln(1, {c})"), "-idle"),
+            ], &[])
+        };
+        let whole = sum([&of(parts.iter().sum())]).totals();
+        let rows: Vec<_> = parts.iter().map(|uj| brief(&of(*uj))).collect();
+        let rows = sum(&rows).totals();
+        let is_near = |a: f64, b: f64| (a - b).abs() <= 1e-7 * b;
+        prop_assert!(is_near(rows.relative_uncertainty_pct, whole.relative_uncertainty_pct));
+        prop_assert!(is_near(rows.total_grams, whole.total_grams));
+        prop_assert!(is_near(rows.total_energy_kwh, whole.total_energy_kwh));
+    }
+}
+
+/// A brief whose figures contradict each other is none.
+#[test]
+fn a_brief_that_contradicts_itself_is_refused() {
+    let good = Brief::of(&record(519_400_000, "DE", "a")).unwrap();
+    good.clone().into_record().unwrap();
+    let shared = |cv: f64| [("a".to_owned(), cv)].into();
+    for (bad, member) in [
+        (Brief { pue_used: 0.9, ..good.clone() }, "pue_used"),
+        (Brief { energy_kwh: -1.0, ..good.clone() }, "energy_kwh"),
+        (Brief { ci_lower_g: 2.0 * good.ci_upper_g, ..good.clone() }, "ci_lower_g"),
+        (Brief { coverage_pct: 101.0, ..good.clone() }, "coverage_pct"),
+        (Brief { shared: shared(1.0), ..good.clone() }, "shared"),
+        (Brief { end_ts: "noon".into(), ..good.clone() }, "end_ts"),
+    ] {
+        let refused = bad.into_record().unwrap_err().to_string();
+        assert!(refused.starts_with(member), "{refused}");
+    }
 }
 
 /// A thousand records of one grid and host are as uncertain as one; independent they would be at 0.35 %.

@@ -6,7 +6,7 @@
 //!
 //! Out of scope: records; what was measured as a whole is priced by [`super::measured`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use anyhow::{Result, anyhow};
@@ -16,9 +16,9 @@ use carbon_ops_estimate::uncertainty::{Distribution, LEVEL};
 use carbon_ops_grid::cache::Mode;
 use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{Chain, Interval};
-use carbon_ops_record::{Input, Method, Prices, Quality, Relative};
+use carbon_ops_record::{Gas, Input, Method, Prices, Quality, Relative, errors_of};
 use carbon_ops_units::Microjoules;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::rate::{Rate, relative};
 use super::zone::{Zone, asking};
@@ -52,7 +52,7 @@ pub struct LivePrice {
 }
 
 /// What a kilowatt hour cost, as samples have it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Price {
     /// The zone, as in records.
     pub region: String,
@@ -64,12 +64,19 @@ pub struct Price {
     pub source: String,
     /// What stands behind place and intensity.
     pub quality: Quality,
+    /// What the intensity counts, as in records.
+    pub signal: String,
+    /// The only gas that it counts, as in records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gases: Option<Gas>,
+    /// Part of the energy that is priced by values of its own time, in percent.
+    pub coverage_pct: f64,
     /// The level of intervals, 0 to 1.
     pub confidence_level: f64,
 }
 
 /// Carbon of an amount of energy, with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Carbon {
     /// In g CO2e, at the mean.
     pub grams: f64,
@@ -77,6 +84,11 @@ pub struct Carbon {
     pub ci_lower_g: f64,
     /// Upper end of the interval.
     pub ci_upper_g: f64,
+    /// Standard uncertainty (k = 1) of `grams` in percent of it.
+    pub uncertainty_pct: f64,
+    /// Errors that other energies share: coefficients of variation by key, as [`Brief`](carbon_ops_record::Brief) has
+    /// them.
+    pub shared: BTreeMap<String, f64>,
 }
 
 /// The price of a moment.
@@ -170,14 +182,16 @@ impl Quoted<'_> {
     /// When no interval follows from the inputs; that is a defect.
     pub fn carbon(&mut self, energy: Microjoules, inputs: Vec<Input>) -> Result<Carbon> {
         if energy == Microjoules::ZERO {
-            return Ok(Carbon { grams: 0.0, ci_lower_g: 0.0, ci_upper_g: 0.0 });
+            return Ok(Carbon::default());
         }
+        let (uncertainty_pct, shared) = errors_of(inputs.iter().chain(&self.inputs))?;
         let (low, high) = ends(self.relatives, inputs, &self.inputs)?;
         let Price { pue_used, intensity_g_per_kwh, .. } = self.price;
         let energy = energy.to_kilowatt_hours().as_kilowatt_hours();
         let grams = Prices::of_kilowatt_hours(energy, pue_used, intensity_g_per_kwh).grams;
         let end = |relative: f64| round9(grams * relative);
-        Ok(Carbon { grams, ci_lower_g: end(low), ci_upper_g: end(high) })
+        let (ci_lower_g, ci_upper_g) = (end(low), end(high));
+        Ok(Carbon { grams, ci_lower_g, ci_upper_g, uncertainty_pct, shared })
     }
 }
 
@@ -226,6 +240,9 @@ fn price(rate: &Rate, zone: &Zone) -> Price {
         pue_used: round9(rate.mean("pue")),
         source: zone.source(),
         quality: rate.quality,
+        signal: zone.signal().to_owned(),
+        gases: zone.gases(),
+        coverage_pct: rate.grid.coverage_pct,
         confidence_level: LEVEL,
     }
 }

@@ -213,6 +213,7 @@ fn records_one_by_one_are_those_of_the_whole_ledger() {
         let how = How {
             trust: Some(&trust),
             include_simulated: false,
+            parts: false,
             tell: &|_| {},
             settings: &settings,
             env: &env,

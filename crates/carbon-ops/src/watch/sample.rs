@@ -22,6 +22,10 @@ pub struct Sample {
     pub schema_version: u32,
     /// What kind of object this is.
     pub kind: &'static str,
+    /// Random, as that of a record: a sample is counted once, wherever copies of it lie.
+    pub record_id: String,
+    /// When the sample before was taken: UTC, six decimals.
+    pub start_ts: String,
     /// When it was taken: UTC, six decimals.
     pub timestamp: String,
     /// Time since the sample before, in ns.
@@ -32,6 +36,11 @@ pub struct Sample {
     pub idle_policy: &'static str,
     /// What stands behind the energy.
     pub quality: Quality,
+    /// Part of the time that the counters covered, in percent.
+    pub coverage_pct: f64,
+    /// Keyed hash of the machine's id, where energy is priced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_id: Option<String>,
     /// What a kilowatt hour emits, where energy is priced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,

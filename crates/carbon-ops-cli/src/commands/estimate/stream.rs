@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, IsTerminal as _, Read as _, Write};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use carbon_ops::ledger::append::pipeline::{Pipeline, Submitter, Ticket};
 use carbon_ops::proof::canonical::{Object, Value, parse};
 use carbon_ops::record::Record;
@@ -16,12 +16,9 @@ use crate::args::{Estimate, InputFormat, OnError};
 use crate::context::Context;
 use crate::progress::{Counted, Progress};
 use crate::render::{counted, describe};
-use carbon_ops::bytes;
 use carbon_ops::price::{Pricer, Span};
 use carbon_ops::row::{Columns, LINE_BYTES_MAX, Row};
-
-/// Longest compact row.
-const ROW_BYTES_MAX: usize = 300;
+use carbon_ops::{brief, bytes};
 
 /// Bad lines that are named one by one.
 const NAMED_MAX: u64 = 20;
@@ -216,15 +213,12 @@ impl Stream<'_, '_> {
         };
         let is_rows = matches!(self.sink, Sink::Rows);
         if let Some(quote) = self.pricer.quote(&span)? {
-            let kwh = span.energy.mean();
             let times = self.times.both(&span);
             if is_rows {
-                let (prices, low, high) = quote.numbers(kwh)?;
-                let figures = [low, high, prices.energy_kwh, prices.grams];
-                return write_compact(&quote.record, span.id, times, figures, &mut self.buffer);
+                return quote.row(&span, times, &mut self.buffer);
             }
-            quote.restate(times.0, times.1, kwh)?;
-            quote.rename(&span);
+            quote.restate(times.0, times.1, span.energy.mean())?;
+            quote.rename(&span)?;
             return self.sink.put(&quote.record, &mut self.buffer);
         }
         // All parts of a span, or none.
@@ -272,7 +266,7 @@ struct Unwritable;
 impl Sink {
     fn put(&mut self, record: &Record, buffer: &mut Vec<u8>) -> Result<()> {
         match self {
-            Self::Rows => compact(record, buffer),
+            Self::Rows => brief::row(record, buffer),
             Self::Records => {
                 bytes::record(record, buffer)?;
                 buffer.push(b'\n');
@@ -340,59 +334,4 @@ impl Times {
         }
         (&self.start.1, &self.end.1)
     }
-}
-
-/// A row of a record: its most important members.
-fn compact(record: &Record, out: &mut Vec<u8>) -> Result<()> {
-    let figures = [record.meta.ci_lower_g, record.meta.ci_upper_g, record.energy_kwh, record.grams];
-    let times = (record.start_ts.as_str(), record.end_ts.as_str());
-    write_compact(record, record.id.as_deref(), times, figures, out)
-}
-
-/// The same of a record that holds for another span but for its name, its times, and its figures: the ends
-/// of the interval, energy and carbon.
-fn write_compact(
-    record: &Record,
-    id: Option<&str>,
-    (start, end): (&str, &str),
-    [low, high, energy_kwh, grams]: [f64; 4],
-    out: &mut Vec<u8>,
-) -> Result<()> {
-    let begin = out.len();
-    out.push(b'{');
-    for (name, value) in [
-        ("\"ci_lower_g\":", low),
-        (",\"ci_upper_g\":", high),
-        (",\"coverage_pct\":", record.coverage_pct),
-        (",\"energy_kwh\":", energy_kwh),
-        (",\"grams\":", grams),
-        (",\"uncertainty_pct\":", record.uncertainty_pct),
-    ] {
-        bytes::number(name, value, out);
-    }
-    if let Some(id) = id {
-        out.extend_from_slice(b",\"id\":");
-        bytes::text(id, out)?;
-    }
-    out.extend_from_slice(b",\"quality_flag\":\"");
-    out.extend_from_slice(record.quality_flag.as_str().as_bytes());
-    out.extend_from_slice(b"\",\"region\":");
-    bytes::text(&record.region, out)?;
-    for (name, time) in [(",\"start_ts\":\"", start), (",\"end_ts\":\"", end)] {
-        out.extend_from_slice(name.as_bytes());
-        // Without a fraction of nothing.
-        let whole = time.strip_suffix(".000000Z");
-        out.extend_from_slice(whole.unwrap_or(time).as_bytes());
-        out.extend_from_slice(if whole.is_some() { b"Z\"" } else { b"\"" });
-    }
-    out.extend_from_slice(b"}\n");
-    let length = out.len() - begin;
-    if length > ROW_BYTES_MAX {
-        out.truncate(begin);
-    }
-    ensure!(
-        length <= ROW_BYTES_MAX,
-        "a row of {length} bytes, and {ROW_BYTES_MAX} are the most\nhint: give a shorter id, or --records"
-    );
-    Ok(())
 }

@@ -209,7 +209,7 @@ fn figures(row: &Row, gpus: bool) -> String {
         si(row.memory_bytes as f64, "B"),
         uj(row.energy_uj),
         si(row.power_w, "W"),
-        row.carbon.map_or_else(|| "-".into(), |carbon| si(carbon.grams, "g")),
+        row.carbon.as_ref().map_or_else(|| "-".into(), |carbon| si(carbon.grams, "g")),
     )
 }
 
