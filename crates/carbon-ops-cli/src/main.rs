@@ -14,6 +14,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
 use crate::commands::run::FAILED;
+use crate::commands::verdict::{COULD_NOT, REWRITTEN};
 use crate::context::{Context, Out};
 use crate::render::describe;
 
@@ -25,11 +26,6 @@ mod layout;
 mod progress;
 mod render;
 mod summary;
-
-/// Exit code for what could not be done.
-const COULD_NOT: u8 = 2;
-/// Exit code for a ledger that was cut off or rewritten below a checkpoint.
-const REWRITTEN: u8 = 3;
 
 fn main() -> ExitCode {
     unsafe_calls::outlive_size_limit();

@@ -199,7 +199,7 @@ pub fn within_factor(factor: f64) -> Result<Distribution, crate::uncertainty::Er
     // 1.959964: the 97.5 % quantile of the normal; ends at ±1.96 σ of the logarithm.
     let sigma = libm::log(factor) / 1.959_963_984_540_054;
     let cv = round9(libm::sqrt(libm::expm1(sigma * sigma)));
-    Distribution::Lognormal { mean: 1.0, cv }.checked()
+    Ok(Distribution::Lognormal { mean: 1.0, cv }.checked()?)
 }
 
 /// Hardware with its embodied carbon.

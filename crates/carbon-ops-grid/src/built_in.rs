@@ -7,10 +7,13 @@
 //!
 //! Out of scope: what stands in for what ([`crate::stand_in`]).
 
-use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal};
+use std::sync::Arc;
 
-use crate::provider::{Error, Offer, Provider, Settling, Want};
-use crate::table::{self, COUNTRIES, Row, WORLD_ZONE};
+use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal, UncertaintyClass};
+
+use crate::assembly::Assembly;
+use crate::provider::{Error, Offer, Provider, Settling, Uncovered, Want};
+use crate::table::{self, COUNTRIES, Row, Table, WORLD_ZONE};
 use crate::us_states::{self, STATES};
 use crate::zones::Place;
 
@@ -36,7 +39,7 @@ impl Row {
             return Ok(state);
         }
         if place.native_to(us_states::ID).is_some_and(|code| us_states::state(code).is_none()) {
-            return Err(us_states::unknown_zone(&place.asked));
+            return Err(unknown_zone(us_states::ID, &place.asked));
         }
         if !want.admits(COUNTRIES.signal) {
             return Err(Error::NotOffered { provider: table::ID, want: *want });
@@ -47,7 +50,7 @@ impl Row {
             .and_then(|code| table::country(code).or_else(|| table::neighbour(code)));
         // A country that is known may have no statistic.
         let world = || Self::world().filter(|_| place.is_world() || within.is_some());
-        country.or_else(world).ok_or_else(|| table::unknown_zone(&place.asked))
+        country.or_else(world).ok_or_else(|| unknown_zone(table::ID, &place.asked))
     }
 
     /// The world's average.
@@ -71,6 +74,33 @@ impl Row {
         }
         us_states::state(zone).or_else(|| table::country(zone))
     }
+
+    /// One slot, as long as what is asked for.
+    pub(crate) fn slots(&self, interval: Interval, want: Want) -> Result<AnySeries, Error> {
+        let Table { id: provider, signal, licence, attribution, .. } = *self.table;
+        if !want.admits(signal) {
+            return Err(Error::NotOffered { provider, want });
+        }
+        let meta = Arc::new(Meta {
+            model_version: Some(self.vintage()),
+            licence: licence.to_owned(),
+            attribution: attribution.map_or_else(|| self.citation(), str::to_owned),
+            uncertainty: UncertaintyClass::Yearly,
+            ..Meta::new(provider, self.zone, signal)
+        });
+        // What a published 0 stands for is the mean of its distribution.
+        let value = match self.published() {
+            value if value > 0.0 => value,
+            _ => self.unmeasured().mean(),
+        };
+        let mut whole = Assembly::new(provider, interval);
+        whole.add(interval, Some(value), None, &meta)?;
+        whole.finish(signal.kind)
+    }
+}
+
+fn unknown_zone(provider: &'static str, zone: &str) -> Error {
+    Error::unknown_zone(provider, zone, Uncovered::NoSuchZone)
 }
 
 fn state_of(place: &Place) -> Option<Row> {
@@ -78,7 +108,7 @@ fn state_of(place: &Place) -> Option<Row> {
     us_states::state(code?)
 }
 
-/// The provider.
+/// The provider of all of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BuiltIn;
 
@@ -106,7 +136,38 @@ impl Provider for BuiltIn {
     }
 
     fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        Row::named(zone).ok_or_else(|| table::unknown_zone(zone))?.slots(interval, *want)
+        Row::named(zone).ok_or_else(|| unknown_zone(table::ID, zone))?.slots(interval, *want)
+    }
+
+    fn settling(&self) -> Settling {
+        Settling::AT_ONCE
+    }
+}
+
+/// The states of the United States alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UsStates;
+
+impl Provider for UsStates {
+    fn id(&self) -> &'static str {
+        us_states::ID
+    }
+
+    fn offers(&self, want: &Want) -> Option<Signal> {
+        want.admits(STATES.signal).then_some(STATES.signal)
+    }
+
+    fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
+        let found = state_of(place);
+        found
+            .map(|state| state.zone.to_owned())
+            .ok_or_else(|| unknown_zone(us_states::ID, &place.asked))
+    }
+
+    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
+        us_states::state(zone)
+            .ok_or_else(|| unknown_zone(us_states::ID, zone))?
+            .slots(interval, *want)
     }
 
     fn settling(&self) -> Settling {
@@ -116,8 +177,6 @@ impl Provider for BuiltIn {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::chain::{Chain, Fallback};
     use carbon_ops_estimate::intensity::{Factor, Kind};

@@ -213,8 +213,8 @@ fn substitutions(
 mod tests {
     use super::*;
     use crate::built_in::BuiltIn;
+    use crate::built_in::UsStates;
     use crate::file::File;
-    use crate::us_states::UsStates;
     use crate::zones::Place;
 
     struct Broken(Signal);

@@ -34,6 +34,7 @@ pub mod http;
 pub mod instruments;
 pub mod line;
 mod provider;
+mod reread;
 mod secret;
 mod spread;
 pub mod stand_in;
@@ -42,8 +43,7 @@ pub mod us_states;
 pub mod watttime;
 pub mod zones;
 
-pub use assembly::reread;
-pub use built_in::BuiltIn;
+pub use built_in::{BuiltIn, UsStates};
 pub use carbon_ops_estimate::intensity::{
     Accounting, AnySeries, Digest, Factor, Gap, GapReason, Gases, Impossible, Intensity, Interval,
     InventoryIntensity, Kind, MarginalIntensity, Meta, NotForInventory, Series, Signal, Slot,
@@ -53,6 +53,7 @@ pub use chain::{Chain, Failed, Failure, Fallback, Found, Reason, Substitution};
 pub use provider::{
     Denied, Error, ErrorKind, FileProblem, Offer, Provider, Settling, Uncovered, Want,
 };
+pub use reread::reread;
 pub use secret::{Secret, UnusableSecret};
 pub use stand_in::{StandIn, Why, stand_ins};
 pub use table::Row;

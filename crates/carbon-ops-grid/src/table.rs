@@ -5,15 +5,11 @@
 //!
 //! Where no country is known, the world's average is used with the spread over countries.
 //!
-//! Out of scope: which row answers for a place ([`crate::BuiltIn`]).
-
-use std::sync::Arc;
+//! Out of scope: which row answers for a place, and its slots ([`crate::BuiltIn`]).
 
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
-use crate::assembly::Assembly;
-use crate::provider::{Error, Uncovered, Want};
-use carbon_ops_estimate::intensity::{AnySeries, Interval, Meta, Signal, UncertaintyClass};
+use carbon_ops_estimate::intensity::Signal;
 use carbon_ops_estimate::tables::fields;
 use carbon_ops_estimate::uncertainty::Distribution;
 
@@ -133,29 +129,6 @@ impl Row {
         }
         Distribution::Uniform { low: 0.0, high: 2.0 * HYDROPOWER_G_PER_KWH }
     }
-
-    /// One slot, as long as what is asked for.
-    pub(crate) fn slots(&self, interval: Interval, want: Want) -> Result<AnySeries, Error> {
-        let Table { id: provider, signal, licence, attribution, .. } = *self.table;
-        if !want.admits(signal) {
-            return Err(Error::NotOffered { provider, want });
-        }
-        let meta = Arc::new(Meta {
-            model_version: Some(self.vintage()),
-            licence: licence.to_owned(),
-            attribution: attribution.map_or_else(|| self.citation(), str::to_owned),
-            uncertainty: UncertaintyClass::Yearly,
-            ..Meta::new(provider, self.zone, signal)
-        });
-        // What a published 0 stands for is the mean of its distribution.
-        let value = match self.published() {
-            value if value > 0.0 => value,
-            _ => self.unmeasured().mean(),
-        };
-        let mut whole = Assembly::new(provider, interval);
-        whole.add(interval, Some(value), None, &meta)?;
-        whole.finish(signal.kind)
-    }
 }
 
 /// All countries of the table, in the order of their alpha-3 codes.
@@ -206,13 +179,10 @@ fn world_statistic(name: &str, weighting: Weighting) -> Option<f64> {
     }
 }
 
-pub(crate) fn unknown_zone(zone: &str) -> Error {
-    Error::unknown_zone(ID, zone, Uncovered::NoSuchZone)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carbon_ops_estimate::intensity::Interval;
 
     fn of(zone: &str) -> f64 {
         let found = countries().find(|country| country.zone == zone).unwrap();

@@ -8,11 +8,8 @@
 
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
-use crate::provider::{Error, Provider, Settling, Uncovered, Want};
 use crate::table::{Row, Table};
-use crate::zones::Place;
 use carbon_ops_estimate::intensity::{Accounting, Factor, Gases, Kind, Signal};
-use carbon_ops_estimate::intensity::{AnySeries, Interval};
 use carbon_ops_estimate::tables::fields;
 
 /// Name in configurations, caches and records.
@@ -54,37 +51,6 @@ pub(crate) fn states() -> impl Iterator<Item = Row> {
         let intensity = GramsCo2ePerKilowattHour::new(rate * G_PER_KWH_IN_LB_PER_MWH).ok()?;
         Some(Row { table: &STATES, zone, iso3: "", name, year: VINTAGE, intensity })
     })
-}
-
-pub(crate) fn unknown_zone(zone: &str) -> Error {
-    Error::unknown_zone(ID, zone, Uncovered::NoSuchZone)
-}
-
-/// The provider.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct UsStates;
-
-impl Provider for UsStates {
-    fn id(&self) -> &'static str {
-        ID
-    }
-
-    fn offers(&self, want: &Want) -> Option<Signal> {
-        want.admits(STATES.signal).then_some(STATES.signal)
-    }
-
-    fn zone(&self, place: &Place, _: &Want) -> Result<String, Error> {
-        let found = place.native_to(ID).or(place.subdivision.as_deref()).and_then(state);
-        found.map(|state| state.zone.to_owned()).ok_or_else(|| unknown_zone(&place.asked))
-    }
-
-    fn slots(&self, zone: &str, interval: Interval, want: &Want) -> Result<AnySeries, Error> {
-        state(zone).ok_or_else(|| unknown_zone(zone))?.slots(interval, *want)
-    }
-
-    fn settling(&self) -> Settling {
-        Settling::AT_ONCE
-    }
 }
 
 #[cfg(test)]

@@ -18,10 +18,8 @@ use carbon_ops_grid::file::{self, File};
 use carbon_ops_grid::gb::{self, GreatBritain};
 use carbon_ops_grid::http::{self, Http};
 use carbon_ops_grid::instruments::{self, Claims};
-use carbon_ops_grid::table;
-use carbon_ops_grid::us_states::{self, UsStates};
 use carbon_ops_grid::watttime::{self, WattTime};
-use carbon_ops_grid::{BuiltIn, Chain, Fallback, Provider, Secret};
+use carbon_ops_grid::{BuiltIn, Chain, Fallback, Provider, Secret, UsStates, table, us_states};
 use carbon_ops_proof::text::plain;
 
 use crate::env::{Clocks, Dice};

@@ -23,8 +23,8 @@ use carbon_ops::record::SensorStatus;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use serde_json::{Value, json};
 
-use crate::COULD_NOT;
 use crate::args::Doctor;
+use crate::commands::verdict::COULD_NOT;
 use crate::context::Context;
 use crate::layout::Page;
 use crate::render::plain;

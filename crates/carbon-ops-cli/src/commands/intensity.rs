@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 use carbon_ops::grid::line::Line;
 use carbon_ops::grid::parse_kind_and_factor;
 use carbon_ops::grid::zones;
-use carbon_ops::grid::{Found, Interval, Kind, Want};
+use carbon_ops::grid::{Interval, Want};
 use jiff::Timestamp;
 
 use crate::args::{Intensity, Times};
@@ -65,20 +65,6 @@ fn interval(times: &Times, now: Timestamp) -> Result<Interval> {
         }
     };
     Ok(Interval::new(from, to)?)
-}
-
-/// What a kind is good for, said beside it.
-fn purpose(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Marginal => "for decisions; never for an inventory figure",
-        Kind::Residual => "for a market-based inventory figure",
-        Kind::Average => "may price an inventory figure",
-    }
-}
-
-/// The zone as it was found.
-fn title(found: &Found) -> String {
-    format!("{} of {}", found.zone, found.provider)
 }
 
 #[cfg(test)]

@@ -17,21 +17,25 @@ use serde_json::json;
 
 use crate::args::{AtLedger, Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
-use crate::commands::verdict::{FAULTS_SHOWN, hint_at_trust, tell_first, words};
+use crate::commands::verdict::{
+    FAULTS_SHOWN, add_others, hint_at_trust, tell_counts, tell_first, words,
+};
 use crate::context::{Context, add};
 use crate::hints;
-use crate::layout::{Page, Table};
+use crate::layout::Page;
 use crate::progress::Progress;
-use crate::render::{counted, plain, si};
+use crate::render::{counted, plain};
 use carbon_ops::env::Env;
 
 mod append;
+mod entries;
 mod pack;
 mod records;
 mod tree;
 mod witnessed;
 
 use carbon_ops::verify::{self, Kind, Others, Question, Verdict, cannot_read, open, unsigned};
+use entries::{cells, entries};
 pub(crate) use witnessed::notices;
 
 /// The verifier's word for a fault that this program found in a record.
@@ -143,12 +147,6 @@ fn verdict_json(verdict: &Verdict) -> Result<serde_json::Value> {
     Ok(json)
 }
 
-/// Records that were not looked into, as members of a report.
-fn add_others(report: &mut serde_json::Value, others: &Others) {
-    let (newer, foreign) = (others.newer.into(), others.foreign.into());
-    add(report, [("newer_records", newer), ("foreign_records", foreign)]);
-}
-
 /// The answer, as the first line has it.
 fn verdict(report: &Report, others: &Others) -> &'static str {
     let invalid = report.faults.iter().all(|fault| fault.code == PAYLOAD_FAULT);
@@ -210,13 +208,6 @@ fn tell_report(report: &Report, others: &Others, path: &Path, page: &mut Page) {
     }
     if report.status == Status::Untrusted {
         tell_distrust(report, page);
-    }
-}
-
-/// What there is at least one of, and what it is.
-pub(super) fn tell_counts(page: &mut Page, counts: &[(u64, &str, &str)]) {
-    for (count, one, what) in counts.iter().filter(|(count, ..)| *count > 0) {
-        page.item(&format!("{} {what}", counted(*count, one)));
     }
 }
 
@@ -296,34 +287,4 @@ fn shown(object: &Object, file: &Path) -> Result<Option<String>> {
     };
     let record = Record::from_json(unsigned(object.clone()))?;
     summary(&record, &[], Some(&stored), true).map(Some)
-}
-
-/// A table of entries.
-fn entries() -> Table {
-    let headings =
-        ["#", "begun (UTC)", "program", ">energy", ">CO2e", "95 % between", "quality", "zone"];
-    Table::new(&headings)
-}
-
-/// One entry in that table, and what supersedes it.
-fn cells(object: &Object, mark: Option<String>) -> Vec<String> {
-    let minute = |time: &str| time.get(..16).unwrap_or("?").replace('T', " ");
-    let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
-    let seq = object.get("seq").and_then(Value::as_u64);
-    let seq = seq.map_or("#?".to_owned(), |seq| format!("#{seq}"));
-    let Ok(record) = Record::from_json(unsigned(object.clone())) else {
-        let made = object.get("created_ts").and_then(Value::as_str);
-        return vec![seq, minute(made.unwrap_or_default()), records::summary(object) + &mark];
-    };
-    let meta = &record.meta;
-    vec![
-        seq,
-        minute(&record.start_ts),
-        plain(record.name().unwrap_or("(stated)")) + &mark,
-        si(record.energy_kwh * 3.6e6, "J"),
-        si(record.grams, "g"),
-        format!("{} and {}", si(meta.ci_lower_g, "g"), si(meta.ci_upper_g, "g")),
-        record.quality_flag.as_str().to_owned(),
-        plain(&record.region),
-    ]
 }

@@ -3,12 +3,11 @@
 //! Nothing is kept of them: a year is cut anew by whoever looks at it, which costs less than the memory
 //! that its pieces would fill.
 //!
-//! Out of scope: what is summed over them (`totals`).
+//! Out of scope: what is summed over them (`totals`); what fills gaps (`cut`).
 
 use std::slice;
 
-use super::totals::Totals;
-use super::{Error, Load, Missing, Part, Span, Step, ratio};
+use super::terms::{Load, Part, Span, Step, ratio};
 
 /// A stretch of time with one part of the load and one slot, or none.
 #[derive(Debug, Clone, Copy)]
@@ -29,49 +28,6 @@ impl Piece<'_> {
 
     pub(super) fn grams(&self) -> f64 {
         self.weight * self.g_per_kwh
-    }
-}
-
-/// A span that can be looked at piece by piece, with a price for each.
-#[derive(Debug)]
-pub(super) struct Cut<'t> {
-    pieces: Pieces<'t>,
-    filling: Filling<'t>,
-    /// Energy.
-    pub(super) kwh: f64,
-    /// What was summed over all of it.
-    pub(super) totals: Totals,
-}
-
-impl<'t> Cut<'t> {
-    /// # Errors
-    /// Energy that does not fill the span, or is impossible; no slot at all.
-    pub(super) fn of(
-        span: Span,
-        load: &'t Load,
-        rates: &'t [Step],
-        missing: Missing,
-    ) -> Result<Self, Error> {
-        let kwh = load.checked(span)?;
-        let pieces = Pieces::of(span, load, kwh > 0.0, rates);
-        let mut totals = Totals::of(pieces.clone());
-        let mean = totals.covered_mean(pieces.clone());
-        let mean = mean.ok_or(Error::Uncovered { start: span.start(), end: span.end() })?;
-        let filling = Filling { rates, missing, mean };
-        if totals.has_gaps() {
-            totals = Totals::of(pieces.clone().map(|piece| filling.of(piece)));
-        }
-        Ok(Self { pieces, filling, kwh, totals })
-    }
-
-    /// In order of time.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'t>> {
-        self.pieces.clone().map(|piece| self.filling.of(piece))
-    }
-
-    /// Mean intensity of what slots cover, in g/kWh: by energy or, where that has none, by time.
-    pub(super) fn covered_mean(&self) -> f64 {
-        self.filling.mean
     }
 }
 
@@ -112,7 +68,7 @@ impl Iterator for Parts<'_> {
 }
 
 impl<'t> Pieces<'t> {
-    fn of(span: Span, load: &'t Load, has_energy: bool, rates: &'t [Step]) -> Self {
+    pub(super) fn of(span: Span, load: &'t Load, has_energy: bool, rates: &'t [Step]) -> Self {
         let timed_us = (!has_energy).then(|| span.microseconds());
         let series: &[Part] = if let Load::Series(parts) = load { parts } else { &[] };
         let mut parts = Parts { series: series.iter(), timed_us };
@@ -155,35 +111,5 @@ impl<'t> Iterator for Pieces<'t> {
             rate,
             g_per_kwh: rate.map_or(0.0, |rate| rate.g_per_kwh),
         })
-    }
-}
-
-/// A value for what no slot covers.
-#[derive(Debug, Clone, Copy)]
-struct Filling<'t> {
-    rates: &'t [Step],
-    missing: Missing,
-    /// Of what slots cover.
-    mean: f64,
-}
-
-impl<'t> Filling<'t> {
-    fn of(&self, piece: Piece<'t>) -> Piece<'t> {
-        if piece.rate.is_some() {
-            return piece;
-        }
-        let next = self.rates.partition_point(|rate| rate.span.end_us <= piece.start_us);
-        let after = self.rates.get(next);
-        let before = next.checked_sub(1).and_then(|last| self.rates.get(last));
-        let g_per_kwh = match (self.missing, before, after) {
-            (Missing::Interpolate, Some(before), Some(after)) => {
-                let (from, to) = (before.span.end_us, after.span.start_us);
-                let middle = ratio(piece.start_us - from + (piece.end_us - from), 2 * (to - from));
-                before.g_per_kwh + (after.g_per_kwh - before.g_per_kwh) * middle
-            }
-            (Missing::Drop, ..) | (_, None, None) => self.mean,
-            (_, Some(nearest), _) | (_, None, Some(nearest)) => nearest.g_per_kwh,
-        };
-        Piece { g_per_kwh, ..piece }
     }
 }

@@ -1,6 +1,9 @@
 //! Pricing by overlap, against integrals worked out by hand, and what may change nothing.
 
+use jiff::Timestamp;
+
 use super::*;
+use crate::intensity::UncertaintyClass;
 use proptest::prelude::*;
 
 fn at(text: &str) -> Timestamp {

@@ -5,9 +5,9 @@
 //!
 //! Out of scope: where pieces begin and end (`pieces`).
 
-use super::pieces::{Cut, Piece};
+use super::pieces::Piece;
 use super::sum::{Sum, Sums};
-use super::{
+use super::terms::{
     FILLED_CV_MIN, Filled, HourNoise, NOISE_HOURS_MAX, Priced, SourceShare, Step, noise_cv, ratio,
     shared_cv,
 };
@@ -129,12 +129,18 @@ impl Totals {
         (length > 0.0).then(|| grams.value() / length)
     }
 
-    pub(super) fn priced(&self, cut: &Cut<'_>) -> Priced {
+    /// The price of so much energy, whose pieces these are; `mean` is that of what slots cover.
+    pub(super) fn priced<'t>(
+        &self,
+        kwh: f64,
+        mean: f64,
+        pieces: impl Iterator<Item = Piece<'t>>,
+    ) -> Priced {
         let added = self.added();
         let part = |weight: f64| (weight / added.weight).min(1.0);
-        let (filled, filled_cv) = self.filled(cut);
+        let (filled, filled_cv) = self.filled(mean, pieces);
         Priced {
-            kwh: cut.kwh,
+            kwh,
             g_per_kwh: added.grams / added.weight,
             coverage: part(added.covered_weight),
             estimated: part(added.estimated_weight),
@@ -145,20 +151,19 @@ impl Totals {
             noise_hours: self.noise.hours(added.grams),
             filled_cv,
             // Nothing used is nothing filled in.
-            filled: Filled { kwh: if cut.kwh > 0.0 { filled.kwh } else { 0.0 }, ..filled },
+            filled: Filled { kwh: if kwh > 0.0 { filled.kwh } else { 0.0 }, ..filled },
         }
     }
 
     /// What no slot covers, and the coefficient of variation that this gives to the whole: the value there
     /// may be as far off as slots of this span lie around their mean, and 20 % at least; one error over
     /// all such times.
-    fn filled(&self, cut: &Cut<'_>) -> (Filled, f64) {
+    fn filled<'t>(&self, mean: f64, pieces: impl Iterator<Item = Piece<'t>>) -> (Filled, f64) {
         if !self.has_gaps() {
             return (Filled::default(), 0.0);
         }
         let Added { grams, covered_weight: covered, .. } = self.added();
-        let mean = cut.covered_mean();
-        let spread = cut.pieces().filter(|piece| piece.rate.is_some()).map(|piece| {
+        let spread = pieces.filter(|piece| piece.rate.is_some()).map(|piece| {
             let off = piece.g_per_kwh - mean;
             piece.weight * off * off
         });

@@ -30,7 +30,7 @@ mod table;
 
 use self::join::{Join, Narrow, Operation};
 use self::law::Law;
-use super::distribution::{Distribution, Log};
+use super::distribution::{Distribution, Log, power};
 use super::model::{Expression, Input};
 use super::polynomial::Polynomial;
 
@@ -224,7 +224,7 @@ impl Closed<'_> {
             }
             Expression::Power(base, k) => match self.law(base)? {
                 law if *k == 1 => Ok(Last::Law(law)),
-                Law::Point(x) => Ok(Last::Law(Law::Point(super::model::power(x, *k)))),
+                Law::Point(x) => Ok(Last::Law(Law::Point(power(x, *k)))),
                 Law::Log(Log { mu, variance }) => {
                     let k = f64::from(*k);
                     Ok(Last::Law(Law::Log(Log { mu: k * mu, variance: k * k * variance })))

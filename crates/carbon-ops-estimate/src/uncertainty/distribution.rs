@@ -6,8 +6,6 @@
 use std::cell::Cell;
 use std::f64::consts::PI;
 
-use super::Error;
-use super::model::power;
 use super::normal::{normal_cdf, normal_density, normal_quantile};
 use super::quadrature::legendre_nodes;
 use crate::decimal::round9;
@@ -25,6 +23,11 @@ const SLICE: f64 = 0.5;
 
 /// What is narrower than this is an exponential to twelve digits, and Φ hardly changes over it.
 const SLIVER: f64 = 1e-5;
+
+/// Parameters that describe no distribution, or none of a quantity that cannot be negative.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("{0} {flaw}", flaw = .0.flaw())]
+pub struct NoDistribution(pub Distribution);
 
 /// A quantity that is known only as a distribution.
 ///
@@ -141,7 +144,7 @@ impl Distribution {
     ///
     /// # Errors
     /// When no such distribution exists.
-    pub fn truncated_with_mean(mean: f64, sigma: f64, min: f64) -> Result<Self, Error> {
+    pub fn truncated_with_mean(mean: f64, sigma: f64, min: f64) -> Result<Self, NoDistribution> {
         let with = |mu| Self::TruncatedNormal { mu, sigma, min, max: None };
         // The mean grows with mu. It exceeds mu, so mu = mean is the upper end; and for a mean
         // above the bound, thirty standard deviations below are more than enough.
@@ -157,16 +160,16 @@ impl Distribution {
     ///
     /// # Errors
     /// For NaN, infinite or contradictory parameters, and where negative values are possible.
-    pub fn checked(self) -> Result<Self, Error> {
+    pub fn checked(self) -> Result<Self, NoDistribution> {
         let fine = self.lowest() >= 0.0 && self.valid().is_ok();
-        if fine { Ok(self) } else { Err(Error::Parameters(self)) }
+        if fine { Ok(self) } else { Err(NoDistribution(self)) }
     }
 
     /// Itself, when its parameters describe a distribution, of whatever sign.
     ///
     /// # Errors
     /// For NaN, infinite or contradictory parameters.
-    pub fn valid(self) -> Result<Self, Error> {
+    pub fn valid(self) -> Result<Self, NoDistribution> {
         let fine = match self {
             Self::Point { mean } => mean.is_finite(),
             Self::Normal { mean, sd } => mean.is_finite() && sd.is_finite() && sd > 0.0,
@@ -195,11 +198,11 @@ impl Distribution {
                 finite && inexact < (high - low) / 2.0
             }
         };
-        if fine { Ok(self) } else { Err(Error::NoDistribution(self)) }
+        if fine { Ok(self) } else { Err(NoDistribution(self)) }
     }
 
     /// What is wrong with parameters that [`Distribution::checked`] refuses, after their name.
-    pub(super) fn flaw(&self) -> &'static str {
+    fn flaw(&self) -> &'static str {
         if self.valid().is_ok() {
             return match self {
                 Self::Point { .. } => "is below 0, and this quantity is not",
@@ -867,6 +870,15 @@ fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
         }
     }
     libm::exp(front) * value / a
+}
+
+/// xᵏ by repeated multiplication: `powi` may differ between machines.
+pub(super) fn power(x: f64, k: i32) -> f64 {
+    let mut result = 1.0;
+    for _ in 0..k.unsigned_abs() {
+        result *= x;
+    }
+    if k < 0 { 1.0 / result } else { result }
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@
 
 use std::num::NonZeroUsize;
 
-use super::distribution::{Cut, Log};
-use super::model::{Coverage, Expression, Model, Sign, power};
+use super::distribution::{Cut, Distribution, Log, power};
+use super::error::Error;
+use super::model::{Expression, Model, Sign};
 use super::normal::normal_quantile;
 use super::random::uniforms;
-use super::{Distribution, Error};
 
 /// Trials for a coverage probability of 95 %: 10⁴/(1 − p) (JCGM 101, 7.2.2, note 1 to 7.2.1).
 pub const TRIALS: u64 = 200_000;
@@ -28,6 +28,20 @@ const TRIALS_MAX: u64 = 10_000_000;
 
 /// Significant digits of a standard uncertainty by default, for the tolerance.
 const DIGITS: u8 = 2;
+
+words! {
+    /// Which of the intervals of one probability.
+    #[derive(Default)]
+    #[schemars(rename = "IntervalKind")]
+    Coverage {
+        /// As much probability below as above.
+        #[default]
+        Symmetric = "symmetric",
+        // JCGM 101, 5.3.4.
+        /// The shortest.
+        Shortest = "shortest",
+    }
+}
 
 /// The settings of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

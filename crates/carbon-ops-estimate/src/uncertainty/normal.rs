@@ -1,8 +1,13 @@
 //! The standard normal distribution by pinned mathematics: density, distribution function and its inverse.
 //!
-//! Out of scope: everything with a mean and a spread of its own (see `distribution`).
+//! The level of intervals, and the interval that a mean and a spread alone have.
+//!
+//! Out of scope: distributions (see `distribution`).
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
+
+/// Coverage probability of all intervals in records.
+pub const LEVEL: f64 = 0.95;
 
 /// φ(z).
 pub(crate) fn normal_density(z: f64) -> f64 {
@@ -117,6 +122,19 @@ const FAR: ([f64; 8], [f64; 8]) = (
         2.044_263_103_389_939_785_64e-15,
     ],
 );
+
+/// The symmetric interval of a lognormal with a mean above 0 and a standard deviation; of a normal for
+/// another mean.
+pub(crate) fn lognormal_interval(mean: f64, standard: f64, level: f64) -> (f64, f64) {
+    let z = normal_quantile(0.5 + level / 2.0);
+    if mean <= 0.0 {
+        return (mean - z * standard, mean + z * standard);
+    }
+    let cv = standard / mean;
+    let variance = libm::log1p(cv * cv);
+    let s = variance.sqrt();
+    (mean * libm::exp(-variance / 2.0 - z * s), mean * libm::exp(-variance / 2.0 + z * s))
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 //!
 //! Out of scope: the measuring.
 
-use super::Error;
+use super::error::Error;
 use super::normal::normal_quantile;
 
 /// The number of runs of each of two variants after which a difference of their means of `effect`

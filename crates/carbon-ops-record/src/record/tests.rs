@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use carbon_ops_estimate::intensity::Interval;
+
 use super::*;
 use crate::{
     AttributionMode, Cpu, Decimal, Domain, Energy, IdlePolicy, Part, Sensor, SensorStatus, Workload,

@@ -4,8 +4,8 @@
 
 use std::hash::{DefaultHasher, Hasher as _};
 
-use super::sums::Counts;
-use super::{GroupBy, Load};
+use super::group_by::{Counts, GroupBy};
+use super::market::Load;
 use crate::{Error, Part, Quality, Record, rule};
 use carbon_ops_estimate::intensity::Factor;
 

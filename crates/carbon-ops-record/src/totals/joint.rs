@@ -1,9 +1,10 @@
 //! Sums of records by trials (JCGM 101): each trial draws every input of every record, inputs with one key
 //! once, from the distributions that stand in the records.
 //!
-//! Out of scope: budgets, which are those of the moments ([`super::Group`]).
+//! Out of scope: budgets, which are those of the moments ([`Group`](super::Group)).
 
-use super::{Figure, GroupTheta, How, Totals, over};
+use super::figure::{Figure, How, over};
+use super::group::{GroupTheta, Totals};
 use crate::{Error, Record};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::uncertainty::{Model, MonteCarlo, Sampled};

@@ -17,7 +17,7 @@ use carbon_ops_estimate::market::{Claim, Instruments, Loads, Matching, Statement
 use carbon_ops_units::KilowattHours;
 use serde::Serialize;
 
-use super::{Figure, figure, over};
+use super::figure::{Figure, figure, over};
 use crate::record::About;
 use crate::{Error, Figure as Of, Record};
 

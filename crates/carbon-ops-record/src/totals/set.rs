@@ -17,8 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::Addend;
-use super::addend::One;
+use super::addend::{Addend, One};
 use crate::Error;
 use crate::rows::{NewScratch, Rows, joined, number, ordered, split};
 use carbon_ops_estimate::aggregate::ExactSum;

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::rows::Scratch;
 use crate::{
-    Brief, Deployment, Grid, Input, Method, Record, Relative, Reserved, Slots, Stated, scopes,
+    Brief, Deployment, Error, Grid, Input, Method, Quality, Record, Relative, Reserved, Slots,
+    Stated, scopes,
 };
 use carbon_ops_estimate::intensity::{Factor, Interval};
 use carbon_ops_estimate::uncertainty::{MonteCarlo, Trials};
@@ -254,7 +255,7 @@ fn one_record_keeps_its_own_interval_and_none_has_no_grams() {
 #[test]
 fn the_product_of_shared_errors_is_an_error_of_its_own() {
     let errors = |inputs: &[(&str, &str, &str)]| -> Vec<_> {
-        let one = One::of(span(inputs, &[])).unwrap();
+        let one = addend::One::of(span(inputs, &[])).unwrap();
         one.effects.into_iter().map(|(key, effect)| (key, effect / one.grams)).collect()
     };
     let energy = ("energy", "1", "");

@@ -14,7 +14,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::title;
+use super::report::title;
 
 const SIZE: (u32, u32) = (1000, 440);
 /// Above the plane: what it shows. Below: whose data it is.

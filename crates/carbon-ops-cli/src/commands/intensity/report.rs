@@ -6,10 +6,9 @@ use carbon_ops::grid::cache::Stats;
 use carbon_ops::grid::fetch::FetchCounts;
 use carbon_ops::grid::line::{Figures, Line, Point, cv, figures};
 use carbon_ops::grid::zones::{Place, cloud_pue};
-use carbon_ops::grid::{Found, GapReason, Meta, Row, Timeliness, UncertaintyClass};
+use carbon_ops::grid::{Found, GapReason, Kind, Meta, Row, Timeliness, UncertaintyClass};
 use serde_json::{Value, json};
 
-use super::{purpose, title};
 use crate::context::add;
 use crate::layout::Page;
 use crate::render::plain;
@@ -257,4 +256,18 @@ fn stats_json(cache: &Stats, fetch: &FetchCounts) -> Value {
             "repeated": fetch.repeated, "bytes": fetch.bytes, "latency_ms": ms(fetch.latency),
             "latency_max_ms": ms(fetch.latency_max) },
     })
+}
+
+/// What a kind is good for, said beside it.
+pub(super) fn purpose(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Marginal => "for decisions; never for an inventory figure",
+        Kind::Residual => "for a market-based inventory figure",
+        Kind::Average => "may price an inventory figure",
+    }
+}
+
+/// The zone as it was found.
+pub(super) fn title(found: &Found) -> String {
+    format!("{} of {}", found.zone, found.provider)
 }

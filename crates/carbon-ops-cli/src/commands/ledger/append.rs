@@ -17,8 +17,8 @@ use carbon_ops::proof::verify::Payload;
 use serde_json::json;
 
 use super::witnessed::notices;
-use crate::COULD_NOT;
 use crate::args::LedgerAppend;
+use crate::commands::verdict::COULD_NOT;
 use crate::context::Context;
 use crate::progress::Progress;
 use crate::render::{counted, describe};

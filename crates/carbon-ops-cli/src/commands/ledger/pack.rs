@@ -12,11 +12,11 @@ use carbon_ops::proof::canonical::{Object, object_to_canonical};
 use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use serde_json::json;
 
+use super::entries::{cells, entries};
 use super::witnessed::{insert_into, tell, write_whole};
-use super::{add_others, cells, entries, tell_counts};
-use crate::REWRITTEN;
 use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::verdict::hint_at_trust;
+use crate::commands::verdict::{REWRITTEN, add_others, tell_counts};
 use crate::context::{Context, add};
 use crate::hints;
 use crate::layout::Page;

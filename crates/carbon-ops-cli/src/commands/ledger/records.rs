@@ -19,8 +19,8 @@ use carbon_ops::record::continuity::{self, Hole};
 use carbon_ops::record::timestamp;
 use serde_json::json;
 
-use super::tell_counts;
 use crate::args::{AtLedger, LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
+use crate::commands::verdict::tell_counts;
 use crate::commands::verdict::tell_first;
 use crate::context::Context;
 use crate::layout::Page;

@@ -10,8 +10,8 @@ use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proven};
 use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
 use serde_json::{Value, json};
 
+use super::entries::{cells, entries};
 use super::witnessed::{insert_into, tell};
-use super::{cells, entries};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
 use crate::commands::verdict::hint_at_trust;
 use crate::context::{Context, add};

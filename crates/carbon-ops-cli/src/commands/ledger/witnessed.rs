@@ -10,8 +10,8 @@ use carbon_ops::proof::checkpoint::origin;
 use carbon_ops::proof::note::{KeyKind, VerifierKey};
 use serde_json::{Value, json};
 
-use crate::REWRITTEN;
 use crate::args::{AtLedger, LedgerCheckpoint};
+use crate::commands::verdict::REWRITTEN;
 use crate::context::{Context, add};
 use crate::layout::Page;
 use crate::render::plain;

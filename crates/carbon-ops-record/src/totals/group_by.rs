@@ -1,0 +1,100 @@
+//! What records have in common: the group that a sum is over, and what its figures count.
+//!
+//! Out of scope: sums of groups (`sums`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use carbon_ops_estimate::intensity::{Factor, Kind, parse_kind_and_factor};
+
+use crate::{Figure, Record};
+
+/// Name of what has no label, or no host, of its own.
+const NONE: &str = "(none)";
+
+/// What a sum is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupBy {
+    /// Everything.
+    All,
+    /// Records of one region.
+    Region,
+    /// Records with one source of their intensity.
+    Source,
+    /// Records of one host.
+    Host,
+    /// Records that began on one day in UTC.
+    Day,
+    /// Records whose figure of operation counts as the same.
+    Scope,
+    /// Records with the same label of that name.
+    Label(String),
+}
+
+impl GroupBy {
+    /// All but labels, by name.
+    const NAMED: [(&str, Self); 6] = [
+        ("all", Self::All),
+        ("region", Self::Region),
+        ("source", Self::Source),
+        ("host", Self::Host),
+        ("day", Self::Day),
+        ("scope", Self::Scope),
+    ];
+
+    /// The group that a record is in, where there are several.
+    pub(super) fn key(&self, record: &Record) -> Option<String> {
+        let owned = |text: Option<&str>| text.unwrap_or(NONE).to_owned();
+        Some(match self {
+            Self::All => return None,
+            Self::Region => record.region.clone(),
+            Self::Source => record.source.clone(),
+            Self::Host => owned(record.host_id.as_deref()),
+            Self::Scope => {
+                let scopes = record.scopes_of(Figure::Operational);
+                owned(Some(&*scopes).filter(|scopes| !scopes.is_empty()))
+            }
+            // A span belongs to the day on which it began.
+            Self::Day => owned(record.start_ts.get(..10)),
+            Self::Label(name) => owned(record.labels.get(name).map(String::as_str)),
+        })
+    }
+}
+
+impl FromStr for GroupBy {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some((_, by)) = Self::NAMED.into_iter().find(|(name, _)| *name == text) {
+            return Ok(by);
+        }
+        let label = text.strip_prefix("label:").filter(|name| !name.is_empty());
+        let label = label.map(|name| Self::Label(name.to_owned()));
+        label.ok_or("give all, region, source, host, day, scope, or label:NAME")
+    }
+}
+
+impl fmt::Display for GroupBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Label(name) = self {
+            return write!(f, "label:{name}");
+        }
+        let name = Self::NAMED.into_iter().find(|(_, by)| by == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
+}
+
+/// What a record counts, where that is stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Counts {
+    pub(super) kind: Kind,
+    pub(super) factor: Option<Factor>,
+    pub(super) co2_alone: bool,
+}
+
+impl Counts {
+    pub(super) fn of(record: &Record) -> Option<Self> {
+        let (kind, factor) = parse_kind_and_factor(&record.signal).ok()?;
+        Some(Self { kind, factor, co2_alone: record.gases.is_some() })
+    }
+}
