@@ -13,7 +13,7 @@ use carbon_ops_estimate::uncertainty::{Coverage, Distribution, LEVEL};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Gas, Grid, Input, Meta, MethodName, Record, SCHEMA_VERSION, Slots};
+use crate::record::{Gas, Grid, Input, Meta, MethodName, Record, SCHEMA_VERSION, Scope, Slots};
 use crate::{Error, Quality, RecordKind, RecordType, rule, timestamp};
 
 /// What the members of a brief have lost to rounding at nine digits, and what products of them lose.
@@ -58,6 +58,9 @@ pub struct Brief {
     pub record_id: String,
     /// See [`Record::region`].
     pub region: String,
+    /// See [`Record::scopes`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<Scope>,
     /// [`Record::shared_errors`]: coefficients of variation by key, negative where grams fall as the shared variable rises.
     pub shared: BTreeMap<String, f64>,
     /// See [`Record::signal`].
@@ -95,6 +98,7 @@ impl Brief {
             quality_flag: record.quality_flag,
             record_id: record.record_id.clone(),
             region: record.region.clone(),
+            scopes: record.scopes.clone(),
             shared: shared(&record.shared_errors()?),
             signal: record.signal.clone(),
             simulated: record.simulated,
@@ -155,7 +159,7 @@ impl Brief {
             region: self.region,
             schema_version: SCHEMA_VERSION,
             sci: None,
-            scopes: Vec::new(),
+            scopes: self.scopes,
             signal: self.signal,
             simulated: self.simulated,
             source: self.source,
@@ -179,7 +183,7 @@ impl Brief {
         let u = self.uncertainty_pct / 100.0;
         let rest = (1.0 + u * u) / squares().product::<f64>() - 1.0;
         inputs.extend(self.shared.iter().map(|(key, cv)| {
-            let input = Input::factor("shared", cv.abs(), "row").shared(key.as_str());
+            let input = Input::factor(of_key(key), cv.abs(), "row").shared(key.as_str());
             if *cv < 0.0 { input.opposed() } else { input }
         }));
         if rest > ROUNDING * u * u {
@@ -228,6 +232,12 @@ impl Brief {
         }
         Ok(())
     }
+}
+
+/// The name of an input that says as well as the one whose key it has whether it is about the grid.
+fn of_key(key: &str) -> &'static str {
+    let grid = ["grid:", "factors:", "hour:", "stand_in:", "upstream:"];
+    if grid.iter().any(|of| key.starts_with(of)) { "grid" } else { "shared" }
 }
 
 fn point(name: &str, mean: f64) -> Input {

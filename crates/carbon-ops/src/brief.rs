@@ -114,6 +114,7 @@ impl Taken {
             quality_flag: self.quality.max(price.quality),
             record_id,
             region: price.region.clone(),
+            scopes: price.scopes.clone(),
             shared: carbon.shared.clone(),
             signal: price.signal.clone(),
             simulated: self.simulated.then_some(true),
@@ -144,6 +145,8 @@ impl Common {
         common.extend_from_slice(b",\"region\":");
         bytes::text(&brief.region, &mut common)?;
         bytes::number(",\"row\":", f64::from(1_u8), &mut common);
+        common.extend_from_slice(b",\"scopes\":");
+        bytes::canonical(&brief.scopes, &mut common)?;
         common.extend_from_slice(b",\"shared\":");
         bytes::canonical(&brief.shared, &mut common)?;
         for (name, text) in [(",\"signal\":", &brief.signal), (",\"source\":", &brief.source)] {

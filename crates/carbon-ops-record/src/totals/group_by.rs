@@ -50,10 +50,7 @@ impl GroupBy {
             Self::Region => record.region.clone(),
             Self::Source => record.source.clone(),
             Self::Host => owned(record.host_id.as_deref()),
-            Self::Scope => {
-                let scopes = record.scopes_of(Figure::Operational);
-                owned(Some(&*scopes).filter(|scopes| !scopes.is_empty()))
-            }
+            Self::Scope => record.scopes_of(Figure::Operational),
             // A span belongs to the day on which it began.
             Self::Day => owned(record.start_ts.get(..10)),
             Self::Label(name) => owned(record.labels.get(name).map(String::as_str)),

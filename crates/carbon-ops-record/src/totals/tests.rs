@@ -150,7 +150,7 @@ proptest! {
             if n % 2 == 0 {
                 let (inputs, meta) = (of.inputs.clone(), of.meta.clone());
                 let (uncertainty_pct, grams) = (of.uncertainty_pct, of.grams);
-                *record = Record { inputs, meta, uncertainty_pct, grams, ..record.clone() };
+                *record = Record { grams, inputs, meta, uncertainty_pct, ..record.clone() };
             }
         }
         // Copies are equal.

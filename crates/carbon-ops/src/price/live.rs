@@ -16,7 +16,7 @@ use carbon_ops_estimate::uncertainty::{Distribution, LEVEL};
 use carbon_ops_grid::cache::Mode;
 use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{Chain, Interval};
-use carbon_ops_record::{Gas, Input, Method, Prices, Quality, Relative, errors_of};
+use carbon_ops_record::{Gas, Input, Method, Prices, Quality, Relative, Scope, errors_of, scopes};
 use carbon_ops_units::Microjoules;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,8 @@ pub struct Price {
     pub source: String,
     /// What stands behind place and intensity.
     pub quality: Quality,
+    /// What the figures count as in an inventory, as in records.
+    pub scopes: Vec<Scope>,
     /// What the intensity counts, as in records.
     pub signal: String,
     /// The only gas that it counts, as in records.
@@ -139,9 +141,10 @@ impl LivePrice {
     pub fn of(&mut self, time: Interval) -> Result<Quoted<'_>> {
         self.ask(time);
         let (pue, tables, missing) = (&self.pue, &self.tables, self.missing);
+        let machine = &self.machine;
         let rated = |zone: &mut Zone| {
             let rate = Rate::of(zone, pue, tables, time, &Load::Even(1.0), missing)?;
-            Ok::<_, anyhow::Error>((price(&rate, zone), rate.inputs))
+            Ok::<_, anyhow::Error>((price(&rate, zone, machine), rate.inputs))
         };
         let answered = match self.zone.as_mut().filter(|zone| zone.covers(time)) {
             Some(zone) => rated(zone),
@@ -233,13 +236,15 @@ fn ends(
     Ok((between(below.low, above.low), between(below.high, above.high)))
 }
 
-fn price(rate: &Rate, zone: &Zone) -> Price {
+fn price(rate: &Rate, zone: &Zone, machine: &Host) -> Price {
+    let (deployment, decided) = zone.deployment(Some(machine));
     Price {
         region: zone.region().to_owned(),
         intensity_g_per_kwh: round9(rate.mean("intensity")),
         pue_used: round9(rate.mean("pue")),
         source: zone.source(),
         quality: rate.quality,
+        scopes: scopes(deployment, rate.factor, false, decided),
         signal: zone.signal().to_owned(),
         gases: zone.gases(),
         coverage_pct: rate.grid.coverage_pct,
