@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in its helpers")]
 
+mod kinds;
 mod mutation;
 mod strict;
 mod support;
