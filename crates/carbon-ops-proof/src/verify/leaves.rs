@@ -104,5 +104,27 @@ mod tests {
             assert_eq!(keeping.leaf(number as u64).unwrap(), leaf);
         }
         assert_eq!((reading.places.len(), reading.kept.len()), (8, 0));
+        assert_eq!(format!("{keeping:?}"), "Leaves { lines: 500, .. }");
+    }
+
+    /// What cannot be read is an error, what lies behind a line that is too long to be an entry is no leaf.
+    #[test]
+    fn only_reading_fails() {
+        let leaf = |read: &ReadBack<'_>, line: usize| {
+            let mut leaves = Leaves::new(Some(read));
+            leaves.push(leaf_hash(b"a"), 2);
+            leaves.push(leaf_hash(b""), line as u64 + 1);
+            leaves.push(leaf_hash(b"b"), 2);
+            leaves.leaf(2)
+        };
+        let line = vec![b'x'; 4 << 20];
+        let file = [&b"a\n"[..], &line, b"\nb\n"].concat();
+        let read = |offset: u64, len: usize| {
+            let offset = usize::try_from(offset).unwrap();
+            Ok(file[offset..file.len().min(offset + len)].to_vec())
+        };
+        assert_eq!(leaf(&read, line.len()).unwrap(), None);
+        let gone = |_: u64, _: usize| Err(io::Error::other("gone"));
+        assert_eq!(leaf(&gone, 1).unwrap_err().to_string(), "gone");
     }
 }

@@ -363,6 +363,38 @@ mod tests {
         assert_eq!(due.silent_from, "2026-11-23T09:10:59.000000Z");
     }
 
+    /// The first of the latest times counts, and the same time again is no turn back. Nothing is due where nothing was
+    /// promised.
+    #[test]
+    fn the_latest_time_is_the_first_of_its_kind() {
+        let mut watch = Watch::default();
+        for (seq, time) in [(4, "09:00:00"), (5, "09:00:00"), (6, "08:00:00"), (7, "08:30:00")] {
+            watch.entry(seq, Some(at(time)), None);
+        }
+        let life = watch.finish();
+        assert_eq!(life.latest.as_ref().map(|latest| latest.seq), Some(4));
+        assert_eq!((life.turn_back_count, life.turns_back[0].seq, life.due), (1, 6, None));
+        let mut watch = Watch::default();
+        for (seq, time) in [(0, "09:00:00"), (1, "10:00:00")] {
+            watch.entry(seq, Some(at(time)), None);
+        }
+        assert_eq!(watch.finish().latest.map(|latest| latest.seq), Some(1));
+    }
+
+    #[test]
+    fn more_gaps_and_turns_than_are_listed_are_counted() {
+        let mut watch = Watch::default();
+        let gap = gap("08:00:00", "08:30:00");
+        for seq in 0..1001_u64 {
+            let time = if seq % 2 == 0 { "09:00:00" } else { "08:59:59" };
+            watch.entry(2 * seq, Some(at(time)), Some(&gap));
+            watch.entry(2 * seq + 1, Some(at("08:00:00")), None);
+        }
+        let life = watch.finish();
+        assert_eq!((life.gap_count, life.gaps.len()), (1001, 1000));
+        assert_eq!((life.turn_back_count, life.turns_back.len()), (1001, 1000));
+    }
+
     #[test]
     fn more_silences_than_are_listed_are_counted() {
         let mut watch = Watch::default();

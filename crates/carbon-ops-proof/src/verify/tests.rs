@@ -32,6 +32,20 @@ fn one_by_one(file: &[u8]) -> Vec<Told> {
     told
 }
 
+/// A piece ends with the line that makes it long enough, so that memory is bounded.
+#[test]
+fn pieces_are_not_much_longer_than_they_have_to_be() {
+    let file = [vec![b'x'; 999], vec![b'\n']].concat().repeat(1000);
+    let (mut chunks, mut chunk) = (Chunks::new(&file[..]), Chunk::default());
+    let mut pieces = Vec::new();
+    while !chunks.done() {
+        chunks.read(&mut chunk).unwrap();
+        pieces.push(chunk.lines().count());
+    }
+    // 2^17 bytes; newlines are not kept.
+    assert_eq!(pieces, [132, 132, 132, 132, 132, 132, 132, 76]);
+}
+
 proptest! {
     #[test]
     fn pieces_hold_the_same_lines_as_the_stream(

@@ -204,6 +204,11 @@ mod tests {
         }
         check(&lines(30)[..2950], 2950);
         check(&vec![b'x'; 3 * MAX_TORN_BYTES], 3 * MAX_TORN_BYTES);
+        let long = [vec![b'x'; 3 * MAX_TORN_BYTES], b"\n".to_vec(), lines(30)].concat();
+        check(&long, long.len());
+        // The first line appears by a rename.
+        let first = [&[0; 512][..], b"x\ny"].concat();
+        check(&first, first.len());
         check(&vec![0; 3 * MAX_TORN_BYTES], 3 * MAX_TORN_BYTES);
     }
 
@@ -212,6 +217,12 @@ mod tests {
         check(&zeroed(lines(30), 1024..1536), 1000);
         check(&zeroed(lines(30), 2048..2560), 2000);
         check(&zeroed(lines(30), 2500..2999), 3000);
+        // Behind damage that no crash leaves.
+        check(&zeroed(zeroed(lines(30), 1030..1031), 2048..2560), 2000);
+        // In a line that is read in two blocks, of which only the second has zeros.
+        let line = [vec![b'x'; 5000], b"\n".to_vec()].concat();
+        let blocks = [lines(2600), line, lines(1)].concat();
+        check(&zeroed(blocks, 263_168..263_680), 260_000);
         let long = lines(30_000);
         let at = long.len() / 512 * 512 - 1024;
         check(&zeroed(long.clone(), at..at + 512), at / 100 * 100);

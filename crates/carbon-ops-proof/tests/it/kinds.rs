@@ -2,7 +2,7 @@
 //! says, on any number of threads, from any checkpoint on.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_proof::checkpoint::Checkpoint;
@@ -14,8 +14,8 @@ use carbon_ops_proof::entry::{
 use carbon_ops_proof::keys::{SecretKey, Signer as _, Trust};
 use carbon_ops_proof::merkle::{Frontier, leaf_hash};
 use carbon_ops_proof::verify::{
-    Anchor, AnchorKind, AnchorVerdict, FaultReport, Payload, Report, Settings, Status, own_records,
-    verify_records,
+    Anchor, AnchorKind, AnchorVerdict, FaultReport, Log, Notes, Payload, Report, Settings, Status,
+    own_records, verify_against, verify_records,
 };
 use jiff::Timestamp;
 
@@ -322,6 +322,8 @@ fn a_torn_end_is_one_line_that_was_being_written() {
     assert_eq!(torn(&by_another).1, Some((14, stranger.len() as u64, false)));
     let zeros = [&file[..], &[0; 9], b"\n"].concat();
     assert_eq!(torn(&zeros), (Status::TornTail, Some((14, 10, false)), "", 13));
+    // What is torn is no leaf of the tree.
+    assert_eq!((report(&zeros).tree_size, report(kept).tree_size), (13, 12));
     // As long as a line may be with its newline, and longer; with a newline one byte less.
     let long = |extra: usize| [&file[..], &vec![b'x'; MAX_LINE_BYTES + extra]].concat();
     let most = MAX_LINE_BYTES as u64;
@@ -353,8 +355,14 @@ fn a_torn_end_is_one_line_that_was_being_written() {
     // A cut alone is a cut.
     let (report, _) = verified(kept, &settings);
     assert_eq!((report.status, report.torn_tail.is_some()), (Status::Rewritten, true));
+    let (report, _) = verified(&zeros, &settings);
+    assert_eq!((report.status, report.fault_count), (Status::Rewritten, 0));
     let (report, _) = verified(genesis, &settings);
     assert_eq!(report.status, Status::Rewritten);
+    let longest = vec![b'x'; MAX_LINE_BYTES + 1];
+    let of_one = |line: &[u8]| first(&self::report(line));
+    assert_eq!(of_one(&longest), (1, "too_long"));
+    assert_eq!(of_one(&longest[1..]), (1, "unterminated"));
 }
 
 #[test]
@@ -403,6 +411,83 @@ fn anchors_say_what_the_ledger_was() {
     assert_eq!((report.keys.len(), report.faults[0].code), (1, "no_genesis"));
     let (report, _) = verified(&headless, &Settings::new(&strangers));
     assert_eq!((report.keys.len(), report.faults[0].code), (0, "key_not_in_roster"));
+}
+
+/// What nobody signed is not looked at, in a record or in a record of the ledger's own.
+#[test]
+fn the_check_is_for_what_is_signed() {
+    let mut book = Book::new();
+    book.add(&record(1), &key()).corrects(1, Outcome::Replaced(record(2)), None);
+    for at in [1, 2] {
+        let mut lines = book.lines.clone();
+        let text = String::from_utf8(lines[at].clone()).unwrap();
+        let (before, signature) = text.split_once("\"signature\":\"").unwrap();
+        let other = if signature.starts_with('0') { "1" } else { "0" };
+        lines[at] = format!("{before}\"signature\":\"{other}{}", &signature[1..]).into();
+        let asked = std::sync::Mutex::new(0);
+        let check = |_: &Payload<'_>| {
+            *asked.lock().unwrap() += 1;
+            Ok(())
+        };
+        let (file, trust) = (joined(&lines[..=at]), trust());
+        let report = verify_records(&file[..], &Settings::new(&trust), &check, &mut |_, ()| Ok(()));
+        assert_eq!(first(&report.unwrap()), (at as u64 + 1, "signature"));
+        assert_eq!(*asked.lock().unwrap(), at - 1);
+    }
+}
+
+/// Each checkpoint of a log is held against the ledger, and what was not compared is never valid.
+#[test]
+fn a_log_of_checkpoints_is_compared() {
+    let (book, trust) = (all_kinds(), trust());
+    let mut fork = Book::new();
+    fork.add(&record(1), &key()).add(&record(3), &key());
+    let note = |book: &Book, size| book.anchor(size, Some(&key())).bytes;
+    let with = |notes: Vec<Vec<u8>>| {
+        let behind = Notes::new(&notes.concat()[..]).behind().unwrap();
+        let notes = RefCell::new(VecDeque::from(notes));
+        let next = || Ok(notes.borrow_mut().pop_front());
+        let history = Some(Log { next: &next, behind: &behind });
+        let report = verified(&book.file(), &Settings { history, ..Settings::new(&trust) }).0;
+        let history = report.history.as_ref().unwrap();
+        (report.status, history.confirmed, history.not_compared, report.covered)
+    };
+    let all = vec![note(&book, 3), note(&book, 13), note(&book, 6)];
+    assert_eq!(with(all), (Status::Valid, 3, 0, 13));
+    assert_eq!(with(vec![note(&book, 3), note(&fork, 3)]).0, Status::Rewritten);
+    let empty = BTreeSet::new();
+    let notes = RefCell::new(VecDeque::from([note(&book, 6), note(&book, 3)]));
+    let next = || Ok(notes.borrow_mut().pop_front());
+    let history = Some(Log { next: &next, behind: &empty });
+    let report = verified(&book.file(), &Settings { history, ..Settings::new(&trust) }).0;
+    assert_eq!((report.status, report.history.unwrap().not_compared), (Status::Untrusted, 1));
+    // A log, or a ledger, that cannot be read is no verdict.
+    let gone = || Err(std::io::Error::other("gone"));
+    let history = Some(Log { next: &gone, behind: &empty });
+    let gone = |_: u64, _: usize| Err(std::io::Error::other("gone"));
+    for settings in [
+        Settings { history, ..Settings::new(&trust) },
+        Settings { read_back: Some(&gone), ..Settings::new(&trust) },
+    ] {
+        let check = |_: &Payload<'_>| Ok(());
+        let failed = verify_records(&book.file()[..], &settings, &check, &mut |_, ()| Ok(()));
+        assert_eq!(failed.unwrap_err().to_string(), "gone");
+    }
+    assert!(format!("{:?}", Settings::new(&trust)).contains("since: 0"));
+    // The simplest way to ask compares as well.
+    let anchors = [fork.anchor(3, Some(&key()))];
+    let mut asked = 0;
+    let against = |anchors: &[Anchor], since, asked: &mut usize| {
+        verify_against(&book.file()[..], &trust, anchors, since, &mut |_| {
+            *asked += 1;
+            Ok(())
+        })
+    };
+    assert_eq!(against(&anchors, 0, &mut asked).unwrap().status, Status::Rewritten);
+    assert_eq!(std::mem::take(&mut asked), 5);
+    let anchors = [book.anchor(6, Some(&key()))];
+    assert_eq!(against(&anchors, 6, &mut asked).unwrap().compared, 5);
+    assert_eq!(asked, 2);
 }
 
 /// Lines up to a checkpoint are compared with it as wholes; of them the ledger's own records are known all the same.
@@ -487,7 +572,12 @@ fn the_number_of_threads_changes_nothing() {
 fn faults_from_outside_are_counted_with_the_others() {
     let mut report = report(&all_kinds().file());
     let fault = FaultReport::outside(3, "segment", "it is gone".into());
+    report.add_faults(vec![]);
+    assert_eq!((report.status, report.fault_count), (Status::Valid, 0));
     report.add_faults(vec![fault.clone()]);
     assert_eq!((report.status, report.fault_count), (Status::Tampered, 1));
-    assert_eq!((report.first_fault, report.faults), (Some(fault.clone()), vec![fault]));
+    let earlier = FaultReport::outside(1, "segment", "it is renamed".into());
+    report.add_faults(vec![earlier.clone()]);
+    assert_eq!(report.fault_count, 2);
+    assert_eq!((report.first_fault, report.faults), (Some(earlier.clone()), vec![earlier, fault]));
 }

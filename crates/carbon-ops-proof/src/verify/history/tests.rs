@@ -188,6 +188,17 @@ fn the_log_is_read_one_note_ahead_and_a_failure_to_read_it_is_kept() {
     assert_eq!(history.finish(5, Some(ID), &keys_at).0.confirmed, 1);
 }
 
+/// 4 and 2 stand behind a larger one, the second 5 does not.
+#[test]
+fn sizes_behind_larger_ones_are_found_in_advance() {
+    let log = logged(&[3, 5, 4, 5, 2, 6], 7).concat();
+    let behind = Notes::new(&log[..]).behind().unwrap();
+    assert_eq!(behind, BTreeSet::from([2, 4]));
+    let next = || Ok(None);
+    let log = Log { next: &next, behind: &behind };
+    assert!(format!("{log:?} {:?}", History::new(log)).contains("behind: {2, 4}"));
+}
+
 fn pieces(log: &[u8]) -> Vec<Vec<u8>> {
     let mut notes = Notes::new(log);
     std::iter::from_fn(|| notes.next().unwrap()).collect()
