@@ -211,29 +211,27 @@ impl Distribution {
         }
         match *self {
             Self::Point { .. } => "is too large",
-            Self::Normal { .. } => {
-                "has no standard deviation above 0: an exact value is the number alone"
-            }
+            Self::Normal { .. } => "has a standard deviation below 0",
             Self::TruncatedNormal { sigma, min, max, .. } => {
-                if sigma <= 0.0 {
-                    "has no sigma above 0: an exact value is the number alone"
-                } else if max.is_some_and(|max| max <= min) {
-                    "has its upper bound not above its lower one"
+                if sigma < 0.0 {
+                    "has a sigma below 0"
+                } else if max.is_some_and(|max| max < min) {
+                    "has its upper bound below its lower one"
+                } else if sigma <= 0.0 {
+                    "is one value, which lies beyond its bounds"
                 } else {
                     "has nothing left within its bounds, which are eight sigma or more from mu"
                 }
             }
             Self::Lognormal { mean, .. } if mean <= 0.0 => "has a mean that is not above 0",
-            Self::Lognormal { .. } => "has no cv above 0: an exact value is the number alone",
-            Self::Uniform { .. } | Self::ArcSine { .. } => {
-                "has its upper end not above its lower one"
-            }
+            Self::Lognormal { .. } => "has a cv below 0",
+            Self::Uniform { .. } | Self::ArcSine { .. } => "has its upper end below its lower one",
             Self::Triangular { .. } => "is not in the order low, mode, high",
             Self::StudentT { .. } => {
-                "needs a scale above 0 and more than 2 degrees of freedom: with fewer, u is infinite"
+                "needs a scale of at least 0 and more than 2 degrees of freedom: with fewer, u is infinite"
             }
             Self::InexactUniform { .. } => {
-                "needs limits in order, inexact by more than 0 and less than half of their distance"
+                "needs limits in order, inexact by at least 0 and less than half of their distance"
             }
         }
     }

@@ -368,7 +368,7 @@ impl Reader<'_> {
             Value { unit: None, number, .. } => Ok(number),
             _ => Err(self.wrong(value.at, "this number has no unit")),
         };
-        Ok(match (name, plain.as_slice()) {
+        let distribution = match (name, plain.as_slice()) {
             ("n", &[mean, sd]) => {
                 let mean = of(mean)?;
                 Distribution::Normal { mean, sd: spread(sd, mean)? }
@@ -403,7 +403,8 @@ impl Reader<'_> {
                     self.wrong(start, &format!("there is no distribution {name:?}, but {NAMES}"))
                 );
             }
-        })
+        };
+        Ok(without_width(distribution))
     }
 
     /// A value in the quantity's unit.
@@ -523,6 +524,39 @@ impl Reader<'_> {
             at,
             reason: reason.to_owned(),
         }
+    }
+}
+
+/// The rule: a shape whose width is written as 0 is the value that it surrounds, as `x ± 0` is, and limits that are inexact
+/// by 0 are exact. What surrounds nothing stays as it is, and is refused.
+fn without_width(shape: Distribution) -> Distribution {
+    use Distribution::{
+        ArcSine, InexactUniform, Lognormal, Normal, Point, StudentT, Triangular, TruncatedNormal,
+        Uniform,
+    };
+    let is_none = |width: f64| width.abs() <= 0.0;
+    match shape {
+        Normal { mean, sd: width } | Lognormal { mean, cv: width }
+            if is_none(width) && (mean > 0.0 || matches!(shape, Normal { .. })) =>
+        {
+            Point { mean }
+        }
+        StudentT { mean, scale, dof } if is_none(scale) && dof > 2.0 => Point { mean },
+        Uniform { low, high } | ArcSine { low, high } if is_none(high - low) => Point { mean: low },
+        Triangular { low, mode, high } if is_none(high - low) && is_none(mode - low) => {
+            Point { mean: low }
+        }
+        InexactUniform { low, high, inexact } if is_none(inexact) => {
+            without_width(Uniform { low, high })
+        }
+        TruncatedNormal { mu, sigma, min, max } => match max {
+            Some(max) if sigma > 0.0 && is_none(max - min) => Point { mean: min },
+            _ if is_none(sigma) && min <= mu && max.is_none_or(|max| mu <= max) => {
+                Point { mean: mu }
+            }
+            _ => shape,
+        },
+        _ => shape,
     }
 }
 

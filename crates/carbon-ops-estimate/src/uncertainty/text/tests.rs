@@ -44,6 +44,52 @@ fn intensities_and_ratios_are_read() {
     check(Quantity::Number, "ctrap(-1, 1, 0.5)", "ctrap(-1, 1, 0.5)");
 }
 
+/// The rule: a width of 0 is exact, in whatever shape it is written; what surrounds nothing is refused with the reason.
+#[test]
+fn a_shape_without_width_is_a_value() {
+    for text in [
+        "1.2 ± 0",
+        "1.2 ± 0%",
+        "n(1.2, 0)",
+        "n(1.2, 0%)",
+        "u(1.2, 1.2)",
+        "tri(1.2, 1.2, 1.2)",
+        "ln(1.2, 0)",
+        "ln(1.2, 0%)",
+        "arcsine(1.2, 1.2)",
+        "t(1.2, 0, 5)",
+        "ctrap(1.2, 1.2, 0)",
+        "tn(1.2, 0)",
+        "tn(1.2, 0, min=1.2)",
+        "tn(1.2, 0, max=1.2)",
+        "tn(5, 1, min=1.2, max=1.2)",
+    ] {
+        for (quantity, unit) in
+            [(Quantity::Ratio, ""), (Quantity::Energy, "kWh"), (Quantity::Number, "")]
+        {
+            check(quantity, &format!("{text}{unit}"), &format!("1.2{unit}"));
+        }
+    }
+    check(Quantity::Number, "ctrap(1, 2, 0)", "u(1, 2)");
+    check(Quantity::Number, "n(-1, 0)", "-1");
+    for (text, reason) in [
+        ("u(2, 1)", "has its upper end below its lower one"),
+        ("n(1, -1)", "has a standard deviation below 0"),
+        ("ln(1, -1)", "has a cv below 0"),
+        ("ln(0, 0)", "has a mean that is not above 0"),
+        ("tn(1, 0, min=2)", "is one value, which lies beyond its bounds"),
+        ("tn(1, 0, max=0.5)", "is one value, which lies beyond its bounds"),
+        ("tn(1, 1, min=2, max=1)", "has its upper bound below its lower one"),
+        ("tn(1, -1)", "has a sigma below 0"),
+        ("tri(1, 3, 1)", "is not in the order low, mode, high"),
+        ("ctrap(1, 1, 0.1)", "needs limits in order"),
+        ("t(1, 0, 2)", "more than 2 degrees of freedom"),
+    ] {
+        let error = Quantity::Number.read(text).unwrap_err().reason;
+        assert!(error.contains(reason), "{text}: {error}");
+    }
+}
+
 /// 1.959963984540054: the 97.5 % quantile of the standard normal (tables).
 #[test]
 fn a_95_percent_half_width_is_not_a_standard_uncertainty() {
