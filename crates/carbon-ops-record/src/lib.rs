@@ -36,9 +36,9 @@ pub use note::Note;
 pub use record::{
     Basis, Contribution, Deployment, Derived, Embodied, EmbodiedItem, Figure, Filled,
     FunctionalUnit, Gas, Grid, ID_BYTES_MAX, Input, LISTED_MAX, LoadPart, LoadSeries, Meta,
-    MethodName, Record, Relative, Reserved, SCHEMA_VERSION, Sampling, Sci, Scope, Slot, Slots,
-    Source, StandIn, Stated, Unit, UnknownUnit, budget, energy_inputs, estimate, grid_inputs,
-    grid_of, id_text, schema, scopes,
+    MethodName, Place, Precision, Record, Relative, Reserved, SCHEMA_VERSION, Sampling, Sci, Scope,
+    Slot, Slots, Source, StandIn, Stated, Time, Unit, UnknownUnit, budget, energy_inputs, estimate,
+    grid_inputs, grid_of, id_text, schema, scopes,
 };
 
 /// A time as records hold it.

@@ -30,10 +30,12 @@ mod check;
 mod derive;
 mod hardware;
 mod new;
+mod precision;
 mod scopes;
 
 pub use hardware::{Reserved, UnknownUnit};
 pub use new::{Stated, id_text};
+pub use precision::{Place, Precision, Time};
 pub use scopes::{Deployment, scopes};
 
 pub use derive::{Derived, Relative, budget, energy_inputs, estimate, grid_inputs, grid_of};

@@ -45,7 +45,8 @@ pub(crate) struct Aggregate {
     #[command(flatten)]
     pub(crate) records: Records,
 
-    /// One sum for each: all, region, source, host, day (in UTC), scope, or label:NAME
+    /// One sum for each: all, region, source, host, day (in UTC), scope, precision (of the grid's figure),
+    /// or label:NAME
     #[arg(long, value_name = "WHAT", default_value = "all")]
     pub(crate) by: GroupBy,
 

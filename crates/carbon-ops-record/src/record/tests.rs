@@ -612,3 +612,34 @@ fn each_input_that_the_format_names_is_about_energy_site_or_grid() {
     record.inputs.push(factors);
     assert_eq!(record.energy(), energy);
 }
+
+/// The lowest rung of the slots, and that of the place.
+#[test]
+fn precision_is_the_rung_of_place_and_time() {
+    let mut record = example();
+    assert_eq!(record.precision().to_string(), "country, hour");
+    record.region = "GB-16".into();
+    assert_eq!(record.precision().place, Place::Region);
+    let slots = record.grid.slots.list.as_mut().unwrap();
+    slots[1].end = "2026-03-29T00:00:00.000000Z".into();
+    assert_eq!(record.precision().time, Time::Month);
+    record.grid.slots.list.as_mut().unwrap()[0].class = UncertaintyClass::Yearly;
+    record.region = "world".into();
+    assert_eq!(record.precision().to_string(), "world, year");
+    record.region = "unstated".into();
+    record.grid.slots = Slots { count: 0, list: Some(Vec::new()), sha256: None };
+    assert_eq!(record.precision().to_string(), "stated, always");
+    // A year in quarter hours lists none of them.
+    record.region = "LI".into();
+    record.end_ts = "2027-03-01T00:20:00.000000Z".into();
+    record.grid.slots = Slots { count: 35_041, list: None, sha256: Some("0".into()) };
+    assert_eq!(record.precision().to_string(), "country, hour");
+    record.stand_ins.push(StandIn {
+        asked: "LI".into(),
+        cv: None,
+        reason: None,
+        used: "CH".into(),
+        why: "country_by_neighbour".into(),
+    });
+    assert_eq!(record.precision().place, Place::Neighbour);
+}

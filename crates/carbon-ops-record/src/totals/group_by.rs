@@ -27,19 +27,22 @@ pub enum GroupBy {
     Day,
     /// Records whose figure of operation counts as the same.
     Scope,
+    /// Records whose grid is known equally near to their place and time.
+    Precision,
     /// Records with the same label of that name.
     Label(String),
 }
 
 impl GroupBy {
     /// All but labels, by name.
-    const NAMED: [(&str, Self); 6] = [
+    const NAMED: [(&str, Self); 7] = [
         ("all", Self::All),
         ("region", Self::Region),
         ("source", Self::Source),
         ("host", Self::Host),
         ("day", Self::Day),
         ("scope", Self::Scope),
+        ("precision", Self::Precision),
     ];
 
     /// The group that a record is in, where there are several.
@@ -51,6 +54,7 @@ impl GroupBy {
             Self::Source => record.source.clone(),
             Self::Host => owned(record.host_id.as_deref()),
             Self::Scope => record.scopes_of(Figure::Operational),
+            Self::Precision => record.precision().to_string(),
             // A span belongs to the day on which it began.
             Self::Day => owned(record.start_ts.get(..10)),
             Self::Label(name) => owned(record.labels.get(name).map(String::as_str)),
@@ -67,7 +71,7 @@ impl FromStr for GroupBy {
         }
         let label = text.strip_prefix("label:").filter(|name| !name.is_empty());
         let label = label.map(|name| Self::Label(name.to_owned()));
-        label.ok_or("give all, region, source, host, day, scope, or label:NAME")
+        label.ok_or("give all, region, source, host, day, scope, precision, or label:NAME")
     }
 }
 
