@@ -307,7 +307,8 @@ fn quality(record: &Record) -> String {
     let gpus = if gpus.is_empty() { gpus } else { format!(", NVML {gpus}") };
     let energy = match &measured.model {
         Some(model) => {
-            let family = model.family.as_deref().unwrap_or("an unknown processor");
+            let name = Some(&*model.cpu).filter(|cpu| !cpu.is_empty());
+            let family = model.family.as_deref().or(name).unwrap_or("an unknown processor");
             let (n, tdp, basis) = (model.vcpus, model.tdp_watts, TdpBasis::words(&model.tdp_basis));
             format!("energy from a model of {n} CPUs of {family}, TDP {tdp:.3} W ({basis})")
         }

@@ -201,7 +201,9 @@ fn what_is_not_counted_is_said_and_widens_the_interval() {
         let ends = record["inputs"].as_array().unwrap().iter().find(|it| it["name"] == "ends");
         let ends = ends.unwrap()["dist"].as_str().unwrap();
         let cv = ends.split_once(", ").unwrap().1.trim_end_matches(')').parse::<f64>().unwrap();
-        assert!(cv > 0.5, "{name} {what}: {ends}");
+        // Memory is a smaller part than a package.
+        let least = if name == "dram" { 0.25 } else { 0.5 };
+        assert!(cv > least, "{name} {what}: {ends}");
     }
 }
 
