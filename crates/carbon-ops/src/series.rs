@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, SeekFrom};
 
 use carbon_ops_record::rows::{NewScratch, Rows, Scratch, joined, number, ordered, split};
-use carbon_ops_record::{Record, timestamp};
+use carbon_ops_record::{Error, Record, timestamp};
 use jiff::Timestamp;
 
 /// Start, end and number of a record; then its value, and where its name is.
@@ -31,7 +31,7 @@ impl Point {
     ///
     /// # Errors
     /// When its span is none.
-    pub fn of(record: &Record, value: f64) -> Result<Self, carbon_ops_record::Error> {
+    pub fn of(record: &Record, value: f64) -> Result<Self, Error> {
         let span = record.interval()?;
         let span = (span.start().as_microsecond(), span.end().as_microsecond());
         Ok(Self { span, value, name: record.name().map(str::to_owned) })
@@ -47,7 +47,7 @@ impl Point {
 
 /// Values as they come; those of one span stay in that order.
 pub struct Series<'s> {
-    rows: Rows<'s, ROW_BYTES>,
+    rows: Rows<'s, ROW_BYTES, 0>,
     points: u64,
     /// The names that are held, behind those that were laid down.
     names: Vec<u8>,
@@ -68,15 +68,15 @@ pub type Name<'n> = &'n mut dyn FnMut() -> io::Result<Option<String>>;
 impl<'s> Series<'s> {
     /// Nothing yet.
     pub fn new(new_scratch: NewScratch<'s>) -> Self {
-        let (rows, names) = (Rows::new(0, new_scratch), Vec::new());
+        let (rows, names) = (Rows::new(new_scratch), Vec::new());
         Self { rows, points: 0, names, laid_down: 0, new_scratch, scratch: None }
     }
 
     /// Adds a value.
     ///
     /// # Errors
-    /// When there is no scratch, or it cannot be written.
-    pub fn add(&mut self, point: &Point) -> io::Result<()> {
+    /// [`Error::Scratch`].
+    pub fn add(&mut self, point: &Point) -> Result<(), Error> {
         let name = point.name.as_deref().map(str::as_bytes);
         let at = name.map_or(u64::MAX, |_| self.laid_down + self.names.len() as u64);
         let name = name.unwrap_or_default();
@@ -91,7 +91,10 @@ impl<'s> Series<'s> {
         ]))?;
         self.points += 1;
         self.names.extend(name.iter().take(len.into()));
-        if self.names.len() >= NAMES_HELD { self.lay_down() } else { Ok(()) }
+        if self.names.len() >= NAMES_HELD {
+            self.lay_down()?;
+        }
+        Ok(())
     }
 
     fn lay_down(&mut self) -> io::Result<()> {
@@ -109,11 +112,11 @@ impl<'s> Series<'s> {
     /// All values in the order of their times: of their starts, then of their ends.
     ///
     /// # Errors
-    /// What `each` returns, or when the scratch cannot be read.
+    /// What `each` returns; [`Error::Scratch`].
     pub fn in_order(
         mut self,
         each: &mut dyn FnMut(&Point, Name<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> Result<(), Error> {
         if self.laid_down > 0 {
             self.lay_down()?;
         }
@@ -141,7 +144,7 @@ impl<'s> Series<'s> {
                 }
                 Ok(Some(String::from_utf8_lossy(&name).into_owned()))
             };
-            each(&Point { span, value, name: None }, &mut name)
+            Ok(each(&Point { span, value, name: None }, &mut name)?)
         })
     }
 }

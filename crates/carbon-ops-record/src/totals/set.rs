@@ -133,8 +133,8 @@ const SPAN_BYTES: usize = 4 + 1 + 8 + 8 + 4 + 1 + 8 + 8;
 /// Records by their ids: no two of them differ, and none is a part of itself.
 #[derive(Debug)]
 pub(super) struct Set<'s> {
-    known: Rows<'s, KNOWN_BYTES>,
-    spans: Rows<'s, SPAN_BYTES>,
+    known: Rows<'s, KNOWN_BYTES, 16>,
+    spans: Rows<'s, SPAN_BYTES, 0>,
     hosts: HashMap<String, u32>,
     inner: Vec<Inner>,
     /// By the parent that has not come, those of `inner`.
@@ -143,16 +143,16 @@ pub(super) struct Set<'s> {
 
 impl<'s> Set<'s> {
     pub(super) fn new(new_scratch: NewScratch<'s>) -> Self {
-        Self::of(Rows::new(16, new_scratch), Rows::new(0, new_scratch))
+        Self::of(Rows::new(new_scratch), Rows::new(new_scratch))
     }
 
     /// One that holds so few rows that they are laid down.
     #[cfg(test)]
     pub(super) fn holding(rows: usize, new_scratch: NewScratch<'s>) -> Self {
-        Self::of(Rows::holding(rows, 16, new_scratch), Rows::holding(rows, 0, new_scratch))
+        Self::of(Rows::holding(rows, new_scratch), Rows::holding(rows, new_scratch))
     }
 
-    fn of(known: Rows<'s, KNOWN_BYTES>, spans: Rows<'s, SPAN_BYTES>) -> Self {
+    fn of(known: Rows<'s, KNOWN_BYTES, 16>, spans: Rows<'s, SPAN_BYTES, 0>) -> Self {
         let (hosts, inner, waiting) = (HashMap::new(), Vec::new(), HashMap::new());
         Self { known, spans, hosts, inner, waiting }
     }
