@@ -368,6 +368,7 @@ fn of_text(error: &TextError) -> &'static str {
 fn of_uncertainty(cause: &Cause) -> Words {
     let within = match cause.downcast_ref() {
         Some(record::Error::Uncertainty(error)) => error,
+        Some(record::Error::Scratch(_)) => return Some("TMPDIR names a folder that has room"),
         _ => cause.downcast_ref()?,
     };
     match within {

@@ -13,16 +13,16 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Error, Result, anyhow};
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_proof::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_proof::entry::{Control, Entry, RESERVED_MEMBERS};
 use carbon_ops_proof::keys::PublicKey;
 use carbon_ops_proof::verify::{
-    Payload, Settings as VerifySettings, Status, own_records, verify_records,
+    Payload, ReadBack, Settings as VerifySettings, Status, own_records, verify_records,
 };
 use carbon_ops_record::rows::Scratch;
-use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
+use carbon_ops_record::{Error as RecordError, Record, RecordKind, SCHEMA_VERSION};
 
 use crate::brief;
 use crate::env::Env;
@@ -31,7 +31,7 @@ pub use crate::fault::Output;
 use crate::recompute::object;
 use crate::settings::Settings;
 use crate::superseded::{Amendments, Standing, Superseded};
-use crate::verify::{Owner, open, record_of, trust};
+use crate::verify::{Owner, open, read_back, record_of, trust};
 
 /// Longest line of a file of records.
 const LINE_BYTES_MAX: u64 = 65_535;
@@ -50,7 +50,7 @@ pub struct Counts {
     pub superseded: u64,
     /// Records by a key that the ledger says was in other hands then; they are left out.
     pub suspect: u64,
-    /// Entries of other programs and of other versions.
+    /// Entries of other programs and of other versions, whatever later entries say of them.
     pub unread: u64,
     /// Records of simulated sensors that were left out.
     pub simulated: u64,
@@ -182,8 +182,8 @@ enum Found<T> {
     Simulated,
     Suspect,
     Retracted,
-    /// By the correction of this number, which has no id of its own.
-    Corrected(u64, Option<Value>),
+    /// By the correction of this number, which has no id of its own; and whether it was a record.
+    Corrected(u64, Option<Value>, bool),
     Correction(Object),
 }
 
@@ -226,21 +226,24 @@ impl<T> Made<'_, T> {
             // What a correction puts in a record's place stands in no line.
             return Ok(Found::Correction(payload.to_object()));
         };
+        // Rule: what is counted as a record is one, and all else as what was not read.
+        let is_record = matches!(Owner::of(payload), Owner::Us);
+        let or_unread = |found| if is_record { found } else { Found::Unread };
         if superseded.has_thefts() {
             let key = payload.member("signing_key");
             let key = key.as_ref().and_then(Value::as_str).and_then(|key| key.parse().ok());
             if key.and_then(|key: PublicKey| superseded.suspect(seq, key)).is_some() {
-                return Ok(Found::Suspect);
+                return Ok(or_unread(Found::Suspect));
             }
         }
         match superseded.standing(seq) {
             Some(Standing::Corrected(by)) => {
-                return Ok(Found::Corrected(by, payload.member("record_id")));
+                return Ok(Found::Corrected(by, payload.member("record_id"), is_record));
             }
-            Some(Standing::Retracted(_)) => return Ok(Found::Retracted),
+            Some(Standing::Retracted(_)) => return Ok(or_unread(Found::Retracted)),
             Some(Standing::Restated(_)) | None => {}
         }
-        if !matches!(Owner::of(payload), Owner::Us) {
+        if !is_record {
             return Ok(Found::Unread);
         }
         let text = payload.to_canonical();
@@ -259,7 +262,7 @@ fn count<T>(
             into.records += 1;
             return accept(record);
         }
-        Found::Unread => &mut into.unread,
+        Found::Unread | Found::Corrected(.., false) => &mut into.unread,
         Found::Simulated => &mut into.simulated,
         Found::Suspect => &mut into.suspect,
         Found::Retracted | Found::Corrected(..) => &mut into.superseded,
@@ -281,8 +284,9 @@ fn ledger<T: Send>(
     let cannot_read = || format!("cannot read {}", path.display());
     let mut reader = open(path)?;
     let superseded = superseded(&mut reader).with_context(cannot_read)?;
-    let (threads, active) = (Env::threads(), reader.active());
-    let settings = VerifySettings { threads, active, ..VerifySettings::new(&trust) };
+    let (threads, active, read_back) = (Env::threads(), reader.active(), read_back(path)?);
+    let read_back: Option<&ReadBack<'_>> = Some(&read_back);
+    let settings = VerifySettings { threads, active, read_back, ..VerifySettings::new(&trust) };
     let check = |payload: &Payload<'_>| Ok(made.of_entry(payload, &superseded));
     // By the number of the correction, which records it replaces.
     let mut corrected: HashMap<u64, (u64, Option<Value>)> = HashMap::new();
@@ -293,7 +297,9 @@ fn ledger<T: Send>(
         }
         let (mut at, mut found) = (seq, found);
         match found {
-            Ok(Found::Corrected(by, ref mut id)) => drop(corrected.insert(by, (seq, id.take()))),
+            Ok(Found::Corrected(by, ref mut id, _)) => {
+                corrected.insert(by, (seq, id.take()));
+            }
             Ok(Found::Correction(mut payload)) => {
                 let Some((of, id)) = corrected.remove(&seq) else { return Ok(()) };
                 // It stands in that one's place, for what was measured inside of it as well.
@@ -318,8 +324,14 @@ fn ledger<T: Send>(
     }
     into.ledgers += 1;
     failure.map_or(Ok(()), |(seq, error)| {
-        Err(error.context(format!("entry {seq} of {}", path.display())))
+        Err(located(error, || format!("entry {seq} of {}", path.display())))
     })
+}
+
+/// An error with the place of its record, unless it is none of the record's.
+fn located(error: Error, place: impl Fn() -> String) -> Error {
+    let of_scratch = matches!(error.downcast_ref(), Some(RecordError::Scratch(_)));
+    if of_scratch { error } else { error.context(place()) }
 }
 
 /// What the ledger's own records say of others. Read from the same open files as what is verified.
@@ -396,7 +408,7 @@ fn file<T>(
         }
         for found in read.with_context(|| format!("{} is not a record", at()))? {
             into.unsigned += 1;
-            count(found, accept, into).with_context(at)?;
+            count(found, accept, into).map_err(|error| located(error, at))?;
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -70,7 +70,7 @@ struct Told<'a, R> {
 }
 
 impl<R: Read> Read for Told<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.bytes += read as u64;
         if let Some(tell) = self.tell {
@@ -310,13 +310,7 @@ fn inspect(
             }
         }
     };
-    let again = RefCell::new(open(path)?);
-    let read_back = |offset, len| {
-        let (mut again, mut bytes) = (again.borrow_mut(), vec![0; len]);
-        again.seek(SeekFrom::Start(offset))?;
-        again.read_exact(&mut bytes)?;
-        Ok(bytes)
-    };
+    let read_back = read_back(path)?;
     let next_note = || log.borrow_mut().as_mut().map_or(Ok(None), Notes::next);
     let tell = |so_far: SoFar| {
         if let Some(progress) = question.progress {
@@ -338,6 +332,12 @@ fn inspect(
     report.add_faults(segments);
     let continuity = continuity.finish(&known_gaps(&report.life));
     Ok((report, others, continuity))
+}
+
+/// Reads a ledger again where a line names an earlier one, so that no line has to be kept.
+pub(crate) fn read_back(ledger: &Path) -> Result<impl Fn(u64, usize) -> io::Result<Vec<u8>>> {
+    let ledger = open(ledger)?;
+    Ok(move |offset, len| ledger.read_at(offset, len))
 }
 
 /// Whom to believe: those given, as text or by the settings, else those of the local key store, else nobody.
@@ -538,7 +538,7 @@ pub fn read_checkpoint(path: &Path) -> Result<Note> {
 }
 
 /// A whole file, of which one byte more than `limit` is read at most: too long is for others to say.
-pub fn read_limited(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
+pub fn read_limited(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

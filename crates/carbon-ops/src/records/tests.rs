@@ -104,22 +104,28 @@ impl Written {
         self.stands(seq, Some(marker)) != Some(marker)
     }
 
-    /// Ids and energies of the records that stand; how many are suspect, and superseded.
-    fn expected(&self) -> (Vec<(String, u64)>, u64, u64) {
+    /// Ids and energies of the records that stand; how many are suspect, superseded and no records.
+    fn expected(&self, id_of: impl Fn(u64) -> String) -> (Vec<(String, u64)>, [u64; 3]) {
         let mut expected = Vec::new();
-        let (mut suspect, mut superseded) = (0, 0);
+        let [mut suspect, mut superseded, mut unread] = [0; 3];
         for (seq, made) in self.made.iter().enumerate() {
             let (Made::Record(.., key) | Made::Other(key)) = made else { continue };
             let by = |(of, from, to)| of == *key && (from..to).contains(&(seq as u64));
-            suspect += u64::from(self.theft.is_some_and(by));
-            let Made::Record(id, wh, _) = made else { continue };
-            if self.theft.is_some_and(by) {
-                continue;
+            let is_suspect = self.theft.is_some_and(by);
+            match made {
+                Made::Record(..) if is_suspect => suspect += 1,
+                Made::Record(id, wh, _) => {
+                    superseded += u64::from(self.is_corrected(seq));
+                    expected.extend(self.stands(seq, Some(*wh)).map(|wh| (id.clone(), wh)));
+                }
+                _ => {
+                    unread += 1;
+                    let instead = self.stands(seq, None).filter(|_| !is_suspect);
+                    expected.extend(instead.map(|wh| (id_of(wh), wh)));
+                }
             }
-            superseded += u64::from(self.is_corrected(seq));
-            expected.extend(self.stands(seq, Some(*wh)).map(|wh| (id.clone(), wh)));
         }
-        (expected, suspect, superseded)
+        (expected, [suspect, superseded, unread])
     }
 }
 
@@ -162,7 +168,7 @@ fn written(seed: u64, records: &[(Object, String)]) -> Written {
                 ledger.theft = Some((key, since, seq as u64));
                 ledger.stolen(second.take().unwrap(), since);
             }
-            1..=4 if seq > 1 && !matches!(ledger.made[of], Made::Own | Made::Other(_)) => {
+            1..=4 if seq > 1 && !matches!(ledger.made[of], Made::Own) => {
                 let replaced = random(seed, step + 3000, 2) > 0;
                 let outcome =
                     if replaced { Outcome::Replaced(next.0.clone()) } else { Outcome::Retracted };
@@ -199,7 +205,8 @@ fn records_one_by_one_are_those_of_the_whole_ledger() {
     let records: Vec<_> = (1..60).map(|wh| record(&estimator, wh)).collect();
     for seed in 0..40 {
         let written = written(seed, &records);
-        let (mut expected, suspect, superseded) = written.expected();
+        let id_of = |wh| records[usize::try_from(wh).unwrap() - 1].1.clone();
+        let (mut expected, left_out) = written.expected(id_of);
         let file = dir.path().join(format!("{seed}.ndjson"));
         let mut text = written.lines.join(&b"\n"[..]);
         // What a crash left of a correction, and is none.
@@ -235,7 +242,7 @@ fn records_one_by_one_are_those_of_the_whole_ledger() {
         expected.sort();
         assert_eq!(found, expected, "{seed}");
         assert_eq!(counts.records, expected.len() as u64);
-        assert_eq!((counts.suspect, counts.superseded), (suspect, superseded), "{seed}");
+        assert_eq!([counts.suspect, counts.superseded, counts.unread], left_out, "{seed}");
         assert_eq!((counts.ledgers, counts.unsigned), (1, 1));
         // One that is not valid at its end gives nothing, whatever was handed on before.
         let at = text.len() - 60;
@@ -256,4 +263,34 @@ fn a_temporary_file_that_cannot_be_made_names_its_folder() {
     let mut scratch = scratch_in(home.path()).unwrap();
     let write = io::Write::write_all(&mut scratch, b"abc");
     assert!(write.is_ok() && std::fs::read_dir(home.path()).unwrap().count() == 0);
+}
+
+#[test]
+fn the_place_of_a_record_is_told_of_what_is_wrong_with_it_and_of_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, of_records] = ["ledger", "records"].map(|name| dir.path().join(name));
+    let (env, settings) = (Env::fake(&[]), Settings::plain(&Overrides::default()).unwrap());
+    let record = record(&CarbonEstimator::at("DE").unwrap(), 1);
+    std::fs::write(&of_records, serde_json::Value::from(record.0.clone()).to_string()).unwrap();
+    let written = written(3, &vec![record; 60]);
+    std::fs::write(&file, written.lines.join(&b"\n"[..])).unwrap();
+    let trust = SecretKey::from_seed(&[1; 32]).public_key().to_hex();
+    let how = How {
+        trust: Some(&trust),
+        include_simulated: false,
+        parts: false,
+        tell: &|_| {},
+        settings: &settings,
+        env: &env,
+    };
+    for path in [file, of_records] {
+        let told = |error: fn() -> RecordError| {
+            let accept = &mut |()| Err(error().into());
+            let refused =
+                each(std::slice::from_ref(&path), &how, &|_, _| Ok(()), accept).unwrap_err();
+            format!("{refused:#}").contains(&*path.to_string_lossy())
+        };
+        assert!(told(|| RecordError::Differ { record_id: String::new() }));
+        assert!(!told(|| io::Error::from(io::ErrorKind::StorageFull).into()));
+    }
 }
