@@ -19,7 +19,7 @@ pub(super) fn entries() -> Table {
 
 /// One entry in that table, and what supersedes it.
 pub(super) fn cells(object: &Object, mark: Option<String>) -> Vec<String> {
-    let minute = |time: &str| time.get(..16).unwrap_or("?").replace('T', " ");
+    let minute = |time: &str| time.get(..16).unwrap_or_default().replace('T', " ");
     let mark = mark.map_or(String::new(), |mark| format!("  [{mark}]"));
     let seq = object.get("seq").and_then(Value::as_u64);
     let seq = seq.map_or("#?".to_owned(), |seq| format!("#{seq}"));

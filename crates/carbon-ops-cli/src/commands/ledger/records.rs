@@ -272,13 +272,15 @@ pub(super) fn mark(superseded: &Superseded, entry: &Object) -> Option<String> {
     })
 }
 
-/// What one of the ledger's own records says, in a few words.
+/// What an entry says that is no record of this version, in a few words: those of the ledger's own records are for
+/// these alone, whatever type another program gives to its entries.
 pub(super) fn summary(object: &Object) -> String {
     let text = |name: &str| object.get(name).and_then(Value::as_str).map(plain);
     let number = |name: &str| object.get(name).and_then(Value::as_u64);
     let count = |name: &str| object.get(name).and_then(Value::as_array).map_or(0, <[Value]>::len);
     let reason = text("reason").map_or(String::new(), |reason| format!(" ({reason})"));
-    match object.get("type").and_then(Value::as_str) {
+    let of_kind = |kind| text("type").filter(|_| text("kind").as_deref() == Some(kind));
+    match of_kind("ledger").as_deref() {
         Some("correction") => {
             let corrected = number("corrects").unwrap_or_default();
             let word = if object.contains("retraction") { "retracts" } else { "corrects" };
@@ -302,13 +304,27 @@ pub(super) fn summary(object: &Object) -> String {
             let (added, retired) = (count("added") as u64, count("retired"));
             format!("key_rotation: {} added, {retired} retired{why}", counted(added, "key"))
         }
-        _ => text("type").unwrap_or_else(|| "an entry of another program".into()),
+        Some(own) => own.to_owned(),
+        None => of_kind("carbon_ops").unwrap_or_else(|| "an entry of another program".into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_program_wrote_is_not_told_in_the_words_of_the_ledgers_own_records() {
+        let types = ["genesis", "correction", "restatement", "gap", "heartbeat", "key_rotation"];
+        for (kind, name) in
+            ["else", "ledger"].into_iter().flat_map(|kind| types.map(|of| (kind, of)))
+        {
+            let members =
+                [("corrects", 5_u32.into()), ("kind", kind.into()), ("type", name.into())];
+            let said = summary(&Object::from_members(members).unwrap());
+            assert_eq!(said == "an entry of another program", kind == "else", "{said}");
+        }
+    }
 
     #[test]
     fn complete_is_only_what_was_compared_and_has_no_hole() {
