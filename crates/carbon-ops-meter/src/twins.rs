@@ -23,6 +23,9 @@ const STEP: Duration = Duration::from_millis(2);
 /// Power changes; between two readings it may be this many times what it was.
 const BURST: f64 = 4.0;
 
+/// Before the second look nobody knows the power: that of a large package, in µJ a second. A prior.
+const UNKNOWN: f64 = 250e6;
+
 /// Two readings of a counter that rests may differ by as much: its unit, and rounding.
 const REST_UJ: f64 = 10_000.0;
 
@@ -128,7 +131,7 @@ impl Pair {
         let power = before
             .flat_map(|before| before.into_iter().zip(now))
             .map(|(before, now)| power(before, now, self.range))
-            .fold(0.0, f64::max);
+            .fold(if self.first.is_none() { UNKNOWN } else { 0.0 }, f64::max);
         self.looks = self.looks.saturating_add(1);
         #[expect(clippy::cast_precision_loss, reason = "a bound needs no sixteenth digit")]
         let is_apart = apart as f64 > REST_UJ + BURST * power * between.as_secs_f64();
@@ -206,6 +209,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A busy machine leaves time between the two readings of the very first look.
+    #[test]
+    fn one_counter_is_one_at_the_first_look_too() {
+        for watts in [3.0, 65.0, 280.0] {
+            assert!(seen([50_000_000_000; 2], [watts; 2], 20, 1), "{watts}");
+        }
+        assert!(!seen([50_000_000_000, 50_200_000_000], [65.0; 2], 0, 1));
     }
 
     #[test]
