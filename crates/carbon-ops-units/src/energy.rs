@@ -4,9 +4,8 @@
 
 use std::iter::Sum;
 use std::ops::{Add, Mul};
-use std::time::Duration;
 
-use crate::{GramsCo2e, GramsCo2ePerKilowattHour, OutOfRange, Pue, Watts, finite_at_least};
+use crate::{GramsCo2e, GramsCo2ePerKilowattHour, OutOfRange, Pue, finite_at_least};
 
 /// Microjoules in one kilowatt hour: 3.6 MJ (BIPM, SI brochure, table 8: 1 h = 3600 s).
 const MICROJOULES_PER_KILOWATT_HOUR: f64 = 3.6e12;
@@ -87,11 +86,6 @@ impl Microjoules {
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
-
-    /// Mean power over `elapsed`; `None` for no time at all.
-    pub fn over(self, elapsed: Duration) -> Option<Watts> {
-        (!elapsed.is_zero()).then(|| Watts(self.as_joules() / elapsed.as_secs_f64()))
-    }
 }
 
 impl Add for Microjoules {
@@ -143,7 +137,10 @@ impl Mul<GramsCo2ePerKilowattHour> for KilowattHours {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::Watts;
     use proptest::prelude::*;
 
     #[test]

@@ -55,6 +55,13 @@ impl Watts {
     }
 }
 
+impl Microjoules {
+    /// Mean power over `elapsed`; `None` for no time at all.
+    pub fn over(self, elapsed: Duration) -> Option<Watts> {
+        (!elapsed.is_zero()).then(|| Watts(self.as_joules() / elapsed.as_secs_f64()))
+    }
+}
+
 impl Add for Watts {
     type Output = Self;
     fn add(self, other: Self) -> Self {
