@@ -54,6 +54,8 @@ impl GroupBy {
             Self::Source => record.source.clone(),
             Self::Host => owned(record.host_id.as_deref()),
             Self::Scope => record.scopes_of(Figure::Operational),
+            // What has no sources is a row or a sample, which does not say.
+            Self::Precision if record.grid.sources.is_empty() => NONE.to_owned(),
             Self::Precision => record.precision().to_string(),
             // A span belongs to the day on which it began.
             Self::Day => owned(record.start_ts.get(..10)),

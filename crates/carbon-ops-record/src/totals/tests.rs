@@ -201,6 +201,12 @@ proptest! {
     }
 }
 
+#[test]
+fn a_brief_does_not_say_how_near_its_figure_is() {
+    let brief = brief(&record(519_400_000, "DE", "a"));
+    assert_eq!(GroupBy::Precision.key(&brief).as_deref(), Some("(none)"));
+}
+
 /// A brief whose figures contradict each other is none.
 #[test]
 fn a_brief_that_contradicts_itself_is_refused() {
