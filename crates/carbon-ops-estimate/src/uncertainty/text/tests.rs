@@ -73,13 +73,13 @@ fn a_shape_without_width_is_a_value() {
     check(Quantity::Number, "ctrap(1, 2, 0)", "u(1, 2)");
     check(Quantity::Number, "n(-1, 0)", "-1");
     for (text, reason) in [
-        ("u(2, 1)", "has its upper end below its lower one"),
+        ("u(2, 1)", "has its upper end not above its lower one"),
         ("n(1, -1)", "has a standard deviation below 0"),
         ("ln(1, -1)", "has a cv below 0"),
         ("ln(0, 0)", "has a mean that is not above 0"),
         ("tn(1, 0, min=2)", "is one value, which lies beyond its bounds"),
         ("tn(1, 0, max=0.5)", "is one value, which lies beyond its bounds"),
-        ("tn(1, 1, min=2, max=1)", "has its upper bound below its lower one"),
+        ("tn(1, 1, min=2, max=1)", "has its upper bound not above its lower one"),
         ("tn(1, -1)", "has a sigma below 0"),
         ("tri(1, 3, 1)", "is not in the order low, mode, high"),
         ("ctrap(1, 1, 0.1)", "needs limits in order"),
