@@ -396,11 +396,9 @@ pub fn grid_inputs(
     let first = priced.sources.first();
     let cv = first.map_or(0.0, |source| source.cv);
     let mean = priced.g_per_kwh;
-    let usual = if mean > 0.0 && cv > 0.0 {
-        Distribution::Lognormal { mean, cv }
-    } else {
-        Distribution::Point { mean }
-    };
+    // Of what emits nothing, no part is of a source.
+    let usual =
+        if cv > 0.0 { Distribution::Lognormal { mean, cv } } else { Distribution::Point { mean } };
     let key = |source: u32| tariff.shared_key(source).map(str::to_owned);
     let with_key = |input: Input, key: Option<String>| match key {
         Some(key) => input.shared(key),

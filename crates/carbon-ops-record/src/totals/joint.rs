@@ -54,7 +54,7 @@ impl Joint {
         joint.embodied = Some(hardware.sample(settings)?);
         let whole = Model::sum([operation.clone(), hardware.clone()])?;
         joint.whole = Some(whole.sample(settings)?);
-        if all && operation.mean() > 0.0 && hardware.mean() > 0.0 {
+        if all && hardware.mean() > 0.0 {
             let ratio = Model::quotient(operation, hardware)?.sample(settings)?;
             joint.ratio = Some((ratio.low, ratio.high));
         }
@@ -78,7 +78,7 @@ impl Totals {
             })
         };
         let theta = self.theta.map(|theta| {
-            // θ = 1 / (1 + O/M) falls as O/M rises. Without a ratio one of both is nothing, and θ is exact.
+            // θ = 1 / (1 + O/M) falls as O/M rises. Without a ratio there is no hardware, and θ is exact.
             let of = |ratio: f64| 1.0 / (1.0 + ratio.max(0.0));
             let by = |(low, high)| GroupTheta::new(theta.theta, of(high), of(low));
             joint.ratio.map_or_else(|| theta.clone(), by)

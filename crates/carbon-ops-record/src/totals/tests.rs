@@ -286,6 +286,7 @@ fn hardware_with_an_error_of_its_own_is_better_known_in_two_records() {
     let pct = own.uncertainty_pct;
     let one = sum([&server]).totals().embodied.unwrap();
     near(one.relative_uncertainty_pct, pct);
+    assert_eq!(one.shared_variance_pct.to_bits(), 0);
     let two = sum([&server, &server]).totals().embodied.unwrap();
     near(two.relative_uncertainty_pct, pct / 2_f64.sqrt());
 }
@@ -499,6 +500,7 @@ fn theta_of_sums_is_that_of_two_lognormals() {
     within(single.ci_lower, THETA[0], 1e-5);
     let joint = Joint::of(&[&server, &server], &MonteCarlo::seeded(1)).unwrap();
     let sampled = totals.by_trials(&joint).theta.unwrap();
+    assert_ne!(sampled, theta, "of trials");
     within(sampled.ci_lower, THETA[0], 0.01);
     within(sampled.ci_upper, THETA[1], 0.01);
 }
@@ -611,6 +613,13 @@ fn parts_of_one_host_do_not_overlap() {
         assert_eq!(adder.records(), 2);
         adder.finish(None, None).unwrap().all.unwrap().overlaps.map(|of| of.records)
     };
+    let mut group = Group::default();
+    for (from, length) in [(5, 1), (2, 1), (7, 9), (8, 1)] {
+        group.add(&addend::One::of(hours(0, 1, from, length)).unwrap());
+    }
+    let totals = group.totals();
+    let (start, end) = ("2026-03-01T02:00:00.000000Z", "2026-03-01T16:00:00.000000Z");
+    assert_eq!((totals.start_ts.as_str(), totals.end_ts.as_str()), (start, end));
     assert_eq!((overlaps([0, 1]), overlaps([1, 2]), overlaps([1, 1])), (None, None, Some(2)));
 }
 
