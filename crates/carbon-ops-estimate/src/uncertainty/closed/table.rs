@@ -116,13 +116,14 @@ impl Side {
     pub(super) fn mass(&self, t: f64) -> (f64, f64) {
         let grid = self.next.as_ref().filter(|next| t >= next.low).unwrap_or(&self.grid);
         let place = (t - grid.low) / grid.step;
-        if place <= 0.0 {
+        // Not at 0 itself, where the second grid begins.
+        if place < 0.0 {
             return (0.0, 0.0);
         }
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "positive; saturates"
+            reason = "not negative; saturates"
         )]
         let cell = place as usize;
         let Some([(p, f), (q, g)]) = grid.cell(cell, &self.mass) else {
@@ -206,7 +207,8 @@ pub(super) fn root(mut low: f64, mut high: f64, p: f64, at: impl Fn(f64) -> (f64
             high = t;
         }
         let newton = t - (probability - p) / slope;
-        let next = if newton > low && newton < high { newton } else { f64::midpoint(low, high) };
+        // Also where it stays: halving would lead away from a root that is found.
+        let next = if newton >= low && newton <= high { newton } else { f64::midpoint(low, high) };
         let step = next - t;
         t = next;
         if step.abs() <= 1e-13 * scale || high - low <= 1e-13 * scale {

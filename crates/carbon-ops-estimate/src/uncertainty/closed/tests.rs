@@ -9,6 +9,8 @@ use crate::uncertainty::{
     NotClosed, Trials, Used,
 };
 
+mod parts;
+
 fn input(text: &str) -> Input {
     Input::new(text, text.parse().unwrap())
 }
