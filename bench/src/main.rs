@@ -123,7 +123,7 @@ const BENCHMARKS: &[(&str, Measures, Measure)] = &[
     ("governor-attribution", Measures::Governor, governor::attribution),
     ("socket-latency", Measures::Governor, socket::measure),
     ("snapshot-read", Measures::Governor, page::measure),
-    ("ledger-append", Measures::Ledger, ledger::append::measure),
+    ("ledger-append", Measures::CarbonOps, ledger::append::measure),
     ("ledger-sync-append", Measures::Ledger, ledger::single::measure),
     ("ledger-recovery", Measures::Ledger, ledger::recovery::measure),
     ("monte-carlo", Measures::Estimate, estimate::monte_carlo),

@@ -1,4 +1,5 @@
-//! `ledger-append`: durable signed appends from many submitters, against signing alone.
+//! `ledger-append`: durable signed appends from many submitters, against signing alone; of records that a user's command
+//! made, no two alike.
 //!
 //! The baseline signs the same bytes with the same crate on as many threads as there are processors,
 //! and does nothing else. Both alternate in rounds, so that what else the machine does meets both.
@@ -9,11 +10,13 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::entry::Entry;
 use ed25519_dalek::Signer as _;
 use nix::sys::resource::UsageWho;
 
-use super::{create, open, record};
+use super::made::{Kind, LARGE, SMALL, payloads};
+use super::{create, open};
 use crate::Options;
 use crate::figure::Figure;
 use crate::machine::file_system;
@@ -32,16 +35,29 @@ const EACH: u32 = 10_000;
 const EACH_QUICK: u32 = 100;
 const ROUNDS: usize = 9;
 
-pub(crate) fn measure(options: &Options, _: &Subject) -> Result<(&'static str, Vec<Figure>)> {
-    let each = options.many(EACH, EACH_QUICK);
+pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static str, Vec<Figure>)> {
     let room = Room::new()?;
-    let message = message(&room)?;
+    let mut figures = Vec::new();
+    for kind in [SMALL, LARGE] {
+        let records = payloads(&room, subject, options.many(EACH, EACH_QUICK), kind)?;
+        figures.extend(of_records(options, &room, &records, kind)?);
+    }
+    Ok(("ledger-append", figures))
+}
+
+fn of_records(
+    options: &Options,
+    room: &Room,
+    records: &[Object],
+    kind: Kind,
+) -> Result<Vec<Figure>> {
+    let messages = messages(room, records)?;
     let mut taken = Vec::new();
     for round in 0..=options.rounds_or(ROUNDS) {
-        let dir = room.folder(&format!("ledger-{round}"))?;
+        let dir = room.folder(&format!("{} {round}", kind.name))?;
         create(&dir)?;
-        let signed = time(|| sign(&message, each))?;
-        let appended = time(|| submit(&dir, each))?;
+        let signed = time(|| sign(&messages))?;
+        let appended = time(|| submit(&dir, records))?;
         // Left until the end: ext4 passes over inodes that were freed in the last seconds, one by one, when
         // it makes a file.
         // The first round warms up.
@@ -50,11 +66,11 @@ pub(crate) fn measure(options: &Options, _: &Subject) -> Result<(&'static str, V
         }
     }
     let threads = available_parallelism().map_or(1, usize::from);
-    let count = f64::from(SUBMITTERS * each);
+    let count = f64::from(SUBMITTERS * u32::try_from(records.len())?);
     let per_second = |took: &Took| count / took.wall.as_secs_f64();
     let cpu_us = |took: &Took| took.cpu.as_secs_f64() * 1e6 / count;
     let figure = |name: &str, unit, limit, of: &dyn Fn(&(Took, Took)) -> f64| Figure {
-        name: format!("{name} [{} bytes, {}]", message.len(), file_system(&room.path)),
+        name: format!("{name} [{}, {}]", kind.name, file_system(&room.path)),
         baseline: format!(
             "rounds of {count}, {SUBMITTERS} submitters, {threads} threads that sign"
         ),
@@ -62,7 +78,7 @@ pub(crate) fn measure(options: &Options, _: &Subject) -> Result<(&'static str, V
         summary: Summary::of(taken.iter().map(of)),
         limit,
     };
-    let figures = vec![
+    Ok(vec![
         figure("raw signatures", "per second", None, &|(signed, _)| per_second(signed)),
         figure("durable appends", "per second", None, &|(_, appended)| per_second(appended)),
         figure("appends' time over signatures'", "times", Some(LIMIT), &|(signed, appended)| {
@@ -73,8 +89,7 @@ pub(crate) fn measure(options: &Options, _: &Subject) -> Result<(&'static str, V
         figure("appends' CPU time over signatures'", "times", None, &|(signed, appended)| {
             appended.cpu.as_secs_f64() / signed.cpu.as_secs_f64()
         }),
-    ];
-    Ok(("ledger-append", figures))
+    ])
 }
 
 /// Wall time, and CPU time of all threads of this process.
@@ -86,29 +101,33 @@ fn time(work: impl FnOnce() -> Result<()>) -> Result<Took> {
     Ok(Took { wall, cpu })
 }
 
-/// The signed bytes of an entry.
-fn message(room: &Room) -> Result<Vec<u8>> {
-    let dir = room.folder("one")?;
+/// The signed bytes of an entry of each record.
+fn messages(room: &Room, records: &[Object]) -> Result<Vec<Vec<u8>>> {
+    let dir = room.folder(&format!("{} once", records.len()))?;
     create(&dir)?;
     let pipeline = open(&dir)?;
-    pipeline.submitter().submit(&record(1)?)?.wait()?;
+    let submitter = pipeline.submitter();
+    let tickets: Vec<_> = records.iter().map(|record| submitter.submit(record)).collect();
+    for ticket in tickets {
+        ticket?.wait()?;
+    }
     pipeline.close()?;
     let file = std::fs::read(dir.join("ledger.ndjson"))?;
-    let line = file.split(|byte| *byte == b'\n').nth(1).context("no second line")?;
-    let entry = Entry::parse(line).ok().context("no entry")?;
-    Ok(entry.signed_bytes().to_vec())
+    std::fs::remove_dir_all(&dir)?;
+    let lines = file.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.skip(1).map(|line| Ok(Entry::parse(line)?.signed_bytes().to_vec())).collect()
 }
 
 /// As many signatures as appends, on as many threads as processors.
-fn sign(message: &[u8], each: u32) -> Result<()> {
+fn sign(messages: &[Vec<u8>]) -> Result<()> {
     let threads = available_parallelism().map_or(1, usize::from);
-    let count = usize::try_from(SUBMITTERS * each)?;
+    let all = messages.len() * usize::try_from(SUBMITTERS)?;
     std::thread::scope(|scope| {
         for thread in 0..threads {
-            let share = count / threads + usize::from(thread < count % threads);
+            let share = messages.iter().cycle().take(all).skip(thread).step_by(threads);
             scope.spawn(move || {
                 let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
-                for _ in 0..share {
+                for message in share {
                     black_box(key.sign(black_box(message)));
                 }
             });
@@ -117,21 +136,21 @@ fn sign(message: &[u8], each: u32) -> Result<()> {
     Ok(())
 }
 
-fn submit(dir: &std::path::Path, each: u32) -> Result<()> {
+fn submit(dir: &std::path::Path, records: &[Object]) -> Result<()> {
     let pipeline = open(dir)?;
     std::thread::scope(|scope| {
         let submitters: Vec<_> = (0..SUBMITTERS)
-            .map(|number| {
+            .map(|_| {
                 let submitter = pipeline.submitter();
                 scope.spawn(move || -> Result<()> {
                     let mut tickets = VecDeque::with_capacity(IN_FLIGHT);
-                    for n in 0..each {
+                    for record in records {
                         if tickets.len() == IN_FLIGHT
                             && let Some(oldest) = tickets.pop_front()
                         {
                             carbon_ops_ledger::append::pipeline::Ticket::wait(oldest)?;
                         }
-                        tickets.push_back(submitter.submit(&record(number * each + n)?)?);
+                        tickets.push_back(submitter.submit(record)?);
                     }
                     for ticket in tickets {
                         ticket.wait()?;
@@ -146,6 +165,6 @@ fn submit(dir: &std::path::Path, each: u32) -> Result<()> {
         anyhow::Ok(())
     })?;
     let stored = pipeline.close()?;
-    ensure!(stored.entries == u64::from(SUBMITTERS * each), "{stored:?}");
+    ensure!(stored.entries == u64::from(SUBMITTERS) * records.len() as u64, "{stored:?}");
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use carbon_ops_ledger::legacy::Record;
 
-use super::made::{self, Made};
+use super::made::{Made, SMALL, text_of};
 use crate::figure::Figure;
 use crate::process;
 use crate::stats::Summary;
@@ -19,7 +19,7 @@ use crate::subject::{Room, Subject, root};
 const LIMIT: f64 = 1.0 / 6.0;
 
 /// So many records: seconds of the package's time.
-const RECORDS: u64 = 10_000;
+const RECORDS: u32 = 10_000;
 const ROUNDS: usize = 3;
 
 pub(crate) fn measure(subject: &Subject, room: &Room) -> Result<Option<Figure>> {
@@ -30,7 +30,7 @@ pub(crate) fn measure(subject: &Subject, room: &Room) -> Result<Option<Figure>> 
             return Ok(None);
         }
     };
-    let made = Made::new(room, subject, "same-records", RECORDS)?;
+    let made = Made::new(room, subject, "same-records", RECORDS, SMALL)?;
     let folder = room.folder("old")?;
     write_old(&made, &folder.join("audit.ndjson"))?;
     let key = made.key.public_key().to_hex();
@@ -58,10 +58,11 @@ pub(crate) fn measure(subject: &Subject, room: &Room) -> Result<Option<Figure>> 
 
 /// The same records as the package writes them: without the ledger's own members, signed anew.
 fn write_old(made: &Made, path: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(made.file())?;
+    let text = made.lines()?;
     let (mut old, mut last) = (Vec::new(), None);
-    for line in text.lines().skip(1) {
-        let record = Record::parse(&made::payload_of(line)?)?;
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    for line in lines.skip(1) {
+        let record = Record::parse(&text_of(line)?)?;
         let signed = record.sign(last.as_ref(), &made.key)?;
         last = Some(signed.hash);
         old.extend(signed.line);

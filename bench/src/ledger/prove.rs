@@ -14,7 +14,7 @@ use carbon_ops_proof::note::Note;
 use carbon_ops_proof::pack::LineSource as _;
 use nix::time::{ClockId, clock_gettime};
 
-use super::made::Made;
+use super::made::{Made, SMALL};
 use crate::Options;
 use crate::figure::Figure;
 use crate::process;
@@ -24,9 +24,9 @@ use crate::subject::{Room, Subject};
 /// Most that a proof may take, in ms.
 const LIMIT_MS: f64 = 1.0;
 
-const RECORDS: u64 = 1_000_000;
+const RECORDS: u32 = 1_000_000;
 /// With `--quick`.
-const QUICK: u64 = 2_000;
+const QUICK: u32 = 2_000;
 
 /// How many records are proven, far from each other.
 const PROOFS: u64 = 500;
@@ -34,7 +34,7 @@ const PROOFS: u64 = 500;
 pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static str, Vec<Figure>)> {
     let records = options.many(RECORDS, QUICK);
     let room = Room::new()?;
-    let made = Made::new(&room, subject, "ledger", records)?;
+    let made = Made::new(&room, subject, "ledger", records, SMALL)?;
     let mut command = process::command(&subject.binary, &room.path);
     process::time(command.args(["ledger", "checkpoint"]).arg(&made.dir))?;
     let note = Note::parse(&std::fs::read(made.dir.join("checkpoint"))?)?;
@@ -42,9 +42,9 @@ pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static 
     let (mut walls, mut cpus) = (Vec::new(), Vec::new());
     for step in 0..PROOFS {
         // An odd stride: every part of the tree, and no two in one tile.
-        let seq = step * ((records / PROOFS) | 1) % checkpoint.size;
+        let seq = step * ((u64::from(records) / PROOFS) | 1) % checkpoint.size;
         let (start, cpu) = (Instant::now(), cpu_ms()?);
-        let mut tiles = DirTiles::open(Some(&made.dir), &made.file())?;
+        let mut tiles = DirTiles::open(Some(&made.dir), &made.dir.join("ledger.ndjson"))?;
         let line = tiles.line(seq)?.context("the line")?;
         let mut tree = TileTree::new(tiles, checkpoint.size);
         let proof = inclusion_proof(seq, checkpoint.size, &mut tree)?.context("the proof")?;

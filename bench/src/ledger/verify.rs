@@ -1,15 +1,14 @@
-//! `ledger-verify`: what `carbon-ops ledger verify` takes beyond the signatures.
+//! `ledger-verify`: what `carbon-ops ledger verify` takes beyond the signatures, on records that a user's command made,
+//! of two sizes, no two alike; and what sums over a verified ledger take beyond that.
 //!
 //! The floor is ed25519-dalek's `verify_strict`, called in a loop over signed bytes, signatures and keys
-//! that lie ready in memory, on as many threads. The ledger's verification reads the file and checks form,
+//! that lie ready in memory, on as many threads. The ledger's verification reads the files and checks form,
 //! numbers, hashes, links and the tree as well; the command also reads each record and does its arithmetic
 //! again. All in turns, on the same records.
 //!
-//! Out of scope: a cold disk. The file was just written, and lies in the page cache.
+//! Out of scope: a cold disk. The files were just written, and lie in the page cache.
 
-use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
@@ -22,7 +21,7 @@ use carbon_ops_proof::verify::{Settings, Status, verify_records};
 use ed25519_dalek::{Signature, VerifyingKey};
 use nix::sys::resource::{UsageWho, getrusage};
 
-use super::made::{Made, demand_valid};
+use super::made::{Kind, LARGE, Made, SMALL};
 use super::predecessor;
 use crate::Options;
 use crate::figure::Figure;
@@ -37,11 +36,15 @@ const LIMIT: f64 = 1.0 / 0.8;
 /// allocator's mood, none for anything that grows with lines.
 const LIMIT_MEMORY: f64 = 1.1;
 
-/// Records of the ledger that is timed, and of the two whose memory is compared.
-const RECORDS: u64 = 100_000;
-const MANY: u64 = 1_000_000;
+/// Sums over a verified ledger take so much more CPU time than its verification, and hold so many MiB, at most.
+const LIMIT_SUMS: f64 = 1.2;
+const LIMIT_SUMS_MIB: f64 = 32.0;
+
+/// Records of the ledgers that are timed, and of the one whose memory is compared.
+const RECORDS: u32 = 50_000;
+const MANY: u32 = 1_000_000;
 /// With `--quick`.
-const QUICK: u64 = 500;
+const QUICK: u32 = 500;
 
 /// How often each is timed.
 const ROUNDS: usize = 5;
@@ -57,16 +60,18 @@ struct Signed {
 }
 
 pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static str, Vec<Figure>)> {
-    let records = options.many(RECORDS, QUICK);
     let room = Room::new()?;
-    let made = Made::new(&room, subject, "ledger", records)?;
-    demand_valid(&room, subject, &made, records + 1)?;
-    let mut figures = against_floor(options, subject, &room, &made)?;
+    let mut figures = Vec::new();
+    let records = options.many(RECORDS, QUICK);
+    for (name, kind) in [("small", SMALL), ("large", LARGE)] {
+        let made = Made::new(&room, subject, name, records, kind)?;
+        figures.extend(against_floor(options, subject, &room, &made, kind)?);
+    }
     // It is fetched from a registry, and says nothing of this program.
     if !options.quick {
         figures.extend(predecessor::measure(subject, &room)?);
     }
-    figures.push(memory(subject, &room, &made, options.many(MANY, QUICK * 10))?);
+    figures.extend(many(options, subject, &room)?);
     Ok(("ledger-verify", figures))
 }
 
@@ -75,56 +80,48 @@ fn against_floor(
     subject: &Subject,
     room: &Room,
     made: &Made,
+    kind: Kind,
 ) -> Result<Vec<Figure>> {
-    let signed = signed(&made.file())?;
+    let signed = signed(&made.lines()?)?;
     let threads = thread::available_parallelism()?.get();
     let (mut floor, mut ledger, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds_or(ROUNDS) {
         floor.push(verify_strict(&signed, threads)?);
         ledger.push(verify_ledger(made, threads)?);
-        let mut command = process::command(&subject.binary, &room.path);
-        ours.push(process::time(command.args(["ledger", "verify"]).arg(&made.dir))?);
+        ours.push(by_command(subject, room, &["ledger", "verify"], made)?);
     }
     let lines = signed.len();
     let baseline = format!("{lines} lines, {threads} threads, in turns");
     let figure = |name: &str, unit, summary, limit| Figure {
-        name: name.to_owned(),
+        name: format!("{name} [{}]", kind.name),
         baseline: baseline.clone(),
         unit,
         summary,
         limit,
     };
-    let ratios = |all: &[Took], of: fn(&Took) -> f64| {
-        Summary::of(all.iter().zip(&floor).map(|(one, floor)| of(one) / of(floor)))
+    let ratios = |all: &[Took]| {
+        let cpu = |took: &Took| took.cpu.as_secs_f64();
+        Summary::of(all.iter().zip(&floor).map(|(one, floor)| cpu(one) / cpu(floor)))
     };
-    let cpu = |took: &Took| took.cpu.as_secs_f64();
-    let wall = |took: &Took| took.wall.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a number of lines")]
-    let rate = |all: &[Took]| Summary::of(all.iter().map(|took| lines as f64 / wall(took)));
+    let each = |all: &[Took]| {
+        Summary::of(all.iter().map(|took| took.cpu.as_secs_f64() * 1e6 / lines as f64))
+    };
     Ok(vec![
-        figure("verify_strict alone", "lines/s", rate(&floor), None),
-        figure("the ledger's verification", "lines/s", rate(&ledger), None),
-        figure("ledger verify, with each record's arithmetic", "lines/s", rate(&ours), None),
-        figure(
-            "verification over verify_strict, wall time",
-            "x",
-            ratios(&ledger, wall),
-            Some(LIMIT),
-        ),
-        figure("verification over verify_strict, CPU time", "x", ratios(&ledger, cpu), Some(LIMIT)),
-        figure(
-            "ledger verify over verify_strict, wall time",
-            "x",
-            ratios(&ours, wall),
-            Some(LIMIT),
-        ),
-        figure("ledger verify over verify_strict, CPU time", "x", ratios(&ours, cpu), Some(LIMIT)),
+        figure("CPU time of verify_strict alone", "us a line", each(&floor), None),
+        figure("CPU time of the ledger's verification", "us a line", each(&ledger), None),
+        figure("CPU time of ledger verify, with arithmetic", "us a line", each(&ours), None),
+        figure("verification over verify_strict", "x", ratios(&ledger), Some(LIMIT)),
+        figure("ledger verify over verify_strict", "x", ratios(&ours), Some(LIMIT)),
     ])
 }
 
+fn by_command(subject: &Subject, room: &Room, words: &[&str], made: &Made) -> Result<Took> {
+    process::time(process::command(&subject.binary, &room.path).args(words).arg(&made.dir))
+}
+
 /// What the lines of a ledger are signed with.
-fn signed(file: &Path) -> Result<Vec<Signed>> {
-    let bytes = std::fs::read(file)?;
+fn signed(bytes: &[u8]) -> Result<Vec<Signed>> {
     let mut signed = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let entry = Entry::parse(line)?;
@@ -158,39 +155,55 @@ fn verify_ledger(made: &Made, threads: usize) -> Result<Took> {
     let trust = Trust::from_iter([made.key.public_key()]);
     let threads = threads.try_into().context("a thread")?;
     let settings = Settings { threads, ..Settings::new(&trust) };
-    let reader = BufReader::with_capacity(1 << 20, File::open(made.file())?);
+    let reader = BufReader::with_capacity(1 << 20, made.open()?);
     let report = verify_records(reader, &settings, &|_| Ok(()), &mut |_, ()| Ok(()))?;
     ensure!(report.status == Status::Valid, "not valid: {report:?}");
     let cpu = process::cpu_time(UsageWho::RUSAGE_SELF)?.saturating_sub(cpu);
     Ok(Took { wall: start.elapsed(), cpu })
 }
 
-/// Memory of verifying many lines over that of verifying a tenth of them.
-fn memory(subject: &Subject, room: &Room, few: &Made, many: u64) -> Result<Figure> {
-    let large = Made::new(room, subject, "large", many)?;
-    let mut ratios = Vec::new();
-    let mut most = 0.0;
-    for _ in 0..2 {
-        let (small, all) = (peak(subject, room, few)?, peak(subject, room, &large)?);
-        most = all;
-        ratios.push(all / small);
+/// A ledger of many lines: memory of its verification over that of a tenth of them; and what sums take.
+fn many(options: &Options, subject: &Subject, room: &Room) -> Result<Vec<Figure>> {
+    let records = options.many(MANY, QUICK * 10);
+    let few = Made::new(room, subject, "a-tenth", records / 10, SMALL)?;
+    let all = Made::new(room, subject, "all", records, SMALL)?;
+    let verify = ["ledger", "verify"];
+    let held = [peak(subject, room, &verify, &few)?, peak(subject, room, &verify, &all)?];
+    let baseline = format!("{records} records that all differ");
+    let figure = |name: String, unit, value, limit| Figure {
+        name,
+        baseline: baseline.clone(),
+        unit,
+        summary: Summary::of([value]),
+        limit: Some(limit),
+    };
+    let [least, most] = held;
+    let grown = format!("most memory of ledger verify ({most:.1} MiB) over that with a tenth");
+    let mut figures = vec![figure(grown, "x", most / least, LIMIT_MEMORY)];
+    let cpu = |words: &[&str]| Ok::<_, anyhow::Error>(by_command(subject, room, words, &all)?.cpu);
+    for words in [&["aggregate", "--by", "day"][..], &["anomaly"]] {
+        let name = words.join(" ");
+        let over = cpu(words)?.as_secs_f64() / cpu(&verify)?.as_secs_f64();
+        figures.push(figure(
+            format!("CPU time of {name} over ledger verify"),
+            "x",
+            over,
+            LIMIT_SUMS,
+        ));
+        let mib = peak(subject, room, words, &all)?;
+        figures.push(figure(format!("most memory of {name}"), "MiB", mib, LIMIT_SUMS_MIB));
     }
-    Ok(Figure {
-        name: format!("most memory with {many} records ({most:.0} KiB) over that with a tenth"),
-        baseline: "ledger verify".to_owned(),
-        unit: "x",
-        summary: Summary::of(ratios),
-        limit: Some(LIMIT_MEMORY),
-    })
+    Ok(figures)
 }
 
-/// The most memory that a verification held, in KiB.
-fn peak(subject: &Subject, room: &Room, made: &Made) -> Result<f64> {
+/// The most memory that a command held, in MiB.
+fn peak(subject: &Subject, room: &Room, words: &[&str], made: &Made) -> Result<f64> {
     let mut command = process::command(std::env::current_exe()?, &room.path);
-    command.arg(COMMAND).arg(&subject.binary).args(["ledger", "verify"]).arg(&made.dir);
+    command.arg(COMMAND).arg(&subject.binary).args(words).arg(&made.dir);
     let output = command.stdout(Stdio::piped()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().with_context(|| format!("{text:?} is not a number"))
+    let kib: f64 = text.trim().parse().with_context(|| format!("{text:?} is not a number"))?;
+    Ok(kib / 1024.0)
 }
 
 /// Runs a command that must succeed, and prints the most memory that it held, in KiB. The kernel tells
