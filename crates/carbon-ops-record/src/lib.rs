@@ -38,7 +38,7 @@ pub use record::{
     FunctionalUnit, Gas, Grid, ID_BYTES_MAX, Input, LISTED_MAX, LoadPart, LoadSeries, Meta,
     MethodName, Place, Precision, Record, Relative, Reserved, SCHEMA_VERSION, Sampling, Sci, Scope,
     Slot, Slots, Source, StandIn, Stated, Time, Unit, UnknownUnit, budget, energy_inputs, estimate,
-    grid_inputs, grid_of, id_text, schema, scopes,
+    grid_inputs, grid_of, id_text, names_fit, schema, scopes,
 };
 
 /// A time as records hold it.

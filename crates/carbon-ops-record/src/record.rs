@@ -33,6 +33,7 @@ mod new;
 mod precision;
 mod scopes;
 
+pub use check::names_fit;
 pub use hardware::{Reserved, UnknownUnit};
 pub use new::{Stated, id_text};
 pub use precision::{Place, Precision, Time};

@@ -57,6 +57,11 @@ impl Home {
         self.folder.path()
     }
 
+    /// Where the binary under test is.
+    pub fn binary(&self) -> String {
+        self.binary.display().to_string()
+    }
+
     /// Any program in these surroundings, in a process group of its own.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);

@@ -20,7 +20,7 @@ use carbon_ops_grid::{Factor, Interval};
 use carbon_ops_record::{
     self as record, Deployment, Embodied, FunctionalUnit, Input, LISTED_MAX, LoadPart, LoadSeries,
     Method, Note, Prices, Quality, Record, Relative, Reserved, Stated, energy_inputs, id_text,
-    scopes, timestamp,
+    names_fit, scopes, timestamp,
 };
 
 use crate::brief::{Common, Own};
@@ -335,8 +335,14 @@ impl<'s> Pricer<'s> {
         }
     }
 
+    /// Names of the user's own are refused here, before they are in a record.
+    fn names_fit(&self, span: &Span<'_>) -> Result<()> {
+        Ok(names_fit(span.id, span.host, span.labels.unwrap_or(&self.shared.labels))?)
+    }
+
     /// The record of a span; with `--upstream` two, the direct one first.
     pub fn records(&mut self, span: &Span<'_>) -> Result<Vec<Record>> {
+        self.names_fit(span)?;
         let parts: &[Part] =
             if self.shared.upstream { &[Part::Direct, Part::Upstream] } else { &[Part::Whole] };
         let mut records = Vec::with_capacity(parts.len());
@@ -351,6 +357,7 @@ impl<'s> Pricer<'s> {
     /// What a span shares with others whose intensity does not change with time either, for it to be
     /// restated; `None` where it does, or where the energy is a series.
     pub fn quote(&mut self, span: &Span<'_>) -> Result<Option<&mut Quote>> {
+        self.names_fit(span)?;
         if self.shared.upstream {
             return Ok(None);
         }

@@ -193,11 +193,10 @@ fn a_span_within_one_slot_keeps_that_slot_also_when_it_is_the_first() {
     }
 }
 
+/// The longest id, zone and numbers that there are.
 #[test]
-fn a_row_has_300_bytes_at_most_and_a_longer_one_is_refused() {
+fn a_row_has_900_bytes_at_most_and_an_id_128() {
     let home = Home::new();
-    fs::write(home.work("grid.csv"), "# signal: average_lifecycle\nzone,start,end,g_per_kwh\n")
-        .unwrap();
     let row = |id: usize| {
         let id = "x".repeat(id);
         format!(
@@ -205,23 +204,17 @@ fn a_row_has_300_bytes_at_most_and_a_longer_one_is_refused() {
              \"energy_kwh\":1.23456789e-17,\"zone\":\"us-gov-west-1\"}}\n"
         )
     };
-    let (mut longest, mut refused) = (0, 0);
-    for id in (0..=120).step_by(4) {
-        let done = stream(&home, &["--provider=static"], &row(id));
-        if done.code() == 0 {
-            assert_eq!(refused, 0, "a longer one was refused");
-            longest = longest.max(done.stdout.len() - 1);
-        } else {
-            refused += 1;
-            assert!(done.stdout.is_empty());
-            assert!(
-                done.stderr.contains("line 1") && done.stderr.contains("300"),
-                "{}",
-                done.stderr
-            );
-        }
+    let longest = stream(&home, &["--provider=static"], &row(128));
+    assert_eq!(longest.code(), 0, "{}", longest.stderr);
+    assert!((700..=900).contains(&longest.stdout.len()), "{}", longest.stdout.len());
+    for more in [&["--provider=static"][..], &["--provider=static", "--records"]] {
+        let refused = stream(&home, more, &row(129));
+        assert_eq!((refused.code(), refused.stdout.len()), (2, 0), "{}", refused.stderr);
+        assert!(refused.stderr.contains("line 1: id: 1 to 128 bytes"), "{}", refused.stderr);
     }
-    assert!((290..=300).contains(&longest) && refused > 0, "{longest} {refused}");
+    let span = ["--energy=1kWh", "--from=2026-03-01", "--to=2026-03-02", "--zone=DE"];
+    let refused = home.does(&[&["estimate", "--id", &"x".repeat(129)][..], &span].concat());
+    assert_eq!((refused.code(), &*refused.stderr), (2, "carbon-ops: id: 1 to 128 bytes\n"));
 }
 
 fn aggregate(home: &Home, arguments: &[&str]) -> Value {

@@ -225,7 +225,9 @@ impl Distribution {
             }
             Self::Lognormal { mean, .. } if mean <= 0.0 => "has a mean that is not above 0",
             Self::Lognormal { .. } => "has a cv below 0",
-            Self::Uniform { .. } | Self::ArcSine { .. } => "has its upper end not above its lower one",
+            Self::Uniform { .. } | Self::ArcSine { .. } => {
+                "has its upper end not above its lower one"
+            }
             Self::Triangular { .. } => "is not in the order low, mode, high",
             Self::StudentT { .. } => {
                 "needs a scale of at least 0 and more than 2 degrees of freedom: with fewer, u is infinite"

@@ -5,6 +5,8 @@
 //!
 //! Out of scope: members beyond operation (`hardware`), and the measurement's own rules.
 
+use std::collections::BTreeMap;
+
 use super::derive::{Factors, budget_of};
 use super::{
     Basis, Figure, Grid, ID_BYTES_MAX, LISTED_MAX, LoadSeries, MethodName, Record, Relative,
@@ -280,12 +282,7 @@ impl Record {
 
     fn check_text(&self) -> Result<(), Error> {
         self.interval()?;
-        let long = |text: &String| text.is_empty() || text.len() > LABEL_BYTES_MAX;
-        if self.labels.len() > LABELS_MAX
-            || self.labels.iter().any(|(key, value)| long(key) || value.len() > LABEL_BYTES_MAX)
-        {
-            return Err(rule("labels", "at most 64, of at most 256 bytes"));
-        }
+        names_fit(self.id.as_deref(), self.host_id.as_deref(), &self.labels)?;
         if self.inputs.len() > LIST_MAX
             || self.notes.len() > LIST_MAX
             || self.scopes.len() > LIST_MAX
@@ -295,11 +292,6 @@ impl Record {
         }
         if !self.notes.is_sorted_by(|a, b| a < b) {
             return Err(rule("notes", "sorted, each once"));
-        }
-        for (member, text) in [("id", &self.id), ("host_id", &self.host_id)] {
-            if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > ID_BYTES_MAX) {
-                return Err(rule(member, "1 to 128 bytes"));
-            }
         }
         for source in &self.grid.sources {
             let times = [&source.fetched_at, &source.updated_at];
@@ -311,6 +303,29 @@ impl Record {
         }
         Ok(())
     }
+}
+
+/// Whether names of the user's own have room in a record, as whoever takes them asks first.
+///
+/// # Errors
+/// Which one has not.
+pub fn names_fit(
+    id: Option<&str>,
+    host: Option<&str>,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    for (member, text) in [("id", id), ("host_id", host)] {
+        if text.is_some_and(|text| text.is_empty() || text.len() > ID_BYTES_MAX) {
+            return Err(rule(member, "1 to 128 bytes"));
+        }
+    }
+    let long = |text: &String| text.is_empty() || text.len() > LABEL_BYTES_MAX;
+    if labels.len() > LABELS_MAX
+        || labels.iter().any(|(key, value)| long(key) || value.len() > LABEL_BYTES_MAX)
+    {
+        return Err(rule("labels", "at most 64, of at most 256 bytes"));
+    }
+    Ok(())
 }
 
 /// Holds a stored double against the same one made again, to the last bit.
