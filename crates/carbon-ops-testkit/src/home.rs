@@ -57,11 +57,6 @@ impl Home {
         self.folder.path()
     }
 
-    /// Where the binary under test is.
-    pub fn binary(&self) -> String {
-        self.binary.display().to_string()
-    }
-
     /// Any program in these surroundings, in a process group of its own.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -80,6 +75,14 @@ impl Home {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        command
+    }
+
+    /// The same with the default for each signal, whatever those who run the tests ignore, as `nohup` and shells do for
+    /// what they start in the background: a shell could not trap it.
+    pub fn at_default_signals(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.program("env");
+        command.arg("--default-signal").arg(program);
         command
     }
 

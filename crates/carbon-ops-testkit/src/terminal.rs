@@ -13,13 +13,13 @@ pub struct Terminal(Child);
 impl Terminal {
     /// Starts a line; nothing, said aloud, where there is no script(1).
     pub fn start(home: &Home, line: &str) -> Option<Self> {
-        let mut command = home.program("script");
-        command.args(["--quiet", "--return", "--flush", "--command", line, "/dev/null"]);
-        let Ok(child) = command.stdin(Stdio::piped()).spawn() else {
+        if home.program("script").arg("--version").output().is_err() {
             skip("terminal", "there is no script(1) to make one");
             return None;
-        };
-        Some(Self(child))
+        }
+        let mut command = home.at_default_signals("script");
+        command.args(["--quiet", "--return", "--flush", "--command", line, "/dev/null"]);
+        Some(Self(command.stdin(Stdio::piped()).spawn().unwrap()))
     }
 
     /// Types a few keys, such as `\x03` for Ctrl-C.

@@ -356,10 +356,8 @@ fn send(signal: Signal, trapped: &str) -> i32 {
         "trap 'exit 9' {trapped}; echo ready; i=0; \
          while [ $i -lt 500 ]; do sleep 0.02; i=$((i+1)); done; exit 1"
     );
-    // Whoever runs the tests may ignore a signal, as `nohup` does: a shell could not trap it.
-    let mut command = home.program("env");
-    command.args(["--default-signal", &home.binary(), "run", "--", "sh", "-c", &script]);
-    let mut child = command.spawn().unwrap();
+    let mut command = home.at_default_signals(CARBON_OPS);
+    let mut child = command.args(["run", "--", "sh", "-c", &script]).spawn().unwrap();
     let mut ready = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
     assert_eq!(ready, "ready\n");
