@@ -81,6 +81,11 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
         let counts = format!("{factor} {gases}");
         text = format!("{text}\nscope 2 by the market ({counts}), no part of the figures above:\n");
         text += &by_market(&rows);
+        let others = rows.iter().filter_map(|(_, totals)| totals.market.as_ref());
+        if let Some(others @ 1..) = others.map(|market| market.records_of_other_scopes).max() {
+            let others = counted(others, "record");
+            page.title(&format!("{others} of other scopes, which have no figure by the market"));
+        }
     }
     context.answer(&args.output, report, &(text + page.text()))?;
     Ok(code)
@@ -216,6 +221,7 @@ fn by_market(sums: &[(String, Totals)]) -> String {
         let percent = |part: f64| format!("{part:.1} %");
         let (grams, between) = match &market.figure {
             Some(of) => (si(of.total_grams, "g"), interval(of.ci_lower_g, of.ci_upper_g)),
+            None if market.records == 0 => (String::new(), "no record of scope 2".to_owned()),
             None => {
                 (String::new(), format!("{} without a factor", si(market.unpriced_kwh * 1e3, "Wh")))
             }

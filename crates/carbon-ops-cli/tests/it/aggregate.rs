@@ -269,6 +269,17 @@ fn both_bases_of_scope_2_stand_side_by_side() {
         "{text}"
     );
 
+    // A cloud's figures are of scope 3: they have none by the market, and no 0 either.
+    let cloud = ["estimate", "--json", "--energy=1kWh", "--from=2026-03-01", "--to=2026-03-02"];
+    let cloud = home.does(&[&cloud[..], &["--zone=DE", "--deployment=cloud"]].concat());
+    fs::write(home.work("cloud.json"), cloud.text().replace('\n', " ")).unwrap();
+    let text = home.does(&["aggregate", "cloud.json", "--market", "bought.csv"]).text();
+    assert!(text.contains("no record of scope 2"), "{text}");
+    assert!(
+        text.contains("1 record of other scopes, which have no figure by the market"),
+        "{text}"
+    );
+
     fs::write(home.work("bought.csv"), file.replace("residual", "contract").replace("500", "5,6"))
         .unwrap();
     let done = home.does(&["aggregate", "records.ndjson", "--market", "bought.csv"]);

@@ -37,7 +37,7 @@ pub struct Load {
 pub struct ByMarket {
     /// Energy with that of the site, in kWh.
     pub energy_kwh: f64,
-    /// The emissions; absent where a part of the energy has neither an instrument nor a factor.
+    /// The emissions; absent where a part of the energy has neither an instrument nor a factor, and without records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<MarketFigure>,
     /// What certificates of an hour match in their own hours, in percent of the energy.
@@ -164,18 +164,20 @@ impl Load {
     pub(super) fn stated(&self, matching: &Matching<'_>, instruments: &Instruments) -> ByMarket {
         let stated = matching.of(&self.loads);
         let percent = |kwh: f64| over(100.0 * kwh, stated.load_kwh);
-        // Less than this is what sums of doubles leave.
-        let is_priced = stated.unpriced_kwh <= 1e-12 * stated.load_kwh;
+        let records = self.energy.parts().0;
+        // Less than this is what sums of doubles leave. Of no record nothing is known, which is no 0.
+        let is_all = stated.unpriced_kwh <= 1e-12 * stated.load_kwh;
+        let is_priced = is_all && records > 0;
         ByMarket {
             energy_kwh: round9(stated.load_kwh),
             figure: is_priced.then(|| self.figure(&stated)),
             matched_by_hour_pct: percent(stated.by_hour_kwh),
             matched_by_year_pct: percent(stated.by_year_kwh),
             matched_pct: percent(stated.matched_kwh),
-            records: self.energy.parts().0,
+            records,
             records_of_other_scopes: self.others,
             records_spread_evenly: self.even,
-            unpriced_kwh: if is_priced { 0.0 } else { round9(stated.unpriced_kwh) },
+            unpriced_kwh: if is_all { 0.0 } else { round9(stated.unpriced_kwh) },
             uses: uses(&stated, instruments),
         }
     }

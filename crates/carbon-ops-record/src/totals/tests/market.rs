@@ -85,6 +85,9 @@ fn records_of_other_scopes_and_of_other_markets_have_no_figure() {
     let mut cloud = of_host(1, "a", "meter");
     cloud.scopes = scopes(Deployment::Cloud, Factor::Direct, false, "test");
     let elsewhere = Record { region: "FR".into(), ..of_host(2, "b", "meter") };
+    let alone = by_market(std::slice::from_ref(&cloud), &GroupBy::All).all.unwrap();
+    let alone = alone.market.unwrap();
+    assert_eq!((alone.figure, alone.records, alone.unpriced_kwh), (None, 0, 0.0));
     let market = by_market(&[cloud, elsewhere], &GroupBy::All).all.unwrap().market.unwrap();
     assert_eq!((market.records, market.records_of_other_scopes), (1, 1));
     assert_eq!((market.figure, market.unpriced_kwh), (None, 1100.0));
