@@ -57,15 +57,15 @@ pub(super) fn examine_all<T: Send>(
     thread::scope(|scope| {
         // Moved in, so that the workers' queue ends when this returns, for whatever reason.
         let jobs = jobs;
-        for started in 0..settings.threads.get() {
+        let spawn = || {
             let work = || work(&queue, Examiner::new(check, since));
-            let spawned =
-                thread::Builder::new().name("verify".to_owned()).spawn_scoped(scope, work);
-            match spawned {
-                Ok(_) => {}
-                // Fewer do the same.
-                Err(_) if started > 0 => break,
-                Err(error) => return Err(error),
+            thread::Builder::new().name("verify".to_owned()).spawn_scoped(scope, work)
+        };
+        spawn()?;
+        for _ in 1..settings.threads.get() {
+            // Fewer do the same.
+            if spawn().is_err() {
+                break;
             }
         }
         let mut under_way = VecDeque::new();
@@ -128,6 +128,66 @@ impl ProgressCounter {
         }
         if let Some(progress) = settings.progress {
             progress(Progress { lines: self.lines, bytes: self.bytes });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Read;
+
+    use super::*;
+    use crate::keys::Trust;
+
+    /// Tells how much of it was taken.
+    struct Counted<'c> {
+        rest: &'c [u8],
+        taken: &'c Cell<usize>,
+    }
+
+    impl Read for Counted<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let read = self.rest.read(out)?;
+            self.taken.set(self.taken.get() + read);
+            Ok(read)
+        }
+    }
+
+    impl BufRead for Counted<'_> {
+        fn fill_buf(&mut self) -> io::Result<&[u8]> {
+            Ok(self.rest)
+        }
+
+        fn consume(&mut self, amount: usize) {
+            self.rest = &self.rest[amount..];
+            self.taken.set(self.taken.get() + amount);
+        }
+    }
+
+    /// Of three threads each has a piece and another one that waits, and one is judged; so what is held does not
+    /// depend on the length of the stream.
+    #[test]
+    fn so_many_pieces_are_read_ahead_as_keep_all_threads_at_work() {
+        // A piece has 132 lines of 1000 bytes.
+        let (file, piece) = ([vec![b'x'; 999], vec![b'\n']].concat().repeat(2000), 132_000);
+        let check = |_: &crate::entry::Payload<'_>| Ok(());
+        let trust = Trust::new();
+        for (threads, ahead) in [(1, 1), (2, 5), (3, 7)] {
+            let taken = Cell::new(0);
+            let settings =
+                Settings { threads: threads.try_into().unwrap(), ..Settings::new(&trust) };
+            let (mut number, mut judged) = (0, 0);
+            let mut judge = |line: Examined<()>| {
+                number += 1;
+                assert_eq!(line.number, number, "in the order of lines");
+                let most = file.len().min((judged / piece + ahead) * piece);
+                assert_eq!(taken.get(), most, "{threads} threads, line {number}");
+                judged += 1000;
+            };
+            let reader = Counted { rest: &file, taken: &taken };
+            examine_all(reader, &settings, &check, &mut judge).unwrap();
+            assert_eq!((number, taken.get()), (2000, file.len()));
         }
     }
 }

@@ -73,7 +73,7 @@ impl<R: BufRead> Whole<R> {
         let held = self.buffer.get(self.passed..).unwrap_or_default();
         let end = if self.within_line {
             // A line so long that it began too far from any end.
-            memchr(b'\n', held).map_or(held.len(), |newline| newline + 1)
+            end_of_first_line(held)
         } else {
             match memchr(0, held) {
                 Some(zero) => match self.past_zero(zero) {
@@ -84,8 +84,8 @@ impl<R: BufRead> Whole<R> {
                         keep
                     }
                 },
-                None => match memrchr(b'\n', held) {
-                    Some(newline) => newline + 1,
+                None => match end_of_last_line(held) {
+                    Some(end) => end,
                     None if self.ended || held.len() > MAX_TORN_BYTES => held.len(),
                     None => return false,
                 },
@@ -99,12 +99,12 @@ impl<R: BufRead> Whole<R> {
     /// What may be passed on of what is held, in which the first zero stands there.
     fn past_zero(&self, zero: usize) -> PastZero {
         let held = self.buffer.get(self.passed..).unwrap_or_default();
-        if let Some(newline) = memrchr(b'\n', held.get(..zero).unwrap_or_default()) {
-            return PastZero::Whole(newline + 1);
+        if let Some(end) = end_of_last_line(held.get(..zero).unwrap_or_default()) {
+            return PastZero::Whole(end);
         }
         if held.len() > MAX_TORN_BYTES {
             // The line begins too far from the end.
-            return PastZero::Whole(memchr(b'\n', held).map_or(held.len(), |newline| newline + 1));
+            return PastZero::Whole(end_of_first_line(held));
         }
         if !self.ended {
             return PastZero::Unknown;
@@ -119,12 +119,10 @@ impl<R: BufRead> Whole<R> {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        if self.consumed > 0 {
-            self.buffer.drain(..self.consumed);
-            self.offset += self.consumed as u64;
-            self.passed -= self.consumed;
-            self.consumed = 0;
-        }
+        self.buffer.drain(..self.consumed);
+        self.offset += self.consumed as u64;
+        self.passed -= self.consumed;
+        self.consumed = 0;
         let mut block = self.reader.by_ref().take(BLOCK_BYTES as u64);
         self.ended = block.read_to_end(&mut self.buffer)? < BLOCK_BYTES;
         Ok(())
@@ -139,6 +137,16 @@ enum PastZero {
     Torn(usize),
     /// More has to be read.
     Unknown,
+}
+
+/// Up to where the first line goes, which may be all there is.
+fn end_of_first_line(held: &[u8]) -> usize {
+    memchr(b'\n', held).map_or(held.len(), |newline| newline + 1)
+}
+
+/// Up to where the last line goes that is there as a whole.
+fn end_of_last_line(held: &[u8]) -> Option<usize> {
+    memrchr(b'\n', held).map(|newline| newline + 1)
 }
 
 /// Whether a torn end is one line, as long as a line may be.
@@ -174,13 +182,27 @@ mod tests {
 
     fn check(file: &[u8], expected: usize) {
         // Readers that give little at a time, and all at once.
-        for capacity in [7, 1 << 20] {
-            let mut whole = Whole::new(io::BufReader::with_capacity(capacity, file), 0);
+        for capacity in [1 + file.len() / 400, 1 << 20] {
+            let whole = || Whole::new(io::BufReader::with_capacity(capacity, file), 0);
+            let mut pieces = whole();
             let mut read = Vec::new();
-            whole.read_to_end(&mut read).unwrap();
+            loop {
+                let held = pieces.fill_buf().unwrap();
+                let len = held.len();
+                read.extend_from_slice(held);
+                // However long a line is, or a hole.
+                assert!(pieces.buffer.len() <= MAX_TORN_BYTES + BLOCK_BYTES);
+                if len == 0 {
+                    break;
+                }
+                pieces.consume(len);
+            }
             assert!(read == file[..expected], "{} of {}", read.len(), file.len());
             let torn = (expected < file.len()).then(|| (file.len() - expected) as u64);
-            assert_eq!(whole.torn_bytes(), torn);
+            assert_eq!(pieces.torn_bytes(), torn);
+            let mut at_once = Vec::new();
+            whole().read_to_end(&mut at_once).unwrap();
+            assert!(at_once == read, "{} of {}", at_once.len(), read.len());
         }
     }
 
@@ -209,7 +231,32 @@ mod tests {
         // The first line appears by a rename.
         let first = [&[0; 512][..], b"x\ny"].concat();
         check(&first, first.len());
+        // Lines without anything, and a hole behind one.
+        check(b"\n\n\n", 3);
+        check(&zeroed(b"\nx\n".repeat(200), 3..4), 600);
+        check(&[b"\n".repeat(512), vec![0; 512], lines(2)].concat(), 512);
         check(&vec![0; 3 * MAX_TORN_BYTES], 3 * MAX_TORN_BYTES);
+    }
+
+    /// What may be an entry that lacks only its newline is for others to judge, if it is no longer than a line
+    /// may be.
+    #[test]
+    fn a_torn_end_is_one_line_if_nothing_follows_its_newline_and_it_is_not_too_long() {
+        let line = |len: usize, end: &[u8]| [&vec![0; len][..], end].concat();
+        for (torn, expected) in [
+            (line(0, b""), true),
+            (line(0, b"\n"), true),
+            (line(7, b"\n"), true),
+            (line(7, b"\n\n"), false),
+            (line(7, b"\nx"), false),
+            (line(MAX_LINE_BYTES, b"\n"), true),
+            (line(MAX_LINE_BYTES + 1, b"\n"), false),
+            // What a write of one line leaves has the length of a line with its newline.
+            (line(MAX_LINE_BYTES + 1, b""), true),
+            (line(MAX_LINE_BYTES + 2, b""), false),
+        ] {
+            assert_eq!(is_one_line(&torn), expected, "{} bytes", torn.len());
+        }
     }
 
     #[test]

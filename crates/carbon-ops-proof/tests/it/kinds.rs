@@ -567,6 +567,28 @@ fn the_number_of_threads_changes_nothing() {
     assert_eq!(run(4), one);
 }
 
+/// Other threads are there for what one piece does not hold, and only where they are wanted: a program that cannot
+/// start any asks for one.
+#[test]
+fn nobody_else_examines_what_is_one_piece_or_wanted_on_one_thread() {
+    let short = all_kinds().file();
+    let long = extended(ledger_of(1, &key(), LEDGER_ID), 1..1200, &key());
+    let (trust, here) = (trust(), std::thread::current().id());
+    for (file, threads, elsewhere) in
+        [(&short, 1, false), (&short, 3, false), (&long, 1, false), (&long, 3, true)]
+    {
+        let check = |_: &Payload<'_>| Ok(std::thread::current().id());
+        let mut met = Vec::new();
+        let mut accept = |_, thread| {
+            met.push(thread != here);
+            Ok(())
+        };
+        let settings = Settings { threads: threads.try_into().unwrap(), ..Settings::new(&trust) };
+        verify_records(&file[..], &settings, &check, &mut accept).unwrap();
+        assert!(!met.is_empty() && met.iter().all(|other| *other == elsewhere), "{threads}");
+    }
+}
+
 /// What is wrong with files around a ledger is added to what is wrong in it, and makes it no better.
 #[test]
 fn faults_from_outside_are_counted_with_the_others() {
