@@ -308,6 +308,18 @@ fn theta_without_operation_is_one() {
     assert_eq!([sampled.ci_lower_g, sampled.ci_upper_g].map(f64::to_bits), [0; 2]);
 }
 
+/// Hardware of which no share is used is none of it, by moments and by trials.
+#[test]
+fn theta_without_hardware_is_nothing() {
+    let inputs = [("energy", "100", ""), ("pue", "u(1, 2)", ""), ("intensity", "400", "")];
+    let server = span(&inputs, &[("server", "0")]);
+    let totals = sum([&server, &server]).totals();
+    let theta = totals.theta.clone().unwrap();
+    assert_eq!([theta.theta, theta.ci_lower, theta.ci_upper].map(f64::to_bits), [0; 3]);
+    let joint = Joint::of(&[&server, &server], &MonteCarlo::seeded(1)).unwrap();
+    assert_eq!(totals.by_trials(&joint).theta, Some(theta));
+}
+
 /// A record of a thousand hours: its inputs as `name, distribution, key`, a minus before a key for
 /// the other direction; and pieces of hardware with their shares.
 fn span(inputs: &[(&str, &str, &str)], hardware: &[(&str, &str)]) -> Record {
