@@ -721,6 +721,98 @@ mod tests {
         assert!((joules(domain.energy) - 200.0).abs() < 1e-3, "{domain:?}");
     }
 
+    /// 20 W, read once a second, stops 0.3 s after a reading, of which the next one shows 6 J.
+    #[test]
+    fn the_stop_of_a_counter_lies_where_its_last_step_ends_at_its_mean_power() {
+        let mut script: Vec<_> = (0..=5).map(|i| (i * 1000, Ok(i * 20_000_000))).collect();
+        script.extend((6..=10).map(|i| (i * 1000, Ok(106_000_000))));
+        let domain = play(&script, 10_000).unwrap();
+        assert_eq!(domain.gaps.len(), 1, "{domain:?}");
+        assert_eq!(domain.gaps[0].offset, Duration::from_millis(5300));
+        assert_eq!(domain.gaps[0].duration, Duration::from_millis(4700));
+        assert!((joules(domain.energy) - 200.0).abs() < 1e-3, "{domain:?}");
+    }
+
+    /// Three times as long as ever before is not yet stuck; and what was never seen to step twice has no pace.
+    #[test]
+    fn a_counter_rests_three_times_as_long_as_before_until_it_is_stuck() {
+        for (rest_ms, is_stuck) in [(200, false), (300, false), (301, true), (400, true)] {
+            let mut script: Vec<_> = (0..=30).map(|i| (i * 100, Ok(i * 2_000_000))).collect();
+            script.push((3000 + rest_ms, Ok(60_000_000)));
+            let domain = play(&script, 3000 + rest_ms).unwrap();
+            assert_eq!(!domain.gaps.is_empty(), is_stuck, "{rest_ms}: {domain:?}");
+        }
+        let once = [(0, Ok(0)), (10, Ok(1_000_000)), (510, Ok(1_000_000))];
+        let domain = play(&once, 510).unwrap();
+        assert!(domain.gaps.is_empty(), "{domain:?}");
+    }
+
+    /// By hand: steps of 5 J at 60, 160 and 260 ms are a period of 100 ms; the one at 160 ms ends the second period
+    /// since the start, in which 10 J passed, so that the window of 120 ms has 6 J.
+    #[test]
+    fn a_short_window_is_framed_by_whole_periods() {
+        let joules_at = [(0, 0), (60, 5), (120, 5), (160, 10), (260, 15)];
+        let script = joules_at.map(|(ms, joules)| (ms, Ok(joules * 1_000_000)));
+        let domain = play(&script, 120).unwrap();
+        assert!((joules(domain.energy) - 6.0).abs() < 1e-6, "{domain:?}");
+        assert!(domain.is_interpolated());
+    }
+
+    /// What came later says nothing of a window in which nothing was read.
+    #[test]
+    fn a_window_that_no_reading_covers_has_no_energy_that_is_known() {
+        let script = [
+            (0, Ok(0)),
+            (500, Err(ReadFault::Retry)),
+            (1000, Err(ReadFault::Retry)),
+            (1500, Ok(30_000_000)),
+            (2000, Ok(40_000_000)),
+        ];
+        assert_eq!(play(&script, 1000), None);
+    }
+
+    /// What has gone at some time is gone for the whole of a gap, in whatever order it was noticed.
+    #[test]
+    fn a_gap_in_which_the_zone_was_gone_says_so() {
+        use ReadFault::{Fatal, Gone, NotYet, Retry};
+        for (faults, reason) in [
+            ([Retry, Retry], GapReason::Unreadable),
+            ([NotYet, Retry], GapReason::Unreadable),
+            ([Retry, Gone], GapReason::Vanished),
+            ([Gone, Retry], GapReason::Vanished),
+            ([Fatal, Fatal], GapReason::Vanished),
+        ] {
+            let mut script: Vec<_> = (0..=20).map(|i| (i * 100, Ok(i * 2_000_000))).collect();
+            script.extend([(2100, Err(faults[0])), (3000, Err(faults[1]))]);
+            let domain = play(&script, 3000).unwrap();
+            assert_eq!(domain.gaps[0].reason, reason, "{faults:?}");
+        }
+    }
+
+    /// More gaps than are kept are told by the last one, which is bridged only if all of them are.
+    #[test]
+    fn no_time_of_a_gap_is_lost_however_many_there_are() {
+        for resets in [0, 1] {
+            // A reading each second, two of three fail.
+            let mut script = vec![(0, Ok(50_000_000))];
+            for spell in 0..20 {
+                let at = spell * 3000;
+                script.extend([1000, 2000].map(|ms| (at + ms, Err(ReadFault::Retry))));
+                script.push((at + 3000, Ok(50_000_000 + (spell + 1) * 30_000_000)));
+            }
+            script.extend((1..=2 * resets).map(|i| (60_000 + i * 1000, Ok(i * 10_000_000))));
+            let end = script.last().unwrap().0;
+            let domain = play(&script, end).unwrap();
+            assert_eq!(domain.gaps.len(), GAPS_MAX);
+            let sum: Duration = domain.gaps.iter().map(|gap| gap.duration).sum();
+            // From the last good reading on: three seconds a spell, and the second of the reset.
+            assert_eq!(sum, Duration::from_secs(60 + resets), "{domain:?}");
+            let (last, others) = domain.gaps.split_last().unwrap();
+            assert!(others.iter().all(|gap| gap.bridged));
+            assert_eq!(last.bridged, resets == 0);
+        }
+    }
+
     /// 40 W, then two seconds unseen, then all of it: 40 + 40 + 40 + 60 = 180.
     #[test]
     fn what_a_later_reading_brings_is_taken_off_where_it_was_filled_in() {

@@ -359,3 +359,92 @@ pub fn coverage<'d>(domains: impl IntoIterator<Item = &'d Domain>, elapsed: Dura
 fn exclude(zone: &Zone, reason: Exclusion) -> Excluded {
     Excluded { name: zone.domain.name.clone(), id: zone.domain.source.clone(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accumulator::{Gap, GapReason};
+    use crate::clock::EpochStart;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A package that drew 50 J, with a gap of so many ms.
+    fn domain(missing_ms: u64, estimated: bool) -> Domain {
+        let gap = Gap {
+            reason: GapReason::Stuck,
+            offset: Duration::ZERO,
+            duration: Duration::from_millis(missing_ms),
+            bridged: false,
+        };
+        let energy = Microjoules::new(50_000_000);
+        let energy = DomainEnergy {
+            start: Microjoules::ZERO,
+            end: energy,
+            energy,
+            filled: Microjoules::ZERO,
+            low: energy,
+            high: energy,
+            estimated,
+            is_ceiling_raised: false,
+            wraps: 0,
+            epoch: EpochStart::from_millis(1),
+            gaps: if missing_ms > 0 { vec![gap] } else { Vec::new() },
+        };
+        Domain {
+            name: "package-0".into(),
+            kind: Kind::Package,
+            zone: "intel-rapl:0".into(),
+            backend: "sysfs",
+            likely: Watts::new(100.0).unwrap(),
+            energy,
+        }
+    }
+
+    #[test]
+    fn coverage_is_a_share_of_the_time_of_all_domains() {
+        for (missing_ms, elapsed, expected) in [
+            (&[0, 0][..], SECOND, 1.0),
+            (&[500, 0], SECOND, 0.75),
+            (&[500, 1000, 0, 500], SECOND, 0.5),
+            (&[3000], 2 * SECOND, 0.0),
+            (&[], SECOND, 1.0),
+            (&[0, 0], Duration::ZERO, 1.0),
+        ] {
+            let domains: Vec<_> = missing_ms.iter().map(|&ms| domain(ms, ms > 0)).collect();
+            let found = coverage(&domains, elapsed);
+            assert!((found - expected).abs() < 1e-12, "{missing_ms:?}: {found}");
+        }
+    }
+
+    /// 50 W drawn of a package that may draw 100 W: another one may draw four times the 50 W, and memory four times
+    /// what it draws at rest; what is counted elsewhere is not missing.
+    #[test]
+    fn what_may_be_missing_goes_by_what_was_left_out() {
+        let counted = |domain: Domain, excluded: &[(&str, Exclusion)]| Counted {
+            domains: vec![domain],
+            excluded: excluded
+                .iter()
+                .map(|&(name, reason)| Excluded { name: name.into(), id: "x".into(), reason })
+                .collect(),
+            elapsed: SECOND,
+        };
+        let at_rest = Watts::new(3.0).unwrap();
+        for (excluded, joules) in [
+            (&[][..], 0),
+            (&[("package-1", Exclusion::Unreadable)], 200),
+            (&[("dram-0", Exclusion::Stuck)], 12),
+            (&[("dram-0", Exclusion::Duplicate)], 0),
+            (&[("psys", Exclusion::Unreadable)], 0),
+            (&[("dram-0", Exclusion::Stuck), ("package-1", Exclusion::Stuck)], 212),
+        ] {
+            let counted = counted(domain(0, false), excluded);
+            let expected = Microjoules::new(1_000_000 * joules);
+            assert_eq!(counted.missing(at_rest), expected, "{excluded:?}");
+            assert!(!counted.is_interpolated());
+            let lost = excluded.iter().any(|(_, reason)| *reason != Exclusion::Duplicate);
+            assert_eq!(counted.is_measured(), !lost, "{excluded:?}");
+        }
+        assert!(counted(domain(0, true), &[]).is_interpolated());
+        assert!(!counted(domain(9, true), &[]).is_interpolated());
+    }
+}

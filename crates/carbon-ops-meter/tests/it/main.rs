@@ -17,6 +17,7 @@ mod nvml;
 mod perf;
 mod refine;
 mod simulated_msr;
+mod window;
 
 use std::cell::Cell;
 use std::fs;
