@@ -65,6 +65,7 @@ pub mod roster;
 pub mod seek;
 mod source;
 mod status;
+pub mod superseded;
 #[cfg(test)]
 mod tests;
 pub mod text;

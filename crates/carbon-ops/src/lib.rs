@@ -157,7 +157,6 @@ pub mod sources;
 mod spawn_in_cgroup;
 pub mod spool;
 pub mod store;
-pub mod superseded;
 pub mod supervise;
 pub mod text;
 pub mod unsafe_calls;

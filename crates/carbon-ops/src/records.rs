@@ -18,6 +18,7 @@ use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_proof::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_proof::entry::{Control, Entry, RESERVED_MEMBERS};
 use carbon_ops_proof::keys::PublicKey;
+use carbon_ops_proof::superseded::{Amendments, Standing, Superseded};
 use carbon_ops_proof::verify::{
     Payload, ReadBack, Settings as VerifySettings, Status, own_records, verify_records,
 };
@@ -30,7 +31,6 @@ use crate::fault::Fault;
 pub use crate::fault::Output;
 use crate::recompute::object;
 use crate::settings::Settings;
-use crate::superseded::{Amendments, Standing, Superseded};
 use crate::verify::{Owner, open, read_back, record_of, trust};
 
 /// Longest line of a file of records.

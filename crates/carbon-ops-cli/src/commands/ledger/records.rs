@@ -25,7 +25,7 @@ use crate::commands::verdict::tell_first;
 use crate::context::Context;
 use crate::layout::Page;
 use crate::render::{counted, plain};
-use carbon_ops::superseded::{Amendments, Standing, Superseded};
+use carbon_ops::proof::superseded::{Amendments, Standing, Superseded};
 use carbon_ops::verify::{Answer, check_payload};
 
 /// Silences and the like that are printed; `--json` has up to a thousand.

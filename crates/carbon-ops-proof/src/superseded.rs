@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use carbon_ops_proof::entry::{Control, Outcome, Scope};
-use carbon_ops_proof::keys::PublicKey;
+use crate::entry::{Control, Outcome, Scope};
+use crate::keys::PublicKey;
 
 /// What became of an entry, and the number of the entry that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +124,8 @@ impl Superseded {
 
 #[cfg(test)]
 mod tests {
-    use carbon_ops_proof::canonical::Object;
-    use carbon_ops_proof::entry::{Correction, CorrectionReason};
+    use crate::canonical::Object;
+    use crate::entry::{Correction, CorrectionReason};
 
     use super::*;
 
