@@ -146,11 +146,12 @@ impl Context<'_> {
         Grid::new(&self.settings.grid, &sources.grid.providers, mode)
     }
 
-    /// The records of ledgers and files.
+    /// The records of ledgers and files, with those of `other_times` where these are asked for.
     pub(crate) fn records<T: Send>(
         &self,
         of: &Records,
         parts: bool,
+        other_times: bool,
         prepare: &Prepare<'_, T>,
         accept: &mut dyn FnMut(T) -> Result<()>,
     ) -> Result<Counts> {
@@ -160,6 +161,8 @@ impl Context<'_> {
             trust: of.trusted.trust.as_deref(),
             include_simulated: of.include_simulated,
             parts,
+            choice: &of.chosen.choice(),
+            other_times,
             settings: &self.settings,
             env: &self.env,
         };

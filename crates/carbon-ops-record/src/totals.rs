@@ -14,6 +14,7 @@
 //! Out of scope: reading records; whether two records were charged for one piece of hardware at one time.
 
 mod addend;
+mod choice;
 mod figure;
 mod group;
 mod group_by;
@@ -23,6 +24,8 @@ mod set;
 mod sums;
 
 pub use addend::Addend;
+pub use carbon_ops_estimate::market::Instruments;
+pub use choice::{Choice, Common, Place};
 pub use figure::{Figure, How, Shared};
 pub use group::{Group, GroupTheta, Totals};
 pub use group_by::GroupBy;

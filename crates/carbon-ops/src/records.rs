@@ -3,6 +3,8 @@
 //! Corrections of a ledger are applied: a record that was replaced is read as it should have been, one that
 //! was retracted is not there. A replacement has the `record_id` of what it replaces, and comes where it stands.
 //!
+//! Those of a choice alone are read, where one is made.
+//!
 //! Rule: what was made of records counts only when all have been read; a ledger may turn out not to be valid at its
 //! end. No record is kept.
 //!
@@ -23,6 +25,7 @@ use carbon_ops_proof::verify::{
     Payload, ReadBack, Settings as VerifySettings, Status, own_records, verify_records,
 };
 use carbon_ops_record::rows::Scratch;
+use carbon_ops_record::totals::{Choice, Place};
 use carbon_ops_record::{Error as RecordError, Record, RecordKind, SCHEMA_VERSION};
 
 use crate::brief;
@@ -31,7 +34,7 @@ use crate::fault::Fault;
 pub use crate::fault::Output;
 use crate::recompute::object;
 use crate::settings::Settings;
-use crate::verify::{Owner, open, read_back, record_of, trust};
+use crate::verify::{Owner, anchors, file_of, open, read_back, record_of, trust};
 
 /// Longest line of a file of records.
 const LINE_BYTES_MAX: u64 = 65_535;
@@ -54,6 +57,30 @@ pub struct Counts {
     pub unread: u64,
     /// Records of simulated sensors that were left out.
     pub simulated: u64,
+    /// Records that began before the period that was chosen, or after it.
+    pub other_times: u64,
+    /// Records that do not have in common what was chosen.
+    pub others: u64,
+    /// What was verified, in the order of the sources.
+    pub verified: Vec<Verified>,
+}
+
+/// What was shown of a ledger that is valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Its place.
+    pub path: PathBuf,
+    /// Its name.
+    pub ledger_id: String,
+    /// How many entries it has.
+    pub entries: u64,
+    /// The root of the tree over them, in base64.
+    pub root: String,
+    /// The fingerprint of the key of its first entry, which vouches for the others.
+    pub key: String,
+    /// How many entries the latest checkpoint beside it covers, which it agrees with; 0 without one.
+    pub covered: u64,
 }
 
 /// How to read.
@@ -64,6 +91,10 @@ pub struct How<'a> {
     pub include_simulated: bool,
     /// Whether the rows of a monitor's samples are read beside their hosts, which hold them.
     pub parts: bool,
+    /// Which records are meant.
+    pub choice: &'a Choice,
+    /// Whether those of other times are handed on as well, for what is a part of them.
+    pub other_times: bool,
     /// Is told how many bytes were read, again and again.
     pub tell: &'a dyn Fn(u64),
     /// Where keys and the default ledger are.
@@ -79,7 +110,8 @@ impl fmt::Debug for How<'_> {
 }
 
 /// What is made of a record and its canonical text, on any thread and in any order.
-pub type Prepare<'p, T> = dyn Fn(Record, &[u8]) -> Result<T> + Sync + 'p;
+/// It is told where the record stands: it is chosen, or of another time, where those are handed on as well.
+pub type Prepare<'p, T> = dyn Fn(Record, &[u8], Place) -> Result<T> + Sync + 'p;
 
 /// Reads everything, or says what cannot be believed. What `prepare` makes of each record is handed to `accept`, in
 /// the order of the sources, and counts for nothing where this returns an error.
@@ -98,13 +130,18 @@ pub fn each<T: Send>(
     if paths.is_empty() {
         return Err(Fault::NothingToRead.into());
     }
-    let simulated = how.include_simulated;
+    let made = Made {
+        simulated: how.include_simulated,
+        choice: how.choice,
+        other_times: how.other_times,
+        prepare,
+    };
     let mut counts = Counts::default();
     for path in paths {
         if is_ledger(path)? {
-            ledger(path, how, &Made { simulated, prepare }, accept, &mut counts)?;
+            ledger(path, how, &made, accept, &mut counts)?;
         } else {
-            file(path, how, &Made { simulated, prepare }, accept, &mut counts)?;
+            file(path, how, &made, accept, &mut counts)?;
         }
     }
     Ok(counts)
@@ -172,12 +209,18 @@ fn is_ledger(path: &Path) -> Result<bool> {
 /// What is made of records, and of which.
 struct Made<'p, T> {
     simulated: bool,
+    choice: &'p Choice,
+    other_times: bool,
     prepare: &'p Prepare<'p, T>,
 }
 
 /// What a line, or a correction, comes to.
 enum Found<T> {
     Record(T),
+    /// Of another time, handed on.
+    OtherTime(T),
+    /// Of another time, or of others.
+    NotChosen(Place),
     Unread,
     Simulated,
     Suspect,
@@ -192,7 +235,13 @@ impl<T> Made<'_, T> {
         if record.is_simulated() && !self.simulated {
             return Ok(Found::Simulated);
         }
-        (self.prepare)(record, text).map(Found::Record)
+        Ok(match self.choice.place(&record)? {
+            Place::Chosen => Found::Record((self.prepare)(record, text, Place::Chosen)?),
+            Place::OtherTime if self.other_times => {
+                Found::OtherTime((self.prepare)(record, text, Place::OtherTime)?)
+            }
+            place => Found::NotChosen(place),
+        })
     }
 
     /// Of an object, which may hold members of a ledger.
@@ -262,6 +311,12 @@ fn count<T>(
             into.records += 1;
             return accept(record);
         }
+        Found::OtherTime(record) => {
+            into.other_times += 1;
+            return accept(record);
+        }
+        Found::NotChosen(Place::Other) => &mut into.others,
+        Found::NotChosen(_) => &mut into.other_times,
         Found::Unread | Found::Corrected(.., false) => &mut into.unread,
         Found::Simulated => &mut into.simulated,
         Found::Suspect => &mut into.suspect,
@@ -282,11 +337,19 @@ fn ledger<T: Send>(
 ) -> Result<()> {
     let trust = trust(how.trust, how.settings, how.env)?;
     let cannot_read = || format!("cannot read {}", path.display());
+    // Before the ledger, so that what is signed meanwhile is of no more lines than are read.
+    let anchors = anchors(&file_of(path), None)?.0;
     let mut reader = open(path)?;
     let superseded = superseded(&mut reader).with_context(cannot_read)?;
     let (threads, active, read_back) = (Env::threads(), reader.active(), read_back(path)?);
     let read_back: Option<&ReadBack<'_>> = Some(&read_back);
-    let settings = VerifySettings { threads, active, read_back, ..VerifySettings::new(&trust) };
+    let settings = VerifySettings {
+        anchors: &anchors,
+        threads,
+        active,
+        read_back,
+        ..VerifySettings::new(&trust)
+    };
     let check = |payload: &Payload<'_>| Ok(made.of_entry(payload, &superseded));
     // By the number of the correction, which records it replaces.
     let mut corrected: HashMap<u64, (u64, Option<Value>)> = HashMap::new();
@@ -323,6 +386,18 @@ fn ledger<T: Send>(
         _ => return Err(Fault::Invalid { path: path.to_owned() }.into()),
     }
     into.ledgers += 1;
+    into.verified.push(Verified {
+        path: path.to_owned(),
+        key: report
+            .keys
+            .iter()
+            .find(|key| key.genesis)
+            .map_or_else(String::new, |key| key.fingerprint.clone()),
+        ledger_id: report.ledger_id.unwrap_or_default(),
+        entries: report.entries,
+        root: report.root,
+        covered: report.covered,
+    });
     failure.map_or(Ok(()), |(seq, error)| {
         Err(located(error, || format!("entry {seq} of {}", path.display())))
     })
@@ -400,7 +475,7 @@ fn file<T>(
         let at = || format!("line {number} of {}", named());
         let read = object(text).and_then(|object| made.of_line(object, how.parts));
         let only = read.as_ref().ok().and_then(|found| found.first());
-        if !matches!(only, Some(Found::Record(_) | Found::Simulated)) {
+        if matches!(only, None | Some(Found::Unread)) {
             // Something else of our own is told as what it is.
             if let Some(own @ Output::WithoutTime) = output(text) {
                 return Err(Fault::OwnOutput(own)).with_context(at);

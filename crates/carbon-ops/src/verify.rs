@@ -440,7 +440,7 @@ pub(crate) fn record_of(text: &str) -> Result<Record, String> {
 
 /// What a ledger is held against: what stands beside it, and a checkpoint that the user kept; and how
 /// many lines the latter covers.
-fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor>, u64)> {
+pub(crate) fn anchors(ledger: &Path, since: Option<&Path>) -> Result<(Vec<Anchor>, u64)> {
     let mut anchors = Vec::new();
     let files =
         [(CHECKPOINT_FILE, AnchorKind::Checkpoint), (SIGNER_STATE_FILE, AnchorKind::SignerState)];
@@ -521,7 +521,12 @@ pub fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
         (None, Some(path)) => path.clone(),
         (None, None) => return Err(Fault::NoDefaultLedger.into()),
     };
-    Ok(if path.is_dir() { path.join(LEDGER_FILE) } else { path })
+    Ok(file_of(&path))
+}
+
+/// The file of a ledger in a directory, or the file itself.
+pub(crate) fn file_of(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(LEDGER_FILE) } else { path.to_owned() }
 }
 
 /// The text of a file that has to be a checkpoint.

@@ -7,7 +7,7 @@ use carbon_ops::proof::entry::Durability;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
-use super::shared::{AtLedger, Checks, Output, Quorum, Trusted};
+use super::shared::{AtLedger, Checks, Chosen, Output, Quorum, Trusted};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
@@ -185,6 +185,9 @@ pub(crate) struct LedgerShow {
     /// How many records to show, newest last
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) last: usize,
+
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
 
     /// Print the summary that was shown when a record was made
     ///

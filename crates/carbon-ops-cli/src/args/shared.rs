@@ -10,6 +10,7 @@ use carbon_ops::IdlePolicy;
 use carbon_ops::estimate::embodied::{Hardware, Lifetime, Portion};
 use carbon_ops::estimate::intensity::instant;
 use carbon_ops::record::Reserved;
+use carbon_ops::record::totals::{Choice, Common};
 use carbon_ops::sources::Name;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -83,6 +84,37 @@ pub(crate) struct Records {
     /// Count records of simulated sensors, too
     #[arg(long)]
     pub(crate) include_simulated: bool,
+
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+}
+
+/// Which records are meant.
+#[derive(Debug, Args)]
+pub(crate) struct Chosen {
+    /// Only records that began at this time or later: a date (midnight UTC), or a time with its offset
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) from: Option<Timestamp>,
+
+    /// Only records that began before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) to: Option<Timestamp>,
+
+    /// Only records of this zone, host, program or the like: zone=DE, host=ID, source=NAME, program=NAME, unit=NAME,
+    /// label:NAME=VALUE, or NAME=VALUE of a label; all of them, where it is given several times
+    #[arg(long = "where", value_name = "WHAT=NAME", value_parser = common)]
+    pub(crate) common: Vec<Common>,
+}
+
+impl Chosen {
+    /// The records that are meant.
+    pub(crate) fn choice(&self) -> Choice {
+        Choice { from: self.from, to: self.to, common: self.common.clone() }
+    }
+}
+
+fn common(text: &str) -> std::result::Result<Common, String> {
+    text.parse().map_err(str::to_owned)
 }
 
 /// How Monte Carlo draws.

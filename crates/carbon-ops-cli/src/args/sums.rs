@@ -37,6 +37,7 @@ Examples:
   carbon-ops aggregate                             one sum, default ledger
   carbon-ops aggregate --by day host-a/ host-b/    two ledgers, day by day
   carbon-ops aggregate --by label:team --csv records.ndjson
+  carbon-ops aggregate --from 2026-10-01 --to 2026-11-01 --where team=a
   carbon-ops aggregate --market instruments.csv   by location and by market
   carbon-ops aggregate --method monte_carlo --seed 1 records.ndjson
 
@@ -45,8 +46,8 @@ pub(crate) struct Aggregate {
     #[command(flatten)]
     pub(crate) records: Records,
 
-    /// One sum for each: all, region, source, host, day (in UTC), scope, precision (of the grid's figure),
-    /// or label:NAME
+    /// One sum for each: all, region (or zone), source, host, day or month (in UTC), unit, program, scope,
+    /// precision (of the grid's figure), or label:NAME
     #[arg(long, value_name = "WHAT", default_value = "all")]
     pub(crate) by: GroupBy,
 

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
 use carbon_ops::grid::instruments::Claims;
 use carbon_ops::record::Record;
-use carbon_ops::record::totals::{Addend, Adder, Amount, GroupBy, Load, Sums, Totals};
+use carbon_ops::record::totals::{Addend, Adder, Amount, GroupBy, Load, Place, Sums, Totals};
 use carbon_ops::records::{self, Counts};
 use carbon_ops::sources::claims;
 use serde_json::{Value, json};
@@ -38,15 +38,18 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     let drawn = || sampling.is_some() && records.fetch_add(1, Ordering::Relaxed) < most;
     let claims = args.market.as_deref().map(claims).transpose()?;
     let instruments = claims.as_ref().map(|claims| &claims.instruments);
-    let addend = |record: Record, text: &[u8]| {
+    let addend = |record: Record, text: &[u8], place: Place| {
+        if place == Place::OtherTime {
+            return Ok(Addend::of(record, text, &args.by, false)?.beside());
+        }
         let load = instruments.map(|of| Load::of(&record, of)).transpose()?;
         Ok(Addend::of(record, text, &args.by, drawn())?.with_load(load))
     };
     let mut adder = Adder::new(&records::scratch);
     // By a label, the rows of samples are told apart.
     let parts = matches!(args.by, GroupBy::Label(_));
-    let read =
-        context.records(&args.records, parts, &addend, &mut |addend| Ok(adder.add(addend)?))?;
+    let read = context
+        .records(&args.records, parts, true, &addend, &mut |addend| Ok(adder.add(addend)?))?;
     if sampling.is_some() {
         affordable(read.records, trials(args))?;
     }
@@ -133,6 +136,7 @@ fn report(
         "method": if sampling.is_some() { "monte_carlo" } else { "lognormal_moments" },
         "ledgers_verified": read.ledgers, "unsigned_records": read.unsigned,
         "superseded_records": read.superseded, "unread_entries": read.unread,
+        "records_of_other_times": read.other_times, "records_not_chosen": read.others,
         "simulated_records_left_out": read.simulated, "suspect_records_left_out": read.suspect,
     });
     if let Some(settings) = sampling {
@@ -250,6 +254,8 @@ fn remarks(read: &Counts, page: &mut Page) {
         (read.superseded, "record", "replaced or retracted by corrections"),
         (read.simulated, "record", of_sensors),
         (read.unread, "entry", "of other programs or newer versions, not counted"),
+        (read.other_times, "record", "began before --from or at --to or later"),
+        (read.others, "record", "not of what --where names"),
     ] {
         if count > 0 {
             page.title(&format!("{} {what}", counted(count, one)));

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use carbon_ops::estimate::anomaly::{Rule, Verdict, judge};
 use carbon_ops::record::Record;
+use carbon_ops::record::totals::Place;
 use carbon_ops::records;
 use carbon_ops::series::{Point, Series};
 use serde_json::json;
@@ -18,10 +19,11 @@ use crate::render::{counted, plain};
 
 /// Exit code 0 when nothing stands out, or there is too little to tell; 1 when something does.
 pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
-    let point = |record: Record, _: &[u8]| Ok(Point::of(&record, value(&record, args.of))?);
+    let point =
+        |record: Record, _: &[u8], _: Place| Ok(Point::of(&record, value(&record, args.of))?);
     let mut series = Series::new(&records::scratch);
-    let records =
-        context.records(&args.records, false, &point, &mut |point| Ok(series.add(&point)?))?;
+    let records = context
+        .records(&args.records, false, false, &point, &mut |point| Ok(series.add(&point)?))?;
     let rule = if args.robust { Rule::Robust } else { Rule::ZScore };
     let limit = args.z.unwrap_or_else(|| rule.usual_limit(args.window));
     let (unit, mut judged, mut listed) = (args.of.unit(), 0, Vec::new());

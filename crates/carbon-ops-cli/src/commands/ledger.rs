@@ -1,5 +1,6 @@
 //! `carbon-ops ledger`: make, verify and show ledgers.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::path::Path;
 
@@ -11,7 +12,9 @@ use carbon_ops::ledger::segment::SegmentName;
 use carbon_ops::ledger::storage::LEDGER_FILE;
 use carbon_ops::proof::canonical::{Object, Value, object_to_canonical};
 use carbon_ops::proof::read::last;
+use carbon_ops::proof::superseded::Amendments;
 use carbon_ops::proof::verify::{Progress as SoFar, Report, Status};
+use carbon_ops::record::totals::{Choice, Place};
 use carbon_ops::record::{Record, RecordKind, SCHEMA_VERSION};
 use serde_json::json;
 
@@ -241,10 +244,23 @@ fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
     let path = context.ledger_file(args.path.as_deref())?;
     let out = &mut context.out;
     verify::refuse_others(&path)?;
-    let lines = last(open(&path)?, args.last).with_context(|| cannot_read(&path))?;
-    let lines = lines.collect::<Vec<_>>();
-    // Whoever shows the last entries of a ledger meets all that later ones say of them.
-    let superseded = records::superseded(lines.iter().flatten().map(|(_, value)| value));
+    let choice = args.chosen.choice();
+    // Of some records nobody knows how far back they are.
+    let count = if choice.is_all() { args.last } else { usize::MAX };
+    let (mut amendments, mut lines) = (Amendments::default(), VecDeque::new());
+    for line in last(open(&path)?, count).with_context(|| cannot_read(&path))? {
+        // Whoever shows the last entries of a ledger meets all that later ones say of them.
+        if let Ok((_, value)) = &line {
+            records::note(&mut amendments, value);
+        }
+        if choice.is_all() || line.as_ref().map_or(true, |(_, value)| is_chosen(value, &choice)) {
+            lines.push_back(line);
+        }
+        if lines.len() > args.last {
+            lines.pop_front();
+        }
+    }
+    let superseded = amendments.settle();
     let mut table = entries();
     for line in lines {
         let (number, value) = line.with_context(|| format!("cannot show {}", path.display()))?;
@@ -269,6 +285,13 @@ fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
     }
     out.write_all(table.fitted().as_bytes())?;
     Ok(0)
+}
+
+/// Whether an entry is a record of this program, and of those that are meant.
+fn is_chosen(entry: &Value, choice: &Choice) -> bool {
+    let Value::Object(object) = entry else { return false };
+    let record = Record::from_json(unsigned(object.clone()));
+    record.and_then(|record| choice.place(&record)).is_ok_and(|place| place == Place::Chosen)
 }
 
 /// A record as it was shown when it was made; `None` for what is no record of this program.

@@ -25,6 +25,8 @@ pub struct Addend {
     /// None where there is one only.
     pub(super) group: Option<String>,
     pub(super) counts: Option<Counts>,
+    /// Whether it is known only for what is a part of it, and in no sum.
+    pub(super) is_beside: bool,
     pub(super) one: Box<One>,
     /// The record, where trials draw its inputs.
     pub(super) record: Option<Record>,
@@ -83,6 +85,7 @@ impl Addend {
             end: span.end().as_microsecond(),
             group: by.key(&record),
             counts: Counts::of(&record),
+            is_beside: false,
             record: drawn.then(|| record.clone()),
             one: Box::new(One::of(record)?),
         })
@@ -90,6 +93,13 @@ impl Addend {
 }
 
 impl Addend {
+    /// In no sum, and what is a part of it is in none either: its energy counts elsewhere, with that of this record.
+    #[must_use]
+    pub fn beside(mut self) -> Self {
+        (self.is_beside, self.record) = (true, None);
+        self
+    }
+
     /// With the load that is to be matched by the market; what is upstream of electricity has none of its own.
     #[must_use]
     pub fn with_load(mut self, load: Option<Load>) -> Self {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use carbon_ops_estimate::intensity::{Factor, Kind, parse_kind_and_factor};
 
-use crate::{Figure, Record};
+use crate::{Figure, Record, Unit};
 
 /// Name of what has no label, or no host, of its own.
 const NONE: &str = "(none)";
@@ -25,6 +25,12 @@ pub enum GroupBy {
     Host,
     /// Records that began on one day in UTC.
     Day,
+    /// Records that began in one month in UTC.
+    Month,
+    /// Records of one piece of work, as its owner calls it.
+    Unit,
+    /// Records of one program.
+    Program,
     /// Records whose figure of operation counts as the same.
     Scope,
     /// Records whose grid is known equally near to their place and time.
@@ -35,12 +41,16 @@ pub enum GroupBy {
 
 impl GroupBy {
     /// All but labels, by name.
-    const NAMED: [(&str, Self); 7] = [
+    const NAMED: [(&str, Self); 11] = [
         ("all", Self::All),
         ("region", Self::Region),
+        ("zone", Self::Region),
         ("source", Self::Source),
         ("host", Self::Host),
         ("day", Self::Day),
+        ("month", Self::Month),
+        ("unit", Self::Unit),
+        ("program", Self::Program),
         ("scope", Self::Scope),
         ("precision", Self::Precision),
     ];
@@ -59,9 +69,21 @@ impl GroupBy {
             Self::Precision => record.precision().to_string(),
             // A span belongs to the day on which it began.
             Self::Day => owned(record.start_ts.get(..10)),
+            Self::Month => owned(record.start_ts.get(..7)),
+            Self::Unit => record.unit.as_ref().map_or_else(|| NONE.to_owned(), unit),
+            Self::Program => {
+                let workload = record.measurement.as_ref().and_then(|of| of.workload.as_ref());
+                owned(workload.map(|workload| workload.program.as_str()))
+            }
             Self::Label(name) => owned(record.labels.get(name).map(String::as_str)),
         })
     }
+}
+
+/// `kind: id=name, id=name`.
+fn unit(unit: &Unit) -> String {
+    let ids: Vec<_> = unit.ids.iter().map(|(id, name)| format!("{id}={name}")).collect();
+    format!("{}: {}", unit.kind, ids.join(", "))
 }
 
 impl FromStr for GroupBy {
@@ -73,7 +95,10 @@ impl FromStr for GroupBy {
         }
         let label = text.strip_prefix("label:").filter(|name| !name.is_empty());
         let label = label.map(|name| Self::Label(name.to_owned()));
-        label.ok_or("give all, region, source, host, day, scope, precision, or label:NAME")
+        label.ok_or(
+            "give all, region (or zone), source, host, day, month, unit, program, scope, precision, or \
+             label:NAME",
+        )
     }
 }
 

@@ -162,7 +162,7 @@ impl<'s> Set<'s> {
     /// # Errors
     /// [`Error::Differ`] where another record has its id, and of the scratch.
     pub(super) fn add(&mut self, record: Addend, group: u32, number: u64) -> Result<Came, Error> {
-        let Addend { id, parent, digest, part, start, end, one, .. } = record;
+        let Addend { id, parent, digest, part, start, end, one, is_beside, .. } = record;
         if let Some(row) = self.known.find(&id.to_be_bytes())? {
             let differs = row.get(16..24) != Some(&digest.to_be_bytes());
             return if differs { Err(Error::differ(id)) } else { Ok(Came::Copy) };
@@ -188,7 +188,8 @@ impl<'s> Set<'s> {
         }
         let (energy_kwh, is_upstream) = (one.energy_kwh, one.is_upstream);
         let Some(parent) = parent else {
-            self.span(&place, part, energy_kwh, is_upstream, Nested::default(), number)?;
+            let nested = Nested { in_its_group: is_beside, in_all: is_beside };
+            self.span(&place, part, energy_kwh, is_upstream, nested, number)?;
             return Ok(Came::Counts(one));
         };
         let outer = self.place(parent)?;

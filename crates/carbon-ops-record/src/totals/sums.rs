@@ -36,8 +36,8 @@ pub struct Sums {
 #[derive(Debug)]
 pub struct Adder<'s> {
     set: Set<'s>,
-    /// By group and what its records count.
-    by_name: BTreeMap<(Option<String>, Option<Counts>), u32>,
+    /// By group, what its records count, and whether they are beside all sums.
+    by_name: BTreeMap<(Option<String>, Option<Counts>, bool), u32>,
     groups: Vec<Gathered>,
     /// How many records were added.
     records: u64,
@@ -48,6 +48,7 @@ pub struct Adder<'s> {
 /// The records of a group that are parts of none.
 #[derive(Debug, Default)]
 struct Gathered {
+    is_beside: bool,
     group: Group,
     energy_kwh: f64,
     copies: Tally,
@@ -84,10 +85,11 @@ impl<'s> Adder<'s> {
     pub fn add(&mut self, mut record: Addend) -> Result<(), Error> {
         let number = self.records;
         self.records += 1;
-        let group = match self.by_name.entry((record.group.take(), record.counts)) {
+        let key = (record.group.take(), record.counts, record.is_beside);
+        let group = match self.by_name.entry(key) {
             Entry::Occupied(at) => *at.get(),
             Entry::Vacant(at) => {
-                self.groups.push(Gathered::default());
+                self.groups.push(Gathered { is_beside: record.is_beside, ..Gathered::default() });
                 *at.insert(u32::try_from(self.groups.len() - 1).unwrap_or(u32::MAX))
             }
         };
@@ -123,11 +125,12 @@ impl<'s> Adder<'s> {
         let counted = self.counted(&outer);
         // Groups of one name are one, unless records count different things.
         let mut names: BTreeMap<String, u32> = BTreeMap::new();
-        for key in self.by_name.keys() {
+        for key in self.by_name.keys().filter(|(.., is_beside)| !is_beside) {
             let next = u32::try_from(names.len()).unwrap_or(u32::MAX);
             names.entry(counted.group(key)).or_insert(next);
         }
-        let mut places = vec![0; self.groups.len()];
+        // What is beside all sums has the name of a sum, so that what is a part of it is known to be.
+        let mut places = vec![u32::MAX; self.groups.len()];
         for (key, at) in &self.by_name {
             if let (Some(place), Some(name)) =
                 (places.get_mut(index(*at)), names.get(&counted.group(key)))
@@ -138,14 +141,17 @@ impl<'s> Adder<'s> {
         let name = |group: u32| places.get(index(group)).copied().unwrap_or(u32::MAX);
         let (mut sums, mut all) = (Vec::new(), Sum::default());
         sums.resize_with(names.len(), Sum::default);
-        for (gathered, place) in self.groups.iter().zip(&places) {
+        for (gathered, place) in self.groups.iter().zip(&places).filter(|(of, _)| !of.is_beside) {
             for sum in sums.get_mut(index(*place)).into_iter().chain([&mut all]) {
                 sum.group.merge(&gathered.group);
                 sum.copies.merge(&gathered.copies);
             }
         }
         let mut of_none = BTreeMap::new();
-        for (inner, nested) in outer.nested(&name) {
+        let is_beside = |of: &Inner| {
+            self.groups.get(index(of.group())).is_none_or(|gathered| gathered.is_beside)
+        };
+        for (inner, nested) in outer.nested(&name).into_iter().filter(|(of, _)| !is_beside(of)) {
             self.set.inner_span(inner, nested)?;
             if let Some(sum) = sums.get_mut(index(name(inner.group()))) {
                 sum.add(inner, nested.in_its_group);
@@ -190,7 +196,7 @@ impl<'s> Adder<'s> {
     fn counted(&self, outer: &Outer) -> Counted {
         let mut energies: BTreeMap<Counts, f64> = BTreeMap::new();
         let mut by_group = vec![None; self.groups.len()];
-        for ((_, counts), at) in &self.by_name {
+        for ((_, counts, _), at) in self.by_name.iter().filter(|((.., is_beside), _)| !is_beside) {
             if let Some(of) = by_group.get_mut(index(*at)) {
                 *of = *counts;
             }
@@ -276,7 +282,7 @@ impl Counted {
     }
 
     /// The name of a group, and of what it counts where that differs.
-    fn group(&self, (key, counts): &(Option<String>, Option<Counts>)) -> String {
+    fn group(&self, (key, counts, _): &(Option<String>, Option<Counts>, bool)) -> String {
         let not_stated = || "not stated what".to_owned();
         let name = self.differ().then(|| counts.map_or_else(not_stated, |of| self.what(of)));
         match (key, name) {

@@ -638,11 +638,23 @@ fn parts_of_one_host_do_not_overlap() {
 /// A word for each, which is read as itself; and a label by its name.
 #[test]
 fn what_sums_are_over_is_written_as_it_is_read() {
-    for word in ["all", "region", "source", "host", "day", "scope", "label:team"] {
+    for word in [
+        "all",
+        "region",
+        "source",
+        "host",
+        "day",
+        "month",
+        "unit",
+        "program",
+        "scope",
+        "label:team",
+    ] {
         assert_eq!(word.parse::<GroupBy>().unwrap().to_string(), word);
     }
     assert_eq!("label:team".parse(), Ok(GroupBy::Label("team".into())));
     assert_eq!("day".parse(), Ok(GroupBy::Day));
+    assert_eq!("zone".parse(), Ok(GroupBy::Region));
     for word in ["", "days", "label", "label:"] {
         assert!(word.parse::<GroupBy>().is_err(), "{word}");
     }
@@ -825,6 +837,58 @@ proptest! {
         halves.merge(&sum(right));
         prop_assert_eq!(&whole, &backwards);
         prop_assert_eq!(&whole, &halves.totals());
+    }
+}
+
+proptest! {
+    /// Rule: periods that follow one another have together what the whole has, whatever is a part of what.
+    #[test]
+    fn periods_are_parts_of_the_whole(
+        members in prop::collection::vec(
+            (
+                (0..3_u8, 0..60_u8, 1..12_u8), (0..3_u8, Just(0_u8)),
+                prop::option::of(any::<prop::sample::Index>()), any::<u8>(), any::<bool>(),
+            ),
+            0..40,
+        ),
+        cuts in prop::collection::vec(0..70_i64, 0..4),
+        by in prop::sample::select(vec![GroupBy::All, GroupBy::Host, GroupBy::Day, GroupBy::Region]),
+    ) {
+        let records = assorted(&members);
+        let Ok(whole) = sums(&records, &by, None) else { return Ok(()) };
+        let zero: jiff::Timestamp = "2026-03-01T00:00Z".parse().unwrap();
+        let mut cuts: Vec<_> = cuts.into_iter().map(|hour| Some(zero + jiff::SignedDuration::from_hours(hour))).collect();
+        cuts.sort();
+        let ends: Vec<_> = [None].into_iter().chain(cuts).chain([None]).collect();
+        let mut parts = Vec::new();
+        for pair in ends.windows(2) {
+            let choice = Choice { from: pair[0], to: pair[1], ..Choice::default() };
+            let mut adder = Adder::of(set::Set::holding(3, &scratch));
+            for record in &records {
+                let place = choice.place(record).unwrap();
+                let text = serde_json::to_vec(record).unwrap();
+                let addend = Addend::of(record.clone(), &text, &by, false).unwrap();
+                adder.add(if place == Place::Chosen { addend } else { addend.beside() }).unwrap();
+            }
+            parts.push(adder.finish(None, None).unwrap());
+        }
+        let of = |sums: &[&Totals]| sums.iter().fold((0, 0, 0.0, 0.0), |(count, out, energy, grams), sum| {
+            let left = sum.left_out.map_or(0, |left| left.copies.records + left.nested.records);
+            (count + sum.count, out + left, energy + sum.total_energy_kwh, grams + sum.total_grams)
+        });
+        let mut names: Vec<_> = whole.groups.iter().map(|(name, _)| Some(name)).collect();
+        names.push(None);
+        for name in names {
+            let pick = |sums: &'_ Sums| -> Option<Totals> {
+                let Some(name) = name else { return sums.all.clone() };
+                sums.groups.iter().find(|(of, _)| of == name).map(|(_, sum)| sum.clone())
+            };
+            let whole = pick(&whole).unwrap();
+            let parts: Vec<_> = parts.iter().filter_map(pick).collect();
+            let (a, b) = (of(&[&whole]), of(&parts.iter().collect::<Vec<_>>()));
+            prop_assert_eq!((a.0, a.1), (b.0, b.1));
+            prop_assert!((a.2 - b.2).abs() <= 1e-7 * a.2 && (a.3 - b.3).abs() <= 1e-7 * a.3);
+        }
     }
 }
 

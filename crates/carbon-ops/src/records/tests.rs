@@ -221,12 +221,14 @@ fn records_one_by_one_are_those_of_the_whole_ledger() {
             trust: Some(&trust),
             include_simulated: false,
             parts: false,
+            choice: &Choice::default(),
+            other_times: false,
             tell: &|_| {},
             settings: &settings,
             env: &env,
         };
         let mut found = Vec::new();
-        let prepare = |record: Record, text: &[u8]| {
+        let prepare = |record: Record, text: &[u8], _: Place| {
             let mut again = Vec::new();
             bytes::record(&record, &mut again)?;
             assert_eq!(text, again, "its canonical text");
@@ -248,7 +250,7 @@ fn records_one_by_one_are_those_of_the_whole_ledger() {
         let at = text.len() - 60;
         text[at] ^= 1;
         std::fs::write(&file, &text).unwrap();
-        let refused = each(&[file], &how, &|_, _| Ok(()), &mut |()| Ok(())).unwrap_err();
+        let refused = each(&[file], &how, &|_, _, _| Ok(()), &mut |()| Ok(())).unwrap_err();
         assert!(matches!(refused.downcast_ref(), Some(Fault::Invalid { .. })), "{refused:#}");
     }
 }
@@ -279,6 +281,8 @@ fn the_place_of_a_record_is_told_of_what_is_wrong_with_it_and_of_nothing_else() 
         trust: Some(&trust),
         include_simulated: false,
         parts: false,
+        choice: &Choice::default(),
+        other_times: false,
         tell: &|_| {},
         settings: &settings,
         env: &env,
@@ -287,7 +291,7 @@ fn the_place_of_a_record_is_told_of_what_is_wrong_with_it_and_of_nothing_else() 
         let told = |error: fn() -> RecordError| {
             let accept = &mut |()| Err(error().into());
             let refused =
-                each(std::slice::from_ref(&path), &how, &|_, _| Ok(()), accept).unwrap_err();
+                each(std::slice::from_ref(&path), &how, &|_, _, _| Ok(()), accept).unwrap_err();
             format!("{refused:#}").contains(&*path.to_string_lossy())
         };
         assert!(told(|| RecordError::Differ { record_id: String::new() }));

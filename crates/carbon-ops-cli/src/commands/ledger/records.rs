@@ -244,17 +244,14 @@ pub(super) fn tell_continuity(continuity: &continuity::Report, complete: bool, p
     }
 }
 
-/// What the entries of a ledger say of those before them.
-pub(super) fn superseded<'e>(entries: impl Iterator<Item = &'e Value>) -> Superseded {
-    let mut amendments = Amendments::default();
-    for object in entries.filter_map(Value::as_object) {
-        if let Ok(entry) = Entry::parse(&object_to_canonical(object))
-            && let Ok(Some(control)) = entry.control()
-        {
-            amendments.note(entry.seq(), control);
-        }
+/// What an entry of a ledger says of those before it.
+pub(super) fn note(amendments: &mut Amendments, entry: &Value) {
+    if let Value::Object(object) = entry
+        && let Ok(entry) = Entry::parse(&object_to_canonical(object))
+        && let Ok(Some(control)) = entry.control()
+    {
+        amendments.note(entry.seq(), control);
     }
-    amendments.settle()
 }
 
 /// What became of an entry, in a few words; nothing of one that stands.
