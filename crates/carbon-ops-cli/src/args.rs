@@ -141,10 +141,15 @@ impl Command {
                 region: args.grid.region.clone(),
                 pue: args.pue.clone(),
                 ledger: args.ledger.clone(),
+                market: args.bought.market.clone(),
             },
-            Self::Monitor(args) => {
-                Overrides { region: args.grid.region.clone(), pue: args.pue.clone(), ledger: None }
-            }
+            Self::Monitor(args) => Overrides {
+                region: args.grid.region.clone(),
+                pue: args.pue.clone(),
+                ..Overrides::default()
+            },
+            Self::Estimate(args) => args.bought.overrides(),
+            Self::Aggregate(args) => args.bought.overrides(),
             _ => Overrides::default(),
         }
     }

@@ -13,7 +13,8 @@ use carbon_ops::gpus::Gpu;
 use carbon_ops::meter::sensor::Exclusion;
 use carbon_ops::meter::sensor::model::TdpBasis;
 use carbon_ops::record::{
-    AttributionMode, Figure, Input, Measurement, MethodName, Note, Record, Sensor, SensorStatus,
+    AttributionMode, Figure, Input, Market, Measurement, MethodName, Note, Record, Sensor,
+    SensorStatus,
 };
 use carbon_ops::units::{KilowattHours, Microjoules};
 
@@ -49,6 +50,10 @@ pub(crate) fn summary(
     page.0.line("carbon-ops: ", &heading(record, has_times));
     page.figure("energy", energy(record));
     page.figure("carbon", carbon(record));
+    if let Some(market) = &record.market {
+        page.figure("market", by_market(market));
+        page.line("", &uses(market));
+    }
     beyond(record, &mut page)?;
     if let Some(measured) = &record.measurement {
         page.line("host", &host(measured));
@@ -172,8 +177,12 @@ fn short(time: &str) -> String {
 }
 
 /// In joules, as counters have it, of a measurement; in watt-hours of a stated energy.
+fn energy_unit(record: &Record) -> (f64, &'static str) {
+    if record.measurement.is_some() { (3.6e6, "J") } else { (1e3, "Wh") }
+}
+
 fn energy(record: &Record) -> (String, String) {
-    let (scale, unit) = if record.measurement.is_some() { (3.6e6, "J") } else { (1e3, "Wh") };
+    let (scale, unit) = energy_unit(record);
     let value = si(record.energy_kwh * scale, unit);
     if record.measurement.is_none() {
         let source = record.input("energy_error").map(|error| plain(&error.source));
@@ -193,6 +202,25 @@ fn carbon(record: &Record) -> (String, String) {
     (si(record.grams, unit), between(interval, unit))
 }
 
+/// The same by the market: beside the figure by location, and no part of it.
+fn by_market(market: &Market) -> (String, String) {
+    let unit = format!("g{}", market.gases);
+    let ends = (market.ci_lower_g, market.ci_upper_g, market.confidence_level_pct / 100.0);
+    let words = between(Some(ends).filter(|(low, high, _)| low < high), &unit);
+    (si(market.grams, &unit), format!("{words}; scope 2, {}", market.factor))
+}
+
+/// What of the energy was bought with what.
+fn uses(market: &Market) -> String {
+    let whole: f64 = market.uses.iter().map(|of| of.kwh).sum();
+    let uses = market.uses.iter().map(|of| {
+        let (percent, kind) = (100.0 * of.kwh / whole, of.kind.as_str());
+        let name = of.id.as_deref().map(|id| format!(" {}", plain(id))).unwrap_or_default();
+        format!("{percent:.0} % {kind}{name} of {}, {}", plain(&of.market), of.dist)
+    });
+    uses.collect::<Vec<_>>().join("; ")
+}
+
 /// Notes that change what the numbers mean.
 fn remarks(record: &Record) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -203,6 +231,15 @@ fn remarks(record: &Record) -> Vec<String> {
         let year = record.grid.sources.first().and_then(|source| source.model_version.as_deref());
         let year = plain(year.unwrap_or("another time"));
         remarks.push(format!("the grid is the average of {year}, years away from this span"));
+    }
+    if record.has_note(&Note::MarketUnpriced) {
+        remarks.push(
+            "no figure by the market: some energy has no contract and no residual mix".into(),
+        );
+    }
+    if record.has_note(&Note::CertificatesInSums) {
+        remarks
+            .push("certificates are of the hours of all loads: aggregate matches them".to_owned());
     }
     if record.has_note(&Note::CeilingRaised) {
         remarks.push(
@@ -401,10 +438,13 @@ fn beyond(record: &Record, page: &mut Summary) -> Result<()> {
         page.line("theta", &text);
     }
     if let (Some(sci), Some(unit)) = (&record.sci, &record.functional_unit) {
-        let each = format!("gCO2e per {}", plain(&unit.name));
-        let (low, high) = (sci.ci_lower_g_per_unit, sci.ci_upper_g_per_unit);
-        let (score, signal) = (sci.g_per_unit, plain(&record.signal));
-        page.line("SCI", &format!("{score:.4} {each}, {low:.4} to {high:.4} (95 %), by {signal}"));
+        let [score, low, high] = [sci.g_per_unit, sci.ci_lower_g_per_unit, sci.ci_upper_g_per_unit]
+            .map(|grams| si(grams, "gCO2e"));
+        let (name, signal) = (plain(&unit.name), plain(&record.signal).replace('_', " "));
+        page.line("SCI", &format!("{score} per {name}, {low} to {high} (95 %), by {signal}"));
+        let (scale, unit_of) = energy_unit(record);
+        let each = si(record.energy_kwh * scale / unit.count, unit_of);
+        page.line("", &format!("{each} per {name}"));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::intensity::Interval;
+use crate::intensity::{Digest, Factor, Gases, Interval};
 use crate::uncertainty::Distribution;
 use carbon_ops_units::KilowattHours;
 
@@ -94,6 +94,49 @@ impl Instrument {
             interval.start().as_second() <= start && start < interval.end().as_second()
         };
         self.interval.as_ref().is_none_or(within)
+    }
+}
+
+/// The key of the error of a factor: that of all certificates, of a contract, of what a market has for the rest.
+pub fn shared_key(kind: &str, id: &str, market: &str) -> String {
+    match kind {
+        "certificate" => "instrument:certificates".to_owned(),
+        "contract" => format!("instrument:contract:{id}"),
+        _ => format!("instrument:{kind}:{market}"),
+    }
+}
+
+/// What a file of instruments claims.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claims {
+    /// The instruments.
+    pub instruments: Instruments,
+    /// What their factors count.
+    pub factor: Factor,
+    /// Of which gases.
+    pub gases: Gases,
+    /// Of the file.
+    pub sha256: Digest,
+}
+
+/// The same without certificates: what holds for any load of its market, however small.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rates {
+    /// Contracts, and the factors for the rest.
+    pub claims: Claims,
+    /// Whether there are certificates besides, of which each Wh is used once.
+    pub certificates: bool,
+}
+
+impl Claims {
+    /// What holds for any load.
+    pub fn rates(&self) -> Rates {
+        let is_rate = |of: &&Instrument| !matches!(of.claim, Claim::Certificate { .. });
+        let all: Vec<_> = self.instruments.all.iter().filter(is_rate).cloned().collect();
+        let certificates = all.len() < self.instruments.all.len();
+        let markets = self.instruments.markets.clone();
+        let instruments = Instruments { all, markets, offsets: BTreeMap::new() };
+        Rates { claims: Self { instruments, ..self.clone() }, certificates }
     }
 }
 
@@ -559,13 +602,7 @@ impl Matching<'_> {
             };
             used.grams = used.kwh * g_per_kwh.mean();
             stated.grams += used.grams;
-            let key = match claim {
-                Claim::Certificate { .. } => "instrument:certificates".to_owned(),
-                Claim::Contract { .. } => format!("instrument:contract:{id}"),
-                Claim::Residual | Claim::Fossil => {
-                    format!("instrument:{}:{market}", claim.as_str())
-                }
-            };
+            let key = shared_key(claim.as_str(), id, market);
             if matches!(claim, Claim::Certificate { .. } | Claim::Contract { .. }) {
                 stated.matched_kwh += used.kwh;
             }

@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 
 use carbon_ops_estimate::intensity::{Digest, Factor, Gases, Interval};
-use carbon_ops_estimate::market::{Claim, Instrument, Instruments, Invalid};
+use carbon_ops_estimate::market::{Claim, Claims, Instrument, Instruments, Invalid};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use serde::Deserialize;
@@ -27,19 +27,6 @@ use crate::provider::{Error, FileProblem};
 
 /// Largest file. A year of certificates of a hundred plants is below.
 pub const BYTES_MAX: u64 = 128 << 20;
-
-/// What a file claims.
-#[derive(Debug, Clone)]
-pub struct Claims {
-    /// The instruments.
-    pub instruments: Instruments,
-    /// What their factors count.
-    pub factor: Factor,
-    /// Of which gases.
-    pub gases: Gases,
-    /// Of the file.
-    pub sha256: Digest,
-}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -148,6 +148,7 @@ impl Brief {
             kind: RecordKind::CarbonOps,
             labels: self.labels,
             load: None,
+            market: None,
             measurement: None,
             meta,
             notes: Vec::new(),

@@ -35,10 +35,11 @@ pub use measurement::{
 pub use note::Note;
 pub use record::{
     Basis, Contribution, Deployment, Derived, Embodied, EmbodiedItem, Figure, Filled,
-    FunctionalUnit, Gas, Grid, ID_BYTES_MAX, Input, LISTED_MAX, LoadPart, LoadSeries, Meta,
-    MethodName, Place, Precision, Record, Relative, Reserved, SCHEMA_VERSION, Sampling, Sci, Scope,
-    Slot, Slots, Source, StandIn, Stated, Time, Unit, UnknownUnit, budget, energy_inputs, estimate,
-    grid_inputs, grid_of, id_text, names_fit, schema, scopes,
+    FunctionalUnit, Gas, Grid, ID_BYTES_MAX, Input, LISTED_MAX, LoadPart, LoadSeries, Market,
+    MarketKind, MarketUse, Meta, MethodName, Place, Precision, Record, Relative, Reserved,
+    SCHEMA_VERSION, Sampling, Sci, Scope, Slot, Slots, Source, StandIn, Stated, Time, Unit,
+    UnknownUnit, budget, energy_inputs, estimate, grid_inputs, grid_of, id_text, names_fit, schema,
+    scopes,
 };
 
 /// A time as records hold it.

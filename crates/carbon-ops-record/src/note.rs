@@ -53,6 +53,8 @@ notes! {
     BusyTimeUnknown = "busy_time_unknown",
     /// A counter has shown more power than was thought possible; from then on it was believed.
     CeilingRaised = "ceiling_raised",
+    /// There are certificates of the hours of all loads, which sums match and a record does not.
+    CertificatesInSums = "certificates_in_sums",
     /// A cgroup does not account for CPU time; that of its processes was summed.
     CgroupSummed = "cgroup_summed",
     /// The wall clock moved against the monotonic one by more than a second.
@@ -99,6 +101,8 @@ notes! {
     IdleGiven = "idle_given",
     /// The window was shorter than two updates of a counter.
     Interpolated = "interpolated",
+    /// Some of the energy has neither a contract nor a factor, so that there is no figure by the market.
+    MarketUnpriced = "market_unpriced",
     /// A normal that was stated has a part below 0, which is in the interval.
     NegativePossible = "negative_possible",
     /// The interval was sampled though the closed form was asked for.

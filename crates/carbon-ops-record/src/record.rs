@@ -22,19 +22,21 @@ use carbon_ops_units::{Bounded, GramsCo2e, KilowattHours};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use carbon_ops_estimate::intensity::UncertaintyClass;
+use carbon_ops_estimate::intensity::{Factor, Gases, UncertaintyClass};
 
 use crate::{Decimal, Error, Measurement, Note, Quality, RecordKind, RecordType, TIME_PATTERN};
 
 mod check;
 mod derive;
 mod hardware;
+mod market;
 mod new;
 mod precision;
 mod scopes;
 
 pub use check::names_fit;
 pub use hardware::{Reserved, UnknownUnit};
+pub(crate) use market::MarketEffects;
 pub use new::{Stated, id_text};
 pub use precision::{Place, Precision, Time};
 pub use scopes::{Deployment, scopes};
@@ -112,6 +114,9 @@ members! {
         /// Energy as it was measured within the span; without it, it is spread evenly.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         load: Option<LoadSeries>,
+        /// The same operation by the market, no part of `grams`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        market: Option<Market>,
         /// What was measured, where it was measured by this program.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         measurement: Option<Measurement>,
@@ -429,6 +434,8 @@ words! {
         Operational = "operational",
         /// `embodied.grams`.
         Embodied = "embodied",
+        /// `market.grams`.
+        Market = "market",
     }
 }
 
@@ -457,6 +464,62 @@ members! {
         scope: u8,
         /// Who decided: `flag`, or the default with its reason.
         source: String,
+    }
+}
+
+members! {
+    /// Emissions of operation by the market.
+    pub struct Market {
+        /// Lower end of the interval, gCO2e.
+        ci_lower_g: f64,
+        /// Upper end, gCO2e.
+        ci_upper_g: f64,
+        /// Coverage probability in percent.
+        confidence_level_pct: f64,
+        /// What the factors count: `direct` or `lifecycle`.
+        #[schemars(with = "String")]
+        factor: Factor,
+        /// Of which gases: `co2e` or `co2`.
+        #[schemars(with = "String")]
+        gases: Gases,
+        /// The emissions, in gCO2e as the factors count them.
+        grams: f64,
+        /// SHA-256 of the file of instruments.
+        #[schemars(extend("pattern" = DIGEST_PATTERN))]
+        sha256: String,
+        /// Standard uncertainty (k = 1) of `grams` in percent of it.
+        uncertainty_pct: f64,
+        /// What was used, in the order of kind, market, name and factor.
+        uses: Vec<MarketUse>,
+    }
+}
+
+members! {
+    /// A part of the energy, and what it was bought with.
+    pub struct MarketUse {
+        /// The factor in g/kWh, as distributions of inputs are written.
+        dist: String,
+        /// Name of the contract, or of the factor.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// Which kind.
+        kind: MarketKind,
+        /// Energy with that of the site, in kWh.
+        kwh: f64,
+        /// The market.
+        market: String,
+    }
+}
+
+words! {
+    /// What a part of an energy was bought with.
+    MarketKind {
+        /// By contract with a supplier.
+        Contract = "contract",
+        /// The fossil factor of a market without a residual mix.
+        Fossil = "fossil",
+        /// The mix of the market without what others claim.
+        Residual = "residual",
     }
 }
 

@@ -5,6 +5,7 @@
 //! ([`crate::estimate`]).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -88,6 +89,9 @@ pub struct EstimatorSettings {
     pub sources: Vec<Name>,
     /// How the interval is computed.
     pub method: Method,
+    /// A file of contracts and residual mixes (`docs/formats/instruments-v1.md`): records of scope 2 state their figure by
+    /// the market as well.
+    pub market: Option<PathBuf>,
     /// The user's own labels, for records.
     pub labels: BTreeMap<String, String>,
     /// The record of the measurement that the work is a part of, as [`crate::identity::parent`] finds it: a
@@ -162,10 +166,10 @@ impl CarbonEstimator {
     /// With settings of the program's own: neither the environment nor a file is looked at.
     ///
     /// # Errors
-    /// An unknown place ([`Error::is_unknown_place`]); a PUE that is none.
+    /// An unknown place ([`Error::is_unknown_place`]); a PUE that is none; a file of instruments that is none.
     pub fn new(settings: EstimatorSettings) -> Result<Self> {
-        let EstimatorSettings { place, pue, sources, method, labels, parent } = settings;
-        let stated = Overrides { region: place, ..Overrides::default() };
+        let EstimatorSettings { place, pue, sources, method, market, labels, parent } = settings;
+        let stated = Overrides { region: place, market, ..Overrides::default() };
         let settings = Settings::plain(&stated)?;
         pue.as_deref().map(PueInput::stated).transpose()?;
         let estimator = Self::of(settings)?;
@@ -196,14 +200,14 @@ impl CarbonEstimator {
     /// ```
     ///
     /// # Errors
-    /// An unknown place ([`Error::is_unknown_place`]).
+    /// An unknown place ([`Error::is_unknown_place`]); a file of instruments that is none.
     pub fn of(settings: Settings) -> Result<Self> {
         let host = HostRoot::real();
         let guest = PowerModel::identify(&host, ModelOverrides::default()).virtual_machine;
         let machine = Host::identify(&host, guest);
         price::Zone::find(settings.region.value.as_deref().unwrap_or_default())?;
         let missing = settings.missing_policy.value.unwrap_or_default();
-        let shared = Shared { missing, ..Shared::default() };
+        let shared = Shared { missing, market: price::market(&settings)?, ..Shared::default() };
         Ok(Self { settings, shared, sources: Vec::new(), machine })
     }
 

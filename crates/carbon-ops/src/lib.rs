@@ -165,6 +165,7 @@ pub mod watch;
 pub mod witnessed;
 pub mod witnesses;
 pub mod witnessing;
+pub mod work;
 
 #[cfg(test)]
 mod tests {

@@ -8,10 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use carbon_ops_estimate::decimal::round9;
+use carbon_ops_estimate::market::Rates;
 use carbon_ops_estimate::span::{Bucket, Load, Missing};
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_estimate::uncertainty::{Caution, Distribution};
@@ -29,7 +31,7 @@ use crate::fault::Fault;
 use crate::host::Host;
 use crate::settings::Settings;
 use crate::site::PueInput;
-use crate::sources::{Grid, Name};
+use crate::sources::{Grid, Name, claims};
 
 mod live;
 mod rate;
@@ -90,6 +92,8 @@ pub struct Shared {
     pub reserved: Vec<Reserved>,
     /// What a score is per.
     pub functional_unit: Option<FunctionalUnit>,
+    /// What was bought, for figures by the market.
+    pub market: Option<Arc<Rates>>,
     /// The measurement that all of them ran inside of.
     pub parent: Option<String>,
     /// What the work is called by its owner.
@@ -363,7 +367,9 @@ impl<'s> Pricer<'s> {
         }
         let zone = self.zone(Part::Whole, span.zone)?;
         // Hardware is charged by time, and a score is of both.
-        let beyond = !self.shared.reserved.is_empty() || self.shared.functional_unit.is_some();
+        let beyond = !self.shared.reserved.is_empty()
+            || self.shared.functional_unit.is_some()
+            || self.shared.market.is_some();
         let known = self.zones.get_mut(zone).context("a zone is missing")?;
         if beyond
             || span.measured.is_some()
@@ -523,6 +529,9 @@ impl<'s> Pricer<'s> {
         if has_hardware {
             record.reserve(&self.shared.reserved).context("embodied carbon")?;
         }
+        if let Some(rates) = &self.shared.market {
+            record.state_by_market(rates).context("the figure by the market")?;
+        }
         if let Some(unit) = &self.shared.functional_unit {
             record.score_per(unit).context("the score")?;
         }
@@ -602,6 +611,15 @@ pub struct PricedMeasurement {
     pub record: Record,
     /// Why another source than the first one stands in.
     pub instead: Option<String>,
+}
+
+/// What was bought, of the file that settings name: read before anything is priced.
+///
+/// # Errors
+/// A file that cannot be read, or that is none of instruments.
+pub fn market(settings: &Settings) -> Result<Option<Arc<Rates>>> {
+    let claims = settings.market.value.as_deref().map(claims).transpose()?;
+    Ok(claims.map(|claims| Arc::new(claims.rates())))
 }
 
 /// Checks hardware before a command runs: what would fail after it fails before it.

@@ -70,6 +70,8 @@ pub struct Settings {
     pub bucket_minutes: Setting<Option<NonZeroU32>>,
     /// With which value time without a slot is priced.
     pub missing_policy: Setting<Option<Missing>>,
+    /// Contracts, certificates and residual mixes, for figures by the market.
+    pub market: Setting<Option<PathBuf>>,
     /// Where intensities come from.
     pub grid: sources::Settings,
     /// The file that was read.
@@ -91,6 +93,8 @@ pub struct Overrides {
     pub pue: Option<String>,
     /// Directory of the ledger.
     pub ledger: Option<PathBuf>,
+    /// File of instruments.
+    pub market: Option<PathBuf>,
 }
 
 /// A PUE as a user gives it.
@@ -172,6 +176,7 @@ impl Settings {
         let below_home = |name: &str| home.as_ref().map(|home| path_text(&home.join(name)));
         let (region, ratio) = (flags.region.clone(), flags.pue.clone());
         let ledger = flags.ledger.as_deref().map(path_text);
+        let market = flags.market.as_deref().map(path_text);
         let seconds = |time: Duration| Some(time.as_secs_f64().to_string());
         let r = &mut from;
         Self {
@@ -236,6 +241,7 @@ impl Settings {
                 None,
                 |text| Ok(text.parse()?),
             )?,
+            market: r.stated(market, "market.file", &["CARBON_OPS_MARKET"], None, path)?,
             grid: sources::Settings::read(r)?,
             without_effect: Vec::new(),
             file: None,

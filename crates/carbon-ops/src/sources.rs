@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use carbon_ops_estimate::market::Claims;
 use carbon_ops_grid::cache::{Cached, Limits, Mode, Store, TTL};
 use carbon_ops_grid::electricity_maps::{self, ElectricityMaps};
 use carbon_ops_grid::fetch::{Clock, Fetcher};
 use carbon_ops_grid::file::{self, File};
 use carbon_ops_grid::gb::{self, GreatBritain};
 use carbon_ops_grid::http::{self, Http};
-use carbon_ops_grid::instruments::{self, Claims};
+use carbon_ops_grid::instruments;
 use carbon_ops_grid::watttime::{self, WattTime};
 use carbon_ops_grid::{BuiltIn, Chain, Fallback, Provider, Secret, UsStates, table, us_states};
 use carbon_ops_proof::text::plain;

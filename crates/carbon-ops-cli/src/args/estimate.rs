@@ -7,7 +7,7 @@ use carbon_ops::record::Deployment;
 use carbon_ops::record::FunctionalUnit;
 use clap::{Args, ValueEnum};
 
-use super::shared::{Labels, Output, Reserve, Sampling, Sources, Times};
+use super::shared::{Bought, Labels, Output, Reserve, Sampling, Sources, Times};
 use crate::render::argument;
 
 #[derive(Debug, Args)]
@@ -72,6 +72,9 @@ pub(crate) struct Estimate {
     /// upstream of them (scope 3, category 3); the provider must have direct and life-cycle intensities
     #[arg(long, conflicts_with_all = ["intensity", "buckets", "functional_unit"])]
     pub(crate) upstream: bool,
+
+    #[command(flatten)]
+    pub(crate) bought: Bought,
 
     #[command(flatten)]
     pub(crate) hardware: Reserve,

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use carbon_ops::work::Work;
 use clap::Args;
 
-use super::shared::{Counters, Grid, Idling, Labels, Reserve};
+use super::shared::{Bought, Counters, Grid, Idling, Labels, Reserve};
+use crate::render::argument;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -12,6 +14,7 @@ Examples:
   carbon-ops run -- make -j8
   carbon-ops run --region DE --label job=nightly --json=cost.json -- ./train.sh
   carbon-ops run --embodied h100 --share 1/8 -- ./train.sh
+  carbon-ops run --functional-unit @tokens.txt:token -- ./serve.sh
 
 Exit code: that of CMD; 128+n when signal n ended it; 127 when CMD was not found
 and 126 when it could not be executed; 125 when an option names what is not
@@ -30,7 +33,15 @@ pub(crate) struct Run {
     pub(crate) pue: Option<String>,
 
     #[command(flatten)]
+    pub(crate) bought: Bought,
+
+    #[command(flatten)]
     pub(crate) hardware: Reserve,
+
+    /// Score per functional unit after ISO/IEC 21031 (SCI): how many of what CMD does, such as 1000:request; an @
+    /// and a file instead of the number is read when CMD has ended
+    #[arg(long, value_name = "N:UNIT|@FILE:UNIT", value_parser = argument::<Work>)]
+    pub(crate) functional_unit: Option<Work>,
 
     #[command(flatten)]
     pub(crate) labels: Labels,

@@ -11,6 +11,7 @@ use carbon_ops::estimate::embodied::{Hardware, Lifetime, Portion};
 use carbon_ops::estimate::intensity::instant;
 use carbon_ops::record::Reserved;
 use carbon_ops::record::totals::{Choice, Common};
+use carbon_ops::settings::Overrides;
 use carbon_ops::sources::Name;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -166,6 +167,21 @@ pub(crate) struct Sources {
     /// Use only what is in the cache
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+/// What was bought.
+#[derive(Debug, Args)]
+pub(crate) struct Bought {
+    /// State the figure by the market (scope 2) as well: certificates, contracts and residual mixes of this
+    /// file, CSV or JSON (docs/formats/instruments-v1.md) [default: `market.file`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) market: Option<PathBuf>,
+}
+
+impl Bought {
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides { market: self.market.clone(), ..Overrides::default() }
+    }
 }
 
 /// A span of time.

@@ -1,11 +1,9 @@
 //! Arguments of the commands that look at records: `aggregate`, `anomaly`, `label`.
 
-use std::path::PathBuf;
-
 use carbon_ops::record::totals::GroupBy;
 use clap::{Args, ValueEnum};
 
-use super::shared::{Output, Records, Sampling};
+use super::shared::{Bought, Output, Records, Sampling};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -58,10 +56,8 @@ pub(crate) struct Aggregate {
     #[command(flatten)]
     pub(crate) sampling: Sampling,
 
-    /// Add the figure by the market (scope 2): certificates, contracts and residual mixes of this file, CSV or
-    /// JSON (docs/formats/instruments-v1.md)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) market: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) bought: Bought,
 
     #[command(flatten)]
     pub(crate) output: Output,

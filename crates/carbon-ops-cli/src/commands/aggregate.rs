@@ -9,8 +9,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, bail};
+use carbon_ops::estimate::market::Claims;
 use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
-use carbon_ops::grid::instruments::Claims;
 use carbon_ops::record::Record;
 use carbon_ops::record::totals::{Addend, Adder, Amount, GroupBy, Load, Place, Sums, Totals};
 use carbon_ops::records::{self, Counts};
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     // For the draws, as long as there are not too many.
     let (most, records) = (DRAWS_MAX / trials(args).max(1), AtomicU64::new(0));
     let drawn = || sampling.is_some() && records.fetch_add(1, Ordering::Relaxed) < most;
-    let claims = args.market.as_deref().map(claims).transpose()?;
+    let claims = context.settings.market.value.as_deref().map(claims).transpose()?;
     let instruments = claims.as_ref().map(|claims| &claims.instruments);
     let addend = |record: Record, text: &[u8], place: Place| {
         if place == Place::OtherTime {
@@ -80,8 +80,11 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
         text += "\noperation and hardware together:\n";
         text += &together(&rows);
     }
-    if let Some(Claims { factor, gases, .. }) = &claims {
-        let counts = format!("{factor} {gases}");
+    let told = rows.iter().find_map(|(_, totals)| totals.market.as_ref());
+    if let Some(market) = told {
+        let of_file =
+            claims.as_ref().map(|Claims { factor, gases, .. }| format!("{factor} {gases}"));
+        let counts = of_file.unwrap_or_else(|| market.counts.join(", "));
         text = format!("{text}\nscope 2 by the market ({counts}), no part of the figures above:\n");
         text += &by_market(&rows);
         let others = rows.iter().filter_map(|(_, totals)| totals.market.as_ref());

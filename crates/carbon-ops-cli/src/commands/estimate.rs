@@ -28,7 +28,7 @@ use carbon_ops::bytes;
 use carbon_ops::host::Host;
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{self, PowerModel};
-use carbon_ops::price::{Ids, Pricer, Shared, Span};
+use carbon_ops::price::{self, Ids, Pricer, Shared, Span};
 
 pub(crate) fn run(args: &Estimate, context: &mut Context<'_>) -> Result<u8> {
     if let Some(record) = &args.recompute {
@@ -60,8 +60,9 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
         upstream: args.upstream,
         missing,
         method: method(args)?,
-        reserved: reserved(args)?,
+        reserved: reserved(args, settings)?,
         functional_unit: args.functional_unit.clone(),
+        market: price::market(settings)?,
         parent: None,
         unit: None,
         labels: args.labels.read()?,
@@ -74,12 +75,14 @@ fn has_energy(args: &Estimate) -> bool {
 }
 
 /// The hardware of all spans.
-fn reserved(args: &Estimate) -> Result<Vec<Reserved>> {
-    let beyond = !args.hardware.embodied.is_empty() || args.functional_unit.is_some();
+fn reserved(args: &Estimate, settings: &Settings) -> Result<Vec<Reserved>> {
+    let beyond = !args.hardware.embodied.is_empty()
+        || args.functional_unit.is_some()
+        || settings.market.value.is_some();
     let compact = !has_energy(args) && !args.records && args.ledger.is_none();
     if compact && (args.upstream || beyond) {
         bail!(
-            "compact rows have no place for scopes, hardware and scores\nhint: add --records, or --ledger DIR"
+            "compact rows have no place for scopes, hardware, scores and figures by the market\nhint: add --records, or --ledger DIR"
         );
     }
     if !args.hardware.embodied.is_empty() && has_energy(args) && args.times.from.is_none() {

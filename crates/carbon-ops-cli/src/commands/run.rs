@@ -26,6 +26,7 @@ use carbon_ops::store::{Opened, Store, payload};
 use carbon_ops::supervise::{self, Ended, NotStarted, Outcome, Supervisor};
 use carbon_ops::witnesses::RUN_PATIENCE;
 use carbon_ops::witnessing::Witnesses;
+use carbon_ops::work::Work;
 use carbon_ops::{IdlePolicy, PublicKey};
 
 use crate::args::Run;
@@ -68,6 +69,8 @@ struct Plan {
     sources: Vec<Name>,
     /// Hardware that the command has for itself while it runs, labels, and the like.
     shared: Shared,
+    /// How much the command does.
+    work: Option<Work>,
     /// Where the JSON goes, if it was asked for.
     json: Option<Target>,
 }
@@ -127,6 +130,9 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
                 // The summary says it, too, and JSON does not.
                 warn(err, &format!("the grid is that of {}, {instead}", told.record.source));
             }
+            if let Some(why) = &told.unscored {
+                warn(err, &format!("the record has no score: {}", describe(why)));
+            }
             let (stored, line) = store_record(&plan, &told.record, ledger, key, keeper, err);
             let shown = show(&told, &stored, line, json, err);
             shown && !matches!(stored, Stored::Failed | Stored::Later)
@@ -147,6 +153,8 @@ struct Told {
     record: Record,
     /// Why another source of the grid than the first one stands in.
     instead: Option<String>,
+    /// Why it has no score, where one was asked for.
+    unscored: Option<anyhow::Error>,
     gpus: Vec<Gpu>,
 }
 
@@ -162,10 +170,13 @@ impl Plan {
         let Self { program, host, model, settings, idle, .. } = self;
         let measurement = Measurement::of(readings, outcome, model, *idle);
         let measured = compose::measured(&measurement, outcome, program, host, model)?;
-        let (shared, host) = (self.shared.clone(), host.clone());
+        let unit = self.work.as_ref().map(Work::done).transpose();
+        let (functional_unit, unscored) =
+            unit.map_or_else(|error| (None, Some(error)), |unit| (unit, None));
+        let (shared, host) = (Shared { functional_unit, ..self.shared.clone() }, host.clone());
         let priced = price::measured(&measured, shared, settings, sources, host, Ids::new(id))?;
         let PricedMeasurement { record, instead } = priced;
-        Ok(Told { record, instead, gpus: measurement.gpus })
+        Ok(Told { record, instead, unscored, gpus: measurement.gpus })
     }
 }
 
@@ -262,6 +273,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
         labels: args.labels.read()?,
         missing: settings.missing_policy.value.unwrap_or_default(),
         reserved: args.hardware.list(),
+        market: price::market(&settings)?,
         ..Shared::default()
     };
     check_length(&shared.labels, program.args.as_deref())?;
@@ -301,6 +313,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
         nvml,
         sources,
         shared,
+        work: args.functional_unit.clone(),
         json,
     })
 }

@@ -287,3 +287,48 @@ fn both_bases_of_scope_2_stand_side_by_side() {
     let expected = "carbon-ops: bought.csv: line 5: 8 fields, and the heading has 7\nhint: a first line # factor: direct";
     assert!(done.stderr.starts_with(expected), "{}", done.stderr);
 }
+
+/// 40 % of 1.55 kWh at 11 g/kWh, 60 % at 720: 676.42 g, in the record, in its summary, and in the sum of two records whose
+/// shared errors are one.
+#[test]
+fn records_state_the_other_basis_themselves_and_sums_add_it() {
+    let home = Home::new();
+    let file = "# factor: direct\nkind,id,market,share_pct,g_per_kwh\n\
+                contract,wind park,DE,40,11\nresidual,DE 2025,DE,,720 ± 10%\n";
+    fs::write(home.work("bought.csv"), file).unwrap();
+    let args = ["estimate", "--energy=1kWh", "--from=2026-03-01", "--to=2026-03-02", "--pue=1.55"];
+    assert_eq!(home.does(&["ledger", "init", "ledger"]).code(), 0);
+    let with = [&args[..], &["--zone=DE", "--market=bought.csv", "--ledger=ledger"]].concat();
+    let sum = || -> Value {
+        serde_json::from_str(&home.does(&["aggregate", "ledger", "--json"]).text()).unwrap()
+    };
+    let text = home.does(&with).text();
+    assert!(text.contains("\n  market   676 gCO2e "), "{text}");
+    let json = home.does(&[&with[..], &["--json"]].concat()).text();
+    let record: Value = serde_json::from_str(&json).unwrap();
+    near(&record["market"]["grams"], 1.55 * (0.4 * 11.0 + 0.6 * 720.0), 1e-8);
+    // The residual mix is known to 10 %, and has 99 % of the grams.
+    near(&record["market"]["uncertainty_pct"], 100.0 * 0.6 * 72.0 / 436.4, 1e-6);
+    assert!(home.does(&["ledger", "verify", "ledger", "--recompute"]).text().contains("VALID"));
+    let total = sum();
+    let market = &total["all"]["market"];
+    near(&market["figure"]["total_grams"], 2.0 * 676.42, 1e-8);
+    near(&market["figure"]["relative_uncertainty_pct"], 100.0 * 0.6 * 72.0 / 436.4, 1e-6);
+    near(&market["matched_pct"], 40.0, 1e-8);
+    assert_eq!(market["counts"], json!(["direct CO2e"]));
+    let text = home.does(&["aggregate", "ledger"]).text();
+    assert!(text.contains("\nscope 2 by the market (direct CO2e), no part of"), "{text}");
+
+    // One record without it, and there is no total; rows have no place for it.
+    home.does(&[&args[..], &["--zone=DE", "--ledger=ledger"]].concat());
+    let total = sum();
+    assert_eq!(total["all"]["market"]["figure"], Value::Null);
+    near(&total["all"]["market"]["unpriced_kwh"], 1.55, 1e-8);
+    let rows = home.does(&["estimate", "--market=bought.csv"]);
+    assert_eq!(rows.code(), 2);
+    assert!(rows.stderr.contains("figures by the market"), "{}", rows.stderr);
+    for (file, hint) in [("nothing.csv", "No such file"), (".", "")] {
+        let done = home.does(&["run", "--market", file, "--", "true"]);
+        assert!(done.code() == 125 && done.stderr.contains(hint), "{file}: {}", done.stderr);
+    }
+}

@@ -500,3 +500,27 @@ fn a_parent_that_is_none_is_told_and_the_command_runs() {
     );
     assert!(home.records()[0]["parent"].is_null());
 }
+
+/// The score is per unit of the work that the command says it did; without a number there is no score, and all else.
+#[test]
+fn a_score_is_per_unit_that_the_command_counts() {
+    let home = Home::new();
+    let unit = format!("--functional-unit=@{}:token", home.work("tokens").display());
+    let script =
+        ["--", "sh", "-c", "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; echo 250 > tokens"];
+    let run = home.does(&[&["run", "--region=DE", &unit][..], &script].concat());
+    assert_eq!(run.code(), 0, "{}", run.stderr);
+    assert!(run.stderr.contains(" per token, "), "{}", run.stderr);
+    let record = home.records().pop().unwrap();
+    assert_eq!(record["functional_unit"], serde_json::json!({ "count": 250, "name": "token" }));
+    let (grams, score) =
+        (record["grams"].as_f64().unwrap(), record["sci"]["g_per_unit"].as_f64().unwrap());
+    assert!((score * 250.0 / grams - 1.0).abs() < 1e-8, "{score} of {grams}");
+    fs::remove_file(home.work("tokens")).unwrap();
+    let run = home.does(&["run", "--region=DE", &unit, "--", "sh", "-c", "exit 3"]);
+    assert_eq!(run.code(), 3);
+    assert!(run.stderr.contains("the record has no score: how many token: "), "{}", run.stderr);
+    let record = home.records().pop().unwrap();
+    assert!(record["sci"].is_null() && record["functional_unit"].is_null(), "{record}");
+    assert_eq!(home.does(&["run", "--functional-unit=@x", "--", "true"]).code(), 125);
+}

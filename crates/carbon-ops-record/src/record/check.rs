@@ -19,7 +19,7 @@ use carbon_ops_estimate::span::{Load, Missing, Part, Priced, Rate, Tariff};
 use carbon_ops_estimate::uncertainty::{LEVEL, Method, MonteCarlo, Trials};
 
 /// What two ways of summing may differ by, relative: the ninth digit.
-const SAME: f64 = 1e-8;
+pub(super) const SAME: f64 = 1e-8;
 
 impl Record {
     /// Checks every rule that ties members together and derives again what takes no integration: see
@@ -44,6 +44,7 @@ impl Record {
         if of_embodied != self.embodied.is_some() {
             return Err(rule("scopes", "the embodied figure is named when there is one"));
         }
+        self.check_market()?;
         self.check_beyond()
     }
 
@@ -347,7 +348,7 @@ fn interval(member: &'static str, start: &str, end: &str) -> Result<Interval, Er
     Interval::new(start, end).map_err(|_| rule(member, "an end after the start"))
 }
 
-fn is_digest(text: &str) -> bool {
+pub(super) fn is_digest(text: &str) -> bool {
     text.len() == 64 && is_hex(text)
 }
 

@@ -216,8 +216,15 @@ impl FromStr for FunctionalUnit {
         if count > 0.0 && count.is_finite() && named && !name.chars().any(char::is_control) {
             Ok(Self { count: round9(count), name: name.to_owned() })
         } else {
-            Err(UnknownUnit(text.chars().take(60).collect()))
+            Err(UnknownUnit::of(text))
         }
+    }
+}
+
+impl UnknownUnit {
+    /// Of this text, which names none.
+    pub fn of(text: &str) -> Self {
+        Self(text.chars().take(60).collect())
     }
 }
 

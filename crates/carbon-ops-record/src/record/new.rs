@@ -87,6 +87,7 @@ impl Record {
             kind: RecordKind::CarbonOps,
             labels: stated.labels,
             load,
+            market: None,
             measurement: None,
             meta,
             notes,

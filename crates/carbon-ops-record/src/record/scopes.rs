@@ -13,7 +13,7 @@
 //!
 //! Sources: GHG Protocol Scope 2 Guidance (2015); Corporate Value Chain (Scope 3) Standard, table 5.4.
 //!
-//! Out of scope: market-based figures, which need contracts.
+//! Out of scope: the figure by the market, which needs contracts (`market`).
 
 use std::str::FromStr;
 

@@ -78,7 +78,7 @@ fn record_of(
     Record::new(span, inputs, grid, None, &relative, stated).unwrap()
 }
 
-fn example() -> Record {
+pub(super) fn example() -> Record {
     let span = interval("2026-03-01T00:20Z", "2026-03-01T00:50Z");
     record_of(&half_hours(), span, "ln(0.5, 2%)kWh", Method::Analytical)
 }

@@ -4,8 +4,9 @@
 
 use std::hash::{DefaultHasher, Hasher as _};
 
+use super::figure::of_products;
 use super::group_by::{Counts, GroupBy};
-use super::market::Load;
+use super::market::{Load, Own};
 use crate::{Error, Part, Quality, Record, rule};
 use carbon_ops_estimate::intensity::Factor;
 
@@ -49,6 +50,8 @@ pub(super) struct One {
     pub(super) hardware: Option<Hardware>,
     /// What is to be matched by the market, where that is asked for.
     pub(super) load: Option<Box<Load>>,
+    /// What it states by the market itself; what is upstream of electricity has no such figure.
+    pub(super) market: Option<Own>,
     /// The record, if it has hardware.
     pub(super) single: Option<Box<Record>>,
 }
@@ -125,6 +128,9 @@ impl One {
                 own: (embodied.ci_lower_g, embodied.ci_upper_g),
             }),
         };
+        let market = Own::of(&record)?;
+        let counts = Counts::of(&record);
+        let is_upstream = counts.is_some_and(|of| of.factor == Some(Factor::Upstream));
         Ok(Self {
             grams,
             standard: grams * record.uncertainty_pct / 100.0,
@@ -133,24 +139,14 @@ impl One {
             energy_kwh: record.energy_kwh,
             with_pue_kwh: record.total_energy_with_pue_kwh,
             coverage_pct: record.coverage_pct,
-            is_upstream: Counts::of(&record).is_some_and(|of| of.factor == Some(Factor::Upstream)),
+            is_upstream,
             quality: record.quality_flag,
             start_ts: record.start_ts.clone(),
             end_ts: record.end_ts.clone(),
             single: hardware.is_some().then(|| Box::new(record)),
             hardware,
             load: None,
+            market: Some(market).filter(|_| !is_upstream),
         })
     }
-}
-
-/// What the products of a record's shared errors add: one error of all that have the same ones, so that a span that is
-/// cut into records is as sure as the span.
-fn of_products(errors: &[(&str, f64)]) -> Option<(String, f64)> {
-    let squares = || errors.iter().map(|(_, cv)| cv * cv);
-    let whole =
-        squares().map(|square| 1.0 + square).product::<f64>() - 1.0 - squares().sum::<f64>();
-    let mut keys: Vec<&str> = errors.iter().map(|(key, _)| *key).collect();
-    keys.sort_unstable();
-    (keys.len() > 1 && whole > 0.0).then(|| (keys.join(" × "), whole.sqrt()))
 }

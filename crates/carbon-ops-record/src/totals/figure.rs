@@ -85,3 +85,19 @@ pub(super) fn figure(
         total_grams: round9(mean),
     }
 }
+
+/// What the products of a record's shared errors add: one error of all that have the same ones, so that a span that is
+/// cut into records is as sure as the span.
+pub(super) fn of_products(errors: &[(&str, f64)]) -> Option<(String, f64)> {
+    let squares = || errors.iter().map(|(_, cv)| cv * cv);
+    let whole =
+        squares().map(|square| 1.0 + square).product::<f64>() - 1.0 - squares().sum::<f64>();
+    let mut keys: Vec<&str> = errors.iter().map(|(key, _)| *key).collect();
+    keys.sort_unstable();
+    (keys.len() > 1 && whole > 0.0).then(|| (keys.join(" × "), whole.sqrt()))
+}
+
+/// Effects by their keys.
+pub(super) fn by_key(effects: &[(String, f64)]) -> impl Iterator<Item = (&str, f64)> {
+    effects.iter().map(|(key, effect)| (key.as_str(), *effect))
+}

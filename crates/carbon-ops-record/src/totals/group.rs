@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use super::addend::One;
-use super::figure::{Figure, How, Shared, figure, over};
-use super::market::{ByMarket, Load};
+use super::figure::{Figure, How, Shared, by_key, figure, over};
+use super::market::{ByMarket, Load, Told};
 use super::set::{Amount, LeftOut};
 use crate::{Error, Quality, Record};
 use carbon_ops_estimate::aggregate::{ExactSum, Partial};
@@ -35,6 +35,8 @@ pub struct Group {
     last: Option<String>,
     /// What is to be matched by the market.
     pub(super) load: Option<Box<Load>>,
+    /// What the records state by the market.
+    told: Told,
 }
 
 /// Energy in kWh.
@@ -85,7 +87,8 @@ pub struct Totals {
     pub overlaps: Option<Amount>,
     /// Energy with that of the site over energy.
     pub pue_energy_weighted: f64,
-    /// The sum by the market, where there are certificates and contracts to match with: no part of the others.
+    /// The sum by the market, where there are certificates and contracts to match with, or records state it: no part of
+    /// the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub market: Option<ByMarket>,
     /// The weakest of all.
@@ -110,6 +113,14 @@ pub struct Totals {
     /// Operation of all records and hardware of those that have it; absent without any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub whole: Option<Figure>,
+}
+
+impl Totals {
+    /// With what instruments match of the loads, in place of what the records state.
+    #[must_use]
+    pub(super) fn by_market(self, matched: Option<ByMarket>) -> Self {
+        Self { market: matched.or(self.market), ..self }
+    }
 }
 
 /// M / (O + M) of sums, with its interval.
@@ -168,6 +179,9 @@ impl Group {
         sum.with_pue.add(one.with_pue_kwh);
         sum.covered.add(one.energy_kwh * one.coverage_pct / 100.0);
         self.add_load(one.load.as_deref());
+        if let Some(own) = &one.market {
+            self.told.add(own);
+        }
         self.quality = self.quality.max(Some(one.quality));
         if self.first.as_ref().is_none_or(|first| one.start_ts < *first) {
             self.first = Some(one.start_ts.clone());
@@ -197,6 +211,7 @@ impl Group {
         self.energy.merge(&other.energy);
         self.energy_again.merge(&other.energy_again);
         self.add_load(other.load.as_deref());
+        self.told.merge(&other.told);
         self.quality = self.quality.max(other.quality);
         self.first = match (self.first.take(), &other.first) {
             (Some(a), Some(b)) => Some(a.min(b.clone())),
@@ -230,7 +245,7 @@ impl Group {
             intensity_energy_weighted: over(self.grams.parts().1, with_pue),
             interval_method: grams.interval_method,
             left_out: None,
-            market: None,
+            market: self.told.stated(),
             overlaps: None,
             pue_energy_weighted: over(with_pue, energy),
             quality_flag: self.quality.map_or("", Quality::as_str),
@@ -274,10 +289,6 @@ impl Group {
         };
         Some(GroupTheta::new(theta.theta, theta.low, theta.high))
     }
-}
-
-fn by_key(effects: &[(String, f64)]) -> impl Iterator<Item = (&str, f64)> {
-    effects.iter().map(|(key, effect)| (key.as_str(), *effect))
 }
 
 /// A sum as a lognormal with its moments.

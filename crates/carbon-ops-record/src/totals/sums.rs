@@ -174,7 +174,7 @@ impl<'s> Adder<'s> {
         let groups = names.into_iter().map(|(key, at)| {
             let sum = sums.get(index(at)).unwrap_or(&nothing);
             let overlaps = overlaps.get(&at).map(Tally::amount);
-            let totals = Totals { overlaps, market: stated(sum), ..sum.totals() };
+            let totals = Totals { overlaps, ..sum.totals() }.by_market(stated(sum));
             let of = |group, nested: Nested| group == at && !nested.in_its_group;
             Ok((key, by_trials(totals, sampling, || drawn(&of))?))
         });
@@ -184,7 +184,7 @@ impl<'s> Adder<'s> {
             [(_, only)] => Some(only.clone()),
             _ => {
                 let overlaps = overlaps_of_all.map(|tally| tally.amount());
-                let totals = Totals { overlaps, market: stated(&all), ..all.totals() };
+                let totals = Totals { overlaps, ..all.totals() }.by_market(stated(&all));
                 let of = |_, nested: Nested| !nested.in_all;
                 Some(by_trials(totals, sampling, || drawn(&of))?)
             }

@@ -1,6 +1,7 @@
 //! Sums by the market, against numbers worked out by hand.
 
-use carbon_ops_estimate::market::{Claim, Instrument, Instruments};
+use carbon_ops_estimate::intensity::{Digest, Gases};
+use carbon_ops_estimate::market::{Claim, Claims, Instrument, Instruments};
 use carbon_ops_estimate::uncertainty::Distribution;
 
 use serde_json::json;
@@ -114,4 +115,77 @@ fn a_load_is_matched_when_it_was_used() {
     let stated = load.stated(&load.matched(&instruments).unwrap(), &instruments);
     near(stated.matched_by_hour_pct, 100.0 * 1.1 / 1100.0);
     assert_eq!(stated.records_spread_evenly, 1);
+}
+
+/// A record that states its own figure: `percent` of it by a contract of 10 g/kWh, the rest by the residual mix.
+fn with_figure(mut record: Record, percent: u32, factor: Factor) -> Record {
+    let of = |id: &str, claim, g_per_kwh: &str| Instrument {
+        id: id.into(),
+        market: "DE".into(),
+        interval: None,
+        claim,
+        g_per_kwh: g_per_kwh.parse().unwrap(),
+    };
+    let all = vec![
+        of("wind", Claim::Contract { share_ppm: percent * 10_000 }, "10"),
+        of("", Claim::Residual, "n(500, 50)"),
+    ];
+    let instruments = Instruments::new(all, BTreeMap::new()).unwrap();
+    let (gases, sha256) = (Gases::Co2e, Digest([7; 32]));
+    let claims = Claims { instruments, factor, gases, sha256 };
+    record.state_by_market(&claims.rates()).unwrap();
+    record.check().unwrap();
+    record
+}
+
+fn told(records: &[Record]) -> Option<ByMarket> {
+    let mut adder = Adder::new(&scratch);
+    for record in records {
+        let text = serde_json::to_vec(record).unwrap();
+        adder.add(Addend::of(record.clone(), &text, &GroupBy::All, false).unwrap()).unwrap();
+    }
+    adder.finish(None, None).unwrap().all.unwrap().market
+}
+
+/// Errors of one contract, one residual mix and one meter are one error in all records that state them.
+#[test]
+fn what_records_state_is_summed_with_what_they_share() {
+    let one = |id, key| with_figure(of_host(id, "a", key), 40, Factor::Direct);
+    let market = told(&[one(1, "meter"), one(2, "meter"), one(2, "meter")]).unwrap();
+    assert_eq!((market.records, market.counts.as_slice()), (2, &["direct CO2e".to_owned()][..]));
+    let sum = 2200.0 * (0.4 * 10.0 + 0.6 * 500.0);
+    let figure = market.figure.unwrap();
+    near(figure.total_grams, sum);
+    near(market.matched_pct, 40.0);
+    // 10 % of the whole, 10 % of the residual mix, and their product, which records do not share with one another.
+    let (energy, rest) = (sum * 0.1, 2200.0 * 0.6 * 50.0);
+    let product = 0.01 * rest * rest / 2.0;
+    let u = (energy * energy + rest * rest + product).sqrt();
+    assert!((figure.relative_uncertainty_pct - 100.0 * u / sum).abs() < 1e-6);
+    // The record alone says the same as the sum over it.
+    let record = one(1, "meter");
+    let alone = told(std::slice::from_ref(&record)).unwrap().figure.unwrap();
+    let own = record.market.unwrap();
+    assert_eq!(
+        [alone.total_grams, alone.ci_lower_g, alone.ci_upper_g, alone.relative_uncertainty_pct],
+        [own.grams, own.ci_lower_g, own.ci_upper_g, own.uncertainty_pct]
+    );
+}
+
+/// The rule: there is a total where all records of scope 2 state one, of factors that count the same.
+#[test]
+fn figures_of_some_records_and_of_other_factors_make_no_total() {
+    let one = with_figure(of_host(1, "a", "meter"), 40, Factor::Direct);
+    assert_eq!(told(&[of_host(2, "b", "meter")]), None);
+    let some = told(&[one.clone(), of_host(2, "b", "meter")]).unwrap();
+    assert_eq!((some.figure, some.records), (None, 2));
+    near(some.unpriced_kwh, 1100.0);
+    let other = with_figure(of_host(2, "b", "meter"), 40, Factor::Lifecycle);
+    let both = told(&[one.clone(), other]).unwrap();
+    assert_eq!((both.figure, both.counts.len(), both.unpriced_kwh), (None, 2, 0.0));
+    let mut cloud = of_host(2, "b", "meter");
+    cloud.scopes = scopes(Deployment::Cloud, Factor::Direct, false, "test");
+    let with_cloud = told(&[one, cloud]).unwrap();
+    assert!(with_cloud.figure.is_some());
+    assert_eq!((with_cloud.records, with_cloud.records_of_other_scopes), (1, 1));
 }
