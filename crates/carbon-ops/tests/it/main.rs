@@ -10,6 +10,7 @@ use carbon_ops::{CarbonEstimator, EnergyLogger, Ledger, Measured, Record};
 mod estimator;
 mod ledger;
 mod logger;
+mod verify;
 
 #[test]
 fn what_measures_prices_and_keeps_goes_to_any_thread() {
