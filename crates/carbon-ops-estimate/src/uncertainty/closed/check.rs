@@ -307,3 +307,98 @@ fn steps(dimensions: usize) -> Vec<f64> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn laws(texts: &[&str]) -> Vec<Distribution> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn inputs(count: usize) -> Vec<Expression> {
+        (0..count).map(Expression::Input).collect()
+    }
+
+    /// What moves the result most, each by its standard deviation; a density that bends at a bound counts half, one
+    /// that jumps a quarter, and a factor of the whole that crosses zero for a hundred.
+    #[test]
+    fn the_input_that_is_integrated_exactly_moves_the_result_most() {
+        let sum = |texts| widest(&Expression::Sum(inputs(2)), &laws(texts));
+        for (texts, expected) in [
+            (&["n(9, 1)", "n(0, 2)"][..], 1),
+            (&["n(0, 2)", "n(9, 1)"], 0),
+            // A rectangle of 6.9 has a standard deviation of 2, and one of 5.2 of 1.5.
+            (&["n(9, 1)", "u(0, 6.9)"], 0),
+            (&["ln(9, 0.1)", "u(0, 6.9)"], 0),
+            (&["ln(9, 0.1)", "u(0, 20)"], 1),
+            (&["tn(9, 1, min=0)", "u(0, 5.2)"], 0),
+            (&["tn(9, 1, min=0)", "u(0, 8)"], 1),
+            // No factor of the whole, although it crosses zero.
+            (&["n(0, 1)", "u(0, 20)"], 1),
+        ] {
+            assert_eq!(sum(texts), Some(expected), "{texts:?}");
+        }
+        let product = |texts| widest(&Expression::Product(inputs(2)), &laws(texts));
+        assert_eq!(product(&["n(1, 2)", "ln(1, 3)"]), Some(0));
+        assert_eq!(product(&["ln(1, 0.2)", "ln(1, 0.3)"]), Some(1));
+        // A sum of one term is that term; a point moves nothing.
+        let one = Expression::Sum(vec![Expression::Product(inputs(2))]);
+        assert_eq!(widest(&one, &laws(&["n(1, 2)", "ln(1, 3)"])), Some(0));
+        let points = [Distribution::Point { mean: 1.0 }, Distribution::Point { mean: 2.0 }];
+        assert_eq!(widest(&Expression::Sum(inputs(2)), &points), None);
+    }
+
+    /// The sum of five rectangles from 0 to 1 is at most x with the probability that Irwin and Hall give: x⁵/120 up to
+    /// 1, (x⁵ − 5(x − 1)⁵)/120 up to 2, and a half at 2.5. Eight times the points come twenty times as near.
+    #[test]
+    fn what_is_averaged_over_a_sequence_comes_nearer_as_the_points_grow() {
+        let (laws, expression) = (laws(&["u(0, 1)"; 5]), Expression::Sum(inputs(5)));
+        let average = Average {
+            expression: &expression,
+            exact: (0, Law::of(laws[0])),
+            step: 1.0,
+            is_factor: false,
+            laws: &laws,
+            others: &[1, 2, 3, 4],
+        };
+        for (ends, expected) in
+            [([1.0, 2.0], [1.0 / 120.0, 27.0 / 120.0]), ([2.5, 5.0], [0.5, 1.0])]
+        {
+            for (attempt, most) in [(0, 3e-3), (1, 1.5e-4)] {
+                let found = average.of(ends, attempt);
+                for (found, expected) in found.into_iter().zip(expected) {
+                    let off = (found - expected).abs();
+                    assert!(off < most, "{ends:?} {attempt}: {found} is not {expected}, {off:e}");
+                }
+            }
+        }
+    }
+
+    /// Where all else makes the exact input count nothing, the result is where it is without it.
+    #[test]
+    fn what_counts_nothing_leaves_the_result_where_it_is() {
+        let laws = laws(&["n(1, 1)"]);
+        let average = Average {
+            expression: &Expression::Product(vec![Expression::Input(0), Expression::Constant(0.0)]),
+            exact: (0, Law::of(laws[0])),
+            step: 1.0,
+            is_factor: true,
+            laws: &laws,
+            others: &[],
+        };
+        assert_eq!(average.of([-1.0, 1.0], 0).map(f64::to_bits), [0.0, 1.0].map(f64::to_bits));
+        assert_eq!(average.of([0.0, 0.0], 0).map(f64::to_bits), [1.0_f64.to_bits(); 2]);
+    }
+
+    /// φ of one dimension is the golden ratio, of two the plastic number: powers of it, below one.
+    #[test]
+    fn the_steps_of_a_sequence_are_powers_of_the_root() {
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found}");
+        near(steps(1)[0], 0.618_033_988_749_895);
+        let [first, second] = steps(2)[..] else { panic!() };
+        near(first, 0.754_877_666_246_693);
+        near(second, 0.569_840_290_998_053);
+        assert_eq!(steps(7).len(), 7);
+    }
+}

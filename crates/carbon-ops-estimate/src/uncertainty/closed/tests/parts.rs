@@ -169,6 +169,8 @@ fn joins_are_averages_of_one_law_over_the_other() {
         ("u(1, 2)", "u(1, 3)"),
         ("n(-5, 1)", "tn(1, 1, min=0)"),
         ("u(-3, -1)", "u(-2, 1)"),
+        ("u(-3, -1)", "u(1, 4)"),
+        ("u(1, 4)", "u(-3, -1)"),
         ("n(0, 1)", "n(0, 2)"),
         ("tri(1, 2, 4)", "ln(1, 0.2)"),
         ("u(1, 3)", "2"),
@@ -222,6 +224,28 @@ fn joins_are_averages_of_one_law_over_the_other() {
                 near(twice.at(y).0, mean, 1e-3);
             }
         }
+    }
+}
+
+/// A product is below zero where an odd number of its factors is: with p of each, that is (1 − Π(1 − 2p))/2, however
+/// many are joined.
+#[test]
+fn a_product_is_below_zero_as_often_as_its_signs_say() {
+    let factors = ["n(1, 2)", "u(-1, 3)", "n(-1, 1)", "tri(-3, 1, 2)"];
+    let (mut table, mut signs) = (None, 1.0);
+    for text in factors {
+        let own = law(text);
+        signs *= 1.0 - 2.0 * text.parse::<Distribution>().unwrap().cdf(0.0);
+        let next = match table {
+            None => own.tabulated(1.0),
+            Some(wide) => {
+                let join = Join::of(wide, Narrow::of(&own, 1.0), Operation::Product);
+                near(join.at(0.0).0, (1.0 - signs) / 2.0, 1e-10, text);
+                Rc::new(join).tabulated(1.0)
+            }
+        };
+        near(next.below(), (1.0 - signs) / 2.0, 1e-10, text);
+        table = Some(next);
     }
 }
 
