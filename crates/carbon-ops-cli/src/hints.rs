@@ -202,6 +202,7 @@ fn of_fault(cause: &Cause) -> Words {
         Fault::NoConfiguration(_) => "create it, or leave out --config and CARBON_CONFIG_PATH",
         Fault::FoundConfiguration => "this file was found, not named; --config names another one",
         Fault::PueBelowOne(_) => "a PUE is the energy of the site divided by that of its computers",
+        Fault::NotAnId { .. } => "give --unit NAME=ID, such as --unit job=nightly --unit shard=3",
         Fault::NoProcess(_) => "`pgrep -f NAME` finds its number",
         _ => return of_ledger_fault(fault),
     })

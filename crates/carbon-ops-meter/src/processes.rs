@@ -474,6 +474,12 @@ fn plain(name: &[u8]) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// All paths of a `/proc/PID/cgroup`, which of version 1 has one for each hierarchy; roots tell nothing.
+pub fn cgroup_paths(text: &str) -> impl Iterator<Item = &str> {
+    let paths = text.lines().filter_map(|line| Some(line.split_once(':')?.1.split_once(':')?.1));
+    paths.filter(|path| *path != "/")
+}
+
 /// The path that matters of a `/proc/PID/cgroup`: of version 2 (`0::/path`), unless that is the root
 /// and a hierarchy that accounts CPU time, or systemd's own, says more.
 fn cgroup_path(text: &str) -> &str {

@@ -13,7 +13,9 @@ use carbon_ops_estimate::uncertainty::{Coverage, Distribution, LEVEL};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Gas, Grid, Input, Meta, MethodName, Record, SCHEMA_VERSION, Scope, Slots};
+use crate::record::{
+    Gas, Grid, Input, Meta, MethodName, Record, SCHEMA_VERSION, Scope, Slots, Unit,
+};
 use crate::{Error, Quality, RecordKind, RecordType, rule, timestamp};
 
 /// What the members of a brief have lost to rounding at nine digits, and what products of them lose.
@@ -74,6 +76,9 @@ pub struct Brief {
     pub start_ts: String,
     /// See [`Record::uncertainty_pct`].
     pub uncertainty_pct: f64,
+    /// See [`Record::unit`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
 }
 
 impl Brief {
@@ -105,6 +110,7 @@ impl Brief {
             source: record.source.clone(),
             start_ts: record.start_ts.clone(),
             uncertainty_pct: record.uncertainty_pct,
+            unit: record.unit.clone(),
         })
     }
 
@@ -170,7 +176,7 @@ impl Brief {
             total_energy_with_pue_kwh: with_pue,
             record_type: RecordType::CarbonEstimate,
             uncertainty_pct: self.uncertainty_pct,
-            unit: None,
+            unit: self.unit,
         })
     }
 

@@ -15,6 +15,7 @@
 //! Out of scope: the ledger's own members; bytes, hashes and keys.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use carbon_ops_estimate::uncertainty::{Coverage, LEVEL, Method, Model};
 use carbon_ops_estimate::words;
@@ -184,6 +185,14 @@ members! {
         ids: BTreeMap<String, String>,
         /// Whose words they are: `slurm`, `kubernetes`, `systemd`, `manual`, …
         kind: String,
+    }
+}
+
+impl fmt::Display for Unit {
+    /// Its kind, and its ids in the order of their names: `slurm: job=12, step=0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<_> = self.ids.iter().map(|(name, id)| format!("{name}={id}")).collect();
+        write!(f, "{}: {}", self.kind, ids.join(", "))
     }
 }
 

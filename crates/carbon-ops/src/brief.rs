@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail, ensure};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_proof::canonical::{Object, Value};
-use carbon_ops_record::{Brief, Quality, Record};
+use carbon_ops_record::{Brief, Quality, Record, Unit};
 use carbon_ops_units::Microjoules;
 use serde::Deserialize;
 
@@ -72,7 +72,7 @@ struct Used {
     name: Option<String>,
     pid: Option<i32>,
     cgroup: Option<String>,
-    unit: Option<String>,
+    unit: Option<Unit>,
 }
 
 impl Taken {
@@ -84,8 +84,7 @@ impl Taken {
             let id = format!("{:032x}", whole.wrapping_add(place));
             let pid = used.pid.map(|pid| pid.to_string());
             let brief = self.brief(&used, id)?;
-            let labels =
-                [("name", used.name), ("pid", pid), ("cgroup", used.cgroup), ("unit", used.unit)];
+            let labels = [("name", used.name), ("pid", pid), ("cgroup", used.cgroup)];
             let labels = labels.into_iter().filter_map(|(name, of)| Some((name.to_owned(), of?)));
             let parent = Some(self.record_id.clone());
             briefs.push(Brief { labels: labels.collect(), parent, ..brief });
@@ -121,6 +120,7 @@ impl Taken {
             source: price.source.clone(),
             start_ts: self.start_ts.clone(),
             uncertainty_pct: carbon.uncertainty_pct,
+            unit: used.unit.clone(),
         })
     }
 }
@@ -154,6 +154,10 @@ impl Common {
             bytes::text(text, &mut common)?;
         }
         bytes::number(",\"uncertainty_pct\":", brief.uncertainty_pct, &mut common);
+        if let Some(unit) = &brief.unit {
+            common.extend_from_slice(b",\"unit\":");
+            bytes::canonical(unit, &mut common)?;
+        }
         common.extend_from_slice(b"}\n");
         Ok(Self(common))
     }

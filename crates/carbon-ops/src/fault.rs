@@ -71,6 +71,16 @@ pub enum Fault {
     /// A text that is no identity of a record.
     #[error("{0:?} names no record that this could be a part of")]
     NoParent(String),
+    /// What somebody calls the work by hand is nothing that a record takes, or is there twice.
+    #[error(
+        "{name:?} with {id:?} is no id of a unit of work: of each 1 to 256 bytes, at most 64, and each once"
+    )]
+    NotAnId {
+        /// The name of the id.
+        name: String,
+        /// The id.
+        id: String,
+    },
     /// A process that is not there, or not to be seen.
     #[error("no process {0} runs that can be seen from here")]
     NoProcess(i32),

@@ -9,6 +9,7 @@ mod sample;
 mod share;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -23,13 +24,14 @@ use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::nvml::GpuLoad;
 use carbon_ops_meter::shares::{Division, Interval, Rest, divide};
 use carbon_ops_meter::window as counted;
-use carbon_ops_record::{Decimal, Note, Sensor, SensorStatus, id_text, timestamp};
+use carbon_ops_record::{Decimal, Note, Sensor, SensorStatus, Unit, id_text, timestamp};
 use carbon_ops_units::Microjoules;
 
 use crate::compose;
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::gpus::{Gpu as MeasuredGpu, Gpus};
+use crate::identity;
 use crate::measure::{AskGovernor, HostEnergy, Measurement, Readings, Session, Shared, Source};
 use crate::price::{Carbon, LivePrice};
 use crate::supervise::process_cpu_time;
@@ -72,7 +74,7 @@ pub enum By {
     Process,
     /// A cgroup.
     Cgroup,
-    /// A unit of systemd.
+    /// A unit of work, as its owner calls it.
     Unit,
 }
 
@@ -88,6 +90,9 @@ pub enum Sort {
     /// By name.
     Name,
 }
+
+/// The row of what has no name.
+const NONE: &str = "(none)";
 
 /// What is watched, as found.
 #[derive(Debug)]
@@ -118,6 +123,8 @@ pub struct Watch {
     model: PowerModel,
     price: Option<LivePrice>,
     processes: Processes,
+    /// What work is called by its owner.
+    units: identity::Units,
     target: Target,
     by: By,
     sort: Sort,
@@ -164,6 +171,7 @@ impl Watch {
             has_clocks,
             model,
             price: None,
+            units: identity::Units::default(),
             target: Target::All,
             by: options.by,
             sort: options.sort,
@@ -314,9 +322,13 @@ impl Watch {
             let key = match &self.target {
                 Target::All if self.by == By::Process => Key::Process,
                 Target::All => {
-                    let cgroup = Some(&*process.cgroup).filter(|path| !path.is_empty());
-                    let name = if self.by == By::Unit { cgroup.and_then(unit_of) } else { cgroup };
-                    Key::Group(name.map(str::to_owned))
+                    let cgroup = Some(&process.cgroup).filter(|path| !path.is_empty());
+                    Key::Group(if self.by == By::Unit {
+                        let unit = cgroup.and_then(|path| self.units.of(&self.host, path));
+                        unit.map(|unit| unit.to_string())
+                    } else {
+                        cgroup.map(ToString::to_string)
+                    })
                 }
                 Target::Tree(_, tree) => Key::Member(tree.contains(process)),
                 Target::Cgroup(cgroup, _) => Key::Member(cgroup.contains(process)),
@@ -329,7 +341,8 @@ impl Watch {
             Some(Key::Member(false)) => return Owner::Others,
             Some(Key::Process) => rows.iter().position(|row| row.pid == Some(pid)),
             Some(Key::Group(name)) if self.by == By::Unit => {
-                rows.iter().position(|row| row.unit == *name)
+                let text = |row: &Row| row.unit.as_ref().map(ToString::to_string);
+                rows.iter().position(|row| text(row) == *name)
             }
             Some(Key::Group(name)) => rows.iter().position(|row| row.cgroup == *name),
         };
@@ -338,23 +351,27 @@ impl Watch {
 
     /// The rows without their shares, what each used, and whether there is more to watch.
     fn candidates(&mut self) -> (Vec<Row>, Vec<Usage>, bool) {
-        let processes = &self.processes;
+        let (processes, host) = (&self.processes, &self.host);
+        let units = &mut self.units;
+        units.next_round();
         match &mut self.target {
             Target::All => {
-                let (rows, usages) = all(processes, self.by);
+                let (rows, usages) = all(processes, self.by, &mut |path| units.of(host, path));
                 (rows, usages, true)
             }
             Target::Tree(pid, tree) => {
                 let usage = tree.usage(processes);
                 let name = processes.find(*pid).map_or("(ended)", |process| &process.name);
-                let row = Row { pid: Some(*pid), ..empty(name) };
+                let unit = processes.find(*pid).and_then(|root| units.of(host, &root.cgroup));
+                let row = Row { pid: Some(*pid), unit, ..empty(name) };
                 (vec![row], vec![usage], tree.is_alive(processes))
             }
             Target::Cgroup(cgroup, unit) => {
                 let usage = cgroup.usage(processes);
                 let path = cgroup.path().to_owned();
                 let name = unit.clone().unwrap_or_else(|| path.clone());
-                let row = Row { cgroup: Some(path), unit: unit.clone(), ..empty(&name) };
+                let unit = units.of(host, &Arc::from(&*path));
+                let row = Row { cgroup: Some(path), unit, ..empty(&name) };
                 let there = cgroup.exists() || usage.processes > 0;
                 (vec![row], vec![usage], there)
             }
@@ -630,12 +647,15 @@ fn share(
     divide(&interval, policy, rows)
 }
 
-fn all(processes: &Processes, by: By) -> (Vec<Row>, Vec<Usage>) {
+/// What a cgroup is called by its owner.
+type UnitOf<'u> = dyn FnMut(&Arc<str>) -> Option<Arc<Unit>> + 'u;
+
+fn all(processes: &Processes, by: By, unit: &mut UnitOf<'_>) -> (Vec<Row>, Vec<Usage>) {
     if by == By::Process {
-        let row = |process: &carbon_ops_meter::processes::Process| Row {
+        let mut row = |process: &carbon_ops_meter::processes::Process| Row {
             pid: Some(process.pid),
             cgroup: Some(process.cgroup.to_string()).filter(|path| !path.is_empty()),
-            unit: unit_of(&process.cgroup).map(str::to_owned),
+            unit: unit(&process.cgroup),
             ..empty(&process.name)
         };
         let usage = |process: &carbon_ops_meter::processes::Process| Usage {
@@ -643,25 +663,31 @@ fn all(processes: &Processes, by: By) -> (Vec<Row>, Vec<Usage>) {
             memory_bytes: process.memory_bytes,
             processes: 1,
         };
-        return (processes.iter().map(row).collect(), processes.iter().map(usage).collect());
+        return (processes.iter().map(&mut row).collect(), processes.iter().map(usage).collect());
     }
-    let mut groups: BTreeMap<&str, Usage> = BTreeMap::new();
+    let mut groups: BTreeMap<String, (Row, Usage)> = BTreeMap::new();
     for process in processes.iter() {
-        let key = match by {
-            By::Unit => unit_of(&process.cgroup).unwrap_or_default(),
-            By::Cgroup | By::Process => &process.cgroup,
+        let row = match (by, unit(&process.cgroup)) {
+            (By::Unit, None) => empty(NONE),
+            (By::Unit, Some(unit)) => {
+                Row { unit: Some(unit.clone()), ..empty(&identity::short(&unit)) }
+            }
+            (By::Cgroup | By::Process, _) if process.cgroup.is_empty() => empty(NONE),
+            (By::Cgroup | By::Process, unit) => {
+                let cgroup = Some(process.cgroup.to_string());
+                Row { cgroup, unit, ..empty(&process.cgroup) }
+            }
         };
-        let group = groups.entry(key).or_default();
+        let key = match &row.unit {
+            Some(unit) if by == By::Unit => unit.to_string(),
+            _ => row.cgroup.clone().unwrap_or_default(),
+        };
+        let (_, group) = groups.entry(key).or_insert_with(|| (row, Usage::default()));
         group.cpu += process.cpu();
         group.memory_bytes = group.memory_bytes.saturating_add(process.memory_bytes);
         group.processes += 1;
     }
-    let row = |key: &str| {
-        let of = |wanted| (by == wanted && !key.is_empty()).then(|| key.to_owned());
-        let name = if key.is_empty() { "(none)" } else { key };
-        Row { cgroup: of(By::Cgroup), unit: of(By::Unit), ..empty(name) }
-    };
-    (groups.keys().map(|key| row(key)).collect(), groups.into_values().collect())
+    groups.into_values().unzip()
 }
 
 fn empty(name: &str) -> Row {

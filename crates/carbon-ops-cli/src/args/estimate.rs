@@ -7,7 +7,7 @@ use carbon_ops::record::Deployment;
 use carbon_ops::record::FunctionalUnit;
 use clap::{Args, ValueEnum};
 
-use super::shared::{Bought, Labels, Output, Reserve, Sampling, Sources, Times};
+use super::shared::{Bought, Labels, Named, Output, Reserve, Sampling, Sources, Times};
 use crate::render::argument;
 
 #[derive(Debug, Args)]
@@ -113,6 +113,9 @@ pub(crate) struct Estimate {
 
     #[command(flatten)]
     pub(crate) labels: Labels,
+
+    #[command(flatten)]
+    pub(crate) named: Named,
 
     /// Sign the records and store them in this ledger
     #[arg(long, value_name = "DIR")]

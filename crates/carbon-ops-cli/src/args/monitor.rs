@@ -66,7 +66,8 @@ pub(crate) struct Monitor {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
 
-    /// What a row is, with --all
+    /// What a row is, with --all; a unit is what its owner calls the work: a job of Slurm, a pod, a
+    /// container, a unit of systemd
     #[arg(long, value_enum, default_value_t = By::Process)]
     pub(crate) by: By,
 

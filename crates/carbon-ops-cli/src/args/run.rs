@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use carbon_ops::work::Work;
 use clap::Args;
 
-use super::shared::{Bought, Counters, Grid, Idling, Labels, Reserve};
+use super::shared::{Bought, Counters, Grid, Idling, Labels, Named, Reserve};
 use crate::render::argument;
 
 #[derive(Debug, Args)]
@@ -45,6 +45,9 @@ pub(crate) struct Run {
 
     #[command(flatten)]
     pub(crate) labels: Labels,
+
+    #[command(flatten)]
+    pub(crate) named: Named,
 
     /// Ledger directory that takes the record [default: your default ledger]
     #[arg(long, value_name = "DIR", conflicts_with = "no_ledger")]

@@ -9,8 +9,9 @@ use anyhow::{Result, bail};
 use carbon_ops::IdlePolicy;
 use carbon_ops::estimate::embodied::{Hardware, Lifetime, Portion};
 use carbon_ops::estimate::intensity::instant;
-use carbon_ops::record::Reserved;
+use carbon_ops::identity;
 use carbon_ops::record::totals::{Choice, Common};
+use carbon_ops::record::{Reserved, Unit};
 use carbon_ops::settings::Overrides;
 use carbon_ops::sources::Name;
 use clap::Args;
@@ -240,6 +241,29 @@ impl Labels {
             bail!("{} labels are given, and a record takes 64", labels.len());
         }
         Ok(labels)
+    }
+}
+
+/// What the work is called by its owner.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// What the work is called by its owner, such as job=nightly; can be given several times
+    /// [default: what the surroundings tell: a job of Slurm, a pod, a run of a pipeline, …]
+    #[arg(long = "unit", value_name = "NAME=ID")]
+    pub(crate) unit: Vec<String>,
+}
+
+impl Named {
+    /// The unit, where one is named.
+    pub(crate) fn read(&self) -> Result<Option<Unit>> {
+        let mut ids = Vec::new();
+        for text in &self.unit {
+            let Some(id) = text.split_once('=') else {
+                bail!("unit {text:?} is not of the form NAME=ID");
+            };
+            ids.push(id);
+        }
+        Ok(identity::manual(ids)?)
     }
 }
 

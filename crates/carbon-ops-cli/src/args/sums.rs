@@ -44,8 +44,9 @@ pub(crate) struct Aggregate {
     #[command(flatten)]
     pub(crate) records: Records,
 
-    /// One sum for each: all, region (or zone), source, host, day or month (in UTC), unit, program, scope,
-    /// precision (of the grid's figure), or label:NAME
+    /// One sum for each: all, region (or zone), source, host, day or month (in UTC), program, scope,
+    /// precision (of the grid's figure), unit (what the work is called by its owner), unit:NAME (one of its
+    /// ids, or kind), or label:NAME
     #[arg(long, value_name = "WHAT", default_value = "all")]
     pub(crate) by: GroupBy,
 

@@ -46,8 +46,8 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
         Ok(Addend::of(record, text, &args.by, drawn())?.with_load(load))
     };
     let mut adder = Adder::new(&records::scratch);
-    // By a label, the rows of samples are told apart.
-    let parts = matches!(args.by, GroupBy::Label(_));
+    // By a label or a unit, the rows of samples are told apart.
+    let parts = matches!(args.by, GroupBy::Label(_) | GroupBy::Unit | GroupBy::UnitId(_));
     let read = context
         .records(&args.records, parts, true, &addend, &mut |addend| Ok(adder.add(addend)?))?;
     if sampling.is_some() {

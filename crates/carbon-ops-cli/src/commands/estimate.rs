@@ -64,7 +64,7 @@ fn shared(args: &Estimate, settings: &Settings) -> Result<Shared> {
         functional_unit: args.functional_unit.clone(),
         market: price::market(settings)?,
         parent: None,
-        unit: None,
+        unit: args.named.read()?,
         labels: args.labels.read()?,
     })
 }

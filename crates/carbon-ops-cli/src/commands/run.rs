@@ -274,6 +274,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
         missing: settings.missing_policy.value.unwrap_or_default(),
         reserved: args.hardware.list(),
         market: price::market(&settings)?,
+        unit: args.named.read()?.or_else(|| identity::own(&context.env, &host_root)),
         ..Shared::default()
     };
     check_length(&shared.labels, program.args.as_deref())?;

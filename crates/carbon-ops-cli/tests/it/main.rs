@@ -46,6 +46,7 @@ mod simulated_rapl;
 mod simulator;
 mod terminal;
 mod trust;
+mod unit;
 mod upstream;
 mod verdicts;
 mod width;

@@ -37,7 +37,7 @@ pub(crate) fn adds_up(sample: &Value) {
     assert!(host > 0, "{sample:#}");
     assert_eq!(of(&sample["rows"]) + residuals, host, "{sample:#}");
     assert_eq!(of(&sample["host"]["domains"]), host, "{sample:#}");
-    assert_eq!(sample["schema_version"], 1);
+    assert_eq!(sample["schema_version"], 2);
     let ratios = sample["rows"].as_array().unwrap().iter();
     let ratios: f64 = ratios.map(|row| double(&row["allocation_ratio"])).sum();
     assert!((0.0..=1.000_001).contains(&ratios), "{sample:#}");
@@ -292,7 +292,11 @@ fn on_a_machine_of_known_times_shares_are_those_times() {
         (&["--cgroup", "/system.slice"], &[("/system.slice", 0.0)], "others_uj"),
         (&["--pid", "10"], &[("p10", 0.5)], "others_uj"),
         (&["--all"], &[("p10", 0.5), ("p20", 0.25)], "unattributed_uj"),
-        (&["--all", "--by", "unit"], &[("web.service", 0.5), ("(none)", 0.25)], "unattributed_uj"),
+        (
+            &["--all", "--by", "unit"],
+            &[("web.service", 0.5), ("user.slice", 0.25)],
+            "unattributed_uj",
+        ),
     ] {
         self::machine(&home);
         let options = ["monitor", "--json", "--interval", "1h"];

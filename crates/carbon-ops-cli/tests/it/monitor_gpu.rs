@@ -80,7 +80,7 @@ fn energy_of_a_gpu_goes_to_the_rows_of_the_processes_that_used_it() {
     let used = "0.samples 10:1:50,20:1:25,99:1:12\n0.processes 10,20,99";
     for (target, rows, others) in [
         (&["--all"][..], &[("p10", 15), ("p1", 0)][..], 0),
-        (&["--all", "--by", "unit"], &[("web.service", 15), ("(none)", 7)], 0),
+        (&["--all", "--by", "unit"], &[("web.service", 15), ("user.slice", 7)], 0),
         (&["--all", "--by", "cgroup"], &[("/system.slice/web.service", 15), ("/user.slice", 7)], 0),
         (&["--all", "--limit", "1"], &[("p10", 15)], 7),
         (&["--unit", "web"], &[("web.service", 15)], 7),

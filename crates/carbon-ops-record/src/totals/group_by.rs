@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use carbon_ops_estimate::intensity::{Factor, Kind, parse_kind_and_factor};
 
-use crate::{Figure, Record, Unit};
+use crate::{Figure, Record};
 
 /// Name of what has no label, or no host, of its own.
 const NONE: &str = "(none)";
@@ -35,6 +35,8 @@ pub enum GroupBy {
     Scope,
     /// Records whose grid is known equally near to their place and time.
     Precision,
+    /// Records of units of work with the same id of that name; `kind` is whose words they are named in.
+    UnitId(String),
     /// Records with the same label of that name.
     Label(String),
 }
@@ -70,7 +72,8 @@ impl GroupBy {
             // A span belongs to the day on which it began.
             Self::Day => owned(record.start_ts.get(..10)),
             Self::Month => owned(record.start_ts.get(..7)),
-            Self::Unit => record.unit.as_ref().map_or_else(|| NONE.to_owned(), unit),
+            Self::Unit => record.unit.as_ref().map_or_else(|| NONE.to_owned(), ToString::to_string),
+            Self::UnitId(name) => owned(id_of(record, name)),
             Self::Program => {
                 let workload = record.measurement.as_ref().and_then(|of| of.workload.as_ref());
                 owned(workload.map(|workload| workload.program.as_str()))
@@ -80,10 +83,9 @@ impl GroupBy {
     }
 }
 
-/// `kind: id=name, id=name`.
-fn unit(unit: &Unit) -> String {
-    let ids: Vec<_> = unit.ids.iter().map(|(id, name)| format!("{id}={name}")).collect();
-    format!("{}: {}", unit.kind, ids.join(", "))
+fn id_of<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
+    let unit = record.unit.as_ref()?;
+    if name == "kind" { Some(&unit.kind) } else { unit.ids.get(name).map(String::as_str) }
 }
 
 impl FromStr for GroupBy {
@@ -93,19 +95,24 @@ impl FromStr for GroupBy {
         if let Some((_, by)) = Self::NAMED.into_iter().find(|(name, _)| *name == text) {
             return Ok(by);
         }
-        let label = text.strip_prefix("label:").filter(|name| !name.is_empty());
-        let label = label.map(|name| Self::Label(name.to_owned()));
-        label.ok_or(
-            "give all, region (or zone), source, host, day, month, unit, program, scope, precision, or \
-             label:NAME",
-        )
+        let (what, name) = text.split_once(':').unwrap_or((text, ""));
+        match (what, name.to_owned()) {
+            ("label", name) if !name.is_empty() => Ok(Self::Label(name)),
+            ("unit", name) if !name.is_empty() => Ok(Self::UnitId(name)),
+            _ => Err(
+                "give all, region (or zone), source, host, day, month, unit, unit:NAME, program, scope, \
+                 precision, or label:NAME",
+            ),
+        }
     }
 }
 
 impl fmt::Display for GroupBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Label(name) = self {
-            return write!(f, "label:{name}");
+        match self {
+            Self::Label(name) => return write!(f, "label:{name}"),
+            Self::UnitId(name) => return write!(f, "unit:{name}"),
+            _ => {}
         }
         let name = Self::NAMED.into_iter().find(|(_, by)| by == self);
         f.write_str(name.map_or("", |(name, _)| name))

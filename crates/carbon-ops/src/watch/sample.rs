@@ -5,15 +5,16 @@
 //!
 //! Out of scope: where the numbers come from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use carbon_ops_record::{AttributionMode, Decimal, Excluded, Quality};
-use serde::Serialize;
+use carbon_ops_record::{AttributionMode, Decimal, Excluded, Quality, Unit};
+use serde::{Serialize, Serializer};
 
 use crate::price::{Carbon, Price};
 
 /// Raised when a member changes its meaning or goes.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 2;
 
 /// One sample, as JSON has it.
 #[derive(Debug, Serialize)]
@@ -56,7 +57,7 @@ pub struct Sample {
     /// GPUs, where one was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu: Option<Gpu>,
-    /// What is watched, by process, cgroup or unit.
+    /// What is watched, by process, cgroup or unit of work.
     pub rows: Vec<Row>,
     /// Energy that no row has.
     pub residuals: Residuals,
@@ -169,9 +170,9 @@ pub struct Row {
     /// Of a cgroup, its path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
-    /// Of a unit of systemd, its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
+    /// What the work is called by its owner, as in records.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "of_unit")]
+    pub unit: Option<Arc<Unit>>,
     /// Processes in it.
     pub processes: usize,
     /// CPU time in the interval, in ns.
@@ -225,6 +226,11 @@ pub struct Gap {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[expect(clippy::ref_option, reason = "serde asks for a reference")]
+fn of_unit<S: Serializer>(unit: &Option<Arc<Unit>>, to: S) -> Result<S::Ok, S::Error> {
+    unit.as_deref().serialize(to)
 }
 
 pub(super) fn decimal(time: Duration) -> Decimal {
