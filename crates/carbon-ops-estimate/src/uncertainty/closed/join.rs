@@ -46,7 +46,7 @@ impl Narrow {
         let side = |above: bool| {
             let range = law.range(above)?;
             let Range { low, high, weight, .. } = range;
-            let inside = |t: &f64| *t > low && *t < high;
+            let inside = |t: &f64| range.holds(*t);
             let mut pieces = vec![low, high];
             // What was joined already may fall off within a small part of its range: a rectangle whose
             // ends are not quite sharp, an end that is far away in the logarithm.
@@ -83,9 +83,7 @@ impl Narrow {
             let Some((range, pieces)) = side else { continue };
             let mut pieces = pieces.clone();
             let own = more.iter().filter(|x| (**x > 0.0) == above);
-            pieces.extend(
-                own.map(|x| libm::log(x.abs())).filter(|t| *t > range.low && *t < range.high),
-            );
+            pieces.extend(own.map(|x| libm::log(x.abs())).filter(|t| range.holds(*t)));
             pieces.sort_by(f64::total_cmp);
             for (a, b) in pieces.iter().zip(pieces.iter().skip(1)) {
                 let half = (b - a) / 2.0;
@@ -155,8 +153,9 @@ impl Join {
         if x == 0.0 {
             return (self.below, 0.0);
         }
-        let (mass, slope) = self.mass(x > 0.0, libm::log(x.abs()));
-        let p = if x > 0.0 { self.below + mass } else { self.below - mass };
+        let above = x > 0.0;
+        let (mass, slope) = self.mass(above, libm::log(x.abs()));
+        let p = if above { self.below + mass } else { self.below - mass };
         (p, slope / x.abs())
     }
 
@@ -205,8 +204,7 @@ impl Join {
             Operation::Sum => y - x,
         });
         let inside = |x: &f64| {
-            let t = libm::log(x.abs());
-            self.narrow.range(*x > 0.0).is_some_and(|range| t > range.low && t < range.high)
+            self.narrow.range(*x > 0.0).is_some_and(|range| range.holds(libm::log(x.abs())))
         };
         let cuts: Vec<_> = at.filter(inside).collect();
         if cuts.is_empty() {

@@ -32,6 +32,13 @@ pub(super) struct Range {
     pub(super) weight: f64,
 }
 
+impl Range {
+    /// Whether a coordinate lies between the ends.
+    pub(super) fn holds(&self, t: f64) -> bool {
+        t > self.low && t < self.high
+    }
+}
+
 /// A distribution function with its density.
 #[derive(Clone)]
 pub(super) struct Table {
