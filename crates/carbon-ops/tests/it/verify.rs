@@ -18,8 +18,8 @@ use carbon_ops::proof::keys::SecretKey;
 use carbon_ops::proof::merkle::{Frontier, leaf_hash};
 use carbon_ops::proof::note::{KeyKind, Note, VerifierKey};
 use carbon_ops::proof::verify::Status;
-use carbon_ops::verify::{file, trust, verify};
-use carbon_ops::{Answer, Env, Fault, Question, Settings, Trust, Verdict};
+use carbon_ops::verify::{file, read_limited, trust, unsigned, verify};
+use carbon_ops::{Answer, Env, Fault, Question, Record, Settings, Trust, Verdict};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
@@ -184,6 +184,10 @@ fn what_is_no_ledger_is_accused_only_where_something_tells_of_one() {
     // A ledger of the Python package is another thing, and said to be.
     let error = verify(&frozen("0.1/audit.ndjson"), &question).unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(Fault::Legacy { .. })), "{error:?}");
+    // Also where a checkpoint tells of a ledger: it may be one of that file's successors.
+    fs::copy(frozen("0.1/audit.ndjson"), &garbage).unwrap();
+    let error = verify(&garbage, &question).unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(Fault::Legacy { .. })), "{error:?}");
     assert!(verify(&book.path("absent"), &question).is_err());
 }
 
@@ -248,6 +252,10 @@ fn lines_of_a_kept_checkpoint_are_judged_one_by_one_only_where_they_are_not_thos
 fn records_are_judged_by_the_version_that_they_name() {
     let bytes = fs::read(frozen("v1/run.ndjson")).unwrap();
     let good = payload(bytes.split(|byte| *byte == b'\n').nth(1).unwrap());
+    let entry = parse_canonical(bytes.split(|byte| *byte == b'\n').nth(1).unwrap()).unwrap();
+    let left = unsigned(entry.as_object().unwrap().clone());
+    assert_eq!(left, serde_json::Value::from(good.clone()));
+    assert!(Record::from_json(left).is_ok());
     let with = |name: &str, value: Value| {
         let mut changed = good.clone();
         changed.insert(name, value);
@@ -366,6 +374,36 @@ fn a_policy_asks_for_cosignatures_of_this_ledger() {
         let policy = book.write("bad", bad);
         let question = Question { policy: Some(&policy), ..believing(&path) };
         assert!(verify(&path, &question).is_err(), "{bad}");
+    }
+}
+
+/// What a crash leaves begins and ends with sectors of the active file, wherever that begins in the ledger.
+#[test]
+fn a_torn_end_is_told_by_the_sectors_of_the_active_file() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("seg")).unwrap();
+    let mut sealed = 0;
+    for segment in fs::read_dir(frozen("v1/segmented/seg")).unwrap().map(Result::unwrap) {
+        let to = home.path().join("seg").join(segment.file_name());
+        sealed += fs::copy(segment.path(), to).unwrap();
+    }
+    assert_ne!(sealed % 512, 0);
+    let mut active = fs::read(frozen("v1/segmented/ledger.ndjson")).unwrap();
+    active.resize(active.len().next_multiple_of(512), 0);
+    active.extend(b"of a line\nand another one\n");
+    let ledger = home.path().join(LEDGER_FILE);
+    fs::write(&ledger, active).unwrap();
+    let question = believing(&frozen("v1/basic.ndjson"));
+    assert_eq!(verify(&ledger, &question).unwrap().answer(), Answer::TornTail);
+}
+
+/// One byte more than is allowed tells that there is too much.
+#[test]
+fn no_more_is_read_of_a_file_than_tells_that_it_is_too_long() {
+    let book = Book::new();
+    let path = book.write("ten", "0123456789");
+    for (limit, read) in [(4, 5), (9, 10), (10, 10), (99, 10)] {
+        assert_eq!(read_limited(&path, limit).unwrap().len(), read, "{limit}");
     }
 }
 
