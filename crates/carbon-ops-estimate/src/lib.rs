@@ -5,6 +5,7 @@
 //! * [`span`]: energy of a time, priced by overlap with slots of intensity.
 //! * [`embodied`]: carbon of hardware; [`taxonomy`], [`label`]: what a figure is made of, and what it is like.
 //! * [`aggregate`]: totals in which shared errors stay shared; [`anomaly`]: values that stand out.
+//! * [`paired`]: two quantities measured in turn until it is known which is more.
 //! * [`decimal`]: doubles of nine digits, and their canonical text.
 //!
 //! Out of scope: files, sockets, clocks and randomness; places and zones; what is written into a record.
@@ -64,6 +65,7 @@ pub mod embodied;
 pub mod intensity;
 pub mod label;
 pub mod market;
+pub mod paired;
 pub mod span;
 pub mod tables;
 pub mod taxonomy;

@@ -36,4 +36,7 @@ pub(crate) use normal::lognormal_interval;
 pub use random::GENERATOR;
 
 #[cfg(test)]
+pub(crate) use {normal::normal_quantile, random::uniforms};
+
+#[cfg(test)]
 pub(crate) mod calibration;
