@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use carbon_ops::settings::Overrides;
 
+mod compare;
 mod estimate;
 mod grid;
 mod keys;
@@ -18,6 +19,7 @@ mod shared;
 mod sums;
 mod witness;
 
+pub(crate) use compare::Compare;
 pub(crate) use estimate::{Estimate, EstimateMethod, InputFormat, OnError};
 pub(crate) use grid::{Intensity, Zones};
 pub(crate) use keys::{AtKey, Keys, KeysGenerate, KeysProve, KeysRotate, KeysTrust};
@@ -65,6 +67,11 @@ pub(crate) enum Command {
     /// pipes stay clean. Energy comes from the machine's counters where they can be read, else from a
     /// model of its processor; the summary says which, and why.
     Run(Run),
+    /// Compare the energy of two commands, run in turn, until it is known whether the second is worse
+    ///
+    /// What the meter or the model is off by, it is off by for both, so that their ratio is known far better than
+    /// either energy. Nothing is recorded.
+    Compare(Compare),
     /// Watch what processes use, sample by sample
     ///
     /// Prints one sample per interval: the host's energy, and the share of each process, or of one
@@ -122,7 +129,7 @@ impl Command {
     /// Whether its exit code is an answer of its own, whatever becomes of the words.
     pub(crate) fn is_question(&self) -> bool {
         match self {
-            Self::Doctor(_) => true,
+            Self::Doctor(_) | Self::Compare(_) => true,
             Self::Ledger(command) => matches!(
                 command,
                 Ledger::Verify(_)

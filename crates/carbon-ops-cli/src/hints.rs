@@ -12,6 +12,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use carbon_ops::OtherFile::{Pack, Proof};
+use carbon_ops::budget::Standing;
+use carbon_ops::compare::Verdict;
 use carbon_ops::estimate::embodied::{self, Expected};
 use carbon_ops::estimate::intensity::{Impossible, NotForInventory, UnknownSignal};
 use carbon_ops::estimate::label::NoMass;
@@ -46,6 +48,24 @@ pub(crate) fn exit_code(answer: Answer) -> u8 {
         | Answer::NotConnected => 2,
         Answer::Rewritten => 3,
         Answer::TornTail => 4,
+    }
+}
+
+/// The exit code of a budget, where the command's own is 0: 123 over, 122 cannot tell.
+pub(crate) fn budget_code(standing: Standing) -> u8 {
+    match standing {
+        Standing::Under => 0,
+        Standing::Unclear => 122,
+        Standing::Over => 123,
+    }
+}
+
+/// The exit code of a comparison, as `git bisect run` wants it: 0 not worse, 1 worse, 125 cannot tell.
+pub(crate) fn comparison_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::NotWorse => 0,
+        Verdict::Worse => 1,
+        Verdict::Unknown => 125,
     }
 }
 
@@ -204,6 +224,9 @@ fn of_fault(cause: &Cause) -> Words {
         Fault::PueBelowOne(_) => "a PUE is the energy of the site divided by that of its computers",
         Fault::NotAnId { .. } => "give --unit NAME=ID, such as --unit job=nightly --unit shard=3",
         Fault::NoProcess(_) => "`pgrep -f NAME` finds its number",
+        Fault::NoLimit(_) => "give one amount with its unit, such as 5kWh or 2kg",
+        Fault::NoEnergySeen => "repeat the work within the command, so that a run takes a second",
+        Fault::RunFailed { .. } => "--show-output shows what it says",
         _ => return of_ledger_fault(fault),
     })
 }

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(err, "carbon-ops: {}", describe(&error));
-            let is_run = matches!(cli.command, Command::Run(_));
+            let is_run = matches!(cli.command, Command::Run(_) | Command::Compare(_));
             ExitCode::from(if is_run { FAILED } else { exit_code(&error) })
         }
     }
@@ -68,6 +68,7 @@ fn execute(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
 fn answer(cli: &Cli, context: &mut Context<'_>) -> Result<u8> {
     match &cli.command {
         Command::Run(args) => commands::run::run(args, context),
+        Command::Compare(args) => commands::compare::run(args, context),
         Command::Monitor(args) => commands::monitor::run(args, context),
         Command::Estimate(args) => commands::estimate::run(args, context),
         Command::Aggregate(args) => commands::aggregate::run(args, context),
@@ -106,7 +107,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     let text = text.replacen("error: ", "carbon-ops: ", 1).replace("\n  tip: ", "\nhint: ");
     let _ = io::stderr().write_all(text.as_bytes());
     let parsed = Cli::command().ignore_errors(true).try_get_matches();
-    let is_run = parsed.is_ok_and(|parsed| parsed.subcommand_name() == Some("run"));
+    let is_run =
+        parsed.is_ok_and(|parsed| matches!(parsed.subcommand_name(), Some("run" | "compare")));
     ExitCode::from(if is_run { FAILED } else { COULD_NOT })
 }
 

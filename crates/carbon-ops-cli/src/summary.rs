@@ -6,9 +6,12 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
+use carbon_ops::budget::{Judged, Standing};
 use carbon_ops::estimate::embodied::YEAR_HOURS;
 use carbon_ops::estimate::span::Bucket;
 use carbon_ops::estimate::taxonomy::Regime;
+use carbon_ops::estimate::uncertainty::LEVEL;
+use carbon_ops::estimate::uncertainty::text::Quantity;
 use carbon_ops::gpus::Gpu;
 use carbon_ops::meter::sensor::Exclusion;
 use carbon_ops::meter::sensor::model::TdpBasis;
@@ -113,6 +116,25 @@ pub(crate) fn summary(
         None => {}
     }
     Ok(page.0.text().to_owned())
+}
+
+/// How each part of a budget was kept, as lines of the same summary.
+pub(crate) fn of_budget(parts: &[Judged]) -> String {
+    let mut page = Summary::default();
+    for part in parts {
+        let (scale, unit) = match part.quantity {
+            Quantity::Energy => (3.6e6, "J"),
+            _ => (1.0, "gCO2e"),
+        };
+        let ends = between(Some((scale * part.low, scale * part.high, LEVEL)), unit);
+        let words = match part.standing {
+            Standing::Under => "kept",
+            Standing::Unclear => "CANNOT TELL",
+            Standing::Over => "EXCEEDED",
+        };
+        page.figure("budget", (si(scale * part.most, unit), format!("{words}: {ends}")));
+    }
+    page.0.text().to_owned()
 }
 
 /// The lines of a summary: a name, and what there is to say of it.

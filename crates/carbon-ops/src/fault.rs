@@ -68,6 +68,20 @@ pub enum Fault {
     /// The energy of a site is not less than that of its computers.
     #[error("a PUE of {0} lies below 1")]
     PueBelowOne(String),
+    /// A budget that is no single amount.
+    #[error("{0:?} is no amount that can be a limit")]
+    NoLimit(String),
+    /// A run that is too short for whatever counts its energy.
+    #[error("a run was so short that no energy was seen")]
+    NoEnergySeen,
+    /// A run that did not do its work, so that its energy says nothing.
+    #[error("{program} ended with {how}, so that its energy is that of other work")]
+    RunFailed {
+        /// The program.
+        program: String,
+        /// Its exit code or signal, in the system's words.
+        how: String,
+    },
     /// A text that is no identity of a record.
     #[error("{0:?} names no record that this could be a part of")]
     NoParent(String),

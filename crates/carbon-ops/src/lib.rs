@@ -133,8 +133,10 @@ pub use units::{
 };
 
 pub mod brief;
+pub mod budget;
 pub mod bytes;
 pub mod cgroup;
+pub mod compare;
 pub mod compose;
 pub mod env;
 pub mod gpus;

@@ -106,7 +106,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Longest interval, and longer than anybody watches.
 const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
 
-fn positive(text: &str) -> Result<Duration, String> {
+pub(super) fn positive(text: &str) -> Result<Duration, String> {
     let duration = duration(text)?;
     if duration.is_zero() { Err("it must be above zero".into()) } else { Ok(duration) }
 }

@@ -18,7 +18,8 @@ Examples:
 
 Exit code: that of CMD; 128+n when signal n ended it; 127 when CMD was not found
 and 126 when it could not be executed; 125 when an option names what is not
-there, or with --strict when the record cannot be stored.
+there, or with --strict when the record cannot be stored. With a budget, and
+CMD's own code 0: 123 when it is exceeded, 122 when that cannot be told.
 
 A ledger that cannot be written does not stop CMD: the record is kept beside it,
 and the next command that can write there signs and appends it. What is measured
@@ -56,6 +57,15 @@ pub(crate) struct Run {
     /// Write no record
     #[arg(long)]
     pub(crate) no_ledger: bool,
+
+    /// Most energy that CMD may use, such as 5kWh: exit with 123 above, and with 122 where its interval
+    /// allows both
+    #[arg(long, value_name = "ENERGY")]
+    pub(crate) max_energy: Option<String>,
+
+    /// Most carbon that it may cause, with that of the hardware, such as 2kg
+    #[arg(long, value_name = "MASS")]
+    pub(crate) max_carbon: Option<String>,
 
     /// Do not run CMD where its record cannot be stored; exit with 125 where it was not
     #[arg(long, conflicts_with = "no_ledger")]

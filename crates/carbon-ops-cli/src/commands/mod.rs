@@ -3,6 +3,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod anomaly;
 pub(crate) mod calibrate;
+pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod estimate;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use carbon_ops::budget::{self, Budget, Standing};
 use carbon_ops::compose::{self, Program};
 use carbon_ops::env::Env;
 use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary, whose};
@@ -32,8 +33,9 @@ use carbon_ops::{IdlePolicy, PublicKey};
 use crate::args::Run;
 use crate::commands::ledger::notices;
 use crate::context::Context;
+use crate::hints::budget_code;
 use crate::render::describe;
-use crate::summary::{Stored, summary};
+use crate::summary::{Stored, of_budget, summary};
 
 mod target;
 
@@ -73,6 +75,7 @@ struct Plan {
     work: Option<Work>,
     /// Where the JSON goes, if it was asked for.
     json: Option<Target>,
+    budget: Budget,
 }
 
 /// Another writer that holds the ledger is not waited for before the command runs.
@@ -124,7 +127,7 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
         (None, keys) => keys.map(|(store, keyring)| store.open_within(keyring, AT_LAST)),
     };
     let key = keyring.as_ref().or(late.as_ref()).map(|keyring| keyring.key.public_key());
-    let stored = match told {
+    let stored = match &told {
         Ok(told) => {
             if let Some(instead) = told.instead.as_ref().filter(|_| args.json.is_some()) {
                 // The summary says it, too, and JSON does not.
@@ -134,18 +137,50 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
                 warn(err, &format!("the record has no score: {}", describe(why)));
             }
             let (stored, line) = store_record(&plan, &told.record, ledger, key, keeper, err);
-            let shown = show(&told, &stored, line, json, err);
+            let shown = show(told, &stored, line, json, err);
             shown && !matches!(stored, Stored::Failed | Stored::Later)
         }
         Err(error) => {
-            warn(err, &describe(&error));
+            warn(err, &describe(error));
             false
         }
     };
+    let budgeted = hold_against_budget(args, &plan.budget, told.as_ref().ok(), err);
     if ended.interrupted {
         supervise::die_of_interrupt();
     }
-    Ok(if args.strict && ended.exit_code == 0 && !stored { FAILED } else { ended.exit_code })
+    Ok(match ended.exit_code {
+        0 if args.strict && !stored => FAILED,
+        0 => budget_code(budgeted),
+        own => own,
+    })
+}
+
+/// Says how the record stands to the budget. What could not be measured is not under any.
+fn hold_against_budget(
+    args: &Run,
+    budget: &Budget,
+    told: Option<&Told>,
+    err: &mut dyn Write,
+) -> Standing {
+    if budget.is_unlimited() {
+        return Standing::Under;
+    }
+    let judged = told.map_or(Ok(Vec::new()), |told| budget.judge(&told.record));
+    match judged {
+        Ok(parts) if !parts.is_empty() => {
+            // Not in the midst of JSON.
+            if args.json.as_deref() != Some("fd:2") {
+                let _ = err.write_all(of_budget(&parts).as_bytes());
+            }
+            budget::worst(&parts)
+        }
+        Ok(_) => Standing::Unclear,
+        Err(error) => {
+            warn(err, &describe(&error));
+            Standing::Unclear
+        }
+    }
 }
 
 /// What is told of a measurement: the record, and what it does not hold.
@@ -278,6 +313,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
         ..Shared::default()
     };
     check_length(&shared.labels, program.args.as_deref())?;
+    let budget = Budget::parse(args.max_energy.as_deref(), args.max_carbon.as_deref())?;
     price::check_hardware(&shared.reserved)?;
     if let Some(region) = &settings.region.value {
         zones::Place::parse(region)
@@ -316,6 +352,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
         shared,
         work: args.functional_unit.clone(),
         json,
+        budget,
     })
 }
 

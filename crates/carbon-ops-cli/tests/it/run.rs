@@ -34,6 +34,71 @@ fn exit_codes_are_those_of_the_command() {
     }
 }
 
+/// A budget speaks only where the command has nothing to say, and the record is written in every case.
+#[test]
+fn a_budget_gives_the_exit_code_of_a_command_that_succeeds() {
+    let home = Home::new();
+    let busy = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
+    let no_energy = ["--max-energy", "0J"];
+    for (budget, script, code, says) in [
+        (&["--max-energy", "1GJ"][..], busy, 0, "kept: 95 % between"),
+        (&["--max-carbon", "1t"], busy, 0, "kept: 95 % between"),
+        (&no_energy, busy, 123, "EXCEEDED: 95 % between"),
+        (&["--max-energy", "1GJ", "--max-carbon", "0g"], busy, 123, "EXCEEDED"),
+        (&no_energy, "exit 7", 7, "EXCEEDED"),
+        (&no_energy, "kill -TERM $$", 128 + 15, "EXCEEDED"),
+    ] {
+        let run = home.does(&[&["run"], budget, &["--", "sh", "-c", script]].concat());
+        assert_eq!(run.code(), code, "{budget:?}: {}", run.stderr);
+        assert!(run.stderr.contains(says), "{budget:?}: {}", run.stderr);
+    }
+    assert_eq!(home.records().len(), 6);
+    // A budget within the interval of what the same work used.
+    let joules = home.records()[0]["energy_kwh"].as_f64().unwrap() * 3.6e6;
+    let within = format!("{joules}J");
+    let run = home.does(&["run", "--max-energy", &within, "--json", "--", "sh", "-c", busy]);
+    assert!(matches!(run.code(), 0 | 122 | 123), "{}", run.stderr);
+    let record: Value = serde_json::from_str(&run.stderr).expect("nothing else is said in JSON");
+    assert_eq!(record["kind"], "carbon_ops");
+    for (budget, words) in [
+        (["--max-energy", "5"], "no unit"),
+        (["--max-energy", "5kWh ± 1kWh"], "hint: give one amount"),
+        (["--max-carbon", "much"], "cannot read"),
+    ] {
+        let run = home.does(&[&["run"][..], &budget, &["--", "touch", "ran"]].concat());
+        assert_eq!(run.code(), 125, "{}", run.stderr);
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
+    assert!(!home.work("ran").exists(), "what is typed wrong is refused before the command starts");
+}
+
+/// What uses three times as much is worse, what uses a third is not; what did not do its work is not compared.
+#[test]
+fn two_commands_are_compared_until_it_is_known_which_is_worse() {
+    let home = Home::new();
+    let work = |n: u32| format!("i=0; while [ $i -lt {n} ]; do i=$((i+1)); done");
+    let (little, much) = (work(20_000), work(60_000));
+    let compared = |a: &str, b: &str| {
+        let run = home.does(&["compare", "--json", "--", "sh", "-c", a, "---", "sh", "-c", b]);
+        let report: Value = serde_json::from_str(&run.text()).unwrap_or_default();
+        (run.code(), report, run.stderr)
+    };
+    let (code, report, stderr) = compared(&little, &much);
+    assert_eq!((code, report["verdict"].as_str()), (1, Some("worse")), "{report} {stderr}");
+    assert!(report["ci_lower"].as_f64() > Some(1.0) && report["ratio"].as_f64() > Some(1.5));
+    let (code, report, stderr) = compared(&much, &little);
+    assert_eq!((code, report["verdict"].as_str()), (0, Some("not_worse")), "{report} {stderr}");
+    let (code, _, stderr) = compared("exit 0", "echo words; exit 3");
+    assert_eq!(code, 125);
+    assert!(stderr.contains("exit status: 3") && !stderr.contains("words"), "{stderr}");
+    for wrong in [&["true"][..], &["true", "---"], &["---", "true"], &[]] {
+        let run = home.does(&[&["compare", "--"][..], wrong].concat());
+        assert_eq!(run.code(), 125, "{wrong:?}: {}", run.stderr);
+    }
+    // Nothing is kept.
+    assert!(!home.ledger_file().exists());
+}
+
 #[test]
 fn a_command_that_cannot_start_is_126_or_127_and_leaves_no_record() {
     let home = Home::new();

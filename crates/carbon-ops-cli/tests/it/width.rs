@@ -27,6 +27,8 @@ fn summaries_tables_and_diagnoses_fit_80_columns() {
             .concat(),
         &[&["estimate", "--power", "50W", "--zone", "FR", "--embodied", "8*h100"][..], &hours]
             .concat(),
+        &["run", "--max-energy", "1GJ", "--max-carbon", "1t", "--", "true"],
+        &["compare", "-n", "2", "--", "true", "---", "true"],
         &["ledger", "show"],
         &["ledger", "show", "--summary"],
         &["label", "1"],
@@ -56,7 +58,7 @@ fn a_long_path_stands_on_a_line_of_its_own_and_whole() {
 #[test]
 fn help_fits_80_columns_where_it_was_broken_by_hand() {
     let home = Home::new();
-    for verb in ["run", "estimate", "aggregate", "label", "anomaly", "intensity"] {
+    for verb in ["run", "compare", "estimate", "aggregate", "label", "anomaly", "intensity"] {
         let help = home.does(&[verb, "--help"]).text();
         let (_, by_hand) = help.split_once("Print help").unwrap();
         assert_eq!(longer(by_hand), [""; 0], "{verb}");
