@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::{figures, fuzz, soak, tidy, units};
+use crate::{figures, fuzz, soak, tidy, units, wasm};
 
 /// How long each fuzz target runs here; `cargo xtask fuzz-smoke` is for more.
 const FUZZ_SECONDS: u32 = 10;
@@ -95,6 +95,12 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
                 figures::Figures::NotChecked(what) => Outcome::NotChecked(what),
             }))
         });
+        step("wasm", &|| {
+            judged(wasm::run(root, wasm::Mode::Check).map(|found| match found {
+                wasm::Outcome::Fine => Outcome::Passed,
+                wasm::Outcome::NotChecked(what) => Outcome::NotChecked(what),
+            }))
+        });
         step("bench", &|| judged(bench(root)));
         step("fuzz", &|| fuzz(root));
         step("deny", &|| deny(root));
@@ -132,10 +138,7 @@ fn test(root: &Path, options: Options) -> Result<Outcome> {
 /// What a stranger checks bytes with, built for a browser.
 fn browser(root: &Path) -> Result<Outcome> {
     let target = tidy::pure::TARGET;
-    let mut command = Command::new("rustc");
-    command.args(["--print", "target-libdir", "--target", target]).current_dir(root);
-    let output = command.output().context("asking rustc for a target")?;
-    if !Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() {
+    if !tidy::pure::is_installed(root)? {
         let what = format!("carbon-ops-proof in a browser: {target} is not installed");
         return Ok(Outcome::NotChecked(what));
     }

@@ -1,4 +1,4 @@
-//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `sizes`, `fuzz-smoke` and `soak`.
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `wasm`, `sizes`, `fuzz-smoke` and `soak`.
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
 //! nothing of the machine but cargo and git.
@@ -21,6 +21,7 @@ mod soak;
 mod tables;
 mod tidy;
 mod units;
+mod wasm;
 
 const USAGE: &str = "usage: cargo xtask <command>
 
@@ -38,6 +39,7 @@ const USAGE: &str = "usage: cargo xtask <command>
                              also writes the spreads that ship; --check compares only
   figures [--check]          makes anew what the documents show: outputs of commands, tables, pictures; --check
                              compares only
+  wasm [--check]             builds the judge of reports for a browser, whose bytes are committed; --check compares only
   sizes [FOLDER]             lines of code by crate, of this checkout or of the one in a folder
   fuzz-smoke [--seconds N]   runs each fuzz target for a minute, or for N seconds
 
@@ -60,6 +62,8 @@ fn main() -> ExitCode {
         ["tidy", "--bless"] => tidy::run(&root, tidy::Mode::Bless),
         ["figures"] => figures::run(&root, figures::Mode::Write).map(drop),
         ["figures", "--check"] => figures::run(&root, figures::Mode::Check).map(drop),
+        ["wasm"] => wasm::run(&root, wasm::Mode::Write).map(tell),
+        ["wasm", "--check"] => wasm::run(&root, wasm::Mode::Check).map(tell),
         ["sizes"] => sizes::run(&root),
         ["sizes", folder] => sizes::run(Path::new(folder)),
         ["fuzz-smoke", flags @ ..] => {
@@ -87,6 +91,13 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says what was not compared.
+fn tell(outcome: wasm::Outcome) {
+    if let wasm::Outcome::NotChecked(why) = outcome {
+        eprintln!("not checked: {why}");
     }
 }
 

@@ -14,6 +14,7 @@ mod keys;
 mod ledger;
 mod monitor;
 mod records;
+mod report;
 mod run;
 mod shared;
 mod sums;
@@ -29,6 +30,7 @@ pub(crate) use ledger::{
 };
 pub(crate) use monitor::{By, Monitor, Sort};
 pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
+pub(crate) use report::Report;
 pub(crate) use run::Run;
 pub(crate) use shared::{AtLedger, Counters, Output, Records, Sampling, Sources, Times, Trusted};
 pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, Label, Of};
@@ -88,6 +90,12 @@ pub(crate) enum Command {
     /// Ledgers are verified first. Errors that records share (a grid's factors, a meter, a PUE) stay
     /// shared: they do not average out.
     Aggregate(Aggregate),
+    /// Report a period: sums with intervals, what stands behind them, and a page that proves itself
+    ///
+    /// Ledgers are verified first; the report says under which key and checkpoint. With --html, one file
+    /// for whoever pays, audits or decides: charts, records, the signed lines and a judge that checks them in
+    /// the reader's browser.
+    Report(Report),
     /// Find records that stand out from those before them
     Anomaly(Anomaly),
     /// Rate a carbon figure, and compare it with everyday things
@@ -157,6 +165,7 @@ impl Command {
             },
             Self::Estimate(args) => args.bought.overrides(),
             Self::Aggregate(args) => args.bought.overrides(),
+            Self::Report(args) => args.bought.overrides(),
             _ => Overrides::default(),
         }
     }

@@ -72,6 +72,7 @@ fn answer(cli: &Cli, context: &mut Context<'_>) -> Result<u8> {
         Command::Monitor(args) => commands::monitor::run(args, context),
         Command::Estimate(args) => commands::estimate::run(args, context),
         Command::Aggregate(args) => commands::aggregate::run(args, context),
+        Command::Report(args) => commands::report::run(args, context),
         Command::Label(args) => commands::label::run(args, context),
         Command::Anomaly(args) => commands::anomaly::run(args, context),
         Command::Ledger(command) => commands::ledger::run(command, context),

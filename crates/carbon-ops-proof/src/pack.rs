@@ -17,6 +17,6 @@ mod tests;
 pub use crate::source::LineSource;
 pub(crate) use build::proven_line;
 pub use build::{Contents, PackError, Packed, write_pack_from};
-pub use check::{PackFault, PackReport, PackStatus, verify_pack};
+pub use check::{PackFault, PackReport, PackStatus, own_records, verify_pack, verify_pack_records};
 pub(crate) use frame::Frame;
 pub use selection::{NotASelection, Selection};

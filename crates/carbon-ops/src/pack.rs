@@ -6,15 +6,18 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use anyhow::Result;
-use carbon_ops_ledger::pack::{PackReport, PackStatus, verify_pack};
+use anyhow::{Context as _, Result};
+use carbon_ops_ledger::pack::{
+    Contents, PackReport, PackStatus, Selection, verify_pack, write_pack,
+};
 use carbon_ops_proof::canonical::Object;
-use carbon_ops_proof::checkpoint::Checkpoint;
+use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use carbon_ops_proof::keys::Trust;
 use carbon_ops_proof::note::Note;
 use carbon_ops_proof::verify::Payload;
 
-use crate::verify::{Answer, Others, check_payload, read_checkpoint, read_policy};
+use crate::fault::Fault;
+use crate::verify::{Answer, Others, check_payload, file_of, read_checkpoint, read_policy};
 use crate::witnessed::Witnessed;
 
 /// What is asked of a pack.
@@ -42,6 +45,29 @@ pub struct Verdict {
     pub witnessed: Option<Witnessed>,
     /// How a pack that holds stands to the checkpoint that was kept.
     pub since: Option<Since>,
+}
+
+/// A pack of all lines of a ledger that the checkpoint beside it covers.
+///
+/// # Errors
+/// When there is no such checkpoint, or the ledger is not what it says.
+pub fn of_ledger(path: &Path) -> Result<Vec<u8>> {
+    let path = file_of(path);
+    let stored = path.with_file_name(CHECKPOINT_FILE);
+    if !stored.exists() {
+        return Err(Fault::NotCovered { seq: 0, ledger: path }.into());
+    }
+    let checkpoint = read_checkpoint(&stored)?;
+    let contents = Contents {
+        checkpoint: &checkpoint,
+        selection: &Selection::All,
+        earlier: None,
+        policy: None,
+    };
+    let mut pack = Vec::new();
+    write_pack(path.parent(), &path, &contents, &mut pack)
+        .with_context(|| format!("no pack of {}", path.display()))?;
+    Ok(pack)
 }
 
 /// How a pack stands to a checkpoint that its reader kept.

@@ -17,6 +17,14 @@ const SOURCE: &str = "crates/carbon-ops-proof/src/";
 /// The target of a browser.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
+/// Whether the standard library for that target is there.
+pub(crate) fn is_installed(root: &Path) -> Result<bool> {
+    let mut command = Command::new("rustc");
+    command.args(["--print", "target-libdir", "--target", TARGET]).current_dir(root);
+    let output = command.output().context("asking rustc for a target")?;
+    Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
+}
+
 /// Modules of the standard library that ask a system.
 const MODULES: [&str; 5] = ["env", "fs", "net", "os", "process"];
 

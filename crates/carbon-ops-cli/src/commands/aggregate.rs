@@ -46,10 +46,8 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
         Ok(Addend::of(record, text, &args.by, drawn())?.with_load(load))
     };
     let mut adder = Adder::new(&records::scratch);
-    // By a label or a unit, the rows of samples are told apart.
-    let parts = matches!(args.by, GroupBy::Label(_) | GroupBy::Unit | GroupBy::UnitId(_));
-    let read = context
-        .records(&args.records, parts, true, &addend, &mut |addend| Ok(adder.add(addend)?))?;
+    let accept = &mut |addend| Ok(adder.add(addend)?);
+    let read = context.records(&args.records, args.by.has_parts(), true, &addend, accept)?;
     if sampling.is_some() {
         affordable(read.records, trials(args))?;
     }
@@ -73,13 +71,7 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     told(&sums, &mut page);
     let all = sums.all.filter(|_| sums.groups.len() != 1).map(|all| ("all".to_owned(), all));
     let rows: Vec<_> = sums.groups.into_iter().chain(all).collect();
-    let mut text = table(&rows);
-    if rows.iter().any(|(_, totals)| totals.embodied.is_some()) {
-        text += "\nthe embodied carbon of hardware, which is not in the figures above:\n";
-        text += &hardware(&rows);
-        text += "\noperation and hardware together:\n";
-        text += &together(&rows);
-    }
+    let mut text = operation(&rows);
     let told = rows.iter().find_map(|(_, totals)| totals.market.as_ref());
     if let Some(market) = told {
         let of_file =
@@ -159,6 +151,29 @@ fn interval(low: f64, high: f64) -> String {
 fn half_width(totals: &Totals) -> String {
     let half = (totals.ci_upper_g - totals.ci_lower_g) / 2.0;
     if half > 0.0 { format!("{:.1}", 100.0 * half / totals.total_grams) } else { "0".to_owned() }
+}
+
+/// All tables of sums, that by the market among them where there is one.
+pub(super) fn tables(rows: &[(String, Totals)]) -> String {
+    let mut text = operation(rows);
+    if let Some(market) = rows.iter().find_map(|(_, totals)| totals.market.as_ref()) {
+        let counts = market.counts.join(", ");
+        text = format!("{text}\nscope 2 by the market ({counts}), no part of the figures above:\n");
+        text += &by_market(rows);
+    }
+    text
+}
+
+/// Operation, and apart from it the hardware.
+fn operation(rows: &[(String, Totals)]) -> String {
+    let mut text = table(rows);
+    if rows.iter().any(|(_, totals)| totals.embodied.is_some()) {
+        text += "\nthe embodied carbon of hardware, which is not in the figures above:\n";
+        text += &hardware(rows);
+        text += "\noperation and hardware together:\n";
+        text += &together(rows);
+    }
+    text
 }
 
 fn table(sums: &[(String, Totals)]) -> String {
@@ -248,7 +263,7 @@ fn by_market(sums: &[(String, Totals)]) -> String {
 }
 
 /// What was read, and what was not counted.
-fn remarks(read: &Counts, page: &mut Page) {
+pub(super) fn remarks(read: &Counts, page: &mut Page) {
     let of_sensors = "of simulated sensors left out; --include-simulated counts them";
     for (count, one, what) in [
         (read.ledgers, "ledger", "verified"),
@@ -267,7 +282,7 @@ fn remarks(read: &Counts, page: &mut Page) {
 }
 
 /// What sums left out, count twice perhaps, or cannot be added to.
-fn told(sums: &Sums, page: &mut Page) {
+pub(super) fn told(sums: &Sums, page: &mut Page) {
     let whole = || sums.all.iter().chain(sums.groups.iter().map(|(_, of)| of));
     // Of all where there is such a sum; else of each.
     let of = |amount: fn(&Totals) -> Option<Amount>| match &sums.all {
@@ -314,7 +329,7 @@ fn told(sums: &Sums, page: &mut Page) {
 }
 
 /// Members of figures are columns of their own; what a group does not have is empty.
-fn csv(by: &GroupBy, sums: &[(String, Totals)], out: &mut impl Write) -> Result<()> {
+pub(super) fn csv(by: &GroupBy, sums: &[(String, Totals)], out: &mut impl Write) -> Result<()> {
     let mut rows: Vec<(&str, BTreeMap<String, String>)> = Vec::new();
     for (key, totals) in sums {
         let mut row = BTreeMap::new();

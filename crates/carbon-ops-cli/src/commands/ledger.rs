@@ -39,7 +39,7 @@ mod witnessed;
 
 use carbon_ops::verify::{self, Kind, Others, Question, Verdict, cannot_read, open, unsigned};
 use entries::{cells, entries};
-pub(crate) use witnessed::notices;
+pub(crate) use witnessed::{notices, write_whole};
 
 /// The verifier's word for a fault that this program found in a record.
 const PAYLOAD_FAULT: &str = "record";

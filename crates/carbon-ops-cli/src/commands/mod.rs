@@ -13,6 +13,7 @@ pub(crate) mod label;
 pub(crate) mod ledger;
 mod legacy;
 pub(crate) mod monitor;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod verdict;

@@ -39,6 +39,7 @@ mod pack;
 mod priced;
 mod record;
 mod records;
+mod report;
 mod run;
 mod segments;
 mod shutdown;

@@ -2,20 +2,21 @@
 
 use std::io::{self, BufRead};
 
+use memchr::memmem;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::frame::{Frame, MAX_FRAME_BYTES};
 use crate::canonical::Object;
 use crate::checkpoint::Checkpoint;
-use crate::entry::{Entry, Fault, Head, MAX_LINE_BYTES};
+use crate::entry::{Control, Entry, Fault, Head, MAX_LINE_BYTES, OWN};
 use crate::keys::{PublicKey, Trust};
 use crate::lines::{Line, next_line_within};
 use crate::merkle::{TreeHash, leaf_hash, verify_consistency, verify_inclusion};
 use crate::note::Note;
 use crate::roster::Roster;
 use crate::verify::{
-    Anchor, AnchorKind, Examiner, Payload, Report, Sequence, Settings, Status, StoredLine,
+    Anchor, AnchorKind, Check, Examiner, Payload, Report, Sequence, Settings, Status, StoredLine,
 };
 
 /// The verdict on a pack.
@@ -103,12 +104,30 @@ pub fn verify_pack(
     trust: &Trust,
     check: &mut dyn FnMut(&Object) -> Result<(), String>,
 ) -> io::Result<PackReport> {
+    let all = |payload: &Payload<'_>| Ok(payload.to_object());
+    verify_pack_records(reader, trust, &all, &mut |_, object| check(&object))
+}
+
+/// Verifies a pack, and what its records say in two steps, as
+/// [`verify_records`](crate::verify::verify_records) does: `check` is called with each entry that is not one of the
+/// ledger's own records and, in a pack of all lines, with what a correction puts in the place of one; what it returns is
+/// handed to `accept` with the number of the entry, or of the correction.
+///
+/// # Errors
+///
+/// Only when reading fails. Everything else is in the report.
+pub fn verify_pack_records<T>(
+    reader: impl BufRead,
+    trust: &Trust,
+    check: &Check<'_, T>,
+    accept: &mut dyn FnMut(u64, T) -> Result<(), String>,
+) -> io::Result<PackReport> {
     let mut checker = Checker {
         pack: Pack { reader, hash: Sha256::new(), line: Line::default(), number: 0 },
         trust,
         report: PackReport { schema_version: 1, ..PackReport::default() },
     };
-    match checker.run(check) {
+    match checker.run(&mut Records { check, accept }) {
         Ok(status) => checker.report.status = status,
         Err(Stop::Io(error)) => return Err(error),
         Err(Stop::Fault(reason)) => {
@@ -116,6 +135,25 @@ pub fn verify_pack(
         }
     }
     Ok(checker.report)
+}
+
+/// Calls `each` with each of the ledger's own records in a pack, and its number, in the order of lines: what they say
+/// of others, for whoever has to know that before the others are read. Nothing is verified.
+pub fn own_records(pack: &[u8], each: &mut dyn FnMut(u64, Control)) {
+    let own = memmem::Finder::new(OWN);
+    for line in pack.split(|byte| *byte == b'\n').filter(|line| own.find(line).is_some()) {
+        if let Ok(entry) = Entry::parse(line)
+            && let Ok(Some(control)) = entry.control()
+        {
+            each(entry.seq(), control);
+        }
+    }
+}
+
+/// What is made of records, and who takes it.
+struct Records<'c, T> {
+    check: &'c Check<'c, T>,
+    accept: &'c mut dyn FnMut(u64, T) -> Result<(), String>,
 }
 
 /// Why checking ended early.
@@ -201,16 +239,13 @@ struct Claims {
 }
 
 impl<R: BufRead> Checker<'_, R> {
-    fn run(
-        &mut self,
-        check: &mut dyn FnMut(&Object) -> Result<(), String>,
-    ) -> Result<PackStatus, Stop> {
+    fn run<T>(&mut self, records: &mut Records<'_, T>) -> Result<PackStatus, Stop> {
         let claims = self.claims()?;
         let (keys, trusted, end) = if claims.whole {
-            let (keys, trusted) = self.whole(&claims, check)?;
+            let (keys, trusted) = self.whole(&claims, records)?;
             (keys, trusted, self.pack.frame()?)
         } else {
-            let (ChainState { roster, .. }, end) = self.selection(&claims, check)?;
+            let (ChainState { roster, .. }, end) = self.selection(&claims, records)?;
             let trusted = self.trust.contains(roster.genesis_key());
             (Keys::Roster(Box::new(roster)), trusted, end)
         };
@@ -277,10 +312,10 @@ impl<R: BufRead> Checker<'_, R> {
 
     /// All lines of a ledger; the keys that may sign for it, and whether that of the genesis is
     /// trusted.
-    fn whole(
+    fn whole<T>(
         &mut self,
         claims: &Claims,
-        check: &mut dyn FnMut(&Object) -> Result<(), String>,
+        records: &mut Records<'_, T>,
     ) -> Result<(Keys, bool), Stop> {
         let anchor = |note: &Note, source: &str| Anchor {
             source: source.to_owned(),
@@ -290,15 +325,15 @@ impl<R: BufRead> Checker<'_, R> {
         let mut anchors = vec![anchor(&claims.note, "checkpoint")];
         anchors.extend(claims.earlier.iter().map(|(_, note)| anchor(note, "earlier")));
         let settings = Settings { anchors: &anchors, ..Settings::new(self.trust) };
-        let to_object = |payload: &Payload<'_>| Ok(payload.to_object());
-        let (mut sequence, mut examiner) = (Sequence::new(&settings), Examiner::new(&to_object, 0));
+        let (mut sequence, mut examiner) =
+            (Sequence::new(&settings), Examiner::new(records.check, 0));
         let before = self.pack.number;
         for number in 1..=claims.entries {
             let line = self.pack.entry()?;
             let (bytes, len) = (&line[..], line.len() as u64);
             // Nothing in a pack was torn by a crash.
             let stored = StoredLine { number, bytes, len, terminated: true, last: false };
-            sequence.push(examiner.examine(&stored), &mut |_, object| check(&object));
+            sequence.push(examiner.examine(&stored), records.accept);
         }
         let report = sequence.finish();
         let first = report.first_fault.clone();
@@ -321,10 +356,10 @@ impl<R: BufRead> Checker<'_, R> {
     }
 
     /// Some lines, each with its path; what they tell, and the frame after them.
-    fn selection(
+    fn selection<T>(
         &mut self,
         claims: &Claims,
-        check: &mut dyn FnMut(&Object) -> Result<(), String>,
+        records: &mut Records<'_, T>,
     ) -> Result<(ChainState, Frame), Stop> {
         let mut chain: Option<ChainState> = None;
         let mut frame = self.pack.frame()?;
@@ -352,7 +387,8 @@ impl<R: BufRead> Checker<'_, R> {
                 Some(chain) => chain.entry(&entry)?,
             }
             if entry.control()?.is_none() {
-                check(entry.object()).map_err(Stop::Fault)?;
+                let made = Payload::of(entry.object(), |payload| (records.check)(&payload));
+                made.and_then(|made| (records.accept)(*seq, made)).map_err(Stop::Fault)?;
             }
             self.report.entries += 1;
             frame = self.pack.frame()?;

@@ -23,6 +23,8 @@ pub enum GroupBy {
     Source,
     /// Records of one host.
     Host,
+    /// Records that began in one hour in UTC.
+    Hour,
     /// Records that began on one day in UTC.
     Day,
     /// Records that began in one month in UTC.
@@ -43,12 +45,13 @@ pub enum GroupBy {
 
 impl GroupBy {
     /// All but labels, by name.
-    const NAMED: [(&str, Self); 11] = [
+    const NAMED: [(&str, Self); 12] = [
         ("all", Self::All),
         ("region", Self::Region),
         ("zone", Self::Region),
         ("source", Self::Source),
         ("host", Self::Host),
+        ("hour", Self::Hour),
         ("day", Self::Day),
         ("month", Self::Month),
         ("unit", Self::Unit),
@@ -56,6 +59,12 @@ impl GroupBy {
         ("scope", Self::Scope),
         ("precision", Self::Precision),
     ];
+
+    /// Whether the rows of a monitor's samples, which their hosts hold, are told apart: by a label or a unit.
+    #[must_use]
+    pub fn has_parts(&self) -> bool {
+        matches!(self, Self::Label(_) | Self::Unit | Self::UnitId(_))
+    }
 
     /// The group that a record is in, where there are several.
     pub(super) fn key(&self, record: &Record) -> Option<String> {
@@ -70,6 +79,7 @@ impl GroupBy {
             Self::Precision if record.grid.sources.is_empty() => NONE.to_owned(),
             Self::Precision => record.precision().to_string(),
             // A span belongs to the day on which it began.
+            Self::Hour => owned(record.start_ts.get(..13)),
             Self::Day => owned(record.start_ts.get(..10)),
             Self::Month => owned(record.start_ts.get(..7)),
             Self::Unit => record.unit.as_ref().map_or_else(|| NONE.to_owned(), ToString::to_string),
@@ -100,8 +110,8 @@ impl FromStr for GroupBy {
             ("label", name) if !name.is_empty() => Ok(Self::Label(name)),
             ("unit", name) if !name.is_empty() => Ok(Self::UnitId(name)),
             _ => Err(
-                "give all, region (or zone), source, host, day, month, unit, unit:NAME, program, scope, \
-                 precision, or label:NAME",
+                "give all, region (or zone), source, host, hour, day, month, unit, unit:NAME, program, \
+                 scope, precision, or label:NAME",
             ),
         }
     }

@@ -137,7 +137,7 @@ pub(super) fn insert_into(witnessed: Option<&Witnessed>, report: &mut Value) {
 }
 
 /// A file that appears under its name complete or not at all.
-pub(super) fn write_whole<T>(
+pub(crate) fn write_whole<T>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<T>,
 ) -> Result<T> {

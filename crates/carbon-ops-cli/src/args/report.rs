@@ -1,0 +1,52 @@
+//! Arguments of `report`.
+
+use std::path::PathBuf;
+
+use carbon_ops::record::totals::GroupBy;
+use clap::Args;
+
+use super::shared::{Bought, Output, Records};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops report --from 2026-10-01 --to 2026-11-01 --by program
+  carbon-ops report --where team=a --html october.html
+  carbon-ops report --judge judge.html       a page that judges such files
+
+A record belongs to the period in which it began, whole. The page has its
+ledger inside and a judge; its reader enters the fingerprint of the key, which
+`carbon-ops keys show` prints, and needs no network. docs/report.md says more.
+
+Exit code: 0 done; 1 there are no records; 2 failed, or a ledger is not valid.")]
+pub(crate) struct Report {
+    #[command(flatten)]
+    pub(crate) records: Records,
+
+    /// One sum for each: all, day or month (in UTC), unit, host, zone, program, source, scope, precision, or
+    /// label:NAME
+    #[arg(long, value_name = "WHAT", default_value = "all")]
+    pub(crate) by: GroupBy,
+
+    #[command(flatten)]
+    pub(crate) bought: Bought,
+
+    /// Write a page with charts and records that proves itself in its reader's browser
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Write a page that judges reports and audit packs of others, and nothing else
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    pub(crate) judge: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+
+    /// Print the sums as CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+
+    /// Print as Markdown
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    pub(crate) md: bool,
+}
