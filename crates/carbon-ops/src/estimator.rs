@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use carbon_ops_estimate::intensity::Interval;
-use carbon_ops_estimate::span::Load;
+use carbon_ops_estimate::span::{Load, Missing};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
 use carbon_ops_grid::cache::Mode;
@@ -85,8 +85,12 @@ pub struct EstimatorSettings {
     /// Power usage effectiveness: a number, `cloud-hyperscale`, `enterprise`, `on-premise`, or a distribution
     /// such as `1.2 ± 0.1`. `None` is what is published of the place, else what such machines have.
     pub pue: Option<String>,
+    /// Grid intensity in g/kWh, instead of that of a place: a number or a distribution such as `400 ± 10%`.
+    pub intensity: Option<String>,
     /// Who is asked for the grid, in this order. Empty is the built-in table, which asks nobody.
     pub sources: Vec<Name>,
+    /// With which value time without a slot is priced; `None` is as settings say.
+    pub missing: Option<Missing>,
     /// How the interval is computed.
     pub method: Method,
     /// A file of contracts and residual mixes (`docs/formats/instruments-v1.md`): records of scope 2 state their figure by
@@ -97,6 +101,13 @@ pub struct EstimatorSettings {
     /// The record of the measurement that the work is a part of, as [`crate::identity::parent`] finds it: a
     /// sum counts the energy once.
     pub parent: Option<String>,
+}
+
+impl EstimatorSettings {
+    fn overrides(&self) -> Overrides {
+        let (region, market) = (self.place.clone(), self.market.clone());
+        Overrides { region, market, ..Overrides::default() }
+    }
 }
 
 /// Prices energy.
@@ -168,13 +179,29 @@ impl CarbonEstimator {
     /// # Errors
     /// An unknown place ([`Error::is_unknown_place`]); a PUE that is none; a file of instruments that is none.
     pub fn new(settings: EstimatorSettings) -> Result<Self> {
-        let EstimatorSettings { place, pue, sources, method, market, labels, parent } = settings;
-        let stated = Overrides { region: place, market, ..Overrides::default() };
-        let settings = Settings::plain(&stated)?;
+        let stated = settings.overrides();
+        Self::of(Settings::plain(&stated)?)?.stating(settings)
+    }
+
+    /// With settings of the program's own, and where these say nothing, those of environment and file, as the command has
+    /// them.
+    ///
+    /// # Errors
+    /// As [`CarbonEstimator::new`]; a file of settings, or a variable, that cannot be understood.
+    pub fn over_environment(settings: EstimatorSettings, env: &Env) -> Result<Self> {
+        let stated = settings.overrides();
+        Self::of(Settings::resolve(env, None, &stated)?)?.stating(settings)
+    }
+
+    fn stating(self, settings: EstimatorSettings) -> Result<Self> {
+        let EstimatorSettings { pue, intensity, sources, missing, method, labels, parent, .. } =
+            settings;
+        let missing = missing.unwrap_or(self.shared.missing);
         pue.as_deref().map(PueInput::stated).transpose()?;
-        let estimator = Self::of(settings)?;
-        let shared = Shared { pue, method, parent, labels, ..estimator.shared };
-        Ok(Self { shared, sources, ..estimator })
+        let intensity = intensity.as_deref().map(|text| Quantity::Intensity.read(text));
+        let intensity = intensity.transpose().context("a grid intensity")?;
+        let shared = Shared { pue, intensity, missing, method, parent, labels, ..self.shared };
+        Ok(Self { shared, sources, ..self })
     }
 
     /// Of a place, with everything else as it is by default.
@@ -225,6 +252,29 @@ impl CarbonEstimator {
         place: Option<&str>,
     ) -> Result<Record> {
         Ok(self.price(energy.into(), Interval::new(from, to).context("a span")?, place)?)
+    }
+
+    /// The grams, and the ends of their interval, of each of many energies in kWh over one span: what their records would
+    /// say, without the records.
+    ///
+    /// # Errors
+    /// An energy that is none; a source that does not answer.
+    pub fn grams_of_each(&self, kwh: &[f64], span: Interval) -> Result<Vec<(f64, f64, f64)>> {
+        let mut pricer = self.pricer(None)?;
+        let mut grams = Vec::with_capacity(kwh.len());
+        for kwh in kwh {
+            let energy = Energy::from(KilowattHours::new(*kwh)?);
+            let load = Load::Even(energy.mean());
+            let span = stated(span, energy, &load);
+            let known = pricer.quote(&span)?.map(|quote| quote.grams(*kwh)).transpose()?;
+            if let Some(known) = known {
+                grams.push(known);
+                continue;
+            }
+            let record = pricer.records(&span)?.pop().context("a span has a record")?;
+            grams.push((record.grams, record.meta.ci_lower_g, record.meta.ci_upper_g));
+        }
+        Ok(grams)
     }
 
     /// The carbon of an energy whose time nobody told, with the grid of the hour up to now.
@@ -286,32 +336,65 @@ impl CarbonEstimator {
         Shared { zone: place.map(str::to_owned), ..self.shared.clone() }
     }
 
+    fn pricer(&self, place: Option<&str>) -> anyhow::Result<Pricer<'_>> {
+        let grid = Grid::new(&self.settings.grid, &self.sources, Mode::Online)?;
+        let (machine, ids) = (Some(self.machine.clone()), Ids::new(Env::random()?));
+        Ok(Pricer::new(self.shared(place), &self.settings, grid, machine, ids))
+    }
+
     fn price(
         &self,
         energy: Energy,
         interval: Interval,
         place: Option<&str>,
     ) -> anyhow::Result<Record> {
-        let grid = Grid::new(&self.settings.grid, &self.sources, Mode::Online)?;
-        let (machine, ids) = (Some(self.machine.clone()), Ids::new(Env::random()?));
-        let mut pricer = Pricer::new(self.shared(place), &self.settings, grid, machine, ids);
+        let mut pricer = self.pricer(place)?;
         let load = Load::Even(energy.mean());
-        let span = Span {
-            interval,
-            energy: energy.0,
-            load: &load,
-            energy_source: "stated",
-            zone: None,
-            pue: None,
-            id: None,
-            host: None,
-            labels: None,
-            measured: None,
-        };
+        let span = stated(interval, energy, &load);
         let record = pricer.records(&span)?.pop().context("a span has a record")?;
         record
             .check()
             .context("the record breaks its own rules; this is a defect of carbon-ops")?;
         Ok(record)
+    }
+}
+
+/// The span of an energy that somebody states.
+fn stated(interval: Interval, energy: Energy, load: &Load) -> Span<'_> {
+    Span {
+        interval,
+        energy: energy.0,
+        load,
+        energy_source: "stated",
+        zone: None,
+        pue: None,
+        id: None,
+        host: None,
+        labels: None,
+        measured: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a program states comes before the environment, and the environment before defaults.
+    #[test]
+    fn what_is_stated_comes_before_the_environment() {
+        let env = Env::fake(&[("DCL_DEFAULT_REGION", "FR"), ("DCL_PUE_DEFAULT", "1.7")]);
+        let of = |settings| CarbonEstimator::over_environment(settings, &env).unwrap();
+        let stated = EstimatorSettings {
+            place: Some("DE".into()),
+            pue: Some("1.1".into()),
+            ..EstimatorSettings::default()
+        };
+        let one = KilowattHours::new(1.0).unwrap();
+        for (settings, region, pue) in
+            [(EstimatorSettings::default(), "FR", 1.7), (stated, "DE", 1.1)]
+        {
+            let estimate = of(settings).estimate_from_energy(one, None).unwrap();
+            assert_eq!((estimate.region.as_str(), estimate.pue), (region, pue));
+        }
     }
 }

@@ -225,6 +225,15 @@ impl Quote {
         Ok((prices, low, high))
     }
 
+    /// The grams of a span of so much energy in kWh, and the ends of their interval.
+    ///
+    /// # Errors
+    /// When they are too many for a number.
+    pub fn grams(&self, kilowatt_hours: f64) -> Result<(f64, f64, f64)> {
+        let (prices, low, high) = self.numbers(kilowatt_hours)?;
+        Ok((prices.grams, low, high))
+    }
+
     /// Makes the record that of another span.
     pub fn restate(&mut self, start: &str, end: &str, kilowatt_hours: f64) -> Result<()> {
         let (prices, low, high) = self.numbers(kilowatt_hours)?;

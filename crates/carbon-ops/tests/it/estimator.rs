@@ -1,5 +1,6 @@
 //! Prices of places and times.
 
+use carbon_ops::grid::Interval;
 use carbon_ops::{
     CarbonEstimator, Energy, EstimatorSettings, KilowattHours, Note, Quality, Record,
 };
@@ -66,4 +67,33 @@ fn nothing_used_emits_nothing() {
     let none = KilowattHours::new(0.0).unwrap();
     let estimate = estimator(Some("DE"), "1.5").estimate_from_energy(none, None).unwrap();
     assert_eq!((estimate.energy, estimate.carbon), (none, None));
+}
+
+/// The rule: many energies at once have the figures of their records, whether the grid changes with time or not, and
+/// hardware or not.
+#[test]
+fn grams_of_each_energy_are_those_of_its_record() {
+    let span = Interval::parse("2026-03-01T00:00Z", "2026-03-02T00:00Z").unwrap();
+    let energies = [0.0, 1e-9, 0.4, 1.0, 12.5, 1e6];
+    for (place, intensity) in
+        [("DE", None), ("US-WA", None), ("DE", Some("400 ± 10%")), ("DE", Some("0"))]
+    {
+        let settings = EstimatorSettings {
+            place: Some(place.into()),
+            intensity: intensity.map(str::to_owned),
+            ..EstimatorSettings::default()
+        };
+        let estimator = CarbonEstimator::new(settings).unwrap();
+        let grams = estimator.grams_of_each(&energies, span).unwrap();
+        for (kwh, grams) in energies.iter().zip(grams) {
+            let energy = KilowattHours::new(*kwh).unwrap();
+            let record =
+                estimator.estimate_over_span(energy, span.start(), span.end(), None).unwrap();
+            let told = (record.grams, record.meta.ci_lower_g, record.meta.ci_upper_g);
+            assert_eq!(grams, told, "{kwh} kWh in {place} at {intensity:?}");
+        }
+    }
+    assert!(CarbonEstimator::at("DE").unwrap().grams_of_each(&[-1.0], span).is_err());
+    let wrong = EstimatorSettings { intensity: Some("lots".into()), ..Default::default() };
+    assert!(CarbonEstimator::new(wrong).is_err());
 }
