@@ -1,4 +1,9 @@
+<<<<<<< HEAD
 //! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `wasm`, `sizes`, `fuzz-smoke` and `soak`.
+=======
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `sizes`,
+//! `fuzz-smoke`, `python`, `wheel` and `soak`.
+>>>>>>> b6dcac0 (python: the library under Python, with the names of carbon-ops 0.1)
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
 //! nothing of the machine but cargo and git.
@@ -16,6 +21,7 @@ mod figures;
 mod fuzz;
 mod pack;
 mod priors;
+mod python;
 mod sizes;
 mod soak;
 mod tables;
@@ -42,6 +48,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   wasm [--check]             builds the judge of reports for a browser, whose bytes are committed; --check compares only
   sizes [FOLDER]             lines of code by crate, of this checkout or of the one in a folder
   fuzz-smoke [--seconds N]   runs each fuzz target for a minute, or for N seconds
+  python                     builds the native half of the Python package and tries the package with this machine's Python
+  wheel                      builds the wheel with the command in it, in target/wheels (needs maturin)
 
   soak [--seconds N] [--seed N] [--binary PATH]
                              the governor on simulated hosts, with kills, stops, faults and hostile clients, against
@@ -69,6 +77,11 @@ fn main() -> ExitCode {
         ["fuzz-smoke", flags @ ..] => {
             fuzz::parse(flags).and_then(|seconds| fuzz::run(&root, seconds))
         }
+        ["python"] => python::test(&root).map(|python| match python {
+            python::Python::Fine => {}
+            python::Python::NotChecked(what) => println!("not checked: {what}"),
+        }),
+        ["wheel"] => python::wheel(&root),
         ["pack", "--yearly", file] => pack::run(Path::new(file)),
         ["tables", "--packages", packages] => {
             tables::run(&root, Path::new(packages), tables::Mode::Write)
