@@ -10,11 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-<<<<<<< HEAD
-use crate::{figures, fuzz, soak, tidy, units, wasm};
-=======
-use crate::{figures, fuzz, python, soak, tidy, units};
->>>>>>> b6dcac0 (python: the library under Python, with the names of carbon-ops 0.1)
+use crate::{figures, fuzz, python, soak, tidy, units, wasm};
 
 /// How long each fuzz target runs here; `cargo xtask fuzz-smoke` is for more.
 const FUZZ_SECONDS: u32 = 10;
@@ -99,17 +95,16 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
                 figures::Figures::NotChecked(what) => Outcome::NotChecked(what),
             }))
         });
-<<<<<<< HEAD
         step("wasm", &|| {
             judged(wasm::run(root, wasm::Mode::Check).map(|found| match found {
                 wasm::Outcome::Fine => Outcome::Passed,
                 wasm::Outcome::NotChecked(what) => Outcome::NotChecked(what),
-=======
+            }))
+        });
         step("python", &|| {
             judged(python::test(root).map(|python| match python {
                 python::Python::Fine => Outcome::Passed,
                 python::Python::NotChecked(what) => Outcome::NotChecked(what),
->>>>>>> b6dcac0 (python: the library under Python, with the names of carbon-ops 0.1)
             }))
         });
         step("bench", &|| judged(bench(root)));

@@ -1,9 +1,5 @@
-<<<<<<< HEAD
-//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `wasm`, `sizes`, `fuzz-smoke` and `soak`.
-=======
-//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `sizes`,
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `wasm`, `sizes`,
 //! `fuzz-smoke`, `python`, `wheel` and `soak`.
->>>>>>> b6dcac0 (python: the library under Python, with the names of carbon-ops 0.1)
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
 //! nothing of the machine but cargo and git.
