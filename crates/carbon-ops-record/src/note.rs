@@ -81,6 +81,8 @@ notes! {
     EnergyFiltered = "energy_filtered",
     /// The energy has no uncertainty because none was stated.
     EnergyStatedExact = "energy_stated_exact",
+    /// Energy between the record before and this one is not known: totals of two boots, or of two counters.
+    GapBefore = "gap_before",
     /// No governor was there to ask.
     GovernorAbsent = "governor_absent",
     /// The driver told no GPU time; all of a GPU's energy was given to the only processes seen on it.
@@ -137,6 +139,8 @@ notes! {
     UnseenMemory = "unseen_memory",
     /// Neither measured nor modelled: losses of the power supply.
     UnseenPowerSupply = "unseen_power_supply",
+    /// In a part of the window nobody looked: its energy is counted, and not whose it was.
+    Unwatched = "unwatched",
     /// A zone that should be counted could not be read.
     ZoneUnreadable = "zone_unreadable",
 }

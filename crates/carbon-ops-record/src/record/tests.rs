@@ -234,6 +234,7 @@ fn measurement() -> Measurement {
         excluded: Vec::new(),
         gaps: Vec::new(),
         idle_policy: IdlePolicy::Residual,
+        intervals: None,
         model: None,
         part: Part::Workload,
         sensors: vec![used("sysfs")],

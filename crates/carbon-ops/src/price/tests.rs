@@ -87,6 +87,7 @@ fn measured() -> Measured {
             energy: Energy { host_uj: uj, idle_uj: 0, others_uj: 0, workload_uj: uj },
             excluded: Vec::new(),
             gaps: Vec::new(),
+            intervals: None,
             idle_policy: IdlePolicy::Residual,
             model: None,
             part: PartOfHost::Workload,
