@@ -133,6 +133,7 @@ pub fn measured(
                 Rule::Residual => IdlePolicy::Residual,
                 Rule::Proportional => IdlePolicy::Proportional,
             },
+            intervals: None,
             model: model_used(&measurement.source, model),
             part: Part::Workload,
             sensors: measurement.sensors.clone(),
@@ -185,6 +186,30 @@ pub(crate) fn span(measurement: &Measurement) -> Result<Interval> {
     })
 }
 
+/// The energy that the machine would have used at rest, and what is not known of it.
+pub(crate) fn idle_inputs(
+    measurement: &Measurement,
+    host: &Host,
+    model: &PowerModel,
+    idle_cv: f64,
+) -> Vec<Input> {
+    let energy = Input::new("energy", Distribution::Point { mean: 0.0 }, "measured");
+    let input = match &measurement.source {
+        Source::Modelled(modelled) => model_input(model, modelled.host_cv),
+        Source::Counted(_) => idle_input(idle_cv, host, model, measurement.attribution.idle_rule),
+    };
+    vec![energy, input]
+}
+
+fn idle_input(cv: f64, host: &Host, model: &PowerModel, rule: IdleRule) -> Input {
+    let source = match rule {
+        IdleRule::BusyTime => "prior: at most the busy time at full power".to_owned(),
+        _ if model.idle_is_given() => "configuration: idle baseline".to_owned(),
+        _ => format!("table:{TABLE}"),
+    };
+    factor("idle", cv, source).shared(format!("idle:{}", host.id))
+}
+
 /// What is not known of the energy, as factors of mean 1.
 fn energy_inputs(measurement: &Measurement, host: &Host, model: &PowerModel) -> Vec<Input> {
     let weight = weight(measurement, measurement.attribution.shares.workload);
@@ -228,13 +253,8 @@ fn counted_inputs(
         inputs.push(meter_input(domain, host, blur, of_active(domain.energy.energy)));
     }
     if attribution.idle_cv > 0.0 {
-        let source = match attribution.idle_rule {
-            IdleRule::BusyTime => "prior: at most the busy time at full power".to_owned(),
-            _ if model.idle_is_given() => "configuration: idle baseline".to_owned(),
-            _ => format!("table:{TABLE}"),
-        };
-        let key = format!("idle:{}", host.id);
-        inputs.push(factor("idle", attribution.idle_cv * weight, source).shared(key).opposed());
+        let cv = attribution.idle_cv * weight;
+        inputs.push(idle_input(cv, host, model, attribution.idle_rule).opposed());
     }
     if !measurement.is_whole {
         let share = share_cv(measurement) * weight;
@@ -370,7 +390,7 @@ pub(crate) fn coverage(measurement: &Measurement) -> f64 {
     counted::coverage(all_counted(measurement), measurement.elapsed)
 }
 
-fn domains(measurement: &Measurement) -> Vec<Domain> {
+pub(crate) fn domains(measurement: &Measurement) -> Vec<Domain> {
     let modelled = match &measurement.source {
         Source::Counted(_) => Vec::new(),
         Source::Modelled(modelled) => {

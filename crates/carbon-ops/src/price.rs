@@ -561,31 +561,38 @@ pub fn measured(
     machine: Host,
     ids: Ids,
 ) -> Result<PricedMeasurement> {
-    let load = Load::Even(
-        measured
-            .inputs
-            .first()
-            .map_or(0.0, |energy| energy.distribution().map_or(0.0, |energy| energy.mean())),
-    );
-    let region = shared.zone.clone().or_else(|| settings.region.value.clone()).unwrap_or_default();
-    let span = Span {
-        interval: measured.span,
-        energy: Distribution::Point { mean: load.kwh() },
-        load: &load,
-        energy_source: "measured",
-        zone: None,
-        pue: None,
-        id: None,
-        host: None,
-        labels: None,
-        measured: Some(measured),
+    let one = std::slice::from_ref(measured);
+    let (mut records, instead) = measured_together(one, shared, settings, names, machine, ids)?;
+    Ok(PricedMeasurement { record: records.pop().context("a span has a record")?, instead })
+}
+
+/// The same of several parts of one time: a record of each, in their order, and why another source than the first one
+/// stands in. A source is asked once.
+///
+/// # Errors
+/// As of [`measured`].
+pub fn measured_together(
+    parts: &[Measured],
+    shared: Shared,
+    settings: &Settings,
+    names: &[Name],
+    machine: Host,
+    ids: Ids,
+) -> Result<(Vec<Record>, Option<String>)> {
+    let Some(first) = parts.first() else { return Ok((Vec::new(), None)) };
+    let load_of = |measured: &Measured| {
+        let energy = measured.inputs.first().and_then(|energy| energy.distribution().ok());
+        Load::Even(energy.map_or(0.0, |energy| energy.mean()))
     };
+    let load = load_of(first);
+    let region = shared.zone.clone().or_else(|| settings.region.value.clone()).unwrap_or_default();
+    let span = first.span;
     let asked = if shared.intensity.is_some() {
         Zone::given_or_find(shared.intensity, &region)
     } else {
-        ask(settings, names, &region, measured.span).and_then(|zone| {
+        ask(settings, names, &region, span).and_then(|zone| {
             // What was answered may hold nothing of this time.
-            zone.tariff(measured.span)?.price(measured.span, &load, shared.missing)?;
+            zone.tariff(span)?.price(span, &load, shared.missing)?;
             Ok(zone)
         })
     };
@@ -593,7 +600,7 @@ pub fn measured(
         Ok(zone) => zone,
         Err(error) => {
             let names = if names.is_empty() { &settings.grid.order.value } else { names };
-            Zone::built_in(&region, measured.span, names, &error)?
+            Zone::built_in(&region, span, names, &error)?
         }
     };
     let instead = zone.instead();
@@ -601,9 +608,28 @@ pub fn measured(
     let mut pricer = Pricer::new(shared, settings, grid, Some(machine), ids);
     pricer.zone_names.insert(region, 0);
     pricer.zones.push(zone);
-    let record = pricer.records(&span)?.pop().context("a span has a record")?;
-    record.check().context("the record breaks its own rules; this is a defect of carbon-ops")?;
-    Ok(PricedMeasurement { record, instead })
+    let mut records = Vec::with_capacity(parts.len());
+    for measured in parts {
+        let load = load_of(measured);
+        let span = Span {
+            interval: measured.span,
+            energy: Distribution::Point { mean: load.kwh() },
+            load: &load,
+            energy_source: "measured",
+            zone: None,
+            pue: None,
+            id: None,
+            host: None,
+            labels: None,
+            measured: Some(measured),
+        };
+        let record = pricer.records(&span)?.pop().context("a span has a record")?;
+        record
+            .check()
+            .context("the record breaks its own rules; this is a defect of carbon-ops")?;
+        records.push(record);
+    }
+    Ok((records, instead))
 }
 
 /// Of the sources that would be asked, those that answer at once, without a network.

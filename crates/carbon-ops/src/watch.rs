@@ -5,6 +5,7 @@
 //!
 //! Out of scope: waiting.
 
+mod account;
 mod sample;
 mod share;
 
@@ -24,17 +25,19 @@ use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::nvml::GpuLoad;
 use carbon_ops_meter::shares::{Division, Interval, Rest, divide};
 use carbon_ops_meter::window as counted;
-use carbon_ops_record::{Decimal, Note, Sensor, SensorStatus, Unit, id_text, timestamp};
+use carbon_ops_record::{Decimal, Input, Note, Sensor, SensorStatus, Unit, id_text, timestamp};
 use carbon_ops_units::Microjoules;
 
 use crate::compose;
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::gpus::{Gpu as MeasuredGpu, Gpus};
+use crate::host::Host as Machine;
 use crate::identity;
 use crate::measure::{AskGovernor, HostEnergy, Measurement, Readings, Session, Shared, Source};
 use crate::price::{Carbon, LivePrice};
 use crate::supervise::process_cpu_time;
+pub use account::{Account, Used};
 pub use sample::{Cpu, Device, Domain, Gap, Gpu, Host, Memory, Residuals, Row, Sample};
 use sample::{SCHEMA_VERSION, decimal};
 use share::{GpuShares, Owner};
@@ -241,6 +244,78 @@ impl Watch {
     /// # Errors
     /// When `/proc` cannot be listed.
     pub fn sample(&mut self, missed: u32, partial: bool) -> Result<(Sample, bool)> {
+        let Looked { mut rows, parts, mut measurement, watching, .. } = self.shared()?;
+        let residuals = self.residuals(&mut rows, &parts);
+        let notes = self.notes(&measurement, &parts.seen, missed, partial);
+        let mut sample = self.compose(&measurement, &parts.seen, residuals, notes)?;
+        self.set_prices(&mut sample, &mut rows, &mut measurement, &parts)?;
+        sample.rows = rows.into_iter().map(|(_, row)| row).collect();
+        Ok((sample, watching))
+    }
+
+    /// The interval since the one before, as accounts take it: a row of each unit of work, none cut.
+    ///
+    /// # Errors
+    /// As of [`Watch::sample`].
+    pub fn account(&mut self) -> Result<Account> {
+        let Looked { rows, parts, mut measurement, idle_cv, .. } = self.shared()?;
+        let uj = Microjoules::as_microjoules;
+        let mut account = Account {
+            start: measurement.start_ts,
+            end: measurement.end_ts,
+            elapsed: parts.seen.elapsed,
+            host_uj: uj(measurement.shares().host),
+            units: Vec::with_capacity(rows.len()),
+            idle: Used::default(),
+            rest: Used::default(),
+            attribution_mode: compose::attribution_mode(&measurement),
+            domains: compose::domains(&measurement),
+            busy: parts.seen.whole,
+            cpus: measurement.cpus,
+            coverage_pct: round9(100.0 * compose::coverage(&measurement)),
+            excluded: compose::excluded(&measurement, |_| true),
+            gaps: compose::gaps(&measurement),
+            sensors: measurement.sensors.clone(),
+            notes: measurement.notes.clone(),
+            quality: compose::quality(&measurement, &self.model),
+            simulated: measurement.simulated,
+        };
+        let machine = self.price.as_ref().map(|price| price.machine().clone());
+        let machine = machine.unwrap_or_else(|| Machine::identify(&self.host, false));
+        let (model, span) = (&self.model, compose::span(&measurement)?);
+        let mut quoted = self.price.as_mut().map(|price| price.of(span)).transpose()?;
+        let mut used = |energy_uj: u64, cpu, mut inputs: Vec<Input>| -> Result<Used> {
+            let energy = Microjoules::new(energy_uj);
+            let carbon = match &mut quoted {
+                Some(quoted) => Some(quoted.carbon(energy, inputs.clone())?),
+                None => None,
+            };
+            // The first one is the energy itself.
+            let factors = inputs.split_off(inputs.len().min(1));
+            Ok(Used { energy_uj, cpu, factors, carbon })
+        };
+        let mut named = Vec::new();
+        for (place, row) in &rows {
+            let Some(unit) = &row.unit else { continue };
+            named.push(*place);
+            parts.of_row(*place, &mut measurement);
+            let cpu = measurement.cpu.workload;
+            let inputs = compose::inputs(&measurement, &machine, model);
+            account.units.push((unit.clone(), used(row.energy_uj, cpu, inputs)?));
+        }
+        parts.of_rest(&named, &mut measurement);
+        let cpu = measurement.cpu.workload;
+        let idle = uj(parts.division.residuals.idle + parts.gpus.idle);
+        let units: u64 = account.units.iter().map(|(_, used)| used.energy_uj).sum();
+        let rest = account.host_uj.saturating_sub(units + idle);
+        account.rest = used(rest, cpu, compose::inputs(&measurement, &machine, model))?;
+        let inputs = compose::idle_inputs(&measurement, &machine, model, idle_cv);
+        account.idle = used(idle, Duration::ZERO, inputs)?;
+        Ok(account)
+    }
+
+    /// What the host used since the one before, shared among rows.
+    fn shared(&mut self) -> Result<Looked> {
         let mut readings = self.session.cut();
         let look = self.look()?;
         let (rows, usages, watching) = self.candidates();
@@ -255,19 +330,15 @@ impl Watch {
             Seen { elapsed, busy_time, interrupts, whole, capacity, look, memory, gpu_loads };
         let cpu = CpuUse { workload: whole, busy: whole, capacity };
         let energy = readings.host_energy(&self.model, cpu);
+        let idle_cv = energy.idle.cv;
         let division = share(&energy, &seen, self.policy, &usages);
         let gpus = self.share_gpus(&readings, &rows);
         let mut rows: Vec<_> = rows.into_iter().enumerate().collect();
         fill_rows(&mut rows, &division, &usages, gpus.as_ref(), elapsed);
         let gpus = gpus.unwrap_or_default();
-        let residuals = self.residuals(&mut rows, &division, &seen, &gpus);
-        let parts = Parts { division: &division, gpus: &gpus, seen: &seen, policy: self.policy };
-        let mut measurement = parts.whole(readings, energy, &self.model);
-        let notes = self.notes(&measurement, &seen, missed, partial);
-        let mut sample = self.compose(&measurement, &seen, residuals, notes)?;
-        self.set_prices(&mut sample, &mut rows, &mut measurement, &parts)?;
-        sample.rows = rows.into_iter().map(|(_, row)| row).collect();
-        Ok((sample, watching))
+        let parts = Parts { division, gpus, seen, policy: self.policy };
+        let measurement = parts.whole(readings, energy, &self.model);
+        Ok(Looked { rows, parts, measurement, idle_cv, watching })
     }
 
     /// Sets what the energies of a sample emitted, where they are priced.
@@ -276,7 +347,7 @@ impl Watch {
         sample: &mut Sample,
         rows: &mut [(usize, Row)],
         measurement: &mut Measurement,
-        parts: &Parts<'_>,
+        parts: &Parts,
     ) -> Result<()> {
         let Some(price) = &mut self.price else { return Ok(()) };
         let host = price.machine().clone();
@@ -379,13 +450,8 @@ impl Watch {
     }
 
     /// Sorts and cuts the rows; what is cut joins the residuals.
-    fn residuals(
-        &self,
-        rows: &mut Vec<(usize, Row)>,
-        division: &Division<usize>,
-        seen: &Seen,
-        gpus: &GpuShares,
-    ) -> Residuals {
+    fn residuals(&self, rows: &mut Vec<(usize, Row)>, parts: &Parts) -> Residuals {
+        let Parts { division, gpus, seen, .. } = parts;
         let uj = Microjoules::as_microjoules;
         let mut residuals = Residuals {
             idle_uj: uj(division.residuals.idle + gpus.idle),
@@ -520,14 +586,27 @@ impl Watch {
 }
 
 /// What an interval was divided into.
-struct Parts<'s> {
-    division: &'s Division<usize>,
-    gpus: &'s GpuShares,
-    seen: &'s Seen,
+struct Parts {
+    division: Division<usize>,
+    gpus: GpuShares,
+    seen: Seen,
     policy: IdlePolicy,
 }
 
-impl Parts<'_> {
+/// An interval whose energy is shared.
+struct Looked {
+    /// Rows by their places in the division.
+    rows: Vec<(usize, Row)>,
+    parts: Parts,
+    /// Of the whole host.
+    measurement: Measurement,
+    /// What is not known of the idle power, as a coefficient of variation.
+    idle_cv: f64,
+    /// There is more to watch.
+    watching: bool,
+}
+
+impl Parts {
     /// The whole host as if it were one workload, of which nothing has to be shared.
     fn whole(
         &self,
@@ -544,7 +623,7 @@ impl Parts<'_> {
             host_sensitivity: 1.0,
             idle_rule: self.division.idle_rule,
         };
-        let Seen { whole, capacity, .. } = *self.seen;
+        let Seen { whole, capacity, .. } = self.seen;
         let cpu = CpuUse { workload: whole, busy: whole, capacity };
         let gpus = std::mem::take(&mut readings.gpus);
         let gpus = gpus.into_iter().zip(&self.gpus.by_owner);
@@ -557,25 +636,49 @@ impl Parts<'_> {
     /// Makes it the measurement of one row.
     fn of_row(&self, place: usize, measurement: &mut Measurement) {
         let Some(share) = self.division.rows.get(place) else { return };
+        self.of_share(share.energy, share.cpu, share.ratio, measurement);
+        for (gpu, owners) in measurement.gpus.iter_mut().zip(&self.gpus.by_owner) {
+            gpu.give(owners.of_row(place));
+        }
+    }
+
+    /// Makes it the measurement of all but some rows.
+    fn of_rest(&self, named: &[usize], measurement: &mut Measurement) {
+        let rows = || named.iter().filter_map(|place| self.division.rows.get(*place));
+        let host = measurement.attribution.shares.host;
+        let energy: Microjoules = rows().map(|share| share.energy).sum();
+        let energy = host.saturating_sub(energy + self.division.residuals.idle);
+        let cpu = rows().fold(self.division.whole, |rest, share| rest.saturating_sub(share.cpu));
+        let ratio = cpu.as_secs_f64() / self.division.whole.as_secs_f64().max(1e-9);
+        self.of_share(energy, cpu, ratio.min(1.0), measurement);
+        for (gpu, owners) in measurement.gpus.iter_mut().zip(&self.gpus.by_owner) {
+            gpu.give(owners.of_rest(named));
+        }
+    }
+
+    fn of_share(
+        &self,
+        energy: Microjoules,
+        cpu: Duration,
+        ratio: f64,
+        measurement: &mut Measurement,
+    ) {
         let host = measurement.attribution.shares.host;
         let idle = self.division.residuals.idle;
         measurement.attribution = Attribution {
             shares: Shares {
                 host,
-                workload: share.energy,
-                others: host.saturating_sub(share.energy + idle),
+                workload: energy,
+                others: host.saturating_sub(energy + idle),
                 idle,
             },
-            ratio: share.ratio,
+            ratio,
             idle_cv: self.division.idle_cv,
             host_sensitivity: self.division.host_sensitivity,
             idle_rule: self.division.idle_rule,
         };
-        (measurement.cpu.workload, measurement.is_whole) = (share.cpu, false);
+        (measurement.cpu.workload, measurement.is_whole) = (cpu, false);
         measurement.idle_policy = self.policy;
-        for (gpu, owners) in measurement.gpus.iter_mut().zip(&self.gpus.by_owner) {
-            gpu.give(owners.of_row(place));
-        }
     }
 }
 

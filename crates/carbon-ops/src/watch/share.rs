@@ -91,6 +91,17 @@ impl Owners {
         }
     }
 
+    /// What all but some rows used of the GPU, what nobody can name included.
+    pub(super) fn of_rest(&self, named: &[usize]) -> GpuUse {
+        let is_named = |owner: &Owner| matches!(owner, Owner::Row(row) if named.contains(row));
+        let of = |such: bool| {
+            let parts = self.parts.iter().filter(move |(owner, _)| is_named(owner) == such);
+            parts.map(|(_, part)| part).sum::<f64>()
+        };
+        let (by_time, by_process) = (self.by_time, self.by_process);
+        GpuUse { workload: of(false), others: of(true), unknown: 0.0, by_time, by_process }
+    }
+
     /// How it is known of all who used it together, for whom nothing has to be shared.
     pub(super) fn of_all(&self) -> GpuUse {
         let unknown = self.parts.get(&Owner::Unknown).copied().unwrap_or(0.0);
