@@ -95,6 +95,9 @@ pub enum Fault {
         /// The id.
         id: String,
     },
+    /// Another agent uses the folder.
+    #[error("another agent uses {}", .0.display())]
+    SecondAgent(PathBuf),
     /// A process that is not there, or not to be seen.
     #[error("no process {0} runs that can be seen from here")]
     NoProcess(i32),

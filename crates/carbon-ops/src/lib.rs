@@ -132,6 +132,7 @@ pub use units::{
     Bounded, GramsCo2e, GramsCo2ePerKilowattHour, KilowattHours, Microjoules, Pue, Watts,
 };
 
+pub mod agent;
 pub mod brief;
 pub mod budget;
 pub mod bytes;
