@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use carbon_ops::settings::Overrides;
 
+mod agent;
 mod compare;
 mod estimate;
 mod grid;
@@ -20,6 +21,7 @@ mod shared;
 mod sums;
 mod witness;
 
+pub(crate) use agent::{Agent, Listen};
 pub(crate) use compare::Compare;
 pub(crate) use estimate::{Estimate, EstimateMethod, InputFormat, OnError};
 pub(crate) use grid::{Intensity, Zones};
@@ -80,6 +82,12 @@ pub(crate) enum Command {
     /// process tree, cgroup or systemd unit. Needs no privilege; where no counter can be read, the
     /// energy comes from a model and is labelled so.
     Monitor(Monitor),
+    /// Account for every unit of work of this machine, around the clock
+    ///
+    /// Looks every few seconds whose the energy is, and writes signed records at each quarter of an hour:
+    /// one per job, pod, container or service, and of idle and the rest, which sum to the machine's
+    /// energy. Serves metrics for Prometheus. Needs no privilege beside a governor or readable counters.
+    Agent(Agent),
     /// Estimate the emissions of energy used elsewhere, with their interval
     ///
     /// Prices one span given by options, or a stream of spans from standard input (JSON objects or lines
@@ -163,6 +171,7 @@ impl Command {
                 pue: args.pue.clone(),
                 ..Overrides::default()
             },
+            Self::Agent(args) => args.overrides(),
             Self::Estimate(args) => args.bought.overrides(),
             Self::Aggregate(args) => args.bought.overrides(),
             Self::Report(args) => args.bought.overrides(),

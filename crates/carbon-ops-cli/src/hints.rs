@@ -223,6 +223,7 @@ fn of_fault(cause: &Cause) -> Words {
         Fault::FoundConfiguration => "this file was found, not named; --config names another one",
         Fault::PueBelowOne(_) => "a PUE is the energy of the site divided by that of its computers",
         Fault::NotAnId { .. } => "give --unit NAME=ID, such as --unit job=nightly --unit shard=3",
+        Fault::SecondAgent(_) => "one agent per host is enough; --state-dir names another folder",
         Fault::NoProcess(_) => "`pgrep -f NAME` finds its number",
         Fault::NoLimit(_) => "give one amount with its unit, such as 5kWh or 2kg",
         Fault::NoEnergySeen => "repeat the work within the command, so that a run takes a second",

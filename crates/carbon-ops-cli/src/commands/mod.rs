@@ -1,5 +1,6 @@
 //! One file per verb, each with one `run` that returns the exit code.
 
+pub(crate) mod agent;
 pub(crate) mod aggregate;
 pub(crate) mod anomaly;
 pub(crate) mod calibrate;

@@ -16,7 +16,7 @@ use carbon_ops::host::Host;
 use carbon_ops::measure::AskGovernor;
 use carbon_ops::price::LivePrice;
 
-mod pace;
+pub(super) mod pace;
 mod table;
 
 use carbon_ops::watch::{self, Watch, What};

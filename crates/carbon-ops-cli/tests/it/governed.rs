@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::agent::{ended, records, until, value};
 use crate::home::{Home, decimal, done, double, recorded};
 use crate::simulator::{host, truth};
 
@@ -267,4 +268,56 @@ fn runs_that_overlap_leave_no_energy_between_them() {
     assert_eq!(home.records().len(), 2);
     let complete = home.does(&["ledger", "verify", "--complete"]);
     assert_eq!(complete.code(), 0, "{}", complete.text());
+}
+
+/// The energy between two agents is counted by the governor, and nobody knows whose it was.
+#[test]
+fn an_agent_that_is_killed_loses_nothing_that_the_governor_counts() {
+    let Some(simulator) = Simulator::start(&USUAL) else { return };
+    let governor = Governor::start(&simulator);
+    let home = Home::new();
+    let file = home.work("c.prom");
+    let start = || {
+        let options = ["agent", "--interval", "1h", "--tick", "200ms", "--listen", "off"];
+        let mut command = home.carbon_ops(&[&options[..], &["--textfile", "c.prom"]].concat());
+        command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket());
+        command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let looks = |more: f64| {
+        until(&file, |text| value(text, "carbon_ops_looks_total") >= more);
+    };
+    for kills in 1..4 {
+        let mut agent = start();
+        looks(3.0 * f64::from(kills));
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+    }
+    let agent = start();
+    looks(12.0);
+    ended(agent);
+    let all = records(&home);
+    let of = |record: &Value, member: &str| -> u64 {
+        let domains = record["measurement"]["domains"].as_array().unwrap().iter();
+        domains.map(|domain| decimal(&domain[member])).sum()
+    };
+    // One interval, however often it was taken up again, or two where an hour ended meanwhile.
+    let mut ends: Vec<_> = all.iter().map(|it| (of(it, "start_uj"), of(it, "end_uj"))).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    assert!(ends.windows(2).all(|pair| pair[0].1 == pair[1].0), "{ends:?}");
+    let part = |record: &Value| {
+        let part = record["measurement"]["part"].as_str().unwrap();
+        record["measurement"]["energy"][format!("{part}_uj")].as_u64().unwrap()
+    };
+    let adjust = |record: &Value| -> i64 {
+        let domains = record["measurement"]["domains"].as_array().unwrap().iter();
+        domains.map(|domain| domain["adjust_uj"].as_i64().unwrap_or(0)).sum()
+    };
+    let idle = |record: &&Value| record["measurement"]["part"] == "idle";
+    let adjusted: i64 = all.iter().filter(idle).map(adjust).sum();
+    let counted = ends.last().unwrap().1 - ends[0].0;
+    let sum: u64 = all.iter().map(part).sum();
+    assert_eq!(sum, counted.checked_add_signed(adjusted).unwrap());
+    assert!(all.iter().any(|record| notes(record).contains(&"unwatched")));
+    assert!(!all.iter().any(|record| notes(record).contains(&"gap_before")));
 }

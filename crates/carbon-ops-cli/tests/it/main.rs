@@ -10,6 +10,7 @@
 )]
 
 mod accounting;
+mod agent;
 mod aggregate;
 mod append;
 mod calibrate;

@@ -3,7 +3,7 @@
 //! Out of scope: which are shown.
 
 use carbon_ops::proof::canonical::{Object, Value};
-use carbon_ops::record::Record;
+use carbon_ops::record::{Part, Record};
 use carbon_ops::verify::unsigned;
 
 use super::records;
@@ -15,6 +15,15 @@ pub(super) fn entries() -> Table {
     let headings =
         ["#", "begun (UTC)", "program", ">energy", ">CO2e", "95 % between", "quality", "zone"];
     Table::new(&headings)
+}
+
+/// What a record without a name is about.
+fn unnamed(record: &Record) -> &'static str {
+    match record.measurement.as_ref().map(|measured| measured.part) {
+        Some(Part::Idle) => "(idle)",
+        Some(Part::Others) => "(others)",
+        Some(Part::Workload) | None => "(stated)",
+    }
 }
 
 /// One entry in that table, and what supersedes it.
@@ -31,7 +40,7 @@ pub(super) fn cells(object: &Object, mark: Option<String>) -> Vec<String> {
     vec![
         seq,
         minute(&record.start_ts),
-        plain(record.name().unwrap_or("(stated)")) + &mark,
+        plain(record.name().unwrap_or(unnamed(&record))) + &mark,
         si(record.energy_kwh * 3.6e6, "J"),
         si(record.grams, "g"),
         format!("{} and {}", si(meta.ci_lower_g, "g"), si(meta.ci_upper_g, "g")),

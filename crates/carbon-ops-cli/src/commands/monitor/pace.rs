@@ -56,6 +56,12 @@ impl Signals {
         Ok(Self(SignalFd::with_flags(&mask, flags).context("cannot open a signalfd")?))
     }
 
+    /// The signal that came.
+    pub(crate) fn take(&self) -> Option<Signal> {
+        let came = self.0.read_signal().ok().flatten()?;
+        Signal::try_from(i32::try_from(came.ssi_signo).ok()?).ok()
+    }
+
     /// Waits until an instant; true when a signal came before.
     pub(crate) fn wait_until(&self, until: Instant) -> Result<bool> {
         loop {

@@ -1,0 +1,260 @@
+//! `carbon-ops agent`: looks again and again, until a signal ends it.
+//!
+//! Out of scope: what is accounted and written ([`carbon_ops::agent`]), what metrics look like.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use carbon_ops::agent::{self, Options};
+use carbon_ops::env::Env;
+use carbon_ops::gpus::{Gpus, NvmlLibrary};
+use carbon_ops::host::Host;
+use carbon_ops::measure::AskGovernor;
+use carbon_ops::meter::host_root::HostRoot;
+use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
+use carbon_ops::price::{self, LivePrice};
+use carbon_ops::record::IdlePolicy as Recorded;
+use carbon_ops::settings::Settings;
+use carbon_ops::store::Store;
+use carbon_ops::watch::{self, Account, Watch, What};
+use carbon_ops::{Fault, IdlePolicy};
+use carbon_ops_export::{About, Metrics, replace, serve, text};
+use nix::sys::signal::Signal;
+
+use super::monitor::pace::{Pace, Signals};
+use crate::args::{Agent, Listen};
+use crate::context::Context;
+use crate::render::describe;
+
+/// After a ledger has failed, it is left alone for so long.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// What an agent needs beside its accounts.
+struct Running<'a> {
+    args: &'a Agent,
+    settings: Settings,
+    store: Option<Store>,
+    machine: Host,
+    agent: agent::Agent,
+    /// What is in the way, as it was last told.
+    told: Option<String>,
+    /// When the ledger is tried again.
+    again: Option<Instant>,
+    metrics: Metrics,
+}
+
+pub(crate) fn run(args: &Agent, context: &mut Context<'_>) -> Result<u8> {
+    // First, so that no signal is lost.
+    let signals = Signals::block()?;
+    let mut host = args.host_root.as_ref().map_or_else(HostRoot::real, HostRoot::at);
+    if let Some(root) = &args.counters.powercap_root {
+        host = host.with_powercap(root);
+    }
+    let settings = context.settings.clone();
+    let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
+    let model = PowerModel::identify(&host, overrides);
+    let machine = Host::identify(&host, model.virtual_machine);
+    let mut running = prepare(args, machine, context)?;
+    let mut watch = watch(args, host, model, &running, &context.env)?;
+    let mut pace = Pace::new(watch.begun(), args.tick);
+    loop {
+        let until = running.next(&pace);
+        let signal = wait(&signals, &mut watch, until)?;
+        if signal == Some(Signal::SIGHUP) {
+            match running.read_again(&context.env) {
+                Ok(live) => watch = watch.priced(live),
+                Err(error) => {
+                    warn(context.err, &format!("the settings stay: {}", describe(&error)));
+                }
+            }
+            continue;
+        }
+        pace.advance(Instant::now());
+        let account = watch.account()?;
+        let ticked = running.agent.tick(&account).map(drop);
+        running.tell(ticked, "the state is not saved", context.err);
+        if signal.is_some() {
+            return Ok(running.stop(&account, context.err));
+        }
+        running.write(context.err);
+        running.publish(&account, context.err);
+    }
+}
+
+/// Everything that may be refused, before anything is measured.
+fn prepare<'a>(args: &'a Agent, machine: Host, context: &mut Context<'_>) -> Result<Running<'a>> {
+    let settings = context.settings.clone();
+    let store = if args.no_records { None } else { Some(context.store(None)?) };
+    if let Some(store) = &store {
+        // A ledger that was named wrongly is told now, and one that cannot be written is waited for.
+        let opened = store.keyring().and_then(|keyring| Ok(store.open(&keyring)?.notices));
+        match opened {
+            Ok(notices) => {
+                for notice in &notices {
+                    warn(context.err, notice);
+                }
+            }
+            Err(error) if store.is_misnamed(&error) => return Err(error),
+            Err(error) => {
+                let why = describe(&error);
+                warn(context.err, &format!("the ledger cannot be written yet: {why}"));
+            }
+        }
+    }
+    let folder = args.state_dir.clone().or_else(|| agent::default_folder(&context.env));
+    let folder = agent::folder(&folder.ok_or(Fault::NoHome)?)?;
+    let (agent, notice) = agent::Agent::open(folder, options(args), &machine, Env::random)?;
+    if let Some(notice) = notice {
+        warn(context.err, &notice);
+    }
+    let metrics = Metrics::default();
+    if let Listen::At(address) = args.listen {
+        let listener = TcpListener::bind(address);
+        let listener = listener.with_context(|| format!("cannot listen at {address}"))?;
+        let local = listener.local_addr().context("no address")?;
+        serve(listener, metrics.clone())?;
+        warn(context.err, &format!("metrics are served at http://{local}/metrics"));
+    }
+    let (told, again) = (None, None);
+    Ok(Running { args, settings, store, machine, agent, told, again, metrics })
+}
+
+/// The host, watched by units of work.
+fn watch(
+    args: &Agent,
+    host: HostRoot,
+    model: PowerModel,
+    running: &Running<'_>,
+    env: &Env,
+) -> Result<Watch> {
+    let Running { settings, machine, .. } = running;
+    // Whoever names other files wants those to be read.
+    let other = args.host_root.is_some() || args.counters.powercap_root.is_some();
+    let ask = if other { None } else { AskGovernor::of(settings) };
+    let nvml = settings.nvml.value.clone().or(other.then_some(NvmlLibrary::Off));
+    let gpus = Gpus::find(&host, nvml.as_ref());
+    let live = LivePrice::open(settings, &args.grid.providers, machine.clone())?;
+    let watched = watch::Options {
+        what: What::All,
+        by: watch::By::Unit,
+        sort: watch::Sort::Energy,
+        limit: usize::MAX,
+        idle: args.idle.policy,
+    };
+    Ok(Watch::open(&watched, host, env, ask.as_ref(), gpus, model)?.priced(live))
+}
+
+fn options(args: &Agent) -> Options {
+    Options {
+        interval: args.interval,
+        min_share: args.min_share / 100.0,
+        idle_policy: match args.idle.policy {
+            IdlePolicy::Residual => Recorded::Residual,
+            IdlePolicy::Proportional => Recorded::Proportional,
+        },
+        records: !args.no_records,
+    }
+}
+
+impl Running<'_> {
+    /// When to look next: at the next tick, and at the end of the interval.
+    fn next(&self, pace: &Pace) -> Instant {
+        let (now, wall) = (Instant::now(), Env::now());
+        let tick = pace.deadline().unwrap_or(now);
+        let left = Duration::try_from(self.agent.due(wall).duration_since(wall));
+        let end = left.ok().and_then(|left| now.checked_add(left));
+        end.map_or(tick, |end| end.min(tick))
+    }
+
+    /// Tells the totals to those who collect them.
+    fn publish(&mut self, account: &Account, err: &mut dyn Write) {
+        let about = About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            source: account.source().to_owned(),
+            quality: account.quality.as_str().to_owned(),
+            coverage: account.coverage_pct / 100.0,
+            region: self.settings.region.value.clone().unwrap_or_else(|| "world".into()),
+            waiting: self.agent.waiting(),
+            last_tick: account.end.as_duration().as_secs_f64(),
+        };
+        let told = text(self.agent.totals(), &about).context("metrics cannot be written");
+        let told = told.and_then(|text| {
+            let kept = self.args.textfile.as_deref().map(|path| replace(path, &text));
+            self.metrics.set(text);
+            kept.unwrap_or(Ok(()))
+        });
+        self.tell(told, "the metrics are not told", err);
+    }
+
+    /// Reads the settings again; the price by them.
+    fn read_again(&mut self, env: &Env) -> Result<LivePrice> {
+        let file = self.settings.file.clone();
+        let settings = Settings::resolve(env, file.as_deref(), &self.args.overrides())?;
+        let live = LivePrice::open(&settings, &self.args.grid.providers, self.machine.clone())?;
+        price::market(&settings)?;
+        if self.store.is_some() {
+            self.store = Some(Store::of(&settings, env)?);
+        }
+        self.settings = settings;
+        Ok(live)
+    }
+
+    /// Ends the open interval and writes its records; the exit code.
+    fn stop(&mut self, account: &Account, err: &mut dyn Write) -> u8 {
+        let stopped = self.agent.stop();
+        let code = if stopped.is_ok() { 0 } else { 2 };
+        self.tell(stopped, "the state is not saved", err);
+        self.again = None;
+        self.write(err);
+        self.publish(account, err);
+        code
+    }
+
+    /// Writes what waits, unless the ledger has just failed.
+    fn write(&mut self, err: &mut dyn Write) {
+        let Some(store) = self.store.clone() else { return };
+        if self.again.is_some_and(|again| Instant::now() < again) {
+            return;
+        }
+        let names = &self.args.grid.providers;
+        let written = self.agent.write_to(&store, &self.settings, names, &self.machine);
+        self.again = written.is_err().then(|| Instant::now() + AGAIN);
+        let written = written.map(|written| {
+            for notice in &written.notices {
+                warn(err, notice);
+            }
+        });
+        self.tell(written, "the records wait", err);
+    }
+
+    /// Says what is in the way, once.
+    fn tell(&mut self, what: Result<()>, words: &str, err: &mut dyn Write) {
+        let Err(error) = what else {
+            return;
+        };
+        let text = format!("{words}: {}", describe(&error));
+        if self.told.as_ref() != Some(&text) {
+            warn(err, &text);
+            self.told = Some(text);
+        }
+    }
+}
+
+/// Waits for an instant and reads meanwhile what must be read often; a signal that came before.
+fn wait(signals: &Signals, watch: &mut Watch, until: Instant) -> Result<Option<Signal>> {
+    loop {
+        let wake = watch.poll().map_or(until, |due| due.min(until));
+        if signals.wait_until(wake)? {
+            return Ok(Some(signals.take().context("a signal")?));
+        }
+        if Instant::now() >= until {
+            return Ok(None);
+        }
+    }
+}
+
+fn warn(err: &mut dyn Write, words: &str) {
+    let _ = writeln!(err, "carbon-ops: {words}");
+}
