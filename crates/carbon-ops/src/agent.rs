@@ -5,8 +5,8 @@
 //! the host's. The end of one is the start of the next.
 //!
 //! Rule: no joule twice and none lost, wherever the agent is killed. What was measured and is in no ledger is in the
-//! state, which is replaced in one step after each tick. What is on its way into the ledger has identities that stay
-//! ([`Pending`]), and is appended only where the ledger does not have them yet. What happened while nobody looked is
+//! state, which is replaced in one step after each tick. What is on its way into the ledger has identities that stay,
+//! and is appended only where the ledger does not have them yet. What happened while nobody looked is
 //! known where the counter says so, and else a gap that the next record tells.
 //!
 //! Out of scope: waiting for ticks, sockets, and what metrics look like.

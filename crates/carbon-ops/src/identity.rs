@@ -2,7 +2,7 @@
 //!
 //! Rule: the kind that the owner is nearest to wins ([`Kind::ALL`], in its order): a run of a pipeline in a pod is a
 //! run of a pipeline. The ids are those of that kind alone. Of this process they come from an allow-list of variables
-//! and files ([`facts`]), read once; of other processes from their cgroups, since nobody's environment but our own is
+//! and files, read once; of other processes from their cgroups, since nobody's environment but our own is
 //! looked into.
 //!
 //! Out of scope: names that a person gives, which are labels; names of people, and arguments.
