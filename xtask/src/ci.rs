@@ -145,10 +145,11 @@ fn test(root: &Path, options: Options) -> Result<Outcome> {
 fn browser(root: &Path) -> Result<Outcome> {
     let target = tidy::pure::TARGET;
     if !tidy::pure::is_installed(root)? {
-        let what = format!("carbon-ops-proof in a browser: {target} is not installed");
+        let what = format!("carbon-ops-proof and -report in a browser: {target} is not installed");
         return Ok(Outcome::NotChecked(what));
     }
-    Ok(cargo(root, &["check", "--package", "carbon-ops-proof", "--target", target]))
+    let packages = ["--package", "carbon-ops-proof", "--package", "carbon-ops-report"];
+    Ok(cargo(root, &[&["check"], &packages[..], &["--target", target]].concat()))
 }
 
 /// Every example, to its end: those of libraries, and the programs in `examples`.

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use carbon_ops::pack::of_ledger;
 use carbon_ops::record::Record;
-use carbon_ops::record::totals::{Load, Place, Totals};
+use carbon_ops::record::totals::{Choice, Load, Place, Totals};
 use carbon_ops::records::{self, Counts, Verified};
 use carbon_ops::sources::claims;
 use carbon_ops_report::figures::{Collector, Figures, For, Grounds, chosen};
@@ -23,6 +23,9 @@ use crate::context::{Context, add};
 use crate::layout::Page;
 use crate::progress::Progress;
 use crate::render::{counted, plain, si};
+
+/// Most entries that a page holds: a browser takes half a minute to judge them.
+const ENTRIES_MAX: u64 = 100_000;
 
 /// Exit code 1 when there are no such records.
 pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
@@ -43,10 +46,10 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
     let accept = &mut |prepared| Ok(collector.add(prepared, (0, 0))?);
     let read = context.records(&args.records, args.by.has_parts(), true, &prepare, accept)?;
     let figures = collector.finish(instruments)?;
-    let mut written = None;
-    if let Some(file) = &args.html {
-        written = Some(page(file, &question, &read)?);
-    }
+    let written = match &args.html {
+        Some(file) => Some(page(file, &shown(&question, &figures), &read)?),
+        None => None,
+    };
     let code = u8::from(read.records == 0);
     if args.csv {
         aggregate::csv(&args.by, &figures.sums.groups, &mut context.out)?;
@@ -61,10 +64,16 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
     }
     let mut report = report(&question, &read, &figures)?;
     let mut text = text(&question, &read, &figures);
-    if let Some((bytes, records)) = written {
-        let file = args.html.as_deref().unwrap_or(Path::new("")).display();
-        add(&mut report, [("page", json!({ "bytes": bytes, "records": records }))]);
+    if let (Some(file), Some(Written { bytes, records, above })) = (&args.html, written) {
+        let page =
+            json!({ "file": file, "bytes": bytes, "records": records, "entries_above": above });
+        add(&mut report, [("page", page)]);
+        let file = file.display();
         let _ = writeln!(text, "{file}: a page of {}, {bytes} bytes", counted(records, "record"));
+        if above > 0 {
+            let above = counted(above, "entry");
+            let _ = writeln!(text, "not on it: {above} above the last checkpoint");
+        }
     }
     context.answer(&args.output, report, &text)?;
     Ok(code)
@@ -80,10 +89,36 @@ fn question(args: &Report) -> Question {
     }
 }
 
-/// Writes a page of the ledgers; its bytes and records.
-fn page(file: &Path, question: &Question, read: &Counts) -> Result<(u64, u64)> {
+/// The question as a page asks it: its course of time is that of the records where no period was named.
+fn shown(question: &Question, figures: &Figures) -> Question {
+    let time = |at: &str| at.parse::<jiff::Timestamp>().ok();
+    let all = figures.sums.all.as_ref();
+    let Choice { from, to, .. } = question.choice;
+    let from = from.or_else(|| all.and_then(|all| time(&all.start_ts)));
+    let to = to.or_else(|| all.and_then(|all| time(&all.end_ts)));
+    let over = Question::over(&Choice { from, to, ..Choice::default() });
+    Question { over, ..question.clone() }
+}
+
+/// A page that was written.
+struct Written {
+    bytes: u64,
+    records: u64,
+    /// How many entries no checkpoint covers, which are not on it.
+    above: u64,
+}
+
+/// Writes a page of the ledgers.
+fn page(file: &Path, question: &Question, read: &Counts) -> Result<Written> {
     if read.unsigned > 0 {
         bail!("records of files have no proof\nhint: give ledgers alone, or leave out --html");
+    }
+    let entries: u64 = read.verified.iter().map(|of| of.entries).sum();
+    if entries > ENTRIES_MAX {
+        bail!(
+            "{entries} entries are more than the {ENTRIES_MAX} that a page holds\nhint: `carbon-ops ledger \
+             audit-pack` writes a file of them, which `carbon-ops report --judge` opens"
+        );
     }
     let progress = Progress::start("packing", None);
     let packs = read.verified.iter().map(|of| of_ledger(&of.path)).collect::<Result<Vec<_>>>()?;
@@ -98,7 +133,9 @@ fn page(file: &Path, question: &Question, read: &Counts) -> Result<(u64, u64)> {
     let html = Html { question, finding: &finding, packs: &packs }.html()?;
     write_whole(file, |to| Ok(to.write_all(html.as_bytes())?))
         .with_context(|| format!("no page was written to {}", file.display()))?;
-    Ok((html.len() as u64, finding.read.records))
+    let covered: u64 = finding.packs.iter().filter_map(|of| of.size).sum();
+    let above = entries.saturating_sub(covered);
+    Ok(Written { bytes: html.len() as u64, records: finding.read.records, above })
 }
 
 fn report(question: &Question, read: &Counts, figures: &Figures) -> Result<Value> {

@@ -157,7 +157,16 @@ fn written(home: &Home) -> (Parts, String, String) {
     let report = report(home, &[&[path.to_str().unwrap()][..], &wanted].concat());
     let key = report["verified"][0]["genesis_key"].as_str().unwrap().to_owned();
     let checkpoint = fs::read_to_string(path.join("checkpoint")).unwrap();
-    (Parts::of(&fs::read_to_string(file).unwrap()), key, checkpoint)
+    let page = Parts::of(&fs::read_to_string(file).unwrap());
+    // What is derived from the lines is what was reported.
+    let question = Question::parse(&page.question).unwrap();
+    let packs: Vec<&[u8]> = page.packs.iter().map(Vec::as_slice).collect();
+    let figures = judge(&packs, &question, &|_| ()).figures.unwrap();
+    assert_eq!(serde_json::to_value(&figures.sums.all).unwrap(), report["all"]);
+    for (name, of) in &figures.sums.groups {
+        assert_eq!(serde_json::to_value(of).unwrap(), report["groups"][name], "{name}");
+    }
+    (page, key, checkpoint)
 }
 
 #[test]
@@ -300,7 +309,7 @@ fn mutants(page: &Parts) -> Vec<(String, Parts)> {
     mutants.push(("small order".to_owned(), page.with(pack(&weak.collect::<Vec<_>>()))));
     for (from, to) in [
         ("label:team", "host"),
-        ("day", "month"),
+        ("hour", "month"),
         ("false", "true"),
         ("\"where\":[]", "\"where\":[\"host=host-1\"]"),
     ] {
