@@ -89,6 +89,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     complaints.extend(speech::complaints(&files));
     complaints.extend(large_files(&files));
     complaints.extend(unfinished_code(&files));
+    complaints.extend(unfinished_merges(&files));
     complaints.extend(pure::complaints(&files, &pure::linked(root)?));
     complaints.extend(changelog(&files, &version(&metadata)?));
     complaints.extend(audit::complaints(&audit::tree(root)?, text_of(&files, audit::LIST)));
@@ -232,6 +233,15 @@ fn unfinished_code(files: &[File]) -> Vec<String> {
     complaints
 }
 
+/// Places where a merge left both sides.
+fn unfinished_merges(files: &[File]) -> Vec<String> {
+    let marks = ["<<<<<<< ", ">>>>>>> "];
+    let both =
+        |text: &str| text.lines().any(|line| marks.iter().any(|mark| line.starts_with(mark)));
+    let merged = texts(files, "").filter(|(_, text)| both(text));
+    merged.map(|(path, _)| format!("{path}: a merge is unfinished")).collect()
+}
+
 /// The change log, where there is one, has an entry for the current version.
 fn changelog(files: &[File], version: &str) -> Vec<String> {
     match text_of(files, "CHANGELOG.md") {
@@ -310,6 +320,13 @@ mod tests {
     fn a_source_without_an_opening_comment_is_found() {
         assert_eq!(opening_comments(&[file("a.rs", "//! A.\n"), file("b.md", "b")]), [""; 0]);
         assert_eq!(opening_comments(&[file("a.rs", "// A.\nfn a() {}\n")]).len(), 1);
+    }
+
+    #[test]
+    fn both_sides_of_a_merge_are_found() {
+        let sides = format!("a\n{} HEAD\nb\n=======\n", "<".repeat(7));
+        assert_eq!(unfinished_merges(&[file("a.md", &sides)]), ["a.md: a merge is unfinished"]);
+        assert_eq!(unfinished_merges(&[file("a.md", "=======\n <<<<<<< quoted\n")]), [""; 0]);
     }
 
     #[test]
