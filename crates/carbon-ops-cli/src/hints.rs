@@ -32,6 +32,7 @@ use carbon_ops::meter::groups::NoGroup;
 use carbon_ops::meter::sensor::model::Implausible;
 use carbon_ops::record::{self, Deployment, upstream};
 use carbon_ops::records::Output;
+use carbon_ops::sources::UserFile;
 use carbon_ops::verify::Answer;
 use carbon_ops::{Fault, sources};
 
@@ -225,6 +226,12 @@ fn of_fault(cause: &Cause) -> Words {
         Fault::NotAnId { .. } => "give --unit NAME=ID, such as --unit job=nightly --unit shard=3",
         Fault::SecondAgent(_) => "one agent per host is enough; --state-dir names another folder",
         Fault::NoProcess(_) => "`pgrep -f NAME` finds its number",
+        Fault::CannotRead { what: UserFile::Instruments, .. } => {
+            "--market, CARBON_OPS_MARKET or market.file names a file of the form of docs/formats/instruments-v1.md"
+        }
+        Fault::CannotRead { what: UserFile::Intensities, .. } => {
+            "CARBON_OPS_CARBON_INTENSITY_FILE, or providers.file, names a file with intensities (docs/intensity.md)"
+        }
         Fault::NoLimit(_) => "give one amount with its unit, such as 5kWh or 2kg",
         Fault::NoEnergySeen => "repeat the work within the command, so that a run takes a second",
         Fault::RunFailed { .. } => "--show-output shows what it says",

@@ -21,6 +21,7 @@ const CLOUD_REGIONS: &str = include_str!("../data/cloud-regions.csv");
 const CLOUD_ZONES: &str = include_str!("../data/cloud-zones.csv");
 const ISO: &str = include_str!("../data/iso-3166.csv");
 const SUBDIVISIONS: &str = include_str!("../data/subdivisions.csv");
+const SUBDIVISION_NAMES: &str = include_str!("../data/subdivision-names.csv");
 
 /// Zone keys of Electricity Maps that look like ISO 3166-2 codes and are none, as clients of its API list them.
 const GRID_KEYS: &str = "BR-CS BR-N BR-NE BR-S CL-CHP CL-SEA CL-SEM CL-SEN DK-BHM FO-MI FO-SI IN-EA IN-NE IN-NO IN-SO \
@@ -125,7 +126,14 @@ impl Place {
         match named_part(&wanted) {
             Some(code) if code.contains('-') => Ok(Self::part(code.to_owned(), blank)),
             Some(iso3) => Ok(Self { country: alpha2(iso3).map(str::to_owned), ..blank }),
-            None => Err(unknown(text)),
+            None => match *parts_named(&wanted) {
+                [] => Err(unknown(text)),
+                [code] => Ok(Self::part(code.to_owned(), blank)),
+                ref codes => {
+                    let near = codes.iter().take(NEAR_MAX).map(shown).collect();
+                    Err(Error::Several { input: asked, near })
+                }
+            },
         }
     }
 
@@ -311,6 +319,12 @@ fn named_part(wanted: &str) -> Option<&'static str> {
     alias.or_else(|| state().map(|state| state.zone))
 }
 
+/// The codes of all parts of countries, those of the United States aside, that are called so in English: many a name
+/// is that of several.
+fn parts_named(wanted: &str) -> Vec<&'static str> {
+    names_of_parts().filter(|[_, name]| key(name) == wanted).map(|[code, _]| code).collect()
+}
+
 /// The country of a region of `WattTime`, where a cloud region lies in it.
 fn country_of_watttime(id: &str) -> Option<String> {
     let [cloud, region, ..] = cloud_zones().find(|[_, _, _, watttime, ..]| *watttime == id)?;
@@ -414,7 +428,8 @@ impl Error {
 fn shown(code: &&str) -> String {
     let country = iso().find(|[iso2, ..]| iso2 == code).map(|[_, _, name]| name);
     let state = || us_states::states().find(|state| state.zone == *code).map(|state| state.name);
-    format!("{} ({code})", country.or_else(state).unwrap_or_default())
+    let part = || names_of_parts().find(|[of, _]| of == code).map(|[_, name]| name);
+    format!("{} ({code})", country.or_else(state).or_else(part).unwrap_or_default())
 }
 
 fn unknown(input: &str) -> Error {
@@ -446,7 +461,8 @@ fn unknown(input: &str) -> Error {
     let clouds = cloud_rows().map(|[_, region, ..]| (key(region), region.to_owned()));
     let aliases = aliases().map(|[alias, _]| (key(alias), alias.to_owned()));
     let states = us_states::states().map(|state| (key(state.name), shown(state)));
-    let all = named.chain(clouds).chain(aliases).chain(states);
+    let parts = names_of_parts().map(|[code, name]| (key(name), format!("{name} ({code})")));
+    let all = named.chain(clouds).chain(aliases).chain(states).chain(parts);
     add(&mut nearest(all.map(like), NEAR), NEAR_MAX);
     Error::Unknown { input, near: names }
 }
@@ -493,6 +509,10 @@ fn key(name: &str) -> String {
 }
 
 /// Names in use, and the alpha-3 of their country or the ISO 3166-2 code of a part of one.
+fn names_of_parts() -> impl Iterator<Item = [&'static str; 2]> {
+    fields(SUBDIVISION_NAMES)
+}
+
 fn aliases() -> impl Iterator<Item = [&'static str; 2]> {
     fields(ALIASES)
 }
@@ -610,6 +630,44 @@ mod tests {
             let error = place(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Several);
             assert!(error.to_string().starts_with(message), "{error}");
+        }
+    }
+
+    /// Any part of a country can be named as it is called in English, or is told to be several.
+    #[test]
+    fn parts_of_countries_have_their_names() {
+        for (text, region) in [
+            ("Bavaria", "DE-BY"),
+            ("Bayern", "DE-BY"),
+            ("north rhine-westphalia", "DE-NW"),
+            ("Ontario", "CA-ON"),
+            ("Québec", "CA-QC"),
+            ("Scotland", "GB-SCT"),
+            ("NSW", "AU-NSW"),
+            ("Catalonia", "ES-CT"),
+            ("ile-de-france", "FR-IDF"),
+            ("Lombardy", "IT-25"),
+            ("Maharashtra", "IN-MH"),
+            ("Hokkaido", "JP-01"),
+            ("Sao Paulo", "BR-SP"),
+            ("Guangdong", "CN-GD"),
+            // Countries and states of the United States are meant first.
+            ("Luxembourg", "LU"),
+            ("Washington", "US-WA"),
+        ] {
+            assert_eq!(place(text).unwrap().region(), region, "{text}");
+        }
+        let error = place("Punjab").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Several);
+        let near = "did you mean Punjab (IN-PB), Punjab (PK-PB)?";
+        assert!(error.to_string().ends_with(near), "{error}");
+        // Each is a code that exists, and is found by its name, or is told to be several.
+        assert!(names_of_parts().all(|[code, _]| subdivision(code).is_some()));
+        for [code, name] in names_of_parts().step_by(89) {
+            match place(name) {
+                Ok(place) => assert!(place.country.is_some(), "{name}: {code}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Several, "{name}: {error}"),
+            }
         }
     }
 

@@ -68,6 +68,16 @@ pub enum Fault {
     /// The energy of a site is not less than that of its computers.
     #[error("a PUE of {0} lies below 1")]
     PueBelowOne(String),
+    /// A file that somebody keeps cannot be read.
+    #[error("{what} {}", path.display())]
+    CannotRead {
+        /// What is in it.
+        what: UserFile,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A budget that is no single amount.
     #[error("{0:?} is no amount that can be a limit")]
     NoLimit(String),
@@ -259,6 +269,18 @@ pub enum OtherFile {
     /// Nothing that is known here.
     #[error("it does not begin with a genesis, and no line of it is an entry")]
     Unknown,
+}
+
+/// What is in a file that somebody keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UserFile {
+    /// Intensities of their own grid.
+    #[error("intensity file")]
+    Intensities,
+    /// Contracts, certificates and residual mixes.
+    #[error("file of instruments")]
+    Instruments,
 }
 
 /// What this program writes besides records.

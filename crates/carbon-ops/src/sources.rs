@@ -24,6 +24,8 @@ use carbon_ops_grid::{BuiltIn, Chain, Fallback, Provider, Secret, UsStates, tabl
 use carbon_ops_proof::text::plain;
 
 use crate::env::{Clocks, Dice};
+use crate::fault::Fault;
+pub use crate::fault::UserFile;
 use crate::reader::{Reader, Setting, path};
 
 /// Longest list of providers; each is asked in turn.
@@ -344,7 +346,7 @@ fn user_file(settings: &Settings) -> Result<File> {
 }
 
 fn read_user_file(path: &Path) -> Result<File> {
-    let bytes = bytes_of("intensity file", path, file::BYTES_MAX)?;
+    let bytes = bytes_of(UserFile::Intensities, path, file::BYTES_MAX)?;
     Ok(File::parse(&path.display().to_string(), &bytes)?)
 }
 
@@ -353,17 +355,17 @@ fn read_user_file(path: &Path) -> Result<File> {
 /// # Errors
 /// A file that cannot be read, or that is none of them.
 pub fn claims(path: &Path) -> Result<Claims> {
-    let bytes = bytes_of("file of instruments", path, instruments::BYTES_MAX)?;
+    let bytes = bytes_of(UserFile::Instruments, path, instruments::BYTES_MAX)?;
     Ok(instruments::parse(&path.display().to_string(), &bytes)?)
 }
 
 /// The bytes of a file that people touch.
-fn bytes_of(what: &str, path: &Path, most: u64) -> Result<Vec<u8>> {
-    let named = || format!("{what} {}", path.display());
-    if std::fs::metadata(path).with_context(named)?.len() > most {
-        bail!("{} is larger than {} MiB", named(), most >> 20);
+fn bytes_of(what: UserFile, path: &Path, most: u64) -> Result<Vec<u8>> {
+    let cannot = |source| Fault::CannotRead { what, path: path.to_owned(), source };
+    if std::fs::metadata(path).map_err(cannot)?.len() > most {
+        bail!("{what} {} is larger than {} MiB", path.display(), most >> 20);
     }
-    Ok(plain(std::fs::read(path).with_context(named)?))
+    Ok(plain(std::fs::read(path).map_err(cannot)?))
 }
 
 #[cfg(test)]

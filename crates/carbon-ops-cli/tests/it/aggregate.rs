@@ -286,6 +286,15 @@ fn both_bases_of_scope_2_stand_side_by_side() {
     assert_eq!(done.code(), 2);
     let expected = "carbon-ops: bought.csv: line 5: 8 fields, and the heading has 7\nhint: a first line # factor: direct";
     assert!(done.stderr.starts_with(expected), "{}", done.stderr);
+    // What is not there, and a folder.
+    fs::create_dir(home.work("folder")).unwrap();
+    for name in ["absent.csv", "folder"] {
+        let done = home.does(&["aggregate", "records.ndjson", "--market", name]);
+        assert_eq!(done.code(), 2, "{}", done.stderr);
+        let says = format!("carbon-ops: file of instruments {name}: ");
+        assert!(done.stderr.starts_with(&says), "{}", done.stderr);
+        assert!(done.stderr.contains("\nhint: --market"), "{}", done.stderr);
+    }
 }
 
 /// 40 % of 1.55 kWh at 11 g/kWh, 60 % at 720: 676.42 g, in the record, in its summary, and in the sum of two records whose
