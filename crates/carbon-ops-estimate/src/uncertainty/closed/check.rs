@@ -320,6 +320,50 @@ mod tests {
         (0..count).map(Expression::Input).collect()
     }
 
+    /// By hand: n(1, 3) + n(2, 4) = n(3, 5); of lognormals, ln(1 + cv²) add up, times k² in a power k, and the mean of
+    /// X^k is m^k (1 + cv²)^(k(k−1)/2).
+    #[test]
+    fn lognormal_factors_are_one_and_so_are_normal_terms() {
+        let input = Expression::Input;
+        let power = |index, k| Expression::Power(Box::new(input(index)), k);
+        let merged = |expression: Expression, texts: &[&str]| {
+            let mut laws = laws(texts);
+            let merged = merged(&expression, &mut laws);
+            (merged, laws.split_off(texts.len()))
+        };
+        let near = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-12);
+        let (sum, laws) = merged(Expression::Sum(inputs(3)), &["n(1, 3)", "u(0, 1)", "n(2, 4)"]);
+        assert_eq!(sum, Expression::Sum(vec![input(1), input(3)]));
+        let [Distribution::Normal { mean, sd }] = laws[..] else { panic!("{laws:?}") };
+        near(mean, 3.0);
+        near(sd, 5.0);
+        for apart in [Expression::Sum(inputs(2)), Expression::Product(inputs(2))] {
+            let (same, laws) = merged(apart.clone(), &["u(0, 1)", "u(0, 2)"]);
+            assert!(same == apart && laws.is_empty(), "{same:?} {laws:?}");
+        }
+        // ln(2, 0.3) · ln(3, 0.4)^k, beside the square of a rectangle.
+        for (k, mean, growth) in [
+            (1, 6.0, 1.09 * 1.16),
+            (-1, 2.0 / 3.0 * 1.16, 1.09 * 1.16),
+            (2, 18.0 * 1.16, 1.09 * 1.16_f64.powi(4)),
+        ] {
+            let product = Expression::Product(vec![input(0), power(1, k), power(2, 2)]);
+            let (product, laws) = merged(product, &["ln(2, 0.3)", "ln(3, 0.4)", "u(1, 2)"]);
+            assert_eq!(product, Expression::Product(vec![power(2, 2), input(3)]), "{k}");
+            let [Distribution::Lognormal { mean: found, cv }] = laws[..] else {
+                panic!("{laws:?}")
+            };
+            near(found, mean);
+            near(1.0 + cv * cv, growth);
+        }
+        // A power of a power.
+        let nested = Expression::Power(Box::new(power(0, 2)), -1);
+        let (_, laws) = merged(Expression::Product(vec![nested]), &["ln(2, 0.3)"]);
+        let [Distribution::Lognormal { mean, cv }] = laws[..] else { panic!("{laws:?}") };
+        near(mean, 1.09_f64.powi(3) / 4.0);
+        near(1.0 + cv * cv, 1.09_f64.powi(4));
+    }
+
     /// What moves the result most, each by its standard deviation; a density that bends at a bound counts half, one
     /// that jumps a quarter, and a factor of the whole that crosses zero for a hundred.
     #[test]
