@@ -1,4 +1,4 @@
-//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `wasm`, `sizes`,
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `wasm`, `shots`, `sizes`,
 //! `fuzz-smoke`, `python`, `wheel` and `soak`.
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
@@ -18,6 +18,7 @@ mod fuzz;
 mod pack;
 mod priors;
 mod python;
+mod shots;
 mod sizes;
 mod soak;
 mod tables;
@@ -42,6 +43,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   figures [--check]          makes anew what the documents show: outputs of commands, tables, pictures; --check
                              compares only
   wasm [--check]             builds the judge of reports for a browser, whose bytes are committed; --check compares only
+  shots                      pictures of a report's page in docs (needs node and chromium)
   sizes [FOLDER]             lines of code by crate, of this checkout or of the one in a folder
   fuzz-smoke [--seconds N]   runs each fuzz target for a minute, or for N seconds
   python                     builds the native half of the Python package and tries the package with this machine's Python
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         ["figures", "--check"] => figures::run(&root, figures::Mode::Check).map(drop),
         ["wasm"] => wasm::run(&root, wasm::Mode::Write).map(tell),
         ["wasm", "--check"] => wasm::run(&root, wasm::Mode::Check).map(tell),
+        ["shots"] => shots::run(&root),
         ["sizes"] => sizes::run(&root),
         ["sizes", folder] => sizes::run(Path::new(folder)),
         ["fuzz-smoke", flags @ ..] => {
