@@ -17,6 +17,7 @@ use carbon_ops_proof::keys::{PublicKey, Trust};
 use carbon_ops_proof::note::Note;
 use carbon_ops_proof::pack::{PackReport, PackStatus, own_records, verify_pack_records};
 use carbon_ops_proof::superseded::{Amendments, Standing, Superseded};
+use carbon_ops_proof::verify::KeyReport;
 use carbon_ops_record::rows::Scratch;
 use carbon_ops_record::totals::Place;
 use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
@@ -234,6 +235,16 @@ impl Finding {
         };
         if self.packs.iter().all(trusted) {
             return (Colour::Green, "everything holds, under the key that you entered".to_owned());
+        }
+        let keys = self.packs.iter().filter_map(|report| report.ledger.as_ref());
+        let mut keys = keys.flat_map(|ledger| &ledger.keys);
+        let joined = |key: &KeyReport| {
+            PublicKey::from_hex(&key.public_key).is_ok_and(|key| trust.contains(key))
+        };
+        if keys.any(joined) {
+            // It vouches for nothing that was signed before it joined, nor for who let it join.
+            let words = "the key that you entered signs here, and another one signed the first entry: enter that one";
+            return (Colour::Yellow, words.to_owned());
         }
         let words = "the key that you entered is not the one behind these records";
         (Colour::Red, words.to_owned())

@@ -246,6 +246,26 @@ fn a_page_is_green_for_who_knows_the_key_or_the_checkpoint_and_for_nobody_else()
     }
 }
 
+/// Rule: a key vouches for those that follow it, and not for those before it.
+#[test]
+fn a_key_that_joined_later_makes_no_page_green() {
+    let home = Home::new();
+    let path = ledger(&home);
+    let at = path.to_str().unwrap();
+    let first = report(&home, &[at])["verified"][0]["genesis_key"].as_str().unwrap().to_owned();
+    let rotated = home.does(&["keys", "rotate", at]);
+    assert_eq!(rotated.code(), 0, "{}", rotated.stderr);
+    assert_eq!(home.does(&["ledger", "checkpoint", at]).code(), 0);
+    let written = home.does(&["report", at, "--html", "page.html"]);
+    assert_eq!(written.code(), 0, "{}", written.stderr);
+    let page = Parts::of(&fs::read_to_string(home.work("page.html")).unwrap());
+    let shown = String::from_utf8(home.does(&["keys", "show"]).stdout).unwrap();
+    let now =
+        shown.split_whitespace().find(|word| word.starts_with("SHA256:") && !word.contains(&first));
+    assert_eq!(page.colour(&first), Colour::Green);
+    assert_eq!(page.colour(now.unwrap()), Colour::Yellow, "{shown}");
+}
+
 /// Lines of a pack, with the hash of its end made anew.
 fn pack(lines: &[Vec<u8>]) -> Vec<u8> {
     use sha2::Digest as _;
