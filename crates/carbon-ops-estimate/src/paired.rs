@@ -79,7 +79,8 @@ impl Pairs {
     #[must_use]
     pub fn add(&mut self, a: f64, b: f64) -> bool {
         let x = libm::log(b / a);
-        if !(a > 0.0 && b > 0.0 && x.is_finite()) {
+        // Of a quotient above 0 with a divisor above 0, the other is so, too.
+        if !(a > 0.0 && x.is_finite()) {
             return false;
         }
         // Welford, Technometrics 4 (1962) 419.
@@ -117,7 +118,8 @@ impl Pairs {
         let n = f64::from(self.count);
         let (alpha, r) = (1.0 - LEVEL, PRIOR / (n + PRIOR));
         let k = libm::pow(1.0 / (alpha * alpha * r), 1.0 / n);
-        if self.count < 2 || k * r >= 1.0 {
+        // Of fewer than six pairs, and of none.
+        if k * r >= 1.0 {
             return f64::INFINITY;
         }
         let q = (k - 1.0) / (1.0 - k * r);
@@ -185,6 +187,7 @@ mod tests {
                 Ok::<_, ()>((left >= 0).then_some((a, b * (1.0 + more))))
             });
             let (verdict, pairs) = judged.unwrap();
+            assert!(pairs.count().is_multiple_of(2), "a drift has cancelled");
             verdicts[verdict as usize] += 1;
             let Ratio { low, high, .. } = pairs.ratio().unwrap();
             missed += u32::from(!(low <= 1.0 + more && 1.0 + more <= high));
