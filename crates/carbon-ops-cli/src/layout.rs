@@ -13,6 +13,9 @@ const USUAL: usize = 80;
 /// The columns that prose may take: lines that are longer are hard to read, shorter ones hard to break.
 const PROSE: (usize, usize) = (40, 100);
 
+/// The longest name that a table takes beside figures where not all of it fits.
+const NAME: usize = 24;
+
 /// The columns of the terminal that shows the output, if one does.
 fn terminal() -> Option<usize> {
     let size = terminal_size_of(io::stdout()).or_else(|| terminal_size_of(io::stderr()));
@@ -149,18 +152,38 @@ impl Table {
     fn lines(&self, columns: usize) -> Vec<String> {
         let whole = || self.rows.iter().filter(|row| row.len() == self.right.len());
         let of_column = |n: usize| whole().filter_map(move |row| row.get(n));
-        let widths: Vec<usize> = (0..self.right.len())
+        let mut widths: Vec<usize> = (0..self.right.len())
             .map(|n| of_column(n).map(|cell| cell.chars().count()).max().unwrap_or(0))
             .collect();
         let gaps = widths.len().saturating_sub(1);
-        let gap = if widths.iter().sum::<usize>() + 2 * gaps > columns { " " } else { "  " };
-        let line = |row: &Vec<String>| {
+        let is_wide = |widths: &[usize], gap| widths.iter().sum::<usize>() + gap * gaps > columns;
+        // A name that would push all figures out of sight has a line of its own above them.
+        if is_wide(&widths, 1)
+            && let Some(first) = widths.first_mut().filter(|first| **first > NAME)
+        {
+            let short =
+                of_column(0).map(|cell| cell.chars().count()).filter(|width| *width <= NAME);
+            *first = short.max().unwrap_or(0);
+        }
+        let gap = if is_wide(&widths, 2) { " " } else { "  " };
+        let line = |row: &[&str]| {
             let cells = row.iter().zip(&widths).zip(&self.right).map(|((cell, width), right)| {
                 if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
             });
             cells.collect::<Vec<_>>().join(gap).trim_end().to_owned()
         };
-        self.rows.iter().map(line).collect()
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            let mut row: Vec<&str> = row.iter().map(String::as_str).collect();
+            let is_whole = row.len() == self.right.len();
+            if let (true, Some(name), Some(width)) = (is_whole, row.first_mut(), widths.first())
+                && name.chars().count() > *width
+            {
+                lines.push(std::mem::take(name).to_owned());
+            }
+            lines.push(line(&row));
+        }
+        lines
     }
 }
 
@@ -194,5 +217,11 @@ mod tests {
         assert_eq!(table.lines(80)[3], "b       something else that is said of it");
         assert_eq!(table.lines(19)[1], "a         1.5 x");
         assert!(Table::new(&["", ">"]).rows.is_empty());
+        let mut table = Table::new(&["", ">number"]);
+        table.row(["short", "1.5"]);
+        let name = "a name that is far too long to stand beside its figures";
+        table.row([name, "22.5"]);
+        assert_eq!(table.lines(40), ["       number", "short     1.5", name, "         22.5"]);
+        assert_eq!(table.lines(80).len(), 3);
     }
 }

@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 use super::figure::of_products;
 use super::group_by::{Counts, GroupBy};
 use super::market::{Load, Own};
+use super::set::Kind;
 use crate::{Error, Part, Quality, Record, rule};
 use carbon_ops_estimate::intensity::Factor;
 
@@ -18,8 +19,7 @@ pub struct Addend {
     /// Of all of its text, so that copies that differ are told.
     pub(super) digest: u64,
     pub(super) host: Option<String>,
-    /// Which part of a host it is, as a number: what nobody measured is taken for a workload.
-    pub(super) part: u8,
+    pub(super) kind: Kind,
     /// In microseconds since 1970.
     pub(super) start: i64,
     pub(super) end: i64,
@@ -82,8 +82,10 @@ impl Addend {
             parent: record.parent.as_deref().map(id).transpose()?,
             digest: digest.finish(),
             host: record.host_id.clone(),
-            part: record.measurement.as_ref().map_or(Part::Workload, |measured| measured.part)
-                as u8,
+            kind: Kind {
+                part: record.measurement.as_ref().map_or(Part::Workload, |of| of.part) as u8,
+                is_piece: record.partial == Some(true) && record.measurement.is_some(),
+            },
             start: span.start().as_microsecond(),
             end: span.end().as_microsecond(),
             group: by.key(&record),

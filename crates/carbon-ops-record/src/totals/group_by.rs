@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use carbon_ops_estimate::intensity::{Factor, Kind, parse_kind_and_factor};
 
-use crate::{Figure, Record};
+use crate::{Figure, Part, Record};
 
 /// Name of what has no label, or no host, of its own.
 const NONE: &str = "(none)";
@@ -82,7 +82,7 @@ impl GroupBy {
             Self::Hour => owned(record.start_ts.get(..13)),
             Self::Day => owned(record.start_ts.get(..10)),
             Self::Month => owned(record.start_ts.get(..7)),
-            Self::Unit => record.unit.as_ref().map_or_else(|| NONE.to_owned(), ToString::to_string),
+            Self::Unit => record.unit.as_ref().map_or_else(|| part(record), ToString::to_string),
             Self::UnitId(name) => owned(id_of(record, name)),
             Self::Program => {
                 let workload = record.measurement.as_ref().and_then(|of| of.workload.as_ref());
@@ -91,6 +91,12 @@ impl GroupBy {
             Self::Label(name) => owned(record.labels.get(name).map(String::as_str)),
         })
     }
+}
+
+/// What is nobody's unit of work: what a host uses at rest, or what has no name.
+fn part(record: &Record) -> String {
+    let part = record.measurement.as_ref().map_or(Part::Workload, |measured| measured.part);
+    if part == Part::Workload { NONE } else { part.as_str() }.to_owned()
 }
 
 fn id_of<'r>(record: &'r Record, name: &str) -> Option<&'r str> {

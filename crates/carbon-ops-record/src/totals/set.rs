@@ -86,13 +86,22 @@ impl Place {
     }
 }
 
+/// Whose energy of a host a record has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// Which part of it, as a number: what nobody measured is taken for a workload.
+    pub(super) part: u8,
+    /// One unit of work of those that a window was shared among.
+    pub(super) is_piece: bool,
+}
+
 /// A record that names a parent.
 #[derive(Debug)]
 pub(super) struct Inner {
     id: u128,
     parent: u128,
     place: Place,
-    part: u8,
+    kind: Kind,
     pub(super) energy_kwh: f64,
     /// What it adds; none once it is known to be a part of another record of its group.
     pub(super) one: Option<Box<One>>,
@@ -162,7 +171,7 @@ impl<'s> Set<'s> {
     /// # Errors
     /// [`Error::Differ`] where another record has its id, and of the scratch.
     pub(super) fn add(&mut self, record: Addend, group: u32, number: u64) -> Result<Came, Error> {
-        let Addend { id, parent, digest, part, start, end, one, is_beside, .. } = record;
+        let Addend { id, parent, digest, kind, start, end, one, is_beside, .. } = record;
         if let Some(row) = self.known.find(&id.to_be_bytes())? {
             let differs = row.get(16..24) != Some(&digest.to_be_bytes());
             return if differs { Err(Error::differ(id)) } else { Ok(Came::Copy) };
@@ -189,7 +198,7 @@ impl<'s> Set<'s> {
         let (energy_kwh, is_upstream) = (one.energy_kwh, one.is_upstream);
         let Some(parent) = parent else {
             let nested = Nested { in_its_group: is_beside, in_all: is_beside };
-            self.span(&place, part, energy_kwh, is_upstream, nested, number)?;
+            self.span(&place, kind, energy_kwh, is_upstream, nested, number)?;
             return Ok(Came::Counts(one));
         };
         let outer = self.place(parent)?;
@@ -198,7 +207,7 @@ impl<'s> Set<'s> {
         }
         let within = |outer: Place| outer.group == place.group && outer.is_around(&place);
         let one = Some(one).filter(|_| !outer.is_some_and(within));
-        self.inner.push(Inner { id, parent, place, part, energy_kwh, one, number, is_upstream });
+        self.inner.push(Inner { id, parent, place, kind, energy_kwh, one, number, is_upstream });
         Ok(Came::Waits)
     }
 
@@ -219,7 +228,7 @@ impl<'s> Set<'s> {
     fn span(
         &mut self,
         place: &Place,
-        part: u8,
+        kind: Kind,
         energy_kwh: f64,
         is_upstream: bool,
         nested: Nested,
@@ -228,10 +237,11 @@ impl<'s> Set<'s> {
         if place.host == 0 || is_upstream || nested.in_its_group && nested.in_all {
             return Ok(());
         }
-        let flags = u8::from(nested.in_its_group) | u8::from(nested.in_all) << 1;
+        let nested = u8::from(nested.in_its_group) | u8::from(nested.in_all) << 1;
+        let flags = nested | u8::from(kind.is_piece) << 2;
         Ok(self.spans.add(joined(&[
             &place.host.to_be_bytes(),
-            &[part],
+            &[kind.part],
             &ordered(place.start),
             &ordered(place.end),
             &place.group.to_be_bytes(),
@@ -261,8 +271,8 @@ impl<'s> Set<'s> {
 
     /// Keeps the span of a record that names a parent.
     pub(super) fn inner_span(&mut self, inner: &Inner, nested: Nested) -> Result<(), Error> {
-        let Inner { place, part, energy_kwh, is_upstream, number, .. } = inner;
-        self.span(place, *part, *energy_kwh, *is_upstream, nested, *number)
+        let Inner { place, kind, energy_kwh, is_upstream, number, .. } = inner;
+        self.span(place, *kind, *energy_kwh, *is_upstream, nested, *number)
     }
 
     /// The records that overlap in time with another one of the same host and part: of each group, and of all.
@@ -277,7 +287,8 @@ impl<'s> Set<'s> {
             let (start, end) = (number(split(&mut rest)), number(split(&mut rest)));
             let group = name(u32::from_be_bytes(split(&mut rest)));
             let [flags] = split(&mut rest);
-            let span = Span { place, start, end, energy_kwh: f64::from_be_bytes(split(&mut rest)) };
+            let energy_kwh = f64::from_be_bytes(split(&mut rest));
+            let span = Span { place, start, end, is_piece: flags & 4 != 0, energy_kwh };
             if flags & 1 == 0 {
                 groups.entry(group).or_default().add(span);
             }
@@ -381,33 +392,46 @@ struct Span {
     place: [u8; 5],
     start: i64,
     end: i64,
+    is_piece: bool,
     energy_kwh: f64,
+}
+
+impl Span {
+    /// Whether two are pieces of one window, which was shared among units of work.
+    fn is_beside(&self, other: &Self) -> bool {
+        (self.start, self.end) == (other.start, other.end) && self.is_piece && other.is_piece
+    }
 }
 
 /// Spans that come by place, start and end.
 #[derive(Debug, Default)]
 struct Sweep {
-    /// The span that lasts longest of those before, and whether it was counted.
-    before: Option<(Span, bool)>,
+    /// The span that lasts longest of those before, and those beside it; of which none is counted while they wait.
+    before: Option<(Span, Waiting)>,
     tally: Tally,
 }
+
+/// What is counted once another span meets it; nothing when it is.
+type Waiting = Option<Tally>;
 
 impl Sweep {
     fn add(&mut self, span: Span) {
         let same = self.before.as_mut().filter(|(before, _)| before.place == span.place);
         let (mut overlaps, mut lasts) = (false, false);
-        if let Some((before, counted)) = same {
-            overlaps = span.start < before.end;
+        if let Some((before, waiting)) = same {
             lasts = span.end <= before.end;
-            if overlaps {
+            if span.is_beside(before) {
+                waiting.as_mut().unwrap_or(&mut self.tally).add(span.energy_kwh, false);
+            } else if span.start < before.end {
+                overlaps = true;
                 self.tally.add(span.energy_kwh, false);
-                if !std::mem::replace(counted, true) {
-                    self.tally.add(before.energy_kwh, false);
-                }
+                self.tally.merge(&waiting.take().unwrap_or_default());
             }
         }
         if !lasts {
-            self.before = Some((span, overlaps));
+            let mut alone = Tally::default();
+            alone.add(span.energy_kwh, false);
+            self.before = Some((span, Some(alone).filter(|_| !overlaps)));
         }
     }
 }

@@ -606,23 +606,23 @@ fn energy_of_another_machine_or_time_is_not_inside() {
 }
 
 /// The workload's part of a host and another part of it are no measurements of one energy, nor is one whose part is not
-/// told.
+/// told; nor are units of work among which one window was shared, though each overlaps with what another window counted.
 #[test]
 fn parts_of_one_host_do_not_overlap() {
-    let measured = |id, part| {
-        let record = hours(id, 1, 0, 2);
+    let measured = |id, (part, is_piece, length)| {
+        let record = hours(id, 1, 0, length);
         let mut addend = Addend::of(record, &[], &GroupBy::All, false).unwrap();
-        assert_eq!(addend.part, 0);
-        addend.part = part;
+        assert_eq!((addend.kind.part, addend.kind.is_piece), (0, false));
+        (addend.kind.part, addend.kind.is_piece) = (part, is_piece);
         addend
     };
-    let overlaps = |parts: [u8; 2]| {
+    let overlaps = |parts: &[(u8, bool, u8)]| {
         let new_scratch = || Ok(Box::new(std::io::Cursor::new(Vec::new())) as Box<dyn Scratch>);
         let mut adder = Adder::new(&new_scratch);
-        for (id, part) in parts.into_iter().enumerate() {
-            adder.add(measured(id, part)).unwrap();
+        for (id, part) in parts.iter().enumerate() {
+            adder.add(measured(id, *part)).unwrap();
         }
-        assert_eq!(adder.records(), 2);
+        assert_eq!(adder.records(), u64::try_from(parts.len()).unwrap());
         adder.finish(None, None).unwrap().all.unwrap().overlaps.map(|of| of.records)
     };
     let mut group = Group::default();
@@ -632,7 +632,16 @@ fn parts_of_one_host_do_not_overlap() {
     let totals = group.totals();
     let (start, end) = ("2026-03-01T02:00:00.000000Z", "2026-03-01T16:00:00.000000Z");
     assert_eq!((totals.start_ts.as_str(), totals.end_ts.as_str()), (start, end));
-    assert_eq!((overlaps([0, 1]), overlaps([1, 2]), overlaps([1, 1])), (None, None, Some(2)));
+    let whole = |part| (part, false, 2);
+    let two = |a, b| overlaps(&[a, b]);
+    assert_eq!((two(whole(0), whole(1)), two(whole(1), whole(2))), (None, None));
+    assert_eq!(two(whole(1), whole(1)), Some(2));
+    let piece = (0, true, 2);
+    assert_eq!(two(piece, piece), None);
+    assert_eq!((two(piece, whole(0)), two(piece, (0, true, 1))), (Some(2), Some(2)));
+    assert_eq!(overlaps(&[piece, piece, whole(0)]), Some(3));
+    // The whole comes after its pieces, as it lasts longer.
+    assert_eq!(overlaps(&[piece, piece, (0, false, 3), (1, true, 2)]), Some(3));
 }
 
 /// A word for each, which is read as itself; and a label by its name.

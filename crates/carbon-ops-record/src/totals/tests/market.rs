@@ -167,8 +167,9 @@ fn what_records_state_is_summed_with_what_they_share() {
     let alone = told(std::slice::from_ref(&record)).unwrap().figure.unwrap();
     let own = record.market.unwrap();
     assert_eq!(
-        [alone.total_grams, alone.ci_lower_g, alone.ci_upper_g, alone.relative_uncertainty_pct],
-        [own.grams, own.ci_lower_g, own.ci_upper_g, own.uncertainty_pct]
+        [alone.total_grams, alone.ci_lower_g, alone.ci_upper_g, alone.relative_uncertainty_pct]
+            .map(f64::to_bits),
+        [own.grams, own.ci_lower_g, own.ci_upper_g, own.uncertainty_pct].map(f64::to_bits)
     );
 }
 
