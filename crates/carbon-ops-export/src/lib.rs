@@ -6,6 +6,6 @@ mod prometheus;
 mod server;
 mod textfile;
 
-pub use prometheus::{About, UNITS_MAX, text};
+pub use prometheus::{About, text};
 pub use server::{Metrics, serve};
 pub use textfile::replace;

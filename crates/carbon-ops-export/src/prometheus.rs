@@ -1,12 +1,13 @@
 //! Totals as Prometheus writes them: one table of names, and the text.
 //!
-//! Rule: a counter never falls, since it is a total that never does; over restarts it goes on. There are at most
-//! [`UNITS_MAX`] units of work, those with the most energy; all others are one, `kind="rest"`, so that the sum over
-//! units stays the host's. A unit is told once it has been, until another one needs its room.
+//! Rule: a counter never falls, since it is a total that never does; over restarts it goes on. There are as many units of
+//! work as the agent tells apart ([`TOTALS_MAX`](carbon_ops::agent::TOTALS_MAX)); all others are one, `kind="rest"`. A unit
+//! that rests for long gives its room to a new one: its series ends, and what it used is in `kind="ended"`, so that the
+//! sum stays the host's.
 //!
 //! Out of scope: serving the text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use carbon_ops::agent::{Total, Totals};
@@ -19,10 +20,6 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit as Measure};
-
-/// Units of work that are told apart. Each is five series; a server copes with thousands of them, and a person with
-/// none.
-pub const UNITS_MAX: usize = 200;
 
 /// Joules of a microjoule.
 const JOULES: f64 = 1e-6;
@@ -167,25 +164,20 @@ impl Told {
         Ok(())
     }
 
-    /// Who used the energy, with labels: units, rest, idle.
-    fn parts(&self) -> Vec<(Vec<(String, String)>, Total)> {
-        let mut units: Vec<_> = self.totals.units.values().collect();
-        units.sort_by_key(|unit| std::cmp::Reverse(unit.total.energy_uj));
-        let cut = units.split_off(units.len().min(UNITS_MAX));
-        let mut parts: Vec<_> =
-            units.into_iter().map(|unit| (labels(&unit.unit), unit.total)).collect();
-        let mut rest = self.totals.rest;
-        for total in cut.into_iter().map(|unit| &unit.total).chain([&self.totals.more]) {
-            rest.energy_uj = rest.energy_uj.saturating_add(total.energy_uj);
-            rest.grams += total.grams;
-            rest.low_g += total.low_g;
-            rest.high_g += total.high_g;
-        }
-        let named = |kind: &str| {
-            vec![("kind".to_owned(), kind.to_owned()), ("unit".to_owned(), String::new())]
+    /// Who used the energy, with labels, each once: units, those that are not told any more, rest, idle.
+    fn parts(&self) -> BTreeMap<Vec<(String, String)>, Total> {
+        let named = |kind: &str, total: Total| {
+            let labels = [("kind", kind), ("unit", "")];
+            (labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), total)
         };
-        parts.push((named("rest"), rest));
-        parts.push((named("idle"), self.totals.idle));
+        let Totals { units, ended, more, rest, idle, .. } = &self.totals;
+        let units = units.values().map(|unit| (labels(&unit.unit), unit.total));
+        let others = [("ended", ended), ("rest", more), ("rest", rest), ("idle", idle)];
+        let others = others.map(|(kind, total)| named(kind, *total));
+        let mut parts: BTreeMap<_, Total> = BTreeMap::new();
+        for (labels, total) in units.chain(others) {
+            parts.entry(labels).or_default().join(total);
+        }
         parts
     }
 
@@ -274,7 +266,6 @@ fn gauge(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::process::{Command, Stdio};
 
     use carbon_ops::agent::UnitTotal;
@@ -333,7 +324,7 @@ mod tests {
     /// By a parser of others: each metric has its type, and units, rest and idle sum to the host, however many there are.
     #[test]
     fn another_parser_reads_it_and_the_parts_sum_to_the_host() {
-        for units in [0, 1, 3, 5 * 200] {
+        for units in [0, 1, 3, 500] {
             let text = text(&totals(units, "-é"), &about()).unwrap();
             let samples = parsed(&text);
             let host = energy(&samples, "carbon_ops_host_energy_joules_total");
@@ -341,7 +332,7 @@ mod tests {
             assert!(host > 7.0 && (host - parts).abs() < 1e-9, "{host} {parts}");
             let series =
                 samples.iter().filter(|it| it.metric == "carbon_ops_unit_carbon_grams_total");
-            assert!(series.count() <= UNITS_MAX + 2);
+            assert_eq!(series.count(), usize::try_from(units).unwrap() + 3);
             let [mean, low, high] = ["", "_lower", "_upper"]
                 .map(|end| energy(&samples, &format!("carbon_ops_unit_carbon{end}_grams_total")));
             assert!(low < mean && mean < high, "{low} {mean} {high}");
@@ -352,7 +343,7 @@ mod tests {
     fn names_of_others_cannot_leave_their_label() {
         let text = text(&totals(3, HOSTILE), &about()).unwrap();
         let lines = text.lines().filter(|line| line.starts_with("carbon_ops_unit_energy"));
-        assert_eq!(lines.count(), 5, "{text}");
+        assert_eq!(lines.count(), 6, "{text}");
         assert!(text.contains(r#"pod="p0\"\\\n{}é""#), "{text}");
     }
 

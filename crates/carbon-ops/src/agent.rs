@@ -36,8 +36,8 @@ pub use book::{Book, StoreBook};
 use interval::Open;
 pub use interval::{COUNT, UNITS_MAX};
 use resume::Since;
-use state::Pending;
 pub use state::{Folder, State, Total, Totals, UnitTotal};
+use state::{Pending, Waiting};
 
 /// Intervals that wait for a ledger before the oldest ones are joined: a week of quarters of an hour.
 const PENDING_MAX: usize = 672;
@@ -46,7 +46,7 @@ const PENDING_MAX: usize = 672;
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Units whose totals are told apart.
-pub const TOTALS_MAX: usize = 1_000;
+pub const TOTALS_MAX: usize = 500;
 
 /// Ticks after which the total of a unit that used nothing is given up where there is no room.
 const FORGOTTEN_AFTER: u64 = 120;
@@ -73,6 +73,7 @@ pub struct Agent {
     options: Options,
     folder: Folder,
     state: State,
+    waiting: Waiting,
     host_id: String,
     boot_id: Option<String>,
     /// The next tick is the first one of this process.
@@ -94,7 +95,7 @@ pub struct Written {
 }
 
 impl Agent {
-    /// Goes on from what is in the folder. What cannot be read is set aside, and the path of that is returned.
+    /// Goes on from what is in the folder; lines for whoever runs the agent, where something could not be read.
     ///
     /// # Errors
     /// When the folder cannot be used.
@@ -103,27 +104,21 @@ impl Agent {
         options: Options,
         host: &Host,
         random: fn() -> Result<[u8; 16]>,
-    ) -> Result<(Self, Option<String>)> {
-        let (state, notice) = match folder.load() {
-            Ok(state) => (state, None),
-            Err(error) => {
-                let path = folder.set_aside().context("cannot set it aside")?;
-                (None, Some(format!("{error:#}; it is kept as {}", path.display())))
-            }
-        };
-        let gap = notice.is_some();
+    ) -> Result<(Self, Vec<String>)> {
+        let (state, waiting, notices) = folder.load()?;
         let agent = Self {
             options,
             folder,
-            state: state.unwrap_or_default(),
+            state,
+            waiting,
             host_id: host.id.clone(),
             boot_id: host.boot_id.clone(),
             is_new: true,
-            gap,
+            gap: !notices.is_empty(),
             random,
             look: true,
         };
-        Ok((agent, notice))
+        Ok((agent, notices))
     }
 
     /// What is told of it.
@@ -133,7 +128,7 @@ impl Agent {
 
     /// Intervals that are in no ledger yet.
     pub fn waiting(&self) -> usize {
-        self.state.pending.len()
+        self.waiting.list.len()
     }
 
     /// Other options from now on; the open interval ends by them.
@@ -161,11 +156,25 @@ impl Agent {
         self.bridge(account)?;
         self.add(account)?;
         if self.has_ended() {
-            self.close()?;
+            self.close();
         }
-        let ended = self.waiting() != waiting;
-        self.folder.save(&self.state, ended)?;
-        Ok(ended)
+        self.save()?;
+        Ok(self.waiting() != waiting)
+    }
+
+    /// Saves what waits before what is open: an interval that has ended is in one of them, at least.
+    fn save(&mut self) -> Result<()> {
+        if self.waiting.is_unsaved {
+            self.folder.save_waiting(&self.waiting)?;
+            self.waiting.is_unsaved = false;
+        }
+        self.folder.save(&self.state)
+    }
+
+    /// The last tick, or what it was added to.
+    fn last(&self) -> Option<&Open> {
+        let open = self.state.open.as_ref().map(|open| &open.interval);
+        open.or(self.state.last.as_ref())
     }
 
     /// Of the first tick of a process: what was between it and the last one before.
@@ -173,22 +182,22 @@ impl Agent {
         if !std::mem::take(&mut self.is_new) {
             return Ok(());
         }
-        let Some(last) = self.state.open.as_ref().or(self.state.last.as_ref()) else {
-            return Ok(());
-        };
+        let Some(last) = self.last() else { return Ok(()) };
         match resume::since(last, self.boot_id.as_deref(), account) {
             Since::Nothing => Ok(()),
             Since::Unwatched(between, true) => self.add(&between),
             Since::Unwatched(between, false) => {
                 // An interval of its own, of those counters that are known.
-                self.close()?;
+                self.close();
                 self.add(&between)?;
+                self.close();
                 self.gap = true;
-                self.close()
+                Ok(())
             }
             Since::Gap => {
+                self.close();
                 self.gap = true;
-                self.close()
+                Ok(())
             }
         }
     }
@@ -196,21 +205,21 @@ impl Agent {
     fn add(&mut self, account: &Account) -> Result<()> {
         self.state.totals.add(account);
         let mut tick = Open::of(account, self.options.idle_policy, self.boot_id.clone());
-        let last = self.state.open.as_ref().or(self.state.last.as_ref());
-        let follows = last.is_none_or(|last| last.continues_with(&tick));
-        if let Some(open) = self.state.open.as_mut().filter(|open| follows && open.has_room(&tick))
-        {
+        let follows = self.last().is_none_or(|last| last.continues_with(&tick));
+        let open = self.state.open.as_mut().map(|open| &mut open.interval);
+        if let Some(open) = open.filter(|open| follows && open.has_room(&tick)) {
             open.join(tick);
             return Ok(());
         }
         // A counter that has come, gone, or begun anew.
         self.gap |= !follows;
-        self.close()?;
+        self.close();
         if std::mem::take(&mut self.gap) {
             tick.note([Note::GapBefore]);
             self.state.totals.gaps += 1;
         }
-        self.state.open = Some(tick);
+        let first_id = id_text((self.random)()?);
+        self.state.open = Some(Pending { first_id, interval: tick });
         Ok(())
     }
 
@@ -218,40 +227,33 @@ impl Agent {
     fn has_ended(&self) -> bool {
         let of = |at: i64| at.div_euclid(self.length_us());
         let length = u64::try_from(self.options.interval.as_nanos()).unwrap_or(u64::MAX);
-        self.state
-            .open
-            .as_ref()
-            .is_some_and(|open| of(open.start_us) != of(open.end_us) || open.elapsed_ns >= length)
+        self.state.open.as_ref().is_some_and(|Pending { interval, .. }| {
+            of(interval.start_us) != of(interval.end_us) || interval.elapsed_ns >= length
+        })
     }
 
     /// Ends the interval that is open.
-    ///
-    /// # Errors
-    /// Without randomness for the identities of its records.
-    fn close(&mut self) -> Result<()> {
-        let Some(mut interval) = self.state.open.take() else { return Ok(()) };
-        let mut last = interval.clone();
-        last.units.clear();
-        self.state.last = Some(last);
+    fn close(&mut self) {
+        let Some(mut ended) = self.state.open.take() else { return };
+        self.state.last = Some(ended.interval.without_units());
         if !self.options.records {
-            return Ok(());
+            return;
         }
         #[expect(clippy::cast_precision_loss, reason = "a threshold")]
-        let least = self.options.min_share * interval.host_uj as f64;
+        let least = self.options.min_share * ended.interval.host_uj as f64;
         #[expect(clippy::cast_precision_loss, reason = "a threshold")]
-        interval.fold(|energy_uj| energy_uj as f64 >= least);
-        let first_id = id_text((self.random)()?);
-        self.state.pending.push(Pending { first_id, interval });
+        ended.interval.fold(|energy_uj| energy_uj as f64 >= least);
+        self.waiting.list.push(ended);
+        self.waiting.is_unsaved = true;
         self.bound();
-        Ok(())
     }
 
     /// Joins the oldest intervals where too many wait.
     fn bound(&mut self) {
-        if self.state.pending.len() <= PENDING_MAX {
+        if self.waiting.list.len() <= PENDING_MAX {
             return;
         }
-        let pending = &mut self.state.pending;
+        let pending = &mut self.waiting.list;
         // The first one may be in the ledger in part.
         let joined = (1..pending.len().saturating_sub(1)).find(|&at| {
             let (one, next) = (pending.get(at), pending.get(at + 1));
@@ -272,8 +274,8 @@ impl Agent {
     /// # Errors
     /// As of [`Agent::tick`].
     pub fn stop(&mut self) -> Result<()> {
-        self.close()?;
-        self.folder.save(&self.state, true)
+        self.close();
+        self.save()
     }
 
     /// Writes the records of intervals that have ended to a ledger, priced with the grid of their own time, and signs a
@@ -323,7 +325,7 @@ impl Agent {
     /// When a record cannot be made or written; what is not written stays, and is written by a later call.
     pub fn write(&mut self, price: &mut Pricing<'_>, book: &mut dyn Book) -> Result<u64> {
         let mut written = 0;
-        while let Some(pending) = self.state.pending.first() {
+        while let Some(pending) = self.waiting.list.first() {
             let list = records::measured(&pending.interval, &self.host_id)?;
             let (units, measured): (Vec<_>, Vec<_>) = list.into_iter().unzip();
             let first = u128::from_str_radix(&pending.first_id, 16).context("an id of a record")?;
@@ -338,8 +340,9 @@ impl Agent {
                 book.append(record)?;
                 written += 1;
             }
-            self.state.pending.remove(0);
-            self.folder.save(&self.state, true)?;
+            self.waiting.list.remove(0);
+            self.waiting.is_unsaved = true;
+            self.save()?;
         }
         Ok(written)
     }
@@ -363,8 +366,14 @@ impl Totals {
             }
             let key = unit.to_string();
             if !self.units.contains_key(&key) && self.units.len() >= TOTALS_MAX {
-                let ticks = self.ticks;
-                self.units.retain(|_, unit| unit.seen + FORGOTTEN_AFTER > ticks);
+                let (ended, ticks) = (&mut self.ended, self.ticks);
+                self.units.retain(|_, unit| {
+                    let stays = unit.seen + FORGOTTEN_AFTER > ticks;
+                    if !stays {
+                        ended.join(unit.total);
+                    }
+                    stays
+                });
             }
             if !self.units.contains_key(&key) && self.units.len() >= TOTALS_MAX {
                 self.more.add(used);
@@ -384,6 +393,14 @@ impl Totals {
 }
 
 impl Total {
+    /// Adds another total.
+    pub fn join(&mut self, other: Self) {
+        self.energy_uj = self.energy_uj.saturating_add(other.energy_uj);
+        self.grams += other.grams;
+        self.low_g += other.low_g;
+        self.high_g += other.high_g;
+    }
+
     fn add(&mut self, used: &Used) {
         self.energy_uj = self.energy_uj.saturating_add(used.energy_uj);
         if let Some(carbon) = &used.carbon {

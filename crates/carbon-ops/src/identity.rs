@@ -95,16 +95,28 @@ pub fn manual<'a>(
     Ok((!all.is_empty()).then_some(Unit { ids: all, kind }))
 }
 
-/// A unit in few words, for people: `shop/web-0/app` of a pod, `nginx.service` of a service.
+/// A unit in few words, for people: `shop/web-0/app` of a pod, `nginx.service` of a service. Of an id that nobody types,
+/// its first digits.
 pub fn short(unit: &Unit) -> String {
     let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == unit.kind);
     let order = kind.map_or(&[][..], Kind::names);
     let mut named: Vec<&str> =
-        order.iter().filter_map(|id| unit.ids.get(*id)).map(|id| &**id).collect();
+        order.iter().filter_map(|id| unit.ids.get(*id)).map(|id| digits(id)).collect();
     if named.is_empty() {
-        named.extend(unit.ids.values().map(|id| &**id));
+        named.extend(unit.ids.values().map(|id| digits(id)));
     }
     named.join("/")
+}
+
+/// The first digits of a container's id, as Docker and Podman show it, or of a pod's; anything else as it is.
+fn digits(id: &str) -> &str {
+    let is_hex = |id: &str| id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-');
+    let shown = match id.len() {
+        64 if is_hex(id) => 12,
+        36 if is_hex(id) => 8,
+        _ => id.len(),
+    };
+    id.get(..shown).unwrap_or(id)
 }
 
 /// What was found, by its kind.

@@ -2,6 +2,7 @@
 //!
 //! Out of scope: what is accounted and written ([`carbon_ops::agent`]), what metrics look like.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -38,8 +39,8 @@ struct Running<'a> {
     store: Option<Store>,
     machine: Host,
     agent: agent::Agent,
-    /// What is in the way, as it was last told.
-    told: Option<String>,
+    /// What is in the way of each thing, as it was last told.
+    told: BTreeMap<&'static str, String>,
     /// When the ledger is tried again.
     again: Option<Instant>,
     metrics: Metrics,
@@ -105,9 +106,9 @@ fn prepare<'a>(args: &'a Agent, machine: Host, context: &mut Context<'_>) -> Res
     }
     let folder = args.state_dir.clone().or_else(|| agent::default_folder(&context.env));
     let folder = agent::folder(&folder.ok_or(Fault::NoHome)?)?;
-    let (agent, notice) = agent::Agent::open(folder, options(args), &machine, Env::random)?;
-    if let Some(notice) = notice {
-        warn(context.err, &notice);
+    let (agent, notices) = agent::Agent::open(folder, options(args), &machine, Env::random)?;
+    for notice in &notices {
+        warn(context.err, notice);
     }
     let metrics = Metrics::default();
     if let Listen::At(address) = args.listen {
@@ -117,7 +118,7 @@ fn prepare<'a>(args: &'a Agent, machine: Host, context: &mut Context<'_>) -> Res
         serve(listener, metrics.clone())?;
         warn(context.err, &format!("metrics are served at http://{local}/metrics"));
     }
-    let (told, again) = (None, None);
+    let (told, again) = (BTreeMap::new(), None);
     Ok(Running { args, settings, store, machine, agent, told, again, metrics })
 }
 
@@ -229,15 +230,16 @@ impl Running<'_> {
         self.tell(written, "the records wait", err);
     }
 
-    /// Says what is in the way, once.
-    fn tell(&mut self, what: Result<()>, words: &str, err: &mut dyn Write) {
+    /// Says what is in the way of a thing, once, until it goes well again.
+    fn tell(&mut self, what: Result<()>, words: &'static str, err: &mut dyn Write) {
         let Err(error) = what else {
+            self.told.remove(words);
             return;
         };
-        let text = format!("{words}: {}", describe(&error));
-        if self.told.as_ref() != Some(&text) {
-            warn(err, &text);
-            self.told = Some(text);
+        let why = describe(&error);
+        if self.told.get(words) != Some(&why) {
+            warn(err, &format!("{words}: {why}"));
+            self.told.insert(words, why);
         }
     }
 }

@@ -272,6 +272,11 @@ impl Open {
         self.bound();
     }
 
+    /// The same without its units: where it ended, and how much of it was idle.
+    pub fn without_units(&self) -> Self {
+        Self { units: BTreeMap::new(), gaps: Vec::new(), ..self.clone() }
+    }
+
     /// Adds notes, each once.
     pub fn note(&mut self, notes: impl IntoIterator<Item = Note>) {
         let all: BTreeSet<Note> = self.notes.drain(..).chain(notes).collect();

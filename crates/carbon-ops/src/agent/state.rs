@@ -1,5 +1,8 @@
-//! What an agent must not forget when it is killed: the interval that is open, those that are in no ledger yet, and the
-//! totals that it tells. One file, replaced in one step.
+//! What an agent must not forget when it is killed: the interval that is open and the totals that it tells, in a file
+//! that is replaced at each tick; and in another one, which is replaced when they change, the intervals that have ended
+//! and are in no ledger yet.
+//!
+//! Rule: an interval that ends is among those that wait before it is open no more. Where both files have it, it waits.
 //!
 //! A file that was cut off by a loss of power is none: the boot is another one then, and what it held is a gap.
 //!
@@ -13,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use carbon_ops_record::Unit;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -22,8 +26,11 @@ use crate::fault::Fault;
 /// The version of the file.
 const VERSION: u32 = 1;
 
-/// Its name.
-const FILE: &str = "state.json";
+/// The name of what is replaced at each tick.
+const STATE: &str = "state.json";
+
+/// The name of what waits.
+const WAITING: &str = "waiting.json";
 
 /// Held by the agent that uses the folder.
 const LOCK: &str = "lock";
@@ -31,18 +38,27 @@ const LOCK: &str = "lock";
 /// A state of a week without a ledger, with hundreds of units, is smaller.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// All that survives.
+/// What changes at each tick.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     version: u32,
     /// The interval that grows.
-    pub open: Option<Open>,
+    pub open: Option<Pending>,
     /// The last tick, where the interval that it was in is closed: its totals, and no units.
     pub last: Option<Open>,
-    /// Intervals that have ended and are in no ledger yet, oldest first.
-    pub pending: Vec<Pending>,
     /// What was used since the first start.
     pub totals: Totals,
+}
+
+/// Intervals that have ended and are in no ledger yet, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    version: u32,
+    /// The intervals.
+    pub list: Vec<Pending>,
+    /// They are not in the file yet.
+    #[serde(skip)]
+    pub is_unsaved: bool,
 }
 
 /// An interval on its way into the ledger.
@@ -50,7 +66,7 @@ pub struct State {
 pub struct Pending {
     /// The `record_id` of its first record; the others follow it, so that each has one that stays.
     pub first_id: String,
-    /// The interval, small units folded.
+    /// The interval; small units folded once it has ended.
     pub interval: Open,
 }
 
@@ -67,6 +83,8 @@ pub struct Totals {
     pub rest: Total,
     /// Of units beyond those that are told apart.
     pub more: Total,
+    /// Of units that are not told any more.
+    pub ended: Total,
     /// How often totals could not be joined to those before.
     pub gaps: u64,
     /// Ticks in all.
@@ -100,7 +118,37 @@ pub struct Total {
 impl Default for State {
     fn default() -> Self {
         let totals = Totals::default();
-        Self { version: VERSION, open: None, last: None, pending: Vec::new(), totals }
+        Self { version: VERSION, open: None, last: None, totals }
+    }
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { version: VERSION, list: Vec::new(), is_unsaved: false }
+    }
+}
+
+/// A file of the folder.
+trait Kept: Serialize + DeserializeOwned + Default {
+    /// Its name.
+    const FILE: &str;
+
+    fn version(&self) -> u32;
+}
+
+impl Kept for State {
+    const FILE: &str = STATE;
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Kept for Waiting {
+    const FILE: &str = WAITING;
+
+    fn version(&self) -> u32 {
+        self.version
     }
 }
 
@@ -133,12 +181,38 @@ impl Folder {
         }
     }
 
-    /// What was saved; none where nothing was, and where it cannot be read why.
+    /// What was saved, and where something cannot be read what became of it.
     ///
     /// # Errors
-    /// A file that is there and is none of this version.
-    pub fn load(&self) -> Result<Option<State>> {
-        let path = self.path.join(FILE);
+    /// When the folder cannot be written.
+    pub fn load(&self) -> Result<(State, Waiting, Vec<String>)> {
+        let mut notices = Vec::new();
+        let mut state: State = self.read(&mut notices)?;
+        let waiting: Waiting = self.read(&mut notices)?;
+        let waits = |open: &Pending| waiting.list.iter().any(|it| it.first_id == open.first_id);
+        let is_open = state.open.as_ref().is_some_and(|open| !waits(open));
+        // Then nothing has begun since the newest of them ended, and the file says so before anything else is done.
+        if let (false, Some(newest)) = (is_open, waiting.list.last()) {
+            (state.open, state.last) = (None, Some(newest.interval.without_units()));
+            self.save(&state)?;
+        }
+        Ok((state, waiting, notices))
+    }
+
+    /// What a file holds; what cannot be read is kept beside it.
+    fn read<T: Kept>(&self, notices: &mut Vec<String>) -> Result<T> {
+        let path = self.path.join(T::FILE);
+        let error = match Self::parse(&path) {
+            Ok(kept) => return Ok(kept.unwrap_or_default()),
+            Err(error) => error,
+        };
+        let aside = self.path.join(format!("{}.unreadable", T::FILE));
+        fs::rename(&path, &aside).with_context(|| format!("{error:#}; it stays in the way"))?;
+        notices.push(format!("{error:#}; it is kept as {}", aside.display()));
+        Ok(T::default())
+    }
+
+    fn parse<T: Kept>(path: &Path) -> Result<Option<T>> {
         let named = || format!("the state of the agent, {}", path.display());
         match path.metadata() {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -147,37 +221,39 @@ impl Folder {
             }
             _ => {}
         }
-        let text = fs::read(&path).with_context(named)?;
-        let state: State = serde_json::from_slice(&text).with_context(named)?;
-        anyhow::ensure!(state.version == VERSION, "{} is of another version", named());
-        Ok(Some(state))
+        let text = fs::read(path).with_context(named)?;
+        let kept: T = serde_json::from_slice(&text).with_context(named)?;
+        anyhow::ensure!(kept.version() == VERSION, "{} is of another version", named());
+        Ok(Some(kept))
     }
 
-    /// Puts a file that cannot be read aside, so that its bytes are not lost.
-    ///
-    /// # Errors
-    /// When it cannot be renamed.
-    pub fn set_aside(&self) -> Result<PathBuf> {
-        let to = self.path.join(format!("{FILE}.unreadable"));
-        fs::rename(self.path.join(FILE), &to)?;
-        Ok(to)
-    }
-
-    /// Replaces what was saved; `durably` where it has to survive a loss of power, too.
+    /// Replaces what changes at each tick. It outlives the process; what has to outlive the machine waits.
     ///
     /// # Errors
     /// When it cannot be written; what was there stays.
-    pub fn save(&self, state: &State, durably: bool) -> Result<()> {
+    pub fn save(&self, state: &State) -> Result<()> {
+        self.replace(state, false)
+    }
+
+    /// Replaces what waits; when this returns, it is on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was there stays.
+    pub fn save_waiting(&self, waiting: &Waiting) -> Result<()> {
+        self.replace(waiting, true)
+    }
+
+    fn replace<T: Kept>(&self, kept: &T, durably: bool) -> Result<()> {
         let named = || format!("the state of the agent in {}", self.path.display());
         let mut file = NamedTempFile::new_in(&self.path).with_context(named)?;
         let mut buffer = std::io::BufWriter::new(file.as_file_mut());
-        serde_json::to_writer(&mut buffer, state).with_context(named)?;
+        serde_json::to_writer(&mut buffer, kept).with_context(named)?;
         buffer.flush().with_context(named)?;
         drop(buffer);
         if durably {
             file.as_file().sync_data().with_context(named)?;
         }
-        file.persist(self.path.join(FILE)).with_context(named)?;
+        file.persist(self.path.join(T::FILE)).with_context(named)?;
         Ok(())
     }
 }

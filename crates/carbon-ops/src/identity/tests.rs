@@ -151,6 +151,18 @@ fn a_pod_has_its_names_from_the_folders_of_its_logs() {
 }
 
 #[test]
+fn what_nobody_types_is_shown_by_its_first_digits() {
+    let short_of = |path: String| {
+        let (_dir, host) = nowhere();
+        short(&Units::default().of(&host, &Arc::from(path)).unwrap())
+    };
+    assert_eq!(short_of(format!("/docker/{ID}")), "0f4b6a9d3c2e");
+    assert_eq!(short_of(format!("/kubepods/pod{UID}/{ID}")), "0f4b6a9d3c2e/7b1e4c2a");
+    assert_eq!(short_of("/system.slice/nginx.service".into()), "nginx.service");
+    assert_eq!(short_of("/user.slice".into()), "user.slice");
+}
+
+#[test]
 fn of_several_containers_the_id_tells_the_name() {
     let (dir, host) = nowhere();
     let log = dir.path().join("var/log");
