@@ -1,8 +1,8 @@
 //! The judge of a report as WebAssembly, for a page without any other library: bytes in, JSON out.
 //!
-//! A caller asks [`alloc`] for room, writes the input there, and calls [`judge`], which takes it. The input is the
+//! A caller asks `alloc` for room, writes the input there, and calls `judge`, which takes it. The input is the
 //! question and then each pack, before each its length in four bytes, little-endian. What comes back is the place
-//! of the answer: its length in four bytes, then JSON in UTF-8, until the next call. [`verdict`] holds what was
+//! of the answer: its length in four bytes, then JSON in UTF-8, until the next call. `verdict` holds what was
 //! judged last against what the reader has by another way.
 //!
 //! The only import is `page.tell`, which is told how many bytes were read.
