@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
 use carbon_ops::unsafe_calls;
+use carbon_ops_words::{hints, layout, progress, render, summary};
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
@@ -21,11 +22,6 @@ use crate::render::describe;
 mod args;
 mod commands;
 mod context;
-mod hints;
-mod layout;
-mod progress;
-mod render;
-mod summary;
 
 fn main() -> ExitCode {
     unsafe_calls::outlive_size_limit();

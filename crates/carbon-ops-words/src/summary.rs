@@ -28,9 +28,17 @@ use crate::render::{between, counted, plain, si};
 const UNSTATED: &str = "unstated";
 
 /// Where the record went.
-pub(crate) enum Stored<'a> {
-    /// Entry number, ledger, fingerprint of the key.
-    Entry { seq: u64, ledger: &'a Path, fingerprint: String },
+#[derive(Debug)]
+pub enum Stored<'a> {
+    /// In a ledger.
+    Entry {
+        /// The entry's number.
+        seq: u64,
+        /// Where the ledger is.
+        ledger: &'a Path,
+        /// Of the key that signed.
+        fingerprint: String,
+    },
     /// On request.
     Nowhere,
     /// It is kept beside the ledger, which could not be written.
@@ -43,7 +51,7 @@ pub(crate) enum Stored<'a> {
 ///
 /// # Errors
 /// When the record's parts contradict each other.
-pub(crate) fn summary(
+pub fn summary(
     record: &Record,
     gpus: &[Gpu],
     stored: Option<&Stored<'_>>,
@@ -119,7 +127,7 @@ pub(crate) fn summary(
 }
 
 /// How each part of a budget was kept, as lines of the same summary.
-pub(crate) fn of_budget(parts: &[Judged]) -> String {
+pub fn of_budget(parts: &[Judged]) -> String {
     let mut page = Summary::default();
     for part in parts {
         let (scale, unit) = match part.quantity {
@@ -526,7 +534,11 @@ fn scopes(record: &Record) -> String {
     format!("{}{hardware} ({source})", of(Figure::Operational))
 }
 
-pub(crate) fn buckets(buckets: &[Bucket], out: &mut impl Write) -> Result<()> {
+/// The price of a span in buckets, as a table.
+///
+/// # Errors
+/// When the writer fails.
+pub fn buckets(buckets: &[Bucket], out: &mut impl Write) -> Result<()> {
     let mut table = Table::new(&["  from", "to", ">energy", ">g/kWh", ">covered"]);
     for bucket in buckets {
         table.row([

@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Work under way on so many bytes.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub struct Progress {
     doing: &'static str,
     /// How many bytes there are, when that is known.
     total: Option<u64>,
@@ -25,13 +25,14 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Begins now, and is told where standard error is a terminal.
-    pub(crate) fn start(doing: &'static str, total: Option<u64>) -> Self {
+    pub fn start(doing: &'static str, total: Option<u64>) -> Self {
         let shown = io::stderr().is_terminal();
         Self::at(doing, total, shown, Env::monotonic())
     }
 
     /// The same, and nobody is told unless `shown`.
-    pub(crate) fn only(mut self, shown: bool) -> Self {
+    #[must_use]
+    pub fn only(mut self, shown: bool) -> Self {
         self.shown &= shown;
         self
     }
@@ -41,7 +42,7 @@ impl Progress {
     }
 
     /// So many bytes, and lines when they are counted, are done.
-    pub(crate) fn tell(&self, bytes: u64, lines: Option<u64>) {
+    pub fn tell(&self, bytes: u64, lines: Option<u64>) {
         if self.shown
             && let Some(text) = self.text(Env::monotonic(), bytes, lines)
         {
@@ -84,14 +85,15 @@ impl Drop for Progress {
 
 /// A reader or writer whose bytes are the work.
 #[derive(Debug)]
-pub(crate) struct Counted<'p, T> {
+pub struct Counted<'p, T> {
     inner: T,
     bytes: u64,
     progress: &'p Progress,
 }
 
 impl<'p, T> Counted<'p, T> {
-    pub(crate) fn new(inner: T, progress: &'p Progress) -> Self {
+    /// A reader that tells how far it has come.
+    pub fn new(inner: T, progress: &'p Progress) -> Self {
         Self { inner, bytes: 0, progress }
     }
 

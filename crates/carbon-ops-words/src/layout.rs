@@ -24,37 +24,38 @@ fn terminal() -> Option<usize> {
 
 /// `head` and then the words, which go on below each other where they do not fit: as many columns as the
 /// terminal has, and 80 where there is none. A word that is too long alone, such as a path, stays whole.
-pub(crate) fn wrapped(head: &str, words: &str) -> String {
+pub fn wrapped(head: &str, words: &str) -> String {
     within(terminal().unwrap_or(USUAL).clamp(PROSE.0, PROSE.1), head, words)
 }
 
 /// Lines for people, of which none is longer than it needs to be.
-#[derive(Default)]
-pub(crate) struct Page(String);
+#[derive(Debug, Default)]
+pub struct Page(String);
 
 impl Page {
     /// A line that other programs may look for: it is not broken.
-    pub(crate) fn title(&mut self, words: &str) {
+    pub fn title(&mut self, words: &str) {
         self.0 += words;
         self.0.push('\n');
     }
 
     /// One thing to say of the title.
-    pub(crate) fn item(&mut self, words: &str) {
+    pub fn item(&mut self, words: &str) {
         self.line("  ", words);
     }
 
     /// What to do about it.
-    pub(crate) fn hint(&mut self, words: &str) {
+    pub fn hint(&mut self, words: &str) {
         self.line("hint: ", words);
     }
 
     /// Words that go on beside `head`.
-    pub(crate) fn line(&mut self, head: &str, words: &str) {
+    pub fn line(&mut self, head: &str, words: &str) {
         self.0 += &wrapped(head, words);
     }
 
-    pub(crate) fn text(&self) -> &str {
+    /// All lines.
+    pub fn text(&self) -> &str {
         &self.0
     }
 }
@@ -97,7 +98,8 @@ fn is_open(words: &str) -> bool {
 }
 
 /// Rows under headings, each column as wide as its widest cell.
-pub(crate) struct Table {
+#[derive(Debug)]
+pub struct Table {
     /// Whether a column is aligned to the right, as numbers are.
     right: Vec<bool>,
     rows: Vec<Vec<String>>,
@@ -107,7 +109,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// One column for each heading; `>` before it aligns the column to the right.
-    pub(crate) fn new(headings: &[&str]) -> Self {
+    pub fn new(headings: &[&str]) -> Self {
         let right = headings.iter().map(|heading| heading.starts_with('>')).collect();
         let mut table = Self { right, rows: Vec::new(), heads: 0 };
         let names: Vec<_> = headings.iter().map(|name| name.trim_start_matches('>')).collect();
@@ -119,18 +121,18 @@ impl Table {
     }
 
     /// The next row. The last cell of one that has fewer cells than there are columns reaches to the end.
-    pub(crate) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
     /// Its lines, with two spaces between columns, or one where that makes them fit. Of no rows there are no
     /// headings.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.cut(usize::MAX)
     }
 
     /// The same for figures, of which one looks at many: on a terminal a line ends where the terminal does.
-    pub(crate) fn fitted(&self) -> String {
+    pub fn fitted(&self) -> String {
         self.cut(terminal().unwrap_or(usize::MAX))
     }
 

@@ -38,7 +38,7 @@ use carbon_ops::{Fault, sources};
 
 /// The exit code of an answer: 0 yes, 1 no, 2 could not be checked, 3 cut off or rewritten since it was
 /// signed for, 4 valid up to a torn end.
-pub(crate) fn exit_code(answer: Answer) -> u8 {
+pub fn exit_code(answer: Answer) -> u8 {
     match answer {
         Answer::Valid => 0,
         Answer::Tampered | Answer::OtherImport | Answer::FalseCosignature | Answer::Incomplete => 1,
@@ -53,7 +53,7 @@ pub(crate) fn exit_code(answer: Answer) -> u8 {
 }
 
 /// The exit code of a budget, where the command's own is 0: 123 over, 122 cannot tell.
-pub(crate) fn budget_code(standing: Standing) -> u8 {
+pub fn budget_code(standing: Standing) -> u8 {
     match standing {
         Standing::Under => 0,
         Standing::Unclear => 122,
@@ -62,7 +62,7 @@ pub(crate) fn budget_code(standing: Standing) -> u8 {
 }
 
 /// The exit code of a comparison, as `git bisect run` wants it: 0 not worse, 1 worse, 125 cannot tell.
-pub(crate) fn comparison_code(verdict: Verdict) -> u8 {
+pub fn comparison_code(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::NotWorse => 0,
         Verdict::Worse => 1,
@@ -76,7 +76,7 @@ type Cause = dyn StdError + 'static;
 type Words = Option<&'static str>;
 
 /// What to do about an error and its causes, the outermost first, and nothing twice.
-pub(crate) fn hint(error: &anyhow::Error) -> Vec<String> {
+pub fn hint(error: &anyhow::Error) -> Vec<String> {
     let mut hints: Vec<String> = Vec::new();
     for cause in error.chain() {
         let said = cause.to_string();
@@ -474,7 +474,7 @@ fn of_chain(cause: &Cause) -> Words {
 }
 
 /// The hint for one provider of a chain.
-pub(crate) fn for_reason(reason: &Reason) -> Words {
+pub fn for_reason(reason: &Reason) -> Words {
     match reason {
         Reason::AnotherSignal { .. } => {
             Some("set providers.fallback to same_kind to accept it, or put the provider first")
@@ -485,7 +485,7 @@ pub(crate) fn for_reason(reason: &Reason) -> Words {
 }
 
 /// Where an answer that a record names may still be.
-pub(crate) const NOT_KEPT: &str = "copy the answer and the file beside it (.gz, .json) from the cache in which the record was made, or \
+pub const NOT_KEPT: &str = "copy the answer and the file beside it (.gz, .json) from the cache in which the record was made, or \
      from a copy of it";
 
 fn of_provider(cause: &Cause) -> Words {

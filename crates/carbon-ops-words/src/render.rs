@@ -6,13 +6,13 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-pub(crate) use carbon_ops::text::plain;
-pub(crate) use carbon_ops::units::si;
+pub use carbon_ops::text::plain;
+pub use carbon_ops::units::si;
 
 use crate::hints::hint;
 
 /// A number of things: `1 record`, `2 records`, `2 entries`.
-pub(crate) fn counted(count: u64, one: &str) -> String {
+pub fn counted(count: u64, one: &str) -> String {
     match one.strip_suffix('y') {
         _ if count == 1 => format!("1 {one}"),
         Some(stem) => format!("{count} {stem}ies"),
@@ -21,7 +21,7 @@ pub(crate) fn counted(count: u64, one: &str) -> String {
 }
 
 /// An error with its causes, none said twice, and its hints after everything else.
-pub(crate) fn describe(error: &anyhow::Error) -> String {
+pub fn describe(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
         let message = cause.split_once("\nhint:").map_or(&*cause, |(message, _)| message);
@@ -36,7 +36,7 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
 }
 
 /// Reads the value of an argument; what to do about one that cannot be read follows on lines of its own.
-pub(crate) fn argument<T>(text: &str) -> Result<T, String>
+pub fn argument<T>(text: &str) -> Result<T, String>
 where
     T: FromStr<Err: StdError + Send + Sync + 'static>,
 {
@@ -44,12 +44,12 @@ where
 }
 
 /// A result whose error is told with what to do about it, on lines of its own.
-pub(crate) fn described<T>(result: Result<T, impl Into<anyhow::Error>>) -> Result<T, String> {
+pub fn described<T>(result: Result<T, impl Into<anyhow::Error>>) -> Result<T, String> {
     result.map_err(|error| describe(&error.into()))
 }
 
 /// An interval, with its level of confidence.
-pub(crate) fn between(interval: Option<(f64, f64, f64)>, unit: &str) -> String {
+pub fn between(interval: Option<(f64, f64, f64)>, unit: &str) -> String {
     interval.map_or("no interval".into(), |(low, high, level)| {
         format!("{:.0} % between {} and {}", 100.0 * level, si(low, unit), si(high, unit))
     })

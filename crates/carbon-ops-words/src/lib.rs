@@ -1,0 +1,15 @@
+//! How it is said: what the library [`carbon_ops`] answers, in the words of its command.
+//!
+//! * [`layout`]: tables, and lines within the width of a terminal.
+//! * [`render`]: quantities, intervals, errors and text of others, as people read them.
+//! * [`summary`]: a record.
+//! * [`hints`]: the remedy for each error of the libraries, and the exit codes of answers.
+//! * [`progress`]: how far a long piece of work has come.
+//!
+//! Out of scope: arguments and verbs, which are the command's; reports, which are pages of their own.
+
+pub mod hints;
+pub mod layout;
+pub mod progress;
+pub mod render;
+pub mod summary;
