@@ -286,11 +286,26 @@ fn an_agent_that_is_killed_loses_nothing_that_the_governor_counts() {
     let looks = |more: f64| {
         until(&file, |text| value(text, "carbon_ops_looks_total") >= more);
     };
+    // Until the governor has counted something.
+    let unwatched = || {
+        let json = home.work("between.json");
+        let told = format!("--json={}", json.display());
+        loop {
+            let mut command = home.carbon_ops(&["run", "--no-ledger", &told, "--", "sleep", "0.2"]);
+            command.env("CARBON_OPS_GOVERNOR_SOCKET", governor.socket());
+            assert_eq!(done(&mut command).code(), 0);
+            let record: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+            if record["measurement"]["energy"]["host_uj"].as_u64().unwrap() > 0 {
+                return;
+            }
+        }
+    };
     for kills in 1..4 {
         let mut agent = start();
         looks(3.0 * f64::from(kills));
         agent.kill().unwrap();
         agent.wait().unwrap();
+        unwatched();
     }
     let agent = start();
     looks(12.0);
