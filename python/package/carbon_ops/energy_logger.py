@@ -308,16 +308,16 @@ class Monitor(dict):  # type: ignore[type-arg]
         start, end = measured.span()
         self.update(timestamp=start, timestamp_start=start, timestamp_end=end, energy=energy)
         detail = json.loads(measured.json())
-        cpu = detail.get("cpu") or {}
-        elapsed = energy["duration_seconds"] * 1e9 * max(1, int(cpu.get("count", 1)))
-        busy = int(cpu.get("busy_ns", 0))
+        # Where the kernel tells nothing of the machine's busy time, none is told here.
+        cpu = detail.get("cpu")
+        elapsed = energy["duration_seconds"] * 1e9 * int(cpu["count"]) if cpu else 0.0
         self._energy_logger._keep(
             {
                 **self,
                 "operation": f"{self._operation}_end",
                 "timestamp": end,
                 "cpu": {
-                    "cpu_percent": 100.0 * busy / elapsed if elapsed > 0 else 0.0,
+                    "cpu_percent": 100.0 * int(cpu["busy_ns"]) / elapsed if cpu and elapsed > 0 else None,
                     "cpu_freq_mhz": None,
                     "estimated_power_watts": energy["avg_power_watts"],
                 },

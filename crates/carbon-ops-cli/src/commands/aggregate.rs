@@ -253,8 +253,8 @@ fn by_market(sums: &[(String, Totals)]) -> String {
             market.records.to_string(),
             si(market.energy_kwh * 1e3, "Wh"),
             percent(market.matched_pct),
-            percent(market.matched_by_hour_pct),
-            percent(market.matched_by_year_pct),
+            market.matched_by_hour_pct.map(percent).unwrap_or_default(),
+            market.matched_by_year_pct.map(percent).unwrap_or_default(),
             grams,
             between,
         ]);

@@ -46,10 +46,13 @@ pub struct ByMarket {
     /// The emissions; absent where a part of the energy has neither an instrument nor a factor, and without records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<MarketFigure>,
-    /// What certificates of an hour match in their own hours, in percent of the energy.
-    pub matched_by_hour_pct: f64,
-    /// What certificates would match if only the year counted, in percent.
-    pub matched_by_year_pct: f64,
+    /// What certificates of an hour match in their own hours, in percent of the energy; absent without a file, since records
+    /// know nothing of certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched_by_hour_pct: Option<f64>,
+    /// What certificates would match if only the year counted, in percent; absent likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched_by_year_pct: Option<f64>,
     /// What certificates and contracts cover, in percent.
     pub matched_pct: f64,
     /// How many records.
@@ -140,8 +143,8 @@ impl Load {
             counts: Vec::new(),
             energy_kwh: round9(stated.load_kwh),
             figure: is_priced.then(|| self.figure(&stated)),
-            matched_by_hour_pct: percent(stated.by_hour_kwh),
-            matched_by_year_pct: percent(stated.by_year_kwh),
+            matched_by_hour_pct: Some(percent(stated.by_hour_kwh)),
+            matched_by_year_pct: Some(percent(stated.by_year_kwh)),
             matched_pct: percent(stated.matched_kwh),
             records,
             records_of_other_scopes: self.others,
@@ -297,8 +300,8 @@ impl Told {
             counts: counts.collect(),
             energy_kwh: round9(energy),
             figure: figure.map(|of| MarketFigure::of(&of.grams)),
-            matched_by_hour_pct: 0.0,
-            matched_by_year_pct: 0.0,
+            matched_by_hour_pct: None,
+            matched_by_year_pct: None,
             matched_pct: over(100.0 * matched, energy),
             records: records + self.records_without,
             records_of_other_scopes: self.others,

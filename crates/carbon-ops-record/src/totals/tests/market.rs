@@ -66,8 +66,8 @@ fn the_rest_of_a_load_has_the_residual_mix_and_the_error_of_the_whole() {
     assert_eq!((market.records, market.records_of_other_scopes), (2, 0));
     near(market.energy_kwh, 2200.0);
     near(market.matched_pct, 100.0 * 500.0 / 2200.0);
-    near(market.matched_by_year_pct, market.matched_pct);
-    near(market.matched_by_hour_pct, 0.0);
+    near(market.matched_by_year_pct.unwrap(), market.matched_pct);
+    near(market.matched_by_hour_pct.unwrap(), 0.0);
     let figure = market.figure.unwrap();
     near(figure.total_grams, 1700.0 * 500.0);
     // Ten per cent more energy are 220 kWh more of the residual mix.
@@ -108,12 +108,12 @@ fn a_load_is_matched_when_it_was_used() {
     let instruments = Instruments::new(list, BTreeMap::new()).unwrap();
     let load = Load::of(&record, &instruments).unwrap();
     let stated = load.stated(&load.matched(&instruments).unwrap(), &instruments);
-    near(stated.matched_by_hour_pct, 100.0 * 500.0 / 1100.0);
+    near(stated.matched_by_hour_pct.unwrap(), 100.0 * 500.0 / 1100.0);
     assert_eq!(stated.records_spread_evenly, 0);
     record.load = Some(serde_json::from_value(json!({ "count": 200, "sha256": "0" })).unwrap());
     let load = Load::of(&record, &instruments).unwrap();
     let stated = load.stated(&load.matched(&instruments).unwrap(), &instruments);
-    near(stated.matched_by_hour_pct, 100.0 * 1.1 / 1100.0);
+    near(stated.matched_by_hour_pct.unwrap(), 100.0 * 1.1 / 1100.0);
     assert_eq!(stated.records_spread_evenly, 1);
 }
 
@@ -157,6 +157,8 @@ fn what_records_state_is_summed_with_what_they_share() {
     let figure = market.figure.unwrap();
     near(figure.total_grams, sum);
     near(market.matched_pct, 40.0);
+    // What is not known is no 0.
+    assert_eq!((market.matched_by_hour_pct, market.matched_by_year_pct), (None, None));
     // 10 % of the whole, 10 % of the residual mix, and their product, which records do not share with one another.
     let (energy, rest) = (sum * 0.1, 2200.0 * 0.6 * 50.0);
     let product = 0.01 * rest * rest / 2.0;
