@@ -258,10 +258,12 @@ fn records_one_by_one_are_those_of_the_whole_ledger() {
 /// Whoever named no folder is told which one it is.
 #[test]
 fn a_temporary_file_that_cannot_be_made_names_its_folder() {
-    let error = scratch_in(Path::new("/nonexistent")).err().unwrap();
-    assert_eq!(error.kind(), io::ErrorKind::NotFound);
-    assert!(error.to_string().starts_with("no temporary file in /nonexistent: "), "{error}");
     let home = tempfile::tempdir().unwrap();
+    let absent = home.path().join("absent");
+    let error = scratch_in(&absent).err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    let expected = format!("no temporary file in {}: ", absent.display());
+    assert!(error.to_string().starts_with(&expected), "{error}");
     let mut scratch = scratch_in(home.path()).unwrap();
     let write = io::Write::write_all(&mut scratch, b"abc");
     assert!(write.is_ok() && std::fs::read_dir(home.path()).unwrap().count() == 0);
