@@ -35,7 +35,7 @@ pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestat
 pub(crate) use report::Report;
 pub(crate) use run::Run;
 pub(crate) use shared::{AtLedger, Counters, Output, Records, Sampling, Sources, Times, Trusted};
-pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, Label, Of};
+pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, Label, Of, PowerAnalysis};
 pub(crate) use witness::{Witness, WitnessHome, WitnessInit, WitnessServe};
 
 /// Measure the energy of commands, estimate the carbon it caused, and keep signed records of both
@@ -108,6 +108,8 @@ pub(crate) enum Command {
     Anomaly(Anomaly),
     /// Rate a carbon figure, and compare it with everyday things
     Label(Label),
+    /// Say how many runs show a difference, or tell a mean so well
+    PowerAnalysis(PowerAnalysis),
     /// Make, verify and show ledgers of signed records
     #[command(subcommand)]
     Ledger(Ledger),

@@ -71,6 +71,7 @@ fn answer(cli: &Cli, context: &mut Context<'_>) -> Result<u8> {
         Command::Aggregate(args) => commands::aggregate::run(args, context),
         Command::Report(args) => commands::report::run(args, context),
         Command::Label(args) => commands::label::run(args, context),
+        Command::PowerAnalysis(args) => commands::power_analysis::run(args, context),
         Command::Anomaly(args) => commands::anomaly::run(args, context),
         Command::Ledger(command) => commands::ledger::run(command, context),
         Command::Witness(command) => commands::witness::run(command, context),

@@ -31,8 +31,7 @@ pub use error::Error;
 pub use evaluate::{Estimate, Method, Used};
 pub use model::{Expression, Input, Model, Sign};
 pub use monte_carlo::{Coverage, MonteCarlo, Run, Sampled, TRIALS, Trials};
-pub use normal::LEVEL;
-pub(crate) use normal::lognormal_interval;
+pub use normal::{LEVEL, lognormal_interval};
 pub use random::GENERATOR;
 
 #[cfg(test)]

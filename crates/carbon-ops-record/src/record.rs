@@ -631,18 +631,31 @@ impl Record {
     /// Emissions with their coverage interval; `None` where they are zero.
     pub fn carbon(&self) -> Option<Bounded<GramsCo2e>> {
         let Meta { ci_lower_g, ci_upper_g, confidence_level_pct, .. } = self.meta;
-        let [low, mean, high] = [ci_lower_g, self.grams, ci_upper_g].map(GramsCo2e::new);
-        Bounded::new(mean.ok()?, low.ok()?, high.ok()?, confidence_level_pct / 100.0)
+        bounded(
+            [ci_lower_g, self.grams, ci_upper_g].map(GramsCo2e::new),
+            confidence_level_pct / 100.0,
+        )
+    }
+
+    /// The same with the interval of another coverage probability, 0 to 1, which is computed from the inputs; `None` also
+    /// for none such.
+    pub fn carbon_at(&self, level: f64) -> Option<Bounded<GramsCo2e>> {
+        let estimate = self.model().ok()?.evaluate_at(&self.method().ok()?, level).ok()?;
+        bounded([estimate.low, self.grams, estimate.high].map(GramsCo2e::new), level)
     }
 
     /// Energy with its coverage interval: the inputs that are not of site and grid. `None` where it is zero,
     /// or exact.
     pub fn energy(&self) -> Option<Bounded<KilowattHours>> {
+        self.energy_at(LEVEL)
+    }
+
+    /// The same with the interval of another coverage probability, 0 to 1.
+    pub fn energy_at(&self, level: f64) -> Option<Bounded<KilowattHours>> {
         let mean = self.energy_kwh;
         let model = self.product(mean, |input| About::of(&input.name) == About::Energy).ok()?;
-        let estimate = model.evaluate(&Method::Analytical).ok()?;
-        let [low, mean, high] = [estimate.low, mean, estimate.high].map(KilowattHours::new);
-        Bounded::new(mean.ok()?, low.ok()?, high.ok()?, LEVEL)
+        let estimate = model.evaluate_at(&Method::Analytical, level).ok()?;
+        bounded([estimate.low, mean, estimate.high].map(KilowattHours::new), level)
     }
 
     /// Whether a note is among the record's.
@@ -700,6 +713,14 @@ impl Record {
         let workload = self.measurement.as_ref().and_then(|measured| measured.workload.as_ref());
         workload.map(|workload| workload.program.as_str()).or(self.id.as_deref())
     }
+}
+
+/// A quantity between its ends, where all three are ones.
+fn bounded<Q: Copy + PartialOrd, E>(
+    [low, mean, high]: [Result<Q, E>; 3],
+    level: f64,
+) -> Option<Bounded<Q>> {
+    Bounded::new(mean.ok()?, low.ok()?, high.ok()?, level)
 }
 
 /// What an input is about.

@@ -47,7 +47,8 @@ pub enum Stored<'a> {
     Failed,
 }
 
-/// A record as people read it. `gpus` tell what the record does not: who used each GPU.
+/// A record as people read it. `gpus` tell what the record does not: who used each GPU. `level`: the coverage probability of
+/// the intervals, where it is not the record's own.
 ///
 /// # Errors
 /// When the record's parts contradict each other.
@@ -56,11 +57,12 @@ pub fn summary(
     gpus: &[Gpu],
     stored: Option<&Stored<'_>>,
     has_times: bool,
+    level: Option<f64>,
 ) -> Result<String> {
     let mut page = Summary::default();
     page.0.line("carbon-ops: ", &heading(record, has_times));
-    page.figure("energy", energy(record));
-    page.figure("carbon", carbon(record));
+    page.figure("energy", energy(record, level));
+    page.figure("carbon", carbon(record, level));
     if let Some(market) = &record.market {
         page.figure("market", by_market(market));
         page.line("", &uses(market));
@@ -211,22 +213,23 @@ fn energy_unit(record: &Record) -> (f64, &'static str) {
     if record.measurement.is_some() { (3.6e6, "J") } else { (1e3, "Wh") }
 }
 
-fn energy(record: &Record) -> (String, String) {
+fn energy(record: &Record, level: Option<f64>) -> (String, String) {
     let (scale, unit) = energy_unit(record);
     let value = si(record.energy_kwh * scale, unit);
     if record.measurement.is_none() {
         let source = record.input("energy_error").map(|error| plain(&error.source));
         return (value, source.unwrap_or_else(|| "exact, as stated".to_owned()));
     }
-    let interval = record.energy().map(|of| {
+    let interval = level.map_or_else(|| record.energy(), |level| record.energy_at(level));
+    let interval = interval.map(|of| {
         let scaled = |energy: KilowattHours| energy.as_kilowatt_hours() * scale;
         (scaled(of.low()), scaled(of.high()), of.level())
     });
     (value, between(interval, unit))
 }
 
-fn carbon(record: &Record) -> (String, String) {
-    let of = record.carbon();
+fn carbon(record: &Record, level: Option<f64>) -> (String, String) {
+    let of = level.map_or_else(|| record.carbon(), |level| record.carbon_at(level));
     let interval = of.map(|of| (of.low().as_grams(), of.high().as_grams(), of.level()));
     let unit = if record.gases.is_some() { "gCO2" } else { "gCO2e" };
     (si(record.grams, unit), between(interval, unit))

@@ -7,7 +7,7 @@ use carbon_ops::record::Deployment;
 use carbon_ops::record::FunctionalUnit;
 use clap::{Args, ValueEnum};
 
-use super::shared::{Bought, Labels, Named, Output, Reserve, Sampling, Sources, Times};
+use super::shared::{Bought, Labels, Level, Named, Output, Reserve, Sampling, Sources, Times};
 use crate::render::argument;
 
 #[derive(Debug, Args)]
@@ -93,6 +93,9 @@ pub(crate) struct Estimate {
 
     #[command(flatten)]
     pub(crate) sampling: Sampling,
+
+    #[command(flatten)]
+    pub(crate) level: Level,
 
     /// Instead of a number of trials: go on until so many digits of the standard uncertainty are stable
     #[arg(long, value_name = "DIGITS", conflicts_with = "trials",

@@ -185,6 +185,21 @@ impl Bought {
     }
 }
 
+/// How sure an interval is.
+#[derive(Debug, Args)]
+pub(crate) struct Level {
+    /// Coverage probability of the intervals that are shown, in percent [default: 95]; records keep that of 95
+    #[arg(long, value_name = "PERCENT", value_parser = level)]
+    pub(crate) level: Option<f64>,
+}
+
+fn level(text: &str) -> std::result::Result<f64, String> {
+    let percent: Option<f64> = text.trim().trim_end_matches('%').trim_end().parse().ok();
+    let percent = percent.filter(|percent| (1.0..=99.99).contains(percent));
+    let level = percent.map(|percent| percent / 100.0);
+    level.ok_or_else(|| format!("{text:?} is not from 1 to 99.99 percent"))
+}
+
 /// A span of time.
 #[derive(Debug, Args)]
 pub(crate) struct Times {

@@ -3,7 +3,7 @@
 use carbon_ops::record::totals::GroupBy;
 use clap::{Args, ValueEnum};
 
-use super::shared::{Bought, Output, Records, Sampling};
+use super::shared::{Bought, Level, Output, Records, Sampling};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -56,6 +56,9 @@ pub(crate) struct Aggregate {
 
     #[command(flatten)]
     pub(crate) sampling: Sampling,
+
+    #[command(flatten)]
+    pub(crate) level: Level,
 
     #[command(flatten)]
     pub(crate) bought: Bought,
@@ -121,4 +124,51 @@ fn window(text: &str) -> Result<usize, String> {
     let least = carbon_ops::estimate::anomaly::WINDOW_MIN;
     let count: usize = text.parse().map_err(|_| "not a number".to_owned())?;
     if count < least { Err(format!("at least {least} are needed")) } else { Ok(count) }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops power-analysis --sd 4% --effect 3%        runs of each of two
+  carbon-ops power-analysis --sd 4% --half-width 1%    runs of one
+
+Numbers of one unit, or percent of one mean. What all runs share, such as the
+error of a meter, does not become less by repetition, and is not in --sd.
+
+Exit code: 0 done; 2 failed.")]
+pub(crate) struct PowerAnalysis {
+    /// Standard deviation of single runs
+    #[arg(long, value_name = "X", value_parser = number)]
+    pub(crate) sd: f64,
+
+    /// The difference of two means that has to be found
+    #[arg(long, value_name = "X", value_parser = number, required_unless_present = "half_width")]
+    pub(crate) effect: Option<f64>,
+
+    /// Half of the interval that one mean may have
+    #[arg(long, value_name = "X", value_parser = number, conflicts_with = "effect")]
+    pub(crate) half_width: Option<f64>,
+
+    /// Probability of finding a difference where there is none
+    #[arg(long, value_name = "P", default_value_t = 0.05)]
+    pub(crate) alpha: f64,
+
+    /// Probability of finding the difference where there is one
+    #[arg(long, value_name = "P", default_value_t = 0.8)]
+    pub(crate) power: f64,
+
+    /// --sd is known from elsewhere, and not estimated from the same runs
+    #[arg(long)]
+    pub(crate) known: bool,
+
+    #[command(flatten)]
+    pub(crate) level: Level,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim_end().parse();
+    number.map_err(|_| format!("{text:?} is not a number"))
 }

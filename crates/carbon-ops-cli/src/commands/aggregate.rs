@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, bail};
 use carbon_ops::estimate::market::Claims;
-use carbon_ops::estimate::uncertainty::{GENERATOR, MonteCarlo, TRIALS, Trials};
+use carbon_ops::estimate::uncertainty::{GENERATOR, LEVEL, MonteCarlo, TRIALS, Trials};
 use carbon_ops::record::Record;
 use carbon_ops::record::totals::{Addend, Adder, Amount, GroupBy, Load, Place, Sums, Totals};
 use carbon_ops::records::{self, Counts};
@@ -23,8 +23,11 @@ use crate::layout::{Page, Table};
 use crate::render::{counted, plain, si};
 use carbon_ops::env::Env;
 
-/// Heading of an interval.
-const BETWEEN: &str = "95 % between";
+/// Heading of the intervals of sums.
+fn between(sums: &[(String, Totals)]) -> String {
+    let level = sums.first().map_or(100.0 * LEVEL, |(_, totals)| totals.confidence_level_pct);
+    format!("{level} % between")
+}
 
 /// Most records times trials: ten thousand records by 200,000 trials are minutes of a core. For so many
 /// the moments are as good.
@@ -51,7 +54,10 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     if sampling.is_some() {
         affordable(read.records, trials(args))?;
     }
-    let sums = adder.finish(sampling.as_ref(), instruments)?;
+    let mut sums = adder.finish(sampling.as_ref(), instruments)?;
+    if let Some(level) = args.level.level {
+        sums = sums.at_level(level);
+    }
     let code = u8::from(read.records == 0);
     if args.csv {
         csv(&args.by, &sums.groups, &mut context.out)?;
@@ -91,6 +97,9 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
 
 /// The settings of sampling, where it was asked for.
 fn sampling(args: &Aggregate) -> Result<Option<MonteCarlo>> {
+    if args.level.level.is_some() && args.method == AggregateMethod::MonteCarlo {
+        bail!("trials give intervals of 95 %\nhint: leave out --method monte_carlo");
+    }
     if args.method == AggregateMethod::LognormalMoments {
         if args.sampling.trials.is_some() || args.sampling.seed.is_some() {
             bail!("--trials and --seed are for sampling\nhint: add --method monte_carlo");
@@ -177,7 +186,8 @@ fn operation(rows: &[(String, Totals)]) -> String {
 }
 
 fn table(sums: &[(String, Totals)]) -> String {
-    let figures = ["", ">records", ">energy", ">CO2e", BETWEEN, ">± %", ">covered", "quality"];
+    let between = between(sums);
+    let figures = ["", ">records", ">energy", ">CO2e", &between, ">± %", ">covered", "quality"];
     let mut table = Table::new(&figures);
     for (key, totals) in sums {
         table.row([
@@ -196,7 +206,7 @@ fn table(sums: &[(String, Totals)]) -> String {
 
 /// Hardware, apart from operation.
 fn hardware(sums: &[(String, Totals)]) -> String {
-    let mut table = Table::new(&["", ">records", ">hardware", BETWEEN]);
+    let mut table = Table::new(&["", ">records", ">hardware", &between(sums)]);
     for (key, totals) in sums {
         let Some(hardware) = &totals.embodied else {
             table.row([plain(key), format!("0 of {}", totals.count)]);
@@ -214,7 +224,7 @@ fn hardware(sums: &[(String, Totals)]) -> String {
 
 /// Both, and the part of hardware.
 fn together(sums: &[(String, Totals)]) -> String {
-    let mut table = Table::new(&["", ">together", BETWEEN, "part of hardware"]);
+    let mut table = Table::new(&["", ">together", &between(sums), "part of hardware"]);
     for (key, totals) in sums {
         let Some(whole) = &totals.whole else { continue };
         let percent = |part: f64| format!("{:.0} %", 100.0 * part);
@@ -236,7 +246,8 @@ fn together(sums: &[(String, Totals)]) -> String {
 
 /// Scope 2 by the market.
 fn by_market(sums: &[(String, Totals)]) -> String {
-    let heads = ["", ">records", ">energy", ">matched", ">by hour", ">by year", ">CO2e", BETWEEN];
+    let between = between(sums);
+    let heads = ["", ">records", ">energy", ">matched", ">by hour", ">by year", ">CO2e", &between];
     let mut table = Table::new(&heads);
     for (key, totals) in sums {
         let Some(market) = &totals.market else { continue };

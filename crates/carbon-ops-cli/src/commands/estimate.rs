@@ -187,7 +187,7 @@ fn tell(
         writeln!(context.out)?;
         return Ok(());
     }
-    context.out.write_all(summary(record, &[], None, has_times)?.as_bytes())?;
+    context.out.write_all(summary(record, &[], None, has_times, args.level.level)?.as_bytes())?;
     Ok(())
 }
 

@@ -309,5 +309,5 @@ fn shown(object: &Object, file: &Path) -> Result<Option<String>> {
         fingerprint: PublicKey::from_hex(text("signing_key").unwrap_or_default())?.fingerprint(),
     };
     let record = Record::from_json(unsigned(object.clone()))?;
-    summary(&record, &[], Some(&stored), true).map(Some)
+    summary(&record, &[], Some(&stored), true, None).map(Some)
 }

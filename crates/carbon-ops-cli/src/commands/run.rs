@@ -438,7 +438,7 @@ fn show(
     err: &mut dyn Write,
 ) -> bool {
     let Some(target) = json else {
-        let text = summary(&told.record, &told.gpus, Some(stored), true);
+        let text = summary(&told.record, &told.gpus, Some(stored), true, None);
         let text = text.unwrap_or_else(|error| format!("carbon-ops: {}\n", describe(&error)));
         let _ = err.write_all(text.as_bytes());
         return true;

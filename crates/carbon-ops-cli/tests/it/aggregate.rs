@@ -341,3 +341,57 @@ fn records_state_the_other_basis_themselves_and_sums_add_it() {
         assert!(done.code() == 125 && done.stderr.contains(hint), "{file}: {}", done.stderr);
     }
 }
+
+/// The rule: another level changes the interval and nothing else. 1.96 and 1.645 deviations of ln: 400 g known to 10 %.
+#[test]
+fn another_level_is_another_interval_of_the_same_figure() {
+    let home = Home::new();
+    records(&home);
+    let [usual, wide] = [&[][..], &["--level", "99%"]].map(|more| sums(&home, more)["all"].clone());
+    for member in ["total_grams", "relative_uncertainty_pct", "total_energy_kwh"] {
+        assert_eq!(usual[member], wide[member], "{member}");
+    }
+    let ends = |of: &Value| ["ci_lower_g", "ci_upper_g"].map(|end| of[end].as_f64().unwrap());
+    let ([low, high], [lower, higher]) = (ends(&usual), ends(&wide));
+    assert!(lower < low && high < higher);
+    assert_eq!(wide["confidence_level_pct"], 99.0);
+    assert!(aggregate(&home, &["--level", "99"]).text().contains(" 99 % between "));
+    let of_one = |more: &[&str]| {
+        let common = ["estimate", "--energy=1kWh", "--intensity=ln(400, 10%)", "--pue=1"];
+        home.does(&[&common[..], more].concat()).text()
+    };
+    assert!(of_one(&[]).contains("95 % between 327 gCO2e and 484 gCO2e"), "{}", of_one(&[]));
+    let ninety = of_one(&["--level", "90"]);
+    // 398.01 · exp(∓ 1.64485 · 0.099751).
+    assert!(ninety.contains("90 % between 338 gCO2e and 469 gCO2e"), "{ninety}");
+    for wrong in ["0", "100", "much", "-5"] {
+        assert_eq!(
+            home.does(&["aggregate", "records.ndjson", "--level", wrong]).code(),
+            2,
+            "{wrong}"
+        );
+    }
+    let trials = ["aggregate", "records.ndjson", "--level=90", "--method=monte_carlo"];
+    assert_eq!(home.does(&trials).code(), 2);
+}
+
+/// The numbers of runs are those of published tables: see the library.
+#[test]
+fn runs_that_show_a_difference_are_told() {
+    let home = Home::new();
+    let runs = |more: &[&str]| -> Value {
+        let done = home.does(&[&["power-analysis", "--json"], more].concat());
+        serde_json::from_str::<Value>(&done.text()).unwrap()["runs"].clone()
+    };
+    assert_eq!(runs(&["--sd=1", "--effect=0.5"]), 64);
+    assert_eq!(runs(&["--sd=4%", "--effect=2%", "--known"]), 63);
+    assert_eq!(runs(&["--sd=10", "--half-width=2"]), 97);
+    assert_eq!(runs(&["--sd=10", "--half-width=2", "--level=99"]), 166);
+    let text = home.does(&["power-analysis", "--sd=1", "--effect=0.5"]).text();
+    assert!(text.starts_with("64 runs of each of two variants find a difference of 0.5"), "{text}");
+    for wrong in
+        [&["--sd=0", "--effect=1"][..], &["--sd=1"], &["--sd=1", "--effect=1", "--power=1"]]
+    {
+        assert_eq!(home.does(&[&["power-analysis"], wrong].concat()).code(), 2, "{wrong:?}");
+    }
+}

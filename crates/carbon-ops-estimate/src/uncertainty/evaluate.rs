@@ -88,7 +88,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::evaluate`], or for a level outside of 0 to 1.
-    pub(super) fn evaluate_at(&self, method: &Method, level: f64) -> Result<Estimate, Error> {
+    pub fn evaluate_at(&self, method: &Method, level: f64) -> Result<Estimate, Error> {
         if !(level > 0.0 && level < 1.0) {
             return Err(Error::Level(level));
         }

@@ -125,7 +125,7 @@ const FAR: ([f64; 8], [f64; 8]) = (
 
 /// The symmetric interval of a lognormal with a mean above 0 and a standard deviation; of a normal for
 /// another mean.
-pub(crate) fn lognormal_interval(mean: f64, standard: f64, level: f64) -> (f64, f64) {
+pub fn lognormal_interval(mean: f64, standard: f64, level: f64) -> (f64, f64) {
     let z = normal_quantile(0.5 + level / 2.0);
     if mean <= 0.0 {
         return (mean - z * standard, mean + z * standard);

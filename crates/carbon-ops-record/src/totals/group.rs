@@ -12,7 +12,7 @@ use crate::{Error, Quality, Record};
 use carbon_ops_estimate::aggregate::{ExactSum, Partial};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::taxonomy::Theta;
-use carbon_ops_estimate::uncertainty::{Distribution, Input, Model};
+use carbon_ops_estimate::uncertainty::{Distribution, Input, Model, lognormal_interval};
 
 /// A sum over records; [`Group::merge`] is commutative and associative.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -116,6 +116,32 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// The same sums with the intervals of another coverage probability, 0 to 1: those of lognormals with the moments of
+    /// each sum, of one record too. What is not a sum has none of another one and is left out.
+    #[must_use]
+    pub fn at_level(mut self, level: f64) -> Self {
+        let ends = |mean: f64, relative_pct: f64| {
+            let (low, high) = lognormal_interval(mean, mean * relative_pct / 100.0, level);
+            (round9(low), round9(high))
+        };
+        let percent = round9(100.0 * level);
+        (self.ci_lower_g, self.ci_upper_g) = ends(self.total_grams, self.relative_uncertainty_pct);
+        self.confidence_level_pct = percent;
+        self.interval_method = How::LognormalMoments;
+        for figure in self.embodied.iter_mut().chain(&mut self.whole) {
+            (figure.ci_lower_g, figure.ci_upper_g) =
+                ends(figure.total_grams, figure.relative_uncertainty_pct);
+            figure.confidence_level_pct = percent;
+            figure.interval_method = How::LognormalMoments;
+        }
+        if let Some(figure) = self.market.as_mut().and_then(|market| market.figure.as_mut()) {
+            (figure.ci_lower_g, figure.ci_upper_g) =
+                ends(figure.total_grams, figure.relative_uncertainty_pct);
+            figure.confidence_level_pct = percent;
+        }
+        Self { theta: None, ..self }
+    }
+
     /// With what instruments match of the loads, in place of what the records state.
     #[must_use]
     pub(super) fn by_market(self, matched: Option<ByMarket>) -> Self {

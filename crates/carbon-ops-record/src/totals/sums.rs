@@ -32,6 +32,16 @@ pub struct Sums {
     pub counts: Vec<String>,
 }
 
+impl Sums {
+    /// The same with the intervals of another coverage probability: see [`Totals::at_level`].
+    #[must_use]
+    pub fn at_level(self, level: f64) -> Self {
+        let groups = self.groups.into_iter().map(|(name, totals)| (name, totals.at_level(level)));
+        let all = self.all.map(|totals| totals.at_level(level));
+        Self { groups: groups.collect(), all, ..self }
+    }
+}
+
 /// Adds up records as they come, among which may be copies and parts of others.
 #[derive(Debug)]
 pub struct Adder<'s> {
