@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use carbon_ops::record::totals::GroupBy;
+use carbon_ops_report::forms::Form;
 use clap::Args;
 
 use super::shared::{Bought, Output, Records};
@@ -13,6 +14,7 @@ Examples:
   carbon-ops report --from 2026-10-01 --to 2026-11-01 --by program
   carbon-ops report --where team=a --html october.html
   carbon-ops report --judge judge.html       a page that judges such files
+  carbon-ops report --as cyclonedx --about name=bert --about activity=training
 
 A record belongs to the period in which it began, whole. The page has its
 ledger inside and a judge; its reader enters the fingerprint of the key, which
@@ -39,14 +41,22 @@ pub(crate) struct Report {
     #[arg(long, value_name = "FILE", exclusive = true)]
     pub(crate) judge: Option<PathBuf>,
 
+    /// Print in a form of others: esrs-e1, pact, cyclonedx, or spdx
+    #[arg(long = "as", value_name = "FORM", conflicts_with = "html")]
+    pub(crate) form: Option<Form>,
+
+    /// What records do not say and a form asks for: a name or a version; for several, repeat it
+    #[arg(long, value_name = "NAME=VALUE", requires = "form")]
+    pub(crate) about: Vec<String>,
+
     #[command(flatten)]
     pub(crate) output: Output,
 
     /// Print the sums as CSV
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "form"])]
     pub(crate) csv: bool,
 
     /// Print as Markdown
-    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    #[arg(long, conflicts_with_all = ["json", "csv", "form"])]
     pub(crate) md: bool,
 }

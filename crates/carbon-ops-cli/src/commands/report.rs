@@ -3,15 +3,18 @@
 //! Out of scope: what records come to and how a page shows it (`carbon_ops_report`).
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use carbon_ops::env::Env;
 use carbon_ops::pack::of_ledger;
 use carbon_ops::record::Record;
-use carbon_ops::record::totals::{Choice, Load, Place, Totals};
+use carbon_ops::record::totals::{Choice, GroupBy, Load, Place, Totals};
 use carbon_ops::records::{self, Counts, Verified};
 use carbon_ops::sources::claims;
 use carbon_ops_report::figures::{Collector, Figures, For, Grounds, chosen};
+use carbon_ops_report::forms::{About, Form, FormError, Proof, Stated};
 use carbon_ops_report::page::{MODULE_SHA256, Page as Html, judge_page};
 use carbon_ops_report::{Colour, Question, judge};
 use serde_json::{Value, json};
@@ -35,7 +38,8 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
         let text = format!("{}: a judge of reports, module {MODULE_SHA256}", file.display());
         return context.answer(&args.output, report, &text);
     }
-    let question = question(args);
+    let question = question(args)?;
+    let about = about(&args.about)?;
     let claims = context.settings.market.value.as_deref().map(claims).transpose()?;
     let instruments = claims.as_ref().map(|claims| &claims.instruments);
     let prepare = |record: Record, text: &[u8], place: Place| {
@@ -51,15 +55,21 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
         None => None,
     };
     let code = u8::from(read.records == 0);
+    if let Some(form) = args.form {
+        if code == 1 {
+            writeln!(context.err, "carbon-ops: {}", FormError::Empty)?;
+            return Ok(code);
+        }
+        let stated = in_form(form, &about, &question, &read, &figures)?;
+        writeln!(context.out, "{stated:#}")?;
+        return Ok(code);
+    }
     if args.csv {
         aggregate::csv(&args.by, &figures.sums.groups, &mut context.out)?;
         return Ok(code);
     }
     if args.md {
-        std::io::Write::write_all(
-            &mut context.out,
-            markdown(&question, &read, &figures).as_bytes(),
-        )?;
+        context.out.write_all(markdown(&question, &read, &figures).as_bytes())?;
         return Ok(code);
     }
     let mut report = report(&question, &read, &figures)?;
@@ -79,14 +89,52 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
     Ok(code)
 }
 
-fn question(args: &Report) -> Question {
+fn question(args: &Report) -> Result<Question> {
     let choice = args.records.chosen.choice();
-    Question {
-        by: args.by.clone(),
+    let by = args.form.map_or_else(|| args.by.clone(), |form| form.by(args.by.clone()));
+    if args.by != by && args.by != GroupBy::All {
+        bail!("--by {}: the sums of this form are by {by}\nhint: leave out --by", args.by);
+    }
+    Ok(Question {
+        by,
         over: Question::over(&choice),
         choice,
         include_simulated: args.records.include_simulated,
-    }
+    })
+}
+
+fn about(facts: &[String]) -> Result<About> {
+    let fact = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => bail!("--about {text:?} is not of the form NAME=VALUE"),
+    };
+    Ok(About::of(facts.iter().map(fact).collect::<Result<Vec<_>>>()?))
+}
+
+/// The figures in a form of others.
+fn in_form(
+    form: Form,
+    about: &About,
+    question: &Question,
+    read: &Counts,
+    figures: &Figures,
+) -> Result<Value> {
+    let proof = |of: &Verified| {
+        let (ledger_id, root, key) = (of.ledger_id.clone(), of.root.clone(), of.key.clone());
+        Proof { ledger_id, entries: of.entries, root, key }
+    };
+    let proofs: Vec<_> = read.verified.iter().map(proof).collect();
+    let Choice { from, to, .. } = question.choice;
+    let (sums, period, at) = (&figures.sums, (from, to), Env::now());
+    let stated = Stated { sums, period, proofs: &proofs, about, at };
+    stated.form(form).map_err(|error| match &error {
+        FormError::Missing { name, .. } => anyhow!("{error}\nhint: --about '{name}=…'"),
+        FormError::Activity { .. } => anyhow!("{error}\nhint: --about activity=…, or --by label:NAME"),
+        FormError::Differ(_) | FormError::Co2Alone(_) => {
+            anyhow!("{error}\nhint: `carbon-ops report --by scope` shows what they count; --where takes some")
+        }
+        _ => error.into(),
+    })
 }
 
 /// The question as a page asks it: its course of time is that of the records where no period was named.

@@ -8,11 +8,12 @@ use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::home::{Done, Home, done};
+use crate::python::environment;
 use crate::witness::{Served, copy};
 use carbon_ops_testkit::skip::skip;
 
@@ -20,47 +21,13 @@ fn data(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/witness")).join(name)
 }
 
-/// The output of a command, or why there is none.
-fn output(command: &mut Command) -> Result<String, String> {
-    let done = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    if done.status.success() {
-        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
-    }
-    Err(format!("{command:?}: {}", String::from_utf8_lossy(&done.stderr)))
-}
-
-/// A Python that is new enough.
-fn python() -> Result<PathBuf, String> {
-    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
-    let root = root.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".pyenv")));
-    let versions = root.and_then(|root| fs::read_dir(root.join("versions")).ok());
-    let beside = versions.into_iter().flatten().flatten().map(|v| v.path().join("bin/python3"));
-    let on_path = ["python3", "python3.14", "python3.13", "python3.12"].map(PathBuf::from);
-    let check = "import sys, venv, ensurepip; assert sys.version_info >= (3, 12), sys.version";
-    let usable = |path: &PathBuf| output(Command::new(path).args(["-c", check])).is_ok();
-    let found = on_path.into_iter().chain(beside).find(usable);
-    found.ok_or_else(|| "there is no Python 3.12 or later with venv".to_owned())
-}
-
 /// An environment with the package in it, made once for all tests and runs.
 fn fetch() -> Result<PathBuf, String> {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("aics-witness-0.1.0");
-    let program = dir.join("bin/aics-witness");
-    let works = || output(Command::new(&program).arg("--version"));
-    if works().is_err() {
-        output(Command::new(python()?).args(["-m", "venv", "--clear"]).arg(&dir))?;
-        let pip = || {
-            let mut pip = Command::new(dir.join("bin/python3"));
-            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-            pip.args(["--retries", "0", "--timeout", "10", "--only-binary", ":all:"]);
-            pip
-        };
-        let requirements = data("requirements.txt");
-        output(pip().args(["--no-deps", "--require-hashes", "-r"]).arg(requirements))?;
-        output(pip().arg("cryptography>=50.0.2"))?;
-        works()?;
-    }
-    Ok(dir.join("bin"))
+    let requirements = data("requirements.txt");
+    let requirements = requirements.to_str().ok_or("a path that is no text")?;
+    let installs: [&[&str]; 2] =
+        [&["--no-deps", "--require-hashes", "-r", requirements], &["cryptography>=50.0.2"]];
+    environment("aics-witness-0.1.0", &installs, "import aics_witness").map(|home| home.join("bin"))
 }
 
 /// The folder of the package's programs, or nothing where this machine cannot have it, said aloud.
