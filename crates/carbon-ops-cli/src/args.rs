@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use carbon_ops::settings::Overrides;
 
@@ -38,15 +39,24 @@ pub(crate) use shared::{AtLedger, Counters, Output, Records, Sampling, Sources, 
 pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, Label, Of, PowerAnalysis};
 pub(crate) use witness::{Witness, WitnessHome, WitnessInit, WitnessServe};
 
+/// What `build.rs` says of this program.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("CARBON_OPS_COMMIT"),
+    "\nbuild: ",
+    env!("CARBON_OPS_BUILD")
+);
+
 /// Measure the energy of commands, estimate the carbon it caused, and keep signed records of both
 #[derive(Debug, Parser)]
-#[command(name = "carbon-ops", version, max_term_width = 100)]
+#[command(name = "carbon-ops", version, long_version = LONG_VERSION, max_term_width = 100)]
 #[command(after_help = "\
 Start here:
-  carbon-ops run -- gzip -k big.tar     the energy and carbon of one job
-  carbon-ops run --region DE -- make    the same, with the German grid
-  carbon-ops monitor --all              what every process uses, live
-  carbon-ops ledger verify              check every record written so far
+  carbon-ops run -- gzip -k big.tar     # the energy and carbon of one job
+  carbon-ops run --region DE -- make    # the same, with the German grid
+  carbon-ops monitor --all              # what every process uses, live
+  carbon-ops ledger verify              # check every record written so far
 
 Settings come from options, then the environment, then a file, then defaults;
 `carbon-ops config show` prints each with its origin.
@@ -141,6 +151,10 @@ pub(crate) enum Command {
     /// Leave the machine alone meanwhile. Without such a value, idle power is taken from a table of
     /// processors, which may be off by half.
     Calibrate(Calibrate),
+    /// Print what completes this command's arguments in a shell
+    Completions(Completions),
+    /// Write a manual page for each command
+    Man(Man),
 }
 
 impl Command {
@@ -183,20 +197,61 @@ impl Command {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  carbon-ops schema > record.schema.json
+
+Exit code: 0 printed; 2 failed.")]
 pub(crate) struct Schema {
     /// The `schema_version` of the record; 2 is the only one
     #[arg(value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=2))]
     pub(crate) version: u8,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops completions bash > /etc/bash_completion.d/carbon-ops
+  carbon-ops completions fish > ~/.config/fish/completions/carbon-ops.fish
+  carbon-ops completions zsh > ~/.zfunc/_carbon-ops    # ~/.zfunc is in fpath
+
+Exit code: 0 printed; 2 failed.")]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops man ~/.local/share/man/man1
+  man carbon-ops-run
+
+Exit code: 0 written; 2 failed.")]
+pub(crate) struct Man {
+    /// Folder for the pages, such as carbon-ops-run.1; it is made where it does not exist
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Print each setting and where its value comes from
+    #[command(after_help = "\
+Examples:
+  carbon-ops config show
+  carbon-ops config show --config carbon.toml --json
+
+Exit code: 0 printed; 2 a setting is wrong.")]
     Show(Output),
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  carbon-ops doctor
+  carbon-ops doctor --json
+
 Exit code: 0 energy can be measured; 1 it can only be estimated; 2 failed.")]
 pub(crate) struct Doctor {
     /// Examine a directory laid out like a host (with proc, sys, dev, etc and run) instead of this
@@ -214,7 +269,8 @@ Examples:
   carbon-ops calibrate
   carbon-ops calibrate --duration 10m --json
 
-Exit code: 0 measured; 1 measured while the machine was busy; 2 no counter can be read.")]
+Exit code: 0 measured; 1 measured while the machine was busy; 2 no counter can
+be read.")]
 pub(crate) struct Calibrate {
     /// Time to measure for, such as 30s or 10m; 1s to 1 day
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = calibration)]
@@ -229,4 +285,83 @@ pub(crate) struct Calibrate {
 
 fn calibration(text: &str) -> Result<Duration, String> {
     monitor::up_to_a_day(text, Duration::from_secs(1), "1s")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command as Process;
+
+    use clap::{Command, CommandFactory as _};
+
+    use super::*;
+
+    /// What a shell makes of an example, each call of ours on a line and its words apart.
+    const SHELL: &str = "cd \"$(mktemp -d)\" && touch spans.ndjson && exec 3>&1
+        carbon-ops() { printf '%s\\037' \"$@\" >&3; printf '\\n' >&3; }
+        git() { shift 2; \"$@\"; }
+        tool() { echo; }
+        man() { :; }\n";
+
+    fn verbs(of: &Command, path: &str, found: &mut Vec<(String, Command)>) {
+        for verb in of.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            let path = format!("{path} {}", verb.get_name());
+            if verb.has_subcommands() {
+                verbs(verb, &path, found);
+            } else {
+                found.push((path, verb.clone()));
+            }
+        }
+    }
+
+    fn all() -> Vec<(String, String)> {
+        let (mut cli, mut found) = (Cli::command(), Vec::new());
+        cli.build();
+        verbs(&cli, "carbon-ops", &mut found);
+        let text = |verb: &Command| verb.get_after_help().map(ToString::to_string);
+        found.into_iter().map(|(path, verb)| (path, text(&verb).unwrap_or_default())).collect()
+    }
+
+    /// The indented lines below `Example`, with those that go on below a line about what comes in between.
+    fn examples(text: &str) -> String {
+        let lines = text.lines().skip_while(|line| !line.starts_with("Example"));
+        let block = lines.skip(1).take_while(|line| !line.is_empty());
+        block.filter(|line| line.starts_with(' ')).flat_map(|line| [line, "\n"]).collect()
+    }
+
+    #[test]
+    fn each_command_says_its_exit_codes_and_has_an_example() {
+        for (path, text) in all() {
+            assert!(text.contains("\nExit code: 0 ") || path == "carbon-ops run", "{path}: {text}");
+            assert!(examples(&text).contains(&path), "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_broken_by_hand_fits_80_columns() {
+        let long = |text: &str| text.lines().any(|line| line.chars().count() > 80);
+        let found: Vec<_> = all().into_iter().filter(|(_, text)| long(text)).collect();
+        assert_eq!(found, []);
+    }
+
+    #[test]
+    fn examples_survive_pasting() {
+        let start = Cli::command().get_after_help().unwrap().to_string();
+        let start = start.replace("Start here:", "Examples:");
+        for (path, text) in all().into_iter().chain([("carbon-ops".to_owned(), start)]) {
+            let typed = examples(&text).replace("> /etc", "> .").replace("> ~/", "> ./");
+            let script = format!(
+                "{SHELL}mkdir -p .zfunc .config/fish/completions ./bash_completion.d\n{typed}"
+            );
+            let done = Process::new("bash").args(["-ec", &script]).output().unwrap();
+            let (said, failed) = (done.stdout, String::from_utf8_lossy(&done.stderr));
+            assert!(done.status.success() && failed.is_empty(), "{path}: {failed}");
+            let said = String::from_utf8(said).unwrap();
+            assert!(!said.is_empty(), "{path}");
+            for call in said.lines() {
+                let words = call.split_terminator('\u{1f}');
+                let parsed = Cli::try_parse_from(["carbon-ops"].into_iter().chain(words));
+                assert!(parsed.is_ok(), "{path}: {}", parsed.unwrap_err());
+            }
+        }
+    }
 }

@@ -82,6 +82,8 @@ fn answer(cli: &Cli, context: &mut Context<'_>) -> Result<u8> {
         Command::Zones(args) => commands::zones::run(args, context),
         Command::Doctor(args) => commands::doctor::run(args, context),
         Command::Calibrate(args) => commands::calibrate::run(args, context),
+        Command::Completions(args) => commands::pages::completions(args, &mut context.out),
+        Command::Man(args) => commands::pages::man(args),
     }
 }
 

@@ -5,6 +5,7 @@
 //! * [`summary`]: a record.
 //! * [`hints`]: the remedy for each error of the libraries, and the exit codes of answers.
 //! * [`progress`]: how far a long piece of work has come.
+//! * [`settings`]: what each setting is for.
 //!
 //! Out of scope: arguments and verbs, which are the command's; reports, which are pages of their own.
 
@@ -12,4 +13,5 @@ pub mod hints;
 pub mod layout;
 pub mod progress;
 pub mod render;
+pub mod settings;
 pub mod summary;

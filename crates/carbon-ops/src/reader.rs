@@ -60,8 +60,12 @@ impl fmt::Display for Origin {
 pub struct Shown {
     /// Its key in a configuration file, or else its variable.
     pub name: &'static str,
+    /// The variables that set it, the first of them first.
+    pub variables: Vec<&'static str>,
     /// Its value as a text; a secret is dots.
     pub value: Option<String>,
+    /// The value that it has when nobody sets it, if there is one.
+    pub default: Option<String>,
     /// Who set it.
     pub origin: Origin,
 }
@@ -129,7 +133,7 @@ impl<'a> Reader<'a> {
             .map(|text| (text, Origin::Flag))
             .or_else(|| self.variable(variables))
             .or_else(|| of_file.map(|(text, path)| (text, Origin::File(path))))
-            .or_else(|| default.map(|text| (text, Origin::Default)));
+            .or_else(|| default.clone().map(|text| (text, Origin::Default)));
         let (value, origin) = found.unzip();
         let origin = origin.unwrap_or(Origin::Default);
         let parsed = value.as_deref().map(|text| {
@@ -139,7 +143,8 @@ impl<'a> Reader<'a> {
             })
         });
         let setting = Setting { value: parsed.transpose()?, origin: origin.clone() };
-        self.shown.push(Shown { name: key, value, origin });
+        let variables = variables.to_vec();
+        self.shown.push(Shown { name: key, variables, value, default, origin });
         Ok(setting)
     }
 
@@ -177,7 +182,9 @@ impl<'a> Reader<'a> {
         let value = value.with_context(|| format!("value from {origin}"))?;
         let name = variables.first().copied().unwrap_or_default();
         let shown = value.as_ref().map(ToString::to_string);
-        self.shown.push(Shown { name, value: shown, origin: origin.clone() });
+        let (variables, origin_shown) = (variables.to_vec(), origin.clone());
+        let shown = Shown { name, variables, value: shown, default: None, origin: origin_shown };
+        self.shown.push(shown);
         Ok(Setting { value, origin })
     }
 
@@ -194,13 +201,14 @@ impl<'a> Reader<'a> {
             let value = parse(text).with_context(|| format!("{key}: value {text:?}"))?;
             values.insert(name.to_owned(), value);
         }
-        if let (false, Some(path)) = (found.is_empty(), &self.path) {
-            let each = found.iter().map(|(key, text)| {
-                format!("{}={text}", key.trim_start_matches(section).trim_start_matches('.'))
-            });
-            let value = Some(each.collect::<Vec<_>>().join(" "));
-            self.shown.push(Shown { name: section, value, origin: Origin::File(path.clone()) });
-        }
+        let each = found.iter().map(|(key, text)| {
+            format!("{}={text}", key.trim_start_matches(section).trim_start_matches('.'))
+        });
+        let value = Some(each.collect::<Vec<_>>().join(" ")).filter(|texts| !texts.is_empty());
+        let path = self.path.clone().filter(|_| value.is_some());
+        let origin = path.map_or(Origin::Default, Origin::File);
+        let (name, variables, default) = (section, Vec::new(), None);
+        self.shown.push(Shown { name, variables, value, default, origin });
         Ok(values)
     }
 

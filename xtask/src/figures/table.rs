@@ -15,11 +15,70 @@ use super::{Room, output};
 pub(super) fn named(root: &Path, room: &Room, name: &str) -> Result<String> {
     match name {
         "methods" => methods(room),
+        "settings" => settings(room),
+        "commands" => commands(room),
         "shared-error" => example(root, "shared_error"),
         "calibration" => test(root, "uncertainty::calibration::"),
         "totals" => test(root, "aggregate::tests::"),
         other => bail!("there is no figure {other}"),
     }
+}
+
+/// Each setting with its key, variables, option and default, as `config show` tells them.
+fn settings(room: &Room) -> Result<String> {
+    let mut show = room.command("carbon-ops");
+    let shown: Value = serde_json::from_str(&output(show.args(["config", "show", "--json"]))?)?;
+    let settings = shown.get("settings").and_then(Value::as_object).context("no settings")?;
+    let home = room.path.join("home").display().to_string();
+    let mut table = String::from(
+        "| Key in the file | Variables | Option | Default | What it is for |\n|---|---|---|---|---|\n",
+    );
+    let mut settings: Vec<_> = settings.iter().collect();
+    settings.sort_by_key(|(name, _)| !name.contains('.'));
+    for (name, setting) in settings {
+        let text = |member: &str| setting.get(member).and_then(Value::as_str).unwrap_or_default();
+        let variables = setting.get("variables").and_then(Value::as_array).into_iter().flatten();
+        let variables: Vec<_> =
+            variables.filter_map(|name| Some(format!("`{}`", name.as_str()?))).collect();
+        let quoted = |text: &str| match text {
+            "" => String::new(),
+            text => format!("`{}`", text.replace(&home, "~")),
+        };
+        let key = if variables.contains(&quoted(name)) { String::new() } else { quoted(name) };
+        let default = Some(quoted(text("default"))).filter(|text| !text.is_empty());
+        writeln!(
+            table,
+            "| {key} | {} | {} | {} | {} |",
+            variables.join(", "),
+            quoted(text("flag")),
+            default.as_deref().unwrap_or(text("unset")),
+            text("about"),
+        )?;
+    }
+    Ok(table)
+}
+
+/// What `--help` says of the command and of all below it, one after the other.
+fn commands(room: &Room) -> Result<String> {
+    let mut page = String::new();
+    let mut left = vec![String::new()];
+    while let Some(verbs) = left.pop() {
+        let mut help = room.command("carbon-ops");
+        help.args(verbs.split_whitespace()).arg("--help").env("COLUMNS", "80");
+        let text = output(&mut help)?;
+        let named = format!("carbon-ops {verbs}");
+        writeln!(page, "## {}\n\n```text\n{}\n```\n", named.trim_end(), text.trim_end())?;
+        let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let listed = listed.take_while(|line| !line.is_empty());
+        let mut below: Vec<String> = listed
+            .filter_map(|line| line.strip_prefix("  ")?.split_once(' '))
+            .filter(|(name, _)| !name.is_empty() && *name != "help")
+            .map(|(name, _)| format!("{verbs} {name}").trim_start().to_owned())
+            .collect();
+        below.reverse();
+        left.extend(below);
+    }
+    Ok(page)
 }
 
 /// What an example of the estimate library prints.

@@ -16,7 +16,7 @@ use super::shared::{Counters, Grid, Idling};
 Examples:
   carbon-ops agent --region DE
   carbon-ops agent --listen off --textfile /var/lib/node_exporter/carbon.prom
-  carbon-ops agent --no-records                    metrics alone
+  carbon-ops agent --no-records                    # metrics alone
 
 SIGTERM ends the interval that is open, and writes its records; SIGHUP reads the
 settings again. What a kill leaves is written by the next start.

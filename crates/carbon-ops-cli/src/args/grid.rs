@@ -7,6 +7,12 @@ use clap::Args;
 use super::shared::{Output, Sources, Times};
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops zones germany
+  carbon-ops zones aws --json
+
+Exit code: 0 there are some; 2 there are none, or failed.")]
 pub(crate) struct Zones {
     /// Only those with this text in their code or name, such as germany, us- or aws
     #[arg(value_name = "TEXT")]
@@ -20,9 +26,8 @@ pub(crate) struct Zones {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  carbon-ops intensity --zone DE              the yearly average, no network
-  carbon-ops intensity --zone GB --provider gb --plot
-                                              the last day of Great Britain
+  carbon-ops intensity --zone DE              # the yearly average, no network
+  carbon-ops intensity --zone GB --provider gb --plot    # the last day
   carbon-ops intensity --zone us-west-1 --from 2026-03-01 --to 2026-03-02 \\
       --provider watttime --signal marginal
 

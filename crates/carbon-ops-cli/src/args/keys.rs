@@ -13,6 +13,12 @@ pub(crate) enum Keys {
     /// Make a signing key; never overwrites one
     Generate(KeysGenerate),
     /// Print the public key and its fingerprint
+    #[command(after_help = "\
+Examples:
+  carbon-ops keys show
+  carbon-ops keys show --json
+
+Exit code: 0 printed; 2 failed, or there is no such key.")]
     Show(AtKey),
     /// Change the keys that may write to a ledger
     ///
@@ -40,6 +46,12 @@ pub(crate) struct AtKey {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops keys generate
+  carbon-ops keys generate ci.pem --passphrase-file /run/secrets/passphrase
+
+Exit code: 0 made; 2 failed, or there is a key already.")]
 pub(crate) struct KeysGenerate {
     #[command(flatten)]
     pub(crate) at: AtKey,
@@ -52,10 +64,13 @@ pub(crate) struct KeysGenerate {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example, a second host that writes to the same ledger:
-  there$ carbon-ops keys prove LEDGER
-  29acbae1…:ff0d5f38…
-  here$  carbon-ops keys rotate LEDGER --add 29acbae1…:ff0d5f38…")]
+Examples:
+  carbon-ops keys rotate    # a new key for the default ledger
+  carbon-ops keys rotate shared --add 29acbae1…:ff0d5f38…
+where the second host, which is to write there too, printed what is added by
+  carbon-ops keys prove shared
+
+Exit code: 0 changed, or changed already; 2 failed.")]
 pub(crate) struct KeysRotate {
     /// Ledger directories [default: your default ledger]
     pub(crate) paths: Vec<PathBuf>,
@@ -86,6 +101,11 @@ pub(crate) struct KeysRotate {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  carbon-ops keys prove /srv/shared/ledger
+
+Exit code: 0 printed; 2 failed.")]
 pub(crate) struct KeysProve {
     #[command(flatten)]
     pub(crate) at: AtLedger,
@@ -96,6 +116,12 @@ pub(crate) struct KeysProve {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops keys trust SHA256:… --comment 'the build farm'
+  carbon-ops keys trust --list
+
+Exit code: 0 done; 2 failed.")]
 pub(crate) struct KeysTrust {
     /// A public key in hex, its fingerprint, or a file with one of these per line
     #[arg(value_name = "KEY|FILE", required_unless_present_any = ["list", "remove"])]

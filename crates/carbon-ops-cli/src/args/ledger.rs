@@ -42,6 +42,11 @@ pub(crate) enum Ledger {
     /// that the ledger was cut off or rewritten below it. `run` signs one every 1,024 records.
     Checkpoint(LedgerCheckpoint),
     /// Print the ledger's verifier key, by which witnesses and policies know it
+    #[command(after_help = "\
+Example:
+  carbon-ops ledger log-key
+
+Exit code: 0 printed; 2 failed.")]
     LogKey(AtLedger),
     /// Write one file that shows records, or the whole ledger, to somebody who has nothing else
     ///
@@ -55,6 +60,11 @@ pub(crate) enum Ledger {
     /// Signs a checkpoint first. The lines stay where they are in the order: the files in `seg`, one
     /// after the other, and then `ledger.ndjson` are the ledger. `run` seals by itself when the active
     /// file has grown beyond `ledger.segment_bytes`.
+    #[command(after_help = "\
+Example:
+  carbon-ops ledger seal
+
+Exit code: 0 sealed, or nothing to seal; 2 failed.")]
     Seal(AtLedger),
     /// Write a proof that one record is in the ledger, for somebody who does not have the ledger
     Prove(LedgerProve),
@@ -73,6 +83,12 @@ pub(crate) enum Ledger {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops ledger init
+  carbon-ops ledger init /srv/ledger --durability group:5
+
+Exit code: 0 made; 2 failed, or there is a ledger already.")]
 pub(crate) struct LedgerInit {
     #[command(flatten)]
     pub(crate) at: AtLedger,
@@ -91,6 +107,11 @@ fn durability(text: &str) -> Result<Durability, String> {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  carbon-ops ledger verify
+  carbon-ops ledger verify copy.ndjson --trust 03a107bf… --recompute
+  carbon-ops ledger verify --since kept
+
 Exit code: 0 valid; 1 tampered with; 2 could not be checked (no such ledger, key
 not trusted, too few witnesses); 3 cut off or rewritten below a checkpoint;
 4 valid up to a torn last line, which the next append repairs.")]
@@ -153,7 +174,7 @@ pub(crate) struct LedgerAppend {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  carbon-ops ledger import old.ndjson --into ledger --trust PUBLIC_KEY
+  carbon-ops ledger import old.ndjson --into ledger --trust 03a107bf…
 
 Exit code: 0 imported; else that of the old ledger, and nothing was made:
 1 tampered with; 2 could not be checked (no such file, key not trusted);
@@ -178,6 +199,13 @@ pub(crate) struct LedgerImport {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops ledger show
+  carbon-ops ledger show --last 1 --summary
+  carbon-ops ledger show --from 2026-10-01 --where team=a --json > oct.ndjson
+
+Exit code: 0 shown; 2 failed.")]
 pub(crate) struct LedgerShow {
     /// Ledger directory or file [default: your default ledger]
     pub(crate) path: Option<PathBuf>,
@@ -202,6 +230,13 @@ pub(crate) struct LedgerShow {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops ledger checkpoint > kept
+  carbon-ops ledger checkpoint --policy witnesses.policy
+
+Exit code: 0 signed, and cosigned as asked; 2 failed, or too few witnesses
+cosigned; 3 the ledger was cut off or rewritten since it was signed for.")]
 pub(crate) struct LedgerCheckpoint {
     #[command(flatten)]
     pub(crate) at: AtLedger,
@@ -249,6 +284,9 @@ pub(crate) struct LedgerAuditPack {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Example:
+  carbon-ops ledger verify-pack 2026.pack --trust 03a107bf…
+
 A policy in the pack is its author's word, and is not used.
 
 Exit code: 0 everything in it holds; 1 something does not; 2 could not be
@@ -274,7 +312,9 @@ pub(crate) struct LedgerVerifyPack {
 Example:
   carbon-ops ledger prove 17 --out 17.tlog-proof
 then, by somebody else and offline:
-  carbon-ops ledger check-proof 17.tlog-proof --trust 03a107bf…")]
+  carbon-ops ledger check-proof 17.tlog-proof --trust 03a107bf…
+
+Exit code: 0 written; 2 failed, or no checkpoint covers the record.")]
 pub(crate) struct LedgerProve {
     /// The record's number, its `seq`: 17 or @17
     #[arg(value_parser = super::shared::entry_number)]
@@ -290,6 +330,9 @@ pub(crate) struct LedgerProve {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Example:
+  carbon-ops ledger check-proof 17.tlog-proof --trust 03a107bf…
+
 Exit code: 0 proven; 1 the proof does not hold; 2 could not be checked (key not
 trusted, no such file, too few witnesses).")]
 pub(crate) struct LedgerCheckProof {
@@ -308,6 +351,9 @@ pub(crate) struct LedgerCheckProof {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Example:
+  carbon-ops ledger consistency kept 4096
+
 Prints `old SIZE`, `new SIZE` and the hashes of the proof (RFC 9162, 2.1.4), one
 per line in base64.
 

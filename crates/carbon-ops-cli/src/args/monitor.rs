@@ -12,11 +12,12 @@ use super::shared::{Counters, Grid, Idling};
 #[command(group = clap::ArgGroup::new("target").required(true))]
 #[command(after_help = "\
 Examples:
-  carbon-ops monitor --all                              the 20 processes that use most
+  carbon-ops monitor --all                # the 20 processes that use most
   carbon-ops monitor --unit nginx --interval 10s
   carbon-ops monitor --pid 4711 --json --duration 1m > samples.ndjson
 
-Exit code: 0 at the end, also by Ctrl-C or when the process ends; 2 when there is nothing to watch.")]
+Exit code: 0 at the end, also by Ctrl-C or when the process ends; 2 when there
+is nothing to watch.")]
 pub(crate) struct Monitor {
     /// A process with all its descendants
     #[arg(long, value_name = "N", group = "target", value_parser = clap::value_parser!(i32).range(1..))]

@@ -26,7 +26,9 @@ pub(crate) struct Remark {
 Example:
   carbon-ops ledger show --last 1 --json > 17.json
 then edit the file, and
-  carbon-ops ledger correct 17 --reason factor --replacement 17.json")]
+  carbon-ops ledger correct 17 --reason factor --replacement 17.json
+
+Exit code: 0 appended; 2 failed.")]
 pub(crate) struct LedgerCorrect {
     /// The record's number, its `seq`: 17 or @17; or that of an earlier correction of it
     #[arg(value_parser = super::shared::entry_number)]
@@ -60,7 +62,9 @@ Example:
     --period 2025-01-01 2026-01-01
 
 The records keep their values; `ledger correct --reason restatement
---restatement SEQ` gives one of them another value.")]
+--restatement SEQ` gives one of them another value.
+
+Exit code: 0 appended; 2 failed.")]
 pub(crate) struct LedgerRestate {
     #[command(flatten)]
     pub(crate) remark: Remark,
@@ -90,7 +94,9 @@ pub(crate) struct LedgerRestate {
 #[command(after_help = "\
 Example:
   carbon-ops ledger gap --from 2026-11-23T09:00Z --to 2026-11-23T09:30Z \\
-    --reason host_off")]
+    --reason host_off
+
+Exit code: 0 appended; 2 failed.")]
 pub(crate) struct LedgerGap {
     #[command(flatten)]
     pub(crate) remark: Remark,
@@ -123,7 +129,9 @@ pub(crate) struct LedgerGap {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example, in a timer that runs every five minutes:
-  carbon-ops ledger heartbeat --interval 5m")]
+  carbon-ops ledger heartbeat --interval 5m
+
+Exit code: 0 appended; 2 failed.")]
 pub(crate) struct LedgerHeartbeat {
     #[command(flatten)]
     pub(crate) at: AtLedger,

@@ -13,7 +13,7 @@ use super::shared::{Bought, Output, Records};
 Examples:
   carbon-ops report --from 2026-10-01 --to 2026-11-01 --by program
   carbon-ops report --where team=a --html october.html
-  carbon-ops report --judge judge.html       a page that judges such files
+  carbon-ops report --judge judge.html       # a page that judges such files
   carbon-ops report --as cyclonedx --about name=bert --about activity=training
 
 A record belongs to the period in which it began, whole. The page has its

@@ -32,11 +32,11 @@ pub(crate) struct Label {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  carbon-ops aggregate                             one sum, default ledger
-  carbon-ops aggregate --by day host-a/ host-b/    two ledgers, day by day
+  carbon-ops aggregate                             # one sum, default ledger
+  carbon-ops aggregate --by day host-a/ host-b/    # two ledgers, day by day
   carbon-ops aggregate --by label:team --csv records.ndjson
   carbon-ops aggregate --from 2026-10-01 --to 2026-11-01 --where team=a
-  carbon-ops aggregate --market instruments.csv   by location and by market
+  carbon-ops aggregate --market instruments.csv   # by location and market
   carbon-ops aggregate --method monte_carlo --seed 1 records.ndjson
 
 Exit code: 0 done; 1 there are no records; 2 failed, or a ledger is not valid.")]
@@ -83,6 +83,10 @@ pub(crate) enum AggregateMethod {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  carbon-ops anomaly
+  carbon-ops anomaly --robust --of intensity --json
+
 A record is judged by those before it, in the order of their times. --robust
 takes the median and the median absolute deviation instead of the mean and the
 standard deviation: an outlier among them does not mask another.
@@ -129,8 +133,8 @@ fn window(text: &str) -> Result<usize, String> {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  carbon-ops power-analysis --sd 4% --effect 3%        runs of each of two
-  carbon-ops power-analysis --sd 4% --half-width 1%    runs of one
+  carbon-ops power-analysis --sd 4% --effect 3%        # runs of each of two
+  carbon-ops power-analysis --sd 4% --half-width 1%    # runs of one
 
 Numbers of one unit, or percent of one mean. What all runs share, such as the
 error of a meter, does not become less by repetition, and is not in --sd.

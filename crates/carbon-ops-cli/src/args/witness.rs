@@ -52,7 +52,9 @@ pub(crate) struct WitnessInit {
 #[command(after_help = "\
 Example:
   carbon-ops witness serve --dir /var/lib/witness \\
-      --log \"$(carbon-ops ledger log-key)\"")]
+      --log \"$(carbon-ops ledger log-key)\"
+
+Exit code: 0 ended by a signal; 2 failed.")]
 pub(crate) struct WitnessServe {
     #[command(flatten)]
     pub(crate) home: WitnessHome,

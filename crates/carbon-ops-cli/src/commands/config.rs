@@ -3,34 +3,41 @@
 //! Out of scope: what settings mean ([`carbon_ops::settings`]).
 
 use anyhow::Result;
+use carbon_ops_words::settings;
 use serde_json::json;
 
 use crate::args::Config;
 use crate::context::{Context, add};
-use crate::layout::Table;
+use crate::layout::wrapped;
 
 pub(crate) fn run(command: &Config, context: &mut Context<'_>) -> Result<u8> {
     let Config::Show(output) = command;
-    let settings = &context.settings;
-    let (mut table, mut members) = (Table::new(&["", "", ""]), json!({}));
-    for shown in &settings.shown {
+    let found = &context.settings;
+    let (mut text, mut members) = (String::new(), json!({}));
+    for shown in &found.shown {
         let (name, origin) = (shown.name, shown.origin.to_string());
-        add(&mut members, [(name, json!({ "value": shown.value, "origin": origin }))]);
-        let value = shown.value.clone().unwrap_or_else(|| "(not set)".to_owned());
-        table.row([name.to_owned(), origin, value]);
+        let words = settings::words(name);
+        let flag = words.map(|words| words.flag).filter(|flag| !flag.is_empty());
+        let about = words.map(|words| words.about);
+        let unset = words.map(|words| words.unset);
+        let member = json!({ "value": shown.value, "origin": origin, "default": shown.default,
+            "variables": shown.variables, "flag": flag, "about": about, "unset": unset });
+        add(&mut members, [(name, member)]);
+        let said = match &shown.value {
+            Some(value) => format!("{value} [{origin}]"),
+            None => format!("{} [not set]", unset.unwrap_or_default()),
+        };
+        text.push_str(&wrapped(&format!("{name:<30}"), &said));
     }
-    let file = settings.file.as_ref().map(|path| path.display().to_string());
-    let found = file.as_ref().map(|path| format!("file read: {path}"));
-    let mut lines = vec![found.unwrap_or_else(|| "no configuration file was found".to_owned())];
-    let idle = settings.without_effect.iter();
-    lines.extend(
-        idle.map(|name| {
-            format!("{name}: known from carbon-ops 0.1, without effect in this version")
-        }),
-    );
-    let text = table.text() + &lines.join("\n");
+    let file = found.file.as_ref().map(|path| path.display().to_string());
+    let read = file.as_ref().map(|path| format!("file read: {path}"));
+    text += &wrapped("", &read.unwrap_or_else(|| "no configuration file was found".to_owned()));
+    for name in &found.without_effect {
+        let idle = format!("{name}: known from carbon-ops 0.1, without effect in this version");
+        text += &wrapped("", &idle);
+    }
     let report = json!({ "file": file, "settings": members,
-        "unknown_variables": settings.unknown_variables,
-        "without_effect": settings.without_effect });
+        "unknown_variables": found.unknown_variables,
+        "without_effect": found.without_effect });
     context.answer(output, report, &text)
 }

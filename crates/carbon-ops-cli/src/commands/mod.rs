@@ -14,6 +14,7 @@ pub(crate) mod label;
 pub(crate) mod ledger;
 mod legacy;
 pub(crate) mod monitor;
+pub(crate) mod pages;
 pub(crate) mod power_analysis;
 pub(crate) mod report;
 pub(crate) mod run;
