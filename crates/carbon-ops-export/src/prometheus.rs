@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use carbon_ops::agent::{Total, Totals};
 use carbon_ops::record::Unit;
@@ -218,13 +219,20 @@ impl Told {
             let mut metric = encoder.encode_descriptor(name, help, measure, MetricType::Gauge)?;
             gauge(&mut metric, &[], value)?;
         }
+        let unnamed = Duration::from_nanos(self.totals.unnamed_ns).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "counts, below 2^53")]
         let counters = [
-            ("gaps", "Times of which the energy is not known", self.totals.gaps as f64),
-            ("looks", "Looks since the agent first started", self.totals.ticks as f64),
+            ("gaps", "Times of which the energy is not known", None, self.totals.gaps as f64),
+            ("looks", "Looks since the agent first started", None, self.totals.ticks as f64),
+            (
+                "unit_unnamed_cpu",
+                "CPU time of slices and the rest that may be of units which ended",
+                Some(&Measure::Seconds),
+                unnamed,
+            ),
         ];
-        for (name, help, value) in counters {
-            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (name, help, measure, value) in counters {
+            let mut metric = encoder.encode_descriptor(name, help, measure, MetricType::Counter)?;
             series(&mut metric, &[], value)?;
         }
         Ok(())

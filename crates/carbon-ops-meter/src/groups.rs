@@ -103,7 +103,7 @@ pub enum NoGroup {
 
 /// Where CPU time of cgroups is told, below `/sys/fs/cgroup`: version 2, version 2 beside version 1,
 /// version 1.
-const HIERARCHIES: [(&str, &str); 4] = [
+pub(crate) const HIERARCHIES: [(&str, &str); 4] = [
     ("", "cpu.stat"),
     ("/unified", "cpu.stat"),
     ("/cpuacct", "cpuacct.usage"),
@@ -217,12 +217,15 @@ fn starts_path(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('/')
 }
 
-/// CPU time of a cgroup: `usage_usec` of `cpu.stat` (Linux `Documentation/admin-guide/cgroup-v2.rst`),
-/// or the nanoseconds of `cpuacct.usage` (`cgroup-v1/cpuacct.rst`).
 fn read_account(host: &HostRoot, file: &str) -> Option<Duration> {
-    let text = host.text(file).ok()?;
+    cpu_time(file, &host.text(file).ok()?)
+}
+
+/// CPU time of a cgroup, of the text of a file: `usage_usec` of `cpu.stat` (Linux
+/// `Documentation/admin-guide/cgroup-v2.rst`), or the nanoseconds of `cpuacct.usage` (`cgroup-v1/cpuacct.rst`).
+pub(crate) fn cpu_time(file: &str, text: &str) -> Option<Duration> {
     if file.ends_with("cpuacct.usage") {
-        return text.parse().ok().map(Duration::from_nanos);
+        return text.trim().parse().ok().map(Duration::from_nanos);
     }
     let usage = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
     usage.trim().parse().ok().map(Duration::from_micros)

@@ -65,8 +65,8 @@
 //! * [`host_root`]: where kernel files are read from; a folder can stand in for a machine.
 //! * [`sensor`]: what can be read here: counters by powercap, registers, perf or NVML, or else a model
 //!   of the processor.
-//! * [`proc`], [`cpu_time`], [`processes`], [`groups`]: processes and the memory, busy time of the
-//!   machine, every process again and again, trees and cgroups of them.
+//! * [`proc`], [`cpu_time`], [`processes`], [`cgroups`], [`groups`]: processes and the memory, busy time of the
+//!   machine, every process and every cgroup again and again, trees and cgroups of them.
 //! * [`diagnosis`]: what can be read here, why not more, and what would allow it.
 //!
 //! What becomes of it:
@@ -93,6 +93,7 @@
 
 pub mod accumulator;
 pub mod attribution;
+pub mod cgroups;
 pub mod client;
 pub mod clock;
 mod codes;

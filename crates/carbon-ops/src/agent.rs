@@ -352,6 +352,8 @@ impl Totals {
     /// Adds what was used in a tick.
     fn add(&mut self, account: &Account) {
         self.ticks += 1;
+        let unnamed_ns = u64::try_from(account.unnamed.as_nanos()).unwrap_or(u64::MAX);
+        self.unnamed_ns = self.unnamed_ns.saturating_add(unnamed_ns);
         for domain in &account.domains {
             let adjust = domain.adjust_uj.unwrap_or(0);
             let energy = domain.delta_uj.saturating_add_signed(adjust);

@@ -108,6 +108,11 @@ pub fn short(unit: &Unit) -> String {
     named.join("/")
 }
 
+/// Whether a unit is a slice, which holds other units and no processes of its own (systemd.slice(5)).
+pub(crate) fn is_slice(unit: &Unit) -> bool {
+    unit.kind == Kind::Systemd.as_str() && !unit.ids.contains_key("unit")
+}
+
 /// The first digits of a container's id, as Docker and Podman show it, or of a pod's; anything else as it is.
 fn digits(id: &str) -> &str {
     let is_hex = |id: &str| id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-');

@@ -6,6 +6,7 @@
 //! Out of scope: waiting.
 
 mod account;
+mod cgroups;
 mod sample;
 mod share;
 
@@ -19,7 +20,7 @@ use carbon_ops_meter::attribution::{Attribution, CpuUse, IdlePolicy, Shares};
 use carbon_ops_meter::groups::{Cgroup, Tree, Usage, unit_of};
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::proc;
-use carbon_ops_meter::processes::{Look, Processes, Units};
+use carbon_ops_meter::processes::{Look, Process, Processes, Units};
 use carbon_ops_meter::sensor::Exclusion;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::nvml::GpuLoad;
@@ -128,6 +129,8 @@ pub struct Watch {
     processes: Processes,
     /// What work is called by its owner.
     units: identity::Units,
+    /// Of all cgroups, where rows are made of them.
+    cgroups: Option<cgroups::Watched>,
     target: Target,
     by: By,
     sort: Sort,
@@ -148,6 +151,19 @@ struct Seen {
     look: Look,
     memory: proc::Memory,
     gpu_loads: Vec<(String, GpuLoad)>,
+    /// See [`Account::unnamed`].
+    unnamed: Duration,
+}
+
+/// The rows without their shares.
+struct Candidates {
+    rows: Vec<Row>,
+    /// What each used.
+    usages: Vec<Usage>,
+    /// See [`Account::unnamed`].
+    unnamed: Duration,
+    /// There is more to watch.
+    watching: bool,
 }
 
 impl Watch {
@@ -175,6 +191,7 @@ impl Watch {
             model,
             price: None,
             units: identity::Units::default(),
+            cgroups: None,
             target: Target::All,
             by: options.by,
             sort: options.sort,
@@ -196,7 +213,11 @@ impl Watch {
                 let unit = unit_of(cgroup.path()).map_or_else(|| name.clone(), str::to_owned);
                 Target::Cgroup(cgroup, Some(unit))
             }
-            What::All => Target::All,
+            What::All => {
+                watch.cgroups =
+                    (options.by != By::Process).then(|| cgroups::Watched::open(&watch.host));
+                Target::All
+            }
         };
         watch.session.restart();
         Ok(watch)
@@ -271,6 +292,7 @@ impl Watch {
             attribution_mode: compose::attribution_mode(&measurement),
             domains: compose::domains(&measurement),
             busy: parts.seen.whole,
+            unnamed: parts.seen.unnamed,
             cpus: measurement.cpus,
             coverage_pct: round9(100.0 * compose::coverage(&measurement)),
             excluded: compose::excluded(&measurement, |_| true),
@@ -318,16 +340,26 @@ impl Watch {
     fn shared(&mut self) -> Result<Looked> {
         let mut readings = self.session.cut();
         let look = self.look()?;
-        let (rows, usages, watching) = self.candidates();
         let (busy_time, interrupts) = readings.busy.unwrap_or_default();
+        let Candidates { rows, usages, unnamed, watching } =
+            self.candidates(busy_time.saturating_sub(interrupts));
         let known: Duration = usages.iter().map(|usage| usage.cpu).sum();
         let whole = busy_time.max(known + interrupts);
         let elapsed = readings.elapsed;
         let capacity = elapsed * readings.cpus.unwrap_or(self.model.vcpus);
         let memory = proc::Memory::read(&self.host);
         let gpu_loads = std::mem::take(&mut readings.gpu_loads);
-        let seen =
-            Seen { elapsed, busy_time, interrupts, whole, capacity, look, memory, gpu_loads };
+        let seen = Seen {
+            elapsed,
+            busy_time,
+            interrupts,
+            whole,
+            capacity,
+            look,
+            memory,
+            gpu_loads,
+            unnamed,
+        };
         let cpu = CpuUse { workload: whole, busy: whole, capacity };
         let energy = readings.host_energy(&self.model, cpu);
         let idle_cv = energy.idle.cv;
@@ -420,14 +452,24 @@ impl Watch {
         row.map_or(Owner::Ended, Owner::Row)
     }
 
-    /// The rows without their shares, what each used, and whether there is more to watch.
-    fn candidates(&mut self) -> (Vec<Row>, Vec<Usage>, bool) {
+    /// The rows without their shares. `busy`: CPU time that there was for them.
+    fn candidates(&mut self, busy: Duration) -> Candidates {
         let (processes, host) = (&self.processes, &self.host);
         let units = &mut self.units;
         units.next_round();
-        match &mut self.target {
+        let mut unnamed = Duration::ZERO;
+        let (rows, usages, watching) = match &mut self.target {
+            Target::All if self.by == By::Process => {
+                let (rows, usages) = each(processes, &mut |path| units.of(host, path));
+                (rows, usages, true)
+            }
             Target::All => {
-                let (rows, usages) = all(processes, self.by, &mut |path| units.of(host, path));
+                let looked = self.cgroups.as_ref().map(cgroups::Watched::look).unwrap_or_default();
+                let mut unit = |path: &Arc<str>| {
+                    units.of(host, path).or_else(|| looked.units.get(path).cloned())
+                };
+                unnamed = cgroups::unnamed(&looked.own, &mut unit);
+                let (rows, usages) = grouped(processes, &looked, self.by, busy, &mut unit);
                 (rows, usages, true)
             }
             Target::Tree(pid, tree) => {
@@ -446,7 +488,8 @@ impl Watch {
                 let there = cgroup.exists() || usage.processes > 0;
                 (vec![row], vec![usage], there)
             }
-        }
+        };
+        Candidates { rows, usages, unnamed, watching }
     }
 
     /// Sorts and cuts the rows; what is cut joins the residuals.
@@ -753,44 +796,84 @@ fn share(
 /// What a cgroup is called by its owner.
 type UnitOf<'u> = dyn FnMut(&Arc<str>) -> Option<Arc<Unit>> + 'u;
 
-fn all(processes: &Processes, by: By, unit: &mut UnitOf<'_>) -> (Vec<Row>, Vec<Usage>) {
-    if by == By::Process {
-        let mut row = |process: &carbon_ops_meter::processes::Process| Row {
-            pid: Some(process.pid),
-            cgroup: Some(process.cgroup.to_string()).filter(|path| !path.is_empty()),
-            unit: unit(&process.cgroup),
-            ..empty(&process.name)
-        };
-        let usage = |process: &carbon_ops_meter::processes::Process| Usage {
-            cpu: process.cpu(),
-            memory_bytes: process.memory_bytes,
-            processes: 1,
-        };
-        return (processes.iter().map(&mut row).collect(), processes.iter().map(usage).collect());
+/// A row of each process.
+fn each(processes: &Processes, unit: &mut UnitOf<'_>) -> (Vec<Row>, Vec<Usage>) {
+    let mut row = |process: &Process| Row {
+        pid: Some(process.pid),
+        cgroup: Some(process.cgroup.to_string()).filter(|path| !path.is_empty()),
+        unit: unit(&process.cgroup),
+        ..empty(&process.name)
+    };
+    let usage = |process: &Process| Usage {
+        cpu: process.cpu(),
+        memory_bytes: process.memory_bytes,
+        processes: 1,
+    };
+    (processes.iter().map(&mut row).collect(), processes.iter().map(usage).collect())
+}
+
+/// Who a row is of.
+type Group = (Row, Usage, Duration);
+
+/// A row of each cgroup or unit. CPU time is that of the cgroups' own accounts, which hold what has ended; of processes
+/// where there is none, no more than is left of `busy`: children that they have waited for may have been elsewhere.
+fn grouped(
+    processes: &Processes,
+    looked: &cgroups::Looked,
+    by: By,
+    busy: Duration,
+    unit: &mut UnitOf<'_>,
+) -> (Vec<Row>, Vec<Usage>) {
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    for own in &looked.own {
+        let (_, usage, _) = group(&mut groups, &own.path, by, unit);
+        usage.cpu += own.cpu;
     }
-    let mut groups: BTreeMap<String, (Row, Usage)> = BTreeMap::new();
     for process in processes.iter() {
-        let row = match (by, unit(&process.cgroup)) {
-            (By::Unit, None) => empty(NONE),
-            (By::Unit, Some(unit)) => {
-                Row { unit: Some(unit.clone()), ..empty(&identity::short(&unit)) }
-            }
-            (By::Cgroup | By::Process, _) if process.cgroup.is_empty() => empty(NONE),
-            (By::Cgroup | By::Process, unit) => {
-                let cgroup = Some(process.cgroup.to_string());
-                Row { cgroup, unit, ..empty(&process.cgroup) }
-            }
-        };
-        let key = match &row.unit {
-            Some(unit) if by == By::Unit => unit.to_string(),
-            _ => row.cgroup.clone().unwrap_or_default(),
-        };
-        let (_, group) = groups.entry(key).or_insert_with(|| (row, Usage::default()));
-        group.cpu += process.cpu();
-        group.memory_bytes = group.memory_bytes.saturating_add(process.memory_bytes);
-        group.processes += 1;
+        let (_, usage, others) = group(&mut groups, &process.cgroup, by, unit);
+        usage.memory_bytes = usage.memory_bytes.saturating_add(process.memory_bytes);
+        usage.processes += 1;
+        if !looked.holds(&process.cgroup) {
+            *others += process.cpu();
+        }
     }
-    groups.into_values().unzip()
+    let accounted: Duration = looked.own.iter().map(|own| own.cpu).sum();
+    let others: Duration = groups.values().map(|(.., others)| *others).sum();
+    let left = busy.saturating_sub(accounted);
+    let part = if accounted.is_zero() || others <= left {
+        1.0
+    } else {
+        left.as_secs_f64() / others.as_secs_f64()
+    };
+    let whole = |(row, usage, others): Group| {
+        let others = if part < 1.0 { others.mul_f64(part) } else { others };
+        (row, Usage { cpu: usage.cpu + others, ..usage })
+    };
+    groups.into_values().map(whole).unzip()
+}
+
+/// The group of a cgroup.
+fn group<'g>(
+    groups: &'g mut BTreeMap<String, Group>,
+    cgroup: &Arc<str>,
+    by: By,
+    unit: &mut UnitOf<'_>,
+) -> &'g mut Group {
+    let row = match (by, unit(cgroup)) {
+        (By::Unit, None) => empty(NONE),
+        (By::Unit, Some(unit)) => {
+            Row { unit: Some(unit.clone()), ..empty(&identity::short(&unit)) }
+        }
+        (By::Cgroup | By::Process, _) if cgroup.is_empty() => empty(NONE),
+        (By::Cgroup | By::Process, unit) => {
+            Row { cgroup: Some(cgroup.to_string()), unit, ..empty(cgroup) }
+        }
+    };
+    let key = match &row.unit {
+        Some(unit) if by == By::Unit => unit.to_string(),
+        _ => row.cgroup.clone().unwrap_or_default(),
+    };
+    groups.entry(key).or_insert_with(|| (row, Usage::default(), Duration::ZERO))
 }
 
 fn empty(name: &str) -> Row {

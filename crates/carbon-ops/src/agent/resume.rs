@@ -81,6 +81,7 @@ pub(super) fn since(last: &Open, boot_id: Option<&str>, next: &Account) -> Since
         rest,
         domains,
         busy: Duration::ZERO,
+        unnamed: Duration::ZERO,
         gaps: Vec::new(),
         notes,
         ..next.clone()

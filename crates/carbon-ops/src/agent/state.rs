@@ -89,6 +89,9 @@ pub struct Totals {
     pub gaps: u64,
     /// Ticks in all.
     pub ticks: u64,
+    /// CPU time of the rest that may be of units which have ended.
+    #[serde(default)]
+    pub unnamed_ns: u64,
 }
 
 /// The total of a unit of work.

@@ -163,6 +163,7 @@ impl World {
                 wraps: Some(0),
             }],
             busy: Duration::from_secs(20),
+            unnamed: Duration::from_millis(3),
             cpus: 4,
             coverage_pct: 100.0,
             excluded: Vec::new(),

@@ -36,6 +36,8 @@ pub struct Account {
     pub domains: Vec<Domain>,
     /// Busy time of all processors.
     pub busy: Duration,
+    /// CPU time that may be of units which have ended, and is told of a slice or the rest: no more of theirs is missing.
+    pub unnamed: Duration,
     /// Processors that were online.
     pub cpus: u32,
     /// Part of the time that the counters covered, in percent.

@@ -10,6 +10,7 @@ use carbon_ops::{CarbonEstimator, EnergyLogger, Ledger, Measured, Record};
 mod estimator;
 mod ledger;
 mod logger;
+mod pods;
 mod verify;
 
 #[test]
