@@ -17,12 +17,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::GzDecoder;
 
 use crate::pack;
-use crate::tables::{Package, rows};
-
-const CO2: Package = Package {
-    file: "tgwf-co2-0.19.0.tgz",
-    sha256: "921bf6ba23bb009d746fab91f40864bf5dbaf109ae7b1dc7ef1c830ed7e77e26",
-};
+use crate::tables::grid::UNION;
+use crate::tables::{CO2, rows};
 
 const GRID: &str = "crates/carbon-ops-grid/data";
 const SPREADS: &str = "crates/carbon-ops-grid/data/spreads.csv";
@@ -38,7 +34,10 @@ const TESTED: &[i32] = &[2024, 2025];
 const FACTORS: f64 = 0.15;
 
 /// What is known of all zones weighs as much as so many years of one.
-const ZONES_WEIGH: f64 = 2.0;
+const ZONES_WEIGH: f64 = 1.0;
+
+/// 97.5 % of Student's distribution lie below these, by degrees of freedom from 1 (tables of any textbook).
+const STUDENT: [f64; 6] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447];
 
 /// A country of fewer grids has no spread among them.
 const PARTS_MIN: usize = 3;
@@ -132,8 +131,8 @@ impl Data {
         let mut countries = BTreeMap::new();
         for [_, zone, _, year, value] in rows::<5>(&ours("grid-yearly.csv")?)? {
             let row = Row { year: year.parse()?, g_per_kwh: value.parse()? };
-            // A published 0 has a rule of its own.
-            if row.g_per_kwh > 0.0 {
+            // A published 0 has a rule of its own, and of Kosovo's value no year is known.
+            if row.g_per_kwh > 0.0 && zone != "XK" {
                 countries.insert(zone.to_owned(), row);
             }
         }
@@ -183,8 +182,16 @@ impl Data {
                 own.iter().map(|(miss, age)| miss * miss - drift * drift * age).sum::<f64>();
             let square = square.max(0.0) + ZONES_WEIGH * ordinary * ordinary;
             let weight = own.iter().map(|_| 1.0).sum::<f64>() + ZONES_WEIGH;
-            level.insert((*zone).to_owned(), (square / weight).sqrt());
+            // A variance that few years tell: the next year is Student's, with as many degrees of freedom as the years
+            // weigh, and 95 % of that lie within 1.96 of what is told.
+            let student = STUDENT.get(own.len()).copied().unwrap_or(Z95);
+            level.insert((*zone).to_owned(), (square / weight).sqrt() * student / Z95);
         }
+        // Whoever says the Union says one of its members, each as likely.
+        let of_union = self.rows.get("EU").map_or(f64::NAN, |row| row.g_per_kwh);
+        let members = UNION.iter().filter_map(|zone| self.rows.get(*zone));
+        let square = mean(members.map(|row| (row.g_per_kwh / of_union - 1.0).powi(2)));
+        level.insert("EU".to_owned(), square.sqrt());
         let mut hours: BTreeMap<String, f64> = BTreeMap::new();
         let mut squares: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for (zone, over_mean) in &self.hours {
@@ -374,8 +381,8 @@ impl Spreads {
         let mut text = format!(
             "# How far a yearly average may be off, as relative standard deviations (docs/method.md, \"Yearly averages\").
 # level: a year as another source has it, imports traded through, against the row of the same year (mean square of the
-#   logarithms of a zone, without what its age explains, with the weight of {ZONES_WEIGH} years of an ordinary zone). drift: what a
-#   year of age adds, in squares. hours: single hours of 2022 around their mean; of a country of several grids, the mean
+#   logarithms of a zone, without what its age explains, with the weight of {ZONES_WEIGH} year of an ordinary zone; as few
+#   years tell it, 95 % of Student's distribution lie within 1.96 of it); of EU its members around it. drift: what a year of age adds, in squares. hours: single hours of 2022 around their mean; of a country of several grids, the mean
 #   square of those. within: the grids of a country against the country's row. *: 95 % of the logarithms lie within 1.96 of
 #   it; within: 90 % within 1.64 of it. factors: emission factors of plants (IPCC AR5 WG3 Annex III). slot_month, slot_hour:
 #   how far the mean of an hour of day in 30 days misses that hour in the 30 days after, as those estimate who have no data:
@@ -513,8 +520,10 @@ mod tests {
         let rows = BTreeMap::from([("DE".to_owned(), row), ("FR".to_owned(), row)]);
         let hours = BTreeMap::from([("DE".to_owned(), vec![0.5, 1.5])]);
         let spreads = Data { rows, yearly, hours }.spreads(&YEARS);
-        // 5 ln(2)² over 7, since an ordinary zone here misses by nothing.
-        assert!((spreads.level["DE"] - 2f64.ln() * (5.0f64 / 7.0).sqrt()).abs() < 1e-9);
+        // 5 ln(2)² over 6, since an ordinary zone here misses by nothing; and Student's with 6 degrees of freedom.
+        assert!(
+            (spreads.level["DE"] - 2f64.ln() * (5.0f64 / 6.0).sqrt() * 2.447 / Z95).abs() < 1e-9
+        );
         assert!(spreads.drift.abs() < 1e-9 && (spreads.hours("FR") - 0.5).abs() < 1e-9);
     }
 }

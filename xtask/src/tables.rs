@@ -1,8 +1,8 @@
-//! Rebuilds the data tables of `carbon-ops-grid` and `carbon-ops-meter` from the wheels of codecarbon 3.3.2 and
-//! carbontracker 2.4.7, and the sources that are checked in beside them, and tells which numbers changed.
+//! Rebuilds the data tables of `carbon-ops-grid` and `carbon-ops-meter` from the packages of codecarbon 3.3.2,
+//! carbontracker 2.4.7 and co2.js 0.19.0, and the sources that are checked in beside them, and tells which numbers changed.
 //!
-//! Deterministic: the same wheels and sources give the same bytes, so that `--check` can compare. It
-//! fetches nothing; `pip download codecarbon==3.3.2 carbontracker==2.4.7 --no-deps` does.
+//! Deterministic: the same packages and sources give the same bytes, so that `--check` can compare. It
+//! fetches nothing; `pip download codecarbon==3.3.2 carbontracker==2.4.7 --no-deps` and `npm pack @tgwf/co2@0.19.0` do.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::tidy::sha256_hex;
 
 mod families;
-mod grid;
+pub(crate) mod grid;
 mod states;
 mod tdp;
 
@@ -34,8 +34,13 @@ pub(crate) const CARBONTRACKER: Package = Package {
     sha256: "b83395096344f6466d526e4f20c12d38bafbfc0a56fd793085b1ac7df8a0aa0f",
 };
 
+pub(crate) const CO2: Package = Package {
+    file: "tgwf-co2-0.19.0.tgz",
+    sha256: "921bf6ba23bb009d746fab91f40864bf5dbaf109ae7b1dc7ef1c830ed7e77e26",
+};
+
 /// What anyone types to make the tables anew.
-pub(crate) const REBUILT_BY: &str = "pip download carbontracker==2.4.7 codecarbon==3.3.2 --no-deps && cargo xtask tables --packages .";
+pub(crate) const REBUILT_BY: &str = "pip download carbontracker==2.4.7 codecarbon==3.3.2 --no-deps && npm pack @tgwf/co2@0.19.0 && cargo xtask tables --packages .";
 
 impl fmt::Display for Package {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,6 +82,8 @@ pub(crate) fn run(root: &Path, packages: &Path, mode: Mode) -> Result<()> {
     };
 
     let countries = grid::countries(&mix, &newer, &source(format!("{GRID}/iso-3166.csv"))?)?;
+    let averages = grid::averages(&CO2.read(packages)?)?;
+    let places = grid::with_more(&countries, &averages)?;
     let processors = tdp::processors(&power, &source(format!("{METER}/sources/cpu-threads.csv"))?)?;
     let families = families::table(
         &source(format!("{METER}/sources/families.csv"))?,
@@ -84,7 +91,7 @@ pub(crate) fn run(root: &Path, packages: &Path, mode: Mode) -> Result<()> {
         &tdp::with_more(processors.rows.clone(), &source(format!("{METER}/cpu-more.csv"))?)?,
     )?;
     let mut files = BTreeMap::new();
-    files.insert(format!("{GRID}/grid-yearly.csv"), grid::yearly(&countries));
+    files.insert(format!("{GRID}/grid-yearly.csv"), grid::yearly(&places));
     files.insert(format!("{GRID}/world.csv"), grid::world(&countries)?);
     files.insert(format!("{GRID}/us-states.csv"), states::table(&states)?);
     files.insert(format!("{METER}/cpu-tdp.csv"), tdp::table(&processors));
@@ -110,7 +117,7 @@ pub(crate) fn run(root: &Path, packages: &Path, mode: Mode) -> Result<()> {
         }
     }
     if !stale.is_empty() {
-        bail!("not what the wheel and the sources give: {}", stale.join(", "));
+        bail!("not what the packages and the sources give: {}", stale.join(", "));
     }
     Ok(())
 }

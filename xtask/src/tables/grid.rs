@@ -2,10 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io::Read as _;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use flate2::read::GzDecoder;
 
-use super::{CARBONTRACKER, CODECARBON, REBUILT_BY, quantile, rows};
+use super::{CARBONTRACKER, CO2, CODECARBON, REBUILT_BY, quantile, rows};
+
+/// The members of the European Union.
+pub(crate) const UNION: [&str; 27] = [
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT",
+    "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+];
 
 /// One country's newest year in the source.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +69,59 @@ pub(crate) fn countries(mix: &str, newer: &str, iso_3166: &str) -> Result<Vec<Co
     Ok(countries)
 }
 
+/// The countries, and what has no row in the first two packages: Kosovo, and the European Union of the rows of its members.
+pub(crate) fn with_more(countries: &[Country], averages: &str) -> Result<Vec<Country>> {
+    let of = |iso3: &str| -> Result<f64> {
+        let name = format!("\"{iso3}\": ");
+        let (_, value) = averages.split_once(&name).with_context(|| format!("no {iso3}"))?;
+        let value = value.split([',', '}']).next().unwrap_or_default().trim();
+        value.parse().with_context(|| format!("{iso3}: {value:?} is no number"))
+    };
+    let members: Vec<_> = countries.iter().filter(|of| UNION.contains(&of.iso2.as_str())).collect();
+    ensure!(members.len() == UNION.len(), "{} members of the Union", members.len());
+    let generation: f64 = members.iter().map(|of| of.generation).sum();
+    let mean = |value: &dyn Fn(&Country) -> f64| {
+        members.iter().map(|of| of.generation * value(of)).sum::<f64>() / generation
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a year")]
+    let year = mean(&|of| of.year as f64);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a year")]
+    let union = Country {
+        iso3: "EUE".to_owned(),
+        iso2: "EU".to_owned(),
+        name: "European Union".to_owned(),
+        year: year.round() as u64,
+        g_per_kwh: (mean(&|of| of.g_per_kwh) * 1000.0).round() / 1000.0,
+        generation,
+    };
+    ensure!((union.g_per_kwh / of("EU")? - 1.0).abs() < 0.05, "the Union's own figure: {union:?}");
+    let kosovo = Country {
+        iso3: "XKX".to_owned(),
+        iso2: "XK".to_owned(),
+        name: "Kosovo".to_owned(),
+        // The package names no year; its values are of 2023 or 2024.
+        year: 2023,
+        g_per_kwh: of("XKX")?,
+        generation: 0.0,
+    };
+    let mut all = [countries, &[union, kosovo]].concat();
+    all.sort_by(|a, b| a.iso3.cmp(&b.iso3));
+    Ok(all)
+}
+
+/// The averages of co2.js, as text.
+pub(crate) fn averages(package: &[u8]) -> Result<String> {
+    for entry in tar::Archive::new(GzDecoder::new(package)).entries()? {
+        let mut entry = entry?;
+        if entry.path()?.ends_with("dist/esm/data/average-intensities.min.js") {
+            let mut text = String::new();
+            entry.read_to_string(&mut text)?;
+            return Ok(text);
+        }
+    }
+    bail!("the package has no average intensities")
+}
+
 fn provenance(text: &mut String) {
     let _ = write!(
         text,
@@ -85,6 +146,13 @@ pub(crate) fn yearly(countries: &[Country]) -> String {
 ",
     );
     provenance(&mut text);
+    let _ = write!(
+        text,
+        "# EUE, the European Union: the mean of the rows of its 27 members, with the generation of each as its weight; Ember's own
+#   is 213.02. XKX, Kosovo: Ember's, as carried by {CO2} (Apache-2.0),
+#   dist/esm/data/average-intensities.min.js, which names no year; its values are of 2023 or 2024.
+"
+    );
     text.push_str("# vintage: the newest year that the source has for the country, column year:");
     for (year, count) in vintages(countries) {
         let _ = write!(text, " {year}: {count}");
