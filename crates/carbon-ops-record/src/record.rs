@@ -30,6 +30,7 @@ use crate::{Decimal, Error, Measurement, Note, Quality, RecordKind, RecordType, 
 mod check;
 mod derive;
 mod hardware;
+mod known;
 mod market;
 mod new;
 mod precision;

@@ -283,7 +283,7 @@ fn inspect(
     let check = |payload: &Payload<'_>| {
         let owner = Owner::of(payload);
         // What a correction puts in the place of a record is no further passage of time.
-        let stands_in_line = payload.member("seq").is_some();
+        let stands_in_line = payload.has("seq");
         let read = || check_record(payload, recompute);
         let record = matches!(owner, Owner::Us).then(read).transpose()?;
         let record = record.filter(|_| stands_in_line);
@@ -390,7 +390,8 @@ impl Owner {
     /// Whose an entry is, by its own members.
     pub fn of(payload: &Payload<'_>) -> Self {
         let ours = RecordKind::CarbonOps.as_str();
-        if payload.member("kind").as_ref().and_then(Value::as_str) != Some(ours) {
+        // The canonical text, which is the only one.
+        if payload.text("kind") != Some(ours) {
             return Self::Foreign;
         }
         match payload.member("schema_version").as_ref().and_then(Value::as_u64) {

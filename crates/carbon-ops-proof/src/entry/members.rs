@@ -110,6 +110,18 @@ impl Payload<'_> {
         parse_canonical(value?.as_bytes()).ok()
     }
 
+    /// Whether there is a member of this name, which needs no escapes.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.members.index(name).is_some()
+    }
+
+    /// The text of a member whose name needs no escapes, if it is one that needs none either.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.members.text(name)
+    }
+
     /// The canonical text of the record: the stored one, without the ledger's own members.
     #[must_use]
     pub fn to_canonical(&self) -> String {

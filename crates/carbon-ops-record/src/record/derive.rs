@@ -8,7 +8,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Contribution, Filled, Grid, Input, Meta, MethodName, Sampling, Slot, Slots, Source};
+use super::{
+    Contribution, Filled, Grid, Input, Meta, MethodName, Sampling, Slot, Slots, Source, known,
+};
 use crate::{Decimal, Error, Prices, rule, timestamp};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::{self, Interval, InventoryIntensity};
@@ -119,6 +121,18 @@ impl Input {
     /// When the text is none, or is not as [`Input::new`] writes it.
     pub fn distribution(&self) -> Result<Distribution, Error> {
         let quantity = quantity(&self.name);
+        let distribution = match known::distribution(quantity, &self.dist) {
+            Some(known) => known,
+            None => self.read(quantity)?,
+        };
+        if self.sign.is_some_and(|sign| sign != -1 || self.shared.is_none()) {
+            return Err(rule("inputs", format!("the sign of {} is −1 or left out", self.name)));
+        }
+        Ok(distribution)
+    }
+
+    /// As [`Input::distribution`], by reading the text and writing it again.
+    fn read(&self, quantity: Quantity) -> Result<Distribution, Error> {
         let distribution = quantity.read(&self.dist).map_err(|error| {
             let reason = error.reason;
             rule("inputs", format!("the distribution of {} is one: {reason}", self.name))
@@ -127,9 +141,7 @@ impl Input {
         if again != self.dist {
             return Err(rule("inputs", format!("{} is written as {again}", self.name)));
         }
-        if self.sign.is_some_and(|sign| sign != -1 || self.shared.is_none()) {
-            return Err(rule("inputs", format!("the sign of {} is −1 or left out", self.name)));
-        }
+        known::remember(quantity, &self.dist, distribution);
         Ok(distribution)
     }
 }
