@@ -8,7 +8,9 @@
 //! What is kept is a memo: it changes no verdict, only how long one takes. Threads that check signatures by one key
 //! share its table; which keys a thread has seen is its own.
 //!
-//! Digits have 8 bits: wider ones need fewer additions, of tables that no cache holds, and are hardly quicker.
+//! Digits have 8 bits at first. Those of a key that is seen very often have 11: a fourth fewer additions, of tables that
+//! take as long to make as some thousands of signatures save, and that only the last cache holds. So the multiples of a
+//! signature are fetched before they are summed up, all at once.
 //!
 //! Out of scope: points of small order, which [`PublicKey`](super::PublicKey) refuses before it asks here.
 
@@ -22,17 +24,43 @@ use curve25519_dalek::traits::Identity as _;
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha512};
 
-/// Digits of a scalar to the base 256, each from −127 to 128.
-const DIGITS: usize = 32;
+/// How wide digits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    /// 8 bits: 640 KiB, made in the time of 30 to 40 signatures.
+    Narrow,
+    /// 11 bits: 3.6 MiB, made in that of some 200.
+    Wide,
+}
 
-/// Multiples for each digit: 1 to 128 times a power of 256.
-const PER_DIGIT: usize = 128;
+impl Width {
+    const fn bits(self) -> usize {
+        match self {
+            Self::Narrow => 8,
+            Self::Wide => 11,
+        }
+    }
 
-/// From how many signatures on a table is made: making one takes as long as 30 to 40 signatures.
+    /// Digits of a scalar, which is below 2^253.
+    const fn digits(self) -> usize {
+        253_usize.div_ceil(self.bits())
+    }
+
+    /// Multiples for each digit: 1 to this times a power of 2.
+    const fn per_digit(self) -> usize {
+        1 << (self.bits() - 1)
+    }
+}
+
+/// From how many signatures on a table is made.
 pub(super) const WORTH_IT: u32 = 64;
 
-/// How many keys a thread remembers, the ones last used: a table takes 640 KiB.
+/// From how many on a wide one: a signature takes a tenth less time then.
+pub(super) const WORTH_WIDE: u32 = 4096;
+
+/// How many keys a thread remembers, the ones last used, and how many of them have wide tables at most.
 const KEYS_MAX: usize = 8;
+const WIDE_MAX: usize = 2;
 
 /// What a signature of a message comes to; `None` for a key that has not yet been seen often.
 pub(super) fn sum(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> Option<Sum> {
@@ -42,9 +70,13 @@ pub(super) fn sum(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> O
     SEEN.with_borrow_mut(|seen| {
         let at = seen.iter().position(|one| one.key == *key.as_bytes());
         let mut one = at.map_or_else(|| Seen::new(key), |at| seen.remove(at));
-        one.times += 1;
+        one.times = one.times.saturating_add(1);
         if one.times == WORTH_IT {
-            one.multiples = Some(shared(key));
+            one.multiples = Some(shared(key, Width::Narrow));
+        }
+        let is_wide = |other: &&Seen| other.times > WORTH_WIDE;
+        if one.times == WORTH_WIDE && seen.iter().filter(is_wide).count() < WIDE_MAX {
+            one.multiples = Some(shared(key, Width::Wide));
         }
         let sum = one.multiples.as_ref().map(|of_key| of_key.sum(key, message, signature));
         seen.truncate(KEYS_MAX - 1);
@@ -54,14 +86,15 @@ pub(super) fn sum(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> O
 }
 
 /// The table of a key, which one thread makes and the others wait for.
-fn shared(key: &VerifyingKey) -> Arc<Multiples> {
+fn shared(key: &VerifyingKey, width: Width) -> Arc<Multiples> {
     static TABLES: Mutex<Vec<([u8; 32], Weak<Multiples>)>> = Mutex::new(Vec::new());
     let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
     // Those that no thread holds any more are gone.
     tables.retain(|(_, table)| table.strong_count() > 0);
-    let table = tables.iter().find(|(of, _)| of == key.as_bytes());
-    table.and_then(|(_, table)| table.upgrade()).unwrap_or_else(|| {
-        let table = Arc::new(Multiples::of(&key.to_edwards()));
+    let of_key = tables.iter().filter(|(of, _)| of == key.as_bytes());
+    let known = of_key.filter_map(|(_, table)| table.upgrade()).find(|table| table.width == width);
+    known.unwrap_or_else(|| {
+        let table = Arc::new(Multiples::of(&key.to_edwards(), width));
         tables.push((key.to_bytes(), Arc::downgrade(&table)));
         table
     })
@@ -95,28 +128,36 @@ impl Seen {
     }
 }
 
-/// For each digit in turn, the multiples of the point times 256 to the power of its place.
-struct Multiples(Vec<EdwardsPoint>);
+/// For each digit in turn, the multiples of the point times the power of 2 of its place.
+struct Multiples {
+    width: Width,
+    points: Vec<EdwardsPoint>,
+}
 
 impl Multiples {
-    fn of(point: &EdwardsPoint) -> Self {
-        let mut multiples = Vec::with_capacity(DIGITS * PER_DIGIT);
+    fn of(point: &EdwardsPoint, width: Width) -> Self {
+        let mut points = Vec::with_capacity(width.digits() * width.per_digit());
         let mut unit = *point;
-        for _ in 0..DIGITS {
+        for _ in 0..width.digits() {
             let mut multiple = unit;
-            for _ in 1..PER_DIGIT {
-                multiples.push(multiple);
+            for _ in 1..width.per_digit() {
+                points.push(multiple);
                 multiple += unit;
             }
-            multiples.push(multiple);
+            points.push(multiple);
             unit = multiple + multiple;
         }
-        Self(multiples)
+        Self { width, points }
     }
 
-    fn of_base() -> &'static Self {
-        static BASE: OnceLock<Multiples> = OnceLock::new();
-        BASE.get_or_init(|| Self::of(&ED25519_BASEPOINT_POINT))
+    fn of_base(width: Width) -> &'static Self {
+        static BASE: [OnceLock<Multiples>; 2] = [const { OnceLock::new() }; 2];
+        let [narrow, wide] = &BASE;
+        let base = match width {
+            Width::Narrow => narrow,
+            Width::Wide => wide,
+        };
+        base.get_or_init(|| Self::of(&ED25519_BASEPOINT_POINT, width))
     }
 
     fn sum(&self, key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> Sum {
@@ -124,44 +165,49 @@ impl Multiples {
         let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
         let hash = Sha512::new().chain_update(r).chain_update(key.as_bytes()).chain_update(message);
         let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
-        let sum = Self::of_base().add(EdwardsPoint::identity(), &s);
-        Some(self.subtract(sum, &k))
+        let base = Self::of_base(self.width).terms(&s);
+        Some(total(base.chain(self.terms(&k).map(|(adds, multiple)| (!adds, multiple)))))
     }
 
-    fn add(&self, sum: EdwardsPoint, scalar: &Scalar) -> EdwardsPoint {
-        self.terms(scalar).fold(
-            sum,
-            |sum, (is_negative, multiple)| {
-                if is_negative { sum - multiple } else { sum + multiple }
-            },
-        )
-    }
-
-    fn subtract(&self, sum: EdwardsPoint, scalar: &Scalar) -> EdwardsPoint {
-        self.terms(scalar).fold(
-            sum,
-            |sum, (is_negative, multiple)| {
-                if is_negative { sum + multiple } else { sum - multiple }
-            },
-        )
-    }
-
-    /// What sums to the scalar times the point: of each digit other than 0, whether it is negative, and its multiple.
+    /// What sums to the scalar times the point: of each digit other than 0, whether it is positive, and its multiple.
     fn terms(&self, scalar: &Scalar) -> impl Iterator<Item = (bool, &EdwardsPoint)> {
-        self.0.chunks_exact(PER_DIGIT).zip(digits(scalar)).filter_map(|(multiples, digit)| {
+        let of_digits = self.points.chunks_exact(self.width.per_digit());
+        of_digits.zip(digits(scalar, self.width)).filter_map(|(multiples, digit)| {
             let before = usize::from(digit.unsigned_abs()).checked_sub(1)?;
-            Some((digit < 0, multiples.get(before)?))
+            Some((digit > 0, multiples.get(before)?))
         })
     }
 }
 
-/// A scalar as Σ digit · 256^place. It is below 2^253, so that the last digit takes the last carry.
-fn digits(scalar: &Scalar) -> impl Iterator<Item = i16> {
-    let mut carry = 0;
-    scalar.to_bytes().into_iter().map(move |byte| {
-        let digit = i16::from(byte) + carry;
-        carry = i16::from(digit > 128);
-        digit - 256 * carry
+/// The sum of points that are added, or subtracted.
+fn total<'p>(terms: impl Iterator<Item = (bool, &'p EdwardsPoint)>) -> EdwardsPoint {
+    // Copied first, and so fetched side by side: each addition has to wait for the one before.
+    let terms: Vec<(bool, EdwardsPoint)> = terms.map(|(adds, point)| (adds, *point)).collect();
+    terms.iter().fold(
+        EdwardsPoint::identity(),
+        |sum, (adds, point)| {
+            if *adds { sum + point } else { sum - point }
+        },
+    )
+}
+
+/// A scalar as Σ digit · 2^(bits · place), with digits above −2^(bits − 1) and up to it. It is below the order of the
+/// base point, 2^252 and a little, so that the last digit takes the last carry.
+fn digits(scalar: &Scalar, width: Width) -> impl Iterator<Item = i16> {
+    let mut bytes = [0; 36];
+    if let Some((low, _)) = bytes.split_first_chunk_mut() {
+        *low = scalar.to_bytes();
+    }
+    let (bits, mut carry) = (width.bits(), 0);
+    (0..width.digits()).map(move |place| {
+        let at = place * bits;
+        let word = bytes.get(at / 8..).and_then(|rest| rest.first_chunk());
+        let word = u32::from_le_bytes(word.copied().unwrap_or_default());
+        let digit = (word >> (at % 8)) & ((1 << bits) - 1);
+        // Of 11 bits at most.
+        let digit = i16::try_from(digit).unwrap_or_default() + carry;
+        carry = i16::from(digit > 1 << (bits - 1));
+        digit - (carry << bits)
     })
 }
 
@@ -175,14 +221,17 @@ mod tests {
         let wide =
             |n: u64| Scalar::from_bytes_mod_order_wide(&Sha512::digest(n.to_be_bytes()).into());
         scalars.extend((0..1000).map(wide));
-        for scalar in scalars {
-            let mut sum = Scalar::ZERO;
-            for digit in digits(&scalar).collect::<Vec<_>>().into_iter().rev() {
-                assert!((-127..=128).contains(&digit), "{digit}");
-                let part = Scalar::from(digit.unsigned_abs());
-                sum = sum * Scalar::from(256_u16) + if digit < 0 { -part } else { part };
+        for width in [Width::Narrow, Width::Wide] {
+            let (most, base) = (1 << (width.bits() - 1), Scalar::from(1_u16 << width.bits()));
+            for scalar in &scalars {
+                let all: Vec<_> = digits(scalar, width).collect();
+                let sum = all.into_iter().rev().fold(Scalar::ZERO, |sum, digit| {
+                    assert!((-most + 1..=most).contains(&digit), "{digit} of {width:?}");
+                    let part = Scalar::from(digit.unsigned_abs());
+                    sum * base + if digit < 0 { -part } else { part }
+                });
+                assert_eq!(sum, *scalar);
             }
-            assert_eq!(sum, scalar);
         }
     }
 
@@ -190,11 +239,15 @@ mod tests {
     fn multiples_are_those_of_the_point_with_its_torsion() {
         for torsion in curve25519_dalek::constants::EIGHT_TORSION {
             let point = ED25519_BASEPOINT_POINT + torsion;
-            let multiples = Multiples::of(&point);
-            for n in [0_u64, 1, 127, 128, 129, 255, 256, 1 << 40, u64::MAX] {
-                let scalar = Scalar::from(n);
-                assert_eq!(multiples.add(EdwardsPoint::identity(), &scalar), point * scalar, "{n}");
-                assert_eq!(multiples.subtract(point * scalar, &scalar), EdwardsPoint::identity());
+            for width in [Width::Narrow, Width::Wide] {
+                let multiples = Multiples::of(&point, width);
+                for n in [0_u64, 1, 127, 128, 129, 255, 256, 1024, 1025, 1 << 40, u64::MAX] {
+                    let scalar = Scalar::from(n);
+                    assert_eq!(total(multiples.terms(&scalar)), point * scalar, "{n}");
+                }
+                let (scalar, one) = (-Scalar::ONE, Scalar::ONE);
+                assert_eq!(total(multiples.terms(&scalar)), point * scalar, "{torsion:?}");
+                assert_eq!(total(multiples.terms(&one).map(|(adds, of)| (!adds, of))), -point);
             }
         }
     }

@@ -23,13 +23,13 @@ fn the_tables_of_multiples_change_no_verdict() {
     // The group order, little-endian (RFC 8032 section 5.1).
     let order = (-Scalar::ONE).to_bytes();
     let is_long = std::env::var_os("CARBON_OPS_LONG").is_some_and(|value| value != "0");
-    let rounds: usize = if is_long { 1_000_000 } else { 10_000 };
+    // Few keys in long rows, so that each gets its tables, the wide ones too.
+    let (rounds, row): (usize, _) = if is_long { (1_000_000, 20_000) } else { (20_000, 2_500) };
     let (mut accepted, mut with_torsion) = (0, 0);
     let mut together = Vec::new();
     for round in 0..rounds {
-        // Few keys in long rows, so that each gets its tables.
-        let (torsion, of_r) = (round / 500 % 8, round % 8);
-        let secret = scalar(&format!("key {}", round / 4000));
+        let (torsion, of_r) = (round / row % 8, round % 8);
+        let secret = scalar(&format!("key {}", round / row / 8));
         let point = ED25519_BASEPOINT_POINT * secret + EIGHT_TORSION[torsion];
         let key = ed25519_dalek::VerifyingKey::from_bytes(point.compress().as_bytes()).unwrap();
         let ours = PublicKey::from_bytes(key.as_bytes()).unwrap();
