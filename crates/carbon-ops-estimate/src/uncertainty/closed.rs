@@ -116,8 +116,9 @@ pub(super) fn interval(
     Err(NotClosed::Inexact)
 }
 
-/// Whether [`interval`] of a product finds each end between two bounds. It is told by the probabilities at the
-/// bounds, without a search, and `false` where they are too near to tell, or where the error of the ends is told.
+/// Whether [`interval`] finds each end between two bounds. It is told by the probabilities at the bounds, without a
+/// search, and `false` where they are too near to tell; also where the interval comes with an error, unless that does
+/// not matter to the caller.
 ///
 /// The distribution function rises, so that a search for a probability ends between two values that have less and
 /// more of it. [`root`](table::root) stops within 1e-13 of the range of a logarithm, which the bounds allow for.
@@ -127,24 +128,35 @@ pub(super) fn within(
     inputs: &[Input],
     (level, standard): (f64, f64),
     bounds: [(f64, f64); 2],
+    with_error: bool,
 ) -> Result<bool, NotClosed> {
     let factored = ready(expression, polynomial, inputs)?;
     let expression = factored.as_ref().unwrap_or(expression);
-    if !plain(expression, inputs) {
+    let plain = plain(expression, inputs);
+    if !(plain || with_error) {
         return Ok(false);
     }
     let tail = (1.0 - level) / 2.0;
     let tails = [tail, 1.0 - tail];
-    let last = Closed { inputs, fineness: FINENESS[0] }.last(expression)?;
+    let (fine, most) = (FINENESS[0], NEARLY * ERROR_MAX * standard);
+    let last = Closed { inputs, fineness: fine }.last(expression)?;
     let mut ends = [(0.0, 0.0); 2];
     for ((p, (low, high)), end) in tails.into_iter().zip(bounds).zip(&mut ends) {
-        let ((below, _), (above, density)) = (last.at(low), last.at(high));
-        if !(below < p - ROUNDING && above > p + ROUNDING) {
-            return Ok(false);
-        }
+        let Some(density) = last.encloses(p, low, high) else { return Ok(false) };
         *end = (high, density);
     }
-    Ok(check::holds(expression, inputs, tails, ends, NEARLY * ERROR_MAX * standard))
+    if !plain {
+        // What halving the resolution changes: an end that lies so near to both bounds, wherever between them the other
+        // one lies, is near enough to that.
+        let coarse = Closed { inputs, fineness: fine / 2.0 }.last(expression)?;
+        let near = |(p, (low, high)): (f64, (f64, f64))| {
+            coarse.encloses(p, high - most, low + most).is_some()
+        };
+        if !tails.into_iter().zip(bounds).all(near) {
+            return Ok(false);
+        }
+    }
+    Ok(check::holds(expression, inputs, tails, ends, most))
 }
 
 /// The probability of at most `x`.
@@ -336,6 +348,12 @@ impl Last {
             Self::Law(law) => law.at(x),
             Self::Join(join) => join.at(x),
         }
+    }
+
+    /// The density at `high`, if what has this probability below it lies between the two, by more than rounding.
+    fn encloses(&self, p: f64, low: f64, high: f64) -> Option<f64> {
+        let ((below, _), (above, density)) = (self.at(low), self.at(high));
+        (below < p - ROUNDING && above > p + ROUNDING).then_some(density)
     }
 }
 

@@ -194,11 +194,36 @@ impl Model {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn confirm(&self, [low, high]: [(f64, f64); 2]) -> Option<f64> {
+        self.found(|mean| [low, high].map(|(low, high)| (low * mean, high * mean)), false)
+    }
+
+    /// The same of ends in the unit of the model, and of every model: of some, [`Model::evaluate`] tells by what the
+    /// ends may be off, which is not told here.
+    ///
+    /// ```
+    /// use carbon_ops_estimate::uncertainty::{Input, Method, Model};
+    /// let of = |grams, name: &str, text: &str| Model::product(grams, vec![Input::new(name, text.parse().unwrap())]);
+    /// let sum = Model::sum([of(40.0, "x", "ln(1, 0.5)")?, of(10.0, "y", "u(0.5, 1.5)")?])?;
+    /// let estimate = sum.evaluate(&Method::Analytical)?;
+    /// let around = |end: f64| (end * (1.0 - 1e-9), end * (1.0 + 1e-9));
+    /// assert!(sum.confirms_ends([around(estimate.low), around(estimate.high)]));
+    /// assert!(!sum.confirms_ends([around(estimate.low), around(estimate.high * 1.001)]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn confirms_ends(&self, bounds: [(f64, f64); 2]) -> bool {
+        self.found(|_| bounds, true).is_some()
+    }
+
+    /// The standard uncertainty over the mean, if an evaluation finds the ends between the bounds; see
+    /// [`closed::within`].
+    fn found(&self, bounds: impl FnOnce(f64) -> [(f64, f64); 2], with_error: bool) -> Option<f64> {
         let polynomial = Polynomial::of(&self.expression).filter(|_| !self.tied)?;
         let moments = polynomial.moments(&self.inputs)?;
         let (mean, standard) = (moments.mean, moments.variance.sqrt());
-        let bounds = [low, high].map(|(low, high)| (low * mean, high * mean));
-        let holds = low.1 <= 1.0 && high.0 >= 1.0 && standard > 0.0;
+        let bounds = bounds(mean);
+        let [low, high] = bounds;
+        let holds = low.1 <= mean && high.0 >= mean && standard > 0.0;
         let within = holds
             && closed::within(
                 &self.expression,
@@ -206,6 +231,7 @@ impl Model {
                 &self.inputs,
                 (LEVEL, standard),
                 bounds,
+                with_error,
             )
             .ok()?;
         within.then_some(standard / mean)

@@ -341,7 +341,7 @@ impl Relative {
 
 /// Between what lies, over `grams`, all that is rounded to these nine digits, less a margin for the way there; `None`
 /// where they are none.
-fn rounded_to(digits: f64, grams: f64) -> Option<(f64, f64)> {
+pub(super) fn rounded_to(digits: f64, grams: f64) -> Option<(f64, f64)> {
     let unit = libm::exp10(libm::floor(libm::log10(digits)) - 8.0);
     let (low, high) = (digits - 0.49 * unit, digits + 0.49 * unit);
     let is_it = |x: f64| x.to_bits() == digits.to_bits();

@@ -16,7 +16,7 @@
 use std::str::FromStr;
 
 use super::check::same;
-use super::derive::is_one;
+use super::derive::{is_one, rounded_to};
 use super::{Embodied, EmbodiedItem, FunctionalUnit, Input, MethodName, Record, Sci};
 use crate::{Error, LIST_MAX, rule};
 use carbon_ops_estimate::decimal::round9;
@@ -305,12 +305,29 @@ impl Record {
     }
 
     fn score(&self) -> Result<Sci, Error> {
+        let estimate = self.scored()?.evaluate(&Method::Analytical)?;
+        self.score_between(estimate.low, estimate.high)
+    }
+
+    /// What is scored: operation and hardware together.
+    fn scored(&self) -> Result<Model, Error> {
         let mut parts = vec![self.model()?];
         if let Some(embodied) = &self.embodied {
             parts.push(embodied.model()?);
         }
-        let estimate = Model::sum(parts)?.evaluate(&Method::Analytical)?;
-        self.score_between(estimate.low, estimate.high)
+        Ok(Model::sum(parts)?)
+    }
+
+    /// Whether a score is [`Record::score`], digit by digit, where that can be told without the search for its
+    /// interval.
+    pub(super) fn confirms(&self, sci: &Sci) -> Result<bool, Error> {
+        let mut again = self.score_between(0.0, 0.0)?;
+        let per_unit = [sci.ci_lower_g_per_unit, sci.ci_upper_g_per_unit];
+        [again.ci_lower_g_per_unit, again.ci_upper_g_per_unit] = per_unit;
+        let count = self.functional_unit.as_ref().map_or(f64::NAN, |unit| unit.count);
+        let bounds = per_unit.map(|end| rounded_to(end, 1.0 / count));
+        let [Some(low), Some(high)] = bounds else { return Ok(false) };
+        Ok(again == *sci && self.scored()?.confirms_ends([low, high]))
     }
 
     /// What of the members beyond operation follows without integration.
@@ -348,7 +365,7 @@ impl Record {
             }
         }
         match &self.sci {
-            Some(sci) if *sci != self.score()? => {
+            Some(sci) if !self.confirms(sci)? && *sci != self.score()? => {
                 Err(rule("sci", "the score and interval of the record's own inputs"))
             }
             _ => Ok(()),

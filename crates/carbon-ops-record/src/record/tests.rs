@@ -10,12 +10,14 @@ use super::*;
 use crate::{
     AttributionMode, Cpu, Decimal, Domain, Energy, IdlePolicy, Part, Sensor, SensorStatus, Workload,
 };
+use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::{
     Digest, Factor, InventoryIntensity, Meta as SlotMeta, Signal, Slot as GridSlot,
 };
 use carbon_ops_estimate::span::{Load, Missing, Tariff};
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_estimate::uncertainty::text::Quantity;
+use carbon_ops_testkit::skip::stride;
 use carbon_ops_units::GramsCo2ePerKilowattHour;
 
 fn interval(start: &str, end: &str) -> Interval {
@@ -383,6 +385,46 @@ fn embodied_and_sci_follow_their_formulas() {
     assert!(theta.straddles());
     let back = Record::from_json(serde_json::to_value(&record).unwrap()).unwrap();
     assert_eq!(back, record);
+}
+
+/// The rule: a score that is confirmed is the one that is derived, digit by digit; and one whose end is another in the
+/// ninth digit never is.
+#[test]
+fn a_score_that_is_confirmed_is_the_one_that_is_derived() {
+    let span = interval("2026-03-01T00:00Z", "2026-03-01T01:00Z");
+    let (mut told, mut confirmed) = (0, 0);
+    for index in (0..10_000_u32).step_by(stride(487)) {
+        // From next to nothing to next to everything beside the hardware's 29 or 57 g, with every spread.
+        let (kwh, cv) = (f64::from(index).powi(2) / 1e7 + 1e-4, 0.5 + f64::from(index % 61));
+        let energy = format!("ln({kwh}, {cv}%)kWh");
+        let mut record = record_of(&half_hours(), span, &energy, Method::Analytical);
+        let hardware = if index.is_multiple_of(2) { "server" } else { "2*server" };
+        let share = if index.is_multiple_of(3) { "1" } else { "1/7" };
+        record
+            .reserve(&[Reserved {
+                hardware: hardware.parse().unwrap(),
+                life: "4y".parse().unwrap(),
+                share: share.parse().unwrap(),
+            }])
+            .unwrap();
+        record.score_per(&format!("{}:request", 1 + index % 1009).parse().unwrap()).unwrap();
+        let sci = record.sci.clone().unwrap();
+        told += 1;
+        confirmed += u32::from(record.confirms(&sci).unwrap());
+        for (up, of_low) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut other = sci.clone();
+            let end = if of_low {
+                &mut other.ci_lower_g_per_unit
+            } else {
+                &mut other.ci_upper_g_per_unit
+            };
+            *end = round9(*end * if up { 1.0 + 1.2e-8 } else { 1.0 - 1.2e-8 });
+            assert!(!record.confirms(&other).unwrap(), "{energy}, {hardware}");
+        }
+        assert!(!record.confirms(&Sci { g_per_unit: sci.g_per_unit * 1.1, ..sci }).unwrap());
+    }
+    // All but those whose tenth digit is nearly a tie.
+    assert!(confirmed * 20 >= told * 19, "{confirmed} of {told}");
 }
 
 #[test]

@@ -466,6 +466,22 @@ fn bounds_are_confirmed_where_the_ends_lie_between_them() {
         });
         assert_eq!(unsure.confirm(told), None);
     }
+    for any in [
+        product(&["ln(2, 0.05)", "u(0.9, 1.1)"]),
+        product(&["u(0.9, 1.1)"; 4]),
+        Model::sum([product(&["ln(1, 0.1)"]), product(&["u(1, 2)"])]).unwrap(),
+        Model::sum([product(&["ln(9, 0.3)", "tn(1.5, 0.2, min=1)"]), product(&["ln(2, 0.4)"])])
+            .unwrap(),
+    ] {
+        let found = closed(&any);
+        let around = |end: f64| (end * (1.0 - 1e-9), end * (1.0 + 1e-9));
+        let [low, high] = [found.low, found.high];
+        assert!(any.confirms_ends([around(low), around(high)]), "{found:?}");
+        for by in [1.0 - 3e-9, 1.0 + 3e-9, 1.01] {
+            assert!(!any.confirms_ends([around(low * by), around(high)]), "{found:?}, {by}");
+            assert!(!any.confirms_ends([around(low), around(high * by)]), "{found:?}, {by}");
+        }
+    }
     // Lognormal factors are one, however many.
     let found = closed(&product(&["ln(1, 0.1)", "ln(2, 0.2)", "ln(1, 0.3)", "ln(3, 0.1)"]));
     assert!(matches!(found.method, Used::Analytical { error: None }));
