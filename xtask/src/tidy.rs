@@ -26,7 +26,7 @@ pub(crate) enum Mode {
 
 /// Which of our crates may depend on which others of ours. A crate that is not named here may not
 /// exist: whoever adds one decides its arrows.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("carbon-ops-units", &[]),
     ("carbon-ops-meter", &["carbon-ops-units"]),
     ("carbon-ops-governor", &["carbon-ops-meter", "carbon-ops-units"]),
@@ -52,9 +52,16 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("verify-wasm", &["carbon-ops-report"]),
     ("carbon-ops-export", &["carbon-ops"]),
     ("carbon-ops-words", &["carbon-ops"]),
+    ("carbon-ops-top", &["carbon-ops", "carbon-ops-words"]),
     (
         "carbon-ops-cli",
-        &["carbon-ops", "carbon-ops-export", "carbon-ops-report", "carbon-ops-words"],
+        &[
+            "carbon-ops",
+            "carbon-ops-export",
+            "carbon-ops-report",
+            "carbon-ops-top",
+            "carbon-ops-words",
+        ],
     ),
     (FOR_TESTS, &["carbon-ops-meter", "carbon-ops-units"]),
     ("aliasing", &["carbon-ops-meter", "carbon-ops-units"]),

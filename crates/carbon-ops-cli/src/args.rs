@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod shared;
 mod sums;
+mod top;
 mod witness;
 
 pub(crate) use agent::{Agent, Listen};
@@ -37,6 +38,7 @@ pub(crate) use report::Report;
 pub(crate) use run::Run;
 pub(crate) use shared::{AtLedger, Counters, Output, Records, Sampling, Sources, Times, Trusted};
 pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, Label, Of, PowerAnalysis};
+pub(crate) use top::Top;
 pub(crate) use witness::{Witness, WitnessHome, WitnessInit, WitnessServe};
 
 /// What `build.rs` says of this program.
@@ -92,6 +94,12 @@ pub(crate) enum Command {
     /// process tree, cgroup or systemd unit. Needs no privilege; where no counter can be read, the
     /// energy comes from a model and is labelled so.
     Monitor(Monitor),
+    /// Look at what the machine uses and emits, and whose it is, on a screen that stays up to date
+    ///
+    /// Power of each domain and GPU, carbon with its interval, the grid now and in the hours to come, and
+    /// a row for each process, by units of work with `t`. The same figures as of `monitor`. Press ? for
+    /// the keys. Colours and letters are those that the terminal says it has.
+    Top(Top),
     /// Account for every unit of work of this machine, around the clock
     ///
     /// Looks every few seconds whose the energy is, and writes signed records at each quarter of an hour:
@@ -183,6 +191,11 @@ impl Command {
                 market: args.bought.market.clone(),
             },
             Self::Monitor(args) => Overrides {
+                region: args.grid.region.clone(),
+                pue: args.pue.clone(),
+                ..Overrides::default()
+            },
+            Self::Top(args) => Overrides {
                 region: args.grid.region.clone(),
                 pue: args.pue.clone(),
                 ..Overrides::default()

@@ -66,6 +66,7 @@ fn answer(cli: &Cli, context: &mut Context<'_>) -> Result<u8> {
         Command::Run(args) => commands::run::run(args, context),
         Command::Compare(args) => commands::compare::run(args, context),
         Command::Monitor(args) => commands::monitor::run(args, context),
+        Command::Top(args) => commands::top::run(args, context),
         Command::Agent(args) => commands::agent::run(args, context),
         Command::Estimate(args) => commands::estimate::run(args, context),
         Command::Aggregate(args) => commands::aggregate::run(args, context),

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// No command of these tests takes a tenth of this; a hang shall not cost more.
-const LIMIT: Duration = Duration::from_secs(45);
+pub(crate) const LIMIT: Duration = Duration::from_secs(45);
 
 /// A home with nothing in it, for a command under test.
 #[derive(Debug)]

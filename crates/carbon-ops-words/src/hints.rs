@@ -225,6 +225,9 @@ fn of_fault(cause: &Cause) -> Words {
         Fault::PueBelowOne(_) => "a PUE is the energy of the site divided by that of its computers",
         Fault::NotAnId { .. } => "give --unit NAME=ID, such as --unit job=nightly --unit shard=3",
         Fault::SecondAgent(_) => "one agent per host is enough; --state-dir names another folder",
+        Fault::OtherBoot(_) => {
+            "whose the energy is can only be told where it is used; run `top` there"
+        }
         Fault::NoProcess(_) => "`pgrep -f NAME` finds its number",
         Fault::CannotRead { what: UserFile::Instruments, .. } => {
             "--market, CARBON_OPS_MARKET or market.file names a file of the form of docs/formats/instruments-v1.md"

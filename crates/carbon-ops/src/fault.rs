@@ -111,6 +111,9 @@ pub enum Fault {
     /// A process that is not there, or not to be seen.
     #[error("no process {0} runs that can be seen from here")]
     NoProcess(i32),
+    /// A governor that counts for another machine, or did before this one was started anew.
+    #[error("the governor at {} counts for another machine, or for an earlier boot", .0.display())]
+    OtherBoot(PathBuf),
     /// No ledger was named, and without a home there is no default one.
     #[error("there is no default ledger without a HOME")]
     NoDefaultLedger,

@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use carbon_ops_meter::attribution::{
     Attribution, CpuUse, GpuUse, Idle, IdlePolicy, IdleRule, Shares, split,
 };
-use carbon_ops_meter::client::{ClientError, Governor};
+use carbon_ops_meter::client::{ClientError, Governor, TIMEOUT};
 use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::governed::{GovernedWindow, Unserved};
 use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow, Used, Whose};
@@ -22,12 +22,14 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
 use carbon_ops_meter::sensor::nvml::{GpuLoad, Helper};
 use carbon_ops_meter::sensor::{Availability, Excluded, Exclusion, Kind, msr};
+use carbon_ops_meter::snapshot::parse_boot_id;
 use carbon_ops_meter::window::{Counted, Domain, Window};
 use carbon_ops_record::{Note, Sensor, SensorStatus};
 use carbon_ops_units::{Microjoules, Watts};
 use jiff::Timestamp;
 
 use crate::env::Env;
+use crate::fault::Fault;
 use crate::gpus::{self, Gpu, Gpus};
 use crate::settings::Settings;
 use crate::supervise::Outcome;
@@ -46,6 +48,22 @@ impl AskGovernor {
     pub fn of(settings: &Settings) -> Option<Self> {
         let socket = settings.governor_socket.value.clone()?;
         Some(Self { socket, timeout: settings.governor_timeout.value? })
+    }
+
+    /// At a socket that somebody named: it has to answer, and for this boot of `host`. Totals of another machine
+    /// would be shared among processes that had no part in them.
+    ///
+    /// # Errors
+    /// When nobody answers there, or for another boot.
+    pub fn named(socket: &Path, settings: &Settings, host: &HostRoot) -> anyhow::Result<Self> {
+        let timeout = settings.governor_timeout.value.unwrap_or(TIMEOUT);
+        let (_, snapshot) = Governor::connect(socket, timeout)?;
+        let boot = host.text("/proc/sys/kernel/random/boot_id");
+        let boot = boot.ok().and_then(|text| parse_boot_id(&text));
+        if boot.is_some_and(|boot| boot != snapshot.boot_id) {
+            return Err(Fault::OtherBoot(socket.to_owned()).into());
+        }
+        Ok(Self { socket: socket.to_owned(), timeout })
     }
 }
 

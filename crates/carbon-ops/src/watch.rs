@@ -28,6 +28,7 @@ use carbon_ops_meter::shares::{Division, Interval, Rest, divide};
 use carbon_ops_meter::window as counted;
 use carbon_ops_record::{Decimal, Input, Note, Sensor, SensorStatus, Unit, id_text, timestamp};
 use carbon_ops_units::Microjoules;
+use jiff::Timestamp;
 
 use crate::compose;
 use crate::env::Env;
@@ -230,6 +231,11 @@ impl Watch {
         self
     }
 
+    /// What a kilowatt hour emits from a time on, as [`LivePrice::ahead`] tells it.
+    pub fn ahead(&self, from: Timestamp) -> Vec<(Timestamp, f64)> {
+        self.price.as_ref().map(|price| price.ahead(from)).unwrap_or_default()
+    }
+
     /// When the interval of the next sample began.
     pub fn begun(&self) -> Instant {
         self.session.begun()
@@ -385,6 +391,12 @@ impl Watch {
         let host = price.machine().clone();
         let span = compose::span(measurement)?;
         let mut quoted = price.of(span)?;
+        if sample.host.energy_uj > 0 {
+            let inputs = compose::inputs(measurement, &host, &self.model);
+            let (low, high) = quoted.of_energy(inputs)?;
+            sample.host.power_ci_lower_w = Some(round9(sample.host.power_w * low));
+            sample.host.power_ci_upper_w = Some(round9(sample.host.power_w * high));
+        }
         let mut carbon = |measurement: &Measurement| -> Result<Carbon> {
             let energy = measurement.shares().workload;
             let inputs = compose::inputs(measurement, &host, &self.model);
@@ -601,6 +613,8 @@ impl Watch {
             host: Host {
                 energy_uj: host,
                 power_w: power(host, seen.elapsed),
+                power_ci_lower_w: None,
+                power_ci_upper_w: None,
                 carbon: None,
                 source,
                 domains: domains(measurement),

@@ -19,6 +19,7 @@ pub(crate) mod power_analysis;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod top;
 pub(crate) mod verdict;
 pub(crate) mod witness;
 pub(crate) mod zones;

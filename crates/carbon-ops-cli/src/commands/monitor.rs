@@ -3,18 +3,20 @@
 //! [`Watch`] says what the host uses and whose it is, [`pace`] when to look, [`table`] how it is shown to people. Nothing is recorded: that is what `run` is for.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{self, PowerModel};
 
-use crate::args::{By, Monitor, Sort};
+use crate::args::{By, Counters, Monitor, Sort};
 use crate::context::Context;
 use carbon_ops::gpus::{Gpus, NvmlLibrary};
 use carbon_ops::host::Host;
 use carbon_ops::measure::AskGovernor;
 use carbon_ops::price::LivePrice;
+use carbon_ops::sources::Name;
 
 pub(super) mod pace;
 mod table;
@@ -26,24 +28,14 @@ use pace::{Pace, Signals};
 const NOTICED_WITHIN: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(args: &Monitor, context: &mut Context<'_>) -> Result<u8> {
-    let Context { settings, env, out, .. } = context;
-    let out = out.stream();
-    let mut host = args.host_root.as_ref().map_or_else(HostRoot::real, HostRoot::at);
-    if let Some(root) = &args.counters.powercap_root {
-        host = host.with_powercap(root);
-    }
-    let overrides = model::Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
-    // Whoever names other files wants those to be read.
-    let other = args.host_root.is_some() || args.counters.powercap_root.is_some();
-    let ask = if other { None } else { AskGovernor::of(settings) };
-    // As for `run`: next to counters of a folder, the GPUs of this machine are foreign.
-    let nvml = settings.nvml.value.clone().or(other.then_some(NvmlLibrary::Off));
-    let gpus = Gpus::find(&host, nvml.as_ref());
-    let model = PowerModel::identify(&host, overrides);
-    let machine = Host::identify(&host, model.virtual_machine);
-    let price = LivePrice::open(settings, &args.grid.providers, machine)?;
-    let watch = Watch::open(&options(args), host, env, ask.as_ref(), gpus, model)?;
-    let mut watch = watch.priced(price);
+    let at = At {
+        counters: &args.counters,
+        host_root: args.host_root.as_deref(),
+        providers: &args.grid.providers,
+        governor: None,
+    };
+    let mut watch = open(&at, &options(args), context)?;
+    let out = context.out.stream();
     let signals = Signals::block()?;
     let start = watch.begun();
     let mut pace = Pace::new(start, args.interval);
@@ -75,6 +67,39 @@ pub(crate) fn run(args: &Monitor, context: &mut Context<'_>) -> Result<u8> {
             return Ok(0);
         }
     }
+}
+
+/// Where a host is watched, and by whose counters.
+pub(super) struct At<'a> {
+    pub(super) counters: &'a Counters,
+    pub(super) host_root: Option<&'a Path>,
+    pub(super) providers: &'a [Name],
+    /// The governor's socket, where one was named.
+    pub(super) governor: Option<&'a Path>,
+}
+
+/// Starts to watch, with prices.
+pub(super) fn open(at: &At<'_>, what: &watch::Options, context: &Context<'_>) -> Result<Watch> {
+    let Context { settings, env, .. } = context;
+    let mut host = at.host_root.map_or_else(HostRoot::real, HostRoot::at);
+    if let Some(root) = &at.counters.powercap_root {
+        host = host.with_powercap(root);
+    }
+    let overrides = model::Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
+    // Whoever names other files wants those to be read.
+    let other = at.host_root.is_some() || at.counters.powercap_root.is_some();
+    let ask = match at.governor {
+        Some(socket) => Some(AskGovernor::named(socket, settings, &host)?),
+        None if other => None,
+        None => AskGovernor::of(settings),
+    };
+    // As for `run`: next to counters of a folder, the GPUs of this machine are foreign.
+    let nvml = settings.nvml.value.clone().or(other.then_some(NvmlLibrary::Off));
+    let gpus = Gpus::find(&host, nvml.as_ref());
+    let model = PowerModel::identify(&host, overrides);
+    let machine = Host::identify(&host, model.virtual_machine);
+    let price = LivePrice::open(settings, at.providers, machine)?;
+    Ok(Watch::open(what, host, env, ask.as_ref(), gpus, model)?.priced(price))
 }
 
 /// What the arguments ask for.

@@ -31,6 +31,8 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("sudo systemctl ", "changes the machine"),
     ("sudo usermod ", "changes the machine"),
     ("docker ", "takes a container engine"),
+    ("carbon-ops top", "takes a terminal; its own tests have one"),
+    ("ssh ", "takes another machine"),
     ("carbon-ops intensity --zone DE --from ", "takes the reader's own providers"),
     ("/etc/systemd/", "goes on from the line before"),
 ];

@@ -49,6 +49,7 @@ mod shutdown;
 mod simulated_rapl;
 mod simulator;
 mod terminal;
+mod top;
 mod trust;
 mod unit;
 mod upstream;

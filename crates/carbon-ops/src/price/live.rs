@@ -18,6 +18,7 @@ use carbon_ops_grid::zones::Place;
 use carbon_ops_grid::{Chain, Interval};
 use carbon_ops_record::{Gas, Input, Method, Prices, Quality, Relative, Scope, errors_of, scopes};
 use carbon_ops_units::Microjoules;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::rate::{Rate, relative};
@@ -134,6 +135,12 @@ impl LivePrice {
         &self.machine
     }
 
+    /// What a kilowatt hour emits from a time on, as far as a source has told: the begin of each slot, and g/kWh.
+    /// Nothing where only the average of a year is known.
+    pub fn ahead(&self, from: Timestamp) -> Vec<(Timestamp, f64)> {
+        self.zone.as_ref().map(|zone| zone.ahead(from)).unwrap_or_default()
+    }
+
     /// What energy of a time costs.
     ///
     /// # Errors
@@ -178,6 +185,18 @@ impl LivePrice {
 }
 
 impl Quoted<'_> {
+    /// The ends of the interval of an energy alone, over its mean.
+    ///
+    /// # Errors
+    /// As of [`Quoted::carbon`].
+    pub fn of_energy(&mut self, inputs: Vec<Input>) -> Result<(f64, f64)> {
+        let known = |name| Input::new(name, Distribution::Point { mean: 1.0 }, "known");
+        if inputs.len() < 2 {
+            return Ok((1.0, 1.0));
+        }
+        ends(self.relatives, inputs, &[known("pue"), known("intensity")])
+    }
+
     /// The carbon of so much energy; `energy` is the energy with what is not known of it, as records hold
     /// it.
     ///

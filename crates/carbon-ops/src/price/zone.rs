@@ -198,6 +198,13 @@ impl Zone {
         }
     }
 
+    /// From a time on, the begin of each slot that was told, and its g/kWh; nothing of the average of a year.
+    pub(super) fn ahead(&self, from: Timestamp) -> Vec<(Timestamp, f64)> {
+        let Prices::Window { slots, .. } = &self.prices else { return Vec::new() };
+        let slots = slots.iter().filter(|slot| slot.interval.end() > from);
+        slots.map(|slot| (slot.interval.start(), slot.as_grams_per_kilowatt_hour())).collect()
+    }
+
     /// Of an upstream part, the direct slots that it was taken from.
     pub fn direct(&self) -> &[Slot<InventoryIntensity>] {
         match &self.prices {

@@ -74,6 +74,12 @@ pub struct Host {
     pub energy_uj: u64,
     /// Energy over time, in W.
     pub power_w: f64,
+    /// Lower end of its interval, at the level of the price, where energy is priced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power_ci_lower_w: Option<f64>,
+    /// Upper end of its interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power_ci_upper_w: Option<f64>,
     /// Its carbon, where energy is priced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carbon: Option<Carbon>,

@@ -2,7 +2,7 @@
 //!
 //! Out of scope: what is done then.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -45,11 +45,27 @@ impl Pace {
 #[derive(Debug)]
 pub(crate) struct Signals(SignalFd);
 
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// The time that was waited for.
+    Time,
+    /// A signal, which [`Signals::take`] tells.
+    Signal,
+    /// Something can be read, or never will be again.
+    Input,
+}
+
 impl Signals {
     pub(crate) fn block() -> Result<Self> {
+        Self::block_also(&[])
+    }
+
+    /// The same, and some more signals.
+    pub(crate) fn block_also(more: &[Signal]) -> Result<Self> {
         let mut mask = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            mask.add(signal);
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].iter().chain(more) {
+            mask.add(*signal);
         }
         mask.thread_swap_mask(SigmaskHow::SIG_BLOCK).context("cannot block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
@@ -64,12 +80,22 @@ impl Signals {
 
     /// Waits until an instant; true when a signal came before.
     pub(crate) fn wait_until(&self, until: Instant) -> Result<bool> {
+        Ok(self.wait(until, None)? == Woken::Signal)
+    }
+
+    /// Waits until an instant, a signal, or until something can be read.
+    pub(crate) fn wait(&self, until: Instant, input: Option<BorrowedFd<'_>>) -> Result<Woken> {
         loop {
             let pause = until.saturating_duration_since(Instant::now());
-            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            let signals = PollFd::new(self.0.as_fd(), PollFlags::POLLIN);
+            let input = input.map(|input| PollFd::new(input, PollFlags::POLLIN));
+            let mut fds: Vec<_> = std::iter::once(signals).chain(input).collect();
             match ppoll(&mut fds, Some(TimeSpec::from_duration(pause)), None) {
-                Ok(0) => return Ok(false),
-                Ok(_) => return Ok(true),
+                Ok(0) => return Ok(Woken::Time),
+                Ok(_) => {
+                    let first = fds.first().and_then(PollFd::any);
+                    return Ok(if first == Some(true) { Woken::Signal } else { Woken::Input });
+                }
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("cannot wait"),
             }
