@@ -1,4 +1,4 @@
-//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `wasm`, `shots`, `sizes`,
+//! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `dashboards`, `wasm`, `shots`, `sizes`,
 //! `fuzz-smoke`, `python`, `wheel` and `soak`.
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod ci;
+mod dashboards;
 mod figures;
 mod fuzz;
 mod pack;
@@ -42,6 +43,8 @@ const USAGE: &str = "usage: cargo xtask <command>
                              also writes the spreads that ship; --check compares only
   figures [--check]          makes anew what the documents show: outputs of commands, tables, pictures; --check
                              compares only
+  dashboards [--check]       writes the dashboard for Grafana and the alerts for Prometheus, from the table beside the names of
+                             metrics; --check compares only
   wasm [--check]             builds the judge of reports for a browser, whose bytes are committed; --check compares only
   shots                      pictures of a report's page in docs (needs node and chromium)
   sizes [FOLDER]             lines of code by crate, of this checkout or of the one in a folder
@@ -68,6 +71,8 @@ fn main() -> ExitCode {
         ["tidy", "--bless"] => tidy::run(&root, tidy::Mode::Bless),
         ["figures"] => figures::run(&root, figures::Mode::Write).map(drop),
         ["figures", "--check"] => figures::run(&root, figures::Mode::Check).map(drop),
+        ["dashboards"] => dashboards::run(&root, &["--write"]),
+        ["dashboards", "--check"] => dashboards::run(&root, &[]),
         ["wasm"] => wasm::run(&root, wasm::Mode::Write).map(tell),
         ["wasm", "--check"] => wasm::run(&root, wasm::Mode::Check).map(tell),
         ["shots"] => shots::run(&root),

@@ -2,6 +2,7 @@
 //!
 //! Out of scope: where the numbers come from ([`carbon_ops::agent`]).
 
+pub mod dashboards;
 mod prometheus;
 mod server;
 mod textfile;
