@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::home::{CARBON_OPS, Home, done};
 
 /// Lines that no test of the command types, and who does.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 16] = [
     ("cargo ", "builds and tests: what runs this test, and the pipeline's examples"),
     ("cargo build ", "builds: what runs this test"),
     (".ci/run", "it runs this test"),
