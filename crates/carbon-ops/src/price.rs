@@ -25,7 +25,6 @@ use carbon_ops_record::{
     names_fit, scopes, timestamp,
 };
 
-use crate::brief::{Common, Own};
 use crate::compose::{Measured, TOOL};
 use crate::fault::Fault;
 use crate::host::Host;
@@ -35,7 +34,10 @@ use crate::sources::{Grid, Name, claims};
 
 mod live;
 mod rate;
+pub(crate) mod row;
 mod zone;
+
+use row::{Common, Own};
 
 pub use live::{Carbon, LivePrice, Price};
 pub use zone::{Part, Zone};

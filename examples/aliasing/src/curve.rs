@@ -10,6 +10,14 @@ use std::time::Duration;
 
 use carbon_ops_units::si;
 
+/// Power of a stretch of time, as a meter saw it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Stretch {
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
+    pub(crate) watts: f64,
+}
+
 /// More than any rack draws; beyond it something was mistyped.
 const WATTS_MAX: f64 = 1e6;
 

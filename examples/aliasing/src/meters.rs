@@ -12,7 +12,7 @@ use carbon_ops_meter::clock::Moment;
 use carbon_ops_meter::counter::{Counter, Scale, Step};
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::curve::Curve;
+use crate::curve::{Curve, Stretch};
 use crate::register::Register;
 use crate::scraper::{Rule, Scraper};
 
@@ -55,14 +55,6 @@ impl Times {
         }
         Ok(())
     }
-}
-
-/// Power of a stretch of time, as a meter saw it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Stretch {
-    pub(crate) from: Duration,
-    pub(crate) to: Duration,
-    pub(crate) watts: f64,
 }
 
 /// Our meter over all domains.

@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use crate::meters::Stretch;
+use crate::curve::Stretch;
 use carbon_ops_units::si;
 
 /// Characters of a plot without its labels: with them, 80.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use carbon_ops_units::Microjoules;
 
-use crate::meters::Stretch;
+use crate::curve::Stretch;
 
 /// What to make of a counter that fell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::meters::{Observed, Stretch};
+use crate::curve::Stretch;
+use crate::meters::Observed;
 use crate::scraper::Scraper;
 use crate::text::span;
 

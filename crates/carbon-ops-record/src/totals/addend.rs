@@ -7,7 +7,6 @@ use std::hash::{DefaultHasher, Hasher as _};
 use super::figure::of_products;
 use super::group_by::{Counts, GroupBy};
 use super::market::{Load, Own};
-use super::set::Kind;
 use crate::{Error, Part, Quality, Record, rule};
 use carbon_ops_estimate::intensity::Factor;
 
@@ -31,6 +30,15 @@ pub struct Addend {
     pub(super) one: Box<One>,
     /// The record, where trials draw its inputs.
     pub(super) record: Option<Record>,
+}
+
+/// Whose energy of a host a record has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// Which part of it, as a number: what nobody measured is taken for a workload.
+    pub(super) part: u8,
+    /// One unit of work of those that a window was shared among.
+    pub(super) is_piece: bool,
 }
 
 /// What one record adds to a sum.

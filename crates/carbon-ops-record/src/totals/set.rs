@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::addend::{Addend, One};
+use super::addend::{Addend, Kind, One};
 use crate::Error;
 use crate::rows::{NewScratch, Rows, joined, number, ordered, split};
 use carbon_ops_estimate::aggregate::ExactSum;
@@ -84,15 +84,6 @@ impl Place {
         let one_host = self.host == 0 || inner.host == 0 || self.host == inner.host;
         one_host && self.start < inner.end && inner.start < self.end
     }
-}
-
-/// Whose energy of a host a record has.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Kind {
-    /// Which part of it, as a number: what nobody measured is taken for a workload.
-    pub(super) part: u8,
-    /// One unit of work of those that a window was shared among.
-    pub(super) is_piece: bool,
 }
 
 /// A record that names a parent.
