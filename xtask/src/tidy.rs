@@ -13,6 +13,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 mod audit;
+mod circles;
 mod licences;
 pub(crate) mod pure;
 mod speech;
@@ -96,6 +97,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
         return run(root, Mode::Check);
     }
     let mut complaints = arrows(&metadata);
+    complaints.extend(circles::complaints(&files));
     complaints.extend(opening_comments(&files));
     complaints.extend(speech::complaints(&files));
     complaints.extend(large_files(&files));
