@@ -27,7 +27,7 @@ pub(crate) enum Mode {
 
 /// Which of our crates may depend on which others of ours. A crate that is not named here may not
 /// exist: whoever adds one decides its arrows.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("carbon-ops-units", &[]),
     ("carbon-ops-meter", &["carbon-ops-units"]),
     ("carbon-ops-governor", &["carbon-ops-meter", "carbon-ops-units"]),
@@ -51,6 +51,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ),
     ("carbon-ops-report", &["carbon-ops-proof", "carbon-ops-record", "carbon-ops-units"]),
     ("verify-wasm", &["carbon-ops-report"]),
+    ("carbon-ops-verify", &["carbon-ops-proof", "carbon-ops-record"]),
     ("carbon-ops-export", &["carbon-ops"]),
     ("carbon-ops-words", &["carbon-ops"]),
     ("carbon-ops-top", &["carbon-ops", "carbon-ops-words"]),

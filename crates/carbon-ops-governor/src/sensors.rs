@@ -23,6 +23,9 @@ use crate::settings::{RaplMode, Settings, SysfsBits};
 const DRIVER_WITHIN: Duration = Duration::from_secs(1);
 const DRIVER_WITHIN_ALONE: Duration = Duration::from_secs(30);
 
+/// A program that is linked statically cannot load NVIDIA's library.
+const IS_STATIC: bool = cfg!(target_feature = "crt-static");
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -101,8 +104,14 @@ pub(crate) fn find(settings: &Settings, host: &HostRoot) -> Result<Found> {
             (other, _) => why_not.push(format!("perf: {other}")),
         }
     }
-    if settings.nvml {
-        gpus(settings, &mut found)?;
+    match (&settings.nvml_library, IS_STATIC) {
+        _ if !settings.nvml => {}
+        (_, false) => gpus(settings, &mut found)?,
+        (Some(library), true) => bail!(
+            "nvml: this program is static, and cannot load {}; the one of the Debian package can",
+            library.display()
+        ),
+        (None, true) => log::info!("nvml: this program is static, and counts no GPU"),
     }
     if found.backends.is_empty() {
         bail!(Fault::NoCounter(why_not));

@@ -7,8 +7,9 @@ use super::{File, texts};
 
 /// Where the words of fronts belong: the command, the governor's command line, and what only tests use.
 /// The library's two tables of names of variables are theirs, too.
-const FRONTS: [&str; 8] = [
+const FRONTS: [&str; 9] = [
     "crates/carbon-ops-cli/",
+    "crates/carbon-ops-verify/",
     "crates/carbon-ops-words/",
     "crates/carbon-ops/src/identity.rs",
     "crates/carbon-ops/src/settings.rs",
