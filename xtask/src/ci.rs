@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{figures, fuzz, python, soak, tidy, units, wasm};
+use crate::{figures, fuzz, package, python, soak, tidy, units, wasm};
 
 /// How long each fuzz target runs here; `cargo xtask fuzz-smoke` is for more.
 const FUZZ_SECONDS: u32 = 10;
@@ -109,6 +109,7 @@ pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
         });
         step("bench", &|| judged(bench(root)));
         step("fuzz", &|| fuzz(root));
+        step("packages", &|| judged(packages(root)));
         step("deny", &|| deny(root));
         step("advisories", &|| advisories(root));
     }
@@ -217,6 +218,18 @@ fn fuzz(root: &Path) -> Outcome {
         return Outcome::NotChecked(format!("fuzz targets: {why}"));
     }
     judged(fuzz::run(root, FUZZ_SECONDS).map(|()| Outcome::Passed))
+}
+
+/// The packages, twice and installed: half an hour, for those who ask for it.
+fn packages(root: &Path) -> Result<Outcome> {
+    if std::env::var_os("CARBON_OPS_FULL").is_none() {
+        return Ok(Outcome::NotChecked("packages: with CARBON_OPS_FULL=1 alone".to_owned()));
+    }
+    let options = package::Options::parse(&["--check"])?;
+    Ok(match package::run(root, &options)? {
+        package::Packages::Fine => Outcome::Passed,
+        package::Packages::NotChecked(what) => Outcome::NotChecked(what),
+    })
 }
 
 /// Licences, bans and sources. (`tidy` checks licences too, on machines without cargo deny.)

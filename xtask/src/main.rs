@@ -1,5 +1,5 @@
 //! The project's own automation: `cargo xtask ci`, `tidy`, `tables`, `priors`, `pack`, `figures`, `dashboards`, `wasm`, `shots`, `sizes`,
-//! `fuzz-smoke`, `python`, `wheel` and `soak`.
+//! `fuzz-smoke`, `python`, `package`, `wheel` and `soak`.
 //!
 //! Nothing here is shipped. It stays on few dependencies, so that it compiles in seconds, and asks
 //! nothing of the machine but cargo and git.
@@ -17,6 +17,7 @@ mod dashboards;
 mod figures;
 mod fuzz;
 mod pack;
+mod package;
 mod priors;
 mod python;
 mod shots;
@@ -50,6 +51,10 @@ const USAGE: &str = "usage: cargo xtask <command>
   sizes [FOLDER]             lines of code by crate, of this checkout or of the one in a folder
   fuzz-smoke [--seconds N]   runs each fuzz target for a minute, or for N seconds
   python                     builds the native half of the Python package and tries the package with this machine's Python
+  package [--out FOLDER] [--check]
+                             the Debian package, tarballs, static programs and their SBOMs, in target/packages/out; --check makes
+                             them again from another folder, compares the bytes, and installs, upgrades, removes and
+                             purges the package (needs root, lintian and debootstrap)
   wheel                      builds the wheel with the command in it, in target/wheels (needs maturin)
 
   soak [--seconds N] [--seed N] [--binary PATH]
@@ -86,6 +91,12 @@ fn main() -> ExitCode {
             python::Python::NotChecked(what) => println!("not checked: {what}"),
         }),
         ["wheel"] => python::wheel(&root),
+        ["package", flags @ ..] => package::Options::parse(flags)
+            .and_then(|options| package::run(&root, &options))
+            .map(|packages| match packages {
+                package::Packages::Fine => {}
+                package::Packages::NotChecked(what) => println!("not checked: {what}"),
+            }),
         ["pack", "--yearly", file] => pack::run(Path::new(file)),
         ["tables", "--packages", packages] => {
             tables::run(&root, Path::new(packages), tables::Mode::Write)
