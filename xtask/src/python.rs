@@ -1,4 +1,4 @@
-//! The Python package: its tests on this machine's Python, and its wheel.
+//! The Python package: its tests on each Python of this machine that it is for, and its wheel.
 //!
 //! Out of scope: publishing it.
 
@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::tidy;
 
-/// Oldest version that the package is for.
-const OLDEST: (u32, u32) = (3, 10);
+/// The versions that the package is for; one build serves them all.
+const VERSIONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
 
 /// What came of the tests.
 pub(crate) enum Python {
@@ -21,8 +21,10 @@ pub(crate) enum Python {
 
 /// Builds the native half and tries the package with it.
 pub(crate) fn test(root: &Path) -> Result<Python> {
-    if let Some(why) = obstacle() {
-        return Ok(Python::NotChecked(format!("the Python package: {why}")));
+    let found: Vec<(&str, PathBuf)> =
+        VERSIONS.into_iter().filter_map(|version| Some((version, program(version)?))).collect();
+    if found.is_empty() {
+        return Ok(Python::NotChecked("the Python package: no Python from 3.10 on".to_owned()));
     }
     let folder = root.join("python");
     let target = target(root)?;
@@ -33,11 +35,19 @@ pub(crate) fn test(root: &Path) -> Result<Python> {
     let native = folder.join("package/carbon_ops/_native.abi3.so");
     let built = target.join("debug/lib_native.so");
     std::fs::copy(&built, &native).with_context(|| format!("copying {}", built.display()))?;
-    let mut tests = Command::new("python3");
-    tests.args(["-W", "error", "-m", "unittest", "-q", "tests.test_package"]);
-    done(
-        tests.env("PYTHONPATH", "package").env("PYTHONDONTWRITEBYTECODE", "1").current_dir(&folder),
-    )?;
+    for (version, program) in &found {
+        println!("Python {version}: {}", program.display());
+        let mut tests = Command::new(program);
+        tests.args(["-W", "error", "-m", "unittest", "-q", "tests.test_package"]);
+        tests.env("PYTHONPATH", "package").env("PYTHONDONTWRITEBYTECODE", "1");
+        done(tests.current_dir(&folder))?;
+    }
+    let missing: Vec<&str> =
+        VERSIONS.into_iter().filter(|version| !found.iter().any(|(it, _)| it == version)).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        return Ok(Python::NotChecked(format!("the Python package on Python {missing}")));
+    }
     Ok(Python::Fine)
 }
 
@@ -60,22 +70,25 @@ pub(crate) fn wheel(root: &Path) -> Result<()> {
     done(maturin.env("CARGO_TARGET_DIR", target.join("python")).current_dir(&folder))
         .context("maturin builds wheels: pip install maturin")?;
     println!("the wheel is in {}", wheels.display());
+    println!(
+        "`abi3audit --strict {}/*.whl` says whether it is one for all versions",
+        wheels.display()
+    );
     Ok(())
 }
 
-/// Why the package cannot be tried here.
-fn obstacle() -> Option<String> {
-    let mut ask = Command::new("python3");
-    ask.args(["-c", "import sys; print(*sys.version_info[:2])"]);
-    let output = ask.stderr(Stdio::null()).output().ok().filter(|output| output.status.success());
-    let Some(output) = output else { return Some("no python3".to_owned()) };
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = text.trim().split_once(' ');
-    let version = version.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-    match version {
-        Some(version) if version >= OLDEST => None,
-        _ => Some(format!("python3 is {}, older than {}.{}", text.trim(), OLDEST.0, OLDEST.1)),
-    }
+/// The program of a version: in the path under its own name or as `python3`, or where pyenv keeps it.
+fn program(version: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let root = root.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".pyenv")));
+    let kept = root.and_then(|root| std::fs::read_dir(root.join("versions")).ok());
+    let kept = kept.into_iter().flatten().flatten().map(|entry| entry.path().join("bin/python3"));
+    let on_path = [format!("python{version}"), "python3".to_owned()].map(PathBuf::from);
+    let asks = "import sys; print('%d.%d' % sys.version_info[:2])";
+    on_path.into_iter().chain(kept).find(|program| {
+        let output = Command::new(program).args(["-c", asks]).stderr(Stdio::null()).output();
+        output.is_ok_and(|output| output.stdout.trim_ascii() == version.as_bytes())
+    })
 }
 
 fn target(root: &Path) -> Result<PathBuf> {
