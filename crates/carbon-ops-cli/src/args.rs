@@ -312,6 +312,7 @@ mod tests {
     const SHELL: &str = "cd \"$(mktemp -d)\" && touch spans.ndjson && exec 3>&1
         carbon-ops() { printf '%s\\037' \"$@\" >&3; printf '\\n' >&3; }
         git() { shift 2; \"$@\"; }
+        ssh() { shift 2; \"$@\"; }
         tool() { echo; }
         man() { :; }\n";
 

@@ -18,13 +18,14 @@ use jiff::{SignedDuration, Timestamp};
 use crate::home::{CARBON_OPS, Home, done};
 
 /// Lines that no test of the command types, and who does.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("cargo ", "builds and tests: what runs this test, and the pipeline's examples"),
     ("cargo build ", "builds: what runs this test"),
     (".ci/run", "it runs this test"),
     ("sudo target/release/carbon-governor", "the governor's own tests start it"),
     ("carbon-governor &", "the governor's own tests start it"),
     ("sudo install ", "changes the machine"),
+    ("sudo apt ", "changes the machine"),
     ("install ", "changes the machine"),
     ("groupadd ", "changes the machine"),
     ("sudo systemd-sysusers ", "changes the machine"),
