@@ -11,7 +11,7 @@ use carbon_ops::grid::cache::Mode;
 use carbon_ops::ledger::append::pipeline::Pipeline;
 use carbon_ops::ledger::files::Holder;
 use carbon_ops::ledger::keys::Trust;
-use carbon_ops::records::{self, Counts, How, Prepare};
+use carbon_ops::records::{self, At, Counts, How, Prepare};
 
 use crate::progress::Progress;
 use carbon_ops::settings::Settings;
@@ -155,6 +155,18 @@ impl Context<'_> {
         prepare: &Prepare<'_, T>,
         accept: &mut dyn FnMut(T) -> Result<()>,
     ) -> Result<Counts> {
+        self.records_at(of, parts, other_times, prepare, &mut |made, _| accept(made))
+    }
+
+    /// The same, with where each stands.
+    pub(crate) fn records_at<T: Send>(
+        &self,
+        of: &Records,
+        parts: bool,
+        other_times: bool,
+        prepare: &Prepare<'_, T>,
+        accept: &mut dyn FnMut(T, At) -> Result<()>,
+    ) -> Result<Counts> {
         let progress = Progress::start("reading", None);
         let how = How {
             tell: &|bytes| progress.tell(bytes, None),
@@ -166,7 +178,7 @@ impl Context<'_> {
             settings: &self.settings,
             env: &self.env,
         };
-        records::each(&of.paths, &how, prepare, accept)
+        records::each_at(&of.paths, &how, prepare, accept)
     }
 
     /// Prints what there is to say, for programs or for people; the exit code of what was done.

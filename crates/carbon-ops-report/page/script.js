@@ -54,7 +54,10 @@
 
   const isJudge = document.documentElement.dataset.mode === "judge";
   let found = null;
+  // What stands beside the proven part is nobody's proof: such a page is never green.
+  const isStated = Boolean($("stated"));
   const show = (colour, words) => {
+    if (isStated && colour === "green") [colour, words] = ["yellow", `${words}; what is stated above is not proven here`];
     $("verdict").className = colour;
     $("colour").textContent = { green: "✔ holds", yellow: "? agrees with itself", red: "✘ does not hold", grey: "…" }[colour];
     $("words").textContent = words;
@@ -147,7 +150,7 @@
     shown = $("report").cloneNode(true);
     // Nothing else is on the page.
     const parts = [...document.body.childNodes].filter((node) => node.nodeType !== 3 || node.data.trim());
-    const isPart = (node) => ["verdict", "report", "question", "module"].includes(node.id) || node.matches?.("script");
+    const isPart = (node) => ["verdict", "stated", "report", "question", "module"].includes(node.id) || node.matches?.("script");
     if (!parts.every(isPart)) return fail("there is something on this page that is no part of the report");
     ask(data(document, "question"), packsOf(document));
   }

@@ -13,7 +13,7 @@ use carbon_ops_record::{Measurement, Record};
 use carbon_ops_units::si;
 
 use crate::chart::{self, DAYS, Point};
-use crate::figures::{Course, Figures, Flow, Row, chosen};
+use crate::figures::{Course, Figures, Flow, Read, Row, chosen};
 use crate::html::{drawer, escaped, table};
 use crate::judge::Finding;
 use crate::question::Question;
@@ -50,20 +50,80 @@ pub fn body(finding: &Finding, question: &Question) -> String {
     let Some(figures) = &finding.figures else { return String::new() };
     let mut html = String::from("<h1>Energy and carbon</h1>");
     let _ = write!(html, "<p class=\"period\">{}</p>", escaped(&chosen(&question.choice)));
-    let rows: Vec<(&str, &Totals)> = figures
-        .sums
-        .groups
-        .iter()
-        .map(|(name, totals)| (name.as_str(), totals))
-        .chain(
-            figures
-                .sums
-                .all
-                .as_ref()
-                .filter(|_| figures.sums.groups.len() != 1)
-                .map(|all| ("all", all)),
-        )
-        .collect();
+    if finding.is_part() {
+        let here: u64 = finding.packs.iter().map(|report| report.entries).sum();
+        let all: u64 = finding.packs.iter().filter_map(|report| report.size).sum();
+        let _ = write!(
+            html,
+            "<p><b>Of a part: {} of {all} are in this file, and all sums here are of these.</b></p>",
+            counted(here, "entry")
+        );
+    }
+    html += &of_all(figures);
+    if let Some(course) = &figures.course {
+        html += &in_time(course, question);
+    }
+    html += &sums(&groups(figures), question);
+    if let Some(course) = &figures.course {
+        html += &where_it_went(course);
+    }
+    html += &grounds(&finding.read, figures);
+    if let Some(course) = &figures.course {
+        html += &records(course, finding);
+    }
+    html + &proof(&finding.packs)
+}
+
+/// A pack of all lines of a ledger, which lies beside a page.
+#[cfg(not(target_family = "wasm"))]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// The name of its file.
+    pub file: String,
+    /// How long it is.
+    pub bytes: u64,
+    /// Its SHA-256, in hex.
+    pub sha256: String,
+}
+
+/// Figures that whoever writes a page states, of more records than are in it.
+#[cfg(not(target_family = "wasm"))]
+#[must_use]
+pub fn stated(figures: &Figures, read: &Read, question: &Question, packs: &[Beside]) -> String {
+    let mut html = String::from("<h1>Energy and carbon, as stated</h1>");
+    let _ = write!(html, "<p class=\"period\">{}</p>", escaped(&chosen(&question.choice)));
+    let _ = write!(
+        html,
+        "<p>These sums are of {}, as whoever made this page verified and added them. <b>This file does not prove \
+         them</b>: it has the records with the largest emissions, which it proves one by one below. What proves the \
+         sums has every entry and lies beside it:</p>",
+        counted(read.records, "record")
+    );
+    let packs =
+        packs.iter().map(|pack| vec![pack.file.clone(), si_bytes(pack.bytes), pack.sha256.clone()]);
+    html += &table("audit packs", &["file", "length", "SHA-256"], packs);
+    html += &of_all(figures);
+    html += &sums(&groups(figures), question);
+    html + &grounds(read, figures)
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn si_bytes(bytes: u64) -> String {
+    si(bytes as f64, "B")
+}
+
+/// The groups, and all of them where there are several.
+fn groups(figures: &Figures) -> Vec<(&str, &Totals)> {
+    let sums = &figures.sums;
+    let all = sums.all.as_ref().filter(|_| sums.groups.len() != 1);
+    let groups = sums.groups.iter().map(|(name, totals)| (name.as_str(), totals));
+    groups.chain(all.map(|all| ("all", all))).collect()
+}
+
+/// The sum of all, or why there is none.
+fn of_all(figures: &Figures) -> String {
+    let mut html = String::new();
     if figures.sums.groups.is_empty() {
         html += "<p>There are no such records.</p>";
     }
@@ -79,18 +139,7 @@ pub fn body(finding: &Finding, question: &Question) -> String {
             );
         }
     }
-    if let Some(course) = &figures.course {
-        html += &in_time(course, question);
-    }
-    html += &sums(&rows, question);
-    if let Some(course) = &figures.course {
-        html += &where_it_went(course);
-    }
-    html += &grounds(finding, figures);
-    if let Some(course) = &figures.course {
-        html += &records(course, finding);
-    }
-    html + &proof(&finding.packs)
+    html
 }
 
 fn card(name: &str, value: &str, more: &[String]) -> String {
@@ -321,8 +370,8 @@ fn parts(flow: &Flow) -> Vec<(String, f64, &'static str)> {
     parts
 }
 
-fn grounds(finding: &Finding, figures: &Figures) -> String {
-    let (read, grounds) = (&finding.read, &figures.grounds);
+fn grounds(read: &Read, figures: &Figures) -> String {
+    let grounds = &figures.grounds;
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut add = |what: String, count: u64| {
         if count > 0 {

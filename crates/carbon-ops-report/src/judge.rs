@@ -210,11 +210,21 @@ impl Finding {
             return of(Colour::Yellow, words.to_owned());
         }
         let (colour, words) = self.held_against(known);
+        // Rule: what shows a part only is never all well, since nothing shows the rest.
+        if colour == Colour::Green && self.is_part() {
+            return of(Colour::Yellow, format!("{words}; it is a part, and the rest is not shown"));
+        }
         if colour == Colour::Green && self.newer > 0 {
             let words = "there are records of a newer version, which were not checked";
             return of(Colour::Yellow, words.to_owned());
         }
         of(colour, words)
+    }
+
+    /// Whether there are lines below a checkpoint that no pack has.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.packs.iter().any(|report| !report.whole)
     }
 
     fn held_against(&self, known: &str) -> (Colour, String) {

@@ -22,5 +22,7 @@ pub mod page;
 mod question;
 
 pub use body::body;
+#[cfg(not(target_family = "wasm"))]
+pub use body::{Beside, stated};
 pub use judge::{Colour, Finding, Verdict, judge};
 pub use question::{NoQuestion, Question};

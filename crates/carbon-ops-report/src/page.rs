@@ -45,6 +45,8 @@ pub struct Page<'p> {
     pub finding: &'p Finding,
     /// The packs.
     pub packs: &'p [&'p [u8]],
+    /// What is stated besides and not proven by them, as HTML ([`crate::stated`]).
+    pub stated: Option<&'p str>,
 }
 
 impl Page<'_> {
@@ -55,6 +57,10 @@ impl Page<'_> {
     pub fn html(&self) -> io::Result<String> {
         let mut html = head("report", "Energy and carbon");
         html += &verdict("");
+        if let Some(stated) = self.stated {
+            let label = "id=\"stated\" aria-label=\"stated\"";
+            html += &["<section ", label, ">", stated, "</section>\n"].concat();
+        }
         html += "<main id=\"report\">";
         html += &crate::body(self.finding, self.question);
         html += "</main>\n";

@@ -3,13 +3,12 @@
 //!
 //! Out of scope: how a verdict is told.
 
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use carbon_ops_ledger::pack::{
-    Contents, PackReport, PackStatus, Selection, verify_pack, write_pack,
-};
+pub use carbon_ops_ledger::pack::Selection;
+use carbon_ops_ledger::pack::{Contents, PackReport, PackStatus, verify_pack, write_pack};
 use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use carbon_ops_proof::keys::Trust;
@@ -52,22 +51,26 @@ pub struct Verdict {
 /// # Errors
 /// When there is no such checkpoint, or the ledger is not what it says.
 pub fn of_ledger(path: &Path) -> Result<Vec<u8>> {
+    let mut pack = Vec::new();
+    write_of_ledger(path, &Selection::All, &mut pack)?;
+    Ok(pack)
+}
+
+/// Writes a pack of some lines of a ledger, or of all, as its checkpoint covers them.
+///
+/// # Errors
+/// As of [`of_ledger`]; what was asked for lies above the checkpoint; nothing can be written.
+pub fn write_of_ledger(path: &Path, selection: &Selection, to: &mut dyn Write) -> Result<()> {
     let path = file_of(path);
     let stored = path.with_file_name(CHECKPOINT_FILE);
     if !stored.exists() {
         return Err(Fault::NotCovered { seq: 0, ledger: path }.into());
     }
     let checkpoint = read_checkpoint(&stored)?;
-    let contents = Contents {
-        checkpoint: &checkpoint,
-        selection: &Selection::All,
-        earlier: None,
-        policy: None,
-    };
-    let mut pack = Vec::new();
-    write_pack(path.parent(), &path, &contents, &mut pack)
+    let contents = Contents { checkpoint: &checkpoint, selection, earlier: None, policy: None };
+    write_pack(path.parent(), &path, &contents, to)
         .with_context(|| format!("no pack of {}", path.display()))?;
-    Ok(pack)
+    Ok(())
 }
 
 /// How a pack stands to a checkpoint that its reader kept.

@@ -113,17 +113,41 @@ impl fmt::Debug for How<'_> {
 /// It is told where the record stands: it is chosen, or of another time, where those are handed on as well.
 pub type Prepare<'p, T> = dyn Fn(Record, &[u8], Place) -> Result<T> + Sync + 'p;
 
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At {
+    /// The number of its ledger in [`Counts::verified`]; of a file, how many ledgers came before it.
+    pub ledger: usize,
+    /// Its own: that of its entry in a ledger, or of its line in a file.
+    pub seq: u64,
+    /// That of the entry that puts it in the place of another one.
+    pub corrected_by: Option<u64>,
+}
+
+/// As [`each_at`], of which nobody asks where the records stand.
+///
+/// # Errors
+/// The same.
+pub fn each<T: Send>(
+    paths: &[PathBuf],
+    how: &How<'_>,
+    prepare: &Prepare<'_, T>,
+    accept: &mut dyn FnMut(T) -> Result<()>,
+) -> Result<Counts> {
+    each_at(paths, how, prepare, &mut |made, _| accept(made))
+}
+
 /// Reads everything, or says what cannot be believed. What `prepare` makes of each record is handed to `accept`, in
 /// the order of the sources, and counts for nothing where this returns an error.
 ///
 /// # Errors
 /// A ledger that is not valid; a file that has something else than records; nothing to read; what `prepare` or
 /// `accept` returns.
-pub fn each<T: Send>(
+pub fn each_at<T: Send>(
     paths: &[PathBuf],
     how: &How<'_>,
     prepare: &Prepare<'_, T>,
-    accept: &mut dyn FnMut(T) -> Result<()>,
+    accept: &mut dyn FnMut(T, At) -> Result<()>,
 ) -> Result<Counts> {
     let default: Vec<PathBuf> = how.settings.ledger.value.iter().cloned().collect();
     let paths = if paths.is_empty() { &default } else { paths };
@@ -303,17 +327,18 @@ impl<T> Made<'_, T> {
 /// Counts what was found, and hands records on.
 fn count<T>(
     found: Found<T>,
-    accept: &mut dyn FnMut(T) -> Result<()>,
+    at: At,
+    accept: &mut dyn FnMut(T, At) -> Result<()>,
     into: &mut Counts,
 ) -> Result<()> {
     let count = match found {
         Found::Record(record) => {
             into.records += 1;
-            return accept(record);
+            return accept(record, at);
         }
         Found::OtherTime(record) => {
             into.other_times += 1;
-            return accept(record);
+            return accept(record, at);
         }
         Found::NotChosen(Place::Other) => &mut into.others,
         Found::NotChosen(_) => &mut into.other_times,
@@ -332,7 +357,7 @@ fn ledger<T: Send>(
     path: &Path,
     how: &How<'_>,
     made: &Made<'_, T>,
-    accept: &mut dyn FnMut(T) -> Result<()>,
+    accept: &mut dyn FnMut(T, At) -> Result<()>,
     into: &mut Counts,
 ) -> Result<()> {
     let trust = trust(how.trust, how.settings, how.env)?;
@@ -358,7 +383,8 @@ fn ledger<T: Send>(
         if failure.is_some() {
             return Ok(());
         }
-        let (mut at, mut found) = (seq, found);
+        let ledger = into.verified.len();
+        let (mut at, mut found) = (At { ledger, seq, corrected_by: None }, found);
         match found {
             Ok(Found::Corrected(by, ref mut id, _)) => {
                 corrected.insert(by, (seq, id.take()));
@@ -369,11 +395,13 @@ fn ledger<T: Send>(
                 if let Some(id) = id {
                     payload.insert("record_id", id);
                 }
-                (at, found) = (of, made.of_object(payload));
+                at = At { ledger, seq: of, corrected_by: Some(seq) };
+                found = made.of_object(payload);
             }
             _ => {}
         }
-        failure = found.and_then(|found| count(found, accept, into)).err().map(|error| (at, error));
+        let counted = found.and_then(|found| count(found, at, accept, into));
+        failure = counted.err().map(|error| (at.seq, error));
         Ok(())
     };
     let told = Told { inner: reader, bytes: 0, tell: how.tell };
@@ -454,7 +482,7 @@ fn file<T>(
     path: &Path,
     how: &How<'_>,
     made: &Made<'_, T>,
-    accept: &mut dyn FnMut(T) -> Result<()>,
+    accept: &mut dyn FnMut(T, At) -> Result<()>,
     into: &mut Counts,
 ) -> Result<()> {
     let named = || path.display().to_string();
@@ -483,7 +511,8 @@ fn file<T>(
         }
         for found in read.with_context(|| format!("{} is not a record", at()))? {
             into.unsigned += 1;
-            count(found, accept, into).map_err(|error| located(error, at))?;
+            let stands = At { ledger: into.verified.len(), seq: number, corrected_by: None };
+            count(found, stands, accept, into).map_err(|error| located(error, at))?;
         }
     }
 }

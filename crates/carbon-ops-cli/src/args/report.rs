@@ -13,6 +13,7 @@ use super::shared::{Bought, Output, Records};
 Examples:
   carbon-ops report --from 2026-10-01 --to 2026-11-01 --by program
   carbon-ops report --where team=a --html october.html
+  carbon-ops report --html year.html --excerpt   # small; year.html.pack proves
   carbon-ops report --judge judge.html       # a page that judges such files
   carbon-ops report --as cyclonedx --about name=bert --about activity=training
 
@@ -36,6 +37,11 @@ pub(crate) struct Report {
     /// Write a page with charts and records that proves itself in its reader's browser
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+
+    /// With --html: show and prove the records with the largest emissions alone, state the sums, and write all
+    /// entries beside the page, as FILE.pack; above 100,000 entries it is always so
+    #[arg(long, requires = "html")]
+    pub(crate) excerpt: bool,
 
     /// Write a page that judges reports and audit packs of others, and nothing else
     #[arg(long, value_name = "FILE", exclusive = true)]

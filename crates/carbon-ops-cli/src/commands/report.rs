@@ -2,22 +2,25 @@
 //!
 //! Out of scope: what records come to and how a page shows it (`carbon_ops_report`).
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use carbon_ops::env::Env;
-use carbon_ops::pack::of_ledger;
+use carbon_ops::pack::{Selection, write_of_ledger};
 use carbon_ops::record::Record;
 use carbon_ops::record::totals::{Choice, GroupBy, Load, Place, Totals};
-use carbon_ops::records::{self, Counts, Verified};
+use carbon_ops::records::{self, At, Counts, Verified};
 use carbon_ops::sources::claims;
-use carbon_ops_report::figures::{Collector, Figures, For, Grounds, chosen};
+use carbon_ops_report::figures::{Collector, Figures, For, Grounds, Prepared, Read, chosen};
 use carbon_ops_report::forms::{About, Form, FormError, Proof, Stated};
 use carbon_ops_report::page::{MODULE_SHA256, Page as Html, judge_page};
-use carbon_ops_report::{Colour, Question, judge};
+use carbon_ops_report::{Beside, Colour, Question, judge, stated as html_of_stated};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::aggregate;
 use super::ledger::write_whole;
@@ -29,6 +32,9 @@ use crate::render::{counted, plain, si};
 
 /// Most entries that a page holds: a browser takes half a minute to judge them.
 const ENTRIES_MAX: u64 = 100_000;
+
+/// Records of an excerpt: with the judge, a page of less than a megabyte.
+const EXCERPT_ROWS: usize = 50;
 
 /// Exit code 1 when there are no such records.
 pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
@@ -44,14 +50,26 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
     let instruments = claims.as_ref().map(|claims| &claims.instruments);
     let prepare = |record: Record, text: &[u8], place: Place| {
         let load = instruments.map(|of| Load::of(&record, of)).transpose()?;
-        Ok(question.prepare(record, text, place, For::Sums, load)?)
+        let grams = record.grams;
+        Ok((question.prepare(record, text, place, For::Sums, load)?, grams))
     };
     let mut collector = Collector::new(&question, For::Sums, &records::scratch);
-    let accept = &mut |prepared| Ok(collector.add(prepared, (0, 0))?);
-    let read = context.records(&args.records, args.by.has_parts(), true, &prepare, accept)?;
+    let mut largest = Largest::default();
+    let accept = &mut |(prepared, grams): (Prepared, f64), at: At| {
+        if args.html.is_some() && prepared.is_chosen() {
+            largest.add(grams, at);
+        }
+        Ok(collector.add(prepared, (at.ledger, at.seq))?)
+    };
+    let read = context.records_at(&args.records, args.by.has_parts(), true, &prepare, accept)?;
     let figures = collector.finish(instruments)?;
     let written = match &args.html {
-        Some(file) => Some(page(file, &shown(&question, &figures), &read)?),
+        Some(file) => {
+            let entries: u64 = read.verified.iter().map(|of| of.entries).sum();
+            let excerpt = args.excerpt || entries > ENTRIES_MAX;
+            let stated = excerpt.then_some((&figures, largest));
+            Some(page(file, &shown(&question, &figures), &read, stated)?)
+        }
         None => None,
     };
     let code = u8::from(read.records == 0);
@@ -74,16 +92,8 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
     }
     let mut report = report(&question, &read, &figures)?;
     let mut text = text(&question, &read, &figures);
-    if let (Some(file), Some(Written { bytes, records, above })) = (&args.html, written) {
-        let page =
-            json!({ "file": file, "bytes": bytes, "records": records, "entries_above": above });
-        add(&mut report, [("page", page)]);
-        let file = file.display();
-        let _ = writeln!(text, "{file}: a page of {}, {bytes} bytes", counted(records, "record"));
-        if above > 0 {
-            let above = counted(above, "entry");
-            let _ = writeln!(text, "not on it: {above} above the last checkpoint");
-        }
+    if let (Some(file), Some(written)) = (&args.html, written) {
+        written.tell(file, &mut report, &mut text);
     }
     context.answer(&args.output, report, &text)?;
     Ok(code)
@@ -154,22 +164,82 @@ struct Written {
     records: u64,
     /// How many entries no checkpoint covers, which are not on it.
     above: u64,
+    /// What lies beside an excerpt.
+    packs: Vec<Beside>,
 }
 
-/// Writes a page of the ledgers.
-fn page(file: &Path, question: &Question, read: &Counts) -> Result<Written> {
+impl Written {
+    fn tell(&self, file: &Path, report: &mut Value, text: &mut String) {
+        let Self { bytes, records, above, packs } = self;
+        let mut page =
+            json!({ "file": file, "bytes": bytes, "records": records, "entries_above": above });
+        let of = |pack: &Beside| json!({ "file": pack.file, "bytes": pack.bytes, "sha256": pack.sha256 });
+        if !packs.is_empty() {
+            add(&mut page, [("packs", packs.iter().map(of).collect())]);
+        }
+        add(report, [("page", page)]);
+        let file = file.display();
+        let _ = writeln!(text, "{file}: a page of {}, {bytes} bytes", counted(*records, "record"));
+        for Beside { file, bytes, .. } in packs {
+            let _ = writeln!(text, "{file}: all entries, {bytes} bytes, which prove the sums");
+        }
+        if *above > 0 {
+            let above = counted(*above, "entry");
+            let _ = writeln!(text, "not on it: {above} above the last checkpoint");
+        }
+    }
+}
+
+/// The records with the largest emissions.
+#[derive(Debug, Default)]
+struct Largest(BinaryHeap<Reverse<(u64, Reverse<At>)>>);
+
+impl Largest {
+    fn add(&mut self, grams: f64, at: At) {
+        // Doubles that are not negative are ordered as their bits are.
+        self.0.push(Reverse((grams.to_bits(), Reverse(at))));
+        if self.0.len() > EXCERPT_ROWS {
+            self.0.pop();
+        }
+    }
+
+    /// Those of a ledger, below its checkpoint, with what corrects them.
+    fn of(&self, ledger: usize, covered: u64) -> Selection {
+        let at = self.0.iter().map(|Reverse((_, Reverse(at)))| at);
+        let at = at.filter(|at| at.ledger == ledger);
+        let whole = |at: &At| [Some(at.seq), at.corrected_by].into_iter().flatten().max();
+        let at = at.filter(|at| whole(at) < Some(covered));
+        let mut seqs: Vec<u64> =
+            at.flat_map(|at| [Some(at.seq), at.corrected_by]).flatten().chain([0]).collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        Selection::of(&seqs)
+    }
+}
+
+/// Writes a page of the ledgers; of an excerpt with what is stated of all, and which records it has.
+fn page(
+    file: &Path,
+    question: &Question,
+    read: &Counts,
+    stated: Option<(&Figures, Largest)>,
+) -> Result<Written> {
     if read.unsigned > 0 {
         bail!("records of files have no proof\nhint: give ledgers alone, or leave out --html");
     }
     let entries: u64 = read.verified.iter().map(|of| of.entries).sum();
-    if entries > ENTRIES_MAX {
-        bail!(
-            "{entries} entries are more than the {ENTRIES_MAX} that a page holds\nhint: `carbon-ops ledger \
-             audit-pack` writes a file of them, which `carbon-ops report --judge` opens"
-        );
-    }
     let progress = Progress::start("packing", None);
-    let packs = read.verified.iter().map(|of| of_ledger(&of.path)).collect::<Result<Vec<_>>>()?;
+    let selection = |(number, of): (usize, &Verified)| match &stated {
+        Some((_, largest)) => largest.of(number, of.covered),
+        None => Selection::All,
+    };
+    let selections: Vec<Selection> = read.verified.iter().enumerate().map(selection).collect();
+    let pack = |(of, selection): (&Verified, &Selection)| {
+        let mut pack = Vec::new();
+        write_of_ledger(&of.path, selection, &mut pack)?;
+        Ok(pack)
+    };
+    let packs = read.verified.iter().zip(&selections).map(pack).collect::<Result<Vec<_>>>()?;
     let packs: Vec<&[u8]> = packs.iter().map(Vec::as_slice).collect();
     let finding = judge(&packs, question, &|bytes| progress.tell(bytes, None));
     let keys: Vec<_> = read.verified.iter().map(|of| of.key.as_str()).collect();
@@ -177,13 +247,85 @@ fn page(file: &Path, question: &Question, read: &Counts) -> Result<Written> {
     if verdict.colour == Colour::Red {
         bail!("no page is written, as it would not hold: {}", verdict.words);
     }
+    // Before the page, so that none names what is not there.
+    let beside = match stated {
+        Some(_) => beside(file, &read.verified)?,
+        None => Vec::new(),
+    };
     drop(progress);
-    let html = Html { question, finding: &finding, packs: &packs }.html()?;
+    let stated =
+        stated.map(|(figures, _)| html_of_stated(figures, &as_read(read), question, &beside));
+    let page = Html { question, finding: &finding, packs: &packs, stated: stated.as_deref() };
+    let html = page.html()?;
     write_whole(file, |to| Ok(to.write_all(html.as_bytes())?))
         .with_context(|| format!("no page was written to {}", file.display()))?;
     let covered: u64 = finding.packs.iter().filter_map(|of| of.size).sum();
     let above = entries.saturating_sub(covered);
-    Ok(Written { bytes: html.len() as u64, records: finding.read.records, above })
+    let bytes = html.len() as u64;
+    Ok(Written { bytes, records: finding.read.records, above, packs: beside })
+}
+
+/// Writes all entries of the ledgers beside a page: `FILE.pack`, and of several `FILE.1.pack` and so on.
+fn beside(file: &Path, ledgers: &[Verified]) -> Result<Vec<Beside>> {
+    let mut packs = Vec::new();
+    for (number, of) in ledgers.iter().enumerate() {
+        let ending = match ledgers.len() {
+            1 => ".pack".to_owned(),
+            _ => format!(".{}.pack", number + 1),
+        };
+        let mut path = file.as_os_str().to_owned();
+        path.push(&ending);
+        let path = Path::new(&path);
+        let (bytes, sha256) = write_whole(path, |to| {
+            let mut to = Hashed { to, hash: Sha256::new(), bytes: 0 };
+            write_of_ledger(&of.path, &Selection::All, &mut to)?;
+            Ok((to.bytes, hex(&to.hash.finalize())))
+        })?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        packs.push(Beside { file: name, bytes, sha256 });
+    }
+    Ok(packs)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// A file that is hashed and counted on its way.
+struct Hashed<'t> {
+    to: &'t mut dyn Write,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hash.update(bytes.get(..written).unwrap_or_default());
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// What was read, as a page tells it.
+fn as_read(counts: &Counts) -> Read {
+    Read {
+        records: counts.records,
+        other_times: counts.other_times,
+        others: counts.others,
+        simulated: counts.simulated,
+        superseded: counts.superseded,
+        suspect: counts.suspect,
+        unread: counts.unread,
+        unsigned: counts.unsigned,
+    }
 }
 
 fn report(question: &Question, read: &Counts, figures: &Figures) -> Result<Value> {

@@ -369,6 +369,124 @@ fn a_page_of_which_anything_was_changed_is_green_for_nobody() {
     }
 }
 
+/// A ledger of more records than an excerpt shows: the later, the larger, and one of them corrected.
+fn many(home: &Home) -> PathBuf {
+    let mut spans = String::from("start,end,energy_kwh\n");
+    for n in 0..80 {
+        let (day, hour) = (1 + n / 24, n % 24);
+        let _ = writeln!(
+            spans,
+            "2026-03-{day:02}T{hour:02}:00Z,2026-03-{day:02}T{hour:02}:59Z,{}",
+            n + 1
+        );
+    }
+    fs::write(home.work("spans.csv"), spans).unwrap();
+    let path = home.work("many");
+    let at = path.to_str().unwrap();
+    assert_eq!(home.does(&["ledger", "init", at]).code(), 0);
+    let spans = Stdio::from(fs::File::open(home.work("spans.csv")).unwrap());
+    let estimated = ["estimate", "--ledger", at, "--region", "DE"];
+    let done = done(home.carbon_ops(&estimated).stdin(spans));
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    // The smallest becomes the largest.
+    let shown = home.does(&["ledger", "show", at, "--last", "1", "--json"]);
+    fs::write(home.work("largest.json"), shown.stdout).unwrap();
+    let file = home.work("largest.json");
+    let with = ["--reason", "factor", "--replacement", file.to_str().unwrap()];
+    let correct = home.does(&[&["ledger", "correct", "1", at][..], &with].concat());
+    assert_eq!(correct.code(), 0, "{}", correct.stderr);
+    assert_eq!(home.does(&["ledger", "checkpoint", at]).code(), 0);
+    path
+}
+
+/// Rule: an excerpt proves the records that it shows, states the sums, and says so; no key makes it green. What lies
+/// beside it proves the sums.
+#[test]
+fn an_excerpt_proves_its_records_states_its_sums_and_is_green_for_nobody() {
+    let home = Home::new();
+    let path = many(&home);
+    let at = path.to_str().unwrap();
+    let whole = report(&home, &[at, "--by", "day"]);
+    let told = report(&home, &[at, "--by", "day", "--html", "page.html", "--excerpt"]);
+    assert_eq!((&told["groups"], &told["all"]), (&whole["groups"], &whole["all"]));
+    let html = fs::read_to_string(home.work("page.html")).unwrap();
+    let page = Parts::of(&html);
+    let key = told["verified"][0]["genesis_key"].as_str().unwrap();
+    assert_eq!(page.colour(key), Colour::Yellow);
+    let other = key.replace(&key[10..12], if &key[10..12] == "AA" { "BB" } else { "AA" });
+    assert_eq!(page.colour(&other), Colour::Red);
+    let question = Question::parse(&page.question).unwrap();
+    let packs: Vec<&[u8]> = page.packs.iter().map(Vec::as_slice).collect();
+    let finding = judge(&packs, &question, &|_| ());
+    assert!(finding.verdict(key).words.contains("it is a part"), "{:?}", finding.verdict(key));
+    // Records 32 to 80, and the one that a correction made as large as record 80.
+    let rows = finding.figures.as_ref().unwrap().course.as_ref().unwrap().rows.iter();
+    let mut rows: Vec<u64> = rows.map(|row| row.at.1).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [1].into_iter().chain(32..=80).collect::<Vec<_>>());
+    let stated = between(&html, "<section id=\"stated\"", "</section>\n<main").unwrap();
+    for words in ["of 80 records", "does not prove", "page.html.pack"] {
+        assert!(stated.contains(words), "{words}: {stated}");
+    }
+    let pack = &told["page"]["packs"][0];
+    assert!(stated.contains(pack["sha256"].as_str().unwrap()), "{pack}");
+    let verified = home.does(&["ledger", "verify-pack", "page.html.pack", "--trust", key]);
+    assert_eq!(verified.code(), 0, "{}", verified.stderr);
+    let bytes = fs::read(home.work("page.html.pack")).unwrap();
+    let figures = judge(&[&bytes], &question, &|_| ()).figures.unwrap();
+    assert_eq!(serde_json::to_value(&figures.sums.all).unwrap(), whole["all"]);
+    assert_eq!(bytes.len() as u64, pack["bytes"].as_u64().unwrap());
+    if let Some(mut node) = Node::start(&home) {
+        assert_eq!(node.colour(&page, key), Colour::Yellow);
+    }
+}
+
+/// A page is there whole or not at all: where nothing can be written, where it is written twice at once, and where
+/// its name is that of no file.
+#[test]
+fn a_page_appears_whole_or_not_at_all() {
+    let home = Home::new();
+    let path = ledger(&home);
+    let at = path.to_str().unwrap();
+    assert_eq!(home.does(&["report", at, "--html", "page.html"]).code(), 0);
+    let before = fs::read(home.work("page.html")).unwrap();
+    let missing = home.does(&["report", at, "--html", "nowhere/page.html"]);
+    assert_eq!(missing.code(), 2, "{}", missing.stderr);
+    // A file system that is full is told, and what stood there stays.
+    let full = home.does(&["report", at, "--html", "/dev/full"]);
+    assert_eq!(full.code(), 2, "{}", full.stderr);
+    assert!(
+        Path::new("/dev/full").exists() && full.stderr.contains("/dev/full"),
+        "{}",
+        full.stderr
+    );
+    let two: Vec<_> = (0..2)
+        .map(|_| home.carbon_ops(&["report", at, "--html", "page.html"]).spawn().unwrap())
+        .collect();
+    for child in two {
+        assert!(child.wait_with_output().unwrap().status.success());
+    }
+    assert_eq!(fs::read(home.work("page.html")).unwrap(), before);
+    let left = fs::read_dir(home.path("work")).unwrap().map(|file| file.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("tmp")).collect();
+    assert_eq!(left, Vec::<std::ffi::OsString>::new());
+}
+
+/// A killed writer leaves what stood there.
+#[test]
+fn a_page_that_is_killed_half_way_leaves_the_one_before() {
+    let home = Home::new();
+    let path = ledger(&home);
+    let at = path.to_str().unwrap();
+    assert_eq!(home.does(&["report", at, "--html", "page.html"]).code(), 0);
+    let before = fs::read(home.work("page.html")).unwrap();
+    // No more than a thousand bytes can be written to a file; the signal of that kills.
+    let mut limited = home.program("bash");
+    limited.args(["-c", "ulimit -f 1; exec \"$CARBON_OPS\" report \"$0\" --html page.html", at]);
+    assert_ne!(done(&mut limited).code(), 0);
+    assert_eq!(fs::read(home.work("page.html")).unwrap(), before);
+}
+
 /// In a browser, where there is one: from a disk, without a word on the console.
 #[test]
 fn a_browser_says_what_the_judge_says() {
@@ -402,6 +520,12 @@ fn a_browser_says_what_the_judge_says() {
     assert_eq!(told["colours"], json!(["yellow", "green", "yellow"]), "{told}");
     assert_eq!((&told["told"], &told["wide"]), (&json!([]), &json!(false)), "{told}");
     assert!(told["names"].as_array().unwrap().iter().all(|name| name != ""), "{told}");
+    // What is stated beside whole packs makes a page green for nobody either.
+    let stated =
+        page.replacen("<main", "<section id=\"stated\">nothing was used</section><main", 1);
+    fs::write(home.work("stated.html"), stated).unwrap();
+    let told = open(json!({ "url": url("stated.html"), "known": [key] }));
+    assert_eq!(told["colours"], json!(["yellow", "yellow"]), "{told}");
     if !is_long() {
         return;
     }

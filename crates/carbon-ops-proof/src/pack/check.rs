@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::frame::{Frame, MAX_FRAME_BYTES};
 use crate::canonical::Object;
 use crate::checkpoint::Checkpoint;
-use crate::entry::{Control, Entry, Fault, Head, MAX_LINE_BYTES, OWN};
+use crate::entry::{Control, Correction, Entry, Fault, Head, MAX_LINE_BYTES, OWN, Outcome};
 use crate::keys::{PublicKey, Trust};
 use crate::lines::{Line, next_line_within};
 use crate::merkle::{TreeHash, leaf_hash, verify_consistency, verify_inclusion};
@@ -386,8 +386,18 @@ impl<R: BufRead> Checker<'_, R> {
                 }
                 Some(chain) => chain.entry(&entry)?,
             }
-            if entry.control()?.is_none() {
-                let made = Payload::of(entry.object(), |payload| (records.check)(&payload));
+            // As of a whole ledger: what a correction carries is a record too.
+            let control = entry.control()?;
+            let object = match &control {
+                None => Some(entry.object()),
+                Some(Control::Correction(Correction {
+                    outcome: Outcome::Replaced(payload),
+                    ..
+                })) => Some(payload),
+                Some(_) => None,
+            };
+            if let Some(object) = object {
+                let made = Payload::of(object, |payload| (records.check)(&payload));
                 made.and_then(|made| (records.accept)(*seq, made)).map_err(Stop::Fault)?;
             }
             self.report.entries += 1;

@@ -32,6 +32,21 @@ pub enum Selection {
 pub struct NotASelection;
 
 impl Selection {
+    /// Of single entries, by their numbers in ascending order.
+    #[must_use]
+    pub fn of(seqs: &[u64]) -> Self {
+        let mut ranges: Vec<RangeInclusive<u64>> = Vec::new();
+        for &seq in seqs {
+            match ranges.last_mut() {
+                Some(last) if seq <= last.end().saturating_add(1) => {
+                    *last = *last.start()..=seq.max(*last.end());
+                }
+                _ => ranges.push(seq..=seq),
+            }
+        }
+        Self::Some(ranges)
+    }
+
     /// Whether the entry with this number is one of them.
     #[must_use]
     pub fn contains(&self, seq: u64) -> bool {

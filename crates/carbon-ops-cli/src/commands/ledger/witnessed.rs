@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -136,24 +137,30 @@ pub(super) fn insert_into(witnessed: Option<&Witnessed>, report: &mut Value) {
     add(report, [("witnessed", json)]);
 }
 
-/// A file that appears under its name complete or not at all.
+/// A file that appears under its name complete or not at all. Whoever writes it at the same time has a file of his own
+/// until then, and what is no file, such as `/dev/stdout`, is written to as it is.
 pub(crate) fn write_whole<T>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<T>,
 ) -> Result<T> {
     let cannot = || format!("cannot write {}", path.display());
-    let mut temp = path.as_os_str().to_owned();
-    temp.push(".tmp");
-    let temp = Path::new(&temp);
-    let mut file = std::io::BufWriter::new(fs::File::create(temp).with_context(cannot)?);
-    let written = write(&mut file).and_then(|written| {
-        file.flush().with_context(cannot)?;
-        file.get_ref().sync_all().with_context(cannot)?;
-        fs::rename(temp, path).with_context(cannot)?;
-        Ok(written)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(temp);
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let mut there = fs::OpenOptions::new().write(true).open(path).with_context(cannot)?;
+        return write(&mut there);
     }
-    written
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let mut prefix = path.file_name().unwrap_or_default().to_owned();
+    prefix.push(".");
+    let mut temp = tempfile::Builder::new();
+    // As any file is made: the umask takes from it.
+    let permissions = fs::Permissions::from_mode(0o666);
+    let temp = temp.prefix(&prefix).suffix(".tmp").permissions(permissions).tempfile_in(folder);
+    let mut file = std::io::BufWriter::new(temp.with_context(cannot)?);
+    let written = write(&mut file)?;
+    let file = file.into_inner().map_err(std::io::IntoInnerError::into_error);
+    let file = file.with_context(cannot)?;
+    file.as_file().sync_all().with_context(cannot)?;
+    file.persist(path).map_err(|error| error.error).with_context(cannot)?;
+    Ok(written)
 }
