@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::tidy;
 
+mod chain;
 mod page;
 mod table;
 mod terminal;
@@ -42,6 +43,13 @@ const SUMMARY: (&str, &str, &str) = (
     "carbon-ops ledger show --summary --last 1 testdata/ledgers/v1/run.ndjson",
 );
 
+/// Frames of the live view, as its tests keep them: a made-up machine at two sizes.
+const FRAMES: &str = "crates/carbon-ops-top/tests/it/snapshots";
+const TOP: [(&str, &str, &str); 2] = [
+    ("top.svg", "The live view of a made-up machine", "it__frames__tree.snap"),
+    ("top-small.svg", "The same in 40 columns", "it__frames__40x20.snap"),
+];
+
 /// Programs that commands of the documents use and that a machine may lack.
 const OTHERS: [&str; 2] = ["openssl", "xxd"];
 
@@ -63,6 +71,22 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<Figures> {
     let shown = room.session(&[command.to_owned()], &mut missing)?;
     let shown = shown.first().context("no summary")?;
     fs::write(room.path.join("docs").join(name), terminal::picture(title, command, shown))?;
+    let frozen = |name: &str| {
+        fs::read_to_string(root.join("testdata/ledgers/v1").join(name))
+            .with_context(|| name.to_owned())
+    };
+    let chain = chain::picture(&frozen("basic.ndjson")?, &frozen("basic.checkpoint")?)?;
+    fs::write(room.path.join("docs/chain.svg"), chain)?;
+    for (name, title, frame) in TOP {
+        let kept =
+            fs::read_to_string(root.join(FRAMES).join(frame)).with_context(|| frame.to_owned())?;
+        // What a test says of itself stands above.
+        let shown = kept.splitn(3, "---\n").nth(2).with_context(|| frame.to_owned())?;
+        fs::write(
+            room.path.join("docs").join(name),
+            terminal::picture(title, "carbon-ops top", shown),
+        )?;
+    }
     for entry in fs::read_dir(room.path.join("docs"))? {
         let path = entry?.path();
         let name = format!("docs/{}", path.file_name().unwrap_or_default().to_string_lossy());
