@@ -100,13 +100,13 @@ impl Serving {
 
 /// What a program took and held.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+pub(crate) struct Seen {
     /// ms per 30 s.
-    cpu: f64,
-    memory: Memory,
+    pub(crate) cpu: f64,
+    pub(crate) memory: Memory,
 }
 
-fn watch(daemon: &Daemon, length: Duration) -> Result<Seen> {
+pub(crate) fn watch(daemon: &Daemon, length: Duration) -> Result<Seen> {
     std::thread::sleep(SETTLE);
     let (before, start) = (daemon.cpu()?, Instant::now());
     std::thread::sleep(length);

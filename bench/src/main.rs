@@ -15,6 +15,7 @@ use crate::figure::Report;
 use crate::machine::Machine;
 use crate::subject::Subject;
 
+mod agent;
 mod daemon;
 mod estimate;
 mod figure;
@@ -43,6 +44,7 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
   governor-1khz  the same at 1000 Hz, and how punctual it is
   governor-attribution
                  both of the governor at 10 Hz and `carbon-ops monitor` of all processes
+  agent-cost     CPU time, memory and answers of `carbon-ops agent` beside up to 5,000 processes
   socket-latency round trip of a snapshot over the socket, against an echo of as many bytes
   snapshot-read  reading a snapshot from the mapped page
   ledger-append  durable signed appends by many, against signing alone
@@ -121,6 +123,7 @@ const BENCHMARKS: &[(&str, Measures, Measure)] = &[
     ("governor-cost", Measures::Governor, governor::cost),
     ("governor-1khz", Measures::Governor, governor::fast),
     ("governor-attribution", Measures::Governor, governor::attribution),
+    ("agent-cost", Measures::CarbonOps, agent::measure),
     ("socket-latency", Measures::Governor, socket::measure),
     ("snapshot-read", Measures::Governor, page::measure),
     ("ledger-append", Measures::CarbonOps, ledger::append::measure),
@@ -161,6 +164,8 @@ fn run(words: &[String]) -> Result<bool> {
         }
         // The job of `own-cpu`, which carbon-ops starts.
         spin::COMMAND => return spin::run(rest).map(|()| true),
+        // One of the many processes of `agent-cost`.
+        agent::COMMAND => agent::wake(),
         // The other server of `socket-latency`.
         socket::COMMAND => return socket::echo(rest).map(|()| true),
         // The writer of `ledger-recovery`, which is killed.
