@@ -38,6 +38,8 @@ pub struct About {
     pub coverage: f64,
     /// Where the energy is priced.
     pub region: String,
+    /// Identity of the host, as records have it.
+    pub host: String,
     /// Intervals that wait for a ledger.
     pub waiting: usize,
     /// When the last tick ended, in seconds since 1970.
@@ -131,7 +133,7 @@ impl Told {
 
     fn units(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let grams = Measure::Other("grams".to_owned());
-        let parts = self.parts();
+        let parts = parts(&self.totals);
         let tables: [Table<'_>; 4] = [
             (
                 "unit_energy",
@@ -163,23 +165,6 @@ impl Told {
             }
         }
         Ok(())
-    }
-
-    /// Who used the energy, with labels, each once: units, those that are not told any more, rest, idle.
-    fn parts(&self) -> BTreeMap<Vec<(String, String)>, Total> {
-        let named = |kind: &str, total: Total| {
-            let labels = [("kind", kind), ("unit", "")];
-            (labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), total)
-        };
-        let Totals { units, ended, more, rest, idle, .. } = &self.totals;
-        let units = units.values().map(|unit| (labels(&unit.unit), unit.total));
-        let others = [("ended", ended), ("rest", more), ("rest", rest), ("idle", idle)];
-        let others = others.map(|(kind, total)| named(kind, *total));
-        let mut parts: BTreeMap<_, Total> = BTreeMap::new();
-        for (labels, total) in units.chain(others) {
-            parts.entry(labels).or_default().join(total);
-        }
-        parts
     }
 
     fn about(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
@@ -239,13 +224,33 @@ impl Told {
     }
 }
 
+/// Labels of a part of the energy, by their names.
+pub(crate) type Named = Vec<(String, String)>;
+
+/// Who used the energy, with labels, each once: units, those that are not told any more, rest, idle.
+pub(crate) fn parts(totals: &Totals) -> BTreeMap<Named, Total> {
+    let named = |kind: &str, total: Total| {
+        let labels = [("kind", kind), ("unit", "")];
+        (labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), total)
+    };
+    let Totals { units, ended, more, rest, idle, .. } = totals;
+    let units = units.values().map(|unit| (labels(&unit.unit), unit.total));
+    let others = [("ended", ended), ("rest", more), ("rest", rest), ("idle", idle)];
+    let others = others.map(|(kind, total)| named(kind, *total));
+    let mut parts: BTreeMap<_, Total> = BTreeMap::new();
+    for (labels, total) in units.chain(others) {
+        parts.entry(labels).or_default().join(total);
+    }
+    parts
+}
+
 #[expect(clippy::cast_precision_loss, reason = "to a ten-thousandth of a ppm")]
-fn joules(energy_uj: u64) -> f64 {
+pub(crate) fn joules(energy_uj: u64) -> f64 {
     energy_uj as f64 * JOULES
 }
 
 /// The labels of a unit: its kind, its name in few words, and those of its ids that queries ask for.
-fn labels(unit: &Unit) -> Vec<(String, String)> {
+fn labels(unit: &Unit) -> Named {
     let mut labels = vec![
         ("kind".to_owned(), unit.kind.clone()),
         ("unit".to_owned(), carbon_ops::identity::short(unit)),

@@ -352,6 +352,9 @@ impl Totals {
     /// Adds what was used in a tick.
     fn add(&mut self, account: &Account) {
         self.ticks += 1;
+        if self.since <= 0.0 {
+            self.since = account.start.as_duration().as_secs_f64();
+        }
         let unnamed_ns = u64::try_from(account.unnamed.as_nanos()).unwrap_or(u64::MAX);
         self.unnamed_ns = self.unnamed_ns.saturating_add(unnamed_ns);
         for domain in &account.domains {

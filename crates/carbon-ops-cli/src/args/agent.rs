@@ -60,6 +60,18 @@ pub(crate) struct Agent {
     #[arg(long, value_name = "FILE")]
     pub(crate) textfile: Option<PathBuf>,
 
+    /// Collector of OpenTelemetry that the metrics are sent to, by OTLP over HTTP: https, or this machine
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
+
+    /// Time between what is sent
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = interval, requires = "otlp")]
+    pub(crate) otlp_every: Duration,
+
+    /// File of headers to send along, one a line, such as Authorization: Bearer ...
+    #[arg(long, value_name = "FILE", requires = "otlp")]
+    pub(crate) otlp_headers: Option<PathBuf>,
+
     /// Folder for what must survive a kill [default: agent, beside the default ledger]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use carbon_ops::agent::{self, Options};
 use carbon_ops::env::Env;
 use carbon_ops::gpus::{Gpus, NvmlLibrary};
@@ -21,7 +21,7 @@ use carbon_ops::settings::Settings;
 use carbon_ops::store::Store;
 use carbon_ops::watch::{self, Account, Watch, What};
 use carbon_ops::{Fault, IdlePolicy};
-use carbon_ops_export::{About, Metrics, replace, serve, text};
+use carbon_ops_export::{About, Collector, Metrics, Push, replace, request, serve, text};
 use nix::sys::signal::Signal;
 
 use super::monitor::pace::{Pace, Signals};
@@ -31,6 +31,9 @@ use crate::render::describe;
 
 /// After a ledger has failed, it is left alone for so long.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// At the end, a collector has so long to take what waits for it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What an agent needs beside its accounts.
 struct Running<'a> {
@@ -44,6 +47,8 @@ struct Running<'a> {
     /// When the ledger is tried again.
     again: Option<Instant>,
     metrics: Metrics,
+    /// What is sent to a collector, and when next.
+    push: Option<(Push, Instant)>,
 }
 
 pub(crate) fn run(args: &Agent, context: &mut Context<'_>) -> Result<u8> {
@@ -118,8 +123,15 @@ fn prepare<'a>(args: &'a Agent, machine: Host, context: &mut Context<'_>) -> Res
         serve(listener, metrics.clone())?;
         warn(context.err, &format!("metrics are served at http://{local}/metrics"));
     }
+    let push = match &args.otlp {
+        Some(url) => {
+            let collector = Collector::new(url, args.otlp_headers.as_deref())?;
+            Some((Push::start(collector).context("a thread for OTLP")?, Instant::now()))
+        }
+        None => None,
+    };
     let (told, again) = (BTreeMap::new(), None);
-    Ok(Running { args, settings, store, machine, agent, told, again, metrics })
+    Ok(Running { args, settings, store, machine, agent, told, again, metrics, push })
 }
 
 /// The host, watched by units of work.
@@ -179,7 +191,9 @@ impl Running<'_> {
             region: self.settings.region.value.clone().unwrap_or_else(|| "world".into()),
             waiting: self.agent.waiting(),
             last_tick: account.end.as_duration().as_secs_f64(),
+            host: self.machine.id.clone(),
         };
+        self.send(&about, err);
         let told = text(self.agent.totals(), &about).context("metrics cannot be written");
         let told = told.and_then(|text| {
             let kept = self.args.textfile.as_deref().map(|path| replace(path, &text));
@@ -187,6 +201,19 @@ impl Running<'_> {
             kept.unwrap_or(Ok(()))
         });
         self.tell(told, "the metrics are not told", err);
+    }
+
+    /// Offers the totals to a collector, when it is time.
+    fn send(&mut self, about: &About, err: &mut dyn Write) {
+        let now = Instant::now();
+        let Some((push, next)) = self.push.as_mut().filter(|(_, next)| now >= *next) else {
+            return;
+        };
+        *next = now + self.args.otlp_every;
+        push.offer(request(self.agent.totals(), about));
+        let (trouble, given_up) = push.trouble();
+        let sent = trouble.map_or(Ok(()), |why| Err(anyhow!("{why} ({given_up} were given up)")));
+        self.tell(sent, "the metrics are not sent", err);
     }
 
     /// Reads the settings again; the price by them.
@@ -209,7 +236,15 @@ impl Running<'_> {
         self.tell(stopped, "the state is not saved", err);
         self.again = None;
         self.write(err);
+        if let Some((_, next)) = &mut self.push {
+            *next = Instant::now();
+        }
         self.publish(account, err);
+        if let Some((push, _)) = self.push.take()
+            && !push.finish(LAST_WORDS)
+        {
+            warn(err, "the last metrics were not sent");
+        }
         code
     }
 

@@ -89,6 +89,9 @@ pub struct Totals {
     pub gaps: u64,
     /// Ticks in all.
     pub ticks: u64,
+    /// When they began, in seconds since 1970.
+    #[serde(default)]
+    pub since: f64,
     /// CPU time of the rest that may be of units which have ended.
     #[serde(default)]
     pub unnamed_ns: u64,
