@@ -4,11 +4,12 @@
 //! readers could understand differently: duplicate keys, lone surrogates, `-0`, numbers that only
 //! fit as infinity.
 //!
-//! Out of scope: reading into Rust types (the record layer does that on [`Value`]), numbers with
-//! more precision than a double, and every kind of leniency.
+//! Out of scope: numbers with more precision than a double, and every kind of leniency.
 
 mod convert;
+mod known;
 mod read;
+mod run;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -16,6 +17,7 @@ mod write;
 
 pub(crate) use convert::check_object_numbers;
 pub use convert::{ConvertError, NumberOutOfRange};
+pub(crate) use known::from_members;
 pub(crate) use read::{Outline, canonical_object, canonical_outline};
 pub use read::{ParseError, Reader, Reason, parse, parse_canonical};
 pub(crate) use value::utf16_order;

@@ -320,7 +320,7 @@ impl<T> Made<'_, T> {
             return Ok(Found::Unread);
         }
         let text = payload.to_canonical();
-        self.of(record_of(&text).map_err(|reason| anyhow!(reason))?, text.as_bytes())
+        self.of(record_of(payload).map_err(|reason| anyhow!(reason))?, text.as_bytes())
     }
 }
 

@@ -422,19 +422,20 @@ pub fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, St
 
 /// Whether an entry is a record that this version understands, and adds up.
 pub fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Record, String> {
-    let record = record_of(&payload.to_canonical())?;
+    let record = record_of(payload)?;
     if recompute {
         record.recompute().map_err(|error| error.to_string())?;
     }
     Ok(record)
 }
 
-/// The record of this canonical text, which has to add up.
-pub(crate) fn record_of(text: &str) -> Result<Record, String> {
-    let record = match serde_json::from_str::<Record>(text) {
-        Ok(record) => record.check().map(|()| record),
+/// The record of an entry, which has to add up.
+pub(crate) fn record_of(payload: &Payload<'_>) -> Result<Record, String> {
+    let record = if let Some(record) = payload.read::<Record>() {
+        record.check().map(|()| record)
+    } else {
         // The other reader says what is wrong without a place that is not the line's.
-        Err(_) => Record::from_json(serde_json::from_str(text).map_err(|e| e.to_string())?),
+        Record::from_json(serde_json::from_str(&payload.to_canonical()).map_err(|e| e.to_string())?)
     };
     record.map_err(|error| error.to_string())
 }

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use super::run::plain_length;
 use super::value::{MAX_DEPTH, MAX_SAFE_DOUBLE, Number, NumberError, Object, Value, utf16_order};
 use super::write::to_canonical;
 
@@ -296,6 +297,16 @@ impl<'t> Reader<'t> {
         Ok(reader)
     }
 
+    /// Stands before a value within text that was read already.
+    pub(super) fn at(text: &'t str, at: usize) -> Self {
+        Self { text, at, canonical: true, number_out_of_range: false }
+    }
+
+    /// How far it has come.
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
     /// Insists that nothing but space follows.
     pub fn finish(mut self) -> Result<(), ParseError> {
         self.skip_space();
@@ -511,14 +522,25 @@ impl<'t> Reader<'t> {
     }
 
     /// Passes a text in its quotes, and resolves its escapes.
+    #[inline]
     pub fn string(&mut self) -> Result<Cow<'t, str>, ParseError> {
         self.expect(b'"')?;
-        let run = self.run();
-        if self.pass(b'"') {
+        let bytes = self.text.as_bytes();
+        let length = bytes.get(self.at..).and_then(plain_length);
+        if let Some(end) = length.map(|length| self.at + length)
+            && bytes.get(end) == Some(&b'"')
+        {
             // Nearly always.
+            let run = self.text.get(self.at..end).unwrap_or_default();
+            self.at = end + 1;
             return Ok(Cow::Borrowed(run));
         }
-        let mut out = run.to_owned();
+        self.escaped_string()
+    }
+
+    #[cold]
+    fn escaped_string(&mut self) -> Result<Cow<'t, str>, ParseError> {
+        let mut out = self.run().to_owned();
         loop {
             match self.peek() {
                 Some(b'"') => {
@@ -596,7 +618,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn is_part_of_number(byte: u8) -> bool {
+pub(super) fn is_part_of_number(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
 }
 
@@ -642,29 +664,6 @@ fn plain_number(bytes: &[u8]) -> Option<usize> {
         whole > 0
     };
     (as_it_is && whole + fraction <= PLAIN_DIGITS && !is_part_of_number(at(end))).then_some(end)
-}
-
-/// How many bytes stand before the first quote, backslash or control character; none without one.
-fn plain_length(bytes: &[u8]) -> Option<usize> {
-    let ends = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let marks = marks(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
-        }
-    }
-    Some(words.len() * 8 + tail.iter().position(ends)?)
-}
-
-/// Sets the top bit of each byte that ends a run: a quote, a backslash, a control character. Above the
-/// first of them, of others too (the borrow of Mycroft's test for zero bytes).
-fn marks(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const TOPS: u64 = ONES << 7;
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, 0x20) | is(b'"') | is(b'\\')) & TOPS
 }
 
 #[cfg(test)]
@@ -751,25 +750,6 @@ mod tests {
                 agree(&shorter);
             }
         }
-    }
-
-    #[test]
-    fn a_run_ends_at_the_first_byte_that_needs_an_escape() {
-        for byte in 0..=255_u8 {
-            let ends = byte < 0x20 || byte == b'"' || byte == b'\\';
-            for at in 0..20 {
-                let mut bytes = [0xff; 24];
-                bytes[at] = byte;
-                bytes[at + 1] = b'"';
-                bytes[at + 2] = 0x1f;
-                assert_eq!(
-                    plain_length(&bytes),
-                    Some(if ends { at } else { at + 1 }),
-                    "{byte} {at}"
-                );
-            }
-        }
-        assert_eq!(plain_length(b"no end here and none there"), None);
     }
 
     #[test]

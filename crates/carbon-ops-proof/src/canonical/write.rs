@@ -5,7 +5,8 @@
 //! Out of scope: writing to a stream (a line is at most 64 KiB and is hashed, signed and written as
 //! one piece).
 
-use super::value::{Object, Value};
+use super::run::plain_length;
+use super::value::{Number, Object, Value};
 
 /// The canonical bytes of a value.
 ///
@@ -41,11 +42,7 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        // ECMAScript's Number::toString (RFC 8785 section 3.2.2.3).
-        Value::Number(number) => {
-            let mut buffer = ryu_js::Buffer::new();
-            out.extend_from_slice(buffer.format_finite(number.as_f64()).as_bytes());
-        }
+        Value::Number(number) => write_number(out, *number),
         Value::String(text) => write_string(out, text),
         Value::Array(items) => {
             out.push(b'[');
@@ -58,6 +55,15 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
             out.push(b']');
         }
         Value::Object(object) => write_object(out, object),
+    }
+}
+
+/// ECMAScript's `Number::toString` (RFC 8785 section 3.2.2.3).
+fn write_number(out: &mut Vec<u8>, number: Number) {
+    if let Some(whole) = number.as_i64() {
+        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    } else {
+        out.extend_from_slice(ryu_js::Buffer::new().format_finite(number.as_f64()).as_bytes());
     }
 }
 
@@ -79,8 +85,7 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         // Most strings are one run of bytes that stand for themselves.
-        let plain =
-            rest.iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\').unwrap_or(rest.len());
+        let plain = plain_length(rest).unwrap_or(rest.len());
         let (run, escaped) = rest.split_at(plain);
         out.extend_from_slice(run);
         let Some((byte, after)) = escaped.split_first() else { break };

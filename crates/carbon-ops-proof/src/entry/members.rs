@@ -3,12 +3,13 @@
 //!
 //! Out of scope: why a line is no entry, which `Entry::parse` says.
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::layout::{ALGORITHM, CONTROL_KIND, KeyOf, RESERVED_MEMBERS, SIGNATURE_MEMBERS};
 use super::time::time;
 use crate::canonical::{
-    Object, Outline, Value, canonical_object, canonical_outline, object_to_canonical,
+    Object, Outline, Value, canonical_object, canonical_outline, from_members, object_to_canonical,
     parse_canonical, to_canonical,
 };
 use crate::hex;
@@ -126,6 +127,20 @@ impl Payload<'_> {
     #[must_use]
     pub fn to_canonical(&self) -> String {
         self.members.without(&RESERVED_MEMBERS)
+    }
+
+    /// The record as a value of its type; none where it is none, of which its canonical text tells the reason.
+    #[must_use]
+    pub fn read<'p, T: Deserialize<'p>>(&'p self) -> Option<T> {
+        let members =
+            self.members.starts.iter().filter_map(|start| self.members.line.get(*start..));
+        let is_own = |member: &&str| {
+            RESERVED_MEMBERS.iter().any(|name| {
+                let quoted = member.strip_prefix('"').and_then(|rest| rest.strip_prefix(name));
+                quoted.is_some_and(|rest| rest.starts_with('"'))
+            })
+        };
+        from_members(members.filter(|member| !is_own(member)))
     }
 
     /// All members, the ledger's and the record's.
