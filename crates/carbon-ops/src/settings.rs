@@ -473,7 +473,7 @@ mod tests {
         let dots = ("••••".into(), "environment WATTTIME_PASSWORD".into());
         assert_eq!(shown("WATTTIME_PASSWORD"), dots);
         let error = settings(&[], Some(("c.toml", "[pue]\ndefualt = 1.1\n"))).unwrap_err();
-        let expected = "unknown key pue.defualt; known are pue.default";
+        let expected = "unknown key pue.defualt; known are pue.default, pue.overrides";
         assert!(format!("{error:#}").ends_with(expected), "{error:#}");
     }
 }
