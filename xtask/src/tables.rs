@@ -4,7 +4,7 @@
 //! Deterministic: the same packages and sources give the same bytes, so that `--check` can compare. It
 //! fetches nothing; `pip download codecarbon==3.3.2 carbontracker==2.4.7 --no-deps` and `npm pack @tgwf/co2@0.19.0` do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{Cursor, Read as _};
 use std::path::Path;
@@ -92,6 +92,7 @@ pub(crate) fn run(root: &Path, packages: &Path, mode: Mode) -> Result<()> {
     )?;
     let mut files = BTreeMap::new();
     files.insert(format!("{GRID}/grid-yearly.csv"), grid::yearly(&places));
+    files.insert(format!("{GRID}/grid-mix.csv"), grid::mix(&mix, &countries)?);
     files.insert(format!("{GRID}/world.csv"), grid::world(&countries)?);
     files.insert(format!("{GRID}/us-states.csv"), states::table(&states)?);
     files.insert(format!("{METER}/cpu-tdp.csv"), tdp::table(&processors));
@@ -127,8 +128,13 @@ pub(crate) fn run(root: &Path, packages: &Path, mode: Mode) -> Result<()> {
 fn sums(root: &Path, made: &BTreeMap<String, String>) -> Result<String> {
     let folder = root.join(GRID);
     let mut sums = BTreeMap::new();
+    // One that is made for the first time lies in no folder yet.
+    let new = made.keys().filter_map(|path| path.strip_prefix(GRID)?.strip_prefix('/'));
+    let mut names: BTreeSet<String> = new.map(str::to_owned).collect();
     for entry in std::fs::read_dir(&folder).with_context(|| format!("reading {GRID}"))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+        names.insert(entry?.file_name().to_string_lossy().into_owned());
+    }
+    for name in names {
         if Path::new(&name).extension().is_none_or(|ending| ending != "csv") {
             continue;
         }

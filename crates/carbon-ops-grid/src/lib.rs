@@ -56,5 +56,5 @@ pub use provider::{
 pub use reread::reread;
 pub use secret::{Secret, UnusableSecret};
 pub use stand_in::{StandIn, Why, stand_ins};
-pub use table::Row;
+pub use table::{Mix, Row};
 pub use zones::Place;

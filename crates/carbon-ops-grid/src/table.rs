@@ -55,6 +55,7 @@ pub(crate) const COUNTRIES: Table = Table {
 
 const GRID: &str = include_str!("../data/grid-yearly.csv");
 const WORLD: &str = include_str!("../data/world.csv");
+const MIX: &str = include_str!("../data/grid-mix.csv");
 const NEIGHBOURS: &str = include_str!("../data/neighbours.csv");
 
 /// A row of one of the built-in tables: a yearly average.
@@ -131,6 +132,34 @@ impl Row {
     }
 }
 
+/// What the electricity that was generated in a country in a year was made of, in percent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mix {
+    /// The year.
+    pub year: u16,
+    /// Coal, gas and oil.
+    pub fossil_pct: f64,
+    /// Nuclear power.
+    pub nuclear_pct: f64,
+    /// Water, wind, sun, biomass and the heat of the earth.
+    pub renewable_pct: f64,
+}
+
+impl Mix {
+    /// Of the country of that ISO 3166-1 alpha-2 code, where the table has it.
+    pub fn of(country: &str) -> Option<Self> {
+        let mut rows = fields::<6>(MIX).filter(|[_, zone, ..]| *zone == country);
+        let [_, _, year, parts @ ..] = rows.next()?;
+        let [fossil_pct, nuclear_pct, renewable_pct] = parts.map(|part| part.parse().ok());
+        Some(Self {
+            year: year.parse().ok()?,
+            fossil_pct: fossil_pct?,
+            nuclear_pct: nuclear_pct?,
+            renewable_pct: renewable_pct?,
+        })
+    }
+}
+
 /// All countries of the table, in the order of their alpha-3 codes.
 pub(crate) fn countries() -> impl Iterator<Item = Row> {
     fields(GRID).filter_map(|[iso3, zone, name, year, value]| {
@@ -194,6 +223,18 @@ mod tests {
         assert_eq!(countries().count(), 215);
         assert_eq!(fields::<5>(GRID).count(), 215);
         assert!(countries().all(|country| country.zone.len() == 2 && country.iso3.len() == 3));
+    }
+
+    #[test]
+    fn every_mix_is_whole() {
+        for country in countries().filter(|country| !["EU", "XK"].contains(&country.zone)) {
+            let mix = Mix::of(country.zone).unwrap();
+            let sum = mix.fossil_pct + mix.nuclear_pct + mix.renewable_pct;
+            assert!((sum - 100.0).abs() < 0.11 && mix.year >= 2009, "{}: {mix:?}", country.zone);
+        }
+        // As the source has it: 8.75 of 504.79 TWh.
+        assert!((Mix::of("DE").unwrap().nuclear_pct - 1.7).abs() < 1e-9);
+        assert_eq!(Mix::of("EU"), None);
     }
 
     #[test]

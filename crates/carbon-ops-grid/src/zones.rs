@@ -2,7 +2,7 @@
 //!
 //! * [`Place::parse`]: the one grammar of all commands. Each provider then finds its own id for the place.
 //! * [`built_in`]: every place that the tables which ship with the program name.
-//! * [`cloud_zone`], [`cloud_pue`]: the grid and the power usage effectiveness of a cloud region.
+//! * [`cloud_zone`], [`cloud_pue`], [`cloud_water`]: the grid of a cloud region, and the power and water usage effectiveness.
 //!
 //! An unknown zone is an error with near matches, never a world average.
 //!
@@ -18,6 +18,7 @@ use unicode_normalization::char::is_combining_mark;
 
 const ALIASES: &str = include_str!("../data/zone-aliases.csv");
 const CLOUD_REGIONS: &str = include_str!("../data/cloud-regions.csv");
+const CLOUD_WATER: &str = include_str!("../data/cloud-water.csv");
 const CLOUD_ZONES: &str = include_str!("../data/cloud-zones.csv");
 const ISO: &str = include_str!("../data/iso-3166.csv");
 const SUBDIVISIONS: &str = include_str!("../data/subdivisions.csv");
@@ -375,6 +376,15 @@ pub fn cloud_zone(cloud: &str, region: &str) -> Option<CloudZone> {
 pub fn cloud_pue(place: &Place) -> Option<(Pue, u16)> {
     let (cloud, region) = place.cloud.as_ref()?;
     cloud_zone(cloud, region)?.pue
+}
+
+/// The water usage effectiveness that the operator of a cloud region published, in litres for each kWh of its computers, and
+/// for which year.
+pub fn cloud_water(place: &Place) -> Option<(f64, u16)> {
+    let (cloud, region) = place.cloud.as_ref()?;
+    let mut rows = fields::<4>(CLOUD_WATER);
+    let [.., year, litres] = rows.find(|[of, at, ..]| of == cloud && at == region)?;
+    Some((litres.parse().ok()?, year.parse().ok()?))
 }
 
 /// A zone that was not found.
@@ -899,6 +909,18 @@ mod tests {
         let tables = std::fs::read_dir(folder).unwrap().count() - 1;
         assert_eq!(sums.lines().count(), tables);
         assert!(bytes_of_all < 1 << 20, "{bytes_of_all}");
+    }
+
+    #[test]
+    fn water_of_cloud_regions_is_plausible_and_theirs() {
+        let mut count = 0;
+        for [cloud, region, year, litres] in fields::<4>(CLOUD_WATER) {
+            let (value, of) = cloud_water(&place(region).unwrap()).unwrap();
+            assert!((0.0..5.0).contains(&value) && of >= 2023, "{cloud} {region} {year} {litres}");
+            count += 1;
+        }
+        assert_eq!(count, 17);
+        assert_eq!(cloud_water(&place("DE").unwrap()), None);
     }
 
     #[test]

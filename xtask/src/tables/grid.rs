@@ -109,6 +109,36 @@ pub(crate) fn with_more(countries: &[Country], averages: &str) -> Result<Vec<Cou
     Ok(all)
 }
 
+/// `grid-mix.csv`: what the electricity of a country is made of.
+pub(crate) fn mix(mix: &str, countries: &[Country]) -> Result<String> {
+    let mut text = format!(
+        "# What the electricity generated in a country in a year was made of, in percent. Production-based, as grid-yearly.csv is;
+# what was bought by contract is something else. Sorted by iso3.
+# source: Our World in Data, Energy data (from Ember's Yearly Electricity Data), as carried by codecarbon 3.3.2,
+#   codecarbon/data/private_infra/global_energy_mix.json: fossil_TWh, nuclear_TWh and renewables_TWh over their sum.
+# licence: data CC BY 4.0; the package MIT.
+# attribution: Our World in Data; Ember; codecarbon contributors.
+# wheel: {CODECARBON}
+# rebuilt by: {REBUILT_BY}
+iso3,iso2,year,fossil,nuclear,renewable
+"
+    );
+    let mix: serde_json::Map<String, serde_json::Value> = serde_json::from_str(mix)?;
+    for Country { iso3, iso2, .. } in countries {
+        let entry = mix.get(iso3).with_context(|| format!("{iso3}: no mix"))?;
+        let of = |key: &str| {
+            let value = entry.get(key).and_then(serde_json::Value::as_f64);
+            value.with_context(|| format!("{iso3}: no number {key}"))
+        };
+        let parts = [of("fossil_TWh")?, of("nuclear_TWh")?, of("renewables_TWh")?];
+        let (sum, year) = (parts.iter().sum::<f64>(), of("year")?);
+        ensure!(sum > 0.0 && parts.iter().all(|part| *part >= 0.0), "{iso3}: no shares");
+        let [fossil, nuclear, renewable] = parts.map(|part| 100.0 * part / sum);
+        let _ = writeln!(text, "{iso3},{iso2},{year},{fossil:.1},{nuclear:.1},{renewable:.1}");
+    }
+    Ok(text)
+}
+
 /// The averages of co2.js, as text.
 pub(crate) fn averages(package: &[u8]) -> Result<String> {
     for entry in tar::Archive::new(GzDecoder::new(package)).entries()? {
@@ -276,6 +306,8 @@ mod tests {
         "DEU":{"carbon_intensity":400.0,"country_name":"Germany","total_TWh":1.0,"year":2022}}"#;
     const NEWER: &str =
         "alpha-2,Year,Entity,Code,g\nFR,2024,France,FRA,44.179085\nDE,2021,Germany,DEU,1\n";
+    const FUELS: &str = r#"{"FRA":{"fossil_TWh":0.5,"nuclear_TWh":1.5,"renewables_TWh":1.0,"year":2023},
+        "DEU":{"fossil_TWh":0.45,"nuclear_TWh":0.0,"renewables_TWh":0.55,"year":2022}}"#;
     const ISO: &str = "iso2,iso3,name\nDE,DEU,Germany\nFR,FRA,France\n";
 
     #[test]
@@ -283,6 +315,15 @@ mod tests {
         let text = yearly(&countries(MIX, NEWER, ISO).unwrap());
         assert!(text.contains("2024: 1 2022: 1."), "{text}");
         assert!(text.ends_with("DEU,DE,Germany,2022,400\nFRA,FR,France,2024,44.179\n"), "{text}");
+    }
+
+    #[test]
+    fn a_mix_is_told_in_shares() {
+        let text = mix(FUELS, &countries(MIX, NEWER, ISO).unwrap()).unwrap();
+        assert!(
+            text.ends_with("DEU,DE,2022,45.0,0.0,55.0\nFRA,FR,2023,16.7,50.0,33.3\n"),
+            "{text}"
+        );
     }
 
     #[test]

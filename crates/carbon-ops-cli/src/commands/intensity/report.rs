@@ -5,8 +5,8 @@ use std::time::Duration;
 use carbon_ops::grid::cache::Stats;
 use carbon_ops::grid::fetch::FetchCounts;
 use carbon_ops::grid::line::{Figures, Line, Point, cv, figures};
-use carbon_ops::grid::zones::{Place, cloud_pue};
-use carbon_ops::grid::{Found, GapReason, Kind, Meta, Row, Timeliness, UncertaintyClass};
+use carbon_ops::grid::zones::{Place, cloud_pue, cloud_water};
+use carbon_ops::grid::{Found, GapReason, Kind, Meta, Mix, Row, Timeliness, UncertaintyClass};
 use serde_json::{Value, json};
 
 use crate::context::add;
@@ -72,10 +72,28 @@ pub(super) fn text(place: &Place, found: &Found, line: &Line, stats: Option<&Rem
             "PUE that {cloud} published for {region}: {pue} ({year}); not in these values"
         ));
     }
+    if let (Some((litres, year)), Some((cloud, region))) = (cloud_water(place), &place.cloud) {
+        page.title(&format!(
+            "water that {cloud} published for {region}: {litres} L/kWh of its computers ({year})"
+        ));
+    }
+    if let Some((country, mix)) = mix(place) {
+        let Mix { year, fossil_pct, nuclear_pct, renewable_pct } = mix;
+        page.title(&format!(
+            "generated in {country} in {year}: {fossil_pct:.0} % fossil, {nuclear_pct:.0} % nuclear, \
+             {renewable_pct:.0} % renewable"
+        ));
+    }
     if let Some(remote) = stats {
         counters(&remote.store.stats(), &remote.fetcher.counts(), &mut page);
     }
     page.text().to_owned()
+}
+
+/// What the electricity of the place's country is made of.
+fn mix(place: &Place) -> Option<(&str, Mix)> {
+    let country = place.country.as_deref()?;
+    Some((country, Mix::of(country)?))
 }
 
 /// How many slots are of which quality, and whose they are.
@@ -235,6 +253,14 @@ pub(super) fn json(place: &Place, found: &Found, line: &Line, stats: Option<&Rem
     });
     if let Some((pue, year)) = cloud_pue(place) {
         add(&mut report, [("cloud_pue", json!({ "value": pue.as_ratio(), "year": year }))]);
+    }
+    if let Some((litres, year)) = cloud_water(place) {
+        add(&mut report, [("cloud_water", json!({ "l_per_kwh": litres, "year": year }))]);
+    }
+    if let Some((country, mix)) = mix(place) {
+        let mix = json!({ "country": country, "year": mix.year, "fossil_pct": mix.fossil_pct,
+            "nuclear_pct": mix.nuclear_pct, "renewable_pct": mix.renewable_pct });
+        add(&mut report, [("mix", mix)]);
     }
     if let Some(remote) = stats {
         let stats = stats_json(&remote.store.stats(), &remote.fetcher.counts());
