@@ -359,14 +359,14 @@ fn deb(
 /// The newest version of the C library that a program asks for.
 fn oldest_glibc(program: &[u8]) -> (u32, u32) {
     const MARK: &[u8] = b"GLIBC_";
-    let versions = program.windows(MARK.len() + 8).filter(|bytes| bytes.starts_with(MARK));
-    let read = |bytes: &[u8]| {
-        let digits = bytes.get(MARK.len()..)?.split(|byte| *byte == 0).next()?;
+    let marks = program.windows(MARK.len()).enumerate().filter(|(_, bytes)| *bytes == MARK);
+    let read = |(at, _): (usize, &[u8])| {
+        let digits = program.get(at + MARK.len()..)?.split(|byte| *byte == 0).next()?;
         let (major, minor) = std::str::from_utf8(digits).ok()?.split_once('.')?;
         let minor = minor.split('.').next()?;
         Some((major.parse().ok()?, minor.parse().ok()?))
     };
-    versions.filter_map(read).max().unwrap_or((2, 31))
+    marks.filter_map(read).max().unwrap_or((2, 31))
 }
 
 /// Every file of a folder, in the order of names.
@@ -506,6 +506,16 @@ mod tests {
     }
 
     #[test]
+    fn the_changelog_of_the_package_is_of_this_version() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let text = fs::read_to_string(root.join("packaging/debian/changelog")).unwrap();
+        assert!(
+            text.starts_with(&format!("carbon-ops ({}) ", env!("CARGO_PKG_VERSION"))),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn the_newest_version_that_a_program_asks_for_counts() {
         let program = b"x\0GLIBC_2.4\0GLIBC_2.34\0GLIBC_2.2.5\0GLIBC_PRIVATE\0 and some more text";
         assert_eq!(oldest_glibc(program), (2, 34));
@@ -528,5 +538,55 @@ mod tests {
         // Another time and owner of the files is no other content.
         fs::write(all.join("usr/bin/a"), "a").unwrap();
         assert_eq!(make("two"), first);
+    }
+
+    /// A package of programs that stand in for ours.
+    #[test]
+    fn a_package_has_each_file_of_the_table_and_what_dpkg_runs() {
+        if !answers("dpkg-deb") {
+            eprintln!("not tried: dpkg-deb is not installed");
+            return;
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let room = tempfile::tempdir().unwrap();
+        let (built, all, out) =
+            (room.path().join("built"), room.path().join("all"), room.path().join("out"));
+        for folder in ["man", "completions"] {
+            fs::create_dir_all(built.join(folder)).unwrap();
+        }
+        fs::create_dir(&out).unwrap();
+        let program = b"\x7fELF\0GLIBC_2.34\0".as_slice();
+        for name in ["carbon-ops", "carbon-governor"] {
+            fs::write(built.join(name), program).unwrap();
+        }
+        fs::write(built.join("man/carbon-ops.1.gz"), gzipped(b".TH A 1\n").unwrap()).unwrap();
+        for name in ["carbon-ops.bash", "_carbon-ops", "carbon-ops.fish"] {
+            fs::write(built.join("completions").join(name), "# complete\n").unwrap();
+        }
+        fs::write(built.join("carbon-ops.cdx.json"), "{}\n").unwrap();
+        let moment = Moment { epoch: 1_700_000_000, commit: String::new() };
+        let package = |times: u32| {
+            let stage = room.path().join(format!("deb-{times}"));
+            lay(&root, &built, &all, &moment).unwrap();
+            deb(&root, &all, &stage, ("0.2.0", &moment), &out).unwrap();
+            let made = files(&out).unwrap();
+            assert_eq!(made.len(), 1, "{made:?}");
+            (made[0].clone(), fs::read(&made[0]).unwrap())
+        };
+        let (path, bytes) = package(1);
+        assert_eq!(package(2).1, bytes, "the same bytes");
+        let said = |flag: &str| output(Command::new("dpkg-deb").arg(flag).arg(&path)).unwrap();
+        let listed = said("-c");
+        for line in fs::read_to_string(root.join(FILES)).unwrap().lines() {
+            let place = line.split_whitespace().nth(1).filter(|_| !line.starts_with('#'));
+            assert!(place.is_none_or(|place| listed.contains(place)), "{line}\n{listed}");
+        }
+        assert!(listed.lines().all(|line| line.contains(" root/root ")), "{listed}");
+        let about = said("-I");
+        for word in
+            ["Version: 0.2.0", "libc6 (>= 2.34)", "postinst", "prerm", "postrm", "conffiles"]
+        {
+            assert!(about.contains(word), "{word}\n{about}");
+        }
     }
 }
