@@ -484,3 +484,40 @@ proptest! {
         prop_assert!(torn || agent.totals().host_uj() + lost == world.total_uj);
     }
 }
+
+/// Kills, new epochs of the counter and clocks that are set included.
+#[test]
+fn no_total_falls_over_a_hundred_restarts() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (mut world, mut before) = (World::new(), Totals::default());
+    for restart in 0..100_u8 {
+        let mut agent = World::agent(folder.path());
+        match restart % 5 {
+            1 => world.epoch += 1,
+            2 => world.now_us -= 3 * MINUTE,
+            3 => world.total_uj += 12_345,
+            _ => {}
+        }
+        for energy in 0..3 {
+            let units = [(restart % 7, 1_000 + energy), (restart, energy)];
+            agent.tick(&world.account(5, &units, 50, 7)).unwrap();
+            let now = agent.totals().clone();
+            let falls = |one: &Total, next: &Total| one.energy_uj > next.energy_uj;
+            for (name, energy_uj) in &before.domains {
+                assert!(now.domains[name] >= *energy_uj, "{name}");
+            }
+            for (name, unit) in &before.units {
+                assert!(!falls(&unit.total, &now.units[name].total), "{name}");
+            }
+            for (one, next) in [(&before.idle, &now.idle), (&before.rest, &now.rest)] {
+                assert!(!falls(one, next), "{one:?} {next:?}");
+            }
+            assert!(now.ticks > before.ticks && now.unnamed_ns > before.unnamed_ns);
+            assert!(now.gaps >= before.gaps && (restart == 0 || now.since <= before.since));
+            let units: u64 = now.units.values().map(|unit| unit.total.energy_uj).sum();
+            assert_eq!(now.host_uj(), units + now.idle.energy_uj + now.rest.energy_uj);
+            before = now;
+        }
+    }
+    assert_eq!(before.units.len(), 100);
+}
