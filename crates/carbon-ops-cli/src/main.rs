@@ -4,6 +4,7 @@
 //! Out of scope: every decision about a figure, a place, a sensor or a key. Those are the library's.
 
 use std::io::{self, Write};
+use std::mem::replace;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -107,6 +108,11 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     let text = error.render().to_string();
     let text = text.replacen("error: ", "carbon-ops: ", 1).replace("\n  tip: ", "\nhint: ");
+    // One hint: the parser's first is its best.
+    let mut is_told = false;
+    let mut is_more = |line: &&str| line.starts_with("hint: ") && replace(&mut is_told, true);
+    let lines = text.lines().filter(|line| !is_more(line));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     let _ = io::stderr().write_all(text.as_bytes());
     let parsed = Cli::command().ignore_errors(true).try_get_matches();
     let is_run =

@@ -6,6 +6,7 @@
 //! * [`hints`]: the remedy for each error of the libraries, and the exit codes of answers.
 //! * [`progress`]: how far a long piece of work has come.
 //! * [`settings`]: what each setting is for.
+//! * [`voice`]: what others say of an error, as we would.
 //!
 //! Out of scope: arguments and verbs, which are the command's; reports, which are pages of their own.
 
@@ -15,3 +16,4 @@ pub mod progress;
 pub mod render;
 pub mod settings;
 pub mod summary;
+pub mod voice;

@@ -10,6 +10,7 @@ pub use carbon_ops::text::plain;
 pub use carbon_ops::units::si;
 
 use crate::hints::hint;
+use crate::voice;
 
 /// A number of things: `1 record`, `2 records`, `2 entries`.
 pub fn counted(count: u64, one: &str) -> String {
@@ -23,7 +24,7 @@ pub fn counted(count: u64, one: &str) -> String {
 /// An error with its causes, none said twice, and its hints after everything else.
 pub fn describe(error: &anyhow::Error) -> String {
     let mut text = String::new();
-    for cause in error.chain().map(|cause| without_numbers(&cause.to_string())) {
+    for cause in error.chain().map(|cause| voice::plain(&cause.to_string())) {
         let message = cause.split_once("\nhint:").map_or(&*cause, |(message, _)| message);
         if !text.contains(message) {
             let _ = write!(text, "{}{message}", if text.is_empty() { "" } else { ": " });
@@ -33,22 +34,6 @@ pub fn describe(error: &anyhow::Error) -> String {
         let _ = write!(text, "\nhint: {hint}");
     }
     text
-}
-
-/// What the system says of an error, without the number of it, which stands for the same words.
-fn without_numbers(text: &str) -> String {
-    const MARK: &str = " (os error ";
-    let mut parts = text.split(MARK);
-    let mut said = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_once(')') {
-            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                said += rest;
-            }
-            _ => said = said + MARK + part,
-        }
-    }
-    said
 }
 
 /// Reads the value of an argument; what to do about one that cannot be read follows on lines of its own.
@@ -81,7 +66,5 @@ mod tests {
     fn the_number_of_an_error_is_not_told_beside_its_words() {
         let error = anyhow::Error::new(io::Error::from_raw_os_error(13)).context("cannot open x");
         assert_eq!(describe(&error), "cannot open x: Permission denied");
-        assert_eq!(without_numbers("a (os error 2): b (os error 13)"), "a: b");
-        assert_eq!(without_numbers("a (os error of b)"), "a (os error of b)");
     }
 }

@@ -29,6 +29,7 @@ use carbon_ops::witnesses::RUN_PATIENCE;
 use carbon_ops::witnessing::Witnesses;
 use carbon_ops::work::Work;
 use carbon_ops::{IdlePolicy, PublicKey};
+use carbon_ops_words::voice;
 
 use crate::args::Run;
 use crate::commands::ledger::notices;
@@ -115,7 +116,7 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
     let Ran { told, ended } = match ran {
         Ok(ran) => ran,
         Err(error) => {
-            warn(err, &error.to_string());
+            warn(err, &voice::plain(&error.to_string()));
             hint_at_json(args, err);
             return Ok(error.exit_code);
         }

@@ -54,6 +54,7 @@ mod trust;
 mod unit;
 mod upstream;
 mod verdicts;
+mod voice;
 mod width;
 mod witness;
 mod writer;
