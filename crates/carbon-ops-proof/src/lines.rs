@@ -83,3 +83,14 @@ pub(crate) fn at_end(reader: &mut impl BufRead) -> io::Result<bool> {
         }
     }
 }
+
+/// Names of which an entry holds several, also one that was tampered with: where a line has any of them, it
+/// is for the verification to judge.
+const OF_ENTRIES: [&[u8]; 4] =
+    [b"\"ledger_id\"", b"\"prev_hash\"", b"\"signing_key\"", b"\"signature\""];
+
+/// Whether a line could be an entry, whatever was done to it. A file of which no line could is no ledger, and accuses nobody.
+#[must_use]
+pub fn may_be_entry(line: &[u8]) -> bool {
+    OF_ENTRIES.iter().any(|name| line.windows(name.len()).any(|part| part == *name))
+}

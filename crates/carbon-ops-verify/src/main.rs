@@ -8,6 +8,7 @@
 //! pack has all of a ledger in one file.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::num::NonZeroUsize;
@@ -17,8 +18,9 @@ use std::thread;
 
 use carbon_ops_proof::canonical::{Object, Value};
 use carbon_ops_proof::checkpoint::Checkpoint;
-use carbon_ops_proof::entry::Payload;
+use carbon_ops_proof::entry::{MAX_LINE_BYTES, Payload};
 use carbon_ops_proof::keys::Trust;
+use carbon_ops_proof::lines::{Line, may_be_entry, next_line_within};
 use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note};
 use carbon_ops_proof::pack::{PackReport, PackStatus, verify_pack};
 use carbon_ops_proof::proof::{MAX_PROOF_BYTES, Proof};
@@ -135,12 +137,20 @@ fn judge(cli: &Cli, trust: &Trust) -> Result<Answer, String> {
         return Err("a kept checkpoint is held against a ledger, not a pack or a proof".to_owned());
     }
     if is_pack {
-        return of_pack(
-            verify_pack(reader, trust, &mut check_object(cli.recompute)).map_err(cannot)?,
-        );
+        let check = &mut check_object(cli.recompute);
+        return of_pack(&verify_pack(reader, trust, check).map_err(cannot)?);
     }
     if is_proof {
         return of_proof(reader, cli, trust);
+    }
+    if !holds_entries(&cli.file).map_err(cannot)? {
+        return Err(format!("{} is NOT A LEDGER: no line of it is an entry", cli.file.display()));
+    }
+    if of_version_0_1(&head) {
+        let file = cli.file.display();
+        return Err(format!(
+            "{file} is a ledger of version 0.1, of the Python package, which this program does not judge"
+        ));
     }
     let kept = cli.since.as_deref().map(checkpoint).transpose()?;
     let (anchors, since): (Vec<Anchor>, u64) =
@@ -150,6 +160,25 @@ fn judge(cli: &Cli, trust: &Trust) -> Result<Answer, String> {
     let check = |payload: &Payload<'_>| check_record(payload, cli.recompute);
     let report = verify_records(reader, &settings, &check, &mut |_, ()| Ok(())).map_err(cannot)?;
     of_ledger(&report)
+}
+
+/// Whether any line could be an entry.
+fn holds_entries(path: &Path) -> io::Result<bool> {
+    let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let mut line = Line::default();
+    while next_line_within(&mut reader, &mut line, MAX_LINE_BYTES)? {
+        if may_be_entry(&line.bytes) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the first line has what the Python package signed with, and nothing of ours.
+fn of_version_0_1(head: &[u8]) -> bool {
+    let line: Option<serde_json::Value> = serde_json::from_slice(head).ok();
+    let has = |member: &str| line.as_ref().is_some_and(|line| line.get(member).is_some());
+    has("signature") && has("signature_algorithm") && !has("ledger_id") && !has("seq")
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> String {
@@ -207,22 +236,22 @@ fn of_ledger(report: &Report) -> Result<Answer, String> {
     };
     let mut text = format!("{words}\n");
     let entries = report.entries;
-    text += &format!("  {entries} entries of {} lines\n", report.lines);
+    let _ = writeln!(text, "  {entries} entries of {} lines", report.lines);
     for key in report.keys.iter().filter(|_| report.status != Status::Tampered) {
-        text += &format!("  key {}\n", key.fingerprint);
+        let _ = writeln!(text, "  key {}", key.fingerprint);
     }
     for fault in report.faults.iter().take(FAULTS_SHOWN) {
-        text += &format!("  line {}: {}\n", fault.line, fault.reason);
+        let _ = writeln!(text, "  line {}: {}", fault.line, fault.reason);
     }
     let hidden = report.fault_count.saturating_sub(FAULTS_SHOWN as u64);
     if hidden > 0 {
-        text += &format!("  and {hidden} more\n");
+        let _ = writeln!(text, "  and {hidden} more");
     }
     let json = serde_json::to_value(report).map_err(|error| error.to_string())?;
     Ok(Answer { json, text, code })
 }
 
-fn of_pack(report: PackReport) -> Result<Answer, String> {
+fn of_pack(report: &PackReport) -> Result<Answer, String> {
     let (words, code) = match report.status {
         PackStatus::Valid => ("VALID", 0),
         PackStatus::Untrusted => ("NOT CHECKED: the signing key is not trusted", 2),
@@ -230,15 +259,15 @@ fn of_pack(report: PackReport) -> Result<Answer, String> {
     };
     let mut text = format!("{words}\n");
     if let Some(fault) = &report.fault {
-        text += &format!("  line {}: {}\n", fault.line, fault.reason);
+        let _ = writeln!(text, "  line {}: {}", fault.line, fault.reason);
     } else {
         let whole = if report.whole { "all of the ledger" } else { "a selection" };
-        text += &format!("  {} entries, {whole}\n", report.entries);
+        let _ = writeln!(text, "  {} entries, {whole}", report.entries);
         if let Some(key) = &report.genesis_key {
-            text += &format!("  key {key}\n");
+            let _ = writeln!(text, "  key {key}");
         }
     }
-    let json = serde_json::to_value(&report).map_err(|error| error.to_string())?;
+    let json = serde_json::to_value(report).map_err(|error| error.to_string())?;
     Ok(Answer { json, text, code })
 }
 

@@ -62,8 +62,7 @@ fn a_ledger_that_does_not_extend_what_was_kept_was_cut_off() {
     assert_eq!(verify(&frozen("basic.ndjson"), &flags).status.code(), Some(0));
     let text = fs::read_to_string(frozen("basic.ndjson")).unwrap();
     let cut = room.path().join("cut.ndjson");
-    fs::write(&cut, text.lines().take(3).map(|line| format!("{line}\n")).collect::<String>())
-        .unwrap();
+    fs::write(&cut, text.split_inclusive('\n').take(3).collect::<String>()).unwrap();
     let (code, words) = code_and_words(&verify(&cut, &flags));
     assert_eq!(code, 3, "{words}");
     let (code, words) = code_and_words(&verify(&frozen("basic-2.tlog-proof"), &flags));
@@ -79,4 +78,24 @@ fn the_report_is_json_and_a_folder_is_none_of_its_files() {
     assert!(code == 2 && words.contains("audit pack"), "{words}");
     let (code, words) = code_and_words(&verify(&frozen("basic.ndjson"), &["--trust", "me"]));
     assert!(code == 2 && !words.contains("os error"), "{words}");
+}
+
+/// What is no ledger accuses nobody, whatever is in it.
+#[test]
+fn what_is_no_ledger_was_not_tampered_with() {
+    let room = tempfile::tempdir().unwrap();
+    let old = r#"{"co2":1,"signature":"x","signature_algorithm":"ed25519","signing_key":"y"}"#;
+    let files: [(&[u8], &str); 5] = [
+        (b"", "NOT A LEDGER"),
+        (b"hello\n", "NOT A LEDGER"),
+        (b"\0\xff\n\r", "NOT A LEDGER"),
+        (b"{\"a\":1}\n[package]\n", "NOT A LEDGER"),
+        (old.as_bytes(), "a ledger of version 0.1"),
+    ];
+    for (bytes, why) in files {
+        let file = room.path().join("file");
+        fs::write(&file, bytes).unwrap();
+        let (code, words) = code_and_words(&verify(&file, &[]));
+        assert!(code == 2 && words.contains(why), "{bytes:?}: {code} {words}");
+    }
 }

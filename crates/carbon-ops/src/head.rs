@@ -9,7 +9,7 @@ use carbon_ops_ledger::files::RealFiles;
 use carbon_ops_ledger::legacy::MAX_LINE_BYTES;
 use carbon_ops_ledger::segment::LedgerReader;
 use carbon_ops_proof::entry::LedgerId;
-use carbon_ops_proof::lines::{Line, next_line_within};
+use carbon_ops_proof::lines::{Line, may_be_entry, next_line_within};
 use serde_json::Value;
 
 use crate::fault::{Fault, OtherFile};
@@ -23,11 +23,6 @@ const OF_VERSION_1: [&str; 2] = ["ledger_id", "seq"];
 
 /// What links a record of the Python package to the one before.
 const PREV_HASH: &str = "prev_hash";
-
-/// Names of which an entry holds several, also one that was tampered with: where a line has any of them, it
-/// is for the verification to judge.
-const OF_ENTRIES: [&[u8]; 4] =
-    [b"\"ledger_id\"", b"\"prev_hash\"", b"\"signing_key\"", b"\"signature\""];
 
 /// What a file is taken for.
 #[derive(Debug)]
@@ -97,8 +92,7 @@ fn judge_lines(path: &Path) -> std::io::Result<Option<OtherFile>> {
             return Ok(Some(OtherFile::Proof));
         }
         lines += 1;
-        let holds = |name: &&[u8]| line.bytes.windows(name.len()).any(|part| part == *name);
-        if OF_ENTRIES.iter().any(holds) {
+        if may_be_entry(&line.bytes) {
             return Ok(None);
         }
     }

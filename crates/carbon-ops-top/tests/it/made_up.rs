@@ -34,6 +34,7 @@ fn carbon(watts: u64) -> Carbon {
 }
 
 /// Two seconds; the higher the number, the more the host and each row use.
+#[expect(clippy::too_many_lines, reason = "a machine, row by row")]
 pub(crate) fn sample(number: u64) -> Sample {
     let uj = |watts: u64| watts * SECONDS * 1_000_000;
     let row = |&(name, pid, unit, cpu, memory, watts, gpu): &Of<'_>| Row {
