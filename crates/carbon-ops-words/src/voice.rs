@@ -52,7 +52,7 @@ fn numbers(text: &str) -> String {
 
 /// A temporary file is none of the reader's.
 fn paths(text: &str) -> String {
-    without(text, " at path \"", "\"", |path| path.contains("/.tmp"))
+    without(text, " at path \"", "\"", |path| path.contains("/.tmp") || path.ends_with(".tmp"))
 }
 
 /// `invalid utf-8 sequence of 1 bytes from index 0`
@@ -147,6 +147,8 @@ mod tests {
                 "not UTF-8 text",
             ),
             ("No such file or directory at path \"/x/.tmpAb\"", "No such file or directory"),
+            ("not there at path \"/x/a.html.Ab.tmp\"", "not there"),
+            ("not there at path \"/x/a.html\"", "not there at path \"/x/a.html\""),
         ] {
             assert_eq!(plain(theirs), ours);
         }

@@ -193,7 +193,7 @@ fn a_bad_line_is_named_and_stops_or_is_skipped() {
     let good =
         "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":1}";
     for (bad, expected) in [
-        ("{\"start\"", "EOF"),
+        ("{\"start\"", "it ends in the midst of an object"),
         ("[1]", "not a span"),
         (
             "{\"start\":\"2026-03-01T00:00:00Z\",\"end\":\"2026-03-01T01:00:00Z\",\"energy_kwh\":-1}",
