@@ -5,6 +5,8 @@
 //!
 //! Out of scope: the errors of our own libraries, which are words of ours already, and hints ([`crate::hints`]).
 
+use std::path::Path;
+
 /// What others say, and what it means.
 const WORDS: [(&str, &str); 7] = [
     ("EOF while parsing", "it ends in the midst of"),
@@ -52,7 +54,9 @@ fn numbers(text: &str) -> String {
 
 /// A temporary file is none of the reader's.
 fn paths(text: &str) -> String {
-    without(text, " at path \"", "\"", |path| path.contains("/.tmp") || path.ends_with(".tmp"))
+    let is_temporary =
+        |path: &str| path.contains("/.tmp") || Path::new(path).extension() == Some("tmp".as_ref());
+    without(text, " at path \"", "\"", is_temporary)
 }
 
 /// `invalid utf-8 sequence of 1 bytes from index 0`
