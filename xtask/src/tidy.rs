@@ -36,7 +36,10 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("carbon-ops-ledger", &["carbon-ops-proof"]),
     ("carbon-ops-grid", &["carbon-ops-estimate", "carbon-ops-units"]),
     // Tests price with the built-in table.
-    ("carbon-ops-record", &["carbon-ops-estimate", "carbon-ops-grid", "carbon-ops-units"]),
+    (
+        "carbon-ops-record",
+        &["carbon-ops-estimate", "carbon-ops-grid", "carbon-ops-proof", "carbon-ops-units"],
+    ),
     (
         "carbon-ops",
         &[

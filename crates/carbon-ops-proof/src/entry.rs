@@ -45,8 +45,7 @@ pub(crate) use members::{Members, Unverified};
 pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
 pub use silence::{Gap, Heartbeat};
 pub use template::{Place, SIGNATURE_BYTES, SigningKey, Template};
-use time::time;
-pub(crate) use time::time_text;
+pub use time::{time, time_text};
 pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
 
 /// A line that has the form of an entry. Its signature has been read but says nothing until

@@ -14,8 +14,6 @@
 
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::words;
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -202,50 +200,5 @@ impl Prices {
 /// # Ok::<(), jiff::Error>(())
 /// ```
 pub fn timestamp(time: jiff::Timestamp) -> String {
-    format!("{time:.6}")
-}
-
-/// The time that a text states, if it exists and the text is the one spelling that [`timestamp`] gives it.
-fn time_of(text: &str) -> Option<jiff::Timestamp> {
-    let digits = |from: usize, to: usize| {
-        let digit =
-            |sum: i32, byte: u8| byte.is_ascii_digit().then(|| 10 * sum + i32::from(byte - b'0'));
-        text.get(from..to)?.bytes().try_fold(0, digit)
-    };
-    let two = |from| i8::try_from(digits(from, from + 2)?).ok();
-    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (26, b'Z')];
-    let form = |(at, mark): &(usize, u8)| text.as_bytes().get(*at) == Some(mark);
-    if text.len() != 27 || !marks.iter().all(form) {
-        return None;
-    }
-    let year = i16::try_from(digits(0, 4)?).ok()?;
-    let nanoseconds = 1000 * digits(20, 26)?;
-    let time = DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, two(17)?, nanoseconds);
-    Offset::UTC.to_timestamp(time.ok()?).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        /// Against the reader of times that takes many spellings, and the one spelling of what it read.
-        #[test]
-        fn a_time_is_what_comes_back_as_it_was_written(
-            second in -62_167_219_200_i64..=253_402_207_200,
-            micros in 0..1_000_000_i32,
-            at in 0..27_usize,
-            byte in prop::sample::select(b"0123456789-:.TZ 6+t".to_vec()),
-        ) {
-            let time = jiff::Timestamp::new(second, micros * 1000).unwrap();
-            let mut other = timestamp(time).into_bytes();
-            other[at] = byte;
-            for text in [timestamp(time), String::from_utf8(other).unwrap()] {
-                let slow = text.parse().ok().filter(|time| timestamp(*time) == text);
-                prop_assert_eq!(time_of(&text), slow, "{}", text);
-            }
-        }
-    }
+    carbon_ops_proof::entry::time_text(time)
 }

@@ -1,4 +1,4 @@
-//! Times as the ledger's own records state them: UTC with six decimals and a `Z`.
+//! Times as records state them, the ledger's own and ours in it: UTC with six decimals and a `Z`.
 //!
 //! Out of scope: clocks. The form is checked without a calendar in records of version 1 (which verify for
 //! ever, the thirty-first of February included); newer ones need a time that exists.
@@ -8,7 +8,8 @@ use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 /// The time that a text states, if it exists and the text is the one spelling that [`time_text`] gives it.
-pub(crate) fn time(text: &str) -> Option<Timestamp> {
+#[must_use]
+pub fn time(text: &str) -> Option<Timestamp> {
     let digits = |from: usize, to: usize| {
         let digit =
             |sum: i32, byte: u8| byte.is_ascii_digit().then(|| 10 * sum + i32::from(byte - b'0'));
@@ -27,7 +28,8 @@ pub(crate) fn time(text: &str) -> Option<Timestamp> {
 }
 
 /// The one spelling of a time.
-pub(crate) fn time_text(time: Timestamp) -> String {
+#[must_use]
+pub fn time_text(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 

@@ -12,7 +12,7 @@ use super::{
     Basis, Figure, Grid, ID_BYTES_MAX, LISTED_MAX, LoadSeries, MethodName, Record, Relative,
     SCHEMA_VERSION, Scope, StandIn, estimate,
 };
-use crate::{Error, LABEL_BYTES_MAX, LABELS_MAX, LIST_MAX, is_hex, rule, time_of};
+use crate::{Error, LABEL_BYTES_MAX, LABELS_MAX, LIST_MAX, is_hex, rule};
 use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::span::{Load, Missing, Part, Priced, Rate, Tariff};
@@ -338,7 +338,7 @@ pub(super) fn same(member: &'static str, stored: f64, again: f64) -> Result<(), 
 }
 
 fn time(member: &'static str, text: &str) -> Result<jiff::Timestamp, Error> {
-    time_of(text).ok_or_else(|| rule(member, "UTC with six decimals and Z"))
+    carbon_ops_proof::entry::time(text).ok_or_else(|| rule(member, "UTC with six decimals and Z"))
 }
 
 fn interval(member: &'static str, start: &str, end: &str) -> Result<Interval, Error> {
