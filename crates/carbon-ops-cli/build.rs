@@ -28,8 +28,9 @@ fn main() {
     let rustc = said(&variable("RUSTC"), &["--version"]).unwrap_or_default();
     let rustc = rustc.split(" (").next().unwrap_or_default();
     let (profile, target) = (variable("PROFILE"), variable("TARGET"));
-    println!("cargo:rustc-env={COMMIT}={}", commit.as_deref().unwrap_or("unknown"));
-    println!("cargo:rustc-env=CARBON_OPS_BUILD={profile}, {target}, {rustc}");
+    // `cargo run` hands these to the program as well, which would take names of ours for settings.
+    println!("cargo:rustc-env=BUILT_FROM_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    println!("cargo:rustc-env=BUILT_AS={profile}, {target}, {rustc}");
 }
 
 fn of_package() -> Option<String> {
