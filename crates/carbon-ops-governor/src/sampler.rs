@@ -429,6 +429,7 @@ impl Sampler {
 pub(crate) fn open_state(dir: &Path) -> Result<PageWriter> {
     let path = dir.join("state");
     let page = PageWriter::open(&path, 0o600).with_context(|| Fault::NoState(path.clone()))?;
+    #[expect(clippy::disallowed_methods, reason = "for as long as the process lives")]
     match page.file().try_lock() {
         Ok(()) => Ok(page),
         Err(std::fs::TryLockError::WouldBlock) => bail!(Fault::StateInUse(path)),

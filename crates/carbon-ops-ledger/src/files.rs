@@ -246,6 +246,10 @@ impl RealFiles {
         patience: Duration,
     ) -> io::Result<bool> {
         // Sleeps are added up rather than a clock read.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "`unlock` lets it go; closing alone would not"
+        )]
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(true),
@@ -271,6 +275,7 @@ impl RealFiles {
     /// A lock that excludes nobody would let writers destroy each other's lines.
     fn refuse_unless_exclusive(&self, name: &str) -> io::Result<()> {
         if self.excludes.get().is_none() {
+            #[expect(clippy::disallowed_methods, reason = "a probe that nobody is excluded by")]
             if self.lock_file(name)?.try_lock().is_ok() {
                 let reason = "locks exclude nobody on this file system";
                 return Err(io::Error::new(ErrorKind::Unsupported, reason));
@@ -360,13 +365,20 @@ impl Files for RealFiles {
         let queue_name = format!("{name}{QUEUE}");
         let (queue, lock) = (self.lock_file(&queue_name)?, self.lock_file(name)?);
         let mut waited = Duration::ZERO;
-        let locked = self.lock_after((&queue, &queue_name), &mut waited, patience)?
-            && self.lock_after((&lock, name), &mut waited, patience)?;
+        let queued = self.lock_after((&queue, &queue_name), &mut waited, patience);
+        let locked = queued.and_then(|first| {
+            let locked = first && self.lock_after((&lock, name), &mut waited, patience)?;
+            if locked {
+                self.refuse_unless_exclusive(name)?;
+            }
+            Ok(locked)
+        });
         drop(queue.unlock());
-        if locked {
-            self.refuse_unless_exclusive(name)?;
+        if !matches!(locked, Ok(true)) {
+            self.unlock(lock);
+            return locked.map(|_| None);
         }
-        Ok(locked.then_some(lock))
+        Ok(Some(lock))
     }
 
     fn holder(&self, name: &str) -> Option<Holder> {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use carbon_ops_proof::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_record::Record;
+use nix::fcntl::{Flock, FlockArg};
 use nix::libc::O_NOFOLLOW;
 use tempfile::NamedTempFile;
 
@@ -85,7 +86,8 @@ impl Keeper {
 pub(crate) struct Spooled {
     path: PathBuf,
     /// Held open, so that nobody takes the record for one that was left behind.
-    _lock: File,
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is held, and let go when it is dropped"))]
+    lock: Flock<File>,
 }
 
 impl Spooled {
@@ -98,7 +100,7 @@ impl Spooled {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = folder.join(record_id).with_extension(RECORD);
         let lock = lock_of(&path)?.ok_or(io::ErrorKind::ResourceBusy)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// Where the record is.
@@ -153,7 +155,7 @@ pub(crate) fn left_behind(ledger: &Path) -> Vec<(Spooled, Record)> {
     paths.sort();
     let taken = paths.into_iter().filter_map(|path| {
         let lock = lock_of(&path).ok().flatten()?;
-        let spooled = Spooled { path, _lock: lock };
+        let spooled = Spooled { path, lock };
         let record = spooled.load().ok()?;
         Some((spooled, record))
     });
@@ -163,12 +165,12 @@ pub(crate) fn left_behind(ledger: &Path) -> Vec<(Spooled, Record)> {
 }
 
 /// The lock of a record, unless somebody holds it.
-fn lock_of(path: &Path) -> io::Result<Option<File>> {
+fn lock_of(path: &Path) -> io::Result<Option<Flock<File>>> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     let file = options.mode(0o600).custom_flags(O_NOFOLLOW).open(path.with_extension(LOCK))?;
     is_our_own(&file).map_err(io::Error::other)?;
-    Ok(file.try_lock().is_ok().then_some(file))
+    Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok())
 }
 
 /// Whether a file is a regular one of the user that we are.
@@ -209,8 +211,11 @@ mod tests {
         spooled.save(&record).unwrap();
         assert_eq!(ids(ledger.path()), Vec::<String>::new());
         assert!(Spooled::begin(ledger.path(), &id).is_err(), "a second holder");
+        // A process that was just forked still has the open file.
+        let inherited = spooled.lock.try_clone().unwrap();
         drop(spooled);
         assert_eq!(ids(ledger.path()), std::slice::from_ref(&id));
+        drop(inherited);
         for (spooled, _) in left_behind(ledger.path()) {
             spooled.discard().unwrap();
         }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use carbon_ops_testkit::skip::{can, skip};
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use crate::home::{CARBON_OPS, Home, done};
@@ -183,7 +184,7 @@ fn a_ledger_that_somebody_holds_gets_the_record_later() {
     let home = Home::new();
     home.record(&["--", "true"]);
     let lock = File::options().write(true).open(home.ledger().join("lock")).unwrap();
-    lock.lock().unwrap();
+    let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
     let run = home.does(&["run", "--", "true"]);
     assert_eq!(run.code(), 0, "{}", run.stderr);
     assert!(run.stderr.contains("it is kept in "), "{}", run.stderr);

@@ -8,6 +8,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::fcntl::{Flock, FlockArg};
+
 use crate::fetch::percent_encoded;
 use carbon_ops_estimate::intensity::Signal;
 
@@ -73,12 +75,11 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Takes the lock of a folder, and waits for it. The file is held by the one process that asks a provider for a
 /// zone, until it is dropped.
-pub(crate) fn lock(folder: &Path) -> io::Result<File> {
+pub(crate) fn lock(folder: &Path) -> io::Result<Flock<File>> {
     fs::create_dir_all(folder)?;
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).open(folder.join("lock"))?;
-    file.lock()?;
-    Ok(file)
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
 }
 
 /// Removes the oldest files until the folder is a tenth below its limits.
@@ -160,9 +161,15 @@ mod tests {
     fn a_lock_excludes_others_until_it_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let held = lock(dir.path()).unwrap();
-        let other = File::options().write(true).open(dir.path().join("lock")).unwrap();
-        assert!(other.try_lock().is_err());
+        let other = || {
+            let file = File::options().write(true).open(dir.path().join("lock")).unwrap();
+            Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        };
+        assert!(other().is_err());
+        // A process that was just forked still has the open file.
+        let inherited = held.try_clone().unwrap();
         drop(held);
-        assert!(other.try_lock().is_ok());
+        assert!(other().is_ok());
+        drop(inherited);
     }
 }

@@ -6,12 +6,14 @@
 //!
 //! Out of scope: the secret key, which is a file of its own.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note, VerifierKey};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use super::store::StateStore;
@@ -73,7 +75,7 @@ pub enum WitnessDirError {
 pub struct DirState {
     dir: PathBuf,
     /// Unlocked on drop, and by the kernel when the process dies.
-    _lock: File,
+    _lock: Flock<File>,
 }
 
 impl DirState {
@@ -112,10 +114,10 @@ impl DirState {
         options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
         let io = |source| WitnessDirError::Io { action: "lock", path: path.clone(), source };
         let lock = options.open(&path).map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { dir: dir.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(WitnessDirError::Busy(dir.to_owned())),
-            Err(TryLockError::Error(source)) => Err(io(source)),
+        match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { dir: dir.to_owned(), _lock: lock }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(WitnessDirError::Busy(dir.to_owned())),
+            Err((_, error)) => Err(io(error.into())),
         }
     }
 

@@ -13,6 +13,7 @@ use carbon_ops_proof::read;
 use carbon_ops_proof::verify::{Status, verify};
 
 use crate::support::{LATER, LEDGER_ID, NOW, key, lines, numbers, options, payload, report, trust};
+use nix::fcntl::{Flock, FlockArg};
 
 #[test]
 fn eight_writers_at_once_make_one_chain() {
@@ -71,8 +72,8 @@ fn a_held_lock_is_named_after_the_wait() {
     let dir = tempfile::tempdir().unwrap();
     let key = key();
     Ledger::create(DirStorage::new(dir.path()), &key, LEDGER_ID, NOW, options()).unwrap();
-    let held = File::open(dir.path().join("lock")).unwrap();
-    held.lock().unwrap();
+    let held =
+        Flock::lock(File::open(dir.path().join("lock")).unwrap(), FlockArg::LockExclusive).unwrap();
     let impatient = WriterOptions { patience: Duration::from_millis(20), ..options() };
     let storage = DirStorage::new(dir.path());
     let error =

@@ -11,6 +11,7 @@ use carbon_ops_proof::verify::Status;
 use proptest::prelude::*;
 
 use crate::support::{code, key, trust};
+use nix::fcntl::{Flock, FlockArg};
 
 /// A frozen ledger.
 pub(crate) fn frozen(name: &str) -> Vec<u8> {
@@ -326,8 +327,11 @@ fn nothing_is_appended_to_what_the_package_would_then_refuse() {
     let other = SecretKey::from_seed(&[9; 32]);
     let error = append(&path, &record, &other, PATIENCE).unwrap_err().to_string();
     assert!(error.contains("is not trusted"), "{error}");
-    let held = std::fs::File::open(dir.path().join("old.ndjson.lock")).unwrap();
-    held.lock().unwrap();
+    let _held = Flock::lock(
+        std::fs::File::open(dir.path().join("old.ndjson.lock")).unwrap(),
+        FlockArg::LockExclusive,
+    )
+    .unwrap();
     let error = append(&path, &record, &key(), Duration::ZERO).unwrap_err().to_string();
     assert!(error.contains("locked by another process"), "{error}");
 }

@@ -21,6 +21,7 @@ use crate::support::{
     Failure, Happens, LATER, LEDGER_ID, MemoryDisk, NOW, Unsynced, key, ledger_of, lines, numbers,
     options, payload, report, trust,
 };
+use nix::fcntl::{Flock, FlockArg};
 
 /// A clock that stands still until it is moved.
 #[derive(Clone, Debug, Default)]
@@ -383,8 +384,8 @@ fn a_lock_that_somebody_keeps_refuses_what_waits_and_no_more() {
     )
     .unwrap();
     let submitter = pipeline.submitter();
-    let held = File::open(dir.path().join("lock")).unwrap();
-    held.lock().unwrap();
+    let held =
+        Flock::lock(File::open(dir.path().join("lock")).unwrap(), FlockArg::LockExclusive).unwrap();
     let error = submitter.submit(&payload(0)).unwrap().wait().unwrap_err();
     assert!(matches!(error, Error::Busy { .. }) && !error.is_fatal(), "{error}");
     drop(held);

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use carbon_ops_record::Unit;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -162,7 +164,8 @@ impl Kept for Waiting {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    _lock: File,
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is held, and let go when it is dropped"))]
+    pub(super) lock: Flock<File>,
 }
 
 impl Folder {
@@ -180,10 +183,10 @@ impl Folder {
             .mode(0o600)
             .open(path.join(LOCK))
             .with_context(named)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(fs::TryLockError::WouldBlock) => Err(Fault::SecondAgent(path.to_owned()).into()),
-            Err(fs::TryLockError::Error(error)) => Err(error).with_context(named),
+        match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { path: path.to_owned(), lock }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(Fault::SecondAgent(path.to_owned()).into()),
+            Err((_, error)) => Err(error).with_context(named),
         }
     }
 

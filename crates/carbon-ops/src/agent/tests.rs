@@ -349,6 +349,11 @@ fn a_second_agent_is_refused_and_a_state_that_cannot_be_read_is_kept() {
     let folder = Folder::take(dir.path()).unwrap();
     let error = Folder::take(dir.path()).unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(crate::fault::Fault::SecondAgent(_))), "{error:#}");
+    // A process that was just forked still has the open file.
+    let inherited = folder.lock.try_clone().unwrap();
+    drop(folder);
+    let folder = Folder::take(dir.path()).unwrap();
+    drop(inherited);
     std::fs::write(dir.path().join("state.json"), "{\"version\":1,").unwrap();
     let (mut agent, notices) = Agent::open(folder, options(), &machine(), random).unwrap();
     assert!(notices[0].contains("state.json.unreadable"), "{notices:?}");
