@@ -55,9 +55,8 @@ const SETTLE_MAX: Duration = Duration::from_millis(250);
 /// Pause between two looks meanwhile.
 const SETTLE_PAUSE: Duration = Duration::from_millis(5);
 
-/// How long a look may take that nobody waits for, and one at the end of a window.
+/// How long a look may take that nobody waits for.
 const PROMPT: Duration = Duration::from_millis(20);
-const PATIENT: Duration = Duration::from_millis(250);
 
 /// When to ask again for an answer that is late.
 const LATE_PAUSE: Duration = Duration::from_millis(10);
@@ -288,7 +287,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
             due: clock() + INTERVAL_FIRST,
             boot,
         };
-        window.look(Want::All, PATIENT, clock, who);
+        window.look(Want::All, window.driver.patience(), clock, who);
         window.begun = begun.or(Some(clock()));
         window
     }
@@ -352,7 +351,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
     /// Ends the window now. What remains is to look on for a moment, in [`GpuWindow::close`].
     pub fn end(&mut self, clock: Clock<'_>, who: Who<'_, O>) {
         let now = clock();
-        let Some(looks) = self.driver.look(Want::All, PATIENT) else {
+        let Some(looks) = self.driver.look(Want::All, self.driver.patience()) else {
             self.miss(now);
             return self.end_windows();
         };
@@ -403,7 +402,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
     /// Ends the window now, without looking on, and begins the next one.
     pub fn cut(&mut self, clock: Clock<'_>, who: Who<'_, O>) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
         let now = clock();
-        if !self.look(Want::All, PATIENT, clock, who) {
+        if !self.look(Want::All, self.driver.patience(), clock, who) {
             self.miss(now);
         }
         let mut gpus = std::mem::take(&mut self.gpus);

@@ -28,7 +28,7 @@ const fn of(
 
 /// In the order of a reader who comes for the first time.
 #[rustfmt::skip]
-pub const ALL: [Words; 33] = [
+pub const ALL: [Words; 34] = [
     of("region.default", "--region, --zone", "where the machine is", "the world"),
     of("pue.default", "--pue", "energy of the site over energy of its computers",
        "published for the cloud region or the cloud; else 1.55 ± 0.2 on servers, 1 on desktops and laptops"),
@@ -37,6 +37,7 @@ pub const ALL: [Words; 33] = [
        "by the processor's name"),
     of("power.idle_baseline_watts", "", "power at rest, as `carbon-ops calibrate` measures it", "by the model"),
     of("power.nvml_library", "", "NVIDIA's library: an absolute path, or off", "the driver's, if there is one"),
+    of("power.nvml_wait", "", "how long to wait for NVIDIA's library to start, and for a window's first and last reading", "250 ms"),
     of("market.file", "--market", "contracts, certificates and residual mixes",
        "figures by location alone"),
     of("ledger.path", "--ledger", "the ledger's folder", "none without a home"),

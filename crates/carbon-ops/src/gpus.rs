@@ -16,12 +16,13 @@ use carbon_ops_meter::cpu_time::descends;
 use carbon_ops_meter::gpu::Whose;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Availability;
-use carbon_ops_meter::sensor::nvml::{Helper, LIBRARY};
+use carbon_ops_meter::sensor::nvml::{Helper, LIBRARY, PATIENCE};
 use carbon_ops_meter::window::Domain;
 use carbon_ops_record::{Sensor, SensorStatus};
 use carbon_ops_units::Microjoules;
 
 use crate::env::Env;
+use crate::settings::Settings;
 
 /// What NVIDIA's driver leaves on a machine: its device, its own report, and the device through which
 /// Linux speaks to a GPU under Windows.
@@ -29,9 +30,6 @@ const TRACES: [&str; 3] = ["/dev/nvidiactl", "/proc/driver/nvidia/version", "/de
 
 /// Where distributions install libraries. What lies elsewhere is not taken for the driver's.
 const INSTALLED: [&str; 6] = ["/usr", "/lib", "/lib64", "/opt", "/nix/store", "/run"];
-
-/// How long a command waits for the library to start: one that is kept awake takes some 10 ms.
-const START_WITHIN: Duration = Duration::from_millis(250);
 
 /// How long a diagnosis waits: a driver that nobody keeps awake takes seconds.
 const EXAMINED_WITHIN: Duration = Duration::from_secs(5);
@@ -43,6 +41,38 @@ pub enum NvmlLibrary {
     At(PathBuf),
     /// None: GPUs are not measured.
     Off,
+}
+
+/// How NVIDIA's GPUs are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskNvml {
+    /// Which library to load; `None` for the system's own, if there is a driver.
+    pub library: Option<NvmlLibrary>,
+    /// How long to wait for its start, and for the first and the last reading of a window. A driver that is kept
+    /// awake starts within some 10 ms, another takes seconds.
+    pub wait: Duration,
+}
+
+impl Default for AskNvml {
+    fn default() -> Self {
+        Self { library: None, wait: PATIENCE }
+    }
+}
+
+impl AskNvml {
+    /// As it is set.
+    pub fn of(settings: &Settings) -> Self {
+        let (library, wait) = (settings.nvml.value.clone(), settings.nvml_wait.value);
+        Self { library, wait: wait.unwrap_or(PATIENCE) }
+    }
+
+    /// The same where the counters may be those of another host: beside them the GPUs of this machine are foreign,
+    /// unless a library is named.
+    #[must_use]
+    pub fn beside(mut self, other_host: bool) -> Self {
+        self.library = self.library.or(other_host.then_some(NvmlLibrary::Off));
+        self
+    }
 }
 
 /// What was found before the command started.
@@ -89,7 +119,8 @@ impl Gpu {
 
 impl Gpus {
     /// Starts the library that is named, or the system's own where the driver has left a trace.
-    pub fn find(host: &HostRoot, named: Option<&NvmlLibrary>) -> Self {
+    pub fn find(host: &HostRoot, ask: &AskNvml) -> Self {
+        let named = ask.library.as_ref();
         let library = match named {
             Some(NvmlLibrary::At(path)) => path,
             None if TRACES.iter().any(|trace| host.path(trace).exists()) => Path::new(LIBRARY),
@@ -97,8 +128,9 @@ impl Gpus {
         };
         let simulated = named.is_some() && !is_installed(library);
         match Helper::start(library, Env::boot_time, || ()) {
-            Ok(mut helper) => {
-                let found = helper.found(START_WITHIN);
+            Ok(helper) => {
+                let mut helper = helper.waiting(ask.wait);
+                let found = helper.found(ask.wait);
                 let (sensor, helper) = (sensor(found.as_ref()), Some(helper));
                 let works = matches!(found, Some(Availability::Present) | None);
                 Self { helper: helper.filter(|_| works), sensor: Some(sensor), simulated }
@@ -113,8 +145,8 @@ impl Gpus {
 
 impl Gpus {
     /// What becomes of the library, waited for as long as a person may wait; `None` where there is nothing to find.
-    pub fn examine(host: &HostRoot, named: Option<&NvmlLibrary>) -> Option<Sensor> {
-        let found = Self::find(host, named);
+    pub fn examine(host: &HostRoot, ask: &AskNvml) -> Option<Sensor> {
+        let found = Self::find(host, ask);
         let late = found.helper.map(|mut helper| helper.found(EXAMINED_WITHIN));
         late.map(|late| sensor(late.as_ref())).or(found.sensor)
     }
@@ -159,16 +191,14 @@ mod tests {
     #[test]
     fn without_a_trace_of_the_driver_nothing_is_searched_for() {
         let dir = tempfile::tempdir().unwrap();
-        let found = Gpus::find(&HostRoot::at(dir.path()), None);
+        let found = Gpus::find(&HostRoot::at(dir.path()), &AskNvml::default());
         assert!(found.helper.is_none() && found.sensor.is_none());
         let missing = NvmlLibrary::At(dir.path().join("libnvidia-ml.so.1"));
-        let mut found = Gpus::find(&HostRoot::at(dir.path()), Some(&missing));
         // A busy machine may tell so late.
-        let late =
-            found.helper.as_mut().map(|it| sensor(it.found(Duration::from_secs(60)).as_ref()));
-        let status = late.or(found.sensor).map(|sensor| sensor.status);
-        assert_eq!(status, Some(SensorStatus::Absent));
-        let off = Gpus::find(&HostRoot::at(dir.path()), Some(&NvmlLibrary::Off));
+        let ask = |library| AskNvml { library: Some(library), wait: Duration::from_secs(60) };
+        let found = Gpus::find(&HostRoot::at(dir.path()), &ask(missing));
+        assert_eq!(found.sensor.map(|sensor| sensor.status), Some(SensorStatus::Absent));
+        let off = Gpus::find(&HostRoot::at(dir.path()), &ask(NvmlLibrary::Off));
         assert!(off.sensor.is_none());
     }
 

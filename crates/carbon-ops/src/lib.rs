@@ -103,7 +103,7 @@ pub use carbon_ops_units as units;
 // Measuring.
 pub use compose::Measured;
 pub use env::{Clocks, Env};
-pub use gpus::NvmlLibrary;
+pub use gpus::AskNvml;
 pub use grid::fetch::Clock;
 pub use logger::idle::IdlePower;
 pub use logger::metrics::{Metrics, MetricsSummary};
@@ -176,10 +176,10 @@ mod tests {
 
     /// The names that stand flat at the root: one more is a decision, and about forty is enough to find
     /// one's way.
-    const FLAT: &str = "Answer Appended AskGovernor Block Bounded By CarbonEstimator Clock Clocks Energy \
+    const FLAT: &str = "Answer Appended AskGovernor AskNvml Block Bounded By CarbonEstimator Clock Clocks Energy \
         EnergyLogger Env Error Fault Estimate EstimatorSettings GramsCo2e GramsCo2ePerKilowattHour HostRoot \
         IdlePolicy IdlePower KilowattHours Ledger LoggerSettings Measured Method Metrics MetricsSummary \
-        Microjoules Note NvmlLibrary OtherFile PublicKey Pue Quality Question Record Result Sample Settings SignedCheckpoint \
+        Microjoules Note OtherFile PublicKey Pue Quality Question Record Result Sample Settings SignedCheckpoint \
         Sort SourceName Trust Verdict Watch WatchOptions Watts What thread_cpu_time verify_ledger";
 
     #[test]

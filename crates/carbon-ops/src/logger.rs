@@ -24,7 +24,7 @@ use carbon_ops_units::{Microjoules, Watts};
 use crate::compose::{self, Measured, Program};
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::gpus::{Gpus, NvmlLibrary, whose};
+use crate::gpus::{AskNvml, Gpus, whose};
 use crate::host::Host;
 use crate::measure::{AskGovernor, Measurement, Session};
 use crate::settings::Settings;
@@ -52,8 +52,8 @@ pub struct LoggerSettings {
     /// Whom to ask before the kernel's own counters are read; `None` for nobody. Of a host other than the
     /// real one nobody is asked.
     pub governor: Option<AskGovernor>,
-    /// Which library reads NVIDIA's GPUs; `None` for the system's own, if there is a driver.
-    pub nvml: Option<NvmlLibrary>,
+    /// How NVIDIA's GPUs are asked.
+    pub nvml: AskNvml,
     /// The processor's thermal design power, for the model that stands in where there is no counter.
     pub cpu_tdp: Option<Tdp>,
     /// What the machine uses at rest, as [`EnergyLogger::calibrate_idle`] measures it.
@@ -67,7 +67,7 @@ impl Default for LoggerSettings {
         Self {
             host: HostRoot::real(),
             governor: Some(governor),
-            nvml: None,
+            nvml: AskNvml::default(),
             cpu_tdp: None,
             idle: None,
         }
@@ -80,7 +80,7 @@ impl LoggerSettings {
         Self {
             host: HostRoot::real(),
             governor: AskGovernor::of(settings),
-            nvml: settings.nvml.value.clone(),
+            nvml: AskNvml::of(settings),
             cpu_tdp: settings.cpu_tdp.value,
             idle: settings.idle.value,
         }
@@ -130,8 +130,7 @@ impl EnergyLogger {
         let env = Env::without_variables();
         let real = !settings.host.is_simulated();
         let governor = settings.governor.filter(|_| real);
-        // Next to counters of a folder, the GPUs of this machine are foreign.
-        let nvml = settings.nvml.or((!real).then_some(NvmlLibrary::Off));
+        let nvml = settings.nvml.beside(!real);
         let settings = LoggerSettings { governor, nvml, ..settings };
         Self { settings, env, model, machine, watch: None, history: History::default() }
     }
@@ -213,7 +212,7 @@ impl EnergyLogger {
     /// When there is no such process, cgroup or unit.
     pub fn watch(&self, options: &Options) -> Result<Watch> {
         let LoggerSettings { host, governor, nvml, .. } = &self.settings;
-        let gpus = Gpus::find(host, nvml.as_ref());
+        let gpus = Gpus::find(host, nvml);
         let (env, model) = (&self.env, self.model.clone());
         Ok(Watch::open(options, host.clone(), env, governor.as_ref(), gpus, model)?)
     }
@@ -316,7 +315,7 @@ impl Sampler {
         let LoggerSettings { host, governor, nvml, .. } = logger.settings.clone();
         let (env, model) = (logger.env.clone(), logger.model.clone());
         let sample = move || {
-            let gpus = Gpus::find(&host, nvml.as_ref());
+            let gpus = Gpus::find(&host, &nvml);
             let mut session = Session::open(host, &env, governor.as_ref(), gpus, whose);
             let _ = open.send(());
             loop {

@@ -46,6 +46,8 @@ pub struct Settings {
     pub idle: Setting<Option<Watts>>,
     /// `None`: the system's own, if there is a driver.
     pub nvml: Setting<Option<NvmlLibrary>>,
+    /// How long NVIDIA's library is waited for; `None` for as long as usual.
+    pub nvml_wait: Setting<Option<Duration>>,
     /// `None` when there is no home to put it in.
     pub ledger: Setting<Option<PathBuf>>,
     /// The file of the key that signs.
@@ -188,6 +190,7 @@ impl Settings {
                 Ok(Watts::new(number(text)?)?)
             })?,
             nvml: r.get("power.nvml_library", &["CARBON_OPS_NVML"], None, nvml_library)?,
+            nvml_wait: r.get("power.nvml_wait", &["CARBON_OPS_NVML_WAIT"], None, nvml_wait)?,
             ledger: r.stated(
                 ledger,
                 "ledger.path",
@@ -351,6 +354,15 @@ fn nvml_library(text: &str) -> Result<NvmlLibrary> {
     }
 }
 
+/// A driver that takes longer has hung.
+const NVML_WAIT_MAX: Duration = Duration::from_secs(60);
+
+fn nvml_wait(text: &str) -> Result<Duration> {
+    let wait = duration(text).map_err(anyhow::Error::msg)?;
+    ensure!(wait <= NVML_WAIT_MAX, "more than {} s", NVML_WAIT_MAX.as_secs());
+    Ok(wait)
+}
+
 /// Long enough for a loaded machine; a governor that takes longer is none.
 const TIMEOUT_MAX: f64 = 60.0;
 
@@ -429,6 +441,7 @@ mod tests {
             (&[("CPU_TDP_WATTS", "nan")], None, "CPU_TDP_WATTS"),
             (&[("CPU_TDP_WATTS", "0")], None, "above 0 W"),
             (&[("CARBON_OPS_NVML", "libnvidia-ml.so.1")], None, "absolute path"),
+            (&[("CARBON_OPS_NVML_WAIT", "2m")], None, "more than 60 s"),
             (&[], Some(("c.toml", "[regoin]\ndefault='DE'\n")), "regoin"),
             (&[], Some(("c.json", "{")), "c.json"),
             (&[], Some(("c.yml", "pue: [")), "c.yml"),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use carbon_ops::agent::{self, Options};
 use carbon_ops::env::Env;
-use carbon_ops::gpus::{Gpus, NvmlLibrary};
+use carbon_ops::gpus::{AskNvml, Gpus};
 use carbon_ops::host::Host;
 use carbon_ops::measure::AskGovernor;
 use carbon_ops::meter::host_root::HostRoot;
@@ -146,8 +146,7 @@ fn watch(
     // Whoever names other files wants those to be read.
     let other = args.host_root.is_some() || args.counters.powercap_root.is_some();
     let ask = if other { None } else { AskGovernor::of(settings) };
-    let nvml = settings.nvml.value.clone().or(other.then_some(NvmlLibrary::Off));
-    let gpus = Gpus::find(&host, nvml.as_ref());
+    let gpus = Gpus::find(&host, &AskNvml::of(settings).beside(other));
     let live = LivePrice::open(settings, &args.grid.providers, machine.clone())?;
     let watched = watch::Options {
         what: What::All,

@@ -12,7 +12,7 @@ use carbon_ops::meter::sensor::model::{self, PowerModel};
 
 use crate::args::{By, Counters, Monitor, Sort};
 use crate::context::Context;
-use carbon_ops::gpus::{Gpus, NvmlLibrary};
+use carbon_ops::gpus::{AskNvml, Gpus};
 use carbon_ops::host::Host;
 use carbon_ops::measure::AskGovernor;
 use carbon_ops::price::LivePrice;
@@ -93,9 +93,7 @@ pub(super) fn open(at: &At<'_>, what: &watch::Options, context: &Context<'_>) ->
         None if other => None,
         None => AskGovernor::of(settings),
     };
-    // As for `run`: next to counters of a folder, the GPUs of this machine are foreign.
-    let nvml = settings.nvml.value.clone().or(other.then_some(NvmlLibrary::Off));
-    let gpus = Gpus::find(&host, nvml.as_ref());
+    let gpus = Gpus::find(&host, &AskNvml::of(settings).beside(other));
     let model = PowerModel::identify(&host, overrides);
     let machine = Host::identify(&host, model.virtual_machine);
     let price = LivePrice::open(settings, at.providers, machine)?;

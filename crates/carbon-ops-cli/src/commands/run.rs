@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use carbon_ops::budget::{self, Budget, Standing};
 use carbon_ops::compose::{self, Program};
 use carbon_ops::env::Env;
-use carbon_ops::gpus::{Gpu, Gpus, NvmlLibrary, whose};
+use carbon_ops::gpus::{AskNvml, Gpu, Gpus, whose};
 use carbon_ops::grid::zones;
 use carbon_ops::host::Host;
 use carbon_ops::identity;
@@ -66,8 +66,8 @@ struct Plan {
     witnesses: Option<Witnesses>,
     /// Whom to ask first.
     governor: Option<AskGovernor>,
-    /// By which library GPUs are read.
-    nvml: Option<NvmlLibrary>,
+    /// How GPUs are asked.
+    nvml: AskNvml,
     /// Who is asked for the grid; as configured where nobody is named.
     sources: Vec<Name>,
     /// Hardware that the command has for itself while it runs, labels, and the like.
@@ -231,7 +231,7 @@ fn execute(
     mut keeper: Option<&mut Keeper>,
     err: &mut dyn Write,
 ) -> Result<Result<Ran, NotStarted>> {
-    let gpus = Gpus::find(&plan.host_root, plan.nvml.as_ref());
+    let gpus = Gpus::find(&plan.host_root, &plan.nvml);
     let host_root = plan.host_root.clone();
     let mut supervisor = Supervisor::new(host_root, env.ticks_per_second, gpus.process());
     let (host_root, governor) = (plan.host_root.clone(), plan.governor.as_ref());
@@ -333,9 +333,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
     };
     let governor =
         args.counters.powercap_root.is_none().then(|| AskGovernor::of(&settings)).flatten();
-    let nvml = settings.nvml.value.clone();
-    // Next to counters of a folder, the GPUs of this machine are as foreign as its governor.
-    let nvml = nvml.or(args.counters.powercap_root.is_some().then_some(NvmlLibrary::Off));
+    let nvml = AskNvml::of(&settings).beside(args.counters.powercap_root.is_some());
     let witnesses = Some(Witnesses::of(&settings)).filter(|witnesses| !witnesses.is_empty());
     Ok(Plan {
         settings,

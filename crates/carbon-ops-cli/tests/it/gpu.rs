@@ -29,6 +29,11 @@ pub(crate) fn with_library(text: &str) -> (Home, PathBuf) {
     (home, library)
 }
 
+/// A command that asks this library, and waits for it however busy the machine is.
+pub(crate) fn asking<'c>(command: &'c mut Command, library: &Path) -> &'c mut Command {
+    command.env("CARBON_OPS_NVML", library).env("CARBON_OPS_NVML_WAIT", "60s")
+}
+
 /// What the library answers at step `$i`, in the shell's words.
 fn answers(of_processes: &str) -> String {
     format!(
@@ -62,8 +67,7 @@ fn playing(home: &Home, text: &str) -> String {
 fn run(home: &Home, library: &Path, script: &str) -> Value {
     let folder = class(home);
     let mut command = home.carbon_ops(&["run", "--region", "DE", "--powercap-root", &folder, "--"]);
-    command.args(["sh", "-c", script]).env("CARBON_OPS_NVML", library);
-    let record = recorded(home, &mut command);
+    let record = recorded(home, asking(command.args(["sh", "-c", script]), library));
     let verified = home.does(&["ledger", "verify", "--recompute"]);
     assert_eq!(verified.code(), 0, "{}{}", verified.text(), verified.stderr);
     record
@@ -265,7 +269,7 @@ fn the_summary_names_the_gpu_and_what_of_it_was_used() {
     let (home, library) = with_library(&first(&text));
     let script = playing(&home, &text);
     let mut command = home.carbon_ops(&["run", "--no-ledger", "--", "sh", "-c", &script]);
-    let run = done(command.env("CARBON_OPS_NVML", &library));
+    let run = done(asking(&mut command, &library));
     assert_eq!(run.code(), 0, "{}", run.stderr);
     let line = run.stderr.lines().find(|line| line.trim_start().starts_with("GPU")).unwrap();
     assert!(line.contains("gpu-0 ") && line.contains(": sh 1"), "{line}");
@@ -354,7 +358,7 @@ fn the_governors_gpus_are_shared_by_gpu_time_and_not_by_cpu_time() {
         let mut command = home.carbon_ops(&["run", "--region", "DE", "--", "sh", "-c", &script]);
         command.env("CARBON_OPS_GOVERNOR_SOCKET", &socket);
         let nvml: &Path = if direct { &library } else { Path::new("off") };
-        let record = recorded(&home, command.env("CARBON_OPS_NVML", nvml));
+        let record = recorded(&home, asking(&mut command, nvml));
         assert_eq!(record["measurement"]["attribution_mode"], "governor_cpu_time", "{record:#}");
         let gpu = domain(&record, "gpu-0");
         assert_eq!(gpu["backend"], "nvml");

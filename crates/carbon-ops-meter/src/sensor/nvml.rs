@@ -30,7 +30,7 @@ mod helper;
 mod library;
 
 pub use calls::{Clock, Nvml};
-pub use driver::{Driver, GpuLoad, Look, Share, Users, Want};
+pub use driver::{Driver, GpuLoad, Look, PATIENCE, Share, Users, Want};
 pub use helper::Helper;
 
 /// The name under which the driver installs the library.

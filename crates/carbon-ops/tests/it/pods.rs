@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use carbon_ops::env::Env;
-use carbon_ops::gpus::{Gpus, NvmlLibrary};
+use carbon_ops::gpus::{AskNvml, Gpus};
 use carbon_ops::meter::attribution::IdlePolicy;
 use carbon_ops::meter::host_root::HostRoot;
 use carbon_ops::meter::sensor::model::{Overrides, PowerModel};
@@ -88,7 +88,7 @@ fn a_thousand_pods_a_minute_have_their_cpu_time_by_name() {
         idle: IdlePolicy::Residual,
     };
     let host = HostRoot::real();
-    let gpus = Gpus::find(&host, Some(&NvmlLibrary::Off));
+    let gpus = Gpus::find(&host, &AskNvml::default().beside(true));
     let model = PowerModel::identify(&host, Overrides::default());
     let mut watch = Watch::open(&options, host, &Env::real(), None, gpus, model).unwrap();
     let (done, truth) = mpsc::channel();

@@ -29,7 +29,15 @@ pub trait Driver: fmt::Debug + Send {
 
     /// Whether an answer is still to come.
     fn is_late(&self) -> bool;
+
+    /// How long a look at the start or the end of a window may take.
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
 }
+
+/// How long a look is waited for on which a window stands.
+pub const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What is asked of a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

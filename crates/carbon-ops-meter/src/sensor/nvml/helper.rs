@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::Nvml;
 use super::child;
-use super::driver::{Driver, Listing, Look, Want};
+use super::driver::{Driver, Listing, Look, PATIENCE, Want};
 use crate::clock::{BootClock, Moment};
 use crate::sensor::{Availability, Backend, Domain, Excluded, Integral, ReadFault};
 
@@ -55,6 +55,7 @@ struct Hello {
 #[derive(Debug)]
 pub struct Helper {
     library: PathBuf,
+    patience: Duration,
     pid: Option<i32>,
     socket: UnixStream,
     /// What has come of an answer.
@@ -88,6 +89,7 @@ impl Helper {
         socket.set_nonblocking(true)?;
         let mut helper = Self {
             library,
+            patience: PATIENCE,
             pid: None,
             socket,
             received: Vec::new(),
@@ -126,6 +128,13 @@ impl Helper {
             }
             None => None,
         }
+    }
+
+    /// The same, with another time in which a window's first and last look are waited for.
+    #[must_use]
+    pub fn waiting(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The process, which is no part of what is measured.
@@ -205,6 +214,10 @@ impl Driver for Helper {
 
     fn is_late(&self) -> bool {
         self.is_asked && !self.is_gone
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
     }
 }
 
