@@ -22,7 +22,6 @@ use carbon_ops_record::{Sensor, SensorStatus};
 use carbon_ops_units::Microjoules;
 
 use crate::env::Env;
-use crate::settings::Settings;
 
 /// What NVIDIA's driver leaves on a machine: its device, its own report, and the device through which
 /// Linux speaks to a GPU under Windows.
@@ -60,12 +59,6 @@ impl Default for AskNvml {
 }
 
 impl AskNvml {
-    /// As it is set.
-    pub fn of(settings: &Settings) -> Self {
-        let (library, wait) = (settings.nvml.value.clone(), settings.nvml_wait.value);
-        Self { library, wait: wait.unwrap_or(PATIENCE) }
-    }
-
     /// The same where the counters may be those of another host: beside them the GPUs of this machine are foreign,
     /// unless a library is named.
     #[must_use]

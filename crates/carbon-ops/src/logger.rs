@@ -80,7 +80,7 @@ impl LoggerSettings {
         Self {
             host: HostRoot::real(),
             governor: AskGovernor::of(settings),
-            nvml: AskNvml::of(settings),
+            nvml: settings.ask_nvml(),
             cpu_tdp: settings.cpu_tdp.value,
             idle: settings.idle.value,
         }

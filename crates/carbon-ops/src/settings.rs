@@ -23,7 +23,7 @@ use carbon_ops_units::Watts;
 
 use crate::env::Env;
 use crate::fault::Fault;
-use crate::gpus::NvmlLibrary;
+use crate::gpus::{AskNvml, NvmlLibrary};
 use crate::identity::PARENT;
 pub use crate::reader::{Origin, Setting, Shown};
 use crate::reader::{Read, Reader, path};
@@ -170,6 +170,13 @@ impl Settings {
     /// A value that is not possible.
     pub fn plain(stated: &Overrides) -> Result<Self> {
         Self::read(Reader::new(&Env::without_variables()), stated)
+    }
+
+    /// How NVIDIA's GPUs are asked.
+    pub fn ask_nvml(&self) -> AskNvml {
+        let usual = AskNvml::default();
+        let wait = self.nvml_wait.value.unwrap_or(usual.wait);
+        AskNvml { library: self.nvml.value.clone(), wait }
     }
 
     #[expect(clippy::too_many_lines, reason = "a line for each setting")]

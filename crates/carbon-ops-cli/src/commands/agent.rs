@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use carbon_ops::agent::{self, Options};
 use carbon_ops::env::Env;
-use carbon_ops::gpus::{AskNvml, Gpus};
+use carbon_ops::gpus::Gpus;
 use carbon_ops::host::Host;
 use carbon_ops::measure::AskGovernor;
 use carbon_ops::meter::host_root::HostRoot;
@@ -146,7 +146,7 @@ fn watch(
     // Whoever names other files wants those to be read.
     let other = args.host_root.is_some() || args.counters.powercap_root.is_some();
     let ask = if other { None } else { AskGovernor::of(settings) };
-    let gpus = Gpus::find(&host, &AskNvml::of(settings).beside(other));
+    let gpus = Gpus::find(&host, &settings.ask_nvml().beside(other));
     let live = LivePrice::open(settings, &args.grid.providers, machine.clone())?;
     let watched = watch::Options {
         what: What::All,

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use carbon_ops::gpus::{AskNvml, Gpus};
+use carbon_ops::gpus::Gpus;
 use carbon_ops::meter::client::SOCKET;
 use carbon_ops::meter::diagnosis::{
     GROUP, Remedy, Report, Source, Status, Touch, ZoneView, examine,
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Doctor, context: &mut Context<'_>) -> Result<u8> {
     let overrides = Overrides { tdp: settings.cpu_tdp.value, idle: settings.idle.value };
     let mut report = examine(&host, Touch { socket: &socket, overrides, open: &open, ask: &ask });
     // The library is asked, as `run` asks it.
-    let gpus = args.host_root.is_none().then(|| Gpus::examine(&host, &AskNvml::of(settings)));
+    let gpus = args.host_root.is_none().then(|| Gpus::examine(&host, &settings.ask_nvml()));
     let mut checks = report.checks.iter_mut().filter(|check| check.name == "nvml");
     if let (Some(Some(sensor)), Some(check)) = (gpus, checks.next()) {
         check.status = match sensor.status {

@@ -12,7 +12,7 @@ use carbon_ops::meter::sensor::model::{self, PowerModel};
 
 use crate::args::{By, Counters, Monitor, Sort};
 use crate::context::Context;
-use carbon_ops::gpus::{AskNvml, Gpus};
+use carbon_ops::gpus::Gpus;
 use carbon_ops::host::Host;
 use carbon_ops::measure::AskGovernor;
 use carbon_ops::price::LivePrice;
@@ -93,7 +93,7 @@ pub(super) fn open(at: &At<'_>, what: &watch::Options, context: &Context<'_>) ->
         None if other => None,
         None => AskGovernor::of(settings),
     };
-    let gpus = Gpus::find(&host, &AskNvml::of(settings).beside(other));
+    let gpus = Gpus::find(&host, &settings.ask_nvml().beside(other));
     let model = PowerModel::identify(&host, overrides);
     let machine = Host::identify(&host, model.virtual_machine);
     let price = LivePrice::open(settings, at.providers, machine)?;

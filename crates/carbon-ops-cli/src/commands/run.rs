@@ -333,7 +333,7 @@ fn plan(args: &Run, context: &mut Context<'_>) -> Result<Plan> {
     };
     let governor =
         args.counters.powercap_root.is_none().then(|| AskGovernor::of(&settings)).flatten();
-    let nvml = AskNvml::of(&settings).beside(args.counters.powercap_root.is_some());
+    let nvml = settings.ask_nvml().beside(args.counters.powercap_root.is_some());
     let witnesses = Some(Witnesses::of(&settings)).filter(|witnesses| !witnesses.is_empty());
     Ok(Plan {
         settings,
