@@ -27,6 +27,10 @@ AMOUNT = lambda v: isinstance(v, float) or a("0|[1-9][0-9]{0,19}")(v)
 KEYS = rows(1, 64, shape(algorithm=a("ed25519"), public_key=HASH))
 OLD = shape(format=a(r"carbon-ops-0\.1"), file_bytes=whole(0), file_sha256=HASH, head_hash_=HASH, records=whole(0),
             keys=rows(0, 64, HASH, same), verdict=a("valid|tampered|torn_tail|untrusted"))
+BASE64 = a("[A-Za-z0-9+/]{43}=")
+LAST = shape(ledger_id=a("[0-9a-f]{32}"), size=whole(0), root=BASE64, head_hash_=HASH, file_bytes=whole(0), file_sha256=HASH,
+             signed_size_=whole(1), verdict=a("valid|tampered|torn_tail|untrusted|rewritten"), note_=NOTE,
+             reason=a("key_lost|key_compromise|damaged|restored|superseded|other"))
 LATE = a("(group|async):([1-9][0-9]{0,3}|[1-5][0-9]{4}|60000)")
 SIX = set("ledger_id seq prev_hash signature signature_algorithm signing_key".split())
 public = lambda key: key["public_key"]
@@ -34,6 +38,7 @@ TYPES = {
     ("genesis", 1): dict(durability=a("sync"), keys=KEYS),
     ("genesis", 2): dict(durability=a("sync"), keys=KEYS, imported=OLD),
     ("genesis", 3): dict(durability=LATE, keys=KEYS, imported_=OLD),
+    ("genesis", 4): dict(durability=lambda v: v == "sync" or LATE(v), keys=KEYS, continues=LAST),
     ("recovery", 1): dict(evidence=same, removed_bytes=whole(1), removed_sha256=HASH),
     ("key_rotation", 2): dict(
         added=rows(0, 64, shape(algorithm=a("ed25519"), proof=a("[0-9a-f]{128}"), public_key=HASH), public),
@@ -53,6 +58,11 @@ def judge(v, seq):  # what one member of the ledger's own record says of another
     kind, reason, created = v["type"], v.get("reason"), v["created_ts"]
     need(kind not in ("correction", "gap") or reason != "other" or "note" in v, "no note")
     if kind == "genesis": need(len(set(map(public, v["keys"]))) == len(v["keys"]), "a key twice")
+    if "continues" in v:
+        old, none = v["continues"], "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+        need((old["size"] > 0) == ("head_hash" in old) == (old["root"] != none), "the end of what is continued")
+        need(old["size"] <= old["file_bytes"] and old.get("signed_size", old["size"] + 1) > old["size"], "sizes")
+        need(old["reason"] != "other" or "note" in old, "no note")
     if kind == "recovery":
         torn = re.fullmatch(r"ledger\.ndjson\.torn-(0|[1-9][0-9]*)-" + v["removed_sha256"][:8], v["evidence"])
         need(torn and int(torn[1]) <= seq, "the name of the evidence")

@@ -15,7 +15,7 @@ Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 SMALL = {0, 1, P - 1, Y8, P - Y8}
 COMMON = set("kind ledger_id schema_version seq signature signature_algorithm signing_key created_ts tool type".split())
 TYPES = {("genesis", 1): "durability keys", ("genesis", 2): "durability keys imported",
-         ("genesis", 3): "durability keys imported", ("recovery", 1): "evidence removed_bytes removed_sha256",
+         ("genesis", 3): "durability keys imported", ("genesis", 4): "durability keys continues", ("recovery", 1): "evidence removed_bytes removed_sha256",
          ("key_rotation", 2): "added retired reason", ("heartbeat", 2): "interval_s next_by",
          ("correction", 2): "corrects corrects_leaf reason note replacement retraction restatement",
          ("restatement", 2): "first last records reason changes totals period note",

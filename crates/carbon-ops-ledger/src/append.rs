@@ -23,6 +23,6 @@ mod sign;
 mod tree;
 
 pub use control::{Amendment, Rotation};
-pub use ledger::{Appended, GenesisOptions, Ledger, Repair, WriterOptions, lines_gone};
+pub use ledger::{Appended, GenesisOptions, Ledger, Repair, WriterOptions, lines_gone, while_held};
 pub use seal::SEGMENT_BYTES;
 pub use tree::{CHECKPOINT_EVERY, SignedCheckpoint};

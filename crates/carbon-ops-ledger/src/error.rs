@@ -77,6 +77,12 @@ pub enum Error {
         /// The ledger file.
         path: PathBuf,
     },
+    /// Another ledger continues this one; nothing is written to it any more.
+    #[error("{} is closed: another ledger continues it", path.display())]
+    Continued {
+        /// The ledger file.
+        path: PathBuf,
+    },
     /// The ledger is damaged or was tampered with; nothing is appended to it.
     #[error("{} is damaged at {place}: {fault}", path.display())]
     Damaged {

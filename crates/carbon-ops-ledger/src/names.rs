@@ -10,6 +10,10 @@ pub const LEDGER_FILE: &str = "ledger.ndjson";
 pub(crate) const LOCK_FILE: &str = "lock";
 /// The file in the ledger's directory that says where its roster changed.
 pub(crate) const ROSTER_STATE_FILE: &str = "roster.state";
+/// The file in a ledger's directory that says that another ledger continues it: nothing is written there any more.
+pub const CONTINUED_FILE: &str = "continued";
+/// The file in the directory of a ledger that continues another, with the path of that one.
+pub const BEFORE_FILE: &str = "continues";
 
 /// Whatever in a directory without lines tells that there were some: what a writer leaves beside them, and
 /// the file under another name.

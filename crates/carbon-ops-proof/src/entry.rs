@@ -13,6 +13,7 @@ use crate::canonical::{self, Object, Value, canonical_object, check_object_numbe
 use crate::error::{Error, Result};
 use crate::keys::{PublicKey, Signer, sign_verifiably};
 
+mod continued;
 mod control;
 mod correction;
 mod durability;
@@ -30,8 +31,9 @@ mod vocabulary;
 
 pub use crate::fault::Fault;
 pub use crate::ids::{EntryHash, Head, LedgerId, MAX_LINE_BYTES};
+pub use continued::Continued;
 pub use control::{
-    Control, Genesis, Recovery, evidence_name, genesis_payload, parse_evidence_name,
+    Before, Control, Genesis, Recovery, evidence_name, genesis_payload, parse_evidence_name,
     recovery_payload,
 };
 pub use correction::{Change, Correction, Outcome, Period, Restatement, Scope, Totals};
@@ -46,7 +48,9 @@ pub use rotation::{AddedKey, KeyRotation, RetiredKey, possession_text};
 pub use silence::{Gap, Heartbeat};
 pub use template::{Place, SIGNATURE_BYTES, SigningKey, Template};
 pub use time::{time, time_text};
-pub use vocabulary::{CorrectionReason, GapReason, RestatementReason, RotationReason};
+pub use vocabulary::{
+    ContinuationReason, CorrectionReason, GapReason, RestatementReason, RotationReason,
+};
 
 /// A line that has the form of an entry. Its signature has been read but says nothing until
 /// [`Entry::authenticate`] has been asked.

@@ -183,6 +183,9 @@ fn subject(cause: &Cause) -> Option<String> {
         | Fault::NotALedger { path, .. }
         | Fault::Legacy { path }
         | Fault::Untrusted { path }
+        | Fault::KeyGone { ledger: path, .. }
+        | Fault::NotSoMany { path, .. }
+        | Fault::Nameless { path }
         | Fault::Invalid { path },
     ) = cause.downcast_ref()
     {
@@ -195,6 +198,13 @@ fn subject(cause: &Cause) -> Option<String> {
         LedgerError::Busy { path, .. }
         | LedgerError::LegacyTail { path, .. }
         | LedgerError::KeyExposed { path, .. } => shown(path),
+        LedgerError::Continued { path }
+        | LedgerError::Damaged { path, .. }
+        | LedgerError::KeyNotInRoster { path, .. }
+        | LedgerError::LinesGone { path, .. }
+        | LedgerError::EmptyLedger { path }
+        | LedgerError::Truncated { path, .. }
+        | LedgerError::Forked { path, .. } => shown(path.parent().unwrap_or(path)),
         _ => None,
     }
 }
@@ -252,6 +262,16 @@ fn of_ledger_fault(fault: &Fault) -> Words {
             "give the path of a ledger, or make the default one with a first `carbon-ops run`"
         }
         Fault::NoLedger { .. } => "make it with `carbon-ops ledger init {}`",
+        Fault::KeyGone { .. } => {
+            "restore the key from a copy; if it is lost, `carbon-ops ledger init --continues {}` goes on in a new \
+             ledger, with a new key"
+        }
+        Fault::NothingContinued => "verify without --continues",
+        Fault::NotSoMany { .. } => {
+            "`carbon-ops ledger verify {}` shows what is at fault; give a smaller --size"
+        }
+        Fault::Nameless { .. } => "move it away, and begin anew with `carbon-ops ledger init`",
+        Fault::InTheWay { .. } => "name a folder for the new ledger",
         Fault::NoKey { .. } => "make one with `carbon-ops keys generate {}`",
         Fault::CannotWrite(
             LedgerError::Io { source, .. } | LedgerError::NotStored { source, .. },
@@ -301,8 +321,8 @@ fn of_ledger_fault(fault: &Fault) -> Words {
     })
 }
 
-const LINES_GONE: &str = "restore the file from a copy (or put it back under its name); another ledger \
-                          begins in another folder";
+const LINES_GONE: &str = "restore the file from a copy (or put it back under its name); without one, `carbon-ops \
+                          ledger init --continues` of this folder goes on in a new ledger";
 
 const CHECKPOINT_COVERS: &str = "`carbon-ops ledger checkpoint` signs one that covers all entries";
 
@@ -329,16 +349,25 @@ fn of_ledger(cause: &Cause) -> Words {
         LedgerError::Io { action: "lock", source, .. } if source.kind() == Io::Unsupported => {
             "keep the ledger on a local disk, or mount this one with locks that others see"
         }
-        LedgerError::EmptyLedger { .. } => "restore it from a copy, or move it away to begin anew",
+        LedgerError::EmptyLedger { .. } => {
+            "restore it from a copy, or move it away to begin anew; where checkpoints tell of it, `carbon-ops \
+             ledger init --continues {}` goes on"
+        }
+        LedgerError::Continued { .. } => {
+            "write to the ledger that continues it; if that was never finished, `carbon-ops ledger init \
+             --continues {}` does"
+        }
         LedgerError::Damaged { .. } => {
-            "run `carbon-ops ledger verify` to see every fault; nothing was changed"
+            "restore it from a copy, or go on in a new ledger that takes what stands of it: `carbon-ops ledger \
+             init --continues {}`; nothing was changed"
         }
         LedgerError::UntrustedLedger { .. } => {
             "if that key is yours, add it to the trusted keys with `carbon-ops keys trust`"
         }
         LedgerError::KeyNotInRoster { .. } => {
             "use a key that may (`carbon-ops ledger verify` lists them); after an interrupted change \
-             of keys run `carbon-ops keys rotate` again"
+             of keys run `carbon-ops keys rotate` again; if all are lost, go on in a new ledger: \
+             `carbon-ops ledger init --continues {}`"
         }
         LedgerError::NoEntry { .. } => "`carbon-ops ledger show` prints the last ones",
         LedgerError::Fatal { .. } => {
@@ -352,8 +381,10 @@ fn of_ledger(cause: &Cause) -> Words {
         LedgerError::Stopped { written: false, .. } => {
             "it is not in the ledger; submit it again when the ledger has been opened again"
         }
-        LedgerError::Truncated { .. } => "restore it from a copy; nothing was changed",
-        LedgerError::Forked { .. } => "restore it from a copy; nothing was signed",
+        LedgerError::Truncated { .. } | LedgerError::Forked { .. } => {
+            "restore it from a later copy, or go on in a new ledger that says so: `carbon-ops ledger init \
+             --continues {}`; nothing was changed"
+        }
         LedgerError::Beside { .. } => {
             "run `carbon-ops ledger verify` to see what holds; nothing was signed"
         }

@@ -140,6 +140,14 @@ pub enum Fault {
         /// The file or folder.
         path: PathBuf,
     },
+    /// There is a ledger, and the key file that signs for it is gone.
+    #[error("the key file {} is gone, and with it the key to {}", key.display(), ledger.display())]
+    KeyGone {
+        /// The key file.
+        key: PathBuf,
+        /// The folder of the ledger.
+        ledger: PathBuf,
+    },
     /// A disk or a permission is in the way.
     #[error(transparent)]
     CannotWrite(LedgerError),
@@ -196,6 +204,31 @@ pub enum Fault {
     /// A file is to be compared with the imported one, and the ledger imported none.
     #[error("the ledger's first entry pins no imported file")]
     NothingImported,
+    /// A ledger is to be compared with the one that is continued, and this one continues none.
+    #[error("the ledger's first entry continues no other ledger")]
+    NothingContinued,
+    /// A ledger of which nothing tells its name, so that no other can say that it continues it.
+    #[error("nothing in {} tells which ledger it is", path.display())]
+    Nameless {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// More lines are to be continued than there are in order.
+    #[error("only {sound} lines of {} are in order, and {asked} were asked for", path.display())]
+    NotSoMany {
+        /// The file or folder.
+        path: PathBuf,
+        /// How many there are.
+        sound: u64,
+        /// How many were asked for.
+        asked: u64,
+    },
+    /// A file of a ledger cannot be moved aside, since another stands where it would be.
+    #[error("{} is there already", path.display())]
+    InTheWay {
+        /// What is there.
+        path: PathBuf,
+    },
     /// Of two sizes of a ledger, the first is not the smaller one.
     #[error("{old} is not between 1 and {new}")]
     NotSmaller {

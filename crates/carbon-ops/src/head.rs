@@ -2,12 +2,13 @@
 //! named as such, and not as thousands of faults. Nothing here is believed for a verdict of "valid".
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use carbon_ops_ledger::files::RealFiles;
 use carbon_ops_ledger::legacy::MAX_LINE_BYTES;
 use carbon_ops_ledger::segment::LedgerReader;
+use carbon_ops_ledger::storage::LEDGER_FILE;
 use carbon_ops_proof::entry::LedgerId;
 use carbon_ops_proof::lines::{Line, may_be_entry, next_line_within};
 use serde_json::Value;
@@ -127,6 +128,11 @@ pub(crate) fn refuse_other(path: &Path, kept: &Path, of: LedgerId) -> Result<()>
     let id = line.as_ref().and_then(|line| line.get("ledger_id")?.as_str());
     let Some(id) = id.and_then(LedgerId::from_hex).filter(|id| *id != of) else { return Ok(()) };
     Err(Fault::OtherCheckpoint { kept: kept.to_owned(), of, path: path.to_owned(), id }.into())
+}
+
+/// The file of a ledger in a directory, or the file itself.
+pub(crate) fn file_of(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(LEDGER_FILE) } else { path.to_owned() }
 }
 
 /// That a file cannot be read, in words.

@@ -133,12 +133,14 @@ pub use units::{
 };
 
 pub mod agent;
+pub mod before;
 pub mod brief;
 pub mod budget;
 pub mod bytes;
 pub mod cgroup;
 pub mod compare;
 pub mod compose;
+pub mod continuation;
 pub mod env;
 pub mod gpus;
 mod head;

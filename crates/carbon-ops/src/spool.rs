@@ -24,7 +24,7 @@ use nix::libc::O_NOFOLLOW;
 use tempfile::NamedTempFile;
 
 /// The folder beside the file of a ledger.
-const SPOOL_DIR: &str = "spool";
+pub(crate) const SPOOL_DIR: &str = "spool";
 
 /// Longer than any line of a ledger.
 const RECORD_BYTES_MAX: u64 = 1 << 17;

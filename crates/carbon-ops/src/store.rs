@@ -5,7 +5,7 @@
 //! on the spot, and says so.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use carbon_ops_ledger::keys::{
     load_public, load_secret_under, load_trust, trust_from,
 };
 use carbon_ops_ledger::segment::{SEGMENT_DIR, SegmentName};
-use carbon_ops_ledger::storage::{DirStorage, LEDGER_FILE};
+use carbon_ops_ledger::storage::{BEFORE_FILE, DirStorage, LEDGER_FILE};
 use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::checkpoint::Checkpoint;
 use carbon_ops_proof::entry::LedgerId;
@@ -38,7 +38,7 @@ use crate::env::Env;
 use crate::fault::Fault;
 use crate::settings::{Origin, Setting, Settings};
 pub use crate::spool::payload;
-use crate::spool::{Spooled, left_behind};
+use crate::spool::{SPOOL_DIR, Spooled, left_behind};
 use crate::text::plain;
 use crate::witnesses::Signed;
 
@@ -164,7 +164,11 @@ impl Store {
             return Err(self.missing());
         }
         // A ledger without its key has lost it; a new one would sign nothing that it accepts.
-        let (key, _) = self.key(self.ledger_is_default && !self.exists())?;
+        if self.exists() && self.key_is_default && !self.key.exists() {
+            let (key, ledger) = (self.key.clone(), self.ledger.clone());
+            return Err(Fault::KeyGone { key, ledger }.into());
+        }
+        let (key, _) = self.key(self.ledger_is_default)?;
         self.keyring_with(key)
     }
 
@@ -214,6 +218,9 @@ impl Store {
         if others && !self.ledger_is_default {
             return true;
         }
+        if matches!(error.downcast_ref(), Some(LedgerError::Continued { .. })) {
+            return !self.ledger_is_default;
+        }
         match error.downcast_ref() {
             Some(Fault::NoLedger { .. } | Fault::NotALedger { .. } | Fault::Legacy { .. }) => true,
             Some(Fault::NoKey { .. }) => !self.key_is_default,
@@ -241,10 +248,12 @@ impl Store {
         Ok((pipeline, notices))
     }
 
-    /// Whether there is a ledger, of which at least a part is there.
+    /// Whether there is a ledger, of which at least a part is there; one that was about to take this place when
+    /// something stopped it does so now.
     pub fn exists(&self) -> bool {
         let parts = [LEDGER_FILE, SEGMENT_DIR];
-        parts.iter().any(|part| self.ledger.join(part).exists())
+        let there = || parts.iter().any(|part| self.ledger.join(part).exists());
+        there() || (arrive(&self.ledger) && there())
     }
 
     /// Why there is no ledger: none was begun, or its lines are gone.
@@ -530,6 +539,36 @@ fn told_apart(error: LedgerError) -> anyhow::Error {
     }
 }
 
+/// The folder in which a ledger is made that is to take the place of another.
+pub(crate) fn next_to(ledger: &Path) -> PathBuf {
+    named_after(ledger, "next")
+}
+
+/// The folder beside a ledger's that has its name and an ending.
+pub(crate) fn named_after(ledger: &Path, ending: &str) -> PathBuf {
+    // Without a slash at the end.
+    let mut name = ledger.components().as_path().as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// Gives a ledger that continues another the place of that one, which has left it; true unless there is none, or
+/// somebody else did.
+pub(crate) fn arrive(ledger: &Path) -> bool {
+    let next = next_to(ledger);
+    let before = fs::read_to_string(next.join(BEFORE_FILE)).unwrap_or_default();
+    if before.is_empty() || ledger.exists() || fs::rename(&next, ledger).is_err() {
+        return false;
+    }
+    // A measurement that goes on finds its record by the old name.
+    let left = ledger.join(before.trim_end_matches('\n')).join(SPOOL_DIR);
+    let _ = fs::rename(left, ledger.join(SPOOL_DIR));
+    let parent = ledger.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let _ = File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
+    true
+}
+
 fn in_the_way(kind: ErrorKind) -> bool {
     use ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     matches!(kind, PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
@@ -540,7 +579,7 @@ fn options() -> WriterOptions {
 }
 
 fn key_files(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let paths = entries.flatten().map(|entry| entry.path());
     paths.filter(|path| path.extension().is_some_and(|ending| ending == "pem")).collect()
 }

@@ -30,10 +30,12 @@ use carbon_ops_proof::verify::{
 use carbon_ops_record::continuity::{self, Continuity, KnownGap, Passage};
 use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
 
+use crate::before::{Chain, walk};
 use crate::env::Env;
 use crate::fault::Fault;
 use crate::head;
 use crate::head::beside;
+pub(crate) use crate::head::file_of;
 pub use crate::head::{Kind, cannot_read, open, refuse_others};
 use crate::settings::Settings;
 use crate::store::Store;
@@ -51,6 +53,8 @@ pub struct Question<'a> {
     pub policy: Option<&'a Path>,
     /// The file that the ledger says it continues.
     pub imported: Option<&'a Path>,
+    /// The ledger that it says it continues; none for where the ledger itself says that it is.
+    pub continues: Option<&'a Path>,
     /// Whether every number of the records has to come out again.
     pub recompute: bool,
     /// Whether energy that is in no record and no gap counts.
@@ -100,6 +104,8 @@ pub struct Verdict {
     pub witnessed: Option<Witnessed>,
     /// In what the file differs from the one that the ledger continues; of a file that was given.
     pub imported_differences: Option<Vec<&'static str>>,
+    /// The ledgers that it continues, one after the other, as far as they are at hand.
+    pub chain: Chain,
     /// Whether completeness was asked for.
     pub complete: bool,
 }
@@ -113,7 +119,7 @@ pub enum Answer {
     TornTail,
     /// Something was changed, removed, added or damaged.
     Tampered,
-    /// The file that was given is not the one that the ledger continues.
+    /// What was found is not the ledger that this one continues.
     OtherImport,
     /// A signature on a checkpoint is false.
     FalseCosignature,
@@ -198,7 +204,7 @@ impl Verdict {
     pub fn answer(&self) -> Answer {
         let mut answer = Answer::of(self.report.status);
         let differs = self.imported_differences.as_ref().is_some_and(|all| !all.is_empty());
-        if differs && answer != Answer::Rewritten {
+        if (differs || !self.chain.holds()) && answer != Answer::Rewritten {
             return Answer::OtherImport;
         }
         answer = answer.and_others(&self.others);
@@ -236,9 +242,14 @@ pub fn verify(path: &Path, question: &Question<'_>) -> Result<Verdict> {
         Some(file) => Some(differences(file, report.imported.as_ref(), question)?),
         None => None,
     };
+    let chain = match &report.continues {
+        Some(pin) => walk(path, pin, question.continues, &question.trust)?,
+        None if question.continues.is_some() => return Err(Fault::NothingContinued.into()),
+        None => Chain::default(),
+    };
     let witnessed = policy.map(|policy| Witnessed::of_anchors(&policy, &anchors, &report));
     let complete = question.complete;
-    Ok(Verdict { report, others, continuity, witnessed, imported_differences, complete })
+    Ok(Verdict { report, others, continuity, witnessed, imported_differences, chain, complete })
 }
 
 fn is_not_a_ledger(error: &anyhow::Error) -> bool {
@@ -524,11 +535,6 @@ pub fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
         (None, None) => return Err(Fault::NoDefaultLedger.into()),
     };
     Ok(file_of(&path))
-}
-
-/// The file of a ledger in a directory, or the file itself.
-pub(crate) fn file_of(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join(LEDGER_FILE) } else { path.to_owned() }
 }
 
 /// The text of a file that has to be a checkpoint.

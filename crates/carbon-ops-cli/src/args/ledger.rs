@@ -3,17 +3,22 @@
 use std::path::PathBuf;
 
 use carbon_ops::ledger::pack::Selection;
-use carbon_ops::proof::entry::Durability;
+use carbon_ops::proof::entry::{ContinuationReason, Durability};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
-use super::shared::{AtLedger, Checks, Chosen, Output, Quorum, Trusted};
+use super::shared::{AtLedger, Checks, Chosen, Output, Quorum, Trusted, one_of};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
     /// Make a new ledger in a directory
     ///
     /// Makes the directory, its first entry and, if there is none yet, the default signing key.
+    ///
+    /// With --continues it goes on where a ledger ended that cannot be written to or relied on any more: the key is
+    /// lost or stolen, lines are damaged or gone. The first entry says how many of its lines are continued, what
+    /// they hash to, and why. The old ledger is closed and stays as it is; without PATH it is renamed, and the new
+    /// one takes its place. Where the old one does not verify, what stands of it is carried over.
     Init(LedgerInit),
     /// Check every line of a ledger: form, order, hashes, signatures, and each record's arithmetic
     ///
@@ -87,6 +92,8 @@ Exit code: 0 sealed, or nothing to seal; 2 failed.")]
 Examples:
   carbon-ops ledger init
   carbon-ops ledger init /srv/ledger --durability group:5
+  carbon-ops ledger init --continues ~/.local/share/carbon-ops/ledger
+  carbon-ops ledger init new --continues old --reason key_compromise --size 118
 
 Exit code: 0 made; 2 failed, or there is a ledger already.")]
 pub(crate) struct LedgerInit {
@@ -98,6 +105,27 @@ pub(crate) struct LedgerInit {
     /// later. The ledger keeps this for ever; `run` always waits for fdatasync
     #[arg(long, value_name = "CLASS", default_value = "sync", value_parser = durability)]
     pub(crate) durability: Durability,
+
+    /// The ledger that this one continues; without PATH the new one takes its place
+    #[arg(long, value_name = "OLD")]
+    pub(crate) continues: Option<PathBuf>,
+
+    /// Why the old one is not written to any more [default: what it shows]
+    #[arg(long, value_name = "REASON", requires = "continues",
+          value_parser = one_of(&ContinuationReason::ALL, ContinuationReason::as_str))]
+    pub(crate) reason: Option<ContinuationReason>,
+
+    /// Why, in words, for `other`
+    #[arg(long, value_name = "TEXT", requires = "continues")]
+    pub(crate) note: Option<String>,
+
+    /// How many lines of the old one are continued, the first being 1: what stands behind them is
+    /// disowned [default: all before the first that is damaged]
+    #[arg(long, value_name = "LINES", requires_all = ["continues", "reason"])]
+    pub(crate) size: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) trusted: Trusted,
 }
 
 fn durability(text: &str) -> Result<Durability, String> {
@@ -122,7 +150,7 @@ pub(crate) struct LedgerVerify {
 
     /// Format of the ledger: 0.1 is that of the Python package carbon-ops 0.1
     #[arg(long, value_name = "FORMAT", default_value = "v1",
-          conflicts_with_all = ["imported", "complete", "policy"])]
+          conflicts_with_all = ["imported", "continues", "complete", "policy"])]
     pub(crate) profile: Profile,
 
     #[command(flatten)]
@@ -131,6 +159,11 @@ pub(crate) struct LedgerVerify {
     /// The ledger file of version 0.1 that this ledger continues: is it the one that was imported?
     #[arg(long, value_name = "FILE")]
     pub(crate) imported: Option<PathBuf>,
+
+    /// The ledger that this one continues: is it still that? [default: where this one says that it is, if
+    /// it is there]
+    #[arg(long, value_name = "OLD")]
+    pub(crate) continues: Option<PathBuf>,
 
     /// Demand that the governor's totals continue from record to record: energy that neither a record
     /// nor a gap covers is exit code 1, records that cannot be compared are 2

@@ -31,6 +31,7 @@ use crate::render::{counted, plain};
 use carbon_ops::env::Env;
 
 mod append;
+mod before;
 mod entries;
 mod pack;
 mod records;
@@ -68,6 +69,9 @@ pub(crate) fn run(command: &Ledger, context: &mut Context<'_>) -> Result<u8> {
 }
 
 fn init(args: &LedgerInit, context: &mut Context<'_>) -> Result<u8> {
+    if let Some(old) = &args.continues {
+        return before::begin(old, args, context);
+    }
     let store = context.store(args.at.path.as_deref())?;
     let (key, _) = store.key(true)?;
     let genesis = GenesisOptions { durability: args.durability, ..GenesisOptions::default() };
@@ -116,6 +120,7 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
         since: checks.since.as_deref(),
         policy: checks.quorum.policy.as_deref(),
         imported: args.imported.as_deref(),
+        continues: args.continues.as_deref(),
         recompute: checks.recompute,
         complete: args.complete,
         progress: Some(&tell),
@@ -130,6 +135,7 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
     witnessed::tell(witnessed.as_ref(), &mut page);
     let differences = verdict.imported_differences.as_deref();
     legacy::tell_imported(report.imported.as_ref(), differences, &mut page);
+    before::tell(&verdict.chain, &mut page);
     context.answer(&args.output, verdict_json(&verdict)?, page.text())?;
     Ok(hints::exit_code(verdict.answer()))
 }
@@ -146,6 +152,7 @@ fn verdict_json(verdict: &Verdict) -> Result<serde_json::Value> {
     if let Some(differences) = &verdict.imported_differences {
         add(&mut json, [("imported_differences", differences.clone().into())]);
     }
+    before::insert_into(&verdict.chain, &mut json);
     witnessed::insert_into(witnessed.as_ref(), &mut json);
     Ok(json)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use carbon_ops::ledger::append::GenesisOptions;
 use carbon_ops::ledger::keys::{PublicKey, Trust};
 use carbon_ops::ledger::legacy::{self, Document, LIMITS, MAX_LINE_BYTES, Record, Report};
-use carbon_ops::proof::entry::Imported;
+use carbon_ops::proof::entry::{Before, Imported};
 use carbon_ops::proof::verify::Status;
 use serde_json::json;
 
@@ -152,7 +152,8 @@ pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u
     let pin = report.imported();
     let store = context.store(Some(&args.into))?;
     let (key, _) = store.key(true)?;
-    let genesis = GenesisOptions { imported: Some(pin.clone()), ..GenesisOptions::default() };
+    let before = Some(Before::Imported(pin.clone()));
+    let genesis = GenesisOptions { before, ..GenesisOptions::default() };
     let Some(notice) = store.make(&key, &genesis)? else {
         bail!("there is a ledger in {} already\nhint: name a new directory", args.into.display());
     };

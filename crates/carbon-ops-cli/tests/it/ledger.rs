@@ -520,7 +520,7 @@ fn a_lost_key_is_told_and_not_replaced_in_silence() {
     fs::remove_file(home.key()).unwrap();
     let run = home.does(&["run", "--", "touch", "started"]);
     assert_eq!(run.code(), 0, "{}", run.stderr);
-    assert!(run.stderr.contains("there is no key file"), "{}", run.stderr);
+    assert!(run.stderr.contains("is gone"), "{}", run.stderr);
     assert!(!home.key().exists(), "a key was made that can write nowhere: {}", run.stderr);
 }
 

@@ -17,6 +17,7 @@ mod calibrate;
 mod cases;
 mod cgroup;
 mod checkpoint;
+mod continues;
 mod docs;
 mod doctor;
 mod drivers;

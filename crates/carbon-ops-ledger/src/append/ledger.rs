@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::entry::{
-    self, Control, Durability, Entry, EntryHash, Fault, Head, Imported, LedgerId, MAX_LINE_BYTES,
+    self, Before, Control, Durability, Entry, EntryHash, Fault, Head, LedgerId, MAX_LINE_BYTES,
     check_payload, evidence_name, genesis_payload, parse_evidence_name, recovery_payload,
 };
 use carbon_ops_proof::keys::{Signer, Trust};
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::known::Known;
 use super::tree::{TreeState, signed_size};
 use crate::error::{Error, Result};
-use crate::names::{LOCK_FILE, ROSTER_STATE_FILE, left_behind};
+use crate::names::{CONTINUED_FILE, LOCK_FILE, ROSTER_STATE_FILE, left_behind};
 use crate::storage::Storage;
 use crate::tail::{Tail, WINDOW_BYTES, Window};
 
@@ -35,8 +35,8 @@ pub struct WriterOptions {
 pub struct GenesisOptions {
     /// When an entry counts as acknowledged.
     pub durability: Durability,
-    /// The ledger of version 0.1 that this one continues.
-    pub imported: Option<Imported>,
+    /// The ledger that this one continues.
+    pub before: Option<Before>,
 }
 
 /// What was done about the end of the file before anything was appended.
@@ -143,12 +143,12 @@ impl<'k, S: Storage> Ledger<'k, S> {
     }
 
     /// As [`Ledger::create`], for a ledger that promises another class of durability than `sync`,
-    /// continues one of version 0.1, or both: its genesis says so.
+    /// continues another, or both: its genesis says so.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::create`], and [`Error::InvalidEntry`] when what is imported has more keys than a
-    /// genesis may name.
+    /// As [`Ledger::create`], and [`Error::InvalidEntry`] when what it says of the other breaks the
+    /// format.
     pub fn create_as(
         mut storage: S,
         signer: &'k dyn Signer,
@@ -158,9 +158,9 @@ impl<'k, S: Storage> Ledger<'k, S> {
         genesis_options: &GenesisOptions,
     ) -> Result<Self> {
         let (tool, key) = (&options.tool, signer.public_key());
-        let GenesisOptions { durability, imported } = genesis_options.clone();
-        let payload = genesis_payload(created, tool, key, durability, imported)
-            .map_err(Error::InvalidEntry)?;
+        let GenesisOptions { durability, before } = genesis_options.clone();
+        let payload =
+            genesis_payload(created, tool, key, durability, before).map_err(Error::InvalidEntry)?;
         let (genesis, mut line) = entry::sign(&payload, LedgerId(ledger_id), None, signer)?;
         line.push(b'\n');
         locked(&mut storage, options.patience, true, |storage| {
@@ -225,9 +225,11 @@ impl<'k, S: Storage> Ledger<'k, S> {
     ) -> Result<Self> {
         let (genesis, known, signed_size) =
             locked(&mut storage, options.patience, false, |storage| {
+                let names = storage.names();
+                refuse_if_continued(storage, &names.map_err(|e| io_error(storage, "look at", e))?)?;
                 let (genesis, known) = read_genesis(storage)?;
                 let signed_size = signed_size(storage, genesis.ledger_id())?;
-                Ok((genesis, known, signed_size))
+                Ok::<_, Error>((genesis, known, signed_size))
             })?;
         let path = storage.path();
         if !trust.contains(genesis.signing_key()) {
@@ -424,6 +426,7 @@ impl<'k, S: Storage> Ledger<'k, S> {
             .storage
             .names()
             .map_err(|e| io_error(&self.storage, "list the files beside", e))?;
+        refuse_if_continued(&self.storage, &names)?;
         let mut owed: Vec<(u64, String)> = names
             .into_iter()
             .filter_map(|name| Some((parse_evidence_name(&name)?, name)))
@@ -516,13 +519,34 @@ pub(super) fn take_lock<S: Storage>(
     }
 }
 
+/// A ledger that another continues is written to no more: what would stand there is no part of what goes on.
+fn refuse_if_continued<S: Storage>(storage: &S, names: &[String]) -> Result<()> {
+    if names.iter().any(|name| name == CONTINUED_FILE) {
+        return Err(Error::Continued { path: storage.path() });
+    }
+    Ok(())
+}
+
+/// Runs `work` while nobody else can write to a ledger, of which its lines may be gone.
+///
+/// # Errors
+///
+/// When the lock cannot be taken, and what `work` fails with.
+pub fn while_held<S: Storage, T, E: From<Error>>(
+    storage: &mut S,
+    patience: Duration,
+    work: impl FnOnce(&mut S) -> Result<T, E>,
+) -> Result<T, E> {
+    locked(storage, patience, false, work)
+}
+
 /// Runs `work` under the lock.
-fn locked<S: Storage, T>(
+fn locked<S: Storage, T, E: From<Error>>(
     storage: &mut S,
     patience: Duration,
     create: bool,
-    work: impl FnOnce(&mut S) -> Result<T>,
-) -> Result<T> {
+    work: impl FnOnce(&mut S) -> Result<T, E>,
+) -> Result<T, E> {
     take_lock(storage, patience, create)?;
     let result = work(storage);
     storage.unlock();

@@ -1,10 +1,13 @@
-//! A ledger that continues one of version 0.1 says which file, and a verifier can tell it from any
-//! other.
+//! A ledger that continues another says which, and a verifier can tell it from any other; what is continued is
+//! written to no more.
 
-use carbon_ops_ledger::append::{GenesisOptions, Ledger};
+use carbon_ops_ledger::Error;
+use carbon_ops_ledger::append::WriterOptions;
+use carbon_ops_ledger::append::{GenesisOptions, Ledger, while_held};
 use carbon_ops_ledger::keys::Trust;
 use carbon_ops_ledger::legacy;
-use carbon_ops_proof::entry::Imported;
+use carbon_ops_ledger::storage::{CONTINUED_FILE, DirStorage, Storage as _};
+use carbon_ops_proof::entry::{Before, ContinuationReason, Continued, Imported};
 use carbon_ops_proof::verify::Status;
 
 use crate::frozen::frozen as frozen_v1;
@@ -18,7 +21,8 @@ fn imported(file: &[u8], trust: &Trust) -> Imported {
 }
 
 fn genesis_options(imported: &Imported) -> GenesisOptions {
-    GenesisOptions { imported: Some(imported.clone()), ..GenesisOptions::default() }
+    let before = Some(Before::Imported(imported.clone()));
+    GenesisOptions { before, ..GenesisOptions::default() }
 }
 
 fn continued(imported: &Imported) -> Vec<u8> {
@@ -101,4 +105,64 @@ fn more_keys_than_a_genesis_may_list_are_refused() {
     let storage = MemoryDisk::default();
     let made = Ledger::create_as(storage, &key, LEDGER_ID, NOW, options(), &genesis_options(&pin));
     assert!(made.unwrap_err().to_string().contains("keys must be"), "a key twice was accepted");
+}
+
+#[test]
+fn a_continuing_ledger_verifies_and_is_written_the_same_again() {
+    let old = report(&frozen_v1_bytes("basic.ndjson"));
+    let pin = Continued {
+        ledger_id: old.ledger_id.unwrap(),
+        size: old.tree_size,
+        root: old.root,
+        head_hash: old.head_hash,
+        file_bytes: frozen_v1_bytes("basic.ndjson").len() as u64,
+        // sha256sum testdata/ledgers/v1/basic.ndjson
+        file_sha256: "bdb5f74b739fc49bd46bba0f2a697ed22d0bc348183f96dee8aaa50d0d2d0bad".to_owned(),
+        signed_size: None,
+        verdict: old.status,
+        reason: ContinuationReason::KeyLost,
+        note: Some("the disk with the key".to_owned()),
+    };
+    let (disk, key) = (MemoryDisk::default(), key());
+    let options_of = GenesisOptions {
+        before: Some(Before::Continued(pin.clone())),
+        ..GenesisOptions::default()
+    };
+    let ledger = Ledger::create_as(disk.clone(), &key, [7; 16], NOW, options(), &options_of);
+    ledger.unwrap().append(payload(0), NOW).unwrap();
+    let report = report(&frozen_v1("continued.ndjson", &disk.file()));
+    assert_eq!((report.status, report.entries), (Status::Valid, 2), "{report:#?}");
+    assert_eq!(report.continues, Some(pin));
+}
+
+fn frozen_v1_bytes(name: &str) -> Vec<u8> {
+    std::fs::read(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/ledgers/v1/").to_owned() + name,
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_ledger_that_is_continued_takes_no_entry_from_any_writer() {
+    let (dir, key) = (tempfile::tempdir().unwrap(), key());
+    let open =
+        || Ledger::open_for_append(DirStorage::new(dir.path()), &key, &trust(), NOW, options());
+    Ledger::create(DirStorage::new(dir.path()), &key, LEDGER_ID, NOW, options()).unwrap();
+    let mut before = open().unwrap();
+    before.append(payload(0), NOW).unwrap();
+    let WriterOptions { patience, .. } = options();
+    let closed = while_held(&mut DirStorage::new(dir.path()), patience, |disk| {
+        disk.replace_beside(CONTINUED_FILE, b"").unwrap();
+        Ok::<_, Error>(())
+    });
+    closed.unwrap();
+    let lines =
+        || std::fs::read_to_string(dir.path().join("ledger.ndjson")).unwrap().lines().count();
+    assert!(matches!(before.append(payload(1), NOW), Err(Error::Continued { .. })));
+    assert!(matches!(before.checkpoint(NOW), Err(Error::Continued { .. })));
+    assert!(matches!(open(), Err(Error::Continued { .. })));
+    assert_eq!(lines(), 2);
+    std::fs::remove_file(dir.path().join(CONTINUED_FILE)).unwrap();
+    before.append(payload(1), NOW).unwrap();
+    assert_eq!(lines(), 3);
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::continued::Continued;
 use super::correction::{Correction, Restatement};
 use super::durability::Durability;
 use super::form::{must, read as read_form, text as as_text, write};
@@ -83,9 +84,22 @@ pub struct Genesis {
     /// When an entry counts as acknowledged.
     #[serde(with = "as_text")]
     pub durability: Durability,
-    /// The older ledger that this one continues.
+    /// The ledger of version 0.1 that this one continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
+    /// The ledger of this version that this one continues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Box<Continued>>,
+}
+
+/// The older ledger that a new one continues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Before {
+    /// One of version 0.1.
+    Imported(Imported),
+    /// One of this version.
+    Continued(Continued),
 }
 
 /// What was cut off after an interrupted write.
@@ -159,9 +173,10 @@ impl Control {
     }
 
     /// Each type has versions of its own. A genesis has the one that knew all that is in it: 1 knew neither
-    /// an older ledger nor a class of durability but `sync`, and 2 knew no such class.
+    /// an older ledger nor a class of durability but `sync`, 2 knew no such class, and 3 only ledgers of 0.1.
     fn version(&self) -> u32 {
         match self {
+            Self::Genesis(Genesis { continues: Some(_), .. }) => 4,
             Self::Genesis(genesis) if genesis.durability != Durability::Sync => 3,
             Self::Genesis(Genesis { imported: Some(_), .. }) => 2,
             Self::Genesis(_) | Self::Recovery(_) => 1,
@@ -191,7 +206,7 @@ pub(super) fn read(object: &Object, seq: u64, signer: PublicKey) -> Result<Optio
     let version = object.get("schema_version").and_then(Value::as_u64);
     // What this code does not know it does not pass over.
     let (known, expected) = match text(object, "type") {
-        Some("genesis") => (1..=3, "1, 2 or 3 in a genesis"),
+        Some("genesis") => (1..=4, "1, 2, 3 or 4 in a genesis"),
         Some("recovery") => (1..=1, "1 in a recovery record"),
         Some("key_rotation" | "correction" | "restatement" | "gap" | "heartbeat") => {
             (2..=2, "2 in a record of this type")
@@ -220,7 +235,10 @@ impl Genesis {
         if !self.keys.contains(&signer) {
             return Err(Fault::KeyNotInRoster(signer.to_hex()));
         }
-        self.imported.as_ref().map_or(Ok(()), Imported::check)
+        let one = self.imported.is_none() || self.continues.is_none();
+        must(one, "continues", "absent where another ledger is imported")?;
+        self.imported.as_ref().map_or(Ok(()), Imported::check)?;
+        self.continues.as_deref().map_or(Ok(()), Continued::check)
     }
 }
 
@@ -256,17 +274,22 @@ pub fn parse_evidence_name(name: &str) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// When a number of `imported` is beyond what an entry may carry.
+/// When a number of the older ledger is beyond what an entry may carry.
 pub fn genesis_payload(
     created: Timestamp,
     tool: &str,
     key: PublicKey,
     durability: Durability,
-    imported: Option<Imported>,
+    before: Option<Before>,
 ) -> Result<Object, Fault> {
     let (created_ts, keys) = (time_text(created), vec![key]);
     let tool = tool.to_owned();
-    let genesis = Genesis { created_ts, tool: tool.clone(), keys, durability, imported };
+    let (imported, continues) = match before {
+        Some(Before::Imported(imported)) => (Some(imported), None),
+        Some(Before::Continued(continued)) => (None, Some(Box::new(continued))),
+        None => (None, None),
+    };
+    let genesis = Genesis { created_ts, tool: tool.clone(), keys, durability, imported, continues };
     Control::Genesis(genesis).payload(created, &tool)
 }
 

@@ -134,7 +134,8 @@ fn changed_import(change: impl FnOnce(&mut Object, &mut Object)) -> Result<Entry
     };
     changed(|genesis| {
         let (key, sync) = (key().public_key(), Durability::Sync);
-        let payload = genesis_payload(NOW, "t", key, sync, Some(imported)).unwrap();
+        let payload =
+            genesis_payload(NOW, "t", key, sync, Some(Before::Imported(imported))).unwrap();
         let mut about = payload.get("imported").and_then(Value::as_object).unwrap().clone();
         genesis.insert("schema_version", 2);
         change(genesis, &mut about);
@@ -161,6 +162,85 @@ fn an_importing_genesis_has_exactly_its_members_and_a_version_of_its_own() {
     assert!(changed_import(|_, about| drop(about.insert("keys", vec![one.clone()]))).is_ok());
     let twice = vec![one.clone(), one];
     assert!(changed_import(|_, about| drop(about.insert("keys", twice))).is_err());
+}
+
+/// A genesis that continues a ledger of this version, changed and signed again.
+fn changed_continuation(change: impl FnOnce(&mut Object, &mut Object)) -> Result<Entry, Fault> {
+    let continued = Continued {
+        ledger_id: "00".repeat(16),
+        size: 3,
+        root: crate::merkle::leaf_hash(b"x").to_string(),
+        head_hash: Some("00".repeat(32)),
+        file_bytes: 900,
+        file_sha256: "00".repeat(32),
+        signed_size: Some(7),
+        verdict: crate::verify::Status::Rewritten,
+        reason: ContinuationReason::Restored,
+        note: None,
+    };
+    changed(|genesis| {
+        let (key, sync) = (key().public_key(), Durability::Sync);
+        let before = Some(Before::Continued(continued));
+        let payload = genesis_payload(NOW, "t", key, sync, before).unwrap();
+        let mut about = payload.get("continues").and_then(Value::as_object).unwrap().clone();
+        genesis.insert("schema_version", 4);
+        change(genesis, &mut about);
+        genesis.insert("continues", about);
+    })
+}
+
+#[test]
+fn a_continuing_genesis_has_exactly_its_members_and_says_nothing_that_cannot_be() {
+    assert!(changed_continuation(|_, _| {}).is_ok());
+    for name in
+        ["ledger_id", "size", "root", "file_bytes", "file_sha256", "verdict", "reason", "head_hash"]
+    {
+        assert!(
+            changed_continuation(|_, about| drop(about.remove(name))).is_err(),
+            "without {name}"
+        );
+        let null = changed_continuation(|_, about| drop(about.insert(name, Value::Null)));
+        assert!(null.is_err(), "null {name}");
+    }
+    let with = |name: &'static str, value: Value| {
+        changed_continuation(|_, about| drop(about.insert(name, value)))
+    };
+    assert_eq!(with("path", "x".into()), Err(Fault::UnknownMember("path".into())));
+    let wrong: [(&'static str, Value); 12] = [
+        ("ledger_id", "00".repeat(15).into()),
+        ("root", "x".into()),
+        ("root", crate::merkle::empty_root().to_string().into()),
+        ("size", 0.into()),
+        ("size", 901.into()),
+        ("signed_size", 3.into()),
+        ("head_hash", "00".repeat(31).into()),
+        ("file_sha256", "0".into()),
+        ("verdict", "good".into()),
+        ("reason", "bored".into()),
+        ("reason", "other".into()),
+        ("note", "".into()),
+    ];
+    for (name, value) in wrong {
+        assert!(with(name, value.clone()).is_err(), "{name} {value:?}");
+    }
+    assert!(with("note", "the disk".into()).is_ok());
+    assert!(changed_continuation(|_, about| drop(about.remove("signed_size"))).is_ok());
+    let nothing = |about: &mut Object| {
+        about.remove("head_hash");
+        about.insert("size", 0);
+        about.insert("root", crate::merkle::empty_root().to_string());
+    };
+    assert!(changed_continuation(|_, about| nothing(about)).is_ok());
+    for version in [1, 2, 3, 5] {
+        let other =
+            changed_continuation(|genesis, _| drop(genesis.insert("schema_version", version)));
+        assert!(other.is_err(), "{version}");
+    }
+    assert!(
+        changed_continuation(|genesis, _| drop(genesis.insert("durability", "group:5"))).is_ok()
+    );
+    let imported = changed_import(|_, _| {}).unwrap().object().get("imported").unwrap().clone();
+    assert!(changed_continuation(|genesis, _| drop(genesis.insert("imported", imported))).is_err());
 }
 
 #[test]

@@ -47,6 +47,23 @@ vocabulary! {
     }
 }
 vocabulary! {
+    /// Why a ledger is continued in another.
+    ContinuationReason {
+        /// No key is left that may write to it.
+        KeyLost = "key_lost",
+        /// Somebody else holds, or held, a key that may write to it.
+        KeyCompromise = "key_compromise",
+        /// Its lines are damaged, or gone.
+        Damaged = "damaged",
+        /// An older copy of it took its place, and it has fewer or other lines than were signed for.
+        Restored = "restored",
+        /// In the ordinary course.
+        Superseded = "superseded",
+        /// None of these; the note says what.
+        Other = "other",
+    }
+}
+vocabulary! {
     /// Why one record is corrected.
     CorrectionReason {
         /// It was written twice.

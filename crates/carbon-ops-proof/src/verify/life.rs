@@ -9,7 +9,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::entry::{Control, Gap, Heartbeat, time_text};
+use crate::entry::{Control, Gap, Genesis, Heartbeat, time_text};
 
 /// How many silences, turns back and gaps a report lists; the rest is only counted.
 const MAX_LISTED: usize = 1000;
@@ -164,6 +164,10 @@ struct Silence {
 impl Watch {
     /// A valid entry, its time, and what it is if it is one of the ledger's own.
     pub(super) fn entry(&mut self, seq: u64, time: Option<Timestamp>, control: Option<&Control>) {
+        // What a ledger carries over from another is older than itself, and no time goes back.
+        let continues =
+            matches!(control, Some(Control::Genesis(Genesis { continues: Some(_), .. })));
+        let time = time.filter(|_| !continues);
         if let Some(time) = time {
             if let Some((before, last)) = self.last {
                 self.step(before, last, seq, time);

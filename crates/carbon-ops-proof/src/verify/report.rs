@@ -11,7 +11,7 @@ use super::history::{HistoryReport, Log};
 use super::leaves::ReadBack;
 use super::life::{Life, is_zero};
 use super::signers::SuspectReport;
-use crate::entry::Imported;
+use crate::entry::{Continued, Imported};
 use crate::keys::Trust;
 use crate::status::Status;
 
@@ -36,9 +36,12 @@ pub struct Report {
     /// When the ledger was made, from its genesis.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_ts: Option<String>,
-    /// The older ledger that this one continues, from its genesis.
+    /// The ledger of version 0.1 that this one continues, from its genesis.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
+    /// The ledger of this version that this one continues, from its genesis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continued>,
     /// The number of the last authentic entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seq: Option<u64>,

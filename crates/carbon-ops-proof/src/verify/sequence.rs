@@ -14,7 +14,7 @@ use super::life::Watch;
 use super::line::{Content, Examined, Facts, Record};
 use super::report::{FaultReport, KeyReport, MAX_FAULTS, Report, Settings, TornTail};
 use super::signers::{Signers, SuspectReport};
-use crate::entry::{Control, Correction, EntryHash, Fault, Imported, LedgerId};
+use crate::entry::{Continued, Control, Correction, EntryHash, Fault, Imported, LedgerId};
 use crate::keys::{PublicKey, Trust};
 use crate::merkle::TreeHash;
 use crate::roster::{Roster, Term};
@@ -39,6 +39,7 @@ pub struct Sequence<'t> {
     roster: Option<Roster>,
     created_ts: Option<String>,
     imported: Option<Imported>,
+    continues: Option<Continued>,
     next_seq: NextSeq,
     /// The hash of the line before, unless that line was not authentic and has reported so.
     prev_hash: Option<EntryHash>,
@@ -78,6 +79,7 @@ impl<'t> Sequence<'t> {
             roster: None,
             created_ts: None,
             imported: None,
+            continues: None,
             next_seq: NextSeq::Is(0),
             prev_hash: None,
             last: None,
@@ -245,6 +247,7 @@ impl<'t> Sequence<'t> {
             entry.authenticate(entry.ledger_id, Ok(()))?;
             self.created_ts = Some(genesis.created_ts.clone());
             self.imported.clone_from(&genesis.imported);
+            self.continues = genesis.continues.as_deref().cloned();
             self.roster = Some(Roster::of(entry.signing_key, genesis.keys.clone()));
         }
         // Without a genesis only what is trusted directly can tell an authentic line from another.
@@ -395,6 +398,7 @@ impl<'t> Sequence<'t> {
             ledger_id: self.ledger_id.map(|id| id.to_string()),
             created_ts: self.created_ts,
             imported: self.imported,
+            continues: self.continues,
             last_seq: self.last.map(|(seq, _)| seq),
             head_hash: self.last.map(|(_, hash)| hash.to_string()),
             own_records: self.own_records,
