@@ -15,6 +15,8 @@ use crate::clock::Moment;
 use crate::codes::codes;
 use crate::counter::Scale;
 
+#[cfg(feature = "nvml")]
+mod integral;
 pub mod model;
 pub mod msr;
 #[cfg(feature = "nvml")]
