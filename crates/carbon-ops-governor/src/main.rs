@@ -248,11 +248,11 @@ fn needs(settings: &Settings, found: &sensors::Found) -> Needs {
         parent.unwrap_or(Path::new(".")).to_owned()
     };
     let mut read = vec!["/sys".into(), "/dev/cpu".into(), "/etc/carbon-ops".into()];
-    read.extend(settings.powercap_root.clone());
-    // Zones behind links of a powercap root of one's own lie beside it.
-    read.extend(
-        settings.powercap_root.as_deref().and_then(|root| root.ancestors().nth(2)).map(Into::into),
-    );
+    for root in [&settings.powercap_root, &settings.hwmon_root].into_iter().flatten() {
+        read.push(root.clone());
+        // What is behind links of a class directory of one's own lies beside it.
+        read.extend(root.ancestors().nth(2).map(Into::into));
+    }
     if let Some(file) = &settings.file {
         read.push(parent(file));
         // It may be a link into a folder of configurations; a later one leads there too.

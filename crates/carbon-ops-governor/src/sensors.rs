@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use caps::Capability;
 use carbon_ops_meter::counter::Scale;
 use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::hwmon::{self, Hwmon};
 use carbon_ops_meter::sensor::msr::{self, Msr, Units};
 use carbon_ops_meter::sensor::nvml::{self, Driver as _, Helper};
 use carbon_ops_meter::sensor::perf::{self, Perf};
@@ -57,8 +58,12 @@ pub(crate) struct Rescan {
 /// The host whose files are read.
 pub(crate) fn host(settings: &Settings) -> HostRoot {
     let host = HostRoot::real();
-    match &settings.powercap_root {
+    let host = match &settings.powercap_root {
         Some(root) => host.with_powercap(root),
+        None => host,
+    };
+    match &settings.hwmon_root {
+        Some(root) => host.with_hwmon(root),
         None => host,
     }
 }
@@ -104,6 +109,9 @@ pub(crate) fn find(settings: &Settings, host: &HostRoot) -> Result<Found> {
             (other, _) => why_not.push(format!("perf: {other}")),
         }
     }
+    if settings.hwmon {
+        hwmon(host, &mut found);
+    }
     match (&settings.nvml_library, IS_STATIC) {
         _ if !settings.nvml => {}
         (_, false) => gpus(settings, &mut found)?,
@@ -117,6 +125,27 @@ pub(crate) fn find(settings: &Settings, host: &HostRoot) -> Result<Found> {
         bail!(Fault::NoCounter(why_not));
     }
     Ok(found)
+}
+
+/// GPUs of AMD and Intel, and sockets where no other counter has one: both would be one quantity.
+fn hwmon(host: &HostRoot, found: &mut Found) {
+    let mut shown = hwmon::Found::look(host, clocks::boot_time);
+    let (mut channels, mut excluded) = shown.take_gpus();
+    if found.backends.is_empty() {
+        channels.append(&mut shown.channels);
+        excluded.append(&mut shown.excluded);
+    } else {
+        let known = shown.channels.into_iter().map(|channel| Excluded {
+            name: channel.domain.name,
+            id: channel.domain.source,
+            reason: Exclusion::Duplicate,
+        });
+        excluded.extend(known);
+    }
+    found.excluded.extend_from_slice(&excluded);
+    if !channels.is_empty() {
+        found.backends.push(Box::new(Hwmon::new(channels, excluded)));
+    }
 }
 
 /// GPUs, by a process of its own: what their driver does must not happen to this one.

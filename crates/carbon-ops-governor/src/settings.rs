@@ -107,6 +107,14 @@ struct Values {
     #[arg(long, value_name = "FILE")]
     nvml_library: Option<PathBuf>,
 
+    /// Do not read hardware monitoring: GPUs of AMD and Intel, sockets without RAPL
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    no_hwmon: Option<bool>,
+
+    /// Hardware monitoring class directory to read instead of the host's; totals are then marked as simulated
+    #[arg(long, value_name = "DIR")]
+    hwmon_root: Option<PathBuf>,
+
     /// How often clients other than root see new values [default: 100ms]
     #[arg(long, value_name = "TIME")]
     client_interval: Option<Time>,
@@ -315,6 +323,9 @@ pub(crate) struct Settings {
     pub(crate) disable_ipc: bool,
     pub(crate) nvml: bool,
     pub(crate) nvml_library: Option<PathBuf>,
+    /// Whether to read hardware monitoring, and of which class directory if not the host's.
+    pub(crate) hwmon: bool,
+    pub(crate) hwmon_root: Option<PathBuf>,
     pub(crate) client_interval: Duration,
     pub(crate) client_quantum: Microjoules,
     pub(crate) trusted_uids: Vec<u32>,
@@ -370,6 +381,8 @@ impl Settings {
             disable_ipc: flags.disable_ipc.or(file.disable_ipc).unwrap_or(false),
             nvml: !flags.no_nvml.or(file.no_nvml).unwrap_or(false),
             nvml_library: flags.nvml_library.or(file.nvml_library),
+            hwmon: !flags.no_hwmon.or(file.no_hwmon).unwrap_or(false),
+            hwmon_root: flags.hwmon_root.or(file.hwmon_root),
             client_interval: or(flags.client_interval, file.client_interval, CLIENT_INTERVAL),
             client_quantum: flags
                 .client_quantum
@@ -383,6 +396,7 @@ impl Settings {
         // Clients, who are told some of these, have other working directories.
         Ok(Self {
             powercap_root: settings.powercap_root.as_deref().map(absolute).transpose()?,
+            hwmon_root: settings.hwmon_root.as_deref().map(absolute).transpose()?,
             socket_path: absolute(&settings.socket_path)?,
             state_dir: absolute(&settings.state_dir)?,
             ..settings
@@ -429,6 +443,8 @@ impl Settings {
             ("disable-ipc", self.disable_ipc != new.disable_ipc),
             ("no-nvml", self.nvml != new.nvml),
             ("nvml-library", self.nvml_library != new.nvml_library),
+            ("no-hwmon", self.hwmon != new.hwmon),
+            ("hwmon-root", self.hwmon_root != new.hwmon_root),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

@@ -29,7 +29,7 @@ use carbon_ops_units::{Microjoules, Watts};
 
 use crate::clock::{EpochStart, Moment};
 use crate::counter::{Break, Counter, STUCK_AFTER, Step};
-use crate::sensor::{Domain, ReadFault};
+use crate::sensor::{Domain, Integral, ReadFault};
 
 /// A counter is stuck sooner than any other ([`Counter::is_stuck`]) when it rests this many times
 /// longer than ever before.
@@ -83,6 +83,8 @@ pub enum GapReason {
     NewEpoch,
     /// The governor was restarted and could not go on from where it had stopped.
     Restart,
+    /// The device slept, and was taken to draw nothing: no energy is missing, as far as is known.
+    Asleep,
 }
 
 impl GapReason {
@@ -98,6 +100,7 @@ impl GapReason {
             Self::Suspend => "suspend",
             Self::NewEpoch => "new_epoch",
             Self::Restart => "restart",
+            Self::Asleep => "asleep",
         }
     }
 }
@@ -161,6 +164,38 @@ impl DomainEnergy {
     /// Time in gaps that nothing bridged.
     pub fn missing(&self) -> Duration {
         self.gaps.iter().filter(|gap| !gap.bridged).map(|gap| gap.duration).sum()
+    }
+}
+
+/// What the integral of a power may be off by, from window to window.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Slack {
+    /// As of the window's start, and of its end so far.
+    start: Microjoules,
+    end: Microjoules,
+}
+
+impl Slack {
+    /// Of a window that starts with this integral.
+    pub(crate) fn from(integral: Integral) -> Self {
+        Self { start: integral.bound, end: integral.bound }
+    }
+
+    /// The window has come so far.
+    pub(crate) fn extend(&mut self, integral: Integral) {
+        self.end = integral.bound;
+    }
+
+    /// The energy of the window, which ends here, with what the integral leaves open.
+    pub(crate) fn widen(&mut self, mut energy: DomainEnergy) -> DomainEnergy {
+        let bound = self.end.saturating_sub(self.start);
+        self.start = self.end;
+        let filled = energy.gaps.iter().any(|gap| !gap.bridged);
+        let high = if filled { energy.high } else { energy.energy };
+        energy.low = energy.energy.saturating_sub(bound);
+        energy.high = high + bound;
+        energy.estimated = true;
+        energy
     }
 }
 
@@ -301,10 +336,10 @@ impl Accumulator {
     /// The same for a window that began before the first reading: what passed until then is a gap.
     #[cfg(feature = "nvml")]
     #[must_use]
-    pub(crate) fn begun(mut self, begun: Instant) -> Self {
+    pub(crate) fn begun(mut self, begun: Instant, reason: GapReason) -> Self {
         let opened = self.start.at;
         self.start.at = begun.min(opened);
-        self.note(GapReason::Unreadable, begun, opened, false);
+        self.note(reason, begun, opened, reason == GapReason::Asleep);
         self
     }
 
@@ -344,6 +379,7 @@ impl Accumulator {
                 self.failing(GapReason::Unreadable);
             }
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished),
+            Err(ReadFault::Asleep) => self.failing(GapReason::Asleep),
         }
     }
 
@@ -354,7 +390,11 @@ impl Accumulator {
         let at = self.looked;
         let resting = at.saturating_duration_since(self.last_step);
         let patience = (self.longest_rest * STUCK_FACTOR).max(STUCK_MIN).min(STUCK_AFTER);
-        let failing = if let Some((since, reason)) = self.fault.take() {
+        let failing = if let Some((since, GapReason::Asleep)) = self.fault {
+            self.note(GapReason::Asleep, since, at, true);
+            self.fault = None;
+            None
+        } else if let Some((since, reason)) = self.fault.take() {
             Some((reason, since))
         } else if self.is_paced && resting > patience || self.counter.is_stuck() {
             Some((GapReason::Stuck, self.stopped()))
@@ -427,7 +467,8 @@ impl Accumulator {
     fn report(&mut self, elapsed: Option<Duration>) -> Option<DomainEnergy> {
         let end = self.end.unwrap_or(self.start);
         let gaps = std::mem::take(&mut self.gaps);
-        if !self.moved() {
+        let has_slept = gaps.iter().any(|gap| gap.reason == GapReason::Asleep);
+        if !self.moved() && !has_slept {
             return None;
         }
         let seen = end.total.saturating_sub(self.start.total);
@@ -496,7 +537,7 @@ impl Accumulator {
 
     fn recover(&mut self, at: Instant, before: Microjoules) {
         if let Some((since, reason)) = self.fault.take()
-            && at.saturating_duration_since(since) >= GAP_MIN
+            && (at.saturating_duration_since(since) >= GAP_MIN || reason == GapReason::Asleep)
         {
             self.note(reason, since, at, true);
         }
@@ -521,9 +562,14 @@ impl Accumulator {
     }
 
     fn broke(&mut self, why: Break, lost: Duration, at: Instant) {
-        let since = self.fault.take().map_or(at.checked_sub(lost).unwrap_or(at), |f| f.0);
-        let until = since + lost;
-        self.note(why.into(), since, until, false);
+        let fault = self.fault.take();
+        let since = fault.map_or(at.checked_sub(lost).unwrap_or(at), |f| f.0);
+        if let Some((_, GapReason::Asleep)) = fault {
+            // A counter that begins anew as its device wakes has lost nothing.
+            self.note(GapReason::Asleep, since, at, true);
+        } else {
+            self.note(why.into(), since, since + lost, false);
+        }
         self.stepped(at);
         self.last = Mark { at, total: self.counter.total() };
     }

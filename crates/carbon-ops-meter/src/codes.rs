@@ -69,7 +69,10 @@ mod tests {
             Kind,
             [(0, "package"), (1, "dram"), (2, "gpu"), (3, "core"), (4, "uncore"), (5, "psys")]
         );
-        check!(Source, [(0, "sysfs"), (1, "msr"), (2, "perf"), (3, "nvml"), (4, "other")]);
+        check!(
+            Source,
+            [(0, "sysfs"), (1, "msr"), (2, "perf"), (3, "nvml"), (4, "other"), (5, "hwmon")]
+        );
         check!(
             Exclusion,
             [
@@ -83,6 +86,8 @@ mod tests {
                 (8, "unknown_domain"),
                 (9, "without_package"),
                 (10, "unlisted"),
+                (11, "inside_gpu"),
+                (12, "asleep"),
             ]
         );
         assert_eq!(Exclusion::from_code(0), None, "on the page, 0 is no exclusion");

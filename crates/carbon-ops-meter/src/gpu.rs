@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use carbon_ops_units::Microjoules;
 
-use crate::accumulator::{Accumulator, DomainEnergy};
+use crate::accumulator::{Accumulator, DomainEnergy, GapReason, Slack};
 use crate::attribution::GpuUse;
 use crate::clock::BootClock;
 use crate::sensor::nvml::{
@@ -80,8 +80,8 @@ pub struct GpuWindow<O> {
     driver: Box<dyn Driver>,
     /// When the window began, for what is opened late; `None` while it begins.
     begun: Option<Instant>,
-    /// What is not opened yet.
-    unopened: Vec<usize>,
+    /// What is not opened yet, and why.
+    unopened: Vec<(usize, Exclusion)>,
     gpus: Vec<Gpu<O>>,
     excluded: Vec<Excluded>,
     /// Whose each process was when it was last seen alive.
@@ -145,8 +145,8 @@ struct Gpu<O> {
     index: usize,
     load: GpuLoad,
     accumulator: Accumulator,
-    /// What the integral may be off by, as of the start and of the end; none for a counter.
-    bounds: Option<(Microjoules, Microjoules)>,
+    /// What the integral may be off by; none for a counter.
+    slack: Option<Slack>,
     /// When it was last read.
     read_at: Instant,
     /// Total and instant at the end of the window.
@@ -276,7 +276,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
     ) -> Self {
         let excluded = driver.left_out().to_vec();
         let mut window = Self {
-            unopened: (0..driver.gpus().len()).collect(),
+            unopened: (0..driver.gpus().len()).map(|gpu| (gpu, Exclusion::Unreadable)).collect(),
             driver: Box::new(driver),
             begun,
             gpus: Vec::new(),
@@ -292,15 +292,18 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
         window
     }
 
-    /// Opens a GPU by the first look at it.
-    fn begin(&mut self, index: usize, look: &Look, at: Instant, who: Who<'_, O>) {
+    /// Opens a GPU by the first look at it; `was`: why it could not be opened before.
+    fn begin(&mut self, index: usize, was: Exclusion, look: &Look, at: Instant, who: Who<'_, O>) {
         let Some(domain) = self.driver.gpus().get(index) else { return };
         let opened = match look.reading {
             Ok(first) => Accumulator::open(domain, first, at, look.at),
             Err(_) => None,
         };
         let begun = self.begun.unwrap_or(at);
-        let Some(accumulator) = opened.map(|opened| opened.stepping(STEP).begun(begun)) else {
+        let missed =
+            if was == Exclusion::Asleep { GapReason::Asleep } else { GapReason::Unreadable };
+        let opened = opened.map(|opened| opened.stepping(STEP).begun(begun, missed));
+        let Some(accumulator) = opened else {
             self.excluded.push(exclude(domain, Exclusion::Unreadable));
             return;
         };
@@ -314,7 +317,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
             load: look.users.as_ref().map(|users| users.load).unwrap_or_default(),
             given: (accumulator.total(), at),
             accumulator,
-            bounds: look.integral.map(|integral| (integral.bound, integral.bound)),
+            slack: look.integral.map(Slack::from),
             read_at: at,
             end: None,
             told: at,
@@ -327,6 +330,11 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
             lately: Seen::nobody(),
         });
         self.slowest = self.slowest.min(longest_interval(look.integral.is_some()));
+    }
+
+    /// The backend that reads them: `nvml`, `hwmon`.
+    pub fn source(&self) -> &'static str {
+        self.driver.source()
     }
 
     /// A process whose GPU time may be told after it has ended, before it was seen alive.
@@ -384,7 +392,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
     ) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
         let ended = clock();
         let wants =
-            |gpu: &Gpu<O>| gpu.bounds.is_none() && gpu.accumulator.wants_more(true).is_some();
+            |gpu: &Gpu<O>| gpu.slack.is_none() && gpu.accumulator.wants_more(true).is_some();
         while self.gpus.iter().any(wants) && clock().saturating_duration_since(ended) < SETTLE_MAX {
             sleep(SETTLE_PAUSE);
             self.look(Want::Energy, PROMPT, clock, who);
@@ -421,12 +429,17 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
     ) -> (Vec<GpuEnergy<O>>, Vec<Excluded>) {
         let (mut measured, mut excluded) = (Vec::new(), self.excluded.clone());
         let domains = self.driver.gpus();
-        let silent = self.unopened.iter().filter_map(|&index| domains.get(index));
-        excluded.extend(silent.map(|domain| exclude(domain, Exclusion::Unreadable)));
+        let unopened = self.unopened.iter();
+        let unopened = unopened.filter_map(|&(index, why)| Some(exclude(domains.get(index)?, why)));
+        excluded.extend(unopened);
         for gpu in gpus {
             let Some(domain) = domains.get(gpu.index) else { continue };
             let used = gpu.take_used();
-            let energy = energy(&mut gpu.accumulator).map(|energy| gpu.bounded(energy));
+            let energy = energy(&mut gpu.accumulator);
+            let energy = energy.map(|energy| match &mut gpu.slack {
+                Some(slack) => slack.widen(energy),
+                None => energy,
+            });
             if energy.is_none() {
                 excluded.push(exclude(domain, Exclusion::Stuck));
             }
@@ -435,7 +448,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
                 name: name.clone(),
                 kind: Kind::Gpu,
                 zone: domain.source.clone(),
-                backend: "nvml",
+                backend: self.driver.source(),
                 likely: domain.likely,
                 energy,
             });
@@ -476,7 +489,7 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
                 && let Some(now) = look.integral
             {
                 // A counter may turn out to rest, and its power is integrated from then on.
-                gpu.bounds.get_or_insert_default().1 = now.bound;
+                gpu.slack.get_or_insert_default().extend(now);
                 self.slowest = self.slowest.min(longest_interval(true));
             }
         }
@@ -485,10 +498,13 @@ impl<O: Copy + Ord + fmt::Debug> GpuWindow<O> {
 
     /// Opens what was not seen before.
     fn open_late(&mut self, looks: &[Look], instants: &[Instant], who: Who<'_, O>) {
-        for index in std::mem::take(&mut self.unopened) {
+        for (index, why) in std::mem::take(&mut self.unopened) {
             match looks.get(index).zip(instants.get(index)) {
-                Some((look, &at)) => self.begin(index, look, at, who),
-                None => self.unopened.push(index),
+                Some((Look { reading: Err(ReadFault::Asleep), .. }, _)) => {
+                    self.unopened.push((index, Exclusion::Asleep));
+                }
+                Some((look, &at)) => self.begin(index, why, look, at, who),
+                None => self.unopened.push((index, why)),
             }
         }
     }
@@ -599,20 +615,6 @@ impl<O: Copy + Ord> Gpu<O> {
         let mut used = Parts::none();
         used.add_all(&sums, 1.0 / all);
         Used { parts: used.by, unknown: used.unknown, by_time, by_process }
-    }
-
-    /// The energy with what an integral of powers leaves open.
-    fn bounded(&mut self, mut energy: DomainEnergy) -> DomainEnergy {
-        if let Some((start, end)) = &mut self.bounds {
-            let bound = end.saturating_sub(*start);
-            *start = *end;
-            let filled = energy.gaps.iter().any(|gap| !gap.bridged);
-            let high = if filled { energy.high } else { energy.energy };
-            energy.low = energy.energy.saturating_sub(bound);
-            energy.high = high + bound;
-            energy.estimated = true;
-        }
-        energy
     }
 }
 

@@ -13,6 +13,7 @@ const TEXT_MAX: usize = 4 << 20;
 pub struct HostRoot {
     root: PathBuf,
     powercap: Option<PathBuf>,
+    hwmon: Option<PathBuf>,
 }
 
 impl HostRoot {
@@ -23,7 +24,7 @@ impl HostRoot {
 
     /// A host whose kernel files stand below `root`.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), powercap: None }
+        Self { root: root.into(), powercap: None, hwmon: None }
     }
 
     /// The same host with another powercap class directory. What it yields is not this machine's
@@ -34,9 +35,17 @@ impl HostRoot {
         self
     }
 
+    /// The same with another class directory of hardware monitoring, which is as foreign.
+    #[must_use]
+    pub fn with_hwmon(mut self, class_dir: impl Into<PathBuf>) -> Self {
+        self.hwmon = Some(class_dir.into());
+        self
+    }
+
     /// Whether energy read through here belongs to a real machine.
     pub fn is_simulated(&self) -> bool {
         self.root != Path::new("/")
+            || self.hwmon.is_some()
             || self.powercap.as_deref().is_some_and(|p| p != Path::new("/sys/class/powercap"))
     }
 
@@ -53,6 +62,13 @@ impl HostRoot {
     /// The directory of powercap zones (flat, and all symlinks, on a real host).
     pub fn powercap_class(&self) -> PathBuf {
         self.powercap.clone().unwrap_or_else(|| self.path("/sys/class/powercap"))
+    }
+
+    /// The directory of nodes of hardware monitoring; none next to zones of another machine, of which it would tell
+    /// nothing.
+    pub fn hwmon_class(&self) -> Option<PathBuf> {
+        let own = || self.has_own_powercap().then(|| self.path("/sys/class/hwmon"));
+        self.hwmon.clone().or_else(own)
     }
 
     /// An absolute path of the host, below the root.

@@ -63,8 +63,8 @@
 //! What is read:
 //!
 //! * [`host_root`]: where kernel files are read from; a folder can stand in for a machine.
-//! * [`sensor`]: what can be read here: counters by powercap, registers, perf or NVML, or else a model
-//!   of the processor.
+//! * [`sensor`]: what can be read here: counters by powercap, registers, perf, NVML or hardware monitoring, or
+//!   else a model of the processor.
 //! * [`proc`], [`cpu_time`], [`processes`], [`cgroups`], [`groups`]: processes and the memory, busy time of the
 //!   machine, every process and every cgroup again and again, trees and cgroups of them.
 //! * [`diagnosis`]: what can be read here, why not more, and what would allow it.

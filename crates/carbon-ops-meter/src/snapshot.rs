@@ -85,6 +85,8 @@ pub enum Source {
     Nvml,
     /// Another one, of a later version.
     Other,
+    /// Energies and powers of the kernel's hardware monitoring.
+    Hwmon,
 }
 
 codes! { Source {
@@ -93,6 +95,7 @@ codes! { Source {
     Perf = 2 "perf",
     Nvml = 3 "nvml",
     Other = 4 "other",
+    Hwmon = 5 "hwmon",
 } }
 
 impl Source {

@@ -432,7 +432,8 @@ impl Track {
                 self.failing(GapReason::Unreadable, good, at)
             }
             Err(ReadFault::Gone | ReadFault::Fatal) => self.failing(GapReason::Vanished, good, at),
-            Err(ReadFault::NotYet) => None,
+            // What sleeps draws nothing: its total stands, and is not stale.
+            Err(ReadFault::NotYet | ReadFault::Asleep) => None,
             Ok(Step::Rebased { why, lost, most, .. }) => {
                 let Some(asleep) = good.and_then(slept) else {
                     return Some(self.lose(why.into(), lost, most, at));

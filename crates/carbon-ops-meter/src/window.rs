@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use carbon_ops_units::{Microjoules, Watts};
 
-use crate::accumulator::{Accumulator, DomainEnergy};
+use crate::accumulator::{Accumulator, DomainEnergy, Slack};
 use crate::clock::BootClock;
 use crate::host_root::HostRoot;
+use crate::sensor::hwmon::{self, Channel};
 use crate::sensor::powercap::{LIKELY_OVER_LIMIT, Topology, Zone};
-use crate::sensor::{Availability, Excluded, Exclusion, Kind};
+use crate::sensor::{self, Availability, Excluded, Exclusion, Integral, Kind, ReadFault};
 use crate::twins::{self, Look, Twins};
 
 /// Slowest reading. Energy is in the totals, so that reading faster adds nothing but cost; this
@@ -33,11 +34,76 @@ type Clock<'a> = &'a dyn Fn() -> Instant;
 /// has by then.
 const INTERVAL_NEXT: Duration = Duration::from_millis(2);
 
+/// The slowest reading of powers, which tell nothing of what was between two readings.
+const INTERVAL_OF_POWERS: Duration = Duration::from_millis(100);
+
+/// What a window reads.
+#[derive(Debug)]
+enum Source {
+    Zone(Zone),
+    Channel(Box<Channel>),
+}
+
+impl Source {
+    fn domain(&self) -> &sensor::Domain {
+        match self {
+            Self::Zone(zone) => &zone.domain,
+            Self::Channel(channel) => &channel.domain,
+        }
+    }
+
+    fn backend(&self) -> &'static str {
+        match self {
+            Self::Zone(_) => "sysfs",
+            Self::Channel(_) => hwmon::NAME,
+        }
+    }
+
+    fn read(&mut self) -> Result<u64, ReadFault> {
+        match self {
+            Self::Zone(zone) => zone.read(),
+            Self::Channel(channel) => channel.read(),
+        }
+    }
+
+    fn integral(&self) -> Option<Integral> {
+        match self {
+            Self::Zone(_) => None,
+            Self::Channel(channel) => channel.integral(),
+        }
+    }
+}
+
+/// A counter, and what has become of it.
+#[derive(Debug)]
+struct Meter {
+    source: Source,
+    accumulator: Accumulator,
+    /// Of a power.
+    slack: Option<Slack>,
+    /// The window has ended, and what is read from here on is no part of it.
+    is_over: bool,
+}
+
+impl Meter {
+    /// What the window tells of it, by the rule that ends it.
+    fn told(
+        &mut self,
+        end: impl Fn(&mut Accumulator) -> Option<DomainEnergy>,
+    ) -> Option<DomainEnergy> {
+        let energy = end(&mut self.accumulator)?;
+        Some(match &mut self.slack {
+            Some(slack) => slack.widen(energy),
+            None => energy,
+        })
+    }
+}
+
 /// A window that is being measured, or one after the other.
 #[derive(Debug)]
 pub struct Window {
     /// Copies last, which stand in for a zone that tells nothing.
-    zones: Vec<(Zone, Accumulator)>,
+    meters: Vec<Meter>,
     /// How many are no copies.
     originals: usize,
     twins: Twins,
@@ -58,9 +124,9 @@ pub struct Domain {
     pub name: String,
     /// Package or DRAM.
     pub kind: Kind,
-    /// Name of the zone's directory.
+    /// Where it is read: the zone's directory, or device and channel.
     pub zone: String,
-    /// Which backend read it: `sysfs`, `msr`, `perf`, `nvml`.
+    /// Which backend read it: `sysfs`, `msr`, `perf`, `nvml`, `hwmon`.
     pub backend: &'static str,
     /// The most power that the domain is likely to draw.
     pub likely: Watts,
@@ -80,6 +146,11 @@ pub struct Counted {
 }
 
 impl Counted {
+    /// Which backend read the packages: `sysfs`, `hwmon`.
+    pub fn backend(&self) -> &'static str {
+        self.domains.first().map_or("sysfs", |domain| domain.backend)
+    }
+
     /// Energy of the host: all counted domains.
     pub fn host(&self) -> Microjoules {
         self.domains.iter().map(|domain| domain.energy.energy).sum()
@@ -146,43 +217,78 @@ impl Window {
         let (availability, topology) = Topology::discover(host);
         if availability != Availability::Present {
             let left = topology.counted.iter();
-            let left = left.map(|zone| exclude(zone, Exclusion::WithoutPackage));
+            let left = left.map(|zone| exclude(&zone.domain, Exclusion::WithoutPackage));
             return (availability, Err(topology.excluded.into_iter().chain(left).collect()));
         }
+        let counted = topology.counted.into_iter().map(Source::Zone).collect();
+        let copies = topology.copies.into_iter().map(Source::Zone).collect();
+        match Self::over(counted, copies, topology.excluded, clock, boot) {
+            Ok(window) => (availability, Ok(window)),
+            Err(excluded) => {
+                let why = "no package counter can be read".into();
+                (Availability::Absent(why), Err(excluded))
+            }
+        }
+    }
+
+    /// The same of what hardware monitoring shows of packages and memories: for a host without RAPL, since both are
+    /// one quantity.
+    ///
+    /// # Errors
+    /// What there is and not counted, where there is no package.
+    pub fn of_channels(
+        channels: Vec<Channel>,
+        excluded: Vec<Excluded>,
+        clock: Clock<'_>,
+        boot: BootClock,
+    ) -> Result<Self, Vec<Excluded>> {
+        let channels = channels.into_iter().map(|channel| Source::Channel(Box::new(channel)));
+        Self::over(channels.collect(), Vec::new(), excluded, clock, boot)
+    }
+
+    fn over(
+        counted: Vec<Source>,
+        copies: Vec<Source>,
+        excluded: Vec<Excluded>,
+        clock: Clock<'_>,
+        boot: BootClock,
+    ) -> Result<Self, Vec<Excluded>> {
         let opened = clock();
         let mut window = Self {
-            zones: Vec::new(),
+            meters: Vec::new(),
             originals: 0,
             twins: Twins::default(),
             opened,
-            excluded: topology.excluded,
+            excluded,
             interval: INTERVAL_FIRST,
             is_next: false,
             regular: INTERVAL_MAX,
             due: opened + INTERVAL_FIRST,
             boot,
         };
-        for zone in topology.counted {
-            window.start(zone, clock);
+        for source in counted {
+            window.start(source, clock);
         }
-        window.originals = window.zones.len();
-        for zone in topology.copies {
-            window.start(zone, clock);
+        window.originals = window.meters.len();
+        for source in copies {
+            window.start(source, clock);
         }
-        let domains = window.zones.iter().take(window.originals).map(|(zone, _)| &zone.domain);
+        let domains = window.meters.iter().take(window.originals).map(|it| it.source.domain());
         window.twins =
             Twins::among(domains.map(|domain| (domain.name.as_str(), domain.scale.range())));
-        if !window.zones.iter().any(|(zone, _)| zone.domain.kind == Kind::Package) {
+        if !window.meters.iter().any(|it| it.source.domain().kind == Kind::Package) {
             // Memory alone is not the host.
-            let why = "no package counter can be read".into();
-            let left = window.zones.iter();
-            let left = left.map(|(zone, _)| exclude(zone, Exclusion::WithoutPackage));
+            let left = window.meters.iter();
+            let left = left.map(|it| exclude(it.source.domain(), Exclusion::WithoutPackage));
             window.excluded.extend(left.collect::<Vec<_>>());
-            return (Availability::Absent(why), Err(window.excluded));
+            return Err(window.excluded);
         }
-        let longest = window.zones.iter().map(|(_, accumulator)| accumulator.longest_interval());
+        let longest = window.meters.iter().map(|it| match it.slack {
+            Some(_) => INTERVAL_OF_POWERS,
+            None => it.accumulator.longest_interval(),
+        });
         window.regular = longest.min().unwrap_or(INTERVAL_MAX).clamp(INTERVAL_MIN, INTERVAL_MAX);
-        (availability, Ok(window))
+        Ok(window)
     }
 
     /// When the counters want to be read next.
@@ -193,7 +299,7 @@ impl Window {
     /// Reads all counters.
     pub fn sample(&mut self, clock: Clock<'_>) {
         self.read(clock);
-        let sharp = self.is_next && self.zones.iter().all(|(_, zone)| zone.has_stepped());
+        let sharp = self.is_next && self.meters.iter().all(|it| it.accumulator.has_stepped());
         self.interval = if sharp { self.regular } else { (self.interval * 2).min(self.regular) };
         self.due = clock() + self.interval;
     }
@@ -206,7 +312,7 @@ impl Window {
     /// The excluded zones, when no package counter has ever moved: then nothing was measured.
     pub fn cut(&mut self, elapsed: Duration, clock: Clock<'_>) -> Result<Counted, Vec<Excluded>> {
         self.read(clock);
-        let cut = self.zones.iter_mut().map(|(_, accumulator)| accumulator.cut()).collect();
+        let cut = self.meters.iter_mut().map(|meter| meter.told(Accumulator::cut)).collect();
         let counted = self.report(cut, elapsed);
         (self.is_next, self.interval) = (true, INTERVAL_NEXT.min(self.regular));
         self.due = clock() + self.interval;
@@ -218,15 +324,19 @@ impl Window {
     /// # Errors
     /// As of [`Window::cut`].
     pub fn so_far(&self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
-        let cut = self.zones.iter().map(|(_, accumulator)| accumulator.clone().cut()).collect();
-        self.report(cut, elapsed)
+        let cut = self.meters.iter().map(|meter| {
+            let energy = meter.accumulator.clone().cut()?;
+            Some(meter.slack.map_or(energy.clone(), |mut slack| slack.widen(energy)))
+        });
+        self.report(cut.collect(), elapsed)
     }
 
     /// Ends the window now. What remains is to look on for a moment, in [`Window::close`].
     pub fn end(&mut self, clock: Clock<'_>) {
         self.read(clock);
-        for (_, accumulator) in &mut self.zones {
-            accumulator.end_window();
+        for meter in &mut self.meters {
+            meter.accumulator.end_window();
+            meter.is_over = true;
         }
     }
 
@@ -242,26 +352,34 @@ impl Window {
         sleep: &mut dyn FnMut(Duration),
     ) -> Result<Counted, Vec<Excluded>> {
         self.settle(clock(), clock, sleep);
-        let closed = self.zones.iter_mut().map(|(_, last)| last.close(elapsed)).collect();
+        let closed = self.meters.iter_mut().map(|meter| meter.told(|last| last.close(elapsed)));
+        let closed = closed.collect();
         self.report(closed, elapsed)
     }
 
-    fn start(&mut self, mut zone: Zone, clock: Clock<'_>) {
-        let opened = zone
-            .read()
-            .ok()
-            .and_then(|reading| Accumulator::open(&zone.domain, reading, clock(), (self.boot)()));
+    fn start(&mut self, mut source: Source, clock: Clock<'_>) {
+        let opened = source.read().ok().and_then(|reading| {
+            Accumulator::open(source.domain(), reading, clock(), (self.boot)())
+        });
         match opened {
-            Some(accumulator) => self.zones.push((zone, accumulator)),
-            None => self.excluded.push(exclude(&zone, Exclusion::Unreadable)),
+            Some(accumulator) => {
+                let slack = source.integral().map(Slack::from);
+                self.meters.push(Meter { source, accumulator, slack, is_over: false });
+            }
+            None => self.excluded.push(exclude(source.domain(), Exclusion::Unreadable)),
         }
     }
 
     fn read(&mut self, clock: Clock<'_>) {
         let (mut looks, mut before) = (Vec::new(), None);
-        for (zone, accumulator) in &mut self.zones {
-            let (reading, now) = (zone.read(), clock());
-            accumulator.observe(reading, now, (self.boot)());
+        for meter in &mut self.meters {
+            let (reading, now) = (meter.source.read(), clock());
+            meter.accumulator.observe(reading, now, (self.boot)());
+            if let (Some(slack), false) = (&mut meter.slack, meter.is_over)
+                && let Some(integral) = meter.source.integral()
+            {
+                slack.extend(integral);
+            }
             if !self.twins.is_empty() {
                 let at = now.saturating_duration_since(self.opened);
                 let from = before.replace(at).unwrap_or(at);
@@ -276,9 +394,9 @@ impl Window {
     fn settle(&mut self, ended: Instant, clock: Clock<'_>, sleep: &mut dyn FnMut(Duration)) {
         loop {
             let waited = clock().saturating_duration_since(ended);
-            let any_moved = self.zones.iter().any(|(_, accumulator)| accumulator.moved());
-            let originals = self.zones.iter().take(self.originals);
-            let wanted = originals.filter_map(|(_, a)| a.wants_more(any_moved)).max();
+            let any_moved = self.meters.iter().any(|meter| meter.accumulator.moved());
+            let originals = self.meters.iter().take(self.originals);
+            let wanted = originals.filter_map(|it| it.accumulator.wants_more(any_moved)).max();
             if wanted.is_none_or(|wanted| waited >= wanted) {
                 return;
             }
@@ -295,9 +413,9 @@ impl Window {
     ) -> Result<Counted, Vec<Excluded>> {
         let repeated = self.twins.repeated();
         let (mut domains, mut excluded) = (Vec::<Domain>::new(), self.excluded.clone());
-        for (place, ((zone, _), energy)) in self.zones.iter().zip(energies).enumerate() {
+        for (place, (meter, energy)) in self.meters.iter().zip(energies).enumerate() {
             let is_copy = place >= self.originals;
-            let of = &zone.domain;
+            let of = meter.source.domain();
             let shown = domains.iter().position(|domain| is_copy && domain.name == of.name);
             if let Some(shown) = shown {
                 // Of two that show one thing, the one that moved, in each window anew.
@@ -312,7 +430,7 @@ impl Window {
                 Some(energy) if !repeated.contains(&place) => energy,
                 other => {
                     let twin = other.map(|_| twins::reason(&of.name));
-                    excluded.push(exclude(zone, twin.unwrap_or(Exclusion::Stuck)));
+                    excluded.push(exclude(of, twin.unwrap_or(Exclusion::Stuck)));
                     continue;
                 }
             };
@@ -321,7 +439,7 @@ impl Window {
                 name: of.name.clone(),
                 kind: of.kind,
                 zone: of.source.clone(),
-                backend: "sysfs",
+                backend: meter.source.backend(),
                 likely: of.likely,
                 energy,
             });
@@ -356,8 +474,8 @@ pub fn coverage<'d>(domains: impl IntoIterator<Item = &'d Domain>, elapsed: Dura
     if whole > 0.0 { (1.0 - missing.as_secs_f64() / whole).clamp(0.0, 1.0) } else { 1.0 }
 }
 
-fn exclude(zone: &Zone, reason: Exclusion) -> Excluded {
-    Excluded { name: zone.domain.name.clone(), id: zone.domain.source.clone(), reason }
+fn exclude(domain: &sensor::Domain, reason: Exclusion) -> Excluded {
+    Excluded { name: domain.name.clone(), id: domain.source.clone(), reason }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::{AttributionMode, GPUS, Record, timestamp};
+use crate::{AttributionMode, Record, timestamp};
 
 /// How many streams (host, boot, domain, epoch) are followed at a time; of more, the one that was not
 /// heard of for longest is closed.
@@ -62,7 +62,7 @@ impl Passage {
             return None;
         }
         // GPUs are read by each run for itself, from where it begins.
-        let counted = measured.domains.iter().filter(|domain| domain.backend != GPUS);
+        let counted = measured.domains.iter().filter(|domain| !domain.is_gpu());
         let domains = counted.filter_map(|domain| {
             let (start, end) = domain.start_uj.zip(domain.end_uj)?;
             Some((domain.name.clone(), domain.epoch?.0, start.0, end.0))

@@ -48,8 +48,11 @@ const TIME_PATTERN: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]
 /// Largest integer that every JSON reader keeps exactly (RFC 8785, section 3.2.2.3).
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 
-/// Backend, and sensor, of what is not shared by CPU time.
+/// Backend, and sensor, of GPUs alone.
 const GPUS: &str = "nvml";
+
+/// Backend of GPUs, and of sockets too.
+const HWMON: &str = "hwmon";
 
 /// Limits that keep a record far below the ledger's 65,535 bytes.
 const LABELS_MAX: usize = 64;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use carbon_ops_estimate::words;
 
-use crate::{Decimal, Error, GPUS, INTEGER_MAX, LIST_MAX, is_hex, rule};
+use crate::{Decimal, Error, GPUS, HWMON, INTEGER_MAX, LIST_MAX, is_hex, rule};
 
 /// A measurement. Members stand in the order of their names, so that writing them in turn is canonical.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -124,7 +124,7 @@ pub struct Domain {
     /// What the estimate adds to the counter's difference, in µJ; absent when nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adjust_uj: Option<i64>,
-    /// `sysfs`, `governor`, `model`, …
+    /// `sysfs`, `msr`, `perf`, `nvml`, `hwmon`, `model`.
     pub backend: String,
     /// Difference of the totals, in µJ; for a model the modelled energy.
     pub delta_uj: u64,
@@ -142,6 +142,13 @@ pub struct Domain {
     /// Wraps of the counter that were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wraps: Option<u64>,
+}
+
+impl Domain {
+    /// Whether it is a GPU, whose energy is not shared by CPU time.
+    pub fn is_gpu(&self) -> bool {
+        self.backend == GPUS || self.backend == HWMON && self.name.starts_with("gpu-")
+    }
 }
 
 /// The host's energy and its parts.
@@ -225,7 +232,7 @@ pub struct ModelEstimate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sensor {
-    /// `governor`, `sysfs`, `model`.
+    /// `governor`, `sysfs`, `hwmon`, `model`, and `nvml` for GPUs.
     pub name: String,
     /// Why it was not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -380,7 +387,7 @@ impl Measurement {
     /// most all that the GPUs used besides. Both bounds are loosest so.
     fn check_parts(&self, used: u64, busy: u64) -> Result<(), Error> {
         let Energy { host_uj, idle_uj, workload_uj, .. } = self.energy;
-        let of_gpu = self.domains.iter().filter(|domain| domain.backend == GPUS);
+        let of_gpu = self.domains.iter().filter(|domain| domain.is_gpu());
         let energy = |domain: &Domain| {
             i128::from(domain.delta_uj) + i128::from(domain.adjust_uj.unwrap_or(0))
         };

@@ -71,3 +71,40 @@ pub fn zone(root: &Path, id: &str) -> PathBuf {
     let parents = ends.filter_map(|end| id.get(..end));
     parents.fold(root.join("sys/devices/virtual/powercap"), |path, parent| path.join(parent))
 }
+
+/// A node of hardware monitoring.
+#[derive(Debug, Clone, Copy)]
+pub struct Node<'t> {
+    /// Its device below `sys/devices`, such as `pci0000:00/0000:03:00.0`.
+    pub device: &'t str,
+    /// Its number, which changes from boot to boot.
+    pub number: u32,
+    /// What its file `name` says.
+    pub driver: &'t str,
+    /// Its other files with what they show.
+    pub files: &'t [(&'t str, &'t str)],
+}
+
+impl Node<'_> {
+    /// Writes it below a host's root as the kernel lays it out: a link in the class directory to a folder below the
+    /// device, with links back to both. The folder of its files.
+    pub fn write(&self, root: &Path) -> PathBuf {
+        let device = root.join("sys/devices").join(self.device);
+        let hwmon = format!("hwmon{}", self.number);
+        let folder = device.join("hwmon").join(&hwmon);
+        fs::create_dir_all(&folder).unwrap();
+        let _ = symlink("../..", folder.join("device"));
+        let class = root.join("sys/class/hwmon");
+        fs::create_dir_all(&class).unwrap();
+        let below = Path::new("../../devices").join(self.device).join("hwmon").join(&hwmon);
+        let _ = fs::remove_file(class.join(&hwmon));
+        symlink(below, class.join(&hwmon)).unwrap();
+        let _ = symlink(&class, folder.join("subsystem"));
+        // ACPI meters have all their files at the device.
+        let place = if self.driver == "power_meter" { device } else { folder };
+        for (file, text) in self.files.iter().chain([&("name", self.driver)]) {
+            fs::write(place.join(file), format!("{text}\n")).unwrap();
+        }
+        place
+    }
+}

@@ -16,7 +16,7 @@ use carbon_ops::gpus::Gpu;
 use carbon_ops::meter::sensor::Exclusion;
 use carbon_ops::meter::sensor::model::TdpBasis;
 use carbon_ops::record::{
-    AttributionMode, Figure, Input, Market, Measurement, MethodName, Note, Record, Sensor,
+    AttributionMode, Domain, Figure, Input, Market, Measurement, MethodName, Note, Record, Sensor,
     SensorStatus,
 };
 use carbon_ops::units::{KilowattHours, Microjoules};
@@ -368,13 +368,17 @@ fn of_gpus(record: &Record, measured: &Measurement, gpus: &[Gpu]) -> String {
 fn quality(record: &Record) -> String {
     let flag = record.quality_flag.as_str();
     let Some(measured) = &record.measurement else { return format!("{flag}: energy as stated") };
-    let names = |of_gpu: bool| {
-        let domains = measured.domains.iter();
-        let domains = domains.filter(|domain| (domain.backend == "nvml") == of_gpu);
+    let names = |which: &dyn Fn(&Domain) -> bool| {
+        let domains = measured.domains.iter().filter(|domain| which(domain));
         domains.map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(" + ")
     };
-    let gpus = names(true);
-    let gpus = if gpus.is_empty() { gpus } else { format!(", NVML {gpus}") };
+    let of_gpus = |backend: &str, word| {
+        let gpus = names(&|domain| domain.is_gpu() && domain.backend == backend);
+        if gpus.is_empty() { gpus } else { format!(", {word} {gpus}") }
+    };
+    let gpus = of_gpus("nvml", "NVML") + &of_gpus("hwmon", "hwmon");
+    let hosts = names(&|domain| !domain.is_gpu());
+    let by_hwmon = measured.domains.iter().any(|it| !it.is_gpu() && it.backend == "hwmon");
     let energy = match &measured.model {
         Some(model) => {
             let name = Some(&*model.cpu).filter(|cpu| !cpu.is_empty());
@@ -383,9 +387,10 @@ fn quality(record: &Record) -> String {
             format!("energy from a model of {n} CPUs of {family}, TDP {tdp:.3} W ({basis})")
         }
         None if measured.attribution_mode == AttributionMode::GovernorCpuTime => {
-            format!("energy from the governor's totals of {}", names(false))
+            format!("energy from the governor's totals of {hosts}")
         }
-        None => format!("energy from RAPL {}", names(false)),
+        None if by_hwmon => format!("energy from hwmon {hosts}"),
+        None => format!("energy from RAPL {hosts}"),
     };
     let unset = if record.has_note(&Note::RegionUnset) { "; no region is set" } else { "" };
     format!("{flag}: {energy}{gpus}{unset}")

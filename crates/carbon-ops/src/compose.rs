@@ -14,6 +14,7 @@ use carbon_ops_estimate::decimal::round9;
 use carbon_ops_estimate::intensity::Interval;
 use carbon_ops_estimate::uncertainty::Distribution;
 use carbon_ops_meter::attribution::{GpuUse, IdlePolicy as Rule, IdleRule};
+use carbon_ops_meter::sensor::hwmon;
 use carbon_ops_meter::sensor::model::{CURVES, PowerModel, TABLE, TdpBasis};
 use carbon_ops_meter::sensor::{Exclusion, Kind};
 use carbon_ops_meter::window::{self as counted, Counted};
@@ -49,6 +50,9 @@ const DRAM_CV: f64 = 0.2;
 /// NVML states its power readings within 5 % (NVML API reference, `nvmlDeviceGetPowerUsage`); that of
 /// the energy counter is not stated. A prior.
 const GPU_CV: f64 = 0.05;
+
+/// What hardware monitoring shows is calibrated by whoever made the board, and most drivers state no bound. A prior.
+const HWMON_CV: f64 = 0.1;
 
 /// CPU time is not energy: next to other work, a share by CPU time may be off by a factor of 2
 /// (Kepler, power attribution guide: 2 to 3 times for mixed workloads); alone, it cannot be.
@@ -287,11 +291,16 @@ fn blur_cv(kind: Kind, measurement: &Measurement) -> f64 {
 /// What is not known of a meter, for a domain that has this weight in the workload's energy.
 fn meter_input(domain: &counted::Domain, host: &Host, blur: f64, weight: f64) -> Input {
     let cv = match domain.kind {
+        _ if domain.backend == hwmon::NAME => HWMON_CV,
         Kind::Package | Kind::Core | Kind::Uncore | Kind::Psys => PACKAGE_CV,
         Kind::Dram => DRAM_CV,
         Kind::Gpu => GPU_CV,
     };
-    let meter = if domain.kind == Kind::Gpu { "NVML" } else { "RAPL" };
+    let meter = match (domain.backend, domain.kind) {
+        (hwmon::NAME, _) => "hwmon",
+        (_, Kind::Gpu) => "NVML",
+        _ => "RAPL",
+    };
     let what = domain.kind.as_str();
     let mut source = format!("prior: {meter} {what} within {} %", 100.0 * cv);
     if blur > 0.0 {

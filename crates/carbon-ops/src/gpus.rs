@@ -1,12 +1,12 @@
-//! The GPUs of this machine: finds NVIDIA's library where there is a driver to speak to, and says whose
-//! a process is that uses a GPU.
+//! The GPUs of this machine: finds NVIDIA's library where there is a driver to speak to, and those of other vendors
+//! in hardware monitoring, and says whose a process is that uses a GPU.
 //!
 //! A machine without a driver costs three looks at files: the library is not even searched for. Starting
 //! it costs milliseconds, or seconds where no process keeps the driver awake (`nvidia-persistenced`), and some
 //! calls of a driver never return: so a process of its own asks it ([`Helper`]), and nothing waits for that for
 //! longer than a moment. A library that starts later is used from then on.
 //!
-//! Out of scope: the measurement itself (see [`carbon_ops_meter::gpu`]), GPUs of other vendors.
+//! Out of scope: the measurement itself (see [`carbon_ops_meter::gpu`]).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use carbon_ops_meter::cpu_time::descends;
 use carbon_ops_meter::gpu::Whose;
 use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::sensor::Availability;
+use carbon_ops_meter::sensor::hwmon::{Found, Hwmon};
 use carbon_ops_meter::sensor::nvml::{Helper, LIBRARY, PATIENCE};
 use carbon_ops_meter::window::Domain;
 use carbon_ops_record::{Sensor, SensorStatus};
@@ -71,6 +72,8 @@ impl AskNvml {
 /// What was found before the command started.
 #[derive(Debug, Default)]
 pub struct Gpus {
+    /// Those of AMD and Intel, by hardware monitoring; what of them is not counted.
+    pub(crate) cards: Option<Hwmon>,
     /// Who reads them, or will do when the library has started; `None` without a driver.
     pub helper: Option<Helper>,
     /// What became of it, where there was something to find.
@@ -113,6 +116,10 @@ impl Gpu {
 impl Gpus {
     /// Starts the library that is named, or the system's own where the driver has left a trace.
     pub fn find(host: &HostRoot, ask: &AskNvml) -> Self {
+        Self { cards: cards(host), ..Self::of_nvidia(host, ask) }
+    }
+
+    fn of_nvidia(host: &HostRoot, ask: &AskNvml) -> Self {
         let named = ask.library.as_ref();
         let library = match named {
             Some(NvmlLibrary::At(path)) => path,
@@ -126,11 +133,12 @@ impl Gpus {
                 let found = helper.found(ask.wait);
                 let (sensor, helper) = (sensor(found.as_ref()), Some(helper));
                 let works = matches!(found, Some(Availability::Present) | None);
-                Self { helper: helper.filter(|_| works), sensor: Some(sensor), simulated }
+                let helper = helper.filter(|_| works);
+                Self { cards: None, helper, sensor: Some(sensor), simulated }
             }
             Err(error) => {
                 let why = Availability::Absent(format!("no process for {LIBRARY}: {error}"));
-                Self { helper: None, sensor: Some(sensor(Some(&why))), simulated }
+                Self { sensor: Some(sensor(Some(&why))), simulated, ..Self::default() }
             }
         }
     }
@@ -139,7 +147,7 @@ impl Gpus {
 impl Gpus {
     /// What becomes of the library, waited for as long as a person may wait; `None` where there is nothing to find.
     pub fn examine(host: &HostRoot, ask: &AskNvml) -> Option<Sensor> {
-        let found = Self::find(host, ask);
+        let found = Self::of_nvidia(host, ask);
         let late = found.helper.map(|mut helper| helper.found(EXAMINED_WITHIN));
         late.map(|late| sensor(late.as_ref())).or(found.sensor)
     }
@@ -148,6 +156,13 @@ impl Gpus {
     pub fn process(&self) -> Option<i32> {
         self.helper.as_ref()?.pid()
     }
+}
+
+/// GPUs that hardware monitoring shows.
+fn cards(host: &HostRoot) -> Option<Hwmon> {
+    let (channels, excluded) = Found::look(host, Env::boot_time).take_gpus();
+    let any = !channels.is_empty() || !excluded.is_empty();
+    any.then(|| Hwmon::new(channels, excluded))
 }
 
 /// What became of the library, as far as that is known.

@@ -1,9 +1,9 @@
 //! One measurement from start to end: picks the best sensor, keeps it read while the command runs,
 //! and says afterwards what was used and why nothing better was.
 //!
-//! Order: the governor's totals, then the counters of the kernel, then a model of the processor. GPUs are
-//! measured beside each of these: by the governor where it serves them, else by NVIDIA's library, which
-//! alone tells whose processes used them.
+//! Order: the governor's totals, then the kernel's counters of RAPL, then what hardware monitoring shows of sockets,
+//! then a model of the processor. GPUs are measured beside each of these: by the governor where it serves them, else
+//! by NVIDIA's library, which alone tells whose processes used them, and by hardware monitoring.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +19,7 @@ use carbon_ops_meter::cpu_time::Busy;
 use carbon_ops_meter::governed::{GovernedWindow, Unserved};
 use carbon_ops_meter::gpu::{GpuEnergy, GpuWindow, Used, Whose};
 use carbon_ops_meter::host_root::HostRoot;
+use carbon_ops_meter::sensor::hwmon::{self, Found};
 use carbon_ops_meter::sensor::model::{Modelled, PowerModel};
 use carbon_ops_meter::sensor::nvml::{GpuLoad, Helper};
 use carbon_ops_meter::sensor::{Availability, Excluded, Exclusion, Kind, msr};
@@ -79,6 +80,8 @@ pub struct Session<O = Whose> {
     start: End,
     window: Option<Measuring>,
     gpus: Option<GpuWindow<O>>,
+    /// Those of other vendors.
+    cards: Option<GpuWindow<O>>,
     /// Asks NVIDIA's library, which has not started yet.
     starting: Option<Helper>,
     /// A process whose GPU time may be told before it was seen.
@@ -125,11 +128,13 @@ impl End {
     }
 }
 
-/// A window over one of the two kinds of totals.
+/// A window over one of the kinds of totals.
 #[derive(Debug)]
 pub(crate) enum Measuring {
     Governed(Box<GovernedWindow>),
     Counters(Window),
+    /// Of sockets, by hardware monitoring.
+    Channels(Window),
 }
 
 /// What the sensors tell of a window.
@@ -235,17 +240,18 @@ impl Source {
 }
 
 impl Measuring {
-    /// `governor` or `sysfs`.
+    /// `governor`, `sysfs` or `hwmon`.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Counters(_) => "sysfs",
+            Self::Channels(_) => hwmon::NAME,
             Self::Governed(_) => "governor",
         }
     }
 
     fn end(&mut self, now: Duration) -> Result<(), ClientError> {
         match self {
-            Self::Counters(window) => {
+            Self::Counters(window) | Self::Channels(window) => {
                 window.end(&Instant::now);
                 Ok(())
             }
@@ -255,7 +261,7 @@ impl Measuring {
 
     fn is_simulated(&self) -> bool {
         match self {
-            Self::Counters(_) => false,
+            Self::Counters(_) | Self::Channels(_) => false,
             Self::Governed(window) => window.is_simulated(),
         }
     }
@@ -264,6 +270,7 @@ impl Measuring {
     fn is_filtered(&self, host: &HostRoot) -> bool {
         match self {
             Self::Counters(_) => is_filtered(host),
+            Self::Channels(_) => false,
             Self::Governed(window) => window.is_filtered(),
         }
     }
@@ -275,14 +282,14 @@ impl Measuring {
         clock: &dyn Fn() -> Instant,
     ) -> Result<Counted, Vec<Excluded>> {
         match self {
-            Self::Counters(window) => window.cut(elapsed, clock),
+            Self::Counters(window) | Self::Channels(window) => window.cut(elapsed, clock),
             Self::Governed(window) => window.cut(now),
         }
     }
 
     fn so_far(&mut self, elapsed: Duration, now: Duration) -> Result<Counted, Vec<Excluded>> {
         match self {
-            Self::Counters(window) => window.so_far(elapsed),
+            Self::Counters(window) | Self::Channels(window) => window.so_far(elapsed),
             Self::Governed(window) => window.so_far(now),
         }
     }
@@ -290,7 +297,9 @@ impl Measuring {
     fn close(self, elapsed: Duration) -> Result<Counted, Vec<Excluded>> {
         let sleep = &mut std::thread::sleep;
         match self {
-            Self::Counters(window) => window.close(elapsed, &Instant::now, sleep),
+            Self::Counters(window) | Self::Channels(window) => {
+                window.close(elapsed, &Instant::now, sleep)
+            }
             Self::Governed(window) => window.close(sleep),
         }
     }
@@ -359,7 +368,7 @@ impl Session {
     /// The command runs as this process.
     pub fn started(&mut self, pid: u32) {
         self.expected = Some((pid, Whose::Workload));
-        if let Some(gpus) = &mut self.gpus {
+        for gpus in self.gpus.iter_mut().chain(&mut self.cards) {
             gpus.expect(pid, Whose::Workload);
         }
     }
@@ -378,12 +387,16 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
         whose: Owner<O>,
     ) -> Self {
         let ticks_per_second = env.ticks_per_second;
-        let Gpus { mut helper, sensor, simulated } = gpus;
+        let Gpus { cards, mut helper, sensor, simulated } = gpus;
         // First, since this takes longest, and the others' windows are the shorter for it.
         let started = |helper: &mut Helper| helper.found(Duration::ZERO).is_some();
         let gpus = helper.take_if(started).map(|helper| {
             let who = &mut |pid| whose(&host, pid);
             GpuWindow::open(helper, None, &Instant::now, Env::boot_time, who)
+        });
+        let cards = cards.map(|cards| {
+            let who = &mut |pid| whose(&host, pid);
+            GpuWindow::open(cards, None, &Instant::now, Env::boot_time, who)
         });
         let (mut window, excluded, sensors) = open_window(&host, ask, &Instant::now);
         // The window starts after the last of its first readings: what came before is not in it.
@@ -399,6 +412,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
             start,
             window,
             gpus,
+            cards,
             starting: helper,
             expected: None,
             whose,
@@ -416,14 +430,15 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
     pub fn tick(&mut self) -> Option<Instant> {
         let due = self.tick_window();
         self.open_gpus();
-        let Some(gpus) = &mut self.gpus else {
-            let look = self.starting.is_some().then(|| Instant::now() + STARTED_WITHIN);
-            return due.into_iter().chain(look).min();
-        };
-        if gpus.due() <= Instant::now() {
-            gpus.sample(&Instant::now, &mut |pid| (self.whose)(&self.host, pid));
-        }
-        Some(due.map_or(gpus.due(), |due| due.min(gpus.due())))
+        let look = self.starting.is_some().then(|| Instant::now() + STARTED_WITHIN);
+        let due = due.into_iter().chain(look).min();
+        let windows = self.gpus.iter_mut().chain(&mut self.cards);
+        windows.fold(due, |due, gpus| {
+            if gpus.due() <= Instant::now() {
+                gpus.sample(&Instant::now, &mut |pid| (self.whose)(&self.host, pid));
+            }
+            Some(due.map_or(gpus.due(), |due| due.min(gpus.due())))
+        })
     }
 
     /// Opens GPUs whose library has started late.
@@ -445,7 +460,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
 
     fn tick_window(&mut self) -> Option<Instant> {
         match self.window.as_mut()? {
-            Measuring::Counters(window) => {
+            Measuring::Counters(window) | Measuring::Channels(window) => {
                 if window.due() <= Instant::now() {
                     window.sample(&Instant::now);
                 }
@@ -478,8 +493,9 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
         let mut readings = self.about(end, self.window.as_ref());
         readings.add_counted(counted, self.excluded.clone(), None);
         let who = &mut |pid| (self.whose)(&self.host, pid);
-        let gpus = self.gpus.as_mut().map(|gpus| gpus.cut(&Instant::now, who));
-        readings.add_gpus(gpus);
+        for gpus in self.gpus.iter_mut().chain(&mut self.cards) {
+            readings.add_gpus(gpus.source(), gpus.cut(&Instant::now, who));
+        }
         readings.add_silent(self.starting.as_ref());
         self.start = End { busy: end.busy.or(self.start.busy), ..end };
         readings
@@ -492,7 +508,9 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
         let counted = self.window.as_mut().map(|window| window.so_far(elapsed, end.monotonic));
         let mut readings = self.about(end, self.window.as_ref());
         readings.add_counted(counted, self.excluded.clone(), None);
-        readings.add_gpus(self.gpus.as_ref().map(GpuWindow::so_far));
+        for gpus in self.gpus.iter().chain(&self.cards) {
+            readings.add_gpus(gpus.source(), gpus.so_far());
+        }
         readings.add_silent(self.starting.as_ref());
         readings
     }
@@ -507,7 +525,7 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
         let failed = self.window.as_mut().and_then(|window| window.end(end.monotonic).err());
         let outcome = outcome();
         let who = &mut |pid| (self.whose)(&self.host, pid);
-        if let Some(gpus) = &mut self.gpus {
+        for gpus in self.gpus.iter_mut().chain(&mut self.cards) {
             gpus.end(&Instant::now, who);
         }
         let window = self.window.take();
@@ -517,15 +535,16 @@ impl<O: Copy + Ord + fmt::Debug> Session<O> {
             self.excluded,
             failed.map(|why| why.to_string()),
         );
-        let is_served = !readings.gpus.is_empty();
-        let gpus = self.gpus.map(|mut gpus| {
+        for mut gpus in self.gpus.into_iter().chain(self.cards) {
+            let source = gpus.source();
             // Where the governor has their energy, nothing is waited for.
-            if is_served {
-                return gpus.cut(&Instant::now, who);
-            }
-            gpus.close(elapsed, &Instant::now, &mut std::thread::sleep, who)
-        });
-        readings.add_gpus(gpus);
+            let told = if readings.gpus.iter().any(|(gpu, _)| gpu.backend == source) {
+                gpus.cut(&Instant::now, who)
+            } else {
+                gpus.close(elapsed, &Instant::now, &mut std::thread::sleep, who)
+            };
+            readings.add_gpus(source, told);
+        }
         readings.add_silent(self.starting.as_ref());
         (readings, outcome)
     }
@@ -588,18 +607,22 @@ impl<O> Readings<O> {
         }
     }
 
-    /// Adds GPUs: whose those are that the governor served, or else those that the library shows.
-    fn add_gpus(&mut self, told: Option<(Vec<GpuEnergy<O>>, Vec<Excluded>)>) {
-        let Some((told, left_out)) = told else { return };
-        self.gpu_loads = told.iter().map(|gpu| (gpu.name.clone(), gpu.load)).collect();
-        let sensor = self.gpu_sensor.as_mut().filter(|it| it.status == SensorStatus::Used);
-        if self.gpus.is_empty() {
-            self.gpus = told.into_iter().filter_map(|gpu| Some((gpu.domain?, gpu.used))).collect();
+    /// Adds the GPUs of a backend: whose those are that the governor served by it, or else those that it shows itself.
+    fn add_gpus(&mut self, source: &str, (told, left_out): (Vec<GpuEnergy<O>>, Vec<Excluded>)) {
+        let loads = told.iter().map(|gpu| (gpu.name.clone(), gpu.load));
+        self.gpu_loads.extend(loads);
+        let sensor = self.gpu_sensor.as_mut();
+        let sensor = sensor.filter(|it| it.name == source && it.status == SensorStatus::Used);
+        let served = self.gpus.iter().filter(|(gpu, _)| gpu.backend == source).count();
+        if served == 0 {
+            let measured = told.into_iter().filter_map(|gpu| Some((gpu.domain?, gpu.used)));
+            let before = self.gpus.len();
+            self.gpus.extend(measured);
             // What the governor could not read may be readable from here.
             let gpus = &self.gpus;
             self.excluded.retain(|zone| !gpus.iter().any(|(gpu, _)| gpu.name == zone.name));
             self.excluded.extend(left_out);
-            if let Some(sensor) = sensor.filter(|_| self.gpus.is_empty()) {
+            if let Some(sensor) = sensor.filter(|_| self.gpus.len() == before) {
                 sensor.status = SensorStatus::Failed;
                 sensor.reason = Some("no GPU could be measured in this time".into());
             }
@@ -611,10 +634,12 @@ impl<O> Readings<O> {
             // a container that sees a part, it is not.
             let mut told: BTreeMap<_, _> =
                 told.into_iter().map(|gpu| (gpu.name, gpu.used)).collect();
-            let same = told.len() == self.gpus.len()
-                && self.gpus.iter().all(|(gpu, _)| told.contains_key(&gpu.name));
-            for (gpu, used) in self.gpus.iter_mut().filter(|_| same) {
-                *used = told.remove(&gpu.name).unwrap_or_else(Used::unknown);
+            let of_source = |(gpu, _): &&mut (Domain, Used<O>)| gpu.backend == source;
+            let mut gpus: Vec<_> = self.gpus.iter_mut().filter(of_source).collect();
+            if told.len() == served && gpus.iter().all(|(gpu, _)| told.contains_key(&gpu.name)) {
+                for (gpu, used) in &mut gpus {
+                    *used = told.remove(&gpu.name).unwrap_or_else(Used::unknown);
+                }
             }
         }
     }
@@ -733,11 +758,11 @@ impl Measurement {
 }
 
 impl Measurement {
-    /// Where the energy of processors and memory comes from: `governor`, `sysfs`, `model`.
+    /// Where the energy of processors and memory comes from: `governor`, `sysfs`, `hwmon`, `model`.
     pub fn source_name(&self) -> &'static str {
         match (&self.source, self.governed) {
             (Source::Counted(_), true) => "governor",
-            (Source::Counted(_), false) => "sysfs",
+            (Source::Counted(counted), false) => counted.backend(),
             (Source::Modelled(_), _) => "model",
         }
     }
@@ -781,9 +806,28 @@ pub(crate) fn open_window(
     }
     let (availability, opened) = Window::open(host, clock, Env::boot_time);
     sensors.push(sensor("sysfs", &availability));
-    match opened {
-        Ok(window) => (Some(Measuring::Counters(window)), Vec::new(), sensors),
-        Err(excluded) => (None, excluded, sensors),
+    let mut left_out = match opened {
+        Ok(window) => return (Some(Measuring::Counters(window)), Vec::new(), sensors),
+        Err(excluded) => excluded,
+    };
+    let mut found = Found::look(host, Env::boot_time);
+    drop(found.take_gpus());
+    if found.channels.is_empty() && found.excluded.is_empty() {
+        return (None, left_out, sensors);
+    }
+    match Window::of_channels(found.channels, found.excluded, clock, Env::boot_time) {
+        Ok(window) => {
+            sensors.push(sensor(hwmon::NAME, &Availability::Present));
+            (Some(Measuring::Channels(window)), Vec::new(), sensors)
+        }
+        Err(excluded) => {
+            let denied = excluded.iter().any(|zone| zone.reason == Exclusion::Denied);
+            let why = "no power of a socket can be read".to_owned();
+            let why = if denied { Availability::Denied(why) } else { Availability::Absent(why) };
+            sensors.push(sensor(hwmon::NAME, &why));
+            left_out.extend(excluded);
+            (None, left_out, sensors)
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use carbon_ops_meter::host_root::HostRoot;
 use carbon_ops_meter::proc;
 use carbon_ops_meter::processes::{Look, Process, Processes, Units};
 use carbon_ops_meter::sensor::Exclusion;
+use carbon_ops_meter::sensor::hwmon;
 use carbon_ops_meter::sensor::model::PowerModel;
 use carbon_ops_meter::sensor::nvml::GpuLoad;
 use carbon_ops_meter::shares::{Division, Interval, Rest, divide};
@@ -767,7 +768,9 @@ fn domains(measurement: &Measurement) -> Vec<Domain> {
     let read_here = |it: &Sensor| it.name == "nvml" && it.status == SensorStatus::Used;
     let here = measurement.sensors.iter().any(read_here);
     let source = if here { "nvml" } else { "governor" };
-    domains.extend(measurement.gpus.iter().map(|gpu| counted(&gpu.domain, source)));
+    let of =
+        |gpu: &MeasuredGpu| if gpu.domain.backend == hwmon::NAME { hwmon::NAME } else { source };
+    domains.extend(measurement.gpus.iter().map(|gpu| counted(&gpu.domain, of(gpu))));
     domains
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Doctor, context: &mut Context<'_>) -> Result<u8> {
         check.detail = sensor.reason.unwrap_or_else(|| "the library answers".to_owned());
     }
     let code = match report.source {
-        Source::Governor | Source::Powercap => 0,
+        Source::Governor | Source::Powercap | Source::Hwmon => 0,
         Source::Model if report.could_check => 1,
         Source::Model => COULD_NOT,
     };

@@ -30,6 +30,7 @@ mod governed;
 mod gpu;
 mod home;
 mod hourly;
+mod hwmon;
 mod intensity;
 mod interop;
 mod json;

@@ -15,6 +15,7 @@ mod accuracy;
 mod as_user;
 mod governor;
 mod hostile;
+mod hwmon;
 mod predecessor;
 mod privileges;
 mod protocol;

@@ -14,6 +14,7 @@ use crate::sensor::model::{Overrides, PowerModel};
 
 mod check;
 mod governor;
+mod hwmon;
 mod machine;
 mod others;
 mod powercap;
@@ -30,6 +31,8 @@ pub enum Source {
     Governor,
     /// Counters of powercap, read by the process itself.
     Powercap,
+    /// Powers of sockets that hardware monitoring shows, where there is no RAPL.
+    Hwmon,
     /// No counter: a model of the processor.
     Model,
 }
@@ -40,6 +43,7 @@ impl Source {
         match self {
             Self::Governor => "governor",
             Self::Powercap => "sysfs",
+            Self::Hwmon => "hwmon",
             Self::Model => "model",
         }
     }
@@ -89,9 +93,11 @@ pub fn examine(host: &HostRoot, touch: Touch<'_>) -> Report {
     let machine = machine::Machine::look(host);
     let powercap = powercap::Powercap::look(host);
     let socket = governor::socket(host, who.as_ref(), touch, powercap.is_there(host));
-    let source = match (socket.status, powercap.is_present()) {
-        (Status::Ok, _) => Source::Governor,
-        (_, true) => Source::Powercap,
+    let hwmon = hwmon::Hwmon::look(host, powercap.is_present());
+    let source = match (socket.status, powercap.is_present(), hwmon.sockets.is_empty()) {
+        (Status::Ok, ..) => Source::Governor,
+        (_, true, _) => Source::Powercap,
+        (_, _, false) => Source::Hwmon,
         _ => Source::Model,
     };
     let verdict = match source {
@@ -101,6 +107,11 @@ pub fn examine(host: &HostRoot, touch: Touch<'_>) -> Report {
         Source::Powercap => format!(
             "measured: `carbon-ops run` reads RAPL {} itself; {}",
             powercap.counted().join(" + "),
+            socket.detail
+        ),
+        Source::Hwmon => format!(
+            "measured: `carbon-ops run` reads {} of hardware monitoring itself; {}",
+            hwmon.sockets.join(" + "),
             socket.detail
         ),
         Source::Model => {
@@ -121,7 +132,7 @@ pub fn examine(host: &HostRoot, touch: Touch<'_>) -> Report {
     let msr = others::msr(host, who.as_ref(), touch);
     let lockdown = others::lockdown(host, msr.status);
     checks.extend([msr, lockdown]);
-    checks.extend([others::perf(host, who.as_ref()), others::nvml(host)]);
+    checks.extend([others::perf(host, who.as_ref()), others::nvml(host), hwmon.check()]);
     checks.extend([machine.energy_filtering(host, touch), machine::cgroup(host, who.as_ref())]);
     checks.push(processor(host, touch.overrides));
     if source == Source::Model

@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::codes::codes;
 use crate::counter::Scale;
 
-#[cfg(feature = "nvml")]
+pub mod hwmon;
 mod integral;
 pub mod model;
 pub mod msr;
@@ -28,7 +28,7 @@ mod socket;
 
 /// Energy counters of one kind on one machine.
 pub trait Backend: fmt::Debug + Send {
-    /// `sysfs`, `msr`, `perf` or `nvml`.
+    /// `sysfs`, `msr`, `perf`, `nvml` or `hwmon`.
     fn name(&self) -> &'static str;
 
     /// What can be read, counted or not, in an order that stays.
@@ -187,6 +187,10 @@ pub enum Exclusion {
     WithoutPackage,
     /// The machine has it, and the kernel lists no zone for it.
     Unlisted,
+    /// Contained in a GPU that is counted.
+    InsideGpu,
+    /// The device sleeps: it is not read, which would wake it, and is taken to draw nothing.
+    Asleep,
 }
 
 // 0 is for what is counted.
@@ -201,6 +205,8 @@ codes! { Exclusion {
     Unknown = 8 "unknown_domain",
     WithoutPackage = 9 "without_package",
     Unlisted = 10 "unlisted",
+    InsideGpu = 11 "inside_gpu",
+    Asleep = 12 "asleep",
 } }
 
 impl Exclusion {
@@ -253,6 +259,8 @@ pub enum ReadFault {
     Gone,
     /// It will not get better while we run (EACCES and all else).
     Fatal,
+    /// The device sleeps, and is not asked, which would wake it: it is taken to draw nothing.
+    Asleep,
 }
 
 impl ReadFault {

@@ -11,6 +11,7 @@
 mod governed;
 #[cfg(feature = "nvml")]
 mod gpu;
+mod hwmon;
 mod msr;
 #[cfg(feature = "nvml")]
 mod nvml;

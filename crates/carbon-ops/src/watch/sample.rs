@@ -103,7 +103,7 @@ pub struct Host {
 pub struct Domain {
     /// Its name, such as `package-0`.
     pub name: String,
-    /// `sysfs`, `governor`, `nvml`, `model`.
+    /// `sysfs`, `governor`, `nvml`, `hwmon`, `model`.
     pub source: &'static str,
     /// Energy in the interval, in µJ.
     pub energy_uj: u64,

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use crate::render::{plain, si};
 use carbon_ops::record::Note;
-use carbon_ops::watch::{Row, Sample};
+use carbon_ops::watch::{Domain, Row, Sample};
 
 /// Samples of one row each after which the heading is repeated.
 const HEADING_EVERY: u32 = 20;
@@ -121,13 +121,17 @@ fn host(sample: &Sample) -> String {
 
 /// The flag, and what it rests on.
 fn source(sample: &Sample) -> String {
-    let names = |of_gpus: bool| {
-        let domains = sample.host.domains.iter();
-        let domains = domains.filter(|domain| (domain.source == "nvml") == of_gpus);
+    let is_gpu =
+        |it: &Domain| it.source == "nvml" || it.source == "hwmon" && it.name.starts_with("gpu-");
+    let names = |which: &dyn Fn(&Domain) -> bool| {
+        let domains = sample.host.domains.iter().filter(|domain| which(domain));
         domains.map(|domain| domain.name.as_str()).collect::<Vec<_>>().join(" + ")
     };
-    let gpus = names(true);
-    let gpus = if gpus.is_empty() { gpus } else { format!(", NVML {gpus}") };
+    let of_gpus = |source: &str, word| {
+        let gpus = names(&|domain| is_gpu(domain) && domain.source == source);
+        if gpus.is_empty() { gpus } else { format!(", {word} {gpus}") }
+    };
+    let gpus = of_gpus("nvml", "NVML") + &of_gpus("hwmon", "hwmon");
     let simulated = if sample.simulated { ", SIMULATED" } else { "" };
     let said =
         |note: &str, words| if sample.notes.iter().any(|it| it == note) { words } else { "" };
@@ -152,7 +156,7 @@ fn source(sample: &Sample) -> String {
     format!(
         "{}: energy of {} from {}{gpus}{simulated}{filtered}{reason}{no_gpu}{missing}{hidden}",
         quality.as_str(),
-        names(false),
+        names(&|domain| !is_gpu(domain)),
         sample.host.source,
     )
 }

@@ -80,7 +80,7 @@ impl Counting {
         // Before the first look at it the power may have been nothing.
         let rest = self.rest.get_or_insert_with(|| Trapezoid::starting(0, self.since, ceiling));
         if let Some(power_mw) = power_mw() {
-            rest.observe(power_mw, now);
+            rest.observe(1000 * u64::from(power_mw), now);
         }
         let passed = rest.integral().energy;
         self.is_resting |= now.since(self.since) >= RESTS && passed >= RESTS_LEAST;
@@ -144,7 +144,7 @@ impl Nvml {
                 let power = self.library.power_mw(device).map_err(&mut fails)?;
                 let listing = listing(true);
                 let ceiling = listing.domain().ceiling;
-                let first = Trapezoid::starting(power, (self.clock)(), ceiling);
+                let first = Trapezoid::starting(1000 * u64::from(power), (self.clock)(), ceiling);
                 (Source::Power(first), listing)
             }
         };
@@ -278,7 +278,7 @@ impl Backend for Nvml {
             }
             Source::Power(trapezoid) => {
                 let power = self.library.power_mw(gpu.device).map_err(Code::fault)?;
-                trapezoid.observe(power, (self.clock)());
+                trapezoid.observe(1000 * u64::from(power), (self.clock)());
                 Ok(trapezoid.integral().energy.as_microjoules())
             }
         }

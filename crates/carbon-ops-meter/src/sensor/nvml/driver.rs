@@ -17,6 +17,11 @@ const LIKELY_OVER_LIMIT: f64 = 4.0;
 
 /// Who tells of GPUs: the library itself, or a process that asks it.
 pub trait Driver: fmt::Debug + Send {
+    /// The name of its backend.
+    fn source(&self) -> &'static str {
+        "nvml"
+    }
+
     /// The GPUs that tell their energy, in an order that stays.
     fn gpus(&self) -> &[Domain];
 
