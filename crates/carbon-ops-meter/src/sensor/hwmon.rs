@@ -4,7 +4,7 @@
 //! # What is counted
 //!
 //! Of each kind of thing the largest that can be read, and nothing that lies in it: the card and not its package, the
-//! socket and not its rails. What a channel measures and what contains it says one table ([`table`]) by the driver's
+//! socket and not its rails. What a channel measures and what contains it says one table (`table`) by the driver's
 //! name; of drivers that it lacks, and of whatever holds more than a package, nothing is summed. A socket counts where
 //! no RAPL does, since both are one quantity; that is for whoever has both.
 //!
