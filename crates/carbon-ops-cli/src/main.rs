@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     unsafe_calls::outlive_size_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     match execute(&cli, &mut out, &mut err) {
@@ -101,9 +101,12 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 
 /// Help and version are answers; a mistake is exit code 2, or 125 where the command's own exit code
 /// would be expected. The parser's words are put as our own are.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: clap::Error) -> ExitCode {
+    let columns = layout::columns();
     if !error.use_stderr() {
-        let _ = error.print();
+        // The same question again, to a parser that knows how much room there is.
+        let fitted = args::fitted(Cli::command(), columns).try_get_matches().err();
+        let _ = fitted.unwrap_or(error).print();
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
@@ -112,7 +115,10 @@ fn usage(error: &clap::Error) -> ExitCode {
     let mut is_told = false;
     let mut is_more = |line: &&str| line.starts_with("hint: ") && replace(&mut is_told, true);
     let lines = text.lines().filter(|line| !is_more(line));
-    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+    let fitted = |line: &str| {
+        if line.starts_with("Usage: ") { args::usage(line, columns) } else { line.to_owned() }
+    };
+    let text: String = lines.map(|line| fitted(line) + "\n").collect();
     let _ = io::stderr().write_all(text.as_bytes());
     let parsed = Cli::command().ignore_errors(true).try_get_matches();
     let is_run =

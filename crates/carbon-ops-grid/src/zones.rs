@@ -70,9 +70,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Finds out what is meant: an ISO 3166-1 or -2 code, a name, a cloud region, coordinates (`52.5,13.4`),
-    /// a provider's own id (`watttime:CAISO_NORTH`), or a zone key of Electricity Maps (`DK-DK1`,
-    /// `US-CAL-CISO`). Case and surrounding blanks do not matter.
+    /// Finds out what is meant: an ISO 3166-1 or -2 code, a name, a cloud region, alone or behind its cloud
+    /// (`aws:eu-west-1`), coordinates (`52.5,13.4`), a provider's own id (`watttime:CAISO_NORTH`), or a zone key of
+    /// Electricity Maps (`DK-DK1`, `US-CAL-CISO`). Case and surrounding blanks do not matter.
     ///
     /// # Errors
     /// When nothing is called so, with near matches.
@@ -82,6 +82,7 @@ impl Place {
     /// let place = Place::parse("us-east-1")?;
     /// assert_eq!(place.cloud, Some(("aws".into(), "us-east-1".into())));
     /// assert_eq!(place.subdivision.as_deref(), Some("US-VA"));
+    /// assert_eq!(Place::parse("aws:us-east-1")?.cloud, place.cloud);
     /// assert_eq!(Place::parse("42.372, -72.519")?.coordinates, Some((42.372, -72.519)));
     /// assert_eq!(Place::parse("gb:13")?.native_to("gb"), Some("13"));
     /// assert_eq!(Place::parse("dk-dk1")?.native_to("electricity_maps"), Some("DK-DK1"));
@@ -91,6 +92,10 @@ impl Place {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let asked: String = text.trim().chars().take(INPUT_MAX).collect();
         let blank = Self { asked: asked.clone(), ..Self::default() };
+        if let Some((cloud, region)) = of_cloud(&asked) {
+            let found = cloud_row(&key(region), Some(cloud)).ok_or_else(|| unknown(region))?;
+            return Ok(Self::in_cloud(found, blank));
+        }
         if let Some((source, id)) = asked.split_once(':') {
             let native = native(source, id).ok_or_else(|| unknown(text))?;
             return Ok(Self { native: Some(native), ..blank });
@@ -105,13 +110,8 @@ impl Place {
         if let Some((_, codes)) = SEVERAL.iter().find(|(name, _)| *name == wanted) {
             return Err(Error::Several { input: asked, near: codes.iter().map(shown).collect() });
         }
-        if let Some([cloud, region, iso3, state]) = cloud_row(&wanted) {
-            return Ok(Self {
-                country: alpha2(iso3).map(str::to_owned),
-                subdivision: Some(state.to_owned()).filter(|state| !state.is_empty()),
-                cloud: Some((cloud.to_owned(), region.to_owned())),
-                ..blank
-            });
+        if let Some(found) = cloud_row(&wanted, None) {
+            return Ok(Self::in_cloud(found, blank));
         }
         if let Some(zone) = grid_key(&wanted) {
             return Ok(Self { native: Some((ELECTRICITY_MAPS.to_owned(), zone)), ..blank });
@@ -133,6 +133,16 @@ impl Place {
                     Err(Error::Several { input: asked, near })
                 }
             },
+        }
+    }
+
+    /// A region of a cloud, by its row.
+    fn in_cloud([cloud, region, iso3, state]: [&str; 4], blank: Self) -> Self {
+        Self {
+            country: alpha2(iso3).map(str::to_owned),
+            subdivision: Some(state.to_owned()).filter(|state| !state.is_empty()),
+            cloud: Some((cloud.to_owned(), region.to_owned())),
+            ..blank
         }
     }
 
@@ -254,9 +264,17 @@ fn grid_key(wanted: &str) -> Option<String> {
     formed.then_some(code)
 }
 
-/// The cloud region of that name: its own, that of one of its availability zones (`us-east-1a`, `use1-az1`,
+/// A cloud that is named before one of its regions, and the region: `aws:eu-west-1`.
+fn of_cloud(asked: &str) -> Option<(&'static str, &str)> {
+    let (named, region) = asked.split_once(':')?;
+    let (named, mut rows) = (key(named), cloud_rows());
+    rows.find(|[cloud, ..]| *cloud == named).map(|[cloud, ..]| (cloud, region))
+}
+
+/// The cloud region of that name, in this cloud where one is named: its own, that of one of its availability zones (`us-east-1a`, `use1-az1`,
 /// `us-central1-a`, `westus2-1`), or the one that its maker shows (`East US`).
-fn cloud_row(wanted: &str) -> Option<[&'static str; 4]> {
+fn cloud_row(wanted: &str, of: Option<&str>) -> Option<[&'static str; 4]> {
+    let rows = || cloud_rows().filter(move |[cloud, ..]| of.is_none_or(|of| of == *cloud));
     let one = |text: &str, is: fn(&u8) -> bool| matches!(text.as_bytes(), [byte] if is(byte));
     let is_zone = |cloud: &str, after: &str| match (cloud, after.strip_prefix('-')) {
         ("aws", None) => one(after, u8::is_ascii_lowercase),
@@ -265,9 +283,9 @@ fn cloud_row(wanted: &str) -> Option<[&'static str; 4]> {
         _ => false,
     };
     let shown = wanted.replace('-', "");
-    let own = || cloud_rows().find(|[_, region, ..]| *region == wanted);
+    let own = || rows().find(|[_, region, ..]| *region == wanted);
     own().or_else(|| {
-        cloud_rows().find(|[cloud, region, ..]| {
+        rows().find(|[cloud, region, ..]| {
             let zone = wanted.strip_prefix(region).is_some_and(|after| is_zone(cloud, after));
             let by_id = *cloud == "aws" && is_zone_id(wanted, region);
             zone || by_id || (*cloud == "azure" && *region == shown)
@@ -593,6 +611,10 @@ mod tests {
             ("East US", "US-VA"),
             ("West Europe", "NL"),
             ("westeurope-2", "NL"),
+            ("aws:eu-central-1", "DE"),
+            ("AWS:use1-az1", "US-VA"),
+            ("gcp:us-central1-f", "US-IA"),
+            ("azure: West Europe", "NL"),
             ("eu-central-1c", "DE"),
             ("São Tomé and Príncipe", "ST"),
             ("Sao Tome & Principe", "ST"),

@@ -33,6 +33,7 @@ use carbon_ops::meter::sensor::model::Implausible;
 use carbon_ops::record::{self, Deployment, upstream};
 use carbon_ops::records::Output;
 use carbon_ops::sources::UserFile;
+use carbon_ops::supervise::NotStarted;
 use carbon_ops::verify::Answer;
 use carbon_ops::{Fault, sources};
 
@@ -145,6 +146,9 @@ fn of_plain(cause: &Cause) -> Words {
             zones::ErrorKind::Several => Some("name one of them by its code, or world"),
             _ => None,
         }
+    } else if cause.downcast_ref().is_some_and(|error: &NotStarted| error.command_line().is_some())
+    {
+        Some("the command and its arguments are words of their own: carbon-ops run -- {}")
     } else if cause.is::<UnknownSignal>() {
         Some("give average, marginal or residual, with _lifecycle or _direct where it matters")
     } else if cause.is::<NotForInventory>() {
@@ -193,6 +197,9 @@ fn subject(cause: &Cause) -> Option<String> {
     }
     if let Some(embodied::Error::Unknown { name, .. }) = cause.downcast_ref() {
         return Some(name.clone());
+    }
+    if let Some(error) = cause.downcast_ref::<NotStarted>() {
+        return error.command_line().map(str::to_owned);
     }
     match ledger_error(cause)? {
         LedgerError::Busy { path, .. }

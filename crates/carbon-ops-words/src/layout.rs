@@ -22,10 +22,36 @@ fn terminal() -> Option<usize> {
     size.map(|(Width(columns), _)| usize::from(columns))
 }
 
-/// `head` and then the words, which go on below each other where they do not fit: as many columns as the
-/// terminal has, and 80 where there is none. A word that is too long alone, such as a path, stays whole.
+/// The columns that words may take: as many as the terminal has, and 80 where there is none.
+pub fn columns() -> usize {
+    terminal().unwrap_or(USUAL).clamp(PROSE.0, PROSE.1)
+}
+
+/// `head` and then the words, which go on below each other where they do not fit. A word that is too long alone, such
+/// as a path, stays whole.
 pub fn wrapped(head: &str, words: &str) -> String {
-    within(terminal().unwrap_or(USUAL).clamp(PROSE.0, PROSE.1), head, words)
+    within(columns(), head, words)
+}
+
+/// The same for so many columns.
+pub fn within(width: usize, head: &str, words: &str) -> String {
+    let indent = head.chars().count();
+    let (mut text, mut length) = (head.to_owned(), indent);
+    for word in joined(words, is_open) {
+        let more = word.chars().count();
+        if length > indent && length + 1 + more > width {
+            let _ = write!(text, "\n{:indent$}", "");
+            length = indent;
+        } else if length > indent {
+            text.push(' ');
+            length += 1;
+        }
+        text += &word;
+        length += more;
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
 }
 
 /// Lines for people, of which none is longer than it needs to be.
@@ -60,32 +86,20 @@ impl Page {
     }
 }
 
-fn within(width: usize, head: &str, words: &str) -> String {
-    let indent = head.chars().count();
-    let (mut text, mut length) = (head.to_owned(), indent);
-    let mut rest = words.split_whitespace();
+/// Words, of which those that `is_open` keep what follows them: a number its unit, an option its value, what has
+/// arguments these.
+fn joined(words: &str, is_open: impl Fn(&str) -> bool) -> Vec<String> {
+    let (mut all, mut rest) = (Vec::new(), words.split_whitespace());
     while let Some(word) = rest.next() {
         let mut word = word.to_owned();
-        // A number stays with its unit, an option with its value, arguments with what they are of.
         while is_open(&word)
             && let Some(next) = rest.next()
         {
             word = word + " " + next;
         }
-        let more = word.chars().count();
-        if length > indent && length + 1 + more > width {
-            let _ = write!(text, "\n{:indent$}", "");
-            length = indent;
-        } else if length > indent {
-            text.push(' ');
-            length += 1;
-        }
-        text += &word;
-        length += more;
+        all.push(word);
     }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    text
+    all
 }
 
 /// Whether what follows words belongs to them.

@@ -252,8 +252,8 @@ pub enum Fault {
         /// The file or folder.
         path: PathBuf,
     },
-    /// A record cannot be opened.
-    #[error("cannot open {of}")]
+    /// A record cannot be read.
+    #[error("cannot read {of}")]
     NoRecord {
         /// How the record was named.
         of: String,

@@ -113,10 +113,10 @@ pub fn read(of: &str, settings: &Settings) -> Result<Object> {
             return entry(Path::new(ledger), seq);
         }
     }
-    let file = std::fs::File::open(path)
-        .map_err(|source| Fault::NoRecord { of: of.to_owned(), source })?;
+    let unread = |source| Fault::NoRecord { of: of.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(unread)?;
     let mut bytes = Vec::new();
-    file.take(RECORD_BYTES_MAX + 2).read_to_end(&mut bytes)?;
+    file.take(RECORD_BYTES_MAX + 2).read_to_end(&mut bytes).map_err(unread)?;
     object(bytes.trim_ascii()).with_context(|| of.to_owned())
 }
 

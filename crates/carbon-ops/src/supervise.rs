@@ -104,6 +104,12 @@ impl NotStarted {
         };
         Self { program, exit_code, source }
     }
+
+    /// The words of it, where it is a whole command line in place of a program.
+    pub fn command_line(&self) -> Option<&str> {
+        let line = self.program.to_str().filter(|line| line.trim().contains(char::is_whitespace));
+        line.filter(|_| self.exit_code == NOT_FOUND)
+    }
 }
 
 /// Ready to run one command: signals are blocked, and orphans will come to us.

@@ -29,7 +29,6 @@ use carbon_ops::witnesses::RUN_PATIENCE;
 use carbon_ops::witnessing::Witnesses;
 use carbon_ops::work::Work;
 use carbon_ops::{IdlePolicy, PublicKey};
-use carbon_ops_words::voice;
 
 use crate::args::Run;
 use crate::commands::ledger::notices;
@@ -116,9 +115,10 @@ pub(crate) fn run(args: &Run, context: &mut Context<'_>) -> Result<u8> {
     let Ran { told, ended } = match ran {
         Ok(ran) => ran,
         Err(error) => {
-            warn(err, &voice::plain(&error.to_string()));
+            let exit_code = error.exit_code;
+            warn(err, &describe(&error.into()));
             hint_at_json(args, err);
-            return Ok(error.exit_code);
+            return Ok(exit_code);
         }
     };
     // What was in the way may have gone.

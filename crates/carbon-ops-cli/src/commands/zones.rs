@@ -30,7 +30,9 @@ pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
             Some(cloud) => format!("{cloud}, {}", row.name()),
             None => row.name().to_owned(),
         };
-        if !zone.to_lowercase().contains(&wanted) && !name.to_lowercase().contains(&wanted) {
+        let typed = cloud.map(|cloud| format!("{cloud}:{zone}"));
+        let words = [zone, &name, typed.as_deref().unwrap_or(zone)];
+        if !words.iter().any(|words| words.to_lowercase().contains(&wanted)) {
             continue;
         }
         // The mean that is priced with: a table's 0 g/kWh is a rounded one.

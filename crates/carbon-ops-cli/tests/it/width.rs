@@ -54,13 +54,3 @@ fn a_long_path_stands_on_a_line_of_its_own_and_whole() {
     assert!(done.stderr.lines().any(|line| line.trim() == ledger), "{}", done.stderr);
     assert_eq!(longer(&done.stderr), [""; 0]);
 }
-
-#[test]
-fn help_fits_80_columns_where_it_was_broken_by_hand() {
-    let home = Home::new();
-    for verb in ["run", "compare", "estimate", "aggregate", "label", "anomaly", "intensity"] {
-        let help = home.does(&[verb, "--help"]).text();
-        let (_, by_hand) = help.split_once("Print help").unwrap();
-        assert_eq!(longer(by_hand), [""; 0], "{verb}");
-    }
-}
