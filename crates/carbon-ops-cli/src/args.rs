@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use carbon_ops::settings::Overrides;
+use carbon_ops_words::said::Form;
 
 mod agent;
 mod compare;
@@ -38,7 +39,9 @@ pub(crate) use monitor::{By, Monitor, Sort};
 pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
 pub(crate) use report::Report;
 pub(crate) use run::Run;
-pub(crate) use shared::{AtLedger, Counters, Output, Records, Sampling, Sources, Times, Trusted};
+pub(crate) use shared::{
+    AtLedger, Counters, LogFormat, Output, Records, Sampling, Sources, Times, Trusted,
+};
 pub(crate) use sums::{Aggregate, AggregateMethod, Anomaly, Label, Of, PowerAnalysis};
 pub(crate) use top::Top;
 pub(crate) use witness::{Witness, WitnessHome, WitnessInit, WitnessServe};
@@ -75,6 +78,9 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+/// The log of the agent.
+pub(crate) const AGENT: Form = Form::Json("carbon_ops.agent");
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -182,6 +188,17 @@ impl Command {
             ),
             _ => false,
         }
+    }
+
+    /// Who listens to what is said beside the output.
+    pub(crate) fn log_form(&self) -> Form {
+        let (of, json) = match self {
+            Self::Agent(args) => (args.log, AGENT),
+            Self::Monitor(args) => (args.log, Form::Json("carbon_ops.monitor")),
+            Self::Witness(Witness::Serve(args)) => (args.log, Form::Json("carbon_ops.witness")),
+            _ => return Form::Text,
+        };
+        if of.log_format == LogFormat::Json { json } else { Form::Text }
     }
 
     /// The settings that an option names; they come before all others.

@@ -2,7 +2,7 @@
 //!
 //! Out of scope: which settings there are and what they mean ([`carbon_ops::settings`]).
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -18,9 +18,12 @@ use carbon_ops::settings::Settings;
 use carbon_ops::sources::Grid;
 use carbon_ops::store::{Keyring, Opened, Store};
 use carbon_ops::verify;
+use carbon_ops_words::letters::Letters;
+use carbon_ops_words::said::{Form, Level, Manner, Say};
 use serde_json::{Value, json};
 
-use crate::args::{Output, Records, Sources, Trusted};
+use crate::args::{AGENT, Output, Records, Sources, Trusted};
+use crate::layout::fit;
 use crate::render::describe;
 
 /// The surroundings of a command.
@@ -28,7 +31,9 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: Settings,
     pub(crate) env: Env,
     pub(crate) out: Out<'a>,
-    pub(crate) err: &'a mut dyn Write,
+    pub(crate) err: &'a mut dyn Say,
+    /// In which `err` is spoken to.
+    pub(crate) manner: Manner,
 }
 
 /// Standard output. Rule: a verdict survives its output. What cannot be written is remembered, and what the command
@@ -72,15 +77,26 @@ impl Write for Out<'_> {
 }
 
 /// At once, because whoever waits does not know for what.
+fn waits(holder: &Holder, form: Form) {
+    let (file, letters) = (holder.path.display(), Letters::default());
+    let words = format!("waiting for {file}, which {holder} holds");
+    Manner { form, letters }.stderr().say(Level::Info, &words);
+}
+
 fn tell_wait(holder: &Holder) {
-    let file = holder.path.display();
-    let _ = writeln!(io::stderr(), "carbon-ops: waiting for {file}, which {holder} holds");
+    waits(holder, Form::Text);
+}
+
+/// Of those that keep a log, the agent alone writes to a ledger.
+fn log_wait(holder: &Holder) {
+    waits(holder, AGENT);
 }
 
 impl Context<'_> {
     /// The ledger in a directory, or the default one; it need not exist.
     pub(crate) fn store(&self, path: Option<&Path>) -> Result<Store> {
-        Ok(Store::of(&self.settings, &self.env)?.at(path).on_wait(tell_wait))
+        let tell = if self.manner.form == Form::Text { tell_wait } else { log_wait };
+        Ok(Store::of(&self.settings, &self.env)?.at(path).on_wait(tell))
     }
 
     /// The same of a ledger that exists.
@@ -119,7 +135,7 @@ impl Context<'_> {
 
     fn tell(&mut self, notices: &[String]) {
         for notice in notices {
-            let _ = writeln!(self.err, "carbon-ops: {notice}");
+            self.err.say(Level::Info, notice);
         }
     }
 
@@ -186,9 +202,25 @@ impl Context<'_> {
         if output.json {
             self.report(report)?;
         } else if !text.is_empty() {
+            self.say(&format!("{}\n", text.trim_end_matches('\n')))?;
+        }
+        Ok(0)
+    }
+
+    /// The same of a text that programs take as it is: a proof, a checkpoint, a key.
+    pub(crate) fn hand_over(&mut self, output: &Output, report: Value, text: &str) -> Result<u8> {
+        if output.json {
+            self.report(report)?;
+        } else if !text.is_empty() {
             writeln!(self.out, "{}", text.trim_end_matches('\n'))?;
         }
         Ok(0)
+    }
+
+    /// Prints text for people.
+    pub(crate) fn say(&mut self, text: &str) -> Result<()> {
+        let text = if io::stdout().is_terminal() { fit(text) } else { text.to_owned() };
+        Ok(self.out.write_all(self.manner.letters.spell(&text).as_bytes())?)
     }
 
     /// Prints a report for programs, with the version of its form.

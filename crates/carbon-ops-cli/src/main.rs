@@ -3,6 +3,7 @@
 //!
 //! Out of scope: every decision about a figure, a place, a sensor or a key. Those are the library's.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::mem::replace;
 use std::process::ExitCode;
@@ -11,6 +12,8 @@ use anyhow::{Result, bail};
 use carbon_ops::env::Env;
 use carbon_ops::settings::Settings;
 use carbon_ops::unsafe_calls;
+use carbon_ops_words::letters::Letters;
+use carbon_ops_words::said::{Level, Manner, Say as _};
 use carbon_ops_words::{hints, layout, progress, render, summary};
 use clap::{CommandFactory as _, Parser as _};
 
@@ -30,12 +33,15 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(error),
     };
-    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
-    match execute(&cli, &mut out, &mut err) {
+    let env = Env::real();
+    let letters = Letters::of(|name| env.variable(name));
+    let manner = Manner { form: cli.command.log_form(), letters };
+    let (mut out, mut err) = (io::stdout().lock(), manner.stderr());
+    match execute(&cli, env, manner, &mut out) {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(err, "carbon-ops: {}", describe(&error));
+            err.say(Level::Error, &describe(&error));
             let is_run = matches!(cli.command, Command::Run(_) | Command::Compare(_));
             ExitCode::from(if is_run { FAILED } else { exit_code(&error) })
         }
@@ -43,21 +49,21 @@ fn main() -> ExitCode {
 }
 
 /// Does what was asked for; the exit code is the answer.
-fn execute(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8> {
-    let env = Env::real();
+fn execute(cli: &Cli, env: Env, manner: Manner, out: &mut dyn Write) -> Result<u8> {
+    let err = &mut manner.stderr();
     let settings = Settings::resolve(&env, cli.config.as_deref(), &cli.command.overrides())?;
     for name in &settings.unknown_variables {
-        let _ =
-            writeln!(err, "carbon-ops: {name} is set, and nothing reads a variable of this name");
+        let words = format!("{name} is set, and nothing reads a variable of this name");
+        err.say(Level::Warning, &words);
     }
-    let context = &mut Context { settings, env, out: Out::new(out), err };
+    let context = &mut Context { settings, env, out: Out::new(out), err, manner };
     let code = answer(cli, context)?;
     if let Some(error) = context.out.failure() {
         // The exit code is the answer to a question, and a no says more than that its words are lost.
         if code == 0 && !cli.command.is_question() {
             bail!("cannot write the output: {error}");
         }
-        let _ = writeln!(context.err, "carbon-ops: cannot write the output: {error}");
+        context.err.say(Level::Error, &format!("cannot write the output: {error}"));
     }
     Ok(code)
 }
@@ -102,11 +108,17 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 /// Help and version are answers; a mistake is exit code 2, or 125 where the command's own exit code
 /// would be expected. The parser's words are put as our own are.
 fn usage(error: clap::Error) -> ExitCode {
-    let columns = layout::columns();
+    let (columns, env) = (layout::columns(), Env::real());
+    let letters = Letters::of(|name| env.variable(name));
     if !error.use_stderr() {
         // The same question again, to a parser that knows how much room there is.
         let fitted = args::fitted(Cli::command(), columns).try_get_matches().err();
-        let _ = fitted.unwrap_or(error).print();
+        let answer = fitted.unwrap_or(error);
+        let text = answer.render().to_string();
+        let _ = match letters.spell(&text) {
+            Cow::Borrowed(_) => answer.print(),
+            Cow::Owned(spelt) => io::stdout().write_all(spelt.as_bytes()),
+        };
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
@@ -119,7 +131,7 @@ fn usage(error: clap::Error) -> ExitCode {
         if line.starts_with("Usage: ") { args::usage(line, columns) } else { line.to_owned() }
     };
     let text: String = lines.map(|line| fitted(line) + "\n").collect();
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = write!(Manner { letters, ..Manner::default() }.stderr(), "{text}");
     let parsed = Cli::command().ignore_errors(true).try_get_matches();
     let is_run =
         parsed.is_ok_and(|parsed| matches!(parsed.subcommand_name(), Some("run" | "compare")));

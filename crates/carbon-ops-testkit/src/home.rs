@@ -63,7 +63,7 @@ impl Home {
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("LC_ALL", "C")
+            .env("LC_ALL", "C.UTF-8")
             .env("CARBON_OPS", &self.binary)
             .env("HOME", self.root())
             .env("TMPDIR", self.root())

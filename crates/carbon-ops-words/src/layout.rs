@@ -35,17 +35,24 @@ pub fn wrapped(head: &str, words: &str) -> String {
 
 /// The same for so many columns.
 pub fn within(width: usize, head: &str, words: &str) -> String {
-    let indent = head.chars().count();
-    let (mut text, mut length) = (head.to_owned(), indent);
-    for word in joined(words, is_open) {
+    flowing(width, (head, head.chars().count()), joined(words, is_open))
+}
+
+/// `head`, and words that go on so far from the left.
+fn flowing(width: usize, (head, indent): (&str, usize), words: Vec<String>) -> String {
+    let (mut text, mut length) = (head.to_owned(), head.chars().count());
+    // Nothing goes before the first word but what the head ends with.
+    let mut begins = head.is_empty() || head.ends_with(' ');
+    for word in words {
         let more = word.chars().count();
-        if length > indent && length + 1 + more > width {
+        if !begins && length + 1 + more > width {
             let _ = write!(text, "\n{:indent$}", "");
             length = indent;
-        } else if length > indent {
+        } else if !begins {
             text.push(' ');
             length += 1;
         }
+        begins = false;
         text += &word;
         length += more;
     }
@@ -63,6 +70,11 @@ impl Page {
     pub fn title(&mut self, words: &str) {
         self.0 += words;
         self.0.push('\n');
+    }
+
+    /// A line of figures.
+    pub fn figures(&mut self, line: &str) {
+        self.0 += &cut(&format!("{line}\n"));
     }
 
     /// One thing to say of the title.
@@ -111,6 +123,63 @@ fn is_open(words: &str) -> bool {
     is_option || has_arguments || last == "±" || last.parse::<f64>().is_ok()
 }
 
+/// Text of others' making, and messages, at a terminal: a line that is longer than that goes on below what follows its
+/// head, which is a word with a colon or with a gap behind it, or below its own beginning.
+pub fn fit(text: &str) -> String {
+    terminal().map_or_else(|| text.to_owned(), |columns| broken(text, columns))
+}
+
+fn broken(text: &str, columns: usize) -> String {
+    let line = |line: &str| match line.trim_end().chars().count() {
+        length if length > columns => broken_line(line, columns),
+        _ => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+fn broken_line(line: &str, columns: usize) -> String {
+    let begins = line.len() - line.trim_start_matches(' ').len();
+    let word = begins + line.get(begins..).and_then(|rest| rest.find(' ')).unwrap_or(0);
+    let behind = line.get(word..).unwrap_or_default();
+    let gap = behind.len() - behind.trim_start_matches(' ').len();
+    let is_head = gap > 1 || line.get(..word).is_some_and(|head| head.ends_with(':'));
+    let head = if is_head && 3 * (word + gap) <= columns { word + gap } else { begins };
+    let (head, rest) = line.split_at_checked(head).unwrap_or(("", line));
+    // What belongs together stays so where there is room, and below the head; else below the margin.
+    let widest =
+        |words: &[String]| words.iter().map(|word| word.chars().count()).max().unwrap_or(0);
+    let low = if head.trim().is_empty() { MARGIN } else { head.trim_end() };
+    for is_open in [is_open, never] {
+        let words = joined(rest, is_open);
+        for (indent, head) in [(head.chars().count(), head), (MARGIN.len(), low)] {
+            if indent + widest(&words) <= columns {
+                return flowing(columns, (head, indent), words);
+            }
+        }
+    }
+    flowing(columns, (low, MARGIN.len()), joined(rest, never))
+}
+
+fn never(_: &str) -> bool {
+    false
+}
+
+/// How far lines go on from the left where there is no room below their heads.
+const MARGIN: &str = "    ";
+
+/// Lines of figures, of which one looks at many: at a terminal each ends where that does.
+pub fn cut(text: &str) -> String {
+    terminal().map_or_else(|| text.to_owned(), |columns| shortened(text, columns))
+}
+
+fn shortened(text: &str, columns: usize) -> String {
+    // With room for what the mark is in ASCII.
+    let short = |line: &str| line.chars().take(columns.saturating_sub(3)).collect::<String>() + "…";
+    let fits = |line: &str| line.chars().count() <= columns;
+    let lines = text.lines().map(|line| if fits(line) { line.to_owned() } else { short(line) });
+    lines.map(|line| line + "\n").collect()
+}
+
 /// Rows under headings, each column as wide as its widest cell.
 #[derive(Debug)]
 pub struct Table {
@@ -142,27 +211,15 @@ impl Table {
     /// Its lines, with two spaces between columns, or one where that makes them fit. Of no rows there are no
     /// headings.
     pub fn text(&self) -> String {
-        self.cut(usize::MAX)
+        if self.rows.len() <= self.heads {
+            return String::new();
+        }
+        self.lines(terminal().unwrap_or(USUAL)).into_iter().map(|line| line + "\n").collect()
     }
 
-    /// The same for figures, of which one looks at many: on a terminal a line ends where the terminal does.
+    /// The same for figures, of which one looks at many.
     pub fn fitted(&self) -> String {
-        self.cut(terminal().unwrap_or(usize::MAX))
-    }
-
-    fn cut(&self, columns: usize) -> String {
-        let rows = if self.rows.len() > self.heads {
-            self.lines(terminal().unwrap_or(USUAL))
-        } else {
-            Vec::new()
-        };
-        let lines = rows.into_iter().map(|line| match line.chars().count() {
-            length if length > columns => {
-                line.chars().take(columns.saturating_sub(1)).collect::<String>() + "…\n"
-            }
-            _ => line + "\n",
-        });
-        lines.collect()
+        cut(&self.text())
     }
 
     fn lines(&self, columns: usize) -> Vec<String> {
@@ -220,6 +277,25 @@ mod tests {
         let glued = "host used 10.9 mJ, ln(4.5, 0.25)g";
         assert_eq!(within(18, "", glued), "host used 10.9 mJ,\nln(4.5, 0.25)g\n");
         assert_eq!(within(17, "", glued), "host used\n10.9 mJ,\nln(4.5, 0.25)g\n");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_goes_on_below_its_head_or_at_the_margin() {
+        for (line, expected) in [
+            ("short\n", "short\n"),
+            ("no end", "no end"),
+            ("as  one two three four\n", "as  one two three\n    four\n"),
+            ("hint: one two three four\n", "hint: one two three\n      four\n"),
+            ("one two three four five\n", "one two three four\nfive\n"),
+            ("          ln(344.14, 0.364)g/kWh\n", "    ln(344.14,\n    0.364)g/kWh\n"),
+            ("  PUE      1.55         tn(1.55, 0.2)\n", "  PUE\n  1.55 tn(1.55, 0.2)\n"),
+            (
+                "/a/path/that/is/longer/than/that is\n",
+                "    /a/path/that/is/longer/than/that\n    is\n",
+            ),
+        ] {
+            assert_eq!(broken(line, 20), expected, "{line}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! * [`layout`]: tables, and lines within the width of a terminal.
 //! * [`render`]: quantities, intervals, errors and text of others, as people read them.
 //! * [`summary`]: a record.
+//! * [`letters`]: text in ASCII, where the locale has nothing else.
+//! * [`said`]: messages beside a command's output, to people or as a log.
 //! * [`hints`]: the remedy for each error of the libraries, and the exit codes of answers.
 //! * [`progress`]: how far a long piece of work has come.
 //! * [`settings`]: what each setting is for.
@@ -12,8 +14,10 @@
 
 pub mod hints;
 pub mod layout;
+pub mod letters;
 pub mod progress;
 pub mod render;
+pub mod said;
 pub mod settings;
 pub mod summary;
 pub mod voice;

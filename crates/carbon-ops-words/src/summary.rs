@@ -2,7 +2,6 @@
 //! entry of a ledger.
 
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
@@ -543,10 +542,7 @@ fn scopes(record: &Record) -> String {
 }
 
 /// The price of a span in buckets, as a table.
-///
-/// # Errors
-/// When the writer fails.
-pub fn buckets(buckets: &[Bucket], out: &mut impl Write) -> Result<()> {
+pub fn buckets(buckets: &[Bucket]) -> String {
     let mut table = Table::new(&["  from", "to", ">energy", ">g/kWh", ">covered"]);
     for bucket in buckets {
         table.row([
@@ -557,5 +553,5 @@ pub fn buckets(buckets: &[Bucket], out: &mut impl Write) -> Result<()> {
             format!("{:.1} %", 100.0 * bucket.coverage),
         ]);
     }
-    Ok(out.write_all(table.fitted().as_bytes())?)
+    table.fitted()
 }

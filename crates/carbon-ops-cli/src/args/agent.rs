@@ -9,7 +9,7 @@ use carbon_ops::text::duration;
 use clap::Args;
 
 use super::monitor::up_to_a_day;
-use super::shared::{Counters, Grid, Idling};
+use super::shared::{Counters, Grid, Idling, Log};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -81,6 +81,9 @@ pub(crate) struct Agent {
 
     #[command(flatten)]
     pub(crate) counters: Counters,
+
+    #[command(flatten)]
+    pub(crate) log: Log,
 
     /// Folder that stands in for the machine: for tests
     #[arg(long, value_name = "DIR", hide = true)]

@@ -129,7 +129,7 @@ mod tests {
             "Usage: carbon-ops watch [OPTIONS] --from <TIME>\n       <--pid <N>|--unit <NAME>> [PATH]"
         );
         assert_eq!(
-            usage(line, 30),
+            usage(line, 29),
             "Usage: carbon-ops watch\n       [OPTIONS]\n       --from <TIME>\n       <--pid <N>|\n       \
              --unit <NAME>> [PATH]"
         );
@@ -140,7 +140,7 @@ mod tests {
         let text = "Example:\n  carbon-ops one\nthen, by somebody else,\n  carbon-ops two\n\nExit code: 0 yes; 2\nno.";
         assert_eq!(
             paragraphs(text, 16),
-            "Example:\n  carbon-ops one\nthen, by\nsomebody else,\n  carbon-ops two\n\nExit code: 0\nyes; 2 no."
+            "Example:\n  carbon-ops one\nthen, by\nsomebody else,\n  carbon-ops two\n\nExit code:\n0 yes; 2 no."
         );
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use carbon_ops::text::duration;
 use clap::{Args, ValueEnum};
 
-use super::shared::{Counters, Grid, Idling};
+use super::shared::{Counters, Grid, Idling, Log};
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("target").required(true))]
@@ -77,6 +77,9 @@ pub(crate) struct Monitor {
 
     #[command(flatten)]
     pub(crate) counters: Counters,
+
+    #[command(flatten)]
+    pub(crate) log: Log,
 
     /// Folder that stands in for the machine: for tests
     #[arg(long, value_name = "DIR", hide = true)]

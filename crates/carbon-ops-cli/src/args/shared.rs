@@ -14,8 +14,8 @@ use carbon_ops::record::totals::{Choice, Common};
 use carbon_ops::record::{Reserved, Unit};
 use carbon_ops::settings::Overrides;
 use carbon_ops::sources::Name;
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use crate::render::{argument, described};
@@ -26,6 +26,21 @@ pub(crate) struct Output {
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How something that runs for long says what happens.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Log {
+    /// What standard error is told, as sentences, or as JSON objects: timestamp, level, logger, message, hint
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The form of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 /// The ledger that is meant.

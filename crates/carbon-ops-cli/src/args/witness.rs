@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::shared::Output;
+use super::shared::{Log, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Witness {
@@ -74,4 +74,7 @@ pub(crate) struct WitnessServe {
     /// List of logs (C2SP tlog-list)
     #[arg(long, value_name = "FILE")]
     pub(crate) log_list: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) log: Log,
 }

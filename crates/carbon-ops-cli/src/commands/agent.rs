@@ -3,7 +3,6 @@
 //! Out of scope: what is accounted and written ([`carbon_ops::agent`]), what metrics look like.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use carbon_ops::store::Store;
 use carbon_ops::watch::{self, Account, Watch, What};
 use carbon_ops::{Fault, IdlePolicy};
 use carbon_ops_export::{About, Collector, Metrics, Push, replace, request, serve, text};
+use carbon_ops_words::said::{Level, Say};
 use nix::sys::signal::Signal;
 
 use super::monitor::pace::{Pace, Signals};
@@ -99,7 +99,7 @@ fn prepare<'a>(args: &'a Agent, machine: Host, context: &mut Context<'_>) -> Res
         match opened {
             Ok(notices) => {
                 for notice in &notices {
-                    warn(context.err, notice);
+                    context.err.say(Level::Info, notice);
                 }
             }
             Err(error) if store.is_misnamed(&error) => return Err(error),
@@ -121,7 +121,8 @@ fn prepare<'a>(args: &'a Agent, machine: Host, context: &mut Context<'_>) -> Res
         let listener = listener.with_context(|| format!("cannot listen at {address}"))?;
         let local = listener.local_addr().context("no address")?;
         serve(listener, metrics.clone())?;
-        warn(context.err, &format!("metrics are served at http://{local}/metrics"));
+        let words = format!("metrics are served at http://{local}/metrics");
+        context.err.say(Level::Info, &words);
     }
     let push = match &args.otlp {
         Some(url) => {
@@ -181,7 +182,7 @@ impl Running<'_> {
     }
 
     /// Tells the totals to those who collect them.
-    fn publish(&mut self, account: &Account, err: &mut dyn Write) {
+    fn publish(&mut self, account: &Account, err: &mut dyn Say) {
         let about = About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             source: account.source().to_owned(),
@@ -203,7 +204,7 @@ impl Running<'_> {
     }
 
     /// Offers the totals to a collector, when it is time.
-    fn send(&mut self, about: &About, err: &mut dyn Write) {
+    fn send(&mut self, about: &About, err: &mut dyn Say) {
         let now = Instant::now();
         let Some((push, next)) = self.push.as_mut().filter(|(_, next)| now >= *next) else {
             return;
@@ -229,7 +230,7 @@ impl Running<'_> {
     }
 
     /// Ends the open interval and writes its records; the exit code.
-    fn stop(&mut self, account: &Account, err: &mut dyn Write) -> u8 {
+    fn stop(&mut self, account: &Account, err: &mut dyn Say) -> u8 {
         let stopped = self.agent.stop();
         let code = if stopped.is_ok() { 0 } else { 2 };
         self.tell(stopped, "the state is not saved", err);
@@ -248,7 +249,7 @@ impl Running<'_> {
     }
 
     /// Writes what waits, unless the ledger has just failed.
-    fn write(&mut self, err: &mut dyn Write) {
+    fn write(&mut self, err: &mut dyn Say) {
         let Some(store) = self.store.clone() else { return };
         if self.again.is_some_and(|again| Instant::now() < again) {
             return;
@@ -258,14 +259,14 @@ impl Running<'_> {
         self.again = written.is_err().then(|| Instant::now() + AGAIN);
         let written = written.map(|written| {
             for notice in &written.notices {
-                warn(err, notice);
+                err.say(Level::Info, notice);
             }
         });
         self.tell(written, "the records wait", err);
     }
 
     /// Says what is in the way of a thing, once, until it goes well again.
-    fn tell(&mut self, what: Result<()>, words: &'static str, err: &mut dyn Write) {
+    fn tell(&mut self, what: Result<()>, words: &'static str, err: &mut dyn Say) {
         let Err(error) = what else {
             self.told.remove(words);
             return;
@@ -291,6 +292,6 @@ fn wait(signals: &Signals, watch: &mut Watch, until: Instant) -> Result<Option<S
     }
 }
 
-fn warn(err: &mut dyn Write, words: &str) {
-    let _ = writeln!(err, "carbon-ops: {words}");
+fn warn(err: &mut dyn Say, words: &str) {
+    err.say(Level::Warning, words);
 }

@@ -3,7 +3,7 @@
 //! Out of scope: records, which `run` makes.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Compare, context: &mut Context<'_>) -> Result<u8> {
         measured(&logger, command, args.show_output)
     };
     let shown = io::stderr().is_terminal() && !args.output.json;
-    let err = &mut context.err;
+    let err = &mut *context.err;
     let tell = |pairs: &Pairs| {
         let so_far = pairs.ratio().filter(|_| shown).map(|of| of.ratio);
         let Some(ratio) = so_far else { return };

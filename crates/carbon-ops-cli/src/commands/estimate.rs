@@ -160,7 +160,8 @@ fn one(args: &Estimate, pricer: &mut Pricer<'_>, context: &mut Context<'_>) -> R
     }
     if args.buckets {
         let minutes = context.settings.bucket_minutes.value;
-        summary::buckets(&pricer.buckets(&span, minutes)?, &mut context.out)?;
+        let text = summary::buckets(&pricer.buckets(&span, minutes)?);
+        context.say(&text)?;
     }
     Ok(0)
 }
@@ -187,8 +188,7 @@ fn tell(
         writeln!(context.out)?;
         return Ok(());
     }
-    context.out.write_all(summary(record, &[], None, has_times, args.level.level)?.as_bytes())?;
-    Ok(())
+    context.say(&summary(record, &[], None, has_times, args.level.level)?)
 }
 
 /// What has no time is no record, and says so.

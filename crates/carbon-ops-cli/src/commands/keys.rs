@@ -3,7 +3,6 @@
 //! Out of scope: how keys change ([`carbon_ops::keys`]).
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -107,7 +106,7 @@ fn rotate(args: &KeysRotate, context: &mut Context<'_>) -> Result<u8> {
         };
         // At once: what comes after may fail, and this stays.
         if !args.output.json {
-            writeln!(context.out, "entry {seq} of {ledger}: {what}")?;
+            context.say(&format!("entry {seq} of {ledger}: {what}\n"))?;
         }
         let hex = |keys: &[PublicKey]| keys.iter().map(|key| key.to_hex()).collect::<Vec<_>>();
         entries.push(json!({ "ledger": ledger, "seq": seq, "added": hex(&added),
@@ -148,7 +147,7 @@ fn prove(args: &KeysProve, context: &mut Context<'_>) -> Result<u8> {
     let report = json!({ "ledger_id": agreement.ledger_id.to_string(), "add": joins,
         "after_seq": agreement.after_seq, "signer": agreement.signer.to_hex(),
         "public_key": agreement.key.public_key.to_hex() });
-    context.answer(&args.at.output, report, &joins)
+    context.hand_over(&args.at.output, report, &joins)
 }
 
 fn trust(args: &KeysTrust, context: &mut Context<'_>) -> Result<u8> {

@@ -249,7 +249,6 @@ fn genesis_is_trusted(report: &Report) -> bool {
 
 fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
     let path = context.ledger_file(args.path.as_deref())?;
-    let out = &mut context.out;
     verify::refuse_others(&path)?;
     let choice = args.chosen.choice();
     // Of some records nobody knows how far back they are.
@@ -275,22 +274,24 @@ fn show(args: &LedgerShow, context: &mut Context<'_>) -> Result<u8> {
             bail!("line {number} of {} is not an entry", path.display());
         };
         if args.json {
-            out.write_all(&object_to_canonical(&object))?;
-            writeln!(out)?;
+            context.out.write_all(&object_to_canonical(&object))?;
+            writeln!(context.out)?;
             continue;
         }
         let mark = records::mark(&superseded, &object);
         let summary = if args.summary { shown(&object, &path) } else { Ok(None) };
         match summary.with_context(|| format!("line {number} of {}", path.display()))? {
             Some(text) => {
-                write!(out, "{text}")?;
-                mark.iter().try_for_each(|mark| writeln!(out, "           [{mark}]"))?;
+                let marks = mark.iter().map(|mark| format!("           [{mark}]\n"));
+                context.say(&marks.fold(text, |text, mark| text + &mark))?;
             }
-            None if args.summary => writeln!(out, "{}", cells(&object, mark).join("  "))?,
+            None if args.summary => {
+                context.say(&(cells(&object, mark).join("  ") + "\n"))?;
+            }
             None => table.row(cells(&object, mark)),
         }
     }
-    out.write_all(table.fitted().as_bytes())?;
+    context.say(&table.fitted())?;
     Ok(0)
 }
 

@@ -12,6 +12,7 @@ use carbon_ops::meter::sensor::model::{self, PowerModel};
 
 use crate::args::{By, Counters, Monitor, Sort};
 use crate::context::Context;
+use crate::layout::cut;
 use carbon_ops::gpus::Gpus;
 use carbon_ops::host::Host;
 use carbon_ops::measure::AskGovernor;
@@ -35,6 +36,7 @@ pub(crate) fn run(args: &Monitor, context: &mut Context<'_>) -> Result<u8> {
         governor: None,
     };
     let mut watch = open(&at, &options(args), context)?;
+    let letters = context.manner.letters;
     let out = context.out.stream();
     let signals = Signals::block()?;
     let start = watch.begun();
@@ -57,7 +59,10 @@ pub(crate) fn run(args: &Monitor, context: &mut Context<'_>) -> Result<u8> {
             serde_json::to_writer(&mut line, &sample)?;
             line.push(b'\n');
         } else {
-            table.write(&sample, &mut line)?;
+            let (before, mut text) = (table.before(), String::new());
+            table.write(&sample, &mut text)?;
+            line.extend_from_slice(before.as_bytes());
+            line.extend_from_slice(letters.spell(&cut(&text)).as_bytes());
         }
         out.write_all(&line)?;
         out.flush()?;

@@ -172,7 +172,7 @@ fn hold_against_budget(
         Ok(parts) if !parts.is_empty() => {
             // Not in the midst of JSON.
             if args.json.as_deref() != Some("fd:2") {
-                let _ = err.write_all(of_budget(&parts).as_bytes());
+                let _ = write!(err, "{}", of_budget(&parts));
             }
             budget::worst(&parts)
         }
@@ -439,7 +439,7 @@ fn show(
     let Some(target) = json else {
         let text = summary(&told.record, &told.gpus, Some(stored), true, None);
         let text = text.unwrap_or_else(|error| format!("carbon-ops: {}\n", describe(&error)));
-        let _ = err.write_all(text.as_bytes());
+        let _ = write!(err, "{text}");
         return true;
     };
     let line = line.map_or_else(|| unsigned(&told.record), |line| [&*line, b"\n"].concat());

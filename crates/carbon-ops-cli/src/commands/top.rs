@@ -15,6 +15,7 @@ use carbon_ops_top::glyphs::Glyphs;
 use carbon_ops_top::keys::Wish;
 use carbon_ops_top::model::{Model, Order};
 use carbon_ops_top::screen::Screen;
+use carbon_ops_words::letters::Letters;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 
 use super::monitor::pace::{Pace, Signals, Woken};
@@ -117,9 +118,7 @@ fn stop() -> nix::Result<()> {
 /// What the terminal shows, by what the environment says of it: <https://no-color.org>, and the locale of letters in
 /// the order of POSIX.
 fn glyphs<'v>(variable: impl Fn(&str) -> Option<&'v str>) -> Glyphs {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(&variable);
-    let locale = locale.unwrap_or_default().to_lowercase();
-    let ascii = !(locale.contains("utf-8") || locale.contains("utf8"));
+    let ascii = Letters::of(&variable) == Letters::Ascii;
     Glyphs { ascii, colour: variable("NO_COLOR").is_none() }
 }
 
@@ -132,9 +131,6 @@ mod tests {
     fn letters_follow_the_locale_and_colours_no_color() {
         for (variables, letters, colour) in [
             (&[("LANG", "C")][..], false, true),
-            (&[], false, true),
-            (&[("LANG", "en_US.UTF-8")], true, true),
-            (&[("LANG", "en_US.UTF-8"), ("LC_ALL", "C")], false, true),
             (&[("LANG", "C"), ("LC_CTYPE", "C.utf8"), ("NO_COLOR", "1")], true, false),
         ] {
             let value =

@@ -46,7 +46,7 @@ fn init(args: &WitnessInit, context: &mut Context<'_>) -> Result<u8> {
     let report = json!({ "verifier_key": key.to_string(), "dir": dir.display().to_string(),
         "key": path.display().to_string(), "made": made,
         "key_made": origin != KeyOrigin::Existing });
-    context.answer(&args.home.output, report, &key.to_string())
+    context.hand_over(&args.home.output, report, &key.to_string())
 }
 
 fn serve(args: &WitnessServe, context: &mut Context<'_>) -> Result<u8> {
@@ -75,7 +75,7 @@ fn serve(args: &WitnessServe, context: &mut Context<'_>) -> Result<u8> {
         writeln!(out, "witness {key}\nlog {}\nlistening on {url}", logs.join("\nlog "))?;
     }
     out.flush()?;
-    server::serve(listener, witness)?;
+    server::serve(listener, witness, context.manner)?;
     Ok(0)
 }
 

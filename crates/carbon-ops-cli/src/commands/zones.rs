@@ -16,7 +16,6 @@ use crate::render::plain;
 
 /// Exit code 0; an error when nothing matches.
 pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
-    let out = &mut context.out;
     let wanted = args.text.as_deref().unwrap_or_default().to_lowercase();
     let mut table = Table::new(&["ZONE", ">G/KWH", ">95 %", "TABLE", "NAME"]);
     let (hour, start) = (jiff::SignedDuration::from_hours(1), Env::now());
@@ -44,7 +43,7 @@ pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
             let line = json!({ "zone": zone, "name": row.name(), "cloud": cloud, "row": row.zone(),
                 "g_per_kwh": grams, "ci_lower_g_per_kwh": low, "ci_upper_g_per_kwh": high, "signal": signal.to_string(), "source": row.provider(),
                 "vintage": row.vintage() });
-            writeln!(out, "{line}")?;
+            writeln!(context.out, "{line}")?;
         } else {
             let of = format!("{} {} {}", signal.factor, row.provider(), row.vintage());
             let (value, range) = (format!("{grams:.0}"), format!("{low:.0}-{high:.0}"));
@@ -56,7 +55,7 @@ pub(crate) fn run(args: &Zones, context: &mut Context<'_>) -> Result<u8> {
         bail!("no built-in place matches {wanted:?}\nhint: `carbon-ops zones` prints all of them");
     }
     if !args.json {
-        out.write_all(table.fitted().as_bytes())?;
+        context.say(&table.fitted())?;
     }
     Ok(0)
 }

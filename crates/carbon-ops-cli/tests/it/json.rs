@@ -166,3 +166,28 @@ fn a_report_in_words_names_faults_in_order_counts_the_rest_and_tells_the_uncover
     }
     assert!(text.contains("and 3 more faults; --json lists up to a thousand"), "{text}");
 }
+
+/// What an agent, a witness and a monitor say, one object a line, also where they cannot start.
+#[test]
+fn a_log_is_json_from_its_first_line() {
+    let home = Home::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let agent = format!("agent --no-records --listen {}", taken.local_addr().unwrap());
+    for (line, logger, hint) in [
+        (agent.as_str(), "carbon_ops.agent", false),
+        ("monitor --unit nowhere --count 1", "carbon_ops.monitor", true),
+        ("witness serve --dir nowhere", "carbon_ops.witness", false),
+    ] {
+        let line = format!("\"$CARBON_OPS\" {line} --log-format json");
+        let done = crate::home::done(&mut home.bash(&line));
+        assert_eq!(done.code(), 2, "{line}: {}", done.stderr);
+        let log: Vec<Value> =
+            done.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let last = log.last().unwrap_or_else(|| panic!("{line}: nothing"));
+        assert_eq!((&last["level"], &last["logger"]), (&"ERROR".into(), &logger.into()), "{line}");
+        let message = last["message"].as_str().unwrap();
+        assert!(!message.starts_with("carbon-ops: ") && !message.contains("hint:"), "{message}");
+        assert_eq!(last["hint"].is_string(), hint, "{last}");
+        assert!(last["timestamp"].as_str().unwrap().ends_with('Z'), "{last}");
+    }
+}

@@ -22,6 +22,7 @@ mod docs;
 mod doctor;
 mod drivers;
 mod estimate;
+mod faces;
 mod fake_host;
 mod filtered;
 mod forms;

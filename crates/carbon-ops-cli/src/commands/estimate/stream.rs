@@ -10,6 +10,7 @@ use carbon_ops::ledger::append::pipeline::{Pipeline, Submitter, Ticket};
 use carbon_ops::proof::canonical::{Object, Value, parse};
 use carbon_ops::record::Record;
 use carbon_ops::record::timestamp;
+use carbon_ops_words::said::{Level, Say};
 use jiff::Timestamp;
 
 use crate::args::{Estimate, InputFormat, OnError};
@@ -39,7 +40,7 @@ pub(super) fn run(
     context: &mut Context<'_>,
 ) -> Result<u8> {
     if io::stdin().is_terminal() {
-        let _ = writeln!(io::stderr(), "carbon-ops: reading spans from the terminal; ctrl-D ends");
+        context.err.say(Level::Info, "reading spans from the terminal; ctrl-D ends");
     }
     // Rows go to a terminal themselves.
     let progress = Progress::start("storing", None).only(args.ledger.is_some());
@@ -65,6 +66,7 @@ pub(super) fn run(
     let mut stream = Stream {
         pricer,
         out: context.out.stream(),
+        err: &mut *context.err,
         sink,
         on_error: args.on_error,
         buffer: Vec::with_capacity(2 * OUT_BYTES),
@@ -113,6 +115,7 @@ enum Sink {
 struct Stream<'a, 's> {
     pricer: &'a mut Pricer<'s>,
     out: &'a mut dyn Write,
+    err: &'a mut dyn Say,
     sink: Sink,
     on_error: OnError,
     buffer: Vec<u8>,
@@ -188,7 +191,7 @@ impl Stream<'_, '_> {
                 self.bad += 1;
                 if self.bad <= NAMED_MAX {
                     let text = describe(&error.context(at(line)));
-                    let _ = writeln!(io::stderr(), "carbon-ops: {text}");
+                    self.err.say(Level::Warning, &text);
                 }
                 Ok(())
             }
@@ -242,14 +245,14 @@ impl Stream<'_, '_> {
         }
         result?;
         if self.spans + self.bad == 0 {
-            let _ = writeln!(io::stderr(), "carbon-ops: there are no spans in the input");
+            self.err.say(Level::Warning, "there are no spans in the input");
             return Ok(1);
         }
         if self.bad == 0 {
             return Ok(0);
         }
         let (spans, bad) = (counted(self.spans, "span"), counted(self.bad, "bad line"));
-        let _ = writeln!(io::stderr(), "carbon-ops: {spans}; {bad} skipped");
+        self.err.say(Level::Warning, &format!("{spans}; {bad} skipped"));
         Ok(1)
     }
 }

@@ -127,7 +127,7 @@ fn rows(line: &Line, page: &mut Page) {
     if line.slots.len() <= ROWS_MAX {
         for slot in &line.slots {
             let (from, value, mark) = (minute(slot.slot.start()), slot.g_per_kwh, mark(slot));
-            page.title(&format!("{from}  {value:>8.1} g/kWh {mark:<9}  {}", bar(value / high)));
+            page.figures(&format!("{from}  {value:>8.1} g/kWh {mark:<9}  {}", bar(value / high)));
         }
         return;
     }
@@ -139,7 +139,7 @@ fn rows(line: &Line, page: &mut Page) {
             (group.first(), figures(group))
         {
             let (name, bar) = (name(first), bar(mean / high));
-            page.title(&format!("{name}  {mean:>8.1} g/kWh  {low:>7.1} to {most:<7.1} {bar}"));
+            page.figures(&format!("{name}  {mean:>8.1} g/kWh  {low:>7.1} to {most:<7.1} {bar}"));
         }
     }
 }

@@ -14,6 +14,7 @@ use carbon_ops::ledger::append::pipeline::{Acknowledged, Submitter, Ticket};
 use carbon_ops::proof::canonical::{Value, parse};
 use carbon_ops::proof::entry::MAX_LINE_BYTES;
 use carbon_ops::proof::verify::Payload;
+use carbon_ops_words::said::{Level, Say as _};
 use serde_json::json;
 
 use super::witnessed::notices;
@@ -40,11 +41,12 @@ type Submitted = (u64, u64, Result<Ticket, String>);
 pub(super) fn append(args: &LedgerAppend, context: &mut Context<'_>) -> Result<u8> {
     let store = context.store(args.path.as_deref())?;
     let pipeline = context.pipeline(&store)?;
-    let Context { settings, out, err, .. } = context;
+    let Context { settings, out, err, manner, .. } = context;
     let witnesses = Some(Witnesses::of(settings)).filter(|witnesses| !witnesses.is_empty());
-    let tell_refusals = |asked| {
+    let manner = *manner;
+    let tell_refusals = move |asked| {
         for notice in notices(&asked) {
-            let _ = writeln!(std::io::stderr(), "carbon-ops: {notice}");
+            manner.stderr().say(Level::Warning, &notice);
         }
     };
     let witnessing = witnesses.map(|asked| Witnessing::start(&store, asked, tell_refusals));

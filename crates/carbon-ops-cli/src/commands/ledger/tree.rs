@@ -36,7 +36,7 @@ pub(super) fn prove(args: &LedgerProve, context: &mut Context<'_>) -> Result<u8>
     let report = json!({ "seq": seq, "tree_size": checkpoint.size,
         "ledger_id": checkpoint.ledger_id.to_string(), "root": checkpoint.root.to_string(),
         "bytes": text.len(), "file": file, "proof": proof });
-    context.answer(&args.at.output, report, proof.map_or("", String::as_str))
+    context.hand_over(&args.at.output, report, proof.map_or("", String::as_str))
 }
 
 pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) -> Result<u8> {
@@ -118,7 +118,7 @@ pub(super) fn consistency(args: &LedgerConsistency, context: &mut Context<'_>) -
             not_consistent(&found, reason)
         }
     };
-    context.answer(&args.at.output, report, &text)?;
+    context.hand_over(&args.at.output, report, &text)?;
     Ok(hints::exit_code(found.answer()))
 }
 

@@ -32,7 +32,7 @@ pub(super) fn checkpoint(args: &LedgerCheckpoint, context: &mut Context<'_>) -> 
     witnesses.policy = args.policy.clone().or(witnesses.policy);
     let keyring = store.keyring()?;
     let asked = witnesses.sign(&mut context.open(&store, &keyring)?, PATIENCE)?;
-    context.answer(&args.at.output, report(&asked), &asked.note.to_string())?;
+    context.hand_over(&args.at.output, report(&asked), &asked.note.to_string())?;
     if !args.at.output.json {
         tell_answers(&asked, context.err);
     }
@@ -111,7 +111,7 @@ pub(super) fn log_key(at: &AtLedger, context: &mut Context<'_>) -> Result<u8> {
     let keys: Option<Vec<_>> = keys.map(|key| Some(key?.to_string())).collect();
     let keys = keys.context("the ledger has no name that a key can have")?;
     let report = json!({ "origin": name, "verifier_keys": keys });
-    context.answer(&at.output, report, &keys.join("\n"))
+    context.hand_over(&at.output, report, &keys.join("\n"))
 }
 
 /// What a policy says of a checkpoint, as a line.

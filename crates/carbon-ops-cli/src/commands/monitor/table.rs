@@ -1,18 +1,16 @@
-//! Samples as people read them: a line per row, in 80 columns, without colour.
+//! Samples as people read them: a line per row, which fits 80 columns, without colour.
 //!
 //! Out of scope: anything that JSON does not have.
 
-use std::io::{self, Write};
+use std::fmt::{self, Write};
 
+use crate::layout::columns;
 use crate::render::{plain, si};
 use carbon_ops::record::Note;
 use carbon_ops::watch::{Domain, Row, Sample};
 
 /// Samples of one row each after which the heading is repeated.
 const HEADING_EVERY: u32 = 20;
-
-/// As wide as lines get.
-const COLUMNS: usize = 80;
 
 /// Clears the screen and goes to its top (ECMA-48, ED and CUP).
 const CLEAR: &str = "\x1b[2J\x1b[H";
@@ -32,9 +30,9 @@ impl Table {
         Self { all, is_terminal, printed: 0, gpus: false }
     }
 
-    pub(crate) fn write(&mut self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write(&mut self, sample: &Sample, out: &mut impl Write) -> fmt::Result {
         if self.all {
-            self.write_all(sample, out)?;
+            Self::write_all(sample, out)?;
         } else {
             self.write_one(sample, out)?;
         }
@@ -42,12 +40,16 @@ impl Table {
         Ok(())
     }
 
-    fn write_all(&self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
-        match (self.is_terminal, self.printed) {
-            (true, _) => write!(out, "{CLEAR}")?,
-            (false, 0) => {}
-            (false, _) => writeln!(out)?,
+    /// What comes before a sample.
+    pub(crate) fn before(&self) -> &'static str {
+        match (self.all, self.is_terminal, self.printed) {
+            (false, ..) | (true, false, 0) => "",
+            (true, true, _) => CLEAR,
+            (true, false, _) => "\n",
         }
+    }
+
+    fn write_all(sample: &Sample, out: &mut impl Write) -> fmt::Result {
         writeln!(out, "{}  {}", clock(sample), host(sample))?;
         for line in wrapped(&source(sample)).chain(wrapped(&emitted(sample))) {
             writeln!(out, "{line}")?;
@@ -81,7 +83,7 @@ impl Table {
         Ok(())
     }
 
-    fn write_one(&mut self, sample: &Sample, out: &mut impl Write) -> io::Result<()> {
+    fn write_one(&mut self, sample: &Sample, out: &mut impl Write) -> fmt::Result {
         let Some(row) = sample.rows.first() else { return Ok(()) };
         if self.printed == 0 {
             let source = format!("{}: {}", plain(&row.name), source(sample));
@@ -180,10 +182,10 @@ fn emitted(sample: &Sample) -> String {
 
 /// At words, so that lines have 80 columns at most; what follows the first line is indented.
 fn wrapped(text: &str) -> impl Iterator<Item = String> {
-    let mut lines: Vec<String> = Vec::new();
+    let (columns, mut lines) = (columns(), Vec::<String>::new());
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= COLUMNS => {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
                 line.push(' ');
                 line.push_str(word);
             }

@@ -5,13 +5,13 @@
 //! one at a time. Left out: TLS and limits per client, which are for the proxy in front.
 
 use std::convert::Infallible;
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use carbon_ops::ledger::witness::{ADD_CHECKPOINT, Answer, DirState, MAX_REQUEST_BYTES, Witness};
+use carbon_ops_words::said::{Level, Manner, Say as _};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
@@ -43,19 +43,23 @@ type Shared = Arc<Mutex<Witness<DirState>>>;
 
 /// Serves until the process ends. Every answer's state is durable before it is sent, so any end is
 /// a good one.
-pub(super) fn serve(listener: TcpListener, witness: Witness<DirState>) -> Result<()> {
+pub(super) fn serve(
+    listener: TcpListener,
+    witness: Witness<DirState>,
+    manner: Manner,
+) -> Result<()> {
     let cannot = "cannot serve";
     listener.set_nonblocking(true).context(cannot)?;
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_io().enable_time().build().context(cannot)?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).context(cannot)?;
-        accept(listener, Arc::new(Mutex::new(witness))).await;
+        accept(listener, Arc::new(Mutex::new(witness)), manner).await;
         Ok(())
     })
 }
 
-async fn accept(listener: tokio::net::TcpListener, witness: Shared) {
+async fn accept(listener: tokio::net::TcpListener, witness: Shared, manner: Manner) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         // Never closed, so there is always a place in the end.
@@ -68,7 +72,8 @@ async fn accept(listener: tokio::net::TcpListener, witness: Shared) {
         let head_time = if busy { BUSY_HEAD_TIME } else { HEAD_TIME };
         let witness = Arc::clone(&witness);
         tokio::spawn(async move {
-            let service = service_fn(move |request| respond(Arc::clone(&witness), request));
+            let respond = move |request| respond(Arc::clone(&witness), manner, request);
+            let service = service_fn(respond);
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(head_time).max_buf_size(HEAD_BYTES);
             let connection = http.serve_connection(TokioIo::new(stream), service);
@@ -81,6 +86,7 @@ async fn accept(listener: tokio::net::TcpListener, witness: Shared) {
 
 async fn respond(
     witness: Shared,
+    manner: Manner,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path().strip_prefix('/') != Some(ADD_CHECKPOINT) {
@@ -97,7 +103,7 @@ async fn respond(
         Ok(Err(_)) => return Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "the request is too long\n")),
         Err(_) => return Ok(text(StatusCode::REQUEST_TIMEOUT, "the request took too long\n")),
     };
-    let answer = tokio::task::spawn_blocking(move || answer(&witness, &body)).await;
+    let answer = tokio::task::spawn_blocking(move || answer(&witness, manner, &body)).await;
     let failed = || text(StatusCode::INTERNAL_SERVER_ERROR, "the witness failed\n");
     let Ok(Some(answer)) = answer else { return Ok(failed()) };
     let status = StatusCode::from_u16(answer.status()).unwrap_or_default();
@@ -108,22 +114,20 @@ async fn respond(
 
 /// None when an earlier request panicked in the middle: the state on the disk is whole, that in memory
 /// is not trusted.
-fn answer(witness: &Shared, request: &[u8]) -> Option<Answer> {
+fn answer(witness: &Shared, manner: Manner, request: &[u8]) -> Option<Answer> {
     let mut witness = witness.lock().ok()?;
     let now = u64::try_from(Env::now().as_second()).unwrap_or_default();
     let answer = witness.add_checkpoint(request, now);
     drop(witness);
-    let mut err = std::io::stderr();
-    // A witness whose standard error is gone goes on.
-    let _ = match &answer {
-        Answer::Failed(error) => writeln!(err, "carbon-ops: nothing was cosigned: {error}"),
-        Answer::Conflict { size, forked: true } => writeln!(
-            err,
-            "carbon-ops: FORK: a log signed two trees of {size} entries; the second was refused, and \
-             kept in the directory `evidence`"
+    let words = match &answer {
+        Answer::Failed(error) => format!("nothing was cosigned: {error}"),
+        Answer::Conflict { size, forked: true } => format!(
+            "FORK: a log signed two trees of {size} entries; the second was refused, and kept in the directory \
+             `evidence`"
         ),
-        _ => Ok(()),
+        _ => return Some(answer),
     };
+    manner.stderr().say(Level::Error, &words);
     Some(answer)
 }
 
