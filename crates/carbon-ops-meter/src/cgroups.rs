@@ -15,7 +15,7 @@
 //!
 //! What a cgroup used between its last reading and its removal is only in its parent's total. Rule: this *tail* has the
 //! removed one's name where nobody else can have used it: removals are told of, no other child was removed with a tail
-//! since the last reading, and no process is in the parent itself. Otherwise it is the parent's own time, and told apart ([`Own::tails`]): it is
+//! since the last reading, nor a child of its own with it, and no process is in the parent itself. Otherwise it is the parent's own time, and told apart ([`Own::tails`]): it is
 //! all that removed children can have used without their names.
 //!
 //! A cgroup that is known to be empty has no tail once it is read. Whoever is told when that is, and when cgroups come and
@@ -174,7 +174,7 @@ impl Cgroups {
     }
 
     /// Reads those that were told to be made not long ago and live, so that little is left for their tails; whether there
-    /// are any.
+    /// are any. Whatever was told is to be taken in before: a reading goes by a name, which may be another cgroup's by now.
     pub fn read_new(&mut self) -> bool {
         let Some(kernel) = self.hierarchy.and_then(|at| self.kernel(at)) else { return false };
         self.top.read_new(&kernel, &mut self.room)
@@ -304,6 +304,13 @@ impl Node {
         self.before + self.last
     }
 
+    /// The same of one that has gone: what was read below it is in it, also where that was read later, or it never was.
+    fn last_total(&self) -> Duration {
+        let below =
+            self.children.values().chain(&self.lost).map(Self::last_total).sum::<Duration>();
+        self.total().max(self.removed + self.counted + below)
+    }
+
     fn find(&self, path: &str) -> Option<&Self> {
         let mut parts = path.split('/').filter(|part| !part.is_empty());
         parts.try_fold(self, |node, part| node.children.get(part))
@@ -328,7 +335,7 @@ impl Node {
         let mut node = node.unwrap_or_else(|| self.child(name));
         node.file = None;
         if node.is_final {
-            self.removed += node.total();
+            self.removed += node.last_total();
             node.finish(ended, room);
         } else {
             self.lost.push(node);
@@ -338,6 +345,7 @@ impl Node {
     /// What it used, and all below it, which has gone.
     fn finish(mut self, ended: &mut Ended, room: &mut Room) {
         let grown = self.grown();
+        let tails = if self.is_alone() { Duration::ZERO } else { grown };
         for (_, node) in std::mem::take(&mut self.children) {
             room.take_back(&node);
             node.finish(ended, room);
@@ -345,9 +353,9 @@ impl Node {
         for node in std::mem::take(&mut self.lost) {
             node.finish(ended, room);
         }
-        let (own, tails) = ended.entry(self.path).or_default();
-        *own += self.own + grown;
-        *tails += self.tails;
+        let of = ended.entry(self.path).or_default();
+        of.0 += self.own + grown;
+        of.1 += self.tails + tails;
     }
 
     /// Reads its total; whether that could be read.
@@ -417,9 +425,15 @@ impl Node {
         }
     }
 
+    /// Whether nothing went with it that may have used time which is in its total alone.
+    fn is_alone(&self) -> bool {
+        self.lost.is_empty() && self.children.values().all(|child| child.is_final)
+    }
+
     /// Own time that was read and not counted.
     fn grown(&self) -> Duration {
-        let below = self.children.values().chain(&self.lost).map(Self::total).sum::<Duration>();
+        let lost = self.lost.iter().map(Self::last_total).sum::<Duration>();
+        let below = self.children.values().map(Self::total).sum::<Duration>() + lost;
         let own = self.total().saturating_sub(below + self.removed);
         own.saturating_sub(self.counted)
     }
@@ -437,10 +451,15 @@ impl Node {
     /// Counts its own time, once it and its children are read; `all`: there are no others.
     fn settle(&mut self, kernel: &Kernel, all: bool, ended: &mut Ended, room: &mut Room) {
         let lost = std::mem::take(&mut self.lost);
-        self.removed += lost.iter().map(Self::total).sum::<Duration>();
+        self.removed += lost.iter().map(Self::last_total).sum::<Duration>();
         let grown = self.grown();
         match &*lost {
-            [one] if all && &*self.path != "/" && !kernel.has_processes(&self.path) => {
+            [one]
+                if all
+                    && one.is_alone()
+                    && &*self.path != "/"
+                    && !kernel.has_processes(&self.path) =>
+            {
                 ended.entry(one.path.clone()).or_default().0 += grown;
                 self.removed += grown;
             }

@@ -121,6 +121,19 @@ fn the_tail_of_one_removed_cgroup_has_its_name_and_those_of_two_are_told_apart()
         cgroups.changed([("/pods/d", Change::Removed)], || true);
         told.look(&mut cgroups, false);
         assert_eq!((told.of("/pods/d"), told.tails), (Duration::ZERO, 21 * MS));
+        // One that went with the one around it: which of the two used the time is nobody's to name.
+        fs::write(tree.path("/pods").join("cgroup.procs"), "").unwrap();
+        for name in ["/pods/e", "/pods/e/f"] {
+            tree.make(name);
+            cgroups.changed([(name, Change::Made)], || true);
+        }
+        told.look(&mut cgroups, false);
+        tree.use_time("/pods/e/f", 5 * MS);
+        tree.remove("/pods/e/f");
+        tree.remove("/pods/e");
+        cgroups.changed([("/pods/e/f", Change::Removed), ("/pods/e", Change::Removed)], || true);
+        told.look(&mut cgroups, false);
+        assert_eq!((told.of("/pods/e"), told.tails), (Duration::ZERO, 26 * MS));
     }
 }
 
@@ -242,7 +255,12 @@ proptest! {
                         tell(&mut cgroups, &mut changes, told_of, (path.clone(), Change::Removed));
                     }
                 }
-                Event::ReadNew => drop(cgroups.read_new()),
+                Event::ReadNew => {
+                    // What was told is taken in first: a name may be another cgroup's by now.
+                    cgroups.changed(changes.iter().map(|(path, change)| (&**path, *change)), || true);
+                    changes.clear();
+                    let _ = cgroups.read_new();
+                }
                 Event::Look => {
                     cgroups.changed(changes.iter().map(|(path, change)| (&**path, *change)), || true);
                     changes.clear();
