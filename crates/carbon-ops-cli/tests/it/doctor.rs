@@ -98,7 +98,7 @@ fn the_report_has_the_shape_of_version_1() {
     assert_eq!(
         names.join(" "),
         "governor group powercap driver access sum scale duplicates capabilities container \
-         virtual_machine msr lockdown perf nvml hwmon energy_filtering cgroup \
+         virtual_machine msr lockdown perf nvml hwmon platform energy_filtering cgroup \
          processor"
     );
 }

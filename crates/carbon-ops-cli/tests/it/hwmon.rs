@@ -69,16 +69,31 @@ fn doctor_names_each_channel_and_its_fate() {
         "proc/self/status",
         "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nCapEff:\t0\nCapBnd:\t0\n",
     );
+    let module = [("power1_average", "300000000"), ("power1_oem_info", "Module Power Socket 0")];
+    Node { device: "ACPI000D:01", number: 2, driver: "power_meter", files: &module }
+        .write(&home.path("machine"));
+    for (name, text) in [("type", "Battery"), ("status", "Discharging"), ("power_now", "-9870000")]
+    {
+        file(&home.path("machine"), &format!("sys/class/power_supply/BAT0/{name}"), text);
+    }
     let done = home.does(&["doctor", "--json", "--host-root", &machine]);
     assert_eq!(done.code(), 0, "{}", done.text());
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(report["source"], "hwmon");
     let checks = report["checks"].as_array().unwrap();
-    let check = checks.iter().find(|check| check["name"] == "hwmon").unwrap();
-    assert_eq!(check["status"], "ok");
+    let check = |name| {
+        let check = checks.iter().find(|check| check["name"] == name).unwrap();
+        assert_eq!(check["status"], "ok");
+        check["detail"].as_str().unwrap()
+    };
     assert_eq!(
-        check["detail"],
+        check("platform"),
+        "BAT0: the machine draws 9.9 W from it; power_meter ACPI000D:01/power1; never summed with what it holds"
+    );
+    assert_eq!(
+        check("hwmon"),
         "power_meter ACPI000D:00/power1, Grace Power Socket 0: counted as package-0; \
+         power_meter ACPI000D:01/power1, Module Power Socket 0: not counted: overlaps_package; \
          amdgpu 0000:03:00.0/power1, PPT: counted as gpu-0000:03:00.0"
     );
 }

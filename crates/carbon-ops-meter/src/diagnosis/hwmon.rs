@@ -1,10 +1,15 @@
-//! Hardware monitoring: which energies and powers it shows, which of them are counted, and why not the others.
+//! Hardware monitoring: which energies and powers it shows, which of them are counted, and why not the others; and what
+//! tells of the whole machine.
 //!
 //! Out of scope: what a channel measures, which is [`crate::sensor::hwmon`]'s to know.
 
+use carbon_ops_units::Watts;
+
 use super::check::{Check, Status};
+use super::powercap::ZoneView;
 use crate::host_root::HostRoot;
 use crate::sensor::hwmon::{Found, Seen};
+use crate::sensor::platform::{Told, batteries};
 use crate::sensor::{Exclusion, Kind};
 
 /// Listed one by one; of boards with more, how many.
@@ -38,6 +43,31 @@ impl Hwmon {
             sockets.clear();
         }
         Self { seen, sockets }
+    }
+
+    /// What tells of the whole machine, which is shown beside what is counted.
+    pub(super) fn platform(&self, host: &HostRoot, zones: &[ZoneView]) -> Check {
+        let power = |watts: Watts| format!("{:.1} W", watts.as_watts());
+        let batteries = batteries(host).into_iter().map(|battery| {
+            let told = match battery.told {
+                Told::All(watts) => format!("the machine draws {} from it", power(watts)),
+                Told::Part(watts) => format!("{} and more from an adapter", power(watts)),
+                Told::Charging => "charging, which tells nothing of the machine".to_owned(),
+                Told::Nothing => "at rest, which tells nothing of the machine".to_owned(),
+                Told::Unreadable => "discharging, and does not tell how fast".to_owned(),
+            };
+            format!("{}: {told}", battery.name)
+        });
+        let zones = zones.iter().filter(|zone| zone.excluded == Some(Exclusion::OverlapsPackage));
+        let zones = zones.map(|zone| format!("{} {}", zone.id, zone.name));
+        let boards = self.seen.iter().filter(|seen| seen.fate == Err(Exclusion::OverlapsPackage));
+        let boards = boards.map(|seen| format!("{} {}", seen.driver, seen.id));
+        let all: Vec<_> = batteries.chain(zones).chain(boards).collect();
+        if all.is_empty() {
+            return Check::new("platform", Status::Absent, "nothing tells of the whole machine");
+        }
+        let detail = format!("{}; never summed with what it holds", all.join("; "));
+        Check::new("platform", Status::Ok, detail)
     }
 
     pub(super) fn check(&self) -> Check {

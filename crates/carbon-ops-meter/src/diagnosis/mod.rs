@@ -133,6 +133,7 @@ pub fn examine(host: &HostRoot, touch: Touch<'_>) -> Report {
     let lockdown = others::lockdown(host, msr.status);
     checks.extend([msr, lockdown]);
     checks.extend([others::perf(host, who.as_ref()), others::nvml(host), hwmon.check()]);
+    checks.push(hwmon.platform(host, &powercap.zones));
     checks.extend([machine.energy_filtering(host, touch), machine::cgroup(host, who.as_ref())]);
     checks.push(processor(host, touch.overrides));
     if source == Source::Model

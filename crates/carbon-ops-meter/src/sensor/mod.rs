@@ -22,6 +22,7 @@ pub mod msr;
 #[cfg(feature = "nvml")]
 pub mod nvml;
 pub mod perf;
+pub mod platform;
 pub mod powercap;
 mod processor;
 mod socket;
