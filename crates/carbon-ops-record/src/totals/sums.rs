@@ -191,7 +191,10 @@ impl<'s> Adder<'s> {
         let groups = groups.collect::<Result<Vec<_>, Error>>()?;
         let all = match &groups[..] {
             _ if counted.differ() => None,
-            [(_, only)] => Some(only.clone()),
+            // Unless one is a part of a record that is beside all sums, and of another name.
+            [(_, only)] if of_none.values().all(|of| of.in_its_group == of.in_all) => {
+                Some(only.clone())
+            }
             _ => {
                 let overlaps = overlaps_of_all.map(|tally| tally.amount());
                 let totals = Totals { overlaps, ..all.totals() }.by_market(stated(&all));

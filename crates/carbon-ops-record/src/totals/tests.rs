@@ -901,6 +901,27 @@ proptest! {
     }
 }
 
+/// Rule: the sum of all is that of its one group only where no other record is around one of the group.
+#[test]
+fn a_part_of_a_record_of_another_time_and_group_counts_in_its_group_alone() {
+    let outer = hours(1, 0, 5, 1);
+    let mut inner = hours(2, 0, 0, 6);
+    (inner.region, inner.parent) = ("PL".into(), Some(outer.record_id.clone()));
+    let to = Some("2026-03-01T01:00Z".parse().unwrap());
+    let choice = Choice { to, ..Choice::default() };
+    let mut adder = Adder::of(set::Set::holding(3, &scratch));
+    for record in [outer, inner] {
+        let place = choice.place(&record).unwrap();
+        let text = serde_json::to_vec(&record).unwrap();
+        let addend = Addend::of(record, &text, &GroupBy::Region, false).unwrap();
+        adder.add(if place == Place::Chosen { addend } else { addend.beside() }).unwrap();
+    }
+    let sums = adder.finish(None, None).unwrap();
+    let all = sums.all.unwrap();
+    assert_eq!((&*sums.groups[0].0, sums.groups[0].1.count), ("PL", 1));
+    assert_eq!((all.count, all.left_out.unwrap().nested.records), (0, 1));
+}
+
 /// A record with an id of its own, of hours of a day and a host.
 fn hours(id: usize, host: u8, from: u8, length: u8) -> Record {
     let at = |hour: u8| format!("2026-03-{:02}T{:02}:00:00.000000Z", 1 + hour / 24, hour % 24);
