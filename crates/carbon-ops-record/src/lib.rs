@@ -7,6 +7,7 @@
 //! * [`Brief`]: what a sum needs of one, where there is no room for more.
 //! * [`totals`]: sums over records, in memory that [`rows`] bound; [`continuity`]: whether their running totals
 //!   fit together.
+//! * [`reading`]: from the entries of a ledger to records; [`answer`]: what a verification comes to.
 //! * [`upstream`]: the parts of a life-cycle intensity.
 //!
 //! Out of scope: the ledger's own members (`ledger_id`, `seq`, `prev_hash`, the signature), which the ledger
@@ -17,10 +18,12 @@ use carbon_ops_estimate::words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod answer;
 mod brief;
 pub mod continuity;
 mod measurement;
 mod note;
+pub mod reading;
 mod record;
 pub mod rows;
 pub mod totals;

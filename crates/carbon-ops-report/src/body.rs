@@ -13,7 +13,9 @@ use carbon_ops_record::{Measurement, Record};
 use carbon_ops_units::si;
 
 use crate::chart::{self, DAYS, Point};
-use crate::figures::{Course, Figures, Flow, Read, Row, chosen};
+use carbon_ops_record::reading::Read;
+
+use crate::figures::{Course, Figures, Flow, Row, chosen};
 use crate::html::{drawer, escaped, table};
 use crate::judge::Finding;
 use crate::question::Question;

@@ -26,27 +26,6 @@ const HOURS_MAX: i64 = 28 * 24;
 
 const HOUR_US: i64 = 3_600_000_000;
 
-/// What was read, and what was left out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Read {
-    /// Records that are meant.
-    pub records: u64,
-    /// Records that began before the period that is meant, or after it.
-    pub other_times: u64,
-    /// Records of other groups than is meant.
-    pub others: u64,
-    /// Records of simulated sensors that were left out.
-    pub simulated: u64,
-    /// Records that a correction replaced or retracted.
-    pub superseded: u64,
-    /// Records by a key that was in other hands then.
-    pub suspect: u64,
-    /// Entries of other programs and of other versions.
-    pub unread: u64,
-    /// Records of files, which nobody signed.
-    pub unsigned: u64,
-}
-
 /// What records come to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figures {

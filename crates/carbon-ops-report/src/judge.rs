@@ -7,22 +7,20 @@
 //! Out of scope: how the verdict is shown, and what a record is.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::io::{self, Cursor};
 
-use carbon_ops_proof::canonical::{Object, Value, object_to_canonical};
 use carbon_ops_proof::checkpoint::Checkpoint;
-use carbon_ops_proof::entry::{Payload, RESERVED_MEMBERS};
+use carbon_ops_proof::entry::Payload;
 use carbon_ops_proof::keys::{PublicKey, Trust};
 use carbon_ops_proof::note::Note;
 use carbon_ops_proof::pack::{PackReport, PackStatus, own_records, verify_pack_records};
-use carbon_ops_proof::superseded::{Amendments, Standing, Superseded};
+use carbon_ops_proof::superseded::{Amendments, Superseded};
 use carbon_ops_proof::verify::KeyReport;
+use carbon_ops_record::reading::{InForce, Read, Reading};
 use carbon_ops_record::rows::Scratch;
-use carbon_ops_record::totals::Place;
-use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
+use carbon_ops_record::{Error, Record};
 
-use crate::figures::{Collector, Figures, For, Prepared, Read};
+use crate::figures::{Collector, Figures, For, Prepared};
 use crate::question::Question;
 
 /// What packs have shown, and what their records come to.
@@ -32,8 +30,6 @@ pub struct Finding {
     pub packs: Vec<PackReport>,
     /// What is wrong besides: why their records do not come to figures.
     pub fault: Option<String>,
-    /// How many records are of a newer version, which was not checked.
-    pub newer: u64,
     /// What was read, and what was left out.
     pub read: Read,
     /// What the records come to; none where something is wrong.
@@ -78,11 +74,19 @@ pub fn judge(packs: &[&[u8]], question: &Question, tell: &dyn Fn(u64)) -> Findin
     let scratch = &|| Ok(Box::new(Cursor::new(Vec::new())) as Box<dyn Scratch>);
     let mut collector = Collector::new(question, For::Page, scratch);
     let mut finding =
-        Finding { packs: Vec::new(), fault: None, newer: 0, read: Read::default(), figures: None };
+        Finding { packs: Vec::new(), fault: None, read: Read::default(), figures: None };
+    let prepare =
+        |record: Record, text: &[u8], place| question.prepare(record, text, place, For::Page, None);
+    let reading = Reading {
+        include_simulated: question.include_simulated,
+        choice: &question.choice,
+        other_times: true,
+        prepare: &prepare,
+    };
     let bytes = Cell::new(0);
     for (number, pack) in packs.iter().enumerate() {
         let told = Told { inner: pack, read: &bytes, tell };
-        finding.pack(number, told, &superseded(pack), question, &mut collector);
+        finding.pack(number, told, &superseded(pack), &reading, &mut collector);
     }
     if packs.is_empty() {
         finding.fault = Some("there is no pack".to_owned());
@@ -97,85 +101,29 @@ pub fn judge(packs: &[&[u8]], question: &Question, tell: &dyn Fn(u64)) -> Findin
     finding
 }
 
-/// What a line, or a correction, comes to.
-enum Found {
-    Record(Box<Prepared>),
-    NotChosen(Place),
-    Unread,
-    Newer,
-    Simulated,
-    Suspect,
-    Retracted,
-    /// By the correction of this number, which has no id of its own; and whether it was a record.
-    Corrected(u64, Option<Value>, bool),
-    Correction(Object),
-}
-
 impl Finding {
     fn pack(
         &mut self,
         number: usize,
         pack: Told<'_>,
         superseded: &Superseded,
-        question: &Question,
+        reading: &Reading<'_, Prepared, Error>,
         collector: &mut Collector<'_>,
     ) {
-        let check = |payload: &Payload<'_>| of_entry(payload, superseded, question);
-        // By the number of the correction, which records it replaces.
-        let mut corrected: HashMap<u64, (u64, Option<Value>)> = HashMap::new();
-        let mut accept = |seq: u64, mut found: Found| {
-            let mut at = seq;
-            match found {
-                Found::Corrected(by, ref mut id, _) => {
-                    corrected.insert(by, (seq, id.take()));
-                }
-                Found::Correction(mut payload) => {
-                    let Some((of, id)) = corrected.remove(&seq) else { return Ok(()) };
-                    // It stands in that one's place, for what was measured inside of it as well.
-                    if let Some(id) = id {
-                        payload.insert("record_id", id);
-                    }
-                    (at, found) = (of, of_object(payload, question)?);
-                }
-                _ => {}
-            }
-            self.count(found, (number, at), collector)
+        let in_words = |error: Error| error.to_string();
+        let check = |payload: &Payload<'_>| reading.of_entry(payload, superseded).map_err(in_words);
+        let mut in_force = InForce::default();
+        let mut accept = |seq: u64, found| {
+            let (stands, found) = in_force.next(seq, Ok(found), reading);
+            let prepared = self.read.count(found.map_err(in_words)?);
+            let add = |prepared| collector.add(prepared, (number, stands.seq));
+            prepared.map_or(Ok(()), add).map_err(in_words)
         };
         // Whom to trust is asked later, of a finding that holds.
         match verify_pack_records(pack, &Trust::new(), &check, &mut accept) {
             Ok(report) => self.packs.push(report),
             Err(error) => self.fault = Some(error.to_string()),
         }
-    }
-
-    fn count(
-        &mut self,
-        found: Found,
-        at: (usize, u64),
-        collector: &mut Collector<'_>,
-    ) -> Result<(), String> {
-        let read = &mut self.read;
-        *match found {
-            Found::Record(prepared) => {
-                let place =
-                    if prepared.is_chosen() { &mut read.records } else { &mut read.other_times };
-                *place += 1;
-                return collector.add(*prepared, at).map_err(|error| error.to_string());
-            }
-            Found::NotChosen(Place::Other) => &mut read.others,
-            Found::NotChosen(_) => &mut read.other_times,
-            Found::Newer => {
-                self.newer += 1;
-                &mut read.unread
-            }
-            Found::Unread | Found::Corrected(.., false) => &mut read.unread,
-            Found::Simulated => &mut read.simulated,
-            Found::Suspect => &mut read.suspect,
-            Found::Retracted | Found::Corrected(..) => &mut read.superseded,
-            // Of an entry that is no record, or that another correction replaces.
-            Found::Correction(_) => return Ok(()),
-        } += 1;
-        Ok(())
     }
 
     /// What it comes to, with what the reader has by another way: fingerprints of keys or keys, one a line, or a
@@ -214,7 +162,7 @@ impl Finding {
         if colour == Colour::Green && self.is_part() {
             return of(Colour::Yellow, format!("{words}; it is a part, and the rest is not shown"));
         }
-        if colour == Colour::Green && self.newer > 0 {
+        if colour == Colour::Green && self.read.newer > 0 {
             let words = "there are records of a newer version, which were not checked";
             return of(Colour::Yellow, words.to_owned());
         }
@@ -291,97 +239,6 @@ fn superseded(pack: &[u8]) -> Superseded {
     let mut amendments = Amendments::default();
     own_records(pack, &mut |seq, control| amendments.note(seq, control));
     amendments.settle()
-}
-
-/// Of an entry of a ledger, or of what a correction puts in the place of one.
-fn of_entry(
-    payload: &Payload<'_>,
-    superseded: &Superseded,
-    question: &Question,
-) -> Result<Found, String> {
-    let Some(seq) = payload.member("seq").and_then(|seq| seq.as_u64()) else {
-        return Ok(Found::Correction(payload.to_object()));
-    };
-    let owner = Owner::of(|name| payload.member(name));
-    let is_record = owner == Owner::Us;
-    // Rule: a record has to be in order, whatever later entries say of it.
-    let record = is_record.then(|| record_of(&payload.to_canonical())).transpose()?;
-    let or_unread = |found| if is_record { found } else { Found::Unread };
-    if superseded.has_thefts() {
-        let key = payload.member("signing_key");
-        let key =
-            key.as_ref().and_then(Value::as_str).and_then(|key| PublicKey::from_hex(key).ok());
-        if key.and_then(|key| superseded.suspect(seq, key)).is_some() {
-            return Ok(or_unread(Found::Suspect));
-        }
-    }
-    match superseded.standing(seq) {
-        Some(Standing::Corrected(by)) => {
-            return Ok(Found::Corrected(by, payload.member("record_id"), is_record));
-        }
-        Some(Standing::Retracted(_)) => return Ok(or_unread(Found::Retracted)),
-        Some(Standing::Restated(_)) | None => {}
-    }
-    match record {
-        Some((record, text)) => of_record(record, &text, question),
-        None if owner == Owner::Newer => Ok(Found::Newer),
-        None => Ok(Found::Unread),
-    }
-}
-
-/// Of what a correction puts in the place of an entry.
-fn of_object(mut object: Object, question: &Question) -> Result<Found, String> {
-    match Owner::of(|name| object.get(name).cloned()) {
-        Owner::Us => {}
-        Owner::Newer => return Ok(Found::Newer),
-        Owner::Other => return Ok(Found::Unread),
-    }
-    for name in RESERVED_MEMBERS {
-        object.remove(name);
-    }
-    let text = String::from_utf8_lossy(&object_to_canonical(&object)).into_owned();
-    let (record, text) = record_of(&text)?;
-    of_record(record, &text, question)
-}
-
-fn of_record(record: Record, text: &str, question: &Question) -> Result<Found, String> {
-    if record.is_simulated() && !question.include_simulated {
-        return Ok(Found::Simulated);
-    }
-    let place = question.choice.place(&record).map_err(|error| error.to_string())?;
-    if place == Place::Other {
-        return Ok(Found::NotChosen(place));
-    }
-    let prepared = question.prepare(record, text.as_bytes(), place, For::Page, None);
-    Ok(Found::Record(Box::new(prepared.map_err(|error| error.to_string())?)))
-}
-
-/// The record of this canonical text, which has to add up.
-fn record_of(text: &str) -> Result<(Record, String), String> {
-    let record: Record = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    record.check().map_err(|error| error.to_string())?;
-    Ok((record, text.to_owned()))
-}
-
-/// Whose entry it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    Us,
-    Newer,
-    Other,
-}
-
-impl Owner {
-    fn of(member: impl Fn(&str) -> Option<Value>) -> Self {
-        if member("kind").as_ref().and_then(Value::as_str) != Some(RecordKind::CarbonOps.as_str()) {
-            return Self::Other;
-        }
-        match member("schema_version").as_ref().and_then(Value::as_u64) {
-            Some(version) if version > SCHEMA_VERSION => Self::Newer,
-            Some(version) if version < SCHEMA_VERSION => Self::Other,
-            _ => Self::Us,
-        }
-    }
 }
 
 /// Bytes that pass, told.

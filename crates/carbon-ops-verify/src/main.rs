@@ -16,17 +16,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
-use carbon_ops_proof::canonical::{Object, Value};
+use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::checkpoint::Checkpoint;
 use carbon_ops_proof::entry::{MAX_LINE_BYTES, Payload};
 use carbon_ops_proof::keys::Trust;
 use carbon_ops_proof::lines::{Line, may_be_entry, next_line_within};
 use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note};
-use carbon_ops_proof::pack::{PackReport, PackStatus, verify_pack};
+use carbon_ops_proof::pack::{PackReport, verify_pack};
 use carbon_ops_proof::proof::{MAX_PROOF_BYTES, Proof};
 use carbon_ops_proof::text::plain;
 use carbon_ops_proof::verify::{Anchor, AnchorKind, Report, Settings, Status, verify_records};
-use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
+use carbon_ops_record::answer::{self, Answer as Verdict, OfProof};
+use carbon_ops_record::reading::{Examination, Others, check_object, examine};
 use clap::Parser;
 
 /// Check a ledger, an audit pack or a proof of carbon-ops
@@ -137,8 +138,14 @@ fn judge(cli: &Cli, trust: &Trust) -> Result<Answer, String> {
         return Err("a kept checkpoint is held against a ledger, not a pack or a proof".to_owned());
     }
     if is_pack {
-        let check = &mut check_object(cli.recompute);
-        return of_pack(&verify_pack(reader, trust, check).map_err(cannot)?);
+        let mut others = Others::default();
+        let mut check = |object: &Object| {
+            let owner = check_object(object, cli.recompute);
+            others.count(owner.map_err(|error| error.to_string())?);
+            Ok(())
+        };
+        let report = verify_pack(reader, trust, &mut check).map_err(cannot)?;
+        return of_pack(&report, others);
     }
     if is_proof {
         return of_proof(reader, cli, trust);
@@ -157,9 +164,12 @@ fn judge(cli: &Cli, trust: &Trust) -> Result<Answer, String> {
         kept.map_or((Vec::new(), 0), |(anchor, size)| (vec![anchor], size));
     let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let settings = Settings { anchors: &anchors, since, threads, ..Settings::new(trust) };
-    let check = |payload: &Payload<'_>| check_record(payload, cli.recompute);
-    let report = verify_records(reader, &settings, &check, &mut |_, ()| Ok(())).map_err(cannot)?;
-    of_ledger(&report)
+    let check = |payload: &Payload<'_>| examine(payload, cli.recompute);
+    let mut examination = Examination::default();
+    let accept = &mut |seq, entry| examination.add(seq, entry);
+    let report = verify_records(reader, &settings, &check, accept).map_err(cannot)?;
+    let (others, _) = examination.finish(&report.life);
+    of_ledger(&report, others)
 }
 
 /// Whether any line could be an entry.
@@ -201,40 +211,24 @@ fn checkpoint(path: &Path) -> Result<(Anchor, u64), String> {
     Ok((Anchor { source, bytes, kind: AnchorKind::Checkpoint }, size))
 }
 
-/// Whether a record of ours adds up; records of others and of formats that are not known are not judged.
-fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<(), String> {
-    let is_ours = payload.member("kind").as_ref().and_then(Value::as_str)
-        == Some(RecordKind::CarbonOps.as_str());
-    let version = payload.member("schema_version").as_ref().and_then(Value::as_u64);
-    if !is_ours || version.is_some_and(|version| version != SCHEMA_VERSION) {
-        return Ok(());
+/// What was not looked into, as members of a report and for people.
+fn tell_others(others: Others, json: &mut serde_json::Value, text: &mut String) {
+    for (member, count, what) in [
+        ("newer_records", others.newer, "of a newer version"),
+        ("foreign_records", others.foreign, "of other programs"),
+    ] {
+        if let Some(members) = json.as_object_mut() {
+            members.insert(member.to_owned(), count.into());
+        }
+        if count > 0 {
+            let _ = writeln!(text, "  {count} {what}, not looked into");
+        }
     }
-    let text = payload.to_canonical();
-    let record = match serde_json::from_str::<Record>(&text) {
-        Ok(record) => record.check().map(|()| record),
-        // The other reader says what is wrong without a place that is not the line's.
-        Err(_) => Record::from_json(serde_json::from_str(&text).map_err(|e| e.to_string())?),
-    };
-    let record = record.map_err(|error| error.to_string())?;
-    if recompute {
-        record.recompute().map_err(|error| error.to_string())?;
-    }
-    Ok(())
 }
 
-fn check_object(recompute: bool) -> impl FnMut(&Object) -> Result<(), String> {
-    move |object| Payload::of(object, |payload| check_record(&payload, recompute))
-}
-
-fn of_ledger(report: &Report) -> Result<Answer, String> {
-    let (words, code) = match report.status {
-        Status::Valid => ("VALID", 0),
-        Status::TornTail => ("VALID UP TO A TORN LAST LINE", 4),
-        Status::Tampered => ("TAMPERED WITH", 1),
-        Status::Rewritten => ("CUT OFF OR REWRITTEN since it was signed for", 3),
-        _ => ("NOT CHECKED: the signing key is not trusted", 2),
-    };
-    let mut text = format!("{words}\n");
+fn of_ledger(report: &Report, others: Others) -> Result<Answer, String> {
+    let code = Verdict::from(report.status).and_others(&others).number();
+    let mut text = format!("{}\n", answer::of_ledger(report, &others));
     let entries = report.entries;
     let _ = writeln!(text, "  {entries} entries of {} lines", report.lines);
     for key in report.keys.iter().filter(|_| report.status != Status::Tampered) {
@@ -247,17 +241,14 @@ fn of_ledger(report: &Report) -> Result<Answer, String> {
     if hidden > 0 {
         let _ = writeln!(text, "  and {hidden} more");
     }
-    let json = serde_json::to_value(report).map_err(|error| error.to_string())?;
+    let mut json = serde_json::to_value(report).map_err(|error| error.to_string())?;
+    tell_others(others, &mut json, &mut text);
     Ok(Answer { json, text, code })
 }
 
-fn of_pack(report: &PackReport) -> Result<Answer, String> {
-    let (words, code) = match report.status {
-        PackStatus::Valid => ("VALID", 0),
-        PackStatus::Untrusted => ("NOT CHECKED: the signing key is not trusted", 2),
-        _ => ("TAMPERED WITH", 1),
-    };
-    let mut text = format!("{words}\n");
+fn of_pack(report: &PackReport, others: Others) -> Result<Answer, String> {
+    let code = Verdict::from(report.status).and_others(&others).number();
+    let mut text = format!("{}\n", answer::of_pack(report, &others));
     if let Some(fault) = &report.fault {
         let _ = writeln!(text, "  line {}: {}", fault.line, fault.reason);
     } else {
@@ -267,7 +258,8 @@ fn of_pack(report: &PackReport) -> Result<Answer, String> {
             let _ = writeln!(text, "  key {key}");
         }
     }
-    let json = serde_json::to_value(report).map_err(|error| error.to_string())?;
+    let mut json = serde_json::to_value(report).map_err(|error| error.to_string())?;
+    tell_others(others, &mut json, &mut text);
     Ok(Answer { json, text, code })
 }
 
@@ -276,23 +268,17 @@ fn of_proof(reader: impl BufRead, cli: &Cli, trust: &Trust) -> Result<Answer, St
     let limit = MAX_PROOF_BYTES as u64 + 1;
     reader.take(limit).read_to_end(&mut bytes).map_err(|error| cannot_read(&cli.file, &error))?;
     let checked = Proof::parse(&plain(bytes)).and_then(|proof| proof.check(trust));
-    let (status, words, code) = match &checked {
-        Ok(proven) => {
-            let object = proven.entry.object();
-            match Payload::of(object, |payload| check_record(&payload, cli.recompute)) {
-                Ok(()) => {
-                    let (seq, size) = (proven.entry.seq(), proven.checkpoint.size);
-                    let words = format!("PROVEN\n  entry {seq} is in the ledger of {size} lines");
-                    ("valid", words, 0)
-                }
-                Err(why) => {
-                    ("tampered", format!("NOT PROVEN\n  the record does not hold: {why}"), 1)
-                }
-            }
+    let found = OfProof::of(checked.as_ref(), cli.recompute);
+    let why = match (&checked, &found.reason) {
+        (_, Some(reason)) => reason.clone(),
+        (Ok(proven), None) => {
+            let (seq, size) = (proven.entry.seq(), proven.checkpoint.size);
+            format!("entry {seq} is in the ledger of {size} lines")
         }
-        Err(fault) if fault.is_untrusted() => ("untrusted", format!("NOT CHECKED\n  {fault}"), 2),
-        Err(fault) => ("tampered", format!("NOT PROVEN\n  {fault}"), 1),
+        (Err(fault), None) => fault.to_string(),
     };
-    let json = serde_json::json!({ "schema_version": 1, "status": status, "words": words });
-    Ok(Answer { json, text: words + "\n", code })
+    let text = format!("{}\n  {why}\n", found.words);
+    let json = serde_json::json!({ "schema_version": 1, "status": found.status,
+        "reason": found.reason });
+    Ok(Answer { json, text, code: found.answer.number() })
 }

@@ -1,4 +1,4 @@
-//! What to do about an error: from its kind to the words after `hint:`; and the exit code of a verdict.
+//! What to do about an error: from its kind to the words after `hint:`; and the exit codes of a budget and a comparison.
 //!
 //! One table per type of error of the libraries. Errors of this command's own carry their hints on a line
 //! that begins with `hint:`.
@@ -34,24 +34,7 @@ use carbon_ops::record::{self, Deployment, upstream};
 use carbon_ops::records::Output;
 use carbon_ops::sources::UserFile;
 use carbon_ops::supervise::NotStarted;
-use carbon_ops::verify::Answer;
 use carbon_ops::{Fault, sources};
-
-/// The exit code of an answer: 0 yes, 1 no, 2 could not be checked, 3 cut off or rewritten since it was
-/// signed for, 4 valid up to a torn end.
-pub fn exit_code(answer: Answer) -> u8 {
-    match answer {
-        Answer::Valid => 0,
-        Answer::Tampered | Answer::OtherImport | Answer::FalseCosignature | Answer::Incomplete => 1,
-        Answer::Untrusted
-        | Answer::Newer
-        | Answer::CompletenessUnknown
-        | Answer::NotWitnessed
-        | Answer::NotConnected => 2,
-        Answer::Rewritten => 3,
-        Answer::TornTail => 4,
-    }
-}
 
 /// The exit code of a budget, where the command's own is 0: 123 over, 122 cannot tell.
 pub fn budget_code(standing: Standing) -> u8 {

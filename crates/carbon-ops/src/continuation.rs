@@ -33,13 +33,14 @@ use carbon_ops_proof::merkle::leaf_hash;
 use carbon_ops_proof::superseded::{Amendments, Standing, Superseded};
 use carbon_ops_proof::verify::{Anchor, Report, Status};
 use carbon_ops_record::continuity::{Continuity, Passage};
+use carbon_ops_record::reading::{check, record_of};
 use sha2::{Digest as _, Sha256};
 
 use crate::before::{measure, open_if_there, seen_from};
 use crate::fault::Fault;
 use crate::spool::{left_behind, payload};
 use crate::store::{Keyring, PATIENCE, Store, arrive, named_after, next_to};
-use crate::verify::{self, Owner, Question, anchors, check_payload, check_record, file_of};
+use crate::verify::{self, Owner, Question, anchors, file_of};
 
 /// What the file says that closes a ledger.
 const CLOSED: &str = "carbon-ops/continued/v1\n";
@@ -448,9 +449,9 @@ impl Carrier {
 
     fn fits(&mut self, payload: &Object) -> bool {
         let seq = self.payloads.len() as u64;
-        Payload::of(payload, |payload| match check_payload(&payload, false) {
+        Payload::of(payload, |payload| match check(&payload, false) {
             Ok(Owner::Us) => {
-                let record = check_record(&payload, false).ok();
+                let record = record_of(&payload).ok();
                 let passage = record.filter(|record| record.measurement.is_some());
                 let passage = passage.and_then(|record| Passage::of(&record));
                 passage.is_none_or(|passage| self.continuity.add(seq, &passage).is_ok())

@@ -13,10 +13,9 @@ use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use carbon_ops_proof::keys::Trust;
 use carbon_ops_proof::note::Note;
-use carbon_ops_proof::verify::Payload;
 
 use crate::fault::Fault;
-use crate::verify::{Answer, Others, check_payload, file_of, read_checkpoint, read_policy};
+use crate::verify::{Answer, Others, check_object, file_of, read_checkpoint, read_policy};
 use crate::witnessed::Witnessed;
 
 /// What is asked of a pack.
@@ -98,15 +97,15 @@ pub fn verify(
     let policy = question.policy.map(read_policy).transpose()?;
     let kept = question.since.map(read_checkpoint).transpose()?;
     let (mut others, mut failure) = (Others::default(), None);
-    let mut check = |object: &Object| {
-        let check = |payload: Payload<'_>| check_payload(&payload, question.recompute);
-        others.count(Payload::of(object, check)?);
+    let mut each_object = |object: &Object| {
+        let owner = check_object(object, question.recompute);
+        others.count(owner.map_err(|error| error.to_string())?);
         if failure.is_none() {
             failure = each(object).err();
         }
         Ok(())
     };
-    let report = verify_pack(reader, &question.trust, &mut check)?;
+    let report = verify_pack(reader, &question.trust, &mut each_object)?;
     if let Some(failure) = failure {
         return Err(failure);
     }
@@ -121,13 +120,8 @@ impl Verdict {
     /// The answer: the worst of what was found, and nothing that was not compared is well.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let answer = match self.report.status {
-            PackStatus::Valid => Answer::Valid,
-            PackStatus::Untrusted => Answer::Untrusted,
-            // What a later version finds is not well either.
-            _ => Answer::Tampered,
-        };
-        let answer = answer.and_others(&self.others).and_witnessed(self.witnessed.as_ref());
+        let answer = Answer::from(self.report.status).and_others(&self.others);
+        let answer = Witnessed::judge(self.witnessed.as_ref(), answer);
         match (self.since, answer) {
             (Some(Since::Contradicts), _) => Answer::Rewritten,
             (Some(Since::Silent), Answer::Valid) => Answer::NotConnected,

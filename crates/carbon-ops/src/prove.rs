@@ -13,9 +13,10 @@ use carbon_ops_proof::keys::{PublicKey, Trust};
 use carbon_ops_proof::merkle::{TreeHash, consistency_proof, root_at, verify_consistency};
 use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note, NoteError};
 use carbon_ops_proof::policy::Policy;
-use carbon_ops_proof::proof::{Proof, ProofFault, Proven};
+use carbon_ops_proof::proof::{Proof, Proven};
 use carbon_ops_proof::roster::Roster;
 use carbon_ops_proof::text::plain;
+pub use carbon_ops_record::answer::OfProof;
 
 use crate::fault::Fault;
 use crate::head::{beside, cannot_read};
@@ -89,8 +90,10 @@ pub fn believe(
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Checked {
-    /// The entry that is proven, or why none is.
-    pub proven: Result<Proven, ProofFault>,
+    /// The entry that is in the ledger; none where that is not proven.
+    pub proven: Option<Proven>,
+    /// What it comes to.
+    pub found: OfProof,
     /// What the policy says, of a proof that holds.
     pub witnessed: Option<Witnessed>,
     /// The key that began the ledger, as the proof has it: of one that is not trusted, the key to ask for.
@@ -104,18 +107,16 @@ pub fn check(file: Vec<u8>, trust: &Trust, policy: Option<&Policy>) -> Checked {
     let proven = proof.and_then(|proof| Ok((proof.check(trust)?, proof.checkpoint)));
     let judge = |(_, note): &(Proven, Note)| Some(Witnessed::of(policy?, Some(note)));
     let witnessed = proven.as_ref().ok().and_then(judge);
-    Checked { proven: proven.map(|(proven, _)| proven), witnessed, key_to_trust }
+    let proven = proven.map(|(proven, _)| proven);
+    let found = OfProof::of(proven.as_ref(), false);
+    Checked { proven: proven.ok(), found, witnessed, key_to_trust }
 }
 
 impl Checked {
     /// The answer: [`Answer::Tampered`] where nothing is proven.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        match &self.proven {
-            Ok(_) => Answer::Valid.and_witnessed(self.witnessed.as_ref()),
-            Err(fault) if fault.is_untrusted() => Answer::Untrusted,
-            Err(_) => Answer::Tampered,
-        }
+        Witnessed::judge(self.witnessed.as_ref(), self.found.answer)
     }
 }
 

@@ -10,23 +10,23 @@
 //!
 //! Out of scope: what is made of them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Error, Result, anyhow};
+use anyhow::{Context as _, Error, Result};
 use carbon_ops_ledger::segment::LedgerReader;
-use carbon_ops_proof::canonical::{Object, Value, object_to_canonical};
-use carbon_ops_proof::entry::{Control, Entry, RESERVED_MEMBERS};
-use carbon_ops_proof::keys::PublicKey;
-use carbon_ops_proof::superseded::{Amendments, Standing, Superseded};
+use carbon_ops_proof::canonical::{Object, object_to_canonical};
+use carbon_ops_proof::entry::{Control, Entry};
+use carbon_ops_proof::superseded::{Amendments, Superseded};
 use carbon_ops_proof::verify::{
     Payload, ReadBack, Settings as VerifySettings, Status, own_records, verify_records,
 };
+use carbon_ops_record::Error as RecordError;
+pub use carbon_ops_record::reading::Read as Counted;
+use carbon_ops_record::reading::{self, Found, InForce, Reading, Stands};
 use carbon_ops_record::rows::Scratch;
-use carbon_ops_record::totals::{Choice, Place};
-use carbon_ops_record::{Error as RecordError, Record, RecordKind, SCHEMA_VERSION};
+use carbon_ops_record::totals::Choice;
 
 use crate::brief;
 use crate::env::Env;
@@ -34,7 +34,7 @@ use crate::fault::Fault;
 pub use crate::fault::Output;
 use crate::recompute::object;
 use crate::settings::Settings;
-use crate::verify::{Owner, anchors, file_of, open, read_back, record_of, trust};
+use crate::verify::{anchors, file_of, open, read_back, trust};
 
 /// Longest line of a file of records.
 const LINE_BYTES_MAX: u64 = 65_535;
@@ -43,24 +43,10 @@ const LINE_BYTES_MAX: u64 = 65_535;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Records that were handed on.
-    pub records: u64,
+    /// How many, and why others were left out.
+    pub entries: Counted,
     /// Ledgers that were verified.
     pub ledgers: u64,
-    /// Records of files, which nobody signed.
-    pub unsigned: u64,
-    /// Records that a correction replaced or retracted.
-    pub superseded: u64,
-    /// Records by a key that the ledger says was in other hands then; they are left out.
-    pub suspect: u64,
-    /// Entries of other programs and of other versions, whatever later entries say of them.
-    pub unread: u64,
-    /// Records of simulated sensors that were left out.
-    pub simulated: u64,
-    /// Records that began before the period that was chosen, or after it.
-    pub other_times: u64,
-    /// Records that do not have in common what was chosen.
-    pub others: u64,
     /// What was verified, in the order of the sources.
     pub verified: Vec<Verified>,
 }
@@ -111,7 +97,7 @@ impl fmt::Debug for How<'_> {
 
 /// What is made of a record and its canonical text, on any thread and in any order.
 /// It is told where the record stands: it is chosen, or of another time, where those are handed on as well.
-pub type Prepare<'p, T> = dyn Fn(Record, &[u8], Place) -> Result<T> + Sync + 'p;
+pub type Prepare<'p, T> = reading::Prepare<'p, T, Error>;
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,8 +140,8 @@ pub fn each_at<T: Send>(
     if paths.is_empty() {
         return Err(Fault::NothingToRead.into());
     }
-    let made = Made {
-        simulated: how.include_simulated,
+    let reading = Reading {
+        include_simulated: how.include_simulated,
         choice: how.choice,
         other_times: how.other_times,
         prepare,
@@ -163,9 +149,9 @@ pub fn each_at<T: Send>(
     let mut counts = Counts::default();
     for path in paths {
         if is_ledger(path)? {
-            ledger(path, how, &made, accept, &mut counts)?;
+            ledger(path, how, &reading, accept, &mut counts)?;
         } else {
-            file(path, how, &made, accept, &mut counts)?;
+            file(path, how, &reading, accept, &mut counts)?;
         }
     }
     Ok(counts)
@@ -230,98 +216,18 @@ fn is_ledger(path: &Path) -> Result<bool> {
     Ok(entry.is_ok_and(|entry| matches!(entry.control(), Ok(Some(Control::Genesis(_))))))
 }
 
-/// What is made of records, and of which.
-struct Made<'p, T> {
-    simulated: bool,
-    choice: &'p Choice,
-    other_times: bool,
-    prepare: &'p Prepare<'p, T>,
-}
-
-/// What a line, or a correction, comes to.
-enum Found<T> {
-    Record(T),
-    /// Of another time, handed on.
-    OtherTime(T),
-    /// Of another time, or of others.
-    NotChosen(Place),
-    Unread,
-    Simulated,
-    Suspect,
-    Retracted,
-    /// By the correction of this number, which has no id of its own; and whether it was a record.
-    Corrected(u64, Option<Value>, bool),
-    Correction(Object),
-}
-
-impl<T> Made<'_, T> {
-    fn of(&self, record: Record, text: &[u8]) -> Result<Found<T>> {
-        if record.is_simulated() && !self.simulated {
-            return Ok(Found::Simulated);
-        }
-        Ok(match self.choice.place(&record)? {
-            Place::Chosen => Found::Record((self.prepare)(record, text, Place::Chosen)?),
-            Place::OtherTime if self.other_times => {
-                Found::OtherTime((self.prepare)(record, text, Place::OtherTime)?)
-            }
-            place => Found::NotChosen(place),
-        })
+/// Of a line of a file: of a sample it may be several.
+fn of_line<T>(
+    reading: &Reading<'_, T, Error>,
+    object: Object,
+    parts: bool,
+) -> Result<Vec<Found<T>>> {
+    if !brief::is_brief(&object) {
+        return Ok(vec![reading.of_object(object)?]);
     }
-
-    /// Of an object, which may hold members of a ledger.
-    fn of_object(&self, mut object: Object) -> Result<Found<T>> {
-        let ours =
-            object.get("kind").and_then(Value::as_str) == Some(RecordKind::CarbonOps.as_str());
-        let version = object.get("schema_version").and_then(Value::as_u64);
-        if !ours || version.is_some_and(|version| version != SCHEMA_VERSION) {
-            return Ok(Found::Unread);
-        }
-        for name in RESERVED_MEMBERS {
-            object.remove(name);
-        }
-        let text = object_to_canonical(&object);
-        self.of(Record::from_json(object.into())?, &text)
-    }
-
-    /// Of a line of a file: of a sample it may be several.
-    fn of_line(&self, object: Object, parts: bool) -> Result<Vec<Found<T>>> {
-        if !brief::is_brief(&object) {
-            return Ok(vec![self.of_object(object)?]);
-        }
-        let text = object_to_canonical(&object);
-        let records = brief::records(object, parts)?;
-        records.into_iter().map(|record| self.of(record, &text)).collect()
-    }
-
-    /// Of an entry of a ledger.
-    fn of_entry(&self, payload: &Payload<'_>, superseded: &Superseded) -> Result<Found<T>> {
-        let Some(seq) = payload.member("seq").and_then(|seq| seq.as_u64()) else {
-            // What a correction puts in a record's place stands in no line.
-            return Ok(Found::Correction(payload.to_object()));
-        };
-        // Rule: what is counted as a record is one, and all else as what was not read.
-        let is_record = matches!(Owner::of(payload), Owner::Us);
-        let or_unread = |found| if is_record { found } else { Found::Unread };
-        if superseded.has_thefts() {
-            let key = payload.member("signing_key");
-            let key = key.as_ref().and_then(Value::as_str).and_then(|key| key.parse().ok());
-            if key.and_then(|key: PublicKey| superseded.suspect(seq, key)).is_some() {
-                return Ok(or_unread(Found::Suspect));
-            }
-        }
-        match superseded.standing(seq) {
-            Some(Standing::Corrected(by)) => {
-                return Ok(Found::Corrected(by, payload.member("record_id"), is_record));
-            }
-            Some(Standing::Retracted(_)) => return Ok(or_unread(Found::Retracted)),
-            Some(Standing::Restated(_)) | None => {}
-        }
-        if !is_record {
-            return Ok(Found::Unread);
-        }
-        let text = payload.to_canonical();
-        self.of(record_of(payload).map_err(|reason| anyhow!(reason))?, text.as_bytes())
-    }
+    let text = object_to_canonical(&object);
+    let records = brief::records(object, parts)?;
+    records.into_iter().map(|record| reading.of(record, &text)).collect()
 }
 
 /// Counts what was found, and hands records on.
@@ -331,32 +237,13 @@ fn count<T>(
     accept: &mut dyn FnMut(T, At) -> Result<()>,
     into: &mut Counts,
 ) -> Result<()> {
-    let count = match found {
-        Found::Record(record) => {
-            into.records += 1;
-            return accept(record, at);
-        }
-        Found::OtherTime(record) => {
-            into.other_times += 1;
-            return accept(record, at);
-        }
-        Found::NotChosen(Place::Other) => &mut into.others,
-        Found::NotChosen(_) => &mut into.other_times,
-        Found::Unread | Found::Corrected(.., false) => &mut into.unread,
-        Found::Simulated => &mut into.simulated,
-        Found::Suspect => &mut into.suspect,
-        Found::Retracted | Found::Corrected(..) => &mut into.superseded,
-        // Of an entry that is no record, or that another correction replaces.
-        Found::Correction(_) => return Ok(()),
-    };
-    *count += 1;
-    Ok(())
+    into.entries.count(found).map_or(Ok(()), |made| accept(made, at))
 }
 
 fn ledger<T: Send>(
     path: &Path,
     how: &How<'_>,
-    made: &Made<'_, T>,
+    reading: &Reading<'_, T, Error>,
     accept: &mut dyn FnMut(T, At) -> Result<()>,
     into: &mut Counts,
 ) -> Result<()> {
@@ -375,31 +262,16 @@ fn ledger<T: Send>(
         read_back,
         ..VerifySettings::new(&trust)
     };
-    let check = |payload: &Payload<'_>| Ok(made.of_entry(payload, &superseded));
-    // By the number of the correction, which records it replaces.
-    let mut corrected: HashMap<u64, (u64, Option<Value>)> = HashMap::new();
+    let check = |payload: &Payload<'_>| Ok(reading.of_entry(payload, &superseded));
+    let mut in_force = InForce::default();
     let mut failure = None;
     let mut accept_entry = |seq, found: Result<Found<T>>| {
         if failure.is_some() {
             return Ok(());
         }
-        let ledger = into.verified.len();
-        let (mut at, mut found) = (At { ledger, seq, corrected_by: None }, found);
-        match found {
-            Ok(Found::Corrected(by, ref mut id, _)) => {
-                corrected.insert(by, (seq, id.take()));
-            }
-            Ok(Found::Correction(mut payload)) => {
-                let Some((of, id)) = corrected.remove(&seq) else { return Ok(()) };
-                // It stands in that one's place, for what was measured inside of it as well.
-                if let Some(id) = id {
-                    payload.insert("record_id", id);
-                }
-                at = At { ledger, seq: of, corrected_by: Some(seq) };
-                found = made.of_object(payload);
-            }
-            _ => {}
-        }
+        let (stands, found) = in_force.next(seq, found, reading);
+        let Stands { seq, corrected_by } = stands;
+        let at = At { ledger: into.verified.len(), seq, corrected_by };
         let counted = found.and_then(|found| count(found, at, accept, into));
         failure = counted.err().map(|error| (at.seq, error));
         Ok(())
@@ -481,7 +353,7 @@ impl<R: Read> Read for Told<'_, R> {
 fn file<T>(
     path: &Path,
     how: &How<'_>,
-    made: &Made<'_, T>,
+    reading: &Reading<'_, T, Error>,
     accept: &mut dyn FnMut(T, At) -> Result<()>,
     into: &mut Counts,
 ) -> Result<()> {
@@ -501,16 +373,16 @@ fn file<T>(
             continue;
         }
         let at = || format!("line {number} of {}", named());
-        let read = object(text).and_then(|object| made.of_line(object, how.parts));
+        let read = object(text).and_then(|object| of_line(reading, object, how.parts));
         let only = read.as_ref().ok().and_then(|found| found.first());
-        if matches!(only, None | Some(Found::Unread)) {
+        if matches!(only, None | Some(Found::Unread | Found::Newer)) {
             // Something else of our own is told as what it is.
             if let Some(own @ Output::WithoutTime) = output(text) {
                 return Err(Fault::OwnOutput(own)).with_context(at);
             }
         }
         for found in read.with_context(|| format!("{} is not a record", at()))? {
-            into.unsigned += 1;
+            into.entries.unsigned += 1;
             let stands = At { ledger: into.verified.len(), seq: number, corrected_by: None };
             count(found, stands, accept, into).map_err(|error| located(error, at))?;
         }

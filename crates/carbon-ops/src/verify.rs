@@ -15,7 +15,7 @@ use carbon_ops_ledger::files::{Files as _, Open};
 use carbon_ops_ledger::keys::{Trust, trust_from};
 use carbon_ops_ledger::legacy;
 use carbon_ops_ledger::storage::LEDGER_FILE;
-use carbon_ops_proof::canonical::{Object, Value};
+use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::checkpoint::{
     CHECKPOINT_FILE, CHECKPOINT_LOG, Checkpoint, SIGNER_STATE_FILE,
 };
@@ -24,11 +24,13 @@ use carbon_ops_proof::note::{MAX_NOTE_BYTES, Note};
 use carbon_ops_proof::policy::{MAX_POLICY_BYTES, Policy};
 use carbon_ops_proof::text::plain;
 use carbon_ops_proof::verify::{
-    Anchor, AnchorKind, GapReport, Life, Log, Notes, Payload, Progress as SoFar, Report,
-    Settings as VerifySettings, Status, verify_records,
+    Anchor, AnchorKind, Log, Notes, Payload, Progress as SoFar, Report, Settings as VerifySettings,
+    Status, verify_records,
 };
-use carbon_ops_record::continuity::{self, Continuity, KnownGap, Passage};
-use carbon_ops_record::{Record, RecordKind, SCHEMA_VERSION};
+pub use carbon_ops_record::answer::Answer;
+use carbon_ops_record::continuity;
+use carbon_ops_record::reading::{Examination, examine};
+pub use carbon_ops_record::reading::{Others, Owner, check_object};
 
 use crate::before::{Chain, walk};
 use crate::env::Env;
@@ -39,7 +41,7 @@ pub(crate) use crate::head::file_of;
 pub use crate::head::{Kind, cannot_read, open, refuse_others};
 use crate::settings::Settings;
 use crate::store::Store;
-use crate::witnessed::{Quorum, Witnessed};
+use crate::witnessed::Witnessed;
 use crate::witnesses::{history, latest};
 
 /// What is asked of a ledger.
@@ -110,99 +112,11 @@ pub struct Verdict {
     pub complete: bool,
 }
 
-/// The answer to the whole question. Whoever maps it to something else has to take a stand on each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// All that was asked holds.
-    Valid,
-    /// Up to a last line that an interrupted write left.
-    TornTail,
-    /// Something was changed, removed, added or damaged.
-    Tampered,
-    /// What was found is not the ledger that this one continues.
-    OtherImport,
-    /// A signature on a checkpoint is false.
-    FalseCosignature,
-    /// There is energy in no record and in no gap.
-    Incomplete,
-    /// Cut off or rewritten since it was signed for.
-    Rewritten,
-    /// A key that has to be trusted is not.
-    Untrusted,
-    /// There are records of a newer version, which were not checked.
-    Newer,
-    /// No totals go on, so nothing tells whether energy is missing.
-    CompletenessUnknown,
-    /// Too few witnesses cosigned.
-    NotWitnessed,
-    /// Nothing tells how it stands to the checkpoint that was kept.
-    NotConnected,
-}
-
-impl Answer {
-    /// Of the lines alone.
-    #[must_use]
-    pub fn of(status: Status) -> Self {
-        match status {
-            Status::Valid => Self::Valid,
-            Status::TornTail => Self::TornTail,
-            Status::Rewritten => Self::Rewritten,
-            Status::Untrusted => Self::Untrusted,
-            // What a later version finds is not well either.
-            _ => Self::Tampered,
-        }
-    }
-
-    /// Whether all that is left is well, up to a torn end.
-    #[must_use]
-    pub fn is_sound(self) -> bool {
-        matches!(self, Self::Valid | Self::TornTail)
-    }
-
-    /// With records of newer versions, which this one cannot read and so has not checked.
-    #[must_use]
-    pub fn and_others(self, others: &Others) -> Self {
-        if others.newer > 0 && self.is_sound() { Self::Newer } else { self }
-    }
-
-    /// With what a policy says: what is tampered with stays so, and what is not witnessed enough is not
-    /// shown.
-    #[must_use]
-    pub fn and_witnessed(self, witnessed: Option<&Witnessed>) -> Self {
-        match (witnessed.map(|witnessed| witnessed.quorum), self) {
-            (Some(Quorum::NotMet), Self::Valid | Self::TornTail) => Self::NotWitnessed,
-            (
-                Some(Quorum::False),
-                Self::Valid
-                | Self::TornTail
-                | Self::Untrusted
-                | Self::Newer
-                | Self::CompletenessUnknown,
-            ) => Self::FalseCosignature,
-            _ => self,
-        }
-    }
-
-    /// With whether energy is missing.
-    #[must_use]
-    pub fn and_complete(self, continuity: &continuity::Report) -> Self {
-        if !self.is_sound() {
-            self
-        } else if continuity.uncovered_uj() > 0 {
-            Self::Incomplete
-        } else if continuity.records == 0 || continuity.incomparable > 0 {
-            Self::CompletenessUnknown
-        } else {
-            self
-        }
-    }
-}
-
 impl Verdict {
     /// The answer: the worst of what was found, and nothing that was not compared is well.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let mut answer = Answer::of(self.report.status);
+        let mut answer = Answer::from(self.report.status);
         let differs = self.imported_differences.as_ref().is_some_and(|all| !all.is_empty());
         if (differs || !self.chain.holds()) && answer != Answer::Rewritten {
             return Answer::OtherImport;
@@ -211,7 +125,7 @@ impl Verdict {
         if self.complete {
             answer = answer.and_complete(&self.continuity);
         }
-        answer.and_witnessed(self.witnessed.as_ref())
+        Witnessed::judge(self.witnessed.as_ref(), answer)
     }
 }
 
@@ -291,36 +205,9 @@ fn inspect(
     let size = ledger.size();
     let active = ledger.active();
     let reader = BufReader::with_capacity(1 << 20, ledger);
-    let check = |payload: &Payload<'_>| {
-        let owner = Owner::of(payload);
-        // What a correction puts in the place of a record is no further passage of time.
-        let stands_in_line = payload.has("seq");
-        let read = || check_record(payload, recompute);
-        let record = matches!(owner, Owner::Us).then(read).transpose()?;
-        let record = record.filter(|_| stands_in_line);
-        // A span that was not measured here is no passage of a counter's time.
-        let measured = record.filter(|record| record.measurement.is_some());
-        let passage = measured.map(|record| Passage::of(&record));
-        // Nor is it another entry; but that it could not be checked counts.
-        let counts = stands_in_line || matches!(owner, Owner::Newer);
-        Ok((counts.then_some(owner), passage))
-    };
-    let (mut others, mut continuity) = (Others::default(), Continuity::new());
-    let mut accept = |seq, (owner, passage): (Option<Owner>, Option<Option<Passage>>)| {
-        if let Some(owner) = owner {
-            others.count(owner);
-        }
-        match passage {
-            None => Ok(()),
-            Some(None) => {
-                continuity.pass_over();
-                Ok(())
-            }
-            Some(Some(passage)) => {
-                continuity.add(seq, &passage).map_err(|contradiction| contradiction.to_string())
-            }
-        }
-    };
+    let check = |payload: &Payload<'_>| examine(payload, recompute);
+    let mut examination = Examination::default();
+    let mut accept = |seq, entry| examination.add(seq, entry);
     let read_back = read_back(path)?;
     let next_note = || log.borrow_mut().as_mut().map_or(Ok(None), Notes::next);
     let tell = |so_far: SoFar| {
@@ -341,7 +228,7 @@ fn inspect(
     let mut report = verify_records(reader, &settings, &check, &mut accept)
         .with_context(|| cannot_read(path))?;
     report.add_faults(segments);
-    let continuity = continuity.finish(&known_gaps(&report.life));
+    let (others, continuity) = examination.finish(&report.life);
     Ok((report, others, continuity))
 }
 
@@ -366,89 +253,12 @@ pub fn trust(given: Option<&str>, settings: &Settings, env: &Env) -> Result<Trus
     }
 }
 
-/// Signed entries whose content was not checked.
-#[derive(Debug, Default)]
-pub struct Others {
-    /// Of this program, in a newer schema.
-    pub newer: u64,
-    /// Of other programs.
-    pub foreign: u64,
-}
-
-impl Others {
-    /// Counts an entry.
-    pub fn count(&mut self, owner: Owner) {
-        match owner {
-            Owner::Us => {}
-            Owner::Newer => self.newer += 1,
-            Owner::Foreign => self.foreign += 1,
-        }
-    }
-}
-
-/// Whose entry it is.
-#[derive(Debug, Clone, Copy)]
-pub enum Owner {
-    /// Of this program, in a schema that this version knows.
-    Us,
-    /// Of this program, in a schema that this version does not know.
-    Newer,
-    /// Of another program.
-    Foreign,
-}
-
-impl Owner {
-    /// Whose an entry is, by its own members.
-    pub fn of(payload: &Payload<'_>) -> Self {
-        let ours = RecordKind::CarbonOps.as_str();
-        // The canonical text, which is the only one.
-        if payload.text("kind") != Some(ours) {
-            return Self::Foreign;
-        }
-        match payload.member("schema_version").as_ref().and_then(Value::as_u64) {
-            Some(version) if version > SCHEMA_VERSION => Self::Newer,
-            // Format 1 was never released: its values are not judged.
-            Some(version) if version < SCHEMA_VERSION => Self::Foreign,
-            _ => Self::Us,
-        }
-    }
-}
-
 /// An entry without what the ledger adds to it.
 pub fn unsigned(mut entry: Object) -> serde_json::Value {
     for member in RESERVED_MEMBERS {
         entry.remove(member);
     }
     entry.into()
-}
-
-/// Whose record it is; one of ours has to be in order.
-pub fn check_payload(payload: &Payload<'_>, recompute: bool) -> Result<Owner, String> {
-    let owner = Owner::of(payload);
-    if matches!(owner, Owner::Us) {
-        check_record(payload, recompute)?;
-    }
-    Ok(owner)
-}
-
-/// Whether an entry is a record that this version understands, and adds up.
-pub fn check_record(payload: &Payload<'_>, recompute: bool) -> Result<Record, String> {
-    let record = record_of(payload)?;
-    if recompute {
-        record.recompute().map_err(|error| error.to_string())?;
-    }
-    Ok(record)
-}
-
-/// The record of an entry, which has to add up.
-pub(crate) fn record_of(payload: &Payload<'_>) -> Result<Record, String> {
-    let record = if let Some(record) = payload.read::<Record>() {
-        record.check().map(|()| record)
-    } else {
-        // The other reader says what is wrong without a place that is not the line's.
-        Record::from_json(serde_json::from_str(&payload.to_canonical()).map_err(|e| e.to_string())?)
-    };
-    record.map_err(|error| error.to_string())
 }
 
 /// What a ledger is held against: what stands beside it, and a checkpoint that the user kept; and how
@@ -514,19 +324,6 @@ pub fn read_policy_bytes(path: &Path) -> Result<Vec<u8>> {
         .with_context(|| format!("cannot read the policy {}", path.display()))
 }
 
-/// The gaps of a ledger, for what they say of energy.
-fn known_gaps(life: &Life) -> Vec<KnownGap> {
-    let known = |gap: &GapReport| {
-        Some(KnownGap {
-            from: gap.from_ts.parse().ok()?,
-            to: gap.to_ts.parse().ok()?,
-            host_id: gap.host_id.clone(),
-            domains: gap.domains.clone(),
-        })
-    };
-    life.gaps.iter().filter_map(known).collect()
-}
-
 /// The ledger file that is meant by a directory, a file or nothing.
 pub fn file(path: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     let path = match (path, &settings.ledger.value) {
@@ -555,62 +352,4 @@ pub fn read_limited(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn continuity(records: u64, incomparable: u64, uncovered_uj: u64) -> continuity::Report {
-        let domain = continuity::DomainReport {
-            host_id: "h".into(),
-            domain: "package-0".into(),
-            streams: 1,
-            covered_uj: 10,
-            uncovered_uj,
-            gap_uj: 5,
-        };
-        continuity::Report { records, incomparable, domains: vec![domain], holes: Vec::new() }
-    }
-
-    #[test]
-    fn completeness_is_judged_of_what_is_sound_and_only_where_totals_go_on() {
-        let of = |answer: Answer, report| answer.and_complete(&report);
-        assert_eq!(of(Answer::Valid, continuity(3, 0, 0)), Answer::Valid);
-        assert_eq!(of(Answer::TornTail, continuity(3, 0, 0)), Answer::TornTail);
-        assert_eq!(of(Answer::Valid, continuity(3, 0, 7)), Answer::Incomplete);
-        assert_eq!(of(Answer::Valid, continuity(3, 1, 7)), Answer::Incomplete);
-        assert_eq!(of(Answer::Valid, continuity(3, 1, 0)), Answer::CompletenessUnknown);
-        assert_eq!(of(Answer::Valid, continuity(0, 0, 0)), Answer::CompletenessUnknown);
-        assert_eq!(of(Answer::Untrusted, continuity(3, 0, 7)), Answer::Untrusted);
-    }
-
-    #[test]
-    fn what_a_policy_says_changes_no_accusation_and_no_want_of_trust_but_by_a_false_signature() {
-        let of = |answer: Answer, quorum| {
-            let witnessed = Witnessed { quorum, text: String::new(), judged: None };
-            answer.and_witnessed(Some(&witnessed))
-        };
-        for answer in [Answer::Valid, Answer::TornTail, Answer::Untrusted, Answer::Tampered] {
-            assert_eq!(of(answer, Quorum::Met), answer);
-        }
-        for sound in [Answer::Valid, Answer::TornTail] {
-            assert_eq!(of(sound, Quorum::NotMet), Answer::NotWitnessed);
-            assert_eq!(of(sound, Quorum::False), Answer::FalseCosignature);
-        }
-        assert_eq!(of(Answer::Untrusted, Quorum::NotMet), Answer::Untrusted);
-        assert_eq!(of(Answer::Untrusted, Quorum::False), Answer::FalseCosignature);
-        for found in [Answer::Tampered, Answer::Rewritten, Answer::Incomplete] {
-            assert_eq!((of(found, Quorum::NotMet), of(found, Quorum::False)), (found, found));
-        }
-    }
-
-    #[test]
-    fn records_of_a_newer_version_make_what_is_sound_unchecked_and_nothing_else_better() {
-        let newer = Others { newer: 1, foreign: 0 };
-        assert_eq!(Answer::Valid.and_others(&newer), Answer::Newer);
-        assert_eq!(Answer::Rewritten.and_others(&newer), Answer::Rewritten);
-        let foreign = Others { newer: 0, foreign: 9 };
-        assert_eq!(Answer::Valid.and_others(&foreign), Answer::Valid);
-    }
 }

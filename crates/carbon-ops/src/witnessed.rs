@@ -6,6 +6,8 @@ use carbon_ops_proof::note::{Note, NoteError};
 use carbon_ops_proof::policy::Policy;
 use carbon_ops_proof::verify::{Anchor, AnchorKind, AnchorVerdict, Report};
 
+use carbon_ops_record::answer::Answer;
+
 use crate::witnesses::latest;
 
 /// Whether a policy is content.
@@ -42,6 +44,19 @@ pub struct Judged {
 }
 
 impl Witnessed {
+    /// An answer with what a policy says: what is tampered with stays so, and what is not witnessed enough is not
+    /// shown.
+    pub(crate) fn judge(witnessed: Option<&Self>, answer: Answer) -> Answer {
+        let Some(witnessed) = witnessed else { return answer };
+        let unknown =
+            matches!(answer, Answer::Untrusted | Answer::Newer | Answer::CompletenessUnknown);
+        match witnessed.quorum {
+            Quorum::NotMet if answer.is_sound() => Answer::NotWitnessed,
+            Quorum::False if answer.is_sound() || unknown => Answer::FalseCosignature,
+            _ => answer,
+        }
+    }
+
     /// Judges a checkpoint; none when there is none.
     pub fn of(policy: &Policy, note: Option<&Note>) -> Self {
         let Some(note) = note else {
@@ -85,5 +100,30 @@ impl Witnessed {
 
     fn not(quorum: Quorum, text: String) -> Self {
         Self { quorum, text, judged: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_policy_says_changes_no_accusation_and_no_want_of_trust_but_by_a_false_signature() {
+        let of = |answer: Answer, quorum| {
+            let witnessed = Witnessed { quorum, text: String::new(), judged: None };
+            Witnessed::judge(Some(&witnessed), answer)
+        };
+        for answer in [Answer::Valid, Answer::TornTail, Answer::Untrusted, Answer::Tampered] {
+            assert_eq!(of(answer, Quorum::Met), answer);
+        }
+        for sound in [Answer::Valid, Answer::TornTail] {
+            assert_eq!(of(sound, Quorum::NotMet), Answer::NotWitnessed);
+            assert_eq!(of(sound, Quorum::False), Answer::FalseCosignature);
+        }
+        assert_eq!(of(Answer::Untrusted, Quorum::NotMet), Answer::Untrusted);
+        assert_eq!(of(Answer::Untrusted, Quorum::False), Answer::FalseCosignature);
+        for found in [Answer::Tampered, Answer::Rewritten, Answer::Incomplete] {
+            assert_eq!((of(found, Quorum::NotMet), of(found, Quorum::False)), (found, found));
+        }
     }
 }

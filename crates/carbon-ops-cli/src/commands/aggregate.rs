@@ -52,13 +52,13 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
     let accept = &mut |addend| Ok(adder.add(addend)?);
     let read = context.records(&args.records, args.by.has_parts(), true, &addend, accept)?;
     if sampling.is_some() {
-        affordable(read.records, trials(args))?;
+        affordable(read.entries.records, trials(args))?;
     }
     let mut sums = adder.finish(sampling.as_ref(), instruments)?;
     if let Some(level) = args.level.level {
         sums = sums.at_level(level);
     }
-    let code = u8::from(read.records == 0);
+    let code = u8::from(read.entries.records == 0);
     if args.csv {
         csv(&args.by, &sums.groups, &mut context.out)?;
         return Ok(code);
@@ -138,10 +138,10 @@ fn report(
     let mut report = json!({
         "by": args.by.to_string(), "groups": groups, "all": sums.all, "counts": sums.counts,
         "method": if sampling.is_some() { "monte_carlo" } else { "lognormal_moments" },
-        "ledgers_verified": read.ledgers, "unsigned_records": read.unsigned,
-        "superseded_records": read.superseded, "unread_entries": read.unread,
-        "records_of_other_times": read.other_times, "records_not_chosen": read.others,
-        "simulated_records_left_out": read.simulated, "suspect_records_left_out": read.suspect,
+        "ledgers_verified": read.ledgers, "unsigned_records": read.entries.unsigned,
+        "superseded_records": read.entries.superseded, "unread_entries": read.entries.unread,
+        "records_of_other_times": read.entries.other_times, "records_not_chosen": read.entries.others,
+        "simulated_records_left_out": read.entries.simulated, "suspect_records_left_out": read.entries.suspect,
     });
     if let Some(settings) = sampling {
         // A seed may be beyond what JSON readers keep exactly.
@@ -278,13 +278,17 @@ pub(super) fn remarks(read: &Counts, page: &mut Page) {
     let of_sensors = "of simulated sensors left out; --include-simulated counts them";
     for (count, one, what) in [
         (read.ledgers, "ledger", "verified"),
-        (read.unsigned, "record", "of files, which nobody signed"),
-        (read.suspect, "record", "left out: the key that signed them was in other hands then"),
-        (read.superseded, "record", "replaced or retracted by corrections"),
-        (read.simulated, "record", of_sensors),
-        (read.unread, "entry", "of other programs or newer versions, not counted"),
-        (read.other_times, "record", "began before --from or at --to or later"),
-        (read.others, "record", "not of what --where names"),
+        (read.entries.unsigned, "record", "of files, which nobody signed"),
+        (
+            read.entries.suspect,
+            "record",
+            "left out: the key that signed them was in other hands then",
+        ),
+        (read.entries.superseded, "record", "replaced or retracted by corrections"),
+        (read.entries.simulated, "record", of_sensors),
+        (read.entries.unread, "entry", "of other programs or newer versions, not counted"),
+        (read.entries.other_times, "record", "began before --from or at --to or later"),
+        (read.entries.others, "record", "not of what --where names"),
     ] {
         if count > 0 {
             page.title(&format!("{} {what}", counted(count, one)));

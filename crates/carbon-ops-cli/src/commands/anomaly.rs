@@ -52,10 +52,10 @@ pub(crate) fn run(args: &Anomaly, context: &mut Context<'_>) -> Result<u8> {
         table.row([start, name, format!("{:.4e} {unit}", point.value), score]);
         Ok(())
     })?;
-    let (count, of) = (listed.len(), counted(records.records, "record"));
+    let (count, of) = (listed.len(), counted(records.entries.records, "record"));
     let report = json!({ "of": args.of.member(), "unit": unit, "window": args.window,
         "rule": if args.robust { "median_mad" } else { "z_score" }, "limit": limit,
-        "records": records.records, "records_needed": args.window + 1, "judged": judged,
+        "records": records.entries.records, "records_needed": args.window + 1, "judged": judged,
         "anomalies": listed });
     let text = if judged == 0 {
         let (window, least) = (args.window, args.window + 1);

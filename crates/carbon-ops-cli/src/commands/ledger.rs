@@ -14,17 +14,15 @@ use carbon_ops::proof::canonical::{Object, Value, object_to_canonical};
 use carbon_ops::proof::read::last;
 use carbon_ops::proof::superseded::Amendments;
 use carbon_ops::proof::verify::{Progress as SoFar, Report, Status};
+use carbon_ops::record::answer;
 use carbon_ops::record::totals::{Choice, Place};
 use carbon_ops::record::{Record, RecordKind, SCHEMA_VERSION};
 use serde_json::json;
 
 use crate::args::{AtLedger, Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
-use crate::commands::verdict::{
-    FAULTS_SHOWN, add_others, hint_at_trust, tell_counts, tell_first, words,
-};
+use crate::commands::verdict::{FAULTS_SHOWN, add_others, hint_at_trust, tell_counts, tell_first};
 use crate::context::{Context, add};
-use crate::hints;
 use crate::layout::Page;
 use crate::progress::Progress;
 use crate::render::{counted, plain};
@@ -41,9 +39,6 @@ mod witnessed;
 use carbon_ops::verify::{self, Kind, Others, Question, Verdict, cannot_read, open, unsigned};
 use entries::{cells, entries};
 pub(crate) use witnessed::{notices, write_whole};
-
-/// The verifier's word for a fault that this program found in a record.
-const PAYLOAD_FAULT: &str = "record";
 
 pub(crate) fn run(command: &Ledger, context: &mut Context<'_>) -> Result<u8> {
     match command {
@@ -137,7 +132,7 @@ fn check(args: &LedgerVerify, context: &mut Context<'_>) -> Result<u8> {
     legacy::tell_imported(report.imported.as_ref(), differences, &mut page);
     before::tell(&verdict.chain, &mut page);
     context.answer(&args.output, verdict_json(&verdict)?, page.text())?;
-    Ok(hints::exit_code(verdict.answer()))
+    Ok(verdict.answer().number())
 }
 
 fn verdict_json(verdict: &Verdict) -> Result<serde_json::Value> {
@@ -157,26 +152,8 @@ fn verdict_json(verdict: &Verdict) -> Result<serde_json::Value> {
     Ok(json)
 }
 
-/// The answer, as the first line has it.
-fn verdict(report: &Report, others: &Others) -> &'static str {
-    let invalid = report.faults.iter().all(|fault| fault.code == PAYLOAD_FAULT);
-    match report.status {
-        Status::Tampered if invalid && report.fault_count > 0 => {
-            "INVALID RECORDS, signed by the holder of the key"
-        }
-        Status::Valid if others.newer > 0 => "NOT CHECKED: records of a newer version",
-        Status::Untrusted if report.history.is_some_and(|log| log.not_compared > 0) => {
-            "NOT CHECKED: a logged checkpoint could not be compared"
-        }
-        Status::Untrusted if genesis_is_trusted(report) => {
-            "NOT CHECKED: a checkpoint of more lines than there are is signed by an unknown key"
-        }
-        status => words(status),
-    }
-}
-
 fn tell_report(report: &Report, others: &Others, path: &Path, page: &mut Page) {
-    page.title(&format!("{}: {}", path.display(), verdict(report, others)));
+    page.title(&format!("{}: {}", path.display(), answer::of_ledger(report, others)));
     let records = (report.entries + report.compared).saturating_sub(report.own_records);
     let created = report.created_ts.as_deref().unwrap_or("an unknown time");
     let (records, lines) = (counted(records, "record"), counted(report.lines, "line"));

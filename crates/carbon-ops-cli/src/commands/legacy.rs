@@ -12,12 +12,12 @@ use carbon_ops::ledger::keys::{PublicKey, Trust};
 use carbon_ops::ledger::legacy::{self, Document, LIMITS, MAX_LINE_BYTES, Record, Report};
 use carbon_ops::proof::entry::{Before, Imported};
 use carbon_ops::proof::verify::Status;
+use carbon_ops::record::answer;
 use serde_json::json;
 
 use crate::args::{LedgerAppend, LedgerImport, LedgerVerify, Output};
-use crate::commands::verdict::{FAULTS_SHOWN, hint_at_trust, tell_first, words};
+use crate::commands::verdict::{FAULTS_SHOWN, hint_at_trust, tell_first};
 use crate::context::Context;
-use crate::hints;
 use crate::layout::Page;
 use crate::progress::{Counted, Progress};
 use crate::render::counted;
@@ -41,7 +41,7 @@ pub(super) fn check(
     let mut page = Page::default();
     tell_report(&report, path, &mut page);
     context.answer(&args.output, serde_json::to_value(&report)?, page.text())?;
-    Ok(hints::exit_code(Answer::of(report.status)))
+    Ok(Answer::from(report.status).number())
 }
 
 /// `ledger verify` of a file that is one signed document and no ledger.
@@ -55,7 +55,7 @@ pub(super) fn check_document(
     let Document { status, fault, key, .. } = legacy::verify_document(json, trust);
     let (fault, fingerprint) = (fault.map(|f| f.to_string()), key.map(PublicKey::fingerprint));
     let mut page = Page::default();
-    page.title(&format!("{}: {}", path.display(), words(status)));
+    page.title(&format!("{}: {}", path.display(), answer::of_lines(status)));
     page.item("a document that the Python package 0.1 signed, and not a ledger:");
     page.item("there is no chain, so nothing shows when it was signed, or what else was");
     if let Some(fingerprint) = &fingerprint {
@@ -71,7 +71,7 @@ pub(super) fn check_document(
     let report = json!({ "profile": "0.1-document", "status": status, "fault": fault,
         "public_key": key.map(PublicKey::to_hex), "fingerprint": fingerprint });
     context.answer(output, report, page.text())?;
-    Ok(hints::exit_code(Answer::of(status)))
+    Ok(Answer::from(status).number())
 }
 
 fn verified(path: &Path, trust: &Trust) -> Result<Report> {
@@ -86,7 +86,7 @@ fn verdict(report: &Report) -> &'static str {
         Status::Tampered if report.fault_count == report.python_accepts_count => {
             "FAULTY, though the Python package accepts it"
         }
-        status => words(status),
+        status => answer::of_lines(status),
     }
 }
 
@@ -147,7 +147,7 @@ pub(super) fn import(args: &LedgerImport, context: &mut Context<'_>) -> Result<u
         page.title(&format!("nothing was imported: {old} does not verify"));
         page.hint("--accept-unverified imports it, and records what is wrong with it");
         context.answer(&args.output, serde_json::to_value(&report)?, page.text())?;
-        return Ok(hints::exit_code(Answer::of(report.status)));
+        return Ok(Answer::from(report.status).number());
     }
     let pin = report.imported();
     let store = context.store(Some(&args.into))?;

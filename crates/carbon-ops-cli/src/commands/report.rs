@@ -15,7 +15,7 @@ use carbon_ops::record::Record;
 use carbon_ops::record::totals::{Choice, GroupBy, Load, Place, Totals};
 use carbon_ops::records::{self, At, Counts, Verified};
 use carbon_ops::sources::claims;
-use carbon_ops_report::figures::{Collector, Figures, For, Grounds, Prepared, Read, chosen};
+use carbon_ops_report::figures::{Collector, Figures, For, Grounds, Prepared, chosen};
 use carbon_ops_report::forms::{About, Form, FormError, Proof, Stated};
 use carbon_ops_report::page::{MODULE_SHA256, Page as Html, judge_page};
 use carbon_ops_report::{Beside, Colour, Question, judge, stated as html_of_stated};
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
         }
         None => None,
     };
-    let code = u8::from(read.records == 0);
+    let code = u8::from(read.entries.records == 0);
     if let Some(form) = args.form {
         if code == 1 {
             writeln!(context.err, "carbon-ops: {}", FormError::Empty)?;
@@ -224,7 +224,7 @@ fn page(
     read: &Counts,
     stated: Option<(&Figures, Largest)>,
 ) -> Result<Written> {
-    if read.unsigned > 0 {
+    if read.entries.unsigned > 0 {
         bail!("records of files have no proof\nhint: give ledgers alone, or leave out --html");
     }
     let entries: u64 = read.verified.iter().map(|of| of.entries).sum();
@@ -254,7 +254,7 @@ fn page(
     };
     drop(progress);
     let stated =
-        stated.map(|(figures, _)| html_of_stated(figures, &as_read(read), question, &beside));
+        stated.map(|(figures, _)| html_of_stated(figures, &read.entries, question, &beside));
     let page = Html { question, finding: &finding, packs: &packs, stated: stated.as_deref() };
     let html = page.html()?;
     write_whole(file, |to| Ok(to.write_all(html.as_bytes())?))
@@ -314,20 +314,6 @@ impl Write for Hashed<'_> {
     }
 }
 
-/// What was read, as a page tells it.
-fn as_read(counts: &Counts) -> Read {
-    Read {
-        records: counts.records,
-        other_times: counts.other_times,
-        others: counts.others,
-        simulated: counts.simulated,
-        superseded: counts.superseded,
-        suspect: counts.suspect,
-        unread: counts.unread,
-        unsigned: counts.unsigned,
-    }
-}
-
 fn report(question: &Question, read: &Counts, figures: &Figures) -> Result<Value> {
     let mut groups = json!({});
     for (key, totals) in &figures.sums.groups {
@@ -344,10 +330,10 @@ fn report(question: &Question, read: &Counts, figures: &Figures) -> Result<Value
         "by": question.by.to_string(), "groups": groups, "all": figures.sums.all,
         "counts": figures.sums.counts, "before": figures.before, "grounds": figures.grounds,
         "verified": read.verified.iter().map(verified).collect::<Vec<_>>(),
-        "records": read.records, "unsigned_records": read.unsigned,
-        "not_counted": { "other_times": read.other_times, "not_chosen": read.others,
-            "superseded": read.superseded, "suspect": read.suspect, "simulated": read.simulated,
-            "unread": read.unread },
+        "records": read.entries.records, "unsigned_records": read.entries.unsigned,
+        "not_counted": { "other_times": read.entries.other_times, "not_chosen": read.entries.others,
+            "superseded": read.entries.superseded, "suspect": read.entries.suspect, "simulated": read.entries.simulated,
+            "unread": read.entries.unread },
     }))
 }
 

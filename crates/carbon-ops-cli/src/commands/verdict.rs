@@ -2,7 +2,6 @@
 //!
 //! Out of scope: the reports of one kind of ledger.
 
-use carbon_ops::proof::verify::Status;
 use carbon_ops::verify::Others;
 
 use crate::context::add;
@@ -16,18 +15,6 @@ pub(crate) const REWRITTEN: u8 = 3;
 
 /// Faults that are printed; `--json` has up to a thousand.
 pub(crate) const FAULTS_SHOWN: usize = 20;
-
-/// A verdict in words.
-pub(crate) fn words(status: Status) -> &'static str {
-    match status {
-        Status::Valid => "VALID",
-        Status::TornTail => "VALID UP TO A TORN LAST LINE",
-        Status::Tampered => "TAMPERED WITH",
-        Status::Rewritten => "CUT OFF OR REWRITTEN since it was signed for",
-        Status::Untrusted => "NOT CHECKED: the signing key is not trusted",
-        _ => "UNKNOWN VERDICT",
-    }
-}
 
 /// The first of many things, and how many more there are.
 pub(crate) fn tell_first(

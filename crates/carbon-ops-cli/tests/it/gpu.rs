@@ -14,7 +14,7 @@ use carbon_ops_testkit::nvml;
 use serde_json::Value;
 
 use crate::fake_host::{class, moving, sensor, zone};
-use crate::home::{CARBON_OPS, Home, cv, done, double, has, recorded};
+use crate::home::{Home, built, cv, done, double, has, recorded};
 
 /// Steps of the counters and what one is: 20 in a second, of 15 J.
 const STEPS: u64 = 20;
@@ -299,16 +299,8 @@ fn a_library_that_is_named_and_missing_is_said_and_stops_nothing() {
 
 /// The governor, built beside the command.
 fn governor() -> PathBuf {
-    static BUILT: OnceLock<()> = OnceLock::new();
-    let folder = Path::new(CARBON_OPS).parent().unwrap();
-    BUILT.get_or_init(|| {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(["build", "-q", "-p", "carbon-ops-governor"]);
-        command.args((folder.file_name().unwrap() == "release").then_some("--release"));
-        command.arg("--target-dir").arg(folder.parent().unwrap());
-        assert!(command.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-    });
-    folder.join("carbon-governor")
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| built("carbon-ops-governor", "carbon-governor")).clone()
 }
 
 pub(crate) struct Daemon(std::process::Child);

@@ -133,3 +133,14 @@ pub(crate) fn cv(input: &Value) -> f64 {
 pub(crate) fn double(value: &Value) -> f64 {
     value.as_f64().unwrap()
 }
+
+/// Another program of this workspace, built beside the command.
+pub(crate) fn built(package: &str, program: &str) -> PathBuf {
+    let folder = Path::new(CARBON_OPS).parent().unwrap();
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "-q", "-p", package]);
+    command.args((folder.file_name().unwrap() == "release").then_some("--release"));
+    command.arg("--target-dir").arg(folder.parent().unwrap());
+    assert!(command.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+    folder.join(program)
+}

@@ -4,7 +4,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::process::Stdio;
 
-use crate::home::{Home, done};
+use carbon_ops::ledger::append::{Ledger, WriterOptions};
+use carbon_ops::ledger::keys::{Trust, load_secret};
+use carbon_ops::ledger::storage::DirStorage;
+use carbon_ops::proof::canonical::{Object, Value};
+
+use crate::home::{Home, built, done};
 
 /// A ledger, a pack and a proof, whole and with a changed byte, and the exit code of each question.
 fn questions(home: &Home) -> Vec<(Vec<String>, i32)> {
@@ -70,5 +75,74 @@ fn lost_output_of_what_is_no_question_is_a_failure() {
         let told = done(home.carbon_ops(words).stdout(full));
         assert_eq!(told.code(), 2, "{words:?}");
         assert!(told.stderr.contains("cannot write the output"), "{words:?}: {}", told.stderr);
+    }
+}
+
+/// Signs an entry whatever is in it, as whoever holds the key can.
+fn sign(home: &Home, payload: Object) {
+    let key = load_secret(&home.key()).unwrap();
+    let (now, tool) = ("2026-11-23T09:00:00Z".parse().unwrap(), "test 1".to_owned());
+    let options = WriterOptions { tool, patience: std::time::Duration::from_secs(60) };
+    let (storage, trust) = (DirStorage::new(home.ledger()), Trust::from_iter([key.public_key()]));
+    let mut ledger = Ledger::open_for_append(storage, &key, &trust, now, options).unwrap();
+    ledger.append(payload, now).unwrap();
+}
+
+/// The last record of a ledger, with members changed, as a payload.
+fn like_the_last(home: &Home, members: &[(&str, Value)]) -> Object {
+    let record = home.records().pop().unwrap();
+    let Value::Object(mut payload) = Value::try_from(record).unwrap() else { panic!("no object") };
+    for name in carbon_ops::proof::entry::RESERVED_MEMBERS {
+        payload.remove(name);
+    }
+    for (name, value) in members {
+        payload.insert(*name, value.clone());
+    }
+    payload
+}
+
+/// A last entry, made of the one before.
+type Made<'m> = Option<&'m dyn Fn(&Home) -> Object>;
+
+/// Rule: the verifier for strangers gives the answer of the command, to a ledger, a pack and a proof.
+#[test]
+fn the_verifier_for_strangers_has_the_same_answers() {
+    let verifier = built("carbon-ops-verify", "carbon-ops-verify");
+    let other = |home: &Home| like_the_last(home, &[("kind", "other".into())]);
+    let newer = |home: &Home| like_the_last(home, &[("schema_version", 9.into())]);
+    let invalid = |home: &Home| like_the_last(home, &[("region", 1.into())]);
+    let cases: [(Made<'_>, u8); 4] =
+        [(None, 0), (Some(&other), 0), (Some(&newer), 2), (Some(&invalid), 1)];
+    for (number, (made, code)) in cases.into_iter().enumerate() {
+        let home = Home::new();
+        home.record(&["--", "true"]);
+        if let Some(made) = made {
+            sign(&home, made(&home));
+        }
+        let last = if made.is_some() { "2" } else { "1" };
+        assert_eq!(home.does(&["ledger", "checkpoint"]).code(), 0);
+        let [pack, proof] = ["pack", "proof"].map(|name| home.work(name).display().to_string());
+        let ledger = home.ledger_file().display().to_string();
+        assert_eq!(home.does(&["ledger", "audit-pack", &ledger, "--out", &pack]).code(), 0);
+        assert_eq!(home.does(&["ledger", "prove", last, "--out", &proof]).code(), 0);
+        let key = load_secret(&home.key()).unwrap().public_key().to_hex();
+        for (verb, file) in [("verify", ledger), ("verify-pack", pack), ("check-proof", proof)] {
+            for trust in [Some(&key), None] {
+                let flags: Vec<&str> = trust.map_or(vec![], |key| vec!["--trust", key]);
+                let stranger = Home::new();
+                let command = stranger.does(&[&["ledger", verb, &file][..], &flags].concat());
+                let small = done(stranger.program(&verifier).arg(&file).args(&flags));
+                let told =
+                    || format!("{number} {verb} {flags:?}: {}{}", command.text(), small.text());
+                assert_eq!(command.code(), small.code(), "{}", told());
+                if trust.is_some() {
+                    assert_eq!(command.code(), i32::from(code), "{}", told());
+                }
+                // Without the key nobody says that all is well.
+                assert!(trust.is_some() || command.code() != 0, "{}", told());
+                let words = small.text().lines().next().unwrap().to_owned();
+                assert!(command.text().contains(&words), "{}", told());
+            }
+        }
     }
 }

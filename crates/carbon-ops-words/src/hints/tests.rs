@@ -2,7 +2,6 @@
 
 use anyhow::Context as _;
 use carbon_ops::grid::{Failure, Place, Signal};
-use carbon_ops::proof::verify::Status;
 
 use super::*;
 use crate::render::argument;
@@ -58,25 +57,6 @@ fn what_stopped_a_pipeline_keeps_its_remedy_behind_that_of_the_entry() {
          hint: it is not in the ledger; submit it again when the ledger has been opened again\n\
          hint: `carbon-ops ledger init` makes one"
     );
-}
-
-#[test]
-fn verdicts_have_the_codes_of_the_documents() {
-    let all =
-        [Status::Valid, Status::Tampered, Status::Untrusted, Status::Rewritten, Status::TornTail];
-    assert_eq!(all.map(|status| exit_code(Answer::of(status))), [0, 1, 2, 3, 4]);
-    let not_well = [
-        (Answer::OtherImport, 1),
-        (Answer::FalseCosignature, 1),
-        (Answer::Incomplete, 1),
-        (Answer::Newer, 2),
-        (Answer::CompletenessUnknown, 2),
-        (Answer::NotWitnessed, 2),
-        (Answer::NotConnected, 2),
-    ];
-    for (answer, code) in not_well {
-        assert_eq!(exit_code(answer), code, "{answer:?}");
-    }
 }
 
 #[test]

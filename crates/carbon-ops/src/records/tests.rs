@@ -11,6 +11,10 @@ use carbon_ops_proof::merkle::leaf_hash;
 use carbon_ops_units::KilowattHours;
 use jiff::{SignedDuration, Timestamp};
 
+use carbon_ops_proof::keys::PublicKey;
+use carbon_ops_record::Record;
+use carbon_ops_record::totals::Place;
+
 use super::*;
 use crate::settings::Overrides;
 use crate::{CarbonEstimator, bytes};
@@ -243,9 +247,13 @@ fn records_one_by_one_are_those_of_the_whole_ledger() {
         found.sort();
         expected.sort();
         assert_eq!(found, expected, "{seed}");
-        assert_eq!(counts.records, expected.len() as u64);
-        assert_eq!([counts.suspect, counts.superseded, counts.unread], left_out, "{seed}");
-        assert_eq!((counts.ledgers, counts.unsigned), (1, 1));
+        assert_eq!(counts.entries.records, expected.len() as u64);
+        assert_eq!(
+            [counts.entries.suspect, counts.entries.superseded, counts.entries.unread],
+            left_out,
+            "{seed}"
+        );
+        assert_eq!((counts.ledgers, counts.entries.unsigned), (1, 1));
         // One that is not valid at its end gives nothing, whatever was handed on before.
         let at = text.len() - 60;
         text[at] ^= 1;

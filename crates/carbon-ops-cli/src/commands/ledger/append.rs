@@ -13,7 +13,6 @@ use carbon_ops::ledger::Error as LedgerError;
 use carbon_ops::ledger::append::pipeline::{Acknowledged, Submitter, Ticket};
 use carbon_ops::proof::canonical::{Value, parse};
 use carbon_ops::proof::entry::MAX_LINE_BYTES;
-use carbon_ops::proof::verify::Payload;
 use carbon_ops_words::said::{Level, Say as _};
 use serde_json::json;
 
@@ -23,7 +22,7 @@ use crate::commands::verdict::COULD_NOT;
 use crate::context::Context;
 use crate::progress::Progress;
 use crate::render::{counted, describe};
-use carbon_ops::verify::{Owner, check_payload};
+use carbon_ops::verify::{Owner, check_object};
 use carbon_ops::witnessing::{Witnesses, Witnessing};
 
 /// As many lines may be under way as one submitter may have.
@@ -100,13 +99,13 @@ fn submit(submitter: &Submitter, line: &[u8]) -> Result<Result<Ticket, String>> 
         Ok(_) => return Ok(Err("it is not an object".to_owned())),
         Err(error) => return Ok(Err(error.to_string())),
     };
-    match Payload::of(&payload, |payload| check_payload(&payload, false)) {
+    match check_object(&payload, false) {
         Ok(Owner::Us | Owner::Foreign) => {}
         Ok(Owner::Newer) => {
             let reason = "it is of a schema that this version does not know and cannot check";
             return Ok(Err(reason.to_owned()));
         }
-        Err(reason) => return Ok(Err(reason)),
+        Err(reason) => return Ok(Err(reason.to_string())),
     }
     match submitter.submit(&payload) {
         Ok(ticket) => Ok(Ok(ticket)),

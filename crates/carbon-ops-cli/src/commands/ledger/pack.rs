@@ -10,6 +10,7 @@ use carbon_ops::ledger::pack::{
 };
 use carbon_ops::proof::canonical::{Object, object_to_canonical};
 use carbon_ops::proof::checkpoint::{CHECKPOINT_FILE, Checkpoint};
+use carbon_ops::record::answer;
 use serde_json::json;
 
 use super::entries::{cells, entries};
@@ -18,7 +19,6 @@ use crate::args::{LedgerAuditPack, LedgerVerifyPack};
 use crate::commands::verdict::hint_at_trust;
 use crate::commands::verdict::{REWRITTEN, add_others, tell_counts};
 use crate::context::{Context, add};
-use crate::hints;
 use crate::layout::Page;
 use crate::progress::{Counted, Progress};
 use crate::render::plain;
@@ -99,7 +99,7 @@ pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Resul
     };
     let verdict = carbon_ops::pack::verify(reader, &question, &mut each).with_context(cannot)?;
     drop(progress);
-    let code = hints::exit_code(verdict.answer());
+    let code = verdict.answer().number();
     let Verdict { report, others, witnessed, since, .. } = &verdict;
     let mut json = serde_json::to_value(report)?;
     add_others(&mut json, others);
@@ -120,13 +120,7 @@ pub(super) fn check(args: &LedgerVerifyPack, context: &mut Context<'_>) -> Resul
 }
 
 fn tell_report(args: &LedgerVerifyPack, report: &PackReport, others: &Others, page: &mut Page) {
-    let verdict = match report.status {
-        PackStatus::Valid if others.newer > 0 => "NOT CHECKED: records of a newer version",
-        PackStatus::Valid => "VALID",
-        PackStatus::Untrusted => "NOT CHECKED: the signing key is not trusted",
-        PackStatus::Tampered => "DOES NOT HOLD",
-        _ => "UNKNOWN VERDICT",
-    };
+    let verdict = answer::of_pack(report, others);
     page.title(&format!("{}: {verdict}", args.file.display()));
     if let Some(fault) = &report.fault {
         page.item(&format!("line {}: {}", fault.line, plain(&fault.reason)));

@@ -14,7 +14,7 @@ use carbon_ops::proof::entry::{
     Change, Control, Entry, Gap, Heartbeat, MAX_LINE_BYTES, Outcome, Period, RESERVED_MEMBERS,
     Restatement, Scope, Totals,
 };
-use carbon_ops::proof::verify::{Payload, Report};
+use carbon_ops::proof::verify::Report;
 use carbon_ops::record::continuity::{self, Hole};
 use carbon_ops::record::timestamp;
 use serde_json::json;
@@ -26,7 +26,7 @@ use crate::context::Context;
 use crate::layout::Page;
 use crate::render::{counted, plain};
 use carbon_ops::proof::superseded::{Amendments, Standing, Superseded};
-use carbon_ops::verify::{Answer, check_payload};
+use carbon_ops::verify::{Answer, check_object};
 
 /// Silences and the like that are printed; `--json` has up to a thousand.
 const SHOWN: usize = 5;
@@ -67,7 +67,7 @@ fn replacement(path: &Path) -> Result<Object> {
         payload.remove(member);
     }
     // What a verification would refuse is not written.
-    Payload::of(&payload, |payload| check_payload(&payload, false))
+    check_object(&payload, false)
         .map_err(|fault| anyhow!("the record in {} is invalid: {fault}", path.display()))?;
     Ok(payload)
 }

@@ -8,6 +8,7 @@ use carbon_ops::proof::checkpoint::{CHECKPOINT_LOG, Checkpoint};
 use carbon_ops::proof::merkle::TreeHash;
 use carbon_ops::proof::proof::{MAX_PROOF_BYTES, Proven};
 use carbon_ops::proof::verify::{AnchorVerdict, HistoryReport, Report, Status};
+use carbon_ops::prove::OfProof;
 use serde_json::{Value, json};
 
 use super::entries::{cells, entries};
@@ -15,7 +16,6 @@ use super::witnessed::{insert_into, tell};
 use crate::args::{LedgerCheckProof, LedgerConsistency, LedgerProve};
 use crate::commands::verdict::hint_at_trust;
 use crate::context::{Context, add};
-use crate::hints;
 use crate::layout::Page;
 use crate::render::{counted, plain};
 use carbon_ops::prove::{Consistency, Size, check};
@@ -48,21 +48,21 @@ pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) ->
     let checked = check(file, &trust, policy.as_ref());
     let answer = checked.answer();
     let (mut report, mut page, mut table) = (json!({ "reason": null }), Page::default(), entries());
-    match &checked.proven {
-        Ok(proven) => {
-            add(&mut report, [("status", "proven".into())]);
-            page.title(&format!("{name}: PROVEN"));
+    let OfProof { status, words, reason, .. } = &checked.found;
+    add(&mut report, [("status", (*status).into())]);
+    match (&checked.proven, reason) {
+        (Some(proven), None) => {
+            page.title(&format!("{name}: {words}"));
             tell_proven(proven, (&mut report, &mut page))?;
             insert_into(checked.witnessed.as_ref(), &mut report);
             tell(checked.witnessed.as_ref(), &mut page);
             table.row(cells(proven.entry.object(), None));
         }
-        Err(fault) => {
+        (_, reason) => {
             let untrusted = answer == Answer::Untrusted;
-            let (status, verdict) =
-                if untrusted { ("untrusted", "NOT CHECKED") } else { ("not_proven", "NOT PROVEN") };
-            add(&mut report, [("status", status.into()), ("reason", fault.to_string().into())]);
-            page.title(&format!("{name}: {verdict}: {fault}"));
+            let reason = reason.as_deref().unwrap_or_default();
+            add(&mut report, [("reason", reason.into())]);
+            page.title(&format!("{name}: {words}: {reason}"));
             if let Some(key) = checked.key_to_trust.filter(|_| untrusted) {
                 add(&mut report, [("key_to_trust", key.fingerprint().into())]);
                 page.item(&format!("it was begun with the key {}", key.fingerprint()));
@@ -71,7 +71,7 @@ pub(super) fn check_proof(args: &LedgerCheckProof, context: &mut Context<'_>) ->
         }
     }
     context.answer(&args.output, report, &(page.text().to_owned() + &table.fitted()))?;
-    Ok(hints::exit_code(answer))
+    Ok(answer.number())
 }
 
 /// What was proven, for programs and for people.
@@ -119,7 +119,7 @@ pub(super) fn consistency(args: &LedgerConsistency, context: &mut Context<'_>) -
         }
     };
     context.hand_over(&args.at.output, report, &text)?;
-    Ok(hints::exit_code(found.answer()))
+    Ok(found.answer().number())
 }
 
 /// Why nothing was proven.
