@@ -319,7 +319,9 @@ const UNSEEN: [Note; 3] = [Note::UnseenDisks, Note::UnseenFans, Note::UnseenPowe
 
 fn notes_of_gpus(gpus: &[Gpu], excluded: &[Excluded]) -> [(Note, bool); 4] {
     let any = |of: fn(&GpuUse) -> bool| gpus.iter().any(|gpu| of(&gpu.used));
-    let left_out = excluded.iter().any(|zone| zone.name.starts_with(Kind::Gpu.as_str()));
+    // What lies in a GPU that is counted, or sleeps, is not unseen.
+    let of_gpu = |zone: &Excluded| zone.name.starts_with(Kind::Gpu.as_str());
+    let left_out = excluded.iter().any(|zone| of_gpu(zone) && zone.reason.loses_energy());
     [
         (Note::GpuByProcess, any(|used| used.by_process)),
         (Note::GpuByTime, any(|used| used.by_time)),
@@ -843,7 +845,40 @@ fn sensor(name: &str, availability: &Availability) -> Sensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carbon_ops_meter::accumulator::DomainEnergy;
+    use carbon_ops_meter::clock::EpochStart;
     use std::fs;
+
+    #[test]
+    fn a_gpu_is_unseen_where_its_energy_is_missing_and_not_where_it_lies_in_another_or_sleeps() {
+        let energy = DomainEnergy {
+            start: Microjoules::ZERO,
+            end: Microjoules::new(7),
+            energy: Microjoules::new(7),
+            filled: Microjoules::ZERO,
+            low: Microjoules::new(7),
+            high: Microjoules::new(7),
+            estimated: false,
+            is_ceiling_raised: false,
+            wraps: 0,
+            epoch: EpochStart::from_millis(1),
+            gaps: Vec::new(),
+        };
+        let (name, zone) = ("gpu-0000:03:00.0".to_owned(), "0000:03:00.0/energy1".to_owned());
+        let (kind, backend, likely) = (Kind::Gpu, hwmon::NAME, Kind::Gpu.ceiling());
+        let domain = Domain { name, kind, zone, backend, likely, energy };
+        let gpus = [Gpu::new(domain, GpuUse::from(&Used::unknown()))];
+        for (reason, expected) in [
+            (Exclusion::InsideGpu, false),
+            (Exclusion::Asleep, false),
+            (Exclusion::Denied, true),
+            (Exclusion::Unreadable, true),
+        ] {
+            let zone = Excluded { name: "gpu-0000:03:00.0-pkg".into(), id: "x".into(), reason };
+            let notes = notes_of_gpus(&gpus, &[zone]);
+            assert!(notes.contains(&(Note::UnseenGpu, expected)), "{reason:?}");
+        }
+    }
 
     /// Intel: bit 11 of register 0x10A says that bit 0 of 0xBC exists, which says that filtering is on.
     #[test]
