@@ -1,7 +1,9 @@
 //! `instructions`: what each command of a user takes in instructions, counted by valgrind, against another build in the
 //! same run. Counts are the same from run to run to some parts in 100,000, on a busy machine as on a quiet one.
 //!
-//! Out of scope: time; what the kernel does, and children; limits without a second build.
+//! With `--counts`, they are held to those that a file has for this kind of machine; one that has none is told so.
+//!
+//! Out of scope: time; what the kernel does, and children.
 
 use std::fs::File;
 use std::path::Path;
@@ -93,6 +95,14 @@ pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static 
     let against = against.transpose()?;
     let many = options.many(SPANS, SPANS_QUICK);
     let ours = counts(&subject.binary, many)?;
+    if let Some(file) = &options.counts {
+        let kind = Kind::of(&subject.binary, many)?;
+        if options.keep {
+            keep(file, &kind, &ours)?;
+        } else {
+            held_to(file, &kind, &ours)?;
+        }
+    }
     let theirs = against.map(|other| counts(&other.binary, many)).transpose()?;
     let mut figures = Vec::new();
     for (index, (work, count)) in WORKS.iter().zip(&ours).enumerate() {
@@ -125,6 +135,88 @@ pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static 
 #[expect(clippy::cast_precision_loss, reason = "a count, to some digits")]
 fn millions(count: u64) -> f64 {
     count as f64 / 1e6
+}
+
+/// What a count may be of the one that was kept.
+const KEPT_LIMIT: f64 = 1.02;
+
+/// What counts depend on besides the code.
+struct Kind(String);
+
+impl Kind {
+    fn of(binary: &Path, many: u32) -> Result<Self> {
+        let compiler = Command::new("rustc").arg("--version").output().context("no rustc")?;
+        let compiler = String::from_utf8_lossy(&compiler.stdout).into_owned();
+        let version = compiler.split(' ').nth(1).unwrap_or("unknown").to_owned();
+        #[cfg(target_arch = "x86_64")]
+        let vectors = if std::is_x86_feature_detected!("avx2") { "+avx2" } else { "" };
+        #[cfg(not(target_arch = "x86_64"))]
+        let vectors = "";
+        let profile = binary.parent().and_then(Path::file_name).unwrap_or_default();
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Ok(Self(format!(
+            "{}{vectors}, {cpus} CPUs, rustc {version}, {}, {many} spans",
+            std::env::consts::ARCH,
+            profile.display(),
+        )))
+    }
+}
+
+/// Works whose counts are the same on every machine of a kind: they ask nothing of the machine itself, and draw no
+/// trials, of which each run has others.
+fn comparable(counts: &[u64]) -> impl Iterator<Item = (&'static str, u64)> {
+    let all = WORKS.iter().map(|work| work.name).zip(counts.iter().copied());
+    all.filter(|(name, _)| !name.starts_with("run ") && *name != "estimate by trials")
+}
+
+/// The lines of a file of counts: kind, work and count, with tabs between.
+fn lines(file: &Path) -> Result<Vec<(String, String, u64)>> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let line = |line: &str| {
+        let mut parts = line.split('\t').map(str::to_owned);
+        let (kind, work, count) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
+        Some((kind, work, count))
+    };
+    let read = text.lines().map(|text| line(text).with_context(|| format!("not a count: {text}")));
+    read.collect()
+}
+
+fn held_to(file: &Path, kind: &Kind, counts: &[u64]) -> Result<()> {
+    let kept = lines(file)?;
+    let kept = |work: &str| {
+        kept.iter().find(|(of, name, _)| (of, &**name) == (&kind.0, work)).map(|(.., count)| *count)
+    };
+    let (mut risen, mut unknown) = (Vec::new(), Vec::new());
+    for (work, count) in comparable(counts) {
+        match kept(work) {
+            None => unknown.push(work),
+            Some(kept) => {
+                let ratio = millions(count) / millions(kept);
+                println!("instructions: {work}: {ratio:.4} of {:.2} million", millions(kept));
+                if ratio > KEPT_LIMIT {
+                    risen.push(format!("{work}: {ratio:.3} times what was kept"));
+                }
+            }
+        }
+    }
+    if !unknown.is_empty() {
+        println!(
+            "quick: left out: instructions of {}: none kept for {}",
+            unknown.join(", "),
+            kind.0
+        );
+    }
+    ensure!(risen.is_empty(), "{}; --keep writes them down on purpose", risen.join("; "));
+    Ok(())
+}
+
+fn keep(file: &Path, kind: &Kind, counts: &[u64]) -> Result<()> {
+    let mut kept = if file.exists() { lines(file)? } else { Vec::new() };
+    kept.retain(|(of, ..)| *of != kind.0);
+    kept.extend(comparable(counts).map(|(work, count)| (kind.0.clone(), work.to_owned(), count)));
+    kept.sort();
+    let text = kept.iter().map(|(kind, work, count)| format!("{kind}\t{work}\t{count}\n"));
+    std::fs::write(file, text.collect::<String>()).with_context(|| file.display().to_string())
 }
 
 /// Of each work, by one build in a room of its own.

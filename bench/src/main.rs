@@ -67,6 +67,8 @@ const USAGE: &str = "usage: carbon-ops-bench COMMAND [OPTIONS]
   --governor PATH
                  the carbon-governor to measure; likewise
   --against PATH another carbon-ops, for instructions
+  --counts FILE  the counts that instructions may not exceed by 2 %, by kind of machine
+  --keep         write them there instead
   --pairs N      pairs of runs in run-overhead, after 5 for warm-up (50)
   --seconds S    length of the job in own-cpu (10), of each watch over a governor (120)
   --rounds N     jobs per variant in own-cpu (3), watches over a governor (2), rounds of the ledger's
@@ -84,6 +86,10 @@ pub(crate) struct Options {
     carbon_ops: Option<PathBuf>,
     governor: Option<PathBuf>,
     against: Option<PathBuf>,
+    /// Counts of instructions to keep to.
+    counts: Option<PathBuf>,
+    /// Write them instead.
+    keep: bool,
     pairs: usize,
     length: Option<Duration>,
     rounds: Option<usize>,
@@ -220,6 +226,8 @@ fn parse(words: &[String]) -> Result<Options> {
         carbon_ops: None,
         governor: None,
         against: None,
+        counts: None,
+        keep: false,
         pairs: 50,
         length: None,
         rounds: None,
@@ -233,6 +241,8 @@ fn parse(words: &[String]) -> Result<Options> {
             "--binary" => options.carbon_ops = Some(PathBuf::from(value()?)),
             "--governor" => options.governor = Some(PathBuf::from(value()?)),
             "--against" => options.against = Some(PathBuf::from(value()?)),
+            "--counts" => options.counts = Some(PathBuf::from(value()?)),
+            "--keep" => options.keep = true,
             "--pairs" => options.pairs = at_least_one(flag, value()?)?,
             "--rounds" => options.rounds = Some(at_least_one(flag, value()?)?),
             "--seconds" => options.length = Some(spin::seconds(value()?)?),

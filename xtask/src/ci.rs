@@ -203,7 +203,9 @@ fn bench(root: &Path) -> Result<Outcome> {
     let debug = |name: &str| format!("{target}/debug/{name}");
     let (ours, governor) = (debug("carbon-ops"), debug("carbon-governor"));
     let run = ["run", "--quiet", "--locked", "--manifest-path", "bench/Cargo.toml", "--"];
+    let counts = ["--counts", "bench/instructions.tsv"];
     let what = ["all", "--quick", "--binary", &ours, "--governor", &governor];
+    let what = [&what[..], &counts].concat();
     Ok(match (cargo(root, &[&run[..], &what].concat()), soak::obstacle()) {
         (Outcome::Passed, Some(why)) => {
             Outcome::NotChecked(format!("those of the governor: {why}"))
