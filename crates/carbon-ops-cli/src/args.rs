@@ -33,7 +33,8 @@ pub(crate) use help::{fitted, usage};
 pub(crate) use keys::{AtKey, Keys, KeysGenerate, KeysProve, KeysRotate, KeysTrust};
 pub(crate) use ledger::{
     Ledger, LedgerAppend, LedgerAuditPack, LedgerCheckProof, LedgerCheckpoint, LedgerConsistency,
-    LedgerImport, LedgerInit, LedgerProve, LedgerShow, LedgerVerify, LedgerVerifyPack, Profile,
+    LedgerImport, LedgerInit, LedgerProve, LedgerSample, LedgerShow, LedgerVerify,
+    LedgerVerifyPack, Profile,
 };
 pub(crate) use monitor::{By, Monitor, Sort};
 pub(crate) use records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};

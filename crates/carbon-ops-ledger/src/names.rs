@@ -15,6 +15,24 @@ pub const CONTINUED_FILE: &str = "continued";
 /// The file in the directory of a ledger that continues another, with the path of that one.
 pub const BEFORE_FILE: &str = "continues";
 
+/// Every file that a writer makes beside the lines, by its name; that of the lines is not among them.
+pub const OWN_FILES: &[&str] = &[
+    LOCK_FILE,
+    "lock.queue",
+    CHECKPOINT_FILE,
+    CHECKPOINT_LOG,
+    SIGNER_STATE_FILE,
+    ROSTER_STATE_FILE,
+    CONTINUED_FILE,
+    BEFORE_FILE,
+    ".ledger.ndjson.tmp",
+    ".checkpoint.tmp",
+    ".signer.state.tmp",
+    ".roster.state.tmp",
+];
+/// Every directory that a writer makes there.
+pub const OWN_DIRS: &[&str] = &["seg", "tile", "spool", "aside"];
+
 /// Whatever in a directory without lines tells that there were some: what a writer leaves beside them, and
 /// the file under another name.
 ///

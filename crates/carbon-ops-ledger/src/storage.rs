@@ -15,7 +15,7 @@ use crate::files::{Files, Holder, Open, RealFiles};
 use crate::names::LOCK_FILE;
 use crate::segment::{Parts, SEGMENT_DIR, SegmentName};
 
-pub use crate::names::{BEFORE_FILE, CONTINUED_FILE, LEDGER_FILE};
+pub use crate::names::{BEFORE_FILE, CONTINUED_FILE, LEDGER_FILE, OWN_DIRS, OWN_FILES};
 
 /// Evidence is a batch and a line, a tile 8 KiB, a checkpoint a few signatures; the limit is for a
 /// file that is none of these.

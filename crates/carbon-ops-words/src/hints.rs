@@ -348,8 +348,8 @@ fn of_ledger(cause: &Cause) -> Words {
              --continues {}` does"
         }
         LedgerError::Damaged { .. } => {
-            "restore it from a copy, or go on in a new ledger that takes what stands of it: `carbon-ops ledger \
-             init --continues {}`; nothing was changed"
+            "`carbon-ops ledger doctor {}` says what leads on: restoring a copy, `ledger repair`, or `ledger init \
+             --continues`; nothing was changed"
         }
         LedgerError::UntrustedLedger { .. } => {
             "if that key is yours, add it to the trusted keys with `carbon-ops keys trust`"

@@ -9,9 +9,9 @@
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use carbon_ops_ledger::keys::Trust;
-use carbon_ops_ledger::storage::BEFORE_FILE;
+use carbon_ops_ledger::storage::{BEFORE_FILE, LEDGER_FILE};
 use carbon_ops_proof::entry::{Continued, Entry, EntryHash, MAX_LINE_BYTES};
 use carbon_ops_proof::merkle::{Frontier, leaf_hash};
 use carbon_ops_proof::verify::verify;
@@ -94,8 +94,11 @@ pub(crate) fn walk(
     let mut chain = Chain::default();
     let (mut next, mut place) =
         (Some(pin.clone()), given.map(Path::to_owned).or_else(|| told(ledger)));
+    if let Some(given) = given.filter(|given| !given.exists()) {
+        return Err(open(given).err().unwrap_or_else(|| anyhow!(cannot_read(given))));
+    }
     while let Some(pin) = next.take() {
-        let there = place.take().filter(|path| path.exists() || given == Some(path));
+        let there = place.take().filter(|path| path.exists());
         let Some(path) = there.filter(|_| chain.links.len() < MAX_LINKS) else {
             chain.missing = Some(pin);
             break;
@@ -119,8 +122,10 @@ pub(crate) fn walk(
     Ok(chain)
 }
 
-/// Where a ledger says that the one is that it continues.
+/// Where a ledger says that the one is that it continues. A copy under another name has nothing beside it that is its
+/// own.
 fn told(ledger: &Path) -> Option<PathBuf> {
+    ledger.file_name().filter(|name| *name == LEDGER_FILE)?;
     let bytes = beside(ledger).read(BEFORE_FILE, MAX_PATH_BYTES).ok()??;
     let path = String::from_utf8(bytes).ok()?;
     Some(seen_from(parent_of(ledger), Path::new(path.trim_end_matches('\n'))))

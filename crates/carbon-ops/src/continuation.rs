@@ -13,34 +13,31 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io::{BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use carbon_ops_ledger::Error as LedgerError;
 use carbon_ops_ledger::append::{GenesisOptions, while_held};
 use carbon_ops_ledger::keys::{PublicKey, Trust};
 use carbon_ops_ledger::storage::{
     BEFORE_FILE, CONTINUED_FILE, DirStorage, LEDGER_FILE, Storage as _,
 };
-use carbon_ops_proof::canonical::{Object, Value, object_to_canonical, parse_canonical};
+use carbon_ops_proof::canonical::Object;
 use carbon_ops_proof::entry::{
-    Before, ContinuationReason, Continued, Control, Durability, Entry, LedgerId, MAX_LINE_BYTES,
-    Outcome, Payload, RESERVED_MEMBERS,
+    Before, ContinuationReason, Continued, Control, Durability, Entry, LedgerId, Outcome,
 };
-use carbon_ops_proof::lines::{Line, next_line_within};
 use carbon_ops_proof::merkle::leaf_hash;
 use carbon_ops_proof::superseded::{Amendments, Standing, Superseded};
 use carbon_ops_proof::verify::{Anchor, Report, Status};
-use carbon_ops_record::continuity::{Continuity, Passage};
-use carbon_ops_record::reading::{check, record_of};
-use sha2::{Digest as _, Sha256};
 
 use crate::before::{measure, open_if_there, seen_from};
+use crate::carry::{Carrier, Signed, each_line, payload_of};
 use crate::fault::Fault;
+use crate::keys::renew_if;
 use crate::spool::{left_behind, payload};
 use crate::store::{Keyring, PATIENCE, Store, arrive, named_after, next_to};
-use crate::verify::{self, Owner, Question, anchors, file_of};
+use crate::verify::{self, Question, anchors, file_of};
 
 /// What the file says that closes a ledger.
 const CLOSED: &str = "carbon-ops/continued/v1\n";
@@ -90,17 +87,9 @@ pub struct Begun {
 struct Old {
     file: PathBuf,
     unknown: Option<PublicKey>,
-    id: LedgerId,
     pin: Continued,
-    writers: Vec<Writer>,
+    signed: Signed,
     complete: bool,
-}
-
-/// A key that may have signed lines of it, and which.
-struct Writer {
-    key: PublicKey,
-    after: Option<u64>,
-    last: Option<u64>,
 }
 
 /// Begins a ledger that continues another, and closes that.
@@ -140,7 +129,7 @@ fn begin_held(
     folder: &Path,
     disk: Option<&mut DirStorage>,
 ) -> Result<Begun> {
-    let old = examine(folder, wanted, trust)?;
+    let old = examine(store, folder, wanted, trust)?;
     let in_place = wanted.into.is_none_or(|into| is_same(into, folder));
     let aside = named_after(folder, old.pin.ledger_id.get(..8).unwrap_or_default());
     let (made_in, old_at) = if in_place {
@@ -202,6 +191,10 @@ fn is_whole(verdict: Status) -> bool {
 
 /// Makes the new ledger, or finds the one that an interrupted call made.
 fn make(new: &Store, durability: Durability, old: &Old) -> Result<Keyring> {
+    if old.pin.reason == ContinuationReason::KeyCompromise {
+        // What was in other hands begins nothing.
+        renew_if(new, &|key| old.signed.is_by(key))?;
+    }
     let (key, _) = new.key(true)?;
     let before = Some(Before::Continued(old.pin.clone()));
     match new.make(&key, &GenesisOptions { durability, before })? {
@@ -259,7 +252,7 @@ fn take_place(folder: &Path, aside: &Path) -> Result<()> {
 }
 
 /// Verifies the old ledger as far as it is there, and says what of it is continued.
-fn examine(folder: &Path, wanted: &Wanted<'_>, trust: &Trust) -> Result<Old> {
+fn examine(store: &Store, folder: &Path, wanted: &Wanted<'_>, trust: &Trust) -> Result<Old> {
     let file = file_of(folder);
     let (claims, _) = anchors(&file, None)?;
     let claims: Vec<_> = claims.iter().filter_map(Anchor::checkpoint).collect();
@@ -284,12 +277,10 @@ fn examine(folder: &Path, wanted: &Wanted<'_>, trust: &Trust) -> Result<Old> {
     let genesis = keys.iter().find(|key| key.genesis);
     let first = genesis.or(keys.first()).filter(|key| !key.trusted);
     let unknown = first.and_then(|key| PublicKey::from_hex(&key.public_key).ok());
-    let writers = keys.iter().filter_map(|key| {
-        let (after, last) = (key.added_seq, key.retired_seq);
-        Some(Writer { key: PublicKey::from_hex(&key.public_key).ok()?, after, last })
-    });
-    let writers: Vec<Writer> = writers.collect();
-    let signed = claims.iter().map(|claim| claim.size).max().filter(|signed| *signed > size);
+    let own = store.public(&store.key).ok().map(PublicKey::to_hex);
+    let may_write =
+        keys.iter().any(|key| key.retired_seq.is_none() && own.as_deref() == Some(&key.public_key));
+    let claimed = claims.iter().map(|claim| claim.size).max().filter(|signed| *signed > size);
     let whole = report.as_ref().is_some_and(|report| size == report.tree_size);
     let measured = measure(&file, Some(size))?;
     let pin = measured.pin(&Continued {
@@ -299,9 +290,9 @@ fn examine(folder: &Path, wanted: &Wanted<'_>, trust: &Trust) -> Result<Old> {
         head_hash: None,
         file_bytes: 0,
         file_sha256: String::new(),
-        signed_size: signed.filter(|_| !whole || verdict == Status::Rewritten),
+        signed_size: claimed.filter(|_| !whole || verdict == Status::Rewritten),
         verdict,
-        reason: wanted.reason.unwrap_or_else(|| shown(verdict, wanted.size.is_some())),
+        reason: wanted.reason.unwrap_or_else(|| shown(verdict, wanted.size.is_some(), may_write)),
         note: wanted.note.clone(),
     });
     let complete = !(whole && is_whole(verdict));
@@ -309,7 +300,10 @@ fn examine(folder: &Path, wanted: &Wanted<'_>, trust: &Trust) -> Result<Old> {
         // What is carried over, this user vouches for.
         return Err(Fault::Untrusted { path: folder.to_owned() }.into());
     }
-    Ok(Old { file, unknown, id, pin, writers, complete })
+    // What somebody else may have written is not carried.
+    let stolen = pin.reason == ContinuationReason::KeyCompromise;
+    let signed = Signed::of(id, keys, if stolen { pin.size } else { u64::MAX });
+    Ok(Old { file, unknown, pin, signed, complete })
 }
 
 /// How many lines there are before the first that is at fault or torn.
@@ -321,11 +315,12 @@ fn sound_lines(report: &Report) -> u64 {
 }
 
 /// Why a ledger is continued, by what it shows.
-fn shown(verdict: Status, is_cut: bool) -> ContinuationReason {
+fn shown(verdict: Status, is_cut: bool, may_write: bool) -> ContinuationReason {
     match verdict {
         Status::Tampered => ContinuationReason::Damaged,
         Status::Rewritten => ContinuationReason::Restored,
         _ if is_cut => ContinuationReason::KeyCompromise,
+        _ if may_write => ContinuationReason::Superseded,
         _ => ContinuationReason::KeyLost,
     }
 }
@@ -336,7 +331,7 @@ fn carry(new: &Store, keyring: Keyring, old: &Old) -> Result<(u64, u64)> {
     let mut carrier = Carrier::new(new)?;
     if old.complete {
         let standing = standing(old)?;
-        each_authentic(old, &mut |entry, line| {
+        old.signed.each(&old.file, &mut |entry, line| {
             if entry.control()?.is_some() {
                 return Ok(());
             }
@@ -396,7 +391,7 @@ fn standing(old: &Old) -> Result<Settled> {
     let (mut amendments, mut replacements, mut leaves) =
         (Amendments::default(), BTreeMap::new(), BTreeMap::new());
     let mut there = HashSet::new();
-    each_authentic(old, &mut |entry, line| {
+    old.signed.each(&old.file, &mut |entry, line| {
         there.insert(leaf_hash(line).0);
         let Some(control) = entry.control()? else { return Ok(()) };
         if let Control::Correction(correction) = &control {
@@ -409,128 +404,6 @@ fn standing(old: &Old) -> Result<Settled> {
         Ok(())
     })?;
     Ok(Settled { superseded: amendments.settle(), replacements, leaves, there })
-}
-
-/// Takes payloads that a new ledger may have, each once.
-struct Carrier {
-    payloads: Vec<Object>,
-    /// What is there already, after an interrupted call.
-    seen: HashSet<[u8; 32]>,
-    continuity: Continuity,
-    left: u64,
-    before: u64,
-}
-
-impl Carrier {
-    fn new(new: &Store) -> Result<Self> {
-        let mut seen = HashSet::new();
-        each_line(&new.ledger.join(LEDGER_FILE), &mut |line| {
-            let entry = Entry::parse(&line.bytes)?;
-            if entry.control()?.is_none() {
-                seen.insert(digest(&payload_of(&line.bytes)?));
-            }
-            Ok(())
-        })?;
-        let before = seen.len() as u64;
-        Ok(Self { payloads: Vec::new(), seen, continuity: Continuity::new(), left: 0, before })
-    }
-
-    /// Takes a payload, unless the new ledger would not verify with it.
-    fn take(&mut self, payload: Object) {
-        if !self.seen.insert(digest(&payload)) {
-            return;
-        }
-        if self.fits(&payload) {
-            self.payloads.push(payload);
-        } else {
-            self.left += 1;
-        }
-    }
-
-    fn fits(&mut self, payload: &Object) -> bool {
-        let seq = self.payloads.len() as u64;
-        Payload::of(payload, |payload| match check(&payload, false) {
-            Ok(Owner::Us) => {
-                let record = record_of(&payload).ok();
-                let passage = record.filter(|record| record.measurement.is_some());
-                let passage = passage.and_then(|record| Passage::of(&record));
-                passage.is_none_or(|passage| self.continuity.add(seq, &passage).is_ok())
-            }
-            Ok(_) => true,
-            Err(_) => false,
-        })
-    }
-
-    /// Appends them all, in order: how many there are now, and how many could not be taken.
-    fn append(self, new: &Store, keyring: Keyring) -> Result<(u64, u64)> {
-        let Self { payloads, left, before, .. } = self;
-        if payloads.is_empty() {
-            return Ok((before, left));
-        }
-        let (pipeline, _) = new.pipeline(keyring)?;
-        let submitter = pipeline.submitter();
-        let mut tickets = Vec::with_capacity(payloads.len());
-        for payload in &payloads {
-            tickets.push(submitter.submit(payload)?);
-        }
-        for ticket in tickets {
-            ticket.wait()?;
-        }
-        pipeline.close()?;
-        Ok((before + payloads.len() as u64, left))
-    }
-}
-
-fn digest(payload: &Object) -> [u8; 32] {
-    Sha256::digest(object_to_canonical(payload)).into()
-}
-
-/// An entry without what the ledger adds to it.
-fn payload_of(line: &[u8]) -> Result<Object> {
-    let Value::Object(mut object) = parse_canonical(line)? else {
-        bail!("an entry is an object");
-    };
-    for member in RESERVED_MEMBERS {
-        object.remove(member);
-    }
-    Ok(object)
-}
-
-/// Every whole line of a ledger; none when there are none.
-fn each_line(file: &Path, each: &mut dyn FnMut(&Line) -> Result<()>) -> Result<()> {
-    let Some(reader) = open_if_there(file)? else { return Ok(()) };
-    let (mut reader, mut line) = (BufReader::with_capacity(1 << 20, reader), Line::default());
-    while next_line_within(&mut reader, &mut line, MAX_LINE_BYTES)? {
-        if line.terminated {
-            each(&line)?;
-        }
-    }
-    Ok(())
-}
-
-/// Every entry of the old ledger that one of its keys signed for it when it might, whatever stands around it.
-fn each_authentic(old: &Old, each: &mut dyn FnMut(&Entry, &[u8]) -> Result<()>) -> Result<()> {
-    let may = |entry: &Entry| {
-        let seq = entry.seq();
-        old.writers.iter().any(|writer| {
-            writer.key == entry.signing_key()
-                && writer.after.is_none_or(|after| seq > after)
-                && writer.last.is_none_or(|last| seq <= last)
-        })
-    };
-    // What somebody else may have written is not carried.
-    let stolen = old.pin.reason == ContinuationReason::KeyCompromise;
-    let end = if stolen { old.pin.size } else { u64::MAX };
-    let mut number = 0;
-    each_line(&old.file, &mut |line| {
-        number += 1;
-        match Entry::parse(&line.bytes) {
-            Ok(entry) if number <= end && may(&entry) && entry.authenticate(old.id).is_ok() => {
-                each(&entry, &line.bytes)
-            }
-            _ => Ok(()),
-        }
-    })
 }
 
 /// Whether two paths are one folder.

@@ -132,12 +132,7 @@ pub fn renew(
             return Ok(None);
         }
     }
-    let passphrase = store.passphrase()?;
-    let protection = match &passphrase {
-        None => None,
-        Some(passphrase) => Some(Protection { passphrase, entropy: Env::random()? }),
-    };
-    let (new, _) = create_secret_under(&next, &Env::random()?, protection)?;
+    let new = make_next(store, &next)?;
     for ledger in ledgers {
         if !(begun && may_write(store, ledger, &new)) {
             done(join(why, store, ledger, &new)?)?;
@@ -154,6 +149,32 @@ pub fn renew(
     };
     replace_secret(&store.key, &next, kept.as_deref())?;
     Ok(Some(Replaced { old, new, kept }))
+}
+
+/// A new default key in the place of one of which `is_out` says that it is not to be used; that is kept under its
+/// own name.
+pub(crate) fn renew_if(store: &Store, is_out: &dyn Fn(PublicKey) -> bool) -> Result<()> {
+    if !store.key.exists() {
+        return Ok(());
+    }
+    let old = store.public(&store.key)?;
+    if !is_out(old) {
+        return Ok(());
+    }
+    let next = store.key.with_file_name(NEXT);
+    make_next(store, &next)?;
+    let kept = store.key.with_file_name(format!("{}.pem", short(old)));
+    Ok(replace_secret(&store.key, &next, Some(&kept))?)
+}
+
+/// The key that is about to become the default one; made if there is none.
+fn make_next(store: &Store, next: &Path) -> Result<SecretKey> {
+    let passphrase = store.passphrase()?;
+    let protection = match &passphrase {
+        None => None,
+        Some(passphrase) => Some(Protection { passphrase, entropy: Env::random()? }),
+    };
+    Ok(create_secret_under(next, &Env::random()?, protection)?.0)
 }
 
 /// Lets a key of ours join a ledger, by and in the place of one of ours that may write there.

@@ -78,7 +78,7 @@ pub struct Store {
 }
 
 /// The key to sign with, and the keys to believe.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Keyring {
     /// The key that signs.
     pub key: SecretKey,
@@ -134,18 +134,31 @@ impl Store {
         Self { on_wait: Some(tell), ..self }
     }
 
-    fn storage(&self) -> DirStorage {
+    pub(crate) fn storage(&self) -> DirStorage {
         DirStorage::new(&self.ledger).on_wait(self.on_wait)
     }
 
     /// Folders in which anybody may put other files in the place of ours.
-    fn exposed(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn exposed_folders(&self) -> impl Iterator<Item = PathBuf> {
         let folders = [Some(&*self.ledger), self.key.parent()].into_iter().flatten();
         let mode = |folder: &Path| folder.metadata().map_or(0, |found| found.permissions().mode());
         let open_to_all = folders.filter(move |folder| mode(folder) & 0o1002 == 0o0002);
-        open_to_all.map(|folder| {
+        open_to_all.map(Path::to_owned)
+    }
+
+    /// The same, for the user.
+    fn exposed(&self) -> impl Iterator<Item = String> {
+        self.exposed_folders().map(|folder| {
             format!("anybody may put files into {}: its mode lets others write", folder.display())
         })
+    }
+
+    /// Sets aside all of the ledger from an offset on, with evidence and an entry that tells of it; what was done.
+    pub(crate) fn set_aside(&self, keyring: &Keyring, keep: u64) -> Result<Vec<Repair>> {
+        let Keyring { key, trust } = keyring;
+        let (storage, now) = (self.storage(), Env::now());
+        let opened = Ledger::open_setting_aside(storage, key, trust, now, options(), keep);
+        Ok(opened.map_err(told_apart)?.repairs().to_vec())
     }
 
     /// The same store with another ledger directory.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use carbon_ops::ledger::pack::Selection;
 use carbon_ops::proof::entry::{ContinuationReason, Durability};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::records::{LedgerCorrect, LedgerGap, LedgerHeartbeat, LedgerRestate};
@@ -20,6 +21,28 @@ pub(crate) enum Ledger {
     /// they hash to, and why. The old ledger is closed and stays as it is; without PATH it is renamed, and the new
     /// one takes its place. Where the old one does not verify, what stands of it is carried over.
     Init(LedgerInit),
+    /// Say what is the matter with a ledger or its key, and the commands that lead on
+    ///
+    /// Looks at the files, the lock, the key, and every line. Changes nothing.
+    #[command(after_help = "\
+Examples:
+  carbon-ops ledger doctor
+  carbon-ops ledger doctor --json | jq '.states[].commands'
+
+Exit code: 0 in order; 1 something is to be done; 2 could not look.")]
+    Doctor(AtLedger),
+    /// Put aside what keeps a ledger from being written; nothing is deleted
+    ///
+    /// Files beside the ledger that are not what they have to be go to the folder `aside`. Damaged lines at the end
+    /// that no checkpoint covers go to an evidence file, an entry tells of it, and the records among them are
+    /// appended again. Then whatever any writer does first: what an interrupted write left is set aside, and
+    /// records that wait are appended. `ledger doctor` says whether this is the way.
+    #[command(after_help = "\
+Example:
+  carbon-ops ledger repair
+
+Exit code: 0 done, or nothing was in the way; 2 failed.")]
+    Repair(AtLedger),
     /// Check every line of a ledger: form, order, hashes, signatures, and each record's arithmetic
     ///
     /// Trusts the keys given, else those of the local key store. A ledger signed by any other key is
@@ -60,6 +83,12 @@ Exit code: 0 printed; 2 failed.")]
     AuditPack(LedgerAuditPack),
     /// Check a file that `ledger audit-pack` wrote
     VerifyPack(LedgerVerifyPack),
+    /// Draw records for an audit, each joule with the same chance
+    ///
+    /// What is drawn follows from the ledger's root and a word of the auditor's, so that neither the one nor the
+    /// other chooses: monetary-unit sampling, with energy for money. Reads and verifies the whole ledger.
+    /// Records are drawn as they stand in sums.
+    Sample(LedgerSample),
     /// Seal what was appended as a segment, which is never written to again
     ///
     /// Signs a checkpoint first. The lines stay where they are in the order: the files in `seg`, one
@@ -229,6 +258,54 @@ pub(crate) struct LedgerImport {
 
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  carbon-ops ledger checkpoint > kept       # handed over first
+  carbon-ops ledger sample --nonce 'a word of the auditor, said afterwards'
+  carbon-ops ledger sample --nonce 4711 --misstated 2% --from 2026-07-01 --to 2026-10-01
+
+Exit code: 0 drawn; 2 failed, or the ledger is not valid.")]
+pub(crate) struct LedgerSample {
+    #[command(flatten)]
+    pub(crate) at: AtLedger,
+
+    /// A word or number of the auditor's, said after the ledger's checkpoint was handed over
+    #[arg(long, value_name = "WORD", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) nonce: String,
+
+    /// Which misstated share of the energy is to be found
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share)]
+    pub(crate) misstated: f64,
+
+    /// With which probability
+    #[arg(long, value_name = "SHARE", default_value = "95%", value_parser = share)]
+    pub(crate) confidence: f64,
+
+    /// How many draws [default: as many as that takes]
+    #[arg(long, value_name = "N", conflicts_with_all = ["misstated", "confidence"],
+          value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) draws: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) trusted: Trusted,
+
+    /// Draw from records of simulated sensors, too
+    #[arg(long)]
+    pub(crate) include_simulated: bool,
+
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+}
+
+/// A share between 0 and 1, both excluded: `5%` or `0.05`.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |percent| (percent, 100.0));
+    let share = number.trim().parse::<f64>().map(|share| share / unit).ok();
+    let share = share.filter(|share| *share > 0.0 && *share < 1.0);
+    share.ok_or_else(|| "give 5% or 0.05: more than 0 and less than all".into())
 }
 
 #[derive(Debug, Args)]

@@ -30,9 +30,11 @@ use carbon_ops::env::Env;
 
 mod append;
 mod before;
+mod doctor;
 mod entries;
 mod pack;
 mod records;
+mod sample;
 mod tree;
 mod witnessed;
 
@@ -48,10 +50,13 @@ pub(crate) fn run(command: &Ledger, context: &mut Context<'_>) -> Result<u8> {
         Ledger::Append(args) if args.profile == Profile::Legacy => legacy::append(args, context),
         Ledger::Append(args) => append::append(args, context),
         Ledger::Import(args) => legacy::import(args, context),
+        Ledger::Doctor(at) => doctor::doctor(at, context),
+        Ledger::Repair(at) => doctor::repair(at, context),
         Ledger::Checkpoint(args) => witnessed::checkpoint(args, context),
         Ledger::LogKey(at) => witnessed::log_key(at, context),
         Ledger::AuditPack(args) => pack::write(args, context),
         Ledger::VerifyPack(args) => pack::check(args, context),
+        Ledger::Sample(args) => sample::draw(args, context),
         Ledger::Seal(at) => seal(at, context),
         Ledger::Prove(args) => tree::prove(args, context),
         Ledger::CheckProof(args) => tree::check_proof(args, context),

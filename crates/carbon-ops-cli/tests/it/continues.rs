@@ -144,7 +144,14 @@ fn a_chain_of_ledgers_is_followed_and_a_false_one_is_not_believed() {
     let other = with_records(1);
     let named = other.ledger().display().to_string();
     assert_eq!(home.does(&["ledger", "verify", "--continues", &named]).code(), 1);
-    assert_eq!(home.does(&["ledger", "verify", "--continues", "/nonexistent/x"]).code(), 1);
+    assert_eq!(home.does(&["ledger", "verify", "--continues", "nowhere"]).code(), 2);
+    // A copy elsewhere has nothing beside it that is its own.
+    let copy = home.ledger().join("copy.ndjson");
+    fs::copy(other.ledger_file(), &copy).unwrap();
+    let key =
+        json(&other.does(&["keys", "show", "--json"]))["public_key"].as_str().unwrap().to_owned();
+    let done = home.does(&["ledger", "verify", &copy.display().to_string(), "--trust", &key]);
+    assert_eq!(done.code(), 0, "{}{}", done.text(), done.stderr);
     // What is not at hand says nothing, and is said.
     fs::remove_file(home.ledger().join("continues")).unwrap();
     let done = home.does(&["ledger", "verify"]);

@@ -51,6 +51,7 @@ mod segments;
 mod shutdown;
 mod simulated_rapl;
 mod simulator;
+mod states;
 mod terminal;
 mod top;
 mod trust;

@@ -217,10 +217,63 @@ impl<'k, S: Storage> Ledger<'k, S> {
     /// When there is no ledger, it is damaged at one of its ends or shorter than what was signed
     /// for, its genesis key is not trusted, the signer's key is not on its list, it is locked for too long, or the disk fails.
     pub fn open_for_append(
-        mut storage: S,
+        storage: S,
         signer: &'k dyn Signer,
         trust: &Trust,
         now: Timestamp,
+        options: WriterOptions,
+    ) -> Result<Self> {
+        let mut ledger = Self::found(storage, signer, trust, options)?;
+        ledger.repairs = ledger.check_writable(now)?;
+        Ok(ledger)
+    }
+
+    /// As [`Ledger::open_for_append`], of a ledger that is damaged from the offset `keep` on: all from there is set
+    /// aside first, as an interrupted write is, and a recovery record tells of it. What stands before has to be in
+    /// order, and all that was signed for has to stand there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::open_for_append`].
+    pub fn open_setting_aside(
+        storage: S,
+        signer: &'k dyn Signer,
+        trust: &Trust,
+        now: Timestamp,
+        options: WriterOptions,
+        keep: u64,
+    ) -> Result<Self> {
+        let mut ledger = Self::found(storage, signer, trust, options)?;
+        let set_aside = ledger.with_lock(|ledger| {
+            let len = length(&mut ledger.storage)?;
+            // What was kept of the roster may tell of lines that go.
+            ledger.known.forget();
+            let window = read_end(&mut ledger.storage, keep.min(len))?;
+            let tail = ledger.examine(&window, keep.min(len))?;
+            ledger.refuse_if_cut(&tail)?;
+            let Tail::Whole(head) = tail else {
+                return Err(damaged(
+                    &ledger.storage,
+                    "the end of what is kept",
+                    Fault::Unterminated,
+                ));
+            };
+            let rest = usize::try_from(len.saturating_sub(keep)).unwrap_or(usize::MAX);
+            let removed = ledger.storage.read(keep.min(len), rest);
+            let removed = removed.map_err(|e| io_error(&ledger.storage, "read", e))?;
+            ledger.set_aside(&head, keep, &removed)
+        })?;
+        ledger.repairs = vec![set_aside];
+        let more = ledger.check_writable(now)?;
+        ledger.repairs.extend(more);
+        Ok(ledger)
+    }
+
+    /// A ledger whose first entry is trusted, of whose end nothing is known yet.
+    fn found(
+        mut storage: S,
+        signer: &'k dyn Signer,
+        trust: &Trust,
         options: WriterOptions,
     ) -> Result<Self> {
         let (genesis, known, signed_size) =
@@ -238,7 +291,6 @@ impl<'k, S: Storage> Ledger<'k, S> {
         }
         let mut ledger = Self::from_genesis(storage, signer, options, &genesis, known)?;
         ledger.signed_size = signed_size;
-        ledger.repairs = ledger.check_writable(now)?;
         Ok(ledger)
     }
 

@@ -32,7 +32,8 @@ pub(super) fn begin(old: &Path, args: &LedgerInit, context: &mut Context<'_>) ->
     let begun = continuation::begin(&store, &wanted, &trust)?;
     let mut page = Page::default();
     let (ledger, old) = (begun.ledger.display(), begun.old.display());
-    page.title(&format!("{ledger} continues {old}, which is closed"));
+    let closed = if begun.notices.is_empty() { ", which is closed" } else { "" };
+    page.title(&format!("{ledger} continues {old}{closed}"));
     tell_pin(&begun.pin, &mut page);
     page.item(&format!("signed by the key {} ({})", store.key.display(), begun.key.fingerprint()));
     if begun.carried > 0 {
