@@ -56,6 +56,11 @@ pub fn is_long() -> bool {
     std::env::var_os("CARBON_OPS_LONG").is_some_and(|value| value != "0")
 }
 
+/// Whether this is the full run, which takes programs of others that are large: `CARBON_OPS_FULL=1`.
+pub fn is_full() -> bool {
+    std::env::var_os("CARBON_OPS_FULL").is_some_and(|value| value != "0")
+}
+
 /// The stride through the cases of a long set: the whole set where tests may take their time, otherwise
 /// one case in `sampled`, the same ones in each run.
 pub fn stride(sampled: usize) -> usize {

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use base64ct::{Base64, Encoding as _};
 use carbon_ops_report::{Colour, Question, body, judge, page};
-use carbon_ops_testkit::skip::{can, is_long, skip, stride};
+use carbon_ops_testkit::skip::{can, is_full, is_long, say, skip, stride};
 use serde_json::{Value, json};
 
 use crate::home::{Home, done};
@@ -540,4 +540,29 @@ fn a_browser_says_what_the_judge_says() {
         let told = open(order);
         assert_eq!((&told["colours"], &told["told"]), (&colours, &json!([])), "{chosen} {told}");
     }
+}
+
+/// The same in a browser of another maker, which also prints it.
+#[test]
+fn another_browser_says_the_same() {
+    if !is_full() {
+        return say("firefox opens the page of a report in the full run alone");
+    }
+    if !can("firefox --version") || !can("node --version") {
+        return skip("firefox", "no `firefox` and `node` answer, so no page was opened");
+    }
+    let home = Home::new();
+    let (_, key, _) = written(&home);
+    let url = format!("file://{}", home.work("page.html").display());
+    let pdf = home.work("page.pdf");
+    let order = json!({ "url": url, "known": [key, "SHA256:x"], "pdf": pdf });
+    let mut node = Command::new("node");
+    node.arg(script("firefox.js")).arg("firefox").arg(order.to_string());
+    let opened = done(node.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let told: Value = serde_json::from_slice(&opened.stdout).unwrap();
+    assert_eq!(told["colours"], json!(["yellow", "green", "yellow"]), "{told} {}", opened.stderr);
+    assert_eq!((&told["told"], &told["wide"]), (&json!([]), &json!(false)), "{told}");
+    let names = told["names"].as_array().unwrap();
+    assert!(!names.is_empty() && names.iter().all(|name| name != ""), "{told}");
+    assert!(fs::read(pdf).unwrap().starts_with(b"%PDF"));
 }
