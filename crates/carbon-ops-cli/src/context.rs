@@ -231,10 +231,3 @@ impl Context<'_> {
         Ok(writeln!(self.out, "{report:#}")?)
     }
 }
-
-/// Adds members to a report.
-pub(crate) fn add<const N: usize>(report: &mut Value, members: [(&str, Value); N]) {
-    if let Some(object) = report.as_object_mut() {
-        object.extend(members.map(|(name, value)| (name.to_owned(), value)));
-    }
-}

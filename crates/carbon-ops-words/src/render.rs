@@ -56,6 +56,16 @@ pub fn between(interval: Option<(f64, f64, f64)>, unit: &str) -> String {
     })
 }
 
+/// Adds members to a report.
+pub fn add<const N: usize>(
+    report: &mut serde_json::Value,
+    members: [(&str, serde_json::Value); N],
+) {
+    if let Some(object) = report.as_object_mut() {
+        object.extend(members.map(|(name, value)| (name.to_owned(), value)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;

@@ -18,8 +18,9 @@ use carbon_ops::sources::claims;
 use serde_json::{Value, json};
 
 use crate::args::{Aggregate, AggregateMethod};
-use crate::context::{Context, add};
+use crate::context::Context;
 use crate::layout::{Page, Table};
+use crate::render::add;
 use crate::render::{counted, plain, si};
 use carbon_ops::env::Env;
 

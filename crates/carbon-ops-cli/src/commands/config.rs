@@ -7,8 +7,9 @@ use carbon_ops_words::settings;
 use serde_json::json;
 
 use crate::args::Config;
-use crate::context::{Context, add};
+use crate::context::Context;
 use crate::layout::wrapped;
+use crate::render::add;
 
 pub(crate) fn run(command: &Config, context: &mut Context<'_>) -> Result<u8> {
     let Config::Show(output) = command;

@@ -12,9 +12,7 @@ use jiff::Timestamp;
 use crate::args::{Intensity, Times};
 use crate::context::Context;
 use carbon_ops::env::Env;
-
-mod picture;
-mod report;
+use carbon_ops_words::intensity;
 
 pub(crate) fn run(args: &Intensity, context: &mut Context<'_>) -> Result<u8> {
     let grid = context.grid(&args.sources)?;
@@ -33,14 +31,14 @@ pub(crate) fn run(args: &Intensity, context: &mut Context<'_>) -> Result<u8> {
     let found = found?;
     let line = Line::of(&found);
     let stats = args.stats.then_some(grid.remote.as_ref()).flatten();
-    let mut text = report::text(&place, &found, &line, stats);
+    let mut text = intensity::text(&place, &found, &line, stats);
     if let Some(path) = &args.plot {
-        let picture = picture::svg(&place, &found, &line)?;
+        let picture = intensity::picture::svg(&place, &found, &line)?;
         let file = path.display();
         std::fs::write(path, picture).with_context(|| format!("picture {file}"))?;
         text = format!("{text}picture: {file}");
     }
-    context.answer(&args.output, report::json(&place, &found, &line, stats), &text)?;
+    context.answer(&args.output, intensity::json(&place, &found, &line, stats), &text)?;
     Ok(u8::from(line.slots.is_empty()))
 }
 

@@ -17,8 +17,9 @@ use carbon_ops::store::{Store, read_passphrase};
 use serde_json::{Value, json};
 
 use crate::args::{AtKey, Keys, KeysGenerate, KeysProve, KeysRotate, KeysTrust};
-use crate::context::{Context, add};
+use crate::context::Context;
 use crate::layout::Table;
+use crate::render::add;
 
 pub(crate) fn run(command: &Keys, context: &mut Context<'_>) -> Result<u8> {
     match command {

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 
 use crate::args;
 use crate::commands::estimate::read_record;
-use crate::context::{Context, add};
+use crate::context::Context;
 use crate::layout::Page;
+use crate::render::add;
 use crate::render::{between, plain, si};
 
 /// Exit code 0.

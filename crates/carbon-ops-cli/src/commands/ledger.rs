@@ -22,9 +22,10 @@ use serde_json::json;
 use crate::args::{AtLedger, Ledger, LedgerInit, LedgerShow, LedgerVerify, Profile};
 use crate::commands::legacy;
 use crate::commands::verdict::{FAULTS_SHOWN, add_others, hint_at_trust, tell_counts, tell_first};
-use crate::context::{Context, add};
+use crate::context::Context;
 use crate::layout::Page;
 use crate::progress::Progress;
+use crate::render::add;
 use crate::render::{counted, plain};
 use carbon_ops::env::Env;
 

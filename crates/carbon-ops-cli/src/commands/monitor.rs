@@ -1,6 +1,6 @@
 //! `carbon-ops monitor`: what processes use, sample by sample, until it is enough.
 //!
-//! [`Watch`] says what the host uses and whose it is, [`pace`] when to look, [`table`] how it is shown to people. Nothing is recorded: that is what `run` is for.
+//! [`Watch`] says what the host uses and whose it is, [`pace`] when to look, [`Table`] how it is shown to people. Nothing is recorded: that is what `run` is for.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -20,7 +20,7 @@ use carbon_ops::price::LivePrice;
 use carbon_ops::sources::Name;
 
 pub(super) mod pace;
-mod table;
+use carbon_ops_words::samples::Table;
 
 use carbon_ops::watch::{self, Watch, What};
 use pace::{Pace, Signals};
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Monitor, context: &mut Context<'_>) -> Result<u8> {
     let start = watch.begun();
     let mut pace = Pace::new(start, args.interval);
     let end = args.duration.and_then(|duration| start.checked_add(duration));
-    let mut table = table::Table::new(args.all, std::io::stdout().is_terminal());
+    let mut table = Table::new(args.all, std::io::stdout().is_terminal());
     let (mut taken, mut line) = (0, Vec::new());
     loop {
         let deadline = pace.deadline().unwrap_or(start);

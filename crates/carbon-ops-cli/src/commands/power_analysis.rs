@@ -10,7 +10,8 @@ use carbon_ops::estimate::uncertainty::planning::{
 use serde_json::json;
 
 use crate::args::PowerAnalysis;
-use crate::context::{Context, add};
+use crate::context::Context;
+use crate::render::add;
 use crate::render::counted;
 
 /// Exit code 0.

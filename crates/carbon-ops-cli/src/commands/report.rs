@@ -25,9 +25,10 @@ use sha2::{Digest as _, Sha256};
 use super::aggregate;
 use super::ledger::write_whole;
 use crate::args::Report;
-use crate::context::{Context, add};
+use crate::context::Context;
 use crate::layout::Page;
 use crate::progress::Progress;
+use crate::render::add;
 use crate::render::{counted, plain, si};
 
 /// Most entries that a page holds: a browser takes half a minute to judge them.

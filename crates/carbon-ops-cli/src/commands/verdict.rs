@@ -4,8 +4,8 @@
 
 use carbon_ops::verify::Others;
 
-use crate::context::add;
 use crate::layout::Page;
+use crate::render::add;
 use crate::render::counted;
 
 /// Exit code for what could not be done.

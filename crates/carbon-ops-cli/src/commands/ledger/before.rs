@@ -13,8 +13,9 @@ use carbon_ops::verify;
 use serde_json::{Value, json};
 
 use crate::args::LedgerInit;
-use crate::context::{Context, add};
+use crate::context::Context;
 use crate::layout::Page;
+use crate::render::add;
 use crate::render::{counted, plain};
 
 /// `ledger init --continues OLD`.

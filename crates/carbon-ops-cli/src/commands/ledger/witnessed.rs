@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use crate::args::{AtLedger, LedgerCheckpoint};
 use crate::commands::verdict::REWRITTEN;
-use crate::context::{Context, add};
+use crate::context::Context;
 use crate::layout::Page;
+use crate::render::add;
 use crate::render::plain;
 use carbon_ops::witnessed::{Judged, Quorum, Witnessed};
 use carbon_ops::witnesses::{Answered, PATIENCE, Refusal};

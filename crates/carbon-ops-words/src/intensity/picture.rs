@@ -14,7 +14,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::report::title;
+use super::title;
 
 const SIZE: (u32, u32) = (1000, 440);
 /// Above the plane: what it shows. Below: whose data it is.
@@ -42,7 +42,7 @@ type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// # Errors
 /// Only if the drawing crate fails on a string.
-pub(super) fn svg(place: &Place, found: &Found, line: &Line) -> Result<String> {
+pub fn svg(place: &Place, found: &Found, line: &Line) -> Result<String> {
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();

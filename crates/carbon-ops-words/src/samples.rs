@@ -17,7 +17,7 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Prints samples.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub struct Table {
     all: bool,
     is_terminal: bool,
     printed: u32,
@@ -26,11 +26,17 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(all: bool, is_terminal: bool) -> Self {
+    /// Of all processes at a time, or of one row; on a terminal all processes take the place of those before.
+    #[must_use]
+    pub fn new(all: bool, is_terminal: bool) -> Self {
         Self { all, is_terminal, printed: 0, gpus: false }
     }
 
-    pub(crate) fn write(&mut self, sample: &Sample, out: &mut impl Write) -> fmt::Result {
+    /// Prints a sample.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&mut self, sample: &Sample, out: &mut impl Write) -> fmt::Result {
         if self.all {
             Self::write_all(sample, out)?;
         } else {
@@ -41,7 +47,8 @@ impl Table {
     }
 
     /// What comes before a sample.
-    pub(crate) fn before(&self) -> &'static str {
+    #[must_use]
+    pub fn before(&self) -> &'static str {
         match (self.all, self.is_terminal, self.printed) {
             (false, ..) | (true, false, 0) => "",
             (true, true, _) => CLEAR,

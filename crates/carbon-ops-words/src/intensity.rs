@@ -1,4 +1,6 @@
-//! The report as text and as JSON.
+//! The slots of a zone, their sources and quality: as text, as JSON, and as a [`picture`].
+//!
+//! Out of scope: which slots are meant, and who is asked.
 
 use std::time::Duration;
 
@@ -7,12 +9,13 @@ use carbon_ops::grid::fetch::FetchCounts;
 use carbon_ops::grid::line::{Figures, Line, Point, cv, figures};
 use carbon_ops::grid::zones::{Place, cloud_pue, cloud_water};
 use carbon_ops::grid::{Found, GapReason, Kind, Meta, Mix, Row, Timeliness, UncertaintyClass};
+use carbon_ops::sources::Remote;
 use serde_json::{Value, json};
 
-use crate::context::add;
 use crate::layout::Page;
-use crate::render::plain;
-use carbon_ops::sources::Remote;
+use crate::render::{add, plain};
+
+pub mod picture;
 
 /// Up to so many slots are listed one by one; then days, then months.
 const ROWS_MAX: usize = 48;
@@ -26,7 +29,9 @@ const COVERAGE_95: f64 = 1.96;
 /// Longest bar, in characters.
 const BAR: f64 = 24.0;
 
-pub(super) fn text(place: &Place, found: &Found, line: &Line, stats: Option<&Remote>) -> String {
+/// For people: the slots, or days or months of many, gaps, sources, and what the site adds.
+#[must_use]
+pub fn text(place: &Place, found: &Found, line: &Line, stats: Option<&Remote>) -> String {
     let mut page = Page::default();
     let (from, to) = (minute(line.interval.start()), minute(line.interval.end()));
     page.title(&format!("{}, {from} to {to} (UTC)", title(found)));
@@ -221,7 +226,9 @@ fn counters(cache: &Stats, fetch: &FetchCounts, page: &mut Page) {
     ));
 }
 
-pub(super) fn json(place: &Place, found: &Found, line: &Line, stats: Option<&Remote>) -> Value {
+/// For programs: all slots, with their sources.
+#[must_use]
+pub fn json(place: &Place, found: &Found, line: &Line, stats: Option<&Remote>) -> Value {
     let metas = found.series.metas();
     let source = |slot: &Point| metas.iter().position(|meta| **meta == *slot.meta);
     let slots = line.slots.iter().map(|slot| {
@@ -285,7 +292,7 @@ fn stats_json(cache: &Stats, fetch: &FetchCounts) -> Value {
 }
 
 /// What a kind is good for, said beside it.
-pub(super) fn purpose(kind: Kind) -> &'static str {
+pub(crate) fn purpose(kind: Kind) -> &'static str {
     match kind {
         Kind::Marginal => "for decisions; never for an inventory figure",
         Kind::Residual => "for a market-based inventory figure",
@@ -294,6 +301,6 @@ pub(super) fn purpose(kind: Kind) -> &'static str {
 }
 
 /// The zone as it was found.
-pub(super) fn title(found: &Found) -> String {
+pub(crate) fn title(found: &Found) -> String {
     format!("{} of {}", found.zone, found.provider)
 }
