@@ -22,7 +22,6 @@ use carbon_ops_report::{Beside, Colour, Question, judge, stated as html_of_state
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::aggregate;
 use super::ledger::write_whole;
 use crate::args::Report;
 use crate::context::Context;
@@ -30,6 +29,7 @@ use crate::layout::Page;
 use crate::progress::Progress;
 use crate::render::add;
 use crate::render::{counted, plain, si};
+use carbon_ops_words::sums;
 
 /// Most entries that a page holds: a browser takes half a minute to judge them.
 const ENTRIES_MAX: u64 = 100_000;
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
         return Ok(code);
     }
     if args.csv {
-        aggregate::csv(&args.by, &figures.sums.groups, &mut context.out)?;
+        sums::csv(&args.by, &figures.sums.groups, &mut context.out)?;
         return Ok(code);
     }
     if args.md {
@@ -350,7 +350,7 @@ fn text(question: &Question, read: &Counts, figures: &Figures) -> String {
         page.line("  ", &verified(of));
     }
     let rows = rows(figures);
-    let mut text = page.text().to_owned() + "\n" + &aggregate::tables(&rows);
+    let mut text = page.text().to_owned() + "\n" + &sums::tables(&rows);
     let mut page = Page::default();
     if let Some(before) = before(figures) {
         page.title("");
@@ -360,8 +360,8 @@ fn text(question: &Question, read: &Counts, figures: &Figures) -> String {
     for (name, words) in grounds(&figures.grounds) {
         page.line(&format!("{name}: "), &plain(&words));
     }
-    aggregate::remarks(read, &mut page);
-    aggregate::told(&figures.sums, &mut page);
+    sums::remarks(read, &mut page);
+    sums::told(&figures.sums, &mut page);
     text += page.text();
     text
 }
