@@ -13,7 +13,7 @@ use carbon_ops::estimate::uncertainty::planning::{
 };
 use carbon_ops::grid::{Interval, Place, Row, Want, zones as places};
 use carbon_ops::record::Record;
-use carbon_ops::record::totals::{Addend, Adder, GroupBy};
+use carbon_ops::record::totals::{Accounts, Addend, Adder, GroupBy};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::json;
@@ -34,15 +34,22 @@ pub(crate) fn aggregate(py: Python<'_>, records: Vec<String>, by: &str) -> PyRes
         let scratch = carbon_ops::records::scratch;
         let new_scratch: &dyn Fn() -> io::Result<Box<dyn carbon_ops::record::rows::Scratch>> =
             &scratch;
-        let mut adder = Adder::new(new_scratch);
-        for text in &records {
-            let mut value: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
-            if let Some(object) = value.as_object_mut() {
-                object.remove("energy_interval_kwh");
+        let added = |known: Option<Accounts>| {
+            let mut adder = Adder::new(new_scratch).knowing(known);
+            for text in &records {
+                let mut value: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
+                if let Some(object) = value.as_object_mut() {
+                    object.remove("energy_interval_kwh");
+                }
+                let record = Record::from_json(value).map_err(wrong)?;
+                let addend = Addend::of(record, text.as_bytes(), &by, false).map_err(of_part)?;
+                adder.add(addend).map_err(of_part)?;
             }
-            let record = Record::from_json(value).map_err(wrong)?;
-            let addend = Addend::of(record, text.as_bytes(), &by, false).map_err(of_part)?;
-            adder.add(addend).map_err(of_part)?;
+            Ok::<_, PyErr>(adder)
+        };
+        let mut adder = added(None)?;
+        if let Some(known) = adder.accounts() {
+            adder = added(Some(known))?;
         }
         let sums = adder.finish(None, None).map_err(of_part)?;
         let groups: serde_json::Map<_, _> = sums

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashSet};
 
 use carbon_ops_record::rows::NewScratch;
 use carbon_ops_record::totals::{
-    Addend, Adder, Choice, GroupBy, Instruments, Load, Place, Sums, Totals,
+    Accounts, Addend, Adder, Choice, GroupBy, Instruments, Load, Place, Sums, Totals,
 };
 use carbon_ops_record::{Error, Measurement, Record};
 use jiff::Timestamp;
@@ -158,9 +158,19 @@ impl Prepared {
     }
 }
 
+/// What a [`Collector`] has to know of records before they come again.
+#[derive(Debug, Default)]
+pub struct Known {
+    by: Option<Accounts>,
+    before: Option<Accounts>,
+    over: Option<Accounts>,
+}
+
 /// Gathers what records come to.
 #[derive(Debug)]
 pub struct Collector<'s> {
+    /// The records come for the second time.
+    is_again: bool,
     by: Adder<'s>,
     before: Option<Adder<'s>>,
     over: Option<Adder<'s>>,
@@ -206,6 +216,7 @@ impl<'s> Collector<'s> {
     /// Nothing yet.
     pub fn new(question: &Question, wanted: For, scratch: NewScratch<'s>) -> Self {
         Self {
+            is_again: false,
             by: Adder::new(scratch),
             before: question.choice.before().map(|_| Adder::new(scratch)),
             over: (wanted == For::Page).then(|| Adder::new(scratch)),
@@ -217,12 +228,41 @@ impl<'s> Collector<'s> {
         }
     }
 
+    /// The same for records that come again, with what they told the first time.
+    #[must_use]
+    pub fn knowing(self, known: Option<Known>) -> Self {
+        let is_again = known.is_some();
+        let Known { by, before, over } = known.unwrap_or_default();
+        let knowing = |adder: Option<Adder<'s>>, of| adder.map(|adder| adder.knowing(of));
+        Self {
+            by: self.by.knowing(by),
+            before: knowing(self.before, before),
+            over: knowing(self.over, over),
+            is_again,
+            ..self
+        }
+    }
+
+    /// What all records that came tell of each other's hosts, where that decides what is added: see
+    /// [`Adder::accounts`].
+    pub fn known(&mut self) -> Option<Known> {
+        let of = |adder: &mut Option<Adder<'s>>| adder.as_mut().and_then(Adder::accounts);
+        let known = Known {
+            by: self.by.accounts(),
+            before: of(&mut self.before),
+            over: of(&mut self.over),
+        };
+        let is_any = known.by.is_some() || known.before.is_some() || known.over.is_some();
+        Some(known).filter(|_| is_any && !self.is_again)
+    }
+
     /// Adds a record; `at` is the number of its ledger, and its own there.
     ///
     /// # Errors
     /// When another record has its id, or there is no scratch.
     pub fn add(&mut self, prepared: Prepared, at: (usize, u64)) -> Result<(), Error> {
         let Prepared { by, before, over, is_chosen, grounds, record } = prepared;
+        let is_part = self.by.is_hosted(&by);
         self.by.add(by)?;
         for (adder, addend) in [(&mut self.before, before), (&mut self.over, over)] {
             if let (Some(adder), Some(addend)) = (adder, addend) {
@@ -233,7 +273,7 @@ impl<'s> Collector<'s> {
             self.grounds.merge(grounds);
         }
         let Some(record) = record else { return Ok(()) };
-        if record.parent.is_none() && self.seen.insert(record.record_id.clone()) {
+        if record.parent.is_none() && !is_part && self.seen.insert(record.record_id.clone()) {
             self.lay(&record)?;
             self.flow(&record);
         }

@@ -20,7 +20,7 @@ use carbon_ops_record::reading::{InForce, Read, Reading};
 use carbon_ops_record::rows::Scratch;
 use carbon_ops_record::{Error, Record};
 
-use crate::figures::{Collector, Figures, For, Prepared};
+use crate::figures::{Collector, Figures, For, Known, Prepared};
 use crate::question::Question;
 
 /// What packs have shown, and what their records come to.
@@ -71,8 +71,22 @@ pub struct Verdict {
 /// Judges packs, and derives what is asked. `tell` is called now and then with how many bytes were read.
 #[must_use]
 pub fn judge(packs: &[&[u8]], question: &Question, tell: &dyn Fn(u64)) -> Finding {
+    let (mut finding, known) = judged(packs, question, tell, None);
+    if known.is_some() {
+        finding = judged(packs, question, tell, known).0;
+    }
+    finding
+}
+
+/// The finding of records that come for the first time, or again; and what they have to come again for.
+fn judged(
+    packs: &[&[u8]],
+    question: &Question,
+    tell: &dyn Fn(u64),
+    known: Option<Known>,
+) -> (Finding, Option<Known>) {
     let scratch = &|| Ok(Box::new(Cursor::new(Vec::new())) as Box<dyn Scratch>);
-    let mut collector = Collector::new(question, For::Page, scratch);
+    let mut collector = Collector::new(question, For::Page, scratch).knowing(known);
     let mut finding =
         Finding { packs: Vec::new(), fault: None, read: Read::default(), figures: None };
     let prepare =
@@ -92,13 +106,17 @@ pub fn judge(packs: &[&[u8]], question: &Question, tell: &dyn Fn(u64)) -> Findin
         finding.fault = Some("there is no pack".to_owned());
     }
     let holds = finding.packs.iter().all(|report| report.status != PackStatus::Tampered);
-    if holds && finding.fault.is_none() {
+    if !holds || finding.fault.is_some() {
+        return (finding, None);
+    }
+    let known = collector.known();
+    if known.is_none() {
         match collector.finish(None) {
             Ok(figures) => finding.figures = Some(figures),
             Err(error) => finding.fault = Some(error.to_string()),
         }
     }
-    finding
+    (finding, known)
 }
 
 impl Finding {

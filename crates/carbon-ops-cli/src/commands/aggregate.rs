@@ -41,9 +41,17 @@ pub(crate) fn run(args: &Aggregate, context: &mut Context<'_>) -> Result<u8> {
         let load = instruments.map(|of| Load::of(&record, of)).transpose()?;
         Ok(Addend::of(record, text, &args.by, drawn())?.with_load(load))
     };
-    let mut adder = Adder::new(&records::scratch);
-    let accept = &mut |addend| Ok(adder.add(addend)?);
-    let read = context.records(&args.records, args.by.has_parts(), true, &addend, accept)?;
+    let mut known = None;
+    let (read, adder) = loop {
+        records.store(0, Ordering::Relaxed);
+        let mut adder = Adder::new(&records::scratch).knowing(known.take());
+        let accept = &mut |addend| Ok(adder.add(addend)?);
+        let read = context.records(&args.records, args.by.has_parts(), true, &addend, accept)?;
+        known = adder.accounts();
+        if known.is_none() {
+            break (read, adder);
+        }
+    };
     if sampling.is_some() {
         affordable(read.entries.records, trials(args))?;
     }

@@ -54,15 +54,23 @@ pub(crate) fn run(args: &Report, context: &mut Context<'_>) -> Result<u8> {
         let grams = record.grams;
         Ok((question.prepare(record, text, place, For::Sums, load)?, grams))
     };
-    let mut collector = Collector::new(&question, For::Sums, &records::scratch);
-    let mut largest = Largest::default();
-    let accept = &mut |(prepared, grams): (Prepared, f64), at: At| {
-        if args.html.is_some() && prepared.is_chosen() {
-            largest.add(grams, at);
+    let mut known = None;
+    let (read, collector, largest) = loop {
+        let collector = Collector::new(&question, For::Sums, &records::scratch);
+        let (mut collector, mut largest) = (collector.knowing(known.take()), Largest::default());
+        let accept = &mut |(prepared, grams): (Prepared, f64), at: At| {
+            if args.html.is_some() && prepared.is_chosen() {
+                largest.add(grams, at);
+            }
+            Ok(collector.add(prepared, (at.ledger, at.seq))?)
+        };
+        let read =
+            context.records_at(&args.records, args.by.has_parts(), true, &prepare, accept)?;
+        known = collector.known();
+        if known.is_none() {
+            break (read, collector, largest);
         }
-        Ok(collector.add(prepared, (at.ledger, at.seq))?)
     };
-    let read = context.records_at(&args.records, args.by.has_parts(), true, &prepare, accept)?;
     let figures = collector.finish(instruments)?;
     let written = match &args.html {
         Some(file) => {

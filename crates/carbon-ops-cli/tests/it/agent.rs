@@ -204,3 +204,44 @@ fn what_is_typed_wrongly_is_refused() {
         assert_eq!(refused.code(), 2, "{wrong:?}: {}", refused.stderr);
     }
 }
+
+/// What `run` measured while an agent looked on is a part of the agent's records, and no more energy; unless one of
+/// these is missing.
+#[test]
+fn what_an_agent_has_accounted_for_is_counted_once() {
+    let home = Home::new();
+    let common = ["agent", "--interval", "1h", "--tick", "100ms", "--listen", "off"];
+    let mut command = home.carbon_ops(&[&common[..], &["--textfile", "c.prom"]].concat());
+    let agent = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let file = home.work("c.prom");
+    until(&file, |text| value(text, "carbon_ops_looks_total") >= 1.0);
+    let own = home.record(&["--", "sleep", "0.2"]);
+    ended(agent);
+    let records = records(&home);
+    let (of_run, of_agent): (Vec<_>, Vec<_>) =
+        records.iter().partition(|record| record["record_id"] == own["record_id"]);
+    assert_eq!(of_run.len(), 1);
+    let kwh = |records: &[&Value]| -> f64 {
+        records.iter().map(|record| record["energy_kwh"].as_f64().unwrap()).sum()
+    };
+    let sums = |text: &str| -> Value {
+        fs::write(home.work("all.ndjson"), text).unwrap();
+        serde_json::from_slice(&home.does(&["aggregate", "all.ndjson", "--json"]).stdout).unwrap()
+    };
+    let lines = |records: &[Value]| -> String {
+        records.iter().flat_map(|record| [record.to_string(), "\n".to_owned()]).collect()
+    };
+    // An interval ends with each hour.
+    let ends: Vec<_> = of_agent.iter().map(|record| record["end_ts"].as_str().unwrap()).collect();
+    assert!(ends.iter().max().unwrap() >= &own["end_ts"].as_str().unwrap(), "{ends:?}");
+    let whole = &sums(&lines(&records))["all"];
+    assert_eq!(whole["left_out"]["nested"]["records"], 1, "{whole:#}");
+    assert!(whole["overlaps"].is_null(), "{whole:#}");
+    let total = whole["total_energy_kwh"].as_f64().unwrap();
+    assert!((total - kwh(&of_agent)).abs() <= 1e-8 * total, "{total} {}", kwh(&of_agent));
+    let idle = |record: &&Value| record["measurement"]["part"] != "idle";
+    let cut: Vec<Value> = records.iter().filter(idle).cloned().collect();
+    let cut_sums = &sums(&lines(&cut))["all"];
+    assert!(cut_sums["left_out"].is_null(), "{cut_sums:#}");
+    assert_eq!(cut_sums["count"], cut.len(), "{cut_sums:#}");
+}

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 
 use super::figure::of_products;
 use super::group_by::{Counts, GroupBy};
+use super::hosted::{Accounts, Measured, Nested, Of};
 use super::market::{Load, Own};
 use crate::{Error, Part, Quality, Record, rule};
 use carbon_ops_estimate::intensity::Factor;
@@ -18,6 +19,7 @@ pub struct Addend {
     /// Of all of its text, so that copies that differ are told.
     pub(super) digest: u64,
     pub(super) host: Option<String>,
+    pub(super) measured: Option<Measured>,
     pub(super) kind: Kind,
     /// In microseconds since 1970.
     pub(super) start: i64,
@@ -90,6 +92,7 @@ impl Addend {
             parent: record.parent.as_deref().map(id).transpose()?,
             digest: digest.finish(),
             host: record.host_id.clone(),
+            measured: Measured::of(&record),
             kind: Kind {
                 part: record.measurement.as_ref().map_or(Part::Workload, |of| of.part) as u8,
                 is_piece: record.partial == Some(true) && record.measurement.is_some(),
@@ -111,6 +114,12 @@ impl Addend {
     pub fn beside(mut self) -> Self {
         (self.is_beside, self.record) = (true, None);
         self
+    }
+
+    /// What accounts of its host have of it already; `of` says in which sum it is.
+    pub(super) fn nested(&self, accounts: &Accounts, of: &Of) -> Option<Nested> {
+        let (host, measured) = self.host.as_deref().zip(self.measured.as_ref())?;
+        accounts.nested(host, (self.start, self.end), measured, of)
     }
 
     /// With the load that is to be matched by the market; what is upstream of electricity has none of its own.

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::addend::{Addend, Kind, One};
+use super::hosted::Nested;
 use crate::Error;
 use crate::rows::{NewScratch, Rows, joined, number, ordered, split};
 use carbon_ops_estimate::aggregate::ExactSum;
@@ -99,19 +100,14 @@ pub(super) struct Inner {
     /// Which of all records it is.
     pub(super) number: u64,
     pub(super) is_upstream: bool,
+    /// What it is a part of without its parent.
+    pub(super) hosted: Nested,
 }
 
 impl Inner {
     pub(super) fn group(&self) -> u32 {
         self.place.group
     }
-}
-
-/// Of which sums a record is a part already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Nested {
-    pub(super) in_its_group: bool,
-    pub(super) in_all: bool,
 }
 
 /// What became of a record.
@@ -157,11 +153,18 @@ impl<'s> Set<'s> {
         Self { known, spans, hosts, inner, waiting }
     }
 
-    /// Adds a record, the so-manieth of all, to the set, and to a group.
+    /// Adds a record, the so-manieth of all, to the set, and to a group. What accounts of its host have already is told
+    /// by `hosted`.
     ///
     /// # Errors
     /// [`Error::Differ`] where another record has its id, and of the scratch.
-    pub(super) fn add(&mut self, record: Addend, group: u32, number: u64) -> Result<Came, Error> {
+    pub(super) fn add(
+        &mut self,
+        record: Addend,
+        group: u32,
+        number: u64,
+        hosted: Nested,
+    ) -> Result<Came, Error> {
         let Addend { id, parent, digest, kind, start, end, one, is_beside, .. } = record;
         if let Some(row) = self.known.find(&id.to_be_bytes())? {
             let differs = row.get(16..24) != Some(&digest.to_be_bytes());
@@ -188,7 +191,8 @@ impl<'s> Set<'s> {
         }
         let (energy_kwh, is_upstream) = (one.energy_kwh, one.is_upstream);
         let Some(parent) = parent else {
-            let nested = Nested { in_its_group: is_beside, in_all: is_beside };
+            let beside = Nested { in_its_group: is_beside, in_all: is_beside };
+            let nested = hosted.or(beside);
             self.span(&place, kind, energy_kwh, is_upstream, nested, number)?;
             return Ok(Came::Counts(one));
         };
@@ -198,7 +202,8 @@ impl<'s> Set<'s> {
         }
         let within = |outer: Place| outer.group == place.group && outer.is_around(&place);
         let one = Some(one).filter(|_| !outer.is_some_and(within));
-        self.inner.push(Inner { id, parent, place, kind, energy_kwh, one, number, is_upstream });
+        let inner = Inner { id, parent, place, kind, energy_kwh, one, number, is_upstream, hosted };
+        self.inner.push(inner);
         Ok(Came::Waits)
     }
 
@@ -345,7 +350,8 @@ impl Outer {
                 }
             }
         }
-        self.inner.iter().zip(nested).collect()
+        let all = self.inner.iter().zip(nested);
+        all.map(|(inner, nested)| (inner, nested.or(inner.hosted))).collect()
     }
 
     /// The least id of records that are parts of themselves.

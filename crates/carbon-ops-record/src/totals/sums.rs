@@ -12,12 +12,13 @@ use carbon_ops_estimate::intensity::Factor;
 use carbon_ops_estimate::market::Instruments;
 use carbon_ops_estimate::uncertainty::MonteCarlo;
 
-use super::addend::Addend;
+use super::addend::{Addend, One};
 use super::group::{Group, Totals};
 use super::group_by::Counts;
+use super::hosted::{Accounts, Nested};
 use super::joint::Joint;
 use super::market::ByMarket;
-use super::set::{Came, Inner, LeftOut, Nested, Outer, Set, Tally};
+use super::set::{Came, Inner, LeftOut, Outer, Set, Tally};
 use crate::rows::NewScratch;
 use crate::{Error, Record};
 
@@ -53,6 +54,21 @@ pub struct Adder<'s> {
     records: u64,
     /// Those that trials draw from, with their numbers and groups.
     drawn: Vec<(u64, u32, Record)>,
+    /// What was accounted for of hosts, as it comes.
+    accounts: Accounts,
+    /// The same of all records, where they come for the second time.
+    known: Option<Accounts>,
+    /// Records that these have in them already.
+    hosted: Vec<Hosted>,
+}
+
+/// A record that is a part of what was accounted for of its host.
+#[derive(Debug)]
+struct Hosted {
+    number: u64,
+    group: u32,
+    nested: Nested,
+    one: Box<One>,
 }
 
 /// The records of a group that are parts of none.
@@ -79,8 +95,34 @@ impl<'s> Adder<'s> {
     }
 
     pub(super) fn of(set: Set<'s>) -> Self {
-        let (by_name, groups, drawn) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { set, by_name, groups, records: 0, drawn }
+        Self {
+            set,
+            by_name: BTreeMap::new(),
+            groups: Vec::new(),
+            records: 0,
+            drawn: Vec::new(),
+            accounts: Accounts::default(),
+            known: None,
+            hosted: Vec::new(),
+        }
+    }
+
+    /// The same for records that come again, with what they told the first time.
+    #[must_use]
+    pub fn knowing(self, accounts: Option<Accounts>) -> Self {
+        Self { known: accounts, ..self }
+    }
+
+    /// What all records that came tell of each other's hosts, where that decides what is added: then they have to come
+    /// again, to one that knows it. None from one that does.
+    pub fn accounts(&mut self) -> Option<Accounts> {
+        std::mem::take(&mut self.accounts).settled().filter(|_| self.known.is_none())
+    }
+
+    /// Whether a record is known to be a part of what was accounted for of its host.
+    pub fn is_hosted(&self, record: &Addend) -> bool {
+        let of = (record.group.clone(), record.counts);
+        self.known.as_ref().is_some_and(|known| record.nested(known, &of).is_some())
     }
 
     /// How many records were added, copies among them.
@@ -95,7 +137,11 @@ impl<'s> Adder<'s> {
     pub fn add(&mut self, mut record: Addend) -> Result<(), Error> {
         let number = self.records;
         self.records += 1;
-        let key = (record.group.take(), record.counts, record.is_beside);
+        let of = (record.group.take(), record.counts);
+        let hosted = self.known.as_ref().and_then(|known| record.nested(known, &of));
+        let noted = record.host.clone().zip(record.measured.take());
+        let (span, is_beside) = ((record.start, record.end), record.is_beside);
+        let key = (of.0.clone(), of.1, is_beside);
         let group = match self.by_name.entry(key) {
             Entry::Occupied(at) => *at.get(),
             Entry::Vacant(at) => {
@@ -106,16 +152,23 @@ impl<'s> Adder<'s> {
         let Some(gathered) = self.groups.get_mut(index(group)) else { return Ok(()) };
         let (energy_kwh, is_upstream) = (record.one.energy_kwh, record.one.is_upstream);
         let drawn = record.record.take();
-        match self.set.add(record, group, number)? {
+        match self.set.add(record, group, number, hosted.unwrap_or_default())? {
             Came::Copy => {
                 gathered.copies.add(energy_kwh, is_upstream);
                 return Ok(());
             }
             Came::Waits => {}
             Came::Counts(one) => {
-                gathered.energy_kwh += energy_kwh;
-                gathered.group.add(&one);
+                if let Some(nested) = hosted.filter(|_| !is_beside) {
+                    self.hosted.push(Hosted { number, group, nested, one });
+                } else {
+                    gathered.energy_kwh += energy_kwh;
+                    gathered.group.add(&one);
+                }
             }
+        }
+        if let (Some((host, measured)), None) = (noted, &self.known) {
+            self.accounts.note(&host, span, &measured, &of);
         }
         self.drawn.extend(drawn.map(|record| (number, group, record)));
         Ok(())
@@ -163,12 +216,14 @@ impl<'s> Adder<'s> {
         };
         for (inner, nested) in outer.nested(&name).into_iter().filter(|(of, _)| !is_beside(of)) {
             self.set.inner_span(inner, nested)?;
+            let (one, energy) = (inner.one.as_deref(), (inner.energy_kwh, inner.is_upstream));
             if let Some(sum) = sums.get_mut(index(name(inner.group()))) {
-                sum.add(inner, nested.in_its_group);
+                sum.add(one, energy, nested.in_its_group);
             }
-            all.add(inner, nested.in_all);
+            all.add(one, energy, nested.in_all);
             of_none.insert(inner.number, nested);
         }
+        of_none.extend(self.add_hosted(&name, &mut sums, &mut all));
         let (overlaps, overlaps_of_all) = self.set.overlaps(&name)?;
         let drawn = |of: &dyn Fn(u32, Nested) -> bool| -> Vec<&Record> {
             let nested = |number| of_none.get(number).copied().unwrap_or_default();
@@ -198,11 +253,28 @@ impl<'s> Adder<'s> {
             _ => {
                 let overlaps = overlaps_of_all.map(|tally| tally.amount());
                 let totals = Totals { overlaps, ..all.totals() }.by_market(stated(&all));
-                let of = |_, nested: Nested| !nested.in_all;
-                Some(by_trials(totals, sampling, || drawn(&of))?)
+                Some(by_trials(totals, sampling, || drawn(&|_, nested| !nested.in_all))?)
             }
         };
         Ok(Sums { groups, all, counts: counted.names.into_iter().collect() })
+    }
+
+    /// Adds what accounts of hosts have already to the sums that have it not, by the numbers of their groups; of which
+    /// sums each is a part.
+    fn add_hosted(
+        &self,
+        name: &dyn Fn(u32) -> u32,
+        sums: &mut [Sum],
+        all: &mut Sum,
+    ) -> impl Iterator<Item = (u64, Nested)> + use<'_, 's> {
+        for Hosted { group, nested, one, .. } in &self.hosted {
+            let energy = (one.energy_kwh, one.is_upstream);
+            if let Some(sum) = sums.get_mut(index(name(*group))) {
+                sum.add(Some(one), energy, nested.in_its_group);
+            }
+            all.add(Some(one), energy, nested.in_all);
+        }
+        self.hosted.iter().map(|hosted| (hosted.number, hosted.nested))
     }
 
     /// What the records of the sum of all count.
@@ -223,6 +295,11 @@ impl<'s> Adder<'s> {
                 *energies.entry(counts).or_default() += inner.energy_kwh;
             }
         }
+        for hosted in &self.hosted {
+            if let Some(counts) = by_group.get(index(hosted.group)).copied().flatten() {
+                *energies.entry(counts).or_default() += hosted.one.energy_kwh;
+            }
+        }
         Counted::of(&energies)
     }
 }
@@ -233,10 +310,11 @@ fn index(group: u32) -> usize {
 }
 
 impl Sum {
-    fn add(&mut self, inner: &Inner, is_nested: bool) {
-        match &inner.one {
+    /// Adds a record, or tells that others have it: its energy in kWh, and whether that is of what is upstream.
+    fn add(&mut self, one: Option<&One>, (energy_kwh, is_upstream): (f64, bool), is_nested: bool) {
+        match one {
             Some(one) if !is_nested => self.group.add(one),
-            _ => self.nested.add(inner.energy_kwh, inner.is_upstream),
+            _ => self.nested.add(energy_kwh, is_upstream),
         }
     }
 

@@ -58,6 +58,7 @@ fn sums_holding(
     adder.finish(sampling, None)
 }
 
+mod hosted;
 mod market;
 mod model;
 
