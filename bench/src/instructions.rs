@@ -100,7 +100,7 @@ pub(crate) fn measure(options: &Options, subject: &Subject) -> Result<(&'static 
         if options.keep {
             keep(file, &kind, &ours)?;
         } else {
-            held_to(file, &kind, &ours)?;
+            held_to(file, &kind, &ours, &|| counts(&subject.binary, many))?;
         }
     }
     let theirs = against.map(|other| counts(&other.binary, many)).transpose()?;
@@ -181,7 +181,26 @@ fn lines(file: &Path) -> Result<Vec<(String, String, u64)>> {
     read.collect()
 }
 
-fn held_to(file: &Path, kind: &Kind, counts: &[u64]) -> Result<()> {
+/// Counted anew where one is too high: threads that wait for each other may take 1 % more by chance.
+fn held_to(
+    file: &Path,
+    kind: &Kind,
+    counts: &[u64],
+    again: &dyn Fn() -> Result<Vec<u64>>,
+) -> Result<()> {
+    let risen = risen(file, kind, counts)?;
+    if risen.is_empty() {
+        return Ok(());
+    }
+    println!("instructions: counted again: {}", risen.join("; "));
+    let least: Vec<u64> = counts.iter().zip(again()?).map(|(a, b)| (*a).min(b)).collect();
+    let risen = self::risen(file, kind, &least)?;
+    ensure!(risen.is_empty(), "{}; --keep writes them down on purpose", risen.join("; "));
+    Ok(())
+}
+
+/// Works that take more than what was kept.
+fn risen(file: &Path, kind: &Kind, counts: &[u64]) -> Result<Vec<String>> {
     let kept = lines(file)?;
     let kept = |work: &str| {
         kept.iter().find(|(of, name, _)| (of, &**name) == (&kind.0, work)).map(|(.., count)| *count)
@@ -206,8 +225,7 @@ fn held_to(file: &Path, kind: &Kind, counts: &[u64]) -> Result<()> {
             kind.0
         );
     }
-    ensure!(risen.is_empty(), "{}; --keep writes them down on purpose", risen.join("; "));
-    Ok(())
+    Ok(risen)
 }
 
 fn keep(file: &Path, kind: &Kind, counts: &[u64]) -> Result<()> {
