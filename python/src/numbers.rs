@@ -34,7 +34,7 @@ pub(crate) fn aggregate(py: Python<'_>, records: Vec<String>, by: &str) -> PyRes
         let scratch = carbon_ops::records::scratch;
         let new_scratch: &dyn Fn() -> io::Result<Box<dyn carbon_ops::record::rows::Scratch>> =
             &scratch;
-        let added = |known: Option<Accounts>| {
+        let summed = |known: Option<Accounts>| {
             let mut adder = Adder::new(new_scratch).knowing(known);
             for text in &records {
                 let mut value: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
@@ -47,9 +47,9 @@ pub(crate) fn aggregate(py: Python<'_>, records: Vec<String>, by: &str) -> PyRes
             }
             Ok::<_, PyErr>(adder)
         };
-        let mut adder = added(None)?;
+        let mut adder = summed(None)?;
         if let Some(known) = adder.accounts() {
-            adder = added(Some(known))?;
+            adder = summed(Some(known))?;
         }
         let sums = adder.finish(None, None).map_err(of_part)?;
         let groups: serde_json::Map<_, _> = sums
