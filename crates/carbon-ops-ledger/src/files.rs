@@ -272,6 +272,16 @@ impl RealFiles {
         Holder { path: self.root.join(name), process: process_that_locks(file) }
     }
 
+    /// Rule: whoever holds the lock holds the file that has its name; a folder may have been renamed, and another one
+    /// have taken its place, while this waited.
+    fn refuse_if_moved(&self, held: &File, name: &str) -> io::Result<()> {
+        let (held, named) = (held.metadata()?, std::fs::metadata(self.root.join(name))?);
+        if (held.dev(), held.ino()) == (named.dev(), named.ino()) {
+            return Ok(());
+        }
+        Err(io::Error::other("another folder took its place meanwhile; nothing was changed"))
+    }
+
     /// A lock that excludes nobody would let writers destroy each other's lines.
     fn refuse_unless_exclusive(&self, name: &str) -> io::Result<()> {
         if self.excludes.get().is_none() {
@@ -369,6 +379,7 @@ impl Files for RealFiles {
         let locked = queued.and_then(|first| {
             let locked = first && self.lock_after((&lock, name), &mut waited, patience)?;
             if locked {
+                self.refuse_if_moved(&lock, name)?;
                 self.refuse_unless_exclusive(name)?;
             }
             Ok(locked)
@@ -532,6 +543,21 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let locked = files.lock("lock", Duration::ZERO).unwrap();
         assert!(locked.is_some() && files.refuse_unless_exclusive("lock").is_ok());
+    }
+
+    #[test]
+    fn the_lock_of_a_folder_that_was_renamed_is_none_of_its_successor() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, away) = (dir.path().join("here"), dir.path().join("away"));
+        std::fs::create_dir(&here).unwrap();
+        let held = RealFiles::new(&here).lock("lock", Duration::ZERO).unwrap().unwrap();
+        std::fs::rename(&here, &away).unwrap();
+        std::fs::create_dir(&here).unwrap();
+        let files = RealFiles::new(&here);
+        drop(files.lock_file("lock").unwrap());
+        let error = files.refuse_if_moved(&held, "lock").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Other, "{error}");
+        assert!(RealFiles::new(&away).refuse_if_moved(&held, "lock").is_ok());
     }
 
     #[test]
